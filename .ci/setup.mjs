@@ -1,0 +1,52 @@
+// Makes a fresh clone ready: installs what the lock file names when it is not there yet. Runs on any Node >= 20,
+// before the project's own Node 24 exists; safe when two commands start at the same time.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const stamp = join(root, "node_modules", ".holdfast-setup");
+const lock = join(root, ".holdfast", "setup.lock");
+const wanted = readFileSync(join(root, "package-lock.json"), "utf8");
+const staleLockMs = 15 * 60_000;
+
+const isReady = () => existsSync(stamp) && readFileSync(stamp, "utf8") === wanted;
+
+function tryLock() {
+  mkdirSync(dirname(lock), { recursive: true });
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch {
+    const heldForMs = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (heldForMs > staleLockMs) rmSync(lock, { recursive: true, force: true });
+    return false;
+  }
+}
+
+function install() {
+  process.stderr.write("holdfast: installing dependencies (once)\n");
+  const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32",
+  });
+  if (done.status !== 0) {
+    process.stderr.write("holdfast: expected `npm ci` to succeed; see its output above\n");
+    process.exit(done.status ?? 1);
+  }
+  writeFileSync(stamp, wanted);
+}
+
+while (!isReady()) {
+  if (!tryLock()) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+    continue;
+  }
+  try {
+    if (!isReady()) install();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}

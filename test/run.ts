@@ -1,0 +1,34 @@
+// `npm test`: static checks, then every test under node's own runner, on a real Redis.
+import { spawn, spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { startRedis } from "./support/redis-server.ts";
+
+const root = resolve(import.meta.dirname, "..");
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: root, stdio: "inherit", env });
+    child.on("close", (code) => done(code ?? 1));
+  });
+}
+
+function check(): void {
+  const bin = (name: string): string => join(root, "node_modules", ".bin", name);
+  for (const [name, ...args] of [["tsc"], ["oxlint", "--deny-warnings"], ["knip"]] as const) {
+    const result = spawnSync(bin(name), args, { cwd: root, stdio: "inherit" });
+    if (result.status !== 0) process.exit(result.status ?? 1);
+  }
+}
+
+const patterns = process.argv.slice(2);
+if (patterns.length === 0) check();
+
+const redis = process.env["REDIS_URL"] === undefined ? await startRedis() : undefined;
+try {
+  const files = patterns.length > 0 ? patterns : globSync("test/**/*.test.ts", { cwd: root }).sort();
+  const env = { ...process.env, REDIS_URL: redis?.url ?? process.env["REDIS_URL"] };
+  process.exitCode = await run(process.execPath, ["--test", "--test-concurrency=2", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
+} finally {
+  await redis?.stop();
+}

@@ -1,0 +1,76 @@
+// A real Redis for the tests: starts `redis-server` on a free port, installing it with apt where that is possible.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+
+export interface RedisServer {
+  readonly url: string;
+  readonly port: number;
+  readonly process: ChildProcess;
+  stop(): Promise<void>;
+}
+
+const startTimeoutMs = 20_000;
+
+function isInstalled(): boolean {
+  return spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+function install(): void {
+  process.stderr.write("redis-server is missing; installing it with apt-get\n");
+  const root = process.getuid?.() === 0;
+  const apt = (...args: string[]): boolean =>
+    spawnSync(root ? "apt-get" : "sudo", root ? args : ["-n", "apt-get", ...args], { stdio: ["ignore", 2, 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }).status === 0;
+  apt("-qq", "update");
+  apt("-qq", "-y", "install", "redis-server");
+  if (!isInstalled()) {
+    throw new Error(
+      "expected a Redis for the tests, found neither REDIS_URL nor a redis-server on the path; install it (Debian: apt-get install redis-server; macOS: brew install redis) or set REDIS_URL",
+    );
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("expected a TCP address");
+  return address.port;
+}
+
+/** Starts a Redis of its own on a free loopback port, without persistence, and resolves when it accepts connections. */
+export async function startRedis(extraArgs: readonly string[] = [], wantedPort?: number): Promise<RedisServer> {
+  if (!isInstalled()) install();
+  const port = wantedPort ?? (await freePort());
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", ...extraArgs];
+  const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(child, "close");
+  const ready = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`expected redis-server to accept connections within ${startTimeoutMs} ms`)), startTimeoutMs);
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      if (/ready to accept connections/i.test(line)) {
+        clearTimeout(timer);
+        resolve();
+      }
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      reject(new Error(`expected redis-server to stay up, it exited with ${code}`));
+    });
+  });
+  await ready;
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    process: child,
+    async stop() {
+      child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}

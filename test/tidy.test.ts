@@ -1,0 +1,85 @@
+// The import directions of the house: each folder may import only what stands below it.
+import { strict as assert } from "node:assert";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { test } from "node:test";
+
+const root = resolve(import.meta.dirname, "..");
+
+/** What each folder may import of the project's own files, the most specific prefix first. A folder may import itself. */
+const allowed: readonly (readonly [folder: string, mayImport: readonly string[]])[] = [
+  ["runtime/core/", []],
+  ["runtime/amqp/", []],
+  ["runtime/ports/", ["runtime/core/"]],
+  ["runtime/policy/", ["runtime/core/"]],
+  ["runtime/pipeline/", ["runtime/core/", "runtime/ports/", "runtime/policy/"]],
+  ["runtime/skills/", ["runtime/core/", "runtime/ports/", "runtime/policy/"]],
+  ["runtime/adapters/amqp/", ["runtime/core/", "runtime/ports/", "runtime/amqp/"]],
+  ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/"]],
+  ["runtime/adapters/", ["runtime/core/", "runtime/ports/"]],
+  ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
+  ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
+  ["runtime/compose.ts", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/skills/", "runtime/recovery/", "runtime/admin/", "runtime/adapters/"]],
+  ["runtime/cli/dev.ts", ["runtime/", "load/dev.ts"]],
+  ["runtime/cli/broker.ts", ["runtime/", "load/broker/"]],
+  ["runtime/cli/", ["runtime/"]],
+  ["runtime/index.ts", ["runtime/core/", "runtime/skills/", "runtime/ports/"]],
+  ["handlers/", ["runtime/index.ts"]],
+  ["load/broker/", ["runtime/amqp/"]],
+  ["load/", ["runtime/", "handlers/"]],
+  ["bench/", ["runtime/", "handlers/", "load/"]],
+  ["test/", ["runtime/", "handlers/", "load/", "bench/"]],
+];
+
+/** Vendor packages and the one folder that may import each. */
+const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
+  [/^@azure\/service-bus$/, /^(runtime\/adapters\/service-bus|runtime\/cli|load|bench|test)\//],
+  [/^ioredis$/, /^(runtime\/adapters\/redis|bench|test)\//],
+  [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
+  [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
+  [/^rhea$/, /^(load\/broker|bench|test)\//],
+];
+
+const importPattern = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s*)["']([^"']+)["']/gm;
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), "utf8");
+  return [...text.matchAll(importPattern)].map((match) => match[1] ?? "");
+}
+
+function resolveImport(file: string, specifier: string): string | undefined {
+  if (specifier.startsWith("#")) return specifier.slice(1);
+  if (specifier.startsWith(".")) return relative(root, resolve(root, dirname(file), specifier));
+  return undefined;
+}
+
+const sources = globSync("{runtime,handlers,load,bench,test}/**/*.ts", { cwd: root });
+
+test("imports point only down", () => {
+  const wrong: string[] = [];
+  for (const file of sources) {
+    const rule = allowed.find(([folder]) => file.startsWith(folder));
+    assert.ok(rule, `expected ${file} to lie in a known folder; add its folder to the table in test/tidy.test.ts`);
+    const [folder, mayImport] = rule;
+    const own = folder.endsWith("/") ? folder : file;
+    const ownPrefix = folder === "runtime/adapters/" || folder === "handlers/" ? file.split("/").slice(0, folder.split("/").length).join("/") + "/" : own;
+    for (const specifier of importsOf(file)) {
+      const target = resolveImport(file, specifier);
+      if (target === undefined || target.startsWith(ownPrefix) || target.endsWith("package.json")) continue;
+      if (!mayImport.some((prefix) => target.startsWith(prefix))) wrong.push(`${file} imports ${target}; allowed: ${mayImport.join(", ") || "nothing of ours"}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("only adapters import a vendor's SDK", () => {
+  const wrong: string[] = [];
+  for (const file of sources) {
+    for (const specifier of importsOf(file)) {
+      for (const [pattern, folder] of vendors) {
+        if (pattern.test(specifier) && !folder.test(file)) wrong.push(`${file} imports ${specifier}; only ${folder.source} may`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
