@@ -1,0 +1,18 @@
+/** Every event the runtime tells about itself, in one table. Fields are plain values, safe to log and to label by. */
+export type RuntimeEvent =
+  | { readonly type: "worker.started"; readonly consumer: string; readonly skills: number; readonly threads: number }
+  | { readonly type: "worker.stopping"; readonly inFlight: number }
+  | { readonly type: "worker.stopped"; readonly handedBack: number }
+  | { readonly type: "run.resumed"; readonly eventId: string; readonly skill: string; readonly stepsDone: number; readonly epoch: number }
+  | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string }
+  | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
+  | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly skill: string; readonly reason: string; readonly description: string }
+  | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }
+  | { readonly type: "lock.lost"; readonly eventId: string; readonly where: "renew" | "settle" }
+  | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" }
+  | { readonly type: "store.down"; readonly error: string }
+  | { readonly type: "store.up"; readonly downMs: number }
+  | { readonly type: "transport.disturbed"; readonly error: string }
+  | { readonly type: "receiver.rebuilt"; readonly why: string }
+  | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
+  | { readonly type: "loop.blocked"; readonly delayMs: number };

@@ -1,0 +1,75 @@
+/**
+ * The canonical event envelope. `eventId` is the identity that de-duplication uses; `payload` is what the skill's schema
+ * describes.
+ */
+export interface EventEnvelope<Payload = unknown> {
+  /** Unique id of the event: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : / + = @ | -`. */
+  readonly eventId: string;
+  readonly eventType: string;
+  /** Links all events and spans of one piece of work. */
+  readonly traceId: string;
+  /** Groups the operations of one flow. */
+  readonly correlationId: string;
+  readonly projectId: string;
+  readonly tenantId?: string;
+  /** The agent that emitted the event. */
+  readonly originatingAgent: string;
+  /** Schema version, `major.minor`. */
+  readonly version: string;
+  /** UTC, ISO 8601. */
+  readonly timestamp: string;
+  /** The event that caused this one. */
+  readonly causationId?: string;
+  /** Where the artifact lies (blob or git). */
+  readonly artifactUri?: string;
+  readonly payload: Payload;
+}
+
+/** How the envelope is written in a message. */
+export type WireForm = "canonical" | "snake" | "cloudevents-structured" | "cloudevents-binary";
+
+/** How the body's bytes are encoded. */
+export type BodyCodec = "json" | "msgpack";
+
+/** What routing needs, read without decoding the body. */
+export interface Route {
+  readonly eventId: string;
+  readonly eventType: string;
+  /** `major.minor`. */
+  readonly version: string;
+  readonly form: WireForm;
+  readonly codec: BodyCodec;
+}
+
+/** Why an input is refused for good. Each is the dead-letter reason too. */
+export type InvalidReason =
+  | "BodyTooLarge"
+  | "DecodeLimit"
+  | "InvalidEnvelope"
+  | "InvalidPayload"
+  | "UnknownEventType"
+  | "UnsupportedVersion"
+  | "EventIdReuse"
+  | "DeliveryLimit";
+
+export interface Invalid {
+  readonly reason: InvalidReason;
+  /** What was expected and what was found; no payload values, at most 1 000 characters. */
+  readonly description: string;
+}
+
+const eventIdPattern = /^[A-Za-z0-9._~:/+=@|-]{1,128}$/;
+const eventTypePattern = /^[A-Za-z0-9._~:/-]{1,128}$/;
+const versionPattern = /^\d{1,4}\.\d{1,4}$/;
+
+export function isEventId(value: unknown): value is string {
+  return typeof value === "string" && eventIdPattern.test(value);
+}
+
+export function isEventType(value: unknown): value is string {
+  return typeof value === "string" && eventTypePattern.test(value);
+}
+
+export function isVersion(value: unknown): value is string {
+  return typeof value === "string" && versionPattern.test(value);
+}

@@ -1,0 +1,49 @@
+import type { OutgoingMessage } from "./delivery.ts";
+import type { Invalid } from "./event-envelope.ts";
+
+/** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
+export interface FailureRecord {
+  /** Stable code, such as `ECONNREFUSED`, `HTTP_503`, `RUN_TIMEOUT`; at most 64 characters. */
+  readonly code: string;
+  /** At most 1 000 characters, secrets redacted. */
+  readonly message: string;
+  /** The dependency that failed, if one did. */
+  readonly dependency?: string;
+  /** The step that failed, if one did. */
+  readonly step?: string;
+  /** The dependency asked for a pause of this long. */
+  readonly retryAfterMs?: number;
+}
+
+/** What a thread says of one run. `thread-lost` is said by the executor on behalf of a thread that died. */
+export type RunAnswer =
+  | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[] }
+  | { readonly kind: "invalid"; readonly invalid: Invalid }
+  /** The skill threw, or a call failed. `retryable` as the error said; undefined when it did not say. */
+  | { readonly kind: "failed"; readonly failure: FailureRecord; readonly retryable: boolean | undefined }
+  | { readonly kind: "timed-out"; readonly failure: FailureRecord }
+  /** An `atMostOnce` effect may have happened, or a checkpoint cannot be read. */
+  | { readonly kind: "outcome-unknown"; readonly step: string; readonly why: string }
+  /** The recorded steps do not fit the skill as it is now. */
+  | { readonly kind: "pipeline-changed"; readonly why: string }
+  /** The run was taken over, or its lease ended before the next effect: it must stop without a trace. */
+  | { readonly kind: "stale" }
+  /** The runtime asked it to stop at the next step boundary, and it did. */
+  | { readonly kind: "interrupted" }
+  | { readonly kind: "thread-lost"; readonly why: string };
+
+/** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
+export interface CallReport {
+  readonly dependency: string;
+  readonly result: "succeeded" | "failed";
+}
+
+/** The one word on how a run ended, made by `classify`; `decide` turns it into a settlement. */
+export type Outcome =
+  | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[] }
+  | { readonly kind: "invalid"; readonly invalid: Invalid }
+  | { readonly kind: "transient"; readonly failure: FailureRecord }
+  | { readonly kind: "permanent"; readonly failure: FailureRecord }
+  | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string }
+  | { readonly kind: "stale" }
+  | { readonly kind: "interrupted" };

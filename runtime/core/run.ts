@@ -1,0 +1,54 @@
+/**
+ * A run is one execution of a skill for one event. Its record, one a consumer and eventId, carries de-duplication, lease,
+ * checkpoints and outbox together, so that they can never disagree.
+ */
+export interface RunKey {
+  /** The entity that was read: a queue, or `topic/subscription`. */
+  readonly consumer: string;
+  readonly eventId: string;
+}
+
+/**
+ * How often a step's effect may happen.
+ * - `keyed`: the dependency de-duplicates on the idempotency key we pass. The default.
+ * - `queryable`: the step's `query` looks whether the effect happened before it is tried again.
+ * - `idempotent`: harmless twice.
+ * - `atMostOnce`: a durable intent is written first; in doubt the run is parked as `OutcomeUnknown`, never retried.
+ */
+export type StepKind = "keyed" | "queryable" | "idempotent" | "atMostOnce";
+
+/** A step as the run's record holds it. */
+export interface StepRecord {
+  /** Unique within the run. */
+  readonly name: string;
+  readonly kind: StepKind;
+  /** `intent`: its effect may have begun; `completed`: its result is stored and it is never run again. */
+  readonly state: "intent" | "completed";
+  /** Encoded result; empty for an intent. */
+  readonly result: Uint8Array;
+  /** CRC-32 of `result`. */
+  readonly checksum: number;
+  /** Version of the result's encoding. */
+  readonly codec: number;
+  /** When it was written, in the store's wall clock; 0 before it is written. */
+  readonly atMs: number;
+}
+
+/** Where a run stands. `waiting`: failed or released, may be claimed; `parked`: needs a person; `dead`: dead-lettered. */
+export type RunState = "running" | "waiting" | "done" | "dead" | "parked";
+
+/** What anyone may read of a run, as soon as it exists. */
+export interface RunView {
+  readonly key: RunKey;
+  readonly state: RunState;
+  readonly epoch: number;
+  /** Claims that led to an execution, this one included; postponements and releases do not count. */
+  readonly attempts: number;
+  readonly generation: number;
+  readonly pipelineHash: string;
+  readonly steps: readonly StepRecord[];
+  /** Encoded outbox that is not yet known to be published; empty when there is none. */
+  readonly outbox: Uint8Array;
+  /** Why it is `waiting`, `dead` or `parked`. */
+  readonly reason: string | undefined;
+}

@@ -1,0 +1,16 @@
+/** What is to become of a delivery, decided once from the outcome, the history and the policy. */
+export type Settlement =
+  | { readonly kind: "complete" }
+  /** Run again here, under the same claim, after the delay. */
+  | { readonly kind: "retry-now"; readonly delayMs: number; readonly code: string }
+  /** Schedule a copy, then complete the original. */
+  | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string }
+  | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked" }
+  /** Like `retry-later`, but it was never tried: no attempt is counted. */
+  | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason }
+  /** Hand it back to the broker now, for any worker. */
+  | { readonly kind: "release" }
+  /** Someone else owns it: leave it alone. */
+  | { readonly kind: "drop" };
+
+export type PostponeReason = "held" | "lane-full" | "circuit-open";

@@ -1,0 +1,79 @@
+import type { HeaderValue } from "../core/delivery.ts";
+import type { Route } from "../core/event-envelope.ts";
+import type { CallReport, RunAnswer } from "../core/outcome.ts";
+import type { StepRecord } from "../core/run.ts";
+
+/** One run to execute. */
+export interface RunOrder {
+  /** Unique on this worker for its lifetime. */
+  readonly runId: number;
+  readonly skill: string;
+  readonly route: Route;
+  readonly body: Uint8Array;
+  /** `gzip`, `deflate`, `br` or undefined. */
+  readonly contentEncoding: string | undefined;
+  /** The application properties; needed only by the binary CloudEvents form, else undefined. */
+  readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
+  readonly epoch: number;
+  /** 1-based. */
+  readonly attempt: number;
+  readonly generation: number;
+  /** Milliseconds from now for which the claim is surely held; no effect starts later. `extend` moves it. */
+  readonly leaseMs: number;
+  /** Milliseconds the run may take. */
+  readonly timeoutMs: number;
+  /** Steps of an earlier execution. */
+  readonly steps: readonly StepRecord[];
+  /** The record was started by another shape of the skill: recorded steps must all be met before a new effect starts. */
+  readonly pipelineChanged: boolean;
+}
+
+export interface RunResult {
+  readonly runId: number;
+  readonly answer: RunAnswer;
+  /** At most one a dependency. */
+  readonly calls: readonly CallReport[];
+  /** From start to answer inside the thread. */
+  readonly durationMs: number;
+}
+
+/** A step that must be durable before the run goes on. */
+export interface StepRequest {
+  readonly runId: number;
+  /** Names this request in its acknowledgement. */
+  readonly requestId: number;
+  readonly step: StepRecord;
+}
+
+export interface StepAcknowledgement {
+  readonly runId: number;
+  readonly requestId: number;
+  /** `stale` stops the run without a trace; `unavailable` fails the step as transient: its effect must not begin. */
+  readonly result: "written" | "stale" | "unavailable";
+}
+
+export interface ExecutorListener {
+  steps(requests: readonly StepRequest[]): void;
+  results(results: readonly RunResult[]): void;
+  /** A thread ended and was, or could not be, replaced. */
+  threadLost(why: string, replaced: boolean): void;
+}
+
+/**
+ * Runs skills on threads. Every posted run is answered exactly once through the listener, whatever becomes of its thread:
+ * also past its deadline, when the thread hangs or cannot start.
+ */
+export interface Executor {
+  start(listener: ExecutorListener): Promise<void>;
+  /** Posts runs; groups them into tasks sized by the measured work of each skill. Bodies are copied before it returns. */
+  post(orders: readonly RunOrder[]): void;
+  acknowledge(acknowledgements: readonly StepAcknowledgement[]): void;
+  /** Tells runs that their claim is held for `leaseMs` more from now. */
+  extend(runIds: readonly number[], leaseMs: number): void;
+  /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */
+  interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
+  /** Whether threads are running and able to take work. */
+  isReady(): boolean;
+  /** Ends the threads; runs still posted are answered `thread-lost`. Idempotent. */
+  stop(): Promise<void>;
+}

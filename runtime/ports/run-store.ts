@@ -1,0 +1,97 @@
+import type { RunView, StepRecord } from "../core/run.ts";
+
+/** Asks for one run. */
+export interface ClaimRequest {
+  readonly eventId: string;
+  /**
+   * Made by the caller, unique a delivery. A claim that is asked again with the token that holds it is answered as before,
+   * so that a lost reply does no harm.
+   */
+  readonly token: string;
+  /** Of the body's bytes; another hash under the same eventId is `reused`. */
+  readonly payloadHash: string;
+  /** Of the skill's name and steps, as it is now. */
+  readonly pipelineHash: string;
+}
+
+export type ClaimResult =
+  /** The caller owns the run until its lease ends. `pipelineHash` is the one the first claim recorded. */
+  | {
+      readonly kind: "acquired";
+      readonly epoch: number;
+      readonly attempts: number;
+      readonly generation: number;
+      readonly pipelineHash: string;
+      readonly steps: readonly StepRecord[];
+    }
+  /** It was finished before; `outbox` is not empty when its events may not have been published. */
+  | { readonly kind: "done"; readonly outbox: Uint8Array }
+  /** It was given up before (dead or parked); the message still has to be dead-lettered. */
+  | { readonly kind: "dead"; readonly reason: string }
+  /** Someone owns it for at least this long, by the store's clock. */
+  | { readonly kind: "held"; readonly forMs: number }
+  /** The eventId is known with another payload. */
+  | { readonly kind: "reused" };
+
+/** Every write names the epoch it was given; `stale` when another claim has raised it since (nothing was written). */
+export type WriteResult = "written" | "stale";
+
+/** A write under a claim. */
+export interface EpochWrite {
+  readonly eventId: string;
+  readonly epoch: number;
+}
+
+export interface CheckpointWrite extends EpochWrite {
+  readonly step: StepRecord;
+}
+
+export interface FinishWrite extends EpochWrite {
+  /** Encoded events to publish; empty for none. */
+  readonly outbox: Uint8Array;
+}
+
+export interface FailWrite extends EpochWrite {
+  /** `waiting` lets the next claim in at once; `dead` and `parked` end the run. */
+  readonly state: "waiting" | "dead" | "parked";
+  /** At most 200 characters. */
+  readonly reason: string;
+  /** False for a postponement or a release: the claim does not count as an attempt. */
+  readonly countsAttempt: boolean;
+}
+
+/**
+ * The shared record of runs of one consumer, changed only by atomic operations. Every method takes a batch, answers in its
+ * order, and rejects with `StoreUnavailableError` when the store is down or did not answer in time: then nothing is known of
+ * the batch. No method is retried inside. A batch may name a run twice; its entries apply in order.
+ */
+export interface RunStore {
+  /** Connects and checks what the store must be (on Redis: `noeviction`); rejects with `ConfigurationError` or `StoreUnavailableError`. */
+  start(): Promise<void>;
+  /** Idempotent. */
+  stop(): Promise<void>;
+  /** Whether the store answers now. Never rejects. */
+  ping(): Promise<boolean>;
+  /** Claims free, waiting or lapsed runs; taking one over raises its epoch. Leases last `leaseMs` by the store's clock. */
+  claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]>;
+  /** Stores steps; a step of the same name is replaced. */
+  checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]>;
+  /** Marks runs done with their outbox, in one write each; keeps their steps readable. */
+  finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]>;
+  /** Forgets the outbox of done runs, after publishing. */
+  clearOutbox(eventIds: readonly string[]): Promise<void>;
+  /** Ends the claim without success. */
+  fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]>;
+  /** Makes leases last `leaseMs` from now. */
+  extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]>;
+  /** Reads one run; undefined when it is unknown or past its retention. */
+  read(eventId: string): Promise<RunView | undefined>;
+}
+
+/** What every adapter is made with. */
+export interface RunStoreOptions {
+  /** The entity that is read; it separates the runs of different consumers in one store. */
+  readonly consumer: string;
+  /** How long a record outlives its last write. It must exceed message time-to-live plus replay horizon. */
+  readonly retentionMs: number;
+}

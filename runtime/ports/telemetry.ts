@@ -1,0 +1,11 @@
+import type { RuntimeEvent } from "../core/catalogue.ts";
+
+/** How a delivery ended, for counting. */
+export type FinalOutcome = "completed" | "duplicate" | "dead-lettered" | "retried" | "postponed" | "released" | "dropped";
+
+/** Where the runtime reports what happens. Calls are cheap, synchronous and never throw. */
+export interface Telemetry {
+  /** Once a delivery. `latencyMs`: from the broker's enqueue time to settlement, wall clock. `skill` is empty when none was found. */
+  settled(outcome: FinalOutcome, skill: string, latencyMs: number): void;
+  emit(event: RuntimeEvent): void;
+}

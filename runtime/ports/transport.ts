@@ -1,0 +1,55 @@
+import type { Delivery } from "../core/delivery.ts";
+import type { TransportError } from "../core/errors.ts";
+
+/** What the transport tells whoever reads. Called from the event loop, never re-entrantly from `addCredit`. */
+export interface ReceiverListener {
+  /** At least one delivery, in arrival order; never more in total than the credit that was granted. */
+  deliveries(batch: readonly Delivery[]): void;
+  /** Receiving is disturbed; the receiver goes on trying by itself. */
+  disturbed(error: TransportError): void;
+}
+
+/**
+ * A receiver of the configured entity under peek-lock. It takes only as many messages as credit was granted, and works out
+ * by itself how to fetch them fast at any load.
+ */
+export interface Receiver {
+  /** Allows `count` more messages (1 or more) to be taken. */
+  addCredit(count: number): void;
+  /**
+   * Takes no more messages. Resolves when no further call to the listener can follow and what was buffered and not handed
+   * to the listener has been given back. Deliveries already handed out can still be settled. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+/** One order to settle one delivery. */
+export type SettleOrder =
+  | { readonly verb: "complete"; readonly delivery: Delivery }
+  | { readonly verb: "abandon"; readonly delivery: Delivery }
+  | { readonly verb: "defer"; readonly delivery: Delivery }
+  | { readonly verb: "dead-letter"; readonly delivery: Delivery; readonly reason: string; readonly description: string };
+
+/** `lock-lost`: someone else will get it; `unknown`: no answer, it may or may not be settled. */
+export type SettleResult = "settled" | "lock-lost" | "unknown";
+
+/** The new end of a lock in the broker's wall clock, or why there is none. */
+export type RenewResult = { readonly kind: "renewed"; readonly lockedUntilMs: number } | { readonly kind: "lock-lost" } | { readonly kind: "unknown" };
+
+/** A connection to the broker for one consumer. */
+export interface Transport {
+  /** Connects; rejects with `TransportError` when the entity cannot be reached or does not exist. */
+  start(): Promise<void>;
+  /** Closes everything it opened. Idempotent. */
+  stop(): Promise<void>;
+  openReceiver(listener: ReceiverListener): Receiver;
+  /**
+   * Settles many deliveries; one result an order, in order; never rejects. Different outcomes may be mixed freely and are
+   * never confused. At most one order a delivery, ever.
+   */
+  settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]>;
+  /** Renews the locks of many deliveries; one result a delivery, in order; never rejects. */
+  renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]>;
+  /** Whether the entity holds messages that could be delivered now. Rejects with `TransportError`. */
+  hasBacklog(): Promise<boolean>;
+}
