@@ -8,7 +8,7 @@ export async function eventually<T>(what: string, condition: () => T | Promise<T
   const end = performance.now() + deadlineMs;
   for (;;) {
     const value = await condition();
-    if (value !== undefined && value !== null && value !== false) return value as NonNullable<T>;
+    if (value !== undefined && value !== null && value !== false) return value;
     if (performance.now() > end) throw new Error(`expected ${what} within ${deadlineMs} ms`);
     await nextTurn();
   }
