@@ -1,0 +1,82 @@
+/**
+ * A circuit breaker for one dependency.
+ *
+ *   closed ──(failureThreshold of the last 2×failureThreshold failed)──▶ open
+ *   open ──(resetTimeoutMs)──▶ half-open ──(a probe succeeded)──▶ closed
+ *                                   └──(a probe failed)──▶ open
+ *
+ * Time is handed in; reading the state moves `open` to `half-open` once the reset time-out is over.
+ */
+import type { CircuitPolicy } from "../core/skill.ts";
+
+export type CircuitState = "closed" | "open" | "half-open";
+
+export class Circuit {
+  readonly #policy: CircuitPolicy;
+  /** The last outcomes, 1 for a failure; a ring. */
+  readonly #window: Uint8Array;
+  #at = 0;
+  #failures = 0;
+  #state: CircuitState = "closed";
+  #openUntilMs = 0;
+  /** Probes admitted since it became half-open and not yet answered. */
+  #probes = 0;
+
+  constructor(policy: CircuitPolicy) {
+    this.#policy = policy;
+    this.#window = new Uint8Array(policy.failureThreshold * 2);
+  }
+
+  state(nowMs: number): CircuitState {
+    if (this.#state === "open" && nowMs >= this.#openUntilMs) {
+      this.#state = "half-open";
+      this.#probes = 0;
+    }
+    return this.#state;
+  }
+
+  /** How long until a probe may pass; 0 when not open. */
+  opensInMs(nowMs: number): number {
+    return this.state(nowMs) === "open" ? this.#openUntilMs - nowMs : 0;
+  }
+
+  /** Whether one more run may pass now. */
+  admits(nowMs: number): boolean {
+    const state = this.state(nowMs);
+    return state === "closed" || (state === "half-open" && this.#probes < this.#policy.halfOpenMax);
+  }
+
+  /** Counts a run that was let through. */
+  enter(nowMs: number): void {
+    if (this.state(nowMs) === "half-open") this.#probes += 1;
+  }
+
+  /** Hears how a run that was let through went; `unused` when it never called the dependency. */
+  leave(result: "succeeded" | "failed" | "unused", nowMs: number): void {
+    const state = this.state(nowMs);
+    if (state === "half-open") {
+      this.#probes = Math.max(0, this.#probes - 1);
+      if (result === "succeeded") this.#close();
+      if (result === "failed") this.#open(nowMs);
+      return;
+    }
+    if (state === "open" || result === "unused") return;
+    const failed = result === "failed" ? 1 : 0;
+    this.#failures += failed - (this.#window[this.#at] ?? 0);
+    this.#window[this.#at] = failed;
+    this.#at = (this.#at + 1) % this.#window.length;
+    if (this.#failures >= this.#policy.failureThreshold) this.#open(nowMs);
+  }
+
+  #open(nowMs: number): void {
+    this.#state = "open";
+    this.#openUntilMs = nowMs + this.#policy.resetTimeoutMs;
+  }
+
+  #close(): void {
+    this.#state = "closed";
+    this.#window.fill(0);
+    this.#failures = 0;
+    this.#at = 0;
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Decides what becomes of a delivery: a pure function of the outcome, the history and the policy. Another function acts on
+ * it (pipeline/settle.ts).
+ */
+import type { Random } from "../core/clock.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { Settlement } from "../core/settlement.ts";
+import type { RetryPolicy } from "../core/skill.ts";
+import { immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
+
+export interface History {
+  /** Claims that led to an execution, this one included; starts at 1. */
+  readonly attempts: number;
+  /** Retries in place under this claim so far; starts at 0. */
+  readonly retriesHere: number;
+  /** How often the message was postponed; clamped by the reader. */
+  readonly postponements: number;
+  /** The lock is known to be lost: the message will come again by itself. */
+  readonly lockLost: boolean;
+  /** The worker is stopping: nothing may start again here. */
+  readonly stopping: boolean;
+}
+
+/** A failure code that means: nothing was tried, the circuit was open. */
+export const circuitOpenCode = "CIRCUIT_OPEN";
+
+/** `mayRetryHere` asks the retry budget, and is called only when a retry in place is otherwise right. */
+export function decide(outcome: Outcome, history: History, policy: RetryPolicy, mayRetryHere: () => boolean, random: Random): Settlement {
+  switch (outcome.kind) {
+    case "succeeded":
+      return { kind: "complete" };
+    case "invalid":
+      return { kind: "dead-letter", state: "dead", reason: outcome.invalid.reason, description: outcome.invalid.description };
+    case "permanent":
+      return { kind: "dead-letter", state: "dead", reason: outcome.failure.code, description: outcome.failure.message };
+    case "parked":
+      return { kind: "dead-letter", state: "parked", reason: outcome.reason, description: outcome.why };
+    case "stale":
+      return { kind: "drop" };
+    case "interrupted":
+      return history.lockLost ? { kind: "drop" } : { kind: "release" };
+    case "transient":
+      return decideTransient(outcome, history, policy, mayRetryHere, random);
+  }
+}
+
+function decideTransient(
+  { failure }: Extract<Outcome, { kind: "transient" }>,
+  history: History,
+  policy: RetryPolicy,
+  mayRetryHere: () => boolean,
+  random: Random,
+): Settlement {
+  if (history.lockLost) return { kind: "drop" };
+  if (failure.code === circuitOpenCode) {
+    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, failure.retryAfterMs ?? 0, random) };
+  }
+  const executions = history.attempts + (history.attempts === 1 ? history.retriesHere : policy.immediateMax);
+  if (executions >= policy.attemptsMax) {
+    return {
+      kind: "dead-letter",
+      state: "dead",
+      reason: "RetriesExhausted",
+      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} expected; the last one failed with ${failure.code}: ${failure.message}`,
+    };
+  }
+  const waitMs = failure.retryAfterMs ?? 0;
+  if (history.attempts === 1 && history.retriesHere < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
+    return { kind: "retry-now", code: failure.code, delayMs: immediateDelayMs(policy, history.retriesHere + 1, random) };
+  }
+  return { kind: "retry-later", code: failure.code, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
+}
