@@ -1,0 +1,53 @@
+// The public surface. Plugins import this and nothing deeper.
+export type { EventEnvelope } from "./core/event-envelope.ts";
+export { ConfigurationError, HoldfastError } from "./core/errors.ts";
+export type { StepKind } from "./core/run.ts";
+export {
+  type BulkheadPolicy,
+  type CircuitPolicy,
+  type RetryPolicy,
+  defaultBulkheadPolicy,
+  defaultCircuitPolicy,
+  defaultRetryPolicy,
+} from "./core/skill.ts";
+export type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "./skills/context.ts";
+export {
+  type CallInfo,
+  type CallRetry,
+  type CallTimeouts,
+  type CustomDependencyOptions,
+  type Dependency,
+  type HttpDependency,
+  type HttpDependencyOptions,
+  type HttpRequest,
+  type HttpResponse,
+  type RequestFunction,
+  defaultCallRetry,
+  defaultCallTimeouts,
+  defaultResponseBytesMax,
+  defineDependency,
+} from "./skills/define-dependency.ts";
+export { type Plugin, type PluginOptions, definePlugin } from "./skills/define-plugin.ts";
+export {
+  type Handles,
+  type Isolation,
+  type JsonSchema,
+  type PayloadSchema,
+  type Skill,
+  type SkillOptions,
+  defaultIsolation,
+  defaultSkillTimeoutMs,
+  defaultVersions,
+  defineSkill,
+} from "./skills/define-skill.ts";
+export {
+  type FallbackOptions,
+  PermanentError,
+  SkillError,
+  type SkillErrorOptions,
+  TransientError,
+  type TransientErrorOptions,
+  withFallback,
+} from "./skills/errors.ts";
+export type { StepChain } from "./skills/step-chain.ts";
+export type { VersionRange } from "./skills/version-range.ts";

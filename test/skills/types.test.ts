@@ -1,0 +1,104 @@
+// What must hold at compile time: tsc fails on this file when types stop flowing from schemas and steps to their readers.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { z } from "zod";
+import { type Dependency, type HttpResponse, defineDependency, definePlugin, defineSkill } from "../../runtime/index.ts";
+
+/** Compiles only when both types are the same. */
+type Same<One, Other> = [One, 0 extends 1 & One ? "any" : "typed"] extends [Other, "typed"] ? ([Other] extends [One] ? true : false) : false;
+function expectSame<One, Other>(_proof: Same<One, Other>): void {}
+
+const order = z.object({ orderId: z.string(), total: z.coerce.number() });
+const ledger = defineDependency({ name: "ledger", request: async (request: { readonly entry: string }) => ({ balance: request.entry.length }) });
+const web = defineDependency({ name: "web", baseUrl: "http://127.0.0.1:1" });
+
+test("the payload's type flows from a Standard Schema into run", () => {
+  const skill = defineSkill({
+    name: "bill",
+    handles: [{ eventType: "OrderPlaced", versions: ["1.x", "2.3"] }],
+    payload: order,
+    uses: [ledger, web],
+    async run(context) {
+      expectSame<typeof context.event.payload, { orderId: string; total: number }>(true);
+      const booked = await context.call(ledger, { entry: context.event.payload.orderId });
+      expectSame<typeof booked, { balance: number }>(true);
+      const response = await context.call(web, { method: "GET", path: "/" });
+      expectSame<typeof response, HttpResponse>(true);
+      // @ts-expect-error the request must be the dependency's
+      void (() => context.call(ledger, { method: "GET", path: "/" }));
+    },
+  });
+  assert.deepEqual(skill.uses.map((dependency: Dependency) => dependency.name), ["ledger", "web"]);
+  assert.equal(definePlugin({ skills: [skill], dependencies: [ledger, web] }).skills[0], skill);
+});
+
+test("a JSON Schema gives unknown, or the type the author names", () => {
+  defineSkill({
+    name: "untyped",
+    handles: [{ eventType: "OrderPlaced" }],
+    payload: { type: "object" },
+    run: (context) => expectSame<typeof context.event.payload, unknown>(true),
+  });
+  defineSkill<{ orderId: string }>({
+    name: "typed",
+    handles: [{ eventType: "OrderPlaced" }],
+    payload: { type: "object" },
+    run: (context) => expectSame<typeof context.event.payload, { orderId: string }>(true),
+  });
+  assert.throws(
+    // @ts-expect-error a version is '1.x' or '1.2'
+    () => defineSkill({ name: "x", handles: [{ eventType: "OrderPlaced", versions: "^1" }], run: () => {} }),
+    /expected a version such as '1.x' \(any minor\) or '1.2' \(exactly\), got "\^1"/,
+  );
+});
+
+test("a step's type reaches its caller", () => {
+  defineSkill({
+    name: "stepped",
+    handles: [{ eventType: "OrderPlaced" }],
+    payload: order,
+    async run(context) {
+      const drafted = await context.step("draft", {}, async (step) => {
+        expectSame<typeof step.event.payload.total, number>(true);
+        return { text: step.idempotencyKey };
+      });
+      expectSame<typeof drafted, { text: string }>(true);
+      const found = await context.step("find", { kind: "queryable", query: () => undefined }, () => 7);
+      expectSame<typeof found, number>(true);
+      // @ts-expect-error only a queryable step has a query
+      void (() => context.step("wrong", { kind: "keyed", query: () => 1 }, () => 1));
+    },
+  });
+});
+
+test("a chain hands each step the results of those before it", () => {
+  const skill = defineSkill({
+    name: "chained",
+    handles: [{ eventType: "OrderPlaced" }],
+    payload: order,
+    steps: (begin) =>
+      begin
+        .step("outline", { kind: "idempotent" }, (step) => [step.event.payload.orderId])
+        .step("draft", {}, async (step, results) => {
+          expectSame<typeof results.outline, string[]>(true);
+          expectSame<typeof step.event.payload.total, number>(true);
+          return results.outline.length;
+        })
+        .step("send", { kind: "atMostOnce" }, (_step, results) => {
+          expectSame<typeof results.draft, number>(true);
+          // @ts-expect-error no such step before this one
+          void results.send;
+        }),
+  });
+  assert.deepEqual(skill.steps.map(({ name, kind }) => `${name} ${kind}`), ["outline idempotent", "draft keyed", "send atMostOnce"]);
+  assert.throws(
+    () =>
+      defineSkill({
+        name: "twice",
+        handles: [{ eventType: "OrderPlaced" }],
+        // @ts-expect-error each name once
+        steps: (begin) => begin.step("one", {}, () => 1).step("one", {}, () => 2),
+      }),
+    /skill 'twice': expected each step name once, got "one"/,
+  );
+});
