@@ -1,0 +1,35 @@
+/** Scheduled copies: how a message is made to come again later, since Service Bus cannot abandon with a delay. */
+import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
+
+/** The message id of the first of a chain of copies, for whoever follows a message through the queue. */
+export const originHeader = "holdfast-origin-message-id";
+/** How often the message was postponed without being tried. It only lengthens the pause, so a forged one does little. */
+export const postponedHeader = "holdfast-postponed";
+/** Message ids may have 128 characters; a copy's id adds the sequence number to the origin's. */
+const originCharactersMax = 100;
+
+export function postponementsOf(delivery: Delivery): number {
+  const value = delivery.header(postponedHeader);
+  return typeof value === "number" && Number.isInteger(value) && value > 0 ? value : 0;
+}
+
+/**
+ * The copy of a delivery that comes again at `atMs`. Its message id is made of the origin's and of the delivery's sequence
+ * number: a copy that is made twice, because of a crash between scheduling it and completing the original, is one message
+ * for a broker that detects duplicates, and no copy is ever taken for its original.
+ */
+export function copyOf(delivery: Delivery, atMs: number, postponed: boolean): OutgoingMessage {
+  const earlier = delivery.header(originHeader);
+  const origin = typeof earlier === "string" ? earlier : delivery.messageId;
+  const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
+  if (postponed) headers[postponedHeader] = postponementsOf(delivery) + 1;
+  return {
+    messageId: `${origin.slice(0, originCharactersMax)}~${delivery.sequenceNumber}`,
+    body: delivery.body,
+    contentType: delivery.contentType,
+    correlationId: delivery.correlationId,
+    subject: delivery.subject,
+    headers,
+    scheduledAtMs: atMs,
+  };
+}

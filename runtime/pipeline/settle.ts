@@ -1,0 +1,248 @@
+/**
+ * Acts on what was decided, in the one order that loses nothing:
+ *
+ *   success:  done + outbox (one write) → publish → clear the outbox → complete
+ *   failure:  record → (schedule a copy →) complete | dead-letter | abandon
+ *
+ * A step that fails leaves the message unsettled or hands it back, so that its redelivery finishes what is left; a step that
+ * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
+ */
+import type { Clock } from "../core/clock.ts";
+import { copyOf } from "../core/copy.ts";
+import type { OutgoingMessage } from "../core/delivery.ts";
+import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import type { Settlement } from "../core/settlement.ts";
+import type { Publisher } from "../ports/publisher.ts";
+import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
+import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { sendWithRetry } from "./sending.ts";
+import type { StoreGate } from "./store-gate.ts";
+import { TickBatch } from "./tick-batch.ts";
+import type { Work } from "./work.ts";
+
+/** Settlements that end a delivery; a retry in place does not. */
+export type FinalSettlement = Exclude<Settlement, { kind: "retry-now" }>;
+type Failure = Exclude<FinalSettlement, { kind: "complete" }>;
+type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
+
+const reasonCharactersMax = 200;
+
+export interface SettlerOptions {
+  readonly transport: Transport;
+  readonly publisher: Publisher;
+  readonly store: RunStore;
+  readonly gate: StoreGate;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
+  readonly retryEntity: string;
+  /** Where an emitted event of this type is sent. */
+  entityFor(eventType: string): string;
+  /** The delivery has ended. Called exactly once for each. */
+  ended(work: Work, outcome: FinalOutcome): void;
+}
+
+interface Finish {
+  readonly work: Work;
+  readonly outbox: readonly OutgoingMessage[];
+  readonly write: FinishWrite;
+}
+
+interface Failed {
+  readonly work: Work;
+  readonly settlement: Failure;
+  readonly write: FailWrite;
+}
+
+interface Publish {
+  readonly work: Work;
+  readonly outbox: readonly OutgoingMessage[];
+  readonly outcome: FinalOutcome;
+}
+
+interface Order {
+  readonly work: Work;
+  readonly order: SettleOrder;
+  readonly outcome: FinalOutcome;
+}
+
+export class Settler {
+  readonly #options: SettlerOptions;
+  readonly #finishes: GroupCommit<Finish, WriteResult>;
+  readonly #failures: GroupCommit<Failed, WriteResult>;
+  readonly #clears: GroupCommit<Publish, void>;
+  readonly #publishes: TickBatch<Publish>;
+  readonly #copies: TickBatch<{ readonly work: Work; readonly settlement: Copied }>;
+  readonly #orders: TickBatch<Order>;
+
+  constructor(options: SettlerOptions) {
+    const { store, clock, gate } = options;
+    this.#options = options;
+    this.#finishes = new GroupCommit({
+      clock,
+      gate,
+      write: (items) => store.finish(items.map((item) => item.write)),
+      written: (items, results) => items.forEach((item, index) => this.#finished(item, results[index] ?? "stale")),
+      abandoned: (items) => items.forEach(({ work }) => this.#order(work, { verb: "abandon", delivery: work.delivery }, "released")),
+    });
+    this.#failures = new GroupCommit({
+      clock,
+      gate,
+      write: (items) => store.fail(items.map((item) => item.write)),
+      written: (items, results) => items.forEach((item, index) => this.#recorded(item, results[index] ?? "stale")),
+      abandoned: (items) => items.forEach(({ work }) => this.#order(work, { verb: "abandon", delivery: work.delivery }, "released")),
+    });
+    this.#clears = new GroupCommit({
+      clock,
+      gate,
+      write: async (items) => {
+        await store.clearOutbox(items.map((item) => item.work.eventId));
+        return [];
+      },
+      written: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
+      abandoned: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
+    });
+    this.#publishes = new TickBatch(clock, (items) => void this.#publish(items));
+    this.#copies = new TickBatch(clock, (items) => void this.#sendCopies(items));
+    this.#orders = new TickBatch(clock, (items) => void this.#settle(items));
+  }
+
+  /** The run succeeded under its claim. */
+  succeed(work: Work, outbox: readonly OutgoingMessage[]): void {
+    work.stage = "recording";
+    this.#finishes.add({ work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } });
+  }
+
+  /** The run had been done before: publish what is left, then complete. */
+  absorb(work: Work, outbox: Uint8Array): void {
+    if (outbox.length === 0) this.#complete(work, "duplicate");
+    else this.#publishes.add({ work, outbox: decodeOutbox(outbox), outcome: "duplicate" });
+  }
+
+  /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
+  fail(work: Work, settlement: Failure): void {
+    if (work.epoch === 0) {
+      this.#act(work, settlement);
+      return;
+    }
+    work.stage = "recording";
+    this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+  }
+
+  /** Gives a message back without asking the store, which is down. */
+  handBack(work: Work): void {
+    this.#order(work, { verb: "abandon", delivery: work.delivery }, "released");
+  }
+
+  #finished(item: Finish, result: WriteResult): void {
+    if (result === "stale") this.#stale(item.work);
+    else if (item.outbox.length > 0) this.#publishes.add({ work: item.work, outbox: item.outbox, outcome: "completed" });
+    else this.#complete(item.work, "completed");
+  }
+
+  #recorded({ work, settlement }: Failed, result: WriteResult): void {
+    if (result === "stale" && settlement.kind !== "drop") this.#stale(work);
+    else this.#act(work, settlement);
+  }
+
+  #stale(work: Work): void {
+    this.#options.telemetry.emit({ type: "run.stale", eventId: work.eventId, skill: work.skillName });
+    this.#end(work, "dropped");
+  }
+
+  #act(work: Work, settlement: Failure): void {
+    const { telemetry } = this.#options;
+    const { eventId, delivery } = work;
+    switch (settlement.kind) {
+      case "retry-later":
+        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code });
+        this.#copies.add({ work, settlement });
+        return;
+      case "postpone":
+        telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs });
+        this.#copies.add({ work, settlement });
+        return;
+      case "dead-letter": {
+        const { reason, description } = settlement;
+        telemetry.emit({ type: "run.dead-lettered", eventId, skill: work.skillName, reason, description });
+        this.#order(work, { verb: "dead-letter", delivery, reason, description }, "dead-lettered");
+        return;
+      }
+      case "release":
+        this.#order(work, { verb: "abandon", delivery }, "released");
+        return;
+      case "drop":
+        this.#end(work, "dropped");
+        return;
+    }
+  }
+
+  async #publish(items: readonly Publish[]): Promise<void> {
+    const { publisher, clock } = this.#options;
+    const byEntity = Map.groupBy(
+      items.flatMap((item) => item.outbox.map((message) => ({ item, message }))),
+      ({ message }) => this.#options.entityFor(String(message.headers["eventType"])),
+    );
+    const unsent = new Set<Publish>();
+    await Promise.all(
+      [...byEntity].map(async ([entity, entries]) => {
+        const sent = await sendWithRetry(publisher, clock, entity, entries.map(({ message }) => message));
+        if (!sent) for (const { item } of entries) unsent.add(item);
+      }),
+    );
+    for (const item of items) {
+      if (unsent.has(item)) this.handBack(item.work);
+      else this.#clears.add(item);
+    }
+  }
+
+  async #sendCopies(items: readonly { readonly work: Work; readonly settlement: Copied }[]): Promise<void> {
+    const { publisher, clock, retryEntity } = this.#options;
+    const nowMs = clock.wallMs();
+    const copies = items.map(({ work, settlement }) => copyOf(work.delivery, nowMs + settlement.delayMs, settlement.kind === "postpone"));
+    const sent = await sendWithRetry(publisher, clock, retryEntity, copies);
+    for (const { work, settlement } of items) {
+      if (sent) this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
+      else this.handBack(work);
+    }
+  }
+
+  #complete(work: Work, outcome: FinalOutcome): void {
+    this.#order(work, { verb: "complete", delivery: work.delivery }, outcome);
+  }
+
+  #order(work: Work, order: SettleOrder, outcome: FinalOutcome): void {
+    work.stage = "settling";
+    this.#orders.add({ work, order, outcome });
+  }
+
+  async #settle(items: readonly Order[]): Promise<void> {
+    const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
+    items.forEach(({ work, outcome }, index) => {
+      if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" });
+      this.#end(work, outcome);
+    });
+  }
+
+  #end(work: Work, outcome: FinalOutcome): void {
+    work.stage = "gone";
+    this.#options.ended(work, outcome);
+  }
+}
+
+function failWrite(work: Work, settlement: Failure): FailWrite {
+  const { eventId, epoch } = work;
+  switch (settlement.kind) {
+    case "retry-later":
+      return { eventId, epoch, state: "waiting", reason: settlement.code, countsAttempt: true };
+    case "postpone":
+      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt: false };
+    case "dead-letter":
+      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), countsAttempt: true };
+    case "release":
+    case "drop":
+      return { eventId, epoch, state: "waiting", reason: settlement.kind, countsAttempt: false };
+  }
+}
