@@ -1,0 +1,129 @@
+// Maps and lists as byte ranges: an entry is found by walking over the encoded ones, and decoded only when it is read.
+// A view stays valid as long as its bytes are not written to; it keeps the whole buffer that they lie in alive.
+import { u8, u32 } from "./bytes.ts";
+import { Decoder } from "./decode.ts";
+import { malformed } from "./errors.ts";
+import { format, layout, layouts } from "./formats.ts";
+import { skipValue } from "./skip.ts";
+import { Raw } from "./types.ts";
+import type { Plain, TypedValue } from "./types.ts";
+
+/** The encoded value at a place, and the readings of it that callers ask for most. */
+export class ValueView {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  plain(): Plain {
+    return new Decoder(this.bytes, this.start, this.end).plain();
+  }
+
+  typed(): TypedValue {
+    return new Decoder(this.bytes, this.start, this.end).typed();
+  }
+
+  /** The value as it is encoded, to be written elsewhere with its exact type. */
+  raw(): Raw {
+    return new Raw(this.bytes.subarray(this.start, this.end));
+  }
+}
+
+/** A map whose entries are looked up by the text of their key, be it a string or a symbol. */
+export class MapView extends ValueView {
+  readonly #firstAt: number;
+  /** Keys and values together. */
+  readonly #elements: number;
+
+  /** `start` is where the map's constructor lies. Throws when what lies there is no map. */
+  constructor(bytes: Buffer, start: number, end: number) {
+    const code = start < end ? u8(bytes, start) : -1;
+    const width = code === format.map8 ? 1 : code === format.map32 ? 4 : 0;
+    if (width === 0 || start + 1 + 2 * width > end) throw malformed("expected a map");
+    super(bytes, start, end);
+    this.#elements = width === 1 ? u8(bytes, start + 2) : u32(bytes, start + 5);
+    if (this.#elements % 2 !== 0) throw malformed(`map: expected as many values as keys, found ${this.#elements} elements`);
+    this.#firstAt = start + 1 + 2 * width;
+  }
+
+  get size(): number {
+    return this.#elements / 2;
+  }
+
+  has(key: string): boolean {
+    return this.#find(key) >= 0;
+  }
+
+  get(key: string): Plain | undefined {
+    const at = this.#find(key);
+    return at < 0 ? undefined : new Decoder(this.bytes, at, this.end).plain();
+  }
+
+  /** The text under `key`; undefined when there is none or it is not text. */
+  string(key: string): string | undefined {
+    const value = this.get(key);
+    return typeof value === "string" ? value : undefined;
+  }
+
+  /** The number under `key`; undefined when there is none or it is not one that a double holds exactly. */
+  number(key: string): number | undefined {
+    const value = this.get(key);
+    return typeof value === "number" ? value : undefined;
+  }
+
+  /** The value under `key` as it is encoded. */
+  view(key: string): ValueView | undefined {
+    const at = this.#find(key);
+    return at < 0 ? undefined : new ValueView(this.bytes, at, skipValue(this.bytes, at, this.end));
+  }
+
+  /** Calls `visit` for every entry, in the order of the map. */
+  forEach(visit: (key: Plain, value: ValueView) => void): void {
+    const { bytes, end } = this;
+    let at = this.#firstAt;
+    for (let left = this.#elements; left > 0; left -= 2) {
+      const valueAt = skipValue(bytes, at, end);
+      const next = skipValue(bytes, valueAt, end);
+      visit(new Decoder(bytes, at, valueAt).plain(), new ValueView(bytes, valueAt, next));
+      at = next;
+    }
+  }
+
+  /** All entries. A key that is there twice keeps its last value. */
+  toMap(): ReadonlyMap<Plain, Plain> {
+    const map = new Map<Plain, Plain>();
+    this.forEach((key, value) => map.set(key, value.plain()));
+    return map;
+  }
+
+  /** Where the value under `key` begins, or -1. */
+  #find(key: string): number {
+    const { bytes, end } = this;
+    let at = this.#firstAt;
+    for (let left = this.#elements; left > 0; left -= 2) {
+      const valueAt = skipValue(bytes, at, end);
+      if (textEquals(bytes, at, valueAt, key)) return valueAt;
+      at = skipValue(bytes, valueAt, end);
+    }
+    return -1;
+  }
+}
+
+/** Whether a string or symbol encoded in `bytes[at, end)` is `text`. */
+function textEquals(bytes: Buffer, at: number, end: number, text: string): boolean {
+  const code = u8(bytes, at);
+  if (code !== format.symbol8 && code !== format.string8 && code !== format.symbol32 && code !== format.string32) return false;
+  const from = at + (layouts[code] === layout.size8 ? 2 : 5);
+  if (end - from < text.length) return false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return bytes.toString("utf8", from, end) === text;
+    if (u8(bytes, from + i) !== unit) return false;
+  }
+  return end - from === text.length;
+}
