@@ -1,0 +1,16 @@
+// `npm run build`: JavaScript and declarations under dist/, with what the code reads beside itself (scripts, manifests).
+// dist/ gets a package.json of its own, so that the subpath imports, which name .ts files, lead to the built ones there.
+import { spawnSync } from "node:child_process";
+import { cpSync, globSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+rmSync(dist, { recursive: true, force: true });
+const compiled = spawnSync(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
+if (compiled.status !== 0) process.exit(compiled.status ?? 1);
+
+for (const asset of globSync("{runtime,handlers,load}/**/*.{json,lua,html}", { cwd: root })) cpSync(join(root, asset), join(dist, asset));
+const imports = Object.fromEntries(["runtime", "load", "handlers"].map((layer) => [`#${layer}/*.ts`, `./${layer}/*.js`]));
+writeFileSync(join(dist, "package.json"), `${JSON.stringify({ type: "module", imports }, undefined, 2)}\n`);
