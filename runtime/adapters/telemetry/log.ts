@@ -1,0 +1,58 @@
+/** Writes runtime events as JSON lines with pino, secrets redacted and noisy events sampled. */
+import { type Logger, pino } from "pino";
+import type { RuntimeEvent } from "../../core/catalogue.ts";
+import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
+
+type Level = "debug" | "info" | "warn" | "error";
+
+const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
+  "worker.started": "info",
+  "worker.stopping": "info",
+  "worker.stopped": "info",
+  "run.resumed": "info",
+  "run.retrying": "debug",
+  "run.postponed": "debug",
+  "run.dead-lettered": "debug",
+  "run.stale": "warn",
+  "lock.lost": "warn",
+  "circuit.changed": "warn",
+  "store.down": "error",
+  "store.up": "info",
+  "transport.disturbed": "warn",
+  "receiver.rebuilt": "warn",
+  "thread.lost": "error",
+  "loop.blocked": "warn",
+};
+
+/** Makes the worker's logger; lines go to standard error, so that standard output stays for results. */
+export function createLogger(level: string): Logger {
+  return pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: false }));
+}
+
+export class EventLog implements Telemetry {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  settled(_outcome: FinalOutcome, _skill: string, _latencyMs: number): void {
+    // Deliveries are counted, not logged.
+  }
+
+  emit(event: RuntimeEvent): void {
+    this.#logger[levels[event.type]](event, event.type);
+  }
+}
+
+/** Tells several what one is told. */
+export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
+  return {
+    settled(outcome, skill, latencyMs) {
+      for (const telemetry of all) telemetry.settled(outcome, skill, latencyMs);
+    },
+    emit(event) {
+      for (const telemetry of all) telemetry.emit(event);
+    },
+  };
+}

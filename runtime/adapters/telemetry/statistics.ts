@@ -1,0 +1,63 @@
+/** Counts what the runtime reports, cheaply: numbers in typed arrays and one histogram; readers take snapshots. */
+import { type Histogram, build } from "hdr-histogram-js";
+import type { RuntimeEvent } from "../../core/catalogue.ts";
+import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
+
+const outcomes: readonly FinalOutcome[] = ["completed", "duplicate", "dead-lettered", "retried", "postponed", "released", "dropped"];
+const outcomeIndex = new Map(outcomes.map((outcome, index) => [outcome, index]));
+const latencyMaxMs = 3_600_000;
+
+/** Counts since the worker started. */
+export interface StatisticsSnapshot {
+  /** Deliveries by how they ended. */
+  readonly outcomes: Readonly<Record<FinalOutcome, number>>;
+  /** The same by skill; the empty name is for messages that reached none. */
+  readonly skills: Readonly<Record<string, Readonly<Record<FinalOutcome, number>>>>;
+  /** Runtime events by type. */
+  readonly events: Readonly<Record<string, number>>;
+  /** From the broker's enqueue time to settlement, of completed deliveries. */
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number; readonly count: number };
+}
+
+export class Statistics implements Telemetry {
+  readonly #skills = new Map<string, Float64Array>();
+  readonly #events = new Map<string, number>();
+  readonly #latency: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: latencyMaxMs, numberOfSignificantValueDigits: 3 });
+
+  settled(outcome: FinalOutcome, skill: string, latencyMs: number): void {
+    let counts = this.#skills.get(skill);
+    if (counts === undefined) {
+      counts = new Float64Array(outcomes.length);
+      this.#skills.set(skill, counts);
+    }
+    const index = outcomeIndex.get(outcome) ?? 0;
+    counts[index] = (counts[index] ?? 0) + 1;
+    if (outcome === "completed") this.#latency.recordValue(Math.min(latencyMaxMs, Math.max(1, Math.round(latencyMs))));
+  }
+
+  emit(event: RuntimeEvent): void {
+    this.#events.set(event.type, (this.#events.get(event.type) ?? 0) + 1);
+  }
+
+  snapshot(): StatisticsSnapshot {
+    const total = new Float64Array(outcomes.length);
+    const skills: Record<string, Record<FinalOutcome, number>> = {};
+    for (const [skill, counts] of this.#skills) {
+      counts.forEach((count, index) => {
+        total[index] = (total[index] ?? 0) + count;
+      });
+      skills[skill] = named(counts);
+    }
+    const latency = this.#latency;
+    return {
+      outcomes: named(total),
+      skills,
+      events: Object.fromEntries(this.#events),
+      latencyMs: { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99), max: latency.maxValue, count: latency.totalCount },
+    };
+  }
+}
+
+function named(counts: Float64Array): Record<FinalOutcome, number> {
+  return Object.fromEntries(outcomes.map((outcome, index) => [outcome, counts[index] ?? 0])) as Record<FinalOutcome, number>;
+}

@@ -1,0 +1,230 @@
+/**
+ * The configuration: one schema, checked at start. Unknown keys, wrong units and impossible combinations are refused with the
+ * key, what was expected and what was found.
+ */
+import { z } from "zod";
+import { ConfigurationError } from "./errors.ts";
+import type { BulkheadPolicy, CircuitPolicy, RetryPolicy } from "./skill.ts";
+
+/** What is read: a queue, or a subscription with a private queue for the copies of messages to retry. */
+export type ConsumerConfig =
+  | { readonly queue: string }
+  | {
+      readonly topic: string;
+      readonly subscription: string;
+      /** Copies of messages to retry go here and are forwarded back; sent to the topic they would reach every subscriber. */
+      readonly retryQueue: string;
+    };
+
+/** How the broker is reached: a connection string, or a host name and the workload's own identity. */
+export type ServiceBusConfig = { readonly connectionString: string } | { readonly fullyQualifiedNamespace: string };
+
+export type StoreConfig =
+  | {
+      readonly kind: "sqlite";
+      /** A file, relative to the configuration's folder, or `:memory:`. */
+      readonly path: string;
+    }
+  | {
+      readonly kind: "redis";
+      /** `redis://…` or `rediss://…`. */
+      readonly url: string;
+      /** 1 to 64 characters of `A-Z a-z 0-9 : _ -`; default `holdfast`. */
+      readonly prefix?: string | undefined;
+      /** 50 to 60 000, default 2 000. */
+      readonly commandTimeoutMs?: number | undefined;
+    };
+
+type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+/** Replaces what the plugin says of a dependency; see `defineDependency` for units, ranges and defaults. */
+export interface DependencyConfig {
+  readonly baseUrl?: string | undefined;
+  readonly bulkhead?: Loose<BulkheadPolicy> | undefined;
+  readonly circuit?: Loose<CircuitPolicy> | undefined;
+  readonly timeouts?: Loose<{ connectMs: number; headersMs: number; bodyMs: number; totalMs: number }> | undefined;
+  readonly retry?: Loose<{ attemptsMax: number; baseDelayMs: number; delayMaxMs: number }> | undefined;
+}
+
+/** Replaces what the plugin says of a skill; see `defineSkill`. */
+export interface SkillConfig {
+  readonly timeoutMs?: number | undefined;
+  readonly retry?: Loose<RetryPolicy> | undefined;
+}
+
+/** What must be said, and what may be; `Config` is the same with the defaults filled in. */
+export interface ConfigInput {
+  readonly consumer: ConsumerConfig;
+  readonly serviceBus: ServiceBusConfig;
+  /** Folders or packages, relative to the configuration's folder. */
+  readonly plugins: readonly string[];
+  /** Folders that plugins may lie in. Default: the configuration's own folder. */
+  readonly pluginRoots?: readonly string[] | undefined;
+  /** Default: SQLite in `.holdfast/runs.sqlite` beside the configuration. */
+  readonly store?: StoreConfig | undefined;
+  /** Where emitted events are sent: one entity, and others by event type. Default: a skill that emits is refused. */
+  readonly publish?: { readonly entity: string; readonly byEventType?: Readonly<Record<string, string>> | undefined } | undefined;
+  /** By dependency name. */
+  readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
+  /** By skill name. */
+  readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
+  /** Messages held at once; 1 to 10 000, default 1 000. */
+  readonly inFlightMax?: number | undefined;
+  /** Deliveries past this attempt are dead-lettered unseen; keep it below the entity's own maximum. 1 to 2 000, default 9. */
+  readonly deliveriesMax?: number | undefined;
+  /** 1 to 100 MiB, default 256 KiB. */
+  readonly bodyBytesMax?: number | undefined;
+  /** 1 to 256; default one a core. */
+  readonly threads?: number | undefined;
+  /** How long run records are kept; it must exceed message time-to-live plus the horizon of replays. Default 7 days. */
+  readonly retentionMs?: number | undefined;
+  /** How long held messages are kept while the store is down; default 60 000. */
+  readonly storeHoldMaxMs?: number | undefined;
+  /** How long a receiver may get nothing before the queue is looked at; default 30 000. */
+  readonly silenceMaxMs?: number | undefined;
+  /** From SIGTERM to the end: the pod's grace period less its preStop and a margin. Default 25 000. */
+  readonly stopBudgetMs?: number | undefined;
+  /** Default `info`. */
+  readonly logLevel?: "trace" | "debug" | "info" | "warn" | "error" | "silent" | undefined;
+}
+
+/** A checked configuration. */
+export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish"> {
+  readonly pluginRoots: readonly string[];
+  readonly store: StoreConfig;
+  readonly publish?: { readonly entity: string; readonly byEventType: Readonly<Record<string, string>> } | undefined;
+  readonly dependencies: Readonly<Record<string, DependencyConfig>>;
+  readonly skills: Readonly<Record<string, SkillConfig>>;
+  readonly inFlightMax: number;
+  readonly deliveriesMax: number;
+  readonly bodyBytesMax: number;
+  readonly threads?: number | undefined;
+  readonly retentionMs: number;
+  readonly storeHoldMaxMs: number;
+  readonly silenceMaxMs: number;
+  readonly stopBudgetMs: number;
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+}
+
+const entityName = z.string().regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
+const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+
+const consumer = z.union([
+  z.strictObject({ queue: entityName }),
+  z.strictObject({
+    topic: entityName,
+    subscription: entityName,
+    retryQueue: entityName,
+  }),
+]);
+
+const serviceBus = z.union([
+  z.strictObject({ connectionString: z.string().min(1) }),
+  z.strictObject({ fullyQualifiedNamespace: z.string().regex(/^[A-Za-z0-9.-]+$/, "expected a host name such as NAME.servicebus.windows.net") }),
+]);
+
+const store = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("sqlite"), path: z.string().min(1) }),
+  z.strictObject({
+    kind: z.literal("redis"),
+    url: z.string().regex(/^rediss?:\/\//, "expected redis://… or rediss://…"),
+    prefix: z.string().regex(/^[A-Za-z0-9:_-]{1,64}$/, "expected 1 to 64 characters of A-Z a-z 0-9 : _ -").optional(),
+    commandTimeoutMs: integer(50, 60_000).optional(),
+  }),
+]);
+
+const bulkhead = z.strictObject({ concurrentMax: integer(1, 10_000), queueMax: integer(0, 10_000) }).partial();
+const circuit = z.strictObject({ failureThreshold: integer(1, 1_000), resetTimeoutMs: integer(1, hourMs), halfOpenMax: integer(1, 100) }).partial();
+const timeouts = z
+  .strictObject({ connectMs: integer(1, 600_000), headersMs: integer(1, 600_000), bodyMs: integer(1, 600_000), totalMs: integer(1, 600_000) })
+  .partial();
+const callRetry = z.strictObject({ attemptsMax: integer(1, 10), baseDelayMs: integer(1, 60_000), delayMaxMs: integer(1, 60_000) }).partial();
+const skillRetry = z
+  .strictObject({
+    attemptsMax: integer(1, 20),
+    immediateMax: integer(0, 5),
+    immediateDelayMs: integer(0, dayMs),
+    baseDelayMs: integer(0, dayMs),
+    delayFactor: z.number().min(1).max(100),
+    delayMaxMs: integer(0, dayMs),
+  })
+  .partial();
+
+const schema: z.ZodType<Config, ConfigInput> = z
+  .strictObject({
+    consumer,
+    serviceBus,
+    store: store.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
+    plugins: z.array(z.string().min(1)).min(1),
+    pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
+    publish: z.strictObject({ entity: entityName, byEventType: z.record(z.string(), entityName).default({}) }).optional(),
+    dependencies: z
+      .record(z.string(), z.strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry }).partial())
+      .default({}),
+    skills: z.record(z.string(), z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial()).default({}),
+    inFlightMax: integer(1, 10_000).default(1_000),
+    deliveriesMax: integer(1, 2_000).default(9),
+    bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
+    threads: integer(1, 256).optional(),
+    retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),
+    storeHoldMaxMs: integer(0, hourMs).default(60_000),
+    silenceMaxMs: integer(1_000, hourMs).default(30_000),
+    stopBudgetMs: integer(100, hourMs).default(25_000),
+    logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  })
+  .superRefine((config, context) => {
+    for (const [name, dependency] of Object.entries(config.dependencies)) {
+      const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
+      if (connectMs > totalMs) {
+        context.addIssue({ code: "custom", path: ["dependencies", name, "timeouts"], message: `expected connectMs at most totalMs (${totalMs}), got ${connectMs}` });
+      }
+    }
+  });
+
+/** Gives a configuration file its types. */
+export function defineConfig(config: ConfigInput): ConfigInput {
+  return config;
+}
+
+const secretKey = /connectionString|password|secret|token|key|url/i;
+
+/** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. */
+export function parseConfig(input: unknown, source: string): Config {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, input));
+  throw new ConfigurationError(`${source}: ${lines.join("; ")}`);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
+  const place = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => `${place === "" ? key : `${place}.${key}`}: unknown key; check its spelling or remove it`);
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const nearest = issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? [];
+    const inner = nearest.flatMap((nested) => describeIssue({ ...nested, path: [...issue.path, ...nested.path] }, input));
+    if (inner.length > 0) return inner;
+  }
+  const unit = place.endsWith("Ms") ? " (milliseconds, as a whole number)" : "";
+  return [`${place || "configuration"}: ${expectation(issue.message)}${unit}, got ${shown(place, valueAt(input, issue.path))}`];
+}
+
+function expectation(message: string): string {
+  return message.replace(/^Invalid (input|option): /, "").replace(/, received .*$/, "").replace(/^Too (small|big): /, "");
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  let value = input;
+  for (const key of path) value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
+  return value;
+}
+
+function shown(place: string, value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string" && secretKey.test(place)) return `text of ${value.length} characters`;
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
