@@ -1,0 +1,120 @@
+// The file behind the run store: opening it, its tables, and what its errors mean.
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+
+const schemaVersion = 1;
+
+/**
+ * `runs` keeps its rows in the order of their creation, so that new records and their later updates stay on the same few
+ * pages and retention can be swept from the old end without an index; only the unique index is written at random places.
+ * An empty outbox is NULL. `steps` numbers rise with every write: they give the order of writing.
+ */
+const schema = `
+  CREATE TABLE consumers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+  ) STRICT;
+  CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    consumer INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    lease_until_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    payload_hash TEXT NOT NULL,
+    pipeline_hash TEXT NOT NULL,
+    outbox BLOB,
+    reason TEXT,
+    UNIQUE (consumer, event_id)
+  ) STRICT;
+  CREATE TABLE steps (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    result BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    codec INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    UNIQUE (run, name)
+  ) STRICT;
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/** How long one try to get the write lock blocks the event loop; a longer wait is spent off it. */
+const lockTimeoutMs = 5;
+/** A claim dirties pages all over the unique index; a longer log writes each of them to the file less often (about 16 MB). */
+const logPagesMax = 4_000;
+
+const sqliteBusy = 5;
+const sqliteReadOnly = 8;
+const sqliteCannotOpen = 14;
+const sqliteNotADatabase = 26;
+
+function errorCode(error: unknown): number {
+  const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
+  return typeof code === "number" ? code & 0xff : 0;
+}
+
+/** Another process holds the write lock; nothing was written. */
+export function isBusy(error: unknown): boolean {
+  return errorCode(error) === sqliteBusy;
+}
+
+export function unavailable(error: unknown): StoreUnavailableError {
+  if (error instanceof StoreUnavailableError) return error;
+  return new StoreUnavailableError(`expected the run store's SQLite file to serve, found: ${messageOf(error)}; look at the disk and at who holds the file`, { cause: error });
+}
+
+function numberIn(database: DatabaseSync, sql: string, ...values: readonly string[]): number {
+  const value = Object.values(database.prepare(sql).get(...values) ?? {})[0];
+  return typeof value === "number" ? value : 0;
+}
+
+function createTables(database: DatabaseSync, path: string): void {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const found = numberIn(database, "PRAGMA user_version");
+    const tables = numberIn(database, "SELECT count(*) FROM sqlite_schema");
+    if (found === 0 && tables === 0) database.exec(schema);
+    else if (found !== schemaVersion) {
+      throw new ConfigurationError(`expected ${path} to be a run store of version ${schemaVersion}, found version ${found} with ${tables} tables and indexes; name another file`);
+    }
+    database.exec("COMMIT");
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+/** The small number that stands for a consumer in every row. */
+function internConsumer(database: DatabaseSync, name: string): number {
+  return numberIn(database, "INSERT INTO consumers (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id", name);
+}
+
+/** Opens or creates the file, and its folder; throws `ConfigurationError` when it cannot be a run store. */
+export function openDatabase(path: string, consumer: string): { readonly database: DatabaseSync; readonly consumerId: number } {
+  let database: DatabaseSync | undefined;
+  try {
+    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+    database = new DatabaseSync(path, { timeout: lockTimeoutMs });
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
+    createTables(database, path);
+    return { database, consumerId: internConsumer(database, consumer) };
+  } catch (error) {
+    if (database?.isOpen === true) database.close();
+    const code = errorCode(error);
+    if (code === sqliteNotADatabase) throw new ConfigurationError(`expected ${path} to be a SQLite file, found something else; name another file`, { cause: error });
+    if (code === sqliteCannotOpen || code === sqliteReadOnly || (error instanceof Error && "syscall" in error)) {
+      throw new ConfigurationError(`expected to create or open ${path} for writing, found: ${messageOf(error)}; look at its folder's permissions or name another file`, { cause: error });
+    }
+    throw error;
+  }
+}

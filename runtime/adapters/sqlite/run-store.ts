@@ -1,0 +1,261 @@
+// The run store on one SQLite file, shared by the workers of one machine, or in memory for one worker.
+//
+// Every batch is one IMMEDIATE transaction: the write lock makes it atomic against every other process on the file. A
+// transaction is short and never waits inside, so the lock is held for about the time the statements take. Leases and
+// retention are kept by the wall clock that all processes of a machine share.
+//
+//              claim                    finish
+//   (unknown) ───────▶ running ─────────────────────▶ done
+//                       │  ▲ claim (waiting, or lease over): epoch + 1
+//                  fail │  │
+//                       ├──┴▶ waiting
+//                       └───▶ dead, parked
+import type { DatabaseSync } from "node:sqlite";
+import type { Clock } from "../../core/clock.ts";
+import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+import type { RunView } from "../../core/run.ts";
+import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import { isBusy, openDatabase, unavailable } from "./database.ts";
+import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
+
+export interface SqliteRunStoreOptions extends RunStoreOptions {
+  /** The file, made with its folder when missing; `:memory:` keeps the records in this store alone. */
+  readonly path: string;
+  /** Its wall clock is the store's clock. */
+  readonly clock: Clock;
+}
+
+/** How long a call waits for another process's transactions before it gives up. */
+const busyTimeoutMs = 2_000;
+/** Pause between two tries to get the write lock, spent off the event loop. */
+const busyPauseMs = 10;
+/** Rows that one claim call looks at for retention: more than it can add, so that the file stops growing. */
+const sweepRowsMax = 1_000;
+/** Pause of the sweep once it met rows that are all within their retention. */
+const sweepPauseMs = 1_000;
+const reasonCharactersMax = 200;
+const nothing = new Uint8Array(0);
+
+/** How a claim stands to a record that exists. */
+type Standing = "reused" | "owner" | "held" | "free" | "done" | "dead";
+
+function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing {
+  if (row.payloadHash !== request.payloadHash) return "reused";
+  switch (row.state) {
+    case "running":
+      if (row.leaseUntilMs <= nowMs) return "free";
+      return row.token === request.token ? "owner" : "held";
+    case "waiting":
+      return "free";
+    case "done":
+      return "done";
+    case "dead":
+    case "parked":
+      return "dead";
+  }
+}
+
+class SqliteRunStore implements RunStore {
+  readonly #options: SqliteRunStoreOptions;
+  readonly #clock: Clock;
+  #database: DatabaseSync | undefined;
+  #statements: Statements | undefined;
+  #consumerId = 0;
+  /** Rows up to this one were swept in the current pass. */
+  #sweptUpTo = 0;
+  #sweepDueMs = 0;
+
+  constructor(options: SqliteRunStoreOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+  }
+
+  async start(): Promise<void> {
+    if (this.#statements !== undefined) return;
+    const { database, consumerId } = await this.#patiently(() => openDatabase(this.#options.path, this.#options.consumer));
+    this.#database = database;
+    this.#consumerId = consumerId;
+    this.#statements = prepareStatements(database);
+  }
+
+  async stop(): Promise<void> {
+    this.#statements = undefined;
+    this.#database?.close();
+    this.#database = undefined;
+  }
+
+  async ping(): Promise<boolean> {
+    try {
+      this.#statements?.findRun(this.#consumerId, "");
+      return this.#statements !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
+    return this.#write((statements, nowMs) => {
+      this.#sweep(statements, nowMs);
+      return requests.map((request) => this.#claimOne(statements, request, nowMs, leaseMs));
+    });
+  }
+
+  checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write((statements, nowMs) =>
+      writes.map(({ eventId, epoch, step }) => {
+        const run = statements.touchRun(nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        if (run === undefined) return "stale";
+        statements.putStep(run, step, nowMs);
+        return "written";
+      }),
+    );
+  }
+
+  finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write((statements, nowMs) =>
+      writes.map(({ eventId, epoch, outbox }) => {
+        const changed = statements.finishRun(outbox.length === 0 ? null : outbox, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        return changed === 1 || this.#isAlready(statements, "done", eventId, epoch, nowMs) ? "written" : "stale";
+      }),
+    );
+  }
+
+  clearOutbox(eventIds: readonly string[]): Promise<void> {
+    return this.#write((statements, nowMs) => {
+      for (const eventId of eventIds) statements.clearOutbox(nowMs + this.#options.retentionMs, this.#consumerId, eventId, nowMs);
+    });
+  }
+
+  fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write((statements, nowMs) =>
+      writes.map(({ eventId, epoch, state, reason, countsAttempt }) => {
+        const uncounted = countsAttempt ? 0 : 1;
+        const changed = statements.failRun(state, reason.slice(0, reasonCharactersMax), uncounted, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
+      }),
+    );
+  }
+
+  extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
+    return this.#write((statements, nowMs) =>
+      writes.map(({ eventId, epoch }) => {
+        const changed = statements.extendRun(nowMs + leaseMs, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        return changed === 1 ? "written" : "stale";
+      }),
+    );
+  }
+
+  /** In a transaction too, so that the record and its steps are of one moment. */
+  read(eventId: string): Promise<RunView | undefined> {
+    return this.#write((statements, nowMs) => {
+      const row = statements.findRun(this.#consumerId, eventId);
+      if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
+      const { state, epoch, attempts, generation, pipelineHash } = row;
+      const key = { consumer: this.#options.consumer, eventId };
+      return { key, state, epoch, attempts, generation, pipelineHash, steps: statements.stepsOf(row.id), outbox: row.outbox ?? nothing, reason: row.reason ?? undefined };
+    });
+  }
+
+  #claimOne(statements: Statements, request: ClaimRequest, nowMs: number, leaseMs: number): ClaimResult {
+    const { eventId, token, payloadHash, pipelineHash } = request;
+    const expiresAtMs = nowMs + this.#options.retentionMs;
+    if (statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash) === 1) {
+      return { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash, steps: [] };
+    }
+    const row = statements.findRun(this.#consumerId, eventId);
+    if (row === undefined) throw new StoreUnavailableError(`expected a record of ${eventId} that refused a second one, found none; check the file's integrity`);
+    if (row.expiresAtMs <= nowMs) {
+      statements.forgetRun(row.id);
+      return this.#claimOne(statements, request, nowMs, leaseMs);
+    }
+    return this.#claimKnown(statements, row, request, nowMs, leaseMs);
+  }
+
+  #claimKnown(statements: Statements, row: RunRow, request: ClaimRequest, nowMs: number, leaseMs: number): ClaimResult {
+    const leaseUntilMs = nowMs + leaseMs;
+    const expiresAtMs = nowMs + this.#options.retentionMs;
+    const standing = standingOf(row, request, nowMs);
+    switch (standing) {
+      case "reused":
+        return { kind: "reused" };
+      case "held":
+        return { kind: "held", forMs: row.leaseUntilMs - nowMs };
+      case "done":
+        return { kind: "done", outbox: row.outbox ?? nothing };
+      case "dead":
+        return { kind: "dead", reason: row.reason ?? "" };
+      case "owner": {
+        // The caller counts its lease from this answer, so it must last from here.
+        statements.renewClaim(leaseUntilMs, expiresAtMs, row.id);
+        const { epoch, attempts, generation, pipelineHash } = row;
+        return { kind: "acquired", epoch, attempts, generation, pipelineHash, steps: statements.stepsOf(row.id) };
+      }
+      case "free": {
+        const epoch = row.epoch + 1;
+        const attempts = row.attempts + 1;
+        const steps = statements.stepsOf(row.id);
+        const pipelineHash = steps.length === 0 ? request.pipelineHash : row.pipelineHash;
+        statements.takeRun({ epoch, attempts, leaseUntilMs, expiresAtMs, token: request.token, pipelineHash, id: row.id });
+        return { kind: "acquired", epoch, attempts, generation: row.generation, pipelineHash, steps };
+      }
+    }
+  }
+
+  /** The same write came before and its reply was lost. */
+  #isAlready(statements: Statements, state: string, eventId: string, epoch: number, nowMs: number): boolean {
+    const row = statements.findRun(this.#consumerId, eventId);
+    return row !== undefined && row.state === state && row.epoch === epoch && row.expiresAtMs > nowMs;
+  }
+
+  /**
+   * Deletes expired records from the old end, a bounded slice a call. Rows lie in the order of their creation, so a slice
+   * without an expired row says that the rest can wait; a pass then starts again from the first row after a pause.
+   */
+  #sweep(statements: Statements, nowMs: number): void {
+    if (nowMs < this.#sweepDueMs) return;
+    const last = statements.sliceAfter(this.#sweptUpTo, sweepRowsMax);
+    if (last !== undefined && statements.deleteExpired(this.#sweptUpTo, last, nowMs) > 0) {
+      this.#sweptUpTo = last;
+      return;
+    }
+    this.#sweptUpTo = 0;
+    this.#sweepDueMs = nowMs + sweepPauseMs;
+  }
+
+  #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    return this.#patiently(() => {
+      const statements = this.#statements;
+      if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+      statements.begin();
+      try {
+        const answer = work(statements, this.#clock.wallMs());
+        statements.commit();
+        return answer;
+      } catch (error) {
+        statements.rollback();
+        throw error;
+      }
+    });
+  }
+
+  /** Tries `work` until the write lock is free; only taking the lock can fail for it, before anything was written. */
+  async #patiently<T>(work: () => T): Promise<T> {
+    const giveUpAtMs = this.#clock.monotonicMs() + busyTimeoutMs;
+    for (;;) {
+      try {
+        return work();
+      } catch (error) {
+        if (error instanceof ConfigurationError) throw error;
+        if (!isBusy(error) || this.#clock.monotonicMs() >= giveUpAtMs) throw unavailable(error);
+      }
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#clock.after(busyPauseMs, resolve);
+      await promise;
+    }
+  }
+}
+
+/** A run store on `node:sqlite`: the embedded default. Several processes may share one file. */
+export function createSqliteRunStore(options: SqliteRunStoreOptions): RunStore {
+  return new SqliteRunStore(options);
+}

@@ -1,0 +1,135 @@
+// The run store's SQL, prepared once a connection.
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { RunState, StepKind, StepRecord } from "../../core/run.ts";
+
+/** A record as its row holds it; an empty outbox is null, a reason exists only in states that have one. */
+export interface RunRow {
+  readonly id: number;
+  readonly state: RunState;
+  readonly epoch: number;
+  readonly attempts: number;
+  readonly generation: number;
+  readonly leaseUntilMs: number;
+  readonly expiresAtMs: number;
+  readonly token: string;
+  readonly payloadHash: string;
+  readonly pipelineHash: string;
+  readonly outbox: Uint8Array | null;
+  readonly reason: string | null;
+}
+
+/** Names one record. */
+type Key = readonly [consumer: number, eventId: string];
+
+/** Names one record that must be running under an epoch, and not past its retention at `nowMs`. */
+type OwnedKey = readonly [...Key, epoch: number, nowMs: number];
+
+const whereOwned = "WHERE consumer = ? AND event_id = ? AND epoch = ? AND state = 'running' AND expires_at_ms > ?";
+
+/** Typed calls for the statements; those that write return how many rows they changed. */
+export interface Statements {
+  begin(): void;
+  commit(): void;
+  rollback(): void;
+  insertRun(...values: readonly [...Key, leaseUntilMs: number, expiresAtMs: number, token: string, payloadHash: string, pipelineHash: string]): number;
+  findRun(...key: Key): RunRow | undefined;
+  forgetRun(id: number): void;
+  takeRun(values: { readonly epoch: number; readonly attempts: number; readonly leaseUntilMs: number; readonly expiresAtMs: number; readonly token: string; readonly pipelineHash: string; readonly id: number }): void;
+  renewClaim(leaseUntilMs: number, expiresAtMs: number, id: number): void;
+  finishRun(...values: readonly [outbox: Uint8Array | null, expiresAtMs: number, ...OwnedKey]): number;
+  failRun(...values: readonly [state: string, reason: string, uncounted: number, expiresAtMs: number, ...OwnedKey]): number;
+  extendRun(...values: readonly [leaseUntilMs: number, expiresAtMs: number, ...OwnedKey]): number;
+  touchRun(...values: readonly [expiresAtMs: number, ...OwnedKey]): number | undefined;
+  clearOutbox(...values: readonly [expiresAtMs: number, ...Key, nowMs: number]): number;
+  putStep(run: number, step: StepRecord, atMs: number): void;
+  stepsOf(run: number): StepRecord[];
+  /** The last of up to `count` rows after `id`; undefined when there are none. */
+  sliceAfter(id: number, count: number): number | undefined;
+  /** Deletes what has expired in (`after`, `last`]; returns how many records it deleted. */
+  deleteExpired(after: number, last: number, nowMs: number): number;
+}
+
+function changesOf(statement: StatementSync, values: readonly (string | number | Uint8Array | null)[]): number {
+  return Number(statement.run(...values).changes);
+}
+
+function numberFrom(row: Record<string, unknown> | undefined, column: string): number | undefined {
+  const value = row?.[column];
+  return typeof value === "number" ? value : undefined;
+}
+
+function prepareRuns(database: DatabaseSync): Pick<Statements, "insertRun" | "findRun" | "takeRun" | "renewClaim" | "finishRun" | "failRun" | "extendRun" | "touchRun" | "clearOutbox"> {
+  const insert = database.prepare(
+    `INSERT INTO runs (consumer, event_id, state, epoch, attempts, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
+     VALUES (?, ?, 'running', 1, 1, 0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+  );
+  const find = database.prepare(
+    `SELECT id, state, epoch, attempts, generation, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
+       payload_hash AS payloadHash, pipeline_hash AS pipelineHash, outbox, reason
+     FROM runs WHERE consumer = ? AND event_id = ?`,
+  );
+  const take = database.prepare("UPDATE runs SET state = 'running', epoch = ?, attempts = ?, lease_until_ms = ?, expires_at_ms = ?, token = ?, pipeline_hash = ?, reason = NULL WHERE id = ?");
+  const renew = database.prepare("UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? WHERE id = ?");
+  const finish = database.prepare(`UPDATE runs SET state = 'done', token = '', outbox = ?, expires_at_ms = ? ${whereOwned}`);
+  const fail = database.prepare(`UPDATE runs SET state = ?, token = '', reason = ?, attempts = attempts - ?, expires_at_ms = ? ${whereOwned}`);
+  const extend = database.prepare(`UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned}`);
+  const touch = database.prepare(`UPDATE runs SET expires_at_ms = ? ${whereOwned} RETURNING id`);
+  const clear = database.prepare("UPDATE runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?");
+  return {
+    insertRun: (...values) => changesOf(insert, values),
+    // The columns are named to give exactly the row's shape.
+    findRun: (...key) => find.get(...key) as RunRow | undefined,
+    takeRun: ({ epoch, attempts, leaseUntilMs, expiresAtMs, token, pipelineHash, id }) => void take.run(epoch, attempts, leaseUntilMs, expiresAtMs, token, pipelineHash, id),
+    renewClaim: (...values) => void renew.run(...values),
+    finishRun: (...values) => changesOf(finish, values),
+    failRun: (...values) => changesOf(fail, values),
+    extendRun: (...values) => changesOf(extend, values),
+    touchRun: (...values) => numberFrom(touch.get(...values), "id"),
+    clearOutbox: (...values) => changesOf(clear, values),
+  };
+}
+
+function prepareSteps(database: DatabaseSync): Pick<Statements, "putStep" | "stepsOf"> {
+  const put = database.prepare("INSERT OR REPLACE INTO steps (run, name, kind, state, result, checksum, codec, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const all = database.prepare("SELECT name, kind, state, result, checksum, codec, at_ms AS atMs FROM steps WHERE run = ? ORDER BY id");
+  return {
+    putStep: (run, step, atMs) => void put.run(run, step.name, step.kind satisfies StepKind, step.state, step.result, step.checksum, step.codec, atMs),
+    // The columns are named to give exactly the record's shape.
+    stepsOf: (run) => all.all(run).map((row) => ({ ...(row as unknown as StepRecord) })),
+  };
+}
+
+function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" | "sliceAfter" | "deleteExpired"> {
+  const forgetSteps = database.prepare("DELETE FROM steps WHERE run = ?");
+  const forget = database.prepare("DELETE FROM runs WHERE id = ?");
+  const slice = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)");
+  const deleteSteps = database.prepare("DELETE FROM steps WHERE run IN (SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?)");
+  const deleteRuns = database.prepare("DELETE FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?");
+  return {
+    forgetRun(id) {
+      forgetSteps.run(id);
+      forget.run(id);
+    },
+    sliceAfter: (id, count) => numberFrom(slice.get(id, count), "last"),
+    deleteExpired(after, last, nowMs) {
+      deleteSteps.run(after, last, nowMs);
+      return changesOf(deleteRuns, [after, last, nowMs]);
+    },
+  };
+}
+
+export function prepareStatements(database: DatabaseSync): Statements {
+  const begin = database.prepare("BEGIN IMMEDIATE");
+  const commit = database.prepare("COMMIT");
+  const rollback = database.prepare("ROLLBACK");
+  return {
+    begin: () => void begin.run(),
+    commit: () => void commit.run(),
+    rollback() {
+      if (database.isTransaction) rollback.run();
+    },
+    ...prepareRuns(database),
+    ...prepareSteps(database),
+    ...prepareRetention(database),
+  };
+}

@@ -1,0 +1,191 @@
+import { strict as assert } from "node:assert";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { describe, test } from "node:test";
+import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import type { Clock } from "#runtime/core/clock.ts";
+import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
+import { claimOf, type RunStoreHarness, stepOf } from "../contracts/run-store-fixtures.ts";
+import { runStoreContract } from "../contracts/run-store.ts";
+
+const retentionMs = 3_600_000;
+
+/** A clock that stands still until it is moved; what waits on it runs when it passes. */
+function handDrivenClock(): Clock & { advance(ms: number): void; readonly waiting: number } {
+  let nowMs = 1_700_000_000_000;
+  let timers: { readonly dueMs: number; readonly action: () => void }[] = [];
+  return {
+    wallMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    after(delayMs, action) {
+      const timer = { dueMs: nowMs + delayMs, action };
+      timers.push(timer);
+      return { cancel: () => void (timers = timers.filter((other) => other !== timer)) };
+    },
+    soon: (action) => queueMicrotask(action),
+    advance(ms) {
+      nowMs += ms;
+      const due = timers.filter((timer) => timer.dueMs <= nowMs);
+      timers = timers.filter((timer) => timer.dueMs > nowMs);
+      for (const timer of due) timer.action();
+    },
+    get waiting() {
+      return timers.length;
+    },
+  };
+}
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-store-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function harnessOn(path: string, clock: ReturnType<typeof handDrivenClock>, end: () => Promise<void>): RunStoreHarness {
+  const opened: RunStore[] = [];
+  return {
+    async open(overrides = {}) {
+      const store = createSqliteRunStore({ consumer: "orders", retentionMs, ...overrides, path, clock });
+      await store.start();
+      opened.push(store);
+      return store;
+    },
+    advance: async (ms) => clock.advance(ms),
+    async stop() {
+      for (const store of opened) await store.stop();
+      await end();
+    },
+  };
+}
+
+runStoreContract(
+  "sqlite in a file",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "holdfast-store-"));
+    return harnessOn(join(folder, "runs.sqlite"), handDrivenClock(), () => rm(folder, { recursive: true }));
+  },
+  { modelRuns: 200, isShared: true },
+);
+
+// In memory the records belong to one store alone, so it stands for all workers.
+runStoreContract(
+  "sqlite in memory",
+  async () => {
+    const harness = harnessOn(":memory:", handDrivenClock(), async () => undefined);
+    let common: Promise<RunStore> | undefined;
+    return { ...harness, open: (overrides) => (overrides === undefined ? (common ??= harness.open()) : harness.open(overrides)) };
+  },
+  { modelRuns: 200, isShared: false },
+);
+
+describe("sqlite run store", () => {
+  test("lets each of several processes on one file own a run of its own", { timeout: 60_000 }, () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "runs.sqlite");
+      const children = [1, 2, 3].map((worker) => fork(new URL("./sqlite-claimer.ts", import.meta.url), [path, String(worker)], { stdio: "inherit" }));
+      const claimed = await Promise.all(
+        children.map(async (child) => {
+          const closed = once(child, "close");
+          const [report] = (await once(child, "message")) as [{ readonly acquired: string[]; readonly written: number }];
+          assert.deepEqual(await closed, [0, null]);
+          return report;
+        }),
+      );
+      const all = claimed.flatMap((report) => report.acquired);
+      assert.deepEqual([all.length, new Set(all).size], [2_000, 2_000]);
+      assert.equal(claimed.reduce((sum, report) => sum + report.written, 0), 2_000);
+    }),
+  );
+
+  test("waits off the event loop for another process's write lock, then goes on", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "runs.sqlite");
+      const clock = handDrivenClock();
+      const store = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock });
+      await store.start();
+      const holder = new DatabaseSync(path);
+      holder.exec("BEGIN IMMEDIATE");
+      const claimed = store.claim([claimOf("a")], 1_000);
+      assert.equal(clock.waiting, 1, "expected the claim to wait for its next try");
+      holder.exec("ROLLBACK");
+      clock.advance(100);
+      assert.equal((await claimed)[0]?.kind, "acquired");
+      holder.exec("BEGIN IMMEDIATE");
+      const refused = store.claim([claimOf("b")], 1_000);
+      clock.advance(10_000);
+      await assert.rejects(refused, StoreUnavailableError);
+      holder.close();
+      assert.equal((await store.claim([claimOf("b")], 1_000))[0]?.kind, "acquired");
+      await store.stop();
+    }),
+  );
+
+  test("sweeps what is past its retention in bounded slices, with its steps", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "runs.sqlite");
+      const clock = handDrivenClock();
+      const store = createSqliteRunStore({ consumer: "orders", retentionMs: 60_000, path, clock });
+      await store.start();
+      const reader = new DatabaseSync(path, { readOnly: true });
+      const count = (table: "runs" | "steps"): unknown => reader.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.["rows"];
+      const old = Array.from({ length: 2_500 }, (_, index) => `old-${index}`);
+      await store.claim(old.map((eventId) => claimOf(eventId)), 1_000);
+      await store.checkpoint(old.slice(0, 100).map((eventId) => ({ eventId, epoch: 1, step: stepOf("one") })));
+      clock.advance(40_000);
+      await store.extend(old.slice(0, 3).map((eventId) => ({ eventId, epoch: 1 })), 1_000);
+      clock.advance(30_000);
+      const left: unknown[] = [];
+      for (let call = 0; call < 4; call += 1) {
+        await store.claim([claimOf(`new-${call}`)], 1_000);
+        left.push(count("runs"));
+      }
+      assert.deepEqual(left, [1_504, 505, 6, 7]);
+      assert.equal(count("steps"), 3);
+      reader.close();
+      await store.stop();
+    }),
+  );
+
+  test("refuses a file that is no run store, saying what was found", () =>
+    withFolder(async (folder) => {
+      const refuses = async (path: string, says: RegExp): Promise<void> => {
+        const store = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock: handDrivenClock() });
+        await assert.rejects(store.start(), (error: unknown) => error instanceof ConfigurationError && says.test(error.message));
+        assert.equal(await store.ping(), false);
+        await store.stop();
+      };
+      await writeFile(join(folder, "text"), "no database, but long enough to have a header to look at; ".repeat(20));
+      await refuses(join(folder, "text"), /expected .*text to be a SQLite file/);
+      await refuses(folder, /expected to create or open/);
+      await refuses(join(folder, "text", "below"), /expected to create or open/);
+      const foreign = new DatabaseSync(join(folder, "foreign"));
+      foreign.exec("CREATE TABLE things (id INTEGER PRIMARY KEY)");
+      foreign.close();
+      await refuses(join(folder, "foreign"), /version 1, found version 0 with 1 tables/);
+    }),
+  );
+
+  test("keeps its records when it is opened again, in a folder it made", () =>
+    withFolder(async (folder) => {
+      const clock = handDrivenClock();
+      const path = join(folder, "made", "runs.sqlite");
+      const first = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock });
+      await first.start();
+      await first.claim([claimOf("a")], 1_000);
+      await first.finish([{ eventId: "a", epoch: 1, outbox: Uint8Array.of(1) }]);
+      await first.stop();
+      const second = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock });
+      await second.start();
+      assert.equal((await second.claim([claimOf("a")], 1_000))[0]?.kind, "done");
+      await second.stop();
+    }),
+  );
+});
