@@ -1,0 +1,66 @@
+// The control endpoint: health and inspection, as JSON over HTTP.
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { BrokerInspection, InspectedState, MessagePage, PageRequest } from "../inspection.ts";
+
+/** What the endpoint can ask. */
+export interface Inspectable {
+  inspect(): BrokerInspection;
+  inspectMessages(path: string, request?: PageRequest): MessagePage | undefined;
+  outcomes(path: string): ReadonlyMap<string, readonly string[]> | undefined;
+}
+
+const states: readonly string[] = ["active", "locked", "scheduled", "deferred"];
+
+/**
+ * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&from=&top=` and
+ * `GET /inspect/<entity>/outcomes`. An entity's path may contain slashes, as in `topic/Subscriptions/name`.
+ */
+export function controlHandler(broker: Inspectable): RequestListener {
+  return (request, response) => {
+    try {
+      route(broker, request, response);
+    } catch (error) {
+      send(response, 500, { error: error instanceof Error ? error.message : String(error) });
+    }
+  };
+}
+
+function route(broker: Inspectable, request: IncomingMessage, response: ServerResponse): void {
+  const url = new URL(request.url ?? "/", "http://broker");
+  const path = decodeURIComponent(url.pathname).replace(/\/+$/, "");
+  if (request.method !== "GET") return send(response, 405, { error: `expected GET, found ${request.method}` });
+  if (path === "/health") return send(response, 200, { status: "healthy" });
+  if (path === "/inspect") return send(response, 200, broker.inspect());
+  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
+  const entity = path.slice("/inspect/".length);
+  if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), url.searchParams, response);
+  if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
+  const { queues, topics } = broker.inspect();
+  const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());
+  if (found === undefined) return send(response, 404, { error: `expected an entity, found none at ${entity}` });
+  send(response, 200, found);
+}
+
+function sendMessages(broker: Inspectable, entity: string, query: URLSearchParams, response: ServerResponse): void {
+  const state = query.get("state");
+  if (state !== null && !states.includes(state)) return send(response, 400, { error: `expected state to be one of ${states.join(", ")}, found ${state}` });
+  const page: PageRequest = {
+    ...(state === null ? {} : { state: state as InspectedState }),
+    from: Number(query.get("from") ?? 0) || 0,
+    top: Number(query.get("top") ?? 100) || 100,
+  };
+  const messages = broker.inspectMessages(entity, page);
+  if (messages === undefined) return send(response, 404, { error: `expected a queue or subscription, found none at ${entity}` });
+  send(response, 200, messages);
+}
+
+function sendOutcomes(broker: Inspectable, entity: string, response: ServerResponse): void {
+  const outcomes = broker.outcomes(entity);
+  if (outcomes === undefined) return send(response, 404, { error: `expected a queue or subscription whose outcomes are recorded, found none at ${entity}` });
+  send(response, 200, Object.fromEntries(outcomes));
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(body));
+}

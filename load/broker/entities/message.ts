@@ -1,0 +1,86 @@
+// A message as one entity holds it. Its content never changes and may be shared with other entities.
+import type { MessageContent } from "../codec/message.ts";
+import type { HeapFields } from "./deadline-heap.ts";
+
+/** Application properties that were set since a message was enqueued: text, or an encoded value. */
+export type PropertyChanges = ReadonlyMap<string, string | Buffer>;
+
+/** What travels when a message moves from one entity to another. */
+export interface Transfer {
+  readonly content: MessageContent;
+  readonly properties: PropertyChanges | undefined;
+  /** The number it had where it was first enqueued; undefined = here. */
+  readonly enqueuedSequenceNumber: number | undefined;
+  /** Auto-forwards so far. */
+  readonly hops: number;
+}
+
+export type MessageState = "active" | "deferred" | "scheduled";
+
+export class StoredMessage {
+  readonly content: MessageContent;
+  sequenceNumber: number;
+  enqueuedSequenceNumber: number;
+  enqueuedAtMs: number;
+  state: MessageState = "active";
+  /** Tries that did not end in a settlement that removes it; starts at 0, nothing resets it. */
+  deliveryCount = 0;
+  /** The lock it is under; 0 = none. A number is never used for a second lock. */
+  lockId = 0;
+  lockedUntilMs = 0;
+  /** Who holds the lock, for people to read. */
+  holder = "";
+  expiresAtMs: number = Infinity;
+  /** When it is due, while it is scheduled. */
+  dueAtMs: number = Infinity;
+  properties: PropertyChanges | undefined;
+  deadLetterSource: string | undefined = undefined;
+  hops = 0;
+  expiryPlace = -1;
+  lockPlace = -1;
+  duePlace = -1;
+
+  constructor(transfer: Transfer, sequenceNumber: number, enqueuedAtMs: number) {
+    this.content = transfer.content;
+    this.sequenceNumber = sequenceNumber;
+    this.enqueuedSequenceNumber = transfer.enqueuedSequenceNumber ?? sequenceNumber;
+    this.enqueuedAtMs = enqueuedAtMs;
+    this.properties = transfer.properties;
+    this.hops = transfer.hops;
+  }
+}
+
+/** The content of a message that has just been sent. */
+export function fresh(content: MessageContent): Transfer {
+  return { content, properties: undefined, enqueuedSequenceNumber: undefined, hops: 0 };
+}
+
+/** The changes of `added` on top of those of `base`. */
+export function mergeProperties(base: PropertyChanges | undefined, added: PropertyChanges | undefined): PropertyChanges | undefined {
+  if (added === undefined || added.size === 0) return base;
+  return base === undefined ? added : new Map([...base, ...added]);
+}
+
+export const byExpiry: HeapFields<StoredMessage> = {
+  deadline: (message) => message.expiresAtMs,
+  place: (message) => message.expiryPlace,
+  setPlace: (message, place) => {
+    message.expiryPlace = place;
+  },
+};
+
+export const byLock: HeapFields<StoredMessage> = {
+  deadline: (message) => message.lockedUntilMs,
+  place: (message) => message.lockPlace,
+  setPlace: (message, place) => {
+    message.lockPlace = place;
+  },
+};
+
+export const byDue: HeapFields<StoredMessage> = {
+  deadline: (message) => message.dueAtMs,
+  place: (message) => message.duePlace,
+  setPlace: (message, place) => {
+    message.duePlace = place;
+  },
+};

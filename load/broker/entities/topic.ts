@@ -1,0 +1,138 @@
+// A topic: takes messages, keeps the scheduled ones until they are due, and gives each subscription a copy.
+import type { MessageContent } from "../codec/message.ts";
+import { Alarm, type Clock } from "./clock.ts";
+import { DeadlineHeap } from "./deadline-heap.ts";
+import { DuplicateHistory } from "./duplicate-history.ts";
+import { byDue, fresh, StoredMessage, type Transfer } from "./message.ts";
+import type { MessageQueue } from "./queue.ts";
+import { SequenceIndex } from "./sequence-index.ts";
+import type { TopicSettings } from "./settings.ts";
+
+export interface Subscription {
+  readonly name: string;
+  readonly queue: MessageQueue;
+  /** Whether a message is for this subscription. */
+  readonly matches: (content: MessageContent) => boolean;
+}
+
+/** The account of a topic; each starts at 0 and nothing resets it. */
+export interface TopicCounters {
+  accepted: number;
+  scheduledAccepted: number;
+  duplicatesDropped: number;
+  cancelled: number;
+  /** Copies that subscriptions got. */
+  copied: number;
+  /** Messages that no subscription wanted. */
+  unmatched: number;
+}
+
+const activationsPerRingMax = 4096;
+
+export class Topic {
+  readonly path: string;
+  readonly settings: TopicSettings;
+  readonly counters: TopicCounters = { accepted: 0, scheduledAccepted: 0, duplicatesDropped: 0, cancelled: 0, copied: 0, unmatched: 0 };
+  /** By name in lower case. */
+  readonly subscriptions: Map<string, Subscription> = new Map<string, Subscription>();
+  readonly #clock: Clock;
+  readonly #alarm: Alarm;
+  readonly #scheduled = new SequenceIndex<StoredMessage>();
+  readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
+  readonly #history: DuplicateHistory | undefined;
+  #lastSequence = 0;
+
+  constructor(path: string, settings: TopicSettings, clock: Clock) {
+    this.path = path;
+    this.settings = settings;
+    this.#clock = clock;
+    this.#alarm = new Alarm(clock, () => this.#ring());
+    this.#history = settings.requiresDuplicateDetection ? new DuplicateHistory(settings.duplicateWindowMs) : undefined;
+  }
+
+  get scheduledCount(): number {
+    return this.#dues.size;
+  }
+
+  stop(): void {
+    this.#alarm.stop();
+    for (const { queue } of this.subscriptions.values()) queue.stop();
+  }
+
+  accept(content: MessageContent): void {
+    const nowMs = this.#clock.now();
+    if (content.scheduledAtMs !== undefined && content.scheduledAtMs > nowMs) {
+      this.schedule(content, content.scheduledAtMs);
+      return;
+    }
+    if (this.#isRepeat(content, nowMs)) return;
+    this.counters.accepted++;
+    this.#fanOut(fresh(content));
+  }
+
+  /** Takes a message that was forwarded here. */
+  acceptTransfer(transfer: Transfer): void {
+    if (this.#isRepeat(transfer.content, this.#clock.now())) return;
+    this.counters.accepted++;
+    this.#fanOut(transfer);
+  }
+
+  schedule(content: MessageContent, dueAtMs: number): number {
+    const nowMs = this.#clock.now();
+    const message = new StoredMessage(fresh(content), ++this.#lastSequence, nowMs);
+    if (this.#isRepeat(content, nowMs)) return message.sequenceNumber;
+    this.counters.scheduledAccepted++;
+    message.state = "scheduled";
+    message.dueAtMs = dueAtMs;
+    this.#scheduled.set(message.sequenceNumber, message);
+    this.#dues.add(message);
+    this.#alarm.set(dueAtMs);
+    return message.sequenceNumber;
+  }
+
+  cancelScheduled(sequenceNumbers: readonly number[]): boolean {
+    const found = sequenceNumbers.map((sequence) => this.#scheduled.get(sequence));
+    if (!found.every((message) => message !== undefined)) return false;
+    for (const message of new Set(found)) {
+      if (message === undefined) continue;
+      this.#dues.remove(message);
+      this.#scheduled.delete(message.sequenceNumber);
+      this.counters.cancelled++;
+    }
+    return true;
+  }
+
+  dispatch(): void {
+    for (const { queue } of this.subscriptions.values()) queue.dispatch();
+  }
+
+  #isRepeat(content: MessageContent, nowMs: number): boolean {
+    if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
+    this.counters.duplicatesDropped++;
+    return true;
+  }
+
+  #fanOut(transfer: Transfer): void {
+    const copy: Transfer = { ...transfer, enqueuedSequenceNumber: transfer.enqueuedSequenceNumber ?? ++this.#lastSequence };
+    let copies = 0;
+    for (const { queue, matches } of this.subscriptions.values()) {
+      if (!matches(copy.content)) continue;
+      queue.acceptTransfer(copy, "accepted");
+      copies++;
+    }
+    this.counters.copied += copies;
+    if (copies === 0) this.counters.unmatched++;
+  }
+
+  #ring(): void {
+    const nowMs = this.#clock.now();
+    let budget = activationsPerRingMax;
+    for (let message = this.#dues.peek(); message !== undefined && message.dueAtMs <= nowMs && budget-- > 0; message = this.#dues.peek()) {
+      this.#dues.remove(message);
+      this.#scheduled.delete(message.sequenceNumber);
+      this.#fanOut({ content: message.content, properties: undefined, enqueuedSequenceNumber: message.sequenceNumber, hops: 0 });
+    }
+    this.dispatch();
+    this.#alarm.set(this.#dues.earliest);
+  }
+}

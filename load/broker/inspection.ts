@@ -1,0 +1,152 @@
+// The broker's account of itself, for people and for checkers that judge by it.
+import { applicationPropertiesOf } from "./codec/message.ts";
+import type { Counters, StateCounts } from "./entities/counters.ts";
+import type { StoredMessage } from "./entities/message.ts";
+import type { Namespace } from "./entities/namespace.ts";
+import type { OutcomeWord } from "./entities/outcome-log.ts";
+import type { MessageQueue } from "./entities/queue.ts";
+import type { TopicCounters } from "./entities/topic.ts";
+
+export interface QueueInspection {
+  readonly kind: "queue" | "subscription" | "deadLetterQueue";
+  readonly path: string;
+  /** What it holds now. */
+  readonly states: StateCounts;
+  /** What ever happened to it; see `Counters` for what each one counts. */
+  readonly totals: Counters;
+  readonly receivers: number;
+}
+
+export interface TopicInspection {
+  readonly kind: "topic";
+  readonly path: string;
+  readonly scheduled: number;
+  readonly totals: TopicCounters;
+  readonly subscriptions: readonly string[];
+}
+
+export interface BrokerInspection {
+  readonly connections: number;
+  /** By path. Sub-queues are entries of their own. */
+  readonly queues: Readonly<Record<string, QueueInspection>>;
+  readonly topics: Readonly<Record<string, TopicInspection>>;
+}
+
+export type InspectedState = "active" | "locked" | "scheduled" | "deferred";
+
+export interface InspectedMessage {
+  readonly sequenceNumber: number;
+  readonly enqueuedSequenceNumber: number;
+  readonly messageId: string;
+  readonly sessionId: string | null;
+  readonly state: InspectedState;
+  /** Tries so far. */
+  readonly deliveryCount: number;
+  /** ISO 8601, as all times here. */
+  readonly enqueuedAt: string;
+  readonly expiresAt: string | null;
+  readonly scheduledFor: string | null;
+  readonly lock: { readonly until: string; readonly holder: string } | null;
+  readonly deadLetterReason: string | null;
+  readonly deadLetterDescription: string | null;
+  readonly deadLetterSource: string | null;
+  readonly bytes: number;
+  readonly applicationProperties: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+export interface MessagePage {
+  readonly messages: readonly InspectedMessage[];
+  /** Where the next page begins; null when this is the last. */
+  readonly next: number | null;
+}
+
+export interface PageRequest {
+  /** Only messages in this state. */
+  readonly state?: InspectedState;
+  /** Sequence number to begin at. Default: 0. */
+  readonly from?: number;
+  /** At most this many; 1 to 1000. Default: 100. */
+  readonly top?: number;
+}
+
+const pageDefault = 100;
+const pageMax = 1000;
+/** Messages that one page looks through for those in the wanted state. */
+const scanMax = 100_000;
+
+export function inspectNamespace(namespace: Namespace, connections: number): BrokerInspection {
+  const queues: Record<string, QueueInspection> = {};
+  for (const queue of namespace.messageQueues()) {
+    queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount };
+  }
+  const topics: Record<string, TopicInspection> = {};
+  for (const topic of namespace.topics.values()) {
+    const subscriptions = [...topic.subscriptions.values()].map(({ queue }) => queue.path);
+    topics[topic.path] = { kind: "topic", path: topic.path, scheduled: topic.scheduledCount, totals: { ...topic.counters }, subscriptions };
+  }
+  return { connections, queues, topics };
+}
+
+/** A page of an entity's messages; undefined when there is no such entity. Dead letters are under `<path>/$DeadLetterQueue`. */
+export function inspectMessages(namespace: Namespace, path: string, request: PageRequest = {}): MessagePage | undefined {
+  const found = namespace.resolve(path);
+  if (found.kind !== "queue") return undefined;
+  const top = Math.min(Math.max(1, request.top ?? pageDefault), pageMax);
+  const messages: InspectedMessage[] = [];
+  let from = request.from ?? 0;
+  for (let scanned = 0; scanned < scanMax; ) {
+    const chunk = found.queue.peek(from, Math.min(pageMax, scanMax - scanned));
+    if (chunk.length === 0) return { messages, next: null };
+    for (const message of chunk) {
+      if (messages.length >= top) return { messages, next: message.sequenceNumber };
+      scanned++;
+      from = message.sequenceNumber + 1;
+      if (request.state === undefined || stateOf(message) === request.state) messages.push(inspectMessage(message));
+    }
+  }
+  return { messages, next: from };
+}
+
+/** Every message id's outcomes in an entity, in order; undefined when there is no such entity or nothing is recorded. */
+export function inspectOutcomes(namespace: Namespace, path: string): ReadonlyMap<string, readonly OutcomeWord[]> | undefined {
+  const found = namespace.resolve(path);
+  return found.kind === "queue" ? found.queue.log?.entries() : undefined;
+}
+
+function kindOf(queue: MessageQueue): QueueInspection["kind"] {
+  if (queue.deadLetters === undefined) return "deadLetterQueue";
+  return /\/Subscriptions\/[^/]+$/.test(queue.path) ? "subscription" : "queue";
+}
+
+function stateOf(message: StoredMessage): InspectedState {
+  return message.lockId === 0 ? message.state : "locked";
+}
+
+function timeOf(ms: number): string | null {
+  return ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString() : null;
+}
+
+function inspectMessage(message: StoredMessage): InspectedMessage {
+  const properties = applicationPropertiesOf(message);
+  return {
+    sequenceNumber: message.sequenceNumber,
+    enqueuedSequenceNumber: message.enqueuedSequenceNumber,
+    messageId: message.content.messageId,
+    sessionId: message.content.sessionId ?? null,
+    state: stateOf(message),
+    deliveryCount: message.deliveryCount,
+    enqueuedAt: new Date(message.enqueuedAtMs).toISOString(),
+    expiresAt: timeOf(message.expiresAtMs),
+    scheduledFor: timeOf(message.dueAtMs),
+    lock: message.lockId === 0 ? null : { until: new Date(message.lockedUntilMs).toISOString(), holder: message.holder },
+    deadLetterReason: textOf(properties["DeadLetterReason"]),
+    deadLetterDescription: textOf(properties["DeadLetterErrorDescription"]),
+    deadLetterSource: message.deadLetterSource ?? null,
+    bytes: message.content.bare.length,
+    applicationProperties: properties,
+  };
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}

@@ -1,0 +1,8 @@
+// What every part of the protocol layer is given.
+import type { LockTokens } from "../codec/lock-token.ts";
+
+export interface ProtocolContext {
+  readonly tokens: LockTokens;
+  /** Makes an id for a message that came without one. */
+  readonly newMessageId: () => string;
+}

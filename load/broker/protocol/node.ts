@@ -1,0 +1,87 @@
+// A node that answers requests: one link brings them, another takes the replies.
+import { parseRequest, type Request } from "../codec/request.ts";
+import { MalformedError } from "../codec/reader.ts";
+import { accepted, type Answer, type ReceivingHandler, rejected, type SendingHandler, type SendingLink } from "./wire.ts";
+
+/** Replies that wait for a client's credit at most; a client that takes none loses the link. */
+const waitingMax = 1000;
+
+const nothing = Buffer.alloc(0);
+
+interface ReplyLink {
+  readonly link: SendingLink;
+  readonly address: string | undefined;
+  readonly waiting: Buffer[];
+  credit: number;
+  sent: number;
+}
+
+export class Node {
+  readonly #answer: (request: Request) => Buffer;
+  readonly #links = new Set<ReplyLink>();
+
+  /** @param answer makes the encoded reply to a request */
+  constructor(answer: (request: Request) => Buffer) {
+    this.#answer = answer;
+  }
+
+  requests(): ReceivingHandler {
+    return {
+      onMessage: (bytes): Answer => this.#onRequest(bytes),
+      onClosed: (): void => undefined,
+    };
+  }
+
+  replies(link: SendingLink, address: string | undefined): SendingHandler {
+    const reply: ReplyLink = { link, address, waiting: [], credit: 0, sent: 0 };
+    this.#links.add(reply);
+    return {
+      onCredit: (credit): void => {
+        reply.credit = credit;
+        flush(reply);
+      },
+      onOutcome: (): Answer => accepted,
+      onClosed: (): void => {
+        this.#links.delete(reply);
+      },
+    };
+  }
+
+  #onRequest(bytes: Buffer): Answer {
+    let request: Request;
+    try {
+      request = parseRequest(Buffer.from(bytes));
+    } catch (error) {
+      if (error instanceof MalformedError || error instanceof RangeError) return rejected("amqp:decode-error", error.message);
+      throw error;
+    }
+    const link = this.#linkFor(request.replyTo);
+    if (link === undefined) return rejected("amqp:not-found", `There is no link to reply on for '${request.replyTo ?? ""}'.`);
+    // Some clients expect their request to be settled before the reply comes.
+    process.nextTick(() => {
+      link.waiting.push(this.#answer(request));
+      flush(link);
+      if (link.waiting.length > waitingMax) link.link.close({ condition: "amqp:resource-limit-exceeded", description: `More than ${waitingMax} replies are waiting for credit.` });
+    });
+    return accepted;
+  }
+
+  /** Where a reply goes: by the link's address, then by its name, then the only link there is. */
+  #linkFor(replyTo: string | undefined): ReplyLink | undefined {
+    const links = [...this.#links];
+    const byAddress = links.find(({ address }) => replyTo !== undefined && address === replyTo);
+    const byName = links.find(({ link }) => link.name === replyTo);
+    return byAddress ?? byName ?? (links.length === 1 ? links[0] : undefined);
+  }
+}
+
+function flush(reply: ReplyLink): void {
+  while (reply.credit > 0) {
+    const bytes = reply.waiting.shift();
+    if (bytes === undefined) return;
+    reply.credit--;
+    const tag = Buffer.allocUnsafe(4);
+    tag.writeUInt32BE(reply.sent++ >>> 0);
+    reply.link.send(tag, [bytes, nothing], undefined);
+  }
+}

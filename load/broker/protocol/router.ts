@@ -1,0 +1,72 @@
+// Decides what a link is: the `$cbs` node, an entity's `$management` node, a sender to an entity, or a receiver from one.
+import type { Namespace } from "../entities/namespace.ts";
+import { answerTokenRequest } from "./cbs.ts";
+import type { ProtocolContext } from "./context.ts";
+import { receiveFrom } from "./entity-receiver.ts";
+import { sendTo } from "./entity-sender.ts";
+import { answerManagement } from "./management.ts";
+import { Node } from "./node.ts";
+import type { Attach, AttachDecision, WireServer } from "./wire.ts";
+
+const cbsAddress = "$cbs";
+/** Bytes of a request to a node at most: a schedule request carries whole messages. */
+const requestBytesMax = 4 * 1024 * 1024;
+const requestCredit = 100;
+/** Transfers that a sender may have under way. */
+const senderCredit = 1000;
+
+export class Router implements WireServer {
+  readonly #namespace: Namespace;
+  readonly #context: ProtocolContext;
+  /** The nodes that each session talks to, by address. */
+  readonly #nodes = new WeakMap<object, Map<string, Node>>();
+
+  constructor(namespace: Namespace, context: ProtocolContext) {
+    this.#namespace = namespace;
+    this.#context = context;
+  }
+
+  attach(role: "sender" | "receiver", attach: Attach): AttachDecision {
+    const { address } = attach;
+    if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
+    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(request)));
+    const found = this.#namespace.resolve(address);
+    if (found.kind === "notFound") return notFound(address);
+    if (found.management) {
+      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context)));
+    }
+    if (role === "sender") {
+      const destination = found.kind === "topic" ? found.topic : found.queue;
+      if (found.kind === "queue" && !found.sendable) return refuse("amqp:not-allowed", `Messages cannot be sent to '${address}'; send to its queue or topic.`);
+      const { messageBytesMax } = destination.settings;
+      return { kind: "receive", messageBytesMax, credit: senderCredit, start: () => sendTo(destination, this.#context) };
+    }
+    if (found.kind === "topic") return refuse("amqp:not-allowed", `Messages cannot be received from the topic '${address}'; receive from one of its subscriptions.`);
+    return { kind: "send", start: (link) => receiveFrom(found.queue, attach, link, this.#context) };
+  }
+
+  #joinNode(role: "sender" | "receiver", attach: Attach, key: string, create: () => Node): AttachDecision {
+    let nodes = this.#nodes.get(attach.session);
+    if (nodes === undefined) {
+      nodes = new Map();
+      this.#nodes.set(attach.session, nodes);
+    }
+    let node = nodes.get(key);
+    if (node === undefined) {
+      node = create();
+      nodes.set(key, node);
+    }
+    const joined = node;
+    if (role === "sender") return { kind: "receive", messageBytesMax: requestBytesMax, credit: requestCredit, start: () => joined.requests() };
+    return { kind: "send", start: (link) => joined.replies(link, attach.peerAddress) };
+  }
+}
+
+function refuse(condition: string, description: string): AttachDecision {
+  return { kind: "refuse", error: { condition, description } };
+}
+
+/** The text matters: clients look for it. */
+function notFound(address: string): AttachDecision {
+  return refuse("amqp:not-found", `The messaging entity '${address}' could not be found. To know more visit https://aka.ms/sbResourceMgrExceptions.`);
+}

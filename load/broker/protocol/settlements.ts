@@ -1,0 +1,36 @@
+// Settlements between the wire's words and the entities'.
+import { Reader } from "../codec/reader.ts";
+import type { SettleResult, Settlement } from "../entities/queue.ts";
+import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
+
+export const lockLostText =
+  "The lock supplied is invalid. Either the lock expired, or the message has already been removed from the queue, or was received by a different receiver instance.";
+
+const lockLost = rejected("com.microsoft:message-lock-lost", lockLostText);
+const notAllowed = rejected("amqp:not-allowed", "A message in a dead-letter sub-queue cannot be dead-lettered again; complete or abandon it.");
+
+export function answerOf(result: SettleResult): Answer {
+  switch (result) {
+    case "settled":
+      return accepted;
+    case "lockLost":
+      return lockLost;
+    case "notAllowed":
+      return notAllowed;
+  }
+}
+
+/** A rejection's info holds the reason, the description, and properties to change. */
+export function deadLetterSettlement(info: EncodedFields | undefined): Settlement {
+  const properties = new Map(info);
+  const reason = takeText(properties, "DeadLetterReason");
+  const description = takeText(properties, "DeadLetterErrorDescription");
+  return { kind: "deadLetter", reason, description, properties };
+}
+
+function takeText(fields: Map<string, Buffer>, name: string): string | undefined {
+  const encoded = fields.get(name);
+  fields.delete(name);
+  const value = encoded === undefined ? undefined : new Reader(encoded).read();
+  return typeof value === "string" ? value : undefined;
+}

@@ -1,0 +1,93 @@
+// What the protocol layer asks of an AMQP engine, and what it answers. Messages cross this line as encoded bytes, so that an
+// engine is connections, sessions, links, frames and settling, and nothing of Service Bus.
+
+export interface WireError {
+  /** An AMQP or Service Bus condition, such as `amqp:not-found`. */
+  readonly condition: string;
+  readonly description: string;
+}
+
+/** Fields of a map by name, each still encoded. */
+export type EncodedFields = ReadonlyMap<string, Buffer>;
+
+/** How the peer wants a delivery to end. */
+export type Outcome =
+  | { readonly kind: "accepted" }
+  | { readonly kind: "released" }
+  | { readonly kind: "modified"; readonly undeliverableHere: boolean; readonly annotations: EncodedFields | undefined }
+  | { readonly kind: "rejected"; readonly info: EncodedFields | undefined };
+
+/** How the broker ends a delivery: as accepted, as rejected with an error, or not at all. */
+export type Answer = { readonly kind: "accepted" } | { readonly kind: "rejected"; readonly error: WireError } | { readonly kind: "silent" };
+
+export const accepted: Answer = { kind: "accepted" };
+
+export function rejected(condition: string, description: string): Answer {
+  return { kind: "rejected", error: { condition, description } };
+}
+
+export interface WireConnection {
+  /** For people to read: the peer's address and container. */
+  readonly name: string;
+  close(error: WireError): void;
+}
+
+/** A peer's wish for a link. */
+export interface Attach {
+  readonly connection: WireConnection;
+  /** The same object for all links of one session. */
+  readonly session: object;
+  readonly name: string;
+  /** What the peer reads from or writes to; undefined when it named nothing. */
+  readonly address: string | undefined;
+  /** The peer's own end: where replies on this link are addressed to. */
+  readonly peerAddress: string | undefined;
+  /** The peer wants deliveries settled as they are sent. */
+  readonly presettled: boolean;
+}
+
+/** A link on which the broker sends. */
+export interface SendingLink {
+  readonly name: string;
+  readonly connection: WireConnection;
+  /**
+   * Sends one delivery. Uses one credit; the caller never sends more than it was granted.
+   *
+   * @param parts the encoded message, in pieces that follow each other
+   * @param held handed back with the outcome; undefined sends it settled
+   */
+  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): void;
+  close(error: WireError): void;
+}
+
+export interface SendingHandler {
+  /** The peer takes this many deliveries from now on. */
+  onCredit(credit: number): void;
+  /** The peer wants to end a delivery. Called once for each. */
+  onOutcome(held: unknown, outcome: Outcome): Answer;
+  /** The link is gone, whoever closed it. Called once. */
+  onClosed(): void;
+}
+
+/** A link on which the broker receives. */
+export interface ReceivingLink {
+  readonly name: string;
+  close(error: WireError): void;
+}
+
+export interface ReceivingHandler {
+  /** One whole delivery. The bytes are valid during the call only. */
+  onMessage(bytes: Buffer, format: number): Answer;
+  onClosed(): void;
+}
+
+/** What becomes of a wish for a link. */
+export type AttachDecision =
+  | { readonly kind: "send"; readonly start: (link: SendingLink) => SendingHandler }
+  | { readonly kind: "receive"; readonly messageBytesMax: number; readonly credit: number; readonly start: (link: ReceivingLink) => ReceivingHandler }
+  | { readonly kind: "refuse"; readonly error: WireError };
+
+/** Decides on links. `role` is the peer's. */
+export interface WireServer {
+  attach(role: "sender" | "receiver", attach: Attach): AttachDecision;
+}
