@@ -95,6 +95,7 @@ const invalidRequest: Answer = {
 export function makeModel(): Target {
   return new Target({
     name: "model",
+    method: "POST",
     route: "/v1/chat/completions",
     answer: answerOf,
   });

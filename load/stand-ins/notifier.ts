@@ -4,6 +4,7 @@ import { Target } from "./target.ts";
 export function makeNotifier(): Target {
   return new Target({
     name: "notifier",
+    method: "POST",
     route: "/hooks/:parameter",
     answer: ({ parameter, number }) => ({ status: 202, body: JSON.stringify({ id: `hook-${number}`, channel: parameter, accepted: true }) }),
   });

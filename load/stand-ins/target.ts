@@ -22,7 +22,8 @@ export interface Work {
 
 export interface TargetOptions {
   readonly name: string;
-  /** The one route that is served by POST, with at most one parameter, `:parameter`. */
+  readonly method: "POST" | "PUT";
+  /** The one route that is served, with at most one parameter, `:parameter`. */
   readonly route: string;
   /** An answer with a status of 400 or more is a refusal: the call had no effect. */
   readonly answer: (work: Work) => Answer;
@@ -65,7 +66,7 @@ export class Target {
     // Bodies stay bytes: what a route needs of them, it parses.
     this.#server.removeAllContentTypeParsers();
     this.#server.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
-    this.#server.post(options.route, (request, reply) => this.#handle(request, reply));
+    this.#server.route({ method: options.method, url: options.route, handler: (request, reply) => this.#handle(request, reply) });
   }
 
   get ledger(): Ledger {

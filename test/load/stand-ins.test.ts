@@ -185,6 +185,16 @@ describe("stand-ins", () => {
     assert.equal((await within("the hung call to be answered", hung)).status, 202);
   });
 
+  test("the library keeps each document once for a key", async () => {
+    const put = (key: string, id: string): Promise<Response> => fetch(`${standIns.urls.library}/documents/${id}`, { method: "PUT", headers: headersOf({ key }), body: JSON.stringify({ text: "a note" }) });
+    const first = (await (await put("k1", "note-1")).json()) as Record<string, unknown>;
+    assert.equal(first["id"], "note-1");
+    assert.deepEqual(await (await put("k1", "note-1")).json(), first);
+    assert.equal((await put("k1", "note-2")).status, 422);
+    const { library } = await control.summary();
+    assert.deepEqual([library.effects, library.replays, library.conflicts], [1, 1, 1]);
+  });
+
   test("latency is waited for", async () => {
     await control.behave({ target: "notifier", latencyMs: 50 });
     const startedAt = performance.now();
@@ -193,7 +203,7 @@ describe("stand-ins", () => {
   });
 
   test("the control refuses what it does not know", async () => {
-    await assert.rejects(control.behave({ target: "printer", hang: true }), /expected target to be all or one of notifier, model, got printer/);
+    await assert.rejects(control.behave({ target: "printer", hang: true }), /expected target to be all or one of notifier, model, library, got printer/);
     const refused = await fetch(`${standIns.controlUrl}/behaviour`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ target: "all", failRate: 1 }) });
     assert.equal(refused.status, 400);
     assert.match(await refused.text(), /failRate/);
