@@ -1,0 +1,62 @@
+// The top-level keys that routing looks for in a body, whatever its codec.
+
+/** Places of the wanted keys in a list of what was found. */
+export const wanted = {
+  eventId: 0,
+  eventType: 1,
+  version: 2,
+  event_id: 3,
+  event_type: 4,
+  id: 5,
+  type: 6,
+  specversion: 7,
+  dataschema: 8,
+} as const;
+
+const keys = Object.keys(wanted).map((name) => Uint8Array.from(name, (character) => character.charCodeAt(0)));
+const lengthMax = Math.max(...keys.map((key) => key.length));
+/** Places of the keys of each length. */
+const placesByLength = Array.from({ length: lengthMax + 1 }, (_, length) => keys.flatMap((key, place) => (key.length === length ? [place] : [])));
+
+/** The place of the key at `[start, end)`, or -1. */
+export function placeOfKey(bytes: Uint8Array, start: number, end: number): number {
+  const places = placesByLength[end - start];
+  if (places === undefined) return -1;
+  for (const place of places) {
+    const key = keys[place] as Uint8Array;
+    let at = 0;
+    while (at < key.length && bytes[start + at] === key[at]) at += 1;
+    if (at === key.length) return place;
+  }
+  return -1;
+}
+
+/** A wanted key whose value is no string; `found` names what it is. */
+export interface NotText {
+  readonly found: string;
+}
+
+export type Found = string | NotText | undefined;
+
+/** What a look at a body found, or why it cannot be read. */
+export type TopLevel =
+  | { readonly kind: "fields"; readonly fields: readonly Found[] }
+  | { readonly kind: "malformed"; readonly expected: string }
+  | { readonly kind: "too-deep" };
+
+const nothingFound: readonly Found[] = keys.map(() => undefined);
+
+/** A list with a place for each wanted key. */
+export function emptyFields(): Found[] {
+  return nothingFound.slice();
+}
+
+/** Which set of keys is enough to stop looking. */
+export function isEnough(fields: readonly Found[], cloudEvents: boolean): boolean {
+  if (fields[wanted.version] === undefined) return false;
+  if (cloudEvents) return fields[wanted.id] !== undefined && fields[wanted.type] !== undefined;
+  return (
+    (fields[wanted.eventId] !== undefined && fields[wanted.eventType] !== undefined) ||
+    (fields[wanted.event_id] !== undefined && fields[wanted.event_type] !== undefined)
+  );
+}

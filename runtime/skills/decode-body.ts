@@ -1,0 +1,102 @@
+/**
+ * Turns a body's bytes into a value, in the thread. What a sender can do to a decoder is stopped before the decoder runs:
+ * decompression has a cap on its output, depth is measured on the bytes, and msgpack is walked before it is unpacked.
+ */
+import { isUtf8 } from "node:buffer";
+import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
+import { Unpackr } from "msgpackr";
+import type { BodyCodec, Invalid, InvalidReason } from "../core/event-envelope.ts";
+import { isJsonWithinDepth, jsonStart } from "../core/json-scan.ts";
+import { findMsgpackFault } from "../core/msgpack-scan.ts";
+import type { DecodeLimits } from "../core/read-route.ts";
+
+export type Decoded<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly invalid: Invalid };
+
+export function refuse(reason: InvalidReason, description: string): { readonly ok: false; readonly invalid: Invalid } {
+  return { ok: false, invalid: { reason, description } };
+}
+
+/** Small bodies may be compressed to any ratio: a page of spaces is no attack. */
+const ratioFreeBytes = 64 * 1024;
+
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+
+const decompressors = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
+}
+
+/** Decompresses a body; more than the cap, or than the ratio allows, is refused without being produced. */
+export function decompress(bytes: Uint8Array, contentEncoding: string, limits: DecodeLimits): Decoded<Uint8Array> {
+  if (!Object.hasOwn(decompressors, contentEncoding)) return refuse("InvalidEnvelope", "content-encoding: expected gzip, deflate or br, got something else");
+  const outputMax = Math.min(limits.bodyBytesMax, Math.max(ratioFreeBytes, bytes.byteLength * limits.ratioMax));
+  try {
+    return { ok: true, value: decompressors[contentEncoding as keyof typeof decompressors](bytes, { maxOutputLength: outputMax }) };
+  } catch (error) {
+    if (isTooLarge(error)) {
+      return refuse("BodyTooLarge", `body: expected at most ${outputMax} bytes when decompressed from ${bytes.byteLength}, got more`);
+    }
+    return refuse("InvalidEnvelope", `body: expected ${contentEncoding} data, got something else`);
+  }
+}
+
+const suspicious = /__proto__|constructor|\\u00/;
+
+/** Whether a parsed value holds a key that pollutes prototypes when somebody merges it carelessly. */
+function hasForbiddenKey(root: object): boolean {
+  const pending: object[] = [root];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (Object.hasOwn(next, "__proto__")) return true;
+    const made: unknown = Object.hasOwn(next, "constructor") ? next.constructor : undefined;
+    if (typeof made === "object" && made !== null && Object.hasOwn(made, "prototype")) return true;
+    for (const value of Object.values(next) as unknown[]) {
+      if (typeof value === "object" && value !== null) pending.push(value);
+    }
+  }
+  return false;
+}
+
+const forbiddenKey = "body: expected no key '__proto__' and no 'constructor' with a 'prototype', got one";
+
+function decodeJson(bytes: Uint8Array, limits: DecodeLimits): Decoded<unknown> {
+  if (!isJsonWithinDepth(bytes, limits.depthMax)) return refuse("DecodeLimit", `body: expected a depth of at most ${limits.depthMax}, got more`);
+  if (!isUtf8(bytes)) return refuse("InvalidEnvelope", "body: expected UTF-8, got other bytes");
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8", jsonStart(bytes));
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refuse("InvalidEnvelope", "body: expected JSON, got something else");
+  }
+  if (suspicious.test(text) && typeof value === "object" && value !== null && hasForbiddenKey(value)) return refuse("InvalidEnvelope", forbiddenKey);
+  return { ok: true, value };
+}
+
+function decodeMsgpack(bytes: Uint8Array, limits: DecodeLimits): Decoded<unknown> {
+  const fault = findMsgpackFault(bytes, limits.depthMax);
+  switch (fault) {
+    case "too-deep":
+      return refuse("DecodeLimit", `body: expected a depth of at most ${limits.depthMax}, got more`);
+    case "too-many-elements":
+      return refuse("DecodeLimit", "body: expected a byte for each element that its headers claim, got fewer");
+    case "forbidden-key":
+      return refuse("InvalidEnvelope", forbiddenKey);
+    case "extension":
+      return refuse("InvalidEnvelope", "body: expected no msgpack extension but the timestamp, got another");
+    case "malformed":
+      return refuse("InvalidEnvelope", "body: expected one whole msgpack value, got something else");
+    case undefined:
+  }
+  try {
+    const value: unknown = unpackr.unpack(bytes);
+    if (typeof value === "object" && value !== null && hasForbiddenKey(value)) return refuse("InvalidEnvelope", forbiddenKey);
+    return { ok: true, value };
+  } catch {
+    return refuse("InvalidEnvelope", "body: expected msgpack, got something else");
+  }
+}
+
+export function decodeBody(bytes: Uint8Array, codec: BodyCodec, limits: DecodeLimits): Decoded<unknown> {
+  return codec === "json" ? decodeJson(bytes, limits) : decodeMsgpack(bytes, limits);
+}
