@@ -40,15 +40,16 @@ export class MapView extends ValueView {
   /** Keys and values together. */
   readonly #elements: number;
 
-  /** `start` is where the map's constructor lies. Throws when what lies there is no map. */
-  constructor(bytes: Buffer, start: number, end: number) {
-    const code = start < end ? u8(bytes, start) : -1;
-    const width = code === format.map8 ? 1 : code === format.map32 ? 4 : 0;
-    if (width === 0 || start + 1 + 2 * width > end) throw malformed("expected a map");
-    super(bytes, start, end);
-    this.#elements = width === 1 ? u8(bytes, start + 2) : u32(bytes, start + 5);
+  /** The map whose constructor lies at `start`; it ends at `limit` or before. Throws when what lies there is no map. */
+  constructor(bytes: Buffer, start: number, limit: number) {
+    const code = start < limit ? u8(bytes, start) : -1;
+    if (code !== format.map8 && code !== format.map32) throw malformed("expected a map");
+    super(bytes, start, skipValue(bytes, start, limit));
+    const wide = code === format.map32;
+    this.#firstAt = start + (wide ? 9 : 3);
+    if (this.#firstAt > this.end) throw malformed("expected a map to have a count");
+    this.#elements = wide ? u32(bytes, start + 5) : u8(bytes, start + 2);
     if (this.#elements % 2 !== 0) throw malformed(`map: expected as many values as keys, found ${this.#elements} elements`);
-    this.#firstAt = start + 1 + 2 * width;
   }
 
   get size(): number {

@@ -1,0 +1,35 @@
+// The `error` composite (part 2, 2.8.14): why a link, a session or a connection ended, or a message was rejected.
+import { describedValueAt, descriptor, descriptorAt } from "./descriptors.ts";
+import { encodeComposite } from "./encode.ts";
+import { malformed } from "./errors.ts";
+import { FieldReader, missing } from "./fields.ts";
+import { Raw, symbol, symbolMap } from "./types.ts";
+import type { Fields } from "./types.ts";
+import { MapView } from "./views.ts";
+
+/** An error as a peer sent it, or as it is sent to one. */
+export interface ErrorCondition {
+  /** A condition of the specification, such as `amqp:not-found`, or one of the peer's own. */
+  readonly condition: string;
+  readonly description?: string | undefined;
+  /** What came in is a view; what goes out may be plain fields. */
+  readonly info?: MapView | Fields | undefined;
+}
+
+/** Reads the next field as an error. */
+export function readErrorField(fields: FieldReader): ErrorCondition | undefined {
+  return fields.span() ? readError(fields.bytes, fields.spanStart, fields.spanEnd) : undefined;
+}
+
+function readError(bytes: Buffer, at: number, end: number): ErrorCondition {
+  if (descriptorAt(bytes, at, end) !== descriptor.error) throw malformed("expected an error");
+  const fields = new FieldReader().open(bytes, describedValueAt(bytes, at, end), end);
+  return { condition: fields.text() ?? missing("condition of an error"), description: fields.text(), info: fields.map() };
+}
+
+/** The error as an encoded value; undefined for none. */
+export function encodeError(error: ErrorCondition | undefined): Raw | undefined {
+  if (error === undefined) return undefined;
+  const info = error.info instanceof MapView ? error.info.raw() : error.info && symbolMap(error.info);
+  return new Raw(encodeComposite(descriptor.error, [symbol(error.condition), error.description, info]));
+}
