@@ -1,0 +1,44 @@
+import { type ServiceBusReceiver, ServiceBusClient, type ServiceBusClientOptions, type TokenCredential } from "@azure/service-bus";
+import { ConfigurationError } from "../../core/errors.ts";
+import { answerTimeoutMs } from "./limits.ts";
+
+/** How to reach the namespace. */
+export type ServiceBusConnection =
+  | { readonly connectionString: string }
+  | {
+      /** Such as `my-namespace.servicebus.windows.net`. */
+      readonly fullyQualifiedNamespace: string;
+      readonly credential: TokenCredential;
+    };
+
+/** What to read. */
+export type ServiceBusEntity = { readonly queue: string } | { readonly topic: string; readonly subscription: string };
+
+/**
+ * The SDK's own retries are off: it would settle again at a moment that the settlement lane does not know of, and receive
+ * again over a link of the same name. `sendRetriesMax` turns them on where they do no harm.
+ */
+export function createClient(connection: ServiceBusConnection, sendRetriesMax = 0): ServiceBusClient {
+  const options: ServiceBusClientOptions = { retryOptions: { maxRetries: sendRetriesMax, retryDelayInMs: 100, timeoutInMs: answerTimeoutMs } };
+  try {
+    if ("connectionString" in connection) return new ServiceBusClient(connection.connectionString, options);
+    return new ServiceBusClient(connection.fullyQualifiedNamespace, connection.credential, options);
+  } catch (error) {
+    // The SDK's message may quote the connection string, which holds a key; it is kept out of ours.
+    throw new ConfigurationError(
+      "expected a Service Bus connection string (Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…) or a namespace with a credential, found one that the client refuses; copy it anew from the namespace's shared access policies",
+      error instanceof TypeError ? { cause: error.name } : {},
+    );
+  }
+}
+
+/** A receiver under peek-lock that leaves bodies, dates and locks alone. */
+export function createReceiver(client: ServiceBusClient, entity: ServiceBusEntity): ServiceBusReceiver {
+  const options = { receiveMode: "peekLock", skipParsingBodyAsJson: true, skipConvertingDate: true, maxAutoLockRenewalDurationInMs: 0 } as const;
+  // The SDK deletes fields of the options it is given.
+  return "queue" in entity ? client.createReceiver(entity.queue, { ...options }) : client.createReceiver(entity.topic, entity.subscription, { ...options });
+}
+
+export function nameOf(entity: ServiceBusEntity): string {
+  return "queue" in entity ? entity.queue : `${entity.topic}/Subscriptions/${entity.subscription}`;
+}

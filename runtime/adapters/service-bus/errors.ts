@@ -1,0 +1,46 @@
+import { messageOf, TransportError } from "../../core/errors.ts";
+import type { SettleResult } from "../../ports/transport.ts";
+import { busyPauseMs } from "./limits.ts";
+
+/** The stable code of an error of the SDK: it has two vocabularies, one a layer. */
+function codeOf(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
+  return typeof thrown.code === "string" ? thrown.code : "";
+}
+
+const remedies: Readonly<Record<string, string>> = {
+  MessagingEntityNotFound: "create it, or correct its name in the configuration",
+  MessagingEntityNotFoundError: "create it, or correct its name in the configuration",
+  MessagingEntityDisabled: "enable it in the namespace",
+  MessagingEntityDisabledError: "enable it in the namespace",
+  UnauthorizedAccess: "check the key or the role assignment: listening and sending are separate rights",
+  UnauthorizedError: "check the key or the role assignment: listening and sending are separate rights",
+  ServiceBusy: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
+  ServerBusyError: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
+  MessageSizeExceeded: "send a smaller body, or keep it in a blob and send its URI",
+  MessageTooLargeError: "send a smaller body, or keep it in a blob and send its URI",
+  QuotaExceeded: "drain the entity or raise its quota",
+  QuotaExceededError: "drain the entity or raise its quota",
+};
+
+/** Turns whatever the SDK threw into the one error of the port. `expected` completes "expected …". */
+export function transportErrorOf(expected: string, thrown: unknown): TransportError {
+  if (thrown instanceof TransportError) return thrown;
+  const code = codeOf(thrown);
+  const busy = code === "ServiceBusy" || code === "ServerBusyError";
+  const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
+  const remedy = remedies[code] ?? "check that the broker is up and reachable";
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
+}
+
+/** Whether a failed settlement or renewal means that the broker no longer knows the lock. */
+export function isLockLost(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  if (code === "MessageLockLost" || code === "MessageLockLostError" || code === "MessageNotFound" || code === "MessageNotFoundError") return true;
+  // The client says this without a code when the broker has settled the delivery by itself.
+  return thrown instanceof Error && thrown.message.includes("already settled");
+}
+
+export function settleResultOf(thrown: unknown): SettleResult {
+  return isLockLost(thrown) ? "lock-lost" : "unknown";
+}

@@ -1,0 +1,170 @@
+/**
+ * Everything that is sent to one entity. Messages of all calls in one turn of the event loop go into the same batches; a
+ * bounded number of batches is on its way at once.
+ *
+ * The SDK puts the annotations of a batch's first message on the batch itself, the scheduled time among them. So messages
+ * for later never share a batch with messages for now.
+ */
+import type { ServiceBusMessageBatch, ServiceBusSender } from "@azure/service-bus";
+import type { Clock } from "../../core/clock.ts";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { TransportError } from "../../core/errors.ts";
+import { transportErrorOf } from "./errors.ts";
+import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax } from "./limits.ts";
+import { sdkMessageOf } from "./outgoing.ts";
+
+/** One call of `send`: fulfilled with its last message, rejected with its first failure. */
+class Sending {
+  readonly whenSent: Promise<void>;
+  #left: number;
+  readonly #resolve: () => void;
+  readonly #reject: (error: TransportError) => void;
+
+  constructor(count: number) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.whenSent = promise;
+    this.#left = count;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  sent(): void {
+    this.#left -= 1;
+    if (this.#left === 0) this.#resolve();
+  }
+
+  failed(error: TransportError): void {
+    this.#reject(error);
+  }
+}
+
+interface Waiting {
+  readonly message: OutgoingMessage;
+  readonly sending: Sending;
+}
+
+/** Messages that may share a batch, oldest first; read from the front without moving the rest. */
+class Line {
+  #items: Waiting[] = [];
+  #first = 0;
+
+  get length(): number {
+    return this.#items.length - this.#first;
+  }
+
+  push(waiting: Waiting): void {
+    this.#items.push(waiting);
+  }
+
+  peek(): Waiting | undefined {
+    return this.#items[this.#first];
+  }
+
+  shift(): void {
+    this.#first += 1;
+    if (this.#first < this.#items.length) return;
+    this.#items = [];
+    this.#first = 0;
+  }
+}
+
+export class Outlet {
+  readonly #sender: ServiceBusSender;
+  readonly #entity: string;
+  readonly #clock: Clock;
+  readonly #now = new Line();
+  readonly #later = new Line();
+  /** The most a batch may hold, once the link has told it. */
+  #batchBytes: number | undefined;
+  #running: Promise<void> | undefined;
+  readonly #inFlight = new Set<Promise<void>>();
+
+  constructor(sender: ServiceBusSender, entity: string, clock: Clock) {
+    this.#sender = sender;
+    this.#entity = entity;
+    this.#clock = clock;
+  }
+
+  send(messages: readonly OutgoingMessage[]): Promise<void> {
+    if (this.#now.length + this.#later.length + messages.length > messagesWaitingMax) {
+      return Promise.reject(
+        new TransportError(`expected at most ${messagesWaitingMax} messages waiting to be sent to ${this.#entity}, found ${this.#now.length + this.#later.length} and ${messages.length} more; await earlier sends first`),
+      );
+    }
+    const sending = new Sending(messages.length);
+    for (const message of messages) (message.scheduledAtMs === undefined ? this.#now : this.#later).push({ message, sending });
+    this.#running ??= this.#run();
+    return sending.whenSent;
+  }
+
+  /** Resolves when nothing waits and nothing is on its way. */
+  async whenIdle(): Promise<void> {
+    while (this.#running !== undefined || this.#inFlight.size > 0) await Promise.all([this.#running, ...this.#inFlight]);
+  }
+
+  async #run(): Promise<void> {
+    await new Promise<void>((resolve) => this.#clock.soon(resolve));
+    for (;;) {
+      const line = this.#now.length > 0 ? this.#now : this.#later;
+      if (line.length === 0) break;
+      if (this.#inFlight.size >= batchesInFlightMax) await Promise.race(this.#inFlight);
+      else await this.#sendSome(line);
+    }
+    this.#running = undefined;
+  }
+
+  /** Starts to send one batch from the front of the line, or one message that is too large for a batch. */
+  async #sendSome(line: Line): Promise<void> {
+    const taken: Waiting[] = [];
+    try {
+      const batch = await this.#newBatch();
+      for (let next = line.peek(); next !== undefined && taken.length < batchMessagesMax; next = line.peek()) {
+        if (!batch.tryAddMessage(sdkMessageOf(next.message))) break;
+        taken.push(next);
+        line.shift();
+      }
+      if (taken.length > 0) this.#track(taken, this.#sender.sendMessages(batch));
+      else this.#sendAlone(line);
+    } catch (error) {
+      // Either no batch could be made, or the next message cannot be encoded; those already in the batch were not sent.
+      const next = line.peek();
+      if (next !== undefined) {
+        taken.push(next);
+        line.shift();
+      }
+      this.#fail(taken, error);
+    }
+  }
+
+  #sendAlone(line: Line): void {
+    const next = line.peek();
+    if (next === undefined) return;
+    line.shift();
+    this.#track([next], this.#sender.sendMessages(sdkMessageOf(next.message)));
+  }
+
+  async #newBatch(): Promise<ServiceBusMessageBatch> {
+    if (this.#batchBytes === undefined) {
+      const batch = await this.#sender.createMessageBatch();
+      // A link may take single messages that are larger than any batch may be.
+      this.#batchBytes = Math.min(batchBytesMax, batch.maxSizeInBytes);
+    }
+    return this.#sender.createMessageBatch({ maxSizeInBytes: this.#batchBytes });
+  }
+
+  #track(taken: readonly Waiting[], sent: Promise<void>): void {
+    const answered = sent.then(
+      () => {
+        for (const { sending } of taken) sending.sent();
+      },
+      (error: unknown) => this.#fail(taken, error),
+    );
+    const tracked: Promise<void> = answered.finally(() => this.#inFlight.delete(tracked));
+    this.#inFlight.add(tracked);
+  }
+
+  #fail(taken: readonly Waiting[], error: unknown): void {
+    const failure = transportErrorOf(`to send ${taken.length} messages to ${this.#entity}`, error);
+    for (const { sending } of taken) sending.failed(failure);
+  }
+}

@@ -1,0 +1,54 @@
+import type { ServiceBusClient } from "@azure/service-bus";
+import type { Clock } from "../../core/clock.ts";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { TransportError } from "../../core/errors.ts";
+import type { Publisher } from "../../ports/publisher.ts";
+import { createClient, type ServiceBusConnection } from "./client.ts";
+import { closeTimeoutMs, sendRetriesMax } from "./limits.ts";
+import { Outlet } from "./outlet.ts";
+import { withinOr } from "./waiting.ts";
+
+export type ServiceBusPublisherOptions = ServiceBusConnection & { readonly clock: Clock };
+
+/** A publisher on the official SDK. An entity is connected with the first message sent to it. */
+export function createServiceBusPublisher(options: ServiceBusPublisherOptions): Publisher {
+  return new ServiceBusPublisher(options);
+}
+
+class ServiceBusPublisher implements Publisher {
+  readonly #options: ServiceBusPublisherOptions;
+  readonly #outlets = new Map<string, Outlet>();
+  #client: ServiceBusClient | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: ServiceBusPublisherOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#client = createClient(this.#options, sendRetriesMax);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    await Promise.all([...this.#outlets.values()].map((outlet) => outlet.whenIdle()));
+    if (this.#client !== undefined) await withinOr(this.#options.clock, closeTimeoutMs, this.#client.close());
+  }
+
+  async send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {
+    if (this.#client === undefined || this.#stopped !== undefined) {
+      throw new TransportError(`expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#client === undefined ? "was not started" : "has stopped"}; send between start and stop`);
+    }
+    if (messages.length === 0) return;
+    let outlet = this.#outlets.get(entity);
+    if (outlet === undefined) {
+      outlet = new Outlet(this.#client.createSender(entity), entity, this.#options.clock);
+      this.#outlets.set(entity, outlet);
+    }
+    await outlet.send(messages);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Receiving through `subscribe`: messages come as soon as the broker has them.
+ *
+ * The SDK gives a link `maxConcurrentCalls` credits when it attaches and one more whenever a handler ends. So a handler ends
+ * when, and only when, there is credit to replace the one its message spent: at once while credit is left, else when
+ * `creditAdded` finds some. The window is the credit there is when the link opens. Handlers that are left when the
+ * subscription ends never end: nothing refers to them any more, and ending them would only make the SDK throw and catch an
+ * error for each.
+ *
+ * When a link breaks, the SDK attaches again by itself, with the whole window anew and with settlements of the old link's
+ * deliveries going astray. `preInitialize`, which it calls before it attaches, is where we step in: the second call means that
+ * the first attachment is gone, and we end the subscription.
+ */
+import type { MessageHandlers, ProcessErrorArgs, ServiceBusReceivedMessage } from "@azure/service-bus";
+import { TransportError } from "../../core/errors.ts";
+import { transportErrorOf } from "./errors.ts";
+import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
+import { closeTimeoutMs } from "./limits.ts";
+import { Signal, withinOr } from "./waiting.ts";
+
+/** Handlers of the SDK that its public types leave out. */
+interface StreamHandlers extends MessageHandlers {
+  preInitialize(): Promise<void>;
+  postInitialize(): Promise<void>;
+}
+
+interface Subscription {
+  close(): Promise<void>;
+}
+
+export class StreamIntake implements Intake {
+  readonly #options: IntakeOptions;
+  readonly #ended = new Signal<IntakeEnd>();
+  /** Handlers whose messages spent a credit that has not been replaced. */
+  readonly #held: (() => void)[] = [];
+  #subscription: Subscription | undefined;
+  #window = 0;
+  /** Credit the link has. */
+  #loan = 0;
+  #attachments = 0;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<IntakeEnd> {
+    const { credit, creditMax, clock, link } = this.#options;
+    this.#window = credit.take(creditMax);
+    this.#loan = this.#window;
+    this.#subscription = link.receiver.subscribe(this.#handlers(), { autoCompleteMessages: false, maxConcurrentCalls: this.#window });
+    const why = await this.#ended.whenSet;
+    // Drains the link: what is on its way arrives before this is fulfilled.
+    await withinOr(clock, closeTimeoutMs, this.#subscription.close());
+    this.#held.length = 0;
+    credit.add(this.#loan);
+    this.#loan = 0;
+    return why;
+  }
+
+  creditAdded(): void {
+    if (this.#ended.value !== undefined) return;
+    const { credit, creditMax } = this.#options;
+    while (this.#held.length > 0 && credit.take(1) === 1) {
+      this.#loan += 1;
+      this.#held.pop()?.();
+    }
+    if (this.#window < creditMax && credit.available >= this.#window) this.end({ kind: "narrow" });
+  }
+
+  end(why: IntakeEnd): void {
+    this.#ended.set(why);
+  }
+
+  #handlers(): StreamHandlers {
+    return {
+      processMessage: (message) => this.#process(message),
+      processError: async (args) => this.#failed(args),
+      preInitialize: async () => {
+        this.#attachments += 1;
+        if (this.#attachments === 1) return;
+        this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found that it was detached; it is opened again") });
+        // Marks the subscription as ended at once, so that the SDK gives up its own attempt; the promise is `run`'s affair.
+        void this.#subscription?.close().catch(() => {});
+      },
+      postInitialize: async () => this.#options.opened(),
+    };
+  }
+
+  /** A promise is returned only for a message whose credit cannot be replaced yet. */
+  #process(message: ServiceBusReceivedMessage): Promise<void> {
+    const { credit, link } = this.#options;
+    if (this.#loan > 0) {
+      this.#loan -= 1;
+    } else if (credit.take(1) === 0) {
+      this.#options.surplus(message);
+      return Promise.resolve();
+    }
+    this.#options.arrived(message);
+    if (link.isReattached) this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });
+    else if (link.isWornOut) this.end({ kind: "worn-out" });
+    if (this.#ended.value === undefined && credit.take(1) === 1) {
+      this.#loan += 1;
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      if (this.#ended.value === undefined) this.#held.push(resolve);
+    });
+  }
+
+  #failed({ error, errorSource }: ProcessErrorArgs): void {
+    const translated = transportErrorOf("to receive", error);
+    if (errorSource === "receive") this.end({ kind: "lost", error: translated });
+    else this.#options.disturbed(translated);
+  }
+}

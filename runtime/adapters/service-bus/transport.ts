@@ -1,0 +1,162 @@
+import type { PeekMessagesOptions, ServiceBusClient, ServiceBusReceiver } from "@azure/service-bus";
+import Long from "long";
+import type { Clock } from "../../core/clock.ts";
+import type { Delivery } from "../../core/delivery.ts";
+import { ConfigurationError, TransportError } from "../../core/errors.ts";
+import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
+import { createClient, createReceiver, nameOf, type ServiceBusConnection, type ServiceBusEntity } from "./client.ts";
+import { ServiceBusDelivery } from "./delivery.ts";
+import { transportErrorOf } from "./errors.ts";
+import { closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
+import { Link } from "./link.ts";
+import { ManagementLane } from "./management-lane.ts";
+import { LinkReceiver } from "./receiver.ts";
+import { SettleGroup } from "./settling.ts";
+import { withinOr } from "./waiting.ts";
+
+export type ServiceBusTransportOptions = ServiceBusConnection & {
+  readonly entity: ServiceBusEntity;
+  readonly clock: Clock;
+  /** The most credit a link holds at once, from 1 to 500; 500 by default. More may be granted; it waits its turn. */
+  readonly creditMax?: number;
+  /** Deliveries after which a link is replaced; a thousand million by default. */
+  readonly deliveriesPerLinkMax?: number;
+};
+
+/** A transport on the official SDK. Nothing is connected before `start`. */
+export function createServiceBusTransport(options: ServiceBusTransportOptions): Transport {
+  return new ServiceBusTransport(options);
+}
+
+class ServiceBusTransport implements Transport {
+  readonly #options: ServiceBusTransportOptions;
+  readonly #creditMax: number;
+  readonly #receivers = new Set<LinkReceiver>();
+  readonly #links = new Set<Link>();
+  #connected: Connected | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: ServiceBusTransportOptions) {
+    const creditMax = options.creditMax ?? creditDefault;
+    if (!Number.isInteger(creditMax) || creditMax < 1 || creditMax > creditLimit) {
+      throw new ConfigurationError(`expected creditMax to be a whole number from 1 to ${creditLimit}, got ${creditMax}`);
+    }
+    this.#options = options;
+    this.#creditMax = creditMax;
+  }
+
+  async start(): Promise<void> {
+    const { entity, clock } = this.#options;
+    const client = createClient(this.#options);
+    // It only settles, renews and peeks, so that no link of its own is ever lost.
+    const manager = createReceiver(client, entity);
+    try {
+      await manager.peekMessages(1, peekWithoutBody(Long.ZERO));
+    } catch (error) {
+      await withinOr(clock, closeTimeoutMs, client.close());
+      throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
+    }
+    this.#connected = { client, manager, management: new ManagementLane(manager, clock) };
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
+    if (this.#connected === undefined) return;
+    await withinOr(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
+    for (const link of this.#links) link.lose();
+  }
+
+  openReceiver(listener: ReceiverListener): Receiver {
+    const { client, manager, management } = this.#open();
+    const { clock, entity, deliveriesPerLinkMax = deliveriesPerLinkDefault } = this.#options;
+    const receiver = new LinkReceiver({
+      listener,
+      clock,
+      creditMax: this.#creditMax,
+      newLink: (closed) => {
+        const link = new Link({
+          receiver: createReceiver(client, entity),
+          settler: manager,
+          management,
+          clock,
+          deliveriesMax: deliveriesPerLinkMax,
+          closed: (which) => {
+            this.#links.delete(which);
+            closed(which);
+          },
+        });
+        this.#links.add(link);
+        return link;
+      },
+    });
+    this.#receivers.add(receiver);
+    return receiver;
+  }
+
+  settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
+    const group = new SettleGroup(orders.length);
+    orders.forEach((order, index) => {
+      const { delivery } = order;
+      // A second order for a delivery could only contradict the first.
+      if (!(delivery instanceof ServiceBusDelivery) || delivery.ordered) {
+        group.finish(index, "unknown");
+        return;
+      }
+      delivery.ordered = true;
+      delivery.home.settle(order, delivery, group, index);
+    });
+    return group.whenAll;
+  }
+
+  async renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]> {
+    const management = this.#connected?.management;
+    return Promise.all(
+      deliveries.map((delivery) =>
+        management !== undefined && delivery instanceof ServiceBusDelivery ? management.renew(delivery) : Promise.resolve<RenewResult>({ kind: "unknown" }),
+      ),
+    );
+  }
+
+  /** Looks from the head for a message that is neither deferred nor scheduled nor held by this transport. */
+  async hasBacklog(): Promise<boolean> {
+    const { manager } = this.#open();
+    const held = new Set<bigint>();
+    for (const link of this.#links) for (const delivery of link.unsettled()) held.add(delivery.sequenceNumber);
+    let from = Long.ZERO;
+    try {
+      for (let look = 0; look < peeksMax; look += 1) {
+        const messages = await manager.peekMessages(peekCount, peekWithoutBody(from));
+        for (const { state, sequenceNumber } of messages) {
+          if (state === "active" && sequenceNumber !== undefined && !held.has(BigInt(sequenceNumber.toString()))) return true;
+        }
+        const last = messages.at(-1)?.sequenceNumber;
+        if (last === undefined) return false;
+        from = last.add(1);
+      }
+      return false;
+    } catch (error) {
+      throw transportErrorOf(`to look into ${nameOf(this.#options.entity)}`, error);
+    }
+  }
+
+  #open(): Connected {
+    if (this.#connected === undefined) throw new TransportError("expected a started transport, found one that was not started; await start() first");
+    return this.#connected;
+  }
+}
+
+/** Bodies can be left out of a look, though the SDK's public types do not say so. */
+function peekWithoutBody(fromSequenceNumber: Long): PeekMessagesOptions {
+  return { fromSequenceNumber, omitMessageBody: true } as PeekMessagesOptions;
+}
+
+interface Connected {
+  readonly client: ServiceBusClient;
+  readonly manager: ServiceBusReceiver;
+  readonly management: ManagementLane;
+}
