@@ -39,7 +39,7 @@ export class BatchIntake implements Intake {
   }
 
   async #receive(): Promise<void> {
-    const { link, credit, creditMax, opened } = this.#options;
+    const { link, credit, creditMax } = this.#options;
     const asked = credit.take(creditMax);
     let messages: readonly ServiceBusReceivedMessage[];
     try {
@@ -49,7 +49,7 @@ export class BatchIntake implements Intake {
       this.end({ kind: "lost", error: transportErrorOf("to receive", error) });
       return;
     }
-    opened();
+    this.#options.opened();
     credit.add(Math.max(0, asked - messages.length));
     messages.forEach((message, index) => this.#take(message, index < asked));
     if (link.isReattached) this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });

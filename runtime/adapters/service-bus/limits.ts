@@ -75,3 +75,10 @@ export const thinBatchesMax = 3;
 /** Messages a second, kept up for as long as it takes to get `busyMessagesMin`, from which on batches are used. */
 export const busyPerSecond = 2_000;
 export const busyMessagesMin = 2_000;
+
+/** Batches that lasted this long were worth the change. */
+export const batchesWorthMs = 5_000;
+
+/** How long messages are streamed after batches, at least; doubled each time that batches were not worth the change. */
+export const holdoffMinMs = 250;
+export const holdoffMaxMs = 60_000;

@@ -5,8 +5,9 @@ import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
 import { Credit } from "./credit.ts";
 import type { ServiceBusDelivery } from "./delivery.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
-import { busyMessagesMin, busyPerSecond, linksMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
+import { linksMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
 import type { Link } from "./link.ts";
+import { LoadGauge } from "./load-gauge.ts";
 import { SettleGroup } from "./settling.ts";
 import { BatchIntake } from "./batch-intake.ts";
 import { StreamIntake } from "./stream-intake.ts";
@@ -23,15 +24,13 @@ export class LinkReceiver implements Receiver {
   readonly #options: LinkReceiverOptions;
   readonly #credit = new Credit();
   readonly #links = new Set<Link>();
+  readonly #gauge: LoadGauge;
   #intake: Intake | undefined;
   #arrived: ServiceBusDelivery[] = [];
   #surplus: ServiceBusDelivery[] = [];
   #handing = false;
   #failures = 0;
   #mode: "stream" | "batch" = "stream";
-  /** Since when, and how many came since. */
-  #countingFromMs = 0;
-  #counted = 0;
   #stopping = false;
   #stopped: Promise<void> | undefined;
   #running: Promise<void> | undefined;
@@ -40,6 +39,7 @@ export class LinkReceiver implements Receiver {
 
   constructor(options: LinkReceiverOptions) {
     this.#options = options;
+    this.#gauge = new LoadGauge(options.clock);
   }
 
   addCredit(count: number): void {
@@ -105,7 +105,10 @@ export class LinkReceiver implements Receiver {
 
   async #leave(link: Link, end: IntakeEnd): Promise<void> {
     if (end.kind === "busy") this.#mode = "batch";
-    if (end.kind === "quiet") this.#mode = "stream";
+    if (end.kind === "quiet") {
+      this.#mode = "stream";
+      this.#gauge.turnedQuiet();
+    }
     if (end.kind !== "lost") {
       link.retire();
       return;
@@ -136,24 +139,9 @@ export class LinkReceiver implements Receiver {
     const surplus = this.#surplus.splice(0);
     if (surplus.length > 0) void giveBack(surplus);
     if (batch.length === 0) return;
-    if (this.#mode === "stream") this.#gauge(batch.length);
+    if (this.#mode === "stream" && this.#gauge.isBusy(batch.length)) this.#intake?.end({ kind: "busy" });
     this.#options.listener.deliveries(batch);
   };
-
-  /** Changes to batches once much has come for a while. */
-  #gauge(count: number): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const lasted = nowMs - this.#countingFromMs;
-    this.#counted += count;
-    if ((this.#counted * 1_000) / lasted < busyPerSecond) {
-      this.#countingFromMs = nowMs;
-      this.#counted = 0;
-    } else if (this.#counted >= busyMessagesMin) {
-      this.#counted = 0;
-      this.#countingFromMs = nowMs;
-      this.#intake?.end({ kind: "busy" });
-    }
-  }
 
   #disturbed(error: TransportError): void {
     if (!this.#stopping) this.#options.listener.disturbed(error);
