@@ -126,6 +126,12 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         assert.deepEqual(odd, [[0, "done"], [777, "held"]]);
       });
 
+      test("takes a lease that is no whole number", async () => {
+        await acquire(store, claimOf("a"), longMs + 0.5);
+        assert.deepEqual(await store.extend([{ eventId: "a", epoch: 1 }], longMs / 7), ["written"]);
+        assert.equal((await claimOne(other, claimOf("a"))).kind, "held");
+      });
+
       test("answers an empty batch", async () => {
         assert.deepEqual(await store.claim([], longMs), []);
         assert.deepEqual(await store.finish([]), []);

@@ -84,10 +84,14 @@ class SqliteRunStore implements RunStore {
     this.#database = undefined;
   }
 
+  /** Takes the write lock: a file that can be read but not written serves nothing. */
   async ping(): Promise<boolean> {
+    const statements = this.#statements;
+    if (statements === undefined) return false;
     try {
-      this.#statements?.findRun(this.#consumerId, "");
-      return this.#statements !== undefined;
+      statements.begin();
+      statements.rollback();
+      return true;
     } catch {
       return false;
     }
@@ -96,7 +100,7 @@ class SqliteRunStore implements RunStore {
   claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
     return this.#write((statements, nowMs) => {
       this.#sweep(statements, nowMs);
-      return requests.map((request) => this.#claimOne(statements, request, nowMs, leaseMs));
+      return requests.map((request) => this.#claimOne(statements, request, nowMs, Math.round(leaseMs)));
     });
   }
 
@@ -139,7 +143,7 @@ class SqliteRunStore implements RunStore {
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
       writes.map(({ eventId, epoch }) => {
-        const changed = statements.extendRun(nowMs + leaseMs, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        const changed = statements.extendRun(nowMs + Math.round(leaseMs), nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
         return changed === 1 ? "written" : "stale";
       }),
     );
@@ -228,7 +232,7 @@ class SqliteRunStore implements RunStore {
       if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
       statements.begin();
       try {
-        const answer = work(statements, this.#clock.wallMs());
+        const answer = work(statements, Math.floor(this.#clock.wallMs()));
         statements.commit();
         return answer;
       } catch (error) {
@@ -255,7 +259,9 @@ class SqliteRunStore implements RunStore {
   }
 }
 
-/** A run store on `node:sqlite`: the embedded default. Several processes may share one file. */
+/** A run store on `node:sqlite`: the embedded default. Several processes may share one file. Throws `ConfigurationError` for options it cannot use. */
 export function createSqliteRunStore(options: SqliteRunStoreOptions): RunStore {
+  const { retentionMs } = options;
+  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
   return new SqliteRunStore(options);
 }

@@ -1,0 +1,120 @@
+// The connection: ioredis set up so that a command is answered in time or refused, and never sent again by itself.
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import type { Script } from "./scripts.ts";
+
+export interface RedisClientOptions {
+  readonly url: string;
+  readonly isCluster: boolean;
+  readonly commandTimeoutMs: number;
+  /** The connection was lost or changed: another server may answer from now on. */
+  readonly onDisturbed: () => void;
+}
+
+/** Pause before the first reconnect; it doubles with each try. */
+const reconnectFirstMs = 50;
+const reconnectMaxMs = 2_000;
+
+/** Words at the beginning of an error that only another configuration cures. */
+const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
+
+function reconnectDelayMs(attempt: number): number {
+  const delayMs = Math.min(reconnectFirstMs * 2 ** Math.min(attempt - 1, 10), reconnectMaxMs);
+  return Math.round(delayMs * (0.5 + Math.random() / 2));
+}
+
+function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redis | Cluster {
+  const common = {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: commandTimeoutMs,
+    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
+    socketTimeout: 2 * commandTimeoutMs,
+    // After a failover behind one address the old primary answers READONLY until it is left.
+    reconnectOnError: (error) => error.message.includes("READONLY"),
+  } satisfies RedisOptions;
+  if (!isCluster) return new Redis(url, { ...common, enableOfflineQueue: false, retryStrategy: reconnectDelayMs });
+  const { hostname, port, protocol, username, password } = new URL(url);
+  return new Cluster([{ host: hostname, port: Number(port || 6379) }], {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    retryDelayOnFailover: 0,
+    clusterRetryStrategy: reconnectDelayMs,
+    redisOptions: {
+      ...common,
+      ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+      ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+      ...(protocol === "rediss:" ? { tls: {} } : {}),
+    },
+  });
+}
+
+/** One connection, or one for each node of a cluster. Every rejection is a `StoreUnavailableError`. */
+export class RedisClient {
+  readonly #redis: Redis | Cluster;
+  /** Without credentials. */
+  readonly #address: string;
+  #lastError: unknown;
+
+  constructor(options: RedisClientOptions) {
+    this.#address = new URL(options.url).host;
+    this.#redis = connect(options);
+    this.#redis.on("error", (error: unknown) => {
+      this.#lastError = error;
+    });
+    for (const event of options.isCluster ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#redis.connect();
+    } catch (error) {
+      this.#redis.disconnect();
+      const cause = this.#lastError ?? error;
+      const found = messageOf(cause);
+      if (refusals.some((word) => found.startsWith(word))) {
+        throw new ConfigurationError(`expected Redis at ${this.#address} to accept the credentials of the URL, found: ${found}; correct the URL or the user's permissions`, { cause });
+      }
+      throw this.#unavailable(cause);
+    }
+  }
+
+  async stop(): Promise<void> {
+    try {
+      await this.#redis.quit();
+    } catch {
+      this.#redis.disconnect();
+    }
+  }
+
+  /** Runs a script in one call. A server that does not know it did not run it: then it is sent once more, with its source. */
+  async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.#redis.callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
+    } catch (error) {
+      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
+    }
+    try {
+      return await this.#redis.callBuffer("eval", [script.source, keys.length, ...keys, ...args]);
+    } catch (error) {
+      throw this.#unavailable(error);
+    }
+  }
+
+  /** A plain write: refused, as the scripts are, when memory is full or the server is a replica. */
+  async touch(key: string, lifeMs: number): Promise<void> {
+    try {
+      await this.#redis.set(key, "", "PX", lifeMs);
+    } catch (error) {
+      throw this.#unavailable(error);
+    }
+  }
+
+  #unavailable(error: unknown): StoreUnavailableError {
+    const isDown = this.#redis.status !== "ready" && this.#lastError !== undefined;
+    const found = isDown ? `${messageOf(error)} (${messageOf(this.#lastError)})` : messageOf(error);
+    return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; look at the server and the way to it`, { cause: error });
+  }
+}

@@ -1,0 +1,158 @@
+// What travels between the client and the scripts, packed and unpacked.
+import { StoreUnavailableError } from "../../core/errors.ts";
+import type { RunState, RunView, StepKind, StepRecord } from "../../core/run.ts";
+import type { ClaimRequest, ClaimResult, FailWrite, WriteResult } from "../../ports/run-store.ts";
+
+type Acquired = ClaimResult & { readonly kind: "acquired" };
+
+const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
+const stepStates: readonly StepRecord["state"][] = ["intent", "completed"];
+const runStates: Readonly<Record<string, RunState>> = { r: "running", w: "waiting", d: "done", x: "dead", p: "parked" };
+export const stateLetters: Readonly<Record<FailWrite["state"], string>> = { waiting: "w", dead: "x", parked: "p" };
+
+/** Kind (1), state (1), codec (4), checksum (4), then the result. */
+const stepHeaderBytes = 10;
+/** Number of the checkpoint (4) and time of writing (8), put before it by the script. */
+const stampBytes = 12;
+const nothing = Buffer.alloc(0);
+
+function unexpected(what: string, found: unknown): StoreUnavailableError {
+  return new StoreUnavailableError(`expected ${what} from Redis, found ${JSON.stringify(found)?.slice(0, 200)}; check what else writes under the store's prefix`);
+}
+
+function assertArray(value: unknown, what: string): asserts value is readonly unknown[] {
+  if (!Array.isArray(value)) throw unexpected(what, value);
+}
+
+function bytesOf(value: unknown, what: string): Buffer {
+  if (!Buffer.isBuffer(value)) throw unexpected(what, value);
+  return value;
+}
+
+function textOf(value: unknown, what: string): string {
+  return bytesOf(value, what).toString();
+}
+
+function numberOf(value: unknown, what: string): number {
+  if (typeof value !== "number") throw unexpected(what, value);
+  return value;
+}
+
+/** The part of a new record that the client knows. The fields end at NUL, so they must not hold one. */
+export function packClaim({ eventId, token, payloadHash, pipelineHash }: ClaimRequest): string {
+  if (token.includes("\0") || payloadHash.includes("\0") || pipelineHash.includes("\0")) {
+    throw new TypeError(`expected token, payloadHash and pipelineHash of ${eventId} without NUL characters`);
+  }
+  return `${payloadHash}\0${pipelineHash}\0${token}`;
+}
+
+export function packStep({ kind, state, codec, checksum, result }: StepRecord): Buffer {
+  const packed = Buffer.allocUnsafe(stepHeaderBytes + result.length);
+  packed.writeUInt8(stepKinds.indexOf(kind), 0);
+  packed.writeUInt8(stepStates.indexOf(state), 1);
+  packed.writeUInt32BE(codec, 2);
+  packed.writeUInt32BE(checksum, 6);
+  packed.set(result, stepHeaderBytes);
+  return packed;
+}
+
+/** Without an outbox it stays a string, which is cheaper to send. */
+export function packFinish(epoch: number, outbox: Uint8Array): string | Buffer {
+  if (outbox.length === 0) return String(epoch);
+  const head = `${epoch}:`;
+  const packed = Buffer.allocUnsafe(head.length + outbox.length);
+  packed.write(head, 0, "latin1");
+  packed.set(outbox, head.length);
+  return packed;
+}
+
+function unpackSteps(fields: unknown): StepRecord[] {
+  assertArray(fields, "a hash of steps");
+  const numbered: { readonly number: number; readonly step: StepRecord }[] = [];
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = textOf(fields[index], "a step's name");
+    const packed = bytesOf(fields[index + 1], "a step");
+    const kind = packed.length < stampBytes + stepHeaderBytes ? undefined : stepKinds[packed.readUInt8(stampBytes)];
+    const state = kind && stepStates[packed.readUInt8(stampBytes + 1)];
+    if (kind === undefined || state === undefined) throw unexpected(`a packed step ${name}`, packed.toString("latin1"));
+    const step: StepRecord = {
+      name,
+      kind,
+      state,
+      codec: packed.readUInt32BE(stampBytes + 2),
+      checksum: packed.readUInt32BE(stampBytes + 6),
+      result: packed.subarray(stampBytes + stepHeaderBytes),
+      atMs: packed.readDoubleBE(4),
+    };
+    numbered.push({ number: packed.readUInt32BE(0), step });
+  }
+  return numbered.sort((one, other) => one.number - other.number).map(({ step }) => step);
+}
+
+function unpackAcquired(detail: unknown): Acquired {
+  assertArray(detail, "an acquired run");
+  const [epoch, attempts, generation, pipelineHash, steps] = detail;
+  return {
+    kind: "acquired",
+    epoch: numberOf(epoch, "an epoch"),
+    attempts: numberOf(attempts, "attempts"),
+    generation: numberOf(generation, "a generation"),
+    pipelineHash: textOf(pipelineHash, "a pipeline hash"),
+    steps: unpackSteps(steps),
+  };
+}
+
+const letters = { new: 0x6e, reused: 0x75, acquired: 0x61, held: 0x68, done: 0x64, dead: 0x78, written: 0x77 } as const;
+
+/** The sentinel's value, or empty when it is the known one, and an answer for each request. */
+export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]): { readonly sentinel: string; readonly results: ClaimResult[] } {
+  assertArray(reply, "the answer to a claim");
+  const codes = bytesOf(reply[1], "claim codes");
+  if (codes.length !== requests.length) throw unexpected(`${requests.length} claim codes`, codes.toString());
+  let next = 2;
+  const results = requests.map(({ pipelineHash }, index): ClaimResult => {
+    switch (codes[index]) {
+      case letters.new:
+        return { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash, steps: [] };
+      case letters.acquired:
+        return unpackAcquired(reply[next++]);
+      case letters.held:
+        return { kind: "held", forMs: numberOf(reply[next++], "a lease") };
+      case letters.done:
+        return { kind: "done", outbox: bytesOf(reply[next++], "an outbox") };
+      case letters.dead:
+        return { kind: "dead", reason: textOf(reply[next++], "a reason") };
+      case letters.reused:
+        return { kind: "reused" };
+      default:
+        throw unexpected("a known claim code", codes.toString());
+    }
+  });
+  return { sentinel: textOf(reply[0], "a sentinel"), results };
+}
+
+export function unpackWrites(reply: unknown, count: number): WriteResult[] {
+  const codes = bytesOf(reply, "write codes");
+  if (codes.length !== count) throw unexpected(`${count} write codes`, codes.toString());
+  return Array.from(codes, (code) => (code === letters.written ? "written" : "stale"));
+}
+
+export function unpackView(reply: unknown, consumer: string, eventId: string): RunView | undefined {
+  if (reply === null) return undefined;
+  assertArray(reply, "a run");
+  const [letter, epoch, attempts, generation, pipelineHash, steps, tail] = reply;
+  const state = runStates[textOf(letter, "a state")];
+  if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
+  const hasReason = state === "waiting" || state === "dead" || state === "parked";
+  return {
+    key: { consumer, eventId },
+    state,
+    epoch: numberOf(epoch, "an epoch"),
+    attempts: numberOf(attempts, "attempts"),
+    generation: numberOf(generation, "a generation"),
+    pipelineHash: textOf(pipelineHash, "a pipeline hash"),
+    steps: unpackSteps(steps),
+    outbox: state === "done" ? bytesOf(tail, "an outbox") : nothing,
+    reason: hasReason ? textOf(tail, "a reason") : undefined,
+  };
+}

@@ -1,0 +1,32 @@
+// The Lua scripts beside this file, each with what they share put before it.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+export interface Script {
+  readonly name: string;
+  readonly source: string;
+  /** What EVALSHA calls it by. */
+  readonly sha: string;
+}
+
+function textOf(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), "utf8");
+}
+
+function load(name: string): Script {
+  const source = `${textOf("record")}\n${textOf(name)}`;
+  return { name, source, sha: createHash("sha1").update(source).digest("hex") };
+}
+
+type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect";
+
+export const scripts: Readonly<Record<ScriptName, Script>> = {
+  claim: load("claim"),
+  checkpoint: load("checkpoint"),
+  finish: load("finish"),
+  fail: load("fail"),
+  extend: load("extend"),
+  clearOutbox: load("clear-outbox"),
+  read: load("read"),
+  inspect: load("inspect"),
+};

@@ -1,0 +1,66 @@
+-- Claims runs, in order; also asked without any, to plant or read the sentinel.
+-- KEYS[1]    sentinel
+-- KEYS[1+i]  record of the i-th run
+-- ARGV[1]    the sentinel's value as the client knows it
+-- ARGV[2]    value for the sentinel if there is none
+-- ARGV[3]    lease, milliseconds
+-- ARGV[4]    retention, milliseconds
+-- ARGV[5]    base of the keys: record keys are base .. 'r:' .. eventId
+-- ARGV[5+i]  payloadHash 0 pipelineHash 0 token
+-- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one; one code a run: n (acquired, new)
+-- u (reused) without a detail; a (acquired) { epoch, attempts, generation, pipelineHash, { step name, step, ... } }, h (held)
+-- milliseconds, d (done) outbox, x (dead) reason, whose details follow in the order of their runs
+
+local base = ARGV[5]
+local leaseMs, retentionMs = tonumber(ARGV[3]), ARGV[4]
+local now = nowMs()
+local newHeader = 'r' .. struct.pack('>I4I4I4I4d', 1, 1, 0, 0, now + leaseMs)
+
+local sentinel = redis.call('GET', KEYS[1])
+if not sentinel then
+  sentinel = ARGV[2]
+  redis.call('SET', KEYS[1], sentinel)
+end
+local reply = { sentinel == ARGV[1] and '' or sentinel, '' }
+
+local function acquired(key, record)
+  record.leaseUntilMs = now + leaseMs
+  put(base, key, record, retentionMs)
+  reply[#reply + 1] = { record.epoch, record.attempts, record.generation, record.pipelineHash, stepsOf(base, key, record) }
+  return 'a'
+end
+
+local function claimKnown(key, request)
+  local record = decode(redis.call('GET', key))
+  local payloadEnd = request:find('\0', 1, true)
+  local pipelineEnd = request:find('\0', payloadEnd + 1, true)
+  if request:sub(1, payloadEnd - 1) ~= record.payloadHash then return 'u' end
+  if record.state == 'd' or record.state == 'x' or record.state == 'p' then
+    reply[#reply + 1] = record.tail
+    return record.state == 'd' and 'd' or 'x'
+  end
+  local token = request:sub(pipelineEnd + 1)
+  if record.state == 'r' and record.leaseUntilMs > now then
+    if record.tail == token then return acquired(key, record) end
+    reply[#reply + 1] = record.leaseUntilMs - now
+    return 'h'
+  end
+  record.state = 'r'
+  record.tail = token
+  record.epoch = record.epoch + 1
+  record.attempts = record.attempts + 1
+  if record.checkpoints == 0 then record.pipelineHash = request:sub(payloadEnd + 1, pipelineEnd - 1) end
+  return acquired(key, record)
+end
+
+local codes = {}
+for index = 2, #KEYS do
+  local key, request = KEYS[index], ARGV[index + 4]
+  if redis.call('SET', key, newHeader .. request, 'PX', retentionMs, 'NX') then
+    codes[index - 1] = 'n'
+  else
+    codes[index - 1] = claimKnown(key, request)
+  end
+end
+reply[2] = table.concat(codes)
+return reply

@@ -1,0 +1,26 @@
+-- Makes leases last from now.
+-- KEYS[i]    record of the i-th run
+-- ARGV[1]    retention, milliseconds
+-- ARGV[2]    base of the keys
+-- ARGV[3]    lease, milliseconds
+-- ARGV[3+i]  epoch
+-- Returns one character a run: w (written) or s (stale)
+
+local retentionMs, base = ARGV[1], ARGV[2]
+local leaseUntilMs = nowMs() + tonumber(ARGV[3])
+
+local function extend(key, epoch)
+  local value = redis.call('GET', key)
+  if not value then return 's' end
+  local record = decode(value)
+  if record.state ~= 'r' or record.epoch ~= epoch then return 's' end
+  record.leaseUntilMs = leaseUntilMs
+  put(base, key, record, retentionMs)
+  return 'w'
+end
+
+local codes = {}
+for index = 1, #KEYS do
+  codes[index] = extend(KEYS[index], tonumber(ARGV[index + 3]))
+end
+return table.concat(codes)

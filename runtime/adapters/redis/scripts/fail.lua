@@ -1,0 +1,29 @@
+-- Ends claims without success.
+-- KEYS[i]    record of the i-th run
+-- ARGV[1]    retention, milliseconds
+-- ARGV[2]    base of the keys
+-- ARGV[4i-1], ARGV[4i], ARGV[4i+1], ARGV[4i+2]  epoch, new state (w, x or p), attempts to take back (0 or 1), reason
+-- Returns one character a run: w (written, also when it was written before) or s (stale)
+
+local retentionMs, base = ARGV[1], ARGV[2]
+
+local function fail(key, epoch, state, uncounted, reason)
+  local value = redis.call('GET', key)
+  if not value then return 's' end
+  local record = decode(value)
+  if record.epoch ~= epoch then return 's' end
+  if record.state == state then return 'w' end
+  if record.state ~= 'r' then return 's' end
+  record.state = state
+  record.attempts = record.attempts - uncounted
+  record.tail = reason
+  put(base, key, record, retentionMs)
+  return 'w'
+end
+
+local codes = {}
+for index = 1, #KEYS do
+  local at = 4 * index - 1
+  codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3])
+end
+return table.concat(codes)

@@ -1,0 +1,59 @@
+-- What the other scripts share; it is put before each of them.
+--
+-- A record is one string value, so that claiming an unknown run is one command:
+--
+--   state(1) epoch(4) attempts(4) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
+--
+-- Numbers are big-endian. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
+-- owner's token while running, the outbox when done, else the reason. `checkpoints` counts the checkpoints ever written:
+-- while it is 0 there is no hash of steps. That hash has one field a step; its value is the number of the checkpoint (4), the
+-- time of writing (8, in milliseconds), and what the client packed.
+--
+-- Every write gives the record, and the hash where there is one, its full time to live again. The key of the hash is made
+-- from the record's key and shares its hash tag, so it lies in the same slot.
+
+local headerBytes = 25
+
+local function nowMs()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The value as its fields.
+local function decode(value)
+  local payloadEnd = value:find('\0', headerBytes + 1, true)
+  local pipelineEnd = value:find('\0', payloadEnd + 1, true)
+  local epoch, attempts, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I4I4I4d', value, 2)
+  return {
+    state = value:sub(1, 1),
+    epoch = epoch,
+    attempts = attempts,
+    generation = generation,
+    checkpoints = checkpoints,
+    leaseUntilMs = leaseUntilMs,
+    payloadHash = value:sub(headerBytes + 1, payloadEnd - 1),
+    pipelineHash = value:sub(payloadEnd + 1, pipelineEnd - 1),
+    tail = value:sub(pipelineEnd + 1),
+  }
+end
+
+local function encode(record)
+  return record.state
+    .. struct.pack('>I4I4I4I4d', record.epoch, record.attempts, record.generation, record.checkpoints, record.leaseUntilMs)
+    .. record.payloadHash .. '\0' .. record.pipelineHash .. '\0' .. record.tail
+end
+
+-- Record keys begin with `base` and 'r:', keys of steps with `base` and 's:'.
+local function stepsKey(base, key)
+  return base .. 's:' .. key:sub(#base + 3)
+end
+
+local function stepsOf(base, key, record)
+  if record.checkpoints == 0 then return {} end
+  return redis.call('HGETALL', stepsKey(base, key))
+end
+
+local function put(base, key, record, retentionMs)
+  redis.call('SET', key, encode(record), 'PX', retentionMs)
+  if record.checkpoints > 0 then redis.call('PEXPIRE', stepsKey(base, key), retentionMs) end
+end
