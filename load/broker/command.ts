@@ -46,8 +46,9 @@ async function runBroker(flags: BrokerFlags): Promise<void> {
     record: flags.record,
     log: (message) => process.stderr.write(`${message}\n`),
   });
+  const stopped = stopSignal();
   announce(broker);
-  await stopSignal();
+  await stopped;
   await broker.stop();
   if (process.connected) process.disconnect();
 }
