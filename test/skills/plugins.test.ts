@@ -1,0 +1,133 @@
+import { strict as assert } from "node:assert";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { loadPlugins } from "#runtime/skills/plugins.ts";
+import { SkillRegistry } from "#runtime/skills/registry.ts";
+
+const project = resolve(import.meta.dirname, "../..");
+const none = { dependencies: {}, skills: {} };
+
+interface PluginFiles {
+  readonly manifest?: unknown;
+  readonly code?: string;
+  readonly eventType?: string;
+  readonly versions?: string;
+}
+
+function makeFolder(context: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-plugins-"));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function writePlugin(folder: string, name: string, files: PluginFiles = {}): string {
+  const { eventType = `${name}Happened`, versions = "1.x" } = files;
+  const place = join(folder, name);
+  mkdirSync(place, { recursive: true });
+  const manifest = files.manifest ?? { name, version: "1.0.0", entry: "./index.ts", skills: [name], dependencies: [] };
+  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify(manifest));
+  const code = files.code ?? `defineSkill({ name: "${name}", handles: [{ eventType: "${eventType}", versions: "${versions}" }], run() {} })`;
+  writeFileSync(join(place, "index.ts"), `import { definePlugin, defineSkill } from "${project}/runtime/index.ts";\nexport default definePlugin({ skills: [${code}] });\n`);
+  return place;
+}
+
+function refusal(directory: string, plugins: readonly string[], roots: readonly string[] = ["."]): Promise<string> {
+  return loadPlugins({ plugins, roots, directory }).then(
+    () => assert.fail("expected the plugins to be refused"),
+    (error: unknown) => {
+      assert.equal((error as { code?: unknown }).code, "HOLDFAST_CONFIGURATION");
+      return (error as Error).message;
+    },
+  );
+}
+
+test("loads a listed folder and an installed package", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "greeter");
+  writePlugin(join(folder, "node_modules"), "installed");
+  const plugins = await loadPlugins({ plugins: ["./greeter", "installed"], roots: ["."], directory: folder });
+  assert.deepEqual(plugins.map(({ name, listedAs }) => [name, listedAs]), [["greeter", "./greeter"], ["installed", "installed"]]);
+});
+
+test("refuses a path that leaves the roots", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "outside");
+  mkdirSync(join(folder, "allowed"));
+  assert.match(await refusal(folder, ["./allowed/../outside"], ["./allowed"]), /expected it inside .*allowed, it leads to .*outside/);
+});
+
+test("refuses a folder whose name merely begins like a root", async (t) => {
+  const folder = makeFolder(t);
+  mkdirSync(join(folder, "allowed"));
+  writePlugin(folder, "allowed-not");
+  assert.match(await refusal(folder, ["./allowed-not"], ["./allowed"]), /expected it inside/);
+});
+
+test("refuses links that lead out, of the folder and of the entry", async (t) => {
+  const folder = makeFolder(t);
+  const outside = writePlugin(folder, "outside");
+  mkdirSync(join(folder, "allowed"));
+  symlinkSync(outside, join(folder, "allowed", "linked"));
+  assert.match(await refusal(folder, ["./allowed/linked"], ["./allowed"]), /it leads to .*outside/);
+  const inside = writePlugin(join(folder, "allowed"), "inside");
+  rmSync(join(inside, "index.ts"));
+  symlinkSync(join(outside, "index.ts"), join(inside, "index.ts"));
+  assert.match(await refusal(folder, ["./allowed/inside"], ["./allowed"]), /entry '\.\/index\.ts': expected it inside/);
+});
+
+for (const url of ["data:text/javascript,export default 1", "http://example.com/plugin.js", "file:///etc/plugin"]) {
+  test(`refuses the URL ${url}`, async (t) => {
+    const folder = makeFolder(t);
+    assert.match(await refusal(folder, [url]), /expected a path .* got a URL/);
+    writePlugin(folder, "tricky", { manifest: { name: "tricky", version: "1.0.0", entry: url, skills: ["tricky"] } });
+    assert.match(await refusal(folder, ["./tricky"]), /entry: expected a path below the plugin's folder/);
+  });
+}
+
+test("refuses a manifest that names other skills than the module exports", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "greeter", { manifest: { name: "greeter", version: "1.0.0", entry: "./index.ts", skills: ["welcomer"] } });
+  assert.match(await refusal(folder, ["./greeter"]), /the manifest names welcomer, the entry exports greeter/);
+});
+
+test("refuses unknown keys, a missing manifest, a module that throws", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "extra", { manifest: { name: "extra", version: "1.0.0", entry: "./index.ts", skills: ["extra"], hooks: [] } });
+  assert.match(await refusal(folder, ["./extra"]), /got 'hooks'/);
+  mkdirSync(join(folder, "empty"));
+  assert.match(await refusal(folder, ["./empty"]), /manifest: expected it at .*holdfast\.plugin\.json/);
+  writePlugin(folder, "broken", { code: "(() => { throw new Error('no licence'); })()" });
+  assert.match(await refusal(folder, ["./broken"]), /expected its entry to load, it threw: no licence/);
+});
+
+test("refuses one skill name in two plugins", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "one", { manifest: { name: "one", version: "1.0.0", entry: "./index.ts", skills: ["same"] }, code: 'defineSkill({ name: "same", handles: [{ eventType: "A" }], run() {} })' });
+  writePlugin(folder, "two", { manifest: { name: "two", version: "1.0.0", entry: "./index.ts", skills: ["same"] }, code: 'defineSkill({ name: "same", handles: [{ eventType: "B" }], run() {} })' });
+  assert.match(await refusal(folder, ["./one", "./two"]), /found 'same' in plugin '\.\/one' and in plugin '\.\/two'/);
+});
+
+test("refuses two skills for one event type, unless their versions do not overlap", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "old", { eventType: "Order", versions: "1.x" });
+  writePlugin(folder, "new", { eventType: "Order", versions: "2.x" });
+  writePlugin(folder, "late", { eventType: "Order", versions: "1.4" });
+  const load = (...names: string[]): ReturnType<typeof loadPlugins> => loadPlugins({ plugins: names.map((name) => `./${name}`), roots: ["."], directory: folder });
+  const registry = new SkillRegistry(await load("old", "new"), none);
+  const found = registry.find("Order", "2.3");
+  assert.equal(typeof found === "string" ? found : found.name, "new");
+  assert.equal(registry.find("Order", "3.0"), "unsupported-version");
+  assert.equal(registry.find("Invoice", "1.0"), "unknown-type");
+  const both = await load("old", "late");
+  assert.throws(() => new SkillRegistry(both, none), /found 'old' and 'late' for Order 1\.4/);
+});
+
+test("refuses configuration for skills and dependencies that no plugin defines", async (t) => {
+  const folder = makeFolder(t);
+  writePlugin(folder, "greeter");
+  const plugins = await loadPlugins({ plugins: ["./greeter"], roots: ["."], directory: folder });
+  assert.throws(() => new SkillRegistry(plugins, { ...none, skills: { greter: { timeoutMs: 5 } } }), /skills\.greter: expected a name that a listed plugin defines \(greeter\)/);
+  assert.throws(() => new SkillRegistry(plugins, { ...none, dependencies: { mailer: {} } }), /dependencies\.mailer/);
+});
