@@ -14,6 +14,8 @@ interface PluginFiles {
   readonly code?: string;
   readonly eventType?: string;
   readonly versions?: string;
+  /** Default `index.ts`; under node_modules Node takes JavaScript only. */
+  readonly entry?: string;
 }
 
 function makeFolder(context: TestContext): string {
@@ -23,13 +25,13 @@ function makeFolder(context: TestContext): string {
 }
 
 function writePlugin(folder: string, name: string, files: PluginFiles = {}): string {
-  const { eventType = `${name}Happened`, versions = "1.x" } = files;
+  const { eventType = `${name}Happened`, versions = "1.x", entry = "index.ts" } = files;
   const place = join(folder, name);
   mkdirSync(place, { recursive: true });
-  const manifest = files.manifest ?? { name, version: "1.0.0", entry: "./index.ts", skills: [name], dependencies: [] };
+  const manifest = files.manifest ?? { name, version: "1.0.0", entry: `./${entry}`, skills: [name], dependencies: [] };
   writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify(manifest));
   const code = files.code ?? `defineSkill({ name: "${name}", handles: [{ eventType: "${eventType}", versions: "${versions}" }], run() {} })`;
-  writeFileSync(join(place, "index.ts"), `import { definePlugin, defineSkill } from "${project}/runtime/index.ts";\nexport default definePlugin({ skills: [${code}] });\n`);
+  writeFileSync(join(place, entry), `import { definePlugin, defineSkill } from "${project}/runtime/index.ts";\nexport default definePlugin({ skills: [${code}] });\n`);
   return place;
 }
 
@@ -46,7 +48,7 @@ function refusal(directory: string, plugins: readonly string[], roots: readonly 
 test("loads a listed folder and an installed package", async (t) => {
   const folder = makeFolder(t);
   writePlugin(folder, "greeter");
-  writePlugin(join(folder, "node_modules"), "installed");
+  writePlugin(join(folder, "node_modules"), "installed", { entry: "index.mjs" });
   const plugins = await loadPlugins({ plugins: ["./greeter", "installed"], roots: ["."], directory: folder });
   assert.deepEqual(plugins.map(({ name, listedAs }) => [name, listedAs]), [["greeter", "./greeter"], ["installed", "installed"]]);
 });
