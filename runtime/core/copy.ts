@@ -5,12 +5,31 @@ import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
 export const originHeader = "holdfast-origin-message-id";
 /** How often the message was postponed without being tried. It only lengthens the pause, so a forged one does little. */
 export const postponedHeader = "holdfast-postponed";
+/** Retries in place that were spent before this copy was made. It is clamped to what the policy allows, so a forged one does little. */
+export const retriesInPlaceHeader = "holdfast-retries-in-place";
 /** Message ids may have 128 characters; a copy's id adds the sequence number to the origin's. */
 const originCharactersMax = 100;
 
+function countOf(delivery: Delivery, header: string): number {
+  const value = delivery.header(header);
+  const count = typeof value === "bigint" ? Number(value) : value;
+  return typeof count === "number" && Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
 export function postponementsOf(delivery: Delivery): number {
-  const value = delivery.header(postponedHeader);
-  return typeof value === "number" && Number.isInteger(value) && value > 0 ? value : 0;
+  return countOf(delivery, postponedHeader);
+}
+
+/** Never more than `immediateMax`. */
+export function retriesInPlaceOf(delivery: Delivery, immediateMax: number): number {
+  return Math.min(immediateMax, countOf(delivery, retriesInPlaceHeader));
+}
+
+export interface CopyMarks {
+  /** In all, this time included. */
+  readonly postponements: number;
+  /** In all. */
+  readonly retriesInPlace: number;
 }
 
 /**
@@ -18,11 +37,12 @@ export function postponementsOf(delivery: Delivery): number {
  * number: a copy that is made twice, because of a crash between scheduling it and completing the original, is one message
  * for a broker that detects duplicates, and no copy is ever taken for its original.
  */
-export function copyOf(delivery: Delivery, atMs: number, postponed: boolean): OutgoingMessage {
+export function copyOf(delivery: Delivery, atMs: number, marks: CopyMarks): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
   const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
-  if (postponed) headers[postponedHeader] = postponementsOf(delivery) + 1;
+  if (marks.postponements > 0) headers[postponedHeader] = marks.postponements;
+  if (marks.retriesInPlace > 0) headers[retriesInPlaceHeader] = marks.retriesInPlace;
   return {
     messageId: `${origin.slice(0, originCharactersMax)}~${delivery.sequenceNumber}`,
     body: delivery.body,

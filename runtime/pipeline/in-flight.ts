@@ -5,7 +5,7 @@ export class InFlight {
   readonly #byRun = new Map<number, Work>();
   /** The delivery that owns its event here; others follow it. */
   readonly #byEvent = new Map<string, Work>();
-  readonly #empty: (() => void)[] = [];
+  #whenEmpty: (() => void)[] = [];
 
   get size(): number {
     return this.#byRun.size;
@@ -19,6 +19,13 @@ export class InFlight {
     return this.#byRun.get(runId);
   }
 
+  /** Gives the work a new run id, so that nothing that is still heard of its last execution is taken for the next one. */
+  renumber(work: Work, runId: number): void {
+    this.#byRun.delete(work.runId);
+    work.runId = runId;
+    this.#byRun.set(runId, work);
+  }
+
   /** Makes the work the owner of its event here, or returns the one that is. */
   ownerOf(work: Work): Work | undefined {
     const owner = this.#byEvent.get(work.eventId);
@@ -29,18 +36,22 @@ export class InFlight {
   remove(work: Work): void {
     this.#byRun.delete(work.runId);
     if (work.route !== undefined && this.#byEvent.get(work.eventId) === work) this.#byEvent.delete(work.eventId);
-    if (this.#byRun.size === 0) for (const action of this.#empty.splice(0)) action();
+    if (this.#byRun.size > 0 || this.#whenEmpty.length === 0) return;
+    const actions = this.#whenEmpty;
+    this.#whenEmpty = [];
+    for (const action of actions) action();
   }
 
-  all(): Work[] {
-    return [...this.#byRun.values()];
+  /** In the order of arrival; works may be removed meanwhile. */
+  works(): MapIterator<Work> {
+    return this.#byRun.values();
   }
 
   /** Resolves when nothing is held. */
   whenEmpty(): Promise<void> {
     if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#empty.push(resolve);
+      this.#whenEmpty.push(resolve);
     });
   }
 }

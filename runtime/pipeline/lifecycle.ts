@@ -16,13 +16,16 @@ import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { InFlight } from "./in-flight.ts";
+import { Leases } from "./leases.ts";
 import { LockKeeper } from "./lock-keeper.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
 import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
+import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 
 export interface WorkerOptions {
@@ -46,6 +49,7 @@ export interface WorkerOptions {
   readonly deliveriesMax: number;
   /** Where scheduled copies go. */
   readonly retryEntity: string;
+  /** Where an emitted event of this type is sent; does not throw. */
   readonly entityFor: (eventType: string) => string;
   /** How long held messages are kept while the store is down. */
   readonly storeHoldMaxMs: number;
@@ -54,9 +58,12 @@ export interface WorkerOptions {
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
 
-/** Of a stop's budget, the part runs may use to finish undisturbed; the rest is for stopping them and handing back. */
-export const finishPart = 0.7;
-const interruptPart = 0.2;
+/** Of a stop's budget, when runs that still execute are asked to stop at their next step. */
+export const interruptAfter = 0.7;
+/** When the threads are ended. */
+export const endThreadsAfter = 0.9;
+/** When what still waits for the store is handed back without it. */
+export const giveUpAfter = 0.95;
 
 export interface WorkerView {
   readonly inFlight: number;
@@ -64,6 +71,8 @@ export interface WorkerView {
   readonly storeUp: boolean;
   readonly threadsReady: boolean;
   readonly loopDelayMs: number;
+  /** Receivers replaced since a message last came; past a few, only a new client helps. */
+  readonly rebuiltInVain: number;
   readonly gates: readonly GateView[];
 }
 
@@ -73,6 +82,7 @@ export class Worker {
   readonly #admission: Admission<Work>;
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
+  readonly #checkpoints: Checkpoints;
   readonly #settler: Settler;
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
@@ -82,27 +92,33 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     const { clock, telemetry, transport, store, executor } = options;
+    const inFlight = this.#inFlight;
     this.#options = options;
     this.#admission = new Admission(options.dependencies, (dependency, name, state) => {
       options.circuitChanged(dependency, state);
       telemetry.emit({ type: "circuit.changed", dependency: name, state });
     });
-    this.#gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
-    this.#keeper = new LockKeeper({
+    const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
+    const keeper = new LockKeeper({
       transport,
       clock,
-      renewed: (works) => this.#processor.renewed(works),
+      inFlight,
+      renewed: (works) => leases.extend(works),
       lost: (work) => this.#processor.lockLost(work),
     });
-    this.#settler = new Settler({ ...options, gate: this.#gate, ended: (work, outcome) => this.#ended(work, outcome) });
+    const leases = new Leases({ clock, store, gate, executor, keeper });
+    this.#gate = gate;
+    this.#keeper = keeper;
+    this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
+    this.#settler = new Settler({ ...options, gate, ended: (work, outcome) => this.#ended(work, outcome) });
     this.#processor = new BatchProcessor({
       ...options,
-      executor,
-      gate: this.#gate,
+      gate,
       admission: this.#admission,
       retryBudget: new RetryBudget(),
-      inFlight: this.#inFlight,
-      keeper: this.#keeper,
+      inFlight,
+      keeper,
+      leases,
       settler: this.#settler,
     });
     this.#receiveLoop = new ReceiveLoop({
@@ -110,33 +126,34 @@ export class Worker {
       clock,
       telemetry,
       inFlightMax: options.inFlightMax,
-      inFlight: () => this.#inFlight.size,
+      inFlight: () => inFlight.size,
       deliveries: (batch) => this.#processor.arrive(batch),
     });
-    this.#watchdog = new Watchdog({ transport, receiveLoop: this.#receiveLoop, clock, telemetry, silenceMaxMs: options.silenceMaxMs });
-    this.#gate.onClosed(() => this.#receiveLoop.pause());
-    this.#gate.onReopened(() => this.#receiveLoop.resume());
+    this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
+    gate.onClosed(() => this.#receiveLoop.pause("store-down"));
+    gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
 
   /** Connects everything and begins to receive; rejects with what could not be started, after closing the rest. */
   async start(): Promise<void> {
-    const { store, transport, publisher, executor, telemetry, consumer, skillCount, threads } = this.#options;
+    const { store, transport, publisher, telemetry, consumer, skillCount, threads } = this.#options;
     const started: { stop(): Promise<void> }[] = [];
+    const stopStarted = async (): Promise<void> => {
+      for (const part of started) await part.stop();
+    };
     try {
       for (const part of [store, publisher, transport]) {
         started.unshift(part);
         await part.start();
       }
-      started.unshift(executor);
-      await executor.start({
-        steps: (requests) => this.#processor.checkpoint(requests),
-        results: (results) => this.#processor.conclude(results),
-        threadLost: (why, replaced) => telemetry.emit({ type: "thread.lost", why, replaced }),
-      });
+      started.unshift(this.#options.executor);
+      await this.#startExecutor();
     } catch (error) {
-      for (const part of started) await part.stop();
+      await stopStarted();
       throw error;
     }
+    // Asked to stop meanwhile.
+    if (this.#stopped !== undefined) return stopStarted();
     this.#keeper.start();
     this.#watchdog.start();
     this.#receiveLoop.start();
@@ -151,49 +168,54 @@ export class Worker {
 
   view(): WorkerView {
     const { executor, clock } = this.#options;
+    let executing = 0;
+    for (const work of this.#inFlight.works()) if (work.stage === "executing") executing += 1;
     return {
       inFlight: this.#inFlight.size,
-      executing: this.#inFlight.all().filter((work) => work.stage === "executing").length,
+      executing,
       storeUp: this.#gate.isOpen,
       threadsReady: executor.isReady(),
       loopDelayMs: this.#watchdog.loopDelayMs,
+      rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
     };
   }
 
-  async #stop(budgetMs: number): Promise<void> {
-    const { telemetry, executor, transport, publisher, store } = this.#options;
-    telemetry.emit({ type: "worker.stopping", inFlight: this.#inFlight.size });
-    this.#watchdog.stop();
-    this.#handedBack = 0;
-    const noMore = this.#receiveLoop.stop();
-    this.#processor.stop();
-    if (!(await this.#emptyWithin(budgetMs * finishPart))) {
-      this.#processor.interrupt();
-      await this.#emptyWithin(budgetMs * interruptPart);
-    }
-    await executor.stop();
-    await this.#emptyWithin(budgetMs * (1 - finishPart - interruptPart));
-    await noMore;
-    this.#keeper.stop();
-    this.#gate.stop();
-    await transport.stop();
-    await publisher.stop();
-    await store.stop();
-    telemetry.emit({ type: "worker.stopped", handedBack: this.#handedBack });
+  #startExecutor(): Promise<void> {
+    const { executor, telemetry } = this.#options;
+    return executor.start({
+      steps: (requests) => this.#checkpoints.write(requests),
+      results: (results) => this.#processor.conclude(results),
+      threadLost: (why, replaced) => {
+        telemetry.emit({ type: "thread.lost", why, replaced });
+        if (!executor.isReady()) this.#receiveLoop.pause("threads-down");
+      },
+    });
   }
 
-  /** Whether nothing is held any more, waiting `limitMs` for it at most. */
-  async #emptyWithin(limitMs: number): Promise<boolean> {
-    const late = new Promise<void>((resolve) => {
-      const timer = this.#options.clock.after(limitMs, resolve);
-      void this.#inFlight.whenEmpty().then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
-    await late;
-    return this.#inFlight.size === 0;
+  async #stop(budgetMs: number): Promise<void> {
+    const { telemetry, clock, executor, transport, publisher, store } = this.#options;
+    const startedMs = clock.monotonicMs();
+    /** Whether the promise has settled by the time when this part of the budget is over. */
+    const by = (part: number, promise: Promise<unknown>): Promise<boolean> => settledWithin(clock, promise, startedMs + budgetMs * part - clock.monotonicMs());
+    telemetry.emit({ type: "worker.stopping", inFlight: this.#inFlight.size });
+    this.#handedBack = 0;
+    this.#watchdog.stop();
+    const noMore = this.#receiveLoop.stop();
+    this.#processor.stop();
+    const nothingHeld = noMore.then(() => this.#inFlight.whenEmpty());
+    if (!(await by(interruptAfter, nothingHeld))) {
+      this.#processor.interrupt();
+      await by(endThreadsAfter, nothingHeld);
+    }
+    await by(giveUpAfter, executor.stop());
+    await by(giveUpAfter, nothingHeld);
+    this.#settler.stop();
+    this.#gate.stop();
+    await by(1, nothingHeld);
+    this.#keeper.stop();
+    await by(1, transport.stop().then(() => publisher.stop()).then(() => store.stop()));
+    telemetry.emit({ type: "worker.stopped", handedBack: this.#handedBack });
   }
 
   #ended(work: Work, outcome: FinalOutcome): void {

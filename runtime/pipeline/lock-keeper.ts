@@ -1,9 +1,10 @@
 /**
- * Keeps the locks and leases of everything in flight, from receipt until settlement. One timer for all: works stand in the
- * order in which their locks end (a renewed one moves to the back), so each look stops at the first that has time left.
+ * Keeps the locks of everything in flight, from receipt until settlement; leases follow the locks (leases.ts). One timer
+ * for all. Locks are of one length, the entity's, but what is left of one differs: each work is looked at.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { RenewResult, Transport } from "../ports/transport.ts";
+import type { InFlight } from "./in-flight.ts";
 import type { Work } from "./work.ts";
 
 /** How often the keeper looks. A lock must last several looks. */
@@ -19,9 +20,10 @@ export const lockRemainingMaxMs = 300_000;
 export interface LockKeeperOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** The lock holds again for `lockMs` from now. */
-  renewed(works: readonly Work[], lockMs: number): void;
-  /** The lock is gone: the message will come again, here or elsewhere. */
+  readonly inFlight: InFlight;
+  /** These locks have been renewed. */
+  renewed(works: readonly Work[]): void;
+  /** The lock is gone: the message will come again, here or elsewhere. Called once a work. */
   lost(work: Work): void;
 }
 
@@ -32,23 +34,22 @@ export function lockRemainingMs(lockedUntilMs: number, wallMs: number): number {
 
 export class LockKeeper {
   readonly #options: LockKeeperOptions;
-  readonly #works = new Set<Work>();
-  /** Length of the locks as last seen. */
-  #lockMs = lockRemainingMaxMs;
+  #lockMs = 0;
   #timer: Timer | undefined;
 
   constructor(options: LockKeeperOptions) {
     this.#options = options;
   }
 
+  /** Length of a whole lock, as far as it is known; at least `lockRemainingMinMs` once a message has come. */
   get lockMs(): number {
     return this.#lockMs;
   }
 
   start(): void {
     this.#timer = this.#options.clock.after(keeperLookMs, () => {
-      this.#look();
       this.start();
+      this.#look();
     });
   }
 
@@ -56,53 +57,51 @@ export class LockKeeper {
     this.#timer?.cancel();
   }
 
-  /** Starts to keep the locks of a batch that has just arrived. */
-  keep(works: readonly Work[], lockMs: number): void {
-    this.#lockMs = lockMs;
-    for (const work of works) this.#works.add(work);
-  }
-
-  forget(work: Work): void {
-    this.#works.delete(work);
+  /** Hears how much was left of a lock on arrival: a part of its whole length. */
+  arrived(remainingMs: number): void {
+    if (remainingMs > this.#lockMs) this.#lockMs = remainingMs;
   }
 
   #look(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    const dueBelowMs = this.#lockMs * renewBelow;
     const due: Work[] = [];
-    for (const work of this.#works) {
-      if (work.lockUntilMs - nowMs > this.#lockMs * renewBelow || due.length >= renewalsMax) break;
-      if (work.renewing) continue;
-      work.renewing = true;
-      due.push(work);
+    for (const work of this.#options.inFlight.works()) {
+      if (work.lockLost || work.stage === "settling") continue;
+      const leftMs = work.lockUntilMs - nowMs;
+      if (leftMs > dueBelowMs) continue;
+      if (!work.isRenewing && due.length < renewalsMax) due.push(work);
+      else if (work.isRenewing && leftMs <= 0) this.#lost(work);
     }
     if (due.length > 0) void this.#renew(due);
   }
 
   async #renew(works: readonly Work[]): Promise<void> {
     const { transport, clock } = this.#options;
+    for (const work of works) work.isRenewing = true;
     const results = await transport.renew(works.map((work) => work.delivery));
     const nowMs = clock.monotonicMs();
     const renewed: Work[] = [];
     works.forEach((work, index) => {
-      work.renewing = false;
-      if (this.#works.has(work) && this.#apply(work, results[index] ?? { kind: "unknown" }, nowMs)) renewed.push(work);
+      work.isRenewing = false;
+      if (work.lockLost || work.stage === "settling" || work.stage === "gone") return;
+      if (this.#apply(work, results[index] ?? { kind: "unknown" }, nowMs)) renewed.push(work);
     });
-    if (renewed.length > 0) this.#options.renewed(renewed, this.#lockMs);
+    if (renewed.length > 0) this.#options.renewed(renewed);
   }
 
   #apply(work: Work, result: RenewResult, nowMs: number): boolean {
     if (result.kind === "renewed") {
       this.#lockMs = lockRemainingMs(result.lockedUntilMs, this.#options.clock.wallMs());
       work.lockUntilMs = nowMs + this.#lockMs;
-      this.#works.delete(work);
-      this.#works.add(work);
       return true;
     }
-    if (result.kind === "lock-lost" || nowMs >= work.lockUntilMs) {
-      this.#works.delete(work);
-      work.lockLost = true;
-      this.#options.lost(work);
-    }
+    if (result.kind === "lock-lost" || nowMs >= work.lockUntilMs) this.#lost(work);
     return false;
+  }
+
+  #lost(work: Work): void {
+    work.lockLost = true;
+    this.#options.lost(work);
   }
 }

@@ -6,11 +6,12 @@
  * This file owns every branch; what is decided stands in policy/, what is done to the outside in settle.ts and the ports.
  */
 import { hash } from "node:crypto";
-import type { Clock, Random } from "../core/clock.ts";
-import { postponementsOf } from "../core/copy.ts";
-import type { Delivery, HeaderValue } from "../core/delivery.ts";
-import type { Invalid, Route } from "../core/event-envelope.ts";
+import type { Clock, Random, Timer } from "../core/clock.ts";
+import { postponementsOf, retriesInPlaceOf } from "../core/copy.ts";
+import type { Delivery } from "../core/delivery.ts";
+import type { Invalid } from "../core/event-envelope.ts";
 import type { Outcome } from "../core/outcome.ts";
+import type { RouteResult } from "../core/read-route.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
@@ -18,12 +19,14 @@ import { postponeDelayMs } from "../policy/backoff.ts";
 import { classify } from "../policy/classify.ts";
 import { decide } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
-import type { Executor, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
-import type { ClaimResult, RunStore, WriteResult } from "../ports/run-store.ts";
+import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
+import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { Leases } from "./leases.ts";
 import { lockRemainingMs, type LockKeeper } from "./lock-keeper.ts";
+import { overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { Work } from "./work.ts";
@@ -32,12 +35,8 @@ import { Work } from "./work.ts";
 export const holdHereMaxMs = 2_000;
 /** A run waits this long in a lane at most before it is postponed. */
 export const laneWaitMaxMs = 30_000;
-/** Margin taken off a lease, for what the clocks and the way to the store may differ. */
-const leaseMarginMs = 250;
-
-export type RouteAnswer =
-  | { readonly ok: true; readonly route: Route; readonly contentEncoding: string | undefined; readonly headers: Readonly<Record<string, HeaderValue>> | undefined }
-  | { readonly ok: false; readonly invalid: Invalid };
+/** How often lanes are looked at while runs wait in them: time alone can end a wait. */
+export const laneLookMs = 1_000;
 
 export interface ProcessBatchOptions {
   readonly clock: Clock;
@@ -50,117 +49,99 @@ export interface ProcessBatchOptions {
   readonly retryBudget: RetryBudget;
   readonly inFlight: InFlight;
   readonly keeper: LockKeeper;
+  readonly leases: Leases;
   readonly settler: Settler;
   readonly skills: SkillTable;
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
   readonly deliveriesMax: number;
-  readRoute(delivery: Delivery): RouteAnswer;
-}
-
-interface Checkpoint {
-  readonly work: Work;
-  readonly request: StepRequest;
+  readRoute(delivery: Delivery): RouteResult;
 }
 
 export class BatchProcessor {
   readonly #options: ProcessBatchOptions;
-  readonly #claims: GroupCommit<Work, ClaimResult>;
-  readonly #checkpoints: GroupCommit<Checkpoint, WriteResult>;
-  readonly #extensions: GroupCommit<Work, WriteResult>;
+  readonly #claims: GroupCommit<Work, readonly ClaimResult[]>;
+  /** Claimed runs that may start once the store is back. */
+  #stalled: Work[] = [];
+  #laneLook: Timer | undefined;
   #lastRunId = 0;
   #stopping = false;
 
   constructor(options: ProcessBatchOptions) {
-    const { store, clock, gate, keeper } = options;
+    const { clock, gate } = options;
     this.#options = options;
     this.#claims = new GroupCommit({
       clock,
       gate,
-      write: (works) => store.claim(works.map((work) => this.#claimRequest(work)), keeper.lockMs),
+      write: (works) => this.#askClaims(works),
       written: (works, results) => this.#claimed(works, results),
       abandoned: (works) => works.forEach((work) => options.settler.handBack(work)),
     });
-    this.#checkpoints = new GroupCommit({
-      clock,
-      gate,
-      write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
-      written: (items, results) => this.#checkpointed(items, results),
-      abandoned: (items) => options.executor.acknowledge(items.map(({ request }) => acknowledgement(request, "unavailable"))),
-    });
-    this.#extensions = new GroupCommit({
-      clock,
-      gate,
-      write: (works) => store.extend(works.map((work) => ({ eventId: work.eventId, epoch: work.epoch })), keeper.lockMs),
-      written: (works, results) => this.#extended(works, results),
-      abandoned: () => undefined,
-    });
+    gate.onReopened(() => this.#storeIsBack());
+    gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => options.settler.handBack(work)));
   }
 
-  /** 1–3. Stamps arrival, starts to keep the locks, reads the routes. */
+  /** 1–3. Starts to keep the locks, reads the routes. */
   arrive(deliveries: readonly Delivery[]): void {
     const { clock, keeper, inFlight, retryBudget } = this.#options;
     const nowMs = clock.monotonicMs();
     const wallMs = clock.wallMs();
-    const lockMs = lockRemainingMs(deliveries[0]?.lockedUntilMs ?? 0, wallMs);
-    const works = deliveries.map((delivery) => {
+    retryBudget.earn(deliveries.length);
+    for (const delivery of deliveries) {
+      const lockMs = lockRemainingMs(delivery.lockedUntilMs, wallMs);
       this.#lastRunId += 1;
-      return new Work(this.#lastRunId, delivery, nowMs, nowMs + lockRemainingMs(delivery.lockedUntilMs, wallMs));
-    });
-    for (const work of works) inFlight.add(work);
-    keeper.keep(works, lockMs);
-    retryBudget.earn(works.length);
-    for (const work of works) this.#route(work);
+      const work = new Work(this.#lastRunId, delivery, nowMs + lockMs);
+      keeper.arrived(lockMs);
+      inFlight.add(work);
+      this.#route(work);
+    }
   }
 
   /** Hands back what has not begun; what executes goes on. */
   stop(): void {
     this.#stopping = true;
-    const { admission, inFlight } = this.#options;
-    admission.expire(() => true);
-    for (const work of inFlight.all()) {
-      if (work.stage === "waiting" || work.stage === "held" || work.stage === "pausing") this.#release(work);
-    }
+    for (const work of this.#withdrawIdle()) this.#release(work);
   }
 
   /** Asks what still executes to stop at its next step boundary. */
   interrupt(): void {
     const { inFlight, executor } = this.#options;
-    executor.interrupt(executing(inFlight.all()), "interrupted");
+    executor.interrupt(
+      [...inFlight.works()].filter((work) => work.stage === "executing").map((work) => work.runId),
+      "interrupted",
+    );
   }
 
   #route(work: Work): void {
     const { delivery } = work;
     const { deliveriesMax, skills, inFlight } = this.#options;
-    if (delivery.attempt > deliveriesMax) {
-      this.#refuse(work, { reason: "DeliveryLimit", description: `expected at most ${deliveriesMax} deliveries, this is delivery ${delivery.attempt}: it may crash whoever reads it` });
-      return;
-    }
-    const answer = this.#options.readRoute(delivery);
-    if (!answer.ok) {
-      this.#refuse(work, answer.invalid);
-      return;
-    }
+    if (this.#stopping) return this.#release(work);
+    if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
+    const answer = this.#readRoute(delivery);
+    if (!answer.ok) return this.#refuse(work, answer.invalid);
+    const skill = skills.find(answer.route.eventType, answer.route.version);
+    if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route));
     work.route = answer.route;
     work.contentEncoding = answer.contentEncoding;
+    work.headers = answer.headers;
     work.payloadHash = hash("sha1", delivery.body, "base64");
-    const skill = skills.find(answer.route.eventType, answer.route.version);
-    if (typeof skill === "string") {
-      this.#refuse(work, unroutable(skill, answer.route));
-      return;
-    }
     work.skill = skill;
     const owner = inFlight.ownerOf(work);
     if (owner === undefined) this.#claim(work);
     else this.#follow(work, owner);
   }
 
+  #readRoute(delivery: Delivery): RouteResult {
+    try {
+      return this.#options.readRoute(delivery);
+    } catch (error) {
+      return { ok: false, invalid: unreadable(error) };
+    }
+  }
+
   /** A second delivery of an event that is being worked on here waits for the first to end. */
   #follow(work: Work, owner: Work): void {
-    if (work.payloadHash !== owner.payloadHash) {
-      this.#refuse(work, reuse(work.eventId));
-      return;
-    }
+    if (work.payloadHash !== owner.payloadHash) return this.#refuse(work, reused(work.eventId));
     work.stage = "following";
     (owner.followers ??= []).push(work);
   }
@@ -171,63 +152,67 @@ export class BatchProcessor {
     this.#claims.add(work);
   }
 
-  #claimRequest(work: Work): { eventId: string; token: string; payloadHash: string; pipelineHash: string } {
-    return {
-      eventId: work.eventId,
-      token: `${this.#options.workerId}:${work.runId}`,
-      payloadHash: work.payloadHash,
-      pipelineHash: work.skill?.pipelineHash ?? "",
-    };
+  #askClaims(works: readonly Work[]): Promise<readonly ClaimResult[]> {
+    const { store, leases, workerId } = this.#options;
+    const { leaseMs, untilMs } = leases.ask();
+    const requests = works.map((work): ClaimRequest => {
+      work.leaseUntilMs = untilMs;
+      return { eventId: work.eventId, token: `${workerId}:${work.runId}`, payloadHash: work.payloadHash, pipelineHash: work.skill?.pipelineHash ?? "" };
+    });
+    return store.claim(requests, leaseMs);
   }
 
   #claimed(works: readonly Work[], results: readonly ClaimResult[]): void {
-    const { clock, keeper } = this.#options;
-    const leaseUntilMs = clock.monotonicMs() + keeper.lockMs - leaseMarginMs;
     const orders: RunOrder[] = [];
     works.forEach((work, index) => {
       const result = results[index];
       if (result === undefined) throw new RangeError(`expected ${works.length} claim results, got ${results.length}`);
-      switch (result.kind) {
-        case "acquired":
-          this.#acquired(work, result, leaseUntilMs, orders);
-          return;
-        case "done":
-          this.#options.settler.absorb(work, result.outbox);
-          return;
-        case "dead":
-          this.#options.settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: "given up before; see the run's record" });
-          return;
-        case "held":
-          this.#hold(work, result.forMs);
-          return;
-        case "reused":
-          this.#refuse(work, reuse(work.eventId));
-          return;
-      }
+      this.#heardClaim(work, result, orders);
     });
-    if (orders.length > 0) this.#options.executor.post(orders);
+    this.#post(orders);
   }
 
-  #acquired(work: Work, claim: Extract<ClaimResult, { kind: "acquired" }>, leaseUntilMs: number, orders: RunOrder[]): void {
-    work.epoch = claim.epoch;
-    work.attempts = claim.attempts;
-    work.generation = claim.generation;
-    work.steps = claim.steps;
-    work.leaseUntilMs = leaseUntilMs;
-    work.pipelineChanged = claim.pipelineHash !== work.skill?.pipelineHash && claim.steps.length > 0;
-    if (claim.steps.length > 0) {
-      this.#options.telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: claim.steps.length, epoch: claim.epoch });
+  /** 5. What the store says of the run. */
+  #heardClaim(work: Work, result: ClaimResult, orders: RunOrder[]): void {
+    const { settler } = this.#options;
+    switch (result.kind) {
+      case "acquired":
+        this.#acquired(work, result);
+        this.#admit(work, orders);
+        return;
+      case "done":
+        settler.absorb(work, result.outbox);
+        return;
+      case "dead":
+        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: "given up before; see the run's record" });
+        return;
+      case "held":
+        this.#hold(work, result.forMs);
+        return;
+      case "reused":
+        this.#refuse(work, reused(work.eventId));
+        return;
     }
-    this.#admit(work, orders);
+  }
+
+  #acquired(work: Work, claim: Extract<ClaimResult, { kind: "acquired" }>): void {
+    const { epoch, attempts, generation, steps, pipelineHash } = claim;
+    work.epoch = epoch;
+    work.attempts = attempts;
+    work.generation = generation;
+    work.steps = steps;
+    if (attempts > 1) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
+    if (steps.length === 0) return;
+    work.pipelineChanged = pipelineHash !== work.skill?.pipelineHash;
+    this.#options.telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: steps.length, epoch });
   }
 
   /** Another worker has it: wait here if that is short, else come again later. */
   #hold(work: Work, forMs: number): void {
-    const { clock, random, settler } = this.#options;
-    if (this.#stopping || forMs > holdHereMaxMs) {
-      settler.fail(work, { kind: "postpone", why: "held", delayMs: postponeDelayMs(0, forMs, random) });
-      return;
-    }
+    const { clock, settler } = this.#options;
+    if (work.lockLost) return settler.fail(work, { kind: "drop" });
+    if (this.#stopping) return this.#release(work);
+    if (forMs > holdHereMaxMs) return this.#postpone(work, "held", forMs);
     work.stage = "held";
     clock.after(forMs + 1, () => {
       if (work.stage === "held") this.#claim(work);
@@ -236,20 +221,23 @@ export class BatchProcessor {
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
   #admit(work: Work, orders: RunOrder[]): void {
-    const { admission, clock, settler } = this.#options;
-    if (this.#stopping || work.lockLost) {
-      settler.fail(work, { kind: work.lockLost ? "drop" : "release" });
+    const { admission, clock, gate } = this.#options;
+    if (this.#isOver(work)) return;
+    if (!gate.isOpen) {
+      work.stage = "stalled";
+      this.#stalled.push(work);
       return;
     }
     const nowMs = clock.monotonicMs();
     const answer = admission.admit(work, nowMs);
     switch (answer.kind) {
       case "admitted":
-        orders.push(this.#order(work, nowMs));
+        this.#start(work, nowMs, orders);
         return;
       case "waiting":
         work.stage = "waiting";
         work.waitingSinceMs = nowMs;
+        this.#lookAtLanesLater();
         return;
       case "postponed":
         this.#postpone(work, answer.why, answer.atLeastMs);
@@ -257,72 +245,46 @@ export class BatchProcessor {
     }
   }
 
+  /** Whether it must not start here any more; then it is on its way out. */
+  #isOver(work: Work): boolean {
+    if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
+    else if (this.#stopping) this.#release(work);
+    else return false;
+    return true;
+  }
+
   #postpone(work: Work, why: PostponeReason, atLeastMs: number): void {
     const { settler, random } = this.#options;
     settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), atLeastMs, random) });
   }
 
-  /** 7. What a thread needs to execute the run. */
-  #order(work: Work, nowMs: number): RunOrder {
-    const { route, skill, delivery } = work;
-    if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
-    work.stage = "executing";
-    return {
-      runId: work.runId,
-      skill: skill.name,
-      route,
-      body: delivery.body,
-      contentEncoding: work.contentEncoding,
-      headers: route.form === "cloudevents-binary" ? delivery.headers() : undefined,
-      epoch: work.epoch,
-      attempt: work.attempts + work.retriesHere,
-      generation: work.generation,
-      leaseMs: work.leaseUntilMs - nowMs,
-      timeoutMs: skill.timeoutMs,
-      steps: work.steps,
-      pipelineChanged: work.pipelineChanged,
-    };
-  }
-
-  /** 8. Steps go to the store together; nothing goes on before its step is durable. */
-  checkpoint(requests: readonly StepRequest[]): void {
-    for (const request of requests) {
-      const work = this.#options.inFlight.get(request.runId);
-      if (work === undefined) this.#options.executor.acknowledge([acknowledgement(request, "stale")]);
-      else this.#checkpoints.add({ work, request });
+  /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
+  #start(work: Work, nowMs: number, orders: RunOrder[]): void {
+    const { admission, inFlight } = this.#options;
+    if (work.lockLost || work.leaseUntilMs <= nowMs) {
+      admission.leave(work, [], nowMs);
+      if (!this.#isOver(work)) this.#release(work);
+      return;
     }
+    if (work.retriesHere > 0) {
+      this.#lastRunId += 1;
+      inFlight.renumber(work, this.#lastRunId);
+    }
+    orders.push(orderFor(work, nowMs));
+    work.stage = "executing";
   }
 
-  #checkpointed(items: readonly Checkpoint[], results: readonly WriteResult[]): void {
-    const acknowledgements = items.map(({ work, request }, index) => {
-      const result = results[index] ?? "stale";
-      if (result === "written") work.recordStep(request.step);
-      return acknowledgement(request, result);
-    });
-    this.#options.executor.acknowledge(acknowledgements);
+  #post(orders: readonly RunOrder[]): void {
+    if (orders.length > 0) this.#options.executor.post(orders);
   }
 
-  /** The keeper renewed these locks: the leases follow. */
-  renewed(works: readonly Work[]): void {
-    for (const work of works) if (work.epoch > 0) this.#extensions.add(work);
-  }
-
-  #extended(works: readonly Work[], results: readonly WriteResult[]): void {
-    const { executor, clock, keeper } = this.#options;
-    const leaseMs = keeper.lockMs - leaseMarginMs;
-    const leaseUntilMs = clock.monotonicMs() + leaseMs;
-    const held = works.filter((_, index) => results[index] === "written");
-    for (const work of held) work.leaseUntilMs = leaseUntilMs;
-    executor.extend(executing(held), leaseMs);
-    executor.interrupt(executing(works.filter((_, index) => results[index] === "stale")), "stale");
-  }
-
-  /** A lock is gone: the run stops at its next step, what waits is dropped where it stands. */
+  /** A lock is gone: the run stops at its next step, what is idle is dropped where it stands. */
   lockLost(work: Work): void {
     const { telemetry, executor, settler } = this.#options;
     telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" });
     if (work.stage === "executing") executor.interrupt([work.runId], "interrupted");
-    if (work.stage === "held" || work.stage === "pausing") settler.fail(work, { kind: "drop" });
+    // In a lane its turn comes, soon or by time; the lane is not searched for it.
+    else if ((work.isIdle && work.stage !== "waiting") || work.stage === "following") settler.fail(work, { kind: "drop" });
   }
 
   /** 9–10. One outcome a run, heard once by circuits and slots; one settlement. */
@@ -336,80 +298,101 @@ export class BatchProcessor {
       const lostWhileStopping = this.#stopping && result.answer.kind === "thread-lost";
       this.#settle(work, lostWhileStopping ? { kind: "interrupted" } : classify(result.answer));
     }
-    this.#admitNext(nowMs);
+    this.#moveLanes(nowMs);
   }
 
   #settle(work: Work, outcome: Outcome): void {
     const { settler, retryBudget, random } = this.#options;
-    if (outcome.kind === "succeeded") {
-      settler.succeed(work, outcome.outbox);
-      return;
-    }
-    const history = {
-      attempts: work.attempts,
-      retriesHere: work.retriesHere,
-      postponements: postponementsOf(work.delivery),
-      lockLost: work.lockLost,
-      stopping: this.#stopping,
-    };
-    const settlement = decide(outcome, history, work.skill?.retry ?? defaultRetryPolicy, () => retryBudget.spend(), random);
+    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
+    const { attempts, retriesInPlace, lockLost } = work;
+    const history = { attempts, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#stopping };
+    // A retry in place goes by the steps that are known here: none may still be on its way to the store.
+    const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend();
+    const settlement = decide(outcome, history, work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
   }
 
-  #retryHere(work: Work, settlement: Extract<Settlement, { kind: "retry-now" }>): void {
-    const { clock, telemetry, executor } = this.#options;
+  #retryHere(work: Work, { delayMs, code }: Extract<Settlement, { kind: "retry-now" }>): void {
+    const { clock, telemetry } = this.#options;
     work.retriesHere += 1;
     work.stage = "pausing";
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesHere, delayMs: settlement.delayMs, code: settlement.code });
-    clock.after(settlement.delayMs, () => {
-      if (work.stage !== "pausing") return;
-      const orders: RunOrder[] = [];
-      this.#admit(work, orders);
-      if (orders.length > 0) executor.post(orders);
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace, delayMs, code });
+    clock.after(delayMs, () => {
+      if (work.stage === "pausing") this.#admitAll([work]);
     });
   }
 
-  /** Slots came free: the lanes move on. */
-  #admitNext(nowMs: number): void {
-    const { admission, executor } = this.#options;
-    const next = admission.next(nowMs);
-    for (const { run, atLeastMs } of next.postponed) this.#postpone(run, "circuit-open", atLeastMs);
-    for (const late of admission.expire((run) => nowMs - run.waitingSinceMs > laneWaitMaxMs)) this.#postpone(late, "lane-full", 0);
-    if (next.admitted.length === 0) return;
-    const usable = next.admitted.filter((work) => !work.lockLost);
-    for (const work of next.admitted) if (work.lockLost) this.#dropAdmitted(work, nowMs);
-    if (usable.length > 0) executor.post(usable.map((work) => this.#order(work, nowMs)));
+  #admitAll(works: readonly Work[]): void {
+    const orders: RunOrder[] = [];
+    for (const work of works) this.#admit(work, orders);
+    this.#post(orders);
   }
 
-  #dropAdmitted(work: Work, nowMs: number): void {
-    this.#options.admission.leave(work, [], nowMs);
-    this.#options.settler.fail(work, { kind: "drop" });
+  #storeIsBack(): void {
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    this.#admitAll(stalled.filter((work) => work.stage === "stalled"));
+    this.#moveLanes(this.#options.clock.monotonicMs());
+  }
+
+  /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
+  #moveLanes(nowMs: number): void {
+    const { admission, gate } = this.#options;
+    if (admission.waiting === 0 || !gate.isOpen) return;
+    const { admitted, postponed } = admission.next(nowMs);
+    for (const { run, answer } of postponed) this.#postpone(run, answer.why, answer.atLeastMs);
+    for (const run of admission.expire((waiting) => nowMs - waiting.waitingSinceMs > laneWaitMaxMs)) this.#postpone(run, "lane-full", 0);
+    const orders: RunOrder[] = [];
+    for (const run of admitted) this.#start(run, nowMs, orders);
+    this.#post(orders);
+  }
+
+  #lookAtLanesLater(): void {
+    const { clock, admission } = this.#options;
+    this.#laneLook ??= clock.after(laneLookMs, () => {
+      this.#laneLook = undefined;
+      this.#moveLanes(clock.monotonicMs());
+      if (admission.waiting > 0) this.#lookAtLanesLater();
+    });
+  }
+
+  /** Takes everything that is idle out of lanes and lists; who calls it settles them. */
+  #withdrawIdle(): Work[] {
+    const { admission, inFlight } = this.#options;
+    admission.expire(() => true);
+    this.#stalled = [];
+    this.#laneLook?.cancel();
+    this.#laneLook = undefined;
+    return [...inFlight.works()].filter((work) => work.isIdle);
   }
 
   /** 12. A delivery has ended: its followers learn from it, its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    const { clock, telemetry, inFlight, keeper } = this.#options;
+    const { clock, telemetry, inFlight } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs));
-    keeper.forget(work);
     inFlight.remove(work);
-    if (work.followers !== undefined) for (const follower of work.followers) this.#followed(follower, outcome);
+    if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, outcome);
   }
 
   #followed(follower: Work, outcome: FinalOutcome): void {
-    const { settler, inFlight, random } = this.#options;
-    if (follower.lockLost) {
-      settler.fail(follower, { kind: "drop" });
-    } else if (outcome === "completed" || outcome === "duplicate") {
-      settler.absorb(follower, new Uint8Array(0));
-    } else if (this.#stopping) {
-      this.#release(follower);
-    } else if (outcome === "retried" || outcome === "postponed") {
-      settler.fail(follower, { kind: "postpone", why: "held", delayMs: postponeDelayMs(postponementsOf(follower.delivery), 0, random) });
-    } else {
-      const owner = inFlight.ownerOf(follower);
-      if (owner === undefined) this.#claim(follower);
-      else this.#follow(follower, owner);
+    switch (outcome) {
+      // The event is done, or a copy of the first delivery carries it on.
+      case "completed":
+      case "duplicate":
+      case "retried":
+      case "postponed":
+        this.#options.settler.absorb(follower, new Uint8Array(0));
+        return;
+      case "dead-lettered":
+      case "released":
+      case "dropped": {
+        if (this.#stopping) return this.#release(follower);
+        const owner = this.#options.inFlight.ownerOf(follower);
+        if (owner === undefined) this.#claim(follower);
+        else this.#follow(follower, owner);
+        return;
+      }
     }
   }
 
@@ -422,20 +405,22 @@ export class BatchProcessor {
   }
 }
 
-function executing(works: readonly Work[]): number[] {
-  return works.filter((work) => work.stage === "executing").map((work) => work.runId);
-}
-
-function acknowledgement(request: StepRequest, result: StepAcknowledgement["result"]): StepAcknowledgement {
-  return { runId: request.runId, requestId: request.requestId, result };
-}
-
-function reuse(eventId: string): Invalid {
-  return { reason: "EventIdReuse", description: `expected one payload for eventId '${eventId}', found another; give each event an id of its own` };
-}
-
-function unroutable(why: "unknown-type" | "unsupported-version", route: Route): Invalid {
-  return why === "unknown-type"
-    ? { reason: "UnknownEventType", description: `expected an event type that a registered skill handles, found '${route.eventType}'` }
-    : { reason: "UnsupportedVersion", description: `expected a version of '${route.eventType}' that a registered skill handles, found '${route.version}'` };
+function orderFor(work: Work, nowMs: number): RunOrder {
+  const { route, skill, delivery } = work;
+  if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
+  return {
+    runId: work.runId,
+    skill: skill.name,
+    route,
+    body: delivery.body,
+    contentEncoding: work.contentEncoding,
+    headers: work.headers,
+    epoch: work.epoch,
+    attempt: work.attempts + work.retriesInPlace,
+    generation: work.generation,
+    leaseMs: work.leaseUntilMs - nowMs,
+    timeoutMs: skill.timeoutMs,
+    steps: work.steps,
+    pipelineChanged: work.pipelineChanged,
+  };
 }

@@ -1,11 +1,16 @@
 /**
  * Takes messages from the transport, never more than there is room for: credit outstanding plus messages in flight stay at
- * or below `inFlightMax`.
+ * or below `inFlightMax`. While it is paused it has no receiver at all: what the broker could still send on open credit
+ * would come back as fast as it is handed back.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver, Transport } from "../ports/transport.ts";
+import { settledWithin } from "./within.ts";
+
+/** A receiver that does not close within this time is left behind. */
+export const closeWaitMaxMs = 5_000;
 
 export interface ReceiveLoopOptions {
   readonly transport: Transport;
@@ -17,14 +22,20 @@ export interface ReceiveLoopOptions {
   deliveries(batch: readonly Delivery[]): void;
 }
 
+/** Why nothing is received. */
+export type PauseReason = "not-started" | "store-down" | "threads-down" | "stopped";
+
 export class ReceiveLoop {
   readonly #options: ReceiveLoopOptions;
+  readonly #pauses = new Set<PauseReason>(["not-started"]);
   #receiver: Receiver | undefined;
-  /** Raised for each receiver, so that a replaced one is not heard. */
-  #incarnation = 0;
+  /** Settles when every receiver before the present one has closed. */
+  #closing: Promise<unknown> = Promise.resolve();
+  /** Of the present receiver. */
   #credit = 0;
-  #paused = false;
-  #granting = false;
+  #received = 0;
+  #isOpening = false;
+  #isGranting = false;
   #lastReceivedMs = 0;
 
   constructor(options: ReceiveLoopOptions) {
@@ -33,70 +44,85 @@ export class ReceiveLoop {
 
   /** Since when credit is open and nothing came, monotonic; undefined while none is open. */
   get silentSinceMs(): number | undefined {
-    return this.#credit > 0 && !this.#paused ? this.#lastReceivedMs : undefined;
+    return this.#credit > 0 ? this.#lastReceivedMs : undefined;
+  }
+
+  /** Messages taken since the start. */
+  get received(): number {
+    return this.#received;
   }
 
   start(): void {
-    this.#open();
+    this.resume("not-started");
   }
 
-  /** Takes no more messages; resolves when no more can come. */
+  /** Takes no more messages, ever; resolves when no more can come. */
   async stop(): Promise<void> {
-    this.#paused = true;
-    const receiver = this.#receiver;
-    this.#receiver = undefined;
-    await receiver?.stop();
+    this.pause("stopped");
+    await this.#closing;
   }
 
-  /** Grants no new credit until `resume`. */
-  pause(): void {
-    this.#paused = true;
+  /** Takes no messages until every pause has been resumed. */
+  pause(why: PauseReason): void {
+    this.#pauses.add(why);
+    this.#close();
   }
 
-  resume(): void {
-    if (this.#receiver === undefined) return;
-    this.#paused = false;
-    this.replenish();
+  resume(why: PauseReason): void {
+    if (this.#pauses.delete(why)) void this.#open();
   }
 
   /** Says that room may have come free; grants it once a tick. */
   replenish(): void {
-    if (this.#granting) return;
-    this.#granting = true;
+    if (this.#isGranting) return;
+    this.#isGranting = true;
     this.#options.clock.soon(() => {
-      this.#granting = false;
+      this.#isGranting = false;
       this.#grant();
     });
   }
 
   /** Replaces a receiver that has gone silent. */
   async rebuild(): Promise<void> {
-    const old = this.#receiver;
-    if (old === undefined) return;
-    this.#open();
-    await old.stop();
+    this.#close();
+    await this.#open();
   }
 
-  #open(): void {
+  async #open(): Promise<void> {
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    const isClosed = await settledWithin(this.#options.clock, this.#closing, closeWaitMaxMs);
+    if (!isClosed) this.#closing = Promise.resolve();
+    this.#isOpening = false;
+    if (this.#pauses.size > 0 || this.#receiver !== undefined) return;
     const { transport, telemetry, clock } = this.#options;
-    this.#credit = 0;
-    this.#lastReceivedMs = clock.monotonicMs();
-    this.#incarnation += 1;
-    const incarnation = this.#incarnation;
-    this.#receiver = transport.openReceiver({
+    const receiver = transport.openReceiver({
       deliveries: (batch) => {
-        if (incarnation === this.#incarnation) this.#credit -= batch.length;
-        this.#lastReceivedMs = clock.monotonicMs();
+        this.#received += batch.length;
+        if (this.#receiver === receiver) {
+          this.#credit -= batch.length;
+          this.#lastReceivedMs = clock.monotonicMs();
+        }
         this.#options.deliveries(batch);
       },
       disturbed: (error) => telemetry.emit({ type: "transport.disturbed", error: error.message }),
     });
-    this.#paused = false;
-    this.replenish();
+    this.#receiver = receiver;
+    this.#credit = 0;
+    this.#lastReceivedMs = clock.monotonicMs();
+    this.#grant();
+  }
+
+  #close(): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined) return;
+    this.#receiver = undefined;
+    this.#credit = 0;
+    this.#closing = Promise.allSettled([this.#closing, receiver.stop()]);
   }
 
   #grant(): void {
-    if (this.#paused || this.#receiver === undefined) return;
+    if (this.#receiver === undefined) return;
     const room = this.#options.inFlightMax - this.#options.inFlight() - this.#credit;
     if (room <= 0) return;
     if (this.#credit === 0) this.#lastReceivedMs = this.#options.clock.monotonicMs();

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { TransportError } from "../core/errors.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -7,20 +7,64 @@ export const sendAttemptsMax = 4;
 export const sendPauseFirstMs = 100;
 export const sendPauseMaxMs = 10_000;
 
-/** Sends all messages, trying again a bounded number of times; false when the broker did not take them. */
-export async function sendWithRetry(publisher: Publisher, clock: Clock, entity: string, messages: readonly OutgoingMessage[]): Promise<boolean> {
-  for (let attempt = 1; attempt <= sendAttemptsMax; attempt += 1) {
-    try {
-      await publisher.send(entity, messages);
-      return true;
-    } catch (error) {
-      if (attempt === sendAttemptsMax) return false;
+const none: ReadonlySet<OutgoingMessage> = new Set();
+
+/** Sends through a publisher that may fail, a bounded number of times. */
+export class Sending {
+  readonly #publisher: Publisher;
+  readonly #clock: Clock;
+  /** Pauses between two attempts, and what ends each at once. */
+  readonly #pauses = new Map<Timer, () => void>();
+  #isStopped = false;
+
+  constructor(publisher: Publisher, clock: Clock) {
+    this.#publisher = publisher;
+    this.#clock = clock;
+  }
+
+  /**
+   * Resolves with the messages that the broker did not take. The last attempt sends each message by itself, so that one that
+   * can never be sent does not keep the others.
+   */
+  async send(entity: string, messages: readonly OutgoingMessage[]): Promise<ReadonlySet<OutgoingMessage>> {
+    for (let attempt = 1; attempt < sendAttemptsMax; attempt += 1) {
+      const error = await this.#try(entity, messages);
+      if (error === undefined) return none;
+      if (this.#isStopped) return new Set(messages);
       const asked = error instanceof TransportError ? error.retryAfterMs : undefined;
-      const pauseMs = Math.min(sendPauseMaxMs, asked ?? sendPauseFirstMs * 2 ** (attempt - 1));
-      await new Promise<void>((resolve) => {
-        clock.after(pauseMs, resolve);
-      });
+      await this.#pause(Math.min(sendPauseMaxMs, asked ?? sendPauseFirstMs * 2 ** (attempt - 1)));
+    }
+    const errors = await Promise.all(messages.map((message) => this.#try(entity, [message])));
+    return new Set(messages.filter((_, index) => errors[index] !== undefined));
+  }
+
+  /** Ends every pause: what is then refused once more is given up. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const [timer, end] of this.#pauses) {
+      timer.cancel();
+      end();
+    }
+    this.#pauses.clear();
+  }
+
+  async #try(entity: string, messages: readonly OutgoingMessage[]): Promise<Error | undefined> {
+    try {
+      await this.#publisher.send(entity, messages);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new TransportError(String(error));
     }
   }
-  return false;
+
+  #pause(pauseMs: number): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(pauseMs, () => {
+        this.#pauses.delete(timer);
+        resolve();
+      });
+      this.#pauses.set(timer, resolve);
+    });
+  }
 }

@@ -8,7 +8,7 @@
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
  */
 import type { Clock } from "../core/clock.ts";
-import { copyOf } from "../core/copy.ts";
+import { copyOf, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import type { Settlement } from "../core/settlement.ts";
@@ -17,7 +17,7 @@ import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { sendWithRetry } from "./sending.ts";
+import { Sending } from "./sending.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
 import type { Work } from "./work.ts";
@@ -38,7 +38,7 @@ export interface SettlerOptions {
   readonly telemetry: Telemetry;
   /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
   readonly retryEntity: string;
-  /** Where an emitted event of this type is sent. */
+  /** Where an emitted event of this type is sent; does not throw. */
   entityFor(eventType: string): string;
   /** The delivery has ended. Called exactly once for each. */
   ended(work: Work, outcome: FinalOutcome): void;
@@ -56,6 +56,11 @@ interface Failed {
   readonly write: FailWrite;
 }
 
+interface Copy {
+  readonly work: Work;
+  readonly settlement: Copied;
+}
+
 interface Publish {
   readonly work: Work;
   readonly outbox: readonly OutgoingMessage[];
@@ -70,37 +75,36 @@ interface Order {
 
 export class Settler {
   readonly #options: SettlerOptions;
-  readonly #finishes: GroupCommit<Finish, WriteResult>;
-  readonly #failures: GroupCommit<Failed, WriteResult>;
+  readonly #sending: Sending;
+  readonly #finishes: GroupCommit<Finish, readonly WriteResult[]>;
+  readonly #failures: GroupCommit<Failed, readonly WriteResult[]>;
   readonly #clears: GroupCommit<Publish, void>;
   readonly #publishes: TickBatch<Publish>;
-  readonly #copies: TickBatch<{ readonly work: Work; readonly settlement: Copied }>;
+  readonly #copies: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
 
   constructor(options: SettlerOptions) {
-    const { store, clock, gate } = options;
+    const { store, clock, gate, publisher } = options;
     this.#options = options;
+    this.#sending = new Sending(publisher, clock);
     this.#finishes = new GroupCommit({
       clock,
       gate,
       write: (items) => store.finish(items.map((item) => item.write)),
       written: (items, results) => items.forEach((item, index) => this.#finished(item, results[index] ?? "stale")),
-      abandoned: (items) => items.forEach(({ work }) => this.#order(work, { verb: "abandon", delivery: work.delivery }, "released")),
+      abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
     });
     this.#failures = new GroupCommit({
       clock,
       gate,
       write: (items) => store.fail(items.map((item) => item.write)),
       written: (items, results) => items.forEach((item, index) => this.#recorded(item, results[index] ?? "stale")),
-      abandoned: (items) => items.forEach(({ work }) => this.#order(work, { verb: "abandon", delivery: work.delivery }, "released")),
+      abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
     });
     this.#clears = new GroupCommit({
       clock,
       gate,
-      write: async (items) => {
-        await store.clearOutbox(items.map((item) => item.work.eventId));
-        return [];
-      },
+      write: (items) => store.clearOutbox(items.map((item) => item.work.eventId)),
       written: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
       abandoned: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
     });
@@ -117,8 +121,16 @@ export class Settler {
 
   /** The run had been done before: publish what is left, then complete. */
   absorb(work: Work, outbox: Uint8Array): void {
-    if (outbox.length === 0) this.#complete(work, "duplicate");
-    else this.#publishes.add({ work, outbox: decodeOutbox(outbox), outcome: "duplicate" });
+    const left = readOutbox(outbox);
+    if (left === undefined) {
+      const description = "expected the outbox of a run that was done to be readable, found other bytes; see the run's record";
+      this.fail(work, { kind: "dead-letter", state: "parked", reason: "OutboxUnreadable", description });
+    } else if (left.length === 0) {
+      this.#complete(work, "duplicate");
+    } else {
+      work.stage = "recording";
+      this.#publishes.add({ work, outbox: left, outcome: "duplicate" });
+    }
   }
 
   /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
@@ -131,7 +143,12 @@ export class Settler {
     this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
   }
 
-  /** Gives a message back without asking the store, which is down. */
+  /** Ends every pause between two attempts to send. */
+  stop(): void {
+    this.#sending.stop();
+  }
+
+  /** Gives a message back without asking the store. */
   handBack(work: Work): void {
     this.#order(work, { verb: "abandon", delivery: work.delivery }, "released");
   }
@@ -180,33 +197,31 @@ export class Settler {
   }
 
   async #publish(items: readonly Publish[]): Promise<void> {
-    const { publisher, clock } = this.#options;
     const byEntity = Map.groupBy(
-      items.flatMap((item) => item.outbox.map((message) => ({ item, message }))),
-      ({ message }) => this.#options.entityFor(String(message.headers["eventType"])),
+      items.flatMap((item) => item.outbox),
+      (message) => this.#options.entityFor(String(message.headers["eventType"])),
     );
-    const unsent = new Set<Publish>();
-    await Promise.all(
-      [...byEntity].map(async ([entity, entries]) => {
-        const sent = await sendWithRetry(publisher, clock, entity, entries.map(({ message }) => message));
-        if (!sent) for (const { item } of entries) unsent.add(item);
-      }),
-    );
+    const unsent = await Promise.all([...byEntity].map(([entity, messages]) => this.#sending.send(entity, messages)));
     for (const item of items) {
-      if (unsent.has(item)) this.handBack(item.work);
+      if (item.outbox.some((message) => unsent.some((set) => set.has(message)))) this.handBack(item.work);
       else this.#clears.add(item);
     }
   }
 
-  async #sendCopies(items: readonly { readonly work: Work; readonly settlement: Copied }[]): Promise<void> {
-    const { publisher, clock, retryEntity } = this.#options;
-    const nowMs = clock.wallMs();
-    const copies = items.map(({ work, settlement }) => copyOf(work.delivery, nowMs + settlement.delayMs, settlement.kind === "postpone"));
-    const sent = await sendWithRetry(publisher, clock, retryEntity, copies);
-    for (const { work, settlement } of items) {
-      if (sent) this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
-      else this.handBack(work);
-    }
+  async #sendCopies(items: readonly Copy[]): Promise<void> {
+    const wallMs = this.#options.clock.wallMs();
+    const copies = items.map(({ work, settlement }) =>
+      copyOf(work.delivery, wallMs + settlement.delayMs, {
+        postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
+        retriesInPlace: work.retriesInPlace,
+      }),
+    );
+    const unsent = await this.#sending.send(this.#options.retryEntity, copies);
+    items.forEach(({ work, settlement }, index) => {
+      const copy = copies[index];
+      if (copy === undefined || unsent.has(copy)) this.handBack(work);
+      else this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
+    });
   }
 
   #complete(work: Work, outcome: FinalOutcome): void {
@@ -232,13 +247,23 @@ export class Settler {
   }
 }
 
+/** Undefined when the bytes cannot be read. */
+function readOutbox(bytes: Uint8Array): readonly OutgoingMessage[] | undefined {
+  try {
+    return decodeOutbox(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 function failWrite(work: Work, settlement: Failure): FailWrite {
   const { eventId, epoch } = work;
   switch (settlement.kind) {
     case "retry-later":
       return { eventId, epoch, state: "waiting", reason: settlement.code, countsAttempt: true };
     case "postpone":
-      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt: false };
+      // A run that failed and was to be retried in place has been tried, although it is postponed now.
+      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt: work.retriesHere > 0 };
     case "dead-letter":
       return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), countsAttempt: true };
     case "release":

@@ -1,6 +1,13 @@
 /**
- * Whether the run store can be trusted to answer. When a call fails, the gate closes: receiving stops, writes wait, and the
- * store is asked again with growing pauses until it answers; then everything goes on by itself.
+ * Whether the run store can be trusted to answer.
+ *
+ *   open ──(a call failed)──▶ closed ──(held for holdMaxMs)──▶ given up
+ *     ▲                         │                                 │
+ *     └──────(a ping answers)───┴─────────────────────────────────┘
+ *
+ * While it is closed, receiving stops and writes wait; the store is asked again with growing pauses until it answers, then
+ * everything goes on by itself. The pauses go on growing until a write has succeeded: a store that answers a ping and fails
+ * the next write is not asked at full speed. Once it has given up, what waits is handed back.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
@@ -18,70 +25,110 @@ export interface StoreGateOptions {
   readonly holdMaxMs: number;
 }
 
+/** Listeners, in the order in which they were added. */
+class Signal {
+  readonly #actions: (() => void)[] = [];
+
+  add(action: () => void): void {
+    this.#actions.push(action);
+  }
+
+  send(): void {
+    for (const action of this.#actions) action();
+  }
+}
+
 export class StoreGate {
   readonly #options: StoreGateOptions;
-  readonly #closed: (() => void)[] = [];
-  readonly #reopened: (() => void)[] = [];
-  readonly #gaveUp: (() => void)[] = [];
-  #downSinceMs: number | undefined;
+  readonly #closed = new Signal();
+  readonly #reopened = new Signal();
+  readonly #gaveUp = new Signal();
+  #state: "open" | "closed" | "given-up" = "open";
+  #closedAtMs = 0;
+  /** Since when what waits has been held, over reopenings that no write confirmed; undefined while nothing is. */
+  #holdingSinceMs: number | undefined;
+  #probeDelayMs = storeProbeFirstMs;
   #probe: Timer | undefined;
-  #stopped = false;
+  #isStopped = false;
 
   constructor(options: StoreGateOptions) {
     this.#options = options;
   }
 
   get isOpen(): boolean {
-    return this.#downSinceMs === undefined;
+    return this.#state === "open";
+  }
+
+  /** Whether what would wait for the store must be handed back instead. */
+  get hasGivenUp(): boolean {
+    return this.#state === "given-up";
   }
 
   /** Calls `action` each time the store is found to be down. */
   onClosed(action: () => void): void {
-    this.#closed.push(action);
+    this.#closed.add(action);
   }
 
   /** Calls `action` each time the store is back. */
   onReopened(action: () => void): void {
-    this.#reopened.push(action);
+    this.#reopened.add(action);
   }
 
-  /** Calls `action` when the store has been down for too long to go on holding messages. */
+  /** Calls `action` when the store has been down for too long to go on holding messages, or the worker stops. */
   onGaveUp(action: () => void): void {
-    this.#gaveUp.push(action);
+    this.#gaveUp.add(action);
+  }
+
+  /** Says that a call was answered. */
+  worked(): void {
+    if (this.#state !== "open") return;
+    this.#holdingSinceMs = undefined;
+    this.#probeDelayMs = storeProbeFirstMs;
   }
 
   /** Says that a call failed. */
   close(error: unknown): void {
-    if (!this.isOpen || this.#stopped) return;
+    if (this.#state !== "open") return;
     const { clock, telemetry } = this.#options;
-    const downSinceMs = clock.monotonicMs();
-    this.#downSinceMs = downSinceMs;
+    this.#state = "closed";
+    this.#closedAtMs = clock.monotonicMs();
+    this.#holdingSinceMs ??= this.#closedAtMs;
     telemetry.emit({ type: "store.down", error: messageOf(error) });
-    for (const action of this.#closed) action();
-    this.#probeAfter(storeProbeFirstMs, downSinceMs, false);
+    this.#closed.send();
+    this.#probeLater();
   }
 
+  /** Gives up for good: the worker is about to close everything. */
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
     this.#probe?.cancel();
+    this.#giveUp();
   }
 
-  #probeAfter(delayMs: number, downSinceMs: number, gaveUp: boolean): void {
-    const { store, clock, telemetry, holdMaxMs } = this.#options;
-    this.#probe = clock.after(delayMs, () => {
-      void store.ping().then((answers) => {
-        if (this.#stopped) return;
-        const downMs = clock.monotonicMs() - downSinceMs;
-        if (answers) {
-          this.#downSinceMs = undefined;
-          telemetry.emit({ type: "store.up", downMs: Math.round(downMs) });
-          for (const action of this.#reopened) action();
-          return;
-        }
-        const giveUp = !gaveUp && downMs >= holdMaxMs;
-        if (giveUp) for (const action of this.#gaveUp) action();
-        this.#probeAfter(Math.min(storeProbeMaxMs, delayMs * 2), downSinceMs, gaveUp || giveUp);
-      });
+  #probeLater(): void {
+    this.#probe = this.#options.clock.after(this.#probeDelayMs, () => {
+      void this.#options.store.ping().then((answers) => this.#probed(answers));
     });
+    this.#probeDelayMs = Math.min(storeProbeMaxMs, this.#probeDelayMs * 2);
+  }
+
+  #probed(answers: boolean): void {
+    if (this.#isStopped) return;
+    const { clock, telemetry, holdMaxMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (answers) {
+      if (this.hasGivenUp) this.#holdingSinceMs = undefined;
+      this.#state = "open";
+      telemetry.emit({ type: "store.up", downMs: Math.round(nowMs - this.#closedAtMs) });
+      this.#reopened.send();
+      return;
+    }
+    if (this.#state === "closed" && nowMs - (this.#holdingSinceMs ?? nowMs) >= holdMaxMs) this.#giveUp();
+    this.#probeLater();
+  }
+
+  #giveUp(): void {
+    this.#state = "given-up";
+    this.#gaveUp.send();
   }
 }

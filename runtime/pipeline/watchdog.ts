@@ -1,9 +1,10 @@
 /**
- * Notices what fails silently: a receiver that gets nothing although the queue is not empty (it is replaced), and an event
- * loop that was blocked for so long that locks are in danger.
+ * Notices what fails silently: a receiver that gets nothing although the queue is not empty (it is replaced), threads that
+ * cannot take work (nothing is received for them), and an event loop that was blocked for so long that locks are in danger.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
+import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { ReceiveLoop } from "./receive-loop.ts";
@@ -14,6 +15,7 @@ export const loopDelayMaxMs = 1_000;
 
 export interface WatchdogOptions {
   readonly transport: Transport;
+  readonly executor: Executor;
   readonly receiveLoop: ReceiveLoop;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
@@ -24,10 +26,12 @@ export interface WatchdogOptions {
 export class Watchdog {
   readonly #options: WatchdogOptions;
   #timer: Timer | undefined;
-  #checking = false;
+  #isChecking = false;
   #checkedMs = 0;
   #loopDelayMs = 0;
-  #stopped = false;
+  #rebuiltInVain = 0;
+  /** Messages taken when the receiver was last replaced. */
+  #receivedBefore = 0;
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
@@ -38,39 +42,48 @@ export class Watchdog {
     return this.#loopDelayMs;
   }
 
+  /** Receivers replaced since a message last came: past a few, only a new client helps. */
+  get rebuiltInVain(): number {
+    return this.#options.receiveLoop.received === this.#receivedBefore ? this.#rebuiltInVain : 0;
+  }
+
   start(): void {
     const { clock, telemetry } = this.#options;
     const dueMs = clock.monotonicMs() + watchdogLookMs;
     this.#timer = clock.after(watchdogLookMs, () => {
       this.#loopDelayMs = Math.max(0, clock.monotonicMs() - dueMs);
       if (this.#loopDelayMs > loopDelayMaxMs) telemetry.emit({ type: "loop.blocked", delayMs: Math.round(this.#loopDelayMs) });
-      this.#look();
       this.start();
+      this.#look();
     });
   }
 
   stop(): void {
-    this.#stopped = true;
     this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #look(): void {
-    const { receiveLoop, clock, silenceMaxMs } = this.#options;
+    const { receiveLoop, executor, clock, silenceMaxMs } = this.#options;
+    if (executor.isReady()) receiveLoop.resume("threads-down");
+    else receiveLoop.pause("threads-down");
     const nowMs = clock.monotonicMs();
     const since = receiveLoop.silentSinceMs;
-    if (this.#checking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;
-    this.#checking = true;
+    if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;
+    this.#isChecking = true;
     this.#checkedMs = nowMs;
     void this.#check(since).finally(() => {
-      this.#checking = false;
+      this.#isChecking = false;
     });
   }
 
   async #check(since: number): Promise<void> {
     const { transport, receiveLoop, telemetry } = this.#options;
     try {
-      const backlog = await transport.hasBacklog();
-      if (!backlog || this.#stopped || receiveLoop.silentSinceMs !== since) return;
+      const hasBacklog = await transport.hasBacklog();
+      if (!hasBacklog || this.#timer === undefined || receiveLoop.silentSinceMs !== since) return;
+      this.#rebuiltInVain = this.rebuiltInVain + 1;
+      this.#receivedBefore = receiveLoop.received;
       telemetry.emit({ type: "receiver.rebuilt", why: "the queue holds messages, and none came" });
       await receiveLoop.rebuild();
     } catch (error) {

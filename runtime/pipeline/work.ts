@@ -1,4 +1,4 @@
-import type { Delivery } from "../core/delivery.ts";
+import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
@@ -6,28 +6,32 @@ import type { SkillPolicy } from "../core/skill.ts";
 /**
  * Where a delivery is on its way:
  *
- *   routing → claiming → (held ⇄ claiming) → waiting → executing → (pausing → executing) → recording → settling → gone
- *                └ following another delivery of the same event in this worker
+ *   routing → claiming ⇄ held                         executing ⇄ pausing
+ *      │         └──▶ waiting (in a lane) ──────────────▲  │
+ *      │              stalled (the store is down) ──────┘  └──▶ recording → settling → gone
+ *      └──▶ following (another delivery of the event is here) → claiming | settling
+ *
+ * `waiting`, `held`, `pausing`, `stalled` and `following` are idle: nothing of it is under way anywhere.
  */
-export type Stage = "routing" | "claiming" | "following" | "held" | "waiting" | "executing" | "pausing" | "recording" | "settling" | "gone";
+export type Stage = "routing" | "claiming" | "following" | "held" | "waiting" | "stalled" | "executing" | "pausing" | "recording" | "settling" | "gone";
 
 const noUses: readonly number[] = [];
 const noSteps: readonly StepRecord[] = [];
 
 /** One delivery on its way through the worker, with all that is known of it. One object a message, reused for every stage. */
 export class Work {
-  /** Unique on this worker. */
-  readonly runId: number;
+  /** Of its current or next execution; unique on this worker. */
+  runId: number;
   readonly delivery: Delivery;
-  /** Monotonic. */
-  readonly arrivedMs: number;
   /** When the lock surely ends, monotonic; renewing moves it. */
   lockUntilMs: number;
-  /** When the lease surely ends, monotonic; 0 while not claimed. */
+  /** When the lease surely ends, monotonic; of meaning once it is claimed. */
   leaseUntilMs = 0;
   stage: Stage = "routing";
   route: Route | undefined = undefined;
   contentEncoding: string | undefined = undefined;
+  /** The application properties, for the wire form whose envelope they are. */
+  headers: Readonly<Record<string, HeaderValue>> | undefined = undefined;
   payloadHash = "";
   skill: SkillPolicy | undefined = undefined;
   /** The claim's epoch; 0 while not claimed. */
@@ -37,20 +41,25 @@ export class Work {
   generation = 0;
   steps: readonly StepRecord[] = noSteps;
   pipelineChanged = false;
+  /** Retries in place under earlier claims. */
+  retriesBefore = 0;
   /** Retries in place under this claim. */
   retriesHere = 0;
+  /** Steps on their way to the store. */
+  stepsPending = 0;
   /** When it began to wait in a lane, monotonic. */
   waitingSinceMs = 0;
   lockLost = false;
   /** A renewal of its lock is in flight. */
-  renewing = false;
+  isRenewing = false;
+  /** An extension of its lease is on its way to the store. */
+  isExtending = false;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
 
-  constructor(runId: number, delivery: Delivery, arrivedMs: number, lockUntilMs: number) {
+  constructor(runId: number, delivery: Delivery, lockUntilMs: number) {
     this.runId = runId;
     this.delivery = delivery;
-    this.arrivedMs = arrivedMs;
     this.lockUntilMs = lockUntilMs;
   }
 
@@ -64,6 +73,15 @@ export class Work {
 
   get skillName(): string {
     return this.skill?.name ?? "";
+  }
+
+  get retriesInPlace(): number {
+    return this.retriesBefore + this.retriesHere;
+  }
+
+  /** Nothing of it is under way: it can be handed back at once. */
+  get isIdle(): boolean {
+    return this.stage === "waiting" || this.stage === "held" || this.stage === "pausing" || this.stage === "stalled";
   }
 
   /** Remembers a durable step, so that a retry in place does not run it again. */

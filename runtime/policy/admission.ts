@@ -1,8 +1,8 @@
 /**
  * Admission to execution. A run needs, of every dependency it uses, a circuit that lets it pass and a bulkhead slot; it gets
- * all slots together or none, so that runs can never wait for each other's slots. Without a slot it waits in the lane of the
- * first dependency that has none; with that lane full, or a circuit open, it is postponed: messages of a hung dependency
- * are not hoarded here.
+ * all slots together or none, so that runs can never wait for each other's slots. Without a slot it waits in the lane of a
+ * dependency that keeps it waiting, and only there, so that a lane never stands still for another dependency's sake; with
+ * that lane full, or a circuit open, it is postponed: messages of a hung dependency are not hoarded here.
  */
 import type { CallReport } from "../core/outcome.ts";
 import type { PostponeReason } from "../core/settlement.ts";
@@ -12,23 +12,34 @@ import { Circuit, type CircuitState } from "./circuit.ts";
 
 /** Anything that can wait in a lane. */
 export interface Admissible {
-  /** Numbers of the dependencies it uses. */
+  /** Numbers of the dependencies it uses, each once. */
   readonly uses: readonly number[];
 }
 
-export type AdmissionAnswer =
-  | { readonly kind: "admitted" }
-  | { readonly kind: "waiting" }
-  | { readonly kind: "postponed"; readonly why: PostponeReason; readonly atLeastMs: number };
+export interface Postponed {
+  readonly kind: "postponed";
+  readonly why: PostponeReason;
+  readonly atLeastMs: number;
+}
+
+export type AdmissionAnswer = { readonly kind: "admitted" } | { readonly kind: "waiting" } | Postponed;
+
+/** What became of runs that waited. */
+export interface LaneAnswer<Run> {
+  /** They have all their slots now. */
+  readonly admitted: Run[];
+  readonly postponed: { readonly run: Run; readonly answer: Postponed }[];
+}
 
 const admitted: AdmissionAnswer = { kind: "admitted" };
 const waiting: AdmissionAnswer = { kind: "waiting" };
-const laneFull: AdmissionAnswer = { kind: "postponed", why: "lane-full", atLeastMs: 0 };
+const laneFull: Postponed = { kind: "postponed", why: "lane-full", atLeastMs: 0 };
 
 interface Gate<Run> {
+  readonly number: number;
   readonly name: string;
   readonly bulkhead: Bulkhead<Run>;
-  readonly circuit: Circuit;
+  readonly circuit: Circuit<Run>;
   /** As last told. */
   told: CircuitState;
 }
@@ -47,33 +58,32 @@ export class Admission<Run extends Admissible> {
   readonly #gates: readonly Gate<Run>[];
   readonly #circuitChanged: (dependency: number, name: string, state: CircuitState) => void;
 
-  /** `circuitChanged` hears every change of a circuit's state, when it is noticed. */
+  /** `circuitChanged` hears every change of a circuit's state when it is noticed, and before a run enters because of it. */
   constructor(dependencies: readonly DependencyPolicy[], circuitChanged: (dependency: number, name: string, state: CircuitState) => void) {
-    this.#gates = dependencies.map((dependency) => ({
+    this.#gates = dependencies.map((dependency, number) => ({
+      number,
       name: dependency.name,
       bulkhead: new Bulkhead<Run>(dependency.bulkhead),
-      circuit: new Circuit(dependency.circuit),
+      circuit: new Circuit<Run>(dependency.circuit),
       told: "closed",
     }));
     this.#circuitChanged = circuitChanged;
   }
 
+  /** Runs in all lanes. */
+  get waiting(): number {
+    let sum = 0;
+    for (const gate of this.#gates) sum += gate.bulkhead.waiting;
+    return sum;
+  }
+
   /** Takes all slots the run needs, queues it, or says that it must come again later. */
   admit(run: Run, nowMs: number): AdmissionAnswer {
     if (run.uses.length === 0) return admitted;
-    for (const number of run.uses) {
-      const gate = this.#gate(number);
-      this.#tell(number, gate, nowMs);
-      if (!gate.circuit.admits(nowMs)) return { kind: "postponed", why: "circuit-open", atLeastMs: gate.circuit.opensInMs(nowMs) };
-    }
-    const full = this.#firstFull(run);
-    if (full === undefined) {
-      this.#enter(run, nowMs);
-      return admitted;
-    }
-    if (!full.bulkhead.hasLaneSpace()) return laneFull;
-    full.bulkhead.enqueue(run);
-    return waiting;
+    const blocking = this.#blocking(run, undefined, nowMs);
+    if (blocking !== undefined) return this.#wait(run, blocking, nowMs) ?? waiting;
+    this.#enter(run, nowMs);
+    return admitted;
   }
 
   /** Gives a run's slots back and tells the circuits how its calls went. */
@@ -81,26 +91,26 @@ export class Admission<Run extends Admissible> {
     for (const number of run.uses) {
       const gate = this.#gate(number);
       gate.bulkhead.give();
-      gate.circuit.leave(calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
-      this.#tell(number, gate, nowMs);
+      gate.circuit.leave(run, calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
+      this.#state(gate, nowMs);
     }
   }
 
-  /** Runs that waited and now have all their slots, and runs whose circuit has opened meanwhile. */
-  next(nowMs: number): { readonly admitted: Run[]; readonly postponed: { readonly run: Run; readonly atLeastMs: number }[] } {
-    const answer = { admitted: [] as Run[], postponed: [] as { run: Run; atLeastMs: number }[] };
+  /** Moves the lanes on: call it when slots have come free, and now and then, since circuits change by time. */
+  next(nowMs: number): LaneAnswer<Run> {
+    const answer: LaneAnswer<Run> = { admitted: [], postponed: [] };
     for (const gate of this.#gates) {
-      if (gate.bulkhead.waiting === 0) continue;
-      if (gate.circuit.state(nowMs) === "open") {
-        const atLeastMs = gate.circuit.opensInMs(nowMs);
-        for (const run of gate.bulkhead.drain()) answer.postponed.push({ run, atLeastMs });
-        continue;
-      }
       for (let run = gate.bulkhead.first(); run !== undefined; run = gate.bulkhead.first()) {
-        if (this.#firstFull(run) !== undefined || !this.#circuitsAdmit(run, nowMs)) break;
+        const blocking = this.#blocking(run, gate, nowMs);
+        if (blocking === gate && this.#state(gate, nowMs) !== "open") break;
         gate.bulkhead.dequeue();
-        this.#enter(run, nowMs);
-        answer.admitted.push(run);
+        if (blocking === undefined) {
+          this.#enter(run, nowMs);
+          answer.admitted.push(run);
+          continue;
+        }
+        const refused = this.#wait(run, blocking, nowMs);
+        if (refused !== undefined) answer.postponed.push({ run, answer: refused });
       }
     }
     return answer;
@@ -133,27 +143,36 @@ export class Admission<Run extends Admissible> {
     for (const number of run.uses) {
       const gate = this.#gate(number);
       gate.bulkhead.take();
-      gate.circuit.enter(nowMs);
+      gate.circuit.enter(run, nowMs);
     }
   }
 
-  #firstFull(run: Run): Gate<Run> | undefined {
-    for (const number of run.uses) {
-      const gate = this.#gate(number);
-      if (!gate.bulkhead.hasSlot()) return gate;
-    }
+  /** Queues the run where it is blocked; says why when it cannot. */
+  #wait(run: Run, blocking: Gate<Run>, nowMs: number): Postponed | undefined {
+    if (this.#state(blocking, nowMs) === "open") return { kind: "postponed", why: "circuit-open", atLeastMs: blocking.circuit.opensInMs(nowMs) };
+    if (!blocking.bulkhead.hasLaneSpace()) return laneFull;
+    blocking.bulkhead.enqueue(run);
     return undefined;
   }
 
-  #circuitsAdmit(run: Run, nowMs: number): boolean {
-    return run.uses.every((number) => this.#gate(number).circuit.admits(nowMs));
+  /** The gate that keeps the run from starting: one with an open circuit, else its own, else any; undefined when there is none. */
+  #blocking(run: Run, own: Gate<Run> | undefined, nowMs: number): Gate<Run> | undefined {
+    let found: Gate<Run> | undefined;
+    for (const number of run.uses) {
+      const gate = this.#gate(number);
+      if (this.#state(gate, nowMs) === "open") return gate;
+      if ((found === undefined || gate === own) && !(gate.bulkhead.hasSlot() && gate.circuit.admits(nowMs))) found = gate;
+    }
+    return found;
   }
 
-  #tell(number: number, gate: Gate<Run>, nowMs: number): void {
+  #state(gate: Gate<Run>, nowMs: number): CircuitState {
     const state = gate.circuit.state(nowMs);
-    if (state === gate.told) return;
-    gate.told = state;
-    this.#circuitChanged(number, gate.name, state);
+    if (state !== gate.told) {
+      gate.told = state;
+      this.#circuitChanged(gate.number, gate.name, state);
+    }
+    return state;
   }
 
   #gate(number: number): Gate<Run> {

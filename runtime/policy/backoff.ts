@@ -13,12 +13,26 @@ export function queueDelayMs(policy: RetryPolicy, retry: number, random: Random)
 }
 
 export const postponeBaseMs = 1_000;
+/** Upper bound of the doubled pause; a longer one comes only from who asks for it. */
 export const postponeMaxMs = 60_000;
 /** Doublings stop here, whatever a header claims. */
 export const postponementsCountedMax = 6;
+const postponeSpreadMs = 100;
 
-/** Pause before a postponed message comes again: at least `atLeastMs`, longer the more often it was postponed. */
+/**
+ * Pause before a postponed message comes again: at least `atLeastMs`, longer the more often it was postponed, and spread so
+ * that messages that were postponed together do not come back together.
+ */
 export function postponeDelayMs(postponements: number, atLeastMs: number, random: Random): number {
   const doubled = postponeBaseMs * 2 ** Math.min(postponements, postponementsCountedMax);
-  return Math.round(Math.min(postponeMaxMs, Math.max(atLeastMs, doubled * (0.5 + random() / 2))) + random() * 100);
+  const jittered = Math.min(postponeMaxMs, doubled) * (0.5 + random() / 2);
+  return Math.round(Math.max(atLeastMs, jittered) + random() * postponeSpreadMs);
+}
+
+/** The longest pause that a dependency may ask for. */
+export const askedPauseMaxMs = 3_600_000;
+
+/** The pause that a failed dependency asked for, bounded; 0 when it asked for none, or for nonsense. */
+export function askedPauseMs(retryAfterMs: number | undefined): number {
+  return retryAfterMs !== undefined && retryAfterMs > 0 ? Math.min(askedPauseMaxMs, retryAfterMs) : 0;
 }

@@ -1,13 +1,16 @@
 /**
- * Slots of one dependency and the bounded lane before them. `items` that wait are first in, first out; the lane is a deque
- * on an array with a moving head, so that neither end costs more than constant time.
+ * Slots of one dependency and the bounded lane before them. What waits is first in, first out; the lane is a deque on an
+ * array with a moving head, so that neither end costs more than constant time.
  */
 import type { BulkheadPolicy } from "../core/skill.ts";
 
-export class Bulkhead<Item> {
+/** The lane's array is cut once this many places at its head are empty, and they are more than half of it. */
+const emptyPlacesMax = 64;
+
+export class Bulkhead<Run> {
   readonly policy: BulkheadPolicy;
   #inUse = 0;
-  #lane: Item[] = [];
+  #lane: (Run | undefined)[] = [];
   #head = 0;
 
   constructor(policy: BulkheadPolicy) {
@@ -20,6 +23,11 @@ export class Bulkhead<Item> {
 
   get waiting(): number {
     return this.#lane.length - this.#head;
+  }
+
+  /** Runs that could be taken or queued now. */
+  get room(): number {
+    return Math.max(0, this.policy.concurrentMax - this.#inUse) + Math.max(0, this.policy.queueMax - this.waiting);
   }
 
   hasSlot(): boolean {
@@ -39,30 +47,23 @@ export class Bulkhead<Item> {
     this.#inUse -= 1;
   }
 
-  enqueue(item: Item): void {
-    this.#lane.push(item);
+  enqueue(run: Run): void {
+    this.#lane.push(run);
   }
 
-  first(): Item | undefined {
+  first(): Run | undefined {
     return this.#lane[this.#head];
   }
 
-  dequeue(): Item | undefined {
-    const item = this.#lane[this.#head];
-    if (item === undefined) return undefined;
+  dequeue(): Run | undefined {
+    const run = this.#lane[this.#head];
+    if (run === undefined) return undefined;
+    this.#lane[this.#head] = undefined;
     this.#head += 1;
-    if (this.#head > 64 && this.#head * 2 > this.#lane.length) {
+    if (this.#head > emptyPlacesMax && this.#head * 2 > this.#lane.length) {
       this.#lane = this.#lane.slice(this.#head);
       this.#head = 0;
     }
-    return item;
-  }
-
-  /** Empties the lane. */
-  drain(): Item[] {
-    const items = this.#lane.slice(this.#head);
-    this.#lane = [];
-    this.#head = 0;
-    return items;
+    return run;
   }
 }

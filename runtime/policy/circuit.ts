@@ -5,13 +5,14 @@
  *   open ──(resetTimeoutMs)──▶ half-open ──(a probe succeeded)──▶ closed
  *                                   └──(a probe failed)──▶ open
  *
+ * Only probes are heard while it is half-open: a run that began before it opened says nothing of how the dependency is now.
  * Time is handed in; reading the state moves `open` to `half-open` once the reset time-out is over.
  */
 import type { CircuitPolicy } from "../core/skill.ts";
 
 export type CircuitState = "closed" | "open" | "half-open";
 
-export class Circuit {
+export class Circuit<Run> {
   readonly #policy: CircuitPolicy;
   /** The last outcomes, 1 for a failure; a ring. */
   readonly #window: Uint8Array;
@@ -19,8 +20,8 @@ export class Circuit {
   #failures = 0;
   #state: CircuitState = "closed";
   #openUntilMs = 0;
-  /** Probes admitted since it became half-open and not yet answered. */
-  #probes = 0;
+  /** Runs let through since it became half-open, and not yet heard of. */
+  readonly #probes = new Set<Run>();
 
   constructor(policy: CircuitPolicy) {
     this.#policy = policy;
@@ -28,10 +29,7 @@ export class Circuit {
   }
 
   state(nowMs: number): CircuitState {
-    if (this.#state === "open" && nowMs >= this.#openUntilMs) {
-      this.#state = "half-open";
-      this.#probes = 0;
-    }
+    if (this.#state === "open" && nowMs >= this.#openUntilMs) this.#state = "half-open";
     return this.#state;
   }
 
@@ -43,25 +41,31 @@ export class Circuit {
   /** Whether one more run may pass now. */
   admits(nowMs: number): boolean {
     const state = this.state(nowMs);
-    return state === "closed" || (state === "half-open" && this.#probes < this.#policy.halfOpenMax);
+    return state === "closed" || (state === "half-open" && this.#probes.size < this.#policy.halfOpenMax);
   }
 
   /** Counts a run that was let through. */
-  enter(nowMs: number): void {
-    if (this.state(nowMs) === "half-open") this.#probes += 1;
+  enter(run: Run, nowMs: number): void {
+    if (this.state(nowMs) === "half-open") this.#probes.add(run);
   }
 
   /** Hears how a run that was let through went; `unused` when it never called the dependency. */
-  leave(result: "succeeded" | "failed" | "unused", nowMs: number): void {
-    const state = this.state(nowMs);
-    if (state === "half-open") {
-      this.#probes = Math.max(0, this.#probes - 1);
-      if (result === "succeeded") this.#close();
-      if (result === "failed") this.#open(nowMs);
-      return;
+  leave(run: Run, result: "succeeded" | "failed" | "unused", nowMs: number): void {
+    const isProbe = this.#probes.size > 0 && this.#probes.delete(run);
+    switch (this.state(nowMs)) {
+      case "closed":
+        if (result !== "unused") this.#count(result === "failed" ? 1 : 0, nowMs);
+        return;
+      case "half-open":
+        if (isProbe && result === "succeeded") this.#close();
+        if (isProbe && result === "failed") this.#open(nowMs);
+        return;
+      case "open":
+        return;
     }
-    if (state === "open" || result === "unused") return;
-    const failed = result === "failed" ? 1 : 0;
+  }
+
+  #count(failed: 0 | 1, nowMs: number): void {
     this.#failures += failed - (this.#window[this.#at] ?? 0);
     this.#window[this.#at] = failed;
     this.#at = (this.#at + 1) % this.#window.length;
@@ -71,6 +75,7 @@ export class Circuit {
   #open(nowMs: number): void {
     this.#state = "open";
     this.#openUntilMs = nowMs + this.#policy.resetTimeoutMs;
+    this.#probes.clear();
   }
 
   #close(): void {
@@ -78,5 +83,6 @@ export class Circuit {
     this.#window.fill(0);
     this.#failures = 0;
     this.#at = 0;
+    this.#probes.clear();
   }
 }

@@ -6,13 +6,13 @@ import type { Random } from "../core/clock.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import type { RetryPolicy } from "../core/skill.ts";
-import { immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
+import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
 
 export interface History {
   /** Claims that led to an execution, this one included; starts at 1. */
   readonly attempts: number;
-  /** Retries in place under this claim so far; starts at 0. */
-  readonly retriesHere: number;
+  /** Retries in place so far, under this claim and earlier ones; starts at 0, at most the policy's `immediateMax`. */
+  readonly retriesInPlace: number;
   /** How often the message was postponed; clamped by the reader. */
   readonly postponements: number;
   /** The lock is known to be lost: the message will come again by itself. */
@@ -52,21 +52,21 @@ function decideTransient(
   random: Random,
 ): Settlement {
   if (history.lockLost) return { kind: "drop" };
+  const waitMs = askedPauseMs(failure.retryAfterMs);
   if (failure.code === circuitOpenCode) {
-    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, failure.retryAfterMs ?? 0, random) };
+    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, waitMs, random) };
   }
-  const executions = history.attempts + (history.attempts === 1 ? history.retriesHere : policy.immediateMax);
+  const executions = history.attempts + history.retriesInPlace;
   if (executions >= policy.attemptsMax) {
     return {
       kind: "dead-letter",
       state: "dead",
       reason: "RetriesExhausted",
-      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} expected; the last one failed with ${failure.code}: ${failure.message}`,
+      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${failure.message}`,
     };
   }
-  const waitMs = failure.retryAfterMs ?? 0;
-  if (history.attempts === 1 && history.retriesHere < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
-    return { kind: "retry-now", code: failure.code, delayMs: immediateDelayMs(policy, history.retriesHere + 1, random) };
+  if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
+    return { kind: "retry-now", code: failure.code, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
   return { kind: "retry-later", code: failure.code, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
 }

@@ -1,0 +1,67 @@
+/** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
+import type { Clock } from "../core/clock.ts";
+import type { Executor, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
+import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { StoreGate } from "./store-gate.ts";
+import type { Work } from "./work.ts";
+
+export interface CheckpointsOptions {
+  readonly clock: Clock;
+  readonly store: RunStore;
+  readonly gate: StoreGate;
+  readonly executor: Executor;
+  readonly inFlight: InFlight;
+}
+
+interface Checkpoint {
+  readonly work: Work;
+  readonly request: StepRequest;
+}
+
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  readonly #writes: GroupCommit<Checkpoint, readonly WriteResult[]>;
+
+  constructor(options: CheckpointsOptions) {
+    const { clock, store, gate } = options;
+    this.#options = options;
+    this.#writes = new GroupCommit({
+      clock,
+      gate,
+      write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
+      written: (items, results) => this.#ended(items, (index) => results[index] ?? "stale"),
+      abandoned: (items) => this.#ended(items, () => "unavailable"),
+    });
+  }
+
+  /** A step of an execution that has ended meanwhile is refused: the run may already be executing anew. */
+  write(requests: readonly StepRequest[]): void {
+    const refused: StepAcknowledgement[] = [];
+    for (const request of requests) {
+      const work = this.#options.inFlight.get(request.runId);
+      if (work === undefined || work.stage !== "executing") {
+        refused.push(acknowledgement(request, "stale"));
+        continue;
+      }
+      work.stepsPending += 1;
+      this.#writes.add({ work, request });
+    }
+    if (refused.length > 0) this.#options.executor.acknowledge(refused);
+  }
+
+  #ended(items: readonly Checkpoint[], resultOf: (index: number) => StepAcknowledgement["result"]): void {
+    const acknowledgements = items.map(({ work, request }, index) => {
+      const result = resultOf(index);
+      work.stepsPending -= 1;
+      if (result === "written") work.recordStep(request.step);
+      return acknowledgement(request, result);
+    });
+    this.#options.executor.acknowledge(acknowledgements);
+  }
+}
+
+function acknowledgement(request: StepRequest, result: StepAcknowledgement["result"]): StepAcknowledgement {
+  return { runId: request.runId, requestId: request.requestId, result };
+}

@@ -1,0 +1,21 @@
+/** What is said of messages that are refused for good before they run. */
+import { messageOf } from "../core/errors.ts";
+import type { Invalid, Route } from "../core/event-envelope.ts";
+
+export function overDelivered(deliveriesMax: number, attempt: number): Invalid {
+  return { reason: "DeliveryLimit", description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash whoever reads it` };
+}
+
+export function unreadable(error: unknown): Invalid {
+  return { reason: "InvalidEnvelope", description: `expected an envelope that can be read, found one that stops the reader: ${messageOf(error, 200)}` };
+}
+
+export function unroutable(why: "unknown-type" | "unsupported-version", route: Route): Invalid {
+  return why === "unknown-type"
+    ? { reason: "UnknownEventType", description: `expected an event type that a registered skill handles, found '${route.eventType}'` }
+    : { reason: "UnsupportedVersion", description: `expected a version of '${route.eventType}' that a registered skill handles, found '${route.version}'` };
+}
+
+export function reused(eventId: string): Invalid {
+  return { reason: "EventIdReuse", description: `expected one payload for eventId '${eventId}', found another; give each event an id of its own` };
+}

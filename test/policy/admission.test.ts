@@ -1,0 +1,231 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import * as fc from "fast-check";
+import type { CallReport } from "#runtime/core/outcome.ts";
+import type { DependencyPolicy } from "#runtime/core/skill.ts";
+import { Admission, type Admissible } from "#runtime/policy/admission.ts";
+import type { CircuitState } from "#runtime/policy/circuit.ts";
+
+interface Run extends Admissible {
+  readonly name: string;
+}
+
+function dependency(name: string, concurrentMax: number, queueMax: number, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
+  return { name, bulkhead: { concurrentMax, queueMax }, circuit: { failureThreshold: 1, resetTimeoutMs: 1_000, halfOpenMax: 1, ...circuit } };
+}
+
+function fixture(...dependencies: readonly DependencyPolicy[]) {
+  const changes: string[] = [];
+  const admission = new Admission<Run>(dependencies, (number, name, state) => changes.push(`${number}:${name}:${state}`));
+  return { admission, changes, admit: (name: string, uses: readonly number[], nowMs = 0) => admission.admit(runOf(name, uses), nowMs).kind };
+}
+
+const runs = new Map<string, Run>();
+function runOf(name: string, uses: readonly number[]): Run {
+  const key = `${name}/${uses.join()}`;
+  const known = runs.get(key) ?? { name, uses };
+  runs.set(key, known);
+  return known;
+}
+
+const failed = (name: string): CallReport[] => [{ dependency: name, result: "failed" }];
+const succeeded = (name: string): CallReport[] => [{ dependency: name, result: "succeeded" }];
+const names = (list: readonly Run[]): string[] => list.map((run) => run.name);
+
+describe("admission", () => {
+  test("admits a run without dependencies always", () => {
+    assert.equal(fixture(dependency("a", 1, 0)).admit("free", []), "admitted");
+  });
+
+  test("admits up to concurrentMax, queues up to queueMax, postpones the rest", () => {
+    const { admit, admission } = fixture(dependency("a", 2, 1));
+    assert.deepEqual([admit("1", [0]), admit("2", [0]), admit("3", [0]), admit("4", [0])], ["admitted", "admitted", "waiting", "postponed"]);
+    assert.deepEqual(admission.admit(runOf("5", [0]), 0), { kind: "postponed", why: "lane-full", atLeastMs: 0 });
+  });
+
+  test("lets the longest waiting run in when a slot comes free", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5));
+    for (const name of ["1", "2", "3"]) admit(name, [0]);
+    admission.leave(runOf("1", [0]), [], 0);
+    assert.deepEqual(names(admission.next(0).admitted), ["2"]);
+    assert.deepEqual(names(admission.next(0).admitted), []);
+  });
+
+  test("takes all slots of a run or none", () => {
+    const { admit, admission } = fixture(dependency("a", 2, 5), dependency("b", 1, 5));
+    admit("holds b", [1]);
+    assert.equal(admit("needs both", [0, 1]), "waiting");
+    assert.deepEqual(admission.view(0).map(({ inUse, waiting }) => [inUse, waiting]), [[0, 0], [1, 1]]);
+  });
+
+  test("does not let a run that waits for a hung dependency stop the lane of a healthy one", () => {
+    const { admit, admission } = fixture(dependency("healthy", 1, 5), dependency("hung", 1, 5));
+    admit("uses healthy", [0]);
+    assert.equal(admit("uses both", [0, 1]), "waiting");
+    assert.equal(admit("hangs", [1]), "admitted");
+    assert.equal(admit("also uses healthy", [0]), "waiting");
+    admission.leave(runOf("uses healthy", [0]), [], 0);
+    assert.deepEqual(names(admission.next(0).admitted), ["also uses healthy"]);
+    admission.leave(runOf("also uses healthy", [0]), [], 0);
+    admission.leave(runOf("hangs", [1]), [], 0);
+    assert.deepEqual(names(admission.next(0).admitted), ["uses both"]);
+  });
+
+  test("postpones a run whose next lane is full", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5), dependency("b", 1, 0));
+    admit("holds a", [0]);
+    admit("needs both", [0, 1]);
+    admit("holds b", [1]);
+    admission.leave(runOf("holds a", [0]), [], 0);
+    assert.deepEqual(admission.next(0), { admitted: [], postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", atLeastMs: 0 } }] });
+  });
+
+  test("postpones what needs a dependency whose circuit is open, also what waits in another's lane", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5), dependency("b", 2, 5));
+    admit("fails", [1]);
+    admit("holds a", [0]);
+    admit("needs both", [0, 1]);
+    admission.leave(runOf("fails", [1]), failed("b"), 0);
+    assert.deepEqual(admission.admit(runOf("late", [1]), 400), { kind: "postponed", why: "circuit-open", atLeastMs: 600 });
+    assert.deepEqual(admission.next(400).postponed, [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 600 } }]);
+  });
+
+  test("lets probes through when a circuit is half-open, keeps the rest waiting, and goes on when one succeeded", () => {
+    const { admit, admission, changes } = fixture(dependency("a", 5, 5));
+    admit("fails", [0]);
+    admission.leave(runOf("fails", [0]), failed("a"), 0);
+    assert.deepEqual([admit("probe", [0], 1_000), admit("second", [0], 1_000), admit("third", [0], 1_000)], ["admitted", "waiting", "waiting"]);
+    assert.deepEqual(names(admission.next(1_000).admitted), []);
+    admission.leave(runOf("probe", [0]), succeeded("a"), 1_100);
+    assert.deepEqual(names(admission.next(1_100).admitted), ["second", "third"]);
+    assert.deepEqual(changes, ["0:a:open", "0:a:half-open", "0:a:closed"]);
+  });
+
+  test("tells that a circuit is half-open before a waiting run enters because of it", () => {
+    const { admit, admission, changes } = fixture(dependency("a", 1, 5), dependency("b", 2, 5));
+    admit("fails", [1]);
+    admit("holds a", [0]);
+    admission.leave(runOf("fails", [1]), failed("b"), 0);
+    assert.deepEqual(changes, ["1:b:open"]);
+    assert.equal(admit("needs both", [0, 1], 1_000), "waiting");
+    assert.deepEqual(changes, ["1:b:open", "1:b:half-open"]);
+    admission.leave(runOf("holds a", [0]), [], 1_000);
+    assert.deepEqual(names(admission.next(1_000).admitted), ["needs both"]);
+  });
+
+  test("takes waiting runs out that have waited for too long, oldest first", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5));
+    for (const name of ["1", "2", "3", "4"]) admit(name, [0]);
+    assert.deepEqual(names(admission.expire((run) => run.name < "4")), ["2", "3"]);
+    assert.equal(admission.view(0)[0]?.waiting, 1);
+  });
+
+  test("refuses a number that names no dependency", () => {
+    assert.throws(() => fixture(dependency("a", 1, 1)).admit("x", [1]), /expected a dependency number below 1, got 1/);
+  });
+
+  test("never exceeds concurrentMax or queueMax, never loses a run, gives all slots or none, whatever happens", () => {
+    const uses = fc.subarray([0, 1, 2]);
+    const operation = fc.oneof(
+      { weight: 5, arbitrary: fc.record({ kind: fc.constant("admit" as const), uses }) },
+      { weight: 4, arbitrary: fc.record({ kind: fc.constant("leave" as const), pick: fc.nat(), fails: uses }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 1_500 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("expire" as const), below: fc.nat({ max: 100 }) }) },
+    );
+    const sizes = fc.record({ concurrentMax: fc.integer({ min: 1, max: 3 }), queueMax: fc.integer({ min: 0, max: 3 }) });
+    fc.assert(
+      fc.property(fc.tuple(sizes, sizes, sizes), fc.array(operation, { maxLength: 150 }), (bulkheads, operations) => {
+        const world = new AdmissionWorld(bulkheads);
+        for (const next of operations) {
+          if (next.kind === "admit") world.admit(next.uses);
+          if (next.kind === "leave") world.leave(next.pick, next.fails);
+          if (next.kind === "wait") world.nowMs += next.ms;
+          if (next.kind === "expire") world.expire(next.below);
+          world.next();
+          world.check();
+        }
+        world.drain();
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** Drives an admission and keeps account of where every run must be. */
+class AdmissionWorld {
+  nowMs = 0;
+  readonly admission: Admission<Run>;
+  readonly running = new Set<Run>();
+  readonly waiting = new Set<Run>();
+  readonly #states: CircuitState[] = ["closed", "closed", "closed"];
+  readonly #bulkheads: readonly { readonly concurrentMax: number; readonly queueMax: number }[];
+  #made = 0;
+
+  constructor(bulkheads: readonly { readonly concurrentMax: number; readonly queueMax: number }[]) {
+    this.#bulkheads = bulkheads;
+    this.admission = new Admission<Run>(
+      bulkheads.map(({ concurrentMax, queueMax }, number) => dependency(`d${number}`, concurrentMax, queueMax, { failureThreshold: 2 })),
+      (number, _, state) => {
+        assert.notEqual(this.#states[number], state, "expected only changes to be told");
+        this.#states[number] = state;
+      },
+    );
+  }
+
+  admit(uses: readonly number[]): void {
+    const run = { name: `${this.#made}`, uses };
+    this.#made += 1;
+    const answer = this.admission.admit(run, this.nowMs);
+    if (answer.kind === "admitted") this.enter(run);
+    if (answer.kind === "waiting") this.waiting.add(run);
+  }
+
+  enter(run: Run): void {
+    for (const number of run.uses) assert.notEqual(this.#states[number], "open", "expected no run to pass an open circuit");
+    this.running.add(run);
+  }
+
+  leave(pick: number, fails: readonly number[]): void {
+    const run = [...this.running][pick % Math.max(1, this.running.size)];
+    if (run === undefined) return;
+    this.running.delete(run);
+    this.admission.leave(run, run.uses.map((number) => ({ dependency: `d${number}`, result: fails.includes(number) ? "failed" : "succeeded" })), this.nowMs);
+  }
+
+  next(): void {
+    const { admitted, postponed } = this.admission.next(this.nowMs);
+    for (const run of admitted) {
+      assert.ok(this.waiting.delete(run), "expected an admitted run to have waited");
+      this.enter(run);
+    }
+    for (const { run, answer } of postponed) {
+      assert.ok(this.waiting.delete(run), "expected a postponed run to have waited");
+      if (answer.why === "circuit-open") assert.ok(run.uses.some((number) => this.#states[number] === "open"));
+    }
+  }
+
+  expire(below: number): void {
+    for (const run of this.admission.expire((late) => Number(late.name) < below)) assert.ok(this.waiting.delete(run), "expected an expired run to have waited");
+  }
+
+  check(): void {
+    this.admission.view(this.nowMs).forEach((gate, number) => {
+      const users = [...this.running].filter((run) => run.uses.includes(number)).length;
+      assert.equal(gate.inUse, users);
+      assert.ok(users <= (this.#bulkheads[number]?.concurrentMax ?? 0));
+      assert.ok(gate.waiting <= (this.#bulkheads[number]?.queueMax ?? 0));
+    });
+    assert.equal(this.admission.view(this.nowMs).reduce((sum, gate) => sum + gate.waiting, 0), this.waiting.size);
+  }
+
+  /** Everything that waits gets its turn once runs end and circuits have had time. */
+  drain(): void {
+    for (let turn = 0; (this.running.size > 0 || this.waiting.size > 0) && turn < 1_000; turn += 1) {
+      for (const run of this.running) this.leave([...this.running].indexOf(run), []);
+      this.nowMs += 1_000;
+      this.next();
+      this.check();
+    }
+    assert.deepEqual([this.running.size, this.waiting.size], [0, 0]);
+  }
+}

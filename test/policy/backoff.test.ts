@@ -1,0 +1,75 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import * as fc from "fast-check";
+import { defaultRetryPolicy } from "#runtime/core/skill.ts";
+import {
+  askedPauseMaxMs,
+  askedPauseMs,
+  immediateDelayMs,
+  postponeBaseMs,
+  postponeDelayMs,
+  postponementsCountedMax,
+  postponeMaxMs,
+  queueDelayMs,
+} from "#runtime/policy/backoff.ts";
+
+const low = (): number => 0;
+const high = (): number => 1 - Number.EPSILON;
+const policy = fc.record({
+  attemptsMax: fc.integer({ min: 1, max: 20 }),
+  immediateMax: fc.integer({ min: 0, max: 5 }),
+  immediateDelayMs: fc.integer({ min: 0, max: 86_400_000 }),
+  baseDelayMs: fc.integer({ min: 0, max: 86_400_000 }),
+  delayFactor: fc.double({ min: 1, max: 100, noNaN: true }),
+  delayMaxMs: fc.integer({ min: 0, max: 86_400_000 }),
+});
+const retry = fc.integer({ min: 1, max: 20 });
+const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+
+describe("backoff", () => {
+  test("follows the default timeline: 200–400 ms in place, then 30–60 s, then 5–10 min", () => {
+    assert.deepEqual([immediateDelayMs(defaultRetryPolicy, 1, low), immediateDelayMs(defaultRetryPolicy, 1, high)], [200, 400]);
+    assert.deepEqual([queueDelayMs(defaultRetryPolicy, 1, low), queueDelayMs(defaultRetryPolicy, 1, high)], [30_000, 60_000]);
+    assert.deepEqual([queueDelayMs(defaultRetryPolicy, 2, low), queueDelayMs(defaultRetryPolicy, 2, high)], [300_000, 600_000]);
+  });
+
+  test("doubles the pause in place with each retry", () => {
+    assert.deepEqual([1, 2, 3].map((number) => immediateDelayMs(defaultRetryPolicy, number, low)), [200, 400, 800]);
+  });
+
+  test("keeps every pause through the queue between its bounded base and twice that", () => {
+    fc.assert(
+      fc.property(policy, retry, chance, (given, number, random) => {
+        const delayMs = queueDelayMs(given, number, () => random);
+        const least = Math.min(given.delayMaxMs, given.baseDelayMs * given.delayFactor ** (number - 1));
+        assert.ok(Number.isInteger(delayMs), `${delayMs}`);
+        assert.ok(delayMs >= Math.floor(least) && delayMs <= Math.ceil(least * 2), `${delayMs} of ${least}`);
+        assert.ok(delayMs <= 2 * given.delayMaxMs);
+      }),
+    );
+  });
+
+  test("never shortens the pause through the queue from one retry to the next, with the same chance", () => {
+    fc.assert(fc.property(policy, retry, chance, (given, number, random) => assert.ok(queueDelayMs(given, number + 1, () => random) >= queueDelayMs(given, number, () => random))));
+  });
+
+  test("postpones for at least what is asked, and by itself for no longer than the maximum", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 1_000_000 }), fc.integer({ min: 0, max: 1_000_000 }), chance, (postponements, atLeastMs, random) => {
+        const delayMs = postponeDelayMs(postponements, atLeastMs, () => random);
+        assert.ok(delayMs >= atLeastMs && delayMs >= postponeBaseMs / 2, `${delayMs}`);
+        assert.ok(delayMs <= Math.max(atLeastMs, postponeMaxMs) + 100, `${delayMs}`);
+      }),
+    );
+  });
+
+  test("postpones longer the more often it was postponed, up to a count that no header can pass", () => {
+    const delays = [0, 1, 2, 3, 4, 5, 6, 1e15].map((postponements) => postponeDelayMs(postponements, 0, low));
+    assert.deepEqual(delays, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    assert.equal(postponementsCountedMax, 6);
+  });
+
+  test("honours a pause that a dependency asks for, within a bound, and ignores nonsense", () => {
+    assert.deepEqual([undefined, 0, -5, Number.NaN, 1_500, Number.POSITIVE_INFINITY].map(askedPauseMs), [0, 0, 0, 0, 1_500, askedPauseMaxMs]);
+  });
+});

@@ -1,0 +1,49 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import * as fc from "fast-check";
+import { Bulkhead } from "#runtime/policy/bulkhead.ts";
+
+describe("bulkhead", () => {
+  test("counts slots up to its maximum", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3 });
+    assert.deepEqual([bulkhead.hasSlot(), bulkhead.room], [true, 5]);
+    bulkhead.take();
+    bulkhead.take();
+    assert.deepEqual([bulkhead.hasSlot(), bulkhead.inUse, bulkhead.room], [false, 2, 3]);
+    bulkhead.give();
+    assert.equal(bulkhead.hasSlot(), true);
+  });
+
+  test("refuses a slot back that nobody took", () => {
+    assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0 }).give(), /expected a taken slot/);
+  });
+
+  test("has no lane when its queue maximum is 0", () => {
+    assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0 }).hasLaneSpace(), false);
+  });
+
+  test("keeps its lane first in, first out, over any mixture of arrivals and departures", () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 600 }), (arrivals) => {
+        const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000 });
+        const model: number[] = [];
+        arrivals.forEach((arrives, number) => {
+          if (arrives) {
+            bulkhead.enqueue(number);
+            model.push(number);
+          } else {
+            assert.equal(bulkhead.dequeue(), model.shift());
+          }
+          assert.deepEqual([bulkhead.first(), bulkhead.waiting], [model[0], model.length]);
+        });
+      }),
+    );
+  });
+
+  test("moves a lane of thousands along without losing its order", () => {
+    const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000 });
+    for (let number = 0; number < 5_000; number += 1) bulkhead.enqueue(number);
+    for (let number = 0; number < 5_000; number += 1) assert.equal(bulkhead.dequeue(), number);
+    assert.deepEqual([bulkhead.waiting, bulkhead.dequeue()], [0, undefined]);
+  });
+});

@@ -1,0 +1,26 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import type { FailureRecord, Outcome, RunAnswer } from "#runtime/core/outcome.ts";
+import { classify } from "#runtime/policy/classify.ts";
+
+const failure: FailureRecord = { code: "HTTP_503", message: "busy", dependency: "model" };
+const outbox = [{ messageId: "m", body: new Uint8Array(1), headers: {} }];
+const invalid = { reason: "InvalidPayload", description: "expected a number" } as const;
+
+const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outcome])[] = [
+  ["a completed run has succeeded, with its events", { kind: "completed", outbox }, { kind: "succeeded", outbox }],
+  ["an invalid event stays invalid", { kind: "invalid", invalid }, { kind: "invalid", invalid }],
+  ["a failure that says it may be retried is transient", { kind: "failed", failure, retryable: true }, { kind: "transient", failure }],
+  ["a failure that says nothing is transient", { kind: "failed", failure, retryable: undefined }, { kind: "transient", failure }],
+  ["a failure that says it must not be retried is permanent", { kind: "failed", failure, retryable: false }, { kind: "permanent", failure }],
+  ["a time-out is transient", { kind: "timed-out", failure }, { kind: "transient", failure }],
+  ["an unknown outcome is parked", { kind: "outcome-unknown", step: "pay", why: "no reply" }, { kind: "parked", reason: "OutcomeUnknown", why: "step 'pay': no reply" }],
+  ["a run of another shape is parked", { kind: "pipeline-changed", why: "step gone" }, { kind: "parked", reason: "PipelineChanged", why: "step gone" }],
+  ["a stale run is stale", { kind: "stale" }, { kind: "stale" }],
+  ["an interrupted run is interrupted", { kind: "interrupted" }, { kind: "interrupted" }],
+  ["a lost thread is transient", { kind: "thread-lost", why: "out of memory" }, { kind: "transient", failure: { code: "THREAD_LOST", message: "out of memory" } }],
+];
+
+describe("classify", () => {
+  for (const [name, answer, outcome] of table) test(name, () => assert.deepEqual(classify(answer), outcome));
+});
