@@ -1,0 +1,405 @@
+// A Service Bus queue with its dead-letter sub-queue, in memory and on a clock of the test, as a transport and a publisher
+// see it. Its locks, counts and faults are exact, so that a test can hold what came out against what went in.
+import { strict as assert } from "node:assert";
+import type { Delivery, HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
+import { TransportError } from "#runtime/core/errors.ts";
+import type { Publisher } from "#runtime/ports/publisher.ts";
+import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
+import type { Faults } from "./faults.ts";
+import type { ProcessClock, SimClock } from "./sim-clock.ts";
+
+export type BrokerFault =
+  | "settle-lost" // the order never arrives
+  | "settle-answer-lost" // it is carried out, nobody hears of it
+  | "renew-unknown"
+  | "lock-lost" // on renewal
+  | "send-refused" // nothing is taken
+  | "send-answer-lost" // everything is taken, nobody hears of it
+  | "disturbed";
+
+interface Lock {
+  readonly connection: BrokerConnection;
+  readonly number: number;
+  untilMs: number;
+}
+
+export interface Stored {
+  readonly sequenceNumber: bigint;
+  readonly message: OutgoingMessage;
+  readonly enqueuedAtMs: number;
+  state: "scheduled" | "active" | "locked" | "completed" | "dead-lettered";
+  /** Deliveries that ended without settlement. */
+  failedDeliveries: number;
+  lock: Lock | undefined;
+  reason: string | undefined;
+}
+
+export interface ModelBrokerOptions {
+  readonly clock: SimClock;
+  readonly lockMs?: number;
+  readonly deliveriesMax?: number;
+  /** Every call and every batch takes this long each way. */
+  readonly latencyMs?: number;
+}
+
+export const queueName = "work";
+
+class ModelDelivery implements Delivery {
+  readonly stored: Stored;
+  readonly lock: Lock;
+  readonly attempt: number;
+  readonly lockedUntilMs: number;
+  #verb: SettleOrder["verb"] | undefined;
+
+  constructor(stored: Stored, lock: Lock) {
+    this.stored = stored;
+    this.lock = lock;
+    this.attempt = stored.failedDeliveries + 1;
+    this.lockedUntilMs = lock.untilMs;
+  }
+
+  get messageId(): string {
+    return this.stored.message.messageId;
+  }
+
+  get sequenceNumber(): bigint {
+    return this.stored.sequenceNumber;
+  }
+
+  get enqueuedAtMs(): number {
+    return this.stored.enqueuedAtMs;
+  }
+
+  get contentType(): string | undefined {
+    return this.stored.message.contentType;
+  }
+
+  get correlationId(): string | undefined {
+    return this.stored.message.correlationId;
+  }
+
+  get subject(): string | undefined {
+    return this.stored.message.subject;
+  }
+
+  get body(): Uint8Array {
+    return this.stored.message.body;
+  }
+
+  order(verb: SettleOrder["verb"]): void {
+    assert.equal(this.#verb, undefined, `expected one order a delivery, got a second one (${verb}) for ${this.messageId}`);
+    this.#verb = verb;
+  }
+
+  header(name: string): HeaderValue | undefined {
+    return this.stored.message.headers[name];
+  }
+
+  headers(): Readonly<Record<string, HeaderValue>> {
+    return this.stored.message.headers;
+  }
+}
+
+export class ModelBroker {
+  readonly clock: SimClock;
+  readonly lockMs: number;
+  readonly deliveriesMax: number;
+  readonly latencyMs: number;
+  /** Everything that was ever in the queue, in order. */
+  readonly stored: Stored[] = [];
+  /** What was sent to other entities. */
+  readonly published: { readonly entity: string; readonly message: OutgoingMessage }[] = [];
+  readonly #receivers: ModelReceiver[] = [];
+  /** Indexes into `stored` of what can be delivered, rising. */
+  #ready: number[] = [];
+  #locks = 0;
+  #isPumping = false;
+
+  constructor(options: ModelBrokerOptions) {
+    this.clock = options.clock;
+    this.lockMs = options.lockMs ?? 30_000;
+    this.deliveriesMax = options.deliveriesMax ?? 10;
+    this.latencyMs = options.latencyMs ?? 1;
+  }
+
+  connect(clock: ProcessClock, faults: Faults<BrokerFault>): BrokerConnection {
+    return new BrokerConnection(this, clock, faults);
+  }
+
+  /** What is in the queue or on its way out of it. */
+  get open(): Stored[] {
+    return this.stored.filter((one) => one.state !== "completed" && one.state !== "dead-lettered");
+  }
+
+  get deadLettered(): Stored[] {
+    return this.stored.filter((one) => one.state === "dead-lettered");
+  }
+
+  get hasBacklog(): boolean {
+    return this.#ready.length > 0;
+  }
+
+  /** Accepts messages now. */
+  accept(entity: string, messages: readonly OutgoingMessage[]): void {
+    for (const message of messages) {
+      if (entity === queueName) this.#enqueue(message);
+      else this.published.push({ entity, message });
+    }
+    this.pump();
+  }
+
+  attach(receiver: ModelReceiver): void {
+    this.#receivers.push(receiver);
+    this.pump();
+  }
+
+  detach(receiver: ModelReceiver): void {
+    const at = this.#receivers.indexOf(receiver);
+    if (at >= 0) this.#receivers.splice(at, 1);
+  }
+
+  /** Carries out an order, or says that the lock is not held. */
+  settle(order: SettleOrder): SettleResult {
+    const delivery = order.delivery as ModelDelivery;
+    const { stored } = delivery;
+    if (!this.#holds(delivery)) return "lock-lost";
+    stored.lock = undefined;
+    switch (order.verb) {
+      case "complete":
+        stored.state = "completed";
+        break;
+      case "dead-letter":
+        this.#deadLetter(stored, order.reason);
+        break;
+      case "abandon":
+        this.#giveBack(stored);
+        break;
+      case "defer":
+        throw new Error("expected no message to be deferred");
+    }
+    return "settled";
+  }
+
+  renew(delivery: Delivery): RenewResult {
+    const held = delivery as ModelDelivery;
+    if (!this.#holds(held)) return { kind: "lock-lost" };
+    held.lock.untilMs = this.clock.wallMs() + this.lockMs;
+    return { kind: "renewed", lockedUntilMs: held.lock.untilMs };
+  }
+
+  /** Ends the locks of a delivery's message, as maintenance of the broker would. */
+  loseLock(stored: Stored): void {
+    if (stored.lock === undefined) return;
+    stored.lock = undefined;
+    this.#giveBack(stored);
+  }
+
+  /** Hands out what is ready to whoever has credit. */
+  pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.clock.soon(() => {
+      this.#isPumping = false;
+      for (const receiver of this.#receivers) {
+        const count = Math.min(receiver.credit, this.#ready.length);
+        if (count === 0 || receiver.isMute) continue;
+        receiver.deliver(this.#ready.splice(0, count).map((index) => this.#lock(this.stored[index] as Stored, receiver.connection)));
+      }
+    });
+  }
+
+  /** A delivery that never reached the application goes back. */
+  release(delivery: Delivery): void {
+    const { stored } = delivery as ModelDelivery;
+    if (!this.#holds(delivery as ModelDelivery)) return;
+    stored.lock = undefined;
+    stored.failedDeliveries -= 1;
+    this.#giveBack(stored);
+  }
+
+  #enqueue(message: OutgoingMessage): void {
+    const wallMs = this.clock.wallMs();
+    const dueMs = message.scheduledAtMs ?? 0;
+    const stored: Stored = {
+      sequenceNumber: BigInt(this.stored.length + 1),
+      message,
+      enqueuedAtMs: Math.max(wallMs, dueMs),
+      state: dueMs > wallMs ? "scheduled" : "active",
+      failedDeliveries: 0,
+      lock: undefined,
+      reason: undefined,
+    };
+    this.stored.push(stored);
+    if (stored.state === "active") this.#makeReady(stored);
+    else this.clock.after(dueMs - wallMs, () => this.#makeReady(stored));
+  }
+
+  #makeReady(stored: Stored): void {
+    stored.state = "active";
+    const index = Number(stored.sequenceNumber) - 1;
+    const last = this.#ready.at(-1);
+    if (last === undefined || last < index) this.#ready.push(index);
+    else this.#ready.splice(this.#ready.findIndex((other) => other > index), 0, index);
+    this.pump();
+  }
+
+  #lock(stored: Stored, connection: BrokerConnection): ModelDelivery {
+    this.#locks += 1;
+    const lock: Lock = { connection, number: this.#locks, untilMs: this.clock.wallMs() + this.lockMs };
+    stored.state = "locked";
+    stored.lock = lock;
+    this.#watch(stored, lock);
+    return new ModelDelivery(stored, lock);
+  }
+
+  #watch(stored: Stored, lock: Lock): void {
+    this.clock.after(lock.untilMs - this.clock.wallMs(), () => {
+      if (stored.lock !== lock) return;
+      if (lock.untilMs > this.clock.wallMs()) this.#watch(stored, lock);
+      else this.loseLock(stored);
+    });
+  }
+
+  #holds(delivery: ModelDelivery): boolean {
+    return delivery.stored.lock === delivery.lock && delivery.lock.untilMs > this.clock.wallMs();
+  }
+
+  #giveBack(stored: Stored): void {
+    stored.failedDeliveries += 1;
+    if (stored.failedDeliveries >= this.deliveriesMax) this.#deadLetter(stored, "MaxDeliveryCountExceeded");
+    else this.#makeReady(stored);
+  }
+
+  #deadLetter(stored: Stored, reason: string): void {
+    stored.state = "dead-lettered";
+    stored.reason = reason;
+  }
+}
+
+class ModelReceiver implements Receiver {
+  readonly connection: BrokerConnection;
+  readonly #listener: ReceiverListener;
+  credit = 0;
+  /** Gets nothing, and nobody says so. */
+  isMute = false;
+  #isStopped = false;
+
+  constructor(connection: BrokerConnection, listener: ReceiverListener) {
+    this.connection = connection;
+    this.#listener = listener;
+  }
+
+  addCredit(count: number): void {
+    assert.ok(Number.isInteger(count) && count >= 1, `expected credit of 1 or more, got ${count}`);
+    assert.ok(!this.#isStopped, "expected no credit after stop");
+    this.credit += count;
+    this.connection.broker.pump();
+  }
+
+  deliver(deliveries: readonly ModelDelivery[]): void {
+    const { broker, clock } = this.connection;
+    this.credit -= deliveries.length;
+    broker.clock.after(broker.latencyMs, () =>
+      clock.run(() => {
+        if (!this.#isStopped) this.#listener.deliveries(deliveries);
+        else for (const delivery of deliveries) broker.release(delivery);
+      }),
+    );
+  }
+
+  disturb(): void {
+    this.#listener.disturbed(new TransportError("expected the link to stay, it was detached"));
+  }
+
+  stop(): Promise<void> {
+    const { broker, clock } = this.connection;
+    this.#isStopped = true;
+    broker.detach(this);
+    return clock.hear(broker.clock.delay(broker.latencyMs));
+  }
+}
+
+/** What one process has of the broker. */
+export class BrokerConnection implements Transport, Publisher {
+  readonly broker: ModelBroker;
+  readonly clock: ProcessClock;
+  readonly #faults: Faults<BrokerFault>;
+  readonly receivers: ModelReceiver[] = [];
+  /** Nothing that was sent or asked arrives, while the process lives. */
+  isDown = false;
+
+  constructor(broker: ModelBroker, clock: ProcessClock, faults: Faults<BrokerFault>) {
+    this.broker = broker;
+    this.clock = clock;
+    this.#faults = faults;
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    for (const receiver of this.receivers) this.broker.detach(receiver);
+  }
+
+  /** The process is gone: nothing reaches it, its locks run out. */
+  kill(): void {
+    this.clock.kill();
+    for (const receiver of this.receivers) this.broker.detach(receiver);
+  }
+
+  openReceiver(listener: ReceiverListener): Receiver {
+    const receiver = new ModelReceiver(this, listener);
+    this.receivers.push(receiver);
+    this.broker.attach(receiver);
+    if (this.#faults.hits("disturbed")) this.broker.clock.after(this.broker.latencyMs, () => this.clock.run(() => receiver.disturb()));
+    return receiver;
+  }
+
+  settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
+    for (const { verb, delivery } of orders) (delivery as ModelDelivery).order(verb);
+    return this.#ask(() =>
+      orders.map((order) => {
+        if (this.isDown || this.#faults.hits("settle-lost")) return "unknown";
+        const result = this.broker.settle(order);
+        return this.#faults.hits("settle-answer-lost") ? "unknown" : result;
+      }),
+    );
+  }
+
+  renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]> {
+    return this.#ask(() =>
+      deliveries.map((delivery) => {
+        if (this.isDown || this.#faults.hits("renew-unknown")) return { kind: "unknown" };
+        if (this.#faults.hits("lock-lost")) this.broker.loseLock((delivery as ModelDelivery).stored);
+        return this.broker.renew(delivery);
+      }),
+    );
+  }
+
+  hasBacklog(): Promise<boolean> {
+    return this.#ask(() => {
+      if (this.isDown) throw new TransportError("expected an answer, got none");
+      return this.broker.hasBacklog;
+    });
+  }
+
+  send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {
+    return this.#ask(() => {
+      if (this.isDown || this.#faults.hits("send-refused")) throw new TransportError("expected the messages to be taken, they were refused");
+      this.broker.accept(entity, messages);
+      if (this.#faults.hits("send-answer-lost")) throw new TransportError("expected an answer, got none");
+    });
+  }
+
+  /** There and back again: the broker acts after one latency, the process hears after two. */
+  #ask<T>(act: () => T): Promise<T> {
+    const { clock, latencyMs } = this.broker;
+    return this.clock.hear(
+      (async () => {
+        await clock.delay(latencyMs);
+        const answer = act();
+        await clock.delay(latencyMs);
+        return answer;
+      })(),
+    );
+  }
+}

@@ -1,0 +1,174 @@
+// A whole pipeline on fakes of the outside and on the test's clock: one broker, one store, any number of workers.
+import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import type { RunView } from "#runtime/core/run.ts";
+import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
+import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
+import { FaultyStore, type StoreFault } from "./faulty-store.ts";
+import { Faults } from "./faults.ts";
+import { type BrokerConnection, type BrokerFault, ModelBroker, type ModelBrokerOptions, queueName } from "./model-broker.ts";
+import { ScriptedExecutor } from "./scripted-executor.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { ProcessClock, SimClock } from "./sim-clock.ts";
+
+export const outputEntity = "output";
+
+export class TelemetryLog implements Telemetry {
+  readonly events: RuntimeEvent[] = [];
+  readonly outcomes: FinalOutcome[] = [];
+
+  settled(outcome: FinalOutcome): void {
+    this.outcomes.push(outcome);
+  }
+
+  emit(event: RuntimeEvent): void {
+    this.events.push(event);
+  }
+
+  types(): string[] {
+    return this.events.map((event) => event.type);
+  }
+}
+
+export function skillPolicy(name: string, overrides: Partial<SkillPolicy> = {}): SkillPolicy {
+  return { name, timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], pipelineHash: `${name}-1`, ...overrides };
+}
+
+export function dependencyPolicy(name: string, bulkhead: Partial<DependencyPolicy["bulkhead"]> = {}, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
+  return {
+    name,
+    bulkhead: { concurrentMax: 4, queueMax: 4, ...bulkhead },
+    circuit: { failureThreshold: 3, resetTimeoutMs: 10_000, halfOpenMax: 1, ...circuit },
+  };
+}
+
+/** Skills by event type, version 1.x. */
+export function skillTable(skills: readonly SkillPolicy[]): SkillTable {
+  const byType = new Map(skills.map((skill) => [skill.name, skill]));
+  return {
+    find: (eventType, version) => {
+      const skill = byType.get(eventType);
+      if (skill === undefined) return "unknown-type";
+      return version.startsWith("1.") ? skill : "unsupported-version";
+    },
+  };
+}
+
+export interface WorldOptions {
+  readonly seed?: number;
+  readonly skills?: readonly SkillPolicy[];
+  readonly dependencies?: readonly DependencyPolicy[];
+  readonly broker?: Omit<ModelBrokerOptions, "clock">;
+}
+
+export type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute">>;
+
+/** One worker process and all that is its own. */
+export interface Process {
+  readonly worker: Worker;
+  readonly clock: ProcessClock;
+  readonly connection: BrokerConnection;
+  readonly store: FaultyStore;
+  readonly executor: ScriptedExecutor;
+  readonly telemetry: TelemetryLog;
+  readonly brokerFaults: Faults<BrokerFault>;
+  readonly storeFaults: Faults<StoreFault>;
+  /** Changes of circuits, as the threads hear them. */
+  readonly circuits: string[];
+  /** SIGKILL. */
+  kill(): void;
+}
+
+export class World {
+  readonly clock: SimClock = new SimClock();
+  readonly broker: ModelBroker;
+  readonly records: RunStore;
+  readonly #options: WorldOptions;
+  #workers = 0;
+  #messages = 0;
+
+  constructor(options: WorldOptions = {}) {
+    this.#options = options;
+    this.broker = new ModelBroker({ ...options.broker, clock: this.clock });
+    this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock: this.clock });
+  }
+
+  /** A process whose worker has not been started. */
+  process(overrides: WorkerOverrides = {}): Process {
+    this.#workers += 1;
+    const { seed = 1, skills = [skillPolicy("task")], dependencies = [] } = this.#options;
+    const random = seededRandom(seed + this.#workers * 1_000_003);
+    const clock = new ProcessClock(this.clock);
+    const brokerFaults = new Faults<BrokerFault>(random);
+    const storeFaults = new Faults<StoreFault>(random);
+    const connection = this.broker.connect(clock, brokerFaults);
+    const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults });
+    const executor = new ScriptedExecutor(clock);
+    const telemetry = new TelemetryLog();
+    const circuits: string[] = [];
+    const worker = new Worker({
+      clock,
+      random,
+      workerId: `worker-${this.#workers}`,
+      consumer: queueName,
+      transport: connection,
+      publisher: connection,
+      store,
+      executor,
+      telemetry,
+      skills: skillTable(skills),
+      skillCount: skills.length,
+      threads: 1,
+      dependencies,
+      readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
+      inFlightMax: 50,
+      deliveriesMax: this.broker.deliveriesMax - 1,
+      retryEntity: queueName,
+      entityFor: () => outputEntity,
+      storeHoldMaxMs: 60_000,
+      silenceMaxMs: 10_000,
+      circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
+      ...overrides,
+    });
+    return { worker, clock, connection, store, executor, telemetry, brokerFaults, storeFaults, circuits, kill: () => connection.kill() };
+  }
+
+  /** Starts a worker and lets it attach. */
+  async start(overrides: WorkerOverrides = {}, prepare: (process: Process) => void = () => undefined): Promise<Process> {
+    await this.records.start();
+    const process = this.process(overrides);
+    prepare(process);
+    await this.clock.finish("the worker to start", process.worker.start());
+    return process;
+  }
+
+  message(eventId: string, eventType = "task", payload: unknown = {}, headers: OutgoingMessage["headers"] = {}): OutgoingMessage {
+    this.#messages += 1;
+    return {
+      messageId: `message-${this.#messages}`,
+      body: Buffer.from(JSON.stringify(payload)),
+      contentType: "application/json",
+      headers: { eventId, eventType, version: "1.0", ...headers },
+    };
+  }
+
+  /** Puts events into the queue now; each argument is an event id, or a whole message. */
+  send(...events: readonly (string | OutgoingMessage)[]): void {
+    this.broker.accept(queueName, events.map((event) => (typeof event === "string" ? this.message(event) : event)));
+  }
+
+  async record(eventId: string): Promise<RunView> {
+    const view = await this.records.read(eventId);
+    if (view === undefined) throw new Error(`expected a run of ${eventId}`);
+    return view;
+  }
+
+  /** The states of all messages of an event, in the order of their sending. */
+  statesOf(eventId: string): string[] {
+    return this.broker.stored.filter((one) => one.message.headers["eventId"] === eventId).map((one) => (one.reason === undefined ? one.state : `${one.state}: ${one.reason}`));
+  }
+}
