@@ -1,6 +1,7 @@
 // A message is kept as the bytes that came in. Of its sections the broker reads the header, the annotations and two
 // fields of the properties; on delivery it writes the header and the annotations anew and sends the rest untouched.
-import { type AmqpValue, Described, MalformedError, Reader, Uuid } from "./reader.ts";
+import { plain } from "./plain.ts";
+import { type AmqpValue, MalformedError, Reader, Uuid } from "./reader.ts";
 import { readSection, section } from "./sections.ts";
 import { Writer } from "./writer.ts";
 
@@ -65,6 +66,7 @@ const priorityDefault = 4;
 
 function readHeader(reader: Reader, header: Header): void {
   const count = reader.listHeader();
+  const end = reader.compoundEnd;
   if (count > 0) header.durable = reader.read() === true;
   if (count > 1) {
     const priority = reader.read();
@@ -75,10 +77,12 @@ function readHeader(reader: Reader, header: Header): void {
     if (typeof ttl === "number") header.timeToLiveMs = ttl;
   }
   for (let i = 3; i < count; i++) reader.skip();
+  reader.leave(end);
 }
 
 function readAnnotations(reader: Reader, annotations: Annotations): void {
   const count = reader.mapHeader();
+  const end = reader.compoundEnd;
   for (let i = 0; i < count; i += 2) {
     const start = reader.position;
     const key = reader.read();
@@ -93,6 +97,7 @@ function readAnnotations(reader: Reader, annotations: Annotations): void {
     } else reader.skip();
     annotations.raw.push(reader.buffer.subarray(start, reader.position));
   }
+  reader.leave(end);
 }
 
 function timeOf(value: AmqpValue): number | undefined {
@@ -168,8 +173,26 @@ function checkSections(bytes: Buffer, start: number): void {
   while (!reader.done) {
     const code = readSection(reader);
     if (code < section.properties || code > section.footer) throw new MalformedError(`expected a section of the bare message, found 0x${code.toString(16)}`);
+    if (code === section.properties) {
+      const count = reader.listHeader();
+      const end = reader.compoundEnd;
+      for (let i = 0; i < count; i++) reader.skip();
+      reader.leave(end);
+    } else if (code === section.applicationProperties) checkProperties(reader);
+    else reader.skip();
+  }
+}
+
+function checkProperties(reader: Reader): void {
+  const count = reader.mapHeader();
+  const end = reader.compoundEnd;
+  for (let i = 0; i < count; i += 2) {
+    const keyCode = reader.buffer[reader.position];
+    if (keyCode !== 0xa1 && keyCode !== 0xb1) throw new MalformedError("expected application properties to be named by strings");
+    reader.skip();
     reader.skip();
   }
+  reader.leave(end);
 }
 
 /** The bare message with `messageId` as its id. */
@@ -326,7 +349,7 @@ function keptPairs(reader: Reader, changes: ReadonlyMap<string, unknown>): Buffe
 
 /** The application properties of a message as it would be delivered now, as JSON can hold them. */
 export function applicationPropertiesOf(view: Pick<DeliveryView, "content" | "properties">): Record<string, string | number | boolean | null> {
-  const result: Record<string, string | number | boolean | null> = {};
+  const result = new Map<string, string | number | boolean | null>();
   const { bare } = view.content;
   const reader = new Reader(bare);
   while (!reader.done) {
@@ -337,19 +360,23 @@ export function applicationPropertiesOf(view: Pick<DeliveryView, "content" | "pr
     }
     if (code === section.applicationProperties) {
       const count = reader.mapHeader();
-      for (let i = 0; i < count; i += 2) result[String(plain(reader.read()))] = plain(reader.read());
+      for (let i = 0; i < count; i += 2) {
+        const name = String(plain(reader.read()));
+        result.set(name, readable(reader.raw()));
+      }
     }
     break;
   }
-  for (const [name, value] of view.properties ?? []) result[name] = typeof value === "string" ? value : plain(new Reader(value).read());
-  return result;
+  for (const [name, value] of view.properties ?? []) result.set(name, typeof value === "string" ? value : readable(value));
+  return Object.fromEntries(result);
 }
 
-/** An AMQP value as JSON can hold it. */
-export function plain(value: AmqpValue): string | number | boolean | null {
-  if (value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
-  if (value instanceof Date) return value.toISOString();
-  if (Buffer.isBuffer(value)) return value.toString("base64");
-  if (value instanceof Described) return plain(value.value);
-  return typeof value === "bigint" || value instanceof Uuid ? value.toString() : JSON.stringify(value);
+/** An encoded value for people; what is broken inside is shown as bytes. */
+function readable(encoded: Buffer): string | number | boolean | null {
+  try {
+    return plain(new Reader(encoded).read());
+  } catch (error) {
+    if (error instanceof MalformedError || error instanceof RangeError) return encoded.toString("base64");
+    throw error;
+  }
 }

@@ -47,6 +47,15 @@ const codeNames = {
   list0: 0x45,
 };
 
+/** 1 for each type code that AMQP 1.0 defines. */
+const isTypeCode = new Uint8Array(256);
+for (const code of [
+  0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x60, 0x61, 0x70, 0x71, 0x72, 0x73, 0x74, 0x80, 0x81, 0x82, 0x83, 0x84, 0x94, 0x98, 0xa0, 0xa1, 0xa3, 0xb0, 0xb1,
+  0xb3, 0xc0, 0xc1, 0xd0, 0xd1, 0xe0, 0xf0,
+]) {
+  isTypeCode[code] = 1;
+}
+
 export class Reader {
   readonly buffer: Buffer;
   readonly end: number;
@@ -94,6 +103,7 @@ export class Reader {
       this.#depth--;
       code = this.byte();
     }
+    if (isTypeCode[code] !== 1) throw new MalformedError(`expected a type code, found 0x${code.toString(16)} at ${this.position - 1}`);
     switch (code >>> 4) {
       case 0x4:
         return;
@@ -117,13 +127,9 @@ export class Reader {
       case 0xe:
         this.advance(this.byte());
         return;
-      case 0xb:
-      case 0xd:
-      case 0xf:
+      default:
         this.advance(this.uint32());
         return;
-      default:
-        throw new MalformedError(`expected a type code, found 0x${code.toString(16)} at ${this.position - 1}`);
     }
   }
 
@@ -134,34 +140,36 @@ export class Reader {
     return this.buffer.subarray(start, this.position);
   }
 
+  /** Where the list or map ends whose header was read last. */
+  compoundEnd = 0;
+
   /** Enters a list: returns how many items follow. */
   listHeader(): number {
     const code = this.byte();
+    if (code === 0xc0 || code === 0xd0) return this.#header(code === 0xd0);
+    this.compoundEnd = this.position;
     if (code === codeNames.list0) return 0;
-    if (code === 0xc0) {
-      this.byte();
-      return this.byte();
-    }
-    if (code === 0xd0) {
-      this.uint32();
-      return this.uint32();
-    }
     throw new MalformedError(`expected a list, found type code 0x${code.toString(16)}`);
   }
 
   /** Enters a map: returns how many items (keys and values together) follow. A null counts as an empty map. */
   mapHeader(): number {
     const code = this.byte();
+    if (code === 0xc1 || code === 0xd1) return this.#even(this.#header(code === 0xd1));
+    this.compoundEnd = this.position;
     if (code === codeNames.null) return 0;
-    if (code === 0xc1) {
-      this.byte();
-      return this.#even(this.byte());
-    }
-    if (code === 0xd1) {
-      this.uint32();
-      return this.#even(this.uint32());
-    }
     throw new MalformedError(`expected a map, found type code 0x${code.toString(16)}`);
+  }
+
+  /** Checks that the items which were read end where `end`, an earlier `compoundEnd`, says. */
+  leave(end: number): void {
+    if (this.position !== end) throw new MalformedError(`expected the items of a list or map to end at ${end}, found ${this.position}`);
+  }
+
+  #header(wide: boolean): number {
+    const size = wide ? this.uint32() : this.byte();
+    this.compoundEnd = this.position + size;
+    return wide ? this.uint32() : this.byte();
   }
 
   /** Reads one value. */

@@ -1,4 +1,5 @@
 // The sections of an AMQP message, and reading which one comes next.
+import { plain } from "./plain.ts";
 import { MalformedError, type Reader } from "./reader.ts";
 
 export const section = {
@@ -22,7 +23,7 @@ export function readSection(reader: Reader): number {
   const descriptor = reader.read();
   if (typeof descriptor === "number") return descriptor;
   const named = typeof descriptor === "string" ? sectionNames.get(descriptor) : undefined;
-  if (named === undefined) throw new MalformedError(`expected the descriptor of a message section, found ${JSON.stringify(descriptor)}`);
+  if (named === undefined) throw new MalformedError(`expected the descriptor of a message section, found ${plain(descriptor)}`);
   return named;
 }
 

@@ -3,6 +3,8 @@
 /** How a heap reads an item's deadline and keeps the item's place in the heap (-1 = not in it). */
 export interface HeapFields<T> {
   readonly deadline: (item: T) => number;
+  /** Who goes first of two with the same deadline: the lower rank. */
+  readonly rank: (item: T) => number;
   readonly place: (item: T) => number;
   readonly setPlace: (item: T, place: number) => void;
 }
@@ -51,20 +53,25 @@ export class DeadlineHeap<T> {
     if (place >= 0) this.#settle(item, place);
   }
 
+  #isBefore(a: T, b: T): boolean {
+    const { deadline, rank } = this.#fields;
+    const difference = deadline(a) - deadline(b);
+    return difference === 0 ? rank(a) < rank(b) : difference < 0;
+  }
+
   #settle(item: T, place: number): void {
     const parent = this.#items[(place - 1) >> 1];
-    if (place > 0 && parent !== undefined && this.#fields.deadline(item) < this.#fields.deadline(parent)) this.#up(item, place);
+    if (place > 0 && parent !== undefined && this.#isBefore(item, parent)) this.#up(item, place);
     else this.#down(item, place);
   }
 
   #up(item: T, from: number): void {
-    const { deadline, setPlace } = this.#fields;
-    const key = deadline(item);
+    const { setPlace } = this.#fields;
     let place = from;
     while (place > 0) {
       const above = (place - 1) >> 1;
       const parent = this.#items[above];
-      if (parent === undefined || deadline(parent) <= key) break;
+      if (parent === undefined || !this.#isBefore(item, parent)) break;
       this.#items[place] = parent;
       setPlace(parent, place);
       place = above;
@@ -74,8 +81,7 @@ export class DeadlineHeap<T> {
   }
 
   #down(item: T, from: number): void {
-    const { deadline, setPlace } = this.#fields;
-    const key = deadline(item);
+    const { setPlace } = this.#fields;
     const size = this.#items.length;
     let place = from;
     for (;;) {
@@ -83,11 +89,11 @@ export class DeadlineHeap<T> {
       if (below >= size) break;
       let child = this.#items[below];
       const right = this.#items[below + 1];
-      if (child !== undefined && right !== undefined && deadline(right) < deadline(child)) {
+      if (child !== undefined && right !== undefined && this.#isBefore(right, child)) {
         child = right;
         below++;
       }
-      if (child === undefined || deadline(child) >= key) break;
+      if (child === undefined || !this.#isBefore(child, item)) break;
       this.#items[place] = child;
       setPlace(child, place);
       place = below;

@@ -63,6 +63,7 @@ export function mergeProperties(base: PropertyChanges | undefined, added: Proper
 
 export const byExpiry: HeapFields<StoredMessage> = {
   deadline: (message) => message.expiresAtMs,
+  rank: (message) => message.sequenceNumber,
   place: (message) => message.expiryPlace,
   setPlace: (message, place) => {
     message.expiryPlace = place;
@@ -71,6 +72,7 @@ export const byExpiry: HeapFields<StoredMessage> = {
 
 export const byLock: HeapFields<StoredMessage> = {
   deadline: (message) => message.lockedUntilMs,
+  rank: (message) => message.sequenceNumber,
   place: (message) => message.lockPlace,
   setPlace: (message, place) => {
     message.lockPlace = place;
@@ -79,6 +81,7 @@ export const byLock: HeapFields<StoredMessage> = {
 
 export const byDue: HeapFields<StoredMessage> = {
   deadline: (message) => message.dueAtMs,
+  rank: (message) => message.sequenceNumber,
   place: (message) => message.duePlace,
   setPlace: (message, place) => {
     message.duePlace = place;

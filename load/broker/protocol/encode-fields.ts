@@ -1,5 +1,5 @@
 // Values that came decoded in a management request, encoded again as a message keeps them.
-import { plain } from "../codec/message.ts";
+import { plain } from "../codec/plain.ts";
 import { type AmqpValue, Described, Uuid } from "../codec/reader.ts";
 import { Writer } from "../codec/writer.ts";
 
@@ -18,7 +18,7 @@ function encodeOne(writer: Writer, value: AmqpValue): void {
   if (value === null || typeof value === "boolean" || typeof value === "string" || Buffer.isBuffer(value) || value instanceof Uuid) writer.value(value);
   else if (value instanceof Date) writer.timestamp(value.getTime());
   else if (value instanceof Described) encodeOne(writer, value.value);
-  else if (typeof value !== "number") writer.string(typeof value === "bigint" ? value.toString() : JSON.stringify(value));
+  else if (typeof value !== "number") writer.string(String(plain(value)));
   else if (Number.isSafeInteger(value)) writer.long(value);
   else writer.double(value);
 }

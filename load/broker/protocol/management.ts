@@ -1,5 +1,6 @@
 // An entity's `$management` node: what clients ask for outside of links.
-import { encodeMessage, type MessageContent, parseMessage, plain } from "../codec/message.ts";
+import { encodeMessage, type MessageContent, parseMessage } from "../codec/message.ts";
+import { plain } from "../codec/plain.ts";
 import { type AmqpValue, MalformedError, Uuid } from "../codec/reader.ts";
 import { type Request, writeReply } from "../codec/request.ts";
 import { int, longArray, symbol, timestampArray, type Writable } from "../codec/writer.ts";

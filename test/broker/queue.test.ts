@@ -1,0 +1,229 @@
+// The entity logic against a simple model: any sequence of sends, receipts, settlements and passing time.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import type { MessageContent } from "#load/broker/codec/message.ts";
+import type { Consumer } from "#load/broker/entities/consumers.ts";
+import { MessageQueue, type Settlement } from "#load/broker/entities/queue.ts";
+import type { StoredMessage } from "#load/broker/entities/message.ts";
+import { queueDefaults } from "#load/broker/entities/settings.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { QueueModel } from "./queue-model.ts";
+
+interface Step {
+  readonly op: "send" | "schedule" | "cancel" | "credit" | "settle" | "renew" | "advance" | "receiveDeferred" | "leave";
+  /** Picks among what there is, or says how much. */
+  readonly pick: number;
+  readonly kind: Settlement["kind"];
+  readonly ms: number;
+  readonly mode: Consumer["mode"];
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  op: fc.oneof(
+    { weight: 4, arbitrary: fc.constant("send" as const) },
+    { weight: 4, arbitrary: fc.constant("credit" as const) },
+    { weight: 6, arbitrary: fc.constant("settle" as const) },
+    { weight: 3, arbitrary: fc.constant("advance" as const) },
+    { weight: 1, arbitrary: fc.constantFrom("schedule" as const, "cancel" as const, "renew" as const, "receiveDeferred" as const, "leave" as const) },
+  ),
+  pick: fc.nat(7),
+  kind: fc.constantFrom("complete", "abandon", "release", "defer", "deadLetter"),
+  ms: fc.constantFrom(0, 1, 50, 99, 100, 101, 250),
+  mode: fc.constantFrom("peekLock", "peekLock", "peekLock", "receiveAndDelete"),
+});
+
+const settings = fc.record({
+  lockDurationMs: fc.constantFrom(100, 150),
+  deliveryCountMax: fc.integer({ min: 1, max: 4 }),
+  deadLetterOnExpiry: fc.boolean(),
+});
+
+function contentOf(id: string, timeToLiveMs: number | undefined): MessageContent {
+  return {
+    bare: Buffer.alloc(0),
+    durable: false,
+    priority: 4,
+    timeToLiveMs,
+    annotations: undefined,
+    annotationCount: 0,
+    messageId: id,
+    sessionId: undefined,
+    partitionKey: undefined,
+    scheduledAtMs: undefined,
+  };
+}
+
+function settlementOf(kind: Settlement["kind"]): Settlement {
+  switch (kind) {
+    case "complete":
+    case "release":
+      return { kind };
+    case "abandon":
+    case "defer":
+      return { kind, properties: undefined };
+    case "deadLetter":
+      return { kind, reason: "r", description: undefined, properties: undefined };
+  }
+}
+
+/** The real queue and the model, driven together. */
+class Pair {
+  readonly clock = new ManualClock(1_000_000);
+  readonly queue: MessageQueue;
+  readonly model: QueueModel;
+  /** Every lock that was ever given, with its message: clients settle late, too. */
+  readonly locks: { readonly message: StoredMessage; readonly lockId: number }[] = [];
+  readonly consumers: (Consumer & { credit: number })[] = [];
+  #lastId = 0;
+
+  constructor(config: { lockDurationMs: number; deliveryCountMax: number; deadLetterOnExpiry: boolean }) {
+    let lastLockId = 0;
+    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: undefined, log: undefined };
+    const deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
+    this.queue = new MessageQueue({ ...common, path: "q", settings: { ...queueDefaults, ...config }, deadLetters });
+    this.model = new QueueModel(config);
+    for (const mode of ["peekLock", "peekLock", "receiveAndDelete"] as const) this.consumers.push(this.#newConsumer(mode));
+  }
+
+  #newConsumer(mode: Consumer["mode"]): Consumer & { credit: number } {
+    const consumer = {
+      mode,
+      name: mode,
+      credit: 0,
+      deliver: (message: StoredMessage, lockId: number): void => {
+        assert.ok(consumer.credit-- > 0, "expected no delivery without credit");
+        this.model.delivered(message.content.messageId, message.sequenceNumber, lockId, message.deliveryCount, this.clock.now());
+        if (lockId !== 0) this.locks.push({ message, lockId });
+      },
+    };
+    return consumer;
+  }
+
+  take(each: Step): void {
+    const nowMs = this.clock.now();
+    const lock = this.locks[this.locks.length - 1 - (each.pick % Math.max(1, this.locks.length))];
+    switch (each.op) {
+      case "send":
+      case "schedule":
+        return this.#send(each, nowMs);
+      case "cancel":
+        return assert.equal(this.queue.cancelScheduled([each.pick + 1]), this.model.cancel(each.pick + 1));
+      case "credit":
+        return this.#credit(each);
+      case "settle":
+        if (lock === undefined) return;
+        // The model goes first: the real queue may deliver again before it returns.
+        return this.#compare(this.model.settle(lock.lockId, each.kind, nowMs), () => this.queue.settle(lock.message, lock.lockId, settlementOf(each.kind)));
+      case "renew":
+        if (lock === undefined) return;
+        return this.#compare(this.model.renew(lock.lockId, nowMs), () => this.queue.renew(lock.lockId));
+      case "receiveDeferred":
+        return this.#receiveDeferred(each, nowMs);
+      case "leave": {
+        const consumer = this.consumers[each.pick % this.consumers.length];
+        if (consumer === undefined) return;
+        this.queue.removeConsumer(consumer);
+        consumer.credit = 0;
+        return;
+      }
+      case "advance":
+        this.clock.advance(each.ms);
+        this.model.tick(this.clock.now());
+        return;
+    }
+  }
+
+  #compare<T>(expected: T, act: () => T): void {
+    assert.equal(act(), expected);
+  }
+
+  #send(each: Step, nowMs: number): void {
+    const id = `m${++this.#lastId}`;
+    const timeToLiveMs = each.pick < 3 ? each.ms + 1 : undefined;
+    if (each.op === "schedule") {
+      const expected = this.model.send(id, nowMs, timeToLiveMs ?? Infinity, nowMs + each.ms + 1);
+      assert.equal(this.queue.schedule(contentOf(id, timeToLiveMs), nowMs + each.ms + 1), expected);
+      return;
+    }
+    this.model.send(id, nowMs, timeToLiveMs ?? Infinity, undefined);
+    this.queue.accept(contentOf(id, timeToLiveMs));
+    this.queue.dispatch();
+  }
+
+  #credit(each: Step): void {
+    const consumer = this.consumers.find(({ mode }) => mode === each.mode);
+    if (consumer === undefined) return;
+    consumer.credit = each.pick;
+    this.queue.setCredit(consumer, each.pick);
+  }
+
+  #receiveDeferred(each: Step, nowMs: number): void {
+    const candidates = this.model.messages.filter(({ state }) => state === "deferred");
+    const sequence = candidates[each.pick % Math.max(1, candidates.length)]?.sequence ?? each.pick;
+    const known = this.model.deferredAt(sequence) !== undefined;
+    const found = this.queue.receiveDeferred([sequence], each.mode, "management");
+    assert.equal(found !== undefined, known);
+    for (const message of found ?? []) {
+      this.model.receiveDeferred(sequence, message.lockId, nowMs);
+      if (message.lockId !== 0) this.locks.push({ message, lockId: message.lockId });
+    }
+  }
+
+  check(): void {
+    const { queue, model } = this;
+    assert.deepEqual(queue.states, {
+      active: model.count("ready"),
+      locked: model.count("locked"),
+      scheduled: model.count("scheduled"),
+      deferred: model.count("deferred"),
+      deadLettered: model.count("dead"),
+    });
+    const { counters } = queue;
+    assert.deepEqual(
+      [counters.completed, counters.receivedAndDeleted, counters.deadLettered, counters.expiredDropped, counters.cancelled],
+      [model.count("completed"), model.count("deleted"), model.count("dead"), model.count("expired"), model.count("cancelled")],
+    );
+    const cameIn = counters.accepted + counters.scheduledAccepted + counters.movedIn;
+    const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.forwarded;
+    assert.equal(cameIn - wentOut, queue.size, "expected what came in less what went out to be what is held");
+    assert.equal(counters.deadLetteredByReceiver + counters.deadLetteredByDeliveryCount + counters.deadLetteredByExpiry, counters.deadLettered);
+    assert.deepEqual(
+      queue.peek(0, 1000).map(({ content, sequenceNumber }) => [content.messageId, sequenceNumber]),
+      model.held().map(({ id, sequence }) => [id, sequence]),
+    );
+    if (model.count("ready") > 0) assert.ok(this.consumers.every(({ credit }) => credit === 0), "expected no message to wait while there is credit");
+  }
+}
+
+test("agrees with a simple model after any sequence of steps", () => {
+  fc.assert(
+    fc.property(settings, fc.array(step, { minLength: 1, maxLength: 80, size: "max" }), (config, steps) => {
+      const pair = new Pair(config);
+      for (const each of steps) {
+        pair.take(each);
+        pair.check();
+      }
+      // Afterwards everything that is left can be got, and nothing keeps a timer.
+      pair.clock.advance(10_000);
+      pair.model.tick(pair.clock.now());
+      for (const { state, sequence } of pair.model.messages) {
+        if (state === "deferred") assert.equal(pair.queue.receiveDeferred([sequence], "receiveAndDelete", "end")?.length, 1);
+      }
+      const received: string[] = [];
+      pair.queue.setCredit({ mode: "receiveAndDelete", name: "end", deliver: (message) => received.push(message.content.messageId) }, 1000);
+      assert.equal(pair.queue.size, 0);
+      assert.deepEqual(received.sort(), pair.model.messages.filter(({ state }) => state === "ready").map(({ id }) => id).sort());
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("stops its timer when it is stopped", () => {
+  const pair = new Pair({ lockDurationMs: 100, deliveryCountMax: 3, deadLetterOnExpiry: false });
+  pair.take({ op: "credit", pick: 1, kind: "complete", ms: 0, mode: "peekLock" });
+  pair.take({ op: "send", pick: 7, kind: "complete", ms: 0, mode: "peekLock" });
+  assert.equal(pair.clock.pending, 1);
+  pair.queue.stop();
+  assert.equal(pair.clock.pending, 0);
+});
