@@ -1,6 +1,5 @@
 import { type ServiceBusReceiver, ServiceBusClient, type ServiceBusClientOptions, type TokenCredential } from "@azure/service-bus";
 import { ConfigurationError } from "../../core/errors.ts";
-import { answerTimeoutMs } from "./limits.ts";
 
 /** How to reach the namespace. */
 export type ServiceBusConnection =
@@ -14,12 +13,14 @@ export type ServiceBusConnection =
 /** What to read. */
 export type ServiceBusEntity = { readonly queue: string } | { readonly topic: string; readonly subscription: string };
 
-/**
- * The SDK's own retries are off: it would settle again at a moment that the settlement lane does not know of, and receive
- * again over a link of the same name. `sendRetriesMax` turns them on where they do no harm.
- */
-export function createClient(connection: ServiceBusConnection, sendRetriesMax = 0): ServiceBusClient {
-  const options: ServiceBusClientOptions = { retryOptions: { maxRetries: sendRetriesMax, retryDelayInMs: 100, timeoutInMs: answerTimeoutMs } };
+/** How long the client waits for an answer, and how often it tries again by itself. */
+export interface Patience {
+  readonly answerTimeoutMs: number;
+  readonly retriesMax: number;
+}
+
+export function createClient(connection: ServiceBusConnection, patience: Patience): ServiceBusClient {
+  const options: ServiceBusClientOptions = { retryOptions: { maxRetries: patience.retriesMax, retryDelayInMs: 100, timeoutInMs: patience.answerTimeoutMs } };
   try {
     if ("connectionString" in connection) return new ServiceBusClient(connection.connectionString, options);
     return new ServiceBusClient(connection.fullyQualifiedNamespace, connection.credential, options);

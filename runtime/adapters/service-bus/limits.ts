@@ -25,20 +25,29 @@ export const busyPauseMs = 10_000;
 export const reopenPauseMinMs = 100;
 export const reopenPauseMaxMs = 5_000;
 
-/** How long the client waits for the broker's answer to a settlement, a send or a management request. */
+/** How long to wait for the broker's answer to a settlement or a management request. */
 export const answerTimeoutMs = 10_000;
 
 /** How long ending a subscription or closing a link may take before it is left to itself. */
 export const closeTimeoutMs = 2_000;
 
-/** Settlements and renewals that are on their way over the management link at once. */
-export const managementInFlightMax = 64;
+/**
+ * Settlements and renewals that are on their way over the management link at once. More are no faster, and a client that
+ * finds the link without credit sleeps for a second.
+ */
+export const managementInFlightMax = 16;
 
 /** Disposition frames the lane causes in one turn of the event loop before it lets other events through. */
 export const ticksPerTurnMax = 64;
 
 /** How long a finished message may wait for an older one, so that both go into one frame. */
-export const gapHoldMs = 5;
+export const gapHoldMs = 10;
+
+/** With this many deliveries out, a hold can never be what keeps more from coming: 25 000 a second pass through it. */
+export const holdFreelyMin = 250;
+
+/** Completes within that time from which on waiting pays. */
+export const holdCountMin = 16;
 
 /** A delivery whose lock ended this long ago counts as gone. */
 export const lockGraceMs = 5_000;
@@ -62,6 +71,10 @@ export const messagesWaitingMax = 100_000;
 
 /** Times the client sends again by itself before it reports a failure; the same ids make it harmless. */
 export const sendRetriesMax = 2;
+
+/** How long a batch waits to be accepted before it is sent again, and the least that can be asked for. */
+export const sendTimeoutMs = 5_000;
+export const sendTimeoutMinMs = 100;
 
 /** How long one call for a batch may last; also the longest a message can wait for its batch to fill. */
 export const batchWaitMs = 50;

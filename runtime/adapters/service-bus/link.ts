@@ -11,7 +11,7 @@
 import type { ServiceBusReceivedMessage, ServiceBusReceiver } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { type Answers, amqpLinkOf, type DeliveryHome, ServiceBusDelivery } from "./delivery.ts";
-import { closeTimeoutMs, lockGraceMs, spreadMax } from "./limits.ts";
+import { closeTimeoutMs, holdFreelyMin, lockGraceMs, spreadMax } from "./limits.ts";
 import type { ManagementLane } from "./management-lane.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { SettlementLane } from "./settlement-lane.ts";
@@ -30,6 +30,8 @@ export interface LinkOptions {
   readonly clock: Clock;
   /** Deliveries after which the link is to be replaced. */
   readonly deliveriesMax: number;
+  /** Whether the receiver has no credit left. */
+  isStarved(): boolean;
   /** Called once. */
   closed(link: Link): void;
 }
@@ -43,6 +45,7 @@ export class Link implements DeliveryHome {
   /** The oldest unsettled ordinal, or the next one when all are settled. */
   #oldest = 0;
   #next = 0;
+  #unsettledCount = 0;
   #amqpLink: object | undefined;
   #reattached = false;
   #state: "open" | "draining" | "closed" = "open";
@@ -56,6 +59,7 @@ export class Link implements DeliveryHome {
       management: options.management,
       clock: options.clock,
       settled: (ordinal) => this.#settled(ordinal),
+      isStarvedBy: (held) => this.#unsettledCount < holdFreelyMin && held * 2 >= this.#unsettledCount && options.isStarved(),
     });
   }
 
@@ -79,6 +83,7 @@ export class Link implements DeliveryHome {
     const delivery = new ServiceBusDelivery(message, this, this.#next);
     this.#ring[this.#next & (ringSize - 1)] = delivery;
     this.#next += 1;
+    this.#unsettledCount += 1;
     return delivery;
   }
 
@@ -109,13 +114,14 @@ export class Link implements DeliveryHome {
   }
 
   #settled(ordinal: number): void {
+    this.#unsettledCount -= 1;
     this.#ring[ordinal & (ringSize - 1)] = undefined;
     while (this.#oldest < this.#next && this.#ring[this.#oldest & (ringSize - 1)] === undefined) this.#oldest += 1;
     if (this.#state === "draining") this.#closeIfDone();
   }
 
   #closeIfDone(): void {
-    if (this.#oldest === this.#next) {
+    if (this.#unsettledCount === 0) {
       this.#close();
       return;
     }

@@ -66,6 +66,13 @@ class Line {
     this.#items = [];
     this.#first = 0;
   }
+
+  takeAll(): Waiting[] {
+    const all = this.#items.slice(this.#first);
+    this.#items = [];
+    this.#first = 0;
+    return all;
+  }
 }
 
 export class Outlet {
@@ -115,24 +122,32 @@ export class Outlet {
 
   /** Starts to send one batch from the front of the line, or one message that is too large for a batch. */
   async #sendSome(line: Line): Promise<void> {
-    const taken: Waiting[] = [];
+    let batch: ServiceBusMessageBatch;
     try {
-      const batch = await this.#newBatch();
-      for (let next = line.peek(); next !== undefined && taken.length < batchMessagesMax; next = line.peek()) {
-        if (!batch.tryAddMessage(sdkMessageOf(next.message))) break;
-        taken.push(next);
-        line.shift();
-      }
-      if (taken.length > 0) this.#track(taken, this.#sender.sendMessages(batch));
-      else this.#sendAlone(line);
+      batch = await this.#newBatch();
     } catch (error) {
-      // Either no batch could be made, or the next message cannot be encoded; those already in the batch were not sent.
-      const next = line.peek();
-      if (next !== undefined) {
-        taken.push(next);
-        line.shift();
-      }
-      this.#fail(taken, error);
+      // No link, so nothing that waits can be sent.
+      this.#fail(line.takeAll(), error);
+      return;
+    }
+    const taken: Waiting[] = [];
+    for (let next = line.peek(); next !== undefined && taken.length < batchMessagesMax; next = line.peek()) {
+      const added = this.#addTo(batch, next);
+      if (added === "no room") break;
+      line.shift();
+      if (added) taken.push(next);
+    }
+    if (taken.length > 0) this.#track(taken, this.#sender.sendMessages(batch));
+    else this.#sendAlone(line);
+  }
+
+  /** False when the message cannot be encoded; its sender has been told. */
+  #addTo(batch: ServiceBusMessageBatch, waiting: Waiting): boolean | "no room" {
+    try {
+      return batch.tryAddMessage(sdkMessageOf(waiting.message)) || "no room";
+    } catch (error) {
+      this.#fail([waiting], error);
+      return false;
     }
   }
 

@@ -1,14 +1,21 @@
 import type { ServiceBusClient } from "@azure/service-bus";
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { TransportError } from "../../core/errors.ts";
+import { ConfigurationError, TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import { createClient, type ServiceBusConnection } from "./client.ts";
-import { closeTimeoutMs, sendRetriesMax } from "./limits.ts";
+import { closeTimeoutMs, sendRetriesMax, sendTimeoutMinMs, sendTimeoutMs } from "./limits.ts";
 import { Outlet } from "./outlet.ts";
 import { withinOr } from "./waiting.ts";
 
-export type ServiceBusPublisherOptions = ServiceBusConnection & { readonly clock: Clock };
+export type ServiceBusPublisherOptions = ServiceBusConnection & {
+  readonly clock: Clock;
+  /**
+   * How long to wait for the broker to accept a batch, from 100 ms; 5 000 by default. Then it is sent again, twice at most. The
+   * SDK does not notice by itself that an answer can no longer come, for instance because the connection broke.
+   */
+  readonly answerTimeoutMs?: number;
+};
 
 /** A publisher on the official SDK. An entity is connected with the first message sent to it. */
 export function createServiceBusPublisher(options: ServiceBusPublisherOptions): Publisher {
@@ -17,16 +24,20 @@ export function createServiceBusPublisher(options: ServiceBusPublisherOptions): 
 
 class ServiceBusPublisher implements Publisher {
   readonly #options: ServiceBusPublisherOptions;
+  readonly #answerTimeoutMs: number;
   readonly #outlets = new Map<string, Outlet>();
   #client: ServiceBusClient | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: ServiceBusPublisherOptions) {
+    const { answerTimeoutMs = sendTimeoutMs } = options;
+    if (!(answerTimeoutMs >= sendTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${sendTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   async start(): Promise<void> {
-    this.#client = createClient(this.#options, sendRetriesMax);
+    this.#client = createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: sendRetriesMax });
   }
 
   stop(): Promise<void> {

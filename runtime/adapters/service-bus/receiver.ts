@@ -16,7 +16,7 @@ export interface LinkReceiverOptions {
   readonly listener: ReceiverListener;
   readonly creditMax: number;
   readonly clock: Clock;
-  newLink(closed: (link: Link) => void): Link;
+  newLink(isStarved: () => boolean, closed: (link: Link) => void): Link;
 }
 
 /** Receives over a succession of links, one at a time; those that were replaced stay until their deliveries are settled. */
@@ -26,6 +26,8 @@ export class LinkReceiver implements Receiver {
   readonly #links = new Set<Link>();
   readonly #gauge: LoadGauge;
   #intake: Intake | undefined;
+  /** Credit that was granted and has not brought a message yet. */
+  #owed = 0;
   #arrived: ServiceBusDelivery[] = [];
   #surplus: ServiceBusDelivery[] = [];
   #handing = false;
@@ -45,6 +47,7 @@ export class LinkReceiver implements Receiver {
   addCredit(count: number): void {
     if (this.#stopping) return;
     this.#credit.add(count);
+    this.#owed += count;
     this.#intake?.creditAdded();
     this.#running ??= this.#run();
     this.#wake();
@@ -71,10 +74,13 @@ export class LinkReceiver implements Receiver {
         await this.#woken();
         continue;
       }
-      const link = this.#options.newLink((closed) => {
-        this.#links.delete(closed);
-        this.#wake();
-      });
+      const link = this.#options.newLink(
+        () => this.#owed === 0,
+        (closed) => {
+          this.#links.delete(closed);
+          this.#wake();
+        },
+      );
       this.#links.add(link);
       this.#intake = this.#newIntake(link);
       const end = await this.#intake.run();
@@ -122,6 +128,7 @@ export class LinkReceiver implements Receiver {
 
   #arrive(link: Link, message: ServiceBusReceivedMessage): void {
     this.#arrived.push(link.arrived(message));
+    this.#owed -= 1;
     this.#handOverSoon();
   }
 

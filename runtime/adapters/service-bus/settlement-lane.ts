@@ -13,9 +13,10 @@
  *                 ▲                             │
  *                 └── held: finished before an older one ◄┘
  *
- * Completes that finish out of order would be runs of one. Those beyond the `frontier` (the oldest delivery that was not yet
- * passed) are held for a few milliseconds, so that the ones before them can close the gap. What is still missing then is
- * passed: the frontier moves on, and a straggler goes out alone when it comes. A lone consumer in order is never held.
+ * Completes that finish out of order would be runs of one, and a frame costs about as much as the rest of a settlement. So
+ * when many come, those that are not next in line (the `head`) are held for a moment, until the gap before them closes or
+ * they were held long enough; then the missing ones are passed, and nobody waits for them again. Nothing is held when few
+ * come, nor when little is out, the receiver has no credit left, and half of what is out only waits here.
  *
  * When the link is lost, everything unanswered is given again over the management link; an order that failed there after
  * it may have reached the broker before is `unknown`.
@@ -24,7 +25,7 @@ import type { ServiceBusReceiver } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { SettleResult } from "../../ports/transport.ts";
 import { settleResultOf } from "./errors.ts";
-import { gapHoldMs, ticksPerTurnMax } from "./limits.ts";
+import { gapHoldMs, holdCountMin, ticksPerTurnMax } from "./limits.ts";
 import type { ManagementLane } from "./management-lane.ts";
 import { giveOrder, type Settling } from "./settling.ts";
 
@@ -34,18 +35,25 @@ export interface SettlementLaneOptions {
   readonly clock: Clock;
   /** The delivery has left the link's buffer, whatever the result. */
   settled(ordinal: number): void;
+  /** Whether holding this many completes would keep the receiver from taking more. */
+  isStarvedBy(held: number): boolean;
 }
 
 export class SettlementLane {
   readonly #options: SettlementLaneOptions;
+  /** Completes that no tick has taken yet: new ones behind those that are held. */
   #completes: Settling[] = [];
   #others: Settling[] = [];
   #ticks: Settling[][] = [];
   readonly #inFlight = new Set<Settling>();
-  /** Every ordinal below it was settled or passed over. */
-  #frontier = 0;
-  /** Ordinals at or beyond the frontier whose settlement of another kind was given. */
-  readonly #passed = new Set<number>();
+  /** The oldest ordinal that was neither given nor passed. */
+  #head = 0;
+  /** Ordinals beyond the head that were settled in another way. */
+  readonly #gone = new Set<number>();
+  /** How many completes came in the current stretch of time, and whether it makes holding worthwhile. */
+  #stretchFromMs = 0;
+  #stretchCount = 0;
+  #busy = false;
   #flushing = false;
   #ticking = false;
   #severed = false;
@@ -56,8 +64,12 @@ export class SettlementLane {
   }
 
   add(settling: Settling): void {
-    if (settling.order.verb === "complete") this.#completes.push(settling);
-    else this.#others.push(settling);
+    if (settling.order.verb === "complete") {
+      this.#completes.push(settling);
+      this.#stretchCount += 1;
+    } else {
+      this.#others.push(settling);
+    }
     if (this.#flushing) return;
     this.#flushing = true;
     this.#options.clock.soon(this.#flush);
@@ -88,58 +100,72 @@ export class SettlementLane {
     }
     for (const settling of this.#others) {
       this.#ticks.push([settling]);
-      this.#pass(settling.delivery.ordinal);
+      this.#leave(settling.delivery.ordinal);
     }
     this.#others = [];
-    this.#cutRuns(false);
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#gauge(nowMs);
+    this.#cutRuns(nowMs);
     this.#tickOn();
   };
 
-  /** Moves runs of completes into ticks: those at or below the frontier, or all of them. */
-  #cutRuns(all: boolean): void {
+  #gauge(nowMs: number): void {
+    const isOver = nowMs - this.#stretchFromMs >= gapHoldMs;
+    this.#busy = this.#stretchCount >= holdCountMin || (this.#busy && !isOver);
+    if (!isOver) return;
+    this.#stretchFromMs = nowMs;
+    this.#stretchCount = 0;
+  }
+
+  /** Moves runs of completes into ticks: the one at the head, those held long enough, or all. */
+  #cutRuns(nowMs: number): void {
     const completes = this.#completes;
     if (completes.length === 0) return;
     sortByOrdinal(completes);
+    const all = !this.#busy || this.#options.isStarvedBy(completes.length);
     const held: Settling[] = [];
+    let dueMs = Infinity;
     for (let from = 0; from < completes.length; ) {
       const to = endOfRun(completes, from);
-      const first = completes[from]?.delivery.ordinal ?? 0;
-      const run = from === 0 && to === completes.length ? completes : completes.slice(from, to);
-      if (all || first <= this.#frontier) {
-        this.#ticks.push(run);
-        this.#advance(first + (to - from));
+      const first = ordinalAt(completes, from);
+      const heldFromMs = first === this.#head ? -Infinity : oldestOf(completes, from, to, nowMs);
+      if (all || nowMs - heldFromMs >= gapHoldMs) {
+        this.#ticks.push(from === 0 && to === completes.length ? completes : completes.slice(from, to));
+        this.#moveHead(first + to - from);
       } else {
-        held.push(...run);
+        for (let index = from; index < to; index += 1) held.push(completes[index] as Settling);
+        dueMs = Math.min(dueMs, heldFromMs + gapHoldMs);
       }
       from = to;
     }
     this.#completes = held;
-    if (held.length > 0) {
-      this.#hold ??= this.#options.clock.after(gapHoldMs, this.#release);
-    } else {
+    if (held.length === 0) {
       this.#hold?.cancel();
       this.#hold = undefined;
+    } else {
+      this.#hold ??= this.#options.clock.after(Math.max(1, dueMs - nowMs), this.#release);
     }
   }
 
   readonly #release = (): void => {
     this.#hold = undefined;
-    this.#cutRuns(true);
+    this.#cutRuns(this.#options.clock.monotonicMs());
     this.#tickOn();
   };
 
-  #pass(ordinal: number): void {
-    if (ordinal === this.#frontier) this.#advance(ordinal + 1);
-    else if (ordinal > this.#frontier) this.#passed.add(ordinal);
+  /** The ordinal is given in another way than as part of a run. */
+  #leave(ordinal: number): void {
+    if (ordinal === this.#head) this.#moveHead(ordinal + 1);
+    else if (ordinal > this.#head) this.#gone.add(ordinal);
   }
 
-  /** The frontier moves to `ordinal` at least, and over what follows it and was passed. */
-  #advance(ordinal: number): void {
-    if (ordinal <= this.#frontier) return;
-    if (this.#passed.size > 0) for (const passed of this.#passed) if (passed < ordinal) this.#passed.delete(passed);
-    let frontier = ordinal;
-    while (this.#passed.delete(frontier)) frontier += 1;
-    this.#frontier = frontier;
+  /** The head moves up to `ordinal`, which passes what is missing before it, and over what follows and is gone. */
+  #moveHead(ordinal: number): void {
+    if (ordinal <= this.#head) return;
+    if (this.#gone.size > 0) for (const gone of this.#gone) if (gone < ordinal) this.#gone.delete(gone);
+    let head = ordinal;
+    while (this.#gone.delete(head)) head += 1;
+    this.#head = head;
   }
 
   #tickOn(): void {
@@ -199,6 +225,18 @@ function endOfRun(settlings: readonly Settling[], from: number): number {
   let to = from + 1;
   while (to < settlings.length && ordinalAt(settlings, to) === ordinalAt(settlings, to - 1) + 1) to += 1;
   return to;
+}
+
+/** When the first of a run began to be held; those that are new begin now. */
+function oldestOf(settlings: readonly Settling[], from: number, to: number, nowMs: number): number {
+  let oldestMs = nowMs;
+  for (let index = from; index < to; index += 1) {
+    const settling = settlings[index];
+    if (settling === undefined) continue;
+    settling.heldFromMs ??= nowMs;
+    if (settling.heldFromMs < oldestMs) oldestMs = settling.heldFromMs;
+  }
+  return oldestMs;
 }
 
 function ordinalAt(settlings: readonly Settling[], index: number): number {

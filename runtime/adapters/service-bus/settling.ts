@@ -34,6 +34,8 @@ export class Settling {
   readonly #index: number;
   /** Raised when the order is given to the broker once more: answers to the earlier way do not count. */
   way = 0;
+  /** When the lane began to hold it. */
+  heldFromMs: number | undefined;
 
   constructor(order: SettleOrder, delivery: ServiceBusDelivery, answers: Answers, index: number) {
     this.order = order;

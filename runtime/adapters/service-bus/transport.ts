@@ -7,7 +7,7 @@ import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult
 import { createClient, createReceiver, nameOf, type ServiceBusConnection, type ServiceBusEntity } from "./client.ts";
 import { ServiceBusDelivery } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
-import { closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
+import { answerTimeoutMs, closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
 import { Link } from "./link.ts";
 import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
@@ -47,7 +47,9 @@ class ServiceBusTransport implements Transport {
 
   async start(): Promise<void> {
     const { entity, clock } = this.#options;
-    const client = createClient(this.#options);
+    // Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and
+    // receive again over a link of the same name.
+    const client = createClient(this.#options, { answerTimeoutMs, retriesMax: 0 });
     // It only settles, renews and peeks, so that no link of its own is ever lost.
     const manager = createReceiver(client, entity);
     try {
@@ -78,13 +80,14 @@ class ServiceBusTransport implements Transport {
       listener,
       clock,
       creditMax: this.#creditMax,
-      newLink: (closed) => {
+      newLink: (isStarved, closed) => {
         const link = new Link({
           receiver: createReceiver(client, entity),
           settler: manager,
           management,
           clock,
           deliveriesMax: deliveriesPerLinkMax,
+          isStarved,
           closed: (which) => {
             this.#links.delete(which);
             closed(which);
