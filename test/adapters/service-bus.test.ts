@@ -12,7 +12,7 @@ import { systemClock } from "../support/system-clock.ts";
 import { type Adapter, Inbox, numbered, startTransportBench } from "../support/transport-bench.ts";
 
 const adapter: Adapter = {
-  newTransport: (connectionString, entity) => createServiceBusTransport({ connectionString, entity, clock: systemClock }),
+  newTransport: (connectionString, entity) => createServiceBusTransport({ connectionString, entity, clock: systemClock, answerTimeoutMs: 2_000 }),
   newPublisher: (connectionString) => createServiceBusPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 500 }),
 };
 

@@ -25,8 +25,9 @@ export const busyPauseMs = 10_000;
 export const reopenPauseMinMs = 100;
 export const reopenPauseMaxMs = 5_000;
 
-/** How long to wait for the broker's answer to a settlement or a management request. */
-export const answerTimeoutMs = 10_000;
+/** How long to wait for the broker's answer to a settlement or a management request, and the least that can be asked for. */
+export const answerTimeoutDefaultMs = 10_000;
+export const answerTimeoutMinMs = 100;
 
 /** How long ending a subscription or closing a link may take before it is left to itself. */
 export const closeTimeoutMs = 2_000;
@@ -72,9 +73,8 @@ export const messagesWaitingMax = 100_000;
 /** Times the client sends again by itself before it reports a failure; the same ids make it harmless. */
 export const sendRetriesMax = 2;
 
-/** How long a batch waits to be accepted before it is sent again, and the least that can be asked for. */
-export const sendTimeoutMs = 5_000;
-export const sendTimeoutMinMs = 100;
+/** How long a batch waits to be accepted before it is sent again. */
+export const sendTimeoutDefaultMs = 5_000;
 
 /** How long one call for a batch may last; also the longest a message can wait for its batch to fill. */
 export const batchWaitMs = 50;

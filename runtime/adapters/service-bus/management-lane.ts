@@ -3,7 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { RenewResult, SettleResult } from "../../ports/transport.ts";
 import type { ServiceBusDelivery } from "./delivery.ts";
 import { isLockLost, settleResultOf } from "./errors.ts";
-import { answerTimeoutMs, managementInFlightMax } from "./limits.ts";
+import { managementInFlightMax } from "./limits.ts";
 import { giveOrder, type Settling } from "./settling.ts";
 
 /**
@@ -14,12 +14,14 @@ import { giveOrder, type Settling } from "./settling.ts";
 export class ManagementLane {
   readonly #receiver: ServiceBusReceiver;
   readonly #clock: Clock;
+  readonly #answerTimeoutMs: number;
   readonly #waiting: (() => Promise<void>)[] = [];
   #inFlight = 0;
 
-  constructor(receiver: ServiceBusReceiver, clock: Clock) {
+  constructor(receiver: ServiceBusReceiver, clock: Clock, answerTimeoutMs: number) {
     this.#receiver = receiver;
     this.#clock = clock;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   /** Settles a delivery whose link is gone. */
@@ -54,7 +56,7 @@ export class ManagementLane {
 
   #within<T>(answer: Promise<T>, otherwise: T): Promise<T> {
     return new Promise((resolve) => {
-      const timer = this.#clock.after(answerTimeoutMs, () => resolve(otherwise));
+      const timer = this.#clock.after(this.#answerTimeoutMs, () => resolve(otherwise));
       void answer.then((value) => {
         timer.cancel();
         resolve(value);

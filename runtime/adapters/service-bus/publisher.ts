@@ -4,7 +4,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import { createClient, type ServiceBusConnection } from "./client.ts";
-import { closeTimeoutMs, sendRetriesMax, sendTimeoutMinMs, sendTimeoutMs } from "./limits.ts";
+import { answerTimeoutMinMs, closeTimeoutMs, sendRetriesMax, sendTimeoutDefaultMs } from "./limits.ts";
 import { Outlet } from "./outlet.ts";
 import { withinOr } from "./waiting.ts";
 
@@ -30,8 +30,8 @@ class ServiceBusPublisher implements Publisher {
   #stopped: Promise<void> | undefined;
 
   constructor(options: ServiceBusPublisherOptions) {
-    const { answerTimeoutMs = sendTimeoutMs } = options;
-    if (!(answerTimeoutMs >= sendTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${sendTimeoutMinMs}, got ${answerTimeoutMs}`);
+    const { answerTimeoutMs = sendTimeoutDefaultMs } = options;
+    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#answerTimeoutMs = answerTimeoutMs;
   }

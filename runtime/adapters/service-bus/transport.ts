@@ -7,7 +7,7 @@ import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult
 import { createClient, createReceiver, nameOf, type ServiceBusConnection, type ServiceBusEntity } from "./client.ts";
 import { ServiceBusDelivery } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
-import { answerTimeoutMs, closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
+import { answerTimeoutDefaultMs, answerTimeoutMinMs, closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
 import { Link } from "./link.ts";
 import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
@@ -21,6 +21,8 @@ export type ServiceBusTransportOptions = ServiceBusConnection & {
   readonly creditMax?: number;
   /** Deliveries after which a link is replaced; a thousand million by default. */
   readonly deliveriesPerLinkMax?: number;
+  /** How long to wait for the broker's answer to a settlement or a management request, from 100 ms; 10 000 by default. */
+  readonly answerTimeoutMs?: number;
 };
 
 /** A transport on the official SDK. Nothing is connected before `start`. */
@@ -31,25 +33,28 @@ export function createServiceBusTransport(options: ServiceBusTransportOptions): 
 class ServiceBusTransport implements Transport {
   readonly #options: ServiceBusTransportOptions;
   readonly #creditMax: number;
+  readonly #answerTimeoutMs: number;
   readonly #receivers = new Set<LinkReceiver>();
   readonly #links = new Set<Link>();
   #connected: Connected | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: ServiceBusTransportOptions) {
-    const creditMax = options.creditMax ?? creditDefault;
+    const { creditMax = creditDefault, answerTimeoutMs = answerTimeoutDefaultMs } = options;
     if (!Number.isInteger(creditMax) || creditMax < 1 || creditMax > creditLimit) {
       throw new ConfigurationError(`expected creditMax to be a whole number from 1 to ${creditLimit}, got ${creditMax}`);
     }
+    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#creditMax = creditMax;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   async start(): Promise<void> {
     const { entity, clock } = this.#options;
     // Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and
     // receive again over a link of the same name.
-    const client = createClient(this.#options, { answerTimeoutMs, retriesMax: 0 });
+    const client = createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
     // It only settles, renews and peeks, so that no link of its own is ever lost.
     const manager = createReceiver(client, entity);
     try {
@@ -58,7 +63,7 @@ class ServiceBusTransport implements Transport {
       await withinOr(clock, closeTimeoutMs, client.close());
       throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
     }
-    this.#connected = { client, manager, management: new ManagementLane(manager, clock) };
+    this.#connected = { client, manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
   }
 
   stop(): Promise<void> {
