@@ -20,12 +20,14 @@ export class FieldReader {
   spanStart = 0;
   spanEnd = 0;
   #left = 0;
+  #start = 0;
 
   /** Begins with the list whose constructor lies at `at`. */
   open(bytes: Buffer, at: number, end: number): this {
     if (at >= end) throw truncated();
     const code = u8(bytes, at);
     this.bytes = bytes;
+    this.#start = at;
     if (code === format.list8 && at + 3 <= end) {
       this.end = at + 2 + u8(bytes, at + 1);
       this.#left = u8(bytes, at + 2);
@@ -41,6 +43,12 @@ export class FieldReader {
     } else throw malformed("expected the fields of a composite as a list");
     if (this.end > end || this.at > this.end) throw truncated();
     return this;
+  }
+
+  /** A reader of the same fields, from the first on, in bytes of their own: for what outlives the chunk they came in. */
+  copied(): FieldReader {
+    const bytes = Buffer.from(this.bytes.subarray(this.#start, this.end));
+    return new FieldReader().open(bytes, 0, bytes.length);
   }
 
   /** The code of the next field, or null's when there is none. */

@@ -44,6 +44,7 @@ export class FrameReader {
   /** A unit that the last chunk ended in the middle of; its length is what the unit needs as far as that is known. */
   #partial: Buffer | undefined;
   #filled = 0;
+  #held: Buffer[] | undefined;
 
   constructor(handler: FrameHandler, frameBytesMax: number) {
     this.#handler = handler;
@@ -55,10 +56,26 @@ export class FrameReader {
     this.#expected = next;
   }
 
+  /** Hands on nothing more until `release`; what comes meanwhile is kept. Stop the socket too. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Goes on with what was kept. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const chunk of held) this.push(chunk);
+  }
+
   /** Takes a chunk as the socket gave it. Throws a ProtocolError on what is no frame. */
   push(chunk: Buffer): void {
-    let at = this.#partial === undefined ? 0 : this.#fill(this.#partial, chunk);
+    let at = this.#partial === undefined || this.#held !== undefined ? 0 : this.#fill(this.#partial, chunk);
     while (this.#expected !== "nothing" && at < chunk.length) {
+      if (this.#held !== undefined) {
+        this.#held.push(chunk.subarray(at));
+        return;
+      }
       const left = chunk.length - at;
       const size = left < headBytes ? headBytes : this.#sizeAt(chunk, at);
       if (left < size) {

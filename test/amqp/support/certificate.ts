@@ -1,0 +1,20 @@
+// A self-signed certificate for localhost, valid from 2020 to 2120, and its key. For tests alone: the key is no secret.
+
+export const key: string = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgz6TR+97S21yimzm1
+Txr18r1VCmoxcYwHMs58tV5WhyyhRANCAAQY3RXkxsTNFdEnTHgynXWNG4QpZnjj
+addoX8pRsUluUILQemb+m4ofp5G9TG21QcCZlYsAJpmsmd+PV5mj1eap
+-----END PRIVATE KEY-----
+`;
+
+export const certificate: string = `-----BEGIN CERTIFICATE-----
+MIIBZDCCAQqgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBjdFeTGxM0V0SdM
+eDKddY0bhClmeONp12hfylGxSW5QgtB6Zv6bih+nkb1MbbVBwJmViwAmmayZ349X
+maPV5qmjSzBJMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAMBgNVHRMEBTAD
+AQH/MB0GA1UdDgQWBBQd4O0wdy+749EWw/ShAtsUszgwEzAKBggqhkjOPQQDAgNI
+ADBFAiBEOsq4r4kXuTpXVOn9SFqyAT8TraaG3gQvQJCNYZlZtwIhAN/hSEG/Rzq8
+6HL9RG/kxpy1NTUY9jS1EKZo5hhzgmgr
+-----END CERTIFICATE-----
+`;
