@@ -21,6 +21,11 @@ export class OutputBuffer {
     return this.#chunk;
   }
 
+  /** Bytes that have not left for the system yet. */
+  get pendingBytes(): number {
+    return this.#socket.writableLength + this.#end - this.#start;
+  }
+
   /** Makes room for `bytes` in `chunk` and returns where they go. */
   reserve(bytes: number): number {
     if (this.#end + bytes > this.#chunk.length) {

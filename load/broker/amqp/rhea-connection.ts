@@ -108,15 +108,21 @@ class EngineConnection implements WireConnection {
   start(head: Buffer): void {
     this.#connection.accept(this.#socketStandIn());
     this.#socket.setNoDelay(true);
-    this.#socket.on("data", (bytes: Buffer) => this.#connection.input(bytes));
+    this.#socket.on("data", (bytes: Buffer) => this.#input(bytes));
     this.#socket.on("drain", () => this.#announce());
     this.#socket.on("error", () => undefined);
     this.#socket.once("close", () => {
       this.#end();
       this.#connection.eof();
     });
-    this.#connection.input(head);
+    this.#input(head);
     this.#socket.resume();
+  }
+
+  #input(bytes: Buffer): void {
+    this.#connection.input(bytes);
+    // rhea would collect a frame of any size that a peer announces.
+    if ((this.#connection.frame_size ?? 0) > frameBytesMax) this.#socket.destroy();
   }
 
   close(error: WireError): void {
@@ -142,13 +148,11 @@ class EngineConnection implements WireConnection {
   }
 
   get #congested(): boolean {
-    return this.#socket.writableLength > unsentBytesMax;
+    return this.#output.pendingBytes > unsentBytesMax;
   }
 
   #announce(): void {
-    for (const session of this.#sessions) {
-      for (const link of session.outgoingLinks) link.announce();
-    }
+    for (const session of this.#sessions) session.announce();
   }
 
   /** What rhea writes goes through the same output as our own frames, so that their order holds. */

@@ -76,6 +76,8 @@ export interface RheaSession {
 export interface RheaConnection {
   readonly remote: { readonly open?: { readonly container_id?: string } };
   readonly max_frame_size?: number;
+  /** Bytes of the frame that is coming in, while it is not complete. */
+  readonly frame_size?: number;
   create_session(bufferSize?: number): RheaSession;
   accept(socket: object): void;
   input(bytes: Buffer): void;

@@ -69,6 +69,8 @@ export class OutgoingLink implements SendingLink {
     this.#credit--;
     this.#deliveryCount++;
     this.#engine.send(this, tag, parts[0], parts[1], held);
+    // What stopped us says when it is over, and `announce` then gives the credit back.
+    if (this.#engine.room === 0 || this.#congested()) this.#handler?.onCredit(0);
   }
 
   outcome(held: unknown, outcome: Outcome): Answer {

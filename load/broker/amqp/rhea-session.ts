@@ -84,9 +84,13 @@ export class SessionEngine {
     session.on_flow = ({ performative }): void => this.#onFlow(performative);
   }
 
-  /** Deliveries that may be sent until too many are unsettled. */
+  /** Deliveries that may be sent now: none while one waits for the peer's window, or too many are unsettled. */
   get room(): number {
-    return Math.max(0, unsettledMax - this.#unsettled.size);
+    return this.#waiting.length > 0 ? 0 : Math.max(0, unsettledMax - this.#unsettled.size);
+  }
+
+  announce(): void {
+    for (const link of this.outgoingLinks) link.announce();
   }
 
   /** Attaches a link to the handle that the peer calls it by. */
@@ -106,7 +110,7 @@ export class SessionEngine {
       return;
     }
     this.outgoingLinks.delete(link);
-    this.#waiting = this.#waiting.filter((waiting) => waiting.link !== link || waiting.offset > 0);
+    this.#waiting = this.#waiting.filter((waiting) => waiting.link !== link);
     for (const [id, unsettled] of this.#unsettled) {
       if (unsettled.link === link) this.#unsettled.delete(id);
     }
@@ -157,7 +161,9 @@ export class SessionEngine {
       if (!this.#write(transfer)) break;
       written++;
     }
-    if (written > 0) this.#waiting = this.#waiting.slice(written);
+    if (written === 0) return;
+    this.#waiting = this.#waiting.slice(written);
+    if (this.#waiting.length === 0) this.announce();
   }
 
   #onDisposition(fields: RheaFields): void {
@@ -176,7 +182,7 @@ export class SessionEngine {
       for (let id = first; id <= last; id++) this.#end(id, settled, outcome);
     }
     this.#flushSettled();
-    if (wasFull && this.#unsettled.size < unsettledMax) for (const link of this.outgoingLinks) link.announce();
+    if (wasFull && this.#unsettled.size < unsettledMax) this.announce();
   }
 
   /** First and last of a run of deliveries whose acceptance is not written yet. */

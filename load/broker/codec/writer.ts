@@ -3,19 +3,15 @@ import { Uuid } from "./reader.ts";
 
 /** A value whose AMQP type its JavaScript type does not tell. */
 export interface Typed {
-  readonly type: "int" | "uint" | "long" | "timestamp" | "symbol" | "raw" | "longArray" | "timestampArray" | "stringArray";
-  readonly value: number | string | Buffer | readonly number[] | readonly string[];
+  readonly type: "int" | "symbol" | "longArray" | "timestampArray";
+  readonly value: number | string | readonly number[];
 }
 
 /** What can be written: strings as strings, buffers as binary, Maps as maps, and `Typed` for the rest. */
 export type Writable = null | boolean | string | Buffer | Uuid | Typed | readonly Writable[] | ReadonlyMap<string, Writable>;
 
 export const int = (value: number): Typed => ({ type: "int", value });
-export const uint = (value: number): Typed => ({ type: "uint", value });
-export const timestamp = (ms: number): Typed => ({ type: "timestamp", value: ms });
 export const symbol = (value: string): Typed => ({ type: "symbol", value });
-/** A value that is encoded already. */
-export const raw = (value: Buffer): Typed => ({ type: "raw", value });
 export const longArray = (value: readonly number[]): Typed => ({ type: "longArray", value });
 export const timestampArray = (value: readonly number[]): Typed => ({ type: "timestampArray", value });
 
@@ -195,35 +191,21 @@ export class Writer {
     switch (type) {
       case "int":
         return this.int(value as number);
-      case "uint":
-        return this.uint(value as number);
-      case "long":
-        return this.long(value as number);
-      case "timestamp":
-        return this.timestamp(value as number);
       case "symbol":
         return this.symbol(value as string);
-      case "raw":
-        return this.bytes(value as Buffer);
       case "longArray":
-        return this.#array(0x81, value as readonly number[], (item) => this.int64(item));
+        return this.#array64(0x81, value as readonly number[]);
       case "timestampArray":
-        return this.#array(0x83, value as readonly number[], (item) => this.int64(item));
-      case "stringArray":
-        return this.#array(0xb1, value as readonly string[], (item) => {
-          const bytes = Buffer.from(item);
-          this.uint32(bytes.length);
-          this.bytes(bytes);
-        });
+        return this.#array64(0x83, value as readonly number[]);
     }
   }
 
-  #array<T>(code: number, items: readonly T[], write: (item: T) => void): void {
+  #array64(code: number, items: readonly number[]): void {
     this.byte(0xf0);
     const at = this.reserve(4);
     this.uint32(items.length);
     this.byte(code);
-    for (const item of items) write(item);
+    for (const item of items) this.int64(item);
     this.close(at);
   }
 
