@@ -65,6 +65,7 @@ export interface LinkHost {
   later(task: () => void): void;
   /** Has a flush come at the end of this tick. */
   requestFlush(): void;
+  flushSettled(): void;
 }
 
 export abstract class Link {
@@ -89,6 +90,11 @@ export abstract class Link {
   }
 
   protected abstract readonly host: LinkHost;
+
+  /** Writes what was settled in this tick now, so that it comes before whatever is sent next. */
+  flushSettled(): void {
+    this.host.flushSettled();
+  }
 
   get isAttached(): boolean {
     return this.state.at === "attached";

@@ -358,7 +358,7 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     if (this.#byRemoteHandle[attach.handle] !== undefined) throw new ProtocolError(conditions.handleInUse, `expected a handle that is free, found ${attach.handle} in use`, "session");
     const key = nameKey(attach.role === "sender" ? "receiver" : "sender", attach.name);
     const known = this.#byName.get(key);
-    if (known !== undefined && !(known instanceof AttachRequest) && known.state.at === "attaching") {
+    if (known !== undefined && !(known instanceof AttachRequest) && known.remoteHandle < 0) {
       this.#byRemoteHandle[attach.handle] = known;
       known.onAttach(attach);
       return;
@@ -452,7 +452,11 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
 
   /** Lets senders go on that found no room, if there is some now. */
   resumeSenders(): void {
-    if (this.#waiting.size === 0 || this.sendRoom() === 0) return;
+    if (this.#waiting.size === 0) return;
+    if (this.sendRoom() === 0) {
+      this.#host.noteWaiting(this);
+      return;
+    }
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const sender of waiting) sender.resume();

@@ -37,13 +37,6 @@ export class Signal<Value = void> {
   }
 }
 
-/** One end of a connection with what it heard. */
-export interface End {
-  readonly connection: Connection;
-  readonly opened: Signal<Connection>;
-  readonly closed: Signal<ConnectionEnd>;
-}
-
 export interface Pair extends AsyncDisposable {
   readonly client: Connection;
   readonly clientClosed: Signal<ConnectionEnd>;
