@@ -223,11 +223,7 @@ export class BatchProcessor {
   #admit(work: Work, orders: RunOrder[]): void {
     const { admission, clock, gate } = this.#options;
     if (this.#isOver(work)) return;
-    if (!gate.isOpen) {
-      work.stage = "stalled";
-      this.#stalled.push(work);
-      return;
-    }
+    if (!gate.isOpen) return this.#stall(work);
     const nowMs = clock.monotonicMs();
     const answer = admission.admit(work, nowMs);
     switch (answer.kind) {
@@ -243,6 +239,14 @@ export class BatchProcessor {
         this.#postpone(work, answer.why, answer.atLeastMs);
         return;
     }
+  }
+
+  /** Nothing starts while the store is down. */
+  #stall(work: Work): void {
+    const { gate, settler } = this.#options;
+    if (gate.hasGivenUp) return settler.handBack(work);
+    work.stage = "stalled";
+    this.#stalled.push(work);
   }
 
   /** Whether it must not start here any more; then it is on its way out. */
@@ -266,10 +270,11 @@ export class BatchProcessor {
       if (!this.#isOver(work)) this.#release(work);
       return;
     }
-    if (work.retriesHere > 0) {
+    if (work.executions > 0) {
       this.#lastRunId += 1;
       inFlight.renumber(work, this.#lastRunId);
     }
+    work.executions += 1;
     orders.push(orderFor(work, nowMs));
     work.stage = "executing";
   }
@@ -315,9 +320,9 @@ export class BatchProcessor {
 
   #retryHere(work: Work, { delayMs, code }: Extract<Settlement, { kind: "retry-now" }>): void {
     const { clock, telemetry } = this.#options;
-    work.retriesHere += 1;
+    work.hasFailed = true;
     work.stage = "pausing";
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace, delayMs, code });
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code });
     clock.after(delayMs, () => {
       if (work.stage === "pausing") this.#admitAll([work]);
     });

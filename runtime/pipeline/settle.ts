@@ -258,16 +258,17 @@ function readOutbox(bytes: Uint8Array): readonly OutgoingMessage[] | undefined {
 
 function failWrite(work: Work, settlement: Failure): FailWrite {
   const { eventId, epoch } = work;
+  // A run that failed and was to be retried in place has been tried, whatever keeps it from that retry.
+  const countsAttempt = work.hasFailed;
   switch (settlement.kind) {
     case "retry-later":
       return { eventId, epoch, state: "waiting", reason: settlement.code, countsAttempt: true };
     case "postpone":
-      // A run that failed and was to be retried in place has been tried, although it is postponed now.
-      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt: work.retriesHere > 0 };
+      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt };
     case "dead-letter":
       return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), countsAttempt: true };
     case "release":
     case "drop":
-      return { eventId, epoch, state: "waiting", reason: settlement.kind, countsAttempt: false };
+      return { eventId, epoch, state: "waiting", reason: settlement.kind, countsAttempt };
   }
 }

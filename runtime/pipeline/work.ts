@@ -43,8 +43,10 @@ export class Work {
   pipelineChanged = false;
   /** Retries in place under earlier claims. */
   retriesBefore = 0;
-  /** Retries in place under this claim. */
-  retriesHere = 0;
+  /** Executions under this claim; those past the first are retries in place. */
+  executions = 0;
+  /** An execution under this claim failed: it counts as an attempt, whatever comes of the retry. */
+  hasFailed = false;
   /** Steps on their way to the store. */
   stepsPending = 0;
   /** When it began to wait in a lane, monotonic. */
@@ -76,7 +78,7 @@ export class Work {
   }
 
   get retriesInPlace(): number {
-    return this.retriesBefore + this.retriesHere;
+    return this.retriesBefore + Math.max(0, this.executions - 1);
   }
 
   /** Nothing of it is under way: it can be handed back at once. */

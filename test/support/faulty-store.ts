@@ -14,6 +14,8 @@ export interface FaultyStoreOptions {
   readonly clock: SimClock;
   readonly process: ProcessClock;
   readonly faults: Faults<StoreFault>;
+  /** Hears each call as it is made, but pings and reads. */
+  readonly trace: (call: string) => void;
   /** There and back. */
   readonly latencyMs?: number;
 }
@@ -22,8 +24,9 @@ export class FaultyStore implements RunStore {
   readonly #options: FaultyStoreOptions;
   /** Nothing arrives and nothing is answered. */
   isDown = false;
-  /** The names of all calls that arrived, with their number of entries. */
-  readonly calls: { readonly name: string; readonly count: number }[] = [];
+
+  readonly #holds = new Map<string, { readonly arrived: () => void; readonly released: Promise<void> }>();
+  readonly #lostAnswers = new Set<string>();
 
   constructor(options: FaultyStoreOptions) {
     this.#options = options;
@@ -36,35 +39,41 @@ export class FaultyStore implements RunStore {
   async stop(): Promise<void> {}
 
   ping(): Promise<boolean> {
-    return this.#call("ping", 1, async () => !this.isDown).catch(() => false);
+    return this.#call("ping", async () => !this.isDown).catch(() => false);
   }
 
   claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
-    return this.#call("claim", requests.length, () => this.#options.store.claim(requests, leaseMs));
+    this.#options.trace(`claim ${requests.length}`);
+    return this.#call("claim", () => this.#options.store.claim(requests, leaseMs));
   }
 
   checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
-    return this.#call("checkpoint", writes.length, () => this.#options.store.checkpoint(writes));
+    this.#options.trace(`checkpoint ${writes.map((write) => `${write.step.name} ${write.step.state}`).join(", ")}`);
+    return this.#call("checkpoint", () => this.#options.store.checkpoint(writes));
   }
 
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
-    return this.#call("finish", writes.length, () => this.#options.store.finish(writes));
+    this.#options.trace(`finish ${writes.length}`);
+    return this.#call("finish", () => this.#options.store.finish(writes));
   }
 
   clearOutbox(eventIds: readonly string[]): Promise<void> {
-    return this.#call("clearOutbox", eventIds.length, () => this.#options.store.clearOutbox(eventIds));
+    this.#options.trace(`clear outbox ${eventIds.length}`);
+    return this.#call("clearOutbox", () => this.#options.store.clearOutbox(eventIds));
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#call("fail", writes.length, () => this.#options.store.fail(writes));
+    this.#options.trace(`fail as ${writes.map((write) => write.state).join(", ")}`);
+    return this.#call("fail", () => this.#options.store.fail(writes));
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
-    return this.#call("extend", writes.length, () => this.#options.store.extend(writes, leaseMs));
+    this.#options.trace(`extend ${writes.length}`);
+    return this.#call("extend", () => this.#options.store.extend(writes, leaseMs));
   }
 
   read(eventId: string): Promise<RunView | undefined> {
-    return this.#call("read", 1, () => this.#options.store.read(eventId));
+    return this.#call("read", () => this.#options.store.read(eventId));
   }
 
   /** Keeps the answer to the next call of this name from coming back until it is released. */
@@ -75,21 +84,24 @@ export class FaultyStore implements RunStore {
     return { arrived: arrived.promise, release: released.resolve };
   }
 
-  readonly #holds = new Map<string, { readonly arrived: () => void; readonly released: Promise<void> }>();
+  /** Carries out the next call of this name, and loses its answer. */
+  loseNextAnswer(name: string): void {
+    this.#lostAnswers.add(name);
+  }
 
-  #call<T>(name: string, count: number, act: () => Promise<T>): Promise<T> {
+  #call<T>(name: string, act: () => Promise<T>): Promise<T> {
     const { clock, process, faults, latencyMs = 1 } = this.#options;
+    if (process.isDead) return new Promise(() => undefined);
     return process.hear(
       (async () => {
         await clock.delay(latencyMs);
         if (this.isDown || faults.hits("call-lost")) throw new StoreUnavailableError("expected the store to answer, it did not");
-        this.calls.push({ name, count });
         const answer = await act();
         const hold = this.#holds.get(name);
         this.#holds.delete(name);
         hold?.arrived();
         await hold?.released;
-        if (faults.hits("answer-lost")) throw new StoreUnavailableError("expected the store to answer, it did not");
+        if (this.#lostAnswers.delete(name) || faults.hits("answer-lost")) throw new StoreUnavailableError("expected the store to answer, it did not");
         await clock.delay(latencyMs);
         return answer;
       })(),

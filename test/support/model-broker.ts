@@ -122,8 +122,9 @@ export class ModelBroker {
     this.latencyMs = options.latencyMs ?? 1;
   }
 
-  connect(clock: ProcessClock, faults: Faults<BrokerFault>): BrokerConnection {
-    return new BrokerConnection(this, clock, faults);
+  /** `trace` hears each order to settle and each send as it is made. */
+  connect(clock: ProcessClock, faults: Faults<BrokerFault>, trace: (call: string) => void): BrokerConnection {
+    return new BrokerConnection(this, clock, faults, trace);
   }
 
   /** What is in the queue or on its way out of it. */
@@ -327,11 +328,13 @@ export class BrokerConnection implements Transport, Publisher {
   readonly receivers: ModelReceiver[] = [];
   /** Nothing that was sent or asked arrives, while the process lives. */
   isDown = false;
+  readonly #trace: (call: string) => void;
 
-  constructor(broker: ModelBroker, clock: ProcessClock, faults: Faults<BrokerFault>) {
+  constructor(broker: ModelBroker, clock: ProcessClock, faults: Faults<BrokerFault>, trace: (call: string) => void) {
     this.broker = broker;
     this.clock = clock;
     this.#faults = faults;
+    this.#trace = trace;
   }
 
   async start(): Promise<void> {}
@@ -355,7 +358,10 @@ export class BrokerConnection implements Transport, Publisher {
   }
 
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
-    for (const { verb, delivery } of orders) (delivery as ModelDelivery).order(verb);
+    for (const { verb, delivery } of orders) {
+      (delivery as ModelDelivery).order(verb);
+      this.#trace(verb);
+    }
     return this.#ask(() =>
       orders.map((order) => {
         if (this.isDown || this.#faults.hits("settle-lost")) return "unknown";
@@ -383,6 +389,7 @@ export class BrokerConnection implements Transport, Publisher {
   }
 
   send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {
+    for (const { scheduledAtMs } of messages) this.#trace(scheduledAtMs === undefined ? `send to ${entity}` : `schedule on ${entity}`);
     return this.#ask(() => {
       if (this.isDown || this.#faults.hits("send-refused")) throw new TransportError("expected the messages to be taken, they were refused");
       this.broker.accept(entity, messages);
@@ -393,6 +400,7 @@ export class BrokerConnection implements Transport, Publisher {
   /** There and back again: the broker acts after one latency, the process hears after two. */
   #ask<T>(act: () => T): Promise<T> {
     const { clock, latencyMs } = this.broker;
+    if (this.clock.isDead) return new Promise(() => undefined);
     return this.clock.hear(
       (async () => {
         await clock.delay(latencyMs);

@@ -79,6 +79,10 @@ export interface Process {
   readonly storeFaults: Faults<StoreFault>;
   /** Changes of circuits, as the threads hear them. */
   readonly circuits: string[];
+  /** Every call to the store, the broker and the threads, in order. */
+  readonly calls: string[];
+  /** Hears each call as it is made. */
+  called: ((call: string) => void) | undefined;
   /** SIGKILL. */
   kill(): void;
 }
@@ -105,11 +109,17 @@ export class World {
     const clock = new ProcessClock(this.clock);
     const brokerFaults = new Faults<BrokerFault>(random);
     const storeFaults = new Faults<StoreFault>(random);
-    const connection = this.broker.connect(clock, brokerFaults);
-    const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults });
+    const calls: string[] = [];
+    const trace = (call: string): void => {
+      calls.push(call);
+      prepared.called?.(call);
+    };
+    const connection = this.broker.connect(clock, brokerFaults, trace);
+    const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults, trace });
     const executor = new ScriptedExecutor(clock);
     const telemetry = new TelemetryLog();
     const circuits: string[] = [];
+    executor.trace = trace;
     const worker = new Worker({
       clock,
       random,
@@ -134,7 +144,8 @@ export class World {
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });
-    return { worker, clock, connection, store, executor, telemetry, brokerFaults, storeFaults, circuits, kill: () => connection.kill() };
+    const prepared: Process = { worker, clock, connection, store, executor, telemetry, brokerFaults, storeFaults, circuits, calls, called: undefined, kill: () => connection.kill() };
+    return prepared;
   }
 
   /** Starts a worker and lets it attach. */

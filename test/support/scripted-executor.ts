@@ -111,6 +111,8 @@ export class ScriptedExecutor implements Executor {
   script: Script = () => completedAnswer;
   /** Hears each effect as it begins. */
   effect: (run: ScriptedRun, step: string) => void = () => undefined;
+  /** Hears each call as it is made. */
+  trace: (call: string) => void = () => undefined;
   /** Every order that was posted. */
   readonly posted: RunOrder[] = [];
   isReadyNow = true;
@@ -135,6 +137,7 @@ export class ScriptedExecutor implements Executor {
   }
 
   post(orders: readonly RunOrder[]): void {
+    this.trace(`post ${orders.length}`);
     for (const order of orders) {
       assert.ok(!this.posted.some((earlier) => earlier.runId === order.runId), `expected a run id of its own for each execution, got ${order.runId} again`);
       this.posted.push(order);
@@ -158,6 +161,7 @@ export class ScriptedExecutor implements Executor {
   }
 
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
+    if (runIds.length > 0) this.trace(`interrupt ${runIds.length} as ${as}`);
     for (const runId of runIds) {
       const run = this.#runs.get(runId);
       if (run !== undefined) run.asked = as;

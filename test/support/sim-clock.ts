@@ -163,6 +163,10 @@ export class ProcessClock implements Clock {
     this.#clock.soon(() => this.run(action));
   }
 
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
   /** Nothing of this process happens any more. */
   kill(): void {
     this.#isDead = true;

@@ -1,0 +1,148 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+
+const slowly = async (run: { takes(ms: number): Promise<void> }): Promise<typeof completedAnswer> => {
+  await run.takes(1_000);
+  return completedAnswer;
+};
+
+describe("a second message of an event", () => {
+  test("does not run when both arrive together", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    world.send("a", "a", "a");
+    await world.clock.advance(1_000);
+    assert.equal(executor.posted.length, 1);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed"]);
+    assert.deepEqual(telemetry.outcomes, ["completed", "duplicate", "duplicate"]);
+  });
+
+  test("does not run after the first is done", async () => {
+    const world = new World();
+    const { executor, calls } = await world.start();
+    world.send("a");
+    await world.clock.advance(1_000);
+    calls.length = 0;
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.equal(executor.posted.length, 1);
+    assert.deepEqual(calls, ["claim 1", "complete"]);
+  });
+
+  test("waits here for the first, and asks the store nothing", async () => {
+    const world = new World();
+    const { executor, calls } = await world.start();
+    executor.script = slowly;
+    world.send("a");
+    await world.clock.advance(500);
+    world.send("a");
+    await world.clock.advance(200);
+    assert.deepEqual(calls, ["claim 1", "post 1"]);
+    await world.clock.advance(1_000);
+    assert.deepEqual(calls, ["claim 1", "post 1", "finish 1", "complete", "complete"]);
+  });
+
+  test("is completed when the first is to be retried: the first one's copy carries the event on", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = (run) => (run.order.attempt <= 2 ? failedAnswer() : completedAnswer);
+    world.send("a", "a");
+    await world.clock.advance(10_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "scheduled"]);
+    await world.clock.advance(60_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed"]);
+    assert.equal(executor.posted.length, 3);
+  });
+
+  test("is dead-lettered with the first, and does not run", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = () => failedAnswer("EWRONG", {}, false);
+    world.send("a", "a", "a");
+    await world.clock.advance(1_000);
+    assert.equal(executor.posted.length, 1);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: EWRONG", "dead-lettered: EWRONG", "dead-lettered: EWRONG"]);
+  });
+
+  test("runs when the first was dropped", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = (run) => (run.order.epoch === 1 ? { kind: "stale" } : completedAnswer);
+    world.send("a", "a");
+    await world.clock.advance(1_000);
+    assert.equal(executor.posted.length, 2);
+    assert.deepEqual(world.statesOf("a"), ["locked", "completed"]);
+    await world.clock.advance(60_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+    assert.equal(executor.posted.length, 2);
+  });
+
+  test("leaves when its own lock is lost, without disturbing the first", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(19_000);
+      return completedAnswer;
+    };
+    world.send("a", "a");
+    await world.clock.advance(1_000);
+    const second = world.broker.stored[1];
+    assert.ok(second !== undefined);
+    world.broker.loseLock(second);
+    await world.clock.advance(30_000);
+    assert.deepEqual(telemetry.outcomes, ["dropped", "completed", "duplicate"]);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+    assert.equal(executor.posted.length, 1);
+  });
+
+  test("is dead-lettered as EventIdReuse when its payload differs, whether the first is under way or done", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = slowly;
+    world.send(world.message("a", "task", { amount: 1 }), world.message("a", "task", { amount: 2 }));
+    await world.clock.advance(3_000);
+    world.send(world.message("a", "task", { amount: 3 }));
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "dead-lettered: EventIdReuse", "dead-lettered: EventIdReuse"]);
+    assert.equal(executor.posted.length, 1);
+  });
+
+  test("comes again after the lease of an owner elsewhere, as a copy, when that is long", async () => {
+    const world = new World({ broker: { lockMs: 30_000 } });
+    const first = await world.start({ inFlightMax: 1 });
+    first.executor.script = async (run) => {
+      await run.takes(10_000);
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    const second = await world.start();
+    world.send("a");
+    await world.clock.advance(5_000);
+    assert.deepEqual(second.calls, ["claim 1", "schedule on work", "complete"]);
+    assert.deepEqual(world.statesOf("a"), ["locked", "completed", "scheduled"]);
+    await world.clock.advance(60_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed"]);
+    assert.equal(first.executor.posted.length + second.executor.posted.length, 1);
+    assert.deepEqual(world.broker.stored.map((one) => one.failedDeliveries), [0, 0, 0], "expected no delivery to be burnt");
+  });
+
+  test("waits here for the lease of an owner elsewhere when that is short, and takes the run over", async () => {
+    const world = new World({ broker: { lockMs: 2_000 } });
+    const first = await world.start({ inFlightMax: 1 });
+    first.executor.script = slowly;
+    world.send("a");
+    await world.clock.advance(500);
+    first.kill();
+    const second = await world.start();
+    world.send("a");
+    await world.clock.advance(100);
+    assert.deepEqual(second.calls, ["claim 1"]);
+    await world.clock.advance(5_000);
+    assert.deepEqual([first.executor.posted.length, second.executor.posted.length], [1, 1]);
+    assert.equal(second.executor.posted[0]?.epoch, 2);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+  });
+});

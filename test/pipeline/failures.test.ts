@@ -1,0 +1,183 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
+import { defaultRetryPolicy } from "#runtime/core/skill.ts";
+import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+
+describe("a failing run", () => {
+  test("is retried in place under the same claim, with the steps it has, as a run of its own", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    const effects: string[] = [];
+    executor.effect = (run, step) => effects.push(`${step} in ${run.order.attempt}`);
+    executor.script = async (run) => {
+      await run.step("one");
+      await run.step("two", run.order.attempt === 1 ? { fails: failedAnswer() } : {});
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(effects, ["one in 1", "two in 1", "two in 2"]);
+    assert.deepEqual(executor.posted.map(({ runId, epoch, attempt, steps }) => [runId, epoch, attempt, steps.map((step) => step.name)]), [
+      [1, 1, 1, []],
+      [2, 1, 2, ["one"]],
+    ]);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+  });
+
+  test("comes again through the queue as a scheduled copy of the same event, 30 to 60 s later", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = () => failedAnswer();
+    world.send("a");
+    await world.clock.advance(1_000);
+    const [original, copy] = world.broker.stored;
+    assert.ok(original !== undefined && copy !== undefined);
+    assert.deepEqual(world.statesOf("a"), ["completed", "scheduled"]);
+    const delayMs = copy.enqueuedAtMs - original.enqueuedAtMs;
+    assert.ok(delayMs >= 30_000 && delayMs <= 61_000, `${delayMs}`);
+    assert.deepEqual(copy.message.headers, { ...original.message.headers, [originHeader]: original.message.messageId, [retriesInPlaceHeader]: 1 });
+    assert.deepEqual(copy.message.body, original.message.body);
+    assert.notEqual(copy.message.messageId, original.message.messageId);
+    assert.equal((await world.record("a")).state, "waiting");
+  });
+
+  test("keeps its steps over the retry through the queue", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    const effects: string[] = [];
+    executor.effect = (run, step) => effects.push(`${step} in ${run.order.attempt}`);
+    executor.script = async (run) => {
+      await run.step("one");
+      await run.step("two", run.order.attempt < 3 ? { fails: failedAnswer() } : {});
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(70_000);
+    assert.deepEqual(effects, ["one in 1", "two in 1", "two in 2", "two in 3"]);
+    assert.deepEqual(
+      telemetry.events.filter((event) => event.type === "run.resumed"),
+      [{ type: "run.resumed", eventId: "a", skill: "task", stepsDone: 1, epoch: 2 }],
+    );
+  });
+
+  test("is executed attemptsMax times, then dead-lettered, the record first", async () => {
+    const world = new World();
+    const { executor, calls } = await world.start();
+    executor.script = () => failedAnswer();
+    world.send("a");
+    await world.clock.advance(1_000_000);
+    assert.deepEqual(executor.posted.map((order) => order.attempt), [1, 2, 3, 4]);
+    assert.deepEqual(calls.slice(-2), ["fail as dead", "dead-letter"]);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "dead-lettered: RetriesExhausted"]);
+    assert.equal((await world.record("a")).state, "dead");
+  });
+
+  test("does not count executions that a forged header claims", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = () => failedAnswer();
+    world.send(world.message("a", "task", {}, { [retriesInPlaceHeader]: 19, [postponedHeader]: 1e12 }));
+    await world.clock.advance(1_000_000);
+    assert.equal(executor.posted.length, 4);
+  });
+
+  test("is parked when its outcome is unknown", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = () => ({ kind: "outcome-unknown", step: "charge", why: "no reply" });
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: OutcomeUnknown"]);
+    const { state, reason } = await world.record("a");
+    assert.deepEqual([state, reason], ["parked", "OutcomeUnknown"]);
+  });
+
+  test("whose thread died is tried again, and others are untouched", async () => {
+    const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, immediateDelayMs: 10 } })] });
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      if (run.eventId === "killer" && run.order.attempt === 1) executor.answer(run, { kind: "thread-lost", why: "out of memory" });
+      await run.takes(5);
+      return completedAnswer;
+    };
+    world.send("a", "killer");
+    await world.clock.advance(1_000);
+    assert.deepEqual(executor.posted.map((order) => order.route.eventId), ["a", "killer", "killer"]);
+    assert.deepEqual(telemetry.outcomes, ["completed", "completed"]);
+  });
+
+  test("that answers twice is heard once", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(30_000);
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100_000);
+    // The time-out came first, in both executions here; the third one goes through the queue.
+    assert.equal(executor.posted.length, 3);
+    assert.deepEqual(telemetry.outcomes, ["retried"]);
+  });
+
+  test("counts as tried when it is postponed while it waits for its retry in place", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })] });
+    const { executor, telemetry } = await world.start();
+    executor.script = (run) => {
+      run.called("api", "failed");
+      return failedAnswer();
+    };
+    world.send("a");
+    await world.clock.advance(3_000);
+    assert.deepEqual(telemetry.outcomes, ["postponed"]);
+    assert.deepEqual([(await world.record("a")).attempts, executor.posted.length], [1, 1]);
+    await world.clock.advance(2_000_000);
+    assert.equal(executor.posted.length, 4);
+    assert.deepEqual(world.statesOf("a").slice(-1), ["dead-lettered: RetriesExhausted"]);
+  });
+
+  test("waits through the queue for as long as a dependency asks", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("HTTP_429", { retryAfterMs: 200_000 }) : completedAnswer);
+    world.send("a");
+    await world.clock.advance(199_000);
+    assert.equal(executor.posted.length, 1);
+    await world.clock.advance(3_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+  });
+
+  test("is not retried in place while a step of it is on its way to the store", async () => {
+    const world = new World({ skills: [skillPolicy("task", { timeoutMs: 100 })] });
+    const { executor, store, calls } = await world.start();
+    const effects: string[] = [];
+    executor.effect = (_, step) => effects.push(step);
+    executor.script = async (run) => {
+      await run.step("one");
+      return completedAnswer;
+    };
+    const checkpoint = store.hold("checkpoint");
+    world.send("a");
+    await world.clock.advance(1_000);
+    checkpoint.release();
+    await world.clock.advance(100_000);
+    assert.deepEqual(calls, ["claim 1", "post 1", "checkpoint one completed", "fail as waiting", "schedule on work", "complete", "claim 1", "post 1", "finish 1", "complete"]);
+    assert.deepEqual(effects, ["one"]);
+  });
+
+  test("cannot write a step once its execution was answered", async () => {
+    const world = new World({ skills: [skillPolicy("task", { timeoutMs: 100, retry: { ...defaultRetryPolicy, immediateDelayMs: 10 } })] });
+    const { executor, calls } = await world.start();
+    executor.script = async (run) => {
+      await run.step("one", { takesMs: run.order.attempt === 1 ? 150 : 0 });
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(1_000);
+    // The late step of the first execution is refused while the second one is under way.
+    assert.deepEqual(calls, ["claim 1", "post 1", "post 1", "checkpoint one completed", "finish 1", "complete"]);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+  });
+});

@@ -1,0 +1,110 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { laneWaitMaxMs } from "#runtime/pipeline/process-batch.ts";
+import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
+
+const skills = [
+  skillPolicy("healthy", { uses: [0] }),
+  skillPolicy("hung", { uses: [1], timeoutMs: 600_000 }),
+  skillPolicy("both", { uses: [0, 1] }),
+  skillPolicy("free"),
+];
+const dependencies = [dependencyPolicy("api", { concurrentMax: 4, queueMax: 20 }), dependencyPolicy("abyss", { concurrentMax: 2, queueMax: 3 })];
+
+/** What uses the abyss never ends; the rest takes 10 ms. */
+const script = async (run: ScriptedRun): Promise<typeof completedAnswer> => {
+  await run.takes(run.order.skill === "hung" || run.order.skill === "both" ? 1e9 : 10);
+  return completedAnswer;
+};
+
+describe("lanes", () => {
+  test("let no more runs use a dependency at once than its bulkhead has slots", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, worker } = await world.start();
+    executor.script = script;
+    for (let event = 0; event < 20; event += 1) world.send(world.message(`e${event}`, "healthy"));
+    await world.clock.advance(5);
+    assert.equal(executor.running.length, 4);
+    assert.deepEqual(worker.view().gates[0], { dependency: "api", inUse: 4, concurrentMax: 4, waiting: 16, queueMax: 20, circuit: "closed" });
+    await world.clock.advance(1_000);
+    assert.ok(world.broker.stored.every((one) => one.state === "completed"));
+  });
+
+  test("start runs in the order of their arrival", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor } = await world.start();
+    executor.script = script;
+    const events = Array.from({ length: 20 }, (_, index) => `e${index}`);
+    for (const event of events) world.send(world.message(event, "healthy"));
+    await world.clock.advance(1_000);
+    assert.deepEqual(executor.posted.map((order) => order.route.eventId), events);
+  });
+
+  test("of a hung dependency hold its slots and its lane, and no more: the rest of its messages come again later", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, worker, telemetry } = await world.start();
+    executor.script = script;
+    for (let event = 0; event < 12; event += 1) world.send(world.message(`h${event}`, "hung"));
+    await world.clock.advance(100);
+    assert.deepEqual([executor.running.length, worker.view().inFlight], [2, 5]);
+    assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "postponed", "postponed"]);
+    assert.equal(world.broker.stored.filter((one) => one.state === "scheduled").length, 7);
+    assert.deepEqual((await world.record("h11")).attempts, 0);
+  });
+
+  test("of a hung dependency do not slow the others", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, telemetry } = await world.start();
+    executor.script = script;
+    for (let event = 0; event < 200; event += 1) {
+      world.send(world.message(`x${event}`, event % 4 === 0 ? "hung" : event % 4 === 1 ? "both" : event % 4 === 2 ? "healthy" : "free"));
+      await world.clock.advance(10);
+    }
+    await world.clock.advance(200);
+    assert.equal(telemetry.outcomes.filter((outcome) => outcome === "completed").length, 100);
+    assert.equal(executor.running.length, 2);
+  });
+
+  test("are left after a while, even when nothing ends meanwhile", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, telemetry, worker } = await world.start();
+    executor.script = script;
+    for (let event = 0; event < 5; event += 1) world.send(world.message(`h${event}`, "hung"));
+    await world.clock.advance(laneWaitMaxMs - 1_000);
+    assert.deepEqual([worker.view().inFlight, telemetry.outcomes], [5, []]);
+    await world.clock.advance(3_000);
+    assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed"]);
+  });
+
+  test("are emptied when the circuit of their dependency opens", async () => {
+    const world = new World({ skills, dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 10 }, { failureThreshold: 3, resetTimeoutMs: 20_000 })] });
+    const { executor, telemetry, circuits, worker } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(10);
+      run.called("api", "failed");
+      return failedAnswer("EWRONG", {}, false);
+    };
+    for (let event = 0; event < 8; event += 1) world.send(world.message(`e${event}`, "healthy"));
+    await world.clock.advance(500);
+    assert.deepEqual([executor.posted.length, worker.view().inFlight, circuits], [3, 0, ["0:open"]]);
+    assert.deepEqual(telemetry.outcomes.toSorted(), [...Array(3).fill("dead-lettered"), ...Array(5).fill("postponed")]);
+  });
+
+  test("go on when a probe has closed the circuit again", async () => {
+    const world = new World({ skills, dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }, { failureThreshold: 2, resetTimeoutMs: 5_000 })] });
+    const { executor, circuits } = await world.start();
+    let isDown = true;
+    executor.script = async (run) => {
+      await run.takes(10);
+      run.called("api", isDown ? "failed" : "succeeded");
+      return isDown ? failedAnswer("EDOWN") : completedAnswer;
+    };
+    for (let event = 0; event < 8; event += 1) world.send(world.message(`e${event}`, "healthy"));
+    await world.clock.advance(1_000);
+    isDown = false;
+    await world.clock.advance(200_000);
+    assert.deepEqual(circuits, ["0:open", "0:half-open", "0:closed"]);
+    for (let event = 0; event < 8; event += 1) assert.equal((await world.record(`e${event}`)).state, "done");
+  });
+});

@@ -1,0 +1,67 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { closeWaitMaxMs } from "#runtime/pipeline/receive-loop.ts";
+import { skillPolicy, World } from "../support/pipeline-world.ts";
+import { completedAnswer } from "../support/scripted-executor.ts";
+
+describe("the receive loop", () => {
+  test("never has more messages in flight and on open credit than its maximum", async () => {
+    const world = new World();
+    const { executor, worker, connection } = await world.start({ inFlightMax: 7 });
+    let most = 0;
+    executor.script = async (run) => {
+      const credit = connection.receivers.reduce((sum, receiver) => sum + receiver.credit, 0);
+      most = Math.max(most, worker.view().inFlight + credit);
+      await run.takes(1 + (Number(run.eventId.slice(1)) % 13));
+      return completedAnswer;
+    };
+    for (let event = 0; event < 200; event += 1) world.send(`e${event}`);
+    await world.clock.until("all to be completed", () => world.broker.open.length === 0);
+    assert.equal(most, 7);
+  });
+
+  test("takes messages as room comes free, however slow some are", async () => {
+    const world = new World({ skills: [skillPolicy("task", { timeoutMs: 600_000 })] });
+    const { executor } = await world.start({ inFlightMax: 3 });
+    executor.script = async (run) => {
+      await run.takes(run.eventId === "slow" ? 60_000 : 1);
+      return completedAnswer;
+    };
+    world.send("slow", ...Array.from({ length: 50 }, (_, event) => `e${event}`));
+    await world.clock.advance(1_000);
+    assert.equal(world.broker.open.length, 1);
+  });
+
+  test("replaces a receiver that went silent, and hears nothing twice", async () => {
+    const world = new World();
+    const { connection, executor, telemetry } = await world.start({ silenceMaxMs: 5_000 });
+    const [receiver] = connection.receivers;
+    assert.ok(receiver !== undefined);
+    receiver.isMute = true;
+    world.send("a", "b");
+    await world.clock.advance(20_000);
+    assert.equal(connection.receivers.length, 2);
+    assert.deepEqual([executor.posted.length, telemetry.types().filter((type) => type === "receiver.rebuilt").length], [2, 1]);
+  });
+
+  test("leaves a receiver behind that does not close", async () => {
+    const world = new World();
+    const { connection, executor } = await world.start({ silenceMaxMs: 5_000 });
+    const [receiver] = connection.receivers;
+    assert.ok(receiver !== undefined);
+    receiver.isMute = true;
+    receiver.stop = () => new Promise(() => undefined);
+    world.send("a");
+    await world.clock.advance(7_000);
+    assert.equal(executor.posted.length, 0);
+    await world.clock.advance(closeWaitMaxMs);
+    assert.equal(executor.posted.length, 1);
+  });
+
+  test("tells of a disturbance", async () => {
+    const world = new World();
+    const { telemetry } = await world.start({}, ({ brokerFaults }) => brokerFaults.set("disturbed", 1));
+    await world.clock.advance(100);
+    assert.deepEqual(telemetry.events.find((event) => event.type === "transport.disturbed"), { type: "transport.disturbed", error: "expected the link to stay, it was detached" });
+  });
+});

@@ -1,0 +1,64 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import { World } from "../support/pipeline-world.ts";
+
+describe("a message that can never run", () => {
+  test("is dead-lettered at once when it is malformed, unknown, or of a version that nobody handles, and leaves no record", async () => {
+    const world = new World();
+    const { executor, calls } = await world.start();
+    world.send(world.message("bad id"), world.message("b", "other"), world.message("c", "task", {}, { version: "2.0" }), "good");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["InvalidEnvelope", "UnknownEventType", "UnsupportedVersion", "completed"]);
+    assert.equal(executor.posted.length, 1);
+    assert.equal(calls[0], "dead-letter");
+    assert.equal(await world.records.read("b"), undefined);
+  });
+
+  test("is dead-lettered before it is looked at when it was delivered too often", async () => {
+    const world = new World();
+    const seen: string[] = [];
+    await world.start({
+      deliveriesMax: 3,
+      readRoute: (delivery) => {
+        seen.push(`${delivery.messageId} ${delivery.attempt}`);
+        return readRoute(delivery, defaultDecodeLimits);
+      },
+    });
+    world.send("a");
+    const [stored] = world.broker.stored;
+    assert.ok(stored !== undefined);
+    stored.failedDeliveries = 3;
+    await world.clock.advance(1_000);
+    assert.deepEqual(seen, []);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: DeliveryLimit"]);
+  });
+
+  test("is dead-lettered when it crashes the reader, and the rest of its batch goes on", async () => {
+    const world = new World();
+    await world.start({
+      readRoute: (delivery) => {
+        if (delivery.header("eventId") === "bomb") throw new RangeError("Invalid array length");
+        return readRoute(delivery, defaultDecodeLimits);
+      },
+    });
+    world.send("a", "bomb", "c");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "InvalidEnvelope", "completed"]);
+  });
+
+  test("is parked when the outbox of its finished run cannot be read", async () => {
+    const world = new World();
+    await world.records.start();
+    const bytes = Uint8Array.of(0xc1, 0xff, 0xff);
+    const { default: crypto } = await import("node:crypto");
+    const payloadHash = crypto.hash("sha1", Buffer.from("{}"), "base64");
+    await world.records.claim([{ eventId: "a", token: "t", payloadHash, pipelineHash: "task-1" }], 1_000);
+    await world.records.finish([{ eventId: "a", epoch: 1, outbox: bytes }]);
+    const { executor } = await world.start();
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: OutboxUnreadable"]);
+    assert.equal(executor.posted.length, 0);
+  });
+});

@@ -1,0 +1,171 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+
+const budgetMs = 20_000;
+const patient = skillPolicy("task", { timeoutMs: 600_000 });
+
+describe("stopping", () => {
+  test("lets what executes finish, and ends as soon as nothing is held", async () => {
+    const world = new World();
+    const { executor, worker, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(3_000);
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.ok(world.clock.monotonicMs() - startedMs < 3_500);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 0 });
+  });
+
+  test("hands back at once what has not begun, takes nothing more, and counts no attempt for it", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })] });
+    const { executor, worker } = await world.start();
+    executor.script = async (run) => {
+      if (run.order.skill === "free") return failedAnswer();
+      await run.takes(5_000);
+      return completedAnswer;
+    };
+    world.send("executes", "waits", world.message("pauses", "free"));
+    await world.clock.advance(100);
+    const stopped = worker.stop(budgetMs);
+    world.send("late");
+    await world.clock.advance(1_000);
+    assert.deepEqual(["executes", "waits", "pauses", "late"].map((event) => world.statesOf(event)), [["locked"], ["active"], ["active"], ["active"]]);
+    assert.equal((await world.record("waits")).attempts, 0);
+    await world.clock.finish("stop", stopped);
+    assert.deepEqual(world.statesOf("executes"), ["completed"]);
+    assert.equal(executor.posted.length, 2);
+  });
+
+  test("asks what takes too long to stop at its next step, keeps its steps, and hands it back", async () => {
+    const world = new World({ skills: [patient] });
+    const { executor, worker, telemetry } = await world.start();
+    const effects: string[] = [];
+    executor.effect = (_, step) => effects.push(step);
+    executor.script = async (run) => {
+      for (let step = 0; step < 100; step += 1) await run.step(`${step}`, { takesMs: 1_000 });
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    const tookMs = world.clock.monotonicMs() - startedMs;
+    assert.ok(tookMs >= budgetMs * 0.7 && tookMs < budgetMs * 0.8, `${tookMs}`);
+    assert.deepEqual(world.statesOf("a"), ["active"]);
+    const { state, steps, attempts } = await world.record("a");
+    assert.deepEqual([state, steps.length, attempts], ["waiting", effects.length, 0]);
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 1 });
+  });
+
+  test("ends the threads of what never reaches a step, and hands it back, within its budget", async () => {
+    const world = new World({ skills: [patient] });
+    const { executor, worker, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(1e9);
+      return completedAnswer;
+    };
+    world.send("a", "a", "b");
+    await world.clock.advance(100);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
+    assert.deepEqual(world.broker.stored.map((one) => one.state), ["active", "active", "active"]);
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 3 });
+  });
+
+  test("hands back what waits for a store that is down, within its budget", async () => {
+    const world = new World({ skills: [patient] });
+    const { executor, worker, store } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(500);
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    store.isDown = true;
+    world.send("b");
+    await world.clock.advance(1_000);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
+    assert.deepEqual(world.broker.stored.map((one) => one.state), ["active", "active"]);
+  });
+
+  test("keeps its budget when nothing outside answers any more, and asks nothing for ever", async () => {
+    const world = new World({ skills: [patient] });
+    const { worker, connection, store, executor } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(1e9);
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    const never = (): Promise<never> => new Promise(() => undefined);
+    Object.assign(store, { fail: never, stop: never });
+    Object.assign(connection, { settle: never, stop: never, renew: never });
+    Object.assign(executor, { stop: never });
+    for (const receiver of connection.receivers) receiver.stop = never;
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs + 100);
+  });
+
+  test("joins a stop that is under way", async () => {
+    const world = new World();
+    const { worker, telemetry } = await world.start();
+    await world.clock.finish("both", Promise.all([worker.stop(budgetMs), worker.stop(budgetMs)]));
+    assert.deepEqual(telemetry.types(), ["worker.started", "worker.stopping", "worker.stopped"]);
+  });
+
+  test("hands back what arrives while the receiver closes", async () => {
+    const world = new World();
+    const { worker, executor } = await world.start();
+    world.send("a");
+    await world.clock.settle();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.deepEqual([world.statesOf("a"), executor.posted.length], [["active"], 0]);
+  });
+
+  test("does not wait out the pause before a send is tried again", async () => {
+    const world = new World();
+    const { worker, executor, connection } = await world.start();
+    executor.script = () => failedAnswer("EBUSY", { retryAfterMs: 60_000 });
+    connection.isDown = true;
+    world.send("a");
+    await world.clock.advance(1_000);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(2_000));
+    assert.ok(world.clock.monotonicMs() - startedMs <= 2_000);
+  });
+});
+
+describe("starting", () => {
+  test("closes what it opened when a part cannot start", async () => {
+    const world = new World();
+    const process = world.process();
+    process.store.isDown = true;
+    const stopped: string[] = [];
+    process.store.stop = async () => void stopped.push("store");
+    await assert.rejects(process.worker.start(), { code: "HOLDFAST_STORE_UNAVAILABLE" });
+    assert.deepEqual(stopped, ["store"]);
+  });
+
+  test("ends quietly when a stop comes first", async () => {
+    const world = new World();
+    const process = world.process();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    process.store.start = () => promise;
+    const started = process.worker.start();
+    const stopped = process.worker.stop(1_000);
+    resolve();
+    await world.clock.finish("both", Promise.all([started, stopped]));
+    assert.deepEqual([process.connection.receivers.length, process.telemetry.types()], [0, ["worker.stopping", "worker.stopped"]]);
+  });
+});

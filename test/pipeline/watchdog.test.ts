@@ -1,0 +1,83 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { World } from "../support/pipeline-world.ts";
+import { completedAnswer } from "../support/scripted-executor.ts";
+
+describe("the watchdog", () => {
+  test("leaves a receiver alone while the queue is empty", async () => {
+    const world = new World();
+    const { connection, telemetry } = await world.start({ silenceMaxMs: 5_000 });
+    await world.clock.advance(60_000);
+    assert.equal(connection.receivers.length, 1);
+    assert.deepEqual(telemetry.types(), ["worker.started"]);
+  });
+
+  test("leaves a receiver alone while there is no room for more", async () => {
+    const world = new World();
+    const { connection, executor } = await world.start({ silenceMaxMs: 5_000, inFlightMax: 1 });
+    executor.script = async (run) => {
+      await run.takes(19_000);
+      return completedAnswer;
+    };
+    world.send("a", "b");
+    await world.clock.advance(18_000);
+    assert.equal(connection.receivers.length, 1);
+  });
+
+  test("counts receivers that were replaced in vain, until a message comes", async () => {
+    const world = new World();
+    const { connection, worker } = await world.start({ silenceMaxMs: 5_000 });
+    const open = connection.openReceiver.bind(connection);
+    connection.openReceiver = (listener) => {
+      const receiver = open(listener);
+      for (const one of connection.receivers) one.isMute = true;
+      return receiver;
+    };
+    for (const one of connection.receivers) one.isMute = true;
+    world.send("a");
+    await world.clock.advance(30_000);
+    assert.ok(worker.view().rebuiltInVain >= 3, `${worker.view().rebuiltInVain}`);
+    connection.openReceiver = open;
+    await world.clock.advance(10_000);
+    assert.deepEqual([worker.view().rebuiltInVain, world.statesOf("a")], [0, ["completed"]]);
+  });
+
+  test("goes on watching when the queue cannot be looked at", async () => {
+    const world = new World();
+    const { connection, telemetry } = await world.start({ silenceMaxMs: 5_000 });
+    for (const one of connection.receivers) one.isMute = true;
+    connection.isDown = true;
+    world.send("a");
+    await world.clock.advance(20_000);
+    assert.ok(telemetry.types().includes("transport.disturbed"));
+    connection.isDown = false;
+    await world.clock.advance(20_000);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+  });
+
+  test("tells for how long the loop was blocked", async () => {
+    const world = new World();
+    const { clock, telemetry, worker } = await world.start();
+    await world.clock.advance(500);
+    clock.freeze(5_000);
+    await world.clock.advance(6_000);
+    assert.deepEqual(telemetry.events.filter((event) => event.type === "loop.blocked"), [{ type: "loop.blocked", delayMs: 4_500 }]);
+    await world.clock.advance(2_000);
+    assert.equal(worker.view().loopDelayMs, 0);
+  });
+
+  test("keeps messages away from threads that cannot take work, and takes them again when they can", async () => {
+    const world = new World();
+    const { executor, telemetry, worker } = await world.start();
+    executor.isReadyNow = false;
+    executor.loseThread("it cannot start");
+    await world.clock.advance(100);
+    world.send("a");
+    await world.clock.advance(5_000);
+    assert.deepEqual([executor.posted.length, world.statesOf("a"), worker.view().threadsReady], [0, ["active"], false]);
+    assert.deepEqual(telemetry.events.at(-1), { type: "thread.lost", why: "it cannot start", replaced: false });
+    executor.isReadyNow = true;
+    await world.clock.advance(5_000);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+  });
+});
