@@ -17,6 +17,7 @@ export {
   type CallTimeouts,
   type CustomDependencyOptions,
   type Dependency,
+  type DependencyOptions,
   type HttpDependency,
   type HttpDependencyOptions,
   type HttpRequest,

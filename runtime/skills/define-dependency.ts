@@ -96,7 +96,7 @@ export interface DependencyOptions {
   readonly bulkhead?: Partial<BulkheadPolicy>;
   /** Default `{ failureThreshold: 10, resetTimeoutMs: 10 000, halfOpenMax: 2 }`. */
   readonly circuit?: Partial<CircuitPolicy>;
-  /** Default `{ connectMs: 2 000, headersMs: 10 000, bodyMs: 10 000, totalMs: 30 000 }`. */
+  /** Default `{ connectMs: 2 000 or totalMs, headersMs: 10 000, bodyMs: 10 000, totalMs: 30 000 }`. */
   readonly timeouts?: Partial<CallTimeouts>;
   /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000 }`. */
   readonly retry?: Partial<CallRetry>;
@@ -131,6 +131,13 @@ export function checkBaseUrl(owner: string, value: unknown): string {
   return url.href.replace(/\/$/, "");
 }
 
+function checkTimeouts(owner: string, given: unknown): CallTimeouts {
+  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
+  if (timeouts.connectMs <= timeouts.totalMs) return timeouts;
+  if ((given as Partial<CallTimeouts>).connectMs !== undefined) refuse(owner, `connectMs to be at most totalMs (${timeouts.totalMs})`, timeouts.connectMs);
+  return { ...timeouts, connectMs: timeouts.totalMs };
+}
+
 /**
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
@@ -148,10 +155,7 @@ export function defineDependency<Request, Response>(
   if (options.request !== undefined && (http.baseUrl !== undefined || http.responseBytesMax !== undefined)) {
     refuse(owner, "either a request function or baseUrl and responseBytesMax", "both");
   }
-  const timeouts = checkNumbers(`${owner}.timeouts`, options.timeouts, defaultCallTimeouts, timeoutRanges);
-  if (options.timeouts?.totalMs !== undefined && timeouts.connectMs > timeouts.totalMs) {
-    refuse(`${owner}.timeouts`, `connectMs to be at most totalMs (${timeouts.totalMs})`, timeouts.connectMs);
-  }
+  const timeouts = checkTimeouts(`${owner}.timeouts`, options.timeouts);
   return Object.freeze({
     kind: "holdfast.dependency",
     name,

@@ -1,0 +1,18 @@
+import type { HeaderValue } from "./delivery.ts";
+import type { EventEnvelope } from "./event-envelope.ts";
+
+/** The application properties beside a canonical envelope, so that a reader can route it without opening the body. */
+export function eventHeaders(event: Omit<EventEnvelope, "payload">): Record<string, HeaderValue> {
+  const headers: Record<string, HeaderValue> = {
+    eventId: event.eventId,
+    eventType: event.eventType,
+    version: event.version,
+    traceId: event.traceId,
+    correlationId: event.correlationId,
+    projectId: event.projectId,
+    originatingAgent: event.originatingAgent,
+  };
+  if (event.tenantId !== undefined) headers["tenantId"] = event.tenantId;
+  if (event.causationId !== undefined) headers["causationId"] = event.causationId;
+  return headers;
+}

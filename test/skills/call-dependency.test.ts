@@ -1,0 +1,263 @@
+import { strict as assert } from "node:assert";
+import { once } from "node:events";
+import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type TestContext, test } from "node:test";
+import {
+  type CallInfo,
+  type DependencyOptions,
+  type HttpDependency,
+  type HttpDependencyOptions,
+  PermanentError,
+  type SkillContext,
+  SkillError,
+  TransientError,
+  defineDependency,
+  defineSkill,
+  withFallback,
+} from "../../runtime/index.ts";
+import { envelope } from "../support/event-messages.ts";
+import { freePort } from "../support/redis-server.ts";
+import { type Answered, type HostBundle, makeHost } from "./host.ts";
+
+const handles = [{ eventType: envelope.eventType }];
+
+interface Received {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+/** A server on a free port that answers through `answer` and keeps what it received. */
+async function serve(t: TestContext, answer: (response: ServerResponse, number: number) => void): Promise<{ readonly url: string; readonly received: Received[] }> {
+  const received: Received[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+    request.on("end", () => {
+      received.push({ method: request.method, url: request.url, headers: request.headers, body });
+      answer(response, received.length);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, received };
+}
+
+function json(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}
+
+const quickRetry = { attemptsMax: 3, baseDelayMs: 1, delayMaxMs: 20 };
+
+function httpOf(baseUrl: string, options: Partial<HttpDependencyOptions> = {}): HttpDependency {
+  return defineDependency({ name: "web", baseUrl, retry: quickRetry, ...options });
+}
+
+async function runWith(t: TestContext, dependency: HttpDependency, run: (context: SkillContext) => unknown, timeoutMs = 10_000): Promise<Answered> {
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
+  return await bundle.run({ timeoutMs });
+}
+
+/** What a call throws. */
+async function errorOf(t: TestContext, dependency: HttpDependency): Promise<{ readonly error: SkillError; readonly answered: Answered }> {
+  let error: unknown;
+  const answered = await runWith(t, dependency, async (context) => {
+    error = await context.call(dependency, { method: "POST", path: "/x", body: {} }).catch((caught: unknown) => caught);
+  });
+  assert.ok(error instanceof SkillError, String(error));
+  return { error, answered };
+}
+
+test("an HTTP call carries the idempotency key, the run, the step, the epoch and the trace", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 201, { id: "n-1" }, { "x-made": "yes" }));
+  const dependency = httpOf(`${url}/api/`);
+  const keys: string[] = [];
+  const { answer, calls } = await runWith(t, dependency, (context) =>
+    context.step("post", {}, async (step) => {
+      keys.push(step.idempotencyKey);
+      const response = await step.call(dependency, { method: "POST", path: "/hooks?a=1", headers: { "X-Own": "1", "Idempotency-Key": "forged" }, body: { text: "ä" } });
+      assert.deepEqual([response.status, response.body, response.headers["x-made"]], [201, { id: "n-1" }, "yes"]);
+      await context.call(dependency, { method: "GET", path: "/again" });
+    }),
+  );
+  assert.equal(answer.kind, "completed");
+  assert.deepEqual(calls, [{ dependency: "web", result: "succeeded" }]);
+  const [post, again] = received;
+  assert.ok(post && again);
+  assert.deepEqual([post.method, post.url, post.body, post.headers["content-type"], post.headers["x-own"]], ["POST", "/api/hooks?a=1", '{"text":"ä"}', "application/json", "1"]);
+  assert.deepEqual([post.headers["idempotency-key"], post.headers["holdfast-run"], post.headers["holdfast-step"], post.headers["holdfast-epoch"]], [keys[0], envelope.eventId, "post", "3"]);
+  assert.match(String(post.headers["traceparent"]), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  assert.equal(again.headers["idempotency-key"], `${keys[0]}-2`);
+});
+
+test("a transient answer is tried again under the same key, until it works", async (t) => {
+  const { url, received } = await serve(t, (response, number) => json(response, number < 3 ? 503 : 200, {}));
+  const { answer, calls } = await runWith(t, httpOf(url), (context) => context.step("s", {}, (step) => step.call(httpOf(url), { method: "PUT", path: "/" }).then(() => undefined)));
+  assert.equal(answer.kind, "completed");
+  assert.deepEqual(calls, [{ dependency: "web", result: "succeeded" }]);
+  assert.equal(received.length, 3);
+  assert.equal(new Set(received.map(({ headers }) => headers["idempotency-key"])).size, 1);
+  assert.equal(new Set(received.map(({ headers }) => headers["traceparent"])).size, 3);
+});
+
+test("a status says whether to try again and whether it is certain that nothing happened", async (t) => {
+  const cases: readonly (readonly [status: number, retryable: boolean, definite: boolean, requests: number])[] = [
+    [400, false, true, 1],
+    [404, false, true, 1],
+    [302, false, true, 1],
+    [408, true, false, 3],
+    [429, true, true, 3],
+    [500, true, false, 3],
+    [503, true, true, 3],
+  ];
+  for (const [status, retryable, definite, requests] of cases) {
+    const { url, received } = await serve(t, (response) => json(response, status, { error: "token=abc123 is bad" }));
+    const { error, answered } = await errorOf(t, httpOf(url));
+    assert.deepEqual([error.code, error.status, error.retryable, error.definite, error.dependency, received.length], [`HTTP_${status}`, status, retryable, definite, "web", requests]);
+    assert.equal(error instanceof PermanentError, !retryable);
+    assert.deepEqual(answered.calls, [{ dependency: "web", result: retryable ? "failed" : "succeeded" }]);
+    assert.doesNotMatch(error.message, /abc123/);
+  }
+});
+
+test("a longer Retry-After than a call may wait goes to whoever decides about the run", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 429, {}, { "retry-after": "7" }));
+  const { error } = await errorOf(t, httpOf(url));
+  assert.equal(error instanceof TransientError && error.retryAfterMs, 7_000);
+  assert.equal(received.length, 1);
+});
+
+test("a server that cannot be reached is transient, and certainly did nothing", async (t) => {
+  const { error, answered } = await errorOf(t, httpOf(`http://127.0.0.1:${await freePort()}`));
+  assert.deepEqual([error.code, error.retryable, error.definite], ["ECONNREFUSED", true, true]);
+  assert.deepEqual(answered.calls, [{ dependency: "web", result: "failed" }]);
+});
+
+test("a time-out or broken connection after the request was sent leaves the outcome unknown", async (t) => {
+  const silent = await serve(t, () => undefined);
+  const timeouts = { headersMs: 1_000, bodyMs: 1_000, totalMs: 50 };
+  const late = await errorOf(t, httpOf(silent.url, { timeouts }));
+  assert.deepEqual([late.error.code, late.error.retryable, late.error.definite], ["CALL_TIMEOUT", true, false]);
+  const broken = await serve(t, (response) => response.destroy());
+  const torn = await errorOf(t, httpOf(broken.url));
+  assert.deepEqual([torn.error.retryable, torn.error.definite, broken.received.length], [true, false, 3]);
+});
+
+test("what may be unknown is not tried again inside a step that must not repeat it", async (t) => {
+  for (const [options, requests] of [[{ kind: "atMostOnce" }, 1], [{ kind: "queryable", query: () => undefined }, 1], [{ kind: "idempotent" }, 3]] as const) {
+    const { url, received } = await serve(t, (response) => json(response, 500, {}));
+    const dependency = httpOf(url);
+    const { answer } = await runWith(t, dependency, (context) => context.step("s", options, (step) => step.call(dependency, { method: "POST", path: "/" }).then(() => 1)));
+    assert.equal(answer.kind, options.kind === "atMostOnce" ? "outcome-unknown" : "failed");
+    assert.equal(received.length, requests);
+  }
+});
+
+test("a response over the cap or of a false type is refused", async (t) => {
+  const large = await serve(t, (response) => json(response, 200, "x".repeat(5_000)));
+  const { error } = await errorOf(t, httpOf(large.url, { responseBytesMax: 1_000 }));
+  assert.deepEqual([error.code, error.retryable, error.definite], ["RESPONSE_TOO_LARGE", false, false]);
+  const broken = await serve(t, (response) => response.writeHead(200, { "content-type": "application/json" }).end("{"));
+  const malformed = await errorOf(t, httpOf(broken.url));
+  assert.deepEqual([malformed.error.code, malformed.error.retryable, malformed.error.definite], ["HTTP_MALFORMED", true, false]);
+});
+
+test("the run's time bounds its calls, and a call it ran out on has failed", async (t) => {
+  const { url, received } = await serve(t, () => undefined);
+  const dependency = httpOf(url);
+  const { answer, calls } = await runWith(t, dependency, (context) => context.call(dependency, { method: "GET", path: "/" }), 60);
+  assert.deepEqual([answer.kind, calls], ["timed-out", [{ dependency: "web", result: "failed" }]]);
+  assert.equal(received.length, 1);
+});
+
+test("settings of the configuration replace what the definition says", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 500, {}));
+  const dependency = defineDependency({ name: "web" });
+  const skill = defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "GET", path: "/" }) });
+  await assert.rejects(makeHost(t, [skill]), /dependency 'web': expected a base URL in its definition or in dependencies.web.baseUrl of the configuration, got neither/);
+  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: { web: { baseUrl: "ftp://x" } } }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
+  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: { web: { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } } } });
+  await bundle.run();
+  assert.equal(received.length, 2);
+});
+
+/** A host with one skill that calls a dependency of its own making once. */
+async function customHost(t: TestContext, request: (request: string, info: CallInfo) => Promise<string>, options: Partial<DependencyOptions> = {}): Promise<HostBundle & { readonly seen: unknown[] }> {
+  const dependency = defineDependency({ name: "own", retry: quickRetry, ...options, request });
+  const seen: unknown[] = [];
+  const run = async (context: SkillContext): Promise<void> => {
+    seen.push(await context.call(dependency, "ping").catch((error: unknown) => error));
+  };
+  return Object.assign(await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]), { seen });
+}
+
+test("a dependency may be any function, told all that a callee needs", async (t) => {
+  const infos: CallInfo[] = [];
+  const bundle = await customHost(t, async (request, info) => {
+    infos.push(info);
+    return `${request} pong`;
+  });
+  await bundle.run();
+  assert.deepEqual(bundle.seen, ["ping pong"]);
+  const [info] = infos;
+  assert.ok(info);
+  assert.deepEqual({ ...info, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
+    idempotencyKey: 32,
+    signal: false,
+    eventId: envelope.eventId,
+    step: undefined,
+    epoch: 3,
+    traceId: envelope.traceId,
+    attempt: 1,
+  });
+});
+
+test("an open circuit fails a call at once and says nothing of its dependency; a half-open one lets it pass", async (t) => {
+  let requests = 0;
+  const bundle = await customHost(t, async () => `${(requests += 1)}`);
+  Atomics.store(bundle.circuits, 0, 1);
+  const { calls } = await bundle.run();
+  const [error] = bundle.seen;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.code, error.definite, requests, calls], ["CIRCUIT_OPEN", true, 0, []]);
+  Atomics.store(bundle.circuits, 0, 2);
+  await bundle.run();
+  assert.equal(requests, 1);
+});
+
+test("what a function throws that does not say otherwise is transient with unknown outcome", async (t) => {
+  const bundle = await customHost(t, async () => { throw new Error("odd"); });
+  const { calls } = await bundle.run();
+  const [error] = bundle.seen;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.code, error.message, error.definite, error.dependency, calls], ["Error", "own: odd", false, "own", [{ dependency: "own", result: "failed" }]]);
+});
+
+test("a function that ignores its signal is left behind when the time is over", async (t) => {
+  const bundle = await customHost(t, () => new Promise(() => undefined), { timeouts: { totalMs: 30, connectMs: 10 } });
+  await bundle.run();
+  const [error] = bundle.seen;
+  assert.equal(error instanceof TransientError && error.code, "CALL_TIMEOUT");
+});
+
+test("a dependency that the skill does not name cannot be called", async (t) => {
+  const declared = defineDependency({ name: "own", request: async () => 1 });
+  const other = defineDependency({ name: "other", request: async () => 1 });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [declared], run: (context) => context.call(other, undefined) })]);
+  const { answer } = await bundle.run();
+  assert.deepEqual(answer, { kind: "failed", failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'" }, retryable: false });
+});
+
+test("a fallback answers for a definite failure, and for an unknown one only if asked", async () => {
+  const failing = (definite: boolean) => () => { throw new TransientError("down", { definite }); };
+  assert.equal(await withFallback(failing(true), (error) => error.code), "TRANSIENT");
+  await assert.rejects(withFallback(failing(false), () => "template"), /down/);
+  assert.equal(await withFallback(failing(false), () => "template", { whenUnknown: true }), "template");
+  await assert.rejects(withFallback(() => { throw new TypeError("defect"); }, () => "template"), TypeError);
+});

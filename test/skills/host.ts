@@ -1,0 +1,96 @@
+// A skill host on the test's own thread: orders go in, answers and step requests come out.
+import type { TestContext } from "node:test";
+import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
+import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
+import type { StepRecord } from "../../runtime/core/run.ts";
+import type { Skill } from "../../runtime/index.ts";
+import { type DependencySettings, prepareSkills } from "../../runtime/skills/prepared-skill.ts";
+import type { SkillLogLine } from "../../runtime/skills/run-log.ts";
+import type { ThreadOrder } from "../../runtime/skills/run-order.ts";
+import { SkillHost } from "../../runtime/skills/skill-host.ts";
+import { envelope, json } from "../support/event-messages.ts";
+import { within } from "../support/eventually.ts";
+
+export interface Answered {
+  readonly answer: RunAnswer;
+  readonly calls: readonly CallReport[];
+}
+
+export interface HostBundle {
+  readonly host: SkillHost;
+  readonly circuits: Int32Array;
+  readonly logs: SkillLogLine[];
+  /** Every step request, in order. */
+  readonly steps: StepRecord[];
+  /** What the store answers from now on; `hold` lets no answer go until it is changed. */
+  store: "written" | "stale" | "unavailable" | "hold";
+  /** Moves the clock. */
+  skewMs: number;
+  /** Starts a run and waits for its answer. */
+  run(order?: Partial<ThreadOrder>): Promise<Answered>;
+  /** Starts a run; its answer is a promise. */
+  begin(order?: Partial<ThreadOrder>): { readonly runId: number; readonly answered: Promise<Answered> };
+}
+
+/** Makes a host that ends with the test. */
+export async function makeHost(t: TestContext, skills: readonly Skill[], settings: DependencySettings = { numbered: [], config: {} }): Promise<HostBundle> {
+  const waiting = new Map<number, (answered: Answered) => void>();
+  const circuits = new Int32Array(8);
+  let lastRunId = 0;
+  const host = new SkillHost({
+    consumer: "orders",
+    agent: undefined,
+    limits: defaultDecodeLimits,
+    skills: await prepareSkills(skills, settings),
+    circuits,
+    nowMs: () => performance.now() + bundle.skewMs,
+    wallMs: () => Date.UTC(2024, 4, 1),
+    random: () => 0,
+    sink: {
+      result: (runId, answer, calls) => {
+        waiting.get(runId)?.({ answer, calls });
+        waiting.delete(runId);
+      },
+      step: (_runId, requestId, step) => {
+        bundle.steps.push(step);
+        if (bundle.store !== "hold") host.acknowledge(requestId, bundle.store);
+      },
+      log: (line) => bundle.logs.push(line),
+    },
+  });
+  t.after(() => host.stop());
+  const bundle: HostBundle = {
+    host,
+    circuits,
+    logs: [],
+    steps: [],
+    store: "written",
+    skewMs: 0,
+    begin(order) {
+      lastRunId += 1;
+      const runId = order?.runId ?? lastRunId;
+      const answered = new Promise<Answered>((resolve) => waiting.set(runId, resolve));
+      host.start({ ...defaultOrder(skills[0]?.name ?? ""), leaseUntilMs: performance.now() + bundle.skewMs + 60_000, ...order, runId });
+      return { runId, answered: within("an answer", answered) };
+    },
+    run: (order) => bundle.begin(order).answered,
+  };
+  return bundle;
+}
+
+function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"> {
+  const { eventId, eventType, version } = envelope;
+  return {
+    skill,
+    route: { eventId, eventType, version, form: "canonical", codec: "json" },
+    body: json(envelope),
+    contentEncoding: undefined,
+    headers: undefined,
+    epoch: 3,
+    attempt: 1,
+    generation: 0,
+    timeoutMs: 30_000,
+    steps: [],
+    pipelineChanged: false,
+  };
+}
