@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { Redis } from "ioredis";
 import { createRedisRunStore, type Forgetting, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
@@ -13,25 +13,49 @@ import { runStoreContract } from "../contracts/run-store.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 
-const sharedUrl = process.env["REDIS_URL"];
-assert.ok(sharedUrl !== undefined, "expected REDIS_URL; run this file with: node test/run.ts");
+const sharedUrl = process.env["REDIS_URL"] ?? "";
+assert.ok(sharedUrl !== "", "expected REDIS_URL; run this file with: node test/run.ts");
 const retentionMs = 3_600_000;
 const leaseMs = 60_000;
 const outbox = new Uint8Array(0);
 
-/** Stops the stores it made. */
-function storeMaker(url: string, prefix: string): { make(overrides?: Partial<RedisRunStoreOptions>): RunStore; stop(): Promise<void> } {
-  const made: RunStore[] = [];
-  return {
-    make(overrides = {}) {
-      const store = createRedisRunStore({ consumer: "orders", retentionMs, url, prefix, ...overrides });
-      made.push(store);
-      return store;
-    },
-    async stop() {
-      for (const store of made) await store.stop();
-    },
-  };
+/** A store that is stopped when the test ends, however it ends. */
+function storeFor(t: TestContext, url: string, prefix: string, overrides: Partial<RedisRunStoreOptions> = {}): RunStore {
+  const store = createRedisRunStore({ consumer: "orders", retentionMs, url, prefix, commandTimeoutMs: 500, ...overrides });
+  t.after(() => store.stop());
+  return store;
+}
+
+async function serverFor(t: TestContext, args: readonly string[] = [], port?: number): Promise<RedisServer> {
+  const server = await startRedis(args, port);
+  t.after(async () => {
+    server.process.kill("SIGCONT");
+    await server.stop();
+  });
+  return server;
+}
+
+async function started(t: TestContext, url: string, overrides: Partial<RedisRunStoreOptions> = {}): Promise<RunStore> {
+  const store = storeFor(t, url, "test", overrides);
+  await store.start();
+  return store;
+}
+
+function plainClient(t: TestContext, url: string): Redis {
+  const redis = new Redis(url, { disconnectTimeout: 100 });
+  redis.on("error", () => undefined);
+  t.after(() => redis.disconnect());
+  return redis;
+}
+
+/** A client of the shared server, which forgets the keys of the prefix in the end. */
+function redisFor(t: TestContext, prefix: string): Redis {
+  const redis = new Redis(sharedUrl);
+  t.after(async () => {
+    await forget(redis, prefix);
+    await redis.quit();
+  });
+  return redis;
 }
 
 async function keysOf(redis: Redis, prefix: string): Promise<string[]> {
@@ -40,17 +64,23 @@ async function keysOf(redis: Redis, prefix: string): Promise<string[]> {
   return keys.sort();
 }
 
-async function harnessOn(url: string, overrides: Partial<RedisRunStoreOptions> = {}): Promise<RunStoreHarness> {
+async function forget(redis: Redis, prefix: string): Promise<void> {
+  const keys = await keysOf(redis, prefix);
+  if (keys.length > 0) await redis.unlink(keys);
+}
+
+async function harnessOn(url: string): Promise<RunStoreHarness> {
   const prefix = `test-${randomUUID()}`;
   const redis = new Redis(url);
-  const stores = storeMaker(url, prefix);
+  const opened: RunStore[] = [];
   const nowMs = async (): Promise<number> => {
     const [seconds = 0, micros = 0] = await redis.time();
     return seconds * 1_000 + micros / 1_000;
   };
   return {
     async open(more = {}) {
-      const store = stores.make({ ...overrides, ...more });
+      const store = createRedisRunStore({ consumer: "orders", retentionMs, url, prefix, ...more });
+      opened.push(store);
       await store.start();
       return store;
     },
@@ -59,9 +89,8 @@ async function harnessOn(url: string, overrides: Partial<RedisRunStoreOptions> =
       await eventually(`${ms} ms to pass on Redis's clock`, async () => (await nowMs()) >= target);
     },
     async stop() {
-      await stores.stop();
-      const keys = await keysOf(redis, prefix);
-      if (keys.length > 0) await redis.unlink(keys);
+      for (const store of opened) await store.stop();
+      await forget(redis, prefix);
       await redis.quit();
     },
   };
@@ -70,11 +99,10 @@ async function harnessOn(url: string, overrides: Partial<RedisRunStoreOptions> =
 runStoreContract("redis", () => harnessOn(sharedUrl), { modelRuns: 40, isShared: true });
 
 describe("redis run store", () => {
-  test("names all keys of a consumer with one hash tag, each with its retention but the sentinel", async () => {
+  test("names all keys of a consumer with one hash tag, each with its retention but the sentinel", async (t) => {
     const prefix = `test-${randomUUID()}`;
-    const redis = new Redis(sharedUrl);
-    const stores = storeMaker(sharedUrl, prefix);
-    const store = stores.make({ consumer: "a{b}c/d" });
+    const redis = redisFor(t, prefix);
+    const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d" });
     await store.start();
     await store.claim(["one", "two", "x{y}"].map((eventId) => claimOf(eventId)), leaseMs);
     await store.checkpoint([{ eventId: "one", epoch: 1, step: stepOf("first") }]);
@@ -87,16 +115,12 @@ describe("redis run store", () => {
       if (key.endsWith("sentinel")) assert.equal(lifeMs, -1);
       else assert.ok(lifeMs > 0 && lifeMs <= retentionMs, `${key} lives for ${lifeMs} ms`);
     }
-    await redis.unlink(keys);
-    await stores.stop();
-    await redis.quit();
   });
 
-  test("renews the steps' time to live with every write", async () => {
+  test("renews the steps' time to live with every write", async (t) => {
     const prefix = `test-${randomUUID()}`;
-    const redis = new Redis(sharedUrl);
-    const stores = storeMaker(sharedUrl, prefix);
-    const store = stores.make();
+    const redis = redisFor(t, prefix);
+    const store = storeFor(t, sharedUrl, prefix);
     await store.start();
     const request = claimOf("a");
     await store.claim([request], leaseMs);
@@ -115,9 +139,6 @@ describe("redis run store", () => {
       if ((await redis.pttl(key)) > retentionMs / 2) renewed.push(name);
     }
     assert.deepEqual(renewed, Object.keys(writes));
-    await redis.unlink(await keysOf(redis, prefix));
-    await stores.stop();
-    await redis.quit();
   });
 
   test("refuses options it cannot use", () => {
@@ -128,145 +149,132 @@ describe("redis run store", () => {
     assert.throws(() => createRedisRunStore({ ...options, url: sharedUrl, retentionMs: 0.5 }), ConfigurationError);
   });
 
-  test("refuses a token that would break the record's layout", async () => {
+  test("refuses a token that would break the record's layout", async (t) => {
     const harness = await harnessOn(sharedUrl);
+    t.after(() => harness.stop());
     const store = await harness.open();
     await assert.rejects(store.claim([claimOf("a", { token: "a\0b" })], leaseMs), TypeError);
-    await harness.stop();
   });
 });
 
 describe("redis run store on a server of its own", () => {
-  let server: RedisServer;
-  let redis: Redis;
-  before(async () => {
-    server = await startRedis();
-    redis = new Redis(server.url);
-    redis.on("error", () => undefined);
+  test("goes on when the server forgets its scripts", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const store = await started(t, server.url);
+    await store.claim([claimOf("a")], leaseMs);
+    await redis.script("FLUSH");
+    const [held, acquired] = await store.claim([claimOf("a"), claimOf("b")], leaseMs);
+    assert.deepEqual([held?.kind, acquired?.kind], ["held", "acquired"]);
+    await redis.script("FLUSH");
+    const answers = await Promise.all(["a", "b"].map((eventId) => store.finish([{ eventId, epoch: 1, outbox }])));
+    assert.deepEqual(answers, [["written"], ["written"]]);
   });
-  after(async () => {
-    redis.disconnect();
-    await server.stop();
-  });
 
-  async function withStore(overrides: Partial<RedisRunStoreOptions>, work: (store: RunStore) => Promise<void>): Promise<void> {
-    const stores = storeMaker(server.url, `test-${randomUUID()}`);
-    const store = stores.make({ commandTimeoutMs: 500, ...overrides });
-    try {
-      await store.start();
-      await work(store);
-    } finally {
-      await stores.stop();
-    }
-  }
-
-  test("goes on when the server forgets its scripts", () =>
-    withStore({}, async (store) => {
-      await store.claim([claimOf("a")], leaseMs);
-      await redis.script("FLUSH");
-      const [held, acquired] = await store.claim([claimOf("a"), claimOf("b")], leaseMs);
-      assert.deepEqual([held?.kind, acquired?.kind], ["held", "acquired"]);
-      await redis.script("FLUSH");
-      const answers = await Promise.all(["a", "b"].map((eventId) => store.finish([{ eventId, epoch: 1, outbox }])));
-      assert.deepEqual(answers, [["written"], ["written"]]);
-    }));
-
-  test("notices that its records were flushed, before the claim is answered, once", async () => {
+  test("notices that its records were flushed, before the claim is answered, once", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
     const told: Forgetting[] = [];
     const toldOther: Forgetting[] = [];
-    await withStore({ prefix: "flushed", onForgotten: (what) => told.push(what) }, (store) =>
-      withStore({ prefix: "flushed", onForgotten: (what) => toldOther.push(what) }, async (other) => {
-        await store.claim([claimOf("a")], leaseMs);
-        assert.deepEqual(told, []);
-        await redis.flushall();
-        assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
-        assert.deepEqual(told, ["sentinel"]);
-        await store.claim([claimOf("b")], leaseMs);
-        assert.deepEqual(told, ["sentinel"]);
-        // Its sibling put a new sentinel there, and it notices all the same.
-        await other.claim([claimOf("c")], leaseMs);
-        assert.deepEqual(toldOther, ["sentinel"]);
-      }),
-    );
+    const store = await started(t, server.url, { onForgotten: (what) => told.push(what) });
+    const other = await started(t, server.url, { onForgotten: (what) => toldOther.push(what) });
+    await store.claim([claimOf("a")], leaseMs);
+    assert.deepEqual(told, []);
+    await redis.flushall();
+    const toldWhenAnswered = store.claim([claimOf("a")], leaseMs).then(() => [...told]);
+    assert.deepEqual(await toldWhenAnswered, ["sentinel"]);
+    await store.claim([claimOf("b")], leaseMs);
+    assert.deepEqual(told, ["sentinel"]);
+    // Its sibling put a new sentinel there, and it notices all the same.
+    await other.claim([claimOf("c")], leaseMs);
+    assert.deepEqual(toldOther, ["sentinel"]);
   });
 
-  test("refuses a server that may evict, saying what was found and what to do", async () => {
-    await redis.config("SET", "maxmemory-policy", "allkeys-lru");
-    const stores = storeMaker(server.url, "evicting");
-    const store = stores.make();
+  test("refuses a server that may evict, saying what was found and what to do", async (t) => {
+    const server = await serverFor(t, ["--maxmemory-policy", "allkeys-lru"]);
+    const redis = plainClient(t, server.url);
+    const store = storeFor(t, server.url, "evicting");
     await assert.rejects(store.start(), (error: unknown) => error instanceof ConfigurationError && /expected .*noeviction, found allkeys-lru; do CONFIG SET/.test(error.message));
     assert.equal(await store.ping(), false);
     await redis.config("SET", "maxmemory-policy", "noeviction");
     await store.start();
     assert.equal(await store.ping(), true);
-    await stores.stop();
   });
 
-  test("refuses writes and says it is not well while memory is full", () =>
-    withStore({}, async (store) => {
-      await redis.config("SET", "maxmemory", "1");
-      await assert.rejects(store.claim([claimOf("a")], leaseMs), StoreUnavailableError);
-      assert.equal(await store.ping(), false);
-      await redis.config("SET", "maxmemory", "0");
-      assert.equal(await store.ping(), true);
-      assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
-    }));
+  test("refuses writes and says it is not well while memory is full", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const store = await started(t, server.url);
+    await redis.config("SET", "maxmemory", "1");
+    await assert.rejects(store.claim([claimOf("a")], leaseMs), StoreUnavailableError);
+    assert.equal(await store.ping(), false);
+    await redis.config("SET", "maxmemory", "0");
+    assert.equal(await store.ping(), true);
+    assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
+  });
 
-  test("leaves a server that became a replica, and tells when it serves again", async () => {
+  test("leaves a server that became a replica, and tells when it serves again", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
     const told: Forgetting[] = [];
-    await withStore({ onForgotten: (what) => told.push(what) }, async (store) => {
-      await redis.replicaof("127.0.0.1", "1");
-      await assert.rejects(store.claim([claimOf("a")], leaseMs), StoreUnavailableError);
-      assert.equal(await store.ping(), false);
-      await redis.replicaof("NO", "ONE");
-      await eventually("the store to answer again", () => store.ping());
-      assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
-      assert.deepEqual(told, ["failover"]);
+    const store = await started(t, server.url, { onForgotten: (what) => told.push(what) });
+    await redis.replicaof("127.0.0.1", "1");
+    await assert.rejects(store.claim([claimOf("a")], leaseMs), StoreUnavailableError);
+    assert.equal(await store.ping(), false);
+    await redis.replicaof("NO", "ONE");
+    await eventually("the store to answer again", () => store.ping());
+    assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
+    assert.deepEqual(told, ["failover"]);
+  });
+
+  test("gives up on a server that does not answer in time, and finds by its token what was done all the same", async (t) => {
+    const server = await serverFor(t);
+    const store = await started(t, server.url, { commandTimeoutMs: 150 });
+    const request = claimOf("a");
+    server.process.kill("SIGSTOP");
+    await assert.rejects(within("an answer", store.claim([request], leaseMs), 2_000), StoreUnavailableError);
+    assert.equal(await store.ping(), false);
+    server.process.kill("SIGCONT");
+    await eventually("the store to answer again", () => store.ping());
+    const [again] = await store.claim([request], leaseMs);
+    assert.ok(again?.kind === "acquired" && again.epoch === 1 && again.attempts === 1);
+  });
+
+  test("leaves a connection that has gone silent", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const store = await started(t, server.url, { commandTimeoutMs: 100 });
+    const connections = async (): Promise<number> => Number(/total_connections_received:(\d+)/.exec(await redis.info("stats"))?.[1]);
+    const before = await connections();
+    server.process.kill("SIGSTOP");
+    await eventually("the store to give the connection up", async () => {
+      const answer = await store.claim([claimOf("a")], leaseMs).catch((error: unknown) => error);
+      return answer instanceof StoreUnavailableError && /Stream isn't writeable/.test(answer.message);
     });
+    server.process.kill("SIGCONT");
+    await eventually("the store to answer again", () => store.ping());
+    assert.ok((await connections()) > before);
   });
 
-  test("gives up on a server that does not answer in time, and finds by its token what was done all the same", () =>
-    withStore({ commandTimeoutMs: 150 }, async (store) => {
-      const request = claimOf("a");
-      server.process.kill("SIGSTOP");
-      const started = performance.now();
-      try {
-        await assert.rejects(store.claim([request], leaseMs), StoreUnavailableError);
-        assert.ok(performance.now() - started < 2_000);
-        assert.equal(await store.ping(), false);
-      } finally {
-        server.process.kill("SIGCONT");
-      }
-      await eventually("the store to answer again", () => store.ping());
-      // The claim may have been made although its answer was lost: the same token finds it.
-      const [again] = await store.claim([request], leaseMs);
-      assert.ok(again?.kind === "acquired" && again.epoch === 1 && again.attempts === 1);
-    }));
-
-  test("says that a server cannot be reached, or will not have its credentials", async () => {
-    const stores = storeMaker("redis://127.0.0.1:1", "nowhere");
-    await assert.rejects(stores.make({ commandTimeoutMs: 500 }).start(), (error: unknown) => error instanceof StoreUnavailableError && /127\.0\.0\.1:1 .*ECONNREFUSED/.test(error.message));
-    const protectedServer = await startRedis(["--requirepass", "secret-word"]);
-    try {
-      const { port } = protectedServer;
-      const wrong = storeMaker(`redis://:wrong-word@127.0.0.1:${port}`, "wrong").make();
-      await assert.rejects(wrong.start(), (error: unknown) => error instanceof ConfigurationError && /WRONGPASS/.test(error.message) && !error.message.includes("wrong-word"));
-      const none = storeMaker(`redis://127.0.0.1:${port}`, "none").make();
-      await assert.rejects(none.start(), ConfigurationError);
-      const right = storeMaker(`redis://:secret-word@127.0.0.1:${port}`, "right");
-      await right.make().start();
-      await right.stop();
-    } finally {
-      await protectedServer.stop();
-    }
+  test("says that a server cannot be reached", async (t) => {
+    const store = storeFor(t, "redis://127.0.0.1:1", "nowhere");
+    await assert.rejects(store.start(), (error: unknown) => error instanceof StoreUnavailableError && /127\.0\.0\.1:1 .*ECONNREFUSED/.test(error.message));
   });
 
-  test("rejects while the server is down, and works again by itself when it is back, telling what it forgot", async () => {
+  test("says that a server will not have its credentials, without showing them", async (t) => {
+    const { port } = await serverFor(t, ["--requirepass", "secret-word"]);
+    const wrong = storeFor(t, `redis://:wrong-word@127.0.0.1:${port}`, "wrong");
+    await assert.rejects(wrong.start(), (error: unknown) => error instanceof ConfigurationError && /WRONGPASS/.test(error.message) && !error.message.includes("wrong-word"));
+    const none = storeFor(t, `redis://127.0.0.1:${port}`, "none");
+    await assert.rejects(none.start(), ConfigurationError);
+    const right = await started(t, `redis://:secret-word@127.0.0.1:${port}`);
+    assert.equal(await right.ping(), true);
+  });
+
+  test("rejects while the server is down, and works again by itself when it is back, telling what it forgot", async (t) => {
     const told: Forgetting[] = [];
-    const first = await startRedis();
-    const stores = storeMaker(first.url, "down");
-    const store = stores.make({ commandTimeoutMs: 500, onForgotten: (what) => told.push(what) });
-    await store.start();
+    const first = await serverFor(t);
+    const store = await started(t, first.url, { onForgotten: (what) => told.push(what) });
     await store.claim([claimOf("a")], leaseMs);
     await first.stop();
     const calls: (() => Promise<unknown>)[] = [
@@ -280,68 +288,46 @@ describe("redis run store on a server of its own", () => {
     ];
     for (const call of calls) await assert.rejects(within("an answer", call(), 1_500), StoreUnavailableError);
     assert.equal(await store.ping(), false);
-    const second = await startRedis([], first.port);
-    try {
-      await eventually("the store to answer again", () => store.ping());
-      assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
-      assert.deepEqual(told, ["failover", "sentinel"]);
-    } finally {
-      await stores.stop();
-      await second.stop();
-    }
+    await serverFor(t, [], first.port);
+    await eventually("the store to answer again", () => store.ping());
+    assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
+    assert.deepEqual(told, ["failover", "sentinel"]);
   });
 
-  test("rejects what is under way when the connection breaks, without sending it again", async () => {
-    const own = await startRedis();
-    const stores = storeMaker(own.url, "broken");
-    const store = stores.make({ commandTimeoutMs: 5_000 });
-    await store.start();
+  test("rejects what is under way when the connection breaks, without sending it again", async (t) => {
+    const own = await serverFor(t);
+    const store = await started(t, own.url, { commandTimeoutMs: 5_000 });
     own.process.kill("SIGSTOP");
     const underWay = store.claim([claimOf("a")], leaseMs);
     own.process.kill("SIGKILL");
     await assert.rejects(within("an answer", underWay, 2_000), StoreUnavailableError);
-    const next = await startRedis([], own.port);
-    try {
-      await eventually("the store to answer again", () => store.ping());
-      assert.equal(await store.read("a"), undefined);
-    } finally {
-      await stores.stop();
-      await next.stop();
-    }
+    await own.stop();
+    await serverFor(t, [], own.port);
+    await eventually("the store to answer again", () => store.ping());
+    assert.equal(await store.read("a"), undefined);
   });
-});
 
-describe("redis run store on a cluster", () => {
-  test("works on a node of a cluster, where every script call must stay in one slot", { timeout: 60_000 }, async () => {
+  test("keeps every key and call of a consumer in one slot of a cluster, reached as a cluster or as its only node", { timeout: 60_000 }, async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
-    const server = await startRedis(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-announce-ip", "127.0.0.1", "--dir", folder]);
-    const redis = new Redis(server.url);
-    try {
-      const slots = Array.from({ length: 16_384 }, (_, slot) => slot);
-      await redis.call("CLUSTER", ["ADDSLOTS", ...slots]);
-      await eventually("the cluster to serve", async () => String(await redis.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
-      const stores = storeMaker(server.url, "clustered");
-      for (const isCluster of [true, false]) {
-        const store = stores.make({ isCluster, consumer: `orders/${isCluster}` });
-        await store.start();
-        const ids = Array.from({ length: 600 }, (_, index) => `event-${index}`);
-        const claimed = await store.claim(ids.map((eventId) => claimOf(eventId)), leaseMs);
-        assert.ok(claimed.every((result) => result.kind === "acquired"));
-        await store.checkpoint(ids.slice(0, 5).map((eventId) => ({ eventId, epoch: 1, step: stepOf("one") })));
-        const written = await store.finish(ids.map((eventId) => ({ eventId, epoch: 1, outbox })));
-        assert.ok(written.every((result) => result === "written"));
-        assert.equal((await store.read("event-4"))?.steps.length, 1);
-        assert.equal(await store.ping(), true);
-        const keys = await keysOf(redis, `clustered:{orders/${isCluster}}`);
-        assert.equal(keys.length, 600 + 5 + 2);
-        const slotsOfKeys = await Promise.all(keys.map((key) => redis.call("CLUSTER", "KEYSLOT", key)));
-        assert.equal(new Set(slotsOfKeys).size, 1);
-      }
-      await stores.stop();
-    } finally {
-      redis.disconnect();
-      await server.stop();
-      await rm(folder, { recursive: true });
+    const server = await serverFor(t, ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-announce-ip", "127.0.0.1", "--dir", folder]);
+    t.after(() => rm(folder, { recursive: true }));
+    const redis = plainClient(t, server.url);
+    await redis.call("CLUSTER", ["ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot)]);
+    await eventually("the cluster to serve", async () => String(await redis.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
+    for (const isCluster of [true, false]) {
+      const store = await started(t, server.url, { isCluster, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
+      const ids = Array.from({ length: 600 }, (_, index) => `event-${index}`);
+      const claimed = await store.claim(ids.map((eventId) => claimOf(eventId)), leaseMs);
+      assert.ok(claimed.every((result) => result.kind === "acquired"));
+      await store.checkpoint(ids.slice(0, 5).map((eventId) => ({ eventId, epoch: 1, step: stepOf("one") })));
+      const written = await store.finish(ids.map((eventId) => ({ eventId, epoch: 1, outbox })));
+      assert.ok(written.every((result) => result === "written"));
+      assert.equal((await store.read("event-4"))?.steps.length, 1);
+      assert.equal(await store.ping(), true);
+      const keys = await keysOf(redis, `clustered-${isCluster}`);
+      assert.equal(keys.length, 600 + 5 + 2);
+      const slots = await Promise.all(keys.map((key) => redis.call("CLUSTER", "KEYSLOT", key)));
+      assert.equal(new Set(slots).size, 1);
     }
   });
 });

@@ -14,6 +14,8 @@ export interface RedisClientOptions {
 /** Pause before the first reconnect; it doubles with each try. */
 const reconnectFirstMs = 50;
 const reconnectMaxMs = 2_000;
+/** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
+const disconnectTimeoutMs = 100;
 
 /** Words at the beginning of an error that only another configuration cures. */
 const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
@@ -32,6 +34,7 @@ function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redi
     connectTimeout: commandTimeoutMs,
     // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
     socketTimeout: 2 * commandTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
     // After a failover behind one address the old primary answers READONLY until it is left.
     reconnectOnError: (error) => error.message.includes("READONLY"),
   } satisfies RedisOptions;
