@@ -111,7 +111,41 @@ function ours(name: string, credit: number, shuffled: boolean): Contender {
   };
 }
 
-const contenders: readonly Contender[] = [bareBatches, bareSubscribe, ours("ours", 500, false), ours("ours-2000", 2_000, false), ours("ours-shuffled", 500, true)].filter(
+/** Our transport with one message in a thousand held for half a second. */
+const oursHeld: Contender = {
+  name: "ours-held",
+  async run(connectionString) {
+    const transport = createServiceBusTransport({ connectionString, entity: { queue: this.name }, clock });
+    await transport.start();
+    const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+    let completed = 0;
+    let received = 0;
+    const complete = async (batch: readonly Delivery[]): Promise<void> => {
+      const results = await transport.settle(batch.map((delivery) => ({ verb: "complete", delivery })));
+      completed += results.filter((result) => result === "settled").length;
+      if (completed === messages) resolve();
+      else receiver.addCredit(batch.length);
+    };
+    const receiver = transport.openReceiver({
+      deliveries(batch) {
+        const now: Delivery[] = [];
+        for (const delivery of batch) {
+          received += 1;
+          if (received % 1_000 === 0) clock.after(500, () => void complete([delivery]).catch(reject));
+          else now.push(delivery);
+        }
+        void complete(now).catch(reject);
+      },
+      disturbed: reject,
+    });
+    receiver.addCredit(1_000);
+    await done;
+    await receiver.stop();
+    await transport.stop();
+  },
+};
+
+const contenders: readonly Contender[] = [bareBatches, bareSubscribe, ours("ours", 500, false), ours("ours-2000", 2_000, false), ours("ours-shuffled", 500, true), oursHeld].filter(
   ({ name }) => values.only === undefined || values.only.split(",").includes(name),
 );
 

@@ -35,6 +35,7 @@ function makeBench(creditMax = 500): Bench {
     listener: { deliveries: (batch) => deliveries.push(...batch), disturbed: (error) => disturbances.push(error) },
     creditMax,
     clock,
+    stopped: () => {},
     newLink(isStarved, closed) {
       const link = new FakeLinkReceiver();
       links.push(link);
@@ -291,4 +292,18 @@ test("says that a batch failed, and streams on over a new link", async () => {
   assert.equal(disturbances.length, 1);
   assert.ok(link(1).isClosed);
   assert.equal(link(2).calls[0]?.count, 500);
+});
+
+test("stops all the same when a batch never comes back", async () => {
+  const { clock, receiver, link, deliveries, complete } = makeBench();
+  receiver.addCredit(1_000);
+  await clock.settle();
+  for (let from = 0; link(0).isSubscribed; from = deliveries.length) {
+    await link(0).deliver(messages(200));
+    await clock.advance(10);
+    await complete(deliveries.slice(from));
+    receiver.addCredit(200);
+  }
+  assert.equal(link(1).calls.length, 1);
+  await clock.finish("the receiver to stop", receiver.stop(), 10_000);
 });

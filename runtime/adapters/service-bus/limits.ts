@@ -32,6 +32,9 @@ export const answerTimeoutMinMs = 100;
 /** How long ending a subscription or closing a link may take before it is left to itself. */
 export const closeTimeoutMs = 2_000;
 
+/** How long a receiver that stops waits for what is on its way. */
+export const stopTimeoutMs = 5_000;
+
 /**
  * Settlements and renewals that are on their way over the management link at once. More are no faster, and a client that
  * finds the link without credit sleeps for a second.

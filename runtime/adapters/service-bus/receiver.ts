@@ -5,17 +5,20 @@ import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
 import { Credit } from "./credit.ts";
 import type { ServiceBusDelivery } from "./delivery.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
-import { linksMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
+import { linksMax, reopenPauseMaxMs, reopenPauseMinMs, stopTimeoutMs } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { LoadGauge } from "./load-gauge.ts";
 import { SettleGroup } from "./settling.ts";
 import { BatchIntake } from "./batch-intake.ts";
 import { StreamIntake } from "./stream-intake.ts";
+import { withinOr } from "./waiting.ts";
 
 export interface LinkReceiverOptions {
   readonly listener: ReceiverListener;
   readonly creditMax: number;
   readonly clock: Clock;
+  /** Called once. */
+  stopped(receiver: LinkReceiver): void;
   newLink(isStarved: () => boolean, closed: (link: Link) => void): Link;
 }
 
@@ -62,10 +65,12 @@ export class LinkReceiver implements Receiver {
     this.#stopping = true;
     this.#intake?.end({ kind: "stopped" });
     this.#wake();
-    await this.#running;
+    // A client that hangs must not keep the worker from stopping; what it still brings is then left to its lock.
+    if (this.#running !== undefined) await withinOr(this.#options.clock, stopTimeoutMs, this.#running);
     const left = [...this.#arrived.splice(0), ...this.#surplus.splice(0)];
     await giveBack(left);
     for (const link of this.#links) link.retire();
+    this.#options.stopped(this);
   }
 
   async #run(): Promise<void> {

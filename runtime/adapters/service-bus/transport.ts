@@ -12,6 +12,7 @@ import { Link } from "./link.ts";
 import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
 import { SettleGroup } from "./settling.ts";
+import { guardAgainstStrayRejections } from "./stray-rejections.ts";
 import { withinOr } from "./waiting.ts";
 
 export type ServiceBusTransportOptions = ServiceBusConnection & {
@@ -52,6 +53,7 @@ class ServiceBusTransport implements Transport {
 
   async start(): Promise<void> {
     const { entity, clock } = this.#options;
+    guardAgainstStrayRejections();
     // Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and
     // receive again over a link of the same name.
     const client = createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
@@ -85,6 +87,7 @@ class ServiceBusTransport implements Transport {
       listener,
       clock,
       creditMax: this.#creditMax,
+      stopped: (which) => this.#receivers.delete(which),
       newLink: (isStarved, closed) => {
         const link = new Link({
           receiver: createReceiver(client, entity),
