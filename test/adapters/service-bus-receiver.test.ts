@@ -152,6 +152,24 @@ test("gives back a message that came without credit", async () => {
   assert.deepEqual(settler.ticks.flat(), [{ verb: "abandon", messageId: second.messageId }]);
 });
 
+test("gives idle credit to the link once it can be reached", async () => {
+  const { clock, receiver, link, links } = makeBench(50);
+  receiver.addCredit(10);
+  await clock.settle();
+  receiver.addCredit(9);
+  const given: number[] = [];
+  const [message] = messages(1);
+  assert.ok(message);
+  const amqpLink = { add_credit: (count: number) => given.push(count) };
+  const progress = await link(0).deliver([Object.assign(message, { delivery: { link: amqpLink } })]);
+  await clock.settle();
+  // One replaces what the message spent, the rest widens the window.
+  assert.deepEqual([progress.ended, given], [1, [8]]);
+  receiver.addCredit(1_000);
+  await clock.settle();
+  assert.deepEqual([links.length, given], [1, [8, 32]]);
+});
+
 test("opens a wider link when as much credit lies idle as the link can have", async () => {
   const { clock, receiver, link, links } = makeBench(50);
   receiver.addCredit(4);

@@ -2,13 +2,19 @@ import type { ServiceBusReceivedMessage } from "@azure/service-bus";
 import type { Delivery, HeaderValue } from "../../core/delivery.ts";
 import type { SettleOrder, SettleResult } from "../../ports/transport.ts";
 
-/** What the SDK keeps beside its public fields: the AMQP delivery, whose link tells one attachment from the next. */
-interface WithAmqpDelivery {
-  readonly delivery?: { readonly link?: object };
+/** The AMQP link object under the SDK's, as far as it concerns us. */
+export interface AmqpLink {
+  /** Gives the link so much more credit; undefined in a client that does not have it. */
+  readonly add_credit?: (count: number) => void;
 }
 
-/** The AMQP link object a message came over; undefined when the SDK does not tell. */
-export function amqpLinkOf(message: ServiceBusReceivedMessage): object | undefined {
+/** What the SDK keeps beside its public fields: the AMQP delivery. */
+interface WithAmqpDelivery {
+  readonly delivery?: { readonly link?: AmqpLink };
+}
+
+/** The AMQP link a message came over, which tells one attachment from the next; undefined when the SDK does not tell. */
+export function amqpLinkOf(message: ServiceBusReceivedMessage): AmqpLink | undefined {
   return (message as WithAmqpDelivery).delivery?.link;
 }
 

@@ -10,7 +10,7 @@
  */
 import type { ServiceBusReceivedMessage, ServiceBusReceiver } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
-import { type Answers, amqpLinkOf, type DeliveryHome, ServiceBusDelivery } from "./delivery.ts";
+import { type AmqpLink, type Answers, amqpLinkOf, type DeliveryHome, ServiceBusDelivery } from "./delivery.ts";
 import { closeTimeoutMs, holdFreelyMin, lockGraceMs, spreadMax } from "./limits.ts";
 import type { ManagementLane } from "./management-lane.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
@@ -46,7 +46,7 @@ export class Link implements DeliveryHome {
   #oldest = 0;
   #next = 0;
   #unsettledCount = 0;
-  #amqpLink: object | undefined;
+  #amqpLink: AmqpLink | undefined;
   #reattached = false;
   #state: "open" | "draining" | "closed" = "open";
   #expiry: Timer | undefined;
@@ -85,6 +85,13 @@ export class Link implements DeliveryHome {
     this.#next += 1;
     this.#unsettledCount += 1;
     return delivery;
+  }
+
+  /** Gives the link more credit than the SDK would. False when that cannot be done, or not before a message has come. */
+  addCredit(count: number): boolean {
+    if (this.#amqpLink?.add_credit === undefined) return false;
+    this.#amqpLink.add_credit(count);
+    return true;
   }
 
   unsettled(): ServiceBusDelivery[] {

@@ -3,7 +3,8 @@
  *
  * The SDK gives a link `maxConcurrentCalls` credits when it attaches and one more whenever a handler ends. So a handler ends
  * when, and only when, there is credit to replace the one its message spent: at once while credit is left, else when
- * `creditAdded` finds some. The window is the credit there is when the link opens. Handlers that are left when the
+ * `creditAdded` finds some. The window is the credit there is when the link opens; when more lies idle later, the AMQP link
+ * itself is given it, or, if it cannot be reached, a wider one is opened. Handlers that are left when the
  * subscription ends never end: nothing refers to them any more, and ending them would only make the SDK throw and catch an
  * error for each.
  *
@@ -59,12 +60,26 @@ export class StreamIntake implements Intake {
 
   creditAdded(): void {
     if (this.#ended.value !== undefined) return;
-    const { credit, creditMax } = this.#options;
+    const { credit } = this.#options;
     while (this.#held.length > 0 && credit.take(1) === 1) {
       this.#loan += 1;
       this.#held.pop()?.();
     }
-    if (this.#window < creditMax && credit.available >= this.#window) this.end({ kind: "narrow" });
+    this.#widen();
+  }
+
+  /** Uses credit for which no handler waits. */
+  #widen(): void {
+    const { credit, creditMax, link } = this.#options;
+    const extra = credit.take(creditMax - this.#window);
+    if (extra === 0) return;
+    if (link.addCredit(extra)) {
+      this.#window += extra;
+      this.#loan += extra;
+      return;
+    }
+    credit.add(extra);
+    if (extra >= this.#window) this.end({ kind: "narrow" });
   }
 
   end(why: IntakeEnd): void {
@@ -100,6 +115,7 @@ export class StreamIntake implements Intake {
     else if (link.isWornOut) this.end({ kind: "worn-out" });
     if (this.#ended.value === undefined && credit.take(1) === 1) {
       this.#loan += 1;
+      if (this.#window < this.#options.creditMax && credit.available > 0) this.#widen();
       return Promise.resolve();
     }
     return new Promise((resolve) => {
