@@ -146,8 +146,9 @@ test("gives back a message that came without credit", async () => {
   await clock.settle();
   const [first, second] = messages(2);
   assert.ok(first && second);
-  await link(0).deliver([first, second]);
+  const progress = await link(0).deliver([first, second]);
   await clock.settle();
+  assert.equal(progress.ended, 0);
   assert.deepEqual(deliveries.map(({ messageId }) => messageId), [first.messageId]);
   assert.deepEqual(settler.ticks.flat(), [{ verb: "abandon", messageId: second.messageId }]);
 });

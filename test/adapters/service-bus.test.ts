@@ -48,3 +48,14 @@ test("refuses impossible options, and keeps keys out of its messages", async () 
     return true;
   });
 });
+
+test("says so when the connection string is for another entity", async (t) => {
+  const elsewhere: Adapter = {
+    newTransport: (connectionString, entity) => adapter.newTransport(`${connectionString};EntityPath=other`, entity),
+    newPublisher: (connectionString) => adapter.newPublisher(`${connectionString};EntityPath=other`),
+  };
+  const bench = await startTransportBench(t, elsewhere);
+  await assert.rejects(bench.newTransport().start(), /^TransportError: expected to reach the entity input of .*, found .*EntityPath/);
+  const publisher = await bench.startPublisher();
+  await assert.rejects(publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]), /^TransportError: expected to send to input, found .*EntityPath/);
+});

@@ -4,6 +4,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import { createClient, type ServiceBusConnection } from "./client.ts";
+import { transportErrorOf } from "./errors.ts";
 import { answerTimeoutMinMs, closeTimeoutMs, sendRetriesMax, sendTimeoutDefaultMs } from "./limits.ts";
 import { Outlet } from "./outlet.ts";
 import { withinOr } from "./waiting.ts";
@@ -55,11 +56,18 @@ class ServiceBusPublisher implements Publisher {
       throw new TransportError(`expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#client === undefined ? "was not started" : "has stopped"}; send between start and stop`);
     }
     if (messages.length === 0) return;
-    let outlet = this.#outlets.get(entity);
-    if (outlet === undefined) {
-      outlet = new Outlet(this.#client.createSender(entity), entity, this.#options.clock);
+    await this.#outletTo(entity, this.#client).send(messages);
+  }
+
+  #outletTo(entity: string, client: ServiceBusClient): Outlet {
+    const known = this.#outlets.get(entity);
+    if (known !== undefined) return known;
+    try {
+      const outlet = new Outlet(client.createSender(entity), entity, this.#options.clock);
       this.#outlets.set(entity, outlet);
+      return outlet;
+    } catch (error) {
+      throw transportErrorOf(`to send to ${entity}`, error);
     }
-    await outlet.send(messages);
   }
 }

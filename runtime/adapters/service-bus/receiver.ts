@@ -2,6 +2,7 @@ import type { ServiceBusReceivedMessage } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
 import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
+import { BatchIntake } from "./batch-intake.ts";
 import { Credit } from "./credit.ts";
 import type { ServiceBusDelivery } from "./delivery.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
@@ -9,7 +10,6 @@ import { linksMax, reopenPauseMaxMs, reopenPauseMinMs, stopTimeoutMs } from "./l
 import type { Link } from "./link.ts";
 import { LoadGauge } from "./load-gauge.ts";
 import { SettleGroup } from "./settling.ts";
-import { BatchIntake } from "./batch-intake.ts";
 import { StreamIntake } from "./stream-intake.ts";
 import { withinOr } from "./waiting.ts";
 

@@ -4,9 +4,8 @@
  * The SDK gives a link `maxConcurrentCalls` credits when it attaches and one more whenever a handler ends. So a handler ends
  * when, and only when, there is credit to replace the one its message spent: at once while credit is left, else when
  * `creditAdded` finds some. The window is the credit there is when the link opens; when more lies idle later, the AMQP link
- * itself is given it, or, if it cannot be reached, a wider one is opened. Handlers that are left when the
- * subscription ends never end: nothing refers to them any more, and ending them would only make the SDK throw and catch an
- * error for each.
+ * itself is given it, or, if it cannot be reached, a wider one is opened. Handlers that are left when the subscription ends
+ * never end: nothing refers to them any more, and ending them would only make the SDK throw and catch an error for each.
  *
  * When a link breaks, the SDK attaches again by itself, with the whole window anew and with settlements of the old link's
  * deliveries going astray. `preInitialize`, which it calls before it attaches, is where we step in: the second call means that
@@ -48,10 +47,14 @@ export class StreamIntake implements Intake {
     const { credit, creditMax, clock, link } = this.#options;
     this.#window = credit.take(creditMax);
     this.#loan = this.#window;
-    this.#subscription = link.receiver.subscribe(this.#handlers(), { autoCompleteMessages: false, maxConcurrentCalls: this.#window });
+    try {
+      this.#subscription = link.receiver.subscribe(this.#handlers(), { autoCompleteMessages: false, maxConcurrentCalls: this.#window });
+    } catch (error) {
+      this.end({ kind: "lost", error: transportErrorOf("to receive", error) });
+    }
     const why = await this.#ended.whenSet;
     // Drains the link: what is on its way arrives before this is fulfilled.
-    await withinOr(clock, closeTimeoutMs, this.#subscription.close());
+    if (this.#subscription !== undefined) await withinOr(clock, closeTimeoutMs, this.#subscription.close());
     this.#held.length = 0;
     credit.add(this.#loan);
     this.#loan = 0;
@@ -108,7 +111,8 @@ export class StreamIntake implements Intake {
       this.#loan -= 1;
     } else if (credit.take(1) === 0) {
       this.#options.surplus(message);
-      return Promise.resolve();
+      // Its handler never ends, so that the credit nobody granted is not given anew.
+      return new Promise(() => {});
     }
     this.#options.arrived(message);
     if (link.isReattached) this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });

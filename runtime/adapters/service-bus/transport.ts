@@ -57,15 +57,15 @@ class ServiceBusTransport implements Transport {
     // Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and
     // receive again over a link of the same name.
     const client = createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
-    // It only settles, renews and peeks, so that no link of its own is ever lost.
-    const manager = createReceiver(client, entity);
     try {
+      // It only settles, renews and peeks, so that no link of its own is ever lost.
+      const manager = createReceiver(client, entity);
       await manager.peekMessages(1, peekWithoutBody(Long.ZERO));
+      this.#connected = { client, manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
     } catch (error) {
       await withinOr(clock, closeTimeoutMs, client.close());
       throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
     }
-    this.#connected = { client, manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
   }
 
   stop(): Promise<void> {
