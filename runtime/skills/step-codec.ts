@@ -27,7 +27,7 @@ export function encodeIntent(name: string, kind: StepKind): StepRecord {
 /** A completed step's record. Throws when the result holds what cannot be kept. */
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
   if (typeof outcome.result === "function" || typeof outcome.result === "symbol") throw new TypeError(`expected data, got a ${typeof outcome.result}`);
-  const result = Uint8Array.from(packr.pack([outcome.result, outcome.emitted]));
+  const result = new Uint8Array(packr.pack([outcome.result, outcome.emitted]));
   return { name, kind, state: "completed", result, checksum: crc32(result), codec: stepCodec, atMs: 0 };
 }
 

@@ -1,0 +1,329 @@
+/**
+ * The executor on threads. Runs wait here until a thread has room, go out in batches, and are answered exactly once: by their
+ * thread, or on its behalf when it dies, hangs or cannot start.
+ *
+ * Time is watched twice. The thread itself ends a run that is past its time, which costs nobody else anything. A thread that
+ * blocks its own loop cannot; so the main thread looks which runs each thread has begun, and ends a thread that holds one past
+ * its time and the grace.
+ */
+import { availableParallelism } from "node:os";
+import type { Config } from "../../core/config.ts";
+import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { DecodeLimits } from "../../core/read-route.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
+import type { LogLevel } from "../../skills/context.ts";
+import type { LoadedPlugin } from "../../skills/plugins.ts";
+import type { SkillLogLine } from "../../skills/run-log.ts";
+import { Lane } from "./lane.ts";
+import { monotonicMs } from "./monotonic.ts";
+import { RunEntry } from "./run-entry.ts";
+import { type PoolThread, ThreadPool } from "./thread-pool.ts";
+import { type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
+
+export interface ThreadsExecutorOptions {
+  /** The entity that is read: part of every idempotency key. */
+  readonly consumer: string;
+  /** Names the emitter of events; default the skill's name. */
+  readonly agent?: string | undefined;
+  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "skills">[];
+  /** Names of all dependencies in the order that gives them their numbers. */
+  readonly dependencies: readonly string[];
+  /** What the configuration says of dependencies. */
+  readonly dependencyConfig: Config["dependencies"];
+  /** An Int32 for each dependency: 0 closed, 1 open, 2 half-open. */
+  readonly circuits: SharedArrayBuffer;
+  readonly limits: DecodeLimits;
+  /** Threads that skills share; default one a core. */
+  readonly threads?: number | undefined;
+  /** Threads of each skill that is isolated as `dedicated`; default 1. */
+  readonly dedicatedThreads?: number | undefined;
+  /** Heap of one thread, in MiB; default Node's own. */
+  readonly heapMaxMb?: number | undefined;
+  /** Default 30 000. */
+  readonly startTimeoutMs?: number | undefined;
+  /** How long past its time a run's thread may keep silent before it is ended; default 2 000. */
+  readonly graceMs?: number | undefined;
+  /** Hears what skills log, from `logLevel` up. */
+  readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
+  readonly logLevel?: LogLevel | undefined;
+}
+
+export const defaultStartTimeoutMs = 30_000;
+export const defaultGraceMs = 2_000;
+/** A thread that has begun nothing of what it was given for this long past the grace is stuck outside of every run. */
+const stallMs = 10_000;
+const watchMaxMs = 250;
+
+const noCalls: readonly CallReport[] = [];
+
+/** Makes the executor; it starts no thread before `start`. */
+export function createThreadsExecutor(options: ThreadsExecutorOptions): Executor {
+  return new ThreadsExecutor(options);
+}
+
+class ThreadsExecutor implements Executor {
+  readonly #options: ThreadsExecutorOptions;
+  readonly #graceMs: number;
+  readonly #shared = "";
+  /** By dedicated skill; the shared one under the empty name. */
+  readonly #lanes = new Map<string, Lane>();
+  readonly #runs = new Map<number, RunEntry>();
+  readonly #tickets = new Map<number, RunEntry>();
+  #lastTicket = 0;
+  #lastRequest = 0;
+  #listener: ExecutorListener | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #late: RunResult[] = [];
+  #isDown: string | undefined = "the threads have not been started";
+  #isStopped = false;
+
+  constructor(options: ThreadsExecutorOptions) {
+    this.#options = options;
+    this.#graceMs = options.graceMs ?? defaultGraceMs;
+  }
+
+  async start(listener: ExecutorListener): Promise<void> {
+    if (this.#listener !== undefined) throw new TypeError("expected an executor to be started once");
+    this.#listener = listener;
+    const { threads = availableParallelism(), dedicatedThreads = 1, plugins } = this.#options;
+    const skills = plugins.flatMap((plugin) => plugin.skills);
+    const dedicated = skills.filter(({ isolation }) => isolation === "dedicated").map(({ name }) => name);
+    const shared = skills.filter(({ isolation }) => isolation === "shared").map(({ name }) => name);
+    if (shared.length > 0) this.#addLane(this.#shared, threads, shared);
+    for (const name of dedicated) this.#addLane(name, dedicatedThreads, [name]);
+    try {
+      await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.pool.start()));
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    if (!this.#isStopped) this.#isDown = undefined;
+  }
+
+  post(orders: readonly RunOrder[]): void {
+    const nowMs = monotonicMs();
+    const lanes = new Set<Lane>();
+    const queued: RunEntry[] = [];
+    for (const order of orders) {
+      const lane = this.#isDown === undefined ? this.#laneOf(order.skill) : undefined;
+      if (lane === undefined) {
+        this.#answerLater(order.runId, { kind: "thread-lost", why: this.#isDown ?? `no thread runs a skill '${order.skill}'` });
+        continue;
+      }
+      this.#lastTicket += 1;
+      const entry = new RunEntry(this.#lastTicket, order, nowMs);
+      this.#runs.set(order.runId, entry);
+      this.#tickets.set(entry.ticket, entry);
+      lane.enqueue(entry);
+      lanes.add(lane);
+      queued.push(entry);
+    }
+    for (const lane of lanes) lane.dispatch();
+    for (const entry of queued) if (entry.thread === undefined) entry.body = new Uint8Array(entry.body);
+    if (queued.length > 0) this.#armWatch();
+  }
+
+  acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
+    const byThread = new Map<PoolThread, { requestIds: number[]; results: StepAcknowledgement["result"][] }>();
+    for (const { runId, requestId, result } of acknowledgements) {
+      const entry = this.#runs.get(runId);
+      if (entry?.thread === undefined || entry.request?.outer !== requestId) continue;
+      const news = byThread.get(entry.thread) ?? { requestIds: [], results: [] };
+      news.requestIds.push(entry.request.inner);
+      news.results.push(result);
+      byThread.set(entry.thread, news);
+      entry.request = undefined;
+    }
+    for (const [thread, news] of byThread) thread.tell({ type: "acknowledge", ...news });
+  }
+
+  extend(runIds: readonly number[], leaseMs: number): void {
+    const leaseUntilMs = monotonicMs() + leaseMs;
+    this.#tell(runIds, (entry) => (entry.leaseUntilMs = leaseUntilMs), (tickets) => ({ type: "extend", tickets, leaseUntilMs }));
+  }
+
+  interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
+    this.#tell(
+      runIds,
+      (entry) => {
+        this.#forget(entry);
+        this.#answerLater(entry.order.runId, { kind: as });
+      },
+      (tickets) => ({ type: "interrupt", tickets, as }),
+    );
+  }
+
+  isReady(): boolean {
+    if (this.#isDown !== undefined) return false;
+    for (const lane of this.#lanes.values()) if (!lane.pool.isUp) return false;
+    return true;
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#isStopped) {
+      this.#isStopped = true;
+      this.#isDown = "the threads were stopped";
+      clearTimeout(this.#watch);
+      this.#loseAll(this.#isDown);
+    }
+    await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.pool.stop()));
+  }
+
+  #addLane(name: string, size: number, skills: readonly string[]): void {
+    const { consumer, agent, limits, plugins, dependencies, dependencyConfig, circuits, log, logLevel = "info" } = this.#options;
+    const settings: ThreadSettings = {
+      consumer,
+      agent,
+      limits,
+      logLevel: log === undefined ? undefined : logLevel,
+      plugins: plugins.flatMap((plugin) => {
+        const names = plugin.skills.map((skill) => skill.name).filter((skill) => skills.includes(skill));
+        return names.length === 0 ? [] : [{ owner: `plugin '${plugin.name}'`, entry: plugin.entry, skills: names }];
+      }),
+      dependencies: { numbered: dependencies, config: dependencyConfig },
+      circuits,
+    };
+    const { heapMaxMb, startTimeoutMs = defaultStartTimeoutMs } = this.#options;
+    const pool: ThreadPool = new ThreadPool(
+      { size, settings, heapMaxMb, startTimeoutMs },
+      {
+        reported: (_thread, bytes) => this.#reported(bytes),
+        free: () => this.#lanes.get(name)?.dispatch(),
+        lost: (thread, why) => this.#lost(name, thread, why),
+        replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),
+        down: (why) => this.#wentDown(why),
+      },
+    );
+    const lane = new Lane(pool, monotonicMs, (entry, why) => {
+      this.#forget(entry);
+      this.#answerLater(entry.order.runId, { kind: "thread-lost", why });
+    });
+    this.#lanes.set(name, lane);
+  }
+
+  #laneOf(skill: string): Lane | undefined {
+    return this.#lanes.get(skill) ?? this.#lanes.get(this.#shared);
+  }
+
+  #reported(bytes: Uint8Array): void {
+    const report = unpackReport(bytes);
+    const results: RunResult[] = [];
+    for (const { ticket, durationMs, answer, calls } of report.results) {
+      const entry = this.#tickets.get(ticket);
+      if (entry === undefined) continue;
+      this.#forget(entry);
+      results.push({ runId: entry.order.runId, answer, calls, durationMs });
+    }
+    const steps: StepRequest[] = [];
+    for (const { ticket, requestId, step } of report.steps) {
+      const entry = this.#tickets.get(ticket);
+      if (entry === undefined) continue;
+      this.#lastRequest += 1;
+      entry.request = { outer: this.#lastRequest, inner: requestId };
+      steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step });
+    }
+    if (steps.length > 0) this.#listener?.steps(steps);
+    if (results.length > 0) this.#listener?.results(results);
+    if (report.logs.length > 0) this.#options.log?.(report.logs);
+  }
+
+  /** Reaches runs wherever they are: those that wait here, and those with a thread. */
+  #tell(runIds: readonly number[], here: (entry: RunEntry) => void, news: (tickets: readonly number[]) => ThreadNews): void {
+    const byThread = new Map<PoolThread, number[]>();
+    for (const runId of runIds) {
+      const entry = this.#runs.get(runId);
+      if (entry === undefined) continue;
+      if (entry.thread === undefined) {
+        here(entry);
+        continue;
+      }
+      const tickets = byThread.get(entry.thread);
+      if (tickets === undefined) byThread.set(entry.thread, [entry.ticket]);
+      else tickets.push(entry.ticket);
+    }
+    for (const [thread, tickets] of byThread) thread.tell(news(tickets));
+  }
+
+  #forget(entry: RunEntry): void {
+    entry.isAnswered = true;
+    this.#tickets.delete(entry.ticket);
+    if (this.#runs.get(entry.order.runId) === entry) this.#runs.delete(entry.order.runId);
+    this.#laneOf(entry.order.skill)?.forget(entry);
+  }
+
+  /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */
+  #answerLater(runId: number, answer: RunAnswer): void {
+    if (this.#late.length === 0) {
+      setImmediate(() => {
+        const results = this.#late;
+        this.#late = [];
+        this.#listener?.results(results);
+      });
+    }
+    this.#late.push({ runId, answer, calls: noCalls, durationMs: 0 });
+  }
+
+  #lost(name: string, thread: PoolThread, why: string): void {
+    for (const entry of this.#lanes.get(name)?.lose(thread) ?? []) {
+      this.#forget(entry);
+      this.#answerLater(entry.order.runId, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
+    }
+  }
+
+  #wentDown(why: string): void {
+    this.#isDown = `no skill thread is left and none can be started: ${why}`;
+    this.#loseAll(this.#isDown);
+  }
+
+  #loseAll(why: string): void {
+    for (const entry of this.#tickets.values()) {
+      this.#forget(entry);
+      this.#answerLater(entry.order.runId, { kind: "thread-lost", why });
+    }
+  }
+
+  #armWatch(): void {
+    if (this.#watch !== undefined || this.#isStopped) return;
+    this.#watch = setTimeout(() => {
+      this.#watch = undefined;
+      for (const lane of this.#lanes.values()) this.#look(lane);
+      if (this.#tickets.size > 0) this.#armWatch();
+    }, Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)));
+  }
+
+  /** With no thread to run them, waiting runs are answered when their time would be over. */
+  #giveUpWaiting(lane: Lane, nowMs: number): void {
+    for (const entry of lane.waiting()) {
+      if (nowMs <= entry.postedAtMs + entry.order.timeoutMs + this.#graceMs) continue;
+      this.#forget(entry);
+      this.#answerLater(entry.order.runId, { kind: "thread-lost", why: "no thread was there to begin it" });
+    }
+  }
+
+  /** Ends threads that hold a run past its time and the grace, or that begin nothing. */
+  #look(lane: Lane): void {
+    const nowMs = monotonicMs();
+    if (!lane.pool.isUp) this.#giveUpWaiting(lane, nowMs);
+    for (const thread of lane.pool.threads) {
+      let late = 0;
+      let begun = 0;
+      let oldestMs = nowMs;
+      for (const entry of lane.postedTo(thread)) {
+        if (!thread.hasBegun(entry.sequence)) {
+          oldestMs = Math.min(oldestMs, entry.postedAtMs);
+          continue;
+        }
+        begun += 1;
+        if (entry.begunSeenAtMs === 0) entry.begunSeenAtMs = nowMs;
+        entry.isExpired = nowMs > entry.begunSeenAtMs + entry.order.timeoutMs + this.#graceMs;
+        if (entry.isExpired) late += 1;
+      }
+      if (late > 0) lane.pool.kill(thread, `it did not answer for ${late} runs past their time`);
+      else if (begun === 0 && nowMs > oldestMs + this.#graceMs + stallMs) lane.pool.kill(thread, "it began none of the runs it was given");
+    }
+  }
+}
+
+function blocked(order: RunOrder): RunAnswer {
+  return { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, it blocked its thread` } };
+}

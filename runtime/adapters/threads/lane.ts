@@ -1,0 +1,108 @@
+/** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
+import { batchSize, measuredWorkMs } from "./batch-size.ts";
+import { type RunEntry, RunQueue } from "./run-entry.ts";
+import type { PoolThread, ThreadPool } from "./thread-pool.ts";
+import { packOrders } from "./wire.ts";
+
+interface SkillQueue {
+  readonly skill: string;
+  readonly queue: RunQueue;
+  /** Measured work of one run; undefined before the first. */
+  workMs: number | undefined;
+  /** Whether it has its place among the turns. */
+  isListed: boolean;
+}
+
+export class Lane {
+  readonly pool: ThreadPool;
+  readonly #nowMs: () => number;
+  readonly #failed: (entry: RunEntry, why: string) => void;
+  readonly #skills = new Map<string, SkillQueue>();
+  /** Skills with runs that wait, in the order in which their turn comes. */
+  readonly #turns: SkillQueue[] = [];
+  /** Runs that are with each thread. */
+  readonly #posted = new Map<PoolThread, Set<RunEntry>>();
+
+  /** `failed` hears of runs whose task a thread refused. */
+  constructor(pool: ThreadPool, nowMs: () => number, failed: (entry: RunEntry, why: string) => void) {
+    this.pool = pool;
+    this.#nowMs = nowMs;
+    this.#failed = failed;
+  }
+
+  enqueue(entry: RunEntry): void {
+    const { skill } = entry.order;
+    let known = this.#skills.get(skill);
+    if (known === undefined) {
+      known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false };
+      this.#skills.set(skill, known);
+    }
+    known.queue.push(entry);
+    this.#list(known);
+  }
+
+  /** Cuts tasks while threads have room. */
+  dispatch(): void {
+    while (this.#turns.length > 0) {
+      const { thread, idle } = this.pool.findFree();
+      if (thread === undefined) return;
+      const turn = this.#turns.shift() as SkillQueue;
+      const { queue, workMs } = turn;
+      turn.isListed = false;
+      if (queue.size === 0) continue;
+      this.#post(thread, turn, queue.take(batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs })));
+      if (queue.size > 0) this.#list(turn);
+    }
+  }
+
+  /** Runs that wait. */
+  *waiting(): Iterable<RunEntry> {
+    for (const { queue } of this.#skills.values()) for (const entry of queue.entries()) if (!entry.isAnswered) yield entry;
+  }
+
+  /** A run was answered: it waits no more, nor is it with its thread. */
+  forget(entry: RunEntry): void {
+    if (entry.thread === undefined) this.#skills.get(entry.order.skill)?.queue.forget();
+    else this.#posted.get(entry.thread)?.delete(entry);
+  }
+
+  /** Runs with a thread, in the order in which they were posted. */
+  postedTo(thread: PoolThread): ReadonlySet<RunEntry> {
+    return this.#posted.get(thread) ?? noEntries;
+  }
+
+  /** Forgets a lost thread and returns the runs that were with it. */
+  lose(thread: PoolThread): readonly RunEntry[] {
+    const entries = [...this.postedTo(thread)];
+    this.#posted.delete(thread);
+    return entries;
+  }
+
+  #list(queue: SkillQueue): void {
+    if (queue.isListed) return;
+    queue.isListed = true;
+    this.#turns.push(queue);
+  }
+
+  #post(thread: PoolThread, turn: SkillQueue, entries: readonly RunEntry[]): void {
+    let posted = this.#posted.get(thread);
+    if (posted === undefined) {
+      posted = new Set();
+      this.#posted.set(thread, posted);
+    }
+    const nowMs = this.#nowMs();
+    for (const entry of entries) {
+      entry.thread = thread;
+      entry.sequence = thread.posted;
+      entry.postedAtMs = nowMs;
+      thread.posted = (thread.posted + 1) | 0;
+      posted.add(entry);
+    }
+    this.pool.post(thread, packOrders(turn.skill, entries), (busyMs, why) => {
+      if (busyMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, busyMs, entries.length);
+      else for (const entry of entries) if (!entry.isAnswered) this.#failed(entry, why);
+    });
+  }
+}
+
+const noEntries: ReadonlySet<RunEntry> = new Set();

@@ -1,0 +1,80 @@
+// Groups what a thread's runs have to say, so that a tick costs one message, not one a run.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { MessagePort } from "node:worker_threads";
+import type { HostSink } from "../../skills/skill-host.ts";
+import { LogBuffer } from "../../skills/run-log.ts";
+import type { LogLevel } from "../../skills/context.ts";
+import { monotonicMs } from "./monotonic.ts";
+import { type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
+
+/** Longest that a busy thread keeps an answer back, to send more of them at once. */
+const keepBackMaxMs = 2;
+
+/**
+ * Longest that a busy thread leaves its event loop waiting. Tasks that are there already are handed over one after the other
+ * without a turn of the loop between them; without this, sockets and timers would starve under load.
+ */
+const turnMaxMs = 8;
+
+export class Reporter {
+  readonly sink: HostSink;
+  readonly #port: MessagePort;
+  readonly #logs: LogBuffer;
+  #results: ReportedResult[] = [];
+  #steps: ReportedStep[] = [];
+  /** When the first of what is kept back came; 0 when nothing is. */
+  #keptSinceMs = 0;
+  /** When the next turn of the loop was asked for; 0 when it was not. */
+  #turnSinceMs = 0;
+
+  constructor(port: MessagePort, logLevel: LogLevel | undefined) {
+    this.#port = port;
+    this.#logs = new LogBuffer(logLevel);
+    this.sink = {
+      result: (ticket, answer, calls, durationMs) => {
+        this.#results.push({ ticket, durationMs, answer, calls });
+        this.#schedule();
+      },
+      step: (ticket, requestId, step) => {
+        this.#steps.push({ ticket, requestId, step });
+        this.#schedule();
+      },
+      log: (line) => {
+        if (this.#logs.add(line)) this.#schedule();
+      },
+    };
+  }
+
+  /** Whether a thread that is at work should call `breathe` now. */
+  isOverdue(nowMs: number): boolean {
+    return (this.#keptSinceMs > 0 && nowMs - this.#keptSinceMs > keepBackMaxMs) || (this.#turnSinceMs > 0 && nowMs - this.#turnSinceMs > turnMaxMs);
+  }
+
+  /** Lets runs that have just ended be answered, and the loop turn when it waits too long. */
+  async breathe(nowMs: number): Promise<void> {
+    if (this.#turnSinceMs > 0 && nowMs - this.#turnSinceMs > turnMaxMs) await nextTurn();
+    else await Promise.resolve();
+    this.#flush();
+  }
+
+  #flush(): void {
+    this.#keptSinceMs = 0;
+    const logs = this.#logs.take();
+    if (this.#results.length === 0 && this.#steps.length === 0 && logs.length === 0) return;
+    const bytes = packReport({ results: this.#results, steps: this.#steps, logs });
+    this.#results = [];
+    this.#steps = [];
+    this.#port.postMessage(bytes, [bytes.buffer]);
+  }
+
+  #schedule(): void {
+    if (this.#keptSinceMs > 0) return;
+    this.#keptSinceMs = monotonicMs();
+    if (this.#turnSinceMs > 0) return;
+    this.#turnSinceMs = this.#keptSinceMs;
+    setImmediate(() => {
+      this.#turnSinceMs = 0;
+      this.#flush();
+    });
+  }
+}

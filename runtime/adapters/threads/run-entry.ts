@@ -1,0 +1,76 @@
+import type { RunOrder } from "../../ports/executor.ts";
+import type { PoolThread } from "./thread-pool.ts";
+import type { TicketedOrder } from "./wire.ts";
+
+/** A posted run until it is answered. */
+export class RunEntry implements TicketedOrder {
+  /** Unique in the executor: a run that is posted again gets another. */
+  readonly ticket: number;
+  readonly order: RunOrder;
+  body: Uint8Array;
+  /** Monotonic. */
+  leaseUntilMs: number;
+  isAnswered = false;
+  thread: PoolThread | undefined;
+  /** Its number among the runs posted to its thread. */
+  sequence = 0;
+  /** To the executor, then to its thread. */
+  postedAtMs: number;
+  /** When it was first seen to have begun; 0 before. */
+  begunSeenAtMs = 0;
+  /** It is past its time, and its thread was ended for it. */
+  isExpired = false;
+  /** The step request that waits for its acknowledgement: as the pipeline knows it, and as the thread does. */
+  request: { readonly outer: number; readonly inner: number } | undefined;
+
+  constructor(ticket: number, order: RunOrder, nowMs: number) {
+    this.ticket = ticket;
+    this.order = order;
+    this.body = order.body;
+    this.leaseUntilMs = nowMs + order.leaseMs;
+    this.postedAtMs = nowMs;
+  }
+}
+
+/** Runs that wait, first in, first out. Runs that are answered meanwhile are left where they are and passed over. */
+export class RunQueue {
+  #entries: RunEntry[] = [];
+  #head = 0;
+  #waiting = 0;
+
+  /** Runs that wait. */
+  get size(): number {
+    return this.#waiting;
+  }
+
+  push(entry: RunEntry): void {
+    this.#entries.push(entry);
+    this.#waiting += 1;
+  }
+
+  /** Takes up to `count` runs from the front. */
+  take(count: number): RunEntry[] {
+    const taken: RunEntry[] = [];
+    while (taken.length < count && this.#head < this.#entries.length) {
+      const entry = this.#entries[this.#head] as RunEntry;
+      this.#head += 1;
+      if (!entry.isAnswered) taken.push(entry);
+    }
+    this.#waiting -= taken.length;
+    if (this.#head === this.#entries.length) {
+      this.#entries = [];
+      this.#head = 0;
+    }
+    return taken;
+  }
+
+  /** A waiting run was answered. */
+  forget(): void {
+    this.#waiting -= 1;
+  }
+
+  /** What waits, and what was answered and is still in its place. */
+  *entries(): Iterable<RunEntry> {
+    for (let at = this.#head; at < this.#entries.length; at += 1) yield this.#entries[at] as RunEntry;
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * A pool of skill threads on piscina, which makes them, hands tasks over and replaces those that end. What piscina leaves open is
+ * closed here: which thread a task went to (so that a lost thread's runs can be answered), when a thread is really up, and what
+ * happens when threads cannot start any more: piscina then gives up for good; the pool is built anew a few times, then it
+ * stays down and says so.
+ *
+ *   starting ──(all threads said hello)──▶ up ──(a thread ended)──▶ up, one less ──(its replacement said hello)──▶ up
+ *       └──(one could not start)──▶ rejected      └──(none left, none can start)──▶ rebuilding ──(tries used up)──▶ down
+ */
+import { extname } from "node:path";
+import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
+import { Piscina } from "piscina";
+import { HoldfastError, messageOf } from "../../core/errors.ts";
+import type { ThreadHello, ThreadNews, ThreadSettings } from "./wire.ts";
+
+/** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
+export const tasksPerThread = 2;
+
+/** How often a pool that lost all its threads is built anew before it stays down. */
+export const rebuildsMax = 5;
+const rebuildDelayMs = 200;
+
+export interface PoolOptions {
+  readonly size: number;
+  readonly settings: ThreadSettings;
+  /** Heap of one thread, in MiB; Node's default when undefined. */
+  readonly heapMaxMb: number | undefined;
+  /** How long threads may take to start. */
+  readonly startTimeoutMs: number;
+}
+
+export interface PoolListener {
+  /** A report of a thread's. */
+  reported(thread: PoolThread, bytes: Uint8Array): void;
+  /** A thread has room for a task. */
+  free(): void;
+  /** A thread has ended; nothing more comes from it. */
+  lost(thread: PoolThread, why: string): void;
+  /** A lost thread was, or could not be, replaced. */
+  replaced(why: string, replaced: boolean): void;
+  /** No thread is left and none can be started. */
+  down(why: string): void;
+}
+
+/** One thread, as the main thread sees it. */
+export class PoolThread {
+  readonly worker: Worker;
+  readonly threadId: number;
+  readonly #port: MessagePort;
+  readonly #progress: Int32Array;
+  /** Tasks it holds. */
+  tasks = 0;
+  /** Runs posted to it, wrapping like its own count of runs begun. */
+  posted = 0;
+  isAlive = true;
+  /** Why the main thread ended it. */
+  killedFor: string | undefined;
+  /** What it threw outside of every run. */
+  error: string | undefined;
+
+  constructor(worker: Worker, hello: ThreadHello) {
+    this.worker = worker;
+    this.threadId = hello.threadId;
+    this.#port = hello.port;
+    this.#progress = new Int32Array(hello.progress);
+  }
+
+  get port(): MessagePort {
+    return this.#port;
+  }
+
+  /** Whether it can be given tasks. */
+  get isUsable(): boolean {
+    return this.isAlive && this.killedFor === undefined && this.error === undefined;
+  }
+
+  /** Whether the run that was posted as number `sequence` has begun. */
+  hasBegun(sequence: number): boolean {
+    return ((Atomics.load(this.#progress, 0) - sequence) | 0) > 0;
+  }
+
+  tell(news: ThreadNews): void {
+    if (this.isAlive) this.#port.postMessage(news);
+  }
+}
+
+export class ThreadPool {
+  readonly #options: PoolOptions;
+  readonly #listener: PoolListener;
+  readonly #threads = new Map<number, PoolThread>();
+  /** Hellos of threads that piscina does not know to be ready yet, and the other way round. */
+  readonly #hellos = new Map<number, ThreadHello>();
+  readonly #created = new Set<number>();
+  /** Why threads were lost that have not been replaced yet. */
+  readonly #losses: string[] = [];
+  #piscina: Piscina | undefined;
+  #target = 0;
+  #started: PromiseWithResolvers<void> | undefined;
+  #startTimer: NodeJS.Timeout | undefined;
+  #rebuildTimer: NodeJS.Timeout | undefined;
+  #rebuilds = 0;
+  /** A thread of this piscina could not start: it starts none any more. */
+  #hasGivenUp = false;
+  #isStopped = false;
+
+  constructor(options: PoolOptions, listener: PoolListener) {
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  get threads(): Iterable<PoolThread> {
+    return this.#threads.values();
+  }
+
+  get isUp(): boolean {
+    return this.#threads.size > 0;
+  }
+
+  /** Rejects with what kept a thread from starting. */
+  async start(): Promise<void> {
+    this.#started = Promise.withResolvers();
+    this.#build();
+    try {
+      await this.#started.promise;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    } finally {
+      this.#started = undefined;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#startTimer);
+    clearTimeout(this.#rebuildTimer);
+    for (const thread of this.#threads.values()) this.#close(thread);
+    this.#threads.clear();
+    for (const hello of this.#hellos.values()) hello.port.close();
+    this.#hellos.clear();
+    await this.#piscina?.destroy();
+    this.#started?.reject(new HoldfastError("HOLDFAST_STOPPED", "expected the threads to start, they were stopped"));
+  }
+
+  /** The thread with the least to do, if one has room; and how many have nothing to do. */
+  findFree(): { readonly thread: PoolThread | undefined; readonly idle: number } {
+    let thread: PoolThread | undefined;
+    let idle = 0;
+    for (const candidate of this.#threads.values()) {
+      if (!candidate.isUsable) continue;
+      if (candidate.tasks === 0) idle += 1;
+      if (candidate.tasks < (thread?.tasks ?? tasksPerThread)) thread = candidate;
+    }
+    return { thread, idle };
+  }
+
+  /** Gives a thread a task; `ended` hears how long it kept the thread busy, or why it failed. A lost thread's tasks are not heard of. */
+  post(thread: PoolThread, bytes: Uint8Array<ArrayBuffer>, ended: (busyMs: number | undefined, why: string) => void): void {
+    thread.tasks += 1;
+    this.#target = thread.threadId;
+    const running = this.#piscina?.run(bytes, { transferList: [bytes.buffer] }) ?? Promise.reject(new Error("the pool is not up"));
+    running.then(
+      (busyMs: number) => {
+        thread.tasks -= 1;
+        ended(busyMs, "");
+        if (thread.isAlive) this.#listener.free();
+      },
+      (error: unknown) => {
+        thread.tasks -= 1;
+        // A thread that is gone is told of by its exit.
+        if (thread.isUsable) ended(undefined, messageOf(error));
+      },
+    );
+  }
+
+  /** Ends a thread that does not answer. */
+  kill(thread: PoolThread, why: string): void {
+    if (thread.killedFor !== undefined) return;
+    thread.killedFor = why;
+    void thread.worker.terminate();
+  }
+
+  #build(): void {
+    const { size, settings, heapMaxMb, startTimeoutMs } = this.#options;
+    const piscina = new Piscina({
+      filename: new URL(`./thread${extname(import.meta.filename)}`, import.meta.url).href,
+      name: "accept",
+      minThreads: size,
+      maxThreads: size,
+      concurrentTasksPerWorker: tasksPerThread,
+      atomics: "disabled",
+      recordTiming: false,
+      workerData: settings,
+      ...(heapMaxMb === undefined ? undefined : { resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } }),
+      loadBalancer: (_task, workers) => workers.find((worker) => worker.id === this.#target) ?? null,
+    });
+    this.#piscina = piscina;
+    this.#hasGivenUp = false;
+    piscina.on("message", (message: ThreadHello) => {
+      if (message?.type !== "holdfast.thread") return;
+      this.#hellos.set(message.threadId, message);
+      this.#welcome(message.threadId);
+    });
+    piscina.on("workerCreate", (worker: { readonly id: number }) => {
+      this.#created.add(worker.id);
+      this.#welcome(worker.id);
+    });
+    piscina.on("error", (error: unknown) => this.#erred(piscina, messageOf(error)));
+    this.#awaitStart(startTimeoutMs);
+  }
+
+  #awaitStart(startTimeoutMs: number): void {
+    clearTimeout(this.#startTimer);
+    this.#startTimer = setTimeout(() => this.#startFailed(`it did not start within ${startTimeoutMs} ms`), startTimeoutMs);
+  }
+
+  /** A thread is up when it has said hello and piscina takes tasks for it. */
+  #welcome(threadId: number): void {
+    const hello = this.#hellos.get(threadId);
+    const worker = this.#piscina?.threads.find((worker) => worker.threadId === threadId);
+    if (hello === undefined || worker === undefined || !this.#created.has(threadId)) return;
+    this.#hellos.delete(threadId);
+    this.#created.delete(threadId);
+    const thread = new PoolThread(worker, hello);
+    this.#threads.set(threadId, thread);
+    worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
+    worker.once("exit", (code) => this.#exited(thread, code));
+    thread.port.on("message", (bytes: Uint8Array) => this.#listener.reported(thread, bytes));
+    if (this.#threads.size === this.#options.size) {
+      clearTimeout(this.#startTimer);
+      this.#rebuilds = 0;
+      this.#started?.resolve();
+    }
+    const why = this.#losses.shift();
+    if (why !== undefined) this.#listener.replaced(why, true);
+    this.#listener.free();
+  }
+
+  #exited(thread: PoolThread, code: number): void {
+    if (!this.#threads.delete(thread.threadId)) return;
+    // What it said before it ended counts.
+    for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
+      this.#listener.reported(thread, last.message as Uint8Array);
+    }
+    this.#close(thread);
+    const why = thread.killedFor ?? thread.error ?? `it exited with code ${code}`;
+    if (this.#started !== undefined) {
+      this.#startFailed(why);
+      return;
+    }
+    this.#losses.push(why);
+    this.#listener.lost(thread, why);
+    if (this.#isStopped) return;
+    if (this.#hasGivenUp) this.#startFailed("threads could not be started before");
+    else this.#awaitStart(this.#options.startTimeoutMs);
+  }
+
+  #close(thread: PoolThread): void {
+    thread.isAlive = false;
+    thread.port.close();
+  }
+
+  /** piscina tells alike of a thread that threw while it had no task, and of one that could not start; only the first was known. */
+  #erred(piscina: Piscina, why: string): void {
+    const living = piscina.threads;
+    for (const thread of this.#threads.values()) {
+      if (living.includes(thread.worker)) continue;
+      thread.error ??= why;
+      return;
+    }
+    this.#startFailed(why);
+  }
+
+  /** A thread could not start. With others left the pool goes on with less; with none it is built anew. */
+  #startFailed(why: string): void {
+    if (this.#isStopped) return;
+    clearTimeout(this.#startTimer);
+    if (this.#started !== undefined) {
+      this.#started.reject(new HoldfastError("HOLDFAST_THREAD_START", `expected skill threads to start, one could not: ${why}`));
+      return;
+    }
+    this.#hasGivenUp = true;
+    for (const loss of this.#losses.splice(0)) this.#listener.replaced(`${loss}; ${why}`, false);
+    if (this.#threads.size === 0) this.#rebuild(why);
+  }
+
+  #rebuild(why: string): void {
+    const old = this.#piscina;
+    this.#piscina = undefined;
+    this.#hellos.clear();
+    this.#created.clear();
+    void old?.destroy();
+    if (this.#rebuilds >= rebuildsMax) {
+      this.#listener.down(why);
+      return;
+    }
+    this.#rebuilds += 1;
+    clearTimeout(this.#rebuildTimer);
+    this.#rebuildTimer = setTimeout(() => this.#build(), rebuildDelayMs * 2 ** (this.#rebuilds - 1));
+  }
+}

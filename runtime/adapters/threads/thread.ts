@@ -1,0 +1,89 @@
+/**
+ * The one module that a skill thread loads: opens the plugins, says hello, and takes batches of runs from then on. piscina calls
+ * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
+ * from the next task. Their answers come later, through the port.
+ */
+import { MessageChannel, parentPort, threadId, workerData } from "node:worker_threads";
+import { ConfigurationError, messageOf } from "../../core/errors.ts";
+import type { Skill } from "../../skills/define-skill.ts";
+import { importPlugin } from "../../skills/plugins.ts";
+import { prepareSkills } from "../../skills/prepared-skill.ts";
+import type { ThreadOrder } from "../../skills/run-order.ts";
+import { SkillHost } from "../../skills/skill-host.ts";
+import { monotonicMs } from "./monotonic.ts";
+import { Reporter } from "./reporter.ts";
+import { type ThreadHello, type ThreadNews, type ThreadSettings, unpackOrders } from "./wire.ts";
+
+async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<readonly Skill[]> {
+  const loaded: Skill[] = [];
+  for (const { owner, entry, skills } of plugins) {
+    const plugin = await importPlugin(owner, entry);
+    for (const name of skills) {
+      const skill = plugin.skills.find((skill) => skill.name === name);
+      if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${name}', as when it was loaded before, got none`);
+      loaded.push(skill);
+    }
+  }
+  return loaded;
+}
+
+function listen(host: SkillHost, news: ThreadNews): void {
+  switch (news.type) {
+    case "acknowledge":
+      news.requestIds.forEach((requestId, index) => host.acknowledge(requestId, news.results[index] ?? "unavailable"));
+      return;
+    case "extend":
+      host.extend(news.tickets, news.leaseUntilMs);
+      return;
+    case "interrupt":
+      host.interrupt(news.tickets, news.as);
+      return;
+  }
+}
+
+async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Promise<number>> {
+  const { port1, port2 } = new MessageChannel();
+  const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const begun = new Int32Array(progress);
+  const reporter = new Reporter(port1, settings.logLevel);
+  const { consumer, agent, limits, dependencies } = settings;
+  const host = new SkillHost({
+    consumer,
+    agent,
+    limits,
+    skills: await prepareSkills(await loadSkills(settings.plugins), dependencies),
+    circuits: new Int32Array(settings.circuits),
+    sink: reporter.sink,
+    nowMs: monotonicMs,
+    wallMs: Date.now,
+    random: Math.random,
+  });
+  port1.on("message", (news: ThreadNews) => listen(host, news));
+  // A rejected promise that nobody waits for leaves no run half-way: it is told, and the thread lives. What is thrown outside of
+  // every promise ends it.
+  process.on("unhandledRejection", (reason) => {
+    reporter.sink.log({ level: "error", skill: "", eventId: "", traceId: "", attempt: 0, message: `a promise was rejected that nobody waits for: ${messageOf(reason)}`, fields: undefined });
+  });
+  const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
+  parentPort?.postMessage(hello, [port2]);
+  return (bytes) => beginAll(host, reporter, begun, unpackOrders(bytes));
+}
+
+/** Begins the runs in their order; returns how long that kept the thread busy. */
+async function beginAll(host: SkillHost, reporter: Reporter, begun: Int32Array, orders: readonly ThreadOrder[]): Promise<number> {
+  let busyMs = 0;
+  let sinceMs = monotonicMs();
+  for (const order of orders) {
+    Atomics.add(begun, 0, 1);
+    host.start(order);
+    const nowMs = monotonicMs();
+    if (!reporter.isOverdue(nowMs)) continue;
+    busyMs += nowMs - sinceMs;
+    await reporter.breathe(nowMs);
+    sinceMs = monotonicMs();
+  }
+  return busyMs + monotonicMs() - sinceMs;
+}
+
+/** piscina's task; it waits for the promise before it says that the thread is ready. */
+export const accept: Promise<(bytes: Uint8Array) => Promise<number>> = open(workerData as ThreadSettings);

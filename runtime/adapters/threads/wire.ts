@@ -1,0 +1,189 @@
+/**
+ * What main thread and skill threads say to each other. Orders and reports are packed into one buffer each, as lists without
+ * names: they are the messages that every run pays for. The rest is rare, and cloned as it is.
+ */
+import type { MessagePort } from "node:worker_threads";
+import { Packr } from "msgpackr";
+import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
+import type { BodyCodec, WireForm } from "../../core/event-envelope.ts";
+import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { Config } from "../../core/config.ts";
+import type { DecodeLimits } from "../../core/read-route.ts";
+import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { RunOrder, StepAcknowledgement } from "../../ports/executor.ts";
+import type { LogLevel } from "../../skills/context.ts";
+import type { SkillLogLine } from "../../skills/run-log.ts";
+import type { ThreadOrder } from "../../skills/run-order.ts";
+
+/** What a thread is started with. */
+export interface ThreadSettings {
+  readonly consumer: string;
+  readonly agent: string | undefined;
+  readonly limits: DecodeLimits;
+  readonly logLevel: LogLevel | undefined;
+  readonly plugins: readonly {
+    /** Names the plugin in errors. */
+    readonly owner: string;
+    readonly entry: string;
+    /** The skills this thread runs. */
+    readonly skills: readonly string[];
+  }[];
+  readonly dependencies: { readonly numbered: readonly string[]; readonly config: Config["dependencies"] };
+  /** A state for each dependency, by its number. */
+  readonly circuits: SharedArrayBuffer;
+}
+
+/** A thread's first words. */
+export interface ThreadHello {
+  readonly type: "holdfast.thread";
+  readonly threadId: number;
+  /** Carries reports one way and news of runs the other. */
+  readonly port: MessagePort;
+  /** Place 0 counts the runs begun, wrapping. */
+  readonly progress: SharedArrayBuffer;
+}
+
+/** News of runs, by ticket or request. */
+export type ThreadNews =
+  | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
+  | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
+  | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" };
+
+/** An order on its way to a thread. The ticket stands for the run: a run that is posted again gets another. */
+export interface TicketedOrder {
+  readonly ticket: number;
+  readonly order: RunOrder;
+  readonly body: Uint8Array;
+  readonly leaseUntilMs: number;
+}
+
+const packr = new Packr({ useRecords: false, moreTypes: false, variableMapSize: true });
+
+const forms: readonly WireForm[] = ["canonical", "snake", "cloudevents-structured", "cloudevents-binary"];
+const codecs: readonly BodyCodec[] = ["json", "msgpack"];
+const kinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
+
+type PackedStep = readonly [name: string, kind: number, isCompleted: boolean, result: Uint8Array, checksum: number, codec: number, atMs: number];
+type PackedOrder = readonly [
+  ticket: number,
+  eventId: string,
+  eventType: string,
+  version: string,
+  form: number,
+  codec: number,
+  epoch: number,
+  attempt: number,
+  generation: number,
+  leaseUntilMs: number,
+  timeoutMs: number,
+  body: Uint8Array,
+  rest: null | readonly [contentEncoding: string | null, headers: Readonly<Record<string, HeaderValue>> | null, steps: readonly PackedStep[], pipelineChanged: boolean],
+];
+
+function packStep({ name, kind, state, result, checksum, codec, atMs }: StepRecord): PackedStep {
+  return [name, kinds.indexOf(kind), state === "completed", result, checksum, codec, atMs];
+}
+
+function unpackStep([name, kind, isCompleted, result, checksum, codec, atMs]: PackedStep): StepRecord {
+  return { name, kind: kinds[kind] ?? "keyed", state: isCompleted ? "completed" : "intent", result, checksum, codec, atMs };
+}
+
+/** A copy in memory of its own, so that it can change hands without the packer's buffer. */
+function own(packed: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(packed);
+}
+
+function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): PackedOrder {
+  const { route, contentEncoding, headers, steps, pipelineChanged } = order;
+  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged;
+  return [
+    ticket,
+    route.eventId,
+    route.eventType,
+    route.version,
+    forms.indexOf(route.form),
+    codecs.indexOf(route.codec),
+    order.epoch,
+    order.attempt,
+    order.generation,
+    leaseUntilMs,
+    order.timeoutMs,
+    body,
+    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged],
+  ];
+}
+
+/** One task: runs of one skill. */
+export function packOrders(skill: string, orders: readonly TicketedOrder[]): Uint8Array<ArrayBuffer> {
+  return own(packr.pack([skill, orders.map(packOrder)]));
+}
+
+/** Reads what `packOrders` wrote. Bodies share its memory. */
+export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
+  const [skill, orders] = packr.unpack(bytes) as [string, readonly PackedOrder[]];
+  return orders.map(([ticket, eventId, eventType, version, form, codec, epoch, attempt, generation, leaseUntilMs, timeoutMs, body, rest]) => ({
+    runId: ticket,
+    skill,
+    route: { eventId, eventType, version, form: forms[form] ?? "canonical", codec: codecs[codec] ?? "json" },
+    body,
+    contentEncoding: rest?.[0] ?? undefined,
+    headers: rest?.[1] ?? undefined,
+    epoch,
+    attempt,
+    generation,
+    leaseUntilMs,
+    timeoutMs,
+    steps: rest?.[2].map(unpackStep) ?? [],
+    pipelineChanged: rest?.[3] ?? false,
+  }));
+}
+
+/** An answer: only its ticket and time when a run completed, emitted nothing and called nothing. */
+type PackedResult = readonly [ticket: number, durationMs: number] | readonly [ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]];
+
+export interface ReportedResult {
+  readonly ticket: number;
+  readonly durationMs: number;
+  readonly answer: RunAnswer;
+  readonly calls: readonly CallReport[];
+}
+
+export interface ReportedStep {
+  readonly ticket: number;
+  readonly requestId: number;
+  readonly step: StepRecord;
+}
+
+export interface Report {
+  readonly results: readonly ReportedResult[];
+  readonly steps: readonly ReportedStep[];
+  readonly logs: readonly SkillLogLine[];
+}
+
+const nothingEmitted: readonly OutgoingMessage[] = [];
+const completed: RunAnswer = { kind: "completed", outbox: nothingEmitted };
+const noCalls: readonly CallReport[] = [];
+
+function packResult({ ticket, durationMs, answer, calls }: ReportedResult): PackedResult {
+  const isPlain = answer.kind === "completed" && answer.outbox.length === 0 && calls.length === 0;
+  return isPlain ? [ticket, durationMs] : [ticket, durationMs, answer, calls];
+}
+
+export function packReport({ results, steps, logs }: Report): Uint8Array<ArrayBuffer> {
+  const packedSteps = steps.map(({ ticket, requestId, step }) => [ticket, requestId, packStep(step)]);
+  return own(packr.pack([results.map(packResult), packedSteps, logs]));
+}
+
+/** Reads what `packReport` wrote. */
+export function unpackReport(bytes: Uint8Array): Report {
+  const [results, steps, logs] = packr.unpack(bytes) as [
+    readonly PackedResult[],
+    readonly (readonly [ticket: number, requestId: number, step: PackedStep])[],
+    readonly SkillLogLine[],
+  ];
+  return {
+    results: results.map(([ticket, durationMs, answer = completed, calls = noCalls]) => ({ ticket, durationMs, answer, calls })),
+    steps: steps.map(([ticket, requestId, step]) => ({ ticket, requestId, step: unpackStep(step) })),
+    logs,
+  };
+}

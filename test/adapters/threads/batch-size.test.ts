@@ -1,0 +1,37 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { batchMax, batchSize, measuredWorkMs } from "../../../runtime/adapters/threads/batch-size.ts";
+
+test("a skill that was never measured goes out one run at a time", () => {
+  assert.equal(batchSize({ queued: 100, idleThreads: 2, workMs: undefined }), 1);
+});
+
+test("a batch holds about a millisecond of work", () => {
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 0.1 }), 10);
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 0.000_1 }), batchMax);
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 1 }), 1);
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 50 }), 1);
+});
+
+test("work worth sharing is shared out among idle threads, other work is not", () => {
+  assert.equal(batchSize({ queued: 8, idleThreads: 4, workMs: 0.1 }), 2);
+  assert.equal(batchSize({ queued: 8, idleThreads: 0, workMs: 0.1 }), 8);
+  assert.equal(batchSize({ queued: 8, idleThreads: 4, workMs: 0.002 }), 8);
+});
+
+test("a batch is never empty, nor larger than what waits", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 10_000 }), fc.nat(64), fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }), (queued, idleThreads, workMs) => {
+      const size = batchSize({ queued, idleThreads, workMs });
+      assert.ok(Number.isInteger(size) && size >= 1 && size <= Math.min(queued, batchMax));
+    }),
+  );
+});
+
+test("the measure of work follows what is measured", () => {
+  let workMs = measuredWorkMs(undefined, 10, 10);
+  assert.equal(workMs, 1);
+  for (let task = 0; task < 30; task += 1) workMs = measuredWorkMs(workMs, 1, 10);
+  assert.ok(Math.abs(workMs - 0.1) < 0.01);
+});

@@ -1,0 +1,171 @@
+import { strict as assert } from "node:assert";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { type ThreadsExecutorOptions, createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
+import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
+import type { Executor } from "../../../runtime/ports/executor.ts";
+import type { SkillLogLine } from "../../../runtime/skills/run-log.ts";
+import { type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
+import { eventually, within } from "../../support/eventually.ts";
+import fixture from "../../support/thread-plugin.ts";
+
+const entry = pathToFileURL(resolve(import.meta.dirname, "../../support/thread-plugin.ts")).href;
+const sharedSkills = fixture.skills.filter(({ isolation }) => isolation === "shared");
+
+function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
+  return createThreadsExecutor({
+    consumer: "orders",
+    plugins: [{ name: "fixture", entry, skills: sharedSkills }],
+    dependencies: ["local"],
+    dependencyConfig: {},
+    circuits: new SharedArrayBuffer(4),
+    limits: defaultDecodeLimits,
+    threads: 2,
+    graceMs: 100,
+    ...options,
+  });
+}
+
+function start(t: TestContext, options: Partial<ThreadsExecutorOptions> = {}): Promise<ExecutorBundle> {
+  return startExecutor(t, make(options));
+}
+
+executorContract("threads", make);
+
+/** Each way to lose a thread, and what its run and the others on it are answered. */
+const losses: readonly (readonly [skill: string, timeoutMs: number, own: string, why: RegExp])[] = [
+  ["exit", 30_000, "thread-lost", /it exited with code 7/],
+  ["throw-outside", 30_000, "thread-lost", /thrown outside/],
+  ["block", 100, "timed-out", /it did not answer for \d+ runs past their time/],
+  ["block-later", 100, "timed-out", /it did not answer for \d+ runs past their time/],
+];
+
+for (const [skill, timeoutMs, own, why] of losses) {
+  test(`a thread lost to '${skill}' has its runs answered, and is replaced`, async (t) => {
+    const { executor, post, answer, losses } = await start(t, { threads: 1 });
+    const [bystander] = post("deaf");
+    await answer(post("noop")[0] ?? 0);
+    const [culprit] = post(skill, { timeoutMs });
+    assert.equal((await answer(culprit ?? 0)).kind, own);
+    assert.equal((await answer(bystander ?? 0)).kind, "thread-lost");
+    const loss = await eventually("a replacement", () => losses[0], 20_000);
+    assert.match(loss.why, why);
+    assert.equal(loss.replaced, true);
+    assert.ok(executor.isReady());
+    assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  });
+}
+
+test("a thread out of memory is replaced", async (t) => {
+  const { post, answer, losses } = await start(t, { threads: 1, heapMaxMb: 32 });
+  assert.equal((await answer(post("fill-memory")[0] ?? 0)).kind, "thread-lost");
+  const loss = await eventually("a replacement", () => losses[0], 20_000);
+  assert.match(loss.why, /memory/);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+});
+
+test("a thread lost with one run takes none with it that were on other threads", async (t) => {
+  const { post, answer, results } = await start(t, { threads: 2 });
+  const runIds = post("wait", ...Array.from({ length: 8 }, () => ({ timeoutMs: 3_000 })));
+  const [culprit] = post("exit");
+  assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");
+  const kinds: string[] = [];
+  for (const runId of runIds) kinds.push((await answer(runId)).kind);
+  assert.ok(kinds.includes("timed-out") && kinds.includes("thread-lost"), kinds.join(" "));
+  assert.equal(results.length, 9);
+});
+
+test("what a run answered before its thread died counts", async (t) => {
+  const { post, answer } = await start(t, { threads: 1 });
+  const noops = post("noop", ...Array.from({ length: 100 }, () => ({})));
+  const [culprit] = post("exit");
+  assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");
+  for (const runId of noops) assert.match((await answer(runId)).kind, /completed|thread-lost/);
+});
+
+test("a rejected promise that nobody waits for is logged, and its thread lives", async (t) => {
+  const lines: SkillLogLine[] = [];
+  const { post, answer, losses } = await start(t, { threads: 1, log: (more) => lines.push(...more) });
+  assert.equal((await answer(post("reject-outside")[0] ?? 0)).kind, "completed");
+  const line = await eventually("a line", () => lines[0]);
+  assert.deepEqual([line.level, line.message], ["error", "a promise was rejected that nobody waits for: nobody waits"]);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  assert.deepEqual(losses, []);
+});
+
+test("what skills log reaches the main thread, tagged and redacted", async (t) => {
+  const lines: SkillLogLine[] = [];
+  const { post, answer } = await start(t, { threads: 1, log: (more) => lines.push(...more) });
+  await answer(post("emit")[0] ?? 0);
+  const line = await eventually("a line", () => lines[0]);
+  assert.deepEqual([line.level, line.skill, line.message, line.fields], ["info", "emit", "emitting", { password: "[redacted]" }]);
+});
+
+test("an open circuit is seen by calls in threads", async (t) => {
+  const circuits = new SharedArrayBuffer(4);
+  const { post, answer } = await start(t, { threads: 1, circuits });
+  Atomics.store(new Int32Array(circuits), 0, 1);
+  const { kind, ...rest } = await answer(post("steps")[0] ?? 0);
+  assert.deepEqual([kind, (rest as { failure?: { code: string } }).failure?.code], ["failed", "CIRCUIT_OPEN"]);
+});
+
+test("a dedicated skill that blocks its thread keeps nobody else waiting", async (t) => {
+  const dedicated = fixture.skills.filter(({ name }) => name === "dedicated-block" || name === "noop");
+  const { post, answer, results } = await start(t, { threads: 1, plugins: [{ name: "fixture", entry, skills: dedicated }] });
+  const [blocked] = post("dedicated-block", { timeoutMs: 1_500 });
+  const noops = post("noop", ...Array.from({ length: 50 }, () => ({})));
+  for (const runId of noops) assert.equal((await answer(runId)).kind, "completed");
+  assert.equal(results.length, 50);
+  assert.equal((await answer(blocked ?? 0)).kind, "timed-out");
+});
+
+test("a run answered slowly holds up none of its batch", async (t) => {
+  const { post, answer, results } = await start(t, { threads: 1 });
+  for (let warm = 0; warm < 20; warm += 1) await answer(post("noop")[0] ?? 0);
+  const before = results.length;
+  const busy = post("busy", ...Array.from({ length: 4 }, () => ({})));
+  await eventually("a first answer", () => results.length > before);
+  assert.ok(results.length < before + 4, "expected answers as they come");
+  for (const runId of busy) assert.equal((await answer(runId)).kind, "completed");
+});
+
+async function brokenPlugin(t: TestContext, source: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-threads-"));
+  t.after(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, "index.mjs"), source);
+  return pathToFileURL(join(folder, "index.mjs")).href;
+}
+
+test("an executor whose threads cannot start says why, is not ready, and still answers", async (t) => {
+  const broken = await brokenPlugin(t, "throw new Error('broken at load')");
+  const executor = make({ plugins: [{ name: "broken", entry: broken, skills: sharedSkills }] });
+  const results: unknown[] = [];
+  t.after(() => executor.stop());
+  await assert.rejects(executor.start({ steps: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }), /expected skill threads to start, one could not: plugin 'broken': .*broken at load/);
+  assert.ok(!executor.isReady());
+});
+
+test("threads that hang while they start are given up in time", async (t) => {
+  const hanging = await brokenPlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
+  const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", entry: hanging, skills: sharedSkills }] });
+  t.after(() => executor.stop());
+  await assert.rejects(within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })), /it did not start within 300 ms/);
+});
+
+test("threads that cannot be replaced leave an executor that is not ready and answers everything", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-threads-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, "index.mjs");
+  await writeFile(path, `export { default } from ${JSON.stringify(entry)};`);
+  const { executor, post, answer, losses } = await start(t, { threads: 1, plugins: [{ name: "vanishing", entry: pathToFileURL(path).href, skills: sharedSkills }] });
+  await rm(path);
+  const [culprit] = post("exit");
+  assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");
+  const [waiting] = post("noop", { timeoutMs: 100 });
+  await eventually("it to be told", () => losses.some(({ replaced }) => !replaced), 20_000);
+  assert.ok(!executor.isReady());
+  assert.equal((await answer(waiting ?? 0)).kind, "thread-lost");
+});

@@ -1,0 +1,208 @@
+/** What every executor keeps to. The skills are those of `test/support/thread-plugin.ts`. */
+import { strict as assert } from "node:assert";
+import { type TestContext, test } from "node:test";
+import type { RunAnswer } from "../../runtime/core/outcome.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest } from "../../runtime/ports/executor.ts";
+import { envelope, json } from "../support/event-messages.ts";
+import { eventually } from "../support/eventually.ts";
+
+export interface ExecutorBundle {
+  readonly executor: Executor;
+  readonly results: RunResult[];
+  readonly requests: StepRequest[];
+  readonly losses: { readonly why: string; readonly replaced: boolean }[];
+  /** What steps are answered with; `hold` leaves them to the test. */
+  store: "written" | "stale" | "unavailable" | "hold";
+  /** Posts runs of a skill, one for each part, and returns their ids. */
+  readonly post: (skill: string, ...parts: readonly Partial<RunOrder>[]) => number[];
+  /** Waits for the answer of a run. */
+  readonly answer: (runId: number) => Promise<RunAnswer>;
+}
+
+/** Starts an executor that stops with the test. */
+export async function startExecutor(t: TestContext, executor: Executor): Promise<ExecutorBundle> {
+  let lastRunId = 0;
+  const waiting = new Map<number, (result: RunResult) => void>();
+  const listener: ExecutorListener = {
+    steps(requests) {
+      bundle.requests.push(...requests);
+      const { store } = bundle;
+      if (store !== "hold") executor.acknowledge(requests.map(({ runId, requestId }) => ({ runId, requestId, result: store })));
+    },
+    results(results) {
+      bundle.results.push(...results);
+      for (const result of results) waiting.get(result.runId)?.(result);
+    },
+    threadLost(why, replaced) {
+      bundle.losses.push({ why, replaced });
+    },
+  };
+  const bundle: ExecutorBundle = {
+    executor,
+    results: [],
+    requests: [],
+    losses: [],
+    store: "written",
+    post(skill, ...parts) {
+      const orders = (parts.length === 0 ? [{}] : parts).map((part) => {
+        lastRunId += 1;
+        return { ...defaultOrder(skill), runId: lastRunId, ...part };
+      });
+      executor.post(orders);
+      return orders.map(({ runId }) => runId);
+    },
+    async answer(runId) {
+      const find = (): RunResult | undefined => bundle.results.find((result) => result.runId === runId);
+      return (await eventually(`an answer for run ${runId}`, find, 20_000)).answer;
+    },
+  };
+  t.after(() => executor.stop());
+  await executor.start(listener);
+  return bundle;
+}
+
+export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
+  const { eventId, eventType, version } = envelope;
+  return {
+    skill,
+    route: { eventId, eventType, version, form: "canonical", codec: "json" },
+    body: json(envelope),
+    contentEncoding: undefined,
+    headers: undefined,
+    epoch: 1,
+    attempt: 1,
+    generation: 0,
+    leaseMs: 60_000,
+    timeoutMs: 30_000,
+    steps: [],
+    pipelineChanged: false,
+  };
+}
+
+export function executorContract(name: string, make: () => Executor): void {
+  const contract = (what: string, check: (bundle: ExecutorBundle, t: TestContext) => Promise<void>): void => {
+    test(`${name}: ${what}`, async (t) => check(await startExecutor(t, make()), t));
+  };
+
+  contract("answers every run once, whatever its skill", async ({ post, answer, results, executor }) => {
+    assert.ok(executor.isReady());
+    const noops = post("noop", ...Array.from({ length: 500 }, () => ({})));
+    const fails = post("fail", ...Array.from({ length: 20 }, () => ({})));
+    const [emit] = post("emit");
+    for (const runId of [...noops, ...fails]) await answer(runId);
+    assert.deepEqual(await answer(fails[0] ?? 0), { kind: "failed", failure: { code: "NO", message: "no" }, retryable: false });
+    const emitted = await answer(emit ?? 0);
+    assert.ok(emitted.kind === "completed");
+    const [message] = emitted.outbox;
+    assert.ok(message);
+    assert.deepEqual([message.headers["eventType"], message.headers["causationId"], message.subject], ["Emitted", envelope.eventId, "Emitted"]);
+    assert.deepEqual((JSON.parse(Buffer.from(message.body).toString()) as { payload: unknown }).payload, envelope.payload);
+    assert.equal(results.length, 521);
+    assert.equal(new Set(results.map(({ runId }) => runId)).size, 521);
+  });
+
+  contract("copies bodies before post returns", async ({ post, answer, results }) => {
+    const bodies = Array.from({ length: 300 }, () => Buffer.from(json(envelope)));
+    const runIds = post("noop", ...bodies.map((body) => ({ body })));
+    for (const body of bodies) body.fill(0);
+    for (const runId of runIds) await answer(runId);
+    assert.ok(results.every((result) => result.answer.kind === "completed"));
+  });
+
+  contract("says what is invalid, from the thread that decodes", async ({ post, answer }) => {
+    const [bad] = post("noop", { body: Buffer.from("{") });
+    const invalid = await answer(bad ?? 0);
+    assert.equal(invalid.kind === "invalid" && invalid.invalid.reason, "InvalidEnvelope");
+  });
+
+  contract("goes on with a step only when it is stored, and restores what was", async (bundle) => {
+    const { post, answer, requests, executor, results } = bundle;
+    bundle.store = "hold";
+    const [runId] = post("steps");
+    assert.ok(runId !== undefined);
+    const stored: StepRequest[] = [];
+    for (const expected of ["one intent", "one completed", "two completed"]) {
+      const request = await eventually(expected, () => requests[stored.length]);
+      assert.equal(`${request.step.name} ${request.step.state}`, expected);
+      assert.equal(request.runId, runId);
+      stored.push(request);
+      assert.equal(results.length, 0);
+      executor.acknowledge([{ runId, requestId: request.requestId, result: "written" }]);
+    }
+    assert.deepEqual(await answer(runId), { kind: "completed", outbox: [] });
+    assert.deepEqual(results[0]?.calls, [{ dependency: "local", result: "succeeded" }]);
+    requests.length = 0;
+    const [again] = post("steps", { steps: stored.slice(1).map(({ step }) => step) });
+    assert.deepEqual(await answer(again ?? 0), { kind: "completed", outbox: [] });
+    assert.deepEqual(requests, []);
+  });
+
+  contract("stops a run whose step is refused", async (bundle) => {
+    bundle.store = "stale";
+    const [stale] = bundle.post("steps");
+    assert.deepEqual(await bundle.answer(stale ?? 0), { kind: "stale" });
+    bundle.store = "unavailable";
+    const [unavailable] = bundle.post("steps");
+    const answer = await bundle.answer(unavailable ?? 0);
+    assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["STORE_UNAVAILABLE", true]);
+  });
+
+  contract("ends runs at their deadline, whether or not they listen", async ({ post, answer }) => {
+    const [waits] = post("wait", { timeoutMs: 30 });
+    const [deaf] = post("deaf", { timeoutMs: 30 });
+    assert.equal((await answer(waits ?? 0)).kind, "timed-out");
+    assert.equal((await answer(deaf ?? 0)).kind, "timed-out");
+  });
+
+  contract("begins nothing past the lease, and holds to an extended one", async (bundle) => {
+    const { post, answer, executor, requests } = bundle;
+    const [lapsed] = post("noop", { leaseMs: 0 });
+    assert.deepEqual(await answer(lapsed ?? 0), { kind: "stale" });
+    bundle.store = "hold";
+    const [short] = post("steps", { leaseMs: 300 });
+    const [long] = post("steps", { leaseMs: 300 });
+    assert.ok(short !== undefined && long !== undefined);
+    await eventually("both intents", () => requests.length === 2);
+    executor.extend([long], 60_000);
+    const startMs = performance.now();
+    await eventually("the lease to end", () => performance.now() > startMs + 320);
+    bundle.store = "written";
+    executor.acknowledge(requests.map(({ runId, requestId }) => ({ runId, requestId, result: "written" })));
+    assert.deepEqual(await answer(short), { kind: "stale" });
+    assert.deepEqual(await answer(long), { kind: "completed", outbox: [] });
+  });
+
+  contract("interrupts runs at a step boundary, and those taken over at once", async (bundle) => {
+    const { post, answer, executor, requests } = bundle;
+    bundle.store = "hold";
+    const [taken] = post("deaf");
+    const [interrupted] = post("steps");
+    assert.ok(taken !== undefined && interrupted !== undefined);
+    await eventually("an intent", () => requests.length === 1);
+    executor.interrupt([interrupted], "interrupted");
+    executor.interrupt([taken, 999_999], "stale");
+    assert.deepEqual(await answer(taken), { kind: "stale" });
+    bundle.store = "written";
+    executor.acknowledge(requests.map(({ runId, requestId }) => ({ runId, requestId, result: "written" })));
+    assert.deepEqual(await answer(interrupted), { kind: "interrupted" });
+  });
+
+  contract("takes a run again under the same id once it was answered", async ({ post, results, executor }) => {
+    const [runId] = post("fail");
+    assert.ok(runId !== undefined);
+    await eventually("the first answer", () => results.length === 1);
+    executor.interrupt([runId], "stale");
+    executor.post([{ ...defaultOrder("noop"), runId }]);
+    await eventually("the second answer", () => results.length === 2);
+    assert.deepEqual(results.map(({ runId: id, answer }) => [id, answer.kind]), [[runId, "failed"], [runId, "completed"]]);
+  });
+
+  contract("answers what is left when it stops, and everything posted afterwards", async ({ post, answer, executor, results }) => {
+    const runIds = post("deaf", ...Array.from({ length: 50 }, () => ({})));
+    await executor.stop();
+    await executor.stop();
+    assert.ok(!executor.isReady());
+    for (const runId of [...runIds, ...post("noop")]) assert.equal((await answer(runId)).kind, "thread-lost");
+    assert.equal(results.length, 51);
+  });
+}

@@ -1,0 +1,60 @@
+// Skills for the tests of executors: well-behaved ones, and each way to go wrong.
+import { setTimeout as delay } from "node:timers/promises";
+import { PermanentError, type Plugin, type Skill, defineDependency, definePlugin, defineSkill } from "../../runtime/index.ts";
+
+const handles = (name: string): { readonly eventType: string }[] => [{ eventType: `test.${name}` }];
+
+const local = defineDependency({ name: "local", request: async (request: string) => `${request}!` });
+
+function skill(name: string, run: Skill["run"], rest: { readonly isolation?: "dedicated" } = {}): Skill {
+  return defineSkill({ name, handles: handles(name), uses: [local], ...rest, run });
+}
+
+function block(): never {
+  for (;;) Math.random();
+}
+
+function fillMemory(): void {
+  const kept: unknown[] = [];
+  for (;;) kept.push(Array.from({ length: 10_000 }, (_, at) => ({ at })));
+}
+
+const plugin: Plugin = definePlugin({
+  dependencies: [local],
+  skills: [
+    skill("noop", () => undefined),
+    skill("fail", () => {
+      throw new PermanentError("no", { code: "NO" });
+    }),
+    skill("emit", (context) => {
+      context.log.info("emitting", { password: "hunter2" });
+      context.emit("Emitted", context.event.payload);
+    }),
+    skill("steps", async (context) => {
+      const one = await context.step("one", { kind: "atMostOnce" }, () => ({ at: new Date(0) }));
+      await context.step("two", {}, (step) => step.call(local, one.at.toISOString()));
+    }),
+    skill("wait", (context) => new Promise((resolve) => context.signal.addEventListener("abort", resolve))),
+    skill("deaf", () => new Promise(() => undefined)),
+    skill("busy", () => {
+      const untilMs = performance.now() + 5;
+      while (performance.now() < untilMs) Math.random();
+    }),
+    skill("block", block),
+    skill("block-later", () => delay(5).then(block)),
+    skill("block-outside", () => void setTimeout(block, 5)),
+    skill("exit", () => process.exit(7)),
+    skill("throw-outside", () => {
+      setTimeout(() => {
+        throw new Error("thrown outside");
+      }, 1);
+      return new Promise(() => undefined);
+    }),
+    skill("reject-outside", () => {
+      void Promise.reject(new Error("nobody waits"));
+    }),
+    skill("fill-memory", fillMemory),
+    skill("dedicated-block", block, { isolation: "dedicated" }),
+  ],
+});
+export default plugin;
