@@ -12,6 +12,8 @@ export type RuntimeEvent =
   | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" }
   | { readonly type: "store.down"; readonly error: string }
   | { readonly type: "store.up"; readonly downMs: number }
+  /** The store lost records (a failover, or someone emptied it): events done before may run again. */
+  | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
   | { readonly type: "transport.disturbed"; readonly error: string }
   | { readonly type: "receiver.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }

@@ -18,6 +18,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "circuit.changed": "warn",
   "store.down": "error",
   "store.up": "info",
+  "store.forgot": "error",
   "transport.disturbed": "warn",
   "receiver.rebuilt": "warn",
   "thread.lost": "error",
@@ -43,6 +44,17 @@ export class EventLog implements Telemetry {
   emit(event: RuntimeEvent): void {
     this.#logger[levels[event.type]](event, event.type);
   }
+}
+
+/** A line that a skill wrote with `context.log`. */
+interface SkillLine {
+  readonly level: Level;
+  readonly message: string;
+}
+
+/** Writes what skills log, each line with its skill, event and trace. */
+export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void {
+  for (const { level, message, ...fields } of lines) logger[level](fields, message);
 }
 
 /** Tells several what one is told. */

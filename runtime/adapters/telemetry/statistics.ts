@@ -1,5 +1,5 @@
 /** Counts what the runtime reports, cheaply: numbers in typed arrays and one histogram; readers take snapshots. */
-import { type Histogram, build } from "hdr-histogram-js";
+import { type Histogram, build, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
 import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
 
@@ -55,6 +55,11 @@ export class Statistics implements Telemetry {
       events: Object.fromEntries(this.#events),
       latencyMs: { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99), max: latency.maxValue, count: latency.totalCount },
     };
+  }
+
+  /** All latencies of completed deliveries as an encoded HDR histogram, for adding up several workers'. */
+  latencies(): string {
+    return encodeIntoCompressedBase64(this.#latency);
   }
 }
 

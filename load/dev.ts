@@ -1,0 +1,37 @@
+/** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
+import { type Command, InvalidArgumentError } from "commander";
+import { type DevOptions, runDev } from "./dev/run.ts";
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError(`expected a share from 0 to 1, got '${text}'.`);
+  return value;
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number of 1 or more, got '${text}'.`);
+  return value;
+}
+
+function dependency(text: string): string {
+  const known = ["notifier", "model", "library"];
+  if (!known.includes(text)) throw new InvalidArgumentError(`expected one of ${known.join(", ")}, got '${text}'.`);
+  return text;
+}
+
+export function registerDevCommand(program: Command): void {
+  program
+    .command("dev")
+    .description("run a whole world on this machine: broker, dependencies, worker and a stream of events")
+    .option("--events <n>", "send this many events as fast as they are taken, then end (default: a steady stream until Ctrl-C)", count)
+    .option("--rate <n>", "events a second of the steady stream", count, 200)
+    .option("--duplicates <share>", "share of events that are sent twice", share, 0.02)
+    .option("--poison <share>", "share of messages that no worker can use", share, 0.005)
+    .option("--seed <n>", "seed of the stream", count, 1)
+    .option("--kill-worker-after <share>", "kill the worker when this share of the messages has ended, and start it again", share)
+    .option("--hang <dependency>", "let a dependency hang for the second half, and compare the throughput of skills that do not use it", dependency)
+    .action(async (options: DevOptions) => {
+      process.exitCode = await runDev(options);
+    });
+}

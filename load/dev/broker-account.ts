@@ -1,0 +1,56 @@
+/** What the broker says of the entity the worker reads: the judge of every summary. */
+import type { BrokerInspection, MessagePage } from "../broker/inspection.ts";
+
+export interface BrokerAccount {
+  /** Messages that senders sent, duplicates included, scheduled copies not. */
+  readonly accepted: number;
+  /** Scheduled copies that the worker made of messages. */
+  readonly copies: number;
+  /** Completions that were final: those of originals that live on as copies are not counted. */
+  readonly completed: number;
+  readonly deadLettered: number;
+  /** Messages still there, in any state. */
+  readonly queued: number;
+  readonly expiredLocks: number;
+}
+
+export class BrokerControl {
+  readonly #url: string;
+  readonly #queue: string;
+
+  constructor(controlPort: number, queue: string) {
+    this.#url = `http://127.0.0.1:${controlPort}`;
+    this.#queue = queue;
+  }
+
+  async account(): Promise<BrokerAccount> {
+    const inspection = await this.#get<BrokerInspection>("/inspect");
+    const queue = Object.values(inspection.queues).find((candidate) => candidate.path === this.#queue);
+    if (queue === undefined) throw new Error(`expected the broker to have the queue ${this.#queue}, found ${Object.keys(inspection.queues).join(", ")}`);
+    const { totals, states } = queue;
+    return {
+      accepted: totals.accepted,
+      copies: totals.scheduledAccepted,
+      completed: totals.completed - totals.scheduledAccepted,
+      deadLettered: totals.deadLettered,
+      queued: states.active + states.locked + states.scheduled + states.deferred,
+      expiredLocks: totals.expiredLocks,
+    };
+  }
+
+  /** Every message of the dead-letter sub-queue, oldest first. */
+  async *deadLetters(): AsyncGenerator<MessagePage["messages"][number]> {
+    const path = encodeURIComponent(`${this.#queue}/$DeadLetterQueue`);
+    for (let from: number | null = 0; from !== null; ) {
+      const page: MessagePage = await this.#get<MessagePage>(`/inspect/${path}/messages?from=${from}&top=1000`);
+      yield* page.messages;
+      from = page.next;
+    }
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    const response = await fetch(`${this.#url}${path}`);
+    if (!response.ok) throw new Error(`expected the broker to answer ${path}, got ${response.status}: ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+}

@@ -1,0 +1,40 @@
+/** A child process that says over IPC when it is ready, and dies with its parent. */
+import { type ChildProcess, fork } from "node:child_process";
+import { extname, join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "../..");
+const extension = extname(import.meta.filename);
+
+export interface Child<Ready> {
+  readonly process: ChildProcess;
+  readonly ready: Ready;
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<void>;
+  /** Sends SIGTERM and waits. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Starts `script` (a path below the project, without extension) and waits for its message of type `ready`. */
+export async function startChild<Ready>(script: string, args: readonly string[], onMessage: (message: unknown) => void = () => undefined): Promise<Child<Ready>> {
+  const child = fork(join(root, `${script}${extension}`), args, { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: false });
+  const exited = new Promise<void>((done) => {
+    child.once("exit", () => done());
+  });
+  const ready = await new Promise<Ready>((done, fail) => {
+    child.on("message", (message: { readonly type?: unknown }) => {
+      if (message.type === "ready") done(message as Ready);
+      else onMessage(message);
+    });
+    child.once("error", fail);
+    child.once("exit", (code, signal) => fail(new Error(`expected ${script} to start, it ended with ${code ?? signal}; see its output above`)));
+  });
+  return {
+    process: child,
+    ready,
+    exited,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}

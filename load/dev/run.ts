@@ -1,0 +1,133 @@
+/** One trial from start to summary. */
+import { setTimeout as pause } from "node:timers/promises";
+import type { BrokerAccount } from "./broker-account.ts";
+import { Progress } from "./progress.ts";
+import { Display } from "./display.ts";
+import { HangComparison } from "./hang-comparison.ts";
+import { Stream } from "./stream.ts";
+import { type Summary, isSound, summarise } from "./verdict.ts";
+import { type World, startWorld } from "./world.ts";
+
+export interface DevOptions {
+  readonly events?: number;
+  readonly rate: number;
+  readonly duplicates: number;
+  readonly poison: number;
+  readonly seed: number;
+  readonly killWorkerAfter?: number;
+  readonly hang?: string;
+}
+
+/** Events of a comparison that names no number. */
+const hangEventsDefault = 20_000;
+/** How often the world is looked at. */
+const lookEveryMs = 100;
+/** A trial in which nothing ends for this long is given up. */
+const stallMaxMs = 120_000;
+
+/** Runs a trial; 0 when every promise held, else 1. */
+export async function runDev(options: DevOptions): Promise<number> {
+  const interrupted = new AbortController();
+  const onSignal = (): void => interrupted.abort();
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  const display = new Display(process.stdout.isTTY);
+  const world = await startWorld();
+  try {
+    const trial = new Trial(options, world, display, interrupted.signal);
+    const summary = await trial.run();
+    process.stdout.write(`${JSON.stringify(summary)}\n`);
+    return isSound(summary) && trial.metExpectations() ? 0 : 1;
+  } finally {
+    await world.stop();
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+}
+
+class Trial {
+  readonly #options: DevOptions;
+  readonly #world: World;
+  readonly #display: Display;
+  readonly #interrupted: AbortSignal;
+  readonly #stream: Stream;
+  readonly #startedMs = performance.now();
+  #hang: HangComparison | undefined;
+  #lastEndMs = performance.now();
+  #lastEnded = 0;
+  #killed = false;
+
+  constructor(options: DevOptions, world: World, display: Display, interrupted: AbortSignal) {
+    this.#options = options;
+    this.#world = world;
+    this.#display = display;
+    this.#interrupted = interrupted;
+    const events = options.events ?? (options.hang === undefined ? undefined : hangEventsDefault);
+    this.#stream = new Stream({ ...options, ...(events === undefined ? {} : { events }) }, world);
+  }
+
+  async run(): Promise<Summary & Record<string, unknown>> {
+    const { hang, events } = this.#options;
+    if (hang !== undefined) {
+      this.#hang = new HangComparison(hang, this.#stream, this.#world, this.#interrupted, (phase, done) => this.#until(phase, done));
+      await this.#hang.run(events ?? hangEventsDefault);
+    } else if (events === undefined) {
+      await this.#steady();
+    } else {
+      const sending = new Progress(this.#stream.send(this.#interrupted));
+      await this.#until("working", (account) => sending.isDone() && account.queued === 0);
+    }
+    this.#display.end();
+    await this.#world.worker.stop();
+    const latencies = this.#world.worker.latencies();
+    const summary = await summarise({
+      account: await this.#world.broker.account(),
+      broker: this.#world.broker,
+      standIns: this.#world.standIns,
+      store: this.#world.store,
+      messages: this.#stream.sentMessages(),
+      elapsedMs: this.#lastEndMs - this.#startedMs,
+      latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
+      resumed: this.#world.worker.totals().events["run.resumed"] ?? 0,
+    });
+    return { ...summary, ...(this.#hang === undefined ? {} : { hang: this.#hang.result }) };
+  }
+
+  /** Whether a comparison that was asked for came out as promised. */
+  metExpectations(): boolean {
+    return this.#hang === undefined || this.#hang.result.ratio >= this.#hang.result.ratioExpected;
+  }
+
+  async #steady(): Promise<void> {
+    const sending = new Progress(this.#stream.sendSteadily(this.#interrupted));
+    await this.#until("steady", () => sending.isDone());
+    await sending.done;
+  }
+
+  /** Looks at the world until `done`, an interruption or a stall. */
+  async #until(phase: string, done: (account: BrokerAccount) => boolean): Promise<void> {
+    for (;;) {
+      const account = await this.#world.broker.account();
+      const nowMs = performance.now();
+      const ended = account.completed + account.deadLettered;
+      if (ended !== this.#lastEnded) {
+        this.#lastEnded = ended;
+        this.#lastEndMs = nowMs;
+      }
+      this.#display.show({ elapsedMs: nowMs - this.#startedMs, phase, sent: this.#stream.sent, wanted: this.#options.events, account, worker: this.#world.worker });
+      if (done(account) || this.#interrupted.aborted) return;
+      if (nowMs - this.#lastEndMs > stallMaxMs) throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
+      await this.#killWhenDue(ended);
+      await pause(lookEveryMs);
+    }
+  }
+
+  async #killWhenDue(ended: number): Promise<void> {
+    const { killWorkerAfter, events } = this.#options;
+    if (this.#killed || killWorkerAfter === undefined || events === undefined || ended < killWorkerAfter * events) return;
+    this.#killed = true;
+    await this.#world.worker.kill();
+    await this.#world.worker.start();
+  }
+}
+

@@ -1,0 +1,95 @@
+/** Everything a worker needs, on one machine: broker, dependencies, and the worker itself, each a process of its own. */
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { composePublisher, composeRunStore } from "#runtime/compose.ts";
+import { type Config, type ConfigInput, parseConfig } from "#runtime/core/config.ts";
+import type { Publisher } from "#runtime/ports/publisher.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
+import { StandInControl, spawnStandIns } from "../stand-ins/client.ts";
+import { BrokerControl } from "./broker-account.ts";
+import { startChild } from "./child.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const inputQueue = "agent-input";
+/** Short, so that what a killed worker held comes again soon. */
+const lockDurationMs = 5_000;
+/** Records of a trial need not live long. */
+const retentionMs = 3_600_000;
+
+interface BrokerReady {
+  readonly controlPort: number;
+  readonly connectionString: string;
+}
+
+export interface World {
+  readonly config: Config;
+  readonly broker: BrokerControl;
+  readonly standIns: StandInControl;
+  readonly worker: WorkerProcess;
+  readonly publisher: Publisher;
+  /** The worker's own store, for reading. */
+  readonly store: RunStore;
+  readonly queue: string;
+  /** Stops everything that is still up. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Retries that a trial can wait for. */
+const retry = { attemptsMax: 10, immediateDelayMs: 100, baseDelayMs: 1_000, delayFactor: 2, delayMaxMs: 5_000 };
+const impatient = { timeouts: { connectMs: 500, headersMs: 1_000, bodyMs: 1_000, totalMs: 1_000 }, circuit: { failureThreshold: 10, resetTimeoutMs: 1_000, halfOpenMax: 2 } };
+
+function configOf(connectionString: string, urls: Readonly<Record<string, string>>, folder: string): ConfigInput {
+  const redis = process.env["REDIS_URL"];
+  const skills = ["event-dispatcher", "artifact-validator", "webhook-notifier", "document-drafter"];
+  return {
+    consumer: { queue: inputQueue },
+    serviceBus: { connectionString },
+    store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-dev-${randomUUID().slice(0, 8)}` },
+    plugins: skills.map((skill) => join(root, "handlers", skill)),
+    pluginRoots: [join(root, "handlers")],
+    publish: { entity: "agent-events" },
+    dependencies: Object.fromEntries(Object.entries(urls).map(([name, baseUrl]) => [name, { baseUrl, ...impatient }])),
+    skills: Object.fromEntries(skills.map((skill) => [skill, { retry }])),
+    retentionMs,
+    stopBudgetMs: 10_000,
+    logLevel: "error",
+  };
+}
+
+export async function startWorld(): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-"));
+  const closing: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= closeAll(closing));
+  try {
+    const entities = { queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }], topics: [{ name: "agent-events", subscriptions: [] }] };
+    const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]);
+    closing.unshift(() => broker.stop());
+    const standIns = await spawnStandIns();
+    closing.unshift(() => standIns.stop());
+    const configFile = join(folder, "holdfast.config.json");
+    const input = configOf(broker.ready.connectionString, standIns.urls, folder);
+    writeFileSync(configFile, JSON.stringify(input));
+    const config = parseConfig(input, configFile);
+    const worker = new WorkerProcess(configFile);
+    await worker.start();
+    closing.unshift(() => worker.stop());
+    const publisher = await composePublisher(config.serviceBus);
+    await publisher.start();
+    closing.unshift(() => publisher.stop());
+    const store = composeRunStore(config, folder);
+    await store.start();
+    closing.unshift(() => store.stop());
+    return { config, broker: new BrokerControl(broker.ready.controlPort, inputQueue), standIns: new StandInControl(standIns.controlUrl), worker, publisher, store, queue: inputQueue, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function closeAll(closing: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const close of closing) await close();
+}

@@ -1,0 +1,73 @@
+/** Reads an entity's settings over the administration API, for checks at start and for the doctor. */
+import { ServiceBusAdministrationClient, type ServiceBusAdministrationClientOptions } from "@azure/service-bus";
+import type { ServiceBusConnection, ServiceBusEntity } from "./client.ts";
+import { transportErrorOf } from "./errors.ts";
+
+export interface EntitySettings {
+  readonly lockDurationMs: number;
+  readonly deliveriesMax: number;
+  readonly deadLettersOnExpiry: boolean;
+  /** Infinity when messages never expire. */
+  readonly timeToLiveMs: number;
+  readonly requiresSession: boolean;
+  /** The broker's wall clock when it answered, in whole seconds; undefined when it did not say. */
+  readonly brokerTimeMs: number | undefined;
+}
+
+/** Longer than this means: never. */
+const foreverMs = 365 * 100 * 86_400_000;
+const durationPattern = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
+
+/** Milliseconds of an ISO 8601 duration of days and less; Infinity for one of about a century and more. */
+function durationMs(text: string): number {
+  const match = durationPattern.exec(text);
+  if (match === null) throw new RangeError(`expected an ISO 8601 duration, found '${text}'`);
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map((part) => Number(part ?? 0));
+  const total = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000;
+  return total >= foreverMs ? Number.POSITIVE_INFINITY : total;
+}
+
+type Policy = NonNullable<ServiceBusAdministrationClientOptions["additionalPolicies"]>[number];
+
+/** Notes the broker's date, and speaks plain HTTP to a local broker, which has no certificate. */
+function watch(isLocal: boolean, noteDate: (date: string | undefined) => void): Policy {
+  return {
+    position: "perRetry",
+    policy: {
+      name: "holdfastWatch",
+      async sendRequest(request, next) {
+        if (isLocal) {
+          request.url = request.url.replace(/^https:/, "http:");
+          request.allowInsecureConnection = true;
+        }
+        const response = await next(request);
+        noteDate(response.headers.get("date"));
+        return response;
+      },
+    },
+  };
+}
+
+/** Rejects with `TransportError` when the administration API does not answer, or refuses. */
+export async function readEntitySettings(connection: ServiceBusConnection, entity: ServiceBusEntity): Promise<EntitySettings> {
+  let date: string | undefined;
+  const isLocal = "connectionString" in connection && /UseDevelopmentEmulator=true/i.test(connection.connectionString);
+  const options = { retryOptions: { maxRetries: 1 }, additionalPolicies: [watch(isLocal, (found) => (date = found))] };
+  try {
+    const client =
+      "connectionString" in connection
+        ? new ServiceBusAdministrationClient(connection.connectionString, options)
+        : new ServiceBusAdministrationClient(connection.fullyQualifiedNamespace, connection.credential, options);
+    const found = "queue" in entity ? await client.getQueue(entity.queue) : await client.getSubscription(entity.topic, entity.subscription);
+    return {
+      lockDurationMs: durationMs(found.lockDuration),
+      deliveriesMax: found.maxDeliveryCount,
+      deadLettersOnExpiry: found.deadLetteringOnMessageExpiration,
+      timeToLiveMs: durationMs(found.defaultMessageTimeToLive),
+      requiresSession: found.requiresSession,
+      brokerTimeMs: date === undefined ? undefined : Date.parse(date),
+    };
+  } catch (error) {
+    throw transportErrorOf("the administration API to tell the entity's settings", error);
+  }
+}

@@ -1,0 +1,7 @@
+/** `holdfast broker`: the local Service Bus lives in load/; it is loaded only when asked for. */
+import type { Command } from "commander";
+
+export async function addBrokerCommand(program: Command): Promise<void> {
+  const { registerBrokerCommand } = await import("#load/broker/command.ts");
+  registerBrokerCommand(program);
+}

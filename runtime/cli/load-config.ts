@@ -1,0 +1,36 @@
+/** Finds and reads the configuration file. */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Config, parseConfig } from "../core/config.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
+
+const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Relative paths in the configuration start here. */
+  readonly directory: string;
+  readonly file: string;
+}
+
+/** Reads `path`, or the first of the usual names in the working folder. Throws `ConfigurationError`. */
+export async function loadConfig(path: string | undefined): Promise<LoadedConfig> {
+  const file = resolve(path ?? process.env["HOLDFAST_CONFIG"] ?? names.find((name) => existsSync(name)) ?? "");
+  if (path === undefined && file === process.cwd()) {
+    throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; name one with --config FILE`);
+  }
+  if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
+  return { config: parseConfig(await read(file), file), directory: dirname(file), file };
+}
+
+async function read(file: string): Promise<unknown> {
+  try {
+    if (file.endsWith(".json")) return JSON.parse(readFileSync(file, "utf8")) as unknown;
+    const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown };
+    if (module.default === undefined) throw new ConfigurationError("expected a default export made by defineConfig({ … }), found none");
+    return module.default;
+  } catch (error) {
+    throw new ConfigurationError(`${file}: ${messageOf(error)}`, { cause: error });
+  }
+}

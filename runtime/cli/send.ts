@@ -1,0 +1,88 @@
+/** `holdfast send`: puts events on a queue or topic, for trying a skill by hand. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { ServiceBusConfig } from "../core/config.ts";
+import { eventHeaders } from "../core/event-headers.ts";
+import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
+import type { OutgoingMessage } from "../core/delivery.ts";
+import { composePublisher } from "../compose.ts";
+import { loadConfig } from "./load-config.ts";
+
+export interface SendOptions {
+  readonly config?: string;
+  readonly connectionString?: string;
+  readonly entity?: string;
+  readonly eventType: string;
+  readonly eventVersion: string;
+  readonly eventId?: string;
+  readonly payload: string;
+  readonly project: string;
+  readonly count: number;
+}
+
+/** Messages in one call to the broker. */
+const batchMax = 500;
+
+export async function send(options: SendOptions): Promise<void> {
+  const { eventType, eventVersion, eventId } = options;
+  check("--event-type", isEventType(eventType), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
+  check("--event-version", isVersion(eventVersion), "major.minor", eventVersion);
+  if (eventId !== undefined) check("--event-id", isEventId(eventId), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", eventId);
+  const payload = readPayload(options.payload);
+  const { serviceBus, entity } = await target(options);
+  const publisher = await composePublisher(serviceBus);
+  await publisher.start();
+  try {
+    for (let sent = 0; sent < options.count; sent += batchMax) {
+      const size = Math.min(batchMax, options.count - sent);
+      await publisher.send(entity, Array.from({ length: size }, () => makeMessage(options, eventId ?? randomUUID(), payload)));
+    }
+  } finally {
+    await publisher.stop();
+  }
+  process.stdout.write(`sent ${options.count} ${eventType} to ${entity}\n`);
+}
+
+function check(flag: string, good: boolean, expected: string, got: string): void {
+  if (!good) throw new ConfigurationError(`${flag}: expected ${expected}, got '${got}'`);
+}
+
+async function target(options: SendOptions): Promise<{ serviceBus: ServiceBusConfig; entity: string }> {
+  if (options.connectionString !== undefined) {
+    if (options.entity === undefined) throw new ConfigurationError("expected --entity NAME beside --connection-string, found none");
+    return { serviceBus: { connectionString: options.connectionString }, entity: options.entity };
+  }
+  const { config } = await loadConfig(options.config);
+  const { consumer } = config;
+  return { serviceBus: config.serviceBus, entity: options.entity ?? ("queue" in consumer ? consumer.queue : consumer.topic) };
+}
+
+function readPayload(text: string): unknown {
+  try {
+    return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
+  } catch (error) {
+    throw new ConfigurationError(`--payload: expected JSON, or @FILE that holds JSON: ${messageOf(error)}`);
+  }
+}
+
+function makeMessage(options: SendOptions, eventId: string, payload: unknown): OutgoingMessage {
+  const envelope = {
+    eventId,
+    eventType: options.eventType,
+    traceId: randomUUID().replaceAll("-", ""),
+    correlationId: eventId,
+    projectId: options.project,
+    originatingAgent: "holdfast-send",
+    version: options.eventVersion,
+    timestamp: new Date().toISOString(),
+    payload,
+  };
+  return {
+    messageId: eventId,
+    contentType: "application/json",
+    correlationId: envelope.correlationId,
+    headers: eventHeaders(envelope),
+    body: Buffer.from(JSON.stringify(envelope)),
+  };
+}

@@ -1,0 +1,29 @@
+/** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
+import { composeWorker } from "../compose.ts";
+import { loadConfig } from "./load-config.ts";
+
+/** How often a parent process that listens is told the worker's numbers. */
+const reportEveryMs = 200;
+
+export async function start(options: { readonly config?: string }): Promise<void> {
+  const { config, directory } = await loadConfig(options.config);
+  const { worker, statistics, logger } = await composeWorker(config, directory);
+  const report = (): void => {
+    process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() });
+  };
+  const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
+  const stopped = Promise.withResolvers<void>();
+  const stop = (reason: string): void => {
+    logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
+    worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.once("disconnect", () => stop("the parent process is gone"));
+  await worker.start();
+  process.send?.({ type: "ready" });
+  await stopped.promise;
+  clearInterval(reports);
+  report();
+  if (process.connected) process.disconnect();
+}

@@ -1,0 +1,145 @@
+/** The only place where adapters are made and handed to the pipeline. */
+import { randomUUID } from "node:crypto";
+import { availableParallelism, hostname } from "node:os";
+import { resolve } from "node:path";
+import type { Logger } from "pino";
+import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
+import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
+import { type EntitySettings, readEntitySettings } from "./adapters/service-bus/administration.ts";
+import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
+import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
+import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
+import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
+import { systemClock } from "./adapters/system/clock.ts";
+import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
+import { Statistics } from "./adapters/telemetry/statistics.ts";
+import { createThreadsExecutor } from "./adapters/threads/executor.ts";
+import type { Config, ConsumerConfig, ServiceBusConfig } from "./core/config.ts";
+import { ConfigurationError } from "./core/errors.ts";
+import { defaultDecodeLimits, readRoute } from "./core/read-route.ts";
+import { Worker } from "./pipeline/lifecycle.ts";
+import type { CircuitState } from "./policy/circuit.ts";
+import type { Publisher } from "./ports/publisher.ts";
+import type { RunStore } from "./ports/run-store.ts";
+import type { Transport } from "./ports/transport.ts";
+import { loadPlugins } from "./skills/plugins.ts";
+import { type RegisteredSkill, SkillRegistry } from "./skills/registry.ts";
+
+/** Circuit states as the threads read them. */
+const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
+
+export interface ComposedWorker {
+  readonly worker: Worker;
+  readonly statistics: Statistics;
+  readonly logger: Logger;
+}
+
+/** The name under which runs of this consumer are kept. */
+export function consumerName(consumer: ConsumerConfig): string {
+  return "queue" in consumer ? consumer.queue : `${consumer.topic}/${consumer.subscription}`;
+}
+
+/** `forgot` hears that the store has lost records. */
+export function composeRunStore(config: Config, directory: string, forgot?: (what: Forgetting) => void): RunStore {
+  const options = { consumer: consumerName(config.consumer), retentionMs: config.retentionMs };
+  const { store } = config;
+  if (store.kind === "redis") {
+    const { url, prefix, commandTimeoutMs } = store;
+    return createRedisRunStore({
+      ...options,
+      url,
+      ...(prefix === undefined ? {} : { prefix }),
+      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+      ...(forgot === undefined ? {} : { onForgotten: forgot }),
+    });
+  }
+  const path = store.path === ":memory:" ? store.path : resolve(directory, store.path);
+  return createSqliteRunStore({ ...options, path, clock: systemClock });
+}
+
+/** The broker's address with what to log in with: a key, or the workload's own identity. */
+async function connectionOf(serviceBus: ServiceBusConfig): Promise<ServiceBusConnection> {
+  if ("connectionString" in serviceBus) return serviceBus;
+  const { DefaultAzureCredential } = await import("@azure/identity");
+  return { ...serviceBus, credential: new DefaultAzureCredential() };
+}
+
+function entityOf(consumer: ConsumerConfig): ServiceBusEntity {
+  return "queue" in consumer ? { queue: consumer.queue } : { topic: consumer.topic, subscription: consumer.subscription };
+}
+
+export async function composePublisher(serviceBus: ServiceBusConfig): Promise<Publisher> {
+  return createServiceBusPublisher({ ...(await connectionOf(serviceBus)), clock: systemClock });
+}
+
+export async function composeTransport(config: Config): Promise<Transport> {
+  return createServiceBusTransport({ ...(await connectionOf(config.serviceBus)), entity: entityOf(config.consumer), clock: systemClock });
+}
+
+/** The settings of the entity that is read, and the broker's time. */
+export async function readBrokerFacts(config: Config): Promise<EntitySettings> {
+  return readEntitySettings(await connectionOf(config.serviceBus), entityOf(config.consumer));
+}
+
+/** What a shared store says of itself; undefined for one that is a file. */
+export async function readStoreFacts(config: Config): Promise<RedisFacts | undefined> {
+  return config.store.kind === "redis" ? readRedisFacts(config.store.url) : undefined;
+}
+
+/** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
+export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
+  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
+  const registry = new SkillRegistry(plugins, config);
+  const logger = createLogger(config.logLevel);
+  const statistics = new Statistics();
+  const telemetry = teeTelemetry([statistics, new EventLog(logger)]);
+  const threads = config.threads ?? availableParallelism();
+  const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
+  const circuitView = new Int32Array(circuits);
+  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax };
+  const worker = new Worker({
+    clock: systemClock,
+    random: Math.random,
+    workerId: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    consumer: consumerName(config.consumer),
+    transport: await composeTransport(config),
+    publisher: await composePublisher(config.serviceBus),
+    store: composeRunStore(config, directory, (what) => telemetry.emit({ type: "store.forgot", what })),
+    executor: createThreadsExecutor({
+      plugins,
+      threads,
+      consumer: consumerName(config.consumer),
+      dependencies: registry.dependencies.map(({ name }) => name),
+      dependencyConfig: config.dependencies,
+      circuits,
+      limits,
+      log: (lines) => writeSkillLog(logger, lines),
+    }),
+    telemetry,
+    skills: registry,
+    skillCount: registry.skills.length,
+    threads,
+    dependencies: registry.dependencies,
+    readRoute: (delivery) => readRoute(delivery, limits),
+    inFlightMax: config.inFlightMax,
+    deliveriesMax: config.deliveriesMax,
+    retryEntity: "queue" in config.consumer ? config.consumer.queue : config.consumer.retryQueue,
+    entityFor: (eventType) => entityFor(config, eventType),
+    storeHoldMaxMs: config.storeHoldMaxMs,
+    silenceMaxMs: config.silenceMaxMs,
+    circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
+  });
+  return { worker, statistics, logger };
+}
+
+/** Everything that is registered, from where and why. */
+export async function describeSkills(config: Config, directory: string): Promise<readonly RegisteredSkill[]> {
+  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
+  return new SkillRegistry(plugins, config).skills;
+}
+
+function entityFor(config: Config, eventType: string): string {
+  const entity = config.publish?.byEventType[eventType] ?? config.publish?.entity;
+  if (entity === undefined) throw new ConfigurationError(`publish: expected an entity to send '${eventType}' to, got none; a skill emitted it`);
+  return entity;
+}

@@ -1,0 +1,58 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { type ConfigInput, parseConfig } from "#runtime/core/config.ts";
+
+const good: ConfigInput = { consumer: { queue: "input" }, serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKey=s3cret" }, plugins: ["./plugins/a"] };
+
+function refusal(input: unknown): string {
+  try {
+    parseConfig(input, "holdfast.config.json");
+  } catch (error) {
+    assert.equal((error as { code?: unknown }).code, "HOLDFAST_CONFIGURATION");
+    return (error as Error).message;
+  }
+  return assert.fail("expected the configuration to be refused");
+}
+
+test("fills in the defaults", () => {
+  const config = parseConfig(good, "holdfast.config.json");
+  assert.deepEqual(config.store, { kind: "sqlite", path: ".holdfast/runs.sqlite" });
+  assert.deepEqual([config.inFlightMax, config.deliveriesMax, config.bodyBytesMax], [1_000, 9, 262_144]);
+  assert.deepEqual(config.pluginRoots, ["."]);
+});
+
+test("names the file, the key, what was expected and what was found", () => {
+  assert.equal(refusal({ ...good, inFlightMax: 0 }), "holdfast.config.json: inFlightMax: expected number to be >=1, got 0");
+});
+
+test("refuses unknown keys at every level", () => {
+  assert.match(refusal({ ...good, inflightMax: 5 }), /inflightMax: unknown key/);
+  assert.match(refusal({ ...good, dependencies: { mailer: { bulkhead: { concurrent: 5 } } } }), /dependencies\.mailer\.bulkhead\.concurrent: unknown key/);
+  assert.match(refusal({ ...good, store: { kind: "sqlite", path: "x", url: "y" } }), /store\.url: unknown key/);
+});
+
+test("refuses wrong units: durations are whole milliseconds", () => {
+  assert.match(refusal({ ...good, retentionMs: "7d" }), /retentionMs: expected .*milliseconds.*got "7d"/);
+  assert.match(refusal({ ...good, stopBudgetMs: 2.5 }), /stopBudgetMs: .*milliseconds/);
+});
+
+test("refuses impossible combinations", () => {
+  assert.match(refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }), /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/);
+  assert.match(refusal({ ...good, consumer: { topic: "t", subscription: "s" } }), /consumer\.retryQueue/);
+});
+
+test("reports every mistake at once", () => {
+  const message = refusal({ ...good, inFlightMax: -1, threads: 0, colour: "red" });
+  for (const key of ["inFlightMax", "threads", "colour"]) assert.match(message, new RegExp(key));
+});
+
+test("keeps secrets out of its messages", () => {
+  const message = refusal({ ...good, serviceBus: { connectionString: 5 }, store: { kind: "redis", url: "http://:s3cret@host" } });
+  assert.match(message, /store\.url: expected redis:\/\/… or rediss:\/\/…, got text of 19 characters/);
+  assert.doesNotMatch(message, /s3cret/);
+});
+
+test("a __proto__ key is refused like any unknown key, and pollutes nothing", () => {
+  assert.match(refusal(JSON.parse('{"consumer":{"queue":"a"},"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')), /__proto__/);
+  assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+});

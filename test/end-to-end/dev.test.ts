@@ -1,0 +1,32 @@
+// The whole world, as `npm start` runs it, small.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { type CommandResult, runCommand } from "../support/holdfast-command.ts";
+
+const { REDIS_URL: redisUrl, ...withoutRedis } = process.env;
+
+function assertSound(result: CommandResult, what: string): Record<string, number> {
+  const summary = result.lastLine as Record<string, number> | undefined;
+  assert.equal(result.code, 0, `${what}: expected exit 0, got ${result.code}: ${result.stderr.slice(-2_000)} ${JSON.stringify(summary)}`);
+  assert.ok(summary);
+  const { accepted = 0, completed = 0, deadLettered = 0 } = summary;
+  assert.equal(accepted, completed + deadLettered);
+  assert.deepEqual([summary["lost"], summary["unexpected"], summary["queued"], summary["effectsOnce"], summary["repeatedCalls"]], [0, 0, 0, true, 0]);
+  return summary;
+}
+
+test("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async () => {
+  const summary = assertSound(await runCommand(["dev", "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis), "sqlite");
+  assert.ok((summary["duplicates"] ?? 0) > 20);
+  assert.ok((summary["deadLettered"] ?? 0) > 10);
+});
+
+test("the same on Redis", async () => {
+  assert.ok(redisUrl, "expected REDIS_URL; run the tests with npm test");
+  assertSound(await runCommand(["dev", "--events", "800", "--duplicates", "0.1", "--poison", "0.05"]), "redis");
+});
+
+test("a killed worker's runs go on from their checkpoints", async () => {
+  const summary = assertSound(await runCommand(["dev", "--events", "1500", "--kill-worker-after", "0.5"], withoutRedis), "kill");
+  assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
+});

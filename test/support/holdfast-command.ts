@@ -1,0 +1,43 @@
+/** Runs the holdfast command as a user would: a process of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "../..");
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line of standard output, parsed. */
+  readonly lastLine: Record<string, unknown> | undefined;
+}
+
+export interface RunningCommand {
+  readonly process: ChildProcess;
+  readonly done: Promise<CommandResult>;
+}
+
+export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = process.env): RunningCommand {
+  const child = spawn(process.execPath, ["runtime/cli/main.ts", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const done = new Promise<CommandResult>((resolveDone) => {
+    child.on("close", (code, signal) => resolveDone({ code, signal, stdout, stderr, lastLine: parse(stdout.trim().split("\n").at(-1) ?? "") }));
+  });
+  return { process: child, done };
+}
+
+export function runCommand(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CommandResult> {
+  return startCommand(args, env).done;
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
