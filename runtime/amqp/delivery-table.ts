@@ -12,7 +12,7 @@ const pageMask = pageItems - 1;
 const keyMask = 0xffff_ffff >>> pageBits;
 
 class Page<Item> {
-  readonly items: (Item | undefined)[] = Array.from({ length: pageItems });
+  readonly items: (Item | undefined)[] = Array<Item | undefined>(pageItems).fill(undefined);
   count = 0;
 }
 

@@ -7,10 +7,12 @@
 // A view stays valid as long as its bytes are not written to; the engine never writes to bytes that came from a socket. It
 // keeps the whole buffer in memory that it lies in, so copy what is to be kept for long (`Buffer.from(view.bytes)`).
 // Reading throws a ProtocolError (`amqp:decode-error`) where the bytes are not what they should be.
+import { u8 } from "./bytes.ts";
 import { Decoder } from "./decode.ts";
 import { describedValueAt, descriptor, descriptorAt } from "./descriptors.ts";
 import { malformed } from "./errors.ts";
 import { FieldReader } from "./fields.ts";
+import { format } from "./formats.ts";
 import { skipValue } from "./skip.ts";
 import type { Plain } from "./types.ts";
 import { MapView, ValueView } from "./views.ts";
@@ -43,6 +45,7 @@ const propertyIndex = Object.fromEntries(propertyFields.map((name, index) => [na
 const sectionOrder: readonly SectionName[] = ["header", "deliveryAnnotations", "messageAnnotations", "properties", "applicationProperties", "body", "footer"];
 
 const priorityDefault = 4;
+const noBytes = Buffer.alloc(0);
 
 export class MessageView {
   /** The message is `buffer[start, end)`. */
@@ -256,18 +259,16 @@ export class MessageView {
 
   /** The bytes of a body of data: a slice of the message, or a copy when there are several sections. Empty for another body. */
   get data(): Buffer {
-    const sections = this.dataSections();
-    return sections.length === 1 ? sections[0]! : Buffer.concat(sections);
+    if (this.bodyKind !== "data") return noBytes;
+    const valueAt = describedValueAt(this.buffer, this.#body, this.end);
+    if (skipValue(this.buffer, valueAt, this.end) !== this.#bodyEnd) return Buffer.concat(this.dataSections());
+    return binaryAt(this.buffer, valueAt, this.#bodyEnd);
   }
 
   /** Each data section's bytes, as slices. */
   dataSections(): Buffer[] {
     if (this.bodyKind !== "data") return [];
-    return this.#bodySections().map((view) => {
-      const bytes = view.plain();
-      if (!Buffer.isBuffer(bytes)) throw malformed("expected binary in a data section");
-      return bytes;
-    });
+    return this.#bodySections().map((view) => binaryAt(view.bytes, view.start, view.end));
   }
 
   /** The value of an amqp-value body, or each list of an amqp-sequence body. Empty for another body. */
@@ -285,4 +286,11 @@ export class MessageView {
     }
     return views;
   }
+}
+
+/** The bytes of the binary that is encoded in `bytes[at, end)`, as a slice. */
+function binaryAt(bytes: Buffer, at: number, end: number): Buffer {
+  const code = u8(bytes, at);
+  if (code !== format.binary8 && code !== format.binary32) throw malformed("expected binary in a data section");
+  return bytes.subarray(at + (code === format.binary8 ? 2 : 5), end);
 }

@@ -1,0 +1,63 @@
+// The other side of the measurement, in a process of its own: a server of the engine that delivers without end to whoever
+// gives credit, in peek-lock, writing header and annotations anew for each delivery, and answers what is settled. It tells
+// its own CPU time when the parent asks.
+import { listen } from "#runtime/amqp/sockets.ts";
+import type { Sender } from "#runtime/amqp/sender.ts";
+import { Writer } from "#runtime/amqp/writer.ts";
+import { bareMessage, writeDeliveryPrefix } from "./messages.ts";
+
+export type ServerReport = { readonly port: number } | { readonly cpuUs: number; readonly delivered: number; readonly settled: number };
+
+const bare = Array.from({ length: 64 }, bareMessage);
+const writer = new Writer(65_536);
+let delivered = 0;
+let settled = 0;
+let started = process.cpuUsage();
+
+function makeTag(sequence: number): Buffer {
+  const tag = Buffer.allocUnsafe(16);
+  tag.fill(7);
+  tag.writeUInt32BE(sequence);
+  return tag;
+}
+
+function pump(sender: Sender<number>): void {
+  const nowMs = Date.now();
+  for (let room = sender.capacity(); room > 0; room--) {
+    writeDeliveryPrefix(writer, delivered, nowMs);
+    if (sender.send([writer.take(), bare[delivered % bare.length]!], delivered, makeTag(delivered)) === undefined) return;
+    delivered++;
+  }
+}
+
+const listener = await listen(
+  { containerId: "bench", port: 0, sasl: { mechanisms: ["ANONYMOUS"], authenticate: (_init, decide) => decide(true), optional: true } },
+  {
+    onSession: () => ({
+      onAttach: (request) =>
+        void request.acceptAsSender<number>(
+          { settles: "owner", receiverSettleMode: request.attach.receiverSettleMode },
+          {
+            onSendable: pump,
+            onOutcome: (delivery, state, final) => {
+              settled++;
+              if (!final) delivery.settle(state);
+            },
+          },
+        ),
+    }),
+  },
+);
+
+process.on("message", (question: "reset" | "report") => {
+  if (question === "reset") {
+    started = process.cpuUsage();
+    delivered = 0;
+    settled = 0;
+    return;
+  }
+  const { user, system } = process.cpuUsage(started);
+  process.send?.({ cpuUs: user + system, delivered, settled } satisfies ServerReport);
+});
+process.on("disconnect", () => process.exit(0));
+process.send?.({ port: listener.port } satisfies ServerReport);
