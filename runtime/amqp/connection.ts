@@ -421,6 +421,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     this.#egress.flushSessions();
     this.output.frame(frameType.amqp, 0, encodeClose(error));
     this.state = { at: "closing", end };
+    this.#idle?.stop();
     this.#setDeadline(this.#side.options.closeTimeOutMs ?? closeTimeOutMsDefault, () => this.#finish(end));
     this.requestFlush();
     this.#dropSessions(error);

@@ -2,9 +2,9 @@
 //
 // What a peer does wrong is found deep in a decoder but ends a link, a session or the connection. The decoders throw a
 // ProtocolError that names the condition and how much it ends; the frame loop of the connection catches it in one place
-// and closes just that much. It never leaves the engine by being thrown: owners see `ErrorCondition` values. The one
-// exception is an owner that reads a malformed message through a lazy view: there it is the owner that meets the
-// ProtocolError, and may catch it to reject that one message.
+// and closes just that much. Owners hear of it as an `ErrorCondition` value. They meet the ProtocolError itself in two
+// places, and may catch it there: reading a malformed message through a lazy view, and sending what does not fit into a
+// frame that the peer takes (`amqp:frame-size-too-small`).
 
 /** The conditions the engine itself sends. A peer may send any other; conditions are open strings. */
 export const conditions = {

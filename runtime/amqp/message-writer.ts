@@ -46,12 +46,12 @@ export function encodeMessage(parts: MessageParts): Buffer {
 
 export function writeMessage(writer: Writer, parts: MessageParts): void {
   if (parts.header !== undefined) writeHeader(writer, parts.header);
-  if (parts.deliveryAnnotations !== undefined) writeAnnotations(writer, descriptor.deliveryAnnotations, parts.deliveryAnnotations);
-  if (parts.messageAnnotations !== undefined) writeAnnotations(writer, descriptor.messageAnnotations, parts.messageAnnotations);
+  if (parts.deliveryAnnotations !== undefined) writeAnnotations(writer, "deliveryAnnotations", parts.deliveryAnnotations);
+  if (parts.messageAnnotations !== undefined) writeAnnotations(writer, "messageAnnotations", parts.messageAnnotations);
   if (parts.properties !== undefined) writeProperties(writer, parts.properties);
   if (parts.applicationProperties !== undefined) writeApplicationProperties(writer, parts.applicationProperties);
   writeBody(writer, parts.body);
-  if (parts.footer !== undefined) writeAnnotations(writer, descriptor.footer, parts.footer);
+  if (parts.footer !== undefined) writeAnnotations(writer, "footer", parts.footer);
 }
 
 export function writeHeader(writer: Writer, header: MessageHeader): void {
@@ -64,14 +64,10 @@ export function writeHeader(writer: Writer, header: MessageHeader): void {
   ]);
 }
 
-/** A map with symbols for keys: delivery-annotations, message-annotations or footer. */
-function writeAnnotations(writer: Writer, code: number, annotations: Fields | MapView): void {
-  writer.descriptor(code);
+/** A section that is a map with symbols for keys. */
+export function writeAnnotations(writer: Writer, section: "deliveryAnnotations" | "messageAnnotations" | "footer", annotations: Fields | MapView): void {
+  writer.descriptor(descriptor[section]);
   writeValue(writer, annotations instanceof MapView ? annotations.raw() : symbolMap(annotations));
-}
-
-export function writeMessageAnnotations(writer: Writer, annotations: Fields | MapView): void {
-  writeAnnotations(writer, descriptor.messageAnnotations, annotations);
 }
 
 export function writeProperties(writer: Writer, properties: MessageProperties): void {

@@ -170,12 +170,12 @@ export class Receiver extends Link {
   settle(delivery: Delivery, state: DeliveryState): boolean {
     if (delivery.settled || delivery.state !== undefined || this.state.at === "detaching" || this.state.at === "detached") return false;
     const first = this.receiverSettleMode === "first";
+    this.host.settleIncoming(delivery.id, state, first);
     delivery.state = state;
     if (first) {
       delivery.settled = true;
       this.host.incoming.delete(delivery.id);
     }
-    this.host.settleIncoming(delivery.id, state, first);
     return true;
   }
 

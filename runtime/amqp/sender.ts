@@ -250,9 +250,9 @@ export class Sender<Context = unknown> extends Link {
   /** As `delivery.settle(state)`. */
   settle(delivery: OutgoingDelivery<Context>, state: DeliveryState | undefined): boolean {
     if (delivery.settled || this.state.at === "detached") return false;
+    this.host.settleOutgoing(delivery.id, state);
     delivery.settled = true;
     this.host.outgoing.delete(delivery.id);
-    this.host.settleOutgoing(delivery.id, state);
     return true;
   }
 

@@ -76,6 +76,9 @@ export interface SessionHost {
 /** The outgoing window is not used to bound anything; a peer only hears that there is one. */
 const outgoingWindow = 0x7fff_ffff;
 
+/** More than the head and performative of any disposition take, its state apart. */
+const dispositionHeadBytes = 40;
+
 const refusal: ErrorCondition = { condition: conditions.notAllowed, description: "no links are accepted in this session" };
 
 export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
@@ -151,12 +154,20 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
   }
 
   #freeHandle(): number {
-    if (this.state.at !== "beginning" && this.state.at !== "mapped") throw new Error(`session: expected it to be open, found it ${this.state.at}`);
+    if (!this.isOpen) throw new Error(`session: expected it to be open, found it ${this.state.at}`);
+    if (this.#lowestHandle > this.#handleMax) throw new Error(`session: expected at most ${this.#handleMax + 1} links, as the peer allows`);
+    return this.#lowestHandle;
+  }
+
+  /** The lowest handle of ours that is free. */
+  get #lowestHandle(): number {
     const free = this.#links.indexOf(undefined);
-    const handle = free < 0 ? this.#links.length : free;
-    const handleMax = this.state.at === "mapped" ? this.state.remote.handleMax : 0xffff_ffff;
-    if (handle > handleMax) throw new Error(`session: expected at most ${handleMax + 1} links, as the peer allows`);
-    return handle;
+    return free < 0 ? this.#links.length : free;
+  }
+
+  /** The highest handle that the peer lets us use. */
+  get #handleMax(): number {
+    return this.state.at === "mapped" ? this.state.remote.handleMax : 0xffff_ffff;
   }
 
   /**
@@ -183,9 +194,10 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     return this.state.at === "mapped" || this.state.at === "beginning";
   }
 
-  /** A frame that is encoded already. Frames other than transfers cannot be cut, so one that is too large cannot be sent. */
+  /** A frame that is encoded already. Only transfers can be cut, so another that the peer does not take cannot be sent. */
   #frame(body: Buffer): void {
-    if (body.length + 8 > this.output.frameBytesMax) throw new RangeError(`frame: expected at most ${this.output.frameBytesMax} bytes, which the peer takes, got ${body.length + 8}`);
+    const { frameBytesMax } = this.output;
+    if (body.length + 8 > frameBytesMax) throw new ProtocolError(conditions.frameSizeTooSmall, `expected frames of ${body.length + 8} bytes to be taken, found a max-frame-size of ${frameBytesMax}`, "session");
     this.output.frame(frameType.amqp, this.channel, body);
     this.requestFlush();
   }
@@ -251,6 +263,10 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
 
   #addSettled(batch: DispositionBatch, id: number, state: DeliveryState | undefined, settled: boolean): void {
     if (!this.isOpen) return;
+    const { frameBytesMax } = this.output;
+    if (state !== undefined && state.bytes.length + dispositionHeadBytes > frameBytesMax) {
+      throw new ProtocolError(conditions.frameSizeTooSmall, `expected a state that fits into the peer's frames of ${frameBytesMax} bytes, found ${state.bytes.length}`, "session");
+    }
     batch.add(id, state, settled);
     this.requestFlush();
   }
@@ -274,27 +290,36 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
   }
 
   acceptSender<Context>(attach: Attach, options: SenderOptions, events: SenderEvents<Context>, flow: Flow | undefined): Sender<Context> {
-    const sender = new Sender(this, this.#freeHandle(), options, events);
+    const sender = new Sender(this, this.#lowestHandle, options, events);
     if (flow !== undefined) sender.takeCredit(flow);
     this.#adopt(sender, attach);
     return sender;
   }
 
   acceptReceiver(attach: Attach, options: LinkOptions, events: ReceiverEvents): Receiver {
-    const receiver = new Receiver(this, this.#freeHandle(), options, events);
+    const receiver = new Receiver(this, this.#lowestHandle, options, events);
     this.#adopt(receiver, attach);
     return receiver;
   }
 
   refuse(attach: Attach, options: LinkOptions, error: ErrorCondition): void {
-    const handle = this.#freeHandle();
+    const handle = this.#lowestHandle;
     const link = attach.role === "receiver" ? new Sender(this, handle, options, {}) : new Receiver(this, handle, options, { onDelivery: () => undefined });
     this.#adopt(link, attach);
     link.close(error);
   }
 
+  /** Answers an attach. Where the peer's own bounds leave no room for an answer, its session ends, and the link with it. */
   #adopt(link: Link, attach: Attach): void {
-    this.writeAttach(link.attachFields());
+    try {
+      if (link.handle > this.#handleMax) throw new ProtocolError(conditions.notAllowed, `expected no more links than the peer's own handle-max of ${this.#handleMax} lets us answer`, "session");
+      this.writeAttach(link.attachFields());
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.fail(error);
+      link.end({ by: "session", closed: true, error: { condition: error.code, description: error.message } });
+      return;
+    }
     this.#links[link.handle] = link;
     this.#byRemoteHandle[attach.handle] = link;
     this.#byName.set(nameKey(link.role, link.name), link);
@@ -366,9 +391,6 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     // The name is attached already: the newer link takes it over (part 2, 2.6.1).
     if (known instanceof AttachRequest) throw new ProtocolError(conditions.notAllowed, `expected link ${attach.name} to be attached once`, "session");
     if (known?.isAttached === true) known.close({ condition: conditions.stolen, description: "another link was attached by this name" });
-    if (this.state.at === "mapped" && this.#byName.size > this.state.remote.handleMax) {
-      throw new ProtocolError(conditions.notAllowed, `expected no more links than the peer's own handle-max of ${this.state.remote.handleMax} lets us answer`, "session");
-    }
     const request = new AttachRequest(this, attach);
     this.#byRemoteHandle[attach.handle] = request;
     this.#byName.set(key, request);
@@ -391,7 +413,7 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
 
   /** A detach of a link that was never answered is answered with an attach and a detach, so that both ends are over. */
   #answerAbandoned(attach: Attach, closed: boolean): void {
-    const handle = this.#freeHandle();
+    const handle = this.#lowestHandle;
     const role = attach.role === "sender" ? "receiver" : "sender";
     const { name, senderSettleMode, receiverSettleMode } = attach;
     this.writeAttach({ name, handle, role, senderSettleMode, receiverSettleMode, source: null, target: null, initialDeliveryCount: role === "sender" ? 0 : undefined });

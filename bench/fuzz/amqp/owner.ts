@@ -1,0 +1,139 @@
+// An owner of the engine that does a bit of everything at random, and reads everything a peer sent through the lazy views.
+import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
+import type { ClientOptions, ServerOptions } from "#runtime/amqp/connection-options.ts";
+import type { ConnectionEvents } from "#runtime/amqp/connection.ts";
+import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
+import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
+import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message-writer.ts";
+import type { MessageView } from "#runtime/amqp/message.ts";
+import type { Delivery, ReceiverEvents } from "#runtime/amqp/receiver.ts";
+import type { Sender, SenderEvents } from "#runtime/amqp/sender.ts";
+import type { Session, SessionEvents } from "#runtime/amqp/session.ts";
+import type { Random } from "../random.ts";
+
+const states: readonly DeliveryState[] = [accepted, accepted, accepted, released, modified({ deliveryFailed: true }), rejected({ condition: "x:y", description: "because" })];
+const messages = [20, 300, 5_000].map((size) => encodeMessage({ applicationProperties: { size }, body: { data: Buffer.alloc(size) } }));
+const creditMax = 2_000;
+const sendsMax = 50;
+
+/** Reads all there is in a message; a malformed one may refuse, and nothing else. */
+function readAll(message: MessageView): void {
+  const reads: readonly (() => unknown)[] = [
+    () => message.check(),
+    () => [message.durable, message.priority, message.ttlMs, message.firstAcquirer, message.deliveryCount],
+    () => [message.property("messageId"), message.text("subject"), message.propertyView("correlationId")?.typed()],
+    () => message.messageAnnotations?.toMap(),
+    () => message.deliveryAnnotations?.get("x"),
+    () => message.applicationProperties?.forEach((_key, value) => value.typed()),
+    () => [message.bodyKind, message.data, message.values().map((value) => value.plain())],
+    () => [message.footer?.size, message.section("body"), message.from("properties")],
+  ];
+  for (const read of reads) {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+  }
+}
+
+export class Owner {
+  readonly #random: Random;
+  readonly #held: Delivery[] = [];
+  readonly #requests: AttachRequest[] = [];
+  /** What a callback threw that is no fault of the peer's. */
+  fault: unknown;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  options(sasl: boolean): ClientOptions & Omit<ServerOptions, "sasl"> {
+    return { containerId: "engine", ...(sasl && { sasl: { mechanism: "ANONYMOUS" } }) };
+  }
+
+  connectionEvents(isClient: boolean): ConnectionEvents {
+    return {
+      onOpen: (connection) => {
+        if (!isClient) return;
+        const session = connection.begin(this.#sessionEvents());
+        this.#openLinks(session);
+      },
+      onSession: () => this.#sessionEvents(),
+    };
+  }
+
+  #openLinks(session: Session): void {
+    session.openSender({ name: "our sender", target: { address: "q" } }, this.#senderEvents());
+    session.openReceiver({ name: "our receiver", source: { address: "q" }, receiverSettleMode: this.#random.pick(["first", "second"]) }, this.#receiverEvents()).addCredit(100);
+  }
+
+  #sessionEvents(): SessionEvents {
+    return {
+      onAttach: (request) => {
+        if (this.#random.chance(0.1)) this.#requests.push(request);
+        else this.#answer(request);
+      },
+    };
+  }
+
+  #answer(request: AttachRequest): void {
+    const random = this.#random;
+    if (random.chance(0.1)) request.refuse({ condition: "amqp:not-found", description: "no" });
+    else if (request.attach.role === "receiver") request.acceptAsSender({ settles: random.pick(["itself", "owner"]) }, this.#senderEvents());
+    else request.acceptAsReceiver({ maxMessageSize: random.pick([0, 100, 10_000]) }, this.#receiverEvents()).addCredit(random.below(100));
+  }
+
+  #senderEvents(): SenderEvents<number> {
+    return {
+      onSendable: (sender) => this.#send(sender),
+      ...(this.#random.chance(0.5) && {
+        onDrain: (sender: Sender<number>) => {
+          this.#send(sender);
+          sender.drained();
+        },
+      }),
+      onOutcome: (delivery, state, settled) => {
+        try {
+          void [state?.error?.info, state?.undeliverableHere, state?.messageAnnotations];
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+        }
+        if (!settled && this.#random.chance(0.7)) delivery.settle(state);
+      },
+    };
+  }
+
+  #send(sender: Sender<number>): void {
+    for (let left = this.#random.below(sendsMax); left > 0 && sender.capacity() > 0; left--) {
+      const message = this.#random.pick(messages);
+      if (sender.senderSettleMode === "mixed" && this.#random.chance(0.2)) sender.sendSettled(message, left);
+      else sender.send([message.subarray(0, 9), message.subarray(9)], left);
+    }
+  }
+
+  #receiverEvents(): ReceiverEvents {
+    return {
+      onDelivery: (delivery) => {
+        readAll(delivery.message);
+        void delivery.tag;
+        if (this.#random.chance(0.8)) delivery.settle(this.#random.pick(states));
+        else this.#held.push(delivery);
+      },
+      onDeliveriesEnd: (receiver) => {
+        if (this.#random.chance(0.5) && receiver.credit < creditMax) receiver.addCredit(this.#random.below(50));
+        if (this.#random.chance(0.1)) receiver.drain();
+        if (this.#random.chance(0.02)) receiver.close(this.#random.chance(0.5) ? { condition: "x:done" } : undefined);
+      },
+    };
+  }
+
+  /** What an owner does by itself between what a peer sends. */
+  act(): void {
+    const random = this.#random;
+    while (this.#held.length > 0 && random.chance(0.7)) this.#held.splice(random.below(this.#held.length), 1)[0]!.settle(random.pick(states));
+    const request = this.#requests.pop();
+    if (request?.isPending === true) this.#answer(request);
+  }
+}

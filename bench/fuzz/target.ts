@@ -1,0 +1,15 @@
+// What can be fuzzed, by name, and how a case of it runs.
+
+export interface FuzzTarget {
+  /** One case from its seed. Throws what it found wrong. */
+  runCase(seed: number): Promise<CaseReport>;
+}
+
+export interface CaseReport {
+  /** What the case came to, to be counted. */
+  readonly outcome: string;
+}
+
+export const targets: { readonly [name: string]: () => Promise<FuzzTarget> } = {
+  amqp: async () => (await import("./amqp/target.ts")).amqpTarget,
+};
