@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { isAdministration, serveAdministration } from "./administration/http.ts";
 import { RheaEngine } from "./amqp/rhea-connection.ts";
 import { LockTokens } from "./codec/lock-token.ts";
 import { controlHandler } from "./control/http.ts";
@@ -64,7 +65,11 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer(controlHandler(inspectable));
+  const control = controlHandler(inspectable);
+  const http = createHttpServer((request, response) => {
+    if (isAdministration(request)) serveAdministration({ namespace }, request, response);
+    else control(request, response);
+  });
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);

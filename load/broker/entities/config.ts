@@ -1,4 +1,5 @@
 // Entities as a configuration describes them: our own short form, or the vendor's emulator file as it is.
+import { parseDuration } from "./durations.ts";
 import type { QueueSettings, TopicSettings } from "./settings.ts";
 
 export interface QueueConfig extends Partial<QueueSettings> {
@@ -196,17 +197,9 @@ function vendorEntity(where: string, item: unknown, keys: Readonly<Record<string
   return { ...result, name: nameOf(`${where}.Name`, fields["Name"]) };
 }
 
-const durationPattern = /^P(?:(\d+(?:\.\d+)?)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
-
-/** Days from which on the vendor's durations mean "for ever". */
-const daysForEver = 10_675_199;
-
 function durationMs(where: string, value: unknown): number {
-  const match = typeof value === "string" && value.length > 2 ? durationPattern.exec(value) : null;
-  if (match === null) throw new BrokerConfigError(where, "an ISO 8601 duration of days and time such as PT1M", value);
-  const [days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map((part) => Number(part ?? 0));
-  if (days >= daysForEver) return Infinity;
-  const ms = Math.round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000);
+  const ms = typeof value === "string" ? parseDuration(value) : undefined;
+  if (ms === undefined) throw new BrokerConfigError(where, "an ISO 8601 duration of days and time such as PT1M", value);
   if (ms <= 0) throw new BrokerConfigError(where, "a duration above zero", value);
   return ms;
 }

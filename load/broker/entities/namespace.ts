@@ -34,11 +34,13 @@ export class Namespace {
   /** By path in lower case. */
   readonly queues: Map<string, MessageQueue> = new Map<string, MessageQueue>();
   readonly topics: Map<string, Topic> = new Map<string, Topic>();
+  readonly createdAtMs: number;
   readonly #options: NamespaceOptions;
   #lastLockId = 0;
 
   constructor(config: EntitiesConfig, options: NamespaceOptions) {
     this.#options = options;
+    this.createdAtMs = options.clock.now();
     for (const queue of config.queues) this.addQueue(queue);
     for (const topic of config.topics) this.addTopic(topic);
   }

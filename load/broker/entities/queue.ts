@@ -52,6 +52,10 @@ export class MessageQueue {
   readonly counters: Counters = newCounters();
   readonly deadLetters: MessageQueue | undefined;
   readonly log: OutcomeLog | undefined;
+  readonly createdAtMs: number;
+  updatedAtMs: number;
+  /** When something was last sent to it or received from it. */
+  accessedAtMs: number;
   readonly #clock: Clock;
   readonly #nextLockId: () => number;
   readonly #forward: ((transfer: Transfer) => void) | undefined;
@@ -65,6 +69,7 @@ export class MessageQueue {
   readonly #alarm: Alarm;
   readonly #history: DuplicateHistory | undefined;
   #lastSequence = 0;
+  #bytes = 0;
   #deferredCount = 0;
   #dispatching = false;
 
@@ -74,6 +79,7 @@ export class MessageQueue {
     this.deadLetters = parts.deadLetters;
     this.log = parts.log;
     this.#clock = parts.clock;
+    this.createdAtMs = this.updatedAtMs = this.accessedAtMs = parts.clock.now();
     this.#nextLockId = parts.nextLockId;
     this.#forward = parts.forward;
     this.#alarm = new Alarm(parts.clock, () => this.#ring());
@@ -93,6 +99,11 @@ export class MessageQueue {
   /** Messages held here, in any state. */
   get size(): number {
     return this.#messages.size;
+  }
+
+  /** Bytes of the messages held here. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get consumerCount(): number {
@@ -129,7 +140,7 @@ export class MessageQueue {
     this.log?.add(content.messageId, "scheduled");
     message.state = "scheduled";
     message.dueAtMs = dueAtMs;
-    this.#messages.set(message.sequenceNumber, message);
+    this.#keep(message);
     this.#dues.add(message);
     this.#alarm.set(dueAtMs);
     return message.sequenceNumber;
@@ -142,7 +153,7 @@ export class MessageQueue {
     for (const message of new Set(found)) {
       if (message === undefined) continue;
       this.#dues.remove(message);
-      this.#messages.delete(message.sequenceNumber);
+      this.#drop(message);
       this.counters.cancelled++;
       this.log?.add(message.content.messageId, "cancelled");
     }
@@ -262,6 +273,16 @@ export class MessageQueue {
 
   // --- inside ---
 
+  #keep(message: StoredMessage): void {
+    this.#messages.set(message.sequenceNumber, message);
+    this.#bytes += message.content.bare.length;
+    this.accessedAtMs = message.enqueuedAtMs;
+  }
+
+  #drop(message: StoredMessage): void {
+    if (this.#messages.delete(message.sequenceNumber)) this.#bytes -= message.content.bare.length;
+  }
+
   #isRepeat(content: MessageContent, nowMs: number): boolean {
     if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
     this.counters.duplicatesDropped++;
@@ -284,7 +305,7 @@ export class MessageQueue {
       this.#expiries.add(message);
       this.#alarm.set(message.expiresAtMs);
     }
-    this.#messages.set(message.sequenceNumber, message);
+    this.#keep(message);
     this.#ready.set(message.sequenceNumber, message);
   }
 
@@ -413,14 +434,14 @@ export class MessageQueue {
     letter.deadLetterSource = source;
     this.counters.movedIn++;
     this.log?.add(content.messageId, "accepted");
-    this.#messages.set(letter.sequenceNumber, letter);
+    this.#keep(letter);
     this.#ready.set(letter.sequenceNumber, letter);
     this.dispatch();
   }
 
   /** Takes a message out of every place where it may lie; its lock has ended already. */
   #remove(message: StoredMessage): void {
-    this.#messages.delete(message.sequenceNumber);
+    this.#drop(message);
     this.#ready.delete(message.sequenceNumber);
     this.#expiries.remove(message);
   }
@@ -450,7 +471,7 @@ export class MessageQueue {
   /** A scheduled message's time has come: it is enqueued now, under a new number. */
   #activate(message: StoredMessage, nowMs: number): void {
     this.#dues.remove(message);
-    this.#messages.delete(message.sequenceNumber);
+    this.#drop(message);
     const { content, properties, hops } = message;
     this.#enqueue({ content, properties, enqueuedSequenceNumber: message.sequenceNumber, hops }, nowMs);
   }

@@ -1,6 +1,20 @@
 // What can be set on an entity, and the real service's defaults.
 
-export interface QueueSettings {
+/** What an entity lets clients do: `SendDisabled` and `ReceiveDisabled` close one direction, `Disabled` both. */
+export type EntityStatus = "Active" | "Disabled" | "SendDisabled" | "ReceiveDisabled";
+
+/** What administration sets and tells; of these only the status is acted on. */
+export interface Described {
+  readonly status: EntityStatus;
+  readonly userMetadata: string | undefined;
+  /** How long an unused entity stays; Infinity = for ever. Told, not acted on. */
+  readonly autoDeleteOnIdleMs: number;
+  readonly sizeMegabytesMax: number;
+  readonly batchedOperations: boolean;
+  readonly partitioned: boolean;
+}
+
+export interface QueueSettings extends Described {
   /** How long a peek-lock holds. */
   readonly lockDurationMs: number;
   /** Deliveries a message gets before it is dead-lettered; Infinity in a dead-letter sub-queue. */
@@ -13,17 +27,29 @@ export interface QueueSettings {
   readonly requiresSession: boolean;
   /** The queue or topic that every message moves on to; undefined = none. */
   readonly forwardTo: string | undefined;
+  /** The queue or topic that dead letters move on to; undefined = they stay in the dead-letter sub-queue. */
+  readonly forwardDeadLettersTo: string | undefined;
   readonly messageBytesMax: number;
 }
 
-export interface TopicSettings {
+export interface TopicSettings extends Described {
   readonly timeToLiveMs: number;
   readonly requiresDuplicateDetection: boolean;
   readonly duplicateWindowMs: number;
   readonly messageBytesMax: number;
 }
 
+const describedDefaults: Described = {
+  status: "Active",
+  userMetadata: undefined,
+  autoDeleteOnIdleMs: Infinity,
+  sizeMegabytesMax: 1024,
+  batchedOperations: true,
+  partitioned: false,
+};
+
 export const queueDefaults: QueueSettings = {
+  ...describedDefaults,
   lockDurationMs: 60_000,
   deliveryCountMax: 10,
   timeToLiveMs: Infinity,
@@ -32,10 +58,12 @@ export const queueDefaults: QueueSettings = {
   duplicateWindowMs: 600_000,
   requiresSession: false,
   forwardTo: undefined,
+  forwardDeadLettersTo: undefined,
   messageBytesMax: 1024 * 1024,
 };
 
 export const topicDefaults: TopicSettings = {
+  ...describedDefaults,
   timeToLiveMs: Infinity,
   requiresDuplicateDetection: false,
   duplicateWindowMs: 600_000,

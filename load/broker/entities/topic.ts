@@ -35,6 +35,10 @@ export class Topic {
   readonly counters: TopicCounters = { accepted: 0, scheduledAccepted: 0, duplicatesDropped: 0, cancelled: 0, copied: 0, unmatched: 0 };
   /** By name in lower case. */
   readonly subscriptions: Map<string, Subscription> = new Map<string, Subscription>();
+  readonly createdAtMs: number;
+  updatedAtMs: number;
+  /** When something was last sent to it. */
+  accessedAtMs: number;
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   readonly #scheduled = new SequenceIndex<StoredMessage>();
@@ -46,6 +50,7 @@ export class Topic {
     this.path = path;
     this.settings = settings;
     this.#clock = clock;
+    this.createdAtMs = this.updatedAtMs = this.accessedAtMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#ring());
     this.#history = settings.requiresDuplicateDetection ? new DuplicateHistory(settings.duplicateWindowMs) : undefined;
   }
@@ -67,6 +72,7 @@ export class Topic {
     }
     if (this.#isRepeat(content, nowMs)) return;
     this.counters.accepted++;
+    this.accessedAtMs = nowMs;
     this.#fanOut(fresh(content));
   }
 

@@ -1,0 +1,59 @@
+// The administration API over HTTP: Atom XML, as the clients of the real service speak it. A request names an entity by its
+// path and always carries an `api-version`; that is what tells it from a request to the control endpoint on the same port.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Answer, answerAdministration, type AdministrationContext } from "./answer.ts";
+import { errorXml } from "./atom.ts";
+
+/** Bytes of a request's body at most; a description with every setting has a few thousand. */
+const bodyBytesMax = 512 * 1024;
+
+export function isAdministration(request: IncomingMessage): boolean {
+  return /[?&]api-version=/.test(request.url ?? "");
+}
+
+export function serveAdministration(context: AdministrationContext, request: IncomingMessage, response: ServerResponse): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= bodyBytesMax) chunks.push(chunk);
+  });
+  request.on("end", () => {
+    const url = new URL(request.url ?? "/", "http://broker");
+    const base = `http://${request.headers.host ?? "localhost"}`;
+    const call = {
+      method: request.method ?? "GET",
+      path: decodePath(url.pathname),
+      query: url.searchParams,
+      ifMatch: request.headers["if-match"],
+      body: Buffer.concat(chunks).toString("utf8"),
+      base,
+    };
+    send(response, bytes > bodyBytesMax ? failure(413, `The body is larger than ${bodyBytesMax} bytes.`) : answerSafely(context, call));
+  });
+}
+
+function answerSafely(context: AdministrationContext, call: Parameters<typeof answerAdministration>[1]): Answer {
+  try {
+    return answerAdministration(context, call);
+  } catch (error) {
+    return failure(500, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function failure(status: number, detail: string): Answer {
+  return { status, body: errorXml(status, detail) };
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path).replace(/^\/+|\/+$/g, "");
+  } catch {
+    return path;
+  }
+}
+
+function send(response: ServerResponse, { status, body }: Answer): void {
+  response.writeHead(status, { "content-type": "application/atom+xml;type=entry;charset=utf-8", "content-length": Buffer.byteLength(body) });
+  response.end(body);
+}
