@@ -1,5 +1,5 @@
 /** Reads an entity's settings over the administration API, for checks at start and for the doctor. */
-import { ServiceBusAdministrationClient, type ServiceBusAdministrationClientOptions } from "@azure/service-bus";
+import { ServiceBusAdministrationClient } from "@azure/service-bus";
 import type { ServiceBusConnection, ServiceBusEntity } from "./client.ts";
 import { transportErrorOf } from "./errors.ts";
 
@@ -27,23 +27,20 @@ function durationMs(text: string): number {
   return total >= foreverMs ? Number.POSITIVE_INFINITY : total;
 }
 
-type Policy = NonNullable<ServiceBusAdministrationClientOptions["additionalPolicies"]>[number];
+type Policy = Parameters<ServiceBusAdministrationClient["pipeline"]["addPolicy"]>[0];
 
 /** Notes the broker's date, and speaks plain HTTP to a local broker, which has no certificate. */
 function watch(isLocal: boolean, noteDate: (date: string | undefined) => void): Policy {
   return {
-    position: "perRetry",
-    policy: {
-      name: "holdfastWatch",
-      async sendRequest(request, next) {
-        if (isLocal) {
-          request.url = request.url.replace(/^https:/, "http:");
-          request.allowInsecureConnection = true;
-        }
-        const response = await next(request);
-        noteDate(response.headers.get("date"));
-        return response;
-      },
+    name: "holdfastWatch",
+    async sendRequest(request, next) {
+      if (isLocal) {
+        request.url = request.url.replace(/^https:/, "http:");
+        request.allowInsecureConnection = true;
+      }
+      const response = await next(request);
+      noteDate(response.headers.get("date"));
+      return response;
     },
   };
 }
@@ -52,12 +49,14 @@ function watch(isLocal: boolean, noteDate: (date: string | undefined) => void): 
 export async function readEntitySettings(connection: ServiceBusConnection, entity: ServiceBusEntity): Promise<EntitySettings> {
   let date: string | undefined;
   const isLocal = "connectionString" in connection && /UseDevelopmentEmulator=true/i.test(connection.connectionString);
-  const options = { retryOptions: { maxRetries: 1 }, additionalPolicies: [watch(isLocal, (found) => (date = found))] };
+  const options = { retryOptions: { maxRetries: 1 } };
   try {
     const client =
       "connectionString" in connection
         ? new ServiceBusAdministrationClient(connection.connectionString, options)
         : new ServiceBusAdministrationClient(connection.fullyQualifiedNamespace, connection.credential, options);
+    // The client ignores the option for additional policies.
+    client.pipeline.addPolicy(watch(isLocal, (found) => (date = found)));
     const found = "queue" in entity ? await client.getQueue(entity.queue) : await client.getSubscription(entity.topic, entity.subscription);
     return {
       lockDurationMs: durationMs(found.lockDuration),
