@@ -139,9 +139,12 @@ export class BatchProcessor {
     }
   }
 
-  /** A second delivery of an event that is being worked on here waits for the first to end. */
+  /**
+   * A second delivery of an event that is being worked on here waits for the first to end. When their payloads differ, the
+   * store knows which one is the event's own.
+   */
   #follow(work: Work, owner: Work): void {
-    if (work.payloadHash !== owner.payloadHash) return this.#refuse(work, reused(work.eventId));
+    if (work.payloadHash !== owner.payloadHash) return this.#claim(work);
     work.stage = "following";
     (owner.followers ??= []).push(work);
   }
@@ -377,25 +380,27 @@ export class BatchProcessor {
     const { clock, telemetry, inFlight } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs));
     inFlight.remove(work);
-    if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, outcome);
+    if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
   }
 
-  #followed(follower: Work, outcome: FinalOutcome): void {
+  #followed(follower: Work, owner: Work, outcome: FinalOutcome): void {
     switch (outcome) {
-      // The event is done, or a copy of the first delivery carries it on.
       case "completed":
       case "duplicate":
+        this.#options.settler.absorb(follower, new Uint8Array(0));
+        return;
+      // A copy of the first delivery carries the event on. This may be that very copy, so it is not completed.
       case "retried":
       case "postponed":
-        this.#options.settler.absorb(follower, new Uint8Array(0));
+        this.#postpone(follower, "held", owner.copyDelayMs);
         return;
       case "dead-lettered":
       case "released":
       case "dropped": {
         if (this.#stopping) return this.#release(follower);
-        const owner = this.#options.inFlight.ownerOf(follower);
-        if (owner === undefined) this.#claim(follower);
-        else this.#follow(follower, owner);
+        const next = this.#options.inFlight.ownerOf(follower);
+        if (next === undefined) this.#claim(follower);
+        else this.#follow(follower, next);
         return;
       }
     }

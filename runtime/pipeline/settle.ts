@@ -219,8 +219,9 @@ export class Settler {
     const unsent = await this.#sending.send(this.#options.retryEntity, copies);
     items.forEach(({ work, settlement }, index) => {
       const copy = copies[index];
-      if (copy === undefined || unsent.has(copy)) this.handBack(work);
-      else this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
+      if (copy === undefined || unsent.has(copy)) return this.handBack(work);
+      work.copyDelayMs = settlement.delayMs;
+      this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
     });
   }
 

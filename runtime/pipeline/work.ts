@@ -56,6 +56,8 @@ export class Work {
   isRenewing = false;
   /** An extension of its lease is on its way to the store. */
   isExtending = false;
+  /** How long after it the copy comes that carries it on; 0 while there is none. */
+  copyDelayMs = 0;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
 

@@ -44,16 +44,35 @@ describe("a second message of an event", () => {
     assert.deepEqual(calls, ["claim 1", "post 1", "finish 1", "complete", "complete"]);
   });
 
-  test("is completed when the first is to be retried: the first one's copy carries the event on", async () => {
+  test("comes again after the first when that is to be retried, and does not run", async () => {
     const world = new World();
     const { executor } = await world.start();
     executor.script = (run) => (run.order.attempt <= 2 ? failedAnswer() : completedAnswer);
     world.send("a", "a");
-    await world.clock.advance(10_000);
-    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "scheduled"]);
-    await world.clock.advance(60_000);
-    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed"]);
+    await world.clock.advance(100_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed", "completed"]);
     assert.equal(executor.posted.length, 3);
+  });
+
+  test("is not completed with the first when it is the copy that carries the first one on", async () => {
+    const world = new World();
+    const { executor, connection } = await world.start();
+    executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
+    const send = connection.send.bind(connection);
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    connection.send = async (entity, messages) => {
+      // The broker delivers the copy before it answers that it has taken it.
+      await send(entity, messages.map((message) => ({ ...message, scheduledAtMs: 0 })));
+      await answered;
+    };
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["locked", "locked"]);
+    connection.send = send;
+    answer();
+    await world.clock.advance(100_000);
+    assert.equal((await world.record("a")).state, "done");
+    assert.equal(executor.posted.length, 2);
   });
 
   test("is dead-lettered with the first, and does not run", async () => {
@@ -95,6 +114,23 @@ describe("a second message of an event", () => {
     assert.deepEqual(telemetry.outcomes, ["dropped", "completed", "duplicate"]);
     assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
     assert.equal(executor.posted.length, 1);
+  });
+
+  test("of another payload does not get the event's own copy dead-lettered, although it came first", async () => {
+    const world = new World();
+    const { executor, store } = await world.start();
+    executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
+    const own = world.message("a", "task", { amount: 1 });
+    world.send(own);
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "scheduled"]);
+    const claim = store.hold("claim");
+    world.send(world.message("a", "task", { amount: 2 }));
+    await world.clock.advance(100_000);
+    claim.release();
+    await world.clock.advance(100_000);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed", "dead-lettered: EventIdReuse"]);
+    assert.equal((await world.record("a")).state, "done");
   });
 
   test("is dead-lettered as EventIdReuse when its payload differs, whether the first is under way or done", async () => {

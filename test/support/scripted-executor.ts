@@ -43,6 +43,7 @@ export class ScriptedRun {
   readonly #executor: ScriptedExecutor;
   readonly #acknowledgements = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   leaseUntilMs: number;
+  #hangs = false;
   isAnswered = false;
   asked: "interrupted" | "stale" | undefined;
 
@@ -73,6 +74,7 @@ export class ScriptedRun {
     this.check();
     this.#executor.effect(this, name);
     if (takesMs > 0) await this.takes(takesMs);
+    if (this.#hangs) await this.takes(this.order.timeoutMs);
     if (fails !== undefined) throw new Ending(fails);
     await this.#record(recordOf(name, kind, "completed"));
   }
@@ -82,6 +84,11 @@ export class ScriptedRun {
     if (this.isAnswered) throw new Ending({ kind: "stale" });
     if (this.asked !== undefined) throw new Ending({ kind: this.asked });
     if (this.#executor.clock.monotonicMs() >= this.leaseUntilMs) throw new Ending({ kind: "stale" });
+  }
+
+  /** The effect that has begun ends only after the run has timed out. */
+  leaveHanging(): void {
+    this.#hangs = true;
   }
 
   called(dependency: string, result: CallReport["result"]): void {
