@@ -43,7 +43,7 @@ export interface LinkOptions {
   readonly senderSettleMode?: SenderSettleMode | undefined;
   /** Default first: settling is over when the receiver has said so. With second it ends when the sender has answered. */
   readonly receiverSettleMode?: ReceiverSettleMode | undefined;
-  /** Largest message in bytes; announced to the peer. 0: none. */
+  /** Largest message in bytes; announced to the peer. A receiver's default is the limit `messageBytesMax`, a sender's none. */
   readonly maxMessageSize?: number | undefined;
   readonly properties?: Fields | MapView | undefined;
   readonly offeredCapabilities?: readonly string[] | undefined;
@@ -59,8 +59,8 @@ export interface LinkHost {
   writeAttach(fields: AttachFields): void;
   /** Writes a detach after everything that was settled or granted before it. */
   writeDetach(link: Link, closed: boolean, error: ErrorCondition | undefined): void;
-  /** Lets a link go whose both ends are detached. */
-  release(link: Link): void;
+  /** Lets a link go whose both ends are detached. Returns its deliveries that are not settled. */
+  release(link: Link): readonly Settleable[];
   /** Runs `task` at the end of this tick. */
   later(task: () => void): void;
   /** Has a flush come at the end of this tick. */
@@ -175,8 +175,7 @@ export abstract class Link {
   end(end: LinkEnd): void {
     if (this.state.at === "detached") return;
     this.state = { at: "detached", end };
-    this.host.release(this);
-    this.ended(end);
+    this.ended(end, this.host.release(this));
   }
 
   /** A violation on this link: the link alone ends. */
@@ -189,7 +188,7 @@ export abstract class Link {
   protected abstract announce(remote: Attach): void;
   /** Our detach is out: nothing more will be taken in. */
   protected abstract detaching(): void;
-  protected abstract ended(end: LinkEnd): void;
+  protected abstract ended(end: LinkEnd, unsettled: readonly Settleable[]): void;
   abstract onFlow(flow: Flow): void;
   /** The link's half of a flow. */
   abstract flow(): LinkFlow;

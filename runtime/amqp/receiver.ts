@@ -30,8 +30,8 @@ export interface ReceiverEvents {
   onSettled?(delivery: Delivery, state: DeliveryState | undefined): void;
   /** A drain is done: the credit is used up or given back. */
   onDrained?(receiver: Receiver): void;
-  /** The link is over; deliveries that are not settled can no longer be settled on it. */
-  onDetach?(receiver: Receiver, end: LinkEnd): void;
+  /** The link is over. `unsettled` can no longer be settled on it; those with a `state` were, but the peer has not answered. */
+  onDetach?(receiver: Receiver, end: LinkEnd, unsettled: readonly Delivery[]): void;
 }
 
 /** What a receiver needs of its session. */
@@ -181,6 +181,10 @@ export class Receiver extends Link {
 
   // For the session and its deliveries:
 
+  override attachFields(): ReturnType<Link["attachFields"]> {
+    return { ...super.attachFields(), maxMessageSize: this.#messageBytesMax };
+  }
+
   /** Whether a delivery has begun of which frames are still to come. */
   get isMidDelivery(): boolean {
     return this.#partial !== undefined;
@@ -303,8 +307,8 @@ export class Receiver extends Link {
     this.#dropPartial();
   }
 
-  protected ended(end: LinkEnd): void {
+  protected ended(end: LinkEnd, unsettled: readonly Settleable[]): void {
     this.#dropPartial();
-    this.#events.onDetach?.(this, end);
+    this.#events.onDetach?.(this, end, unsettled as readonly Delivery[]);
   }
 }

@@ -38,8 +38,8 @@ export interface SenderEvents<Context> {
   onDrain?(sender: Sender<Context>): void;
   /** The receiver has told what became of a delivery. `state` is undefined when it settled without a word. */
   onOutcome?(delivery: OutgoingDelivery<Context>, state: DeliveryState | undefined, settled: boolean): void;
-  /** The link is over; deliveries that are not settled will not be heard of again. */
-  onDetach?(sender: Sender<Context>, end: LinkEnd): void;
+  /** The link is over. What became of the deliveries that are not settled will not be told any more. */
+  onDetach?(sender: Sender<Context>, end: LinkEnd, unsettled: readonly OutgoingDelivery<Context>[]): void;
 }
 
 /** What a sender needs of its session. */
@@ -150,7 +150,8 @@ export class Sender<Context = unknown> extends Link {
 
   /**
    * Sends a message whose outcome will be told through `onOutcome`. Returns undefined, and sends nothing, when there is no
-   * capacity. `tag` is at most 32 bytes and unique among the unsettled deliveries of the link; undefined makes one.
+   * capacity. Whatever is sent in one tick is one write to the socket. Throws a RangeError for a message that is larger than
+   * the peer takes: see `remote.maxMessageSize`. `tag` is at most 32 bytes and unique among the unsettled deliveries of the link; undefined makes one.
    */
   send(payload: Payload, context: Context, tag?: Uint8Array, messageFormat = 0): OutgoingDelivery<Context> | undefined {
     return this.#send(payload, context, tag, messageFormat, this.senderSettleMode === "settled");
@@ -165,13 +166,16 @@ export class Sender<Context = unknown> extends Link {
   #send(payload: Payload, context: Context, tag: Uint8Array | undefined, messageFormat: number, settled: boolean): OutgoingDelivery<Context> | undefined {
     if (this.capacity() === 0) return undefined;
     if (tag !== undefined && tag.length > tagBytesMax) throw new RangeError(`delivery tag: expected at most ${tagBytesMax} bytes, got ${tag.length}`);
+    const length = payloadBytes(payload);
+    const lengthMax = this.remote?.maxMessageSize ?? 0;
+    if (lengthMax > 0 && length > lengthMax) throw new RangeError(`message: expected at most ${lengthMax} bytes, which the peer takes on link ${this.name}, got ${length}`);
     const { host } = this;
     const id = host.takeDeliveryId();
     const delivery = new OutgoingDelivery(this, id, tag ?? this.#makeTag(), context, settled);
     if (!settled) host.outgoing.set(id, delivery);
     this.#deliveryCount = serialAdd(this.#deliveryCount, 1);
     this.#credit--;
-    this.#begin(delivery, payload, messageFormat);
+    this.#begin(delivery, payload, length, messageFormat);
     host.requestFlush();
     return delivery;
   }
@@ -183,11 +187,10 @@ export class Sender<Context = unknown> extends Link {
     return tag;
   }
 
-  #begin(delivery: OutgoingDelivery<Context>, payload: Payload, messageFormat: number): void {
+  #begin(delivery: OutgoingDelivery<Context>, payload: Payload, length: number, messageFormat: number): void {
     const { host } = this;
     const { output } = host;
     const room = output.frameBytesMax - transferHeadBytes;
-    const length = payloadBytes(payload);
     const whole = length <= room;
     output.beginFrame(frameType.amqp, host.channel);
     writeTransfer(output, this.handle, delivery.id, delivery.tag, messageFormat, delivery.settled, !whole);
@@ -317,9 +320,9 @@ export class Sender<Context = unknown> extends Link {
     this.#unfinished = undefined;
   }
 
-  protected ended(end: LinkEnd): void {
+  protected ended(end: LinkEnd, unsettled: readonly Settleable[]): void {
     this.#unfinished = undefined;
-    this.#events.onDetach?.(this, end);
+    this.#events.onDetach?.(this, end, unsettled as readonly OutgoingDelivery<Context>[]);
   }
 }
 

@@ -17,7 +17,7 @@ import { DeliveryTable } from "./delivery-table.ts";
 import { ProtocolError, conditions } from "./errors.ts";
 import { frameType } from "./frames.ts";
 import type { Limits } from "./limits.ts";
-import type { Link, LinkOptions, Settleable } from "./link.ts";
+import type { Link, LinkEnd, LinkOptions, Settleable } from "./link.ts";
 import type { Output } from "./output.ts";
 import { encodeAttach, encodeBegin, encodeDetach, encodeEnd } from "./performatives.ts";
 import type { Attach, AttachFields, Begin, Detach } from "./performatives.ts";
@@ -116,6 +116,8 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
   readonly #flowsDue = new Set<Receiver>();
   #windowDue = false;
   #waiting = new Set<Sender>();
+  /** Once the links end all together: what each leaves unsettled. */
+  #unsettledAtEnd: Map<Link, Settleable[]> | undefined;
 
   constructor(host: SessionHost, channel: number, options: SessionOptions, events: SessionEvents) {
     this.#host = host;
@@ -220,16 +222,20 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     this.#frame(encodeDetach({ handle: link.handle, closed, error }));
   }
 
-  release(link: Link): void {
+  release(link: Link): readonly Settleable[] {
     if (this.#links[link.handle] === link) this.#links[link.handle] = undefined;
     if (link.remoteHandle >= 0 && this.#byRemoteHandle[link.remoteHandle] === link) this.#byRemoteHandle[link.remoteHandle] = undefined;
     const key = nameKey(link.role, link.name);
     if (this.#byName.get(key) === link) this.#byName.delete(key);
-    if (!this.isOpen) return;
+    if (this.#unsettledAtEnd !== undefined) return this.#unsettledAtEnd.get(link) ?? [];
     const table = link.role === "sender" ? this.outgoing : this.incoming;
+    const unsettled: Settleable[] = [];
     table.forEach((delivery) => {
-      if (delivery.link === link) table.delete(delivery.id);
+      if (delivery.link !== link) return;
+      unsettled.push(delivery);
+      table.delete(delivery.id);
     });
+    return unsettled;
   }
 
   sendRoom(): number {
@@ -363,7 +369,16 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     this.events.onEnd?.(this, end);
   }
 
-  #endLinks(end: Parameters<Link["end"]>[0]): void {
+  #endLinks(end: LinkEnd): void {
+    this.#unsettledAtEnd = new Map();
+    for (const table of [this.incoming, this.outgoing]) {
+      table.forEach((delivery) => {
+        const list = this.#unsettledAtEnd?.get(delivery.link) ?? [];
+        list.push(delivery);
+        this.#unsettledAtEnd?.set(delivery.link, list);
+        table.delete(delivery.id);
+      });
+    }
     for (const entry of this.#byRemoteHandle) if (entry instanceof AttachRequest) entry.abandon();
     for (const link of this.#links) link?.end(end);
     this.#byRemoteHandle.length = 0;

@@ -327,7 +327,7 @@ describe("sending", () => {
     await eventually("all deliveries after all", () => got === 1_000);
   });
 
-  test("a tag that is too long and a settled delivery on an unsettled link are refused before they are sent", async () => {
+  test("a tag or a message that is too long and a settled delivery on an unsettled link are refused before they are sent", async () => {
     const got: Delivery[] = [];
     await using pair = await startPair({ sessionEvents: sink(got, () => accepted) });
     const sendable = new Signal("credit");
@@ -335,6 +335,8 @@ describe("sending", () => {
     await sendable.wait();
     assert.throws(() => sender.send(message("x"), undefined, Buffer.alloc(33)), RangeError);
     assert.throws(() => sender.sendSettled(message("x"), undefined), TypeError);
+    assert.equal(sender.remote?.maxMessageSize, 1_048_576);
+    assert.throws(() => sender.send(Buffer.alloc(1_048_577), undefined), RangeError);
     assert.ok(sender.send(message("ok"), undefined));
     await eventually("the one that was sent", () => got.length === 1);
   });
@@ -458,19 +460,47 @@ describe("attaching and detaching", () => {
     assert.deepEqual([(await source.ended.wait()).closed, (await source.ended.wait()).by], [false, "peer"]);
   });
 
-  test("links end with their session and their connection", async () => {
-    for (const [how, by] of [["end", "session"], ["abort", "connection"]] as const) {
-      const source = new Source();
-      await using pair = await pairWith(source);
+  for (const [how, by] of [["close", "local"], ["end", "session"], ["abort", "connection"]] as const) {
+    test(`what a link leaves unsettled is told when it ends by ${by}`, async () => {
+      const source = new Source(["a", "b", "c"]);
+      const sourceUnsettled: string[] = [];
+      await using pair = await startPair({
+        sessionEvents: {
+          onAttach: (request) => {
+            request.acceptAsSender<string>({ settles: "owner" }, {
+              onSendable: (sender) => source.pump(sender),
+              onDetach: (_sender, end, unsettled) => {
+                sourceUnsettled.push(...unsettled.map((delivery) => delivery.context));
+                source.ended.set(end);
+              },
+            });
+          },
+        },
+      });
+      const got: Delivery[] = [];
       const ended = new Signal<LinkEnd>("the receiver to be over");
+      let left: readonly Delivery[] = [];
       const session = pair.client.begin({});
-      await attachedReceiver(session, { name: "l" }, { onDelivery: () => undefined, onDetach: (_link, end) => ended.set(end) });
-      if (how === "end") session.end();
+      const receiver = await attachedReceiver(session, { name: "l", receiverSettleMode: "second" }, {
+        onDelivery: (delivery) => got.push(delivery),
+        onDetach: (_link, end, unsettled) => {
+          left = unsettled;
+          ended.set(end);
+        },
+      });
+      receiver.addCredit(3);
+      await eventually("all deliveries", () => got.length === 3);
+      got[1]!.settle(accepted);
+      if (how === "close") receiver.close();
+      else if (how === "end") session.end();
       else pair.client.abort();
       assert.equal((await ended.wait()).by, by);
-      assert.equal((await source.ended.wait()).by, by);
-    }
-  });
+      assert.deepEqual(left.map((delivery) => [textOf(delivery), delivery.state?.kind]), [["a", undefined], ["b", "accepted"], ["c", undefined]]);
+      assert.equal((await source.ended.wait()).by, by === "local" ? "peer" : by);
+      assert.deepEqual(sourceUnsettled, ["a", "b", "c"]);
+      assert.equal(got[0]!.settle(accepted), false);
+    });
+  }
 
   test("a sender and a receiver of one session may have one name, two senders may not", async () => {
     const source = new Source();

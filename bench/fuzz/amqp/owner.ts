@@ -108,6 +108,7 @@ export class Owner {
   #send(sender: Sender<number>): void {
     for (let left = this.#random.below(sendsMax); left > 0 && sender.capacity() > 0; left--) {
       const message = this.#random.pick(messages);
+      if (sender.remote !== undefined && sender.remote.maxMessageSize > 0 && message.length > sender.remote.maxMessageSize) continue;
       if (sender.senderSettleMode === "mixed" && this.#random.chance(0.2)) sender.sendSettled(message, left);
       else sender.send([message.subarray(0, 9), message.subarray(9)], left);
     }
