@@ -11,6 +11,7 @@ import type { Clock } from "./entities/clock.ts";
 import { readEntities } from "./entities/config.ts";
 import { Namespace } from "./entities/namespace.ts";
 import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
+import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
 import { systemClock } from "./system-clock.ts";
 
@@ -57,8 +58,9 @@ const amqpFirstByte = 0x41;
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
   const log = options.log ?? ((): void => undefined);
-  const namespace = new Namespace(readEntities(options.entities ?? {}), { clock: options.clock ?? systemClock, record: options.record ?? false, warn: log });
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", "") });
+  const namespace = new Namespace(readEntities(options.entities ?? {}), { clock: options.clock ?? systemClock, record: options.record ?? false });
+  const links = new OpenLinks();
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links });
   const engine = new RheaEngine(router, log);
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, engine.connectionCount),
@@ -67,7 +69,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   };
   const control = controlHandler(inspectable);
   const http = createHttpServer((request, response) => {
-    if (isAdministration(request)) serveAdministration({ namespace }, request, response);
+    if (isAdministration(request)) serveAdministration({ namespace, links }, request, response);
     else control(request, response);
   });
   const sockets = new Set<Socket>();

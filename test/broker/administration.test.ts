@@ -63,3 +63,55 @@ test("lists entities in pages", async (t) => {
   const topics = await admin.listTopics().next();
   assert.equal(topics.value?.name, "t");
 });
+
+test("creates, changes and deletes queues", async (t) => {
+  const { broker, client } = await startBench(t, { entities });
+  const admin = administrationOf(broker);
+  const created = await admin.createQueue("fresh", { lockDuration: "PT2S", maxDeliveryCount: 2, requiresSession: false, forwardDeadLetteredMessagesTo: "orders", userMetadata: "ours" });
+  assert.deepEqual([created.name, created.lockDuration, created.maxDeliveryCount], ["fresh", "PT2S", 2]);
+  assert.match(created.forwardDeadLetteredMessagesTo ?? "", /orders$/);
+  await assert.rejects(admin.createQueue("Fresh"), { statusCode: 409, code: "MessageEntityAlreadyExistsError" });
+  await assert.rejects(admin.createQueue("news"), { statusCode: 409 });
+  await assert.rejects(admin.createQueue("-odd-"), { statusCode: 400 });
+  await assert.rejects(admin.createQueue("other", { lockDuration: "soon" }), { statusCode: 400 });
+  await assert.rejects(admin.createQueue("other", { forwardTo: "nowhere" }), { statusCode: 400 });
+  const sender = client.createSender("fresh");
+  await sender.sendMessages({ body: 1 });
+  const updated = await admin.updateQueue({ ...created, maxDeliveryCount: 7 });
+  assert.equal(updated.maxDeliveryCount, 7);
+  await assert.rejects(admin.updateQueue({ ...created, requiresSession: true }), { statusCode: 400 });
+  await assert.rejects(admin.updateQueue({ ...created, name: "missing" }), { statusCode: 404 });
+  await admin.updateQueue({ ...created, status: "SendDisabled" });
+  await assert.rejects(client.createSender("fresh").sendMessages({ body: 2 }), { code: "MessagingEntityDisabled" });
+  await admin.updateQueue({ ...created, status: "Active" });
+  await client.createSender("fresh").sendMessages({ body: 3 });
+  assert.equal((await admin.getQueueRuntimeProperties("fresh")).activeMessageCount, 2);
+  await admin.deleteQueue("fresh");
+  assert.equal(await admin.queueExists("fresh"), false);
+  await assert.rejects(client.createSender("fresh").sendMessages({ body: 4 }), { code: "MessagingEntityNotFound" });
+  await assert.rejects(admin.deleteQueue("fresh"), { statusCode: 404 });
+});
+
+test("creates, changes and deletes topics and subscriptions", async (t) => {
+  const { broker, client } = await startBench(t, { entities });
+  const admin = administrationOf(broker);
+  const topic = await admin.createTopic("events", { defaultMessageTimeToLive: "PT1H" });
+  assert.equal(topic.defaultMessageTimeToLive, "PT1H");
+  const audit = await admin.createSubscription("events", "audit", { forwardTo: "orders", maxDeliveryCount: 4 });
+  assert.equal(audit.maxDeliveryCount, 4);
+  await assert.rejects(admin.createSubscription("events", "audit"), { statusCode: 409 });
+  await assert.rejects(admin.createSubscription("nothing", "audit"), { statusCode: 404 });
+  await client.createSender("events").sendMessages({ body: "forwarded" });
+  assert.equal((await admin.getQueueRuntimeProperties("orders")).activeMessageCount, 1);
+  const { forwardTo: _, ...kept } = audit;
+  const updated = await admin.updateSubscription(kept);
+  assert.equal(updated.forwardTo, undefined);
+  await client.createSender("events").sendMessages({ body: "stays" });
+  assert.equal((await admin.getSubscriptionRuntimeProperties("events", "audit")).activeMessageCount, 1);
+  await admin.updateTopic({ ...topic, defaultMessageTimeToLive: "PT2H" });
+  assert.equal((await admin.getTopic("events")).defaultMessageTimeToLive, "PT2H");
+  await admin.deleteSubscription("events", "audit");
+  assert.equal(await admin.subscriptionExists("events", "audit"), false);
+  await admin.deleteTopic("events");
+  assert.equal(await admin.topicExists("events"), false);
+});

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { MessageContent } from "#load/broker/codec/message.ts";
 import type { Consumer } from "#load/broker/entities/consumers.ts";
-import { MessageQueue, type Settlement } from "#load/broker/entities/queue.ts";
+import { MessageQueue } from "#load/broker/entities/queue.ts";
+import type { Settlement } from "#load/broker/entities/settlement.ts";
 import type { StoredMessage } from "#load/broker/entities/message.ts";
 import { queueDefaults } from "#load/broker/entities/settings.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -79,7 +80,7 @@ class Pair {
 
   constructor(config: { lockDurationMs: number; deliveryCountMax: number; deadLetterOnExpiry: boolean }) {
     let lastLockId = 0;
-    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: undefined, log: undefined };
+    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: (): undefined => undefined, timeToLiveMaxMs: (): number => Infinity, transferLetters: undefined, log: undefined };
     const deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
     this.queue = new MessageQueue({ ...common, path: "q", settings: { ...queueDefaults, ...config }, deadLetters });
     this.model = new QueueModel(config);

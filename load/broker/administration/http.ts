@@ -1,7 +1,8 @@
 // The administration API over HTTP: Atom XML, as the clients of the real service speak it. A request names an entity by its
 // path and always carries an `api-version`; that is what tells it from a request to the control endpoint on the same port.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Answer, answerAdministration, type AdministrationContext } from "./answer.ts";
+import { answerAdministration } from "./answer.ts";
+import type { AdministrationContext, Answer, Call } from "./call.ts";
 import { errorXml } from "./atom.ts";
 
 /** Bytes of a request's body at most; a description with every setting has a few thousand. */
@@ -33,7 +34,7 @@ export function serveAdministration(context: AdministrationContext, request: Inc
   });
 }
 
-function answerSafely(context: AdministrationContext, call: Parameters<typeof answerAdministration>[1]): Answer {
+function answerSafely(context: AdministrationContext, call: Call): Answer {
   try {
     return answerAdministration(context, call);
   } catch (error) {

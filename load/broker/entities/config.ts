@@ -90,6 +90,7 @@ const queueKeys: Readonly<Record<string, Check>> = {
   deadLetterOnExpiry: flag,
   requiresSession: flag,
   forwardTo: text,
+  forwardDeadLettersTo: text,
 };
 
 function ownEntities(root: Fields): EntitiesConfig {
@@ -135,7 +136,7 @@ const vendorQueueKeys: Readonly<Record<string, readonly [string, Check]>> = {
   DefaultMessageTimeToLive: ["timeToLiveMs", duration],
   DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
   ForwardTo: ["forwardTo", maybeText],
-  ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", (where, value) => refuseSet(where, value)],
+  ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", maybeText],
   LockDuration: ["lockDurationMs", duration],
   MaxDeliveryCount: ["deliveryCountMax", whole],
   MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
@@ -150,11 +151,6 @@ const vendorTopicKeys: Readonly<Record<string, readonly [string, Check]>> = {
   RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
   SupportOrdering: ["", ignored],
 };
-
-function refuseSet(where: string, value: unknown): undefined {
-  if (value === "" || value === null || value === undefined) return undefined;
-  throw new BrokerConfigError(where, "it to be empty (this broker does not forward dead letters yet)", value);
-}
 
 function vendorEntities(root: Fields): EntitiesConfig {
   const user = fieldsOf("UserConfig", root["UserConfig"]);
@@ -217,8 +213,13 @@ function listOf(where: string, value: unknown): readonly unknown[] {
   return value;
 }
 
+/** Whether a queue or topic can have this name. */
+export function isName(name: string): boolean {
+  return name.length <= 260 && namePattern.test(name);
+}
+
 function nameOf(where: string, value: unknown): string {
-  if (typeof value !== "string" || value.length > 260 || !namePattern.test(value)) {
+  if (typeof value !== "string" || !isName(value)) {
     throw new BrokerConfigError(where, "a name of letters, digits, dots, hyphens, underscores and slashes that begins and ends with a letter or digit", value);
   }
   return value;
@@ -231,7 +232,9 @@ function checkForwarding(config: EntitiesConfig): void {
     known.add(name.toLowerCase());
   }
   for (const source of [...config.queues, ...config.topics.flatMap((topic) => topic.subscriptions)]) {
-    const { forwardTo } = source;
-    if (forwardTo !== undefined && !known.has(forwardTo.toLowerCase())) throw new BrokerConfigError(`${source.name}.forwardTo`, "a queue or topic of this configuration", forwardTo);
+    for (const key of ["forwardTo", "forwardDeadLettersTo"] as const) {
+      const target = source[key];
+      if (target !== undefined && !known.has(target.toLowerCase())) throw new BrokerConfigError(`${source.name}.${key}`, "a queue or topic of this configuration", target);
+    }
   }
 }

@@ -13,6 +13,8 @@ export interface Transfer {
   readonly enqueuedSequenceNumber: number | undefined;
   /** Auto-forwards so far. */
   readonly hops: number;
+  /** Where it was dead-lettered; undefined = it was not. */
+  readonly deadLetterSource: string | undefined;
 }
 
 export type MessageState = "active" | "deferred" | "scheduled";
@@ -34,7 +36,7 @@ export class StoredMessage {
   /** When it is due, while it is scheduled. */
   dueAtMs: number = Infinity;
   properties: PropertyChanges | undefined;
-  deadLetterSource: string | undefined = undefined;
+  readonly deadLetterSource: string | undefined;
   hops = 0;
   expiryPlace = -1;
   lockPlace = -1;
@@ -47,12 +49,21 @@ export class StoredMessage {
     this.enqueuedAtMs = enqueuedAtMs;
     this.properties = transfer.properties;
     this.hops = transfer.hops;
+    this.deadLetterSource = transfer.deadLetterSource;
   }
 }
 
 /** The content of a message that has just been sent. */
 export function fresh(content: MessageContent): Transfer {
-  return { content, properties: undefined, enqueuedSequenceNumber: undefined, hops: 0 };
+  return { content, properties: undefined, enqueuedSequenceNumber: undefined, hops: 0, deadLetterSource: undefined };
+}
+
+/** The properties that say why a message was dead-lettered. */
+export function lettersOf(reason: string | undefined, description: string | undefined): PropertyChanges {
+  const letters = new Map<string, string>();
+  if (reason !== undefined) letters.set("DeadLetterReason", reason);
+  if (description !== undefined) letters.set("DeadLetterErrorDescription", description);
+  return letters;
 }
 
 /** The changes of `added` on top of those of `base`. */

@@ -5,7 +5,7 @@ import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } fro
 import type { Transfer } from "./message.ts";
 import { OutcomeLog } from "./outcome-log.ts";
 import { MessageQueue } from "./queue.ts";
-import { forwardHopsMax, queueDefaults, type QueueSettings, topicDefaults } from "./settings.ts";
+import { forwardHopsMax, queueDefaults, type QueueSettings, topicDefaults, type TopicSettings } from "./settings.ts";
 import { type Subscription, Topic } from "./topic.ts";
 
 /** What an address means. `management` marks the entity's `$management` node. */
@@ -21,8 +21,6 @@ export interface NamespaceOptions {
   readonly clock: Clock;
   /** Keep every message id's outcomes. */
   readonly record: boolean;
-  /** Told of what an operator should know. */
-  readonly warn: (message: string) => void;
 }
 
 const deadLetterSuffix = "/$deadletterqueue";
@@ -45,34 +43,66 @@ export class Namespace {
     for (const topic of config.topics) this.addTopic(topic);
   }
 
-  /** Every queue-like entity: queues, subscriptions, and the dead-letter sub-queue of each. */
+  /** Every queue-like entity: queues, subscriptions, the dead-letter sub-queue of each, and whatever could not be moved on. */
   *messageQueues(): Generator<MessageQueue> {
-    for (const queue of this.queues.values()) yield* withDeadLetters(queue);
+    for (const queue of this.queues.values()) yield* withLetters(queue);
     for (const topic of this.topics.values()) {
-      for (const { queue } of topic.subscriptions.values()) yield* withDeadLetters(queue);
+      for (const { queue } of topic.subscriptions.values()) yield* withLetters(queue);
     }
   }
 
   addQueue(config: QueueConfig): MessageQueue {
-    const queue = this.#newQueue(config.name, { ...queueDefaults, ...config });
-    this.queues.set(config.name.toLowerCase(), queue);
+    const { name, ...settings } = config;
+    const queue = this.#newQueue(name, { ...queueDefaults, ...settings }, () => Infinity);
+    this.queues.set(name.toLowerCase(), queue);
     return queue;
   }
 
   addTopic(config: TopicConfig): Topic {
-    const topic = new Topic(config.name, { ...topicDefaults, ...config }, this.#options.clock);
-    this.topics.set(config.name.toLowerCase(), topic);
-    for (const subscription of config.subscriptions) this.addSubscription(topic, subscription);
+    const { name, subscriptions, ...settings } = config;
+    const topic = new Topic(name, { ...topicDefaults, ...settings }, this.#options.clock);
+    this.topics.set(name.toLowerCase(), topic);
+    for (const subscription of subscriptions) this.addSubscription(topic, subscription);
     return topic;
   }
 
   addSubscription(topic: Topic, config: SubscriptionConfig): Subscription {
-    const settings = { ...queueDefaults, ...config };
-    const livesMs = Math.min(settings.timeToLiveMs, topic.settings.timeToLiveMs);
-    const queue = this.#newQueue(`${topic.path}/Subscriptions/${config.name}`, { ...settings, timeToLiveMs: livesMs });
-    const subscription: Subscription = { name: config.name, queue, matches: (_content: MessageContent) => true };
-    topic.subscriptions.set(config.name.toLowerCase(), subscription);
+    const { name, ...settings } = config;
+    const queue = this.#newQueue(`${topic.path}/Subscriptions/${name}`, { ...queueDefaults, ...settings }, () => topic.settings.timeToLiveMs);
+    const subscription: Subscription = { name, queue, matches: (_content: MessageContent) => true };
+    topic.subscriptions.set(name.toLowerCase(), subscription);
     return subscription;
+  }
+
+  /** Gives a queue or subscription other settings; what it holds stays. */
+  configureQueue(queue: MessageQueue, settings: QueueSettings): void {
+    queue.configure(settings);
+    queue.deadLetters?.configure(letterSettings(settings, settings.forwardDeadLettersTo));
+    queue.dispatch();
+  }
+
+  configureTopic(topic: Topic, settings: TopicSettings): void {
+    topic.configure(settings);
+  }
+
+  /** Takes an entity away with all it holds. False when there is none at the path. */
+  remove(path: string): boolean {
+    const key = path.toLowerCase();
+    const queue = this.queues.get(key);
+    const topic = this.topics.get(key);
+    queue?.stop();
+    topic?.stop();
+    if (this.queues.delete(key) || this.topics.delete(key)) return true;
+    const [, topicKey = "", name = ""] = subscriptionPattern.exec(key) ?? [];
+    const subscriptions = this.topics.get(topicKey)?.subscriptions;
+    subscriptions?.get(name)?.queue.stop();
+    return subscriptions?.delete(name) ?? false;
+  }
+
+  /** The subscription at `<topic>/Subscriptions/<name>`. */
+  subscriptionAt(path: string): Subscription | undefined {
+    const [, topic = "", name = ""] = subscriptionPattern.exec(path.toLowerCase()) ?? [];
+    return this.topics.get(topic)?.subscriptions.get(name);
   }
 
   /** Finds what an address means: `<entity>`, with or without a scheme and host, a sub-queue and `/$management`. */
@@ -82,11 +112,13 @@ export class Namespace {
     if (management) path = path.slice(0, -managementSuffix.length);
     const deadLetter = path.endsWith(deadLetterSuffix);
     if (deadLetter) path = path.slice(0, -deadLetterSuffix.length);
-    if (path.endsWith(transferSuffix)) return { kind: "notFound" };
+    const transfer = deadLetter && path.endsWith(transferSuffix);
+    if (transfer) path = path.slice(0, -transferSuffix.length);
     const topic = this.topics.get(path);
     if (topic !== undefined && !deadLetter) return { kind: "topic", topic, management };
-    const found = this.queues.get(path) ?? this.#subscriptionQueue(path);
-    const queue = deadLetter ? found?.deadLetters : found;
+    const found = this.queues.get(path) ?? this.subscriptionAt(path)?.queue;
+    const letters = transfer ? found?.transferLetters : found?.deadLetters;
+    const queue = deadLetter ? letters : found;
     if (queue === undefined) return { kind: "notFound" };
     return { kind: "queue", queue, sendable: this.queues.has(path) && !deadLetter, management };
   }
@@ -96,50 +128,62 @@ export class Namespace {
     for (const topic of this.topics.values()) topic.stop();
   }
 
-  #subscriptionQueue(path: string): MessageQueue | undefined {
-    const match = subscriptionPattern.exec(path);
-    if (match === null) return undefined;
-    return this.topics.get(match[1] ?? "")?.subscriptions.get(match[2] ?? "")?.queue;
-  }
-
-  #newQueue(path: string, settings: QueueSettings): MessageQueue {
+  #newQueue(path: string, settings: QueueSettings, timeToLiveMaxMs: () => number): MessageQueue {
     const { clock, record } = this.#options;
-    const nextLockId = (): number => ++this.#lastLockId;
-    const letterSettings: QueueSettings = { ...settings, deliveryCountMax: Infinity, timeToLiveMs: Infinity, requiresDuplicateDetection: false, forwardTo: undefined };
-    const common = { clock, nextLockId };
-    const deadLetters = new MessageQueue({
-      ...common,
-      path: `${path}/$DeadLetterQueue`,
-      settings: letterSettings,
-      deadLetters: undefined,
-      forward: undefined,
-      log: record ? new OutcomeLog() : undefined,
-    });
-    const { forwardTo } = settings;
-    const forward = forwardTo === undefined ? undefined : (transfer: Transfer): void => this.#forward(path, forwardTo, transfer);
-    return new MessageQueue({ ...common, path, settings, deadLetters, forward, log: record ? new OutcomeLog() : undefined });
+    const common = { clock, nextLockId: (): number => ++this.#lastLockId, forward: (transfer: Transfer, to: string): string | undefined => this.#forward(transfer, to) };
+    const newLog = (): OutcomeLog | undefined => (record ? new OutcomeLog() : undefined);
+    const letters = (suffix: string, forwardTo: string | undefined, transferLetters: MessageQueue | undefined): MessageQueue =>
+      new MessageQueue({
+        ...common,
+        path: `${path}/${suffix}`,
+        settings: letterSettings(settings, forwardTo),
+        timeToLiveMaxMs: () => Infinity,
+        deadLetters: undefined,
+        transferLetters,
+        log: newLog(),
+      });
+    const transferLetters = letters("$Transfer/$DeadLetterQueue", undefined, undefined);
+    const deadLetters = letters("$DeadLetterQueue", settings.forwardDeadLettersTo, transferLetters);
+    return new MessageQueue({ ...common, path, settings, timeToLiveMaxMs, deadLetters, transferLetters, log: newLog() });
   }
 
-  #forward(from: string, to: string, transfer: Transfer): void {
+  /** Moves a message to another entity. Returns why it cannot. */
+  #forward(transfer: Transfer, to: string): string | undefined {
+    if (transfer.hops > forwardHopsMax) return `The message was forwarded more than ${forwardHopsMax} times.`;
     const target = this.resolve(to);
-    if (transfer.hops > forwardHopsMax) {
-      this.#options.warn(`dropped a message of ${from}: expected at most ${forwardHopsMax} auto-forwards, found a longer chain or a circle`);
-    } else if (target.kind === "topic") {
-      target.topic.acceptTransfer(transfer);
-      target.topic.dispatch();
-    } else if (target.kind === "queue") {
-      target.queue.acceptTransfer(transfer, "movedIn");
-      target.queue.dispatch();
-    } else this.#options.warn(`dropped a message of ${from}: expected the queue or topic ${to} to forward to, found none`);
+    if (target.kind === "notFound") return `The messaging entity '${to}' to forward to could not be found.`;
+    const destination = target.kind === "topic" ? target.topic : target.queue;
+    const { status, messageBytesMax } = destination.settings;
+    if (status === "Disabled" || status === "SendDisabled") return `The messaging entity '${to}' to forward to is disabled.`;
+    if (transfer.content.bare.length > messageBytesMax) return `The message is larger than the ${messageBytesMax} bytes that '${to}' takes.`;
+    if (target.kind === "queue" && target.queue.settings.requiresSession && transfer.content.sessionId === undefined) return `The message has no session id, which '${to}' requires.`;
+    destination.acceptTransfer(transfer, "movedIn");
+    destination.dispatch();
+    return undefined;
   }
 }
 
-function* withDeadLetters(queue: MessageQueue): Generator<MessageQueue> {
+/** The settings of a dead-letter sub-queue: messages stay for ever, and are not counted out. */
+function letterSettings(settings: QueueSettings, forwardTo: string | undefined): QueueSettings {
+  return {
+    ...settings,
+    deliveryCountMax: Infinity,
+    timeToLiveMs: Infinity,
+    requiresDuplicateDetection: false,
+    requiresSession: false,
+    forwardTo,
+    forwardDeadLettersTo: undefined,
+  };
+}
+
+function* withLetters(queue: MessageQueue): Generator<MessageQueue> {
   yield queue;
   if (queue.deadLetters !== undefined) yield queue.deadLetters;
+  const { transferLetters } = queue;
+  if (transferLetters !== undefined && transferLetters.counters.movedIn > 0) yield transferLetters;
 }
 
 /** An address without its scheme, host and outer slashes. */
-function pathOf(address: string): string {
-  return address.replace(/^(?:amqps?|sb):\/\/[^/]*\//i, "").replace(/^\/+|\/+$/g, "");
+export function pathOf(address: string): string {
+  return address.replace(/^(?:amqps?|sb|https?):\/\/[^/]*\//i, "").replace(/^\/+|\/+$/g, "");
 }

@@ -14,21 +14,11 @@ import { type Consumer, Consumers } from "./consumers.ts";
 import { type Counters, newCounters, type StateCounts } from "./counters.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
-import { byDue, byExpiry, byLock, fresh, mergeProperties, type PropertyChanges, StoredMessage, type Transfer } from "./message.ts";
+import { byDue, byExpiry, byLock, fresh, lettersOf, mergeProperties, StoredMessage, type Transfer } from "./message.ts";
 import type { OutcomeLog } from "./outcome-log.ts";
 import { SequenceIndex } from "./sequence-index.ts";
+import type { SettleResult, Settlement } from "./settlement.ts";
 import type { QueueSettings } from "./settings.ts";
-
-/** What a receiver decided about a message that it holds. */
-export type Settlement =
-  | { readonly kind: "complete" }
-  | { readonly kind: "abandon"; readonly properties: PropertyChanges | undefined }
-  | { readonly kind: "release" }
-  | { readonly kind: "defer"; readonly properties: PropertyChanges | undefined }
-  | { readonly kind: "deadLetter"; readonly reason: string | undefined; readonly description: string | undefined; readonly properties: PropertyChanges | undefined };
-
-/** `notAllowed`: what lies in a dead-letter sub-queue cannot be dead-lettered again. */
-export type SettleResult = "settled" | "lockLost" | "notAllowed";
 
 export interface QueueParts {
   readonly path: string;
@@ -38,8 +28,12 @@ export interface QueueParts {
   readonly nextLockId: () => number;
   /** Where dead letters go; undefined in a dead-letter sub-queue, which has none. */
   readonly deadLetters: MessageQueue | undefined;
-  /** Moves a message on to another entity; undefined = messages stay here. */
-  readonly forward: ((transfer: Transfer) => void) | undefined;
+  /** The longest life that something above it allows. */
+  readonly timeToLiveMaxMs: () => number;
+  /** Where messages go that cannot be moved on. */
+  readonly transferLetters: MessageQueue | undefined;
+  /** Moves a message on to another entity. Returns why it cannot. */
+  readonly forward: (transfer: Transfer, to: string) => string | undefined;
   readonly log: OutcomeLog | undefined;
 }
 
@@ -48,9 +42,9 @@ const deadlinesPerRingMax = 4096;
 
 export class MessageQueue {
   readonly path: string;
-  readonly settings: QueueSettings;
   readonly counters: Counters = newCounters();
   readonly deadLetters: MessageQueue | undefined;
+  readonly transferLetters: MessageQueue | undefined;
   readonly log: OutcomeLog | undefined;
   readonly createdAtMs: number;
   updatedAtMs: number;
@@ -58,7 +52,8 @@ export class MessageQueue {
   accessedAtMs: number;
   readonly #clock: Clock;
   readonly #nextLockId: () => number;
-  readonly #forward: ((transfer: Transfer) => void) | undefined;
+  readonly #forward: QueueParts["forward"];
+  readonly #timeToLiveMaxMs: () => number;
   readonly #messages = new SequenceIndex<StoredMessage>();
   readonly #ready = new SequenceIndex<StoredMessage>();
   readonly #locked = new Map<number, StoredMessage>();
@@ -67,7 +62,8 @@ export class MessageQueue {
   readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
   readonly #consumers = new Consumers();
   readonly #alarm: Alarm;
-  readonly #history: DuplicateHistory | undefined;
+  #history: DuplicateHistory | undefined;
+  #settings: QueueSettings;
   #lastSequence = 0;
   #bytes = 0;
   #deferredCount = 0;
@@ -75,15 +71,35 @@ export class MessageQueue {
 
   constructor(parts: QueueParts) {
     this.path = parts.path;
-    this.settings = parts.settings;
+    this.#settings = parts.settings;
     this.deadLetters = parts.deadLetters;
     this.log = parts.log;
     this.#clock = parts.clock;
     this.createdAtMs = this.updatedAtMs = this.accessedAtMs = parts.clock.now();
     this.#nextLockId = parts.nextLockId;
     this.#forward = parts.forward;
+    this.#timeToLiveMaxMs = parts.timeToLiveMaxMs;
+    this.transferLetters = parts.transferLetters;
     this.#alarm = new Alarm(parts.clock, () => this.#ring());
     this.#history = parts.settings.requiresDuplicateDetection ? new DuplicateHistory(parts.settings.duplicateWindowMs) : undefined;
+  }
+
+  get settings(): QueueSettings {
+    return this.#settings;
+  }
+
+  /** Takes other settings. They hold for what comes from now on; messages that wait here move on when they are to be forwarded. */
+  configure(settings: QueueSettings): void {
+    const { duplicateWindowMs } = this.#settings;
+    this.#settings = settings;
+    this.updatedAtMs = this.#clock.now();
+    if (settings.requiresDuplicateDetection && settings.duplicateWindowMs !== duplicateWindowMs) this.#history = new DuplicateHistory(settings.duplicateWindowMs);
+    if (settings.forwardTo === undefined) return;
+    for (let message = this.#ready.first(); message !== undefined; message = this.#ready.first()) {
+      const { content, properties, enqueuedSequenceNumber, hops, deadLetterSource } = message;
+      this.#remove(message);
+      this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, settings.forwardTo);
+    }
   }
 
   get states(): StateCounts {
@@ -114,6 +130,7 @@ export class MessageQueue {
   stop(): void {
     this.#alarm.stop();
     this.deadLetters?.stop();
+    this.transferLetters?.stop();
   }
 
   // --- what senders do ---
@@ -237,7 +254,7 @@ export class MessageQueue {
       this.counters.lockLost++;
       return undefined;
     }
-    message.lockedUntilMs = nowMs + this.settings.lockDurationMs;
+    message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
     this.#lockExpiries.update(message);
     this.counters.renewedLocks++;
     return message.lockedUntilMs;
@@ -292,14 +309,13 @@ export class MessageQueue {
 
   /** Makes a message deliverable under a new number, or sends it on. */
   #enqueue(transfer: Transfer, nowMs: number): void {
-    if (this.#forward !== undefined) {
-      this.counters.forwarded++;
-      this.log?.add(transfer.content.messageId, "forwarded");
-      this.#forward({ ...transfer, enqueuedSequenceNumber: transfer.enqueuedSequenceNumber ?? ++this.#lastSequence, hops: transfer.hops + 1 });
+    const { forwardTo, timeToLiveMs } = this.#settings;
+    if (forwardTo !== undefined) {
+      this.#moveOn({ ...transfer, enqueuedSequenceNumber: transfer.enqueuedSequenceNumber ?? ++this.#lastSequence }, forwardTo);
       return;
     }
     const message = new StoredMessage(transfer, ++this.#lastSequence, nowMs);
-    const livesMs = Math.min(transfer.content.timeToLiveMs ?? Infinity, this.settings.timeToLiveMs);
+    const livesMs = Math.min(transfer.content.timeToLiveMs ?? Infinity, timeToLiveMs, this.#timeToLiveMaxMs());
     if (livesMs !== Infinity) {
       message.expiresAtMs = nowMs + livesMs;
       this.#expiries.add(message);
@@ -307,6 +323,17 @@ export class MessageQueue {
     }
     this.#keep(message);
     this.#ready.set(message.sequenceNumber, message);
+  }
+
+  /** Moves a message on; one that cannot go there is kept with the reason. */
+  #moveOn(transfer: Transfer, to: string): void {
+    this.counters.forwarded++;
+    this.log?.add(transfer.content.messageId, "forwarded");
+    const trouble = this.#forward({ ...transfer, hops: transfer.hops + 1 }, to);
+    if (trouble === undefined) return;
+    const message = new StoredMessage(transfer, transfer.enqueuedSequenceNumber ?? ++this.#lastSequence, this.#clock.now());
+    message.properties = mergeProperties(message.properties, lettersOf("AutoForwardFailed", trouble));
+    if (this.transferLetters !== undefined) this.transferLetters.#bury(message, this.path);
   }
 
   #deliver(message: StoredMessage, consumer: Consumer, nowMs: number): void {
@@ -326,7 +353,7 @@ export class MessageQueue {
     }
     const lockId = this.#nextLockId();
     message.lockId = lockId;
-    message.lockedUntilMs = nowMs + this.settings.lockDurationMs;
+    message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
     message.holder = holder;
     this.#locked.set(lockId, message);
     this.#lockExpiries.add(message);
@@ -389,7 +416,7 @@ export class MessageQueue {
   #giveBack(message: StoredMessage, nowMs: number): void {
     if (message.expiresAtMs <= nowMs) this.#expire(message);
     else if (message.state === "deferred") this.#deferredCount++;
-    else if (message.deliveryCount >= this.settings.deliveryCountMax && this.deadLetters !== undefined) {
+    else if (message.deliveryCount >= this.#settings.deliveryCountMax && this.deadLetters !== undefined) {
       this.counters.deadLetteredByDeliveryCount++;
       this.#deadLetter(message, "MaxDeliveryCountExceeded", `Message could not be consumed after ${message.deliveryCount} delivery attempts.`);
     } else this.#ready.set(message.sequenceNumber, message);
@@ -406,7 +433,7 @@ export class MessageQueue {
   /** Ends a message whose time to live is over and that nobody holds. */
   #expire(message: StoredMessage): void {
     this.log?.add(message.content.messageId, "expired");
-    if (this.settings.deadLetterOnExpiry && this.deadLetters !== undefined) {
+    if (this.#settings.deadLetterOnExpiry && this.deadLetters !== undefined) {
       this.counters.deadLetteredByExpiry++;
       this.#deadLetter(message, "TTLExpiredException", "The message expired and was dead lettered.");
     } else {
@@ -416,24 +443,25 @@ export class MessageQueue {
   }
 
   #deadLetter(message: StoredMessage, reason: string | undefined, description: string | undefined): void {
-    const letters = new Map<string, string>();
-    if (reason !== undefined) letters.set("DeadLetterReason", reason);
-    if (description !== undefined) letters.set("DeadLetterErrorDescription", description);
-    message.properties = mergeProperties(message.properties, letters);
+    message.properties = mergeProperties(message.properties, lettersOf(reason, description));
     this.#remove(message);
     this.counters.deadLettered++;
     this.log?.add(message.content.messageId, "deadLettered");
     if (this.deadLetters !== undefined) this.deadLetters.#bury(message, this.path);
   }
 
-  /** Takes a dead letter. It keeps its number and its delivery count, and lives for ever. */
+  /** Takes a dead letter. It keeps its number and its delivery count, and lives for ever, unless dead letters move on. */
   #bury(message: StoredMessage, source: string): void {
-    const { content, properties, enqueuedSequenceNumber, hops } = message;
-    const letter = new StoredMessage({ content, properties, enqueuedSequenceNumber, hops }, message.sequenceNumber, message.enqueuedAtMs);
-    letter.deliveryCount = message.deliveryCount;
-    letter.deadLetterSource = source;
+    const { content, properties, hops } = message;
     this.counters.movedIn++;
     this.log?.add(content.messageId, "accepted");
+    const transfer: Transfer = { content, properties, enqueuedSequenceNumber: message.enqueuedSequenceNumber, hops, deadLetterSource: source };
+    if (this.#settings.forwardTo !== undefined) {
+      this.#moveOn(transfer, this.#settings.forwardTo);
+      return;
+    }
+    const letter = new StoredMessage(transfer, message.sequenceNumber, message.enqueuedAtMs);
+    letter.deliveryCount = message.deliveryCount;
     this.#keep(letter);
     this.#ready.set(letter.sequenceNumber, letter);
     this.dispatch();
@@ -473,6 +501,6 @@ export class MessageQueue {
     this.#dues.remove(message);
     this.#drop(message);
     const { content, properties, hops } = message;
-    this.#enqueue({ content, properties, enqueuedSequenceNumber: message.sequenceNumber, hops }, nowMs);
+    this.#enqueue({ content, properties, enqueuedSequenceNumber: message.sequenceNumber, hops, deadLetterSource: undefined }, nowMs);
   }
 }

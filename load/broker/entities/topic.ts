@@ -31,7 +31,6 @@ const activationsPerRingMax = 4096;
 
 export class Topic {
   readonly path: string;
-  readonly settings: TopicSettings;
   readonly counters: TopicCounters = { accepted: 0, scheduledAccepted: 0, duplicatesDropped: 0, cancelled: 0, copied: 0, unmatched: 0 };
   /** By name in lower case. */
   readonly subscriptions: Map<string, Subscription> = new Map<string, Subscription>();
@@ -43,16 +42,29 @@ export class Topic {
   readonly #alarm: Alarm;
   readonly #scheduled = new SequenceIndex<StoredMessage>();
   readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
-  readonly #history: DuplicateHistory | undefined;
+  #history: DuplicateHistory | undefined;
+  #settings: TopicSettings;
   #lastSequence = 0;
 
   constructor(path: string, settings: TopicSettings, clock: Clock) {
     this.path = path;
-    this.settings = settings;
+    this.#settings = settings;
     this.#clock = clock;
     this.createdAtMs = this.updatedAtMs = this.accessedAtMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#ring());
     this.#history = settings.requiresDuplicateDetection ? new DuplicateHistory(settings.duplicateWindowMs) : undefined;
+  }
+
+  get settings(): TopicSettings {
+    return this.#settings;
+  }
+
+  /** Takes other settings, for what comes from now on. */
+  configure(settings: TopicSettings): void {
+    const { duplicateWindowMs } = this.#settings;
+    this.#settings = settings;
+    this.updatedAtMs = this.#clock.now();
+    if (settings.requiresDuplicateDetection && settings.duplicateWindowMs !== duplicateWindowMs) this.#history = new DuplicateHistory(settings.duplicateWindowMs);
   }
 
   get scheduledCount(): number {
@@ -77,7 +89,7 @@ export class Topic {
   }
 
   /** Takes a message that was forwarded here. */
-  acceptTransfer(transfer: Transfer): void {
+  acceptTransfer(transfer: Transfer, _how?: "movedIn"): void {
     if (this.#isRepeat(transfer.content, this.#clock.now())) return;
     this.counters.accepted++;
     this.#fanOut(transfer);
@@ -136,7 +148,7 @@ export class Topic {
     for (let message = this.#dues.peek(); message !== undefined && message.dueAtMs <= nowMs && budget-- > 0; message = this.#dues.peek()) {
       this.#dues.remove(message);
       this.#scheduled.delete(message.sequenceNumber);
-      this.#fanOut({ content: message.content, properties: undefined, enqueuedSequenceNumber: message.sequenceNumber, hops: 0 });
+      this.#fanOut({ content: message.content, properties: undefined, enqueuedSequenceNumber: message.sequenceNumber, hops: 0, deadLetterSource: undefined });
     }
     this.dispatch();
     this.#alarm.set(this.#dues.earliest);

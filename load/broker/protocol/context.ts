@@ -1,8 +1,10 @@
 // What every part of the protocol layer is given.
 import type { LockTokens } from "../codec/lock-token.ts";
+import type { OpenLinks } from "./open-links.ts";
 
 export interface ProtocolContext {
   readonly tokens: LockTokens;
   /** Makes an id for a message that came without one. */
   readonly newMessageId: () => string;
+  readonly links: OpenLinks;
 }

@@ -1,11 +1,12 @@
 // Decides what a link is: the `$cbs` node, an entity's `$management` node, a sender to an entity, or a receiver from one.
-import type { Namespace } from "../entities/namespace.ts";
+import type { Namespace, Resolution } from "../entities/namespace.ts";
 import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
 import { receiveFrom } from "./entity-receiver.ts";
 import { sendTo } from "./entity-sender.ts";
 import { answerManagement } from "./management.ts";
 import { Node } from "./node.ts";
+import type { OpenLink } from "./open-links.ts";
 import type { Attach, AttachDecision, WireServer } from "./wire.ts";
 
 const cbsAddress = "$cbs";
@@ -14,6 +15,8 @@ const requestBytesMax = 4 * 1024 * 1024;
 const requestCredit = 100;
 /** Transfers that a sender may have under way. */
 const senderCredit = 1000;
+
+type Found = Exclude<Resolution, { kind: "notFound" }>;
 
 export class Router implements WireServer {
   readonly #namespace: Namespace;
@@ -35,14 +38,40 @@ export class Router implements WireServer {
     if (found.management) {
       return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context)));
     }
-    if (role === "sender") {
-      const destination = found.kind === "topic" ? found.topic : found.queue;
-      if (found.kind === "queue" && !found.sendable) return refuse("amqp:not-allowed", `Messages cannot be sent to '${address}'; send to its queue or topic.`);
-      const { messageBytesMax } = destination.settings;
-      return { kind: "receive", messageBytesMax, credit: senderCredit, start: () => sendTo(destination, this.#context) };
-    }
+    return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
+  }
+
+  #sender(found: Found, attach: Attach, address: string): AttachDecision {
+    const destination = found.kind === "topic" ? found.topic : found.queue;
+    if (found.kind === "queue" && !found.sendable) return refuse("amqp:not-allowed", `Messages cannot be sent to '${address}'; send to its queue or topic.`);
+    const { messageBytesMax, status } = destination.settings;
+    if (status === "Disabled" || status === "SendDisabled") return disabled(address);
+    return {
+      kind: "receive",
+      messageBytesMax,
+      credit: senderCredit,
+      start: (link) => this.#open("sender", destination.path, attach, link, sendTo(destination, this.#context)),
+    };
+  }
+
+  #receiver(found: Found, attach: Attach, address: string): AttachDecision {
     if (found.kind === "topic") return refuse("amqp:not-allowed", `Messages cannot be received from the topic '${address}'; receive from one of its subscriptions.`);
-    return { kind: "send", start: (link) => receiveFrom(found.queue, attach, link, this.#context) };
+    const { queue } = found;
+    const { status } = queue.settings;
+    if (status === "Disabled" || status === "ReceiveDisabled") return disabled(address);
+    return { kind: "send", start: (link) => this.#open("receiver", queue.path, attach, link, receiveFrom(queue, attach, link, this.#context)) };
+  }
+
+  /** Notes a link as open until it closes. */
+  #open<H extends { onClosed(): void }>(role: OpenLink["role"], path: string, attach: Attach, link: Pick<OpenLink, "name" | "close">, handler: H): H {
+    const { links } = this.#context;
+    const open: OpenLink = { name: attach.name, path, role, connection: attach.connection, close: (error) => link.close(error) };
+    links.add(open);
+    const onClosed = (): void => {
+      links.remove(open);
+      handler.onClosed();
+    };
+    return { ...handler, onClosed };
   }
 
   #joinNode(role: "sender" | "receiver", attach: Attach, key: string, create: () => Node): AttachDecision {
@@ -64,6 +93,10 @@ export class Router implements WireServer {
 
 function refuse(condition: string, description: string): AttachDecision {
   return { kind: "refuse", error: { condition, description } };
+}
+
+function disabled(address: string): AttachDecision {
+  return refuse("com.microsoft:entity-disabled", `The messaging entity '${address}' is currently disabled.`);
 }
 
 /** The text matters: clients look for it. */

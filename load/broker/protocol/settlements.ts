@@ -1,6 +1,6 @@
 // Settlements between the wire's words and the entities'.
 import { Reader } from "../codec/reader.ts";
-import type { SettleResult, Settlement } from "../entities/queue.ts";
+import type { SettleResult, Settlement } from "../entities/settlement.ts";
 import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
 
 export const lockLostText =

@@ -1,0 +1,37 @@
+// A request of the administration API, and its answer.
+import type { Namespace } from "../entities/namespace.ts";
+import type { OpenLinks } from "../protocol/open-links.ts";
+import { type Description, entryXml, errorXml } from "./atom.ts";
+
+export interface AdministrationContext {
+  readonly namespace: Namespace;
+  readonly links: OpenLinks;
+}
+
+export interface Call {
+  readonly method: string;
+  /** Decoded, without slashes around it. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly ifMatch: string | undefined;
+  readonly body: string;
+  /** The scheme and host that the client called. */
+  readonly base: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export function entry(call: Call, description: Description, status = 200): Answer {
+  return { status, body: entryXml(call.base, description) };
+}
+
+export function refuse(status: number, detail: string): Answer {
+  return { status, body: errorXml(status, detail) };
+}
+
+export function notFound(call: Call): Answer {
+  return refuse(404, `SubCode=40400. Not Found. The messaging entity '${call.path}' could not be found.`);
+}

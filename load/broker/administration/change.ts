@@ -1,0 +1,109 @@
+// What the administration API changes. A PUT creates, and with `If-Match` it updates; clients whose entity goes, or is
+// disabled, lose their links to it.
+import { isName } from "../entities/config.ts";
+import type { MessageQueue } from "../entities/queue.ts";
+import { queueDefaults, type QueueSettings, topicDefaults } from "../entities/settings.ts";
+import type { Topic } from "../entities/topic.ts";
+import { parseEntry } from "./atom.ts";
+import { type AdministrationContext, type Answer, type Call, entry, notFound, refuse } from "./call.ts";
+import { describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
+import { readQueueSettings, readTopicSettings } from "./read-settings.ts";
+
+const subscriptionPattern = /^(.+)\/subscriptions\/([^/]+)$/i;
+const subscriptionNameLengthMax = 50;
+
+export function putEntity(context: AdministrationContext, call: Call): Answer {
+  const [, topicPath, name] = subscriptionPattern.exec(call.path) ?? [];
+  if (topicPath !== undefined && name !== undefined) return putSubscription(context, call, topicPath, name);
+  return /<(?:\w+:)?TopicDescription[\s>/]/.test(call.body) ? putTopic(context, call) : putQueue(context, call);
+}
+
+export function deleteEntity({ namespace, links }: AdministrationContext, call: Call): Answer {
+  if (!namespace.remove(call.path)) return notFound(call);
+  const gone = call.path.toLowerCase();
+  const error = { condition: "amqp:not-found", description: `The messaging entity '${call.path}' could not be found. It was deleted.` };
+  links.close(({ path }) => path.toLowerCase() === gone || path.toLowerCase().startsWith(`${gone}/`), error);
+  return { status: 200, body: "" };
+}
+
+function putQueue(context: AdministrationContext, call: Call): Answer {
+  const { namespace } = context;
+  const settings = readQueueSettings(parseEntry(call.body, "QueueDescription"));
+  const existing = namespace.queues.get(call.path.toLowerCase());
+  if (call.ifMatch !== undefined) return existing === undefined ? notFound(call) : updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing));
+  const refusal = refuseName(context, call) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path })), 201);
+}
+
+function putTopic(context: AdministrationContext, call: Call): Answer {
+  const { namespace } = context;
+  const settings = readTopicSettings(parseEntry(call.body, "TopicDescription"));
+  const existing = namespace.topics.get(call.path.toLowerCase());
+  if (call.ifMatch !== undefined) return existing === undefined ? notFound(call) : updateTopic(context, call, existing, settings);
+  return refuseName(context, call) ?? entry(call, describeTopic(namespace.addTopic({ ...topicDefaults, ...settings, name: call.path, subscriptions: [] })), 201);
+}
+
+function putSubscription(context: AdministrationContext, call: Call, topicPath: string, name: string): Answer {
+  const { namespace } = context;
+  const topic = namespace.topics.get(topicPath.toLowerCase());
+  if (topic === undefined) return notFound(call);
+  const settings = readQueueSettings(parseEntry(call.body, "SubscriptionDescription"));
+  const existing = topic.subscriptions.get(name.toLowerCase());
+  if (call.ifMatch !== undefined) {
+    return existing === undefined ? notFound(call) : updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
+  }
+  if (existing !== undefined) return conflict(call);
+  if (name.length > subscriptionNameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
+  return refuseForwarding(context, call, { ...queueDefaults, ...settings }) ?? entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, name })), 201);
+}
+
+/** Updates a queue or a subscription; gives the answer when it cannot be done. */
+function updateQueue(context: AdministrationContext, call: Call, queue: MessageQueue, changed: Partial<QueueSettings>): Answer | undefined {
+  const settings: QueueSettings = { ...queue.settings, forwardTo: undefined, forwardDeadLettersTo: undefined, ...changed };
+  for (const key of ["requiresSession", "requiresDuplicateDetection", "partitioned"] as const) {
+    if (settings[key] !== queue.settings[key]) return badRequest(`The value of ${key} cannot be changed once '${queue.path}' exists.`);
+  }
+  const refusal = refuseForwarding(context, call, settings);
+  if (refusal !== undefined) return refusal;
+  context.namespace.configureQueue(queue, settings);
+  closeDisabled(context, queue);
+  return undefined;
+}
+
+function updateTopic(context: AdministrationContext, call: Call, topic: Topic, changed: ReturnType<typeof readTopicSettings>): Answer {
+  const settings = { ...topic.settings, ...changed };
+  if (settings.requiresDuplicateDetection !== topic.settings.requiresDuplicateDetection) return badRequest(`The value of requiresDuplicateDetection cannot be changed once '${topic.path}' exists.`);
+  context.namespace.configureTopic(topic, settings);
+  closeDisabled(context, topic);
+  return entry(call, describeTopic(topic));
+}
+
+function closeDisabled({ links }: AdministrationContext, { path, settings: { status } }: Topic | MessageQueue): void {
+  const closed = { sender: status === "Disabled" || status === "SendDisabled", receiver: status === "Disabled" || status === "ReceiveDisabled" };
+  links.close((link) => link.path === path && closed[link.role], { condition: "com.microsoft:entity-disabled", description: `The messaging entity '${path}' is currently disabled.` });
+}
+
+function refuseName({ namespace }: AdministrationContext, call: Call): Answer | undefined {
+  const key = call.path.toLowerCase();
+  if (namespace.queues.has(key) || namespace.topics.has(key)) return conflict(call);
+  return isName(call.path) ? undefined : badRequest(`'${call.path}' cannot be the name of an entity.`);
+}
+
+/** Messages can be forwarded to queues and topics that are there, and not to where they come from. */
+function refuseForwarding({ namespace }: AdministrationContext, call: Call, { forwardTo, forwardDeadLettersTo }: QueueSettings): Answer | undefined {
+  for (const target of [forwardTo, forwardDeadLettersTo]) {
+    if (target === undefined) continue;
+    const key = target.toLowerCase();
+    if (key === call.path.toLowerCase()) return badRequest(`'${call.path}' cannot forward to itself.`);
+    if (!namespace.queues.has(key) && !namespace.topics.has(key)) return badRequest(`The messaging entity '${target}' to forward to could not be found.`);
+  }
+  return undefined;
+}
+
+function badRequest(detail: string): Answer {
+  return refuse(400, `SubCode=40000. Bad Request. ${detail}`);
+}
+
+function conflict(call: Call): Answer {
+  return refuse(409, `SubCode=40900. Conflict. The messaging entity '${call.path}' already exists.`);
+}

@@ -1,0 +1,42 @@
+// What the administration API tells.
+import type { Namespace } from "../entities/namespace.ts";
+import { type Description, feedXml } from "./atom.ts";
+import { type Answer, type Call, entry, notFound } from "./call.ts";
+import { describeNamespace, describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
+
+/** Entities of one page at most, and by default. */
+const pageMax = 100;
+
+const subscriptionsPattern = /^(.+)\/subscriptions$/;
+
+export function read(namespace: Namespace, call: Call): Answer {
+  const path = call.path.toLowerCase();
+  if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, new URL(call.base).hostname));
+  if (path === "$resources/queues") return page(call, [...namespace.queues.values()], describeQueue);
+  if (path === "$resources/topics") return page(call, [...namespace.topics.values()], describeTopic);
+  const listed = namespace.topics.get(subscriptionsPattern.exec(path)?.[1] ?? "");
+  if (listed !== undefined) return page(call, [...listed.subscriptions.values()], describeSubscription);
+  const description = describe(namespace, path);
+  return description === undefined ? notFound(call) : entry(call, description);
+}
+
+function describe(namespace: Namespace, path: string): Description | undefined {
+  const queue = namespace.queues.get(path);
+  if (queue !== undefined) return describeQueue(queue);
+  const topic = namespace.topics.get(path);
+  if (topic !== undefined) return describeTopic(topic);
+  const subscription = namespace.subscriptionAt(path);
+  return subscription === undefined ? undefined : describeSubscription(subscription);
+}
+
+function page<T>(call: Call, items: readonly T[], describeItem: (item: T) => Description): Answer {
+  const skip = wholeOf(call.query.get("$skip"), 0);
+  const top = Math.max(1, Math.min(wholeOf(call.query.get("$top"), pageMax), pageMax));
+  const next = skip + top < items.length ? `${call.path}?api-version=${call.query.get("api-version") ?? ""}&$skip=${skip + top}&$top=${top}` : undefined;
+  return { status: 200, body: feedXml(call.base, call.path, items.slice(skip, skip + top).map(describeItem), next) };
+}
+
+function wholeOf(text: string | null, otherwise: number): number {
+  const value = Number(text ?? "");
+  return text !== null && Number.isSafeInteger(value) && value >= 0 ? value : otherwise;
+}
