@@ -49,7 +49,7 @@ export interface WorkerOptions {
   readonly deliveriesMax: number;
   /** Where scheduled copies go. */
   readonly retryEntity: string;
-  /** Where an emitted event of this type is sent; does not throw. */
+  /** Where an emitted event of this type is sent; throws when that is not configured. */
   readonly entityFor: (eventType: string) => string;
   /** How long held messages are kept while the store is down. */
   readonly storeHoldMaxMs: number;

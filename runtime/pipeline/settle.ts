@@ -10,6 +10,7 @@
 import type { Clock } from "../core/clock.ts";
 import { copyOf, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
+import { messageOf } from "../core/errors.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import type { Settlement } from "../core/settlement.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -38,7 +39,7 @@ export interface SettlerOptions {
   readonly telemetry: Telemetry;
   /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
   readonly retryEntity: string;
-  /** Where an emitted event of this type is sent; does not throw. */
+  /** Where an emitted event of this type is sent; throws when that is not configured. */
   entityFor(eventType: string): string;
   /** The delivery has ended. Called exactly once for each. */
   ended(work: Work, outcome: FinalOutcome): void;
@@ -64,6 +65,8 @@ interface Copy {
 interface Publish {
   readonly work: Work;
   readonly outbox: readonly OutgoingMessage[];
+  /** Where each goes, in their order. */
+  readonly entities: readonly string[];
   readonly outcome: FinalOutcome;
 }
 
@@ -121,16 +124,14 @@ export class Settler {
 
   /** The run had been done before: publish what is left, then complete. */
   absorb(work: Work, outbox: Uint8Array): void {
-    const left = readOutbox(outbox);
-    if (left === undefined) {
-      const description = "expected the outbox of a run that was done to be readable, found other bytes; see the run's record";
-      this.fail(work, { kind: "dead-letter", state: "parked", reason: "OutboxUnreadable", description });
-    } else if (left.length === 0) {
-      this.#complete(work, "duplicate");
-    } else {
-      work.stage = "recording";
-      this.#publishes.add({ work, outbox: left, outcome: "duplicate" });
+    if (outbox.length === 0) return this.#complete(work, "duplicate");
+    let left: readonly OutgoingMessage[];
+    try {
+      left = decodeOutbox(outbox);
+    } catch (error) {
+      return this.#giveUp(work, "OutboxUnreadable", `expected the outbox of a run that is done to be readable, found other bytes: ${messageOf(error, 200)}`);
     }
+    this.#publishLater(work, left, "duplicate");
   }
 
   /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
@@ -155,7 +156,7 @@ export class Settler {
 
   #finished(item: Finish, result: WriteResult): void {
     if (result === "stale") this.#stale(item.work);
-    else if (item.outbox.length > 0) this.#publishes.add({ work: item.work, outbox: item.outbox, outcome: "completed" });
+    else if (item.outbox.length > 0) this.#publishLater(item.work, item.outbox, "completed");
     else this.#complete(item.work, "completed");
   }
 
@@ -181,12 +182,9 @@ export class Settler {
         telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs });
         this.#copies.add({ work, settlement });
         return;
-      case "dead-letter": {
-        const { reason, description } = settlement;
-        telemetry.emit({ type: "run.dead-lettered", eventId, skill: work.skillName, reason, description });
-        this.#order(work, { verb: "dead-letter", delivery, reason, description }, "dead-lettered");
+      case "dead-letter":
+        this.#giveUp(work, settlement.reason, settlement.description);
         return;
-      }
       case "release":
         this.#order(work, { verb: "abandon", delivery }, "released");
         return;
@@ -196,11 +194,33 @@ export class Settler {
     }
   }
 
+  #giveUp(work: Work, reason: string, description: string): void {
+    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, skill: work.skillName, reason, description });
+    this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
+  }
+
+  /** An event that has nowhere to go stays in the run's outbox: a replay of the message publishes it once it has. */
+  #publishLater(work: Work, outbox: readonly OutgoingMessage[], outcome: FinalOutcome): void {
+    let entities: readonly string[];
+    try {
+      entities = outbox.map((message) => this.#options.entityFor(String(message.headers["eventType"])));
+    } catch (error) {
+      return this.#giveUp(work, "PublishUnconfigured", messageOf(error));
+    }
+    work.stage = "recording";
+    this.#publishes.add({ work, outbox, entities, outcome });
+  }
+
   async #publish(items: readonly Publish[]): Promise<void> {
-    const byEntity = Map.groupBy(
-      items.flatMap((item) => item.outbox),
-      (message) => this.#options.entityFor(String(message.headers["eventType"])),
-    );
+    const byEntity = new Map<string, OutgoingMessage[]>();
+    for (const { outbox, entities } of items) {
+      outbox.forEach((message, index) => {
+        const entity = entities[index] ?? "";
+        const known = byEntity.get(entity);
+        if (known === undefined) byEntity.set(entity, [message]);
+        else known.push(message);
+      });
+    }
     const unsent = await Promise.all([...byEntity].map(([entity, messages]) => this.#sending.send(entity, messages)));
     for (const item of items) {
       if (item.outbox.some((message) => unsent.some((set) => set.has(message)))) this.handBack(item.work);
@@ -245,15 +265,6 @@ export class Settler {
   #end(work: Work, outcome: FinalOutcome): void {
     work.stage = "gone";
     this.#options.ended(work, outcome);
-  }
-}
-
-/** Undefined when the bytes cannot be read. */
-function readOutbox(bytes: Uint8Array): readonly OutgoingMessage[] | undefined {
-  try {
-    return decodeOutbox(bytes);
-  } catch {
-    return undefined;
   }
 }
 

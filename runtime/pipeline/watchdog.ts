@@ -1,6 +1,6 @@
 /**
- * Notices what fails silently: a receiver that gets nothing although the queue is not empty (it is replaced), threads that
- * cannot take work (nothing is received for them), and an event loop that was blocked for so long that locks are in danger.
+ * Notices what nobody tells: a receiver that gets nothing although the queue is not empty (it is replaced), threads that can
+ * take work again after they could not, and an event loop that was blocked for so long that locks are in danger.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
@@ -66,7 +66,6 @@ export class Watchdog {
   #look(): void {
     const { receiveLoop, executor, clock, silenceMaxMs } = this.#options;
     if (executor.isReady()) receiveLoop.resume("threads-down");
-    else receiveLoop.pause("threads-down");
     const nowMs = clock.monotonicMs();
     const since = receiveLoop.silentSinceMs;
     if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;

@@ -61,4 +61,24 @@ describe("a message that can never run", () => {
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: OutboxUnreadable"]);
     assert.equal(executor.posted.length, 0);
   });
+
+  test("is dead-lettered when its run emitted an event that has nowhere to go, and publishes it when it is replayed", async () => {
+    const world = new World();
+    let entity: string | undefined;
+    const { executor, telemetry } = await world.start({
+      entityFor: () => {
+        if (entity === undefined) throw new TypeError("expected an entity to send 'done' to, got none");
+        return entity;
+      },
+    });
+    executor.script = () => ({ kind: "completed", outbox: [{ messageId: "a:0", body: new Uint8Array(1), headers: { eventType: "done" } }] });
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: PublishUnconfigured"]);
+    assert.deepEqual(telemetry.outcomes, ["dead-lettered"]);
+    entity = "output";
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual([world.broker.published.length, executor.posted.length], [1, 1]);
+  });
 });

@@ -65,7 +65,7 @@ export interface WorldOptions {
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
 }
 
-export type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute">>;
+export type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
 
 /** One worker process and all that is its own. */
 export interface Process {
