@@ -72,11 +72,14 @@ async function checkEntity(config: Config): Promise<Finding[]> {
     const entity = await withDeadline(readBrokerFacts(config));
     const { deliveriesMax, retentionMs } = config;
     const lock = `${entity.lockDurationMs} ms`;
+    const neverExpires = entity.timeToLiveMs === Number.POSITIVE_INFINITY;
+    const timeToLive = neverExpires ? "messages never expire" : `${entity.timeToLiveMs} ms`;
+    const onExpiry = entity.deadLettersOnExpiry ? "they are" : `they are dropped after ${timeToLive}`;
     return [
       judged("lock duration", entity.lockDurationMs >= lockMinMs, `at least ${lockMinMs} ms`, lock, "raise the entity's lock duration; 1 minute is a good value"),
       judged("delivery count", entity.deliveriesMax > deliveriesMax, `more than deliveriesMax (${deliveriesMax})`, String(entity.deliveriesMax), "raise the entity's maximum delivery count, or lower deliveriesMax, so that the worker gives a reason before the broker gives up"),
-      judged("expiry", entity.deadLettersOnExpiry || entity.timeToLiveMs === Number.POSITIVE_INFINITY, "expired messages to be dead-lettered", entity.deadLettersOnExpiry ? "they are" : `they are dropped after ${entity.timeToLiveMs} ms`, "turn on dead-lettering on message expiration for the entity"),
-      judged("retention", entity.timeToLiveMs === Number.POSITIVE_INFINITY || retentionMs > entity.timeToLiveMs, `retentionMs above the time-to-live (${entity.timeToLiveMs} ms)`, `${retentionMs} ms`, "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice"),
+      judged("expiry", entity.deadLettersOnExpiry || neverExpires, "expired messages to be dead-lettered", neverExpires ? timeToLive : onExpiry, "turn on dead-lettering on message expiration for the entity"),
+      judged("retention", neverExpires || retentionMs > entity.timeToLiveMs, `retentionMs above the time-to-live (${timeToLive})`, `${retentionMs} ms`, "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice"),
       judged("sessions", !entity.requiresSession, "an entity without sessions", entity.requiresSession ? "it requires sessions" : "it has none", "read an entity that does not require sessions"),
       skewFinding("broker clock", entity.brokerTimeMs),
     ];

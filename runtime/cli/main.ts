@@ -65,3 +65,5 @@ try {
   process.stderr.write(`holdfast: ${error.message}\n`);
   process.exitCode = error instanceof ConfigurationError ? exitUsage : exitFailure;
 }
+// Everything is closed by now; timers that the broker's client leaves behind must not keep the process.
+process.exit();

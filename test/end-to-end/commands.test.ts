@@ -1,0 +1,142 @@
+// The commands as a user runs them, against a real broker.
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { type Broker, startBroker } from "#load/broker/broker.ts";
+import { eventually } from "../support/eventually.ts";
+import { runCommand, startCommand } from "../support/holdfast-command.ts";
+import { freePort, startRedis } from "../support/redis-server.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const { REDIS_URL: _redis, ...env } = process.env;
+
+interface Bench {
+  readonly broker: Broker;
+  readonly folder: string;
+  /** Writes a configuration with these changes and returns its path. */
+  readonly config: (changes?: Record<string, unknown>) => string;
+}
+
+async function startBench(context: TestContext, queue: Record<string, unknown> = {}): Promise<Bench> {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-commands-"));
+  const broker = await startBroker({ entities: { queues: [{ name: "input", ...queue }, "events"] } });
+  context.after(async () => {
+    await broker.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return {
+    broker,
+    folder,
+    config(changes = {}) {
+      const file = join(folder, "holdfast.config.json");
+      const config = {
+        consumer: { queue: "input" },
+        serviceBus: { connectionString: broker.connectionString },
+        plugins: [join(root, "handlers/event-dispatcher")],
+        pluginRoots: [join(root, "handlers")],
+        publish: { entity: "events" },
+        threads: 1,
+        ...changes,
+      };
+      writeFileSync(file, JSON.stringify(config));
+      return file;
+    },
+  };
+}
+
+function findings(stdout: string): Record<string, string> {
+  return Object.fromEntries((JSON.parse(stdout) as { check: string; verdict: string }[]).map(({ check, verdict }) => [check, verdict]));
+}
+
+test("send puts events on the queue, start works them off and ends on SIGTERM", async (t) => {
+  const { broker, config } = await startBench(t);
+  const file = config();
+  const sent = await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--count", "5"], env);
+  assert.equal(sent.code, 0, sent.stderr);
+  const worker = startCommand(["start", "-c", file], env);
+  await eventually("five completions", () => broker.inspect().queues["input"]?.totals.completed === 5, 30_000);
+  worker.process.kill("SIGTERM");
+  const ended = await worker.done;
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stderr, /worker\.stopped/);
+  assert.equal(broker.inspect().queues["input"]?.states.locked, 0);
+});
+
+test("start refuses a configuration with a mistake and says which", async (t) => {
+  const { config } = await startBench(t);
+  const result = await runCommand(["start", "-c", config({ inFlightMax: "many" })], env);
+  assert.equal(result.code, 2);
+  assert.match(result.stderr, /holdfast: .*inFlightMax: expected number, got "many"/);
+});
+
+test("start says what is wrong when the entity does not exist", async (t) => {
+  const { config } = await startBench(t);
+  const result = await runCommand(["start", "-c", config({ consumer: { queue: "nowhere" } })], env);
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /holdfast: .*expected .*nowhere/);
+});
+
+test("skills lists what is registered, from where", async (t) => {
+  const { config } = await startBench(t);
+  const result = await runCommand(["skills", "-c", config(), "--json"], env);
+  assert.equal(result.code, 0, result.stderr);
+  const [skill] = JSON.parse(result.stdout) as { name: string; handles: { eventType: string }[]; plugin: { folder: string } }[];
+  assert.equal(skill?.name, "event-dispatcher");
+  assert.equal(skill.handles[0]?.eventType, "RepositoryEventReceived");
+  assert.equal(skill.plugin.folder, join(root, "handlers/event-dispatcher"));
+});
+
+test("doctor finds nothing wrong where all is well", async (t) => {
+  const { config } = await startBench(t, { deadLetterOnExpiry: true });
+  const result = await runCommand(["doctor", "-c", config(), "--json"], env);
+  assert.equal(result.code, 0, result.stdout);
+  assert.deepEqual(new Set(Object.values(findings(result.stdout))), new Set(["ok"]));
+});
+
+test("doctor exits 1 and names each trouble: delivery count, expiry, store", async (t) => {
+  const { config } = await startBench(t, { deliveryCountMax: 5, timeToLiveMs: 60_000 });
+  const store = { kind: "redis", url: `redis://127.0.0.1:${await freePort()}` };
+  const result = await runCommand(["doctor", "-c", config({ store }), "--json"], env);
+  assert.equal(result.code, 1);
+  const found = findings(result.stdout);
+  assert.deepEqual([found["delivery count"], found["expiry"], found["store"], found["broker"]], ["failed", "failed", "failed", "ok"]);
+});
+
+test("doctor refuses a Redis that evicts", async (t) => {
+  const redis = await startRedis(["--maxmemory-policy", "allkeys-lru", "--maxmemory", "50mb"]);
+  t.after(() => redis.stop());
+  const { config } = await startBench(t);
+  const result = await runCommand(["doctor", "-c", config({ store: { kind: "redis", url: redis.url } }), "--json"], env);
+  assert.equal(result.code, 1);
+  assert.match(result.stdout, /noeviction/);
+});
+
+test("doctor exits 1 when the broker does not answer", async (t) => {
+  const { config } = await startBench(t);
+  const connectionString = `Endpoint=sb://127.0.0.1:${await freePort()};SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true`;
+  const result = await runCommand(["doctor", "-c", config({ serviceBus: { connectionString } }), "--json"], env);
+  assert.equal(result.code, 1);
+  assert.equal(findings(result.stdout)["broker"], "failed");
+});
+
+test("a store that goes down stops the effects, not the process; what waits is worked off when it is back", async (t) => {
+  const redis = await startRedis();
+  const { broker, config } = await startBench(t);
+  const file = config({ store: { kind: "redis", url: redis.url, commandTimeoutMs: 500 } });
+  const worker = startCommand(["start", "-c", file], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  let log = "";
+  worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
+  await redis.stop();
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--count", "20"], env);
+  await eventually("the worker to notice", () => log.includes("store.down"), 30_000);
+  assert.equal(broker.inspect().queues["input"]?.totals.completed, 0);
+  const again = await startRedis([], redis.port);
+  t.after(() => again.stop());
+  await eventually("twenty completions", () => broker.inspect().queues["input"]?.totals.completed === 20, 60_000);
+  worker.process.kill("SIGTERM");
+  assert.equal((await worker.done).code, 0);
+});
