@@ -1,5 +1,6 @@
 // The public surface. Plugins import this and nothing deeper.
 export type { EventEnvelope } from "./core/event-envelope.ts";
+export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { StepKind } from "./core/run.ts";
 export {

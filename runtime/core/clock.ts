@@ -20,6 +20,3 @@ export interface Clock {
 
 /** A source of uniform numbers in [0, 1). Handed in, so that a run can be repeated from a seed. */
 export type Random = () => number;
-
-/** Makes an id that no other call on any worker makes. */
-export type MakeId = () => string;
