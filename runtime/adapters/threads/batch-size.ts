@@ -1,7 +1,7 @@
 /** How many runs go to a thread in one task: enough that the task's own cost is small beside their work, few enough to share out. */
 
 /** Work that one task should hold. */
-export const taskWorkMs = 1;
+export const taskWorkMs = 2;
 export const batchMax = 64;
 /** Work below which it does not pay to cut a batch in two for the sake of another idle thread. */
 const shareWorthMs = 0.2;
@@ -22,11 +22,19 @@ export function batchSize({ queued, idleThreads, workMs }: BatchSizing): number 
   return Math.max(1, Math.min(queued, byWork, share, batchMax));
 }
 
-/** How much the newest measurement weighs. */
-const weight = 0.2;
+/** How much the newest measurement weighs when it is less than the ones before, and when it is more. */
+const fallingWeight = 0.3;
+const risingWeight = 0.05;
+/** More than this many times as much is taken for that. */
+const riseMax = 8;
 
-/** The measure of work a run, after a task of `runs` runs that kept its thread busy for `busyMs`. */
-export function measuredWorkMs(beforeMs: number | undefined, busyMs: number, runs: number): number {
-  const newestMs = busyMs / runs;
-  return beforeMs === undefined ? newestMs : beforeMs + weight * (newestMs - beforeMs);
+/**
+ * The measure of work a run, after a task of `runs` runs that took `taskMs`. A thread that had to wait for a core, or compiled
+ * code for the first time, measures too much and never too little; so the measure falls fast and rises slowly.
+ */
+export function measuredWorkMs(beforeMs: number | undefined, taskMs: number, runs: number): number {
+  const newestMs = taskMs / runs;
+  if (beforeMs === undefined) return newestMs;
+  if (newestMs <= beforeMs) return beforeMs + fallingWeight * (newestMs - beforeMs);
+  return beforeMs + risingWeight * (Math.min(newestMs, Math.max(beforeMs, shareWorthMs / batchMax) * riseMax) - beforeMs);
 }

@@ -187,7 +187,7 @@ class ThreadsExecutor implements Executor {
     const pool: ThreadPool = new ThreadPool(
       { size, settings, heapMaxMb, startTimeoutMs },
       {
-        reported: (_thread, bytes) => this.#reported(bytes),
+        reported: (bytes) => this.#reported(bytes),
         free: () => this.#lanes.get(name)?.dispatch(),
         lost: (thread, why) => this.#lost(name, thread, why),
         replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),
@@ -205,7 +205,7 @@ class ThreadsExecutor implements Executor {
     return this.#lanes.get(skill) ?? this.#lanes.get(this.#shared);
   }
 
-  #reported(bytes: Uint8Array): void {
+  #reported(bytes: Uint8Array): number {
     const report = unpackReport(bytes);
     const results: RunResult[] = [];
     for (const { ticket, durationMs, answer, calls } of report.results) {
@@ -225,6 +225,7 @@ class ThreadsExecutor implements Executor {
     if (steps.length > 0) this.#listener?.steps(steps);
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
+    return report.workMs;
   }
 
   /** Reaches runs wherever they are: those that wait here, and those with a thread. */

@@ -98,8 +98,8 @@ export class Lane {
       thread.posted = (thread.posted + 1) | 0;
       posted.add(entry);
     }
-    this.pool.post(thread, packOrders(turn.skill, entries), (busyMs, why) => {
-      if (busyMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, busyMs, entries.length);
+    this.pool.post(thread, packOrders(turn.skill, entries), (workMs, why) => {
+      if (workMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, workMs, entries.length);
       else for (const entry of entries) if (!entry.isAnswered) this.#failed(entry, why);
     });
   }

@@ -57,13 +57,18 @@ export class Reporter {
     this.#flush();
   }
 
-  #flush(): void {
+  /** Takes all there is, for the answer of a task that took `workMs`. */
+  take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
-    const logs = this.#logs.take();
-    if (this.#results.length === 0 && this.#steps.length === 0 && logs.length === 0) return;
-    const bytes = packReport({ results: this.#results, steps: this.#steps, logs });
-    this.#results = [];
-    this.#steps = [];
+    const bytes = packReport({ results: this.#results, steps: this.#steps, logs: this.#logs.take(), workMs });
+    if (this.#results.length > 0) this.#results = [];
+    if (this.#steps.length > 0) this.#steps = [];
+    return bytes;
+  }
+
+  #flush(): void {
+    if (this.#keptSinceMs === 0) return;
+    const bytes = this.take(0);
     this.#port.postMessage(bytes, [bytes.buffer]);
   }
 

@@ -30,8 +30,8 @@ export interface PoolOptions {
 }
 
 export interface PoolListener {
-  /** A report of a thread's. */
-  reported(thread: PoolThread, bytes: Uint8Array): void;
+  /** A report of a thread's; returns the time its task took. */
+  reported(bytes: Uint8Array): number;
   /** A thread has room for a task. */
   free(): void;
   /** A thread has ended; nothing more comes from it. */
@@ -154,15 +154,15 @@ export class ThreadPool {
     return { thread, idle };
   }
 
-  /** Gives a thread a task; `ended` hears how long it kept the thread busy, or why it failed. A lost thread's tasks are not heard of. */
-  post(thread: PoolThread, bytes: Uint8Array<ArrayBuffer>, ended: (busyMs: number | undefined, why: string) => void): void {
+  /** Gives a thread a task; `ended` hears how long it took to begin its runs, or why it failed. A lost thread's tasks are not heard of. */
+  post(thread: PoolThread, bytes: Uint8Array<ArrayBuffer>, ended: (workMs: number | undefined, why: string) => void): void {
     thread.tasks += 1;
     this.#target = thread.threadId;
     const running = this.#piscina?.run(bytes, { transferList: [bytes.buffer] }) ?? Promise.reject(new Error("the pool is not up"));
     running.then(
-      (busyMs: number) => {
+      (report: Uint8Array) => {
         thread.tasks -= 1;
-        ended(busyMs, "");
+        ended(this.#listener.reported(report), "");
         if (thread.isAlive) this.#listener.free();
       },
       (error: unknown) => {
@@ -225,7 +225,7 @@ export class ThreadPool {
     this.#threads.set(threadId, thread);
     worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
     worker.once("exit", (code) => this.#exited(thread, code));
-    thread.port.on("message", (bytes: Uint8Array) => this.#listener.reported(thread, bytes));
+    thread.port.on("message", (bytes: Uint8Array) => this.#listener.reported(bytes));
     if (this.#threads.size === this.#options.size) {
       clearTimeout(this.#startTimer);
       this.#rebuilds = 0;
@@ -240,7 +240,7 @@ export class ThreadPool {
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
     for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
-      this.#listener.reported(thread, last.message as Uint8Array);
+      this.#listener.reported(last.message as Uint8Array);
     }
     this.#close(thread);
     const why = thread.killedFor ?? thread.error ?? `it exited with code ${code}`;

@@ -158,6 +158,8 @@ export interface Report {
   readonly results: readonly ReportedResult[];
   readonly steps: readonly ReportedStep[];
   readonly logs: readonly SkillLogLine[];
+  /** Time that the task took to begin its runs; 0 in a report between tasks. */
+  readonly workMs: number;
 }
 
 const nothingEmitted: readonly OutgoingMessage[] = [];
@@ -169,21 +171,23 @@ function packResult({ ticket, durationMs, answer, calls }: ReportedResult): Pack
   return isPlain ? [ticket, durationMs] : [ticket, durationMs, answer, calls];
 }
 
-export function packReport({ results, steps, logs }: Report): Uint8Array<ArrayBuffer> {
+export function packReport({ results, steps, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
   const packedSteps = steps.map(({ ticket, requestId, step }) => [ticket, requestId, packStep(step)]);
-  return own(packr.pack([results.map(packResult), packedSteps, logs]));
+  return own(packr.pack([results.map(packResult), packedSteps, logs, workMs]));
 }
 
 /** Reads what `packReport` wrote. */
 export function unpackReport(bytes: Uint8Array): Report {
-  const [results, steps, logs] = packr.unpack(bytes) as [
+  const [results, steps, logs, workMs] = packr.unpack(bytes) as [
     readonly PackedResult[],
     readonly (readonly [ticket: number, requestId: number, step: PackedStep])[],
     readonly SkillLogLine[],
+    number,
   ];
   return {
     results: results.map(([ticket, durationMs, answer = completed, calls = noCalls]) => ({ ticket, durationMs, answer, calls })),
     steps: steps.map(([ticket, requestId, step]) => ({ ticket, requestId, step: unpackStep(step) })),
     logs,
+    workMs,
   };
 }

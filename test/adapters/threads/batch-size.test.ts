@@ -29,9 +29,11 @@ test("a batch is never empty, nor larger than what waits", () => {
   );
 });
 
-test("the measure of work follows what is measured", () => {
-  let workMs = measuredWorkMs(undefined, 10, 10);
-  assert.equal(workMs, 1);
-  for (let task = 0; task < 30; task += 1) workMs = measuredWorkMs(workMs, 1, 10);
-  assert.ok(Math.abs(workMs - 0.1) < 0.01);
+test("the measure of work falls fast and rises slowly, and gets there both ways", () => {
+  const after = (fromMs: number, toMs: number, tasks: number): number => Array.from({ length: tasks }).reduce<number>((workMs) => measuredWorkMs(workMs, toMs * 10, 10), fromMs);
+  assert.equal(measuredWorkMs(undefined, 10, 10), 1);
+  assert.ok(after(1, 0.1, 10) < 0.15);
+  assert.ok(after(0.1, 5, 1) < 0.2);
+  assert.ok(after(0.1, 5, 200) > 4);
+  assert.ok(after(0, 5, 400) > 4);
 });
