@@ -1,16 +1,16 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { batchMax, batchSize, measuredWorkMs } from "../../../runtime/adapters/threads/batch-size.ts";
+import { batchMax, batchSize, measuredWorkMs, taskWorkMs } from "../../../runtime/adapters/threads/batch-size.ts";
 
 test("a skill that was never measured goes out one run at a time", () => {
   assert.equal(batchSize({ queued: 100, idleThreads: 2, workMs: undefined }), 1);
 });
 
-test("a batch holds about a millisecond of work", () => {
-  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 0.1 }), 10);
+test("a batch holds about as much work as a task should", () => {
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: taskWorkMs / 10 }), 10);
   assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 0.000_1 }), batchMax);
-  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 1 }), 1);
+  assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: taskWorkMs }), 1);
   assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 50 }), 1);
 });
 

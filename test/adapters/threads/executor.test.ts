@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import * as fc from "fast-check";
 import { type ThreadsExecutorOptions, createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import type { Executor } from "../../../runtime/ports/executor.ts";
@@ -84,6 +85,29 @@ test("what a run answered before its thread died counts", async (t) => {
   const [culprit] = post("exit");
   assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");
   for (const runId of noops) assert.match((await answer(runId)).kind, /completed|thread-lost/);
+});
+
+test("whatever becomes of threads and runs, each run is answered once", async (t) => {
+  const { executor, post, results } = await start(t, { threads: 2 });
+  const mischief = fc.record({
+    skill: fc.constantFrom("noop", "noop", "noop", "emit", "fail", "steps", "wait", "busy", "exit", "throw-outside", "block-later"),
+    runs: fc.integer({ min: 1, max: 12 }),
+    interrupt: fc.constantFrom(undefined, undefined, "interrupted" as const, "stale" as const),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(mischief, { minLength: 5, maxLength: 12 }), async (all) => {
+      const before = results.length;
+      const runIds = all.flatMap(({ skill, runs, interrupt }) => {
+        const posted = post(skill, ...Array.from({ length: runs }, () => ({ timeoutMs: 150 })));
+        if (interrupt !== undefined) executor.interrupt(posted, interrupt);
+        return posted;
+      });
+      await eventually("every answer", () => results.length >= before + runIds.length, 30_000);
+      assert.deepEqual(results.slice(before).map(({ runId }) => runId).toSorted((a, b) => a - b), runIds);
+    }),
+    { numRuns: 6 },
+  );
+  assert.equal(new Set(results.map(({ runId }) => runId)).size, results.length);
 });
 
 test("a rejected promise that nobody waits for is logged, and its thread lives", async (t) => {
