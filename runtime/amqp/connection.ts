@@ -280,7 +280,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
       run();
     } catch (error) {
       if (error instanceof ProtocolError) {
-        const sent: ErrorCondition = { condition: error.code, description: error.message };
+        const sent = error.toCondition();
         this.#closeAnyhow({ by: "violation", error: sent }, sent);
         // Where the next frame begins is not known any more, so the peer's close would not be seen.
         if (error.code === conditions.framingError) this.#finish({ by: "violation", error: sent });
@@ -419,7 +419,9 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     }
     this.#sendOpen();
     this.#egress.flushSessions();
-    this.output.frame(frameType.amqp, 0, encodeClose(error));
+    const body = encodeClose(error);
+    const fits = body.length + 8 <= this.output.frameBytesMax;
+    this.output.frame(frameType.amqp, 0, fits || error === undefined ? body : encodeClose({ condition: error.condition }));
     this.state = { at: "closing", end };
     this.#idle?.stop();
     this.#setDeadline(this.#side.options.closeTimeOutMs ?? closeTimeOutMsDefault, () => this.#finish(end));
@@ -437,6 +439,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   }
 
   #dropSessions(error: ErrorCondition | undefined): void {
+    this.#batch = [];
     this.#channels.forEach((session) => session.drop(error));
   }
 

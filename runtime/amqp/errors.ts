@@ -40,6 +40,11 @@ export class ProtocolError extends Error {
     this.code = code;
     this.scope = scope;
   }
+
+  /** As it is told to the peer. */
+  toCondition(): { readonly condition: string; readonly description: string } {
+    return { condition: this.code, description: this.message };
+  }
 }
 
 /** The error for bytes that do not follow the type system (part 1). */

@@ -180,7 +180,7 @@ export abstract class Link {
 
   /** A violation on this link: the link alone ends. */
   fail(error: ProtocolError): void {
-    this.close({ condition: error.code, description: error.message });
+    this.close(error.toCondition());
   }
 
   protected abstract attached(remote: Attach): void;

@@ -151,7 +151,8 @@ export class Sender<Context = unknown> extends Link {
   /**
    * Sends a message whose outcome will be told through `onOutcome`. Returns undefined, and sends nothing, when there is no
    * capacity. Whatever is sent in one tick is one write to the socket. Throws a RangeError for a message that is larger than
-   * the peer takes: see `remote.maxMessageSize`. `tag` is at most 32 bytes and unique among the unsettled deliveries of the link; undefined makes one.
+   * the peer takes: see `remote.maxMessageSize`. `tag` is at most 32 bytes and unique among the unsettled deliveries of the
+   * link; undefined makes one.
    */
   send(payload: Payload, context: Context, tag?: Uint8Array, messageFormat = 0): OutgoingDelivery<Context> | undefined {
     return this.#send(payload, context, tag, messageFormat, this.senderSettleMode === "settled");

@@ -323,7 +323,7 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.fail(error);
-      link.end({ by: "session", closed: true, error: { condition: error.code, description: error.message } });
+      link.end({ by: "session", closed: true, error: error.toCondition() });
       return;
     }
     this.#links[link.handle] = link;
@@ -389,7 +389,7 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
 
   /** A violation in this session: the session alone ends. */
   fail(error: ProtocolError): void {
-    this.end({ condition: error.code, description: error.message });
+    this.end(error.toCondition());
   }
 
   onAttach(attach: Attach): void {
@@ -404,7 +404,7 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
       return;
     }
     // The name is attached already: the newer link takes it over (part 2, 2.6.1).
-    if (known instanceof AttachRequest) throw new ProtocolError(conditions.notAllowed, `expected link ${attach.name} to be attached once`, "session");
+    if (known instanceof AttachRequest) throw new ProtocolError(conditions.notAllowed, "expected a link to be attached once", "session");
     if (known?.isAttached === true) known.close({ condition: conditions.stolen, description: "another link was attached by this name" });
     const request = new AttachRequest(this, attach);
     this.#byRemoteHandle[attach.handle] = request;
@@ -418,9 +418,8 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
     if (entry instanceof AttachRequest) {
       this.#byRemoteHandle[detach.handle] = undefined;
       this.#byName.delete(nameKey(entry.attach.role === "sender" ? "receiver" : "sender", entry.attach.name));
-      const answered = entry.attach;
       entry.abandon();
-      this.#answerAbandoned(answered, detach.closed);
+      this.#answerAbandoned(entry.attach, detach.closed);
       return;
     }
     entry.onDetach(detach.closed, detach.error);
@@ -490,7 +489,8 @@ export class Session implements SenderHost, ReceiverHost, AttachRequestHost {
   /** Lets senders go on that found no room, if there is some now. */
   resumeSenders(): void {
     if (this.#waiting.size === 0) return;
-    if (this.sendRoom() === 0) {
+    // A delivery that has begun may go on where no other may begin.
+    if (this.#host.isBlocked || this.framesLeft === 0) {
       this.#host.noteWaiting(this);
       return;
     }

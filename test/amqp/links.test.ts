@@ -278,6 +278,20 @@ describe("sending", () => {
     assert.deepEqual(got.map((delivery) => delivery.message.data[0]), sizes.map((size, index) => (size === 0 ? undefined : index)));
   });
 
+  test("a delivery that has begun goes on where no other may begin", async () => {
+    const got: Delivery[] = [];
+    const narrow = { frameBytesMax: 512, incomingWindowFrames: 2 };
+    await using pair = await startPair({ server: { limits: narrow }, client: { limits: { unsettledMax: 1 } }, sessionEvents: sink(got, () => accepted) });
+    const payload = encodeMessage({ body: { data: Buffer.alloc(5_000) } });
+    let left = 3;
+    await attachedSender(pair.client.begin({}), { name: "s" }, {
+      onSendable: (sender) => {
+        while (left > 0 && sender.send(payload, undefined) !== undefined) left--;
+      },
+    });
+    await eventually("three deliveries, one by one", () => got.length === 3);
+  });
+
   test("links of one session take turns in a narrow window, and a blocked one does not stop the others", async () => {
     const got: string[] = [];
     await using pair = await startPair({
