@@ -27,13 +27,15 @@ function tryLock() {
 
 function install() {
   process.stderr.write("holdfast: installing dependencies (once)\n");
-  const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  // Not `npm ci`: it insists on lock entries for the optional binaries of every other platform, which not every registry
+  // mirror carries. `install` takes the locked versions all the same, and leaves the lock file as it is.
+  const done = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",
   });
   if (done.status !== 0) {
-    process.stderr.write("holdfast: expected `npm ci` to succeed; see its output above\n");
+    process.stderr.write("holdfast: expected `npm install` to succeed; see its output above\n");
     process.exit(done.status ?? 1);
   }
   writeFileSync(stamp, wanted);
