@@ -10,6 +10,11 @@ function skill(name: string, run: Skill["run"], rest: { readonly isolation?: "de
   return defineSkill({ name, handles: handles(name), uses: [local], ...rest, run });
 }
 
+function work(forMs: number): void {
+  const untilMs = performance.now() + forMs;
+  while (performance.now() < untilMs) Math.random();
+}
+
 function block(): never {
   for (;;) Math.random();
 }
@@ -36,10 +41,8 @@ const plugin: Plugin = definePlugin({
     }),
     skill("wait", (context) => new Promise((resolve) => context.signal.addEventListener("abort", resolve))),
     skill("deaf", () => new Promise(() => undefined)),
-    skill("busy", () => {
-      const untilMs = performance.now() + 5;
-      while (performance.now() < untilMs) Math.random();
-    }),
+    skill("busy", () => work(5)),
+    skill("busy-long", () => work(800)),
     skill("block", block),
     skill("block-later", () => delay(5).then(block)),
     skill("block-outside", () => void setTimeout(block, 5)),

@@ -145,10 +145,7 @@ class ThreadsExecutor implements Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
     this.#tell(
       runIds,
-      (entry) => {
-        this.#forget(entry);
-        this.#answerLater(entry.order.runId, { kind: as });
-      },
+      (entry) => this.#giveUp(entry, { kind: as }),
       (tickets) => ({ type: "interrupt", tickets, as }),
     );
   }
@@ -195,8 +192,7 @@ class ThreadsExecutor implements Executor {
       },
     );
     const lane = new Lane(pool, monotonicMs, (entry, why) => {
-      this.#forget(entry);
-      this.#answerLater(entry.order.runId, { kind: "thread-lost", why });
+      this.#giveUp(entry, { kind: "thread-lost", why });
     });
     this.#lanes.set(name, lane);
   }
@@ -266,8 +262,7 @@ class ThreadsExecutor implements Executor {
 
   #lost(name: string, thread: PoolThread, why: string): void {
     for (const entry of this.#lanes.get(name)?.lose(thread) ?? []) {
-      this.#forget(entry);
-      this.#answerLater(entry.order.runId, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
+      this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
     }
   }
 
@@ -278,8 +273,7 @@ class ThreadsExecutor implements Executor {
 
   #loseAll(why: string): void {
     for (const entry of this.#tickets.values()) {
-      this.#forget(entry);
-      this.#answerLater(entry.order.runId, { kind: "thread-lost", why });
+      this.#giveUp(entry, { kind: "thread-lost", why });
     }
   }
 
@@ -296,35 +290,52 @@ class ThreadsExecutor implements Executor {
   #giveUpWaiting(lane: Lane, nowMs: number): void {
     for (const entry of lane.waiting()) {
       if (nowMs <= entry.postedAtMs + entry.order.timeoutMs + this.#graceMs) continue;
-      this.#forget(entry);
-      this.#answerLater(entry.order.runId, { kind: "thread-lost", why: "no thread was there to begin it" });
+      this.#giveUp(entry, { kind: "thread-lost", why: "no thread was there to begin it" });
     }
   }
 
-  /** Ends threads that hold a run past its time and the grace, or that begin nothing. */
   #look(lane: Lane): void {
     const nowMs = monotonicMs();
     if (!lane.pool.isUp) this.#giveUpWaiting(lane, nowMs);
-    for (const thread of lane.pool.threads) {
-      let late = 0;
-      let begun = 0;
-      let oldestMs = nowMs;
-      for (const entry of lane.postedTo(thread)) {
-        if (!thread.hasBegun(entry.sequence)) {
-          oldestMs = Math.min(oldestMs, entry.postedAtMs);
-          continue;
-        }
-        begun += 1;
-        if (entry.begunSeenAtMs === 0) entry.begunSeenAtMs = nowMs;
-        entry.isExpired = nowMs > entry.begunSeenAtMs + entry.order.timeoutMs + this.#graceMs;
-        if (entry.isExpired) late += 1;
+    for (const thread of lane.pool.threads) this.#lookAt(lane, thread, nowMs);
+  }
+
+  /**
+   * Ends a thread that holds a run past its time and the grace, or that begins nothing. While it is held by one run whose own time
+   * is not over, it is left alone, and only the runs that it keeps from their end are answered.
+   */
+  #lookAt(lane: Lane, thread: PoolThread, nowMs: number): void {
+    const { beginning } = thread;
+    const late: RunEntry[] = [];
+    let holder: RunEntry | undefined;
+    let begun = 0;
+    let oldestMs = nowMs;
+    for (const entry of lane.postedTo(thread)) {
+      if (!thread.hasBegun(entry.sequence)) {
+        oldestMs = Math.min(oldestMs, entry.postedAtMs);
+        continue;
       }
-      if (late > 0) lane.pool.kill(thread, `it did not answer for ${late} runs past their time`);
-      else if (begun === 0 && nowMs > oldestMs + this.#graceMs + stallMs) lane.pool.kill(thread, "it began none of the runs it was given");
+      begun += 1;
+      if (entry.begunSeenAtMs === 0) entry.begunSeenAtMs = nowMs;
+      if (entry.sequence === beginning) holder = entry;
+      if (nowMs > entry.begunSeenAtMs + entry.order.timeoutMs + this.#graceMs) late.push(entry);
     }
+    if (holder !== undefined && !late.includes(holder)) {
+      for (const entry of late) this.#giveUp(entry, blocked(entry.order));
+    } else if (late.length > 0) {
+      for (const entry of late) entry.isExpired = true;
+      lane.pool.kill(thread, `it did not answer for ${late.length} runs past their time`);
+    } else if (begun === 0 && nowMs > oldestMs + this.#graceMs + stallMs) {
+      lane.pool.kill(thread, "it began none of the runs it was given");
+    }
+  }
+
+  #giveUp(entry: RunEntry, answer: RunAnswer): void {
+    this.#forget(entry);
+    this.#answerLater(entry.order.runId, answer);
   }
 }
 
 function blocked(order: RunOrder): RunAnswer {
-  return { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, it blocked its thread` } };
+  return { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` } };
 }

@@ -11,7 +11,7 @@ import { extname } from "node:path";
 import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { HoldfastError, messageOf } from "../../core/errors.ts";
-import type { ThreadHello, ThreadNews, ThreadSettings } from "./wire.ts";
+import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
 export const tasksPerThread = 2;
@@ -76,7 +76,13 @@ export class PoolThread {
 
   /** Whether the run that was posted as number `sequence` has begun. */
   hasBegun(sequence: number): boolean {
-    return ((Atomics.load(this.#progress, 0) - sequence) | 0) > 0;
+    return ((Atomics.load(this.#progress, progressPlaces.begun) - sequence) | 0) > 0;
+  }
+
+  /** Number of the run that was begun and has not let go of the thread yet. */
+  get beginning(): number | undefined {
+    const isBeginning = Atomics.load(this.#progress, progressPlaces.isBeginning) === 1;
+    return isBeginning ? (Atomics.load(this.#progress, progressPlaces.begun) - 1) | 0 : undefined;
   }
 
   tell(news: ThreadNews): void {

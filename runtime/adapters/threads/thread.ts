@@ -12,7 +12,7 @@ import type { ThreadOrder } from "../../skills/run-order.ts";
 import { SkillHost } from "../../skills/skill-host.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
-import { type ThreadHello, type ThreadNews, type ThreadSettings, unpackOrders } from "./wire.ts";
+import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
 
 async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<readonly Skill[]> {
   const loaded: Skill[] = [];
@@ -43,8 +43,8 @@ function listen(host: SkillHost, news: ThreadNews): void {
 
 async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Promise<Uint8Array>> {
   const { port1, port2 } = new MessageChannel();
-  const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-  const begun = new Int32Array(progress);
+  const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
+  const places = new Int32Array(progress);
   const reporter = new Reporter(port1, settings.logLevel);
   const { consumer, agent, limits, dependencies } = settings;
   const host = new SkillHost({
@@ -66,16 +66,18 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   });
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
   parentPort?.postMessage(hello, [port2]);
-  return (bytes) => beginAll(host, reporter, begun, unpackOrders(bytes));
+  return (bytes) => beginAll(host, reporter, places, unpackOrders(bytes));
 }
 
 /** Begins the runs in their order; returns what there is to report by then. */
-async function beginAll(host: SkillHost, reporter: Reporter, begun: Int32Array, orders: readonly ThreadOrder[]): Promise<Uint8Array> {
+async function beginAll(host: SkillHost, reporter: Reporter, progress: Int32Array, orders: readonly ThreadOrder[]): Promise<Uint8Array> {
   let workMs = 0;
   let sinceMs = monotonicMs();
   for (const order of orders) {
-    Atomics.add(begun, 0, 1);
+    Atomics.store(progress, progressPlaces.isBeginning, 1);
+    Atomics.add(progress, progressPlaces.begun, 1);
     host.start(order);
+    Atomics.store(progress, progressPlaces.isBeginning, 0);
     const nowMs = monotonicMs();
     if (!reporter.isOverdue(nowMs)) continue;
     workMs += nowMs - sinceMs;

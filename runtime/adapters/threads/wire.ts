@@ -39,9 +39,12 @@ export interface ThreadHello {
   readonly threadId: number;
   /** Carries reports one way and news of runs the other. */
   readonly port: MessagePort;
-  /** Place 0 counts the runs begun, wrapping. */
+  /** What the main thread can see of the thread even while it blocks; see `progressPlaces`. */
   readonly progress: SharedArrayBuffer;
 }
+
+/** `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread. */
+export const progressPlaces = { begun: 0, isBeginning: 1 } as const;
 
 /** News of runs, by ticket or request. */
 export type ThreadNews =

@@ -60,6 +60,16 @@ for (const [skill, timeoutMs, own, why] of losses) {
   });
 }
 
+test("a run that works long within its time is let be, and the runs it holds up are answered at theirs", async (t) => {
+  const { post, answer, results, losses } = await start(t, { threads: 1 });
+  const [held] = post("deaf", { timeoutMs: 30 });
+  const [long] = post("busy-long");
+  assert.equal((await answer(held ?? 0)).kind, "timed-out");
+  assert.equal(results.length, 1);
+  assert.equal((await answer(long ?? 0)).kind, "completed");
+  assert.deepEqual(losses, []);
+});
+
 test("a thread out of memory is replaced", async (t) => {
   const { post, answer, losses } = await start(t, { threads: 1, heapMaxMb: 32 });
   assert.equal((await answer(post("fill-memory")[0] ?? 0)).kind, "thread-lost");
