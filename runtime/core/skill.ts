@@ -70,5 +70,7 @@ export interface SkillPolicy {
 
 /** Finds the skill for an event. */
 export interface SkillTable {
+  /** All that it may find. */
+  readonly policies: readonly SkillPolicy[];
   find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version";
 }

@@ -10,6 +10,7 @@ import type { Clock, Random } from "../core/clock.ts";
 import type { DependencyPolicy, SkillTable } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
 import type { CircuitState } from "../policy/circuit.ts";
+import { ReadAhead } from "../policy/read-ahead.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -116,6 +117,7 @@ export class Worker {
       gate,
       admission: this.#admission,
       retryBudget: new RetryBudget(),
+      readAhead: new ReadAhead(),
       inFlight,
       keeper,
       leases,
@@ -127,6 +129,7 @@ export class Worker {
       telemetry,
       inFlightMax: options.inFlightMax,
       inFlight: () => inFlight.size,
+      room: () => this.#processor.room(),
       deliveries: (batch) => this.#processor.arrive(batch),
     });
     this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });

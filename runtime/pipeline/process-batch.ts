@@ -17,6 +17,7 @@ import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
 import { classify } from "../policy/classify.ts";
+import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
@@ -47,6 +48,7 @@ export interface ProcessBatchOptions {
   readonly executor: Executor;
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
+  readonly readAhead: ReadAhead;
   readonly inFlight: InFlight;
   readonly keeper: LockKeeper;
   readonly leases: Leases;
@@ -61,6 +63,10 @@ export interface ProcessBatchOptions {
 export class BatchProcessor {
   readonly #options: ProcessBatchOptions;
   readonly #claims: GroupCommit<Work, readonly ClaimResult[]>;
+  /** What the skills use, each combination once. */
+  readonly #kinds: readonly (readonly number[])[];
+  /** Messages of which it is not known yet whether they can be admitted. */
+  #undecided = 0;
   /** Claimed runs that may start once the store is back. */
   #stalled: Work[] = [];
   #laneLook: Timer | undefined;
@@ -68,8 +74,9 @@ export class BatchProcessor {
   #stopping = false;
 
   constructor(options: ProcessBatchOptions) {
-    const { clock, gate } = options;
+    const { clock, gate, skills } = options;
     this.#options = options;
+    this.#kinds = kindsOf(skills);
     this.#claims = new GroupCommit({
       clock,
       gate,
@@ -81,12 +88,31 @@ export class BatchProcessor {
     gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => options.settler.handBack(work)));
   }
 
+  /**
+   * How many messages may be taken beyond those that are here. A message's kind of work is known only once it is here: as many
+   * as the fullest kind has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to
+   * be postponed, so they are within the bound of reading ahead.
+   */
+  room(): number {
+    const { admission, readAhead, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let fullest = Number.POSITIVE_INFINITY;
+    let roomiest = 0;
+    for (const uses of this.#kinds) {
+      const room = admission.room(uses, nowMs);
+      fullest = Math.min(fullest, room);
+      roomiest = Math.max(roomiest, room);
+    }
+    return Math.min(roomiest, fullest + readAhead.left(nowMs)) - this.#undecided;
+  }
+
   /** 1–3. Starts to keep the locks, reads the routes. */
   arrive(deliveries: readonly Delivery[]): void {
     const { clock, keeper, inFlight, retryBudget } = this.#options;
     const nowMs = clock.monotonicMs();
     const wallMs = clock.wallMs();
     retryBudget.earn(deliveries.length);
+    this.#undecided += deliveries.length;
     for (const delivery of deliveries) {
       const lockMs = lockRemainingMs(delivery.lockedUntilMs, wallMs);
       this.#lastRunId += 1;
@@ -114,7 +140,7 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, inFlight } = this.#options;
+    const { deliveriesMax, skills, inFlight, admission, clock } = this.#options;
     if (this.#stopping) return this.#release(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
@@ -127,8 +153,11 @@ export class BatchProcessor {
     work.payloadHash = hash("sha1", delivery.body, "base64");
     work.skill = skill;
     const owner = inFlight.ownerOf(work);
-    if (owner === undefined) this.#claim(work);
-    else this.#follow(work, owner);
+    if (owner !== undefined) return this.#follow(work, owner);
+    // What cannot be admitted anyway need not be claimed first.
+    const refused = skill.uses.length === 0 ? undefined : admission.refuses(skill.uses, clock.monotonicMs());
+    if (refused !== undefined) this.#postpone(work, refused.why, refused.atLeastMs);
+    else this.#claim(work);
   }
 
   #readRoute(delivery: Delivery): RouteResult {
@@ -224,13 +253,15 @@ export class BatchProcessor {
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
   #admit(work: Work, orders: RunOrder[]): void {
-    const { admission, clock, gate } = this.#options;
+    const { admission, clock, gate, readAhead } = this.#options;
     if (this.#isOver(work)) return;
     if (!gate.isOpen) return this.#stall(work);
     const nowMs = clock.monotonicMs();
     const answer = admission.admit(work, nowMs);
+    this.#decided(work);
     switch (answer.kind) {
       case "admitted":
+        readAhead.found();
         this.#start(work, nowMs, orders);
         return;
       case "waiting":
@@ -260,8 +291,14 @@ export class BatchProcessor {
     return true;
   }
 
+  #decided(work: Work): void {
+    if (work.isUndecided) this.#undecided -= 1;
+    work.isUndecided = false;
+  }
+
   #postpone(work: Work, why: PostponeReason, atLeastMs: number): void {
-    const { settler, random } = this.#options;
+    const { settler, random, readAhead } = this.#options;
+    if (why === "lane-full") readAhead.postponed();
     settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), atLeastMs, random) });
   }
 
@@ -380,6 +417,7 @@ export class BatchProcessor {
     const { clock, telemetry, inFlight } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs));
     inFlight.remove(work);
+    this.#decided(work);
     if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
   }
 
@@ -413,6 +451,10 @@ export class BatchProcessor {
   #refuse(work: Work, invalid: Invalid): void {
     this.#options.settler.fail(work, { kind: "dead-letter", state: "dead", reason: invalid.reason, description: invalid.description });
   }
+}
+
+function kindsOf(skills: SkillTable): readonly (readonly number[])[] {
+  return [...new Map(skills.policies.map(({ uses }) => [uses.toSorted((one, other) => one - other).join(), uses])).values()];
 }
 
 function orderFor(work: Work, nowMs: number): RunOrder {

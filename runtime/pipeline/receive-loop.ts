@@ -1,14 +1,16 @@
 /**
  * Takes messages from the transport, never more than there is room for: credit outstanding plus messages in flight stay at
- * or below `inFlightMax`. While it is paused it has no receiver at all: what the broker could still send on open credit
+ * or below `inFlightMax`, and credit at or below what can be admitted. While it is paused it has no receiver at all: what the broker could still send on open credit
  * would come back as fast as it is handed back.
  */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver, Transport } from "../ports/transport.ts";
 import { settledWithin } from "./within.ts";
 
+/** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
+export const roomLookMs = 100;
 /** A receiver that does not close within this time is left behind. */
 export const closeWaitMaxMs = 5_000;
 
@@ -19,6 +21,8 @@ export interface ReceiveLoopOptions {
   readonly inFlightMax: number;
   /** Messages taken and not yet ended. */
   inFlight(): number;
+  /** How many more messages could be admitted. */
+  room(): number;
   deliveries(batch: readonly Delivery[]): void;
 }
 
@@ -36,6 +40,7 @@ export class ReceiveLoop {
   #received = 0;
   #isOpening = false;
   #isGranting = false;
+  #roomLook: Timer | undefined;
   #lastReceivedMs = 0;
 
   constructor(options: ReceiveLoopOptions) {
@@ -114,6 +119,8 @@ export class ReceiveLoop {
   }
 
   #close(): void {
+    this.#roomLook?.cancel();
+    this.#roomLook = undefined;
     const receiver = this.#receiver;
     if (receiver === undefined) return;
     this.#receiver = undefined;
@@ -123,10 +130,19 @@ export class ReceiveLoop {
 
   #grant(): void {
     if (this.#receiver === undefined) return;
-    const room = this.#options.inFlightMax - this.#options.inFlight() - this.#credit;
-    if (room <= 0) return;
+    const places = this.#options.inFlightMax - this.#options.inFlight() - this.#credit;
+    if (places <= 0) return;
+    const room = Math.min(places, this.#options.room() - this.#credit);
+    if (room <= 0) return this.#lookForRoomLater();
     if (this.#credit === 0) this.#lastReceivedMs = this.#options.clock.monotonicMs();
     this.#credit += room;
     this.#receiver.addCredit(room);
+  }
+
+  #lookForRoomLater(): void {
+    this.#roomLook ??= this.#options.clock.after(roomLookMs, () => {
+      this.#roomLook = undefined;
+      this.#grant();
+    });
   }
 }

@@ -52,6 +52,8 @@ export class Work {
   /** When it began to wait in a lane, monotonic. */
   waitingSinceMs = 0;
   lockLost = false;
+  /** Whether it can be admitted is not known yet. */
+  isUndecided = true;
   /** A renewal of its lock is in flight. */
   isRenewing = false;
   /** An extension of its lease is on its way to the store. */

@@ -35,6 +35,10 @@ const admitted: AdmissionAnswer = { kind: "admitted" };
 const waiting: AdmissionAnswer = { kind: "waiting" };
 const laneFull: Postponed = { kind: "postponed", why: "lane-full", atLeastMs: 0 };
 
+function circuitOpen(opensInMs: number): Postponed {
+  return { kind: "postponed", why: "circuit-open", atLeastMs: opensInMs };
+}
+
 interface Gate<Run> {
   readonly number: number;
   readonly name: string;
@@ -75,6 +79,26 @@ export class Admission<Run extends Admissible> {
     let sum = 0;
     for (const gate of this.#gates) sum += gate.bulkhead.waiting;
     return sum;
+  }
+
+  /** How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none. */
+  room(uses: readonly number[], nowMs: number): number {
+    let room = Number.POSITIVE_INFINITY;
+    for (const number of uses) {
+      const gate = this.#gate(number);
+      room = Math.min(room, this.#state(gate, nowMs) === "open" ? 0 : gate.bulkhead.room);
+    }
+    return room;
+  }
+
+  /** Why a run that uses these dependencies would have to come again later; undefined when it may try to get in. */
+  refuses(uses: readonly number[], nowMs: number): Postponed | undefined {
+    for (const number of uses) {
+      const gate = this.#gate(number);
+      if (this.#state(gate, nowMs) === "open") return circuitOpen(gate.circuit.opensInMs(nowMs));
+      if (gate.bulkhead.room === 0) return laneFull;
+    }
+    return undefined;
   }
 
   /** Takes all slots the run needs, queues it, or says that it must come again later. */
@@ -149,7 +173,7 @@ export class Admission<Run extends Admissible> {
 
   /** Queues the run where it is blocked; says why when it cannot. */
   #wait(run: Run, blocking: Gate<Run>, nowMs: number): Postponed | undefined {
-    if (this.#state(blocking, nowMs) === "open") return { kind: "postponed", why: "circuit-open", atLeastMs: blocking.circuit.opensInMs(nowMs) };
+    if (this.#state(blocking, nowMs) === "open") return circuitOpen(blocking.circuit.opensInMs(nowMs));
     if (!blocking.bulkhead.hasLaneSpace()) return laneFull;
     blocking.bulkhead.enqueue(run);
     return undefined;

@@ -53,6 +53,7 @@ export class SkillRegistry implements SkillTable {
   /** A dependency's place here is its number. */
   readonly dependencies: readonly DependencyPolicy[];
   readonly skills: readonly RegisteredSkill[];
+  readonly policies: readonly SkillPolicy[];
   readonly #handlers = new Map<string, Handler[]>();
 
   /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. */
@@ -63,8 +64,11 @@ export class SkillRegistry implements SkillTable {
     checkNames("skills", Object.keys(config.skills), skills.map(({ skill }) => skill.name));
     this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies[dependency.name]));
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
+    const policies: SkillPolicy[] = [];
+    this.policies = policies;
     this.skills = skills.map(({ plugin, skill }) => {
       const policy = policyOf(skill, config.skills[skill.name], numbers);
+      policies.push(policy);
       this.#handle(skill, policy);
       const { name, version, folder, listedAs } = plugin;
       const { handles, isolation } = skill;

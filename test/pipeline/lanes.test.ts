@@ -45,12 +45,14 @@ describe("lanes", () => {
     const world = new World({ skills, dependencies });
     const { executor, worker, telemetry } = await world.start();
     executor.script = script;
-    for (let event = 0; event < 12; event += 1) world.send(world.message(`h${event}`, "hung"));
-    await world.clock.advance(100);
+    for (let event = 0; event < 5; event += 1) world.send(world.message(`h${event}`, "hung"));
+    await world.clock.advance(50);
+    for (let event = 5; event < 12; event += 1) world.send(world.message(`h${event}`, "hung"));
+    await world.clock.advance(50);
     assert.deepEqual([executor.running.length, worker.view().inFlight], [2, 5]);
     assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "postponed", "postponed"]);
     assert.equal(world.broker.stored.filter((one) => one.state === "scheduled").length, 7);
-    assert.deepEqual((await world.record("h11")).attempts, 0);
+    assert.equal(await world.records.read("h11"), undefined, "expected no claim for what cannot be admitted");
   });
 
   test("of a hung dependency do not slow the others", async () => {
@@ -78,7 +80,7 @@ describe("lanes", () => {
   });
 
   test("are emptied when the circuit of their dependency opens", async () => {
-    const world = new World({ skills, dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 10 }, { failureThreshold: 3, resetTimeoutMs: 20_000 })] });
+    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 10 }, { failureThreshold: 3, resetTimeoutMs: 20_000 })] });
     const { executor, telemetry, circuits, worker } = await world.start();
     executor.script = async (run) => {
       await run.takes(10);
@@ -92,7 +94,7 @@ describe("lanes", () => {
   });
 
   test("go on when a probe has closed the circuit again", async () => {
-    const world = new World({ skills, dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }, { failureThreshold: 2, resetTimeoutMs: 5_000 })] });
+    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }, { failureThreshold: 2, resetTimeoutMs: 5_000 })] });
     const { executor, circuits } = await world.start();
     let isDown = true;
     executor.script = async (run) => {
@@ -106,5 +108,52 @@ describe("lanes", () => {
     await world.clock.advance(200_000);
     assert.deepEqual(circuits, ["0:open", "0:half-open", "0:closed"]);
     for (let event = 0; event < 8; event += 1) assert.equal((await world.record(`e${event}`)).state, "done");
+  });
+
+  test("bound what is received, when every kind of work needs one, so that nothing is postponed", async () => {
+    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 6 })] });
+    const { executor, telemetry, worker } = await world.start({ inFlightMax: 1_000 });
+    let most = 0;
+    executor.script = async (run) => {
+      most = Math.max(most, worker.view().inFlight);
+      await run.takes(10);
+      return completedAnswer;
+    };
+    for (let event = 0; event < 300; event += 1) world.send(world.message(`e${event}`, "healthy"));
+    await world.clock.until("all to be completed", () => world.broker.open.length === 0, 2_000);
+    assert.deepEqual(new Set(telemetry.outcomes), new Set(["completed"]));
+    // Those that are being settled have left their slots.
+    assert.ok(most <= 4 + 6 + 4, `${most}`);
+  });
+
+  test("bound how far is read ahead for work that can run, when most messages cannot", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, telemetry } = await world.start({ inFlightMax: 1_000 });
+    executor.script = script;
+    for (let event = 0; event < 5_000; event += 1) world.send(world.message(`h${event}`, "hung"));
+    world.send(world.message("hidden", "free"));
+    await world.clock.advance(2_000);
+    const early = telemetry.outcomes.filter((outcome) => outcome === "postponed").length;
+    assert.ok(early > 300 && early < 700, `expected a bounded number of postponements, got ${early}`);
+    await world.clock.until("the hidden one to be found", () => world.statesOf("hidden")[0] === "completed", 600_000, 1_000);
+  });
+
+  test("do not keep a circuit from being probed, when nothing else is received", async () => {
+    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] })], dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })] });
+    const { executor, circuits } = await world.start();
+    let isDown = true;
+    executor.script = (run) => {
+      run.called("api", isDown ? "failed" : "succeeded");
+      return isDown ? failedAnswer("EWRONG", {}, false) : completedAnswer;
+    };
+    world.send(world.message("first", "healthy"));
+    await world.clock.advance(1_000);
+    isDown = false;
+    world.send(world.message("second", "healthy"));
+    await world.clock.advance(3_000);
+    assert.deepEqual(circuits, ["0:open"]);
+    await world.clock.advance(30_000);
+    assert.deepEqual(circuits, ["0:open", "0:half-open", "0:closed"]);
+    assert.ok(world.statesOf("second").includes("completed"));
   });
 });

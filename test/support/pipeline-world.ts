@@ -50,6 +50,7 @@ export function dependencyPolicy(name: string, bulkhead: Partial<DependencyPolic
 export function skillTable(skills: readonly SkillPolicy[]): SkillTable {
   const byType = new Map(skills.map((skill) => [skill.name, skill]));
   return {
+    policies: skills,
     find: (eventType, version) => {
       const skill = byType.get(eventType);
       if (skill === undefined) return "unknown-type";

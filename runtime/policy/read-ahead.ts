@@ -1,0 +1,38 @@
+/**
+ * How far a worker may read ahead of what it can run. Messages whose lane is full are postponed, so that others behind them
+ * are reached; each costs a copy and a settlement and brings nothing forward. Here that cost is kept in proportion to what
+ * it finds: each run that starts without waiting earns `perRun` postponements, and each second `perSecond` more, so that a
+ * queue full of messages for a hung dependency is still searched for others. `reserve` is there at the start and the most that
+ * can be saved.
+ */
+export class ReadAhead {
+  readonly #perRun: number;
+  readonly #perSecond: number;
+  readonly #reserve: number;
+  #tokens: number;
+  #countedMs = 0;
+
+  constructor(perRun = 4, perSecond = 100, reserve = 300) {
+    this.#perRun = perRun;
+    this.#perSecond = perSecond;
+    this.#reserve = reserve;
+    this.#tokens = reserve;
+  }
+
+  /** Counts a run that started without waiting. */
+  found(): void {
+    this.#tokens = Math.min(this.#reserve, this.#tokens + this.#perRun);
+  }
+
+  /** Counts a message that was postponed for a full lane; it was here already, so this may take what there is not. */
+  postponed(): void {
+    this.#tokens -= 1;
+  }
+
+  /** How many more messages may be read that may have to be postponed; 0 or more. */
+  left(nowMs: number): number {
+    this.#tokens = Math.min(this.#reserve, this.#tokens + ((nowMs - this.#countedMs) * this.#perSecond) / 1_000);
+    this.#countedMs = nowMs;
+    return Math.max(0, Math.floor(this.#tokens));
+  }
+}
