@@ -80,7 +80,7 @@ class Pair {
 
   constructor(config: { lockDurationMs: number; deliveryCountMax: number; deadLetterOnExpiry: boolean }) {
     let lastLockId = 0;
-    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: (): undefined => undefined, timeToLiveMaxMs: (): number => Infinity, transferLetters: undefined, log: undefined };
+    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: (): undefined => undefined, timeToLiveMaxMs: (): number => Infinity, transferLetters: undefined, log: undefined, journal: undefined };
     const deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
     this.queue = new MessageQueue({ ...common, path: "q", settings: { ...queueDefaults, ...config }, deadLetters });
     this.model = new QueueModel(config);

@@ -1,13 +1,13 @@
 // A broker of a test's own, and clients on it that are closed with the test.
 import type { TestContext } from "node:test";
-import { ServiceBusClient } from "@azure/service-bus";
+import { type RetryOptions, ServiceBusClient } from "@azure/service-bus";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
 import type { QueueInspection } from "#load/broker/inspection.ts";
 
 export interface BrokerBench {
   readonly broker: Broker;
   readonly client: ServiceBusClient;
-  readonly newClient: () => ServiceBusClient;
+  readonly newClient: (retryOptions?: RetryOptions) => ServiceBusClient;
   /** An entity's account. */
   readonly account: (path: string) => QueueInspection;
 }
@@ -19,8 +19,8 @@ export async function startBench(t: TestContext, options: BrokerOptions): Promis
     await Promise.all(clients.map((client) => client.close()));
     await broker.stop();
   });
-  const newClient = (): ServiceBusClient => {
-    const client = new ServiceBusClient(broker.connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 10_000 } });
+  const newClient = (retryOptions?: RetryOptions): ServiceBusClient => {
+    const client = new ServiceBusClient(broker.connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 10_000, ...retryOptions } });
     clients.push(client);
     return client;
   };

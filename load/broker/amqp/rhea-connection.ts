@@ -1,10 +1,10 @@
 // One connection: a rhea connection that believes it has a socket to itself, and the sessions that we run in its place.
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
-import type { Attach, WireConnection, WireError, WireServer } from "../protocol/wire.ts";
+import type { Attach, AttachDecision, AttachDetails, WireConnection, WireError, WireServer } from "../protocol/wire.ts";
 import { OutputBuffer } from "./output-buffer.ts";
 import type { RheaAttach, RheaConnection, RheaFrame, RheaLink, RheaSession, RheaTerminus } from "./rhea-internals.ts";
-import { IncomingLink, OutgoingLink } from "./rhea-link.ts";
+import { AwaitingLink, IncomingLink, OutgoingLink } from "./rhea-link.ts";
 import { SessionEngine } from "./rhea-session.ts";
 
 interface SaslMechanism {
@@ -19,7 +19,15 @@ interface RheaContainer {
   create_connection(options: object): RheaConnection;
 }
 
-const rhea = createRequire(import.meta.url)("rhea") as { create_container(options: object): RheaContainer };
+const rhea = createRequire(import.meta.url)("rhea") as { create_container(options: object): RheaContainer; types: { wrap_long(value: Buffer): unknown } };
+
+/** A peer's wish for a link, while it is decided. */
+interface Wish {
+  readonly session: RheaSession;
+  readonly engine: SessionEngine;
+  readonly link: RheaLink;
+  readonly attach: RheaAttach;
+}
 
 /** The largest frame that we take and send: what the real service has. */
 const frameBytesMax = 65_536;
@@ -207,23 +215,60 @@ class EngineConnection implements WireConnection {
     local.attach.snd_settle_mode = attach.snd_settle_mode ?? 2;
     // Some senders wait for ever unless the broker settles first, whatever they asked for.
     local.attach.rcv_settle_mode = attach.role ? (attach.rcv_settle_mode ?? 0) : 0;
-    const decision = this.#server.attach(attach.role ? "receiver" : "sender", this.#wishOf(session, attach));
+    this.#decide({ session, engine, link, attach }, this.#server.attach(attach.role ? "receiver" : "sender", this.#wishOf(session, attach)));
+  }
+
+  #decide(wish: Wish, decision: AttachDecision): void {
+    const { engine, link, attach } = wish;
+    const { local } = link;
+    if (decision.kind === "later") {
+      this.#postpone(wish, decision.start);
+      return;
+    }
     if (decision.kind === "refuse") {
       link.close({ ...decision.error });
       return;
     }
-    local.attach.source = attach.source?.described();
-    local.attach.target = attach.target?.described();
     if (decision.kind === "send") {
+      writeDetails(local.attach, attach, decision.details);
       const outgoing = new OutgoingLink(link, engine, this, () => this.#congested);
       this.#join(engine, link, attach.handle, outgoing);
       outgoing.serve(decision.start(outgoing));
     } else {
+      writeDetails(local.attach, attach, undefined);
       local.attach.max_message_size = decision.messageBytesMax;
       const incoming = new IncomingLink(link, engine, decision.credit, decision.messageBytesMax);
       this.#join(engine, link, attach.handle, incoming);
       incoming.serve(decision.start(incoming));
     }
+  }
+
+  /** Holds our attach back until it is decided. rhea has queued it already: that is undone. */
+  #postpone(wish: Wish, start: (decide: (decision: AttachDecision) => void) => () => void): void {
+    const { session, engine, link, attach } = wish;
+    link.state.local_open = false;
+    link.state.open_requests--;
+    const awaiting = new AwaitingLink(() => giveUp());
+    engine.add(attach.handle, awaiting);
+    const onDetach = link.on_detach.bind(link);
+    const settle = (): void => {
+      link.on_detach = onDetach;
+      engine.remove(awaiting);
+    };
+    link.on_detach = (frame): void => {
+      settle();
+      giveUp();
+      link.open();
+      onDetach(frame);
+    };
+    const giveUp = start((decision) => {
+      settle();
+      if (session.remote.handles[attach.handle] !== link) return;
+      link.open();
+      this.#decide(wish, decision);
+      if (awaiting.grant !== undefined) engine.grant(attach.handle, awaiting.grant);
+      this.#output.schedule();
+    });
   }
 
   /** A rhea link under a key of its own: rhea's key is the name alone, and a peer may use one name in both directions. */
@@ -251,6 +296,8 @@ class EngineConnection implements WireConnection {
       address: attach.role ? source : target,
       peerAddress: attach.role ? target : source,
       presettled: attach.snd_settle_mode === 1,
+      filters: textsOf(attach.source?.filter),
+      properties: plainOf(attach.properties),
     };
   }
 
@@ -272,4 +319,38 @@ class EngineConnection implements WireConnection {
 
 function addressOf(terminus: RheaTerminus | null | undefined): string | undefined {
   return typeof terminus?.address === "string" ? terminus.address : undefined;
+}
+
+/** The filters that are text or null. */
+function textsOf(filter: Readonly<Record<string, unknown>> | null | undefined): Map<string, string | null> {
+  const texts = new Map<string, string | null>();
+  for (const [name, value] of Object.entries(filter ?? {})) {
+    if (typeof value === "string") texts.set(name, value);
+    else if (value === null || value === undefined) texts.set(name, null);
+  }
+  return texts;
+}
+
+function plainOf(properties: Readonly<Record<string, unknown>> | null | undefined): Map<string, string | number | boolean> {
+  const plain = new Map<string, string | number | boolean>();
+  for (const [name, value] of Object.entries(properties ?? {})) {
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") plain.set(name, value);
+  }
+  return plain;
+}
+
+/** Our termini are the peer's, but for the filters that were decided. */
+function writeDetails(local: RheaLink["local"]["attach"], attach: RheaAttach, details: AttachDetails | undefined): void {
+  const { source } = attach;
+  if (details !== undefined && source !== undefined && source !== null) source.filter = { ...source.filter, ...Object.fromEntries(details.filters) };
+  local.source = source?.described();
+  local.target = attach.target?.described();
+  if (details === undefined) return;
+  local.properties = Object.fromEntries([...details.properties].map(([name, value]) => [name, rhea.types.wrap_long(bytesOf(value))]));
+}
+
+function bytesOf(value: bigint): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigInt64BE(value);
+  return bytes;
 }

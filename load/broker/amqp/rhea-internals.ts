@@ -21,6 +21,7 @@ export interface RheaFrame<P> {
 
 export interface RheaTerminus {
   readonly address?: unknown;
+  filter?: Readonly<Record<string, unknown>> | null;
   described(): unknown;
 }
 
@@ -46,10 +47,12 @@ export interface RheaLink {
       snd_settle_mode?: number;
       rcv_settle_mode?: number;
       max_message_size?: number;
-      properties?: Record<string, unknown>;
+      properties?: Record<string, unknown> | undefined;
     };
   };
   readonly remote: { attach?: RheaAttach };
+  readonly state: { local_open: boolean; open_requests: number };
+  open(): void;
   on_attach(frame: RheaFrame<RheaAttach>): void;
   on_detach(frame: RheaFrame<RheaFields>): void;
   on_flow(frame: RheaFrame<RheaFields>): void;

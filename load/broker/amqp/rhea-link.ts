@@ -91,6 +91,39 @@ export class OutgoingLink implements SendingLink {
   }
 }
 
+/** A link that the peer has attached and we have not yet: it keeps the credit that is granted meanwhile. */
+export class AwaitingLink {
+  readonly sends = true as const;
+  readonly handle = -1;
+  readonly flowState: undefined = undefined;
+  grant: { readonly deliveryCount: number; readonly credit: number; readonly drain: boolean } | undefined;
+  readonly #onClosed: () => void;
+
+  constructor(onClosed: () => void) {
+    this.#onClosed = onClosed;
+  }
+
+  flow(deliveryCount: number, credit: number, drain: boolean): void {
+    this.grant = { deliveryCount, credit, drain };
+  }
+
+  announce(): void {
+    return;
+  }
+
+  drainIfDone(): void {
+    return;
+  }
+
+  outcome(): Answer {
+    return accepted;
+  }
+
+  closed(): void {
+    this.#onClosed();
+  }
+}
+
 /** A delivery that is still coming in. */
 interface Partial {
   readonly id: number;

@@ -116,6 +116,12 @@ export class SessionEngine {
     }
   }
 
+  /** Gives a link credit that was granted before it was attached. */
+  grant(remoteHandle: number, { deliveryCount, credit, drain }: { readonly deliveryCount: number; readonly credit: number; readonly drain: boolean }): void {
+    const link = this.#handles.get(remoteHandle);
+    if (link?.sends === true) link.flow(deliveryCount, credit, drain);
+  }
+
   closeLinks(): void {
     for (const link of [...this.outgoingLinks, ...this.incomingLinks]) link.closed();
     this.#waiting = [];

@@ -3,16 +3,17 @@ import { Uuid } from "./reader.ts";
 
 /** A value whose AMQP type its JavaScript type does not tell. */
 export interface Typed {
-  readonly type: "int" | "symbol" | "longArray" | "timestampArray";
-  readonly value: number | string | readonly number[];
+  readonly type: "int" | "symbol" | "longArray" | "timestampArray" | "stringArray";
+  readonly value: number | string | readonly number[] | readonly string[];
 }
 
 /** What can be written: strings as strings, buffers as binary, Maps as maps, and `Typed` for the rest. */
-export type Writable = null | boolean | string | Buffer | Uuid | Typed | readonly Writable[] | ReadonlyMap<string, Writable>;
+export type Writable = null | boolean | string | Buffer | Date | Uuid | Typed | readonly Writable[] | ReadonlyMap<string, Writable>;
 
 export const int = (value: number): Typed => ({ type: "int", value });
 export const symbol = (value: string): Typed => ({ type: "symbol", value });
 export const longArray = (value: readonly number[]): Typed => ({ type: "longArray", value });
+export const stringArray = (value: readonly string[]): Typed => ({ type: "stringArray", value });
 export const timestampArray = (value: readonly number[]): Typed => ({ type: "timestampArray", value });
 
 const two32 = 2 ** 32;
@@ -166,7 +167,8 @@ export class Writer {
     else if (value instanceof Uuid) {
       this.byte(0x98);
       this.bytes(value.bytes);
-    } else if (value instanceof Map) this.map(value);
+    } else if (value instanceof Date) this.timestamp(value.getTime());
+    else if (value instanceof Map) this.map(value);
     else if (isList(value)) this.list(value);
     else this.#typed(value as Typed);
   }
@@ -197,6 +199,8 @@ export class Writer {
         return this.#array64(0x81, value as readonly number[]);
       case "timestampArray":
         return this.#array64(0x83, value as readonly number[]);
+      case "stringArray":
+        return this.#strings(value as readonly string[]);
     }
   }
 
@@ -206,6 +210,19 @@ export class Writer {
     this.uint32(items.length);
     this.byte(code);
     for (const item of items) this.int64(item);
+    this.close(at);
+  }
+
+  #strings(items: readonly string[]): void {
+    this.byte(0xf0);
+    const at = this.reserve(4);
+    this.uint32(items.length);
+    this.byte(0xb1);
+    for (const item of items) {
+      const bytes = Buffer.from(item);
+      this.uint32(bytes.length);
+      this.bytes(bytes);
+    }
     this.close(at);
   }
 

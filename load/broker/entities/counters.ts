@@ -2,6 +2,8 @@
 // accepted + scheduledAccepted + movedIn; what went out is completed + receivedAndDeleted + deadLettered + expiredDropped +
 // cancelled + forwarded; the difference is what the entity holds.
 
+import type { OutcomeWord } from "./outcome-log.ts";
+
 export interface Counters {
   /** Messages that senders enqueued, to be received at once; a duplicate that was dropped does not count. */
   accepted: number;
@@ -73,3 +75,40 @@ export interface StateCounts {
   /** In the dead-letter sub-queue, whatever its state there. */
   readonly deadLettered: number;
 }
+
+/** The counters that count what the log of outcomes tells, too. */
+export type CountedEvent =
+  | "accepted"
+  | "scheduledAccepted"
+  | "movedIn"
+  | "duplicatesDropped"
+  | "delivered"
+  | "completed"
+  | "receivedAndDeleted"
+  | "abandoned"
+  | "released"
+  | "deferred"
+  | "deadLettered"
+  | "cancelled"
+  | "forwarded"
+  | "expiredLocks"
+  | "lockLost";
+
+/** What the log says of a message when a counter counts it. */
+export const countedWords: Readonly<Record<CountedEvent, OutcomeWord>> = {
+  accepted: "accepted",
+  scheduledAccepted: "scheduled",
+  movedIn: "accepted",
+  duplicatesDropped: "duplicate",
+  delivered: "delivered",
+  completed: "completed",
+  receivedAndDeleted: "receivedAndDeleted",
+  abandoned: "abandoned",
+  released: "released",
+  deferred: "deferred",
+  deadLettered: "deadLettered",
+  cancelled: "cancelled",
+  forwarded: "forwarded",
+  expiredLocks: "lockExpired",
+  lockLost: "lockLost",
+};

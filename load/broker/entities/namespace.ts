@@ -141,10 +141,11 @@ export class Namespace {
         deadLetters: undefined,
         transferLetters,
         log: newLog(),
+        journal: undefined,
       });
     const transferLetters = letters("$Transfer/$DeadLetterQueue", undefined, undefined);
     const deadLetters = letters("$DeadLetterQueue", settings.forwardDeadLettersTo, transferLetters);
-    return new MessageQueue({ ...common, path, settings, timeToLiveMaxMs, deadLetters, transferLetters, log: newLog() });
+    return new MessageQueue({ ...common, path, settings, timeToLiveMaxMs, deadLetters, transferLetters, log: newLog(), journal: undefined });
   }
 
   /** Moves a message to another entity. Returns why it cannot. */

@@ -10,15 +10,17 @@
 // deadlines behind one alarm. Nothing here knows of AMQP, of timers other than the clock it is given, or of its callers.
 import type { MessageContent } from "../codec/message.ts";
 import { Alarm, type Clock } from "./clock.ts";
-import { type Consumer, Consumers } from "./consumers.ts";
-import { type Counters, newCounters, type StateCounts } from "./counters.ts";
-import { DeadlineHeap } from "./deadline-heap.ts";
+import type { Consumer } from "./consumers.ts";
+import { type CountedEvent, countedWords, type Counters, newCounters, type StateCounts } from "./counters.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
-import { byDue, byExpiry, byLock, fresh, lettersOf, mergeProperties, StoredMessage, type Transfer } from "./message.ts";
+import { LockTable } from "./lock-table.ts";
+import { fresh, lettersOf, mergeProperties, StoredMessage, type Transfer } from "./message.ts";
+import { type EntityJournal, MessageStore } from "./message-store.ts";
 import type { OutcomeLog } from "./outcome-log.ts";
-import { SequenceIndex } from "./sequence-index.ts";
 import type { SettleResult, Settlement } from "./settlement.ts";
+import { type SessionHost, Sessions } from "./sessions.ts";
 import type { QueueSettings } from "./settings.ts";
+import { OpenShelf, type Shelf } from "./shelf.ts";
 
 export interface QueueParts {
   readonly path: string;
@@ -35,6 +37,8 @@ export interface QueueParts {
   /** Moves a message on to another entity. Returns why it cannot. */
   readonly forward: (transfer: Transfer, to: string) => string | undefined;
   readonly log: OutcomeLog | undefined;
+  /** Told of what has to outlast the process; undefined = nothing has. */
+  readonly journal: EntityJournal | undefined;
 }
 
 /** Deadlines that one ring of the alarm works off before others get a turn. */
@@ -46,6 +50,8 @@ export class MessageQueue {
   readonly deadLetters: MessageQueue | undefined;
   readonly transferLetters: MessageQueue | undefined;
   readonly log: OutcomeLog | undefined;
+  /** Where sessions are required: who holds which. */
+  readonly sessions: Sessions | undefined;
   readonly createdAtMs: number;
   updatedAtMs: number;
   /** When something was last sent to it or received from it. */
@@ -54,18 +60,13 @@ export class MessageQueue {
   readonly #nextLockId: () => number;
   readonly #forward: QueueParts["forward"];
   readonly #timeToLiveMaxMs: () => number;
-  readonly #messages = new SequenceIndex<StoredMessage>();
-  readonly #ready = new SequenceIndex<StoredMessage>();
-  readonly #locked = new Map<number, StoredMessage>();
-  readonly #lockExpiries = new DeadlineHeap<StoredMessage>(byLock);
-  readonly #expiries = new DeadlineHeap<StoredMessage>(byExpiry);
-  readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
-  readonly #consumers = new Consumers();
+  readonly #shelf: Shelf;
+  readonly #store: MessageStore;
+  readonly #locks = new LockTable();
   readonly #alarm: Alarm;
   #history: DuplicateHistory | undefined;
   #settings: QueueSettings;
   #lastSequence = 0;
-  #bytes = 0;
   #deferredCount = 0;
   #dispatching = false;
 
@@ -81,6 +82,9 @@ export class MessageQueue {
     this.#timeToLiveMaxMs = parts.timeToLiveMaxMs;
     this.transferLetters = parts.transferLetters;
     this.#alarm = new Alarm(parts.clock, () => this.#ring());
+    this.sessions = parts.settings.requiresSession ? new Sessions(this.#sessionHost(parts.journal)) : undefined;
+    this.#shelf = this.sessions ?? new OpenShelf();
+    this.#store = new MessageStore(this.#shelf, parts.journal);
     this.#history = parts.settings.requiresDuplicateDetection ? new DuplicateHistory(parts.settings.duplicateWindowMs) : undefined;
   }
 
@@ -95,18 +99,18 @@ export class MessageQueue {
     this.updatedAtMs = this.#clock.now();
     if (settings.requiresDuplicateDetection && settings.duplicateWindowMs !== duplicateWindowMs) this.#history = new DuplicateHistory(settings.duplicateWindowMs);
     if (settings.forwardTo === undefined) return;
-    for (let message = this.#ready.first(); message !== undefined; message = this.#ready.first()) {
+    for (let message = this.#shelf.first(); message !== undefined; message = this.#shelf.first()) {
       const { content, properties, enqueuedSequenceNumber, hops, deadLetterSource } = message;
-      this.#remove(message);
+      this.#store.remove(message);
       this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, settings.forwardTo);
     }
   }
 
   get states(): StateCounts {
     return {
-      active: this.#ready.size,
-      locked: this.#locked.size,
-      scheduled: this.#dues.size,
+      active: this.#shelf.size,
+      locked: this.#locks.size,
+      scheduled: this.#store.scheduledCount,
       deferred: this.#deferredCount,
       deadLettered: this.deadLetters?.size ?? 0,
     };
@@ -114,16 +118,16 @@ export class MessageQueue {
 
   /** Messages held here, in any state. */
   get size(): number {
-    return this.#messages.size;
+    return this.#store.size;
   }
 
   /** Bytes of the messages held here. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#store.bytes;
   }
 
   get consumerCount(): number {
-    return this.#consumers.size;
+    return this.#shelf.consumerCount;
   }
 
   /** Ends all timers. Messages stay where they are. */
@@ -143,8 +147,7 @@ export class MessageQueue {
       return;
     }
     if (this.#isRepeat(content, nowMs)) return;
-    this.counters.accepted++;
-    this.log?.add(content.messageId, "accepted");
+    this.#note("accepted", content);
     this.#enqueue(fresh(content), nowMs);
   }
 
@@ -153,26 +156,22 @@ export class MessageQueue {
     const nowMs = this.#clock.now();
     const message = new StoredMessage(fresh(content), ++this.#lastSequence, nowMs);
     if (this.#isRepeat(content, nowMs)) return message.sequenceNumber;
-    this.counters.scheduledAccepted++;
-    this.log?.add(content.messageId, "scheduled");
+    this.#note("scheduledAccepted", content);
     message.state = "scheduled";
     message.dueAtMs = dueAtMs;
-    this.#keep(message);
-    this.#dues.add(message);
+    this.#store.add(message);
     this.#alarm.set(dueAtMs);
     return message.sequenceNumber;
   }
 
   /** Cancels all of these, or none: false when one of them is not scheduled here. */
   cancelScheduled(sequenceNumbers: readonly number[]): boolean {
-    const found = sequenceNumbers.map((sequence) => this.#messages.get(sequence));
+    const found = sequenceNumbers.map((sequence) => this.#store.get(sequence));
     if (!found.every((message) => message?.state === "scheduled")) return false;
     for (const message of new Set(found)) {
       if (message === undefined) continue;
-      this.#dues.remove(message);
-      this.#drop(message);
-      this.counters.cancelled++;
-      this.log?.add(message.content.messageId, "cancelled");
+      this.#store.remove(message);
+      this.#note("cancelled", message.content);
     }
     return true;
   }
@@ -181,22 +180,22 @@ export class MessageQueue {
   acceptTransfer(transfer: Transfer, how: "accepted" | "movedIn"): void {
     const nowMs = this.#clock.now();
     if (this.#isRepeat(transfer.content, nowMs)) return;
-    this.counters[how]++;
-    this.log?.add(transfer.content.messageId, "accepted");
-    this.#enqueue(transfer, nowMs);
+    this.#note(how, transfer.content);
+    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.#refuseUnsorted(transfer, nowMs);
+    else this.#enqueue(transfer, nowMs);
   }
 
   // --- what receivers do ---
 
   /** Sets a consumer's credit to `credit`; it becomes a consumer with the first call. */
   setCredit(consumer: Consumer, credit: number): void {
-    this.#consumers.setCredit(consumer, credit);
+    this.#shelf.setCredit(consumer, credit);
     this.dispatch();
   }
 
   /** Forgets a consumer. Its locks stay until they expire. */
   removeConsumer(consumer: Consumer): void {
-    this.#consumers.remove(consumer);
+    this.#shelf.removeConsumer(consumer);
   }
 
   /** Hands out what can be handed out. */
@@ -206,21 +205,22 @@ export class MessageQueue {
     try {
       let nowMs = 0;
       for (;;) {
-        const message = this.#ready.first();
-        if (message === undefined) return;
+        const message = this.#shelf.candidate();
+        if (message === undefined) break;
         if (nowMs === 0) nowMs = this.#clock.now();
         if (message.expiresAtMs <= nowMs) {
           this.#expire(message);
           continue;
         }
-        const consumer = this.#consumers.next();
-        if (consumer === undefined) return;
-        this.#ready.delete(message.sequenceNumber);
+        const consumer = this.#shelf.consumerFor(message);
+        if (consumer === undefined) break;
+        this.#shelf.take(message);
         this.#deliver(message, consumer, nowMs);
       }
     } finally {
       this.#dispatching = false;
     }
+    this.sessions?.grant();
   }
 
   /** Settles a message under a lock. A lock that is over, or is another one by now, is lost. */
@@ -228,7 +228,8 @@ export class MessageQueue {
     const nowMs = this.#clock.now();
     if (message.lockId !== lockId || lockId === 0) return this.#refuse(message);
     if (message.lockedUntilMs <= nowMs) {
-      this.#expireLock(message, nowMs);
+      if (this.sessions === undefined) this.#expireLock(message, nowMs);
+      else this.sessions.expireLocks(nowMs);
       this.dispatch();
       return this.#refuse(message);
     }
@@ -240,7 +241,7 @@ export class MessageQueue {
 
   /** Settles by lock number alone, as management does. */
   settleByLock(lockId: number, settlement: Settlement): SettleResult {
-    const message = this.#locked.get(lockId);
+    const message = this.#locks.get(lockId);
     if (message !== undefined) return this.settle(message, lockId, settlement);
     this.counters.lockLost++;
     return "lockLost";
@@ -249,36 +250,33 @@ export class MessageQueue {
   /** Renews a lock for another lock duration. Returns until when, or undefined when the lock is lost. */
   renew(lockId: number): number | undefined {
     const nowMs = this.#clock.now();
-    const message = this.#locked.get(lockId);
-    if (message === undefined || message.lockedUntilMs <= nowMs) {
+    const message = this.#locks.get(lockId);
+    // In a session the lock is the session's, and is renewed as such.
+    if (message === undefined || message.lockedUntilMs <= nowMs || this.sessions !== undefined) {
       this.counters.lockLost++;
       return undefined;
     }
-    message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
-    this.#lockExpiries.update(message);
+    this.#locks.renew(message, nowMs + this.#settings.lockDurationMs);
     this.counters.renewedLocks++;
     return message.lockedUntilMs;
   }
 
-  /** At most `countMax` messages from a number on, in any state, without locking them. */
-  peek(fromSequence: number, countMax: number): StoredMessage[] {
-    const nowMs = this.#clock.now();
-    const messages: StoredMessage[] = [];
-    let next = this.#messages.atOrAfter(fromSequence);
-    while (next !== undefined && messages.length < countMax) {
-      if (next.expiresAtMs > nowMs || next.lockId !== 0) messages.push(next);
-      next = this.#messages.atOrAfter(next.sequenceNumber + 1);
-    }
-    return messages;
+  /** At most `countMax` messages from a number on, in any state, without locking them; of one session where that is named. */
+  peek(fromSequence: number, countMax: number, sessionId?: string): StoredMessage[] {
+    return this.#store.peek(fromSequence, countMax, this.#clock.now(), sessionId);
   }
 
-  /** Receives deferred messages by number, all of them or none: undefined when one is not deferred here, or is locked. */
-  receiveDeferred(sequenceNumbers: readonly number[], mode: Consumer["mode"], holder: string): StoredMessage[] | undefined {
+  /**
+   * Receives deferred messages by number, all of them or none: undefined when one is not deferred here, or is locked. Where
+   * sessions are required, they are those of one session, whose lock the caller holds.
+   */
+  receiveDeferred(sequenceNumbers: readonly number[], mode: Consumer["mode"], holder: string, sessionId?: string): StoredMessage[] | undefined {
     const nowMs = this.#clock.now();
     const found: StoredMessage[] = [];
     for (const sequence of new Set(sequenceNumbers)) {
-      const message = this.#messages.get(sequence);
+      const message = this.#store.get(sequence);
       if (message === undefined || message.state !== "deferred" || message.lockId !== 0 || message.expiresAtMs <= nowMs) return undefined;
+      if (this.sessions !== undefined && message.content.sessionId !== sessionId) return undefined;
       found.push(message);
     }
     for (const message of found) {
@@ -288,22 +286,25 @@ export class MessageQueue {
     return found;
   }
 
-  // --- inside ---
-
-  #keep(message: StoredMessage): void {
-    this.#messages.set(message.sequenceNumber, message);
-    this.#bytes += message.content.bare.length;
-    this.accessedAtMs = message.enqueuedAtMs;
+  /** Ends the locks of the messages that `wanted` picks, as if their time were over. Returns how many. */
+  expireLocksNow(wanted: (message: StoredMessage) => boolean): number {
+    if (this.sessions !== undefined) return this.sessions.expireNow(() => true);
+    const picked = this.#locks.all().filter(wanted);
+    for (const message of picked) this.#expireLock(message, this.#clock.now());
+    this.dispatch();
+    return picked.length;
   }
 
-  #drop(message: StoredMessage): void {
-    if (this.#messages.delete(message.sequenceNumber)) this.#bytes -= message.content.bare.length;
+  // --- inside ---
+
+  #note(counter: CountedEvent, { messageId }: MessageContent): void {
+    this.counters[counter]++;
+    this.log?.add(messageId, countedWords[counter]);
   }
 
   #isRepeat(content: MessageContent, nowMs: number): boolean {
     if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
-    this.counters.duplicatesDropped++;
-    this.log?.add(content.messageId, "duplicate");
+    this.#note("duplicatesDropped", content);
     return true;
   }
 
@@ -318,22 +319,48 @@ export class MessageQueue {
     const livesMs = Math.min(transfer.content.timeToLiveMs ?? Infinity, timeToLiveMs, this.#timeToLiveMaxMs());
     if (livesMs !== Infinity) {
       message.expiresAtMs = nowMs + livesMs;
-      this.#expiries.add(message);
       this.#alarm.set(message.expiresAtMs);
     }
-    this.#keep(message);
-    this.#ready.set(message.sequenceNumber, message);
+    this.accessedAtMs = nowMs;
+    this.#store.add(message);
+    this.#shelf.put(message);
+  }
+
+  /** A message that came by way of a topic and has no session, where one is required. */
+  #refuseUnsorted(transfer: Transfer, nowMs: number): void {
+    this.#deadLetter(new StoredMessage(transfer, ++this.#lastSequence, nowMs), "SessionIdMissing", "The message has no session id, which this entity requires.");
+  }
+
+  #sessionHost(journal: EntityJournal | undefined): SessionHost {
+    return {
+      clock: this.#clock,
+      lockDurationMs: () => this.#settings.lockDurationMs,
+      giveBack: (message, how) => {
+        const nowMs = this.#clock.now();
+        if (how === "expired") return this.#expireLock(message, nowMs);
+        this.#unlock(message);
+        this.#giveBack(message, nowMs);
+      },
+      expire: (message) => this.#expire(message),
+      wakeAt: (atMs) => this.#alarm.set(atMs),
+      dispatch: () => this.dispatch(),
+      onState: (sessionId, state) => journal?.setSessionState(sessionId, state),
+    };
   }
 
   /** Moves a message on; one that cannot go there is kept with the reason. */
   #moveOn(transfer: Transfer, to: string): void {
-    this.counters.forwarded++;
-    this.log?.add(transfer.content.messageId, "forwarded");
+    this.#note("forwarded", transfer.content);
     const trouble = this.#forward({ ...transfer, hops: transfer.hops + 1 }, to);
     if (trouble === undefined) return;
-    const message = new StoredMessage(transfer, transfer.enqueuedSequenceNumber ?? ++this.#lastSequence, this.#clock.now());
+    if (this.transferLetters !== undefined) this.transferLetters.#keepUnmoved(transfer, trouble, this.path);
+  }
+
+  /** Takes what could not be moved on, under a number of its own: its old one is another entity's. */
+  #keepUnmoved(transfer: Transfer, trouble: string, source: string): void {
+    const message = new StoredMessage(transfer, ++this.#lastSequence, this.#clock.now());
     message.properties = mergeProperties(message.properties, lettersOf("AutoForwardFailed", trouble));
-    if (this.transferLetters !== undefined) this.transferLetters.#bury(message, this.path);
+    this.#bury(message, source);
   }
 
   #deliver(message: StoredMessage, consumer: Consumer, nowMs: number): void {
@@ -343,48 +370,40 @@ export class MessageQueue {
 
   /** Locks a message or, in receive-and-delete, takes it out. Returns the lock's number, 0 when there is none. */
   #handOver(message: StoredMessage, mode: Consumer["mode"], holder: string, nowMs: number): number {
-    this.counters.delivered++;
-    this.log?.add(message.content.messageId, "delivered");
+    this.#note("delivered", message.content);
     if (mode === "receiveAndDelete") {
-      this.counters.receivedAndDeleted++;
-      this.log?.add(message.content.messageId, "receivedAndDeleted");
-      this.#remove(message);
+      this.#note("receivedAndDeleted", message.content);
+      this.#store.remove(message);
       return 0;
     }
     const lockId = this.#nextLockId();
-    message.lockId = lockId;
-    message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
-    message.holder = holder;
-    this.#locked.set(lockId, message);
-    this.#lockExpiries.add(message);
-    this.#alarm.set(message.lockedUntilMs);
+    const untilMs = nowMs + this.#settings.lockDurationMs;
+    this.#locks.lock(message, lockId, holder, this.sessions === undefined ? untilMs : undefined);
+    if (this.sessions === undefined) this.#alarm.set(untilMs);
+    else this.sessions.onLocked(message);
     return lockId;
   }
 
   #apply(message: StoredMessage, settlement: Settlement, nowMs: number): void {
     switch (settlement.kind) {
       case "complete":
-        this.counters.completed++;
-        this.log?.add(message.content.messageId, "completed");
-        this.#remove(message);
+        this.#note("completed", message.content);
+        this.#store.remove(message);
         return;
       case "abandon":
-        this.counters.abandoned++;
-        this.log?.add(message.content.messageId, "abandoned");
+        this.#note("abandoned", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
         message.deliveryCount++;
         this.#giveBack(message, nowMs);
         this.dispatch();
         return;
       case "release":
-        this.counters.released++;
-        this.log?.add(message.content.messageId, "released");
+        this.#note("released", message.content);
         this.#giveBack(message, nowMs);
         this.dispatch();
         return;
       case "defer":
-        this.counters.deferred++;
-        this.log?.add(message.content.messageId, "deferred");
+        this.#note("deferred", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
         message.deliveryCount++;
         message.state = "deferred";
@@ -399,32 +418,32 @@ export class MessageQueue {
   }
 
   #refuse(message: StoredMessage): "lockLost" {
-    this.counters.lockLost++;
-    this.log?.add(message.content.messageId, "lockLost");
+    this.#note("lockLost", message.content);
     return "lockLost";
   }
 
   #unlock(message: StoredMessage): void {
-    this.#locked.delete(message.lockId);
-    this.#lockExpiries.remove(message);
-    message.lockId = 0;
-    message.lockedUntilMs = 0;
-    message.holder = "";
+    this.#locks.unlock(message);
+    this.sessions?.onUnlocked(message);
   }
 
   /** Where a message goes whose lock has ended without taking it away. */
   #giveBack(message: StoredMessage, nowMs: number): void {
     if (message.expiresAtMs <= nowMs) this.#expire(message);
-    else if (message.state === "deferred") this.#deferredCount++;
-    else if (message.deliveryCount >= this.#settings.deliveryCountMax && this.deadLetters !== undefined) {
+    else if (message.state === "deferred") {
+      this.#deferredCount++;
+      this.#store.changed(message);
+    } else if (message.deliveryCount >= this.#settings.deliveryCountMax && this.deadLetters !== undefined) {
       this.counters.deadLetteredByDeliveryCount++;
       this.#deadLetter(message, "MaxDeliveryCountExceeded", `Message could not be consumed after ${message.deliveryCount} delivery attempts.`);
-    } else this.#ready.set(message.sequenceNumber, message);
+    } else {
+      this.#store.changed(message);
+      this.#shelf.put(message);
+    }
   }
 
   #expireLock(message: StoredMessage, nowMs: number): void {
-    this.counters.expiredLocks++;
-    this.log?.add(message.content.messageId, "lockExpired");
+    this.#note("expiredLocks", message.content);
     this.#unlock(message);
     message.deliveryCount++;
     this.#giveBack(message, nowMs);
@@ -438,23 +457,21 @@ export class MessageQueue {
       this.#deadLetter(message, "TTLExpiredException", "The message expired and was dead lettered.");
     } else {
       this.counters.expiredDropped++;
-      this.#remove(message);
+      this.#store.remove(message);
     }
   }
 
   #deadLetter(message: StoredMessage, reason: string | undefined, description: string | undefined): void {
     message.properties = mergeProperties(message.properties, lettersOf(reason, description));
-    this.#remove(message);
-    this.counters.deadLettered++;
-    this.log?.add(message.content.messageId, "deadLettered");
+    this.#store.remove(message);
+    this.#note("deadLettered", message.content);
     if (this.deadLetters !== undefined) this.deadLetters.#bury(message, this.path);
   }
 
   /** Takes a dead letter. It keeps its number and its delivery count, and lives for ever, unless dead letters move on. */
   #bury(message: StoredMessage, source: string): void {
     const { content, properties, hops } = message;
-    this.counters.movedIn++;
-    this.log?.add(content.messageId, "accepted");
+    this.#note("movedIn", content);
     const transfer: Transfer = { content, properties, enqueuedSequenceNumber: message.enqueuedSequenceNumber, hops, deadLetterSource: source };
     if (this.#settings.forwardTo !== undefined) {
       this.#moveOn(transfer, this.#settings.forwardTo);
@@ -462,44 +479,36 @@ export class MessageQueue {
     }
     const letter = new StoredMessage(transfer, message.sequenceNumber, message.enqueuedAtMs);
     letter.deliveryCount = message.deliveryCount;
-    this.#keep(letter);
-    this.#ready.set(letter.sequenceNumber, letter);
+    this.#store.add(letter);
+    this.#shelf.put(letter);
     this.dispatch();
-  }
-
-  /** Takes a message out of every place where it may lie; its lock has ended already. */
-  #remove(message: StoredMessage): void {
-    this.#drop(message);
-    this.#ready.delete(message.sequenceNumber);
-    this.#expiries.remove(message);
   }
 
   #ring(): void {
     const nowMs = this.#clock.now();
     let budget = deadlinesPerRingMax;
-    for (let message = this.#lockExpiries.peek(); message !== undefined && message.lockedUntilMs <= nowMs && budget-- > 0; message = this.#lockExpiries.peek()) {
+    for (let message = this.#locks.ended(nowMs); message !== undefined && budget-- > 0; message = this.#locks.ended(nowMs)) {
       this.#expireLock(message, nowMs);
     }
-    for (let message = this.#dues.peek(); message !== undefined && message.dueAtMs <= nowMs && budget-- > 0; message = this.#dues.peek()) {
+    for (let message = this.#store.due(nowMs); message !== undefined && budget-- > 0; message = this.#store.due(nowMs)) {
       this.#activate(message, nowMs);
     }
-    for (let message = this.#expiries.peek(); message !== undefined && message.expiresAtMs <= nowMs && budget-- > 0; message = this.#expiries.peek()) {
-      this.#expiries.remove(message);
+    for (let message = this.#store.expired(nowMs); message !== undefined; message = budget-- > 0 ? this.#store.expired(nowMs) : undefined) {
       // One that is locked, or is not enqueued yet, is looked at again when that ends.
       if (message.lockId === 0) {
         if (message.state === "deferred") this.#deferredCount--;
         this.#expire(message);
       }
     }
+    this.sessions?.expireLocks(nowMs);
     this.dispatch();
-    const next = Math.min(this.#lockExpiries.earliest, this.#dues.earliest, this.#expiries.earliest);
+    const next = Math.min(this.#locks.earliest, this.sessions?.earliestExpiry ?? Infinity, this.#store.earliest);
     if (next !== Infinity) this.#alarm.set(next);
   }
 
   /** A scheduled message's time has come: it is enqueued now, under a new number. */
   #activate(message: StoredMessage, nowMs: number): void {
-    this.#dues.remove(message);
-    this.#drop(message);
+    this.#store.remove(message);
     const { content, properties, hops } = message;
     this.#enqueue({ content, properties, enqueuedSequenceNumber: message.sequenceNumber, hops, deadLetterSource: undefined }, nowMs);
   }

@@ -5,9 +5,10 @@ import { Writer } from "../codec/writer.ts";
 import type { Consumer } from "../entities/consumers.ts";
 import type { StoredMessage } from "../entities/message.ts";
 import type { MessageQueue } from "../entities/queue.ts";
+import type { SessionConsumer, SessionLock, Sessions } from "../entities/sessions.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
-import { answerOf, deadLetterSettlement } from "./settlements.ts";
+import { answerOf, deadLetterSettlement, sessionLockLostText } from "./settlements.ts";
 import type { Answer, Attach, Outcome, SendingHandler, SendingLink } from "./wire.ts";
 
 /** A delivery that the client has not ended yet. */
@@ -27,7 +28,10 @@ const release: Settlement = { kind: "release" };
 const head = new Writer(1024);
 
 export function receiveFrom(queue: MessageQueue, attach: Attach, link: SendingLink, context: ProtocolContext): SendingHandler {
-  const receiver = new EntityReceiver(queue, attach, link, context);
+  return handlerOf(queue, new EntityReceiver(queue, attach, link, context));
+}
+
+function handlerOf(queue: MessageQueue, receiver: EntityReceiver): SendingHandler {
   return {
     onCredit: (credit): void => queue.setCredit(receiver, credit),
     onOutcome: (held, outcome): Answer => receiver.settle(held as Held, outcome),
@@ -35,7 +39,14 @@ export function receiveFrom(queue: MessageQueue, attach: Attach, link: SendingLi
   };
 }
 
-class EntityReceiver implements Consumer {
+/** A receiver of one session, whose lock was just given. */
+export function receiveSession(queue: MessageQueue, sessions: Sessions, lock: SessionLock, attach: Attach, link: SendingLink, context: ProtocolContext): SendingHandler {
+  const receiver = new EntityReceiver(queue, attach, link, context);
+  sessions.open(lock, receiver);
+  return handlerOf(queue, receiver);
+}
+
+class EntityReceiver implements SessionConsumer {
   readonly mode: Consumer["mode"];
   readonly name: string;
   readonly #queue: MessageQueue;
@@ -56,6 +67,10 @@ class EntityReceiver implements Consumer {
     const held = this.mode === "peekLock" ? new Held(message, lockId) : undefined;
     const tag = this.#context.tokens.tagOf(lockId === 0 ? message.sequenceNumber : lockId);
     this.#link.send(tag, [head.take(), bareOf(message)], held);
+  }
+
+  onSessionLost(): void {
+    this.#link.close({ condition: "com.microsoft:session-lock-lost", description: sessionLockLostText });
   }
 
   settle(held: Held, outcome: Outcome): Answer {

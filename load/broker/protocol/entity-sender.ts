@@ -21,10 +21,18 @@ export function sendTo(destination: Destination, context: ProtocolContext): Rece
         if (error instanceof MalformedError || error instanceof RangeError) return rejected("amqp:decode-error", error.message);
         throw error;
       }
+      if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);
       for (const content of contents) destination.accept(content);
       destination.dispatch();
       return accepted;
     },
     onClosed: (): void => undefined,
   };
+}
+
+export const sessionMissingText = "The entity requires sessions: each message must have a session id.";
+
+/** Topics take messages without sessions; their subscriptions sort that out. */
+export function requiresSession(destination: Destination): boolean {
+  return "sessions" in destination && destination.sessions !== undefined;
 }

@@ -2,10 +2,11 @@
 import type { Namespace, Resolution } from "../entities/namespace.ts";
 import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
-import { receiveFrom } from "./entity-receiver.ts";
+import { receiveFrom, receiveSession } from "./entity-receiver.ts";
 import { sendTo } from "./entity-sender.ts";
 import { answerManagement } from "./management.ts";
 import { Node } from "./node.ts";
+import { attachSession, sessionFilter } from "./session-attach.ts";
 import type { OpenLink } from "./open-links.ts";
 import type { Attach, AttachDecision, WireServer } from "./wire.ts";
 
@@ -59,6 +60,11 @@ export class Router implements WireServer {
     const { queue } = found;
     const { status } = queue.settings;
     if (status === "Disabled" || status === "ReceiveDisabled") return disabled(address);
+    const { sessions } = queue;
+    if (sessions !== undefined) {
+      return attachSession(queue, sessions, attach, (of, lock, link) => this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)));
+    }
+    if (attach.filters.has(sessionFilter)) return refuse("amqp:not-allowed", `A sessionful message receiver cannot be created on '${address}', which does not require sessions.`);
     return { kind: "send", start: (link) => this.#open("receiver", queue.path, attach, link, receiveFrom(queue, attach, link, this.#context)) };
   }
 

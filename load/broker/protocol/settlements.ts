@@ -6,6 +6,8 @@ import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
 export const lockLostText =
   "The lock supplied is invalid. Either the lock expired, or the message has already been removed from the queue, or was received by a different receiver instance.";
 
+export const sessionLockLostText = "The session lock has expired on the session, or was never held. Accept a new session.";
+
 const lockLost = rejected("com.microsoft:message-lock-lost", lockLostText);
 const notAllowed = rejected("amqp:not-allowed", "A message in a dead-letter sub-queue cannot be dead-lettered again; complete or abandon it.");
 

@@ -44,6 +44,18 @@ export interface Attach {
   readonly peerAddress: string | undefined;
   /** The peer wants deliveries settled as they are sent. */
   readonly presettled: boolean;
+  /** The filters on its source by name, where they are text or null; a described value counts as what it describes. */
+  readonly filters: ReadonlyMap<string, string | null>;
+  /** The link properties that are plain values. */
+  readonly properties: ReadonlyMap<string, string | number | boolean>;
+}
+
+/** What our attach says beyond echoing the peer's. */
+export interface AttachDetails {
+  /** Filters on the source that hold now, by name: each replaces the peer's value of that name. */
+  readonly filters: ReadonlyMap<string, string>;
+  /** Link properties, as 64-bit integers. */
+  readonly properties: ReadonlyMap<string, bigint>;
 }
 
 /** A link on which the broker sends. */
@@ -83,9 +95,14 @@ export interface ReceivingHandler {
 
 /** What becomes of a wish for a link. */
 export type AttachDecision =
-  | { readonly kind: "send"; readonly start: (link: SendingLink) => SendingHandler }
+  | { readonly kind: "send"; readonly details?: AttachDetails; readonly start: (link: SendingLink) => SendingHandler }
   | { readonly kind: "receive"; readonly messageBytesMax: number; readonly credit: number; readonly start: (link: ReceivingLink) => ReceivingHandler }
-  | { readonly kind: "refuse"; readonly error: WireError };
+  | { readonly kind: "refuse"; readonly error: WireError }
+  /**
+   * Not decided yet: our attach waits. `start` is given what to call with the decision, at most once, and returns what is
+   * called when the peer gives up before.
+   */
+  | { readonly kind: "later"; readonly start: (decide: (decision: AttachDecision) => void) => () => void };
 
 /** Decides on links. `role` is the peer's. */
 export interface WireServer {

@@ -1,0 +1,98 @@
+// Where a queue's messages lie: all of them by number, those that can be delivered on the shelf, and the deadlines of those
+// that are due or expire one day.
+import { DeadlineHeap } from "./deadline-heap.ts";
+import { byDue, byExpiry, type StoredMessage } from "./message.ts";
+import { SequenceIndex } from "./sequence-index.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** Told of what has to outlast the process. */
+export interface EntityJournal {
+  put(message: StoredMessage): void;
+  /** A held message has another state, delivery count or other properties. */
+  change(message: StoredMessage): void;
+  remove(message: StoredMessage): void;
+  setSessionState(sessionId: string, state: Buffer | undefined): void;
+}
+
+export class MessageStore {
+  readonly shelf: Shelf;
+  readonly #journal: EntityJournal | undefined;
+  readonly #messages = new SequenceIndex<StoredMessage>();
+  readonly #expiries = new DeadlineHeap<StoredMessage>(byExpiry);
+  readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
+  #bytes = 0;
+
+  constructor(shelf: Shelf, journal: EntityJournal | undefined) {
+    this.shelf = shelf;
+    this.#journal = journal;
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get scheduledCount(): number {
+    return this.#dues.size;
+  }
+
+  get(sequenceNumber: number): StoredMessage | undefined {
+    return this.#messages.get(sequenceNumber);
+  }
+
+  /** Holds a message from now on; with `isKept` it is in the journal already. */
+  add(message: StoredMessage, isKept = false): void {
+    this.#messages.set(message.sequenceNumber, message);
+    this.#bytes += message.content.bare.length;
+    if (message.expiresAtMs !== Infinity) this.#expiries.add(message);
+    if (message.dueAtMs !== Infinity) this.#dues.add(message);
+    if (!isKept) this.#journal?.put(message);
+  }
+
+  /** Takes a message out of every place where it may lie; does nothing when it is not held. */
+  remove(message: StoredMessage): void {
+    if (!this.#messages.delete(message.sequenceNumber)) return;
+    this.#bytes -= message.content.bare.length;
+    this.shelf.take(message);
+    this.#expiries.remove(message);
+    this.#dues.remove(message);
+    this.#journal?.remove(message);
+  }
+
+  changed(message: StoredMessage): void {
+    this.#journal?.change(message);
+  }
+
+  /** At most `countMax` messages from a number on, in any state; of one session where that is named. */
+  peek(fromSequence: number, countMax: number, nowMs: number, sessionId: string | undefined): StoredMessage[] {
+    const messages: StoredMessage[] = [];
+    let next = this.#messages.atOrAfter(fromSequence);
+    while (next !== undefined && messages.length < countMax) {
+      if ((next.expiresAtMs > nowMs || next.lockId !== 0) && (sessionId === undefined || next.content.sessionId === sessionId)) messages.push(next);
+      next = this.#messages.atOrAfter(next.sequenceNumber + 1);
+    }
+    return messages;
+  }
+
+  /** The scheduled message that is due first, when it is due. */
+  due(nowMs: number): StoredMessage | undefined {
+    const message = this.#dues.peek();
+    return message !== undefined && message.dueAtMs <= nowMs ? message : undefined;
+  }
+
+  /** The message whose life is over first, when it is over. It is told of once. */
+  expired(nowMs: number): StoredMessage | undefined {
+    const message = this.#expiries.peek();
+    if (message === undefined || message.expiresAtMs > nowMs) return undefined;
+    this.#expiries.remove(message);
+    return message;
+  }
+
+  /** When something is due or expires next. */
+  get earliest(): number {
+    return Math.min(this.#dues.earliest, this.#expiries.earliest);
+  }
+}

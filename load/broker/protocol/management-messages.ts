@@ -1,0 +1,117 @@
+// What clients ask about messages outside of links: renewing, peeking, scheduling, deferred messages, late settlements.
+import { encodeMessage, type MessageContent, parseMessage } from "../codec/message.ts";
+import { plain } from "../codec/plain.ts";
+import { Uuid } from "../codec/reader.ts";
+import { longArray, timestampArray, type Writable } from "../codec/writer.ts";
+import type { PropertyChanges } from "../entities/message.ts";
+import type { Settlement } from "../entities/settlement.ts";
+import type { ProtocolContext } from "./context.ts";
+import { encodeFields } from "./encode-fields.ts";
+import { requiresSession, sessionMissingText } from "./entity-sender.ts";
+import { BadRequest, destinationOf, done, type Entity, type Fields, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
+
+export const messageOperations: readonly (readonly [string, Operation])[] = [
+  ["com.microsoft:renew-lock", renewLock],
+  ["com.microsoft:peek-message", peekMessage],
+  ["com.microsoft:schedule-message", scheduleMessage],
+  ["com.microsoft:cancel-scheduled-message", cancelScheduledMessage],
+  ["com.microsoft:receive-by-sequence-number", receiveBySequenceNumber],
+  ["com.microsoft:update-disposition", updateDisposition],
+];
+
+function renewLock(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+  const queue = queueOf(entity);
+  const expirations: number[] = [];
+  for (const lockId of lockIds(fields, context)) {
+    const untilMs = lockId === undefined ? undefined : queue.renew(lockId);
+    if (untilMs === undefined) return lockLost();
+    expirations.push(untilMs);
+  }
+  return { ...done, body: new Map([["expirations", timestampArray(expirations)]]) };
+}
+
+/** Messages of one peek reply at most, and the bytes after which no more are added. */
+const peekCountMax = 1000;
+const peekBytesMax = 1024 * 1024;
+
+function peekMessage(fields: Fields, entity: Entity): Reply {
+  const from = numberOf(fields, "from-sequence-number");
+  const count = numberOf(fields, "message-count");
+  const omitBody = fields.get("omit-message-body") === true;
+  const messages: Map<string, Writable>[] = [];
+  let bytes = 0;
+  for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
+    // A lock is its holder's business: who peeks sees none.
+    const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, state, deadLetterSource, properties } = message;
+    const encoded = encodeMessage({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    messages.push(new Map([["message", encoded]]));
+    bytes += encoded.length;
+    if (bytes >= peekBytesMax) break;
+  }
+  if (messages.length === 0) return noContent;
+  return { ...done, body: new Map([["messages", messages]]) };
+}
+
+function scheduleMessage(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+  const destination = destinationOf(entity);
+  const contents: { content: MessageContent; dueAtMs: number }[] = [];
+  for (const item of listOf(fields, "messages")) {
+    const bytes = item instanceof Map ? item.get("message") : undefined;
+    if (!Buffer.isBuffer(bytes)) throw new BadRequest("Each of 'messages' must be a map with the encoded message under 'message'.");
+    if (bytes.length > destination.settings.messageBytesMax) throw new BadRequest(`A message of ${bytes.length} bytes is larger than the maximum of ${destination.settings.messageBytesMax} bytes.`);
+    const content = parseMessage(bytes, context.newMessageId);
+    if (requiresSession(destination) && content.sessionId === undefined) throw new BadRequest(sessionMissingText);
+    contents.push({ content, dueAtMs: content.scheduledAtMs ?? 0 });
+  }
+  const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
+  return { ...done, body: new Map([["sequence-numbers", longArray(numbers)]]) };
+}
+
+function cancelScheduledMessage(fields: Fields, entity: Entity): Reply {
+  return destinationOf(entity).cancelScheduled(sequenceNumbers(fields)) ? done : messageNotFound("One of the sequence numbers is not of a scheduled message.");
+}
+
+function receiveBySequenceNumber(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+  const mode = numberOf(fields, "receiver-settle-mode") === 0 ? "receiveAndDelete" : "peekLock";
+  const queue = queueOf(entity);
+  const sessionId = textOf(fields, "session-id");
+  if (queue.sessions !== undefined && queue.sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
+  const found = queue.receiveDeferred(sequenceNumbers(fields), mode, "management", sessionId);
+  if (found === undefined) return messageNotFound("One of the sequence numbers is not of a deferred message that could be locked.");
+  const messages = found.map((message) => {
+    const entry = new Map<string, Writable>([["message", encodeMessage(message)]]);
+    if (mode === "peekLock") entry.set("lock-token", new Uuid(context.tokens.tokenOf(message.lockId)));
+    return entry;
+  });
+  return { ...done, body: new Map([["messages", messages]]) };
+}
+
+function updateDisposition(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+  const queue = queueOf(entity);
+  const settlement = settlementOf(fields);
+  if (queue.sessions !== undefined && queue.sessions.lockedUntil(textOf(fields, "session-id")) === undefined) return sessionLockLost();
+  for (const lockId of lockIds(fields, context)) {
+    const result = lockId === undefined ? "lockLost" : queue.settleByLock(lockId, settlement);
+    if (result === "lockLost") return lockLost();
+    if (result === "notAllowed") return { code: 400, description: "A message in a dead-letter sub-queue cannot be dead-lettered again.", condition: "amqp:not-allowed" };
+  }
+  return done;
+}
+
+function settlementOf(fields: Fields): Settlement {
+  const status = fields.get("disposition-status");
+  const changed = fields.get("properties-to-modify");
+  const properties: PropertyChanges | undefined = changed instanceof Map ? encodeFields(changed) : undefined;
+  switch (status) {
+    case "completed":
+      return { kind: "complete" };
+    case "abandoned":
+      return { kind: "abandon", properties };
+    case "defered":
+      return { kind: "defer", properties };
+    case "suspended":
+      return { kind: "deadLetter", reason: textOf(fields, "deadletter-reason"), description: textOf(fields, "deadletter-description"), properties };
+    default:
+      throw new BadRequest(`'disposition-status' must be completed, abandoned, defered or suspended; it is '${plain(status ?? null)}'.`);
+  }
+}

@@ -1,0 +1,56 @@
+// Receivers of sessions: a link is answered once its session is locked, which may take a while when it asks for the next one.
+import type { MessageQueue } from "../entities/queue.ts";
+import type { SessionLock, Sessions } from "../entities/sessions.ts";
+import type { Attach, AttachDecision, SendingHandler, SendingLink } from "./wire.ts";
+
+export const sessionFilter = "com.microsoft:session-filter";
+const lockedUntilProperty = "com.microsoft:locked-until-utc";
+const timeoutProperty = "com.microsoft:timeout";
+
+/** How long a client waits for the next session when it does not say. */
+const waitDefaultMs = 60_000;
+const waitMaxMs = 24 * 3_600_000;
+
+/** .NET counts in ticks of 100 ns from the year 1. */
+const ticksAtEpoch = 621_355_968_000_000_000n;
+const ticksPerMs = 10_000n;
+
+type Open = (sessions: Sessions, lock: SessionLock, link: SendingLink) => SendingHandler;
+
+export function attachSession(queue: MessageQueue, sessions: Sessions, attach: Attach, open: Open): AttachDecision {
+  const wanted = attach.filters.get(sessionFilter);
+  if (wanted === undefined) {
+    return refuse("amqp:not-allowed", `It is not possible for an entity that requires sessions, '${queue.path}', to create a non-sessionful message receiver.`);
+  }
+  if (wanted !== null) {
+    const lock = sessions.lock(wanted);
+    if (lock === undefined) return refuse("com.microsoft:session-cannot-be-locked", `The requested session '${wanted}' cannot be accepted. It may be locked by another receiver.`);
+    return granted(sessions, lock, open);
+  }
+  const lock = sessions.lockNext();
+  if (lock !== undefined) return granted(sessions, lock, open);
+  const timeout = attach.properties.get(timeoutProperty);
+  const timeoutMs = typeof timeout === "number" && timeout > 0 ? Math.min(timeout, waitMaxMs) : waitDefaultMs;
+  return {
+    kind: "later",
+    start: (decide) =>
+      sessions.waitForNext(timeoutMs, (next) =>
+        decide(next === undefined ? refuse("com.microsoft:timeout", `No session of '${queue.path}' became available within ${timeoutMs} ms.`) : granted(sessions, next, open)),
+      ),
+  };
+}
+
+function granted(sessions: Sessions, lock: SessionLock, open: Open): AttachDecision {
+  return {
+    kind: "send",
+    details: {
+      filters: new Map([[sessionFilter, lock.sessionId]]),
+      properties: new Map([[lockedUntilProperty, BigInt(lock.lockedUntilMs) * ticksPerMs + ticksAtEpoch]]),
+    },
+    start: (link) => open(sessions, lock, link),
+  };
+}
+
+function refuse(condition: string, description: string): AttachDecision {
+  return { kind: "refuse", error: { condition, description } };
+}
