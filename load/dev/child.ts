@@ -16,7 +16,8 @@ export interface Child<Ready> {
 
 /** Starts `script` (a path below the project, without extension) and waits for its message of type `ready`. */
 export async function startChild<Ready>(script: string, args: readonly string[], onMessage: (message: unknown) => void = () => undefined): Promise<Child<Ready>> {
-  const child = fork(join(root, `${script}${extension}`), args, { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: false });
+  // A group of its own: a terminal's Ctrl-C is for the parent alone, which stops its children in order.
+  const child = fork(join(root, `${script}${extension}`), args, { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: true });
   const exited = new Promise<void>((done) => {
     child.once("exit", () => done());
   });

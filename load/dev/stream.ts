@@ -21,7 +21,8 @@ export class Stream {
   readonly #options: StreamOptions;
   readonly #sender: Sender;
   readonly #source: Iterator<GeneratedMessage>;
-  #taken = 0;
+  /** Messages given to the sender, in the stream's order. */
+  #given = 0;
   #expected = new Map<string, number>();
 
   constructor(options: StreamOptions, world: World) {
@@ -35,7 +36,7 @@ export class Stream {
     return this.#sender.accepted;
   }
 
-  /** Of what has been taken so far, the messages that must complete, by skill. */
+  /** Of what has been given to the sender so far, the messages that must complete, by skill. */
   get expectedCompletions(): ReadonlyMap<string, number> {
     return this.#expected;
   }
@@ -45,7 +46,7 @@ export class Stream {
     for (let left = messages; left > 0 && !signal.aborted; left -= chunkMessages) {
       const chunk = this.#take(Math.min(left, chunkMessages));
       if (chunk.length === 0) break;
-      await this.#sender.add(chunk);
+      await this.#add(chunk);
     }
     await this.#finish();
   }
@@ -53,7 +54,7 @@ export class Stream {
   /** Sends on an open-loop schedule until the signal. */
   async sendSteadily(signal: AbortSignal): Promise<void> {
     for await (const due of paced(this.#left(), { perSecond: this.#options.rate, clock: systemClock })) {
-      await this.#sender.add(due.map(({ item }) => item));
+      await this.#add(due.map(({ item }) => item));
       await this.#sender.flush();
       if (signal.aborted) break;
     }
@@ -62,7 +63,7 @@ export class Stream {
 
   /** Everything that was sent, made again. */
   *sentMessages(): Generator<GeneratedMessage> {
-    let left = this.#taken;
+    let left = this.#given;
     for (const message of this.#generate()) {
       if (left-- === 0) return;
       yield message;
@@ -84,11 +85,16 @@ export class Stream {
       const next = this.#source.next();
       if (next.done === true) break;
       chunk.push(next.value);
-      const { expects, skill } = next.value;
+    }
+    return chunk;
+  }
+
+  async #add(chunk: readonly GeneratedMessage[]): Promise<void> {
+    this.#given += chunk.length;
+    for (const { expects, skill } of chunk) {
       if (expects === "completed") this.#expected.set(skill, (this.#expected.get(skill) ?? 0) + 1);
     }
-    this.#taken += chunk.length;
-    return chunk;
+    await this.#sender.add(chunk);
   }
 
   async #finish(): Promise<void> {

@@ -4,6 +4,9 @@ import { loadConfig } from "./load-config.ts";
 
 /** How often a parent process that listens is told the worker's numbers. */
 const reportEveryMs = 200;
+/** Past the budget by this much, the process ends without waiting for whatever hangs. */
+const stopMarginMs = 5_000;
+const exitFailure = 1;
 
 export async function start(options: { readonly config?: string }): Promise<void> {
   const { config, directory } = await loadConfig(options.config);
@@ -13,8 +16,13 @@ export async function start(options: { readonly config?: string }): Promise<void
   };
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
   const stopped = Promise.withResolvers<void>();
+  let late: NodeJS.Timeout | undefined;
   const stop = (reason: string): void => {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
+    late ??= setTimeout(() => {
+      logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
+      process.exit(exitFailure);
+    }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
@@ -23,6 +31,7 @@ export async function start(options: { readonly config?: string }): Promise<void
   await worker.start();
   process.send?.({ type: "ready" });
   await stopped.promise;
+  clearTimeout(late);
   clearInterval(reports);
   report();
   if (process.connected) process.disconnect();
