@@ -26,6 +26,32 @@ describe("a failing run", () => {
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 
+  test("is retried in place with each step once, as it was last recorded", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = async (run) => {
+      await run.step("pay", { kind: "atMostOnce" });
+      return run.order.attempt === 1 ? failedAnswer() : completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(executor.posted[1]?.steps.map((step) => [step.name, step.state]), [["pay", "completed"]]);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+  });
+
+  test("is told when its recorded steps are of another shape of the skill, and not when there are none", async () => {
+    const world = new World();
+    await world.records.start();
+    const claim = { token: "t", payloadHash: "vyGp6PvFo4RvsFtPoIWeCReyIC8=", pipelineHash: "an older shape" };
+    for (const eventId of ["with-steps", "without"]) await world.records.claim([{ ...claim, eventId }], 1_000);
+    await world.records.checkpoint([{ eventId: "with-steps", epoch: 1, step: { name: "one", kind: "keyed", state: "completed", result: new Uint8Array(0), checksum: 0, codec: 1, atMs: 0 } }]);
+    await world.clock.advance(2_000);
+    const { executor } = await world.start();
+    world.send("with-steps", "without");
+    await world.clock.advance(1_000);
+    assert.deepEqual(executor.posted.map((order) => [order.route.eventId, order.pipelineChanged]), [["with-steps", true], ["without", false]]);
+  });
+
   test("comes again through the queue as a scheduled copy of the same event, 30 to 60 s later", async () => {
     const world = new World();
     const { executor } = await world.start();

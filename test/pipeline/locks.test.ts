@@ -58,6 +58,23 @@ describe("locks and leases", () => {
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed"], 1]);
   });
 
+  test("stop a run whose lease someone else has taken", async () => {
+    const world = new World({ skills: [patient], broker: { lockMs: 5_000 } });
+    const { executor, calls, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(8_000);
+      run.check();
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(100);
+    await world.records.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", countsAttempt: true }]);
+    await world.records.claim([{ eventId: "a", token: "someone else", payloadHash: "vyGp6PvFo4RvsFtPoIWeCReyIC8=", pipelineHash: "task-1" }], 1_000);
+    await world.clock.advance(9_000);
+    assert.ok(calls.includes("interrupt 1 as stale"), calls.join());
+    assert.deepEqual(telemetry.outcomes, ["dropped"]);
+  });
+
   test("renew only what is due, together", async () => {
     const world = new World({ skills: [patient], broker: { lockMs: 10_000 } });
     const { executor, connection, calls } = await world.start();
@@ -136,8 +153,8 @@ describe("a lost lock", () => {
 
   test("of a run that waits in a lane keeps it from starting", async () => {
     const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })], broker: { lockMs: 4_000 } });
-    const { executor } = await world.start();
-    executor.script = takes(6_000);
+    const { executor, telemetry } = await world.start();
+    executor.script = takes(2_600);
     world.send("first", "second");
     await world.clock.advance(1_000);
     const stored = world.broker.stored[1];
@@ -145,7 +162,8 @@ describe("a lost lock", () => {
     world.broker.loseLock(stored);
     await world.clock.advance(60_000);
     assert.deepEqual(executor.posted.map((order) => [order.route.eventId, order.epoch]), [["first", 1], ["second", 2]]);
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed"]);
+    assert.deepEqual(telemetry.outcomes.slice(0, 2).toSorted(), ["completed", "dropped"]);
+    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["completed", 0], ["completed", 1]]);
   });
 
   test("is noticed even when the broker never answers the renewal", async () => {

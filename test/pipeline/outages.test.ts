@@ -188,6 +188,62 @@ describe("a store that answers a ping and fails every write", () => {
   });
 });
 
+describe("a store that comes and goes", () => {
+  test("is asked again soon after each new failure", async () => {
+    const world = new World();
+    const { store, telemetry } = await world.start();
+    for (let outage = 1; outage <= 3; outage += 1) {
+      store.isDown = true;
+      world.send(`e${outage}`);
+      await world.clock.advance(5_000);
+      store.isDown = false;
+      await world.clock.advance(10_000);
+    }
+    const downs = telemetry.events.flatMap((event) => (event.type === "store.up" ? [event.downMs] : []));
+    assert.equal(downs.length, 3);
+    assert.ok(downs.every((downMs) => downMs === downs[0]), downs.join());
+  });
+
+  test("gets a whole hold for what is taken after it had been given up", async () => {
+    const world = new World({ broker: { lockMs: 5_000 } });
+    const { store, telemetry } = await world.start({ storeHoldMaxMs: 20_000 });
+    store.isDown = true;
+    world.send("a");
+    await world.clock.advance(30_000);
+    assert.deepEqual([telemetry.outcomes, world.statesOf("a")], [["released"], ["active"]]);
+    // It answers one ping, and no claim.
+    const ping = store.ping.bind(store);
+    store.ping = async () => true;
+    await world.clock.until("the message to be taken again", () => world.statesOf("a")[0] === "locked", 5_000);
+    store.ping = ping;
+    await world.clock.advance(15_000);
+    assert.deepEqual(world.statesOf("a"), ["locked"]);
+    await world.clock.advance(10_000);
+    assert.deepEqual([telemetry.outcomes, world.statesOf("a")], [["released", "released"], ["active"]]);
+  });
+
+  test("after which a lease is over gets no run started on it: the message is handed back, and runs when it comes again", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })], broker: { lockMs: 2_000 } });
+    const { executor, store, telemetry } = await world.start({ storeHoldMaxMs: 60_000 });
+    executor.script = async (run) => {
+      await run.takes(1_000);
+      return completedAnswer;
+    };
+    world.send("first", "second");
+    await world.clock.advance(500);
+    store.isDown = true;
+    // Its claim finds out that the store is down.
+    world.send("third");
+    await world.clock.advance(20_000);
+    store.isDown = false;
+    await world.clock.advance(20_000);
+    assert.deepEqual(executor.posted.map((order) => order.route.eventId).toSorted(), ["first", "second", "third"]);
+    assert.ok(executor.posted.every((order) => order.leaseMs > 0));
+    assert.ok(telemetry.outcomes.includes("released"));
+    assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed", "completed"]);
+  });
+});
+
 describe("a lost answer of the store", () => {
   for (const name of ["claim", "checkpoint", "finish", "clearOutbox", "fail"] as const) {
     test(`to ${name} does no harm: the same call is made again`, async () => {

@@ -20,6 +20,16 @@ describe("the receive loop", () => {
     assert.equal(most, 7);
   });
 
+  test("grants no credit twice while messages trickle in", async () => {
+    const world = new World();
+    const { connection, worker } = await world.start({ inFlightMax: 7 });
+    for (let event = 0; event < 50; event += 1) {
+      world.send(`e${event}`);
+      await world.clock.advance(20);
+      assert.deepEqual([worker.view().inFlight, connection.receivers[0]?.credit], [0, 7]);
+    }
+  });
+
   test("takes messages as room comes free, however slow some are", async () => {
     const world = new World({ skills: [skillPolicy("task", { timeoutMs: 600_000 })] });
     const { executor } = await world.start({ inFlightMax: 3 });

@@ -12,6 +12,18 @@ describe("the watchdog", () => {
     assert.deepEqual(telemetry.types(), ["worker.started"]);
   });
 
+  test("asks for the backlog of an empty queue only once in a while", async () => {
+    const world = new World();
+    const { connection } = await world.start({ silenceMaxMs: 5_000 });
+    let asked = 0;
+    connection.hasBacklog = async () => {
+      asked += 1;
+      return false;
+    };
+    await world.clock.advance(60_000);
+    assert.ok(asked >= 9 && asked <= 12, `${asked}`);
+  });
+
   test("leaves a receiver alone while there is no room for more", async () => {
     const world = new World();
     const { connection, executor } = await world.start({ silenceMaxMs: 5_000, inFlightMax: 1 });
