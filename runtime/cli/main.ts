@@ -13,6 +13,10 @@ function integer(text: string): number {
   return value;
 }
 
+function isWorkerCommand(name: string | undefined): boolean {
+  return name !== undefined && program.commands.some((command) => command.name() === name);
+}
+
 const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
   .showHelpAfterError()
@@ -55,8 +59,11 @@ program
   .option("--count <n>", "how many", integer, 1)
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));
 
-await (await import("./dev.ts")).addDevCommand(program);
-await (await import("./broker.ts")).addBrokerCommand(program);
+// A worker in production never loads what stands in load/.
+if (!isWorkerCommand(process.argv[2])) {
+  await (await import("./dev.ts")).addDevCommand(program);
+  await (await import("./broker.ts")).addBrokerCommand(program);
+}
 
 try {
   await program.parseAsync();
