@@ -8,7 +8,7 @@ import { publisherContract } from "../contracts/publisher.ts";
 import { transportContract } from "../contracts/transport.ts";
 import { attach, FrameCounter } from "../support/amqp-frames.ts";
 import { eventually } from "../support/eventually.ts";
-import { systemClock } from "../support/system-clock.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { type Adapter, Inbox, numbered, startTransportBench } from "../support/transport-bench.ts";
 
 const adapter: Adapter = {

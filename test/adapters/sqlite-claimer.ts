@@ -1,5 +1,6 @@
 // A worker process of the SQLite store's test: claims and finishes the same runs as its siblings, and reports what it got.
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { claimOf } from "../contracts/run-store-fixtures.ts";
 
 const [path = "", worker = ""] = process.argv.slice(2);
@@ -7,15 +8,7 @@ const store = createSqliteRunStore({
   consumer: "orders",
   retentionMs: 3_600_000,
   path,
-  clock: {
-    wallMs: () => Date.now(),
-    monotonicMs: () => performance.now(),
-    after(delayMs, action) {
-      const timer = setTimeout(action, delayMs);
-      return { cancel: () => clearTimeout(timer) };
-    },
-    soon: (action) => void setImmediate(action),
-  },
+  clock: systemClock,
 });
 await store.start();
 const acquired: string[] = [];
