@@ -3,6 +3,8 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Logger } from "pino";
+import { createAmqpPublisher } from "./adapters/amqp/publisher.ts";
+import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
 import { type EntitySettings, readEntitySettings } from "./adapters/service-bus/administration.ts";
@@ -68,12 +70,14 @@ function entityOf(consumer: ConsumerConfig): ServiceBusEntity {
   return "queue" in consumer ? { queue: consumer.queue } : { topic: consumer.topic, subscription: consumer.subscription };
 }
 
-export async function composePublisher(serviceBus: ServiceBusConfig): Promise<Publisher> {
-  return createServiceBusPublisher({ ...(await connectionOf(serviceBus)), clock: systemClock });
+export async function composePublisher(config: Pick<Config, "serviceBus" | "transport">): Promise<Publisher> {
+  const options = { ...(await connectionOf(config.serviceBus)), clock: systemClock };
+  return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
 }
 
 export async function composeTransport(config: Config): Promise<Transport> {
-  return createServiceBusTransport({ ...(await connectionOf(config.serviceBus)), entity: entityOf(config.consumer), clock: systemClock });
+  const options = { ...(await connectionOf(config.serviceBus)), entity: entityOf(config.consumer), clock: systemClock };
+  return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
 }
 
 /** The settings of the entity that is read, and the broker's time. */
@@ -103,7 +107,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     workerId: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
-    publisher: await composePublisher(config.serviceBus),
+    publisher: await composePublisher(config),
     store: composeRunStore(config, directory, (what) => telemetry.emit({ type: "store.forgot", what })),
     executor: createThreadsExecutor({
       plugins,

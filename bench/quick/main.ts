@@ -20,11 +20,12 @@ import type { Publisher } from "#runtime/ports/publisher.ts";
 import { processCpuMs } from "../support/process-cpu.ts";
 
 const { values } = parseArgs({
-  options: { messages: { type: "string", default: "30000" }, rounds: { type: "string", default: "3" }, "ratio-min": { type: "string", default: "0.6" } },
+  options: { messages: { type: "string", default: "30000" }, rounds: { type: "string", default: "3" }, "ratio-min": { type: "string", default: "0.6" }, transport: { type: "string", default: "sdk" } },
 });
 const messages = Number(values.messages);
 const rounds = Number(values.rounds);
 const ratioMin = Number(values["ratio-min"]);
+const transport = values.transport === "amqp" ? "amqp" : "sdk";
 
 const queue = "bench";
 const bodyBytes = 256;
@@ -102,6 +103,7 @@ function workerConfig(connectionString: string, folder: string): ConfigInput {
   return {
     consumer: { queue },
     serviceBus: { connectionString },
+    transport,
     store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
     plugins: [resolve(import.meta.dirname, "../plugins/no-op")],
     pluginRoots: [resolve(import.meta.dirname, "../plugins")],
@@ -125,7 +127,7 @@ function report(bare: readonly Turn[], runtime: readonly Turn[]): number {
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
 const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify({ queues: [queue] })]);
 const { connectionString, controlPort } = broker.ready;
-const publisher = await composePublisher({ connectionString });
+const publisher = await composePublisher({ serviceBus: { connectionString }, transport });
 try {
   const control = new BrokerControl(controlPort, queue);
   const configFile = join(folder, "holdfast.config.json");
@@ -142,7 +144,7 @@ try {
   }
   const ratio = report(bare, runtime);
   const store = process.env["REDIS_URL"] === undefined ? "sqlite" : "redis";
-  process.stdout.write(`${JSON.stringify({ bench: "quick", messages, rounds, store, ratio: Math.round(ratio * 100) / 100, ratioExpected: ratioMin })}\n`);
+  process.stdout.write(`${JSON.stringify({ bench: "quick", messages, rounds, store, transport, ratio: Math.round(ratio * 100) / 100, ratioExpected: ratioMin })}\n`);
   if (ratio < ratioMin) process.exitCode = 1;
 } finally {
   await publisher.stop();

@@ -1,5 +1,6 @@
 /** One trial from start to summary. */
 import { setTimeout as pause } from "node:timers/promises";
+import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
 import { Progress } from "./progress.ts";
 import { Display } from "./display.ts";
@@ -16,6 +17,7 @@ export interface DevOptions {
   readonly seed: number;
   readonly killWorkerAfter?: number;
   readonly hang?: string;
+  readonly transport: TransportKind;
 }
 
 /** Events of a comparison that names no number. */
@@ -32,7 +34,7 @@ export async function runDev(options: DevOptions): Promise<number> {
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   const display = new Display(process.stdout.isTTY);
-  const world = await startWorld();
+  const world = await startWorld(options.transport);
   try {
     const trial = new Trial(options, world, display, interrupted.signal);
     const summary = await trial.run();

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { composePublisher, composeRunStore } from "#runtime/compose.ts";
-import { type Config, type ConfigInput, parseConfig } from "#runtime/core/config.ts";
+import { type Config, type ConfigInput, type TransportKind, parseConfig } from "#runtime/core/config.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { StandInControl, spawnStandIns } from "../stand-ins/client.ts";
@@ -41,12 +41,13 @@ export interface World {
 const retry = { attemptsMax: 10, immediateDelayMs: 100, baseDelayMs: 1_000, delayFactor: 2, delayMaxMs: 5_000 };
 const impatient = { timeouts: { connectMs: 500, headersMs: 1_000, bodyMs: 1_000, totalMs: 1_000 }, circuit: { failureThreshold: 10, resetTimeoutMs: 1_000, halfOpenMax: 2 } };
 
-function configOf(connectionString: string, urls: Readonly<Record<string, string>>, folder: string): ConfigInput {
+function configOf(connectionString: string, transport: TransportKind, urls: Readonly<Record<string, string>>, folder: string): ConfigInput {
   const redis = process.env["REDIS_URL"];
   const skills = ["event-dispatcher", "artifact-validator", "webhook-notifier", "document-drafter"];
   return {
     consumer: { queue: inputQueue },
     serviceBus: { connectionString },
+    transport,
     store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-dev-${randomUUID().slice(0, 8)}` },
     plugins: skills.map((skill) => join(root, "handlers", skill)),
     pluginRoots: [join(root, "handlers")],
@@ -59,7 +60,8 @@ function configOf(connectionString: string, urls: Readonly<Record<string, string
   };
 }
 
-export async function startWorld(): Promise<World> {
+/** `transport`: what the worker, and who sends to it, speak to the broker with. */
+export async function startWorld(transport: TransportKind): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-"));
   const closing: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
   let stopped: Promise<void> | undefined;
@@ -71,13 +73,13 @@ export async function startWorld(): Promise<World> {
     const standIns = await spawnStandIns();
     closing.unshift(() => standIns.stop());
     const configFile = join(folder, "holdfast.config.json");
-    const input = configOf(broker.ready.connectionString, standIns.urls, folder);
+    const input = configOf(broker.ready.connectionString, transport, standIns.urls, folder);
     writeFileSync(configFile, JSON.stringify(input));
     const config = parseConfig(input, configFile);
     const worker = new WorkerProcess(configFile);
     await worker.start();
     closing.unshift(() => worker.stop());
-    const publisher = await composePublisher(config.serviceBus);
+    const publisher = await composePublisher(config);
     await publisher.start();
     closing.unshift(() => publisher.stop());
     const store = composeRunStore(config, folder);

@@ -56,6 +56,8 @@ export class Delivery implements Settleable {
   settled: boolean;
   /** What `settle` told. */
   state: DeliveryState | undefined = undefined;
+  /** The owner's own, to find again what it made of the delivery. */
+  context: unknown = undefined;
   readonly #tagBytes: Buffer;
   readonly #tagStart: number;
   readonly #tagEnd: number;

@@ -1,7 +1,7 @@
 /** `holdfast send`: puts events on a queue or topic, for trying a skill by hand. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { ServiceBusConfig } from "../core/config.ts";
+import type { Config } from "../core/config.ts";
 import { eventHeaders } from "../core/event-headers.ts";
 import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
@@ -30,8 +30,8 @@ export async function send(options: SendOptions): Promise<void> {
   check("--event-version", isVersion(eventVersion), "major.minor", eventVersion);
   if (eventId !== undefined) check("--event-id", isEventId(eventId), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", eventId);
   const payload = readPayload(options.payload);
-  const { serviceBus, entity } = await target(options);
-  const publisher = await composePublisher(serviceBus);
+  const { entity, ...through } = await target(options);
+  const publisher = await composePublisher(through);
   await publisher.start();
   try {
     for (let sent = 0; sent < options.count; sent += batchMax) {
@@ -48,14 +48,14 @@ function check(flag: string, good: boolean, expected: string, got: string): void
   if (!good) throw new ConfigurationError(`${flag}: expected ${expected}, got '${got}'`);
 }
 
-async function target(options: SendOptions): Promise<{ serviceBus: ServiceBusConfig; entity: string }> {
+async function target(options: SendOptions): Promise<Pick<Config, "serviceBus" | "transport"> & { readonly entity: string }> {
   if (options.connectionString !== undefined) {
     if (options.entity === undefined) throw new ConfigurationError("expected --entity NAME beside --connection-string, found none");
-    return { serviceBus: { connectionString: options.connectionString }, entity: options.entity };
+    return { serviceBus: { connectionString: options.connectionString }, transport: "sdk", entity: options.entity };
   }
   const { config } = await loadConfig(options.config);
-  const { consumer } = config;
-  return { serviceBus: config.serviceBus, entity: options.entity ?? ("queue" in consumer ? consumer.queue : consumer.topic) };
+  const { consumer, serviceBus, transport } = config;
+  return { serviceBus, transport, entity: options.entity ?? ("queue" in consumer ? consumer.queue : consumer.topic) };
 }
 
 function readPayload(text: string): unknown {

@@ -19,6 +19,9 @@ export type ConsumerConfig =
 /** How the broker is reached: a connection string, or a host name and the workload's own identity. */
 export type ServiceBusConfig = { readonly connectionString: string } | { readonly fullyQualifiedNamespace: string };
 
+/** Which client speaks to the broker. */
+export type TransportKind = "sdk" | "amqp";
+
 export type StoreConfig =
   | {
       readonly kind: "sqlite";
@@ -56,6 +59,11 @@ export interface SkillConfig {
 export interface ConfigInput {
   readonly consumer: ConsumerConfig;
   readonly serviceBus: ServiceBusConfig;
+  /**
+   * `sdk`: the official client, for WebSockets, proxies and every login it knows. `amqp`: our own, for a twentieth of the CPU
+   * a message, over TCP or TLS. Default `sdk`.
+   */
+  readonly transport?: TransportKind | undefined;
   /** Folders or packages, relative to the configuration's folder. */
   readonly plugins: readonly string[];
   /** Folders that plugins may lie in. Default: the configuration's own folder. */
@@ -90,6 +98,7 @@ export interface ConfigInput {
 
 /** A checked configuration. */
 export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish"> {
+  readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
   readonly publish?: { readonly entity: string; readonly byEventType: Readonly<Record<string, string>> } | undefined;
@@ -156,6 +165,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
     consumer,
     serviceBus,
+    transport: z.enum(["sdk", "amqp"]).default("sdk"),
     store: store.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
     plugins: z.array(z.string().min(1)).min(1),
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),

@@ -26,6 +26,11 @@ test("the same on Redis", async () => {
   assertSound(await runCommand(["dev", "--events", "800", "--duplicates", "0.1", "--poison", "0.05"]), "redis");
 });
 
+test("the same over our own AMQP, with a worker that is killed", async () => {
+  const summary = assertSound(await runCommand(["dev", "--transport", "amqp", "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"], withoutRedis), "amqp");
+  assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
+});
+
 test("a killed worker's runs go on from their checkpoints", async () => {
   const summary = assertSound(await runCommand(["dev", "--events", "1500", "--kill-worker-after", "0.5"], withoutRedis), "kill");
   assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");

@@ -1,0 +1,178 @@
+/**
+ * One connection to the broker that is made again whenever it breaks, and shared by everything that needs one.
+ *
+ *   idle ──want()──▶ connecting ──open──▶ open ──lost──▶ pausing ──(pause over)──▶ connecting
+ *                        └──────────────failed─────────────▲ │
+ *   idle ◀──────────(pause over, and nobody wants it)────────┘
+ *   any ──stop()──▶ stopped
+ *
+ * Each failure doubles the pause, until something was heard from an entity. Who uses the connection is told when it is there
+ * and when it is not.
+ */
+import type { Connection } from "../../amqp/connection.ts";
+import type { ConnectionEnd } from "../../amqp/connection-options.ts";
+import { dial } from "../../amqp/sockets.ts";
+import type { Clock, Timer } from "../../core/clock.ts";
+import type { TransportError } from "../../core/errors.ts";
+import { Authorizer } from "./authorizer.ts";
+import { connectionErrorOf } from "./errors.ts";
+import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, reopenPauseMaxMs, reopenPauseMinMs, unsettledMax } from "./limits.ts";
+import { audienceOf } from "./namespace.ts";
+import type { Namespace } from "./namespace.ts";
+import { RequestLink } from "./request-link.ts";
+
+/** Whoever opens links on the connection. */
+export interface ConnectionUser {
+  /** Whether the connection is worth making again. */
+  wantsConnection(): boolean;
+  opened(connection: OpenConnection): void;
+  /** The connection broke, or could not be made. Links have been told before. */
+  closed(error: TransportError): void;
+}
+
+export interface OpenConnection {
+  readonly engine: Connection;
+  /** Gets the right to use an address; rejects with `TransportError`. */
+  authorize(address: string): Promise<void>;
+}
+
+type State =
+  | { readonly at: "idle" }
+  | { readonly at: "connecting"; readonly engine: Connection }
+  | { readonly at: "open"; readonly open: OpenConnection; readonly authorizer: Authorizer }
+  | { readonly at: "pausing"; readonly timer: Timer }
+  | { readonly at: "stopped" };
+
+export interface BrokerConnectionOptions {
+  readonly namespace: Namespace;
+  readonly clock: Clock;
+  readonly answerTimeoutMs: number;
+}
+
+export class BrokerConnection {
+  readonly #options: BrokerConnectionOptions;
+  readonly #users = new Set<ConnectionUser>();
+  #state: State = { at: "idle" };
+  #failures = 0;
+  /** Why we ended the connection ourselves. */
+  #fault: TransportError | undefined;
+  #closed: (() => void) | undefined;
+
+  constructor(options: BrokerConnectionOptions) {
+    this.#options = options;
+  }
+
+  get open(): OpenConnection | undefined {
+    return this.#state.at === "open" ? this.#state.open : undefined;
+  }
+
+  /** `user.opened` is called, at once when the connection is there. */
+  join(user: ConnectionUser): void {
+    this.#users.add(user);
+    if (this.#state.at === "open") user.opened(this.#state.open);
+  }
+
+  leave(user: ConnectionUser): void {
+    this.#users.delete(user);
+  }
+
+  /** Connects, unless that is under way or done. */
+  want(): void {
+    if (this.#state.at === "idle") this.#connect();
+  }
+
+  /** The broker has served an entity: the next failure is a new one. */
+  proved(): void {
+    this.#failures = 0;
+  }
+
+  /** Gives up a connection that has gone bad; it is made again. */
+  abort(error: TransportError): void {
+    const engine = this.#engine();
+    if (engine === undefined) return;
+    this.#fault = error;
+    engine.abort();
+  }
+
+  async stop(): Promise<void> {
+    const engine = this.#engine();
+    if (this.#state.at === "pausing") this.#state.timer.cancel();
+    if (this.#state.at === "open") this.#state.authorizer.close();
+    this.#state = { at: "stopped" };
+    if (engine === undefined) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    engine.close();
+    await closed;
+  }
+
+  #engine(): Connection | undefined {
+    const state = this.#state;
+    return state.at === "connecting" ? state.engine : state.at === "open" ? state.open.engine : undefined;
+  }
+
+  #connect(): void {
+    const { namespace, clock, answerTimeoutMs } = this.#options;
+    this.#fault = undefined;
+    const engine = dial(
+      {
+        host: namespace.host,
+        port: namespace.port,
+        tls: namespace.isPlain ? undefined : {},
+        hostname: namespace.host,
+        containerId: `holdfast-${process.pid}`,
+        sasl: { mechanism: "ANONYMOUS" },
+        idleTimeOutMs,
+        openTimeOutMs: answerTimeoutMs,
+        closeTimeOutMs: closeTimeoutMs,
+        limits: { unsettledMax, messageBytesMax, partialBytesMax: messageBytesMax },
+        clock: {
+          nowMs: () => clock.monotonicMs(),
+          after: (delayMs, callback) => {
+            const timer = clock.after(delayMs, callback);
+            return () => timer.cancel();
+          },
+        },
+      },
+      { onOpen: (connection) => this.#onOpen(connection), onClosed: (connection, end) => this.#onClosed(connection, end) },
+    );
+    this.#state = { at: "connecting", engine };
+  }
+
+  #onOpen(engine: Connection): void {
+    if (this.#state.at !== "connecting") return;
+    const { namespace, clock, answerTimeoutMs } = this.#options;
+    const authorizer = new Authorizer({
+      tokens: namespace.tokens,
+      clock,
+      newLink: (lost) => new RequestLink({ connection: engine, address: "$cbs", clock, answerTimeoutMs, lost }),
+      expired: (error) => this.abort(error),
+    });
+    const open: OpenConnection = { engine, authorize: (address) => authorizer.authorize(audienceOf(namespace, address)) };
+    this.#state = { at: "open", open, authorizer };
+    for (const user of this.#users) user.opened(open);
+  }
+
+  #onClosed(engine: Connection, end: ConnectionEnd): void {
+    // A fault is an error in a callback of ours or of a listener: it must be seen, as any uncaught one.
+    if (end.by === "fault") {
+      queueMicrotask(() => {
+        throw end.cause;
+      });
+    }
+    this.#closed?.();
+    if (this.#engine() !== engine) return;
+    if (this.#state.at === "open") this.#state.authorizer.close();
+    const error = this.#fault ?? connectionErrorOf(this.#options.namespace.host, end);
+    const pauseMs = error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures);
+    this.#failures += 1;
+    this.#state = { at: "pausing", timer: this.#options.clock.after(pauseMs, () => this.#resume()) };
+    for (const user of this.#users) user.closed(error);
+  }
+
+  #resume(): void {
+    this.#state = { at: "idle" };
+    for (const user of this.#users) if (user.wantsConnection()) this.want();
+  }
+}

@@ -1,0 +1,218 @@
+import type { MessageView } from "../../amqp/message.ts";
+import { ProtocolError } from "../../amqp/errors.ts";
+import type { Delivery as EngineDelivery } from "../../amqp/receiver.ts";
+import { Described, Typed } from "../../amqp/types.ts";
+import type { Plain } from "../../amqp/types.ts";
+import type { MapView } from "../../amqp/views.ts";
+import type { Delivery, HeaderValue } from "../../core/delivery.ts";
+import type { SettleOrder } from "../../ports/transport.ts";
+import type { SettleGroup } from "./settle-group.ts";
+
+/** Where a delivery came from, and is settled. */
+export interface DeliveryHome {
+  settle(delivery: AmqpDelivery, order: SettleOrder): void;
+}
+
+/** A message as it lies in the socket's buffer: nothing of it is decoded before it is asked for. */
+export class AmqpDelivery implements Delivery {
+  readonly engine: EngineDelivery;
+  readonly home: DeliveryHome;
+  /** The one order it may be given, and who waits for the result. */
+  order: SettleOrder | undefined = undefined;
+  group: SettleGroup | undefined = undefined;
+  index = 0;
+  /** The broker will not take a settlement of it any more. */
+  isLost = false;
+  #properties: MapView | undefined = undefined;
+  #lockedUntilMs = -1;
+
+  constructor(engine: EngineDelivery, home: DeliveryHome) {
+    this.engine = engine;
+    this.home = home;
+  }
+
+  get messageId(): string {
+    return textOf(this.engine.message, "messageId") ?? "";
+  }
+
+  get sequenceNumber(): bigint {
+    return sequenceNumberOf(this.engine.message);
+  }
+
+  get attempt(): number {
+    try {
+      return this.engine.message.deliveryCount + 1;
+    } catch (thrown) {
+      return unreadable(thrown, 1);
+    }
+  }
+
+  get lockedUntilMs(): number {
+    if (this.#lockedUntilMs < 0) this.#lockedUntilMs = annotatedTime(this.engine.message, "x-opt-locked-until");
+    return this.#lockedUntilMs;
+  }
+
+  get enqueuedAtMs(): number {
+    return annotatedTime(this.engine.message, "x-opt-enqueued-time");
+  }
+
+  get contentType(): string | undefined {
+    return textOf(this.engine.message, "contentType");
+  }
+
+  get correlationId(): string | undefined {
+    return textOf(this.engine.message, "correlationId");
+  }
+
+  get subject(): string | undefined {
+    return textOf(this.engine.message, "subject");
+  }
+
+  get body(): Uint8Array {
+    try {
+      return bodyOf(this.engine.message);
+    } catch (thrown) {
+      return unreadable(thrown, Buffer.alloc(0));
+    }
+  }
+
+  header(name: string): HeaderValue | undefined {
+    try {
+      const value = this.#map()?.get(name);
+      return value === undefined ? undefined : headerValueOf(value);
+    } catch (thrown) {
+      return unreadable(thrown, undefined);
+    }
+  }
+
+  headers(): Readonly<Record<string, HeaderValue>> {
+    const headers: Record<string, HeaderValue> = {};
+    try {
+      this.#map()?.forEach((key, value) => {
+        if (typeof key === "string") headers[key] = headerValueOf(value.plain());
+      });
+    } catch (thrown) {
+      return unreadable(thrown, headers);
+    }
+    return headers;
+  }
+
+  #map(): MapView | undefined {
+    this.#properties ??= this.engine.message.applicationProperties;
+    return this.#properties;
+  }
+
+  renewed(lockedUntilMs: number): void {
+    this.#lockedUntilMs = lockedUntilMs;
+  }
+
+  /** The delivery tag is a GUID in .NET's byte order; a lock token is the same GUID in the network's. */
+  lockToken(): Buffer | undefined {
+    const { tag } = this.engine;
+    if (tag.length !== 16) return undefined;
+    const token = Buffer.from(tag);
+    token.subarray(0, 4).reverse();
+    token.subarray(4, 6).reverse();
+    token.subarray(6, 8).reverse();
+    return token;
+  }
+}
+
+/**
+ * A message whose bytes are not AMQP is told as far as it can be read: without an event id it is dead-lettered as invalid,
+ * where an error here would bring it again and again.
+ */
+function unreadable<T>(thrown: unknown, otherwise: T): T {
+  if (thrown instanceof ProtocolError) return otherwise;
+  throw thrown;
+}
+
+/** The broker's number of a message; 0 when it has none. */
+export function sequenceNumberOf(message: MessageView): bigint {
+  try {
+    const value = message.messageAnnotations?.get("x-opt-sequence-number");
+    return typeof value === "number" || typeof value === "bigint" ? BigInt(value) : 0n;
+  } catch (thrown) {
+    return unreadable(thrown, 0n);
+  }
+}
+
+function annotatedTime(message: MessageView, name: string): number {
+  try {
+    const value = message.messageAnnotations?.get(name);
+    return value instanceof Date ? value.getTime() : 0;
+  } catch (thrown) {
+    return unreadable(thrown, 0);
+  }
+}
+
+function textOf(message: MessageView, name: "messageId" | "correlationId" | "contentType" | "subject"): string | undefined {
+  try {
+    const value = message.property(name);
+    if (value === undefined || typeof value === "string") return value;
+    if (Buffer.isBuffer(value)) return binaryText(value);
+    return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
+  } catch (thrown) {
+    return unreadable(thrown, undefined);
+  }
+}
+
+/** A UUID is how most stacks write 16 bytes; other lengths have no common text, so hexadecimal. */
+function binaryText(bytes: Buffer): string {
+  const hex = bytes.toString("hex");
+  return bytes.length === 16 ? `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}` : hex;
+}
+
+/**
+ * The body's bytes. Data sections are what every current client sends: their bytes as they are. An AMQP value that is text
+ * gives its UTF-8 bytes; any other value, or a sequence, gives its JSON text, with integers beyond 2^53 as strings.
+ */
+function bodyOf(message: MessageView): Uint8Array {
+  switch (message.bodyKind) {
+    case "data":
+      return message.data;
+    case "none":
+      return Buffer.alloc(0);
+    case "value": {
+      const value = message.values()[0]?.plain() ?? null;
+      if (Buffer.isBuffer(value)) return value;
+      if (value === null) return Buffer.alloc(0);
+      return Buffer.from(typeof value === "string" ? value : JSON.stringify(jsonOf(value)), "utf8");
+    }
+    case "sequence":
+      return Buffer.from(JSON.stringify(message.values().flatMap((list) => jsonOf(list.plain()))), "utf8");
+  }
+}
+
+type Json = null | boolean | number | string | Date | readonly Json[] | { readonly [key: string]: Json };
+
+function jsonOf(value: Plain): Json {
+  if (value === null || typeof value === "boolean" || typeof value === "number" || typeof value === "string") return value;
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Date) return value;
+  if (Buffer.isBuffer(value)) return binaryText(value);
+  if (value instanceof Described) return jsonOf(value.value);
+  if (value instanceof Typed) return Buffer.from(value.value).toString("hex");
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [keyText(key), jsonOf(item)]));
+  return (value as readonly Plain[]).map(jsonOf);
+}
+
+function keyText(key: Plain): string {
+  return typeof key === "string" ? key : JSON.stringify(jsonOf(key));
+}
+
+/** AMQP knows more types than headers do: bytes become text, described values what they describe, the rest JSON text. */
+function headerValueOf(value: Plain): HeaderValue {
+  switch (typeof value) {
+    case "string":
+    case "number":
+    case "boolean":
+    case "bigint":
+      return value;
+    default:
+  }
+  if (value === null || value instanceof Date) return value;
+  if (Buffer.isBuffer(value)) return binaryText(value);
+  if (value instanceof Described) return headerValueOf(value.value);
+  return JSON.stringify(jsonOf(value));
+}

@@ -1,0 +1,67 @@
+/** What the broker says went wrong, as the one error of the ports. */
+import type { ErrorCondition } from "../../amqp/condition.ts";
+import type { ConnectionEnd } from "../../amqp/connection-options.ts";
+import { messageOf, TransportError } from "../../core/errors.ts";
+import { busyPauseMs } from "./limits.ts";
+
+const serverBusy = "com.microsoft:server-busy";
+const access = "check the key or the role assignment: listening and sending are separate rights";
+
+const remedies: ReadonlyMap<string, string> = new Map([
+  ["amqp:not-found", "create it, or correct its name in the configuration"],
+  ["com.microsoft:entity-disabled", "enable it in the namespace"],
+  ["amqp:unauthorized-access", access],
+  ["com.microsoft:auth-failed", access],
+  [serverBusy, "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
+  ["amqp:link:message-size-exceeded", "send a smaller body, or keep it in a blob and send its URI"],
+  ["amqp:resource-limit-exceeded", "drain the entity or raise its quota"],
+  ["amqp:not-allowed", "correct the entity's name or its kind in the configuration"],
+]);
+
+/** Conditions that trying again does not cure. */
+const lasting: ReadonlySet<string> = new Set([
+  "amqp:not-found",
+  "amqp:not-allowed",
+  "amqp:unauthorized-access",
+  "com.microsoft:auth-failed",
+  "com.microsoft:entity-disabled",
+  "amqp:resource-limit-exceeded",
+  "amqp:link:message-size-exceeded",
+  "amqp:decode-error",
+  serverBusy,
+]);
+
+/** `expected` completes "expected …"; `missing` is found when the broker gave no reason. */
+export function errorOf(expected: string, condition: ErrorCondition | undefined, missing: string): TransportError {
+  if (condition === undefined) return new TransportError(`expected ${expected}, found ${missing}; check that the broker is up and reachable`);
+  const found = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
+  const remedy = remedies.get(condition.condition) ?? "check that the broker is up and reachable";
+  const busy = condition.condition === serverBusy ? { retryAfterMs: busyPauseMs } : {};
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: condition, ...busy });
+}
+
+/** Whether sending the same again would fail again. */
+export function isLasting(condition: ErrorCondition | undefined): boolean {
+  return condition !== undefined && lasting.has(condition.condition);
+}
+
+/** Why a connection is over. */
+export function connectionErrorOf(host: string, end: ConnectionEnd): TransportError {
+  const expected = `a connection to ${host}`;
+  const error = "error" in end ? end.error : undefined;
+  if (error !== undefined) return errorOf(expected, error, "none");
+  const cause = "cause" in end ? end.cause : undefined;
+  const found = cause === undefined ? "that it was closed" : messageOf(cause);
+  return new TransportError(`expected ${expected}, found ${found || "that it failed"}; check that the broker is up and reachable`, cause === undefined ? {} : { cause });
+}
+
+/** Keeps a TransportError as it is and wraps anything else. */
+export function transportErrorOf(expected: string, thrown: unknown): TransportError {
+  if (thrown instanceof TransportError) return thrown;
+  return new TransportError(`expected ${expected}, found ${messageOf(thrown)}; check that the broker is up and reachable`, { cause: thrown });
+}
+
+/** Whether a settlement or renewal failed because the broker no longer knows the lock. */
+export function isLockLost(condition: string | undefined): boolean {
+  return condition === "com.microsoft:message-lock-lost" || condition === "com.microsoft:message-not-found" || condition === "com.microsoft:session-lock-lost";
+}

@@ -1,0 +1,73 @@
+/** Every bound of this adapter, in one place. */
+
+/** Ports where a namespace listens: with TLS, and the plain one of a local broker. */
+export const tlsPortDefault = 5_671;
+export const plainPortDefault = 5_672;
+
+/** How long to wait for the broker's answer, and the least that can be asked for. */
+export const answerTimeoutDefaultMs = 10_000;
+export const answerTimeoutMinMs = 100;
+
+/** How long the broker may leave a connection without a frame, as it is told; the connection is given up after twice that. */
+export const idleTimeOutMs = 30_000;
+
+/** First and longest pause before a lost connection or link is opened again; each failure doubles it. */
+export const reopenPauseMinMs = 100;
+export const reopenPauseMaxMs = 5_000;
+
+/** Pause that a throttled namespace asks for. */
+export const busyPauseMs = 10_000;
+
+/** How long an orderly close may take before the socket is dropped. */
+export const closeTimeoutMs = 2_000;
+
+/** How long a receiver that stops waits for what is on its way. */
+export const stopTimeoutMs = 5_000;
+
+/** How long a token made from a key is good for. */
+export const sasLifetimeMs = 3_600_000;
+
+/** A token is replaced when this part of its life is over; after a failure it is tried again at this interval. */
+export const tokenRefreshAt = 0.75;
+export const tokenRetryPauseMs = 5_000;
+/** A token is not replaced more often than this, however short its life. */
+export const tokenRefreshMinMs = 1_000;
+
+/** Credit that a link holds at once; what was granted beyond waits. */
+export const linkCreditMax = 10_000;
+
+/** Deliveries of one link that may be unsettled; more than any worker holds. */
+export const unsettledMax = 262_144;
+
+/** Largest message that is taken: the most that a premium namespace lets through. */
+export const messageBytesMax = 104_857_600;
+
+/** Requests to a node on their way at once, and replies it may send ahead. */
+export const requestsInFlightMax = 100;
+
+/** Requests that may wait for their turn or for a connection. */
+export const requestsWaitingMax = 20_000;
+
+/** Lock tokens in one request to renew: 16 bytes each, so that a request fits into one frame. */
+export const locksPerRequestMax = 1_000;
+
+/** Messages asked for in one look for a backlog, and looks at most. */
+export const peekCount = 250;
+export const peeksMax = 16;
+
+/** Longest dead-letter reason and description the broker accepts. */
+export const deadLetterTextMax = 4_096;
+
+/** How often links are swept for deliveries that nobody settles, and how long after its lock's end one counts as forgotten. */
+export const sweepEveryMs = 60_000;
+export const forgottenAfterMs = 300_000;
+
+/** The largest batch that every tier takes, where the link allows more; larger messages go alone. */
+export const batchBytesMax = 1_000_000;
+export const batchMessagesMax = 2_000;
+
+/** Batches on their way to one entity at once. */
+export const batchesInFlightMax = 8;
+
+/** Messages that may wait to be sent to one entity. */
+export const messagesWaitingMax = 100_000;

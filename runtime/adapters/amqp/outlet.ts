@@ -1,0 +1,297 @@
+/**
+ * Everything that is sent to one entity. Messages of all calls in one turn of the event loop go into the same batches; a
+ * bounded number of batches is on its way at once. Whatever the broker had not answered when a link broke is sent again, in
+ * the same order and with the same ids; callers hear of it only when that fails for as long as an answer may take.
+ */
+import type { ErrorCondition } from "../../amqp/condition.ts";
+import type { DeliveryState } from "../../amqp/delivery-state.ts";
+import type { LinkEnd } from "../../amqp/link.ts";
+import type { OutgoingDelivery, Sender } from "../../amqp/sender.ts";
+import type { Session } from "../../amqp/session.ts";
+import type { Clock, Timer } from "../../core/clock.ts";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { TransportError } from "../../core/errors.ts";
+import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
+import { errorOf, isLasting, transportErrorOf } from "./errors.ts";
+import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
+import { batchedHead, batchedHeadBytes, batchFormat, encodeOutgoing } from "./outgoing.ts";
+
+/** One call of `send`: fulfilled with its last message, rejected with its first failure. */
+class Sending {
+  readonly whenSent: Promise<void>;
+  #left: number;
+  #resolve: () => void = () => {};
+  #reject: (error: TransportError) => void = () => {};
+
+  constructor(count: number) {
+    this.#left = count;
+    this.whenSent = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  sent(): void {
+    this.#left -= 1;
+    if (this.#left === 0) this.#resolve();
+  }
+
+  failed(error: TransportError): void {
+    this.#reject(error);
+  }
+}
+
+interface Waiting {
+  readonly bytes: Buffer;
+  readonly sending: Sending;
+}
+
+/** Messages that go out in one transfer. */
+interface Batch {
+  readonly items: readonly Waiting[];
+  readonly timer: Timer;
+}
+
+export interface OutletOptions {
+  readonly broker: BrokerConnection;
+  readonly address: string;
+  readonly clock: Clock;
+  readonly answerTimeoutMs: number;
+}
+
+export class Outlet implements ConnectionUser {
+  readonly #options: OutletOptions;
+  /** Read from `#first` on, so that taking from the front moves nothing. */
+  #waiting: Waiting[] = [];
+  #first = 0;
+  readonly #inFlight = new Set<Batch>();
+  #session: Session | undefined;
+  #sender: Sender<Batch> | undefined;
+  #isOpening = false;
+  #isPumping = false;
+  /** Since when nothing could be sent. */
+  #failingSinceMs: number | undefined;
+  #failures = 0;
+  #reopen: Timer | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(options: OutletOptions) {
+    this.#options = options;
+    options.broker.join(this);
+  }
+
+  get #count(): number {
+    return this.#waiting.length - this.#first;
+  }
+
+  send(messages: readonly OutgoingMessage[]): Promise<void> {
+    const { address, broker } = this.#options;
+    if (this.#count + messages.length > messagesWaitingMax) {
+      return Promise.reject(new TransportError(`expected at most ${messagesWaitingMax} messages waiting to be sent to ${address}, found ${this.#count} and ${messages.length} more; await earlier sends first`));
+    }
+    const sending = new Sending(messages.length);
+    try {
+      const encoded = messages.map((message) => ({ bytes: encodeOutgoing(message), sending }));
+      for (const waiting of encoded) this.#waiting.push(waiting);
+    } catch (thrown) {
+      return Promise.reject(transportErrorOf(`messages to ${address} that can be encoded`, thrown));
+    }
+    broker.want();
+    if (broker.open !== undefined && this.#session === undefined && this.#reopen === undefined) this.opened(broker.open);
+    this.#pumpSoon();
+    return sending.whenSent;
+  }
+
+  /** Resolves when nothing waits and nothing is on its way. */
+  whenIdle(): Promise<void> {
+    if (this.#isIdle) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  stop(): void {
+    this.#reopen?.cancel();
+    this.#options.broker.leave(this);
+  }
+
+  get #isIdle(): boolean {
+    return this.#count === 0 && this.#inFlight.size === 0;
+  }
+
+  // The connection's user.
+
+  wantsConnection(): boolean {
+    return !this.#isIdle;
+  }
+
+  opened(connection: OpenConnection): void {
+    if (this.#isIdle || this.#isOpening || this.#session !== undefined) return;
+    this.#isOpening = true;
+    void this.#open(connection);
+  }
+
+  closed(error: TransportError): void {
+    this.#reopen?.cancel();
+    this.#reopen = undefined;
+    this.#isOpening = false;
+    this.#failed(error);
+  }
+
+  async #open(connection: OpenConnection): Promise<void> {
+    const { broker, address } = this.#options;
+    try {
+      await connection.authorize(address);
+    } catch (thrown) {
+      if (broker.open !== connection) return;
+      this.#isOpening = false;
+      this.#failed(transportErrorOf(`to be let into ${address}`, thrown));
+      this.#openAgain(connection, reopenPauseMinMs);
+      return;
+    }
+    if (broker.open !== connection) return;
+    this.#isOpening = false;
+    this.#session = connection.engine.begin({});
+    this.#sender = this.#session.openSender<Batch>(
+      { name: `${address}-${process.pid}`, target: { address }, source: { address: `${address}-${process.pid}` }, senderSettleMode: "unsettled" },
+      {
+        onAttach: () => broker.proved(),
+        onSendable: () => this.#pump(),
+        onOutcome: (delivery, state) => this.#onOutcome(delivery, state),
+        onDetach: (_sender, end, unsettled) => this.#onDetach(connection, end, unsettled),
+      },
+    );
+  }
+
+  #onDetach(connection: OpenConnection, end: LinkEnd, unsettled: readonly OutgoingDelivery<Batch>[]): void {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#sender = undefined;
+    this.#putBack(unsettled.map(({ context }) => context));
+    if (end.by === "connection") return;
+    session?.end();
+    const error = errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
+    if (isLasting(end.error)) this.#failAll(error);
+    else this.#failed(error);
+    this.#openAgain(connection, error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures));
+  }
+
+  /** Opens the link again after a pause, if something waits then. */
+  #openAgain(connection: OpenConnection, pauseMs: number): void {
+    if (this.#isIdle) return;
+    const { broker, clock } = this.#options;
+    this.#reopen?.cancel();
+    this.#reopen = clock.after(pauseMs, () => {
+      this.#reopen = undefined;
+      if (broker.open === connection) this.opened(connection);
+    });
+  }
+
+  /** Batches that were not answered go first again, in their order. */
+  #putBack(batches: readonly Batch[]): void {
+    const again: Waiting[] = [];
+    for (const batch of batches) {
+      this.#forget(batch);
+      again.push(...batch.items);
+    }
+    if (again.length === 0) return;
+    this.#waiting = [...again, ...this.#waiting.slice(this.#first)];
+    this.#first = 0;
+  }
+
+  #pumpSoon(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.#options.clock.soon(() => {
+      this.#isPumping = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    const sender = this.#sender;
+    if (sender === undefined) return;
+    while (this.#count > 0 && this.#inFlight.size < batchesInFlightMax && sender.capacity() > 0) this.#sendSome(sender);
+    if (this.#first === this.#waiting.length) {
+      this.#waiting = [];
+      this.#first = 0;
+    }
+  }
+
+  #sendSome(sender: Sender<Batch>): void {
+    const { clock, address, answerTimeoutMs, broker } = this.#options;
+    const bytesMax = sender.remote?.maxMessageSize || Number.POSITIVE_INFINITY;
+    const items = this.#takeBatch(Math.min(bytesMax, batchBytesMax));
+    const [only] = items;
+    if (only !== undefined && items.length === 1 && only.bytes.length > bytesMax) {
+      only.sending.failed(errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${only.bytes.length} bytes` }, ""));
+      this.#checkIdle();
+      return;
+    }
+    const timer = clock.after(answerTimeoutMs, () => {
+      broker.abort(new TransportError(`expected ${address} to accept ${items.length} messages within ${answerTimeoutMs} ms, found no answer; they are sent again`));
+    });
+    const batch: Batch = { items, timer };
+    this.#inFlight.add(batch);
+    if (items.length === 1 && only !== undefined) sender.send(only.bytes, batch);
+    else sender.send(items.flatMap(({ bytes }) => [batchedHead(bytes.length), bytes]), batch, undefined, batchFormat);
+  }
+
+  /** From the front, as many as fit into one batch; at least one. */
+  #takeBatch(bytesMax: number): Waiting[] {
+    const items: Waiting[] = [];
+    let bytes = 0;
+    while (this.#count > 0 && items.length < batchMessagesMax) {
+      const next = this.#waiting[this.#first]!;
+      bytes += next.bytes.length + batchedHeadBytes;
+      if (items.length > 0 && bytes > bytesMax) break;
+      items.push(next);
+      this.#first += 1;
+    }
+    return items;
+  }
+
+  #onOutcome(delivery: OutgoingDelivery<Batch>, state: DeliveryState | undefined): void {
+    const batch = delivery.context;
+    if (!this.#inFlight.has(batch)) return;
+    this.#forget(batch);
+    this.#failingSinceMs = undefined;
+    this.#failures = 0;
+    if (state?.kind === "accepted") for (const { sending } of batch.items) sending.sent();
+    else this.#refuse(batch, state?.error, state?.kind ?? "nothing");
+    this.#pump();
+    this.#checkIdle();
+  }
+
+  #refuse(batch: Batch, condition: ErrorCondition | undefined, kind: string): void {
+    const error = errorOf(`${this.#options.address} to accept ${batch.items.length} messages`, condition, `that they were ${kind}`);
+    for (const { sending } of batch.items) sending.failed(error);
+  }
+
+  #forget(batch: Batch): void {
+    batch.timer.cancel();
+    this.#inFlight.delete(batch);
+  }
+
+  /** Nothing can be sent now; whoever waits is told once that has lasted as long as an answer may take. */
+  #failed(error: TransportError): void {
+    if (this.#isIdle) return;
+    const { clock, answerTimeoutMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#failures += 1;
+    this.#failingSinceMs ??= nowMs;
+    if (nowMs - this.#failingSinceMs >= answerTimeoutMs) this.#failAll(error);
+  }
+
+  #failAll(error: TransportError): void {
+    const failed = this.#waiting.slice(this.#first);
+    this.#waiting = [];
+    this.#first = 0;
+    this.#failingSinceMs = undefined;
+    for (const { sending } of failed) sending.failed(error);
+    this.#checkIdle();
+  }
+
+  #checkIdle(): void {
+    if (!this.#isIdle) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * The transport on our own AMQP engine: one connection, a session for each link. Deliveries are views of the socket's bytes,
+ * settlements leave in ranges of equal outcome at the end of a tick, and locks are renewed a thousand a request.
+ */
+import type { Clock, Timer } from "../../core/clock.ts";
+import type { Delivery } from "../../core/delivery.ts";
+import { ConfigurationError, TransportError } from "../../core/errors.ts";
+import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
+import { BrokerConnection } from "./broker-connection.ts";
+import { AmqpDelivery, sequenceNumberOf } from "./delivery.ts";
+import { transportErrorOf } from "./errors.ts";
+import { answerTimeoutDefaultMs, answerTimeoutMinMs, peekCount, peeksMax, sweepEveryMs } from "./limits.ts";
+import { Management } from "./management.ts";
+import { addressOf, parseNamespace } from "./namespace.ts";
+import type { Entity, Namespace, NamespaceOptions } from "./namespace.ts";
+import { EntityReceiver } from "./receiver.ts";
+import type { ReceivingLink } from "./receiving-link.ts";
+import { SettleDeadlines } from "./settle-group.ts";
+
+export type AmqpTransportOptions = NamespaceOptions & {
+  readonly entity: Entity;
+  readonly clock: Clock;
+  /** How long to wait for the broker's answer to a settlement or a management request, from 100 ms; 10 000 by default. */
+  readonly answerTimeoutMs?: number;
+};
+
+/** Nothing is connected before `start`. */
+export function createAmqpTransport(options: AmqpTransportOptions): Transport {
+  return new AmqpTransport(options);
+}
+
+class AmqpTransport implements Transport {
+  readonly #options: AmqpTransportOptions;
+  readonly #address: string;
+  readonly #answerTimeoutMs: number;
+  readonly #deadlines: SettleDeadlines;
+  readonly #receivers = new Set<EntityReceiver>();
+  readonly #links = new Set<ReceivingLink>();
+  #connected: Connected | undefined;
+  #sweeper: Timer | undefined;
+  #linkCount = 0;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: AmqpTransportOptions) {
+    const { answerTimeoutMs = answerTimeoutDefaultMs } = options;
+    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+    this.#options = options;
+    this.#address = addressOf(options.entity);
+    this.#answerTimeoutMs = answerTimeoutMs;
+    this.#deadlines = new SettleDeadlines(options.clock, answerTimeoutMs);
+  }
+  async start(): Promise<void> {
+    const { clock, entity } = this.#options;
+    const address = this.#address;
+    const namespace = parseNamespace(this.#options);
+    const expected = `to reach the entity ${address} of ${namespace.host}`;
+    refuseOtherEntity(expected, namespace, "queue" in entity ? entity.queue : entity.topic);
+    const answerTimeoutMs = this.#answerTimeoutMs;
+    const broker = new BrokerConnection({ namespace, clock, answerTimeoutMs });
+    const management = new Management({ broker, address, clock, answerTimeoutMs });
+    try {
+      await management.start();
+    } catch (thrown) {
+      management.stop();
+      await broker.stop();
+      throw startError(expected, thrown);
+    }
+    this.#connected = { broker, management };
+    this.#sweep();
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#sweeper?.cancel();
+    const connected = this.#connected;
+    // With no connection nothing can be given back, and nothing that is asked will be answered.
+    if (connected?.broker.open === undefined) this.#deadlines.stop();
+    await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
+    connected?.management.stop();
+    await connected?.broker.stop();
+    this.#deadlines.stop();
+  }
+
+  openReceiver(listener: ReceiverListener): Receiver {
+    const { broker, management } = this.#open();
+    const receiver = new EntityReceiver({
+      listener,
+      broker,
+      management,
+      address: this.#address,
+      clock: this.#options.clock,
+      newName: () => `${this.#address}-${process.pid}-${(this.#linkCount += 1)}`,
+      linkOpened: (link) => this.#links.add(link),
+      linkEnded: (link) => this.#links.delete(link),
+      stopped: (which) => this.#receivers.delete(which),
+    });
+    this.#receivers.add(receiver);
+    return receiver;
+  }
+
+  settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
+    if (orders.length === 0) return Promise.resolve([]);
+    const group = this.#deadlines.newGroup(orders.length);
+    for (let index = 0; index < orders.length; index++) {
+      const order = orders[index]!;
+      const { delivery } = order;
+      // A second order for a delivery could only contradict the first.
+      if (!(delivery instanceof AmqpDelivery) || delivery.group !== undefined || this.#stopped !== undefined) {
+        group.finish(index, "unknown");
+        continue;
+      }
+      delivery.group = group;
+      delivery.order = order;
+      delivery.index = index;
+      delivery.home.settle(delivery, order);
+    }
+    return group.whenAll;
+  }
+
+  async renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]> {
+    const ours = deliveries.filter((delivery) => delivery instanceof AmqpDelivery && !delivery.isLost) as AmqpDelivery[];
+    const results = this.#connected === undefined || this.#stopped !== undefined ? undefined : await this.#connected.management.renew(ours);
+    return deliveries.map((delivery) => {
+      if (!(delivery instanceof AmqpDelivery) || results === undefined) return { kind: "unknown" };
+      return delivery.isLost ? { kind: "lock-lost" } : (results.get(delivery) ?? { kind: "unknown" });
+    });
+  }
+
+  /** Looks from the head for a message that is neither deferred nor scheduled nor held by this transport. */
+  async hasBacklog(): Promise<boolean> {
+    const { management } = this.#open();
+    const held = new Set<bigint>();
+    for (const link of this.#links) link.forEachUnsettled((delivery) => held.add(delivery.sequenceNumber));
+    let from = 0n;
+    try {
+      for (let look = 0; look < peeksMax; look++) {
+        const messages = await management.peek(from, peekCount);
+        for (const message of messages) {
+          const sequenceNumber = sequenceNumberOf(message);
+          if (sequenceNumber >= from) from = sequenceNumber + 1n;
+          if (message.messageAnnotations?.number(messageState) === activeState && !held.has(sequenceNumber)) return true;
+        }
+        if (messages.length === 0) return false;
+      }
+      return false;
+    } catch (thrown) {
+      throw transportErrorOf(`to look into ${this.#address}`, thrown);
+    }
+  }
+
+  #open(): Connected {
+    if (this.#connected === undefined) throw new TransportError("expected a started transport, found one that was not started; await start() first");
+    return this.#connected;
+  }
+
+  #sweep(): void {
+    this.#sweeper = this.#options.clock.after(sweepEveryMs, () => {
+      for (const link of this.#links) link.sweep();
+      this.#sweep();
+    });
+  }
+}
+
+interface Connected {
+  readonly broker: BrokerConnection;
+  readonly management: Management;
+}
+
+const messageState = "x-opt-message-state";
+const activeState = 0;
+
+/** A connection string may be for one entity only. */
+function refuseOtherEntity(expected: string, { entityPath }: Namespace, entity: string): void {
+  if (entityPath === undefined || entityPath.toLowerCase() === entity.toLowerCase()) return;
+  throw new TransportError(`expected ${expected}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`);
+}
+
+/** Says first what was to be reached; the cause says what came of it. */
+function startError(expected: string, thrown: unknown): TransportError {
+  const error = transportErrorOf(expected, thrown);
+  if (error.message.startsWith(`expected ${expected}`)) return error;
+  const found = error.message.replace(/^expected .*?, found /s, "");
+  return new TransportError(`expected ${expected}, found ${found}`, { cause: error, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) });
+}
