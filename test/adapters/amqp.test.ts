@@ -1,8 +1,8 @@
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { publisherContract } from "../contracts/publisher.ts";
 import { transportContract } from "../contracts/transport.ts";
-import { systemClock } from "../support/system-clock.ts";
 import { type Adapter, startTransportBench } from "../support/transport-bench.ts";
 
 const adapter: Adapter = {
