@@ -24,6 +24,8 @@ export interface BrokerOptions {
   readonly controlPort?: number;
   /** The entities; see `readEntities` for the two forms. Default: none. */
   readonly entities?: unknown;
+  /** Hold the vendor's form of the entities to the bounds of the vendor's emulator. Default: false. */
+  readonly strict?: boolean;
   /** Keep every message id's outcomes; costs memory for each message that ever passed. Default: false. */
   readonly record?: boolean;
   /** Time. Default: the system's. */
@@ -58,9 +60,9 @@ const amqpFirstByte = 0x41;
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
   const log = options.log ?? ((): void => undefined);
-  const namespace = new Namespace(readEntities(options.entities ?? {}), { clock: options.clock ?? systemClock, record: options.record ?? false });
+  const namespace = new Namespace(readEntities(options.entities ?? {}, options.strict ?? false), { clock: options.clock ?? systemClock, record: options.record ?? false });
   const links = new OpenLinks();
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links });
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, nowMs: () => namespace.nowMs });
   const engine = new RheaEngine(router, log);
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, engine.connectionCount),

@@ -11,6 +11,7 @@ interface BrokerFlags {
   readonly config?: string;
   readonly entities?: string;
   readonly record: boolean;
+  readonly strict: boolean;
 }
 
 /** What a parent process is told once the broker listens. */
@@ -30,6 +31,7 @@ export function registerBrokerCommand(program: Command): void {
     .option("--control-port <number>", "a port for the HTTP control endpoint alone; 0 = a free one")
     .option("--config <file>", "entities: the emulator's Config.json, or { queues, topics }")
     .option("--entities <json>", "entities as JSON, in place of a file")
+    .option("--strict", "hold the emulator's Config.json to the emulator's own bounds", false)
     .option("--record", "keep every message id's outcomes, for checkers", false)
     .action(async (flags: BrokerFlags) => {
       await runBroker(flags);
@@ -44,6 +46,7 @@ async function runBroker(flags: BrokerFlags): Promise<void> {
     ...(flags.controlPort === undefined ? {} : { controlPort: portOf("--control-port", flags.controlPort) }),
     ...(entities === undefined ? {} : { entities }),
     record: flags.record,
+    strict: flags.strict,
     log: (message) => process.stderr.write(`${message}\n`),
   });
   const stopped = stopSignal();

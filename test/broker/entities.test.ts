@@ -1,7 +1,8 @@
 // What an entity's settings do: expiry, duplicate detection, forwarding, subscriptions.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { BrokerConfigError, readEntities } from "#load/broker/entities/config.ts";
+import { readEntities } from "#load/broker/entities/config.ts";
+import { BrokerConfigError } from "#load/broker/entities/config-checks.ts";
 import { startBench } from "../support/broker.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

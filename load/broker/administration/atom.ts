@@ -26,7 +26,7 @@ export class BadXmlError extends Error {
 
 const atomNamespace = "http://www.w3.org/2005/Atom";
 const serviceNamespace = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect";
-export const instanceNamespace = "http://www.w3.org/2001/XMLSchema-instance";
+const instanceNamespace = "http://www.w3.org/2001/XMLSchema-instance";
 
 const builder = new XMLBuilder({ ignoreAttributes: false, attributeNamePrefix: "@", textNodeName: "#text", suppressEmptyNode: true, suppressBooleanAttributes: false });
 

@@ -1,24 +1,33 @@
 // What the administration API changes. A PUT creates, and with `If-Match` it updates; clients whose entity goes, or is
 // disabled, lose their links to it.
-import { isName } from "../entities/config.ts";
+import { isName } from "../entities/config-checks.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import { queueDefaults, type QueueSettings, topicDefaults } from "../entities/settings.ts";
 import type { Topic } from "../entities/topic.ts";
-import { parseEntry } from "./atom.ts";
+import { defaultRule, rulesMax } from "../filters/rules.ts";
+import { FilterSyntaxError } from "../filters/sql-lexer.ts";
+import { childOf, parseEntry, textOf } from "./atom.ts";
 import { type AdministrationContext, type Answer, type Call, entry, notFound, refuse } from "./call.ts";
 import { describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
+import { describeRule, readRule } from "./rules.ts";
 import { readQueueSettings, readTopicSettings } from "./read-settings.ts";
 
 const subscriptionPattern = /^(.+)\/subscriptions\/([^/]+)$/i;
-const subscriptionNameLengthMax = 50;
+const rulePattern = /^(.+\/subscriptions\/[^/]+)\/rules\/(.+)$/i;
+/** Characters in the name of a subscription or a rule at most. */
+const nameLengthMax = 50;
 
 export function putEntity(context: AdministrationContext, call: Call): Answer {
+  const [, owner, ruleName] = rulePattern.exec(call.path) ?? [];
+  if (owner !== undefined && ruleName !== undefined) return putRule(context, call, owner, ruleName);
   const [, topicPath, name] = subscriptionPattern.exec(call.path) ?? [];
   if (topicPath !== undefined && name !== undefined) return putSubscription(context, call, topicPath, name);
   return /<(?:\w+:)?TopicDescription[\s>/]/.test(call.body) ? putTopic(context, call) : putQueue(context, call);
 }
 
 export function deleteEntity({ namespace, links }: AdministrationContext, call: Call): Answer {
+  const [, owner, ruleName] = rulePattern.exec(call.path) ?? [];
+  if (owner !== undefined && ruleName !== undefined) return namespace.subscriptionAt(owner)?.rules.remove(ruleName) === true ? { status: 200, body: "" } : notFound(call);
   if (!namespace.remove(call.path)) return notFound(call);
   const gone = call.path.toLowerCase();
   const error = { condition: "amqp:not-found", description: `The messaging entity '${call.path}' could not be found. It was deleted.` };
@@ -35,6 +44,24 @@ function putQueue(context: AdministrationContext, call: Call): Answer {
   return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path })), 201);
 }
 
+function putRule({ namespace }: AdministrationContext, call: Call, owner: string, name: string): Answer {
+  const subscription = namespace.subscriptionAt(owner);
+  if (subscription === undefined) return notFound(call);
+  const { rules, queue } = subscription;
+  const description = readRule(name, parseEntry(call.body, "RuleDescription"));
+  const existing = rules.get(name);
+  if (call.ifMatch !== undefined && existing === undefined) return notFound(call);
+  if (call.ifMatch === undefined && existing !== undefined) return conflict(call);
+  if (name.length > nameLengthMax) return badRequest(`'${name}' cannot be the name of a rule.`);
+  if (existing === undefined && rules.size >= rulesMax) return refuse(403, `SubCode=40300. A subscription has at most ${rulesMax} rules.`);
+  try {
+    return entry(call, describeRule(queue.path, rules.add(description, namespace.nowMs)), existing === undefined ? 201 : 200);
+  } catch (error) {
+    if (error instanceof FilterSyntaxError) return badRequest(error.message);
+    throw error;
+  }
+}
+
 function putTopic(context: AdministrationContext, call: Call): Answer {
   const { namespace } = context;
   const settings = readTopicSettings(parseEntry(call.body, "TopicDescription"));
@@ -47,14 +74,24 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const { namespace } = context;
   const topic = namespace.topics.get(topicPath.toLowerCase());
   if (topic === undefined) return notFound(call);
-  const settings = readQueueSettings(parseEntry(call.body, "SubscriptionDescription"));
+  const description = parseEntry(call.body, "SubscriptionDescription");
+  const settings = readQueueSettings(description);
   const existing = topic.subscriptions.get(name.toLowerCase());
   if (call.ifMatch !== undefined) {
     return existing === undefined ? notFound(call) : updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
   }
   if (existing !== undefined) return conflict(call);
-  if (name.length > subscriptionNameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
-  return refuseForwarding(context, call, { ...queueDefaults, ...settings }) ?? entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, name })), 201);
+  if (name.length > nameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
+  const refusal = refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  if (refusal !== undefined) return refusal;
+  const first = childOf(description, "DefaultRuleDescription");
+  const rules = first === undefined ? {} : { rules: [readRule(textOf(first, "Name") ?? defaultRule.name, first)] };
+  try {
+    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, ...rules, name })), 201);
+  } catch (error) {
+    if (error instanceof FilterSyntaxError) return badRequest(error.message);
+    throw error;
+  }
 }
 
 /** Updates a queue or a subscription; gives the answer when it cannot be done. */

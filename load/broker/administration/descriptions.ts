@@ -116,7 +116,7 @@ export function describeTopic(topic: Topic): Description {
 export function describeSubscription({ name, queue }: Subscription): Description {
   const fields = {
     ...receiverFields(queue.settings),
-    DeadLetteringOnFilterEvaluationExceptions: false,
+    DeadLetteringOnFilterEvaluationExceptions: queue.settings.deadLetterOnFilterError,
     ...commonFields(queue.settings),
     MessageCount: totalOf(queue),
     ...timesOf(queue),

@@ -57,6 +57,7 @@ const queueTable: Table = {
   LockDuration: ["lockDurationMs", duration],
   RequiresSession: ["requiresSession", flag],
   DeadLetteringOnMessageExpiration: ["deadLetterOnExpiry", flag],
+  DeadLetteringOnFilterEvaluationExceptions: ["deadLetterOnFilterError", flag],
   MaxDeliveryCount: ["deliveryCountMax", whole],
   ForwardTo: ["forwardTo", entity],
   ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", entity],

@@ -3,11 +3,14 @@ import type { Namespace } from "../entities/namespace.ts";
 import { type Description, feedXml } from "./atom.ts";
 import { type Answer, type Call, entry, notFound } from "./call.ts";
 import { describeNamespace, describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
+import { describeRule } from "./rules.ts";
 
 /** Entities of one page at most, and by default. */
 const pageMax = 100;
 
 const subscriptionsPattern = /^(.+)\/subscriptions$/;
+const rulesPattern = /^(.+\/subscriptions\/[^/]+)\/rules$/;
+const rulePattern = /^(.+\/subscriptions\/[^/]+)\/rules\/(.+)$/;
 
 export function read(namespace: Namespace, call: Call): Answer {
   const path = call.path.toLowerCase();
@@ -16,6 +19,8 @@ export function read(namespace: Namespace, call: Call): Answer {
   if (path === "$resources/topics") return page(call, [...namespace.topics.values()], describeTopic);
   const listed = namespace.topics.get(subscriptionsPattern.exec(path)?.[1] ?? "");
   if (listed !== undefined) return page(call, [...listed.subscriptions.values()], describeSubscription);
+  const ruled = namespace.subscriptionAt(rulesPattern.exec(path)?.[1] ?? "");
+  if (ruled !== undefined) return page(call, ruled.rules.all(), (rule) => describeRule(ruled.queue.path, rule));
   const description = describe(namespace, path);
   return description === undefined ? notFound(call) : entry(call, description);
 }
@@ -25,6 +30,12 @@ function describe(namespace: Namespace, path: string): Description | undefined {
   if (queue !== undefined) return describeQueue(queue);
   const topic = namespace.topics.get(path);
   if (topic !== undefined) return describeTopic(topic);
+  const [, owner, name = ""] = rulePattern.exec(path) ?? [];
+  if (owner !== undefined) {
+    const of = namespace.subscriptionAt(owner);
+    const rule = of?.rules.get(name);
+    return of === undefined || rule === undefined ? undefined : describeRule(of.queue.path, rule);
+  }
   const subscription = namespace.subscriptionAt(path);
   return subscription === undefined ? undefined : describeSubscription(subscription);
 }

@@ -7,8 +7,20 @@ export interface Typed {
   readonly value: number | string | readonly number[] | readonly string[];
 }
 
-/** What can be written: strings as strings, buffers as binary, Maps as maps, and `Typed` for the rest. */
-export type Writable = null | boolean | string | Buffer | Date | Uuid | Typed | readonly Writable[] | ReadonlyMap<string, Writable>;
+/** A list under a descriptor, which is a code. */
+export class DescribedList {
+  readonly code: number;
+  readonly items: readonly Writable[];
+  constructor(code: number, items: readonly Writable[]) {
+    this.code = code;
+    this.items = items;
+  }
+}
+
+export const described = (code: number, items: readonly Writable[]): DescribedList => new DescribedList(code, items);
+
+/** What can be written: strings as strings, buffers as binary, Maps as maps, whole numbers as longs, others as doubles, and `Typed` for the rest. */
+export type Writable = null | boolean | number | string | Buffer | Date | Uuid | Typed | DescribedList | readonly Writable[] | ReadonlyMap<string, Writable>;
 
 export const int = (value: number): Typed => ({ type: "int", value });
 export const symbol = (value: string): Typed => ({ type: "symbol", value });
@@ -164,13 +176,29 @@ export class Writer {
     else if (typeof value === "boolean") this.byte(value ? 0x41 : 0x42);
     else if (typeof value === "string") this.string(value);
     else if (Buffer.isBuffer(value)) this.binary(value);
+    else if (typeof value === "number") this.number(value);
     else if (value instanceof Uuid) {
       this.byte(0x98);
       this.bytes(value.bytes);
     } else if (value instanceof Date) this.timestamp(value.getTime());
-    else if (value instanceof Map) this.map(value);
+    else if (value instanceof DescribedList) {
+      this.byte(0);
+      this.ulong(value.code);
+      this.list(value.items);
+    } else if (value instanceof Map) this.map(value);
     else if (isList(value)) this.list(value);
     else this.#typed(value as Typed);
+  }
+
+  /** A whole number as a long, any other as a double. */
+  number(value: number): void {
+    if (Number.isSafeInteger(value)) this.long(value);
+    else this.double(value);
+  }
+
+  ulong(value: number): void {
+    this.byte(0x80);
+    this.int64(value);
   }
 
   list(items: readonly Writable[]): void {

@@ -1,7 +1,7 @@
 // All entities of one broker, and which of them an address means.
-import type { MessageContent } from "../codec/message.ts";
+import { defaultRule, RuleSet } from "../filters/rules.ts";
 import type { Clock } from "./clock.ts";
-import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } from "./config.ts";
+import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
 import type { Transfer } from "./message.ts";
 import { OutcomeLog } from "./outcome-log.ts";
 import { MessageQueue } from "./queue.ts";
@@ -10,7 +10,7 @@ import { type Subscription, Topic } from "./topic.ts";
 
 /** What an address means. `management` marks the entity's `$management` node. */
 export type Resolution =
-  | { readonly kind: "queue"; readonly queue: MessageQueue; readonly sendable: boolean; readonly management: boolean }
+  | { readonly kind: "queue"; readonly queue: MessageQueue; readonly subscription: Subscription | undefined; readonly sendable: boolean; readonly management: boolean }
   | { readonly kind: "topic"; readonly topic: Topic; readonly management: boolean }
   | { readonly kind: "notFound" };
 
@@ -43,6 +43,10 @@ export class Namespace {
     for (const topic of config.topics) this.addTopic(topic);
   }
 
+  get nowMs(): number {
+    return this.#options.clock.now();
+  }
+
   /** Every queue-like entity: queues, subscriptions, the dead-letter sub-queue of each, and whatever could not be moved on. */
   *messageQueues(): Generator<MessageQueue> {
     for (const queue of this.queues.values()) yield* withLetters(queue);
@@ -67,9 +71,10 @@ export class Namespace {
   }
 
   addSubscription(topic: Topic, config: SubscriptionConfig): Subscription {
-    const { name, ...settings } = config;
+    const { name, rules = [defaultRule], ...settings } = config;
+    const ruleSet = new RuleSet(rules, this.#options.clock.now());
     const queue = this.#newQueue(`${topic.path}/Subscriptions/${name}`, { ...queueDefaults, ...settings }, () => topic.settings.timeToLiveMs);
-    const subscription: Subscription = { name, queue, matches: (_content: MessageContent) => true };
+    const subscription: Subscription = { name, queue, rules: ruleSet };
     topic.subscriptions.set(name.toLowerCase(), subscription);
     return subscription;
   }
@@ -116,11 +121,12 @@ export class Namespace {
     if (transfer) path = path.slice(0, -transferSuffix.length);
     const topic = this.topics.get(path);
     if (topic !== undefined && !deadLetter) return { kind: "topic", topic, management };
-    const found = this.queues.get(path) ?? this.subscriptionAt(path)?.queue;
+    const subscription = this.subscriptionAt(path);
+    const found = this.queues.get(path) ?? subscription?.queue;
     const letters = transfer ? found?.transferLetters : found?.deadLetters;
     const queue = deadLetter ? letters : found;
     if (queue === undefined) return { kind: "notFound" };
-    return { kind: "queue", queue, sendable: this.queues.has(path) && !deadLetter, management };
+    return { kind: "queue", queue, subscription: deadLetter ? undefined : subscription, sendable: this.queues.has(path) && !deadLetter, management };
   }
 
   stop(): void {

@@ -181,8 +181,13 @@ export class MessageQueue {
     const nowMs = this.#clock.now();
     if (this.#isRepeat(transfer.content, nowMs)) return;
     this.#note(how, transfer.content);
-    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.#refuseUnsorted(transfer, nowMs);
+    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
     else this.#enqueue(transfer, nowMs);
+  }
+
+  /** Takes a message that cannot be received from here, into the dead-letter sub-queue. */
+  acceptDead(transfer: Transfer, reason: string, description: string): void {
+    this.#deadLetter(new StoredMessage(transfer, ++this.#lastSequence, this.#clock.now()), reason, description);
   }
 
   // --- what receivers do ---
@@ -324,11 +329,6 @@ export class MessageQueue {
     this.accessedAtMs = nowMs;
     this.#store.add(message);
     this.#shelf.put(message);
-  }
-
-  /** A message that came by way of a topic and has no session, where one is required. */
-  #refuseUnsorted(transfer: Transfer, nowMs: number): void {
-    this.#deadLetter(new StoredMessage(transfer, ++this.#lastSequence, nowMs), "SessionIdMissing", "The message has no session id, which this entity requires.");
   }
 
   #sessionHost(journal: EntityJournal | undefined): SessionHost {

@@ -22,6 +22,8 @@ export interface QueueSettings extends Described {
   /** How long a message lives at most; Infinity = for ever. */
   readonly timeToLiveMs: number;
   readonly deadLetterOnExpiry: boolean;
+  /** Of a subscription: a message whose filter cannot be computed goes to the dead-letter sub-queue. */
+  readonly deadLetterOnFilterError: boolean;
   readonly requiresDuplicateDetection: boolean;
   readonly duplicateWindowMs: number;
   readonly requiresSession: boolean;
@@ -54,6 +56,7 @@ export const queueDefaults: QueueSettings = {
   deliveryCountMax: 10,
   timeToLiveMs: Infinity,
   deadLetterOnExpiry: false,
+  deadLetterOnFilterError: true,
   requiresDuplicateDetection: false,
   duplicateWindowMs: 600_000,
   requiresSession: false,

@@ -1,5 +1,7 @@
 // A topic: takes messages, keeps the scheduled ones until they are due, and gives each subscription a copy.
 import type { MessageContent } from "../codec/message.ts";
+import { MessageView } from "../filters/message-view.ts";
+import type { RuleSet } from "../filters/rules.ts";
 import { Alarm, type Clock } from "./clock.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
@@ -11,8 +13,7 @@ import type { TopicSettings } from "./settings.ts";
 export interface Subscription {
   readonly name: string;
   readonly queue: MessageQueue;
-  /** Whether a message is for this subscription. */
-  readonly matches: (content: MessageContent) => boolean;
+  readonly rules: RuleSet;
 }
 
 /** The account of a topic; each starts at 0 and nothing resets it. */
@@ -132,11 +133,13 @@ export class Topic {
 
   #fanOut(transfer: Transfer): void {
     const copy: Transfer = { ...transfer, enqueuedSequenceNumber: transfer.enqueuedSequenceNumber ?? ++this.#lastSequence };
+    const view = new MessageView(copy, this.#clock.now());
     let copies = 0;
-    for (const { queue, matches } of this.subscriptions.values()) {
-      if (!matches(copy.content)) continue;
-      queue.acceptTransfer(copy, "accepted");
-      copies++;
+    for (const { queue, rules } of this.subscriptions.values()) {
+      const selection = rules.select(copy, view);
+      for (const each of selection.copies) queue.acceptTransfer(each, "accepted");
+      if (selection.trouble !== undefined && queue.settings.deadLetterOnFilterError) queue.acceptDead(copy, "FilterEvaluationException", selection.trouble);
+      copies += selection.copies.length;
     }
     this.counters.copied += copies;
     if (copies === 0) this.counters.unmatched++;

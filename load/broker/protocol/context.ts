@@ -7,4 +7,5 @@ export interface ProtocolContext {
   /** Makes an id for a message that came without one. */
   readonly newMessageId: () => string;
   readonly links: OpenLinks;
+  readonly nowMs: () => number;
 }

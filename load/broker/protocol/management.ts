@@ -6,9 +6,10 @@ import { int, symbol, type Writable } from "../codec/writer.ts";
 import type { ProtocolContext } from "./context.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
+import { ruleOperations } from "./management-rules.ts";
 import { sessionOperations } from "./management-sessions.ts";
 
-const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations]);
+const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations, ...ruleOperations]);
 
 export function answerManagement(entity: Entity, request: Request, context: ProtocolContext): Buffer {
   return encodeReply(request, answer(entity, request, context));

@@ -1,0 +1,180 @@
+// The rules of a subscription: which messages it gets, and what is changed in its copies.
+//
+// A message is copied once for all rules without an action that select it, and once more for each rule with an action. A
+// subscription without rules gets nothing. Rules change while messages flow: each message meets the rules of its moment.
+import { type FieldChanges, type PropertyField, withFields } from "../codec/message-fields.ts";
+import type { MessageContent } from "../codec/message.ts";
+import { Writer } from "../codec/writer.ts";
+import type { Transfer } from "../entities/message.ts";
+import type { MessageView } from "./message-view.ts";
+import type { Expression, Parameters, Statement, Value } from "./sql-ast.ts";
+import { compare, evaluate, FilterEvaluationError } from "./sql-evaluate.ts";
+import { FilterSyntaxError } from "./sql-lexer.ts";
+import { parseAction, parseCondition } from "./sql-parser.ts";
+import { type SystemProperty, systemProperties } from "./system-properties.ts";
+
+export type CorrelationField = PropertyField;
+
+export interface SqlText {
+  readonly expression: string;
+  readonly parameters: Parameters;
+}
+
+export type FilterDescription =
+  | ({ readonly kind: "sql" } & SqlText)
+  | { readonly kind: "true" }
+  | { readonly kind: "false" }
+  | { readonly kind: "correlation"; readonly fields: ReadonlyMap<CorrelationField, string>; readonly properties: ReadonlyMap<string, Value> };
+
+export interface RuleDescription {
+  readonly name: string;
+  readonly filter: FilterDescription;
+  readonly action: SqlText | undefined;
+}
+
+/** The rule that a subscription has from the start. */
+export const defaultRule: RuleDescription = { name: "$Default", filter: { kind: "true" }, action: undefined };
+
+/** Rules of one subscription at most. */
+export const rulesMax = 2000;
+
+export class Rule {
+  readonly description: RuleDescription;
+  readonly createdAtMs: number;
+  /** Whether it selects every message, whatever is in it. */
+  readonly isOpen: boolean;
+  readonly #selects: (view: MessageView) => boolean;
+  readonly action: readonly Statement[] | undefined;
+
+  /** @throws FilterSyntaxError when the filter or the action is not written right */
+  constructor(description: RuleDescription, createdAtMs: number) {
+    this.description = description;
+    this.createdAtMs = createdAtMs;
+    this.#selects = compile(description.filter);
+    this.action = description.action === undefined ? undefined : parseAction(description.action.expression, description.action.parameters);
+    const { filter } = description;
+    this.isOpen = filter.kind === "true" || (filter.kind === "sql" && /^\s*1\s*=\s*1\s*$/.test(filter.expression));
+  }
+
+  selects(view: MessageView): boolean {
+    return this.isOpen || this.#selects(view);
+  }
+}
+
+function compile(filter: FilterDescription): (view: MessageView) => boolean {
+  switch (filter.kind) {
+    case "true":
+      return () => true;
+    case "false":
+      return () => false;
+    case "sql": {
+      const condition: Expression = parseCondition(filter.expression, filter.parameters);
+      return (view) => evaluate(condition, view) === true;
+    }
+    case "correlation": {
+      const { fields, properties } = filter;
+      if (fields.size === 0 && properties.size === 0) throw new FilterSyntaxError("expected a correlation filter to name at least one property, found none", 0);
+      return (view) => [...fields].every(([field, value]) => view.system(field) === value) && [...properties].every(([name, value]) => compare("=", view.user(name), value) === true);
+    }
+  }
+}
+
+/** What a subscription gets of a message. `trouble` says why a filter or an action could not be computed. */
+export interface Selection {
+  readonly copies: readonly Transfer[];
+  readonly trouble: string | undefined;
+}
+
+export class RuleSet {
+  /** By name in lower case. */
+  readonly #rules = new Map<string, Rule>();
+  #isOpen = false;
+
+  /** @throws FilterSyntaxError when one is not written right */
+  constructor(descriptions: readonly RuleDescription[], nowMs: number) {
+    for (const description of descriptions) this.add(description, nowMs);
+  }
+
+  get size(): number {
+    return this.#rules.size;
+  }
+
+  get(name: string): Rule | undefined {
+    return this.#rules.get(name.toLowerCase());
+  }
+
+  all(): readonly Rule[] {
+    return [...this.#rules.values()];
+  }
+
+  /** Adds a rule, or takes the place of one with its name. */
+  add(description: RuleDescription, nowMs: number): Rule {
+    const rule = new Rule(description, this.get(description.name)?.createdAtMs ?? nowMs);
+    this.#rules.set(description.name.toLowerCase(), rule);
+    this.#sort();
+    return rule;
+  }
+
+  remove(name: string): boolean {
+    const removed = this.#rules.delete(name.toLowerCase());
+    this.#sort();
+    return removed;
+  }
+
+  select(transfer: Transfer, view: MessageView): Selection {
+    if (this.#isOpen) return { copies: [transfer], trouble: undefined };
+    const copies: Transfer[] = [];
+    let plainCopy = false;
+    try {
+      for (const rule of this.#rules.values()) {
+        if (!rule.selects(view)) continue;
+        if (rule.action === undefined) plainCopy = true;
+        else copies.push({ ...transfer, content: applyAction(transfer.content, rule.action, view) });
+      }
+    } catch (error) {
+      if (error instanceof FilterEvaluationError) return { copies: [], trouble: error.message };
+      throw error;
+    }
+    return { copies: plainCopy ? [transfer, ...copies] : copies, trouble: undefined };
+  }
+
+  #sort(): void {
+    const rules = this.all();
+    this.#isOpen = rules.length > 0 && rules.every(({ action }) => action === undefined) && rules.some(({ isOpen }) => isOpen);
+  }
+}
+
+function applyAction(content: MessageContent, statements: readonly Statement[], view: MessageView): MessageContent {
+  const properties = new Map<PropertyField, string | undefined>();
+  const applicationProperties = new Map<string, Buffer | undefined>();
+  let { timeToLiveMs } = content;
+  for (const statement of statements) {
+    const { scope, name } = statement.property;
+    const value = statement.kind === "set" ? evaluate(statement.value, view) : undefined;
+    const system = scope === "sys" ? systemProperties.get(name.toLowerCase()) : undefined;
+    if (system === undefined) applicationProperties.set(name, value === undefined ? undefined : encode(value));
+    else if (system === "timeToLive") timeToLiveMs = typeof value === "number" ? Math.max(1, value) : undefined;
+    else if (isField(system)) properties.set(system, value === undefined ? undefined : textOf(value));
+  }
+  const changes: FieldChanges = { properties, applicationProperties };
+  return { ...withFields(content, changes), timeToLiveMs };
+}
+
+function isField(property: SystemProperty): property is PropertyField {
+  return !["timeToLive", "scheduledEnqueueTime", "enqueuedTime", "sequenceNumber", "deliveryCount", "partitionKey"].includes(property);
+}
+
+function textOf(value: NonNullable<Value>): string {
+  if (value instanceof Date) return value.toISOString();
+  return Buffer.isBuffer(value) ? value.toString("base64") : String(value);
+}
+
+function encode(value: NonNullable<Value>): Buffer {
+  const writer = new Writer(32);
+  if (typeof value === "number") {
+    if (Number.isSafeInteger(value)) writer.long(value);
+    else writer.double(value);
+  } else if (typeof value === "bigint") writer.string(value.toString());
+  else writer.value(value);
+  return writer.take();
+}

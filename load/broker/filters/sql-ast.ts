@@ -1,0 +1,32 @@
+// What a SQL filter or action says.
+
+/** A value in an expression; undefined is unknown: a property that is not there, or NULL. */
+export type Value = string | number | bigint | boolean | Date | Buffer | undefined;
+
+export interface Property {
+  readonly kind: "property";
+  readonly scope: "sys" | "user";
+  readonly name: string;
+}
+
+export type Comparison = "=" | "<>" | "<" | "<=" | ">" | ">=";
+export type Arithmetic = "+" | "-" | "*" | "/" | "%";
+
+export type Expression =
+  | Property
+  | { readonly kind: "constant"; readonly value: Value }
+  | { readonly kind: "newId" }
+  | { readonly kind: "negate"; readonly of: Expression }
+  | { readonly kind: "arithmetic"; readonly operator: Arithmetic; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: "isNull"; readonly of: Expression; readonly negated: boolean }
+  | { readonly kind: "in"; readonly of: Expression; readonly items: readonly Expression[]; readonly negated: boolean }
+  | { readonly kind: "like"; readonly of: Expression; readonly pattern: Expression; readonly escape: Expression | undefined; readonly negated: boolean }
+  | { readonly kind: "exists"; readonly property: Property }
+  | { readonly kind: "and" | "or"; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: "not"; readonly of: Expression };
+
+export type Statement = { readonly kind: "set"; readonly property: Property; readonly value: Expression } | { readonly kind: "remove"; readonly property: Property };
+
+/** Constants by the name that an expression calls them by, after an @. */
+export type Parameters = ReadonlyMap<string, Value>;

@@ -1,0 +1,153 @@
+// Rules over `$management` of a subscription.
+import { type AmqpValue, Described, Uuid } from "../codec/reader.ts";
+import { plain } from "../codec/plain.ts";
+import { described, type Writable } from "../codec/writer.ts";
+import type { Subscription } from "../entities/topic.ts";
+import { type CorrelationField, type FilterDescription, type Rule, type RuleDescription, rulesMax } from "../filters/rules.ts";
+import type { Value } from "../filters/sql-ast.ts";
+import { FilterSyntaxError } from "../filters/sql-lexer.ts";
+import type { ProtocolContext } from "./context.ts";
+import { BadRequest, done, type Entity, type Fields, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
+
+export const ruleOperations: readonly (readonly [string, Operation])[] = [
+  ["com.microsoft:add-rule", addRule],
+  ["com.microsoft:remove-rule", removeRule],
+  ["com.microsoft:enumerate-rules", enumerateRules],
+];
+
+/** Described types by their codes. */
+const codes = {
+  rule: 1335734829060,
+  emptyAction: 1335734829061,
+  sqlAction: 1335734829062,
+  sql: 83483426822,
+  true: 83483426823,
+  false: 83483426824,
+  correlation: 83483426825,
+};
+
+/** The names of a correlation filter's fields in a request, in the order that they have in a reply. */
+const fieldNames: readonly (readonly [CorrelationField, string])[] = [
+  ["correlationId", "correlation-id"],
+  ["messageId", "message-id"],
+  ["to", "to"],
+  ["replyTo", "reply-to"],
+  ["subject", "label"],
+  ["sessionId", "session-id"],
+  ["replyToSessionId", "reply-to-session-id"],
+  ["contentType", "content-type"],
+];
+
+/** Rules of one reply at most. */
+const pageMax = 1000;
+
+function addRule(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+  const { rules } = subscriptionOf(entity);
+  const name = nameOf(fields);
+  if (rules.get(name) !== undefined) return { code: 409, description: `The rule '${name}' already exists.`, condition: "com.microsoft:entity-already-exists" };
+  if (rules.size >= rulesMax) return { code: 403, description: `A subscription has at most ${rulesMax} rules.`, condition: "amqp:resource-limit-exceeded" };
+  try {
+    rules.add(ruleOf(name, mapOf(fields, "rule-description")), context.nowMs());
+  } catch (error) {
+    if (error instanceof FilterSyntaxError) throw new BadRequest(error.message);
+    throw error;
+  }
+  return done;
+}
+
+function removeRule(fields: Fields, entity: Entity): Reply {
+  const name = nameOf(fields);
+  if (subscriptionOf(entity).rules.remove(name)) return done;
+  return { code: 404, description: `The messaging entity '${name}' could not be found.`, condition: "amqp:not-found" };
+}
+
+function enumerateRules(fields: Fields, entity: Entity): Reply {
+  const skip = Math.max(0, numberOf(fields, "skip"));
+  const rules = subscriptionOf(entity)
+    .rules.all()
+    .slice(skip, skip + Math.min(numberOf(fields, "top"), pageMax));
+  if (rules.length === 0) return noContent;
+  return { ...done, body: new Map([["rules", rules.map((rule) => new Map([["rule-description", encodeRule(rule)]]))]]) };
+}
+
+function ruleOf(name: string, description: Fields): RuleDescription {
+  const action = description.get("sql-rule-action");
+  return { name, filter: filterOf(description), action: action instanceof Map ? { expression: expressionOf(action), parameters: new Map() } : undefined };
+}
+
+function filterOf(description: Fields): FilterDescription {
+  const sql = description.get("sql-filter");
+  if (sql instanceof Map) return { kind: "sql", expression: expressionOf(sql), parameters: new Map() };
+  const correlation = description.get("correlation-filter");
+  if (correlation instanceof Map) {
+    const fields = new Map<CorrelationField, string>();
+    for (const [field, name] of fieldNames) {
+      const value = correlation.get(name);
+      if (value !== undefined && value !== null) fields.set(field, String(plain(value)));
+    }
+    const properties = correlation.get("properties");
+    return { kind: "correlation", fields, properties: properties instanceof Map ? valuesOf(properties) : new Map() };
+  }
+  if (description.has("true-filter")) return { kind: "true" };
+  if (description.has("false-filter")) return { kind: "false" };
+  throw new BadRequest("'rule-description' must hold a 'sql-filter' or a 'correlation-filter'.");
+}
+
+function valuesOf(properties: Fields): Map<string, Value> {
+  return new Map([...properties].map(([name, value]) => [String(plain(name)), valueOf(value)]));
+}
+
+function valueOf(value: AmqpValue): Value {
+  if (value === null) return undefined;
+  if (value instanceof Map || Array.isArray(value) || value instanceof Described || value instanceof Uuid) return String(plain(value));
+  return value;
+}
+
+function expressionOf(sql: Fields): string {
+  const expression = sql.get("expression");
+  if (typeof expression !== "string") throw new BadRequest("'expression' must be text.");
+  return expression;
+}
+
+function encodeRule({ description }: Rule): Writable {
+  const { name, action, filter } = description;
+  const actionList = action === undefined ? described(codes.emptyAction, []) : described(codes.sqlAction, [action.expression, 20]);
+  return described(codes.rule, [encodeFilter(filter), actionList, name]);
+}
+
+function encodeFilter(filter: FilterDescription): Writable {
+  switch (filter.kind) {
+    case "true":
+    case "false":
+      return described(codes[filter.kind], []);
+    case "sql":
+      return described(codes.sql, [filter.expression, 20]);
+    case "correlation": {
+      const properties = new Map([...filter.properties].map(([name, value]) => [name, encodeValue(value)]));
+      return described(codes.correlation, [...fieldNames.map(([field]) => filter.fields.get(field) ?? null), properties]);
+    }
+  }
+}
+
+function encodeValue(value: Value): Writable {
+  if (value === undefined) return null;
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+function subscriptionOf(entity: Entity): Subscription {
+  const subscription = entity.kind === "queue" ? entity.subscription : undefined;
+  if (subscription === undefined) throw new BadRequest("Rules belong to subscriptions.");
+  return subscription;
+}
+
+function nameOf(fields: Fields): string {
+  const name = textOf(fields, "rule-name");
+  if (name === undefined || name === "") throw new BadRequest("'rule-name' must be text.");
+  return name;
+}
+
+function mapOf(fields: Fields, name: string): Fields {
+  const value = fields.get(name);
+  if (!(value instanceof Map)) throw new BadRequest(`'${name}' must be a map.`);
+  return value;
+}

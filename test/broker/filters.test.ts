@@ -1,0 +1,148 @@
+// The filter language by itself: what conditions yield, what actions are accepted, where a bad one is wrong.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import type { Property, Value } from "#load/broker/filters/sql-ast.ts";
+import { evaluate, FilterEvaluationError } from "#load/broker/filters/sql-evaluate.ts";
+import { FilterSyntaxError } from "#load/broker/filters/sql-lexer.ts";
+import { parseAction, parseCondition } from "#load/broker/filters/sql-parser.ts";
+
+const properties: Readonly<Record<string, Value>> = {
+  color: "red",
+  size: 7,
+  price: 2.5,
+  big: 2n ** 60n,
+  on: true,
+  when: new Date("2024-01-02T00:00:00Z"),
+  "odd name": "x",
+  "br]ack": "y",
+  "sys.label": "greeting",
+  percent: "50%",
+};
+
+const view = { valueOf: ({ scope, name }: Property): Value => properties[scope === "sys" ? `sys.${name.toLowerCase()}` : name] };
+const result = (text: string): Value => evaluate(parseCondition(text), view);
+
+const conditions: readonly (readonly [string, boolean | undefined])[] = [
+  ["color = 'red'", true],
+  ["color = 'RED'", false],
+  ["color <> 'blue' AND size > 5", true],
+  ["color != 'red' OR size >= 7", true],
+  ["NOT color = 'red'", false],
+  ["not (color = 'red' and size < 3)", true],
+  ["size = 7.0", true],
+  ["size + 1 = 8 AND size - 1 = 6 AND size * 2 = 14 AND size / 2 = 3 AND size % 4 = 3", true],
+  ["price * 2 = 5", true],
+  ["2 + 3 * 4 = 14 AND (2 + 3) * 4 = 20", true],
+  ["-size = -7 AND +size = 7 AND - -size = 7", true],
+  ["1e3 = 1000 AND 1.5E-1 < 0.2 AND .5 = 0.5", true],
+  ["big = 1152921504606846976", true],
+  ["big > 1152921504606846975", true],
+  ["color + 'dish' = 'reddish'", true],
+  ["on", true],
+  ["on = TRUE AND NOT on = false", true],
+  ["nothing = 1", undefined],
+  ["NOT nothing = 1", undefined],
+  ["nothing = 1 OR on", true],
+  ["nothing = 1 AND NOT on", false],
+  ["nothing IS NULL AND color IS NOT NULL", true],
+  ["color IS NULL", false],
+  ["EXISTS(color) AND NOT EXISTS(nothing)", true],
+  ["exists([odd name])", true],
+  ["color IN ('blue', 'red')", true],
+  ["color NOT IN ('blue', 'green')", true],
+  ["size IN (1, 7.0)", true],
+  ["size IN (1, nothing)", undefined],
+  ["nothing IN (1, 2)", undefined],
+  ["color LIKE 'r%'", true],
+  ["color LIKE '_e_'", true],
+  ["color LIKE '%e%d%'", true],
+  ["color NOT LIKE 'b%'", true],
+  ["color LIKE 'r'", false],
+  ["percent LIKE '50!%' ESCAPE '!'", true],
+  ["percent LIKE '5!0!%' ESCAPE '!'", true],
+  ["nothing LIKE 'a%'", undefined],
+  ["[odd name] = 'x' AND [br]]ack] = 'y' AND \"odd name\" = 'x'", true],
+  ["user.color = 'red' AND USER.color = 'red'", true],
+  ["sys.Label = 'greeting' AND SYS.label LIKE 'gr%'", true],
+  ["property('odd name') = 'x' AND p(color) = 'red'", true],
+  ["when > '2024-01-01' AND when < '2025-01-01'", true],
+  ["color = 1", undefined],
+  ["'it''s' = 'it''s'", true],
+  ["newid() <> newid()", true],
+  ["NULL IS NULL", true],
+  ["1=1", true],
+  ["TRUE", true],
+];
+for (const [text, expected] of conditions) {
+  test(`yields ${expected} for ${text}`, () => assert.equal(result(text), expected));
+}
+
+const bad: readonly (readonly [string, RegExp])[] = [
+  ["color =", /expected a property, a constant or a condition, found the end at position 8/],
+  ["color = 'red", /expected a string that ends with ', found the end at position 9/],
+  ["color == 'red'", /found '=' at position 8/],
+  ["(size > 1", /expected '\)', found the end at position 10/],
+  ["size > 1 size", /expected the end, or an operator, found 'size' at position 10/],
+  ["size + 1", /expected a condition, found a value at position 1/],
+  ["sys.Colour = 1", /expected a system property, found 'sys.Colour' at position 5/],
+  ["our.color = 1", /expected the scope sys or user, found 'our' at position 1/],
+  ["color IS 1", /expected NULL, found '1' at position 10/],
+  ["color NOT = 1", /expected IN or LIKE, found '=' at position 11/],
+  ["size IN ()", /found '\)' at position 10/],
+  ["color = #", /expected a part of an expression, found '#' at position 9/],
+  ["x = @y", /expected the value of the parameter @y, found none at position 5/],
+  ["", /found the end at position 1/],
+  [`${"(".repeat(200)}1=1${")".repeat(200)}`, /levels of nesting/],
+  [`a = '${"x".repeat(2000)}'`, /at most 1024 characters/],
+];
+for (const [text, message] of bad) {
+  test(`refuses ${text.slice(0, 30)}`, () => assert.throws(() => parseCondition(text), (error) => error instanceof FilterSyntaxError && message.test(error.message)));
+}
+
+test("reads actions, and refuses bad ones", () => {
+  assert.deepEqual(
+    parseAction("SET a = 1; REMOVE [b c]; SET sys.Label = 'x' + a;").map(({ kind, property }) => [kind, property.scope, property.name]),
+    [["set", "user", "a"], ["remove", "user", "b c"], ["set", "sys", "Label"]],
+  );
+  for (const [text, message] of [
+    ["", /expected SET or REMOVE, found the end/],
+    ["DROP a", /expected SET or REMOVE, found 'DROP' at position 1/],
+    ["SET a 1", /expected '=', found '1' at position 7/],
+    ["SET sys.SequenceNumber = 1", /expected a property that can be changed, found sys.SequenceNumber at position 5/],
+  ] as const) {
+    assert.throws(() => parseAction(text), (error) => error instanceof FilterSyntaxError && message.test(error.message));
+  }
+});
+
+test("takes parameters, and tells what cannot be computed", () => {
+  assert.equal(evaluate(parseCondition("color = @c", new Map([["c", "red"]])), view), true);
+  assert.throws(() => result("on + 1 = 2"), FilterEvaluationError);
+  assert.throws(() => result("size / 0 = 2"), FilterEvaluationError);
+});
+
+test("agrees with a regular expression on LIKE, whatever the pattern", () => {
+  const text = fc.string({ unit: fc.constantFrom("a", "b", "%", "_"), maxLength: 12 });
+  fc.assert(
+    fc.property(text.map((value) => value.replaceAll(/[%_]/g, "c")), text, (value, pattern) => {
+      const expected = new RegExp(`^${pattern.replaceAll("%", "[^]*").replaceAll("_", "[^]")}$`).test(value);
+      assert.equal(result(`'${value}' LIKE '${pattern}'`), expected);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("reads any text, or refuses it with a position", () => {
+  const part = fc.constantFrom("a", "sys.Label", "'x'", "1", "2.5", "=", "<>", "AND", "OR", "NOT", "(", ")", "IN", "LIKE", ",", "IS", "NULL", "+", "-", "[b]", "EXISTS", "@p", "#", "'");
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 20 }), (parts) => {
+      try {
+        parseCondition(parts.join(" "));
+      } catch (error) {
+        assert.ok(error instanceof FilterSyntaxError, String(error));
+        assert.match(error.message, /at position \d+$/);
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
