@@ -32,6 +32,8 @@ import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { Work } from "./work.ts";
 
+/** Deliveries of one event that wait here for another one of it; more come again later. */
+export const followersMax = 32;
 /** A held claim that ends this soon is waited for here; a later one is postponed through the queue. */
 export const holdHereMaxMs = 2_000;
 /** A run waits this long in a lane at most before it is postponed. */
@@ -174,8 +176,11 @@ export class BatchProcessor {
    */
   #follow(work: Work, owner: Work): void {
     if (work.payloadHash !== owner.payloadHash) return this.#claim(work);
+    owner.followers ??= [];
+    if (owner.followers.length >= followersMax) return this.#postpone(work, "held", 0);
     work.stage = "following";
-    (owner.followers ??= []).push(work);
+    owner.followers.push(work);
+    this.#decided(work);
   }
 
   /** 4. Claims go out together. */
@@ -234,9 +239,7 @@ export class BatchProcessor {
     work.generation = generation;
     work.steps = steps;
     if (attempts > 1) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
-    if (steps.length === 0) return;
-    work.pipelineChanged = pipelineHash !== work.skill?.pipelineHash;
-    this.#options.telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: steps.length, epoch });
+    work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 
   /** Another worker has it: wait here if that is short, else come again later. */
@@ -246,6 +249,7 @@ export class BatchProcessor {
     if (this.#stopping) return this.#release(work);
     if (forMs > holdHereMaxMs) return this.#postpone(work, "held", forMs);
     work.stage = "held";
+    this.#decided(work);
     clock.after(forMs + 1, () => {
       if (work.stage === "held") this.#claim(work);
     });
@@ -304,7 +308,7 @@ export class BatchProcessor {
 
   /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
   #start(work: Work, nowMs: number, orders: RunOrder[]): void {
-    const { admission, inFlight } = this.#options;
+    const { admission, inFlight, telemetry } = this.#options;
     if (work.lockLost || work.leaseUntilMs <= nowMs) {
       admission.leave(work, [], nowMs);
       if (!this.#isOver(work)) this.#release(work);
@@ -313,6 +317,8 @@ export class BatchProcessor {
     if (work.executions > 0) {
       this.#lastRunId += 1;
       inFlight.renumber(work, this.#lastRunId);
+    } else if (work.steps.length > 0) {
+      telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: work.steps.length, epoch: work.epoch });
     }
     work.executions += 1;
     orders.push(orderFor(work, nowMs));

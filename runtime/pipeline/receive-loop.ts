@@ -109,6 +109,7 @@ export class ReceiveLoop {
           this.#lastReceivedMs = clock.monotonicMs();
         }
         this.#options.deliveries(batch);
+        this.replenish();
       },
       disturbed: (error) => telemetry.emit({ type: "transport.disturbed", error: error.message }),
     });

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { World } from "../support/pipeline-world.ts";
+import { followersMax } from "#runtime/pipeline/process-batch.ts";
+import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 
 const slowly = async (run: { takes(ms: number): Promise<void> }): Promise<typeof completedAnswer> => {
@@ -73,6 +74,30 @@ describe("a second message of an event", () => {
     await world.clock.advance(100_000);
     assert.equal((await world.record("a")).state, "done");
     assert.equal(executor.posted.length, 2);
+  });
+
+  test("comes again later when too many wait already", async () => {
+    const world = new World();
+    const { executor, telemetry, worker } = await world.start();
+    executor.script = slowly;
+    world.send(...Array<string>(followersMax + 6).fill("a"));
+    await world.clock.advance(500);
+    assert.deepEqual([worker.view().inFlight, telemetry.outcomes], [followersMax + 1, Array(5).fill("postponed")]);
+    await world.clock.advance(10_000);
+    assert.deepEqual([new Set(world.statesOf("a")), executor.posted.length], [new Set(["completed"]), 1]);
+  });
+
+  test("takes no room from other events while it waits", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 0 })] });
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(run.eventId === "slow" ? 10_000 : 10);
+      return completedAnswer;
+    };
+    world.send("slow", "slow", "slow", "slow", "slow");
+    for (let event = 0; event < 50; event += 1) world.send(`e${event}`);
+    await world.clock.advance(2_000);
+    assert.equal(telemetry.outcomes.filter((outcome) => outcome === "completed").length, 50);
   });
 
   test("is dead-lettered with the first, and does not run", async () => {

@@ -156,4 +156,20 @@ describe("lanes", () => {
     assert.deepEqual(circuits, ["0:open", "0:half-open", "0:closed"]);
     assert.ok(world.statesOf("second").includes("completed"));
   });
+
+  test("tell of a resumed run when it starts, not each time it is postponed", async () => {
+    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 0 })] });
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.step("one", { takesMs: run.eventId === "first" ? 40_000 : 10 });
+      return run.eventId === "second" && run.order.attempt <= 2 ? failedAnswer() : completedAnswer;
+    };
+    world.send(world.message("second", "healthy"));
+    await world.clock.advance(5_000);
+    world.send(world.message("first", "healthy"));
+    await world.clock.advance(300_000);
+    assert.ok(telemetry.types().includes("run.postponed"));
+    assert.equal((await world.record("second")).state, "done");
+    assert.equal(telemetry.events.filter((event) => event.type === "run.resumed").length, 1);
+  });
 });
