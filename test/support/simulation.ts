@@ -13,7 +13,7 @@ import { seededRandom } from "./seeded-random.ts";
 
 const timeoutMs = 4_000;
 const retry = { ...defaultRetryPolicy, baseDelayMs: 2_000, delayFactor: 3, delayMaxMs: 10_000 };
-const skills: readonly SkillPolicy[] = [
+const allSkills: readonly SkillPolicy[] = [
   skillPolicy("plain", { timeoutMs, retry }),
   skillPolicy("steps", { timeoutMs, retry }),
   skillPolicy("pay", { timeoutMs, retry }),
@@ -24,7 +24,6 @@ const dependencies: readonly DependencyPolicy[] = [
   dependencyPolicy("api", { concurrentMax: 3, queueMax: 5 }, { failureThreshold: 4, resetTimeoutMs: 3_000, halfOpenMax: 2 }),
   dependencyPolicy("model", { concurrentMax: 2, queueMax: 2 }, { failureThreshold: 3, resetTimeoutMs: 5_000, halfOpenMax: 1 }),
 ];
-const inFlightMax = 30;
 const budgetMs = 5_000;
 const stormMs = 120_000;
 /** Long enough for every retry, postponement, lock and lease after the storm. */
@@ -43,6 +42,9 @@ export interface SimulationReport {
 class Simulation {
   readonly #random: Random;
   readonly #world: World;
+  /** One to all of them, so that pools of one kind of work are met too. */
+  readonly #skills: readonly SkillPolicy[];
+  readonly #inFlightMax: number;
   readonly #processes: Process[] = [];
   /** Every worker there ever was. */
   readonly #all: Process[] = [];
@@ -56,7 +58,10 @@ class Simulation {
 
   constructor(seed: number) {
     this.#random = seededRandom(seed);
-    this.#world = new World({ seed, skills, dependencies, broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 } });
+    const skills = allSkills.filter(() => this.#chance(0.6));
+    this.#skills = skills.length > 0 ? skills : allSkills;
+    this.#inFlightMax = this.#between(4, 60);
+    this.#world = new World({ seed, skills: this.#skills, dependencies, broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 } });
   }
 
   async run(): Promise<SimulationReport> {
@@ -95,7 +100,7 @@ class Simulation {
   }
 
   async #startWorker(): Promise<void> {
-    const process = this.#world.process({ inFlightMax, storeHoldMaxMs: 15_000, silenceMaxMs: 5_000 });
+    const process = this.#world.process({ inFlightMax: this.#inFlightMax, storeHoldMaxMs: 15_000, silenceMaxMs: 5_000 });
     const { executor, brokerFaults, storeFaults } = process;
     executor.script = (run) => this.#execute(run);
     executor.effect = (run, step) => this.#effect(process, run, step);
@@ -136,7 +141,7 @@ class Simulation {
       return world.send(world.message(repeated, type, isOther ? { other: this.#messages } : {}));
     }
     const eventId = `event-${this.#messages}`;
-    const type = this.#pick(skills)?.name ?? "plain";
+    const type = this.#pick(this.#skills)?.name ?? "plain";
     this.#events.set(eventId, { type, doom: this.#chance(0.03) ? this.#doom() : undefined, steps: type === "plain" ? 0 : this.#between(1, 4), emits: this.#chance(0.3) ? this.#between(1, 3) : 0 });
     world.send(world.message(eventId, type));
   }
@@ -165,7 +170,7 @@ class Simulation {
   }
 
   #usesOf(type: string): readonly number[] {
-    return skills.find((skill) => skill.name === type)?.uses ?? [];
+    return allSkills.find((skill) => skill.name === type)?.uses ?? [];
   }
 
   #emitted(eventId: string, index: number): OutgoingMessage {
@@ -194,7 +199,7 @@ class Simulation {
     this.#effects.set(key, (this.#effects.get(key) ?? 0) + 1);
     if (this.#events.get(eventId)?.type === "pay" && step === "step 0" && this.#effects.get(key) !== 1) this.#violate(`an atMostOnce effect of ${eventId} began twice`);
     for (const gate of process.worker.view().gates) if (gate.inUse > gate.concurrentMax) this.#violate(`bulkhead ${gate.dependency} holds ${gate.inUse}`);
-    if (process.worker.view().inFlight > inFlightMax) this.#violate(`${process.worker.view().inFlight} messages in flight`);
+    if (process.worker.view().inFlight > this.#inFlightMax) this.#violate(`${process.worker.view().inFlight} messages in flight`);
     void this.#world.records.read(eventId).then((record) => {
       if (record?.epoch !== order.epoch) this.#violate(`${key} began under epoch ${order.epoch} while the record has ${record?.epoch}`);
       if (record?.steps.some((known) => known.name === step && known.state === "completed") === true) this.#violate(`${key} began again while its checkpoint survives`);
@@ -319,6 +324,7 @@ class Simulation {
     const ofRun = reasons.filter((reason) => !messageReasons.has(reason));
     const ofMessage = reasons.filter((reason) => messageReasons.has(reason) && reason !== "EventIdReuse");
     this.#count(`record ${record?.state ?? "none"}`);
+    for (const reason of reasons) this.#count(`reason ${reason}`);
     switch (record?.state) {
       case "done": {
         if (ofRun.length > 0) this.#violate(`${eventId} is done and dead-lettered as ${ofRun.join()}`);
