@@ -37,7 +37,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^ioredis$/, /^(runtime\/adapters\/redis|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
-  [/^rhea$/, /^(load\/broker|bench|test)\//],
+  [/^rhea$/, /^(bench|test)\//],
 ];
 
 const importPattern = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s*)["']([^"']+)["']/gm;

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { isAdministration, serveAdministration } from "./administration/http.ts";
-import { RheaEngine } from "./amqp/rhea-connection.ts";
+import { AmqpServer } from "./amqp/server.ts";
 import { LockTokens } from "./codec/lock-token.ts";
 import { controlHandler } from "./control/http.ts";
 import type { Clock } from "./entities/clock.ts";
@@ -63,9 +63,9 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const namespace = new Namespace(readEntities(options.entities ?? {}, options.strict ?? false), { clock: options.clock ?? systemClock, record: options.record ?? false });
   const links = new OpenLinks();
   const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, nowMs: () => namespace.nowMs });
-  const engine = new RheaEngine(router, log);
+  const amqp = new AmqpServer(router, log);
   const inspectable = {
-    inspect: (): BrokerInspection => inspectNamespace(namespace, engine.connectionCount),
+    inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
@@ -78,7 +78,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    greet(socket, engine, http);
+    greet(socket, amqp, http);
   });
   await listen(server, options.port ?? 0, host);
   if (options.controlPort !== undefined) {
@@ -91,7 +91,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const closed = Promise.all([close(server), http.listening ? close(http) : undefined]);
-    await engine.stop();
+    await amqp.stop();
     http.closeAllConnections();
     for (const socket of sockets) socket.destroy();
     await closed;
@@ -108,7 +108,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 }
 
 /** Waits for a connection's first byte and hands it to whom it is for. */
-function greet(socket: Socket, engine: RheaEngine, http: HttpServer): void {
+function greet(socket: Socket, amqp: AmqpServer, http: HttpServer): void {
   const onError = (): void => {
     socket.destroy();
   };
@@ -118,7 +118,7 @@ function greet(socket: Socket, engine: RheaEngine, http: HttpServer): void {
     socket.setTimeout(0);
     socket.pause();
     if (head[0] === amqpFirstByte) {
-      engine.accept(socket, head);
+      amqp.accept(socket, head);
       return;
     }
     socket.removeListener("error", onError);

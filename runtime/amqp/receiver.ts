@@ -24,6 +24,11 @@ export interface ReceiverEvents {
   onAttach?(receiver: Receiver, remote: Attach): void;
   /** A whole message has come. */
   onDelivery(delivery: Delivery): void;
+  /**
+   * A message has come that is larger than the link takes; `length` is its size, and its bytes are not there. Settle it with
+   * what becomes of it. Without this the link is closed with `amqp:link:message-size-exceeded`.
+   */
+  onTooLarge?(delivery: Delivery, length: number): void;
   /** The socket's present bytes hold no further delivery of this link: the deliveries since the last call are one batch. */
   onDeliveriesEnd?(receiver: Receiver): void;
   /** The peer has settled a delivery: in answer to `settle`, or unasked. */
@@ -92,6 +97,8 @@ export class Delivery implements Settleable {
   }
 }
 
+const noBytes = Buffer.alloc(0);
+
 /** A message of which frames are still to come. It grows by doubling, so small frames cannot cost more than their bytes. */
 class Partial {
   readonly id: number;
@@ -99,7 +106,9 @@ class Partial {
   readonly tag: Buffer;
   settled = false;
   bytes: Buffer = Buffer.allocUnsafeSlow(1_024);
+  /** Bytes that have come; those of a message that is too large are not kept. */
   length = 0;
+  tooLarge = false;
 
   constructor(id: number, messageFormat: number, tag: Buffer) {
     this.id = id;
@@ -210,8 +219,11 @@ export class Receiver extends Link {
       return;
     }
     if (!transfer.aborted) {
-      if (end - start > this.#messageBytesMax) throw this.#tooLarge();
-      this.#deliver(transfer.deliveryId, transfer.messageFormat, transfer.settled, new MessageView(bytes, start, end), bytes, transfer.tagStart, transfer.tagEnd);
+      const tooLarge = end - start > this.#messageBytesMax;
+      if (tooLarge) this.#requireTooLarge();
+      const delivery = this.#take(transfer.deliveryId, transfer.messageFormat, transfer.settled, new MessageView(bytes, start, tooLarge ? start : end), bytes, transfer.tagStart, transfer.tagEnd);
+      if (tooLarge) this.#events.onTooLarge?.(delivery, end - start);
+      else this.#events.onDelivery(delivery);
     }
     this.#checkDrained();
   }
@@ -223,27 +235,43 @@ export class Receiver extends Link {
     partial.settled ||= transfer.settled;
     if (transfer.aborted) this.#dropPartial();
     else {
-      if (partial.length + end - start > this.#messageBytesMax) throw this.#tooLarge();
-      this.host.holdPartial(end - start);
-      partial.append(bytes, start, end);
+      this.#append(partial, bytes, start, end);
       if (transfer.more) return;
       this.#dropPartial();
-      this.#deliver(partial.id, partial.messageFormat, partial.settled, new MessageView(partial.bytes, 0, partial.length), partial.tag, 0, partial.tag.length);
+      const delivery = this.#take(partial.id, partial.messageFormat, partial.settled, new MessageView(partial.bytes, 0, partial.tooLarge ? 0 : partial.length), partial.tag, 0, partial.tag.length);
+      if (partial.tooLarge) this.#events.onTooLarge?.(delivery, partial.length);
+      else this.#events.onDelivery(delivery);
     }
     this.#checkDrained();
   }
 
+  #append(partial: Partial, bytes: Buffer, start: number, end: number): void {
+    if (!partial.tooLarge && partial.length + end - start > this.#messageBytesMax) {
+      this.#requireTooLarge();
+      this.host.holdPartial(-partial.length);
+      partial.tooLarge = true;
+      partial.bytes = noBytes;
+    }
+    if (partial.tooLarge) {
+      partial.length += end - start;
+      return;
+    }
+    this.host.holdPartial(end - start);
+    partial.append(bytes, start, end);
+  }
+
   #dropPartial(): void {
     if (this.#partial === undefined) return;
-    this.host.holdPartial(-this.#partial.length);
+    if (!this.#partial.tooLarge) this.host.holdPartial(-this.#partial.length);
     this.#partial = undefined;
   }
 
-  #tooLarge(): ProtocolError {
-    return new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");
+  /** Ends the link on a message that is too large, unless its owner wants to hear of it. */
+  #requireTooLarge(): void {
+    if (this.#events.onTooLarge === undefined) throw new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");
   }
 
-  #deliver(id: number, messageFormat: number, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number): void {
+  #take(id: number, messageFormat: number, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number): Delivery {
     const delivery = new Delivery(this, id, messageFormat < 0 ? 0 : messageFormat, settled, message, tagBytes, tagStart, tagEnd);
     const { host } = this;
     if (!settled) {
@@ -254,7 +282,7 @@ export class Receiver extends Link {
       this.inBatch = true;
       host.noteDelivery(this);
     }
-    this.#events.onDelivery(delivery);
+    return delivery;
   }
 
   /** The bytes that were read hold no further delivery. */

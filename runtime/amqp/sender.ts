@@ -32,6 +32,8 @@ export interface SenderOptions extends LinkOptions {
 export interface SenderEvents<Context> {
   /** The peer has attached its end. */
   onAttach?(sender: Sender<Context>, remote: Attach): void;
+  /** The receiver has set its credit anew, to less or to more. */
+  onCredit?(sender: Sender<Context>): void;
   /** There may be more room than before: see `capacity`. */
   onSendable?(sender: Sender<Context>): void;
   /** The receiver wants its credit used or given back: send what there is, then call `drained`. Without this it is given back at once. */
@@ -287,6 +289,7 @@ export class Sender<Context = unknown> extends Link {
   onFlow(flow: Flow): void {
     this.takeCredit(flow);
     if (this.state.at !== "attached") return;
+    this.#events.onCredit?.(this);
     if (flow.echo && !this.#draining) this.host.writeLinkFlow(this);
     this.#announceRoom();
   }

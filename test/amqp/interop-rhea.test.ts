@@ -9,6 +9,7 @@ import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
 import type { Connection } from "#runtime/amqp/connection.ts";
 import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
 import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
+import type { Limits } from "#runtime/amqp/limits.ts";
 import type { LinkEnd } from "#runtime/amqp/link.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
@@ -213,13 +214,13 @@ interface OurServer extends AsyncDisposable {
 }
 
 /** Our server, where receivers get `count` messages and senders are taken from. */
-async function startOurServer(onAttach: (request: AttachRequest) => void, options: { readonly frameBytesMax?: number; readonly idleTimeOutMs?: number } = {}, events: ConnectionEvents = {}): Promise<OurServer> {
+async function startOurServer(onAttach: (request: AttachRequest) => void, options: { readonly limits?: Partial<Limits>; readonly idleTimeOutMs?: number } = {}, events: ConnectionEvents = {}): Promise<OurServer> {
   const listener = await listen(
     {
       containerId: "ours",
       port: 0,
       idleTimeOutMs: options.idleTimeOutMs,
-      ...(options.frameBytesMax !== undefined && { limits: { frameBytesMax: options.frameBytesMax } }),
+      limits: options.limits,
       sasl: { mechanisms: ["ANONYMOUS", "PLAIN"], authenticate: ({ mechanism, response }, decide) => decide(mechanism === "ANONYMOUS" || parsePlain(response)?.password === "secret") },
     },
     { onSession: () => ({ onAttach }), ...events },
@@ -324,7 +325,7 @@ describe("our server with rhea's client", () => {
       });
       receiver.addCredit(10);
     };
-    await using server = await startOurServer(sink, { frameBytesMax: 600 });
+    await using server = await startOurServer(sink, { limits: { frameBytesMax: 600 } });
     const connection = connectRhea(server.port, { username: "anonymous" });
     const outcomes: string[] = [];
     const sender = connection.open_sender({ target: "q" });
@@ -337,6 +338,37 @@ describe("our server with rhea's client", () => {
     await eventually("all outcomes", () => outcomes.length === 4);
     assert.deepEqual(texts, ["4 s", "3 s", "5 s", "5000 s"]);
     assert.deepEqual(outcomes, ["0 accepted", "1 rejected", "2 released", "3 accepted"]);
+    await closeRhea(connection);
+  });
+
+  test("tells the owner of a message that is too large, and takes the next", async () => {
+    const taken: number[] = [];
+    const tooLarge: [length: number, kept: number][] = [];
+    const sink = (request: AttachRequest): void => {
+      const receiver = request.acceptAsReceiver({ receiverSettleMode: "first", maxMessageSize: 1_000 }, {
+        onDelivery: (delivery) => {
+          taken.push(delivery.message.bytes.length);
+          delivery.settle(accepted);
+        },
+        onTooLarge: (delivery, length) => {
+          tooLarge.push([length, delivery.message.bytes.length]);
+          delivery.settle(rejected({ condition: "x:large" }));
+        },
+      });
+      receiver.addCredit(10);
+    };
+    await using server = await startOurServer(sink, { limits: { partialBytesMax: 100_000 } });
+    const connection = connectRhea(server.port, { username: "anonymous" });
+    const outcomes: string[] = [];
+    const sender = connection.open_sender({ target: "q" });
+    for (const kind of ["accepted", "rejected"] as const) sender.on(kind, () => outcomes.push(kind));
+    sender.once("sendable", () => {
+      for (const size of [100, 2_000, 300_000, 999]) sender.send(Buffer.alloc(size), undefined, 0);
+    });
+    await eventually("all outcomes", () => outcomes.length === 4);
+    assert.deepEqual(outcomes.toSorted(), ["accepted", "accepted", "rejected", "rejected"]);
+    assert.deepEqual(taken, [100, 999]);
+    assert.deepEqual(tooLarge, [[2_000, 0], [300_000, 0]]);
     await closeRhea(connection);
   });
 

@@ -171,6 +171,17 @@ describe("credit", () => {
     assert.deepEqual(got, Array.from({ length: 10 }, (_, index) => String(index)));
   });
 
+  test("is told whenever the receiver sets it, used or not", async () => {
+    const told: number[] = [];
+    await using pair = await startPair({ sessionEvents: { onAttach: (request) => request.acceptAsSender({}, { onCredit: ({ credit }) => told.push(credit) }) } });
+    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l" }, { onDelivery: () => undefined });
+    receiver.addCredit(5);
+    await eventually("the first credit", () => told.length === 1);
+    receiver.addCredit(3);
+    await eventually("the second credit", () => told.length === 2);
+    assert.deepEqual(told, [5, 8]);
+  });
+
   test("given before the attach is answered is there when it is", async () => {
     const source = new Source(["a", "b", "c"]);
     await using pair = await pairWith(source);

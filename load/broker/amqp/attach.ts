@@ -1,0 +1,87 @@
+// Puts a client's wish for a link to the protocol layer, and answers it as that decides: at once or later.
+import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
+import type { Session } from "#runtime/amqp/session.ts";
+import type { SourceFields } from "#runtime/amqp/terminus.ts";
+import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
+import type { Attach, AttachDecision, AttachDetails, WireConnection, WireServer } from "../protocol/wire.ts";
+import { IncomingLink } from "./incoming-link.ts";
+import { forEachNamed } from "./named.ts";
+import { OutgoingLink } from "./outgoing-link.ts";
+
+export function answerAttach(server: WireServer, connection: WireConnection, session: Session, request: AttachRequest): void {
+  answer(connection, request, server.attach(request.attach.role, wishOf(connection, session, request)));
+}
+
+function wishOf(connection: WireConnection, session: Session, { attach }: AttachRequest): Attach {
+  const source = attach.source?.address;
+  const target = attach.target?.address;
+  const receives = attach.role === "receiver";
+  return {
+    connection,
+    session,
+    name: attach.name,
+    address: receives ? source : target,
+    peerAddress: receives ? target : source,
+    presettled: attach.senderSettleMode === "settled",
+    filters: textsOf(attach.source?.filter),
+    properties: plainOf(attach.properties),
+  };
+}
+
+function answer(connection: WireConnection, request: AttachRequest, decision: AttachDecision): void {
+  switch (decision.kind) {
+    case "refuse":
+      request.refuse(decision.error);
+      return;
+    case "send":
+      new OutgoingLink(connection, request, detailsOf(request, decision.details)).open(decision.start);
+      return;
+    case "receive":
+      new IncomingLink(request, decision.messageBytesMax, decision.credit).open(decision.start);
+      return;
+    case "later":
+      request.onAbandoned = decision.start((decided) => {
+        if (request.isPending) answer(connection, request, decided);
+      });
+  }
+}
+
+/** What our attach says beyond echoing the peer's. */
+function detailsOf({ attach }: AttachRequest, details: AttachDetails | undefined): { readonly source?: SourceFields; readonly properties?: Fields } {
+  const { source } = attach;
+  if (details === undefined || source === undefined) return {};
+  const filter: Record<string, Encodable> = {};
+  forEachNamed(source.filter, (name, value) => {
+    filter[name] = value.raw();
+  });
+  for (const [name, text] of details.filters) filter[name] = text;
+  const { address, durable, expiryPolicy, timeoutS, dynamic, distributionMode, outcomes, capabilities } = source;
+  return {
+    source: { address, durable, expiryPolicy, timeoutS, dynamic, ...(distributionMode !== undefined && { distributionMode }), filter, outcomes, capabilities },
+    properties: Object.fromEntries([...details.properties].map(([name, value]) => [name, long(value)])),
+  };
+}
+
+/** The filters that are text or null. */
+function textsOf(filter: MapView | undefined): Map<string, string | null> {
+  const texts = new Map<string, string | null>();
+  forEachNamed(filter, (name, value) => {
+    const text = undescribed(value.plain());
+    if (typeof text === "string" || text === null) texts.set(name, text);
+  });
+  return texts;
+}
+
+function undescribed(value: Plain): Plain {
+  return value instanceof Described ? undescribed(value.value) : value;
+}
+
+function plainOf(properties: MapView | undefined): Map<string, string | number | boolean> {
+  const plain = new Map<string, string | number | boolean>();
+  forEachNamed(properties, (name, view) => {
+    const value = view.plain();
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") plain.set(name, value);
+  });
+  return plain;
+}

@@ -1,0 +1,58 @@
+// A link on which a client sends: whole messages to the protocol layer, its answers back, and credit as it is used up.
+import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
+import { conditions } from "#runtime/amqp/errors.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
+import { type Answer, type ReceivingHandler, type ReceivingLink, rejected, type WireError } from "../protocol/wire.ts";
+import { stateOf } from "./outcomes.ts";
+
+const closedAnswer: Answer = rejected("amqp:illegal-state", "The link is closed.");
+
+export class IncomingLink implements ReceivingLink {
+  readonly name: string;
+  readonly #receiver: Receiver;
+  readonly #creditMax: number;
+  #handler: ReceivingHandler | undefined;
+
+  constructor(request: AttachRequest, messageBytesMax: number, creditMax: number) {
+    this.name = request.attach.name;
+    this.#creditMax = creditMax;
+    this.#receiver = request.acceptAsReceiver(
+      // Some senders wait for ever unless the broker settles first, whatever they asked for.
+      { receiverSettleMode: "first", maxMessageSize: messageBytesMax },
+      {
+        onDelivery: (delivery) => this.#answer(delivery, this.#handler?.onMessage(delivery.message.bytes, delivery.messageFormat) ?? closedAnswer),
+        onTooLarge: (delivery, length) => this.#answer(delivery, rejected(conditions.messageSizeExceeded, `The message of ${length} bytes is larger than the maximum of ${messageBytesMax} bytes.`)),
+        onDeliveriesEnd: () => this.#grant(this.#creditMax / 2),
+        onDetach: () => this.#end(),
+      },
+    );
+  }
+
+  open(start: (link: ReceivingLink) => ReceivingHandler): void {
+    this.#handler = start(this);
+    if (this.#receiver.isAttached) this.#grant(0);
+    else this.#end();
+  }
+
+  close(error: WireError): void {
+    this.#receiver.close(error);
+    this.#end();
+  }
+
+  #answer(delivery: Delivery, answer: Answer): void {
+    const state = stateOf(answer);
+    if (state !== undefined && !delivery.settled) delivery.settle(state);
+  }
+
+  /** Fills credit up when no more than `low` is left. */
+  #grant(low: number): void {
+    const { credit } = this.#receiver;
+    if (credit <= low) this.#receiver.addCredit(this.#creditMax - credit);
+  }
+
+  #end(): void {
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.onClosed();
+  }
+}

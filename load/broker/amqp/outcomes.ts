@@ -1,0 +1,53 @@
+// Between the engine's delivery states and the protocol layer's outcomes and answers.
+import { accepted, type DeliveryState, rejected } from "#runtime/amqp/delivery-state.ts";
+import { MapView } from "#runtime/amqp/views.ts";
+import type { Answer, EncodedFields, Outcome, WireError } from "../protocol/wire.ts";
+import { forEachNamed } from "./named.ts";
+
+const acceptedOutcome: Outcome = { kind: "accepted" };
+export const releasedOutcome: Outcome = { kind: "released" };
+
+/** The outcome in a delivery state. A client that settles without a word lets the message go. */
+export function outcomeOf(state: DeliveryState | undefined): Outcome {
+  switch (state?.kind) {
+    case "accepted":
+      return acceptedOutcome;
+    case "modified":
+      return { kind: "modified", undeliverableHere: state.undeliverableHere, annotations: encodedFields(state.messageAnnotations) };
+    case "rejected": {
+      const info = state.error?.info;
+      return { kind: "rejected", info: info instanceof MapView ? encodedFields(info) : undefined };
+    }
+    default:
+      return releasedOutcome;
+  }
+}
+
+/** The entries of a map, copied: they may be kept for as long as the message is. */
+function encodedFields(map: MapView | undefined): EncodedFields | undefined {
+  if (map === undefined || map.size === 0) return undefined;
+  const fields = new Map<string, Buffer>();
+  forEachNamed(map, (name, { bytes, start, end }) => fields.set(name, Buffer.from(bytes.subarray(start, end))));
+  return fields;
+}
+
+/** The states of errors that were told before: many deliveries are refused for one reason. */
+const rejections = new WeakMap<WireError, DeliveryState>();
+
+/** The state that tells an answer; undefined for none. */
+export function stateOf(answer: Answer): DeliveryState | undefined {
+  switch (answer.kind) {
+    case "accepted":
+      return accepted;
+    case "silent":
+      return undefined;
+    case "rejected": {
+      let state = rejections.get(answer.error);
+      if (state === undefined) {
+        state = rejected(answer.error);
+        rejections.set(answer.error, state);
+      }
+      return state;
+    }
+  }
+}

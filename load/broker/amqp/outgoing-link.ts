@@ -1,0 +1,123 @@
+// A link on which a client receives: the protocol layer's messages to it, and its outcomes back.
+//
+// The protocol layer is told how many messages it may send. That is the client's credit, or less where the window, the
+// number of unsettled deliveries or the socket bounds it. All links of a session share those bounds, so what was promised
+// to one may be used up by another. The one message that finds this out waits here; no more are promised until it is sent.
+import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/attach-request.ts";
+import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
+import type { SendingHandler, SendingLink, WireConnection, WireError } from "../protocol/wire.ts";
+import { outcomeOf, releasedOutcome, stateOf } from "./outcomes.ts";
+
+interface Waiting {
+  readonly tag: Buffer;
+  readonly parts: readonly [Buffer, Buffer];
+  readonly held: unknown;
+}
+
+export class OutgoingLink implements SendingLink {
+  readonly name: string;
+  readonly connection: WireConnection;
+  readonly #sender: Sender;
+  #handler: SendingHandler | undefined;
+  /** Messages that the handler may still send, as far as it knows. */
+  #promised = 0;
+  #waiting: Waiting[] = [];
+  /** Deliveries whose outcome was heard and got no answer. */
+  readonly #unanswered = new WeakSet<OutgoingDelivery>();
+
+  constructor(connection: WireConnection, request: AttachRequest, details: Pick<AcceptSenderOptions, "source" | "properties">) {
+    this.name = request.attach.name;
+    this.connection = connection;
+    this.#sender = request.acceptAsSender(
+      { settles: "owner", ...details },
+      {
+        onCredit: () => this.#lower(),
+        onSendable: () => this.#promise(),
+        onDrain: () => this.#drain(),
+        onOutcome: (delivery, state, settled) => this.#settle(delivery, state, settled),
+        onDetach: () => this.#end(),
+      },
+    );
+  }
+
+  open(start: (link: SendingLink) => SendingHandler): void {
+    this.#handler = start(this);
+    if (!this.#sender.isAttached) this.#end();
+  }
+
+  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): void {
+    this.#promised--;
+    const messageBytesMax = this.#sender.remote?.maxMessageSize ?? 0;
+    if (messageBytesMax > 0 && parts[0].length + parts[1].length > messageBytesMax) {
+      this.close({ condition: "amqp:link:message-size-exceeded", description: `The next message is larger than the ${messageBytesMax} bytes that the link takes.` });
+      return;
+    }
+    if (this.#waiting.length > 0 || !this.#write(tag, parts, held)) this.#waiting.push({ tag, parts, held });
+    // What is in the way says when it is gone, through `onSendable`.
+    if (this.#promised > 0 && this.#sender.capacity() === 0) this.#tell(0);
+  }
+
+  close(error: WireError): void {
+    this.#sender.close(error);
+    this.#end();
+  }
+
+  /** Sends, if there is room. */
+  #write(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): boolean {
+    const sender = this.#sender;
+    if (held !== undefined || sender.senderSettleMode === "unsettled") return sender.send(parts, held, tag) !== undefined;
+    // What answers a request comes after the request's own acceptance.
+    sender.flushSettled();
+    return sender.sendSettled(parts, held, tag) !== undefined;
+  }
+
+  #tell(credit: number): void {
+    this.#promised = credit;
+    this.#handler?.onCredit(credit);
+  }
+
+  /** The client's credit is set anew: takes back what was promised beyond it. */
+  #lower(): void {
+    if (this.#promised > this.#sender.credit) this.#tell(this.#sender.credit);
+  }
+
+  /** There is room: for what waits, then for more. */
+  #promise(): void {
+    let sent = 0;
+    for (const { tag, parts, held } of this.#waiting) {
+      if (!this.#write(tag, parts, held)) break;
+      sent++;
+    }
+    this.#waiting.splice(0, sent);
+    if (this.#waiting.length === 0) this.#tell(this.#sender.capacity());
+  }
+
+  /** The client wants its credit used or back. While something is in the way, this is asked again when it is gone. */
+  #drain(): void {
+    this.#promise();
+    const sender = this.#sender;
+    if (sender.credit > 0 && sender.capacity() === 0) return;
+    sender.drained();
+    this.#tell(0);
+  }
+
+  #settle(delivery: OutgoingDelivery, state: DeliveryState | undefined, settled: boolean): void {
+    if (this.#handler === undefined || (!settled && state?.isOutcome !== true) || this.#unanswered.has(delivery)) return;
+    const answer = stateOf(this.#handler.onOutcome(delivery.context, outcomeOf(state)));
+    if (answer === undefined) this.#unanswered.add(delivery);
+    else if (!settled) delivery.settle(answer);
+  }
+
+  /** What waits was never seen by the client, so it is let go. */
+  #end(): void {
+    const handler = this.#handler;
+    const waiting = this.#waiting;
+    this.#handler = undefined;
+    this.#waiting = [];
+    if (handler === undefined) return;
+    if (waiting.length > 0) handler.onCredit(0);
+    for (const { held } of waiting) if (held !== undefined) handler.onOutcome(held, releasedOutcome);
+    handler.onClosed();
+  }
+}

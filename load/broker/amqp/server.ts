@@ -1,0 +1,99 @@
+// AMQP for clients. Each socket is a connection of the engine; each link that a client wishes for is put to the protocol
+// layer, which never sees the engine: links, outcomes and answers cross in the words of protocol/wire.ts.
+import type { Socket } from "node:net";
+import { type Connection, openServer } from "#runtime/amqp/connection.ts";
+import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
+import type { WireConnection, WireError, WireServer } from "../protocol/wire.ts";
+import { answerAttach } from "./attach.ts";
+
+/** The mechanisms that clients use, all of which let everybody in: who a client is, its tokens say. */
+const mechanisms = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
+
+const options: ServerOptions = {
+  containerId: "holdfast-broker",
+  sasl: { mechanisms, authenticate: (_init, decide) => decide(true), optional: true },
+  // Silence is borne for twice as long.
+  idleTimeOutMs: 120_000,
+  // How long `stop` waits for a client that does not answer.
+  closeTimeOutMs: 1_000,
+  // The SDK begins a session for each of its links, so sessions are what bounds a client.
+  limits: { sessionsMax: 4_096, outputBytesHigh: 4 * 1024 * 1024, outputBytesMax: 32 * 1024 * 1024 },
+};
+
+const stopping: WireError = { condition: "amqp:connection:forced", description: "The broker stops." };
+
+/** All AMQP connections of a broker. */
+export class AmqpServer {
+  readonly #server: WireServer;
+  readonly #log: (message: string) => void;
+  readonly #connections = new Set<ClientConnection>();
+
+  constructor(server: WireServer, log: (message: string) => void) {
+    this.#server = server;
+    this.#log = log;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Serves AMQP on a socket whose first bytes are `head`. */
+  accept(socket: Socket, head: Buffer): void {
+    const client = new ClientConnection(socket, this.#server, (end) => {
+      this.#connections.delete(client);
+      const trouble = describeTrouble(end);
+      if (trouble !== undefined) this.#log(`${client.name}: ${trouble}`);
+    });
+    this.#connections.add(client);
+    socket.unshift(head);
+    socket.resume();
+  }
+
+  /** Closes all connections, and resolves when clients have answered or have not in time. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      [...this.#connections].map((client) => {
+        client.close(stopping);
+        return client.closed;
+      }),
+    );
+  }
+}
+
+class ClientConnection implements WireConnection {
+  readonly closed: Promise<void>;
+  readonly #peer: string;
+  readonly #connection: Connection;
+  #containerId = "?";
+
+  constructor(socket: Socket, server: WireServer, onClosed: (end: ConnectionEnd) => void) {
+    const closed = Promise.withResolvers<void>();
+    this.closed = closed.promise;
+    this.#peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#connection = openServer(socket, options, {
+      onOpen: (_connection, remote) => {
+        this.#containerId = remote.containerId;
+      },
+      onSession: () => ({ onAttach: (request, session) => answerAttach(server, this, session, request) }),
+      onClosed: (_connection, end) => {
+        onClosed(end);
+        closed.resolve();
+      },
+    });
+  }
+
+  get name(): string {
+    return `${this.#containerId} at ${this.#peer}`;
+  }
+
+  close(error: WireError): void {
+    this.#connection.close(error);
+  }
+}
+
+/** What an operator should know of a connection's end; undefined for the ends that belong to every day. */
+function describeTrouble({ by, error, cause }: ConnectionEnd): string | undefined {
+  if (by === "local" || by === "peer" || by === "socket") return undefined;
+  const why = error?.description ?? (cause instanceof Error ? cause.stack : undefined) ?? "";
+  return `the connection ended by ${by}: ${error?.condition ?? ""} ${why}`;
+}

@@ -1,0 +1,107 @@
+// Links, on a client that keeps its side small on purpose.
+import { strict as assert } from "node:assert";
+import { connect as connectTcp, type Socket } from "node:net";
+import { test, type TestContext } from "node:test";
+import { accepted } from "#runtime/amqp/delivery-state.ts";
+import type { Limits } from "#runtime/amqp/limits.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
+import { type Connection, openClient } from "#runtime/amqp/connection.ts";
+import type { Receiver } from "#runtime/amqp/receiver.ts";
+import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
+import { Signal, attachedReceiver } from "../amqp/support/loopback.ts";
+import { type BrokerBench, startBench } from "../support/broker.ts";
+import { eventually, within } from "../support/eventually.ts";
+
+const entities = { queues: ["left", "right"] };
+
+interface Client {
+  readonly socket: Socket;
+  readonly connection: Connection;
+  readonly closed: Signal<ConnectionEnd>;
+}
+
+async function connect(t: TestContext, { broker }: BrokerBench, limits: Partial<Limits> = {}, sasl: SaslCredentials = { mechanism: "ANONYMOUS" }): Promise<Client> {
+  const opened = new Signal<Connection>("the connection to open");
+  const closed = new Signal<ConnectionEnd>("the connection to be closed");
+  const socket = connectTcp({ host: broker.host, port: broker.port, noDelay: true });
+  const connection = openClient(socket, { containerId: "small", sasl, limits }, { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) });
+  t.after(() => connection.abort());
+  await opened.wait();
+  return { socket, connection, closed };
+}
+
+async function send({ client }: BrokerBench, queue: string, count: number): Promise<void> {
+  await client.createSender(queue).sendMessages(Array.from({ length: count }, (_, index) => ({ body: index, messageId: `${queue} ${index}` })));
+}
+
+const lossless = { receiverSettleMode: "second" } as const;
+
+test("two links that share a narrow window get all that is there for each, in order", async (t) => {
+  const bench = await startBench(t, { entities });
+  const { connection } = await connect(t, bench, { incomingWindowFrames: 3 });
+  const session = connection.begin({});
+  const got = new Map<string, (string | undefined)[]>([["left", []], ["right", []]]);
+  for (const [address, texts] of got) {
+    const receiver = await attachedReceiver(session, { name: address, source: { address }, ...lossless }, {
+      onDelivery: (delivery) => {
+        texts.push(delivery.message.text("messageId"));
+        delivery.settle(accepted);
+      },
+    });
+    receiver.addCredit(100);
+  }
+  await Promise.all([send(bench, "left", 50), send(bench, "right", 50)]);
+  await eventually("all messages to be completed", () => ["left", "right"].every((queue) => bench.account(queue).totals.completed === 50));
+  for (const [queue, texts] of got) assert.deepEqual(texts, Array.from({ length: 50 }, (_, index) => `${queue} ${index}`));
+});
+
+test("lets go of what waits for a client that does not read when its link is closed", async (t) => {
+  const bench = await startBench(t, { entities });
+  const { connection, socket } = await connect(t, bench);
+  const session = connection.begin({});
+  let received = 0;
+  const open = async (address: string): Promise<Receiver> => {
+    const receiver = await attachedReceiver(session, { name: address, source: { address }, ...lossless }, {
+      onDelivery: (delivery) => {
+        received++;
+        delivery.settle(accepted);
+      },
+    });
+    receiver.addCredit(100);
+    return receiver;
+  };
+  const right = await open("right");
+  await open("left");
+  await send(bench, "left", 1);
+  await eventually("a first message", () => received === 1);
+  socket.pause();
+  const sender = bench.client.createSender("left");
+  for (let i = 0; i < 20; i++) await sender.sendMessages({ body: Buffer.alloc(900_000) });
+  assert.ok(bench.account("left").states.active > 0, "expected the broker to hold messages back");
+  await send(bench, "right", 10);
+  await eventually("the first to be given away, which shows that there is no room", () => bench.account("right").states.locked === 1);
+  right.close();
+  await eventually("the messages to be back", () => bench.account("right").states.active === 10);
+  assert.equal(bench.account("right").totals.released, 1);
+  socket.resume();
+  await eventually("the others", () => bench.account("left").totals.completed === 21);
+  assert.equal(received, 21);
+});
+
+test("closes a client's connection in order when it stops, and waits for none that does not answer", async (t) => {
+  const bench = await startBench(t, { entities });
+  const polite = await connect(t, bench);
+  const deaf = await connect(t, bench);
+  deaf.socket.pause();
+  await within("the broker to stop", bench.broker.stop());
+  const { by, error } = await polite.closed.wait();
+  assert.deepEqual([by, error?.condition], ["peer", "amqp:connection:forced"]);
+});
+
+for (const mechanism of ["ANONYMOUS", "MSSBCBS", "EXTERNAL", "PLAIN"] as const) {
+  test(`lets a client in by ${mechanism}`, async (t) => {
+    const bench = await startBench(t, { entities });
+    await connect(t, bench, {}, mechanism === "PLAIN" ? { mechanism, username: "any", password: "any" } : { mechanism });
+    assert.equal(bench.broker.inspect().connections, 1);
+  });
+}
