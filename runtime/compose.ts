@@ -12,6 +12,7 @@ import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
 import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
+import { createThreadedSqliteRunStore } from "./adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "./adapters/system/clock.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
 import { Statistics } from "./adapters/telemetry/statistics.ts";
@@ -55,8 +56,8 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
       ...(forgot === undefined ? {} : { onForgotten: forgot }),
     });
   }
-  const path = store.path === ":memory:" ? store.path : resolve(directory, store.path);
-  return createSqliteRunStore({ ...options, path, clock: systemClock });
+  if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
+  return createThreadedSqliteRunStore({ ...options, path: resolve(directory, store.path), clock: systemClock });
 }
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */

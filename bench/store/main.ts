@@ -1,5 +1,5 @@
-// What a claim and a done mark cost on each run store: client CPU, the store's own CPU where it is a process apart, and
-// runs a second. `node bench/store/main.ts [rounds]`; Redis is measured when REDIS_URL is set.
+// What a claim and a done mark cost on each run store: CPU of the main thread, the store's own CPU where it is a thread or a
+// process apart, and runs a second. `node bench/store/main.ts [rounds]`; Redis is measured when REDIS_URL is set.
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,23 +7,14 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { createRedisRunStore } from "#runtime/adapters/redis/run-store.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
-import type { Clock } from "#runtime/core/clock.ts";
-import type { ClaimRequest, RunStore } from "#runtime/ports/run-store.ts";
+import { createThreadedSqliteRunStore } from "#runtime/adapters/sqlite/threaded-run-store.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { ClaimRequest, RunStore, RunStoreOptions } from "#runtime/ports/run-store.ts";
 
 const rounds = Number(process.argv[2] ?? 20);
 const warmUpRounds = Math.ceil(rounds / 10);
 const batchesPerRound = 10;
 const nothing = new Uint8Array(0);
-
-const clock: Clock = {
-  wallMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  after(delayMs, action) {
-    const timer = setTimeout(action, delayMs);
-    return { cancel: () => clearTimeout(timer) };
-  },
-  soon: (action) => void setImmediate(action),
-};
 
 interface Cost {
   wallMs: number;
@@ -31,16 +22,25 @@ interface Cost {
   serverMicros: number;
 }
 
+function mainThreadMicros(): number {
+  const { user, system } = process.threadCpuUsage();
+  return user + system;
+}
+
+function otherThreadsMicros(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system - mainThreadMicros();
+}
+
 type ServerCpu = () => Promise<number>;
 
 async function measured(cost: Cost, serverCpu: ServerCpu, work: () => Promise<void>): Promise<void> {
   const serverBefore = await serverCpu();
-  const cpuBefore = process.cpuUsage();
+  const cpuBefore = mainThreadMicros();
   const before = performance.now();
   await work();
   cost.wallMs += performance.now() - before;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  cost.clientMicros += user + system;
+  cost.clientMicros += mainThreadMicros() - cpuBefore;
   cost.serverMicros += (await serverCpu()) - serverBefore;
 }
 
@@ -66,16 +66,16 @@ async function measure(name: string, store: RunStore, batchSize: number, inFligh
     if (isWarm) runs += batchesPerRound * batchSize;
   }
   for (const [what, { wallMs, clientMicros, serverMicros }] of [["claim", claims], ["finish", finishes]] as const) {
-    const row = [name, what, `batch ${batchSize} × ${inFlight}`, `client ${(clientMicros / runs).toFixed(2)} µs`, `server ${(serverMicros / runs).toFixed(2)} µs`, `${Math.round(runs / wallMs)} k/s`];
+    const row = [name, what, `batch ${batchSize} × ${inFlight}`, `main ${(clientMicros / runs).toFixed(2)} µs`, `store ${(serverMicros / runs).toFixed(2)} µs`, `${Math.round(runs / wallMs)} k/s`];
     process.stdout.write(`${row.map((cell) => cell.padEnd(16)).join("")}\n`);
   }
 }
 
-async function measureSqlite(name: string, path: string): Promise<void> {
+async function measureSqlite(name: string, makeStore: (options: RunStoreOptions) => RunStore, inFlight: number): Promise<void> {
   for (const batchSize of [256, 500]) {
-    const store = createSqliteRunStore({ consumer: `bench-${batchSize}`, retentionMs: 86_400_000, path, clock });
+    const store = makeStore({ consumer: `bench-${batchSize}`, retentionMs: 86_400_000 });
     await store.start();
-    await measure(name, store, batchSize, 1, async () => 0);
+    await measure(name, store, batchSize, inFlight, async () => otherThreadsMicros());
     await store.stop();
   }
 }
@@ -100,8 +100,9 @@ async function measureRedis(url: string): Promise<void> {
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
 try {
-  await measureSqlite("sqlite memory", ":memory:");
-  await measureSqlite("sqlite file", join(folder, "runs.sqlite"));
+  await measureSqlite("sqlite memory", (options) => createSqliteRunStore({ ...options, path: ":memory:", clock: systemClock }), 1);
+  await measureSqlite("sqlite file", (options) => createSqliteRunStore({ ...options, path: join(folder, "runs.sqlite"), clock: systemClock }), 1);
+  await measureSqlite("sqlite thread", (options) => createThreadedSqliteRunStore({ ...options, path: join(folder, "threaded.sqlite"), clock: systemClock }), 2);
   const url = process.env["REDIS_URL"];
   if (url === undefined) process.stdout.write("redis: not measured, set REDIS_URL\n");
   else await measureRedis(url);

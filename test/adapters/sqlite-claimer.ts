@@ -1,15 +1,10 @@
 // A worker process of the SQLite store's test: claims and finishes the same runs as its siblings, and reports what it got.
-import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { createThreadedSqliteRunStore } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { claimOf } from "../contracts/run-store-fixtures.ts";
 
 const [path = "", worker = ""] = process.argv.slice(2);
-const store = createSqliteRunStore({
-  consumer: "orders",
-  retentionMs: 3_600_000,
-  path,
-  clock: systemClock,
-});
+const store = createThreadedSqliteRunStore({ consumer: "orders", retentionMs: 3_600_000, path, clock: systemClock });
 await store.start();
 const acquired: string[] = [];
 let written = 0;

@@ -1,43 +1,21 @@
 import { strict as assert } from "node:assert";
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
-import type { Clock } from "#runtime/core/clock.ts";
-import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
+import { ConfigurationError } from "#runtime/core/errors.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { claimOf, type RunStoreHarness, stepOf } from "../contracts/run-store-fixtures.ts";
 import { runStoreContract } from "../contracts/run-store.ts";
 
 const retentionMs = 3_600_000;
 
-/** A clock that stands still until it is moved; what waits on it runs when it passes. */
-function handDrivenClock(): Clock & { advance(ms: number): void; readonly waiting: number } {
+/** A clock that stands still until it is moved. */
+function handDrivenClock(): { wallMs(): number; advance(ms: number): void } {
   let nowMs = 1_700_000_000_000;
-  let timers: { readonly dueMs: number; readonly action: () => void }[] = [];
-  return {
-    wallMs: () => nowMs,
-    monotonicMs: () => nowMs,
-    after(delayMs, action) {
-      const timer = { dueMs: nowMs + delayMs, action };
-      timers.push(timer);
-      return { cancel: () => void (timers = timers.filter((other) => other !== timer)) };
-    },
-    soon: (action) => queueMicrotask(action),
-    advance(ms) {
-      nowMs += ms;
-      const due = timers.filter((timer) => timer.dueMs <= nowMs);
-      timers = timers.filter((timer) => timer.dueMs > nowMs);
-      for (const timer of due) timer.action();
-    },
-    get waiting() {
-      return timers.length;
-    },
-  };
+  return { wallMs: () => nowMs, advance: (ms) => void (nowMs += ms) };
 }
 
 async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
@@ -87,47 +65,6 @@ runStoreContract(
 );
 
 describe("sqlite run store", () => {
-  test("lets each of several processes on one file own a run of its own", { timeout: 60_000 }, () =>
-    withFolder(async (folder) => {
-      const path = join(folder, "runs.sqlite");
-      const children = [1, 2, 3].map((worker) => fork(new URL("./sqlite-claimer.ts", import.meta.url), [path, String(worker)], { stdio: "inherit" }));
-      const claimed = await Promise.all(
-        children.map(async (child) => {
-          const closed = once(child, "close");
-          const [report] = (await once(child, "message")) as [{ readonly acquired: string[]; readonly written: number }];
-          assert.deepEqual(await closed, [0, null]);
-          return report;
-        }),
-      );
-      const all = claimed.flatMap((report) => report.acquired);
-      assert.deepEqual([all.length, new Set(all).size], [2_000, 2_000]);
-      assert.equal(claimed.reduce((sum, report) => sum + report.written, 0), 2_000);
-    }),
-  );
-
-  test("waits off the event loop for another process's write lock, then goes on", () =>
-    withFolder(async (folder) => {
-      const path = join(folder, "runs.sqlite");
-      const clock = handDrivenClock();
-      const store = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock });
-      await store.start();
-      const holder = new DatabaseSync(path);
-      holder.exec("BEGIN IMMEDIATE");
-      const claimed = store.claim([claimOf("a")], 1_000);
-      assert.equal(clock.waiting, 1, "expected the claim to wait for its next try");
-      holder.exec("ROLLBACK");
-      clock.advance(100);
-      assert.equal((await claimed)[0]?.kind, "acquired");
-      holder.exec("BEGIN IMMEDIATE");
-      const refused = store.claim([claimOf("b")], 1_000);
-      clock.advance(10_000);
-      await assert.rejects(refused, StoreUnavailableError);
-      holder.close();
-      assert.equal((await store.claim([claimOf("b")], 1_000))[0]?.kind, "acquired");
-      await store.stop();
-    }),
-  );
-
   test("sweeps what is past its retention in bounded slices, with its steps", () =>
     withFolder(async (folder) => {
       const path = join(folder, "runs.sqlite");

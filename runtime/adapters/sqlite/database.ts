@@ -48,8 +48,10 @@ const schema = `
   PRAGMA user_version = ${schemaVersion};
 `;
 
-/** How long one try to get the write lock blocks the event loop; a longer wait is spent off it. */
-const lockTimeoutMs = 5;
+/** How long a transaction waits for other processes' before it gives up; the wait blocks its thread. */
+const lockTimeoutMs = 2_000;
+/** Switching to the log does not wait for another process's lock: opening is tried again for as long, with pauses. */
+const openPauseMs = 10;
 /** A claim dirties pages all over the unique index; a longer log writes each of them to the file less often (about 16 MB). */
 const logPagesMax = 4_000;
 
@@ -61,11 +63,6 @@ const sqliteNotADatabase = 26;
 function errorCode(error: unknown): number {
   const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
   return typeof code === "number" ? code & 0xff : 0;
-}
-
-/** Another process holds the write lock; nothing was written. */
-export function isBusy(error: unknown): boolean {
-  return errorCode(error) === sqliteBusy;
 }
 
 export function unavailable(error: unknown): StoreUnavailableError {
@@ -99,8 +96,26 @@ function internConsumer(database: DatabaseSync, name: string): number {
   return numberIn(database, "INSERT INTO consumers (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id", name);
 }
 
+interface OpenDatabase {
+  readonly database: DatabaseSync;
+  readonly consumerId: number;
+}
+
 /** Opens or creates the file, and its folder; throws `ConfigurationError` when it cannot be a run store. */
-export function openDatabase(path: string, consumer: string): { readonly database: DatabaseSync; readonly consumerId: number } {
+export function openDatabase(path: string, consumer: string): OpenDatabase {
+  const giveUpAtMs = performance.now() + lockTimeoutMs;
+  const bell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  for (;;) {
+    try {
+      return tryToOpen(path, consumer);
+    } catch (error) {
+      if (errorCode(error) !== sqliteBusy || performance.now() >= giveUpAtMs) throw error;
+    }
+    Atomics.wait(bell, 0, 0, openPauseMs);
+  }
+}
+
+function tryToOpen(path: string, consumer: string): OpenDatabase {
   let database: DatabaseSync | undefined;
   try {
     if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });

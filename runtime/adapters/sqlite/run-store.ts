@@ -4,6 +4,8 @@
 // transaction is short and never waits inside, so the lock is held for about the time the statements take. Leases and
 // retention are kept by the wall clock that all processes of a machine share.
 //
+// The work is done in the thread that asks for it. A worker asks from a thread of its own: see threaded-run-store.ts.
+//
 //              claim                    finish
 //   (unknown) ───────▶ running ─────────────────────▶ done
 //                       │  ▲ claim (waiting, or lease over): epoch + 1
@@ -15,20 +17,16 @@ import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
 import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
-import { isBusy, openDatabase, unavailable } from "./database.ts";
+import { openDatabase, unavailable } from "./database.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
 export interface SqliteRunStoreOptions extends RunStoreOptions {
   /** The file, made with its folder when missing; `:memory:` keeps the records in this store alone. */
   readonly path: string;
   /** Its wall clock is the store's clock. */
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, "wallMs">;
 }
 
-/** How long a call waits for another process's transactions before it gives up. */
-const busyTimeoutMs = 2_000;
-/** Pause between two tries to get the write lock, spent off the event loop. */
-const busyPauseMs = 10;
 /** Rows that one claim call looks at for retention: more than it can add, so that the file stops growing. */
 const sweepRowsMax = 1_000;
 /** Pause of the sweep once it met rows that are all within their retention. */
@@ -55,9 +53,13 @@ function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing
   }
 }
 
+export function checkOptions({ retentionMs }: RunStoreOptions): void {
+  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
+}
+
 class SqliteRunStore implements RunStore {
   readonly #options: SqliteRunStoreOptions;
-  readonly #clock: Clock;
+  readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
   #consumerId = 0;
@@ -72,10 +74,14 @@ class SqliteRunStore implements RunStore {
 
   async start(): Promise<void> {
     if (this.#statements !== undefined) return;
-    const { database, consumerId } = await this.#patiently(() => openDatabase(this.#options.path, this.#options.consumer));
-    this.#database = database;
-    this.#consumerId = consumerId;
-    this.#statements = prepareStatements(database);
+    try {
+      const { database, consumerId } = openDatabase(this.#options.path, this.#options.consumer);
+      this.#database = database;
+      this.#consumerId = consumerId;
+      this.#statements = prepareStatements(database);
+    } catch (error) {
+      throw error instanceof ConfigurationError ? error : unavailable(error);
+    }
   }
 
   async stop(): Promise<void> {
@@ -226,42 +232,26 @@ class SqliteRunStore implements RunStore {
     this.#sweepDueMs = nowMs + sweepPauseMs;
   }
 
-  #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    return this.#patiently(() => {
-      const statements = this.#statements;
-      if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+  async #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
+    const statements = this.#statements;
+    if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+    try {
       statements.begin();
-      try {
-        const answer = work(statements, Math.floor(this.#clock.wallMs()));
-        statements.commit();
-        return answer;
-      } catch (error) {
-        statements.rollback();
-        throw error;
-      }
-    });
-  }
-
-  /** Tries `work` until the write lock is free; only taking the lock can fail for it, before anything was written. */
-  async #patiently<T>(work: () => T): Promise<T> {
-    const giveUpAtMs = this.#clock.monotonicMs() + busyTimeoutMs;
-    for (;;) {
-      try {
-        return work();
-      } catch (error) {
-        if (error instanceof ConfigurationError) throw error;
-        if (!isBusy(error) || this.#clock.monotonicMs() >= giveUpAtMs) throw unavailable(error);
-      }
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#clock.after(busyPauseMs, resolve);
-      await promise;
+      const answer = work(statements, Math.floor(this.#clock.wallMs()));
+      statements.commit();
+      return answer;
+    } catch (error) {
+      statements.rollback();
+      throw unavailable(error);
     }
   }
 }
 
-/** A run store on `node:sqlite`: the embedded default. Several processes may share one file. Throws `ConfigurationError` for options it cannot use. */
+/**
+ * A run store on `node:sqlite` that works in the calling thread, which a file's disk and other users hold up. Several
+ * processes may share one file. Throws `ConfigurationError` for options it cannot use.
+ */
 export function createSqliteRunStore(options: SqliteRunStoreOptions): RunStore {
-  const { retentionMs } = options;
-  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
+  checkOptions(options);
   return new SqliteRunStore(options);
 }

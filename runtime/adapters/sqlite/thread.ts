@@ -1,0 +1,45 @@
+/** The thread of a run store: does the calls it is sent, in their order, and answers each. */
+import { parentPort, workerData } from "node:worker_threads";
+import type { RunStore } from "../../ports/run-store.ts";
+import { createSqliteRunStore } from "./run-store.ts";
+import { type NumberedAnswer, type NumberedCall, packClaims, packError, packWrites, type StoreCall, type ThreadSettings, unpackFinishes } from "./wire.ts";
+
+async function perform(store: RunStore, call: StoreCall): Promise<unknown> {
+  switch (call.method) {
+    case "start":
+      return store.start();
+    case "stop":
+      return store.stop();
+    case "ping":
+      // In a thread that took a lost one's place, the file is not open yet.
+      await store.start();
+      return store.ping();
+    case "claim":
+      return packClaims(await store.claim(call.requests, call.leaseMs), call.requests);
+    case "checkpoint":
+      return packWrites(await store.checkpoint(call.writes));
+    case "finish":
+      return packWrites(await store.finish(unpackFinishes(call.writes)));
+    case "clearOutbox":
+      return store.clearOutbox(call.eventIds);
+    case "fail":
+      return packWrites(await store.fail(call.writes));
+    case "extend":
+      return packWrites(await store.extend(call.writes, call.leaseMs));
+    case "read":
+      return store.read(call.eventId);
+  }
+}
+
+async function answerTo(store: RunStore, [number, call]: NumberedCall): Promise<NumberedAnswer> {
+  try {
+    return [number, await perform(store, call)];
+  } catch (error) {
+    return [number, undefined, packError(error)];
+  }
+}
+
+const store = createSqliteRunStore({ ...(workerData as ThreadSettings), clock: { wallMs: Date.now } });
+parentPort?.on("message", (numbered: NumberedCall) => {
+  void answerTo(store, numbered).then((answer) => parentPort?.postMessage(answer));
+});

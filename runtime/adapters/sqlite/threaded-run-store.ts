@@ -1,0 +1,117 @@
+// The run store on a SQLite file as a worker uses it: in a thread of its own, so that neither the statements nor the disk
+// take the main thread's time.
+//
+//   stopped ──start──▶ up ──(the thread is lost)──▶ down ──ping──▶ up
+//      ▲               │ stop                        │ stop
+//      └───────────────┴─────────────────────────────┘
+//
+// Calls are answered in their order. What was called when the thread was lost is rejected: as with any store that goes
+// away, nothing is known of it, and asking again does no harm.
+import type { Clock } from "../../core/clock.ts";
+import { StoreUnavailableError } from "../../core/errors.ts";
+import type { RunView } from "../../core/run.ts";
+import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import { checkOptions } from "./run-store.ts";
+import { StoreThread } from "./store-thread.ts";
+import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
+
+export interface ThreadedRunStoreOptions extends RunStoreOptions {
+  /** The file, made with its folder when missing. */
+  readonly path: string;
+  /** Times the calls; the store's clock is the machine's. */
+  readonly clock: Pick<Clock, "after">;
+  /** How long a call may take before it is given up. 1 or more; default 5 000. */
+  readonly callTimeoutMs?: number;
+}
+
+/** Longer than a transaction waits for the file's lock, and another one that was called before. */
+const callTimeoutMsDefault = 5_000;
+
+class ThreadedRunStore implements RunStore {
+  readonly #options: ThreadedRunStoreOptions;
+  /** Undefined while it is stopped. */
+  #thread: StoreThread | undefined;
+
+  constructor(options: ThreadedRunStoreOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    if (this.#thread !== undefined) return;
+    this.#thread = this.#newThread();
+    try {
+      await this.#thread.call({ method: "start" });
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = undefined;
+    await thread?.stop();
+  }
+
+  async ping(): Promise<boolean> {
+    if (this.#thread === undefined) return false;
+    if (this.#thread.hasEnded) this.#thread = this.#newThread();
+    try {
+      return (await this.#thread.call({ method: "ping" })) === true;
+    } catch {
+      return false;
+    }
+  }
+
+  async claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
+    // The values of answers are what the thread packs for the method.
+    return unpackClaims((await this.#call({ method: "claim", requests, leaseMs })) as Parameters<typeof unpackClaims>[0], requests);
+  }
+
+  checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write({ method: "checkpoint", writes: packCheckpoints(writes) });
+  }
+
+  finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write({ method: "finish", writes: packFinishes(writes) });
+  }
+
+  async clearOutbox(eventIds: readonly string[]): Promise<void> {
+    await this.#call({ method: "clearOutbox", eventIds });
+  }
+
+  fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write({ method: "fail", writes });
+  }
+
+  extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
+    return this.#write({ method: "extend", writes, leaseMs });
+  }
+
+  async read(eventId: string): Promise<RunView | undefined> {
+    return (await this.#call({ method: "read", eventId })) as RunView | undefined;
+  }
+
+  async #write(call: StoreCall & { readonly writes: readonly unknown[] }): Promise<readonly WriteResult[]> {
+    return unpackWrites((await this.#call(call)) as readonly number[], call.writes.length);
+  }
+
+  async #call(call: StoreCall): Promise<unknown> {
+    if (this.#thread === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+    return this.#thread.call(call);
+  }
+
+  #newThread(): StoreThread {
+    const { clock, callTimeoutMs = callTimeoutMsDefault, consumer, retentionMs, path } = this.#options;
+    return new StoreThread({ clock, callTimeoutMs, settings: { consumer, retentionMs, path } });
+  }
+}
+
+/**
+ * A run store on `node:sqlite` in a thread of its own: the embedded default. Several processes may share one file. Throws
+ * `ConfigurationError` for options it cannot use.
+ */
+export function createThreadedSqliteRunStore(options: ThreadedRunStoreOptions): RunStore {
+  checkOptions(options);
+  return new ThreadedRunStore(options);
+}

@@ -1,0 +1,99 @@
+/**
+ * What a run store and its thread say to each other: numbered calls, and an answer to each in their order. Messages are
+ * cloned, which costs about as much for each value as for a whole short text. So claims and done marks, which every
+ * message pays for, go without what is nearly always the same.
+ */
+import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import type { StepRecord } from "../../core/run.ts";
+import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+
+/** What the thread is started with. */
+export interface ThreadSettings extends RunStoreOptions {
+  readonly path: string;
+}
+
+/** A run without an outbox goes as its epoch alone. */
+type PackedFinish = readonly [eventId: string, epoch: number] | readonly [eventId: string, epoch: number, outbox: Uint8Array];
+
+/** A call, with what `RunStore` has under its name. */
+export type StoreCall =
+  | { readonly method: "start" }
+  | { readonly method: "stop" }
+  | { readonly method: "ping" }
+  | { readonly method: "claim"; readonly requests: readonly ClaimRequest[]; readonly leaseMs: number }
+  | { readonly method: "checkpoint"; readonly writes: readonly CheckpointWrite[] }
+  | { readonly method: "finish"; readonly writes: readonly PackedFinish[] }
+  | { readonly method: "clearOutbox"; readonly eventIds: readonly string[] }
+  | { readonly method: "fail"; readonly writes: readonly FailWrite[] }
+  | { readonly method: "extend"; readonly writes: readonly EpochWrite[]; readonly leaseMs: number }
+  | { readonly method: "read"; readonly eventId: string };
+
+export type NumberedCall = readonly [number: number, call: StoreCall];
+
+/** An error keeps neither class nor code on its way; a record says which it was. */
+interface ErrorRecord {
+  readonly isConfiguration: boolean;
+  readonly message: string;
+}
+
+export type NumberedAnswer = readonly [number: number, value: unknown] | readonly [number: number, value: undefined, error: ErrorRecord];
+
+export function packError(error: unknown): ErrorRecord {
+  return { isConfiguration: error instanceof ConfigurationError, message: messageOf(error) };
+}
+
+export function unpackError({ isConfiguration, message }: ErrorRecord): Error {
+  return isConfiguration ? new ConfigurationError(message) : new StoreUnavailableError(message);
+}
+
+/** Cloning a view clones all the memory that it is a part of. */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}
+
+const nothing = new Uint8Array(0);
+
+export function packFinishes(writes: readonly FinishWrite[]): PackedFinish[] {
+  return writes.map(({ eventId, epoch, outbox }) => (outbox.length === 0 ? [eventId, epoch] : [eventId, epoch, ownBytes(outbox)]));
+}
+
+export function unpackFinishes(writes: readonly PackedFinish[]): FinishWrite[] {
+  return writes.map(([eventId, epoch, outbox = nothing]) => ({ eventId, epoch, outbox }));
+}
+
+export function packCheckpoints(writes: readonly CheckpointWrite[]): CheckpointWrite[] {
+  return writes.map(({ eventId, epoch, step }) => ({ eventId, epoch, step: { ...step, result: ownBytes(step.result) } }));
+}
+
+/** Null stands for the first claim of a run: it is owned as it was asked for. */
+type PackedClaim = ClaimResult | null;
+
+function isFirst(result: ClaimResult, request: ClaimRequest | undefined): boolean {
+  if (result.kind !== "acquired" || result.epoch !== 1) return false;
+  return result.attempts === 1 && result.generation === 0 && result.steps.length === 0 && result.pipelineHash === request?.pipelineHash;
+}
+
+export function packClaims(results: readonly ClaimResult[], requests: readonly ClaimRequest[]): PackedClaim[] {
+  return results.map((result, index) => (isFirst(result, requests[index]) ? null : result));
+}
+
+const noSteps: readonly StepRecord[] = [];
+
+export function unpackClaims(packed: readonly PackedClaim[], requests: readonly ClaimRequest[]): ClaimResult[] {
+  return packed.map((result, index) => result ?? { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps });
+}
+
+/** The places of those that are stale. */
+export function packWrites(results: readonly WriteResult[]): number[] {
+  const stale: number[] = [];
+  results.forEach((result, index) => {
+    if (result === "stale") stale.push(index);
+  });
+  return stale;
+}
+
+export function unpackWrites(stale: readonly number[], count: number): WriteResult[] {
+  const results = Array.from<WriteResult>({ length: count }).fill("written");
+  for (const index of stale) results[index] = "stale";
+  return results;
+}
