@@ -60,11 +60,11 @@ export interface WorkerOptions {
 }
 
 /** Of a stop's budget, when runs that still execute are asked to stop at their next step. */
-export const interruptAfter = 0.7;
+const interruptAfter = 0.7;
 /** When the threads are ended. */
-export const endThreadsAfter = 0.9;
+const endThreadsAfter = 0.9;
 /** When what still waits for the store is handed back without it. */
-export const giveUpAfter = 0.95;
+const giveUpAfter = 0.95;
 
 export interface WorkerView {
   readonly inFlight: number;

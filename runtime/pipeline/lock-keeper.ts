@@ -8,14 +8,14 @@ import type { InFlight } from "./in-flight.ts";
 import type { Work } from "./work.ts";
 
 /** How often the keeper looks. A lock must last several looks. */
-export const keeperLookMs = 250;
+const keeperLookMs = 250;
 /** A lock is renewed once less than this part of it is left. */
-export const renewBelow = 0.5;
+const renewBelow = 0.5;
 /** Locks renewed in one look. */
-export const renewalsMax = 1_000;
+const renewalsMax = 1_000;
 /** What remains of a lock is taken to be no less and no more than this, however the clocks differ. */
-export const lockRemainingMinMs = 1_000;
-export const lockRemainingMaxMs = 300_000;
+const lockRemainingMinMs = 1_000;
+const lockRemainingMaxMs = 300_000;
 
 export interface LockKeeperOptions {
   readonly transport: Transport;

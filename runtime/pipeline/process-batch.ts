@@ -35,11 +35,11 @@ import { Work } from "./work.ts";
 /** Deliveries of one event that wait here for another one of it; more come again later. */
 export const followersMax = 32;
 /** A held claim that ends this soon is waited for here; a later one is postponed through the queue. */
-export const holdHereMaxMs = 2_000;
+const holdHereMaxMs = 2_000;
 /** A run waits this long in a lane at most before it is postponed. */
 export const laneWaitMaxMs = 30_000;
 /** How often lanes are looked at while runs wait in them: time alone can end a wait. */
-export const laneLookMs = 1_000;
+const laneLookMs = 1_000;
 
 export interface ProcessBatchOptions {
   readonly clock: Clock;

@@ -10,7 +10,7 @@ import type { Receiver, Transport } from "../ports/transport.ts";
 import { settledWithin } from "./within.ts";
 
 /** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
-export const roomLookMs = 100;
+const roomLookMs = 100;
 /** A receiver that does not close within this time is left behind. */
 export const closeWaitMaxMs = 5_000;
 

@@ -4,7 +4,7 @@ import { TransportError } from "../core/errors.ts";
 import type { Publisher } from "../ports/publisher.ts";
 
 export const sendAttemptsMax = 4;
-export const sendPauseFirstMs = 100;
+const sendPauseFirstMs = 100;
 export const sendPauseMaxMs = 10_000;
 
 const none: ReadonlySet<OutgoingMessage> = new Set();

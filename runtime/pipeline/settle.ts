@@ -23,9 +23,8 @@ import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
 import type { Work } from "./work.ts";
 
-/** Settlements that end a delivery; a retry in place does not. */
-export type FinalSettlement = Exclude<Settlement, { kind: "retry-now" }>;
-type Failure = Exclude<FinalSettlement, { kind: "complete" }>;
+/** Settlements that end a delivery without success; a retry in place ends nothing. */
+type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 const reasonCharactersMax = 200;

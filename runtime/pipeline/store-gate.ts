@@ -14,8 +14,8 @@ import { messageOf } from "../core/errors.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 
-export const storeProbeFirstMs = 100;
-export const storeProbeMaxMs = 2_000;
+const storeProbeFirstMs = 100;
+const storeProbeMaxMs = 2_000;
 
 export interface StoreGateOptions {
   readonly store: RunStore;

@@ -9,9 +9,9 @@ import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { ReceiveLoop } from "./receive-loop.ts";
 
-export const watchdogLookMs = 1_000;
+const watchdogLookMs = 1_000;
 /** A look that comes this much late means that the loop was blocked. */
-export const loopDelayMaxMs = 1_000;
+const loopDelayMaxMs = 1_000;
 
 export interface WatchdogOptions {
   readonly transport: Transport;

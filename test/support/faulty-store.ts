@@ -9,7 +9,7 @@ export type StoreFault =
   | "call-lost" // the store never hears of it
   | "answer-lost"; // it is carried out, nobody hears of it
 
-export interface FaultyStoreOptions {
+interface FaultyStoreOptions {
   readonly store: RunStore;
   readonly clock: SimClock;
   readonly process: ProcessClock;

@@ -47,7 +47,7 @@ export function dependencyPolicy(name: string, bulkhead: Partial<DependencyPolic
 }
 
 /** Skills by event type, version 1.x. */
-export function skillTable(skills: readonly SkillPolicy[]): SkillTable {
+function skillTable(skills: readonly SkillPolicy[]): SkillTable {
   const byType = new Map(skills.map((skill) => [skill.name, skill]));
   return {
     policies: skills,
@@ -59,14 +59,14 @@ export function skillTable(skills: readonly SkillPolicy[]): SkillTable {
   };
 }
 
-export interface WorldOptions {
+interface WorldOptions {
   readonly seed?: number;
   readonly skills?: readonly SkillPolicy[];
   readonly dependencies?: readonly DependencyPolicy[];
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
 }
 
-export type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
+type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
 
 /** One worker process and all that is its own. */
 export interface Process {
