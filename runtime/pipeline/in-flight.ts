@@ -6,13 +6,31 @@ export class InFlight {
   /** The delivery that owns its event here; others follow it. */
   readonly #byEvent = new Map<string, Work>();
   #whenEmpty: (() => void)[] = [];
+  #undecided = 0;
+  #lastRunId = 0;
 
   get size(): number {
     return this.#byRun.size;
   }
 
+  /** Messages of which it is not known yet whether they can be admitted. */
+  get undecided(): number {
+    return this.#undecided;
+  }
+
+  nextRunId(): number {
+    this.#lastRunId += 1;
+    return this.#lastRunId;
+  }
+
   add(work: Work): void {
     this.#byRun.set(work.runId, work);
+    this.#undecided += 1;
+  }
+
+  decided(work: Work): void {
+    if (work.isUndecided) this.#undecided -= 1;
+    work.isUndecided = false;
   }
 
   get(runId: number): Work | undefined {
@@ -20,10 +38,10 @@ export class InFlight {
   }
 
   /** Gives the work a new run id, so that nothing that is still heard of its last execution is taken for the next one. */
-  renumber(work: Work, runId: number): void {
+  renumber(work: Work): void {
     this.#byRun.delete(work.runId);
-    work.runId = runId;
-    this.#byRun.set(runId, work);
+    work.runId = this.nextRunId();
+    this.#byRun.set(work.runId, work);
   }
 
   /** Makes the work the owner of its event here, or returns the one that is. */
@@ -35,6 +53,7 @@ export class InFlight {
 
   remove(work: Work): void {
     this.#byRun.delete(work.runId);
+    this.decided(work);
     if (work.route !== undefined && this.#byEvent.get(work.eventId) === work) this.#byEvent.delete(work.eventId);
     if (this.#byRun.size > 0 || this.#whenEmpty.length === 0) return;
     const actions = this.#whenEmpty;

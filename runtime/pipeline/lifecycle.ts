@@ -18,6 +18,7 @@ import type { RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { Executions } from "./executions.ts";
 import { InFlight } from "./in-flight.ts";
 import { Leases } from "./leases.ts";
 import { LockKeeper } from "./lock-keeper.ts";
@@ -85,6 +86,7 @@ export class Worker {
   readonly #keeper: LockKeeper;
   readonly #checkpoints: Checkpoints;
   readonly #settler: Settler;
+  readonly #executions: Executions;
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
   readonly #watchdog: Watchdog;
@@ -112,24 +114,16 @@ export class Worker {
     this.#keeper = keeper;
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
     this.#settler = new Settler({ ...options, gate, ended: (work, outcome) => this.#ended(work, outcome) });
-    this.#processor = new BatchProcessor({
-      ...options,
-      gate,
-      admission: this.#admission,
-      retryBudget: new RetryBudget(),
-      readAhead: new ReadAhead(),
-      inFlight,
-      keeper,
-      leases,
-      settler: this.#settler,
-    });
+    const parts = { ...options, gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
+    this.#executions = new Executions(parts);
+    this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = new ReceiveLoop({
       transport,
       clock,
       telemetry,
       inFlightMax: options.inFlightMax,
       inFlight: () => inFlight.size,
-      room: () => this.#processor.room(),
+      room: () => this.#executions.room(),
       deliveries: (batch) => this.#processor.arrive(batch),
     });
     this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
@@ -188,7 +182,7 @@ export class Worker {
     const { executor, telemetry } = this.#options;
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
-      results: (results) => this.#processor.conclude(results),
+      results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         telemetry.emit({ type: "thread.lost", why, replaced });
         if (!executor.isReady()) this.#receiveLoop.pause("threads-down");
@@ -205,10 +199,10 @@ export class Worker {
     this.#handedBack = 0;
     this.#watchdog.stop();
     const noMore = this.#receiveLoop.stop();
-    this.#processor.stop();
+    this.#executions.stop();
     const nothingHeld = noMore.then(() => this.#inFlight.whenEmpty());
     if (!(await by(interruptAfter, nothingHeld))) {
-      this.#processor.interrupt();
+      this.#executions.interrupt(this.#inFlight.works());
       await by(endThreadsAfter, nothingHeld);
     }
     await by(giveUpAfter, executor.stop());

@@ -135,12 +135,14 @@ export class Settler {
 
   /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
   fail(work: Work, settlement: Failure): void {
-    if (work.epoch === 0) {
-      this.#act(work, settlement);
-      return;
-    }
     work.stage = "recording";
-    this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+    if (work.epoch === 0) this.#act(work, settlement);
+    else this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+  }
+
+  /** Nothing of it has begun here: it goes back to the broker, for any worker. */
+  release(work: Work): void {
+    this.fail(work, { kind: "release" });
   }
 
   /** Ends every pause between two attempts to send. */

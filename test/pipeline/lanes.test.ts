@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { laneWaitMaxMs } from "#runtime/pipeline/process-batch.ts";
+import { laneWaitMaxMs } from "#runtime/pipeline/executions.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
 

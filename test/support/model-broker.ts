@@ -302,8 +302,10 @@ class ModelReceiver implements Receiver {
     this.credit -= deliveries.length;
     broker.clock.after(broker.latencyMs, () =>
       clock.run(() => {
-        if (!this.#isStopped) this.#listener.deliveries(deliveries);
-        else for (const delivery of deliveries) broker.release(delivery);
+        if (!this.#isStopped) {
+          this.connection.handedOut += deliveries.length;
+          this.#listener.deliveries(deliveries);
+        } else for (const delivery of deliveries) broker.release(delivery);
       }),
     );
   }
@@ -326,6 +328,8 @@ export class BrokerConnection implements Transport, Publisher {
   readonly clock: ProcessClock;
   readonly #faults: Faults<BrokerFault>;
   readonly receivers: ModelReceiver[] = [];
+  /** Deliveries that reached the process. */
+  handedOut = 0;
   /** Nothing that was sent or asked arrives, while the process lives. */
   isDown = false;
   readonly #trace: (call: string) => void;

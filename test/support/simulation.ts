@@ -306,6 +306,8 @@ class Simulation {
     }
     for (const process of this.#processes) {
       const { inFlight, executing, gates } = process.worker.view();
+      const ended = process.telemetry.outcomes.length;
+      if (ended !== process.connection.handedOut) this.#violate(`a worker got ${process.connection.handedOut} deliveries and ended ${ended}`);
       if (inFlight > 0 || executing > 0) this.#violate(`a worker still holds ${inFlight} messages and executes ${executing} runs`);
       for (const gate of gates) if (gate.inUse > 0 || gate.waiting > 0) this.#violate(`gate ${gate.dependency} still holds ${gate.inUse} slots and ${gate.waiting} runs`);
     }

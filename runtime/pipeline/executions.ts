@@ -1,0 +1,265 @@
+/**
+ * The executions of claimed runs: admit → (a lane →) post → conclude → settle, or again. Nothing starts while the store is down,
+ * past its lock or lease, or once the worker stops.
+ */
+import type { Clock, Random, Timer } from "../core/clock.ts";
+import { postponementsOf } from "../core/copy.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { PostponeReason, Settlement } from "../core/settlement.ts";
+import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
+import type { Admission } from "../policy/admission.ts";
+import { postponeDelayMs } from "../policy/backoff.ts";
+import { classify } from "../policy/classify.ts";
+import type { ReadAhead } from "../policy/read-ahead.ts";
+import { decide } from "../policy/recoverability.ts";
+import type { RetryBudget } from "../policy/retry-budget.ts";
+import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { Settler } from "./settle.ts";
+import type { StoreGate } from "./store-gate.ts";
+import type { Work } from "./work.ts";
+
+/** A run waits this long in a lane at most before it is postponed. */
+export const laneWaitMaxMs = 30_000;
+/** How often lanes are looked at while runs wait in them: time alone can end a wait. */
+const laneLookMs = 1_000;
+
+export interface ExecutionsOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  readonly gate: StoreGate;
+  readonly executor: Executor;
+  readonly admission: Admission<Work>;
+  readonly retryBudget: RetryBudget;
+  readonly readAhead: ReadAhead;
+  readonly inFlight: InFlight;
+  readonly settler: Settler;
+  readonly skills: SkillTable;
+}
+
+export class Executions {
+  readonly #options: ExecutionsOptions;
+  /** What the skills use, each combination once. */
+  readonly #kinds: readonly (readonly number[])[];
+  /** Claimed runs that may start once the store is back. */
+  #stalled: Work[] = [];
+  #laneLook: Timer | undefined;
+  #isStopping = false;
+
+  constructor(options: ExecutionsOptions) {
+    const { gate, settler, skills } = options;
+    this.#options = options;
+    this.#kinds = kindsOf(skills);
+    gate.onReopened(() => this.#storeIsBack());
+    gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => settler.handBack(work)));
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /**
+   * How many messages may be taken beyond those that are here. A message's kind of work is known only once it is here: as many
+   * as the fullest kind has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to
+   * be postponed, so they are within the bound of reading ahead.
+   */
+  room(): number {
+    const { admission, readAhead, clock, inFlight } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let fullest = Number.POSITIVE_INFINITY;
+    let roomiest = 0;
+    for (const uses of this.#kinds) {
+      const room = admission.room(uses, nowMs);
+      fullest = Math.min(fullest, room);
+      roomiest = Math.max(roomiest, room);
+    }
+    return Math.min(roomiest, fullest + readAhead.left(nowMs)) - inFlight.undecided;
+  }
+
+  /** Hands back what has not begun; what executes goes on. */
+  stop(): void {
+    this.#isStopping = true;
+    for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
+  }
+
+  /** Asks those that execute to stop at their next step boundary. */
+  interrupt(works: Iterable<Work>): void {
+    const runIds = [...works].filter((work) => work.stage === "executing").map((work) => work.runId);
+    this.#options.executor.interrupt(runIds, "interrupted");
+  }
+
+  /** Claimed runs: they start, wait, or come again later. */
+  admit(works: readonly Work[]): void {
+    const orders: RunOrder[] = [];
+    for (const work of works) this.#admit(work, orders);
+    this.#post(orders);
+  }
+
+  /** 9–10. One outcome a run, heard once by circuits and slots; one settlement. */
+  conclude(results: readonly RunResult[]): void {
+    const { inFlight, admission, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const result of results) {
+      const work = inFlight.get(result.runId);
+      if (work === undefined || work.stage !== "executing") continue;
+      admission.leave(work, result.calls, nowMs);
+      const lostWhileStopping = this.#isStopping && result.answer.kind === "thread-lost";
+      this.#settle(work, lostWhileStopping ? { kind: "interrupted" } : classify(result.answer));
+    }
+    this.#moveLanes(nowMs);
+  }
+
+  /** It comes again later, as a copy. */
+  postpone(work: Work, why: PostponeReason, atLeastMs: number): void {
+    const { settler, random, readAhead } = this.#options;
+    if (why === "lane-full") readAhead.postponed();
+    settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), atLeastMs, random) });
+  }
+
+  /** 6. Slots of all dependencies, a place in a lane, or later. */
+  #admit(work: Work, orders: RunOrder[]): void {
+    const { admission, clock, gate, readAhead, inFlight } = this.#options;
+    if (this.#isOver(work)) return;
+    if (!gate.isOpen) return this.#stall(work);
+    const nowMs = clock.monotonicMs();
+    const answer = admission.admit(work, nowMs);
+    inFlight.decided(work);
+    switch (answer.kind) {
+      case "admitted":
+        readAhead.found();
+        this.#start(work, nowMs, orders);
+        return;
+      case "waiting":
+        work.stage = "waiting";
+        work.waitingSinceMs = nowMs;
+        this.#lookAtLanesLater();
+        return;
+      case "postponed":
+        this.postpone(work, answer.why, answer.atLeastMs);
+        return;
+    }
+  }
+
+  /** Nothing starts while the store is down. */
+  #stall(work: Work): void {
+    const { gate, settler } = this.#options;
+    if (gate.hasGivenUp) return settler.handBack(work);
+    work.stage = "stalled";
+    this.#stalled.push(work);
+  }
+
+  /** Whether it must not start here any more; then it is on its way out. */
+  #isOver(work: Work): boolean {
+    if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
+    else if (this.#isStopping) this.#options.settler.release(work);
+    else return false;
+    return true;
+  }
+
+  /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
+  #start(work: Work, nowMs: number, orders: RunOrder[]): void {
+    const { admission, inFlight, telemetry } = this.#options;
+    if (work.lockLost || work.leaseUntilMs <= nowMs) {
+      admission.leave(work, [], nowMs);
+      if (!this.#isOver(work)) this.#options.settler.release(work);
+      return;
+    }
+    if (work.executions > 0) inFlight.renumber(work);
+    else if (work.steps.length > 0) {
+      telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: work.steps.length, epoch: work.epoch });
+    }
+    work.executions += 1;
+    orders.push(orderFor(work, nowMs));
+    work.stage = "executing";
+  }
+
+  #post(orders: readonly RunOrder[]): void {
+    if (orders.length > 0) this.#options.executor.post(orders);
+  }
+
+  #settle(work: Work, outcome: Outcome): void {
+    const { settler, retryBudget, random } = this.#options;
+    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
+    const { attempts, retriesInPlace, lockLost } = work;
+    const history = { attempts, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
+    // A retry in place goes by the steps that are known here: none may still be on its way to the store.
+    const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend();
+    const settlement = decide(outcome, history, work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
+    if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
+    else if (settlement.kind !== "complete") settler.fail(work, settlement);
+  }
+
+  #retryHere(work: Work, { delayMs, code }: Extract<Settlement, { kind: "retry-now" }>): void {
+    const { clock, telemetry } = this.#options;
+    work.hasFailed = true;
+    work.stage = "pausing";
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code });
+    clock.after(delayMs, () => {
+      if (work.stage === "pausing") this.admit([work]);
+    });
+  }
+
+  #storeIsBack(): void {
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    this.admit(stalled.filter((work) => work.stage === "stalled"));
+    this.#moveLanes(this.#options.clock.monotonicMs());
+  }
+
+  /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
+  #moveLanes(nowMs: number): void {
+    const { admission, gate } = this.#options;
+    if (admission.waiting === 0 || !gate.isOpen) return;
+    const { admitted, postponed } = admission.next(nowMs);
+    for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
+    for (const run of admission.expire((waiting) => nowMs - waiting.waitingSinceMs > laneWaitMaxMs)) this.postpone(run, "lane-full", 0);
+    const orders: RunOrder[] = [];
+    for (const run of admitted) this.#start(run, nowMs, orders);
+    this.#post(orders);
+  }
+
+  #lookAtLanesLater(): void {
+    const { clock, admission } = this.#options;
+    this.#laneLook ??= clock.after(laneLookMs, () => {
+      this.#laneLook = undefined;
+      this.#moveLanes(clock.monotonicMs());
+      if (admission.waiting > 0) this.#lookAtLanesLater();
+    });
+  }
+
+  /** Takes everything that is idle out of lanes and lists; who calls it settles them. */
+  #withdrawIdle(): Work[] {
+    const { admission, inFlight } = this.#options;
+    admission.expire(() => true);
+    this.#stalled = [];
+    this.#laneLook?.cancel();
+    this.#laneLook = undefined;
+    return [...inFlight.works()].filter((work) => work.isIdle);
+  }
+}
+
+function kindsOf(skills: SkillTable): readonly (readonly number[])[] {
+  return [...new Map(skills.policies.map(({ uses }) => [uses.toSorted((one, other) => one - other).join(), uses])).values()];
+}
+
+function orderFor(work: Work, nowMs: number): RunOrder {
+  const { route, skill, delivery } = work;
+  if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
+  return {
+    runId: work.runId,
+    skill: skill.name,
+    route,
+    body: delivery.body,
+    contentEncoding: work.contentEncoding,
+    headers: work.headers,
+    epoch: work.epoch,
+    attempt: work.attempts + work.retriesInPlace,
+    generation: work.generation,
+    leaseMs: work.leaseUntilMs - nowMs,
+    timeoutMs: skill.timeoutMs,
+    steps: work.steps,
+    pipelineChanged: work.pipelineChanged,
+  };
+}
