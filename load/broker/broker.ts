@@ -11,6 +11,8 @@ import type { Clock } from "./entities/clock.ts";
 import { readEntities } from "./entities/config.ts";
 import { Namespace } from "./entities/namespace.ts";
 import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
+import { Faults } from "./protocol/faults.ts";
+import { strikeAll } from "./protocol/strike-all.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
 import { systemClock } from "./system-clock.ts";
@@ -46,6 +48,8 @@ export interface Broker {
   inspectMessages(path: string, request?: PageRequest): MessagePage | undefined;
   /** With `record`: every message id's outcomes in an entity, in order. */
   outcomes(path: string): ReadonlyMap<string, readonly string[]> | undefined;
+  /** What is to go wrong on purpose. */
+  readonly faults: Faults;
   /** Cuts all connections and forgets all messages. Can be called again. */
   stop(): Promise<void>;
 }
@@ -62,11 +66,14 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const log = options.log ?? ((): void => undefined);
   const namespace = new Namespace(readEntities(options.entities ?? {}, options.strict ?? false), { clock: options.clock ?? systemClock, record: options.record ?? false });
   const links = new OpenLinks();
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, nowMs: () => namespace.nowMs });
+  const faults = new Faults(options.clock ?? systemClock);
+  faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, faults, nowMs: () => namespace.nowMs });
   const amqp = new AmqpServer(router, log);
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
+    faults,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
   const control = controlHandler(inspectable);
@@ -95,6 +102,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     http.closeAllConnections();
     for (const socket of sockets) socket.destroy();
     await closed;
+    faults.clear();
     namespace.stop();
   };
   return {

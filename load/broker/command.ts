@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type Broker, startBroker } from "./broker.ts";
+import { orSayWhy, registerControlCommands } from "./control/commands.ts";
 import { withoutComments } from "./entities/config.ts";
 
 interface BrokerFlags {
@@ -23,7 +24,7 @@ export interface BrokerReady {
 }
 
 export function registerBrokerCommand(program: Command): void {
-  program
+  const broker = program
     .command("broker")
     .description("run a local Service Bus in memory, for development and tests")
     .option("--port <number>", "port for AMQP, and for HTTP by first byte; 0 = a free one", "5672")
@@ -33,9 +34,8 @@ export function registerBrokerCommand(program: Command): void {
     .option("--entities <json>", "entities as JSON, in place of a file")
     .option("--strict", "hold the emulator's Config.json to the emulator's own bounds", false)
     .option("--record", "keep every message id's outcomes, for checkers", false)
-    .action(async (flags: BrokerFlags) => {
-      await runBroker(flags);
-    });
+    .action((flags: BrokerFlags) => orSayWhy(() => runBroker(flags)));
+  registerControlCommands(broker);
 }
 
 async function runBroker(flags: BrokerFlags): Promise<void> {

@@ -15,6 +15,14 @@ export interface QueueInspection {
   /** What ever happened to it; see `Counters` for what each one counts. */
   readonly totals: Counters;
   readonly receivers: number;
+  /** Sessions that are locked or have a state; undefined where sessions are not required. */
+  readonly sessions?: readonly InspectedSession[];
+}
+
+export interface InspectedSession {
+  readonly sessionId: string;
+  readonly lock: { readonly until: string; readonly holder: string } | null;
+  readonly stateBytes: number | null;
 }
 
 export interface TopicInspection {
@@ -46,6 +54,8 @@ export interface InspectedMessage {
   readonly enqueuedAt: string;
   readonly expiresAt: string | null;
   readonly scheduledFor: string | null;
+  /** A holder's lock ended without a settlement: its work may have been done or not. */
+  readonly inDoubt: boolean;
   readonly lock: { readonly until: string; readonly holder: string } | null;
   readonly deadLetterReason: string | null;
   readonly deadLetterDescription: string | null;
@@ -63,6 +73,8 @@ export interface MessagePage {
 export interface PageRequest {
   /** Only messages in this state. */
   readonly state?: InspectedState;
+  /** Only messages in doubt. Default: false. */
+  readonly inDoubt?: boolean;
   /** Sequence number to begin at. Default: 0. */
   readonly from?: number;
   /** At most this many; 1 to 1000. Default: 100. */
@@ -77,7 +89,7 @@ const scanMax = 100_000;
 export function inspectNamespace(namespace: Namespace, connections: number): BrokerInspection {
   const queues: Record<string, QueueInspection> = {};
   for (const queue of namespace.messageQueues()) {
-    queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount };
+    queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount, ...sessionsOf(queue) };
   }
   const topics: Record<string, TopicInspection> = {};
   for (const topic of namespace.topics.values()) {
@@ -101,7 +113,8 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
       if (messages.length >= top) return { messages, next: message.sequenceNumber };
       scanned++;
       from = message.sequenceNumber + 1;
-      if (request.state === undefined || stateOf(message) === request.state) messages.push(inspectMessage(message));
+      const isWanted = (request.state === undefined || stateOf(message) === request.state) && (request.inDoubt !== true || message.isInDoubt);
+      if (isWanted) messages.push(inspectMessage(message));
     }
   }
   return { messages, next: from };
@@ -111,6 +124,20 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
 export function inspectOutcomes(namespace: Namespace, path: string): ReadonlyMap<string, readonly OutcomeWord[]> | undefined {
   const found = namespace.resolve(path);
   return found.kind === "queue" ? found.queue.log?.entries() : undefined;
+}
+
+/** Sessions that one inspection tells of at most. */
+const sessionsMax = 1000;
+
+function sessionsOf({ sessions }: MessageQueue): { sessions?: InspectedSession[] } {
+  if (sessions === undefined) return {};
+  const told: InspectedSession[] = [];
+  for (const { sessionId, holder, lockedUntilMs, state } of sessions.all()) {
+    if (holder === undefined && state === undefined) continue;
+    told.push({ sessionId, lock: holder === undefined ? null : { until: new Date(lockedUntilMs).toISOString(), holder }, stateBytes: state?.length ?? null });
+    if (told.length >= sessionsMax) break;
+  }
+  return { sessions: told };
 }
 
 function kindOf(queue: MessageQueue): QueueInspection["kind"] {
@@ -138,6 +165,7 @@ function inspectMessage(message: StoredMessage): InspectedMessage {
     enqueuedAt: new Date(message.enqueuedAtMs).toISOString(),
     expiresAt: timeOf(message.expiresAtMs),
     scheduledFor: timeOf(message.dueAtMs),
+    inDoubt: message.isInDoubt,
     lock: message.lockId === 0 ? null : { until: new Date(message.lockedUntilMs).toISOString(), holder: message.holder },
     deadLetterReason: textOf(properties["DeadLetterReason"]),
     deadLetterDescription: textOf(properties["DeadLetterErrorDescription"]),

@@ -40,6 +40,12 @@ export class IncomingLink implements ReceivingLink {
   }
 
   #answer(delivery: Delivery, answer: Answer): void {
+    if (answer.kind === "later") {
+      answer.start((final) => {
+        if (this.#handler !== undefined) this.#answer(delivery, final);
+      });
+      return;
+    }
     const state = stateOf(answer);
     if (state !== undefined && !delivery.settled) delivery.settle(state);
   }

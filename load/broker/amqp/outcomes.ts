@@ -34,8 +34,8 @@ function encodedFields(map: MapView | undefined): EncodedFields | undefined {
 /** The states of errors that were told before: many deliveries are refused for one reason. */
 const rejections = new WeakMap<WireError, DeliveryState>();
 
-/** The state that tells an answer; undefined for none. */
-export function stateOf(answer: Answer): DeliveryState | undefined {
+/** The state that tells an answer that is there; undefined for none. */
+export function stateOf(answer: Exclude<Answer, { kind: "later" }>): DeliveryState | undefined {
   switch (answer.kind) {
     case "accepted":
       return accepted;

@@ -6,7 +6,7 @@
 import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/attach-request.ts";
 import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
 import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
-import type { SendingHandler, SendingLink, WireConnection, WireError } from "../protocol/wire.ts";
+import type { Answer, SendingHandler, SendingLink, WireConnection, WireError } from "../protocol/wire.ts";
 import { outcomeOf, releasedOutcome, stateOf } from "./outcomes.ts";
 
 interface Waiting {
@@ -104,9 +104,20 @@ export class OutgoingLink implements SendingLink {
 
   #settle(delivery: OutgoingDelivery, state: DeliveryState | undefined, settled: boolean): void {
     if (this.#handler === undefined || (!settled && state?.isOutcome !== true) || this.#unanswered.has(delivery)) return;
-    const answer = stateOf(this.#handler.onOutcome(delivery.context, outcomeOf(state)));
-    if (answer === undefined) this.#unanswered.add(delivery);
-    else if (!settled) delivery.settle(answer);
+    this.#answer(delivery, settled, this.#handler.onOutcome(delivery.context, outcomeOf(state)));
+  }
+
+  #answer(delivery: OutgoingDelivery, settled: boolean, answer: Answer): void {
+    if (answer.kind === "later") {
+      this.#unanswered.add(delivery);
+      answer.start((final) => {
+        if (this.#handler !== undefined) this.#answer(delivery, settled, final);
+      });
+      return;
+    }
+    const state = stateOf(answer);
+    if (state === undefined) this.#unanswered.add(delivery);
+    else if (!settled) delivery.settle(state);
   }
 
   /** What waits was never seen by the client, so it is let go. */

@@ -64,11 +64,13 @@ class ClientConnection implements WireConnection {
   readonly closed: Promise<void>;
   readonly #peer: string;
   readonly #connection: Connection;
+  readonly #socket: Socket;
   #containerId = "?";
 
   constructor(socket: Socket, server: WireServer, onClosed: (end: ConnectionEnd) => void) {
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
+    this.#socket = socket;
     this.#peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#connection = openServer(socket, options, {
       onOpen: (_connection, remote) => {
@@ -88,6 +90,10 @@ class ClientConnection implements WireConnection {
 
   close(error: WireError): void {
     this.#connection.close(error);
+  }
+
+  cut(): void {
+    this.#socket.destroy();
   }
 }
 

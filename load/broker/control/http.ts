@@ -1,5 +1,7 @@
-// The control endpoint: health and inspection, as JSON over HTTP.
+// The control endpoint: health, inspection and faults, as JSON over HTTP.
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Faults } from "../protocol/faults.ts";
+import { answerFaults, ControlRequestError } from "./faults.ts";
 import type { BrokerInspection, InspectedState, MessagePage, PageRequest } from "../inspection.ts";
 
 /** What the endpoint can ask. */
@@ -7,31 +9,54 @@ export interface Inspectable {
   inspect(): BrokerInspection;
   inspectMessages(path: string, request?: PageRequest): MessagePage | undefined;
   outcomes(path: string): ReadonlyMap<string, readonly string[]> | undefined;
+  readonly faults: Faults;
 }
 
 const states: readonly string[] = ["active", "locked", "scheduled", "deferred"];
 
+/** Bytes of a request's body at most. */
+const bodyBytesMax = 64 * 1024;
+
 /**
- * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&from=&top=` and
- * `GET /inspect/<entity>/outcomes`. An entity's path may contain slashes, as in `topic/Subscriptions/name`.
+ * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&doubt=&from=&top=`,
+ * `GET /inspect/<entity>/outcomes`, and `/faults` (see faults.ts). An entity's path may contain slashes, as in
+ * `topic/Subscriptions/name`.
  */
 export function controlHandler(broker: Inspectable): RequestListener {
   return (request, response) => {
-    try {
-      route(broker, request, response);
-    } catch (error) {
-      send(response, 500, { error: error instanceof Error ? error.message : String(error) });
-    }
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= bodyBytesMax) chunks.push(chunk);
+    });
+    request.on("end", () => {
+      if (bytes > bodyBytesMax) send(response, 413, { error: `expected a body of at most ${bodyBytesMax} bytes, found ${bytes}` });
+      else serve(broker, request, Buffer.concat(chunks).toString("utf8"), response);
+    });
   };
 }
 
-function route(broker: Inspectable, request: IncomingMessage, response: ServerResponse): void {
+function serve(broker: Inspectable, request: IncomingMessage, body: string, response: ServerResponse): void {
+  try {
+    route(broker, request, body, response);
+  } catch (error) {
+    const status = error instanceof ControlRequestError || error instanceof URIError ? 400 : 500;
+    send(response, status, { error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function route(broker: Inspectable, request: IncomingMessage, body: string, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://broker");
   const path = decodeURIComponent(url.pathname).replace(/\/+$/, "");
+  if (path === "/faults" || path.startsWith("/faults/")) {
+    const answer = answerFaults(broker.faults, request.method ?? "GET", path.slice("/faults".length), body);
+    return send(response, answer.status, answer.body);
+  }
   if (request.method !== "GET") return send(response, 405, { error: `expected GET, found ${request.method}` });
   if (path === "/health") return send(response, 200, { status: "healthy" });
   if (path === "/inspect") return send(response, 200, broker.inspect());
-  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
+  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
   const entity = path.slice("/inspect/".length);
   if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), url.searchParams, response);
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
@@ -46,6 +71,7 @@ function sendMessages(broker: Inspectable, entity: string, query: URLSearchParam
   if (state !== null && !states.includes(state)) return send(response, 400, { error: `expected state to be one of ${states.join(", ")}, found ${state}` });
   const page: PageRequest = {
     ...(state === null ? {} : { state: state as InspectedState }),
+    inDoubt: query.get("doubt") === "true",
     from: Number(query.get("from") ?? 0) || 0,
     top: Number(query.get("top") ?? 100) || 100,
   };

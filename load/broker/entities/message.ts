@@ -32,6 +32,8 @@ export class StoredMessage {
   lockedUntilMs = 0;
   /** Who holds the lock, for people to read. */
   holder = "";
+  /** Whether a holder's lock ended without a settlement, so that its work may have been done or not. */
+  isInDoubt = false;
   expiresAtMs: number = Infinity;
   /** When it is due, while it is scheduled. */
   dueAtMs: number = Infinity;

@@ -293,7 +293,7 @@ export class MessageQueue {
 
   /** Ends the locks of the messages that `wanted` picks, as if their time were over. Returns how many. */
   expireLocksNow(wanted: (message: StoredMessage) => boolean): number {
-    if (this.sessions !== undefined) return this.sessions.expireNow(() => true);
+    if (this.sessions !== undefined) return this.sessions.expireNow(wanted);
     const picked = this.#locks.all().filter(wanted);
     for (const message of picked) this.#expireLock(message, this.#clock.now());
     this.dispatch();
@@ -385,6 +385,7 @@ export class MessageQueue {
   }
 
   #apply(message: StoredMessage, settlement: Settlement, nowMs: number): void {
+    message.isInDoubt = false;
     switch (settlement.kind) {
       case "complete":
         this.#note("completed", message.content);
@@ -419,6 +420,7 @@ export class MessageQueue {
 
   #refuse(message: StoredMessage): "lockLost" {
     this.#note("lockLost", message.content);
+    message.isInDoubt = true;
     return "lockLost";
   }
 
@@ -446,6 +448,7 @@ export class MessageQueue {
     this.#note("expiredLocks", message.content);
     this.#unlock(message);
     message.deliveryCount++;
+    message.isInDoubt = true;
     this.#giveBack(message, nowMs);
   }
 

@@ -245,9 +245,9 @@ export class Sessions implements Shelf {
     for (let session = this.#lockExpiries.peek(); session !== undefined && session.lockedUntilMs <= nowMs; session = this.#lockExpiries.peek()) this.#expire(session);
   }
 
-  /** Ends the locks of the sessions that `wanted` picks, as if their time were over. Returns how many. */
-  expireNow(wanted: (sessionId: string) => boolean): number {
-    const picked = [...this.#sessions.values()].filter((session) => session.isLocked && wanted(session.sessionId));
+  /** Ends the locks of the sessions that hold a message which `wanted` picks, as if their time were over. Returns how many. */
+  expireNow(wanted: (message: StoredMessage) => boolean): number {
+    const picked = [...this.#sessions.values()].filter((session) => session.isLocked && [...session.locked].some(wanted));
     for (const session of picked) this.#expire(session);
     this.#host.dispatch();
     return picked.length;

@@ -8,8 +8,10 @@ import type { MessageQueue } from "../entities/queue.ts";
 import type { SessionConsumer, SessionLock, Sessions } from "../entities/sessions.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
+import type { Faults } from "./faults.ts";
 import { answerOf, deadLetterSettlement, sessionLockLostText } from "./settlements.ts";
-import type { Answer, Attach, Outcome, SendingHandler, SendingLink } from "./wire.ts";
+import { severLink } from "./sever.ts";
+import { type Answer, type Attach, type Outcome, type SendingHandler, type SendingLink, silent } from "./wire.ts";
 
 /** A delivery that the client has not ended yet. */
 class Held {
@@ -33,9 +35,12 @@ export function receiveFrom(queue: MessageQueue, attach: Attach, link: SendingLi
 
 function handlerOf(queue: MessageQueue, receiver: EntityReceiver): SendingHandler {
   return {
-    onCredit: (credit): void => queue.setCredit(receiver, credit),
+    onCredit: (credit): void => receiver.grant(credit),
     onOutcome: (held, outcome): Answer => receiver.settle(held as Held, outcome),
-    onClosed: (): void => queue.removeConsumer(receiver),
+    onClosed: (): void => {
+      receiver.closed();
+      queue.removeConsumer(receiver);
+    },
   };
 }
 
@@ -52,6 +57,8 @@ class EntityReceiver implements SessionConsumer {
   readonly #queue: MessageQueue;
   readonly #link: SendingLink;
   readonly #context: ProtocolContext;
+  readonly #stopListening: () => void;
+  #credit = 0;
 
   constructor(queue: MessageQueue, attach: Attach, link: SendingLink, context: ProtocolContext) {
     this.mode = attach.presettled ? "receiveAndDelete" : "peekLock";
@@ -59,14 +66,34 @@ class EntityReceiver implements SessionConsumer {
     this.#queue = queue;
     this.#link = link;
     this.#context = context;
+    this.#stopListening = context.faults.onHoldChanged(() => this.grant(this.#credit));
+  }
+
+  /** The client takes this many deliveries; none while they are held back. */
+  grant(credit: number): void {
+    this.#credit = credit;
+    this.#queue.setCredit(this, this.#context.faults.holds(this.#queue.path) ? 0 : credit);
+  }
+
+  closed(): void {
+    this.#stopListening();
   }
 
   deliver(message: StoredMessage, lockId: number): void {
+    this.#credit--;
+    const { faults } = this.#context;
+    if (faults.any && severLink(this.#queue.path, this.#link, this.#link.connection, faults)) return;
     head.reset();
     writeHead(head, message);
     const held = this.mode === "peekLock" ? new Held(message, lockId) : undefined;
     const tag = this.#context.tokens.tagOf(lockId === 0 ? message.sequenceNumber : lockId);
     this.#link.send(tag, [head.take(), bareOf(message)], held);
+    if (faults.any && lockId !== 0 && faults.strike("expireLocks", this.#queue.path) !== undefined) this.#expireSoon(lockId);
+  }
+
+  /** After this turn: the message is on its way by then. */
+  #expireSoon(lockId: number): void {
+    this.#context.faults.clock.after(0, () => this.#queue.expireLocksNow((message) => message.lockId === lockId));
   }
 
   onSessionLost(): void {
@@ -74,7 +101,23 @@ class EntityReceiver implements SessionConsumer {
   }
 
   settle(held: Held, outcome: Outcome): Answer {
-    return answerOf(this.#queue.settle(held.message, held.lockId, settlementOf(outcome)));
+    const { faults } = this.#context;
+    return faults.any ? this.#settleWithTrouble(held, outcome, faults) : this.#settle(held, settlementOf(outcome));
+  }
+
+  #settle(held: Held, settlement: Settlement): Answer {
+    return answerOf(this.#queue.settle(held.message, held.lockId, settlement));
+  }
+
+  #settleWithTrouble(held: Held, outcome: Outcome, faults: Faults): Answer {
+    const { path } = this.#queue;
+    // As if the completion had been confirmed and then lost: the message comes again.
+    const isForgotten = outcome.kind === "accepted" && faults.strike("deliverTwice", path) !== undefined;
+    const answer = this.#settle(held, isForgotten ? { kind: "abandon", properties: undefined } : settlementOf(outcome));
+    if (faults.strike("loseSettlements", path) !== undefined) return silent;
+    const delayMs = faults.strike("delaySettlements", path);
+    if (delayMs === undefined) return answer;
+    return { kind: "later", start: (give) => void faults.clock.after(delayMs, () => give(answer)) };
   }
 }
 

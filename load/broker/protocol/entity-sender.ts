@@ -4,14 +4,21 @@ import { MalformedError } from "../codec/reader.ts";
 import { splitBatch } from "../codec/request.ts";
 import type { Destination } from "../entities/namespace.ts";
 import type { ProtocolContext } from "./context.ts";
-import { accepted, type Answer, type ReceivingHandler, rejected } from "./wire.ts";
+import type { Faults } from "./faults.ts";
+import { severLink } from "./sever.ts";
+import { accepted, type Answer, type ReceivingHandler, type ReceivingLink, rejected, silent, type WireConnection } from "./wire.ts";
 
 /** The message format of a transfer that carries many messages. */
 const batchFormat = 0x8001_3700;
 
-export function sendTo(destination: Destination, context: ProtocolContext): ReceivingHandler {
+export function sendTo(destination: Destination, link: ReceivingLink, connection: WireConnection, context: ProtocolContext): ReceivingHandler {
+  const { faults } = context;
   return {
     onMessage: (bytes, format): Answer => {
+      if (faults.any) {
+        const trouble = troubleAtSend(destination.path, link, connection, faults);
+        if (trouble !== undefined) return trouble;
+      }
       let contents: MessageContent[];
       try {
         // Each message of a batch is read before any is taken: a batch is taken whole or not at all.
@@ -35,4 +42,11 @@ export const sessionMissingText = "The entity requires sessions: each message mu
 /** Topics take messages without sessions; their subscriptions sort that out. */
 export function requiresSession(destination: Destination): boolean {
   return "sessions" in destination && destination.sessions !== undefined;
+}
+
+export const serverBusy = { condition: "com.microsoft:server-busy", description: "The request was terminated because the entity is being throttled. Wait 10 seconds and try again." };
+
+function troubleAtSend(path: string, link: ReceivingLink, connection: WireConnection, faults: Faults): Answer | undefined {
+  if (severLink(path, link, connection, faults)) return silent;
+  return faults.strike("throttle", path) === undefined ? undefined : rejected(serverBusy.condition, serverBusy.description);
 }

@@ -4,6 +4,7 @@ import { MalformedError } from "../codec/reader.ts";
 import { type Request, writeReply } from "../codec/request.ts";
 import { int, symbol, type Writable } from "../codec/writer.ts";
 import type { ProtocolContext } from "./context.ts";
+import { serverBusy } from "./entity-sender.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
 import { ruleOperations } from "./management-rules.ts";
@@ -20,6 +21,8 @@ function answer(entity: Entity, request: Request, context: ProtocolContext): Rep
   const operation = typeof name === "string" ? operations.get(name) : undefined;
   if (operation === undefined) return { code: 501, description: `The operation '${plain(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
   if (!(request.body instanceof Map)) return { code: 400, description: "The body of a management request must be a map.", condition: "amqp:invalid-field" };
+  const { faults } = context;
+  if (faults.any && faults.strike("throttle", entity.kind === "topic" ? entity.topic.path : entity.queue.path) !== undefined) return { code: 503, ...serverBusy };
   try {
     return operation(request.body, entity, context);
   } catch (error) {

@@ -3,7 +3,7 @@ import type { Namespace, Resolution } from "../entities/namespace.ts";
 import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
 import { receiveFrom, receiveSession } from "./entity-receiver.ts";
-import { sendTo } from "./entity-sender.ts";
+import { sendTo, serverBusy } from "./entity-sender.ts";
 import { answerManagement } from "./management.ts";
 import { Node } from "./node.ts";
 import { attachSession, sessionFilter } from "./session-attach.ts";
@@ -33,9 +33,11 @@ export class Router implements WireServer {
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision {
     const { address } = attach;
     if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
-    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(request)));
+    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(request, this.#context)));
     const found = this.#namespace.resolve(address);
     if (found.kind === "notFound") return notFound(address);
+    const { faults } = this.#context;
+    if (!found.management && faults.any && faults.strike("throttle", found.kind === "topic" ? found.topic.path : found.queue.path) !== undefined) return { kind: "refuse", error: serverBusy };
     if (found.management) {
       return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context)));
     }
@@ -51,7 +53,7 @@ export class Router implements WireServer {
       kind: "receive",
       messageBytesMax,
       credit: senderCredit,
-      start: (link) => this.#open("sender", destination.path, attach, link, sendTo(destination, this.#context)),
+      start: (link) => this.#open("sender", destination.path, attach, link, sendTo(destination, link, attach.connection, this.#context)),
     };
   }
 

@@ -17,10 +17,18 @@ export type Outcome =
   | { readonly kind: "modified"; readonly undeliverableHere: boolean; readonly annotations: EncodedFields | undefined }
   | { readonly kind: "rejected"; readonly info: EncodedFields | undefined };
 
-/** How the broker ends a delivery: as accepted, as rejected with an error, or not at all. */
-export type Answer = { readonly kind: "accepted" } | { readonly kind: "rejected"; readonly error: WireError } | { readonly kind: "silent" };
+/**
+ * How the broker ends a delivery: as accepted, as rejected with an error, not at all, or later: `start` is given what to call
+ * with the answer, at most once. An answer for a session that is gone by then goes nowhere.
+ */
+export type Answer =
+  | { readonly kind: "accepted" }
+  | { readonly kind: "rejected"; readonly error: WireError }
+  | { readonly kind: "silent" }
+  | { readonly kind: "later"; readonly start: (answer: (answer: Answer) => void) => void };
 
 export const accepted: Answer = { kind: "accepted" };
+export const silent: Answer = { kind: "silent" };
 
 export function rejected(condition: string, description: string): Answer {
   return { kind: "rejected", error: { condition, description } };
@@ -30,6 +38,8 @@ export interface WireConnection {
   /** For people to read: the peer's address and container. */
   readonly name: string;
   close(error: WireError): void;
+  /** Cuts the connection without a word. */
+  cut(): void;
 }
 
 /** A peer's wish for a link. */
