@@ -1,30 +1,23 @@
 /**
- * What receiving and completing costs through our transport, beside the bare SDK: messages a second, and microseconds of this
- * process's CPU a message. The broker runs in a child process. Rounds are interleaved, the first one is dropped; compare
- * within one run only.
+ * What receiving and completing costs: through our transports, on our own AMQP (amqp…) and on the SDK (ours…), beside the bare
+ * SDK and bare rhea. Messages a second, and microseconds of this process's CPU a message. The broker runs in a child process,
+ * and often is what bounds the speed. Rounds are interleaved, the first one is dropped; compare within one run only.
  *
- *   node bench/transport/main.ts [--rounds 5] [--messages 20000] [--body 256] [--json]
+ *   npm run bench -- transport [--rounds 5] [--messages 20000] [--body 256] [--only amqp,rhea] [--json]
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { ServiceBusClient, type ServiceBusReceivedMessage } from "@azure/service-bus";
+import rhea from "rhea";
 import { startBroker } from "#load/broker/broker.ts";
-import { createServiceBusPublisher } from "#runtime/adapters/service-bus/publisher.ts";
+import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
+import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
-import type { Clock } from "#runtime/core/clock.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
-
-const clock: Clock = {
-  wallMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs);
-    return { cancel: () => clearTimeout(timer) };
-  },
-  soon: (action) => void setImmediate(action),
-};
+import type { Receiver, Transport } from "#runtime/ports/transport.ts";
 
 const { values } = parseArgs({
   options: {
@@ -86,68 +79,112 @@ const bareSubscribe: Contender = {
   },
 };
 
-/** Our transport; completes each batch as it comes and grants its credit anew. `shuffled`: in random order. */
-function ours(name: string, credit: number, shuffled: boolean): Contender {
+/** rhea alone, without a token and without a session for each link: credit 500, each message accepted as it comes. */
+const bareRhea: Contender = {
+  name: "rhea",
+  async run(connectionString) {
+    const [, host = "", port = ""] = /sb:\/\/([^:/;]+):(\d+)/.exec(connectionString) ?? [];
+    const container = rhea.create_container();
+    const connection = container.connect({ host, port: Number(port), username: "any", reconnect: false });
+    const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+    const receiver = connection.open_receiver({ source: this.name, autoaccept: false, autosettle: false, credit_window: 0, rcv_settle_mode: 1 });
+    let settled = 0;
+    receiver.on("message", ({ delivery }) => delivery?.accept());
+    receiver.on("settled", ({ delivery }) => {
+      delivery?.update(true);
+      receiver.add_credit(1);
+      settled += 1;
+      if (settled === messages) resolve();
+    });
+    container.on("error", reject);
+    await once(receiver, "receiver_open");
+    receiver.add_credit(500);
+    await done;
+    const closed = once(connection, "connection_close");
+    connection.close();
+    await closed;
+  },
+};
+
+type Make = (connectionString: string, queue: string) => Transport;
+
+const onSdk: Make = (connectionString, queue) => createServiceBusTransport({ connectionString, entity: { queue }, clock: systemClock });
+const onAmqp: Make = (connectionString, queue) => createAmqpTransport({ connectionString, entity: { queue }, clock: systemClock });
+
+interface Way {
+  readonly credit: number;
+  /** Completes each batch in random order. */
+  readonly shuffled?: boolean;
+  readonly links?: number;
+  /** Reads of each message what routing it needs. */
+  readonly routes?: boolean;
+  /** Holds one message in a thousand for half a second. */
+  readonly holds?: boolean;
+}
+
+function route(delivery: Delivery): void {
+  const { attempt, lockedUntilMs, body } = delivery;
+  if (delivery.header("eventId") === undefined || delivery.header("eventType") === undefined || attempt < 1 || lockedUntilMs === 0 || body.length === 0) {
+    throw new Error(`expected a whole message, found ${delivery.messageId} without an event id, a type, a lock or a body`);
+  }
+}
+
+/** A transport of ours; completes each batch as it comes and grants its credit anew. */
+function ours(name: string, make: Make, { credit, shuffled = false, links = 1, routes = false, holds = false }: Way): Contender {
   return {
     name,
     async run(connectionString) {
-      const transport = createServiceBusTransport({ connectionString, entity: { queue: name }, clock });
+      const transport = make(connectionString, name);
       await transport.start();
       const { promise: done, resolve, reject } = Promise.withResolvers<void>();
       let completed = 0;
-      const complete = async (batch: readonly Delivery[]): Promise<void> => {
+      let received = 0;
+      const complete = async (receiver: Receiver, batch: readonly Delivery[]): Promise<void> => {
+        if (routes) for (const delivery of batch) route(delivery);
         const deliveries = shuffled ? batch.toSorted(() => Math.random() - 0.5) : batch;
         const results = await transport.settle(deliveries.map((delivery) => ({ verb: "complete", delivery })));
-        completed += results.filter((result) => result === "settled").length;
+        for (const result of results) if (result === "settled") completed += 1;
         if (completed === messages) resolve();
-        else receiver.addCredit(batch.length);
+        else if (batch.length > 0) receiver.addCredit(batch.length);
       };
-      const receiver = transport.openReceiver({ deliveries: (batch) => void complete(batch).catch(reject), disturbed: reject });
-      receiver.addCredit(credit);
+      const isHeld = (receiver: Receiver, delivery: Delivery): boolean => {
+        received += 1;
+        if (!holds || received % 1_000 !== 0) return false;
+        systemClock.after(500, () => void complete(receiver, [delivery]).catch(reject));
+        return true;
+      };
+      const receivers = Array.from({ length: links }, () => {
+        const receiver: Receiver = transport.openReceiver({
+          deliveries: (batch) => void complete(receiver, holds ? batch.filter((delivery) => !isHeld(receiver, delivery)) : batch).catch(reject),
+          disturbed: reject,
+        });
+        receiver.addCredit(Math.ceil(credit / links));
+        return receiver;
+      });
       await done;
-      await receiver.stop();
+      await Promise.all(receivers.map((receiver) => receiver.stop()));
       await transport.stop();
     },
   };
 }
 
-/** Our transport with one message in a thousand held for half a second. */
-const oursHeld: Contender = {
-  name: "ours-held",
-  async run(connectionString) {
-    const transport = createServiceBusTransport({ connectionString, entity: { queue: this.name }, clock });
-    await transport.start();
-    const { promise: done, resolve, reject } = Promise.withResolvers<void>();
-    let completed = 0;
-    let received = 0;
-    const complete = async (batch: readonly Delivery[]): Promise<void> => {
-      const results = await transport.settle(batch.map((delivery) => ({ verb: "complete", delivery })));
-      completed += results.filter((result) => result === "settled").length;
-      if (completed === messages) resolve();
-      else receiver.addCredit(batch.length);
-    };
-    const receiver = transport.openReceiver({
-      deliveries(batch) {
-        const now: Delivery[] = [];
-        for (const delivery of batch) {
-          received += 1;
-          if (received % 1_000 === 0) clock.after(500, () => void complete([delivery]).catch(reject));
-          else now.push(delivery);
-        }
-        void complete(now).catch(reject);
-      },
-      disturbed: reject,
-    });
-    receiver.addCredit(1_000);
-    await done;
-    await receiver.stop();
-    await transport.stop();
-  },
-};
-
-const contenders: readonly Contender[] = [bareBatches, bareSubscribe, ours("ours", 500, false), ours("ours-2000", 2_000, false), ours("ours-shuffled", 500, true), oursHeld].filter(
-  ({ name }) => values.only === undefined || values.only.split(",").includes(name),
-);
+const all: readonly Contender[] = [
+  bareBatches,
+  bareSubscribe,
+  bareRhea,
+  ours("ours", onSdk, { credit: 500 }),
+  ours("ours-2000", onSdk, { credit: 2_000 }),
+  ours("ours-shuffled", onSdk, { credit: 500, shuffled: true }),
+  ours("ours-held", onSdk, { credit: 1_000, holds: true }),
+  ours("amqp", onAmqp, { credit: 500 }),
+  ours("amqp-2000", onAmqp, { credit: 2_000 }),
+  ours("amqp-routed", onAmqp, { credit: 500, routes: true }),
+  ours("amqp-shuffled", onAmqp, { credit: 500, shuffled: true }),
+  ours("amqp-held", onAmqp, { credit: 1_000, holds: true }),
+  ours("amqp-2-links", onAmqp, { credit: 2_000, links: 2 }),
+  ours("amqp-4-links", onAmqp, { credit: 2_000, links: 4 }),
+];
+const contenders = all.filter(({ name }) => values.only === undefined || values.only.split(",").includes(name));
 
 async function brokerProcess(): Promise<void> {
   const broker = await startBroker({ entities: { queues: contenders.map(({ name }) => ({ name })), topics: [] } });
@@ -162,7 +199,7 @@ interface Figures {
 }
 
 async function measure(contender: Contender, connectionString: string): Promise<Figures> {
-  const publisher = createServiceBusPublisher({ connectionString, clock });
+  const publisher = createAmqpPublisher({ connectionString, clock: systemClock });
   await publisher.start();
   const body = Buffer.alloc(Number(values.body), 0x61);
   for (let sent = 0; sent < messages; sent += 5_000) {
@@ -192,7 +229,7 @@ function summary(numbers: readonly number[], digits: number): string {
 }
 
 async function main(): Promise<void> {
-  const child = spawn(process.execPath, [...process.argv.slice(1), "--broker"], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [import.meta.filename, ...process.argv.slice(2), "--broker"], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "close");
   const [connectionString] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
   const figures = new Map<string, Figures[]>(contenders.map(({ name }) => [name, []]));
