@@ -63,14 +63,15 @@ export interface FailWrite extends EpochWrite {
 /**
  * The shared record of runs of one consumer, changed only by atomic operations. Every method takes a batch, answers in its
  * order, and rejects with `StoreUnavailableError` when the store is down or did not answer in time: then nothing is known of
- * the batch. No method is retried inside. A batch may name a run twice; its entries apply in order.
+ * the batch. Any other rejection says that the store serves and refuses this batch: its entries are then tried in smaller
+ * batches, until the one at fault is found. No method is retried inside. A batch may name a run twice; its entries apply in order.
  */
 export interface RunStore {
   /** Connects and checks what the store must be (on Redis: `noeviction`); rejects with `ConfigurationError` or `StoreUnavailableError`. */
   start(): Promise<void>;
   /** Idempotent. */
   stop(): Promise<void>;
-  /** Whether the store answers now. Never rejects. */
+  /** Whether the store answers and takes writes now. Never rejects. */
   ping(): Promise<boolean>;
   /** Claims free, waiting or lapsed runs; taking one over raises its epoch. Leases last `leaseMs` by the store's clock. */
   claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]>;
