@@ -1,7 +1,7 @@
 // A local Service Bus: entities in memory, AMQP for clients and HTTP for whoever wants to look, on one port by first byte.
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { isAdministration, serveAdministration } from "./administration/http.ts";
 import { AmqpServer } from "./amqp/server.ts";
@@ -13,8 +13,12 @@ import { Namespace } from "./entities/namespace.ts";
 import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
+import { Access } from "./protocol/access.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
+import { Door } from "./door.ts";
+import type { Certificate } from "./security/certificate.ts";
+import { type AccessKey, emulatorKey, TokenVerifier } from "./security/tokens.ts";
 import { systemClock } from "./system-clock.ts";
 
 export interface BrokerOptions {
@@ -30,6 +34,10 @@ export interface BrokerOptions {
   readonly strict?: boolean;
   /** Keep every message id's outcomes; costs memory for each message that ever passed. Default: false. */
   readonly record?: boolean;
+  /** Who is let in. Default: the emulator's key, and whoever shows none. */
+  readonly keys?: readonly AccessKey[];
+  /** For TLS, which is told from the rest by its first byte. Default: one that is made when the first client wants it. */
+  readonly tls?: Certificate;
   /** Time. Default: the system's. */
   readonly clock?: Clock;
   /** Told of trouble that an operator should know. Default: nobody. */
@@ -42,6 +50,8 @@ export interface Broker {
   /** The port of the control endpoint: the one asked for, or else `port`. */
   readonly controlPort: number;
   readonly connectionString: string;
+  /** The certificate for TLS, PEM, for clients that are to trust it. */
+  certificate(): Promise<string>;
   /** What every entity holds and ever did. */
   inspect(): BrokerInspection;
   /** A page of an entity's messages; undefined when there is no such queue, subscription or sub-queue. */
@@ -54,12 +64,6 @@ export interface Broker {
   stop(): Promise<void>;
 }
 
-/** The key of the vendor's emulator, which its connection strings carry. */
-const emulatorKey = "SAS_KEY_VALUE";
-/** How long a connection may take to say its first byte. */
-const firstByteTimeOutMs = 30_000;
-const amqpFirstByte = 0x41;
-
 /** @throws BrokerConfigError when the entities cannot be used */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
@@ -68,24 +72,30 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const links = new OpenLinks();
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, faults, nowMs: () => namespace.nowMs });
+  const verifier = new TokenVerifier(options.keys, () => systemClock.now());
+  const access = new Access(verifier, links, systemClock);
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, nowMs: () => namespace.nowMs });
   const amqp = new AmqpServer(router, log);
+  let made: Promise<Certificate> | undefined;
+  const certificate = (): Promise<Certificate> => (made ??= options.tls === undefined ? makeCertificateOf(host) : Promise.resolve(options.tls));
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
     faults,
+    certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
   const control = controlHandler(inspectable);
   const http = createHttpServer((request, response) => {
-    if (isAdministration(request)) serveAdministration({ namespace, links }, request, response);
+    if (isAdministration(request)) serveAdministration({ namespace, links, verifier }, request, response);
     else control(request, response);
   });
+  const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    greet(socket, amqp, http);
+    door.greet(socket);
   });
   await listen(server, options.port ?? 0, host);
   if (options.controlPort !== undefined) {
@@ -95,6 +105,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     });
   }
   const port = portOf(server);
+  const firstKey = options.keys?.[0] ?? emulatorKey;
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const closed = Promise.all([close(server), http.listening ? close(http) : undefined]);
@@ -103,6 +114,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     for (const socket of sockets) socket.destroy();
     await closed;
     faults.clear();
+    access.stop();
     namespace.stop();
   };
   return {
@@ -110,30 +122,15 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     port,
     host,
     controlPort: options.controlPort === undefined ? port : portOf(http),
-    connectionString: `Endpoint=sb://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=${emulatorKey};UseDevelopmentEmulator=true`,
+    connectionString: `Endpoint=sb://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port};SharedAccessKeyName=${firstKey.name};SharedAccessKey=${firstKey.key};UseDevelopmentEmulator=true`,
     stop: () => (stopping ??= stop()),
   };
 }
 
-/** Waits for a connection's first byte and hands it to whom it is for. */
-function greet(socket: Socket, amqp: AmqpServer, http: HttpServer): void {
-  const onError = (): void => {
-    socket.destroy();
-  };
-  socket.on("error", onError);
-  socket.setTimeout(firstByteTimeOutMs, onError);
-  socket.once("data", (head: Buffer) => {
-    socket.setTimeout(0);
-    socket.pause();
-    if (head[0] === amqpFirstByte) {
-      amqp.accept(socket, head);
-      return;
-    }
-    socket.removeListener("error", onError);
-    socket.unshift(head);
-    http.emit("connection", socket);
-    socket.resume();
-  });
+/** What makes certificates is loaded when one is wanted: few clients do. */
+async function makeCertificateOf(host: string): Promise<Certificate> {
+  const { makeCertificate } = await import("./security/certificate.ts");
+  return makeCertificate(host);
 }
 
 async function listen(server: Server, port: number, host: string): Promise<void> {

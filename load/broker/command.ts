@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type Broker, startBroker } from "./broker.ts";
 import { orSayWhy, registerControlCommands } from "./control/commands.ts";
+import type { Certificate } from "./security/certificate.ts";
+import type { AccessKey } from "./security/tokens.ts";
 import { withoutComments } from "./entities/config.ts";
 
 interface BrokerFlags {
@@ -13,6 +15,9 @@ interface BrokerFlags {
   readonly entities?: string;
   readonly record: boolean;
   readonly strict: boolean;
+  readonly key?: readonly string[];
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 /** What a parent process is told once the broker listens. */
@@ -32,6 +37,9 @@ export function registerBrokerCommand(program: Command): void {
     .option("--control-port <number>", "a port for the HTTP control endpoint alone; 0 = a free one")
     .option("--config <file>", "entities: the emulator's Config.json, or { queues, topics }")
     .option("--entities <json>", "entities as JSON, in place of a file")
+    .option("--key <name=key...>", "let in only who has one of these keys (default: the emulator's key, or none)")
+    .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
+    .option("--tls-key <file>", "its key, PEM")
     .option("--strict", "hold the emulator's Config.json to the emulator's own bounds", false)
     .option("--record", "keep every message id's outcomes, for checkers", false)
     .action((flags: BrokerFlags) => orSayWhy(() => runBroker(flags)));
@@ -40,7 +48,10 @@ export function registerBrokerCommand(program: Command): void {
 
 async function runBroker(flags: BrokerFlags): Promise<void> {
   const entities = await readConfig(flags);
+  const tls = await readCertificate(flags);
   const broker = await startBroker({
+    ...(flags.key === undefined ? {} : { keys: flags.key.map(keyOf) }),
+    ...(tls === undefined ? {} : { tls }),
     port: portOf("--port", flags.port),
     host: flags.host,
     ...(flags.controlPort === undefined ? {} : { controlPort: portOf("--control-port", flags.controlPort) }),
@@ -83,6 +94,20 @@ async function readConfig(flags: BrokerFlags): Promise<unknown> {
   if (flags.config !== undefined && flags.entities !== undefined) throw new Error("expected --config or --entities, found both; leave one out");
   if (flags.entities !== undefined) return parse("--entities", flags.entities);
   return flags.config === undefined ? undefined : parse(flags.config, await readFile(flags.config, "utf8"));
+}
+
+/** `name=key`; a key may contain further equal signs. */
+function keyOf(text: string): AccessKey {
+  const at = text.indexOf("=");
+  if (at < 1 || at === text.length - 1) throw new Error(`--key: expected name=key, found ${at < 0 ? "no equal sign" : "an empty name or key"}`);
+  return { name: text.slice(0, at), key: text.slice(at + 1) };
+}
+
+async function readCertificate({ tlsCert, tlsKey }: BrokerFlags): Promise<Certificate | undefined> {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  if (tlsCert === undefined || tlsKey === undefined) throw new Error("expected --tls-cert and --tls-key together, found one of them");
+  const [cert, key] = await Promise.all([readFile(tlsCert, "utf8"), readFile(tlsKey, "utf8")]);
+  return { cert, key };
 }
 
 function parse(where: string, text: string): unknown {

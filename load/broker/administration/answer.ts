@@ -5,6 +5,8 @@ import { type AdministrationContext, type Answer, type Call, refuse } from "./ca
 import { read } from "./read.ts";
 
 export function answerAdministration(context: AdministrationContext, call: Call): Answer {
+  const refusal = refuseStranger(context, call);
+  if (refusal !== undefined) return refusal;
   try {
     switch (call.method) {
       case "GET":
@@ -20,4 +22,12 @@ export function answerAdministration(context: AdministrationContext, call: Call)
     if (error instanceof BadXmlError) return refuse(400, `SubCode=40000. Bad Request. ${error.message}`);
     throw error;
   }
+}
+
+/** A token that is shown must be good, and where keys are configured one must be shown. */
+function refuseStranger({ verifier }: AdministrationContext, { authorization, base, path }: Call): Answer | undefined {
+  if (authorization === undefined) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: The Authorization header is missing.") : undefined;
+  if (!/^SharedAccessSignature\s/.test(authorization)) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: Use a shared access signature.") : undefined;
+  const verdict = verifier.verify(authorization, `${base}/${path}`);
+  return verdict.ok ? undefined : refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
 }

@@ -1,11 +1,13 @@
 // A request of the administration API, and its answer.
 import type { Namespace } from "../entities/namespace.ts";
 import type { OpenLinks } from "../protocol/open-links.ts";
+import type { TokenVerifier } from "../security/tokens.ts";
 import { type Description, entryXml, errorXml } from "./atom.ts";
 
 export interface AdministrationContext {
   readonly namespace: Namespace;
   readonly links: OpenLinks;
+  readonly verifier: TokenVerifier;
 }
 
 export interface Call {
@@ -13,6 +15,7 @@ export interface Call {
   /** Decoded, without slashes around it. */
   readonly path: string;
   readonly query: URLSearchParams;
+  readonly authorization: string | undefined;
   readonly ifMatch: string | undefined;
   readonly body: string;
   /** The scheme and host that the client called. */

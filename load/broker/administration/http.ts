@@ -1,6 +1,7 @@
 // The administration API over HTTP: Atom XML, as the clients of the real service speak it. A request names an entity by its
 // path and always carries an `api-version`; that is what tells it from a request to the control endpoint on the same port.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import { answerAdministration } from "./answer.ts";
 import type { AdministrationContext, Answer, Call } from "./call.ts";
 import { errorXml } from "./atom.ts";
@@ -21,11 +22,12 @@ export function serveAdministration(context: AdministrationContext, request: Inc
   });
   request.on("end", () => {
     const url = new URL(request.url ?? "/", "http://broker");
-    const base = `http://${request.headers.host ?? "localhost"}`;
+    const base = `${request.socket instanceof TLSSocket ? "https" : "http"}://${request.headers.host ?? "localhost"}`;
     const call = {
       method: request.method ?? "GET",
       path: decodePath(url.pathname),
       query: url.searchParams,
+      authorization: request.headers.authorization,
       ifMatch: request.headers["if-match"],
       body: Buffer.concat(chunks).toString("utf8"),
       base,

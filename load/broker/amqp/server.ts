@@ -6,12 +6,11 @@ import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-opti
 import type { WireConnection, WireError, WireServer } from "../protocol/wire.ts";
 import { answerAttach } from "./attach.ts";
 
-/** The mechanisms that clients use, all of which let everybody in: who a client is, its tokens say. */
+/** The mechanisms that clients use; the protocol layer decides who is let in. */
 const mechanisms = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
 
-const options: ServerOptions = {
+const options: Omit<ServerOptions, "sasl"> = {
   containerId: "holdfast-broker",
-  sasl: { mechanisms, authenticate: (_init, decide) => decide(true), optional: true },
   // Silence is borne for twice as long.
   idleTimeOutMs: 120_000,
   // How long `stop` waits for a client that does not answer.
@@ -72,7 +71,12 @@ class ClientConnection implements WireConnection {
     this.closed = closed.promise;
     this.#socket = socket;
     this.#peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    this.#connection = openServer(socket, options, {
+    const sasl: ServerOptions["sasl"] = {
+      mechanisms,
+      authenticate: ({ mechanism, response }, decide) => decide(server.login(this, mechanism, response)),
+      optional: true,
+    };
+    this.#connection = openServer(socket, { ...options, sasl }, {
       onOpen: (_connection, remote) => {
         this.#containerId = remote.containerId;
       },

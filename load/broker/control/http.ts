@@ -10,6 +10,7 @@ export interface Inspectable {
   inspectMessages(path: string, request?: PageRequest): MessagePage | undefined;
   outcomes(path: string): ReadonlyMap<string, readonly string[]> | undefined;
   readonly faults: Faults;
+  certificate(): Promise<string>;
 }
 
 const states: readonly string[] = ["active", "locked", "scheduled", "deferred"];
@@ -19,7 +20,7 @@ const bodyBytesMax = 64 * 1024;
 
 /**
  * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&doubt=&from=&top=`,
- * `GET /inspect/<entity>/outcomes`, and `/faults` (see faults.ts). An entity's path may contain slashes, as in
+ * `GET /inspect/<entity>/outcomes`, `GET /certificate` (PEM, for clients that are to trust it), and `/faults` (see faults.ts). An entity's path may contain slashes, as in
  * `topic/Subscriptions/name`.
  */
 export function controlHandler(broker: Inspectable): RequestListener {
@@ -54,9 +55,10 @@ function route(broker: Inspectable, request: IncomingMessage, body: string, resp
     return send(response, answer.status, answer.body);
   }
   if (request.method !== "GET") return send(response, 405, { error: `expected GET, found ${request.method}` });
+  if (path === "/certificate") return sendCertificate(broker, response);
   if (path === "/health") return send(response, 200, { status: "healthy" });
   if (path === "/inspect") return send(response, 200, broker.inspect());
-  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
+  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /certificate, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
   const entity = path.slice("/inspect/".length);
   if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), url.searchParams, response);
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
@@ -64,6 +66,16 @@ function route(broker: Inspectable, request: IncomingMessage, body: string, resp
   const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());
   if (found === undefined) return send(response, 404, { error: `expected an entity, found none at ${entity}` });
   send(response, 200, found);
+}
+
+function sendCertificate(broker: Inspectable, response: ServerResponse): void {
+  void broker.certificate().then(
+    (pem) => {
+      response.writeHead(200, { "content-type": "application/x-pem-file" });
+      response.end(pem);
+    },
+    (error: unknown) => send(response, 500, { error: String(error) }),
+  );
 }
 
 function sendMessages(broker: Inspectable, entity: string, query: URLSearchParams, response: ServerResponse): void {

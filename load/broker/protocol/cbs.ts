@@ -1,12 +1,13 @@
-// The `$cbs` node, where clients put their tokens. Any token is good as long as no keys are configured.
+// The `$cbs` node, where clients put their tokens.
 import { type Request, writeReply } from "../codec/request.ts";
 import { int, type Writable } from "../codec/writer.ts";
 import { pathOf } from "../entities/namespace.ts";
+import type { TokenAnswer } from "./access.ts";
 import type { ProtocolContext } from "./context.ts";
-import type { Faults } from "./faults.ts";
+import type { WireConnection } from "./wire.ts";
 
-export function answerTokenRequest(request: Request, { faults }: ProtocolContext): Buffer {
-  const { code, description } = judge(request, faults);
+export function answerTokenRequest(connection: WireConnection, request: Request, context: ProtocolContext): Buffer {
+  const { code, description } = judge(connection, request, context);
   const properties = new Map<string, Writable>([
     ["status-code", int(code)],
     ["status-description", description],
@@ -18,10 +19,10 @@ export function answerTokenRequest(request: Request, { faults }: ProtocolContext
   );
 }
 
-function judge(request: Request, faults: Faults): { readonly code: number; readonly description: string } {
-  if (request.properties.get("operation") !== "put-token") return { code: 400, description: "The operation is unknown; put-token is the only one." };
-  const audience = request.properties.get("name");
-  const path = typeof audience === "string" ? pathOf(audience) : "";
-  if (faults.any && faults.strike("failTokens", path) !== undefined) return { code: 401, description: "InvalidSignature: The token has an invalid signature." };
-  return { code: 202, description: "Accepted" };
+function judge(connection: WireConnection, { properties, body }: Request, { faults, access }: ProtocolContext): TokenAnswer {
+  if (properties.get("operation") !== "put-token") return { code: 400, description: "The operation is unknown; put-token is the only one." };
+  const audience = properties.get("name");
+  if (typeof audience !== "string") return { code: 400, description: "The application property 'name' must say what the token is for." };
+  if (faults.any && faults.strike("failTokens", pathOf(audience)) !== undefined) return { code: 401, description: "InvalidSignature: The token has an invalid signature." };
+  return access.putToken(connection, body, properties.get("type"), audience);
 }

@@ -8,7 +8,7 @@ import { answerManagement } from "./management.ts";
 import { Node } from "./node.ts";
 import { attachSession, sessionFilter } from "./session-attach.ts";
 import type { OpenLink } from "./open-links.ts";
-import type { Attach, AttachDecision, WireServer } from "./wire.ts";
+import type { Attach, AttachDecision, WireConnection, WireServer } from "./wire.ts";
 
 const cbsAddress = "$cbs";
 /** Bytes of a request to a node at most: a schedule request carries whole messages. */
@@ -30,13 +30,20 @@ export class Router implements WireServer {
     this.#context = context;
   }
 
+  login(connection: WireConnection, mechanism: string, response: Buffer | undefined): boolean {
+    return this.#context.access.login(connection, mechanism, response);
+  }
+
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision {
     const { address } = attach;
     if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
-    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(request, this.#context)));
+    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(attach.connection, request, this.#context)));
     const found = this.#namespace.resolve(address);
     if (found.kind === "notFound") return notFound(address);
-    const { faults } = this.#context;
+    const { faults, access } = this.#context;
+    if (!access.allows(attach.connection, found.kind === "topic" ? found.topic.path : found.queue.path)) {
+      return refuse("amqp:unauthorized-access", `Unauthorized access. A token or key for '${address}' is required on this connection.`);
+    }
     if (!found.management && faults.any && faults.strike("throttle", found.kind === "topic" ? found.topic.path : found.queue.path) !== undefined) return { kind: "refuse", error: serverBusy };
     if (found.management) {
       return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context)));

@@ -116,5 +116,7 @@ export type AttachDecision =
 
 /** Decides on links. `role` is the peer's. */
 export interface WireServer {
+  /** Whether a peer is let in that logs in by a SASL mechanism, with what it says there. */
+  login(connection: WireConnection, mechanism: string, response: Buffer | undefined): boolean;
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision;
 }
