@@ -9,11 +9,14 @@ import { tokenRefreshAt, tokenRefreshMinMs, tokenRetryPauseMs } from "./limits.t
 import type { RequestLink } from "./request-link.ts";
 import type { TokenSource } from "./tokens.ts";
 
+/** What carries tokens to the broker. */
+export type TokenLink = Pick<RequestLink, "request" | "close">;
+
 export interface AuthorizerOptions {
   readonly tokens: TokenSource;
   readonly clock: Clock;
   /** Opens the links to `$cbs`; the broker may close them when they have been idle. */
-  newLink(lost: () => void): RequestLink;
+  newLink(lost: () => void): TokenLink;
   /** A token has ended and could not be replaced. */
   expired(error: TransportError): void;
 }
@@ -27,7 +30,7 @@ interface Right {
 export class Authorizer {
   readonly #options: AuthorizerOptions;
   readonly #rights = new Map<string, Right>();
-  #link: RequestLink | undefined;
+  #link: TokenLink | undefined;
   #isClosed = false;
 
   constructor(options: AuthorizerOptions) {
