@@ -15,7 +15,6 @@ import { certificate, key } from "../amqp/support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { type ScriptedService, startScriptedService } from "../support/scripted-service.ts";
-import { Inbox } from "../support/transport-bench.ts";
 
 const entity = { queue: "input" };
 const hourMs = 3_600_000;
@@ -51,7 +50,7 @@ test("signs a token for each address it uses, as Service Bus checks it", async (
   const transport = createAmqpTransport({ connectionString: service.connectionString, entity, clock: systemClock });
   t.after(() => transport.stop());
   await transport.start();
-  new Inbox(transport);
+  transport.openReceiver({ deliveries() {}, disturbed() {} });
   await eventually("two tokens", () => service.puts.length === 2);
   assert.deepEqual(service.puts.map(({ audience }) => audience), ["sb://127.0.0.1/input/$management", "sb://127.0.0.1/input"]);
   for (const { audience, token, type } of service.puts) {

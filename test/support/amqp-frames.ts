@@ -28,3 +28,4 @@ export class FrameCounter {
 }
 
 export const attach = 0x12;
+export const disposition = 0x15;

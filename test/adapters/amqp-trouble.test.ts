@@ -1,0 +1,208 @@
+import { strict as assert } from "node:assert";
+import { test, type TestContext } from "node:test";
+import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
+import { accepted, rejected } from "#runtime/amqp/delivery-state.ts";
+import { encodeMessage } from "#runtime/amqp/message-writer.ts";
+import type { Sender } from "#runtime/amqp/sender.ts";
+import { array, long, timestamp } from "#runtime/amqp/types.ts";
+import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
+import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import { TransportError } from "#runtime/core/errors.ts";
+import type { Publisher } from "#runtime/ports/publisher.ts";
+import type { Transport } from "#runtime/ports/transport.ts";
+import { eventually, within } from "../support/eventually.ts";
+import { type Script, startScriptedService } from "../support/scripted-service.ts";
+import { Inbox } from "../support/transport-bench.ts";
+
+const answerTimeoutMs = 300;
+const busy = { condition: "com.microsoft:server-busy", description: "too much" };
+
+async function startTransport(t: TestContext, script: Script): Promise<Transport> {
+  const { connectionString } = await startScriptedService(t, script);
+  const transport = createAmqpTransport({ connectionString, entity: { queue: "input" }, clock: systemClock, answerTimeoutMs });
+  t.after(() => transport.stop());
+  await transport.start();
+  return transport;
+}
+
+async function startPublisher(t: TestContext, script: Script): Promise<Publisher> {
+  const { connectionString } = await startScriptedService(t, script);
+  const publisher = createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs });
+  t.after(() => publisher.stop());
+  await publisher.start();
+  return publisher;
+}
+
+function message(sequenceNumber: number): Buffer {
+  return encodeMessage({
+    messageAnnotations: { "x-opt-sequence-number": long(sequenceNumber), "x-opt-locked-until": timestamp(Date.now() + 60_000) },
+    properties: { messageId: `m${sequenceNumber}` },
+    body: { data: Buffer.from("body") },
+  });
+}
+
+function tagOf(index: number): Buffer {
+  const tag = Buffer.alloc(16);
+  tag.writeUInt32LE(index, 0);
+  return tag;
+}
+
+/** Attaches a receiver and sends it numbered messages, as many as there is credit, `count` at most. */
+function deliver(request: AttachRequest, count: number, bytesOf: (index: number) => Buffer = message): Sender {
+  let sent = 0;
+  return request.acceptAsSender({ settles: "owner" }, {
+    onSendable(sender) {
+      while (sent < count && sender.send(bytesOf(sent), undefined, tagOf(sent)) !== undefined) sent += 1;
+    },
+  });
+}
+
+function refuseWith(error: { readonly condition: string; readonly description: string }): (request: AttachRequest) => void {
+  return (request) => request.refuse(error);
+}
+
+test("pauses when the namespace is throttled, and says for how long", async (t) => {
+  const transport = await startTransport(t, { onReceiver: refuseWith(busy) });
+  const inbox = new Inbox(transport);
+  const [error] = await eventually("the listener to hear of it", () => (inbox.disturbances.length > 0 ? inbox.disturbances : undefined));
+  assert.equal(error?.retryAfterMs, 10_000);
+  const publisher = await startPublisher(t, { onSender: (request) => request.acceptAsReceiver({}, { onDelivery: (delivery) => void delivery.settle(rejected(busy)) }).addCredit(10) });
+  await assert.rejects(publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]), (thrown) => {
+    assert.ok(thrown instanceof TransportError);
+    assert.equal(thrown.retryAfterMs, 10_000);
+    return true;
+  });
+});
+
+test("attaches again with what is left of its credit when the broker lets go of an idle link", async (t) => {
+  const credits: number[] = [];
+  const transport = await startTransport(t, {
+    onReceiver(request) {
+      request.acceptAsSender({}, {
+        onSendable(sender) {
+          credits.push(sender.credit);
+          if (credits.length > 1) return;
+          for (let index = 0; index < 3; index++) sender.send(message(index), undefined, tagOf(index));
+          sender.close({ condition: "amqp:link:detach-forced", description: "idle" });
+        },
+      });
+    },
+  });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(10);
+  await eventually("another link", () => credits.length === 2);
+  assert.deepEqual([credits, inbox.deliveries.length], [[10, 7], 3]);
+  assert.match(inbox.disturbances[0]?.message ?? "", /expected to receive from input, found amqp:link:detach-forced: idle/);
+});
+
+test("answers unknown when the broker does not answer", async (t) => {
+  const transport = await startTransport(t, { onReceiver: (request) => void deliver(request, 2), onManagement: (operation) => (operation === "peek-message" ? { code: 204 } : undefined) });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(2);
+  const deliveries = await inbox.upTo(2);
+  const fromMs = performance.now();
+  assert.deepEqual(await within("an answer", transport.renew(deliveries)), [{ kind: "unknown" }, { kind: "unknown" }]);
+  assert.deepEqual(await within("an answer", transport.settle(deliveries.map((delivery) => ({ verb: "complete", delivery })))), ["unknown", "unknown"]);
+  assert.ok(performance.now() - fromMs < 10 * answerTimeoutMs);
+});
+
+test("takes no second order for a delivery", async (t) => {
+  const transport = await startTransport(t, { onReceiver: (request) => void deliver(request, 1) });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(1);
+  const delivery = await inbox.at(0);
+  const [, second] = await Promise.all([transport.settle([{ verb: "complete", delivery }]), transport.settle([{ verb: "abandon", delivery }])]);
+  assert.deepEqual(second, ["unknown"]);
+});
+
+test("renews a thousand locks a request, and finds the one that is lost", async (t) => {
+  const count = 2_500;
+  const lost = 1_234;
+  const sizes: number[] = [];
+  const until = Date.UTC(2030, 0, 1);
+  const transport = await startTransport(t, {
+    onReceiver: (request) => void deliver(request, count),
+    onManagement(operation, request) {
+      if (operation === "peek-message") return { code: 204 };
+      const [body] = request.values();
+      const fields = body?.plain();
+      const tokens = fields instanceof Map ? (fields as ReadonlyMap<unknown, unknown>).get("lock-tokens") : undefined;
+      assert.ok(operation === "renew-lock" && Array.isArray(tokens));
+      sizes.push(tokens.length);
+      // A token is the tag's GUID in the network's byte order, so that its first group reads as the number.
+      const numbers = tokens.map((token) => Number.parseInt(String(token).slice(0, 8), 16));
+      if (numbers.includes(lost)) return { code: 410, condition: "com.microsoft:message-lock-lost" };
+      return { code: 200, body: { expirations: array("timestamp", numbers.map((number) => timestamp(until + number))) } };
+    },
+  });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(count);
+  const deliveries = await inbox.upTo(count);
+  const results = await transport.renew(deliveries);
+  assert.deepEqual(sizes.slice(0, 3), [1_000, 1_000, 500]);
+  assert.ok(sizes.length <= 3 + 2 * 10, `expected one request in halves, found ${sizes.length} requests`);
+  results.forEach((result, index) => {
+    assert.deepEqual(result, index === lost ? { kind: "lock-lost" } : { kind: "renewed", lockedUntilMs: until + index });
+    if (index !== lost) assert.equal(deliveries[index]?.lockedUntilMs, until + index);
+  });
+});
+
+test("tells what it can of a message that is not well formed", async (t) => {
+  const good = message(5);
+  const cut = [good.subarray(0, good.length - 3), Buffer.from([0x00, 0x53, 0x75, 0xa0, 0xff]), Buffer.alloc(0), Buffer.from("no AMQP at all")];
+  const transport = await startTransport(t, { onReceiver: (request) => void deliver(request, cut.length, (index) => cut[index] ?? good) });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(cut.length);
+  for (const delivery of await inbox.upTo(cut.length)) {
+    const { messageId, sequenceNumber, attempt, lockedUntilMs, enqueuedAtMs, contentType, correlationId, subject, body } = delivery;
+    assert.deepEqual([messageId, sequenceNumber, attempt, lockedUntilMs, enqueuedAtMs], ["", 0n, 1, 0, 0]);
+    assert.deepEqual([contentType, correlationId, subject, body.length, delivery.header("eventId"), delivery.headers()], [undefined, undefined, undefined, 0, undefined, {}]);
+  }
+  assert.equal(inbox.disturbances.length, 0);
+});
+
+test("sends again, in order and on another connection, what a broker did not answer", async (t) => {
+  const received: string[] = [];
+  let links = 0;
+  const publisher = await startPublisher(t, {
+    onSender(request) {
+      const answers = (links += 1) > 1;
+      request
+        .acceptAsReceiver({}, {
+          onDelivery(delivery) {
+            if (!answers) return;
+            received.push(delivery.message.text("messageId") ?? "");
+            delivery.settle(accepted);
+          },
+        })
+        .addCredit(10);
+    },
+  });
+  const sends: Promise<void>[] = [];
+  for (let index = 0; index < 5; index++) {
+    sends.push(publisher.send("input", [{ messageId: `m${index}`, body: Buffer.alloc(600_000), headers: {} }]));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await within("all to be accepted", Promise.all(sends));
+  assert.deepEqual(received, ["m0", "m1", "m2", "m3", "m4"]);
+  assert.equal(links, 2);
+});
+
+test("goes on when the broker detaches a sender", async (t) => {
+  let links = 0;
+  const publisher = await startPublisher(t, {
+    onSender(request) {
+      const first = (links += 1) === 1;
+      const receiver = request.acceptAsReceiver({}, {
+        onDelivery(delivery) {
+          if (first) receiver.close({ condition: "amqp:link:detach-forced", description: "moved" });
+          else delivery.settle(accepted);
+        },
+      });
+      receiver.addCredit(10);
+    },
+  });
+  await within("it to be accepted", publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]));
+  assert.equal(links, 2);
+});
