@@ -20,7 +20,7 @@ import type { Publisher } from "#runtime/ports/publisher.ts";
 import { processCpuMs } from "../support/process-cpu.ts";
 
 const { values } = parseArgs({
-  options: { messages: { type: "string", default: "30000" }, rounds: { type: "string", default: "3" }, "ratio-min": { type: "string", default: "0.6" }, transport: { type: "string", default: "sdk" } },
+  options: { messages: { type: "string", default: "60000" }, rounds: { type: "string", default: "3" }, "ratio-min": { type: "string", default: "0.6" }, transport: { type: "string", default: "sdk" } },
 });
 const messages = Number(values.messages);
 const rounds = Number(values.rounds);
