@@ -7,7 +7,7 @@ import { createAmqpPublisher } from "./adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
-import { type EntitySettings, readEntitySettings } from "./adapters/service-bus/administration.ts";
+import { type EntitySettings, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
@@ -26,7 +26,7 @@ import type { Publisher } from "./ports/publisher.ts";
 import type { RunStore } from "./ports/run-store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { loadPlugins } from "./skills/plugins.ts";
-import { type RegisteredSkill, SkillRegistry } from "./skills/registry.ts";
+import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/registry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
@@ -86,6 +86,22 @@ export async function readBrokerFacts(config: Config): Promise<EntitySettings> {
   return readEntitySettings(await connectionOf(config.serviceBus), entityOf(config.consumer));
 }
 
+/** Every entity the worker sends to: emitted events and scheduled copies. */
+export function entitiesSentTo(config: Config): readonly string[] {
+  const { publish, consumer } = config;
+  const events = publish === undefined ? [] : [publish.entity, ...Object.values(publish.byEventType)];
+  return [...new Set([...events, retryEntityOf(consumer)])];
+}
+
+/** Rejects with `TransportError` when the worker could not send there. */
+export async function checkSendingTo(config: Config, entity: string): Promise<void> {
+  await checkCanSend(await connectionOf(config.serviceBus), entity);
+}
+
+function retryEntityOf(consumer: ConsumerConfig): string {
+  return "queue" in consumer ? consumer.queue : consumer.retryQueue;
+}
+
 /** What a shared store says of itself; undefined for one that is a file. */
 export async function readStoreFacts(config: Config): Promise<RedisFacts | undefined> {
   return config.store.kind === "redis" ? readRedisFacts(config.store.url) : undefined;
@@ -95,6 +111,7 @@ export async function readStoreFacts(config: Config): Promise<RedisFacts | undef
 export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
   const registry = new SkillRegistry(plugins, config);
+  checkBaseUrls(plugins, config);
   const logger = createLogger(config.logLevel);
   const statistics = new Statistics();
   const telemetry = teeTelemetry([statistics, new EventLog(logger)]);
@@ -128,13 +145,20 @@ export async function composeWorker(config: Config, directory: string): Promise<
     readRoute: (delivery) => readRoute(delivery, limits),
     inFlightMax: config.inFlightMax,
     deliveriesMax: config.deliveriesMax,
-    retryEntity: "queue" in config.consumer ? config.consumer.queue : config.consumer.retryQueue,
+    retryEntity: retryEntityOf(config.consumer),
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,
     circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
   });
   return { worker, statistics, logger };
+}
+
+/** Throws `ConfigurationError` for what would keep the plugins from starting. */
+export async function checkPlugins(config: Config, directory: string): Promise<readonly RegisteredSkill[]> {
+  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
+  checkBaseUrls(plugins, config);
+  return new SkillRegistry(plugins, config).skills;
 }
 
 /** Everything that is registered, from where and why. */

@@ -3,7 +3,7 @@
  * and what to do about it.
  */
 import Table from "cli-table3";
-import { composeRunStore, composeTransport, describeSkills, readBrokerFacts, readStoreFacts } from "../compose.ts";
+import { composeRunStore, composeTransport, checkPlugins as loadAndCheck, checkSendingTo, entitiesSentTo, readBrokerFacts, readStoreFacts } from "../compose.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 import { loadConfig } from "./load-config.ts";
@@ -33,6 +33,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
     await checkPlugins(config, directory),
     await checkReachable(config),
     ...(await checkEntity(config)),
+    ...(await checkSending(config)),
     ...(await checkStore(config, directory)),
   ];
   print(findings, options.json === true);
@@ -46,7 +47,7 @@ function judged(check: string, good: boolean, expected: string, found: string, r
 async function checkPlugins(config: Config, directory: string): Promise<Finding> {
   const expected = "every listed plugin to load";
   try {
-    const skills = await describeSkills(config, directory);
+    const skills = await loadAndCheck(config, directory);
     return judged("plugins", true, expected, skills.map(({ name }) => name).join(", "), "");
   } catch (error) {
     return judged("plugins", false, expected, messageOf(error), "mend the plugin, or take it off the list; `holdfast skills` shows what is registered");
@@ -64,6 +65,21 @@ async function checkReachable(config: Config): Promise<Finding> {
   } finally {
     await transport.stop();
   }
+}
+
+async function checkSending(config: Config): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const entity of entitiesSentTo(config)) {
+    const check = `send to ${entity}`;
+    const expected = "the entity to exist and to take messages";
+    try {
+      await withDeadline(checkSendingTo(config, entity));
+      findings.push(judged(check, true, expected, "it does", ""));
+    } catch (error) {
+      findings.push(judged(check, false, expected, messageOf(error), "create the entity, name another in the configuration, or give the key the Send right"));
+    }
+  }
+  return findings;
 }
 
 async function checkEntity(config: Config): Promise<Finding[]> {

@@ -7,6 +7,14 @@ import type { SendOptions } from "./send.ts";
 const exitFailure = 1;
 const exitUsage = 2;
 
+/** What the worker stands on: node:sqlite, type stripping, synchronous ESM. */
+const nodeMajorMin = 24;
+const nodeMajor = Number(process.versions.node.split(".")[0]);
+if (nodeMajor < nodeMajorMin) {
+  process.stderr.write(`holdfast: expected Node ${nodeMajorMin}.12 or later, found ${process.versions.node}; install a newer Node\n`);
+  process.exit(exitUsage);
+}
+
 function integer(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number of 1 or more, got '${text}'.`);
@@ -68,9 +76,11 @@ if (!isWorkerCommand(process.argv[2])) {
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof HoldfastError)) throw error;
+  // What a user can mend says so in its message; anything else is a defect, and its stack tells where.
+  const isMendable = error instanceof HoldfastError || (error instanceof Error && process.argv[2] === "broker");
+  if (!isMendable) throw error;
   process.stderr.write(`holdfast: ${error.message}\n`);
-  process.exitCode = error instanceof ConfigurationError ? exitUsage : exitFailure;
+  process.exitCode = error instanceof HoldfastError && !(error instanceof ConfigurationError) ? exitFailure : exitUsage;
 }
 // Everything is closed by now; timers that the broker's client leaves behind must not keep the process.
 process.exit();

@@ -15,6 +15,8 @@ export type RuntimeEvent =
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
   | { readonly type: "transport.disturbed"; readonly error: string }
+  /** Messages could not be sent to an entity, with all their retries; what they belong to comes again later. */
+  | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }
   | { readonly type: "receiver.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   | { readonly type: "loop.blocked"; readonly delayMs: number };

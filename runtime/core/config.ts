@@ -70,7 +70,7 @@ export interface ConfigInput {
   readonly pluginRoots?: readonly string[] | undefined;
   /** Default: SQLite in `.holdfast/runs.sqlite` beside the configuration. */
   readonly store?: StoreConfig | undefined;
-  /** Where emitted events are sent: one entity, and others by event type. Default: a skill that emits is refused. */
+  /** Where emitted events are sent: one entity, and others by event type. Without it, a run that emits is dead-lettered as `PublishUnconfigured`. */
   readonly publish?: { readonly entity: string; readonly byEventType?: Readonly<Record<string, string>> | undefined } | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;

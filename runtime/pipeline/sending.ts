@@ -13,13 +13,16 @@ const none: ReadonlySet<OutgoingMessage> = new Set();
 export class Sending {
   readonly #publisher: Publisher;
   readonly #clock: Clock;
+  readonly #failed: (entity: string, messages: number, error: Error) => void;
   /** Pauses between two attempts, and what ends each at once. */
   readonly #pauses = new Map<Timer, () => void>();
   #isStopped = false;
 
-  constructor(publisher: Publisher, clock: Clock) {
+  /** `failed` hears of messages that were not taken at the last attempt. */
+  constructor(publisher: Publisher, clock: Clock, failed: (entity: string, messages: number, error: Error) => void) {
     this.#publisher = publisher;
     this.#clock = clock;
+    this.#failed = failed;
   }
 
   /**
@@ -35,7 +38,14 @@ export class Sending {
       await this.#pause(Math.min(sendPauseMaxMs, asked ?? sendPauseFirstMs * 2 ** (attempt - 1)));
     }
     const errors = await Promise.all(messages.map((message) => this.#try(entity, [message])));
-    return new Set(messages.filter((_, index) => errors[index] !== undefined));
+    const unsent = messages.filter((_, index) => errors[index] !== undefined);
+    const error = errors.find((found) => found !== undefined);
+    if (error !== undefined) this.#failed(entity, unsent.length, error);
+    return new Set(unsent);
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
   }
 
   /** Ends every pause: what is then refused once more is given up. */

@@ -7,12 +7,13 @@
  * A step that fails leaves the message unsettled or hands it back, so that its redelivery finishes what is left; a step that
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
  */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Random } from "../core/clock.ts";
 import { copyOf, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import type { Settlement } from "../core/settlement.ts";
+import { postponeDelayMs } from "../policy/backoff.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
@@ -28,6 +29,8 @@ type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 const reasonCharactersMax = 200;
+/** After every attempt to publish has failed, the message is not looked at again for this long. */
+const publishPauseMinMs = 5_000;
 
 export interface SettlerOptions {
   readonly transport: Transport;
@@ -35,6 +38,7 @@ export interface SettlerOptions {
   readonly store: RunStore;
   readonly gate: StoreGate;
   readonly clock: Clock;
+  readonly random: Random;
   readonly telemetry: Telemetry;
   /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
   readonly retryEntity: string;
@@ -88,7 +92,7 @@ export class Settler {
   constructor(options: SettlerOptions) {
     const { store, clock, gate, publisher } = options;
     this.#options = options;
-    this.#sending = new Sending(publisher, clock);
+    this.#sending = new Sending(publisher, clock, (entity, messages, error) => options.telemetry.emit({ type: "send.failed", entity, messages, error: messageOf(error) }));
     this.#finishes = new GroupCommit({
       clock,
       gate,
@@ -224,9 +228,16 @@ export class Settler {
     }
     const unsent = await Promise.all([...byEntity].map(([entity, messages]) => this.#sending.send(entity, messages)));
     for (const item of items) {
-      if (item.outbox.some((message) => unsent.some((set) => set.has(message)))) this.handBack(item.work);
+      if (item.outbox.some((message) => unsent.some((set) => set.has(message)))) this.#publishAgain(item.work);
       else this.#clears.add(item);
     }
+  }
+
+  /** The run is done and its events wait in its outbox: the message comes again later and has them published. */
+  #publishAgain(work: Work): void {
+    if (this.#sending.isStopped) return this.handBack(work);
+    const delayMs = postponeDelayMs(postponementsOf(work.delivery), publishPauseMinMs, this.#options.random);
+    this.#act(work, { kind: "postpone", why: "publish-failed", delayMs });
   }
 
   async #sendCopies(items: readonly Copy[]): Promise<void> {

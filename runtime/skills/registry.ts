@@ -49,6 +49,14 @@ export function configuredDependency(dependency: Dependency, config: Config["dep
   };
 }
 
+/** Throws `ConfigurationError` for an HTTP dependency that nobody gave a base URL. */
+export function checkBaseUrls(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies">): void {
+  for (const { name, request, baseUrl } of plugins.flatMap((plugin) => plugin.dependencies)) {
+    if (request !== undefined || baseUrl !== undefined || config.dependencies[name]?.baseUrl !== undefined) continue;
+    throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
+  }
+}
+
 export class SkillRegistry implements SkillTable {
   /** A dependency's place here is its number. */
   readonly dependencies: readonly DependencyPolicy[];

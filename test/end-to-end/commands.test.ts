@@ -104,6 +104,34 @@ test("doctor exits 1 and names each trouble: delivery count, expiry, store", asy
   assert.deepEqual([found["delivery count"], found["expiry"], found["store"], found["broker"]], ["failed", "failed", "failed", "ok"]);
 });
 
+test("doctor names an entity that emitted events could not be sent to", async (t) => {
+  const { config } = await startBench(t, { deadLetterOnExpiry: true });
+  const result = await runCommand(["doctor", "-c", config({ publish: { entity: "nowhere" } }), "--json"], env);
+  assert.equal(result.code, 1);
+  const found = findings(result.stdout);
+  assert.deepEqual([found["send to nowhere"], found["send to input"]], ["failed", "ok"]);
+});
+
+test("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t) => {
+  const { broker, config } = await startBench(t);
+  const file = config({ publish: { entity: "nowhere" } });
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
+  const worker = startCommand(["start", "-c", file], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  let log = "";
+  worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the failure to be told", () => log.includes("send.failed"), 30_000);
+  await eventually("the message to be postponed", () => broker.inspect().queues["input"]?.totals.scheduledAccepted === 1, 30_000);
+  assert.deepEqual([broker.inspect().queues["input"]?.totals.abandoned, broker.inspect().queues["input"]?.totals.deadLettered], [0, 0]);
+  worker.process.kill("SIGTERM");
+  assert.equal((await worker.done).code, 0);
+  const mended = startCommand(["start", "-c", config()], env);
+  t.after(() => mended.process.kill("SIGKILL"));
+  await eventually("the event to be published", () => broker.inspect().queues["events"]?.totals.accepted === 1, 60_000);
+  mended.process.kill("SIGTERM");
+  assert.equal((await mended.done).code, 0);
+});
+
 test("doctor refuses a Redis that evicts", async (t) => {
   const redis = await startRedis(["--maxmemory-policy", "allkeys-lru", "--maxmemory", "50mb"]);
   t.after(() => redis.stop());

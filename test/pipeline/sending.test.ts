@@ -18,7 +18,7 @@ function fixture(send: (messages: readonly OutgoingMessage[], attempt: number) =
       send(batch, attempts.length);
     },
   };
-  return { clock, attempts, sending: new Sending(publisher, clock) };
+  return { clock, attempts, sending: new Sending(publisher, clock, () => undefined) };
 }
 
 const ids = (unsent: ReadonlySet<OutgoingMessage>): string[] => [...unsent].map((message) => message.messageId);

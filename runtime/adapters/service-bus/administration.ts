@@ -1,7 +1,8 @@
 /** Reads an entity's settings over the administration API, for checks at start and for the doctor. */
 import { ServiceBusAdministrationClient } from "@azure/service-bus";
-import type { ServiceBusConnection, ServiceBusEntity } from "./client.ts";
+import { type ServiceBusConnection, type ServiceBusEntity, createClient } from "./client.ts";
 import { transportErrorOf } from "./errors.ts";
+import { answerTimeoutDefaultMs } from "./limits.ts";
 
 export interface EntitySettings {
   readonly lockDurationMs: number;
@@ -68,5 +69,17 @@ export async function readEntitySettings(connection: ServiceBusConnection, entit
     };
   } catch (error) {
     throw transportErrorOf("the administration API to tell the entity's settings", error);
+  }
+}
+
+/** Opens a sender and closes it; rejects with `TransportError` when the entity does not exist or may not be sent to. */
+export async function checkCanSend(connection: ServiceBusConnection, entity: string): Promise<void> {
+  const client = createClient(connection, { retriesMax: 0, answerTimeoutMs: answerTimeoutDefaultMs });
+  try {
+    await client.createSender(entity).createMessageBatch();
+  } catch (error) {
+    throw transportErrorOf(`'${entity}' to exist and to take messages`, error);
+  } finally {
+    await client.close();
   }
 }
