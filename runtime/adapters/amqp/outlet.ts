@@ -14,7 +14,7 @@ import { TransportError } from "../../core/errors.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import { errorOf, isLasting, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
-import { batchedHead, batchedHeadBytes, batchFormat, encodeOutgoing } from "./outgoing.ts";
+import { aloneOf, batchFormat, encodeOutgoing } from "./outgoing.ts";
 
 /** One call of `send`: fulfilled with its last message, rejected with its first failure. */
 class Sending {
@@ -42,7 +42,8 @@ class Sending {
 }
 
 interface Waiting {
-  readonly bytes: Buffer;
+  /** The encoded message in a data section. */
+  readonly section: Buffer;
   readonly sending: Sending;
 }
 
@@ -91,7 +92,7 @@ export class Outlet implements ConnectionUser {
     }
     const sending = new Sending(messages.length);
     try {
-      const encoded = messages.map((message) => ({ bytes: encodeOutgoing(message), sending }));
+      const encoded = messages.map((message) => ({ section: encodeOutgoing(message), sending }));
       for (const waiting of encoded) this.#waiting.push(waiting);
     } catch (thrown) {
       return Promise.reject(transportErrorOf(`messages to ${address} that can be encoded`, thrown));
@@ -221,8 +222,9 @@ export class Outlet implements ConnectionUser {
     const bytesMax = sender.remote?.maxMessageSize || Number.POSITIVE_INFINITY;
     const items = this.#takeBatch(Math.min(bytesMax, batchBytesMax));
     const [only] = items;
-    if (only !== undefined && items.length === 1 && only.bytes.length > bytesMax) {
-      only.sending.failed(errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${only.bytes.length} bytes` }, ""));
+    const alone = only !== undefined && items.length === 1 ? aloneOf(only.section) : undefined;
+    if (alone !== undefined && alone.length > bytesMax) {
+      only?.sending.failed(errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${alone.length} bytes` }, ""));
       this.#checkIdle();
       return;
     }
@@ -231,8 +233,8 @@ export class Outlet implements ConnectionUser {
     });
     const batch: Batch = { items, timer };
     this.#inFlight.add(batch);
-    if (items.length === 1 && only !== undefined) sender.send(only.bytes, batch);
-    else sender.send(items.flatMap(({ bytes }) => [batchedHead(bytes.length), bytes]), batch, undefined, batchFormat);
+    if (alone !== undefined) sender.send(alone, batch);
+    else sender.send(items.map(({ section }) => section), batch, undefined, batchFormat);
   }
 
   /** From the front, as many as fit into one batch; at least one. */
@@ -241,7 +243,7 @@ export class Outlet implements ConnectionUser {
     let bytes = 0;
     while (this.#count > 0 && items.length < batchMessagesMax) {
       const next = this.#waiting[this.#first]!;
-      bytes += next.bytes.length + batchedHeadBytes;
+      bytes += next.section.length;
       if (items.length > 0 && bytes > bytesMax) break;
       items.push(next);
       this.#first += 1;
