@@ -14,6 +14,9 @@ import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcom
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
 import { Access } from "./protocol/access.ts";
+import { Journal, type JournalOptions } from "./journal/journal.ts";
+import { restore, startKeeping } from "./journal/restore.ts";
+import type { EntityJournal } from "./entities/message-store.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
 import { Door } from "./door.ts";
@@ -38,6 +41,10 @@ export interface BrokerOptions {
   readonly keys?: readonly AccessKey[];
   /** For TLS, which is told from the rest by its first byte. Default: one that is made when the first client wants it. */
   readonly tls?: Certificate;
+  /** A folder that keeps messages over a restart. Default: none, they are held in memory alone. */
+  readonly data?: string;
+  /** How the file in `data` is kept short. */
+  readonly journal?: JournalOptions;
   /** Time. Default: the system's. */
   readonly clock?: Clock;
   /** Told of trouble that an operator should know. Default: nobody. */
@@ -60,7 +67,7 @@ export interface Broker {
   outcomes(path: string): ReadonlyMap<string, readonly string[]> | undefined;
   /** What is to go wrong on purpose. */
   readonly faults: Faults;
-  /** Cuts all connections and forgets all messages. Can be called again. */
+  /** Cuts all connections and, without `data`, forgets all messages. Can be called again. */
   stop(): Promise<void>;
 }
 
@@ -68,13 +75,13 @@ export interface Broker {
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
   const log = options.log ?? ((): void => undefined);
-  const namespace = new Namespace(readEntities(options.entities ?? {}, options.strict ?? false), { clock: options.clock ?? systemClock, record: options.record ?? false });
+  const { namespace, journal } = openNamespace(options, log);
   const links = new OpenLinks();
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
   const access = new Access(verifier, links, systemClock);
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, nowMs: () => namespace.nowMs });
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, keep: () => journal?.flush(), onDefinitions: () => journal?.onDefinitions(), nowMs: () => namespace.nowMs });
   const amqp = new AmqpServer(router, log);
   let made: Promise<Certificate> | undefined;
   const certificate = (): Promise<Certificate> => (made ??= options.tls === undefined ? makeCertificateOf(host) : Promise.resolve(options.tls));
@@ -87,7 +94,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   };
   const control = controlHandler(inspectable);
   const http = createHttpServer((request, response) => {
-    if (isAdministration(request)) serveAdministration({ namespace, links, verifier }, request, response);
+    if (isAdministration(request)) serveAdministration({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, request, response);
     else control(request, response);
   });
   const door = new Door(amqp, http, certificate, log);
@@ -116,6 +123,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     faults.clear();
     access.stop();
     namespace.stop();
+    journal?.close();
   };
   return {
     ...inspectable,
@@ -125,6 +133,21 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     connectionString: `Endpoint=sb://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port};SharedAccessKeyName=${firstKey.name};SharedAccessKey=${firstKey.key};UseDevelopmentEmulator=true`,
     stop: () => (stopping ??= stop()),
   };
+}
+
+/** The entities, with what was kept of them. */
+function openNamespace(options: BrokerOptions, log: (message: string) => void): { readonly namespace: Namespace; readonly journal: Journal | undefined } {
+  const entities = readEntities(options.entities ?? {}, options.strict ?? false);
+  const journal = options.data === undefined ? undefined : new Journal(options.data, options.journal);
+  const kept = journal?.read();
+  const journalOf = journal === undefined ? {} : { journalOf: (path: string): EntityJournal => journal.entity(path) };
+  const namespace = new Namespace(entities, { clock: options.clock ?? systemClock, record: options.record ?? false, ...journalOf });
+  if (journal !== undefined && kept !== undefined) {
+    if (kept.cutBytes > 0) log(`${options.data}: cut off ${kept.cutBytes} bytes at the end that were no whole record`);
+    restore(namespace, kept);
+    startKeeping(journal, namespace);
+  }
+  return { namespace, journal };
 }
 
 /** What makes certificates is loaded when one is wanted: few clients do. */

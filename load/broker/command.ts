@@ -18,6 +18,7 @@ interface BrokerFlags {
   readonly key?: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly data?: string;
 }
 
 /** What a parent process is told once the broker listens. */
@@ -37,6 +38,7 @@ export function registerBrokerCommand(program: Command): void {
     .option("--control-port <number>", "a port for the HTTP control endpoint alone; 0 = a free one")
     .option("--config <file>", "entities: the emulator's Config.json, or { queues, topics }")
     .option("--entities <json>", "entities as JSON, in place of a file")
+    .option("--data <folder>", "keep messages over a restart (default: in memory alone)")
     .option("--key <name=key...>", "let in only who has one of these keys (default: the emulator's key, or none)")
     .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
     .option("--tls-key <file>", "its key, PEM")
@@ -52,6 +54,7 @@ async function runBroker(flags: BrokerFlags): Promise<void> {
   const broker = await startBroker({
     ...(flags.key === undefined ? {} : { keys: flags.key.map(keyOf) }),
     ...(tls === undefined ? {} : { tls }),
+    ...(flags.data === undefined ? {} : { data: flags.data }),
     port: portOf("--port", flags.port),
     host: flags.host,
     ...(flags.controlPort === undefined ? {} : { controlPort: portOf("--control-port", flags.controlPort) }),

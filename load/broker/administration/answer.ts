@@ -12,9 +12,9 @@ export function answerAdministration(context: AdministrationContext, call: Call)
       case "GET":
         return read(context.namespace, call);
       case "PUT":
-        return putEntity(context, call);
+        return told(context, putEntity(context, call), undefined);
       case "DELETE":
-        return deleteEntity(context, call);
+        return told(context, deleteEntity(context, call), call.path);
       default:
         return refuse(405, `The method ${call.method} is not allowed.`);
     }
@@ -22,6 +22,11 @@ export function answerAdministration(context: AdministrationContext, call: Call)
     if (error instanceof BadXmlError) return refuse(400, `SubCode=40000. Bad Request. ${error.message}`);
     throw error;
   }
+}
+
+function told({ onChange }: AdministrationContext, answer: Answer, gone: string | undefined): Answer {
+  if (answer.status < 300) onChange(gone);
+  return answer;
 }
 
 /** A token that is shown must be good, and where keys are configured one must be shown. */

@@ -8,6 +8,8 @@ export interface AdministrationContext {
   readonly namespace: Namespace;
   readonly links: OpenLinks;
   readonly verifier: TokenVerifier;
+  /** Which entities or rules there are has changed; `gone` = the path of one that was deleted. */
+  readonly onChange: (gone: string | undefined) => void;
 }
 
 export interface Call {

@@ -1,6 +1,6 @@
 // The account of an entity. Everything starts at 0 with the entity and nothing resets it. What came in is
 // accepted + scheduledAccepted + movedIn; what went out is completed + receivedAndDeleted + deadLettered + expiredDropped +
-// cancelled + forwarded; the difference is what the entity holds.
+// cancelled + deleted + forwarded; the difference is what the entity holds.
 
 import type { OutcomeWord } from "./outcome-log.ts";
 
@@ -33,6 +33,8 @@ export interface Counters {
   expiredDropped: number;
   /** Scheduled messages that were cancelled. */
   cancelled: number;
+  /** Messages that were deleted in a batch. */
+  deleted: number;
   /** Messages that were moved on by auto-forwarding. */
   forwarded: number;
   expiredLocks: number;
@@ -59,6 +61,7 @@ export function newCounters(): Counters {
     deadLetteredByExpiry: 0,
     expiredDropped: 0,
     cancelled: 0,
+    deleted: 0,
     forwarded: 0,
     expiredLocks: 0,
     renewedLocks: 0,
@@ -90,6 +93,7 @@ export type CountedEvent =
   | "deferred"
   | "deadLettered"
   | "cancelled"
+  | "deleted"
   | "forwarded"
   | "expiredLocks"
   | "lockLost";
@@ -108,6 +112,7 @@ export const countedWords: Readonly<Record<CountedEvent, OutcomeWord>> = {
   deferred: "deferred",
   deadLettered: "deadLettered",
   cancelled: "cancelled",
+  deleted: "deleted",
   forwarded: "forwarded",
   expiredLocks: "lockExpired",
   lockLost: "lockLost",

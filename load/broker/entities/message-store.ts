@@ -77,6 +77,22 @@ export class MessageStore {
     return messages;
   }
 
+  /** Every message, in the order of their numbers. */
+  *all(): Generator<StoredMessage> {
+    for (let message = this.#messages.first(); message !== undefined; message = this.#messages.atOrAfter(message.sequenceNumber + 1)) yield message;
+  }
+
+  /** The first messages that can be delivered and came by some time; of one session where that is named. */
+  deliverable(countMax: number, enqueuedByMs: number, sessionId: string | undefined): StoredMessage[] {
+    const picked: StoredMessage[] = [];
+    for (const message of this.all()) {
+      if (picked.length >= countMax) break;
+      if (message.state !== "active" || message.lockId !== 0 || message.enqueuedAtMs > enqueuedByMs) continue;
+      if (sessionId === undefined || message.content.sessionId === sessionId) picked.push(message);
+    }
+    return picked;
+  }
+
   /** The scheduled message that is due first, when it is due. */
   due(nowMs: number): StoredMessage | undefined {
     const message = this.#dues.peek();

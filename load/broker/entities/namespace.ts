@@ -3,6 +3,7 @@ import { defaultRule, RuleSet } from "../filters/rules.ts";
 import type { Clock } from "./clock.ts";
 import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
 import type { Transfer } from "./message.ts";
+import type { EntityJournal } from "./message-store.ts";
 import { OutcomeLog } from "./outcome-log.ts";
 import { MessageQueue } from "./queue.ts";
 import { forwardHopsMax, queueDefaults, type QueueSettings, topicDefaults, type TopicSettings } from "./settings.ts";
@@ -21,6 +22,8 @@ export interface NamespaceOptions {
   readonly clock: Clock;
   /** Keep every message id's outcomes. */
   readonly record: boolean;
+  /** Keeps what an entity holds; undefined = nothing is kept. */
+  readonly journalOf?: (path: string) => EntityJournal;
 }
 
 const deadLetterSuffix = "/$deadletterqueue";
@@ -49,6 +52,13 @@ export class Namespace {
 
   /** Every queue-like entity: queues, subscriptions, the dead-letter sub-queue of each, and whatever could not be moved on. */
   *messageQueues(): Generator<MessageQueue> {
+    for (const queue of this.allQueues()) {
+      if (!queue.path.endsWith("/$Transfer/$DeadLetterQueue") || queue.size > 0 || queue.counters.movedIn > 0) yield queue;
+    }
+  }
+
+  /** The same, with the transfer dead-letter queues that hold nothing and never did. */
+  *allQueues(): Generator<MessageQueue> {
     for (const queue of this.queues.values()) yield* withLetters(queue);
     for (const topic of this.topics.values()) {
       for (const { queue } of topic.subscriptions.values()) yield* withLetters(queue);
@@ -64,7 +74,7 @@ export class Namespace {
 
   addTopic(config: TopicConfig): Topic {
     const { name, subscriptions, ...settings } = config;
-    const topic = new Topic(name, { ...topicDefaults, ...settings }, this.#options.clock);
+    const topic = new Topic(name, { ...topicDefaults, ...settings }, this.#options.clock, this.#options.journalOf?.(name));
     this.topics.set(name.toLowerCase(), topic);
     for (const subscription of subscriptions) this.addSubscription(topic, subscription);
     return topic;
@@ -88,6 +98,29 @@ export class Namespace {
 
   configureTopic(topic: Topic, settings: TopicSettings): void {
     topic.configure(settings);
+  }
+
+  /** All entities as a configuration would describe them. */
+  definitions(): EntitiesConfig {
+    return {
+      queues: [...this.queues.values()].map(({ path, settings }) => ({ name: path, ...settings })),
+      topics: [...this.topics.values()].map(({ path, settings, subscriptions }) => ({
+        name: path,
+        ...settings,
+        subscriptions: [...subscriptions.values()].map(({ name, queue, rules }) => ({ name, ...queue.settings, rules: rules.all().map(({ description }) => description) })),
+      })),
+    };
+  }
+
+  /** Adds the entities of a configuration that are not there yet. */
+  addMissing({ queues, topics }: EntitiesConfig): void {
+    const isFree = (name: string): boolean => !this.queues.has(name.toLowerCase()) && !this.topics.has(name.toLowerCase());
+    for (const queue of queues) if (isFree(queue.name)) this.addQueue(queue);
+    for (const topic of topics) {
+      if (isFree(topic.name)) this.addTopic(topic);
+      const existing = this.topics.get(topic.name.toLowerCase());
+      for (const subscription of topic.subscriptions) if (existing !== undefined && !existing.subscriptions.has(subscription.name.toLowerCase())) this.addSubscription(existing, subscription);
+    }
   }
 
   /** Takes an entity away with all it holds. False when there is none at the path. */
@@ -135,7 +168,7 @@ export class Namespace {
   }
 
   #newQueue(path: string, settings: QueueSettings, timeToLiveMaxMs: () => number): MessageQueue {
-    const { clock, record } = this.#options;
+    const { clock, record, journalOf } = this.#options;
     const common = { clock, nextLockId: (): number => ++this.#lastLockId, forward: (transfer: Transfer, to: string): string | undefined => this.#forward(transfer, to) };
     const newLog = (): OutcomeLog | undefined => (record ? new OutcomeLog() : undefined);
     const letters = (suffix: string, forwardTo: string | undefined, transferLetters: MessageQueue | undefined): MessageQueue =>
@@ -147,11 +180,11 @@ export class Namespace {
         deadLetters: undefined,
         transferLetters,
         log: newLog(),
-        journal: undefined,
+        journal: journalOf?.(`${path}/${suffix}`),
       });
     const transferLetters = letters("$Transfer/$DeadLetterQueue", undefined, undefined);
     const deadLetters = letters("$DeadLetterQueue", settings.forwardDeadLettersTo, transferLetters);
-    return new MessageQueue({ ...common, path, settings, timeToLiveMaxMs, deadLetters, transferLetters, log: newLog(), journal: undefined });
+    return new MessageQueue({ ...common, path, settings, timeToLiveMaxMs, deadLetters, transferLetters, log: newLog(), journal: journalOf?.(path) });
   }
 
   /** Moves a message to another entity. Returns why it cannot. */
@@ -186,8 +219,7 @@ function letterSettings(settings: QueueSettings, forwardTo: string | undefined):
 function* withLetters(queue: MessageQueue): Generator<MessageQueue> {
   yield queue;
   if (queue.deadLetters !== undefined) yield queue.deadLetters;
-  const { transferLetters } = queue;
-  if (transferLetters !== undefined && transferLetters.counters.movedIn > 0) yield transferLetters;
+  if (queue.transferLetters !== undefined) yield queue.transferLetters;
 }
 
 /** An address without its scheme, host and outer slashes. */

@@ -14,6 +14,7 @@ export type OutcomeWord =
   | "deadLettered"
   | "expired"
   | "cancelled"
+  | "deleted"
   | "forwarded"
   | "lockExpired"
   | "lockLost";

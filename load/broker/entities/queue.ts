@@ -11,54 +11,29 @@
 import type { MessageContent } from "../codec/message.ts";
 import { Alarm, type Clock } from "./clock.ts";
 import type { Consumer } from "./consumers.ts";
-import { type CountedEvent, countedWords, type Counters, newCounters, type StateCounts } from "./counters.ts";
+import type { StateCounts } from "./counters.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
 import { LockTable } from "./lock-table.ts";
 import { fresh, lettersOf, mergeProperties, StoredMessage, type Transfer } from "./message.ts";
 import { type EntityJournal, MessageStore } from "./message-store.ts";
-import type { OutcomeLog } from "./outcome-log.ts";
 import type { SettleResult, Settlement } from "./settlement.ts";
+import { QueueAccount } from "./queue-account.ts";
+import type { QueueParts } from "./queue-parts.ts";
 import { type SessionHost, Sessions } from "./sessions.ts";
 import type { QueueSettings } from "./settings.ts";
 import { OpenShelf, type Shelf } from "./shelf.ts";
 
-export interface QueueParts {
-  readonly path: string;
-  readonly settings: QueueSettings;
-  readonly clock: Clock;
-  /** Lock numbers, unique over the whole broker. */
-  readonly nextLockId: () => number;
-  /** Where dead letters go; undefined in a dead-letter sub-queue, which has none. */
-  readonly deadLetters: MessageQueue | undefined;
-  /** The longest life that something above it allows. */
-  readonly timeToLiveMaxMs: () => number;
-  /** Where messages go that cannot be moved on. */
-  readonly transferLetters: MessageQueue | undefined;
-  /** Moves a message on to another entity. Returns why it cannot. */
-  readonly forward: (transfer: Transfer, to: string) => string | undefined;
-  readonly log: OutcomeLog | undefined;
-  /** Told of what has to outlast the process; undefined = nothing has. */
-  readonly journal: EntityJournal | undefined;
-}
-
 /** Deadlines that one ring of the alarm works off before others get a turn. */
 const deadlinesPerRingMax = 4096;
 
-export class MessageQueue {
-  readonly path: string;
-  readonly counters: Counters = newCounters();
+export class MessageQueue extends QueueAccount {
   readonly deadLetters: MessageQueue | undefined;
   readonly transferLetters: MessageQueue | undefined;
-  readonly log: OutcomeLog | undefined;
   /** Where sessions are required: who holds which. */
   readonly sessions: Sessions | undefined;
-  readonly createdAtMs: number;
-  updatedAtMs: number;
-  /** When something was last sent to it or received from it. */
-  accessedAtMs: number;
   readonly #clock: Clock;
   readonly #nextLockId: () => number;
-  readonly #forward: QueueParts["forward"];
+  readonly #forward: QueueParts<MessageQueue>["forward"];
   readonly #timeToLiveMaxMs: () => number;
   readonly #shelf: Shelf;
   readonly #store: MessageStore;
@@ -70,13 +45,11 @@ export class MessageQueue {
   #deferredCount = 0;
   #dispatching = false;
 
-  constructor(parts: QueueParts) {
-    this.path = parts.path;
+  constructor(parts: QueueParts<MessageQueue>) {
+    super(parts.path, parts.log, parts.clock.now());
     this.#settings = parts.settings;
     this.deadLetters = parts.deadLetters;
-    this.log = parts.log;
     this.#clock = parts.clock;
-    this.createdAtMs = this.updatedAtMs = this.accessedAtMs = parts.clock.now();
     this.#nextLockId = parts.nextLockId;
     this.#forward = parts.forward;
     this.#timeToLiveMaxMs = parts.timeToLiveMaxMs;
@@ -130,6 +103,28 @@ export class MessageQueue {
     return this.#shelf.consumerCount;
   }
 
+  /** The last number that was given to a message. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** Every message held here, in order. */
+  messages(): Iterable<StoredMessage> {
+    return this.#store.all();
+  }
+
+  /** Takes back what was kept over a restart; no lock outlasts it. To be called before anything else is sent here. */
+  restore(messages: Iterable<StoredMessage>, lastSequence: number): void {
+    this.#lastSequence = Math.max(this.#lastSequence, lastSequence);
+    for (const message of messages) {
+      this.#store.add(message, true);
+      if (message.state === "active") this.#shelf.put(message);
+      else if (message.state === "deferred") this.#deferredCount++;
+    }
+    const next = this.#store.earliest;
+    if (next !== Infinity) this.#alarm.set(next);
+  }
+
   /** Ends all timers. Messages stay where they are. */
   stop(): void {
     this.#alarm.stop();
@@ -147,7 +142,7 @@ export class MessageQueue {
       return;
     }
     if (this.#isRepeat(content, nowMs)) return;
-    this.#note("accepted", content);
+    this.note("accepted", content);
     this.#enqueue(fresh(content), nowMs);
   }
 
@@ -156,7 +151,7 @@ export class MessageQueue {
     const nowMs = this.#clock.now();
     const message = new StoredMessage(fresh(content), ++this.#lastSequence, nowMs);
     if (this.#isRepeat(content, nowMs)) return message.sequenceNumber;
-    this.#note("scheduledAccepted", content);
+    this.note("scheduledAccepted", content);
     message.state = "scheduled";
     message.dueAtMs = dueAtMs;
     this.#store.add(message);
@@ -171,7 +166,7 @@ export class MessageQueue {
     for (const message of new Set(found)) {
       if (message === undefined) continue;
       this.#store.remove(message);
-      this.#note("cancelled", message.content);
+      this.note("cancelled", message.content);
     }
     return true;
   }
@@ -180,7 +175,7 @@ export class MessageQueue {
   acceptTransfer(transfer: Transfer, how: "accepted" | "movedIn"): void {
     const nowMs = this.#clock.now();
     if (this.#isRepeat(transfer.content, nowMs)) return;
-    this.#note(how, transfer.content);
+    this.note(how, transfer.content);
     if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
     else this.#enqueue(transfer, nowMs);
   }
@@ -291,6 +286,16 @@ export class MessageQueue {
     return found;
   }
 
+  /** Deletes the first messages that can be delivered and came before a time; nobody sees them. Returns how many. */
+  deleteBatch(countMax: number, enqueuedBeforeMs: number, sessionId?: string): number {
+    const picked = this.#store.deliverable(countMax, enqueuedBeforeMs, sessionId);
+    for (const message of picked) {
+      this.note("deleted", message.content);
+      this.#store.remove(message);
+    }
+    return picked.length;
+  }
+
   /** Ends the locks of the messages that `wanted` picks, as if their time were over. Returns how many. */
   expireLocksNow(wanted: (message: StoredMessage) => boolean): number {
     if (this.sessions !== undefined) return this.sessions.expireNow(wanted);
@@ -302,14 +307,9 @@ export class MessageQueue {
 
   // --- inside ---
 
-  #note(counter: CountedEvent, { messageId }: MessageContent): void {
-    this.counters[counter]++;
-    this.log?.add(messageId, countedWords[counter]);
-  }
-
   #isRepeat(content: MessageContent, nowMs: number): boolean {
     if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
-    this.#note("duplicatesDropped", content);
+    this.note("duplicatesDropped", content);
     return true;
   }
 
@@ -350,7 +350,7 @@ export class MessageQueue {
 
   /** Moves a message on; one that cannot go there is kept with the reason. */
   #moveOn(transfer: Transfer, to: string): void {
-    this.#note("forwarded", transfer.content);
+    this.note("forwarded", transfer.content);
     const trouble = this.#forward({ ...transfer, hops: transfer.hops + 1 }, to);
     if (trouble === undefined) return;
     if (this.transferLetters !== undefined) this.transferLetters.#keepUnmoved(transfer, trouble, this.path);
@@ -370,9 +370,9 @@ export class MessageQueue {
 
   /** Locks a message or, in receive-and-delete, takes it out. Returns the lock's number, 0 when there is none. */
   #handOver(message: StoredMessage, mode: Consumer["mode"], holder: string, nowMs: number): number {
-    this.#note("delivered", message.content);
+    this.note("delivered", message.content);
     if (mode === "receiveAndDelete") {
-      this.#note("receivedAndDeleted", message.content);
+      this.note("receivedAndDeleted", message.content);
       this.#store.remove(message);
       return 0;
     }
@@ -388,23 +388,23 @@ export class MessageQueue {
     message.isInDoubt = false;
     switch (settlement.kind) {
       case "complete":
-        this.#note("completed", message.content);
+        this.note("completed", message.content);
         this.#store.remove(message);
         return;
       case "abandon":
-        this.#note("abandoned", message.content);
+        this.note("abandoned", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
         message.deliveryCount++;
         this.#giveBack(message, nowMs);
         this.dispatch();
         return;
       case "release":
-        this.#note("released", message.content);
+        this.note("released", message.content);
         this.#giveBack(message, nowMs);
         this.dispatch();
         return;
       case "defer":
-        this.#note("deferred", message.content);
+        this.note("deferred", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
         message.deliveryCount++;
         message.state = "deferred";
@@ -419,7 +419,7 @@ export class MessageQueue {
   }
 
   #refuse(message: StoredMessage): "lockLost" {
-    this.#note("lockLost", message.content);
+    this.note("lockLost", message.content);
     message.isInDoubt = true;
     return "lockLost";
   }
@@ -445,7 +445,7 @@ export class MessageQueue {
   }
 
   #expireLock(message: StoredMessage, nowMs: number): void {
-    this.#note("expiredLocks", message.content);
+    this.note("expiredLocks", message.content);
     this.#unlock(message);
     message.deliveryCount++;
     message.isInDoubt = true;
@@ -467,14 +467,14 @@ export class MessageQueue {
   #deadLetter(message: StoredMessage, reason: string | undefined, description: string | undefined): void {
     message.properties = mergeProperties(message.properties, lettersOf(reason, description));
     this.#store.remove(message);
-    this.#note("deadLettered", message.content);
+    this.note("deadLettered", message.content);
     if (this.deadLetters !== undefined) this.deadLetters.#bury(message, this.path);
   }
 
   /** Takes a dead letter. It keeps its number and its delivery count, and lives for ever, unless dead letters move on. */
   #bury(message: StoredMessage, source: string): void {
     const { content, properties, hops } = message;
-    this.#note("movedIn", content);
+    this.note("movedIn", content);
     const transfer: Transfer = { content, properties, enqueuedSequenceNumber: message.enqueuedSequenceNumber, hops, deadLetterSource: source };
     if (this.#settings.forwardTo !== undefined) {
       this.#moveOn(transfer, this.#settings.forwardTo);

@@ -267,6 +267,11 @@ export class Sessions implements Shelf {
     this.#forgetIfIdle(session);
   }
 
+  /** Takes back a state that was kept over a restart. */
+  restoreState(sessionId: string, state: Buffer): void {
+    this.#sessionOf(sessionId).state = state;
+  }
+
   /** Ids of sessions that have messages; or, with a time, of those whose state was set since. */
   ids(stateChangedSinceMs: number | undefined): string[] {
     const wanted = (session: Session): boolean =>

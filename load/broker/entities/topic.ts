@@ -6,6 +6,7 @@ import { Alarm, type Clock } from "./clock.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
 import { byDue, fresh, StoredMessage, type Transfer } from "./message.ts";
+import type { EntityJournal } from "./message-store.ts";
 import type { MessageQueue } from "./queue.ts";
 import { SequenceIndex } from "./sequence-index.ts";
 import type { TopicSettings } from "./settings.ts";
@@ -41,13 +42,15 @@ export class Topic {
   accessedAtMs: number;
   readonly #clock: Clock;
   readonly #alarm: Alarm;
+  readonly #journal: EntityJournal | undefined;
   readonly #scheduled = new SequenceIndex<StoredMessage>();
   readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
   #history: DuplicateHistory | undefined;
   #settings: TopicSettings;
   #lastSequence = 0;
 
-  constructor(path: string, settings: TopicSettings, clock: Clock) {
+  constructor(path: string, settings: TopicSettings, clock: Clock, journal?: EntityJournal) {
+    this.#journal = journal;
     this.path = path;
     this.#settings = settings;
     this.#clock = clock;
@@ -105,6 +108,7 @@ export class Topic {
     message.dueAtMs = dueAtMs;
     this.#scheduled.set(message.sequenceNumber, message);
     this.#dues.add(message);
+    this.#journal?.put(message);
     this.#alarm.set(dueAtMs);
     return message.sequenceNumber;
   }
@@ -116,9 +120,30 @@ export class Topic {
       if (message === undefined) continue;
       this.#dues.remove(message);
       this.#scheduled.delete(message.sequenceNumber);
+      this.#journal?.remove(message);
       this.counters.cancelled++;
     }
     return true;
+  }
+
+  /** The last number that was given to a message. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** The messages that wait for their time, in the order of their numbers. */
+  *messages(): Generator<StoredMessage> {
+    for (let message = this.#scheduled.first(); message !== undefined; message = this.#scheduled.atOrAfter(message.sequenceNumber + 1)) yield message;
+  }
+
+  /** Takes back what was kept over a restart. To be called before anything else is sent here. */
+  restore(messages: Iterable<StoredMessage>, lastSequence: number): void {
+    this.#lastSequence = Math.max(this.#lastSequence, lastSequence);
+    for (const message of messages) {
+      this.#scheduled.set(message.sequenceNumber, message);
+      this.#dues.add(message);
+    }
+    if (this.#dues.size > 0) this.#alarm.set(this.#dues.earliest);
   }
 
   dispatch(): void {
@@ -151,6 +176,7 @@ export class Topic {
     for (let message = this.#dues.peek(); message !== undefined && message.dueAtMs <= nowMs && budget-- > 0; message = this.#dues.peek()) {
       this.#dues.remove(message);
       this.#scheduled.delete(message.sequenceNumber);
+      this.#journal?.remove(message);
       this.#fanOut({ content: message.content, properties: undefined, enqueuedSequenceNumber: message.sequenceNumber, hops: 0, deadLetterSource: undefined });
     }
     this.dispatch();

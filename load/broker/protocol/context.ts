@@ -11,5 +11,9 @@ export interface ProtocolContext {
   readonly links: OpenLinks;
   readonly access: Access;
   readonly faults: Faults;
+  /** Makes sure that what was taken outlasts the process, before its sender is told so. */
+  readonly keep: () => void;
+  /** Which entities or rules there are has changed. */
+  readonly onDefinitions: () => void;
   readonly nowMs: () => number;
 }

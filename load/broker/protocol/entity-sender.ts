@@ -30,6 +30,7 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
       }
       if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);
       for (const content of contents) destination.accept(content);
+      context.keep();
       destination.dispatch();
       return accepted;
     },

@@ -2,7 +2,7 @@
 import { encodeMessage, type MessageContent, parseMessage } from "../codec/message.ts";
 import { plain } from "../codec/plain.ts";
 import { Uuid } from "../codec/reader.ts";
-import { longArray, timestampArray, type Writable } from "../codec/writer.ts";
+import { int, longArray, timestampArray, type Writable } from "../codec/writer.ts";
 import type { PropertyChanges } from "../entities/message.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
@@ -17,6 +17,7 @@ export const messageOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:cancel-scheduled-message", cancelScheduledMessage],
   ["com.microsoft:receive-by-sequence-number", receiveBySequenceNumber],
   ["com.microsoft:update-disposition", updateDisposition],
+  ["com.microsoft:batch-delete-messages", batchDeleteMessages],
 ];
 
 function renewLock(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
@@ -58,13 +59,18 @@ function scheduleMessage(fields: Fields, entity: Entity, context: ProtocolContex
   for (const item of listOf(fields, "messages")) {
     const bytes = item instanceof Map ? item.get("message") : undefined;
     if (!Buffer.isBuffer(bytes)) throw new BadRequest("Each of 'messages' must be a map with the encoded message under 'message'.");
-    if (bytes.length > destination.settings.messageBytesMax) throw new BadRequest(`A message of ${bytes.length} bytes is larger than the maximum of ${destination.settings.messageBytesMax} bytes.`);
+    if (bytes.length > destination.settings.messageBytesMax) return tooLarge(bytes.length, destination.settings.messageBytesMax);
     const content = parseMessage(bytes, context.newMessageId);
     if (requiresSession(destination) && content.sessionId === undefined) throw new BadRequest(sessionMissingText);
     contents.push({ content, dueAtMs: content.scheduledAtMs ?? 0 });
   }
   const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
+  context.keep();
   return { ...done, body: new Map([["sequence-numbers", longArray(numbers)]]) };
+}
+
+function tooLarge(bytes: number, bytesMax: number): Reply {
+  return { code: 413, description: `A message of ${bytes} bytes is larger than the maximum of ${bytesMax} bytes.`, condition: "amqp:link:message-size-exceeded" };
 }
 
 function cancelScheduledMessage(fields: Fields, entity: Entity): Reply {
@@ -96,6 +102,16 @@ function updateDisposition(fields: Fields, entity: Entity, context: ProtocolCont
     if (result === "notAllowed") return { code: 400, description: "A message in a dead-letter sub-queue cannot be dead-lettered again.", condition: "amqp:not-allowed" };
   }
   return done;
+}
+
+/** Messages that one request deletes at most, as the real service has it. */
+const deleteCountMax = 4000;
+
+function batchDeleteMessages(fields: Fields, entity: Entity): Reply {
+  const before = fields.get("enqueued-time-utc");
+  if (!(before instanceof Date)) throw new BadRequest("'enqueued-time-utc' must be a timestamp.");
+  const count = queueOf(entity).deleteBatch(Math.min(numberOf(fields, "message-count"), deleteCountMax), before.getTime(), textOf(fields, "session-id"));
+  return count === 0 ? noContent : { ...done, body: new Map([["message-count", int(count)]]) };
 }
 
 function settlementOf(fields: Fields): Settlement {

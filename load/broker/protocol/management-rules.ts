@@ -52,12 +52,16 @@ function addRule(fields: Fields, entity: Entity, context: ProtocolContext): Repl
     if (error instanceof FilterSyntaxError) throw new BadRequest(error.message);
     throw error;
   }
+  context.onDefinitions();
   return done;
 }
 
-function removeRule(fields: Fields, entity: Entity): Reply {
+function removeRule(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
   const name = nameOf(fields);
-  if (subscriptionOf(entity).rules.remove(name)) return done;
+  if (subscriptionOf(entity).rules.remove(name)) {
+    context.onDefinitions();
+    return done;
+  }
   return { code: 404, description: `The messaging entity '${name}' could not be found.`, condition: "amqp:not-found" };
 }
 

@@ -1,6 +1,7 @@
 // What clients ask about sessions outside of links.
 import { int, stringArray } from "../codec/writer.ts";
 import type { Sessions } from "../entities/sessions.ts";
+import type { ProtocolContext } from "./context.ts";
 import { BadRequest, done, type Entity, type Fields, noContent, numberOf, type Operation, queueOf, type Reply, sessionLockLost, textOf } from "./management-fields.ts";
 
 export const sessionOperations: readonly (readonly [string, Operation])[] = [
@@ -29,7 +30,7 @@ function getSessionState(fields: Fields, entity: Entity): Reply {
   return { ...done, body: new Map([["session-state", sessions.getState(sessionId) ?? null]]) };
 }
 
-function setSessionState(fields: Fields, entity: Entity): Reply {
+function setSessionState(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
   const sessions = sessionsOf(entity);
   const sessionId = sessionIdOf(fields);
   const state = fields.get("session-state") ?? null;
@@ -37,6 +38,7 @@ function setSessionState(fields: Fields, entity: Entity): Reply {
   if (state !== null && state.length > stateBytesMax) throw new BadRequest(`'session-state' must have at most ${stateBytesMax} bytes; it has ${state.length}.`);
   if (sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
   sessions.setState(sessionId, state === null ? undefined : Buffer.from(state));
+  context.keep();
   return done;
 }
 

@@ -1,0 +1,143 @@
+import { strict as assert } from "node:assert";
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { appendFile, mkdtemp, rm, stat, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { ServiceBusClient } from "@azure/service-bus";
+import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
+import type { BrokerReady } from "#load/broker/command.ts";
+import { administrationOf } from "../support/broker-administration.ts";
+import { within } from "../support/eventually.ts";
+
+const entities = { queues: ["orders", { name: "steps", requiresSession: true }], topics: [{ name: "news", subscriptions: ["s"] }] };
+
+async function folderOf(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-broker-data-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Runs a broker on the folder for as long as `work` takes. */
+async function withBroker<T>(data: string, work: (client: ServiceBusClient, broker: Broker) => Promise<T>, options: BrokerOptions = { entities }): Promise<T> {
+  const broker = await startBroker({ data, ...options });
+  const client = new ServiceBusClient(broker.connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 10_000 } });
+  try {
+    return await work(client, broker);
+  } finally {
+    await client.close();
+    await broker.stop();
+  }
+}
+
+test("keeps messages in every state over a restart, and what was set of them", async (t) => {
+  const data = await folderOf(t);
+  const due = new Date(Date.now() + 3_600_000);
+  const deferred = await withBroker(data, async (client) => {
+    const sender = client.createSender("orders");
+    await sender.sendMessages(["done", "abandoned", "deferred", "dead", "locked", "active"].map((body) => ({ body, messageId: body, applicationProperties: { from: "test" }, timeToLive: 3_600_000 })));
+    await sender.scheduleMessages({ body: "scheduled" }, due);
+    await client.createSender("news").scheduleMessages({ body: "later news" }, due);
+    await client.createSender("news").sendMessages({ body: "news" });
+    await client.createSender("steps").sendMessages({ body: "step", sessionId: "a" });
+    const session = await client.acceptSession("steps", "a");
+    await session.setSessionState("half");
+    const receiver = client.createReceiver("orders");
+    const [done, abandoned, later, dead] = await receiver.receiveMessages(5);
+    assert.ok(done && abandoned && later?.sequenceNumber && dead);
+    await receiver.completeMessage(done);
+    await receiver.deferMessage(later, { why: "later" });
+    await receiver.deadLetterMessage(dead, { deadLetterReason: "Broken", deadLetterErrorDescription: "why" });
+    await receiver.abandonMessage(abandoned);
+    return later.sequenceNumber;
+  });
+  await withBroker(data, async (client, broker) => {
+    assert.deepEqual(broker.inspect().queues["orders"]?.states, { active: 3, locked: 0, scheduled: 1, deferred: 1, deadLettered: 1 });
+    assert.equal(broker.inspect().topics["news"]?.scheduled, 1);
+    const receiver = client.createReceiver("orders");
+    const messages = await receiver.receiveMessages(3);
+    assert.deepEqual(messages.map(({ body, deliveryCount, applicationProperties }) => [body as string, deliveryCount, applicationProperties]), [
+      ["abandoned", 1, { from: "test" }],
+      ["locked", 0, { from: "test" }],
+      ["active", 0, { from: "test" }],
+    ]);
+    const [later] = await receiver.receiveDeferredMessages(deferred);
+    assert.deepEqual([later?.body, later?.applicationProperties], ["deferred", { from: "test", why: "later" }]);
+    const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).receiveMessages(1);
+    assert.deepEqual([letter?.body, letter?.deadLetterReason, letter?.deadLetterSource], ["dead", "Broken", "orders"]);
+    const session = await client.acceptNextSession("steps");
+    assert.equal(await session.getSessionState(), "half");
+    await client.createSender("orders").sendMessages({ body: "new" });
+    const numbers = broker.inspectMessages("orders")?.messages.map(({ sequenceNumber }) => sequenceNumber) ?? [];
+    assert.equal(new Set(numbers).size, numbers.length);
+    assert.equal(broker.inspectMessages("news/Subscriptions/s")?.messages.length, 1);
+  });
+});
+
+test("keeps entities and rules that were made while it ran", async (t) => {
+  const data = await folderOf(t);
+  await withBroker(data, async (client, broker) => {
+    const admin = administrationOf(broker);
+    await admin.createQueue("made", { lockDuration: "PT7S" });
+    await admin.createQueue("gone");
+    await client.createSender("gone").sendMessages({ body: "gone" });
+    await admin.deleteQueue("gone");
+    await client.createSender("made").sendMessages({ body: "kept" });
+    await admin.createSubscription("news", "own", { defaultRuleOptions: { name: "big", filter: { sqlExpression: "size > 5" } } });
+    await client.createRuleManager("news", "own").createRule("small", { applicationProperties: { size: 1 } });
+  });
+  await withBroker(data, async (client, broker) => {
+    const admin = administrationOf(broker);
+    assert.equal((await admin.getQueue("made")).lockDuration, "PT7S");
+    assert.equal(await admin.queueExists("gone"), false);
+    assert.equal((await client.createReceiver("made").receiveMessages(1))[0]?.body, "kept");
+    await client.createSender("news").sendMessages([1, 3, 9].map((size) => ({ body: size, applicationProperties: { size } })));
+    assert.equal(broker.inspect().queues["news/Subscriptions/own"]?.states.active, 2);
+  });
+});
+
+test("loses nothing that was accepted when the process is killed, and bears a torn end", async (t) => {
+  const data = await folderOf(t);
+  const main = join(import.meta.dirname, "../../load/broker/main.ts");
+  const child: ChildProcess = fork(main, ["--port", "0", "--data", data, "--entities", '{ "queues": ["orders"] }'], { stdio: "inherit" });
+  t.after(() => child.kill("SIGKILL"));
+  const [ready] = (await within("the broker to be ready", once(child, "message"))) as [BrokerReady];
+  const client = new ServiceBusClient(ready.connectionString, { retryOptions: { maxRetries: 0 } });
+  await client.createSender("orders").sendMessages(Array.from({ length: 500 }, (_, body) => ({ body })));
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  await client.close();
+  const file = join(data, "messages.log");
+  await appendFile(file, Buffer.from([9, 0, 0, 0, 1, 2, 3, 4, 5]));
+  const told: string[] = [];
+  await withBroker(data, async (again, broker) => {
+    assert.equal(broker.inspect().queues["orders"]?.states.active, 500);
+    await again.createSender("orders").sendMessages({ body: "after" });
+  }, { entities: { queues: ["orders"] }, log: (line) => told.push(line) });
+  assert.match(told.join("\n"), /cut off 9 bytes/);
+  await truncate(file, (await stat(file)).size - 3);
+  await withBroker(data, async (_, broker) => {
+    assert.equal(broker.inspect().queues["orders"]?.states.active, 500);
+  });
+});
+
+test("keeps its file short", async (t) => {
+  const data = await folderOf(t);
+  const options: BrokerOptions = { entities, journal: { compactBytesMin: 100_000 } };
+  await withBroker(data, async (client) => {
+    const sender = client.createSender("orders");
+    const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
+    await sender.sendMessages({ body: "stays for ever", sessionId: "x" });
+    for (let round = 0; round < 20; round++) {
+      await sender.sendMessages(Array.from({ length: 50 }, () => ({ body: Buffer.alloc(1000) })));
+      await receiver.receiveMessages(50);
+    }
+    await sender.sendMessages({ body: "last" });
+  }, options);
+  const { size } = await stat(join(data, "messages.log"));
+  assert.ok(size < 200_000, `expected a file of less than 200000 bytes after a million bytes passed, found ${size}`);
+  await withBroker(data, async (_, broker) => {
+    assert.equal(broker.inspect().queues["orders"]?.states.active, 2);
+  }, options);
+});
