@@ -63,6 +63,7 @@ program
   .option("--event-version <version>", "schema version, major.minor", "1.0")
   .option("--event-id <id>", "event id (default: a new one for each)")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
+  .option("--timestamp <iso>", "time of the event (default: now); repeat it with --event-id to send the same event again")
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));

@@ -1,5 +1,5 @@
 /** `holdfast send`: puts events on a queue or topic, for trying a skill by hand. */
-import { randomUUID } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../core/config.ts";
 import { eventHeaders } from "../core/event-headers.ts";
@@ -17,12 +17,15 @@ export interface SendOptions {
   readonly eventVersion: string;
   readonly eventId?: string;
   readonly payload: string;
+  /** ISO 8601. */
+  readonly timestamp?: string;
   readonly project: string;
   readonly count: number;
 }
 
 /** Messages in one call to the broker. */
 const batchMax = 500;
+const traceIdLength = 32;
 
 export async function send(options: SendOptions): Promise<void> {
   const { eventType, eventVersion, eventId } = options;
@@ -30,13 +33,14 @@ export async function send(options: SendOptions): Promise<void> {
   check("--event-version", isVersion(eventVersion), "major.minor", eventVersion);
   if (eventId !== undefined) check("--event-id", isEventId(eventId), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", eventId);
   const payload = readPayload(options.payload);
+  const repeated = eventId === undefined ? undefined : makeMessage(options, eventId, payload);
   const { entity, ...through } = await target(options);
   const publisher = await composePublisher(through);
   await publisher.start();
   try {
     for (let sent = 0; sent < options.count; sent += batchMax) {
       const size = Math.min(batchMax, options.count - sent);
-      await publisher.send(entity, Array.from({ length: size }, () => makeMessage(options, eventId ?? randomUUID(), payload)));
+      await publisher.send(entity, Array.from({ length: size }, () => repeated ?? makeMessage(options, randomUUID(), payload)));
     }
   } finally {
     await publisher.stop();
@@ -70,12 +74,13 @@ function makeMessage(options: SendOptions, eventId: string, payload: unknown): O
   const envelope = {
     eventId,
     eventType: options.eventType,
-    traceId: randomUUID().replaceAll("-", ""),
+    // Made of the id, so that sending an event twice is sending the same event.
+    traceId: hash("sha256", eventId).slice(0, traceIdLength),
     correlationId: eventId,
     projectId: options.project,
     originatingAgent: "holdfast-send",
     version: options.eventVersion,
-    timestamp: new Date().toISOString(),
+    timestamp: options.timestamp ?? new Date().toISOString(),
     payload,
   };
   return {

@@ -17,5 +17,5 @@ export function unroutable(why: "unknown-type" | "unsupported-version", route: R
 }
 
 export function reused(eventId: string): Invalid {
-  return { reason: "EventIdReuse", description: `expected one payload for eventId '${eventId}', found another; give each event an id of its own` };
+  return { reason: "EventIdReuse", description: `expected the same body for eventId '${eventId}', found another; give each event an id of its own, and send an event again as it was` };
 }
