@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import type { Logger } from "pino";
 import { createAmqpPublisher } from "./adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "./adapters/amqp/transport.ts";
+import { mergeTransports } from "./adapters/merged/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
 import { type EntitySettings, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
@@ -76,9 +77,16 @@ export async function composePublisher(config: Pick<Config, "serviceBus" | "tran
   return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
 }
 
+/** A subscription is read together with its retry queue. */
 export async function composeTransport(config: Config): Promise<Transport> {
-  const options = { ...(await connectionOf(config.serviceBus)), entity: entityOf(config.consumer), clock: systemClock };
-  return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
+  const { consumer } = config;
+  const connection = await connectionOf(config.serviceBus);
+  const transportOf = (entity: ServiceBusEntity): Transport => {
+    const options = { ...connection, entity, clock: systemClock };
+    return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
+  };
+  const main = transportOf(entityOf(consumer));
+  return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }));
 }
 
 /** The settings of the entity that is read, and the broker's time. */

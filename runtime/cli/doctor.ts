@@ -55,13 +55,14 @@ async function checkPlugins(config: Config, directory: string): Promise<Finding>
 }
 
 async function checkReachable(config: Config): Promise<Finding> {
-  const expected = "the broker to answer and the entity to exist";
+  const entities = "queue" in config.consumer ? "the entity" : "the subscription and the retry queue";
+  const expected = `the broker to answer and ${entities} to exist`;
   const transport = await composeTransport(config);
   try {
     await withDeadline(transport.start());
     return judged("broker", true, expected, "it does", "");
   } catch (error) {
-    return judged("broker", false, expected, messageOf(error), "check the address, the key's rights (Listen and Send) and the entity's name");
+    return judged("broker", false, expected, messageOf(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
   } finally {
     await transport.stop();
   }

@@ -12,7 +12,7 @@ export type ConsumerConfig =
   | {
       readonly topic: string;
       readonly subscription: string;
-      /** Copies of messages to retry go here and are forwarded back; sent to the topic they would reach every subscriber. */
+      /** Copies of messages to retry go here, read by the worker too; sent to the topic they would reach every subscriber. It must exist. */
       readonly retryQueue: string;
     };
 
@@ -185,6 +185,9 @@ const schema: z.ZodType<Config, ConfigInput> = z
     logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   })
   .superRefine((config, context) => {
+    if ("topic" in config.consumer && config.inFlightMax < 2) {
+      context.addIssue({ code: "custom", path: ["inFlightMax"], message: "expected 2 or more with a subscription, which is read together with its retry queue" });
+    }
     for (const [name, dependency] of Object.entries(config.dependencies)) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {

@@ -35,16 +35,18 @@ export interface CopyMarks {
 /**
  * The copy of a delivery that comes again at `atMs`. Its message id is made of the origin's and of the delivery's sequence
  * number: a copy that is made twice, because of a crash between scheduling it and completing the original, is one message
- * for a broker that detects duplicates, and no copy is ever taken for its original.
+ * for a broker that detects duplicates, and no copy is ever taken for its original. A copy of a copy is marked: copies may be
+ * read from a queue of their own, whose sequence numbers are others, and must not be taken for the copy they were made of.
  */
 export function copyOf(delivery: Delivery, atMs: number, marks: CopyMarks): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
+  const mark = typeof earlier === "string" ? "c" : "";
   const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
   if (marks.postponements > 0) headers[postponedHeader] = marks.postponements;
   if (marks.retriesInPlace > 0) headers[retriesInPlaceHeader] = marks.retriesInPlace;
   return {
-    messageId: `${origin.slice(0, originCharactersMax)}~${delivery.sequenceNumber}`,
+    messageId: `${origin.slice(0, originCharactersMax)}~${mark}${delivery.sequenceNumber}`,
     body: delivery.body,
     contentType: delivery.contentType,
     correlationId: delivery.correlationId,

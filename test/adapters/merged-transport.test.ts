@@ -1,0 +1,175 @@
+import { strict as assert } from "node:assert";
+import { type TestContext, test } from "node:test";
+import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
+import { mergeTransports } from "#runtime/adapters/merged/transport.ts";
+import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { Delivery } from "#runtime/core/delivery.ts";
+import { TransportError } from "#runtime/core/errors.ts";
+import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
+import { type BrokerBench, startBench } from "../support/broker.ts";
+import { eventually } from "../support/eventually.ts";
+import { Inbox, numbered } from "../support/transport-bench.ts";
+
+const entities = { queues: ["retry"], topics: [{ name: "news", subscriptions: ["reader"] }] };
+const subscription = "news/Subscriptions/reader";
+
+const makers = {
+  sdk: createServiceBusTransport,
+  amqp: createAmqpTransport,
+};
+
+interface Bench extends BrokerBench {
+  readonly transport: Transport;
+  send(entity: "news" | "retry", count: number): Promise<void>;
+}
+
+async function start(t: TestContext, kind: keyof typeof makers = "amqp"): Promise<Bench> {
+  const bench = await startBench(t, { entities, record: true });
+  const { connectionString } = bench.broker;
+  const make = makers[kind];
+  const transport = mergeTransports(
+    make({ connectionString, entity: { topic: "news", subscription: "reader" }, clock: systemClock }),
+    make({ connectionString, entity: { queue: "retry" }, clock: systemClock }),
+  );
+  t.after(() => transport.stop());
+  await transport.start();
+  return {
+    ...bench,
+    transport,
+    async send(entity, count) {
+      await bench.client.createSender(entity).sendMessages(numbered(count, entity));
+    },
+  };
+}
+
+function completions(deliveries: readonly Delivery[]): SettleOrder[] {
+  return deliveries.map((delivery) => ({ verb: "complete", delivery }));
+}
+
+function fromRetry(deliveries: readonly Delivery[]): readonly Delivery[] {
+  return deliveries.filter(({ messageId }) => messageId.startsWith("retry"));
+}
+
+/** Takes all of `counts`, and returns the deliveries of both sources in turn. */
+async function takeMixed(bench: Bench, count: number): Promise<readonly Delivery[]> {
+  await bench.send("news", count);
+  await bench.send("retry", count);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(count * 20);
+  const all = await inbox.upTo(count * 2);
+  const retried = fromRetry(all);
+  assert.equal(retried.length, count);
+  const others = all.filter((delivery) => !retried.includes(delivery));
+  return others.flatMap((delivery, index) => [delivery, retried[index]!]);
+}
+
+for (const kind of ["sdk", "amqp"] as const) {
+  test(`${kind}: settles each delivery where it came from, and answers in the order that was asked`, async (t) => {
+    const bench = await start(t, kind);
+    const mixed = await takeMixed(bench, 3);
+    assert.deepEqual(await bench.transport.settle(completions(mixed.slice(0, 4))), Array(4).fill("settled"));
+    assert.equal(bench.account(subscription).totals.completed, 2);
+    assert.equal(bench.account("retry").totals.completed, 2);
+    // A second order is refused, so that each answer tells which order it belongs to.
+    const [fresh, retried] = [mixed[4]!, mixed[5]!];
+    assert.deepEqual(await bench.transport.settle(completions([mixed[1]!, fresh, mixed[0]!, retried])), ["unknown", "settled", "unknown", "settled"]);
+    assert.equal(bench.account(subscription).totals.completed, 3);
+    assert.equal(bench.account("retry").totals.completed, 3);
+  });
+}
+
+test("renews each lock where it was given, and answers in the order that was asked", async (t) => {
+  const bench = await start(t);
+  const mixed = await takeMixed(bench, 2);
+  await bench.transport.settle(completions([mixed[1]!, mixed[2]!]));
+  const results = await bench.transport.renew(mixed);
+  assert.deepEqual(
+    results.map(({ kind }) => kind === "renewed"),
+    [true, false, false, true],
+  );
+});
+
+test("never takes more than was granted, and leaves the retry source a tenth at most", async (t) => {
+  const bench = await start(t);
+  await bench.send("news", 200);
+  await bench.send("retry", 200);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(100);
+  await inbox.upTo(100);
+  assert.equal(fromRetry(inbox.deliveries).length, 10);
+  // The broker has let go of no more than that: what is locked is what was handed over.
+  assert.equal(bench.account(subscription).states.locked, 90);
+  assert.equal(bench.account("retry").states.locked, 10);
+  await inbox.receiver.stop();
+  assert.equal(inbox.deliveries.length, 100);
+});
+
+test("the retry source never holds more than 32 credits", async (t) => {
+  const bench = await start(t);
+  await bench.send("retry", 100);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(900);
+  inbox.addCredit(100);
+  await inbox.upTo(32);
+  assert.deepEqual([inbox.deliveries.length, bench.account("retry").states.locked], [32, 32]);
+});
+
+test("one credit at a time goes to the main source, save for every tenth", async (t) => {
+  const bench = await start(t);
+  await bench.send("news", 30);
+  await bench.send("retry", 30);
+  const inbox = new Inbox(bench.transport);
+  for (let granted = 1; granted <= 20; granted++) {
+    inbox.addCredit(1);
+    await inbox.upTo(granted);
+  }
+  const places = inbox.deliveries.flatMap(({ messageId }, index) => (messageId.startsWith("retry") ? [index] : []));
+  assert.deepEqual(places, [9, 19]);
+});
+
+test("an empty retry source keeps nothing from the main one but its own part", async (t) => {
+  const bench = await start(t);
+  await bench.send("news", 50);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(2);
+  for (let taken = 1; taken <= 50; taken++) {
+    await inbox.upTo(taken);
+    inbox.addCredit(1);
+  }
+  assert.equal(fromRetry(inbox.deliveries).length, 0);
+});
+
+test("says that there is a backlog when either source has one", async (t) => {
+  const bench = await start(t);
+  assert.equal(await bench.transport.hasBacklog(), false);
+  await bench.send("retry", 1);
+  assert.equal(await bench.transport.hasBacklog(), true);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(20);
+  await bench.transport.settle(completions(await inbox.upTo(1)));
+  assert.equal(await bench.transport.hasBacklog(), false);
+  await inbox.receiver.stop();
+  await bench.send("news", 1);
+  assert.equal(await bench.transport.hasBacklog(), true);
+});
+
+test("passes on that either source is disturbed", async (t) => {
+  const bench = await start(t);
+  const inbox = new Inbox(bench.transport);
+  inbox.addCredit(20);
+  await eventually("both receivers", () => bench.account("retry").receivers > 0 && bench.account(subscription).receivers > 0);
+  await bench.broker.stop();
+  await eventually("two disturbances", () => inbox.disturbances.length >= 2);
+});
+
+test("does not start, and leaves nothing open, when the retry source does not exist", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const { connectionString } = broker;
+  const transport = mergeTransports(
+    createAmqpTransport({ connectionString, entity: { topic: "news", subscription: "reader" }, clock: systemClock }),
+    createAmqpTransport({ connectionString, entity: { queue: "nowhere" }, clock: systemClock }),
+  );
+  await assert.rejects(transport.start(), (error) => error instanceof TransportError && error.message.includes("nowhere"));
+  await eventually("no connection", () => broker.inspect().connections === 0);
+});
