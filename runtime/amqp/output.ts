@@ -38,8 +38,10 @@ export class Output extends Writer {
   }
 
   beginFrame(type: number, channel: number): void {
-    if (this.bytes.length - this.at < frameRoomBytes) this.#seal();
-    this.ensure(headBytes);
+    if (this.bytes.length - this.at < frameRoomBytes) {
+      this.#seal();
+      this.renew();
+    }
     this.#frameMark = this.at - this.start;
     const { bytes, at } = this;
     bytes[at + 4] = 2;

@@ -35,6 +35,12 @@ export class Writer {
     if (this.at + count > this.bytes.length) this.#grow(count);
   }
 
+  /** Goes on in a new slab, leaving what is left of this one. All that was written must be taken. */
+  protected renew(): void {
+    this.bytes = Buffer.allocUnsafeSlow(this.#slabBytes);
+    this.start = this.at = 0;
+  }
+
   #grow(count: number): void {
     const held = this.at - this.start;
     const larger = Buffer.allocUnsafeSlow(Math.max(this.#slabBytes, held * 2 + count));
