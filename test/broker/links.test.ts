@@ -6,9 +6,13 @@ import { accepted } from "#runtime/amqp/delivery-state.ts";
 import type { Limits } from "#runtime/amqp/limits.ts";
 import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
 import { type Connection, openClient } from "#runtime/amqp/connection.ts";
-import type { Receiver } from "#runtime/amqp/receiver.ts";
+import { encodeMessage } from "#runtime/amqp/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
 import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
-import { Signal, attachedReceiver } from "../amqp/support/loopback.ts";
+import type { Sender } from "#runtime/amqp/sender.ts";
+import { array, type Encodable, long, uint } from "#runtime/amqp/types.ts";
+import { Signal, attachedReceiver, attachedSender } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { eventually, within } from "../support/eventually.ts";
 
@@ -86,6 +90,39 @@ test("lets go of what waits for a client that does not read when its link is clo
   socket.resume();
   await eventually("the others", () => bench.account("left").totals.completed === 21);
   assert.equal(received, 21);
+});
+
+test("settles a request before it replies, and tells the lock of a deferred message in it and beside it", async (t) => {
+  const bench = await startBench(t, { entities });
+  await send(bench, "left", 1);
+  const deferring = bench.client.createReceiver("left");
+  const [message] = await deferring.receiveMessages(1);
+  assert.ok(message);
+  await deferring.deferMessage(message);
+  const { connection } = await connect(t, bench);
+  const session = connection.begin({});
+  const address = "left/$management";
+  const heard: string[] = [];
+  const replied = new Signal<Delivery>("the reply");
+  const replies = await attachedReceiver(session, { name: "replies", source: { address }, target: { address: "replies" }, senderSettleMode: "unsettled" }, {
+    onDelivery: (delivery) => {
+      heard.push("reply");
+      delivery.settle(accepted);
+      replied.set(delivery);
+    },
+  });
+  replies.addCredit(10);
+  const sendable = new Signal<Sender>("credit");
+  await attachedSender(session, { name: "requests", target: { address } }, { onSendable: sendable.set, onOutcome: (_delivery, state) => heard.push(state?.kind ?? "none") });
+  const body = new Map<string, Encodable>([["sequence-numbers", array("long", [long(1)])], ["receiver-settle-mode", uint(1)]]);
+  (await sendable.wait()).send(encodeMessage({ properties: { messageId: "r", replyTo: "replies" }, applicationProperties: { operation: "com.microsoft:receive-by-sequence-number" }, body: { value: body } }), undefined);
+  const [reply] = (await replied.wait()).message.values();
+  assert.deepEqual(heard, ["accepted", "reply"]);
+  assert.ok(reply);
+  const [entry] = (reply.plain() as ReadonlyMap<string, readonly ReadonlyMap<string, Buffer>[]>).get("messages") ?? [];
+  const told = new MessageView(entry?.get("message") ?? Buffer.alloc(0)).deliveryAnnotations?.get("x-opt-lock-token");
+  assert.ok(told);
+  assert.equal(told, entry?.get("lock-token"));
 });
 
 test("closes a client's connection in order when it stops, and waits for none that does not answer", async (t) => {

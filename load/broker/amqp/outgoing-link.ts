@@ -66,10 +66,11 @@ export class OutgoingLink implements SendingLink {
   /** Sends, if there is room. */
   #write(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): boolean {
     const sender = this.#sender;
-    if (held !== undefined || sender.senderSettleMode === "unsettled") return sender.send(parts, held, tag) !== undefined;
-    // What answers a request comes after the request's own acceptance.
+    if (held !== undefined) return sender.send(parts, held, tag) !== undefined;
+    // A client may free a request when its reply comes: the request's own acceptance must be there before.
     sender.flushSettled();
-    return sender.sendSettled(parts, held, tag) !== undefined;
+    const sent = sender.senderSettleMode === "unsettled" ? sender.send(parts, held, tag) : sender.sendSettled(parts, held, tag);
+    return sent !== undefined;
   }
 
   #tell(credit: number): void {

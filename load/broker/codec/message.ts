@@ -235,7 +235,7 @@ const keys = {
 const stateCodes = { active: 0, deferred: 1, scheduled: 2 };
 
 /** Writes the sections before the bare message: the header and the annotations of this delivery. */
-export function writeHead(writer: Writer, view: DeliveryView): void {
+export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Uuid): void {
   const { content } = view;
   writer.descriptor(section.header);
   const header = writer.open(0xd0, 5);
@@ -247,6 +247,10 @@ export function writeHead(writer: Writer, view: DeliveryView): void {
   writer.byte(0x42);
   writer.uint(view.deliveryCount);
   writer.close(header);
+  if (lockToken !== undefined) {
+    writer.descriptor(section.deliveryAnnotations);
+    writer.map(new Map([["x-opt-lock-token", lockToken]]), true);
+  }
   const locked = view.lockedUntilMs !== 0;
   const pairs = 4 + (locked ? 1 : 0) + (view.deadLetterSource === undefined ? 0 : 1) + content.annotationCount;
   writer.descriptor(section.messageAnnotations);
@@ -278,10 +282,13 @@ export function bareOf(view: DeliveryView): Buffer {
   return view.properties === undefined || view.properties.size === 0 ? bare : withApplicationProperties(bare, view.properties);
 }
 
-/** The whole message as a receiver gets it, without its body if `omitBody`. */
-export function encodeMessage(view: DeliveryView, omitBody = false): Buffer {
+/**
+ * The whole message as a receiver gets it, without its body if `omitBody`. What is received outside of a link has no delivery
+ * tag to settle it by: there, `lockToken` is told in the message.
+ */
+export function encodeMessage(view: DeliveryView, omitBody = false, lockToken?: Uuid): Buffer {
   const writer = new Writer(view.content.bare.length + 256);
-  writeHead(writer, view);
+  writeHead(writer, view, lockToken);
   const bare = bareOf(view);
   if (!omitBody) writer.bytes(bare);
   else writeWithoutBody(writer, bare);

@@ -85,9 +85,10 @@ function receiveBySequenceNumber(fields: Fields, entity: Entity, context: Protoc
   const found = queue.receiveDeferred(sequenceNumbers(fields), mode, "management", sessionId);
   if (found === undefined) return messageNotFound("One of the sequence numbers is not of a deferred message that could be locked.");
   const messages = found.map((message) => {
-    const entry = new Map<string, Writable>([["message", encodeMessage(message)]]);
-    if (mode === "peekLock") entry.set("lock-token", new Uuid(context.tokens.tokenOf(message.lockId)));
-    return entry;
+    if (mode === "receiveAndDelete") return new Map<string, Writable>([["message", encodeMessage(message)]]);
+    // Some clients look for the token beside the message, others in it.
+    const token = new Uuid(context.tokens.tokenOf(message.lockId));
+    return new Map<string, Writable>([["message", encodeMessage(message, false, token)], ["lock-token", token]]);
   });
   return { ...done, body: new Map([["messages", messages]]) };
 }
