@@ -15,7 +15,7 @@ export interface FailureRecord {
   readonly retryAfterMs?: number;
 }
 
-/** What a thread says of one run. `thread-lost` is said by the executor on behalf of a thread that died. */
+/** What a thread says of one run. `thread-lost` and `not-begun` are said by the executor on behalf of a thread that died or never came. */
 export type RunAnswer =
   | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[] }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
@@ -30,7 +30,10 @@ export type RunAnswer =
   | { readonly kind: "stale" }
   /** The runtime asked it to stop at the next step boundary, and it did. */
   | { readonly kind: "interrupted" }
-  | { readonly kind: "thread-lost"; readonly why: string };
+  /** Its thread ended while it ran, or may have run. */
+  | { readonly kind: "thread-lost"; readonly why: string }
+  /** No thread began it, and none will: nothing of it happened. */
+  | { readonly kind: "not-begun"; readonly why: string };
 
 /** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
 export interface CallReport {
@@ -46,4 +49,5 @@ export type Outcome =
   | { readonly kind: "permanent"; readonly failure: FailureRecord }
   | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string }
   | { readonly kind: "stale" }
-  | { readonly kind: "interrupted" };
+  | { readonly kind: "interrupted" }
+  | { readonly kind: "not-begun"; readonly why: string };

@@ -105,6 +105,8 @@ export class Executions {
       const work = inFlight.get(result.runId);
       if (work === undefined || work.stage !== "executing") continue;
       admission.leave(work, result.calls, nowMs);
+      // What no thread began is no execution, not as a retry in place either.
+      if (result.answer.kind === "not-begun") work.executions -= 1;
       const lostWhileStopping = this.#isStopping && result.answer.kind === "thread-lost";
       this.#settle(work, lostWhileStopping ? { kind: "interrupted" } : classify(result.answer));
     }

@@ -21,5 +21,7 @@ export function classify(answer: RunAnswer): Outcome {
       return { kind: "interrupted" };
     case "thread-lost":
       return { kind: "transient", failure: { code: "THREAD_LOST", message: answer.why } };
+    case "not-begun":
+      return { kind: "not-begun", why: answer.why };
   }
 }

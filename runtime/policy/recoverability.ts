@@ -39,9 +39,18 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
       return { kind: "drop" };
     case "interrupted":
       return history.lockLost ? { kind: "drop" } : { kind: "release" };
+    case "not-begun":
+      return decideNotBegun(history, random);
     case "transient":
       return decideTransient(outcome, history, policy, mayRetryHere, random);
   }
+}
+
+/** It was never tried: no attempt is counted, and it comes again, here when a thread is back or elsewhere. */
+function decideNotBegun({ lockLost, stopping, postponements }: History, random: Random): Settlement {
+  if (lockLost) return { kind: "drop" };
+  if (stopping) return { kind: "release" };
+  return { kind: "postpone", why: "not-begun", delayMs: postponeDelayMs(postponements, 0, random) };
 }
 
 function decideTransient(

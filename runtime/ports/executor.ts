@@ -55,17 +55,22 @@ export interface StepAcknowledgement {
 export interface ExecutorListener {
   steps(requests: readonly StepRequest[]): void;
   results(results: readonly RunResult[]): void;
-  /** A thread ended and was, or could not be, replaced. */
+  /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
 }
 
 /**
  * Runs skills on threads. Every posted run is answered exactly once through the listener, whatever becomes of its thread:
- * also past its deadline, when the thread hangs or cannot start.
+ * also past its deadline, when the thread hangs or cannot start. A run that its thread had not begun is moved to another one,
+ * without an answer; only when it was moved too often, or no thread can be had, is it answered `not-begun`. `thread-lost` and
+ * `timed-out` are said of runs that were begun, or may have been.
  */
 export interface Executor {
   start(listener: ExecutorListener): Promise<void>;
-  /** Posts runs; groups them into tasks sized by the measured work of each skill. Bodies are copied before it returns. */
+  /**
+   * Posts runs; groups them into tasks sized by the measured work of each skill. Bodies must stay as they are until their run is
+   * answered: a run that is moved to another thread is packed again.
+   */
   post(orders: readonly RunOrder[]): void;
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void;
   /** Tells runs that their claim is held for `leaseMs` more from now. */
@@ -74,6 +79,6 @@ export interface Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;
-  /** Ends the threads; runs still posted are answered `thread-lost`. Idempotent. */
+  /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-begun`. Idempotent. */
   stop(): Promise<void>;
 }

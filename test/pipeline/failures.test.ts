@@ -134,6 +134,16 @@ describe("a failing run", () => {
     assert.deepEqual(telemetry.outcomes, ["completed", "completed"]);
   });
 
+  test("that no thread began comes again without an attempt counted, and is never given up for it", async () => {
+    const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, attemptsMax: 1 } })] });
+    const { executor, telemetry } = await world.start();
+    executor.script = () => (executor.posted.length <= 5 ? { kind: "not-begun", why: "no thread" } : completedAnswer);
+    world.send("a");
+    await world.clock.advance(200_000);
+    assert.deepEqual(executor.posted.map(({ attempt }) => attempt), [1, 1, 1, 1, 1, 1]);
+    assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "completed"]);
+  });
+
   test("that answers twice is heard once", async () => {
     const world = new World();
     const { executor, telemetry } = await world.start();

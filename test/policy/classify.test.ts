@@ -19,6 +19,7 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
   ["a stale run is stale", { kind: "stale" }, { kind: "stale" }],
   ["an interrupted run is interrupted", { kind: "interrupted" }, { kind: "interrupted" }],
   ["a lost thread is transient", { kind: "thread-lost", why: "out of memory" }, { kind: "transient", failure: { code: "THREAD_LOST", message: "out of memory" } }],
+  ["a run that no thread began is neither", { kind: "not-begun", why: "no thread" }, { kind: "not-begun", why: "no thread" }],
 ];
 
 describe("classify", () => {

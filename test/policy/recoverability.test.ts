@@ -11,6 +11,7 @@ const first: History = { attempts: 1, retriesInPlace: 0, postponements: 0, lockL
 const failure: FailureRecord = { code: "ECONNRESET", message: "gone" };
 const transient: Outcome = { kind: "transient", failure };
 const circuitOpen: Outcome = { kind: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
+const notBegun: Outcome = { kind: "not-begun", why: "no thread" };
 const rateLimited: Outcome = { kind: "transient", failure: { code: "HTTP_429", message: "slow down", retryAfterMs: 90_000 } };
 
 interface Row {
@@ -75,6 +76,11 @@ const table: readonly Row[] = [
   { name: "postpones a run that found a circuit open, for as long as it stays open", outcome: circuitOpen, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
   { name: "postpones for an open circuit even when every attempt is used up: it was not tried", outcome: circuitOpen, history: { attempts: 20 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
   { name: "postpones longer the more often it was postponed", outcome: circuitOpen, history: { postponements: 5 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 16_000 } },
+  { name: "postpones a run that was not begun", outcome: notBegun, settlement: { kind: "postpone", why: "not-begun", delayMs: 500 } },
+  { name: "postpones a run that was not begun even when every attempt is used up: it was not tried", outcome: notBegun, history: { attempts: 20 }, settlement: { kind: "postpone", why: "not-begun", delayMs: 500 } },
+  { name: "postpones a run that was not begun longer the more often it was postponed", outcome: notBegun, history: { postponements: 5 }, settlement: { kind: "postpone", why: "not-begun", delayMs: 16_000 } },
+  { name: "hands back a run that was not begun when the worker is stopping", outcome: notBegun, history: { stopping: true }, settlement: { kind: "release" } },
+  { name: "drops a run that was not begun and whose lock is lost", outcome: notBegun, history: { lockLost: true, stopping: true }, settlement: { kind: "drop" } },
   { name: "drops a run that found a circuit open after its lock was lost", outcome: circuitOpen, history: { lockLost: true }, settlement: { kind: "drop" } },
 ];
 

@@ -1,6 +1,6 @@
 /**
  * The executor on threads. Runs wait here until a thread has room, go out in batches, and are answered exactly once: by their
- * thread, or on its behalf when it dies, hangs or cannot start.
+ * thread, or on its behalf when it dies, hangs or cannot start. Those that a lost thread had not begun go to another one.
  *
  * Time is watched twice. The thread itself ends a run that is past its time, which costs nobody else anything. A thread that
  * blocks its own loop cannot; so the main thread looks which runs each thread has begun, and ends a thread that holds one past
@@ -53,6 +53,10 @@ export const defaultGraceMs = 2_000;
 /** A thread that has begun nothing of what it was given for this long past the grace is stuck outside of every run. */
 const stallMs = 10_000;
 const watchMaxMs = 250;
+/** How often a run is moved from a thread that was lost before it began the run; then it is answered `not-begun`. */
+export const movesMax = 3;
+/** Runs that are named when a thread is lost. */
+const suspectsMax = 3;
 
 const noCalls: readonly CallReport[] = [];
 
@@ -103,11 +107,11 @@ class ThreadsExecutor implements Executor {
   post(orders: readonly RunOrder[]): void {
     const nowMs = monotonicMs();
     const lanes = new Set<Lane>();
-    const queued: RunEntry[] = [];
     for (const order of orders) {
       const lane = this.#isDown === undefined ? this.#laneOf(order.skill) : undefined;
       if (lane === undefined) {
-        this.#answerLater(order.runId, { kind: "thread-lost", why: this.#isDown ?? `no thread runs a skill '${order.skill}'` });
+        const unknown = { kind: "thread-lost", why: `no thread runs a skill '${order.skill}'` } as const;
+        this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-begun", why: this.#isDown });
         continue;
       }
       this.#lastTicket += 1;
@@ -116,11 +120,9 @@ class ThreadsExecutor implements Executor {
       this.#tickets.set(entry.ticket, entry);
       lane.enqueue(entry);
       lanes.add(lane);
-      queued.push(entry);
     }
     for (const lane of lanes) lane.dispatch();
-    for (const entry of queued) if (entry.thread === undefined) entry.body = new Uint8Array(entry.body);
-    if (queued.length > 0) this.#armWatch();
+    if (lanes.size > 0) this.#armWatch();
   }
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
@@ -145,7 +147,10 @@ class ThreadsExecutor implements Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
     this.#tell(
       runIds,
-      (entry) => this.#giveUp(entry, { kind: as }),
+      (entry) => {
+        entry.stopAs = as;
+        if (entry.thread === undefined) this.#giveUp(entry, { kind: as });
+      },
       (tickets) => ({ type: "interrupt", tickets, as }),
     );
   }
@@ -224,16 +229,14 @@ class ThreadsExecutor implements Executor {
     return report.workMs;
   }
 
-  /** Reaches runs wherever they are: those that wait here, and those with a thread. */
+  /** Reaches runs wherever they are: all of them here, for they may yet be moved, and those with a thread there. */
   #tell(runIds: readonly number[], here: (entry: RunEntry) => void, news: (tickets: readonly number[]) => ThreadNews): void {
     const byThread = new Map<PoolThread, number[]>();
     for (const runId of runIds) {
       const entry = this.#runs.get(runId);
       if (entry === undefined) continue;
-      if (entry.thread === undefined) {
-        here(entry);
-        continue;
-      }
+      here(entry);
+      if (entry.thread === undefined) continue;
       const tickets = byThread.get(entry.thread);
       if (tickets === undefined) byThread.set(entry.thread, [entry.ticket]);
       else tickets.push(entry.ticket);
@@ -260,10 +263,22 @@ class ThreadsExecutor implements Executor {
     this.#late.push({ runId, answer, calls: noCalls, durationMs: 0 });
   }
 
-  #lost(name: string, thread: PoolThread, why: string): void {
-    for (const entry of this.#lanes.get(name)?.lose(thread) ?? []) {
-      this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
+  /** Answers what a lost thread had begun and moves the rest. Returns why it was lost with what it was at. */
+  #lost(name: string, thread: PoolThread, why: string): string {
+    const lane = this.#lanes.get(name);
+    const begun: RunEntry[] = [];
+    const moved: RunEntry[] = [];
+    for (const entry of lane?.lose(thread) ?? []) {
+      if (thread.hasBegun(entry.sequence)) {
+        begun.push(entry);
+        this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
+      } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
+      else if (entry.moves < movesMax) moved.push(entry);
+      else this.#giveUp(entry, { kind: "not-begun", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
     }
+    lane?.putBack(moved);
+    lane?.dispatch();
+    return `${why}; ${whatRan(thread, begun)}`;
   }
 
   #wentDown(why: string): void {
@@ -273,7 +288,8 @@ class ThreadsExecutor implements Executor {
 
   #loseAll(why: string): void {
     for (const entry of this.#tickets.values()) {
-      this.#giveUp(entry, { kind: "thread-lost", why });
+      // A thread that still lives may begin a run of its own while it is ended.
+      this.#giveUp(entry, { kind: entry.thread === undefined ? "not-begun" : "thread-lost", why });
     }
   }
 
@@ -290,7 +306,7 @@ class ThreadsExecutor implements Executor {
   #giveUpWaiting(lane: Lane, nowMs: number): void {
     for (const entry of lane.waiting()) {
       if (nowMs <= entry.postedAtMs + entry.order.timeoutMs + this.#graceMs) continue;
-      this.#giveUp(entry, { kind: "thread-lost", why: "no thread was there to begin it" });
+      this.#giveUp(entry, { kind: "not-begun", why: "no thread was there to begin it" });
     }
   }
 
@@ -338,4 +354,15 @@ class ThreadsExecutor implements Executor {
 
 function blocked(order: RunOrder): RunAnswer {
   return { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` } };
+}
+
+/** Names the runs that a lost thread was at, the likeliest culprits first: the one that held it, then those past their time. */
+function whatRan(thread: PoolThread, begun: readonly RunEntry[]): string {
+  if (begun.length === 0) return "it was at no run";
+  const { beginning } = thread;
+  const suspicion = (entry: RunEntry): number => (entry.sequence === beginning ? 2 : Number(entry.isExpired));
+  const suspects = begun.toSorted((one, other) => suspicion(other) - suspicion(one)).slice(0, suspectsMax);
+  const names = suspects.map((entry) => `'${entry.order.skill}' (event ${entry.order.route.eventId}${entry.sequence === beginning ? ", which held it" : ""})`);
+  const more = begun.length - suspects.length;
+  return `it was at ${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

@@ -31,14 +31,33 @@ export class Lane {
   }
 
   enqueue(entry: RunEntry): void {
-    const { skill } = entry.order;
+    const known = this.#skillQueue(entry.order.skill);
+    known.queue.push(entry);
+    this.#list(known);
+  }
+
+  /** Runs that their lost thread had not begun wait again, ahead of the others of their skill. */
+  putBack(entries: readonly RunEntry[]): void {
+    const nowMs = this.#nowMs();
+    for (const entry of entries) {
+      entry.thread = undefined;
+      entry.postedAtMs = nowMs;
+      entry.moves += 1;
+    }
+    for (const [skill, back] of Map.groupBy(entries, (entry) => entry.order.skill)) {
+      const known = this.#skillQueue(skill);
+      known.queue.putBack(back);
+      this.#list(known);
+    }
+  }
+
+  #skillQueue(skill: string): SkillQueue {
     let known = this.#skills.get(skill);
     if (known === undefined) {
       known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false };
       this.#skills.set(skill, known);
     }
-    known.queue.push(entry);
-    this.#list(known);
+    return known;
   }
 
   /** Cuts tasks while threads have room. */

@@ -7,7 +7,7 @@ export class RunEntry implements TicketedOrder {
   /** Unique in the executor: a run that is posted again gets another. */
   readonly ticket: number;
   readonly order: RunOrder;
-  body: Uint8Array;
+  readonly body: Uint8Array;
   /** Monotonic. */
   leaseUntilMs: number;
   isAnswered = false;
@@ -20,6 +20,10 @@ export class RunEntry implements TicketedOrder {
   begunSeenAtMs = 0;
   /** It is past its time, and its thread was ended for it. */
   isExpired = false;
+  /** How often a thread was lost that had not begun it. */
+  moves = 0;
+  /** It was asked to stop, which its thread may never have read. */
+  stopAs: "interrupted" | "stale" | undefined;
   /** The step request that waits for its acknowledgement: as the pipeline knows it, and as the thread does. */
   request: { readonly outer: number; readonly inner: number } | undefined;
 
@@ -46,6 +50,13 @@ export class RunQueue {
   push(entry: RunEntry): void {
     this.#entries.push(entry);
     this.#waiting += 1;
+  }
+
+  /** Puts runs that were taken back in front, in their order. */
+  putBack(entries: readonly RunEntry[]): void {
+    this.#entries = [...entries, ...this.#entries.slice(this.#head)];
+    this.#head = 0;
+    this.#waiting += entries.length;
   }
 
   /** Takes up to `count` runs from the front. */

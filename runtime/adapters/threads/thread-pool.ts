@@ -34,8 +34,8 @@ export interface PoolListener {
   reported(bytes: Uint8Array): number;
   /** A thread has room for a task. */
   free(): void;
-  /** A thread has ended; nothing more comes from it. */
-  lost(thread: PoolThread, why: string): void;
+  /** A thread has ended; nothing more comes from it. Returns why it was lost with what it was at. */
+  lost(thread: PoolThread, why: string): string;
   /** A lost thread was, or could not be, replaced. */
   replaced(why: string, replaced: boolean): void;
   /** No thread is left and none can be started. */
@@ -174,7 +174,10 @@ export class ThreadPool {
       (error: unknown) => {
         thread.tasks -= 1;
         // A thread that is gone is told of by its exit.
-        if (thread.isUsable) ended(undefined, messageOf(error));
+        if (!thread.isUsable) return;
+        ended(undefined, messageOf(error));
+        // Its count of runs begun is out of step with the numbers they were posted under.
+        this.kill(thread, `it refused a task: ${messageOf(error)}`);
       },
     );
   }
@@ -254,8 +257,7 @@ export class ThreadPool {
       this.#startFailed(why);
       return;
     }
-    this.#losses.push(why);
-    this.#listener.lost(thread, why);
+    this.#losses.push(this.#listener.lost(thread, why));
     if (this.#isStopped) return;
     if (this.#hasGivenUp) this.#startFailed("threads could not be started before");
     else this.#awaitStart(this.#options.startTimeoutMs);

@@ -66,7 +66,15 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   });
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
   parentPort?.postMessage(hello, [port2]);
-  return (bytes) => beginAll(host, reporter, places, unpackOrders(bytes));
+  let last: Promise<unknown> = Promise.resolve();
+  // One task after the other, also while one lets the loop turn: runs begin in the order of their numbers, so that the count of
+  // those begun says which they are.
+  return (bytes) => {
+    const begin = (): Promise<Uint8Array> => beginAll(host, reporter, places, unpackOrders(bytes));
+    const task = last.then(begin, begin);
+    last = task;
+    return task;
+  };
 }
 
 /** Begins the runs in their order; returns what there is to report by then. */

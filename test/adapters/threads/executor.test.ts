@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as fc from "fast-check";
-import { type ThreadsExecutorOptions, createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
+import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import type { Executor } from "../../../runtime/ports/executor.ts";
 import type { SkillLogLine } from "../../../runtime/skills/run-log.ts";
@@ -87,6 +87,34 @@ test("a thread lost with one run takes none with it that were on other threads",
   for (const runId of runIds) kinds.push((await answer(runId)).kind);
   assert.ok(kinds.includes("timed-out") && kinds.includes("thread-lost"), kinds.join(" "));
   assert.equal(results.length, 9);
+});
+
+test("runs that a lost thread had not begun run on the next one, unless they were asked to stop meanwhile", async (t) => {
+  const { executor, post, answer, losses } = await start(t, { threads: 1 });
+  const [first] = post("block", { timeoutMs: 300 });
+  const noops = post("noop", {}, {}, {});
+  const [lapsing] = post("noop", { leaseMs: 200 });
+  const [held] = post("noop", { leaseMs: 200 });
+  executor.interrupt([noops[1] ?? 0], "stale");
+  executor.extend([held ?? 0], 60_000);
+  assert.equal((await answer(first ?? 0)).kind, "timed-out");
+  const kinds: string[] = [];
+  for (const runId of [...noops, lapsing, held]) kinds.push((await answer(runId ?? 0)).kind);
+  assert.deepEqual(kinds, ["completed", "stale", "completed", "stale", "completed"]);
+  assert.equal(losses.length, 1);
+});
+
+test("a run that every thread is lost before it is begun is answered as such in the end", async (t) => {
+  const { post, answer, losses } = await start(t, { threads: 1 });
+  // Learnt to be quick, all of them are one task.
+  for (let warm = 0; warm < 50; warm += 1) await answer(post("noop")[0] ?? 0);
+  const culprits = post("exit", ...Array.from({ length: movesMax + 3 }, () => ({})));
+  const kinds: string[] = [];
+  for (const runId of culprits) kinds.push((await answer(runId)).kind);
+  assert.ok(kinds.every((kind) => kind === "thread-lost" || kind === "not-begun"), kinds.join(" "));
+  await eventually("every loss to be told", () => losses.length === kinds.filter((kind) => kind === "thread-lost").length, 20_000);
+  assert.ok(losses.every(({ why }) => why.includes("'exit' (event ")), losses[0]?.why);
+  assert.ok(kinds.filter((kind) => kind === "thread-lost").length > movesMax, kinds.join(" "));
 });
 
 test("what a run answered before its thread died counts", async (t) => {
@@ -201,5 +229,5 @@ test("threads that cannot be replaced leave an executor that is not ready and an
   const [waiting] = post("noop", { timeoutMs: 100 });
   await eventually("it to be told", () => losses.some(({ replaced }) => !replaced), 20_000);
   assert.ok(!executor.isReady());
-  assert.equal((await answer(waiting ?? 0)).kind, "thread-lost");
+  assert.equal((await answer(waiting ?? 0)).kind, "not-begun");
 });
