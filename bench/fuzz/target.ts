@@ -11,5 +11,6 @@ export interface CaseReport {
 }
 
 export const targets: { readonly [name: string]: () => Promise<FuzzTarget> } = {
+  broker: async () => (await import("./broker/target.ts")).brokerTarget,
   amqp: async () => (await import("./amqp/target.ts")).amqpTarget,
 };

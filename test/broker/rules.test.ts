@@ -91,6 +91,8 @@ test("dead-letters what a filter cannot be computed for, where that is set", asy
   await bench.client.createSender("news").sendMessages(messages.slice(0, 1));
   const [letter] = await bench.client.createReceiver("news", "s", { subQueueType: "deadLetter" }).receiveMessages(1);
   assert.deepEqual([letter?.body, letter?.deadLetterReason], ["red-small", "FilterEvaluationException"]);
+  const { totals } = bench.account("news/Subscriptions/s");
+  assert.deepEqual([totals.accepted, totals.deadLettered], [1, 1]);
 });
 
 test("creates, changes and deletes rules by administration", async (t) => {

@@ -1,7 +1,7 @@
 // What is inside a message's properties and application properties, for filters; and writing them anew, for actions.
 import type { MessageContent } from "./message.ts";
 import { plain } from "./plain.ts";
-import { type AmqpValue, Reader } from "./reader.ts";
+import { type AmqpValue, MalformedError, Reader } from "./reader.ts";
 import { readSection, section } from "./sections.ts";
 import { Writer } from "./writer.ts";
 
@@ -25,22 +25,35 @@ export interface MessageFields {
   readonly applicationProperties: ReadonlyMap<string, AmqpValue>;
 }
 
+/** Reads a message's fields. A value that is broken inside counts as none: a receiver may still make sense of the message. */
 export function readFields({ bare }: Pick<MessageContent, "bare">): MessageFields {
   const reader = new Reader(bare);
   let properties: AmqpValue[] = [];
   const applicationProperties = new Map<string, AmqpValue>();
   while (!reader.done) {
     const code = readSection(reader);
-    if (code === section.properties) {
-      const value = reader.read();
-      properties = Array.isArray(value) ? value : [];
-    } else if (code === section.applicationProperties) {
-      const value = reader.read();
-      if (value instanceof Map) for (const [name, item] of value) if (typeof name === "string") applicationProperties.set(name, item);
+    if (code === section.properties) properties = Array.from({ length: reader.listHeader() }, () => decodeValue(reader.raw()));
+    else if (code === section.applicationProperties) {
+      const count = reader.mapHeader();
+      for (let i = 0; i < count; i += 2) {
+        const name = decodeValue(reader.raw());
+        const value = decodeValue(reader.raw());
+        if (typeof name === "string") applicationProperties.set(name, value);
+      }
       break;
     } else break;
   }
   return { properties, applicationProperties };
+}
+
+/** An encoded value; null when it is broken inside. */
+export function decodeValue(encoded: Buffer): AmqpValue {
+  try {
+    return new Reader(encoded).read();
+  } catch (error) {
+    if (error instanceof MalformedError || error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 /** Changes to a message's fields: each an encoded value, or undefined to take it away. */
@@ -62,7 +75,7 @@ export function withFields(content: MessageContent, changes: FieldChanges): Mess
     if (code === section.properties) properties = Array.from({ length: reader.listHeader() }, () => reader.raw());
     else if (code === section.applicationProperties) {
       const count = reader.mapHeader();
-      for (let i = 0; i < count; i += 2) pairs.set(String(plain(reader.read())), reader.raw());
+      for (let i = 0; i < count; i += 2) pairs.set(String(plain(decodeValue(reader.raw()))), reader.raw());
     } else break;
     rest = reader.position;
   }

@@ -176,12 +176,17 @@ export class MessageQueue extends QueueAccount {
     const nowMs = this.#clock.now();
     if (this.#isRepeat(transfer.content, nowMs)) return;
     this.note(how, transfer.content);
-    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
+    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.#acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
     else this.#enqueue(transfer, nowMs);
   }
 
   /** Takes a message that cannot be received from here, into the dead-letter sub-queue. */
   acceptDead(transfer: Transfer, reason: string, description: string): void {
+    this.note("accepted", transfer.content);
+    this.#acceptDead(transfer, reason, description);
+  }
+
+  #acceptDead(transfer: Transfer, reason: string, description: string): void {
     this.#deadLetter(new StoredMessage(transfer, ++this.#lastSequence, this.#clock.now()), reason, description);
   }
 
@@ -215,7 +220,7 @@ export class MessageQueue extends QueueAccount {
         const consumer = this.#shelf.consumerFor(message);
         if (consumer === undefined) break;
         this.#shelf.take(message);
-        this.#deliver(message, consumer, nowMs);
+        consumer.deliver(message, this.#handOver(message, consumer.mode, consumer.name, nowMs));
       }
     } finally {
       this.#dispatching = false;
@@ -361,11 +366,6 @@ export class MessageQueue extends QueueAccount {
     const message = new StoredMessage(transfer, ++this.#lastSequence, this.#clock.now());
     message.properties = mergeProperties(message.properties, lettersOf("AutoForwardFailed", trouble));
     this.#bury(message, source);
-  }
-
-  #deliver(message: StoredMessage, consumer: Consumer, nowMs: number): void {
-    const lockId = this.#handOver(message, consumer.mode, consumer.name, nowMs);
-    consumer.deliver(message, lockId);
   }
 
   /** Locks a message or, in receive-and-delete, takes it out. Returns the lock's number, 0 when there is none. */

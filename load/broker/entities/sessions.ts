@@ -128,7 +128,7 @@ export class Sessions implements Shelf {
   /** The holder lets go: what it holds is back at its place, as if it had not been delivered. */
   removeConsumer(consumer: Consumer): void {
     const session = this.#byConsumer.get(consumer);
-    if (session !== undefined) this.#unlock(session, "released");
+    if (session !== undefined) this.#release(session);
   }
 
   candidate(): StoredMessage | undefined {
@@ -193,12 +193,6 @@ export class Sessions implements Shelf {
     const session = this.#sessionOf(sessionId);
     session.holder = consumer;
     this.#byConsumer.set(consumer, session);
-  }
-
-  /** Gives up a lock that was given and that nobody opened. */
-  abandon({ sessionId }: SessionLock): void {
-    const session = this.#sessions.get(sessionId);
-    if (session !== undefined && session.holder === undefined) this.#unlock(session, "released");
   }
 
   /** Renews a session's lock; returns until when, or undefined when nobody holds it. */
@@ -315,7 +309,14 @@ export class Sessions implements Shelf {
   #expire(session: Session): void {
     const { holder } = session;
     this.#unlock(session, "expired");
+    // Whoever had it knows before the next one gets it.
     holder?.onSessionLost();
+    this.#host.dispatch();
+  }
+
+  #release(session: Session): void {
+    this.#unlock(session, "released");
+    this.#host.dispatch();
   }
 
   #unlock(session: Session, how: "expired" | "released"): void {
@@ -326,7 +327,6 @@ export class Sessions implements Shelf {
     session.credit = 0;
     for (const message of session.locked) this.#host.giveBack(message, how);
     this.#sort(session);
-    this.#host.dispatch();
   }
 
   /** Puts a session where it belongs after anything about it has changed. */

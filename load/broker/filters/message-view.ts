@@ -1,7 +1,7 @@
 // A message as filters see it. It is taken apart when the first filter asks, and once for all subscriptions of a topic.
-import { type MessageFields, propertyPlaces, readFields } from "../codec/message-fields.ts";
+import { decodeValue, type MessageFields, propertyPlaces, readFields } from "../codec/message-fields.ts";
 import { plain } from "../codec/plain.ts";
-import { type AmqpValue, Reader } from "../codec/reader.ts";
+import type { AmqpValue } from "../codec/reader.ts";
 import type { Transfer } from "../entities/message.ts";
 import type { Property, Value } from "./sql-ast.ts";
 import type { FilterView } from "./sql-evaluate.ts";
@@ -24,7 +24,7 @@ export class MessageView implements FilterView {
   /** An application property; when none has exactly this name, one whose name differs in case. */
   user(name: string): Value {
     const changed = this.#transfer.properties?.get(name);
-    if (changed !== undefined) return typeof changed === "string" ? changed : simple(new Reader(changed).read());
+    if (changed !== undefined) return typeof changed === "string" ? changed : simple(decodeValue(changed));
     const { applicationProperties } = this.#read();
     const exact = applicationProperties.get(name);
     if (exact !== undefined) return simple(exact);

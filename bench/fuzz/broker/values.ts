@@ -1,0 +1,130 @@
+// What a hostile client may put into a request or a message: the right things, the wrong ones, and bytes that were damaged.
+import { int, symbol, Writer, type Writable } from "#load/broker/codec/writer.ts";
+import { Uuid } from "#load/broker/codec/reader.ts";
+import type { Random } from "../random.ts";
+
+export const names: readonly string[] = [
+  "lock-tokens",
+  "from-sequence-number",
+  "message-count",
+  "session-id",
+  "omit-message-body",
+  "messages",
+  "message",
+  "sequence-numbers",
+  "receiver-settle-mode",
+  "disposition-status",
+  "deadletter-reason",
+  "deadletter-description",
+  "properties-to-modify",
+  "session-state",
+  "last-updated-time",
+  "skip",
+  "top",
+  "rule-name",
+  "rule-description",
+  "sql-filter",
+  "correlation-filter",
+  "sql-rule-action",
+  "expression",
+  "properties",
+  "enqueued-time-utc",
+];
+
+export const operations: readonly string[] = [
+  "renew-lock",
+  "peek-message",
+  "schedule-message",
+  "cancel-scheduled-message",
+  "receive-by-sequence-number",
+  "update-disposition",
+  "renew-session-lock",
+  "get-session-state",
+  "set-session-state",
+  "get-message-sessions",
+  "add-rule",
+  "remove-rule",
+  "enumerate-rules",
+  "batch-delete-messages",
+  "make-coffee",
+];
+
+const texts: readonly string[] = ["", "a", "b", "completed", "abandoned", "defered", "suspended", "$Default", "1=1", "n > 1", "color = 'red' AND", "SET n = n + 1", "REMOVE n", "x LIKE '%%%%%%a'", "😀", "x".repeat(300)];
+
+export function anyValue(random: Random, depth = 0): Writable {
+  switch (random.below(depth > 3 ? 9 : 12)) {
+    case 0:
+      return null;
+    case 1:
+      return random.chance(0.5);
+    case 2:
+      return int(random.edge() | 0);
+    case 3:
+      return random.below(20);
+    case 4:
+      return random.pick(texts);
+    case 5:
+      return new Date(random.chance(0.5) ? random.edge() : 1_000_000);
+    case 6:
+      return new Uuid(random.bytes(16));
+    case 7:
+      return random.bytes(random.below(40));
+    case 8:
+      return symbol(random.pick(texts));
+    case 9:
+      return Array.from({ length: random.below(5) }, () => anyValue(random, depth + 1));
+    default:
+      return anyMap(random, depth + 1);
+  }
+}
+
+export function anyMap(random: Random, depth = 0): ReadonlyMap<string, Writable> {
+  return new Map(Array.from({ length: random.below(6) }, () => [random.pick(names), anyValue(random, depth)]));
+}
+
+/** An encoded message, mostly a good one. */
+export function anyMessage(random: Random): Buffer {
+  const writer = new Writer();
+  if (random.chance(0.5)) {
+    writer.descriptor(0x70);
+    const header = writer.open(0xd0, 3);
+    writer.byte(0x42);
+    writer.byte(0x40);
+    writer.uint(random.chance(0.3) ? random.below(50) : 100_000);
+    writer.close(header);
+  }
+  if (random.chance(0.3)) {
+    writer.descriptor(0x72);
+    const map = writer.open(0xd1, 2);
+    writer.symbol(random.pick(["x-opt-scheduled-enqueue-time", "x-opt-partition-key", "x-opt-sequence-number", "own"]));
+    writer.value(random.chance(0.7) ? new Date(1_000_000 + random.below(500)) : anyValue(random));
+    writer.close(map);
+  }
+  writer.descriptor(0x73);
+  const properties = writer.open(0xd0, 11);
+  writer.value(random.chance(0.8) ? `m${random.below(6)}` : anyValue(random));
+  for (let i = 1; i < 10; i++) writer.value(random.chance(0.9) ? null : anyValue(random));
+  writer.value(random.chance(0.7) ? random.pick(["a", "b", "c"]) : null);
+  writer.close(properties);
+  writer.descriptor(0x74);
+  writer.map(new Map<string, Writable>([["n", random.below(5)], ["color", random.pick(["red", "blue"])]]));
+  writer.descriptor(random.pick([0x75, 0x75, 0x75, 0x77, 0x76]));
+  writer.binary(random.bytes(random.below(60)));
+  return damaged(random, writer.take(), 0.15);
+}
+
+/** Bytes with some of them changed, cut off or doubled, as often as `rate` says. */
+export function damaged(random: Random, bytes: Buffer, rate: number): Buffer {
+  if (bytes.length === 0 || !random.chance(rate)) return bytes;
+  const copy = Buffer.from(bytes);
+  for (let i = random.below(4); i >= 0; i--) copy[random.below(copy.length)] = random.u32();
+  const at = random.below(copy.length);
+  switch (random.below(4)) {
+    case 0:
+      return copy.subarray(0, at);
+    case 1:
+      return Buffer.concat([copy, copy.subarray(at)]);
+    default:
+      return copy;
+  }
+}
