@@ -40,14 +40,15 @@ async function servesOthers({ client, account }: BrokerBench): Promise<void> {
 
 const header = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 1, 0, 0]);
 const open = Buffer.from([0, 0, 0, 0x11, 2, 0, 0, 0, 0, 0x53, 0x10, 0xc0, 4, 1, 0xa1, 1, 0x78]);
-const begin = Buffer.from([0, 0, 0, 0x19, 2, 0, 0, 0, 0, 0x53, 0x11, 0xc0, 12, 4, 0x40, 0x43, 0x70, 0, 0, 8, 0, 0x70, 0, 0, 8, 0].slice(0, 25));
+const begin = Buffer.from([0, 0, 0, 0x1a, 2, 0, 0, 0, 0, 0x53, 0x11, 0xc0, 13, 4, 0x40, 0x43, 0x70, 0, 0, 8, 0, 0x70, 0, 0, 8, 0]);
+const transferOnHandle9 = Buffer.from([0, 0, 0, 0x10, 2, 0, 0, 0, 0, 0x53, 0x14, 0xc0, 3, 1, 0x52, 9]);
 
 const broken: readonly (readonly [name: string, bytes: Buffer])[] = [
   ["another protocol's version", Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1])],
   ["bytes that are no frame", Buffer.concat([header, Buffer.alloc(64, 0xee)])],
   ["a frame larger than allowed", Buffer.concat([header, open, Buffer.from([0x7f, 0xff, 0xff, 0xff, 2, 0, 0, 0])])],
   ["a frame smaller than its own head", Buffer.concat([header, open, Buffer.from([0, 0, 0, 1, 2, 0, 0, 0])])],
-  ["a transfer on a handle that was never attached", Buffer.concat([header, open, begin, Buffer.from([0, 0, 0, 0x10, 2, 0, 0, 0, 0, 0x53, 0x14, 0xc0, 3, 1, 0x52, 9])])],
+  ["a begin that is cut short", Buffer.concat([header, open, Buffer.from([0, 0, 0, 0x10, 2, 0, 0, 0, 0, 0x53, 0x11, 0xc0, 13, 4, 0x40, 0x43])])],
 ];
 for (const [name, bytes] of broken) {
   test(`cuts off a client that sends ${name}`, async (t) => {
@@ -58,6 +59,17 @@ for (const [name, bytes] of broken) {
     await servesOthers(bench);
   });
 }
+
+test("ends the session, and no more, of a client that sends on a handle that was never attached", async (t) => {
+  const bench = await startBench(t, { entities });
+  const socket = await rawSocket(t, bench, Buffer.concat([header, open, begin, transferOnHandle9]));
+  let answer = "";
+  socket.on("data", (bytes: Buffer) => (answer += bytes.toString("latin1")));
+  await eventually("the session to be ended", () => answer.includes("amqp:session:unattached-handle"));
+  assert.equal(bench.broker.inspect().connections, 1);
+  await servesOthers(bench);
+  assert.equal(socket.closed, false);
+});
 
 test("survives whatever bytes come in", async (t) => {
   const bench = await startBench(t, { entities });
