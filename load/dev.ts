@@ -1,7 +1,7 @@
 /** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { TransportKind } from "#runtime/core/config.ts";
-import { type DevOptions, runDev } from "./dev/run.ts";
+import type { DevOptions } from "./dev/run.ts";
 
 function share(text: string): number {
   const value = Number(text);
@@ -39,6 +39,7 @@ export function registerDevCommand(program: Command): void {
     .option("--hang <dependency>", "let a dependency hang for the second half, and compare the throughput of skills that do not use it", dependency)
     .option("--transport <kind>", "speak to the broker with the official client (sdk) or with our own (amqp)", transport, "sdk")
     .action(async (options: DevOptions) => {
+      const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);
     });
 }
