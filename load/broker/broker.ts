@@ -1,9 +1,7 @@
 // A local Service Bus: entities in memory, AMQP for clients and HTTP for whoever wants to look, on one port by first byte.
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { isAdministration, serveAdministration } from "./administration/http.ts";
 import { AmqpServer } from "./amqp/server.ts";
 import { LockTokens } from "./codec/lock-token.ts";
 import { controlHandler } from "./control/http.ts";
@@ -14,12 +12,12 @@ import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcom
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
 import { Access } from "./protocol/access.ts";
-import { Journal, type JournalOptions } from "./journal/journal.ts";
-import { restore, startKeeping } from "./journal/restore.ts";
+import type { Journal, JournalOptions } from "./journal/journal.ts";
 import type { EntityJournal } from "./entities/message-store.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
 import { Door } from "./door.ts";
+import { createHttpServer } from "./http-server.ts";
 import type { Certificate } from "./security/certificate.ts";
 import { type AccessKey, emulatorKey, TokenVerifier } from "./security/tokens.ts";
 import { systemClock } from "./system-clock.ts";
@@ -75,7 +73,7 @@ export interface Broker {
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
   const log = options.log ?? ((): void => undefined);
-  const { namespace, journal } = openNamespace(options, log);
+  const { namespace, journal } = await openNamespace(options, log);
   const links = new OpenLinks();
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
@@ -92,11 +90,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const control = controlHandler(inspectable);
-  const http = createHttpServer((request, response) => {
-    if (isAdministration(request)) serveAdministration({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, request, response);
-    else control(request, response);
-  });
+  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, controlHandler(inspectable));
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
@@ -135,18 +129,18 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   };
 }
 
-/** The entities, with what was kept of them. */
-function openNamespace(options: BrokerOptions, log: (message: string) => void): { readonly namespace: Namespace; readonly journal: Journal | undefined } {
+/** The entities, with what was kept of them. What keeps them is loaded only for those who want it. */
+async function openNamespace(options: BrokerOptions, log: (message: string) => void): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
   const entities = readEntities(options.entities ?? {}, options.strict ?? false);
-  const journal = options.data === undefined ? undefined : new Journal(options.data, options.journal);
-  const kept = journal?.read();
-  const journalOf = journal === undefined ? {} : { journalOf: (path: string): EntityJournal => journal.entity(path) };
-  const namespace = new Namespace(entities, { clock: options.clock ?? systemClock, record: options.record ?? false, ...journalOf });
-  if (journal !== undefined && kept !== undefined) {
-    if (kept.cutBytes > 0) log(`${options.data}: cut off ${kept.cutBytes} bytes at the end that were no whole record`);
-    restore(namespace, kept);
-    startKeeping(journal, namespace);
-  }
+  const common = { clock: options.clock ?? systemClock, record: options.record ?? false };
+  if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
+  const [{ Journal }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/restore.ts")]);
+  const journal = new Journal(options.data, options.journal);
+  const kept = journal.read();
+  const namespace = new Namespace(entities, { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
+  if (kept.cutBytes > 0) log(`${options.data}: cut off ${kept.cutBytes} bytes at the end that were no whole record`);
+  restore(namespace, kept);
+  startKeeping(journal, namespace);
   return { namespace, journal };
 }
 

@@ -1,7 +1,9 @@
 // The broker as a program of its own, for whoever spawns it: the same flags as `holdfast broker`.
+import { enableCompileCache } from "node:module";
 import { Command } from "commander";
 import { registerBrokerCommand } from "./command.ts";
 
+enableCompileCache();
 const program = new Command("holdfast");
 registerBrokerCommand(program);
 try {

@@ -1,5 +1,5 @@
 // The administration API over HTTP: Atom XML, as the clients of the real service speak it. A request names an entity by its
-// path and always carries an `api-version`; that is what tells it from a request to the control endpoint on the same port.
+// path.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 import { answerAdministration } from "./answer.ts";
@@ -8,10 +8,6 @@ import { errorXml } from "./atom.ts";
 
 /** Bytes of a request's body at most; a description with every setting has a few thousand. */
 const bodyBytesMax = 512 * 1024;
-
-export function isAdministration(request: IncomingMessage): boolean {
-  return /[?&]api-version=/.test(request.url ?? "");
-}
 
 export function serveAdministration(context: AdministrationContext, request: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = [];

@@ -1,25 +1,10 @@
 // `holdfast broker inspect` and `holdfast broker fault`: they ask a broker that runs already.
 import type { Command } from "commander";
-import type { BrokerInspection, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
-import { faultKinds, type FaultReport } from "../protocol/faults.ts";
-import { askControl } from "./client.ts";
-import { entityTable, faultsTable, inspectionTable } from "./tables.ts";
+import type * as Asking from "./ask.ts";
+import type { ControlFlags, FaultFlags } from "./ask.ts";
+import { faultKinds } from "../protocol/faults.ts";
 
 const controlDefault = "http://127.0.0.1:5672";
-
-interface ControlFlags {
-  readonly control: string;
-  readonly json: boolean;
-}
-
-interface FaultFlags extends ControlFlags {
-  readonly target?: string;
-  readonly rate?: string;
-  readonly seed?: string;
-  readonly count?: string;
-  readonly duration?: string;
-  readonly delay?: string;
-}
 
 /** Where commands write. */
 export interface Terminal {
@@ -37,10 +22,9 @@ const processTerminal: Terminal = {
 };
 
 export function registerControlCommands(broker: Command, terminal: Terminal = processTerminal): void {
-  const { say: print } = terminal;
-  const attempt = (run: () => Promise<void>): Promise<void> => orSayWhy(run, terminal);
+  const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> => orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
   withControl(broker.command("inspect").description("tell what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, `topic/Subscriptions/name`, or either with /$DeadLetterQueue"))
-    .action((entity: string | undefined, flags: ControlFlags) => attempt(async () => print(await inspect(entity, flags))));
+    .action((entity: string | undefined, flags: ControlFlags) => attempt(async ({ inspect }) => inspect(entity, flags)));
   const fault = broker.command("fault").description("make things go wrong in a running broker");
   const kinds = Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(18)}${what}`);
   withControl(fault.command("add").description("add a fault").argument("<kind>", "what is to go wrong"))
@@ -51,18 +35,12 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--duration <ms>", "milliseconds after which it is over")
     .option("--delay <ms>", "for delaySettlements: by how much (default: 1000)")
     .addHelpText("after", `\nKinds:\n${kinds.join("\n")}`)
-    .action((kind: string, flags: FaultFlags) => attempt(async () => print(await addFault(kind, flags))));
+    .action((kind: string, flags: FaultFlags) => attempt(async ({ addFault }) => addFault(kind, flags)));
   withControl(fault.command("list").description("list what goes wrong now")).action((flags: ControlFlags) =>
-    attempt(async () => {
-      const { faults } = await askControl<{ faults: FaultReport[] }>(flags.control, "GET", "/faults");
-      print(flags.json ? json(faults) : faultsTable(faults));
-    }),
+    attempt(async ({ listFaults }) => listFaults(flags)),
   );
   withControl(fault.command("clear").description("end a fault, or all of them").argument("[id]", "the fault's number")).action((id: string | undefined, flags: ControlFlags) =>
-    attempt(async () => {
-      const answer = await askControl<{ cleared: number }>(flags.control, "DELETE", id === undefined ? "/faults" : `/faults/${encodeURIComponent(id)}`);
-      print(flags.json ? json(answer) : `${answer.cleared} cleared`);
-    }),
+    attempt(async ({ clearFaults }) => clearFaults(id, flags)),
   );
 }
 
@@ -77,29 +55,4 @@ export async function orSayWhy(run: () => Promise<void>, terminal: Terminal = pr
 
 function withControl(command: Command): Command {
   return command.option("--control <url>", "where the broker's control endpoint is", controlDefault).option("--json", "print JSON", false);
-}
-
-async function inspect(entity: string | undefined, { control, json: asJson }: ControlFlags): Promise<string> {
-  if (entity === undefined) {
-    const inspection = await askControl<BrokerInspection>(control, "GET", "/inspect");
-    return asJson ? json(inspection) : inspectionTable(inspection);
-  }
-  const path = `/inspect/${entity.split("/").map(encodeURIComponent).join("/")}`;
-  const found = await askControl<QueueInspection | TopicInspection>(control, "GET", path);
-  if (found.kind === "topic") return asJson ? json(found) : inspectionTable({ connections: 0, queues: {}, topics: { [found.path]: found } });
-  const [locked, inDoubt] = await Promise.all(["state=locked", "doubt=true"].map((query) => askControl<MessagePage>(control, "GET", `${path}/messages?${query}&top=1000`)));
-  const parts = { entity: found, locked: locked?.messages ?? [], inDoubt: inDoubt?.messages ?? [] };
-  return asJson ? json(parts) : entityTable(parts.entity, parts.locked, parts.inDoubt);
-}
-
-async function addFault(kind: string, flags: FaultFlags): Promise<string> {
-  const numbers = { rate: flags.rate, seed: flags.seed, count: flags.count, durationMs: flags.duration, delayMs: flags.delay };
-  const given = Object.entries(numbers).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value)]]));
-  const request: Record<string, unknown> = { kind, ...(flags.target === undefined ? {} : { target: flags.target }), ...Object.fromEntries(given) };
-  const report = await askControl<FaultReport>(flags.control, "POST", "/faults", request);
-  return flags.json ? json(report) : faultsTable([report]);
-}
-
-function json(value: unknown): string {
-  return JSON.stringify(value, undefined, 2);
 }

@@ -1,0 +1,17 @@
+// HTTP on the broker's port: the administration API, and the broker's own control endpoint beside it. A request of the former
+// always carries an `api-version`, which is what tells them apart.
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AdministrationContext } from "./administration/call.ts";
+import type * as Serving from "./administration/http.ts";
+
+/** What reads and writes Atom is loaded when the first client wants it: most never do. */
+export function createHttpServer(administration: AdministrationContext, control: RequestListener): Server {
+  let loading: Promise<typeof Serving> | undefined;
+  return createServer((request, response) => {
+    if (!/[?&]api-version=/.test(request.url ?? "")) return control(request, response);
+    void (loading ??= import("./administration/http.ts")).then(
+      ({ serveAdministration }) => serveAdministration(administration, request, response),
+      (error: unknown) => response.destroy(error instanceof Error ? error : undefined),
+    );
+  });
+}
