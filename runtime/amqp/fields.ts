@@ -51,6 +51,17 @@ export class FieldReader {
     return new FieldReader().open(bytes, 0, bytes.length);
   }
 
+  /** How many fields have not been read yet. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Steps over the fields that are left. Throws unless they fill the list to its end. */
+  checkRest(): void {
+    while (this.#left > 0) this.span();
+    if (this.at !== this.end) throw malformed(`expected the fields of a list to fill it, found ${this.end - this.at} bytes after them`);
+  }
+
   /** The code of the next field, or null's when there is none. */
   #code(): number {
     if (this.#left === 0) return format.null;

@@ -190,11 +190,16 @@ export class MessageView {
     return this.#fieldsOf("header", 4)?.uint(0) ?? 0;
   }
 
-  /** A reader of a section that is a list, `skipped` fields on. */
-  #fieldsOf(name: "header" | "properties", skipped: number): FieldReader | undefined {
+  /** A reader of a section that is a list: the cheapest way to more than one of its fields. */
+  fields(name: "header" | "properties"): FieldReader | undefined {
     const at = this.#sectionAt(name);
-    if (at < 0) return undefined;
-    const fields = new FieldReader().open(this.buffer, describedValueAt(this.buffer, at, this.end), this.end);
+    return at < 0 ? undefined : new FieldReader().open(this.buffer, describedValueAt(this.buffer, at, this.end), this.end);
+  }
+
+  /** The same, `skipped` fields on. */
+  #fieldsOf(name: "header" | "properties", skipped: number): FieldReader | undefined {
+    const fields = this.fields(name);
+    if (fields === undefined) return undefined;
     for (let left = skipped; left > 0; left--) fields.span();
     return fields;
   }

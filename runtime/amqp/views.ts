@@ -32,6 +32,12 @@ export class ValueView {
   raw(): Raw {
     return new Raw(this.bytes.subarray(this.start, this.end));
   }
+
+  /** The value as a map; undefined when it is none. */
+  asMap(): MapView | undefined {
+    const code = u8(this.bytes, this.start);
+    return code === format.map8 || code === format.map32 ? new MapView(this.bytes, this.start, this.end) : undefined;
+  }
 }
 
 /** A map whose entries are looked up by the text of their key, be it a string or a symbol. */
@@ -83,14 +89,26 @@ export class MapView extends ValueView {
     return at < 0 ? undefined : new ValueView(this.bytes, at, skipValue(this.bytes, at, this.end));
   }
 
-  /** Calls `visit` for every entry, in the order of the map. */
-  forEach(visit: (key: Plain, value: ValueView) => void): void {
+  /** Throws unless the entries fill the map to its end. What lies inside each is checked when it is read. */
+  checkEntries(keys: "any" | "strings" = "any"): void {
+    const { bytes, end } = this;
+    let at = this.#firstAt;
+    for (let left = this.#elements; left > 0; left -= 2) {
+      const valueAt = skipValue(bytes, at, end);
+      if (keys === "strings" && u8(bytes, at) !== format.string8 && u8(bytes, at) !== format.string32) throw malformed("expected the keys of a map to be strings");
+      at = skipValue(bytes, valueAt, end);
+    }
+    if (at !== end) throw malformed(`expected the entries of a map to fill it, found ${end - at} bytes after them`);
+  }
+
+  /** Calls `visit` for every entry, in the order of the map; the entry begins at `at`, with its key. */
+  forEach(visit: (key: Plain, value: ValueView, at: number) => void): void {
     const { bytes, end } = this;
     let at = this.#firstAt;
     for (let left = this.#elements; left > 0; left -= 2) {
       const valueAt = skipValue(bytes, at, end);
       const next = skipValue(bytes, valueAt, end);
-      visit(new Decoder(bytes, at, valueAt).plain(), new ValueView(bytes, valueAt, next));
+      visit(new Decoder(bytes, at, valueAt).plain(), new ValueView(bytes, valueAt, next), at);
       at = next;
     }
   }

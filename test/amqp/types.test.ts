@@ -8,6 +8,7 @@ import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
 import { skipValue } from "#runtime/amqp/skip.ts";
 import { Described, Raw, Typed, array, described, int, long, symbol, symbolMap, symbols, timestamp, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
 import type { Encodable, TypedValue } from "#runtime/amqp/types.ts";
+import { FieldReader } from "#runtime/amqp/fields.ts";
 import { MapView } from "#runtime/amqp/views.ts";
 import { scalarNames, scalarOf, typedValue } from "./support/arbitraries.ts";
 import type { ScalarName } from "./support/arbitraries.ts";
@@ -256,4 +257,33 @@ describe("a map as a view", () => {
     assert.throws(() => new MapView(bytes, 0, bytes.length).get("a"), ProtocolError);
     assert.throws(() => new MapView(hex("d1 00000004 fffffffe"), 0, 9).get("a"), ProtocolError);
   });
+
+  test("tells whether its entries fill it, and where each begins", () => {
+    const map = view(new Map<Encodable, Encodable>([["a", 1], [symbol("b"), new Map([["c", 2]])]]));
+    const places: number[] = [];
+    map.forEach((_key, _value, at) => places.push(at));
+    assert.deepEqual(places, [5, 10]);
+    map.checkEntries();
+    assert.throws(() => map.checkEntries("strings"), /strings/);
+    const loose = (bytes: string): MapView => new MapView(hex(bytes), 0, bytes.replaceAll(" ", "").length / 2);
+    assert.throws(() => loose("c1 06 02 a1 01 61 43 43").checkEntries(), /1 bytes after/);
+    assert.throws(() => loose("c1 05 02 a1 01 61 a1").checkEntries(), ProtocolError);
+  });
+
+  test("holds a map that is the value of an entry", () => {
+    const map = view({ inner: { n: 7 }, text: "t" });
+    assert.equal(map.view("inner")?.asMap()?.get("n"), 7);
+    assert.equal(map.view("text")?.asMap(), undefined);
+  });
+});
+
+test("a list's fields are stepped over to its end", () => {
+  const fields = (bytes: string): FieldReader => new FieldReader().open(hex(bytes), 0, bytes.replaceAll(" ", "").length / 2);
+  const whole = fields("c0 04 03 43 40 43");
+  assert.equal(whole.uint(9), 0);
+  assert.equal(whole.left, 2);
+  whole.checkRest();
+  assert.equal(whole.left, 0);
+  assert.throws(() => fields("c0 05 03 43 40 43 43").checkRest(), /1 bytes after/);
+  assert.throws(() => fields("c0 03 03 43 40").checkRest(), ProtocolError);
 });

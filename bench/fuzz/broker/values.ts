@@ -1,6 +1,7 @@
 // What a hostile client may put into a request or a message: the right things, the wrong ones, and bytes that were damaged.
-import { int, symbol, Writer, type Writable } from "#load/broker/codec/writer.ts";
-import { Uuid } from "#load/broker/codec/reader.ts";
+import { encode } from "#runtime/amqp/encode.ts";
+import { encodeMessage, type MessageBody } from "#runtime/amqp/message-writer.ts";
+import { type Encodable, int, Raw, symbol, uuid } from "#runtime/amqp/types.ts";
 import type { Random } from "../random.ts";
 
 export const names: readonly string[] = [
@@ -51,7 +52,7 @@ export const operations: readonly string[] = [
 
 const texts: readonly string[] = ["", "a", "b", "completed", "abandoned", "defered", "suspended", "$Default", "1=1", "n > 1", "color = 'red' AND", "SET n = n + 1", "REMOVE n", "x LIKE '%%%%%%a'", "😀", "x".repeat(300)];
 
-export function anyValue(random: Random, depth = 0): Writable {
+export function anyValue(random: Random, depth = 0): Encodable {
   switch (random.below(depth > 3 ? 9 : 12)) {
     case 0:
       return null;
@@ -66,11 +67,11 @@ export function anyValue(random: Random, depth = 0): Writable {
     case 5:
       return new Date(random.chance(0.5) ? random.edge() : 1_000_000);
     case 6:
-      return new Uuid(random.bytes(16));
+      return uuid(random.bytes(16));
     case 7:
       return random.bytes(random.below(40));
     case 8:
-      return symbol(random.pick(texts));
+      return symbol(random.pick(names));
     case 9:
       return Array.from({ length: random.below(5) }, () => anyValue(random, depth + 1));
     default:
@@ -78,39 +79,32 @@ export function anyValue(random: Random, depth = 0): Writable {
   }
 }
 
-export function anyMap(random: Random, depth = 0): ReadonlyMap<string, Writable> {
+export function anyMap(random: Random, depth = 0): ReadonlyMap<string, Encodable> {
   return new Map(Array.from({ length: random.below(6) }, () => [random.pick(names), anyValue(random, depth)]));
 }
 
 /** An encoded message, mostly a good one. */
 export function anyMessage(random: Random): Buffer {
-  const writer = new Writer();
-  if (random.chance(0.5)) {
-    writer.descriptor(0x70);
-    const header = writer.open(0xd0, 3);
-    writer.byte(0x42);
-    writer.byte(0x40);
-    writer.uint(random.chance(0.3) ? random.below(50) : 100_000);
-    writer.close(header);
-  }
-  if (random.chance(0.3)) {
-    writer.descriptor(0x72);
-    const map = writer.open(0xd1, 2);
-    writer.symbol(random.pick(["x-opt-scheduled-enqueue-time", "x-opt-partition-key", "x-opt-sequence-number", "own"]));
-    writer.value(random.chance(0.7) ? new Date(1_000_000 + random.below(500)) : anyValue(random));
-    writer.close(map);
-  }
-  writer.descriptor(0x73);
-  const properties = writer.open(0xd0, 11);
-  writer.value(random.chance(0.8) ? `m${random.below(6)}` : anyValue(random));
-  for (let i = 1; i < 10; i++) writer.value(random.chance(0.9) ? null : anyValue(random));
-  writer.value(random.chance(0.7) ? random.pick(["a", "b", "c"]) : null);
-  writer.close(properties);
-  writer.descriptor(0x74);
-  writer.map(new Map<string, Writable>([["n", random.below(5)], ["color", random.pick(["red", "blue"])]]));
-  writer.descriptor(random.pick([0x75, 0x75, 0x75, 0x77, 0x76]));
-  writer.binary(random.bytes(random.below(60)));
-  return damaged(random, writer.take(), 0.15);
+  const annotation = random.pick(["x-opt-scheduled-enqueue-time", "x-opt-partition-key", "x-opt-sequence-number", "own"]);
+  const bytes = encodeMessage({
+    header: random.chance(0.5) ? { ttlMs: random.chance(0.3) ? random.below(50) : 100_000 } : undefined,
+    messageAnnotations: random.chance(0.3) ? { [annotation]: random.chance(0.7) ? new Date(1_000_000 + random.below(500)) : anyValue(random) } : undefined,
+    properties: {
+      messageId: random.chance(0.8) ? `m${random.below(6)}` : anyValue(random),
+      subject: random.chance(0.9) ? null : anyValue(random),
+      correlationId: random.chance(0.9) ? null : anyValue(random),
+      groupId: random.chance(0.7) ? random.pick(["a", "b", "c"]) : null,
+    },
+    applicationProperties: { n: random.below(5), color: random.pick(["red", "blue"]) },
+    body: anyBody(random),
+  });
+  return damaged(random, bytes, 0.15);
+}
+
+function anyBody(random: Random): MessageBody {
+  const bytes = random.bytes(random.below(60));
+  const kind = random.below(4);
+  return kind < 2 ? { data: bytes } : kind === 2 ? { value: bytes } : { sequences: [[new Raw(encode(bytes))]] };
 }
 
 /** Bytes with some of them changed, cut off or doubled, as often as `rate` says. */

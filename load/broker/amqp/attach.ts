@@ -4,9 +4,9 @@ import type { Session } from "#runtime/amqp/session.ts";
 import type { SourceFields } from "#runtime/amqp/terminus.ts";
 import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
+import { forEachNamed } from "../codec/encoded.ts";
 import type { Attach, AttachDecision, AttachDetails, WireConnection, WireServer } from "../protocol/wire.ts";
 import { IncomingLink } from "./incoming-link.ts";
-import { forEachNamed } from "./named.ts";
 import { OutgoingLink } from "./outgoing-link.ts";
 
 export function answerAttach(server: WireServer, connection: WireConnection, session: Session, request: AttachRequest): void {

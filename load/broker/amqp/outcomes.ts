@@ -1,8 +1,8 @@
 // Between the engine's delivery states and the protocol layer's outcomes and answers.
 import { accepted, type DeliveryState, rejected } from "#runtime/amqp/delivery-state.ts";
 import { MapView } from "#runtime/amqp/views.ts";
+import { encodedEntries } from "../codec/encoded.ts";
 import type { Answer, EncodedFields, Outcome, WireError } from "../protocol/wire.ts";
-import { forEachNamed } from "./named.ts";
 
 const acceptedOutcome: Outcome = { kind: "accepted" };
 export const releasedOutcome: Outcome = { kind: "released" };
@@ -25,10 +25,7 @@ export function outcomeOf(state: DeliveryState | undefined): Outcome {
 
 /** The entries of a map, copied: they may be kept for as long as the message is. */
 function encodedFields(map: MapView | undefined): EncodedFields | undefined {
-  if (map === undefined || map.size === 0) return undefined;
-  const fields = new Map<string, Buffer>();
-  forEachNamed(map, (name, { bytes, start, end }) => fields.set(name, Buffer.from(bytes.subarray(start, end))));
-  return fields;
+  return map === undefined || map.size === 0 ? undefined : encodedEntries(map);
 }
 
 /** The states of errors that were told before: many deliveries are refused for one reason. */

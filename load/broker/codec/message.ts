@@ -1,9 +1,16 @@
 // A message is kept as the bytes that came in. Of its sections the broker reads the header, the annotations and two
 // fields of the properties; on delivery it writes the header and the annotations anew and sends the rest untouched.
-import { plain } from "./plain.ts";
-import { type AmqpValue, MalformedError, Reader, Uuid } from "./reader.ts";
-import { readSection, section } from "./sections.ts";
-import { Writer } from "./writer.ts";
+import { encode } from "#runtime/amqp/encode.ts";
+import { descriptor } from "#runtime/amqp/descriptors.ts";
+import type { FieldReader } from "#runtime/amqp/fields.ts";
+import { format } from "#runtime/amqp/formats.ts";
+import { writeAnnotations } from "#runtime/amqp/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message.ts";
+import { type Plain, symbol, uuid } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
+import { Writer } from "#runtime/amqp/writer.ts";
+import { decodedOrNull, forEachNamed } from "./encoded.ts";
+import { type Readable, readable } from "./readable.ts";
 
 /** The immutable part of a message, shared by every entity that holds a copy of it. */
 export interface MessageContent {
@@ -50,230 +57,161 @@ const ownAnnotations: ReadonlySet<string> = new Set([
   "x-opt-lock-token",
 ]);
 
-interface Header {
-  durable: boolean;
-  priority: number;
-  timeToLiveMs: number | undefined;
-}
-
-interface Annotations {
-  raw: Buffer[];
+/** What the annotations of a message tell the broker, and those that it passes on. */
+class Annotations {
+  readonly pairs: Buffer[] = [];
   partitionKey: string | undefined;
   scheduledAtMs: number | undefined;
+
+  read(map: MapView): void {
+    map.checkEntries();
+    map.forEach((key, value, at) => {
+      if (typeof key === "string" && ownAnnotations.has(key)) return;
+      if (key === "x-opt-scheduled-enqueue-time") this.scheduledAtMs = timeOf(value.plain());
+      else if (key === "x-opt-partition-key") this.partitionKey = textOf(value.plain());
+      this.pairs.push(map.bytes.subarray(at, value.end));
+    });
+  }
 }
 
-const priorityDefault = 4;
-
-function readHeader(reader: Reader, header: Header): void {
-  const count = reader.listHeader();
-  const end = reader.compoundEnd;
-  if (count > 0) header.durable = reader.read() === true;
-  if (count > 1) {
-    const priority = reader.read();
-    if (typeof priority === "number") header.priority = priority;
-  }
-  if (count > 2) {
-    const ttl = reader.read();
-    if (typeof ttl === "number") header.timeToLiveMs = ttl;
-  }
-  for (let i = 3; i < count; i++) reader.skip();
-  reader.leave(end);
-}
-
-function readAnnotations(reader: Reader, annotations: Annotations): void {
-  const count = reader.mapHeader();
-  const end = reader.compoundEnd;
-  for (let i = 0; i < count; i += 2) {
-    const start = reader.position;
-    const key = reader.read();
-    if (typeof key === "string" && ownAnnotations.has(key)) {
-      reader.skip();
-      continue;
-    }
-    if (key === "x-opt-scheduled-enqueue-time") annotations.scheduledAtMs = timeOf(reader.read());
-    else if (key === "x-opt-partition-key") {
-      const value = reader.read();
-      if (typeof value === "string") annotations.partitionKey = value;
-    } else reader.skip();
-    annotations.raw.push(reader.buffer.subarray(start, reader.position));
-  }
-  reader.leave(end);
-}
-
-function timeOf(value: AmqpValue): number | undefined {
+function timeOf(value: Plain): number | undefined {
   if (value instanceof Date) return value.getTime();
   return typeof value === "number" ? value : undefined;
 }
 
-/** A message id as text: a UUID with dashes, binary as hex. */
-function idText(value: AmqpValue): string | undefined {
-  if (typeof value === "string") return value;
-  if (value === null) return undefined;
-  if (value instanceof Uuid) return value.toString();
-  if (Buffer.isBuffer(value)) return value.toString("hex");
-  return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
+function textOf(value: Plain | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
-const groupIdField = 10;
-
-/** The message id and the session id of a properties section at the reader. */
-function readIds(reader: Reader): { messageId: string | undefined; sessionId: string | undefined } {
-  const count = reader.listHeader();
-  const messageId = count > 0 ? idText(reader.read()) : undefined;
-  if (count <= groupIdField) return { messageId, sessionId: undefined };
-  for (let i = 1; i < groupIdField; i++) reader.skip();
-  const group = reader.read();
-  return { messageId, sessionId: typeof group === "string" ? group : undefined };
+/** A message id as text: a UUID with dashes, binary as hex. */
+function idText(value: Plain | undefined): string | undefined {
+  if (typeof value === "string") return value;
+  if (Buffer.isBuffer(value)) return value.toString("hex");
+  return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
 }
 
 /**
  * Takes an encoded message apart, and copies what is kept.
  *
  * @param makeId what stamps a message that has no id: clients cannot settle one without
- * @throws MalformedError or RangeError when the bytes are not a message
+ * @throws ProtocolError when the bytes are not a message
  */
 export function parseMessage(bytes: Buffer, makeId: () => string): MessageContent {
-  const reader = new Reader(bytes);
-  const header: Header = { durable: false, priority: priorityDefault, timeToLiveMs: undefined };
-  const annotations: Annotations = { raw: [], partitionKey: undefined, scheduledAtMs: undefined };
-  let bareStart = reader.position;
-  let ids: ReturnType<typeof readIds> | undefined;
-  while (!reader.done) {
-    bareStart = reader.position;
-    const code = readSection(reader);
-    if (code === section.header) readHeader(reader, header);
-    else if (code === section.deliveryAnnotations) reader.skip();
-    else if (code === section.messageAnnotations) readAnnotations(reader, annotations);
-    else {
-      if (code === section.properties) ids = readIds(reader);
-      break;
-    }
-    bareStart = reader.position;
-  }
-  checkSections(bytes, bareStart);
-  const messageId = ids?.messageId ?? makeId();
-  const tail = bytes.subarray(bareStart);
+  const message = new MessageView(bytes);
+  message.check();
+  const { messageAnnotations } = message;
+  const annotations = new Annotations();
+  if (messageAnnotations !== undefined) annotations.read(messageAnnotations);
+  // Receivers walk these: none is ever handed bytes that it cannot.
+  message.applicationProperties?.checkEntries("strings");
+  const { id, sessionId } = readIds(message);
+  const messageId = id ?? makeId();
   return {
-    bare: ids?.messageId === undefined ? stampId(tail, messageId) : Buffer.from(tail),
-    durable: header.durable,
-    priority: header.priority,
-    timeToLiveMs: header.timeToLiveMs,
-    annotations: annotations.raw.length === 0 ? undefined : Buffer.concat(annotations.raw),
-    annotationCount: annotations.raw.length,
+    bare: id === undefined ? stampId(message, messageId) : Buffer.from(message.from("properties")),
+    durable: message.durable,
+    priority: message.priority,
+    timeToLiveMs: message.ttlMs,
+    annotations: annotations.pairs.length === 0 ? undefined : Buffer.concat(annotations.pairs),
+    annotationCount: annotations.pairs.length,
     messageId,
-    sessionId: ids?.sessionId,
+    sessionId,
     partitionKey: annotations.partitionKey,
     scheduledAtMs: annotations.scheduledAtMs,
   };
 }
 
-/** Walks the sections from `start` to the end, so that no receiver is ever handed bytes that it cannot walk. */
-function checkSections(bytes: Buffer, start: number): void {
-  const reader = new Reader(bytes, start);
-  while (!reader.done) {
-    const code = readSection(reader);
-    if (code < section.properties || code > section.footer) throw new MalformedError(`expected a section of the bare message, found 0x${code.toString(16)}`);
-    if (code === section.properties) {
-      const count = reader.listHeader();
-      const end = reader.compoundEnd;
-      for (let i = 0; i < count; i++) reader.skip();
-      reader.leave(end);
-    } else if (code === section.applicationProperties) checkProperties(reader);
-    else reader.skip();
-  }
-}
+const groupIdField = 10;
 
-function checkProperties(reader: Reader): void {
-  const count = reader.mapHeader();
-  const end = reader.compoundEnd;
-  for (let i = 0; i < count; i += 2) {
-    const keyCode = reader.buffer[reader.position];
-    if (keyCode !== 0xa1 && keyCode !== 0xb1) throw new MalformedError("expected application properties to be named by strings");
-    reader.skip();
-    reader.skip();
-  }
-  reader.leave(end);
+/** The message id and the session id, in one walk over the properties. */
+function readIds(message: MessageView): { readonly id: string | undefined; readonly sessionId: string | undefined } {
+  const fields = message.fields("properties");
+  if (fields === undefined) return { id: undefined, sessionId: undefined };
+  const id = idText(fields.view()?.plain());
+  for (let field = 1; field < groupIdField; field++) fields.span();
+  const sessionId = textOf(fields.view()?.plain());
+  fields.checkRest();
+  return { id, sessionId };
 }
 
 /** The bare message with `messageId` as its id. */
-function stampId(bare: Buffer, messageId: string): Buffer {
-  const writer = new Writer(bare.length + messageId.length + 32);
-  const reader = new Reader(bare);
-  writer.descriptor(section.properties);
-  if (reader.done || readSection(reader) !== section.properties) {
-    const at = writer.open(0xd0, 1);
-    writer.string(messageId);
-    writer.close(at);
-    writer.bytes(bare);
-    return writer.take();
-  }
-  const count = reader.listHeader();
-  const at = writer.open(0xd0, Math.max(1, count));
+function stampId(message: MessageView, messageId: string): Buffer {
+  const rest = message.from("applicationProperties");
+  const fields = message.fields("properties");
+  const count = Math.max(1, fields?.left ?? 0);
+  const writer = new Writer(message.end - message.start + messageId.length * 3 + 64);
+  writer.descriptor(descriptor.properties);
+  const list = writer.openCompound(format.list8);
   writer.string(messageId);
-  if (count > 0) reader.skip();
-  for (let i = 1; i < count; i++) writer.bytes(reader.raw());
-  writer.close(at);
-  writer.bytes(bare.subarray(reader.position));
+  if (fields !== undefined) {
+    fields.span();
+    while (fields.left > 0) writeField(writer, fields);
+  }
+  writer.closeCompound(list, count);
+  writer.raw(rest);
   return writer.take();
 }
 
-const key = (name: string): Buffer => {
-  const writer = new Writer();
-  writer.symbol(name);
-  return writer.take();
-};
+/** The next field, as it is encoded. */
+function writeField(writer: Writer, fields: FieldReader): void {
+  if (fields.span()) writer.raw(fields.bytes.subarray(fields.spanStart, fields.spanEnd));
+  else writer.null();
+}
 
 const keys = {
-  sequenceNumber: key("x-opt-sequence-number"),
-  enqueuedSequenceNumber: key("x-opt-enqueue-sequence-number"),
-  enqueuedTime: key("x-opt-enqueued-time"),
-  lockedUntil: key("x-opt-locked-until"),
-  messageState: key("x-opt-message-state"),
-  deadLetterSource: key("x-opt-deadletter-source"),
+  sequenceNumber: encode(symbol("x-opt-sequence-number")),
+  enqueuedSequenceNumber: encode(symbol("x-opt-enqueue-sequence-number")),
+  enqueuedTime: encode(symbol("x-opt-enqueued-time")),
+  lockedUntil: encode(symbol("x-opt-locked-until")),
+  messageState: encode(symbol("x-opt-message-state")),
+  deadLetterSource: encode(symbol("x-opt-deadletter-source")),
 };
 
 const stateCodes = { active: 0, deferred: 1, scheduled: 2 };
 
-/** Writes the sections before the bare message: the header and the annotations of this delivery. */
-export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Uuid): void {
+/**
+ * Writes the sections before the bare message: the header and the annotations of this delivery.
+ *
+ * @param lockToken the token's sixteen bytes, for clients that look for it in the message
+ */
+export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Buffer): void {
   const { content } = view;
-  writer.descriptor(section.header);
-  const header = writer.open(0xd0, 5);
-  writer.byte(content.durable ? 0x41 : 0x42);
-  writer.byte(0x50);
-  writer.byte(content.priority);
-  if (content.timeToLiveMs === undefined) writer.byte(0x40);
+  writer.descriptor(descriptor.header);
+  const header = writer.openCompound(format.list8);
+  writer.boolean(content.durable);
+  writer.pair(format.ubyte, content.priority);
+  if (content.timeToLiveMs === undefined) writer.null();
   else writer.uint(content.timeToLiveMs);
-  writer.byte(0x42);
+  writer.boolean(false);
   writer.uint(view.deliveryCount);
-  writer.close(header);
-  if (lockToken !== undefined) {
-    writer.descriptor(section.deliveryAnnotations);
-    writer.map(new Map([["x-opt-lock-token", lockToken]]), true);
-  }
+  writer.closeCompound(header, 5);
+  if (lockToken !== undefined) writeAnnotations(writer, "deliveryAnnotations", { "x-opt-lock-token": uuid(lockToken) });
+  writeMessageAnnotations(writer, view);
+}
+
+function writeMessageAnnotations(writer: Writer, view: DeliveryView): void {
+  const { annotations, annotationCount } = view.content;
   const locked = view.lockedUntilMs !== 0;
-  const pairs = 4 + (locked ? 1 : 0) + (view.deadLetterSource === undefined ? 0 : 1) + content.annotationCount;
-  writer.descriptor(section.messageAnnotations);
-  const map = writer.open(0xd1, pairs * 2);
-  writer.bytes(keys.sequenceNumber);
-  writer.long(view.sequenceNumber);
-  writer.bytes(keys.enqueuedSequenceNumber);
-  writer.long(view.enqueuedSequenceNumber);
-  writer.bytes(keys.enqueuedTime);
+  const pairs = 4 + (locked ? 1 : 0) + (view.deadLetterSource === undefined ? 0 : 1) + annotationCount;
+  writer.descriptor(descriptor.messageAnnotations);
+  const map = writer.openCompound(format.map8);
+  writer.raw(keys.sequenceNumber);
+  writer.longOf(view.sequenceNumber);
+  writer.raw(keys.enqueuedSequenceNumber);
+  writer.longOf(view.enqueuedSequenceNumber);
+  writer.raw(keys.enqueuedTime);
   writer.timestamp(view.enqueuedAtMs);
-  writer.bytes(keys.messageState);
-  writer.byte(0x54);
-  writer.byte(stateCodes[view.state]);
+  writer.raw(keys.messageState);
+  writer.int(stateCodes[view.state]);
   if (locked) {
-    writer.bytes(keys.lockedUntil);
+    writer.raw(keys.lockedUntil);
     writer.timestamp(view.lockedUntilMs);
   }
   if (view.deadLetterSource !== undefined) {
-    writer.bytes(keys.deadLetterSource);
+    writer.raw(keys.deadLetterSource);
     writer.string(view.deadLetterSource);
   }
-  if (content.annotations !== undefined) writer.bytes(content.annotations);
-  writer.close(map);
+  if (annotations !== undefined) writer.raw(annotations);
+  writer.closeCompound(map, pairs * 2);
 }
 
 /** The bytes after the head: the bare message, with the application properties that were set since. */
@@ -286,104 +224,57 @@ export function bareOf(view: DeliveryView): Buffer {
  * The whole message as a receiver gets it, without its body if `omitBody`. What is received outside of a link has no delivery
  * tag to settle it by: there, `lockToken` is told in the message.
  */
-export function encodeMessage(view: DeliveryView, omitBody = false, lockToken?: Uuid): Buffer {
-  const writer = new Writer(view.content.bare.length + 256);
+export function encodeDelivery(view: DeliveryView, omitBody = false, lockToken?: Buffer): Buffer {
+  const writer = new Writer(view.content.bare.length + 512);
   writeHead(writer, view, lockToken);
   const bare = bareOf(view);
-  if (!omitBody) writer.bytes(bare);
-  else writeWithoutBody(writer, bare);
+  if (!omitBody) writer.raw(bare);
+  else writeWithoutBody(writer, new MessageView(bare));
   return writer.take();
 }
 
-function writeWithoutBody(writer: Writer, bare: Buffer): void {
-  const reader = new Reader(bare);
-  while (!reader.done) {
-    const start = reader.position;
-    const code = readSection(reader);
-    reader.skip();
-    if (code < section.data) writer.bytes(bare.subarray(start, reader.position));
-  }
-  writer.descriptor(section.data);
-  writer.binary(Buffer.alloc(0));
+const noBytes = Buffer.alloc(0);
+
+function writeWithoutBody(writer: Writer, bare: MessageView): void {
+  writer.raw(bare.section("properties") ?? noBytes);
+  writer.raw(bare.section("applicationProperties") ?? noBytes);
+  writer.descriptor(descriptor.data);
+  writer.binary(noBytes);
 }
 
 function withApplicationProperties(bare: Buffer, changes: ReadonlyMap<string, string | Buffer>): Buffer {
-  const writer = new Writer(bare.length + 256);
-  const reader = new Reader(bare);
-  let kept: readonly Buffer[] = [];
-  let split = 0;
-  let rest = 0;
-  while (!reader.done) {
-    const start = reader.position;
-    const code = readSection(reader);
-    if (code === section.properties) {
-      reader.skip();
-      split = rest = reader.position;
-      continue;
-    }
-    if (code === section.applicationProperties) {
-      split = start;
-      kept = keptPairs(reader, changes);
-      rest = reader.position;
-    }
-    break;
-  }
-  writer.bytes(bare.subarray(0, split));
-  writer.descriptor(section.applicationProperties);
-  const map = writer.open(0xd1, (kept.length + changes.size) * 2);
-  for (const pair of kept) writer.bytes(pair);
+  const message = new MessageView(bare);
+  const { applicationProperties } = message;
+  const writer = new Writer(bare.length + 512);
+  writer.raw(message.section("properties") ?? noBytes);
+  writer.descriptor(descriptor.applicationProperties);
+  const map = writer.openCompound(format.map8);
+  let count = changes.size;
+  applicationProperties?.forEach((name, value, at) => {
+    if (changes.has(name as string)) return;
+    writer.raw(bare.subarray(at, value.end));
+    count++;
+  });
   for (const [name, value] of changes) {
     writer.string(name);
     if (typeof value === "string") writer.string(value);
-    else writer.bytes(value);
+    else writer.raw(value);
   }
-  writer.close(map);
-  writer.bytes(bare.subarray(rest));
+  writer.closeCompound(map, count * 2);
+  writer.raw(message.from("body"));
   return writer.take();
 }
 
-function keptPairs(reader: Reader, changes: ReadonlyMap<string, unknown>): Buffer[] {
-  const pairs: Buffer[] = [];
-  const count = reader.mapHeader();
-  for (let i = 0; i < count; i += 2) {
-    const start = reader.position;
-    const name = reader.read();
-    reader.skip();
-    if (typeof name !== "string" || !changes.has(name)) pairs.push(reader.buffer.subarray(start, reader.position));
-  }
-  return pairs;
-}
-
 /** The application properties of a message as it would be delivered now, as JSON can hold them. */
-export function applicationPropertiesOf(view: Pick<DeliveryView, "content" | "properties">): Record<string, string | number | boolean | null> {
-  const result = new Map<string, string | number | boolean | null>();
-  const { bare } = view.content;
-  const reader = new Reader(bare);
-  while (!reader.done) {
-    const code = readSection(reader);
-    if (code === section.properties) {
-      reader.skip();
-      continue;
-    }
-    if (code === section.applicationProperties) {
-      const count = reader.mapHeader();
-      for (let i = 0; i < count; i += 2) {
-        const name = String(plain(reader.read()));
-        result.set(name, readable(reader.raw()));
-      }
-    }
-    break;
-  }
-  for (const [name, value] of view.properties ?? []) result.set(name, typeof value === "string" ? value : readable(value));
+export function applicationPropertiesOf(view: Pick<DeliveryView, "content" | "properties">): Record<string, Readable> {
+  const result = new Map<string, Readable>();
+  const { applicationProperties } = new MessageView(view.content.bare);
+  forEachNamed(applicationProperties, (name, { bytes, start, end }) => result.set(name, readableOf(bytes.subarray(start, end))));
+  for (const [name, value] of view.properties ?? []) result.set(name, typeof value === "string" ? value : readableOf(value));
   return Object.fromEntries(result);
 }
 
 /** An encoded value for people; what is broken inside is shown as bytes. */
-function readable(encoded: Buffer): string | number | boolean | null {
-  try {
-    return plain(new Reader(encoded).read());
-  } catch (error) {
-    if (error instanceof MalformedError || error instanceof RangeError) return encoded.toString("base64");
-    throw error;
-  }
+function readableOf(encoded: Buffer): Readable {
+  return readable(decodedOrNull(encoded)) ?? (encoded[0] === format.null ? null : encoded.toString("base64"));
 }

@@ -1,7 +1,8 @@
 // A message as filters see it. It is taken apart when the first filter asks, and once for all subscriptions of a topic.
-import { decodeValue, type MessageFields, propertyPlaces, readFields } from "../codec/message-fields.ts";
-import { plain } from "../codec/plain.ts";
-import type { AmqpValue } from "../codec/reader.ts";
+import type { Plain } from "#runtime/amqp/types.ts";
+import { decodedOrNull } from "../codec/encoded.ts";
+import { MessageFields } from "../codec/message-fields.ts";
+import { readable } from "../codec/readable.ts";
 import type { Transfer } from "../entities/message.ts";
 import type { Property, Value } from "./sql-ast.ts";
 import type { FilterView } from "./sql-evaluate.ts";
@@ -24,7 +25,7 @@ export class MessageView implements FilterView {
   /** An application property; when none has exactly this name, one whose name differs in case. */
   user(name: string): Value {
     const changed = this.#transfer.properties?.get(name);
-    if (changed !== undefined) return typeof changed === "string" ? changed : simple(decodeValue(changed));
+    if (changed !== undefined) return typeof changed === "string" ? changed : simple(decodedOrNull(changed));
     const { applicationProperties } = this.#read();
     const exact = applicationProperties.get(name);
     if (exact !== undefined) return simple(exact);
@@ -55,19 +56,19 @@ export class MessageView implements FilterView {
       case "deliveryCount":
         return 0;
       default: {
-        const value = simple(this.#read().properties[propertyPlaces[property]] ?? null);
+        const value = simple(this.#read().property(property));
         return value === undefined ? undefined : String(value);
       }
     }
   }
 
   #read(): MessageFields {
-    return (this.#fields ??= readFields(this.#transfer.content));
+    return (this.#fields ??= new MessageFields(this.#transfer.content));
   }
 }
 
-function simple(value: AmqpValue): Value {
+function simple(value: Plain): Value {
   if (value === null) return undefined;
   if (value instanceof Date || Buffer.isBuffer(value)) return value;
-  return typeof value === "object" ? String(plain(value)) : value;
+  return typeof value === "object" ? String(readable(value)) : value;
 }

@@ -2,9 +2,10 @@
 //
 // A message is copied once for all rules without an action that select it, and once more for each rule with an action. A
 // subscription without rules gets nothing. Rules change while messages flow: each message meets the rules of its moment.
+import { encode } from "#runtime/amqp/encode.ts";
+import { long } from "#runtime/amqp/types.ts";
 import { type FieldChanges, type PropertyField, withFields } from "../codec/message-fields.ts";
 import type { MessageContent } from "../codec/message.ts";
-import { Writer } from "../codec/writer.ts";
 import type { Transfer } from "../entities/message.ts";
 import type { MessageView } from "./message-view.ts";
 import type { Expression, Parameters, Statement, Value } from "./sql-ast.ts";
@@ -152,7 +153,7 @@ function applyAction(content: MessageContent, statements: readonly Statement[], 
     const { scope, name } = statement.property;
     const value = statement.kind === "set" ? evaluate(statement.value, view) : undefined;
     const system = scope === "sys" ? systemProperties.get(name.toLowerCase()) : undefined;
-    if (system === undefined) applicationProperties.set(name, value === undefined ? undefined : encode(value));
+    if (system === undefined) applicationProperties.set(name, value === undefined ? undefined : encodeValue(value));
     else if (system === "timeToLive") timeToLiveMs = typeof value === "number" ? Math.max(1, value) : undefined;
     else if (isField(system)) properties.set(system, value === undefined ? undefined : textOf(value));
   }
@@ -169,12 +170,8 @@ function textOf(value: NonNullable<Value>): string {
   return Buffer.isBuffer(value) ? value.toString("base64") : String(value);
 }
 
-function encode(value: NonNullable<Value>): Buffer {
-  const writer = new Writer(32);
-  if (typeof value === "number") {
-    if (Number.isSafeInteger(value)) writer.long(value);
-    else writer.double(value);
-  } else if (typeof value === "bigint") writer.string(value.toString());
-  else writer.value(value);
-  return writer.take();
+/** Whole numbers are longs, as those of the filter language are; beyond that they can only be told as text. */
+function encodeValue(value: NonNullable<Value>): Buffer {
+  if (typeof value === "bigint") return encode(BigInt.asIntN(64, value) === value ? value : value.toString());
+  return encode(typeof value === "number" && Number.isSafeInteger(value) ? long(value) : value);
 }

@@ -1,6 +1,6 @@
 // The `$cbs` node, where clients put their tokens.
-import { type Request, writeReply } from "../codec/request.ts";
-import { int, type Writable } from "../codec/writer.ts";
+import { int } from "#runtime/amqp/types.ts";
+import { encodeReply, type Request } from "../codec/request.ts";
 import { pathOf } from "../entities/namespace.ts";
 import type { TokenAnswer } from "./access.ts";
 import type { ProtocolContext } from "./context.ts";
@@ -8,21 +8,13 @@ import type { WireConnection } from "./wire.ts";
 
 export function answerTokenRequest(connection: WireConnection, request: Request, context: ProtocolContext): Buffer {
   const { code, description } = judge(connection, request, context);
-  const properties = new Map<string, Writable>([
-    ["status-code", int(code)],
-    ["status-description", description],
-  ]);
-  return writeReply(
-    request.messageId,
-    (writer) => writer.map(properties),
-    (writer) => writer.value(null),
-  );
+  return encodeReply(request, { "status-code": int(code), "status-description": description }, null);
 }
 
 function judge(connection: WireConnection, { properties, body }: Request, { faults, access }: ProtocolContext): TokenAnswer {
-  if (properties.get("operation") !== "put-token") return { code: 400, description: "The operation is unknown; put-token is the only one." };
+  if (properties?.get("operation") !== "put-token") return { code: 400, description: "The operation is unknown; put-token is the only one." };
   const audience = properties.get("name");
   if (typeof audience !== "string") return { code: 400, description: "The application property 'name' must say what the token is for." };
   if (faults.any && faults.strike("failTokens", pathOf(audience)) !== undefined) return { code: 401, description: "InvalidSignature: The token has an invalid signature." };
-  return access.putToken(connection, body, properties.get("type"), audience);
+  return access.putToken(connection, body?.plain(), properties.get("type"), audience);
 }

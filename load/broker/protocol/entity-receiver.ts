@@ -1,7 +1,7 @@
 // Hands an entity's messages to a client, and takes its settlements. Every delivery and every settlement on a link passes
 // through `deliver` and `settle` here, which makes this the place to disturb them on purpose.
+import { Writer } from "#runtime/amqp/writer.ts";
 import { bareOf, writeHead } from "../codec/message.ts";
-import { Writer } from "../codec/writer.ts";
 import type { Consumer } from "../entities/consumers.ts";
 import type { StoredMessage } from "../entities/message.ts";
 import type { MessageQueue } from "../entities/queue.ts";
@@ -26,8 +26,8 @@ class Held {
 const complete: Settlement = { kind: "complete" };
 const release: Settlement = { kind: "release" };
 
-/** The head of one delivery at a time: it is copied into the output before the next one is written. */
-const head = new Writer(1024);
+/** The heads of deliveries, one after the other. */
+const heads = new Writer();
 
 export function receiveFrom(queue: MessageQueue, attach: Attach, link: SendingLink, context: ProtocolContext): SendingHandler {
   return handlerOf(queue, new EntityReceiver(queue, attach, link, context));
@@ -83,11 +83,10 @@ class EntityReceiver implements SessionConsumer {
     this.#credit--;
     const { faults } = this.#context;
     if (faults.any && severLink(this.#queue.path, this.#link, this.#link.connection, faults)) return;
-    head.reset();
-    writeHead(head, message);
+    writeHead(heads, message);
     const held = this.mode === "peekLock" ? new Held(message, lockId) : undefined;
     const tag = this.#context.tokens.tagOf(lockId === 0 ? message.sequenceNumber : lockId);
-    this.#link.send(tag, [head.take(), bareOf(message)], held);
+    this.#link.send(tag, [heads.take(), bareOf(message)], held);
     if (faults.any && lockId !== 0 && faults.strike("expireLocks", this.#queue.path) !== undefined) this.#expireSoon(lockId);
   }
 

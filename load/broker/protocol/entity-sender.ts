@@ -1,6 +1,6 @@
 // Takes what clients send to a queue or a topic.
+import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { type MessageContent, parseMessage } from "../codec/message.ts";
-import { MalformedError } from "../codec/reader.ts";
 import { splitBatch } from "../codec/request.ts";
 import type { Destination } from "../entities/namespace.ts";
 import type { ProtocolContext } from "./context.ts";
@@ -25,7 +25,7 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
         const messages = format === batchFormat ? splitBatch(bytes) : [bytes];
         contents = messages.map((message) => parseMessage(message, context.newMessageId));
       } catch (error) {
-        if (error instanceof MalformedError || error instanceof RangeError) return rejected("amqp:decode-error", error.message);
+        if (error instanceof ProtocolError) return rejected("amqp:decode-error", error.message);
         throw error;
       }
       if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);

@@ -1,6 +1,6 @@
 // Reading management requests, and the replies that several operations share.
-import { type AmqpValue, Uuid } from "../codec/reader.ts";
-import type { Writable } from "../codec/writer.ts";
+import type { Encodable, Plain } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
 import type { Resolution } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import type { Topic } from "../entities/topic.ts";
@@ -8,16 +8,15 @@ import type { ProtocolContext } from "./context.ts";
 import { lockLostText, sessionLockLostText } from "./settlements.ts";
 
 export type Entity = Exclude<Resolution, { kind: "notFound" }>;
-export type Fields = ReadonlyMap<AmqpValue, AmqpValue>;
 
 export interface Reply {
   readonly code: number;
   readonly description: string;
   readonly condition?: string;
-  readonly body?: ReadonlyMap<string, Writable>;
+  readonly body?: { readonly [name: string]: Encodable };
 }
 
-export type Operation = (fields: Fields, entity: Entity, context: ProtocolContext) => Reply;
+export type Operation = (fields: MapView, entity: Entity, context: ProtocolContext) => Reply;
 
 /** A request that cannot be served as it is. */
 export class BadRequest extends Error {
@@ -38,7 +37,7 @@ export function destinationOf(entity: Entity): MessageQueue | Topic {
   return entity.queue;
 }
 
-export function numberOf(fields: Fields, name: string): number {
+export function numberOf(fields: MapView, name: string): number {
   const value = fields.get(name);
   if (typeof value === "number") return value;
   // Beyond safe integers there are no sequence numbers.
@@ -46,29 +45,30 @@ export function numberOf(fields: Fields, name: string): number {
   throw new BadRequest(`'${name}' must be a number.`);
 }
 
-export function textOf(fields: Fields, name: string): string | undefined {
-  const value = fields.get(name);
-  return typeof value === "string" ? value : undefined;
+export function textOf(fields: MapView, name: string): string | undefined {
+  return fields.string(name);
 }
 
-export function listOf(fields: Fields, name: string): readonly AmqpValue[] {
+export function listOf(fields: MapView, name: string): readonly Plain[] {
   const value = fields.get(name);
   if (!Array.isArray(value)) throw new BadRequest(`'${name}' must be a list.`);
   return value;
 }
 
-export function sequenceNumbers(fields: Fields): number[] {
+export function sequenceNumbers(fields: MapView): number[] {
   return listOf(fields, "sequence-numbers").map((value) => {
     if (typeof value !== "number") throw new BadRequest("'sequence-numbers' must hold numbers.");
     return value;
   });
 }
 
+const uuidText = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** The locks that a request names; undefined where a token is not one of ours. */
-export function lockIds(fields: Fields, context: ProtocolContext): (number | undefined)[] {
+export function lockIds(fields: MapView, context: ProtocolContext): (number | undefined)[] {
   return listOf(fields, "lock-tokens").map((token) => {
-    if (!(token instanceof Uuid)) throw new BadRequest("'lock-tokens' must hold UUIDs.");
-    return context.tokens.lockOf(token.bytes);
+    if (typeof token !== "string" || !uuidText.test(token)) throw new BadRequest("'lock-tokens' must hold UUIDs.");
+    return context.tokens.lockOf(Buffer.from(token.replaceAll("-", ""), "hex"));
   });
 }
 

@@ -1,14 +1,13 @@
 // What clients ask about messages outside of links: renewing, peeking, scheduling, deferred messages, late settlements.
-import { encodeMessage, type MessageContent, parseMessage } from "../codec/message.ts";
-import { plain } from "../codec/plain.ts";
-import { Uuid } from "../codec/reader.ts";
-import { int, longArray, timestampArray, type Writable } from "../codec/writer.ts";
-import type { PropertyChanges } from "../entities/message.ts";
+import { array, int, long, timestamp, uuid } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
+import { encodedEntries } from "../codec/encoded.ts";
+import { encodeDelivery, type MessageContent, parseMessage } from "../codec/message.ts";
+import { readable } from "../codec/readable.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
-import { encodeFields } from "./encode-fields.ts";
 import { requiresSession, sessionMissingText } from "./entity-sender.ts";
-import { BadRequest, destinationOf, done, type Entity, type Fields, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
+import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
 
 export const messageOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:renew-lock", renewLock],
@@ -20,7 +19,7 @@ export const messageOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:batch-delete-messages", batchDeleteMessages],
 ];
 
-function renewLock(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function renewLock(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const queue = queueOf(entity);
   const expirations: number[] = [];
   for (const lockId of lockIds(fields, context)) {
@@ -28,32 +27,32 @@ function renewLock(fields: Fields, entity: Entity, context: ProtocolContext): Re
     if (untilMs === undefined) return lockLost();
     expirations.push(untilMs);
   }
-  return { ...done, body: new Map([["expirations", timestampArray(expirations)]]) };
+  return { ...done, body: { expirations: array("timestamp", expirations.map(timestamp)) } };
 }
 
 /** Messages of one peek reply at most, and the bytes after which no more are added. */
 const peekCountMax = 1000;
 const peekBytesMax = 1024 * 1024;
 
-function peekMessage(fields: Fields, entity: Entity): Reply {
+function peekMessage(fields: MapView, entity: Entity): Reply {
   const from = numberOf(fields, "from-sequence-number");
   const count = numberOf(fields, "message-count");
   const omitBody = fields.get("omit-message-body") === true;
-  const messages: Map<string, Writable>[] = [];
+  const messages: { readonly message: Buffer }[] = [];
   let bytes = 0;
   for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
     // A lock is its holder's business: who peeks sees none.
     const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, state, deadLetterSource, properties } = message;
-    const encoded = encodeMessage({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
-    messages.push(new Map([["message", encoded]]));
+    const encoded = encodeDelivery({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    messages.push({ message: encoded });
     bytes += encoded.length;
     if (bytes >= peekBytesMax) break;
   }
   if (messages.length === 0) return noContent;
-  return { ...done, body: new Map([["messages", messages]]) };
+  return { ...done, body: { messages } };
 }
 
-function scheduleMessage(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function scheduleMessage(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const destination = destinationOf(entity);
   const contents: { content: MessageContent; dueAtMs: number }[] = [];
   for (const item of listOf(fields, "messages")) {
@@ -66,18 +65,18 @@ function scheduleMessage(fields: Fields, entity: Entity, context: ProtocolContex
   }
   const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
   context.keep();
-  return { ...done, body: new Map([["sequence-numbers", longArray(numbers)]]) };
+  return { ...done, body: { "sequence-numbers": array("long", numbers.map(long)) } };
 }
 
 function tooLarge(bytes: number, bytesMax: number): Reply {
   return { code: 413, description: `A message of ${bytes} bytes is larger than the maximum of ${bytesMax} bytes.`, condition: "amqp:link:message-size-exceeded" };
 }
 
-function cancelScheduledMessage(fields: Fields, entity: Entity): Reply {
+function cancelScheduledMessage(fields: MapView, entity: Entity): Reply {
   return destinationOf(entity).cancelScheduled(sequenceNumbers(fields)) ? done : messageNotFound("One of the sequence numbers is not of a scheduled message.");
 }
 
-function receiveBySequenceNumber(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function receiveBySequenceNumber(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const mode = numberOf(fields, "receiver-settle-mode") === 0 ? "receiveAndDelete" : "peekLock";
   const queue = queueOf(entity);
   const sessionId = textOf(fields, "session-id");
@@ -85,15 +84,15 @@ function receiveBySequenceNumber(fields: Fields, entity: Entity, context: Protoc
   const found = queue.receiveDeferred(sequenceNumbers(fields), mode, "management", sessionId);
   if (found === undefined) return messageNotFound("One of the sequence numbers is not of a deferred message that could be locked.");
   const messages = found.map((message) => {
-    if (mode === "receiveAndDelete") return new Map<string, Writable>([["message", encodeMessage(message)]]);
+    if (mode === "receiveAndDelete") return { message: encodeDelivery(message) };
     // Some clients look for the token beside the message, others in it.
-    const token = new Uuid(context.tokens.tokenOf(message.lockId));
-    return new Map<string, Writable>([["message", encodeMessage(message, false, token)], ["lock-token", token]]);
+    const token = context.tokens.tokenOf(message.lockId);
+    return { message: encodeDelivery(message, false, token), "lock-token": uuid(token) };
   });
-  return { ...done, body: new Map([["messages", messages]]) };
+  return { ...done, body: { messages } };
 }
 
-function updateDisposition(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function updateDisposition(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const queue = queueOf(entity);
   const settlement = settlementOf(fields);
   if (queue.sessions !== undefined && queue.sessions.lockedUntil(textOf(fields, "session-id")) === undefined) return sessionLockLost();
@@ -108,17 +107,17 @@ function updateDisposition(fields: Fields, entity: Entity, context: ProtocolCont
 /** Messages that one request deletes at most, as the real service has it. */
 const deleteCountMax = 4000;
 
-function batchDeleteMessages(fields: Fields, entity: Entity): Reply {
+function batchDeleteMessages(fields: MapView, entity: Entity): Reply {
   const before = fields.get("enqueued-time-utc");
   if (!(before instanceof Date)) throw new BadRequest("'enqueued-time-utc' must be a timestamp.");
   const count = queueOf(entity).deleteBatch(Math.min(numberOf(fields, "message-count"), deleteCountMax), before.getTime(), textOf(fields, "session-id"));
-  return count === 0 ? noContent : { ...done, body: new Map([["message-count", int(count)]]) };
+  return count === 0 ? noContent : { ...done, body: { "message-count": int(count) } };
 }
 
-function settlementOf(fields: Fields): Settlement {
+function settlementOf(fields: MapView): Settlement {
   const status = fields.get("disposition-status");
-  const changed = fields.get("properties-to-modify");
-  const properties: PropertyChanges | undefined = changed instanceof Map ? encodeFields(changed) : undefined;
+  const changed = fields.view("properties-to-modify")?.asMap();
+  const properties = changed === undefined ? undefined : encodedEntries(changed);
   switch (status) {
     case "completed":
       return { kind: "complete" };
@@ -129,6 +128,6 @@ function settlementOf(fields: Fields): Settlement {
     case "suspended":
       return { kind: "deadLetter", reason: textOf(fields, "deadletter-reason"), description: textOf(fields, "deadletter-description"), properties };
     default:
-      throw new BadRequest(`'disposition-status' must be completed, abandoned, defered or suspended; it is '${plain(status ?? null)}'.`);
+      throw new BadRequest(`'disposition-status' must be completed, abandoned, defered or suspended; it is '${readable(status ?? null)}'.`);
   }
 }

@@ -1,19 +1,23 @@
 // Rules over `$management` of a subscription.
-import { type AmqpValue, Described, Uuid } from "../codec/reader.ts";
-import { plain } from "../codec/plain.ts";
-import { described, type Writable } from "../codec/writer.ts";
+import { encode } from "#runtime/amqp/encode.ts";
+import { format } from "#runtime/amqp/formats.ts";
+import { type Encodable, type Plain, Raw, ulong } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
+import { readable } from "../codec/readable.ts";
 import type { Subscription } from "../entities/topic.ts";
 import { type CorrelationField, type FilterDescription, type Rule, type RuleDescription, rulesMax } from "../filters/rules.ts";
 import type { Value } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import type { ProtocolContext } from "./context.ts";
-import { BadRequest, done, type Entity, type Fields, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
+import { BadRequest, done, type Entity, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
 
 export const ruleOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:add-rule", addRule],
   ["com.microsoft:remove-rule", removeRule],
   ["com.microsoft:enumerate-rules", enumerateRules],
 ];
+
+type PlainMap = ReadonlyMap<Plain, Plain>;
 
 /** Described types by their codes. */
 const codes = {
@@ -41,7 +45,7 @@ const fieldNames: readonly (readonly [CorrelationField, string])[] = [
 /** Rules of one reply at most. */
 const pageMax = 1000;
 
-function addRule(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const { rules } = subscriptionOf(entity);
   const name = nameOf(fields);
   if (rules.get(name) !== undefined) return { code: 409, description: `The rule '${name}' already exists.`, condition: "com.microsoft:entity-already-exists" };
@@ -56,7 +60,7 @@ function addRule(fields: Fields, entity: Entity, context: ProtocolContext): Repl
   return done;
 }
 
-function removeRule(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function removeRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const name = nameOf(fields);
   if (subscriptionOf(entity).rules.remove(name)) {
     context.onDefinitions();
@@ -65,21 +69,21 @@ function removeRule(fields: Fields, entity: Entity, context: ProtocolContext): R
   return { code: 404, description: `The messaging entity '${name}' could not be found.`, condition: "amqp:not-found" };
 }
 
-function enumerateRules(fields: Fields, entity: Entity): Reply {
+function enumerateRules(fields: MapView, entity: Entity): Reply {
   const skip = Math.max(0, numberOf(fields, "skip"));
   const rules = subscriptionOf(entity)
     .rules.all()
     .slice(skip, skip + Math.min(numberOf(fields, "top"), pageMax));
   if (rules.length === 0) return noContent;
-  return { ...done, body: new Map([["rules", rules.map((rule) => new Map([["rule-description", encodeRule(rule)]]))]]) };
+  return { ...done, body: { rules: rules.map((rule) => ({ "rule-description": encodeRule(rule) })) } };
 }
 
-function ruleOf(name: string, description: Fields): RuleDescription {
+function ruleOf(name: string, description: PlainMap): RuleDescription {
   const action = description.get("sql-rule-action");
   return { name, filter: filterOf(description), action: action instanceof Map ? { expression: expressionOf(action), parameters: new Map() } : undefined };
 }
 
-function filterOf(description: Fields): FilterDescription {
+function filterOf(description: PlainMap): FilterDescription {
   const sql = description.get("sql-filter");
   if (sql instanceof Map) return { kind: "sql", expression: expressionOf(sql), parameters: new Map() };
   const correlation = description.get("correlation-filter");
@@ -87,7 +91,7 @@ function filterOf(description: Fields): FilterDescription {
     const fields = new Map<CorrelationField, string>();
     for (const [field, name] of fieldNames) {
       const value = correlation.get(name);
-      if (value !== undefined && value !== null) fields.set(field, String(plain(value)));
+      if (value !== undefined && value !== null) fields.set(field, String(readable(value)));
     }
     const properties = correlation.get("properties");
     return { kind: "correlation", fields, properties: properties instanceof Map ? valuesOf(properties) : new Map() };
@@ -97,29 +101,34 @@ function filterOf(description: Fields): FilterDescription {
   throw new BadRequest("'rule-description' must hold a 'sql-filter' or a 'correlation-filter'.");
 }
 
-function valuesOf(properties: Fields): Map<string, Value> {
-  return new Map([...properties].map(([name, value]) => [String(plain(name)), valueOf(value)]));
+function valuesOf(properties: PlainMap): Map<string, Value> {
+  return new Map([...properties].map(([name, value]) => [String(readable(name)), valueOf(value)]));
 }
 
-function valueOf(value: AmqpValue): Value {
+function valueOf(value: Plain): Value {
   if (value === null) return undefined;
-  if (value instanceof Map || Array.isArray(value) || value instanceof Described || value instanceof Uuid) return String(plain(value));
-  return value;
+  if (value instanceof Date || Buffer.isBuffer(value)) return value;
+  return typeof value === "object" ? String(readable(value)) : value;
 }
 
-function expressionOf(sql: Fields): string {
+function expressionOf(sql: PlainMap): string {
   const expression = sql.get("expression");
   if (typeof expression !== "string") throw new BadRequest("'expression' must be text.");
   return expression;
 }
 
-function encodeRule({ description }: Rule): Writable {
+function encodeRule({ description }: Rule): Encodable {
   const { name, action, filter } = description;
   const actionList = action === undefined ? described(codes.emptyAction, []) : described(codes.sqlAction, [action.expression, 20]);
   return described(codes.rule, [encodeFilter(filter), actionList, name]);
 }
 
-function encodeFilter(filter: FilterDescription): Writable {
+/** A list under a descriptor that is a code. */
+function described(code: number, items: readonly Encodable[]): Raw {
+  return new Raw(Buffer.concat([Buffer.from([format.described]), encode(ulong(code)), encode(items)]));
+}
+
+function encodeFilter(filter: FilterDescription): Encodable {
   switch (filter.kind) {
     case "true":
     case "false":
@@ -127,15 +136,10 @@ function encodeFilter(filter: FilterDescription): Writable {
     case "sql":
       return described(codes.sql, [filter.expression, 20]);
     case "correlation": {
-      const properties = new Map([...filter.properties].map(([name, value]) => [name, encodeValue(value)]));
+      const properties = new Map(filter.properties);
       return described(codes.correlation, [...fieldNames.map(([field]) => filter.fields.get(field) ?? null), properties]);
     }
   }
-}
-
-function encodeValue(value: Value): Writable {
-  if (value === undefined) return null;
-  return typeof value === "bigint" ? value.toString() : value;
 }
 
 function subscriptionOf(entity: Entity): Subscription {
@@ -144,13 +148,13 @@ function subscriptionOf(entity: Entity): Subscription {
   return subscription;
 }
 
-function nameOf(fields: Fields): string {
+function nameOf(fields: MapView): string {
   const name = textOf(fields, "rule-name");
   if (name === undefined || name === "") throw new BadRequest("'rule-name' must be text.");
   return name;
 }
 
-function mapOf(fields: Fields, name: string): Fields {
+function mapOf(fields: MapView, name: string): PlainMap {
   const value = fields.get(name);
   if (!(value instanceof Map)) throw new BadRequest(`'${name}' must be a map.`);
   return value;

@@ -1,8 +1,9 @@
 // What clients ask about sessions outside of links.
-import { int, stringArray } from "../codec/writer.ts";
+import { array, int, Typed } from "#runtime/amqp/types.ts";
+import type { MapView } from "#runtime/amqp/views.ts";
 import type { Sessions } from "../entities/sessions.ts";
 import type { ProtocolContext } from "./context.ts";
-import { BadRequest, done, type Entity, type Fields, noContent, numberOf, type Operation, queueOf, type Reply, sessionLockLost, textOf } from "./management-fields.ts";
+import { BadRequest, done, type Entity, noContent, numberOf, type Operation, queueOf, type Reply, sessionLockLost, textOf } from "./management-fields.ts";
 
 export const sessionOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:renew-session-lock", renewSessionLock],
@@ -18,19 +19,19 @@ const idsMax = 1000;
 /** From this time on, a client means "whose messages wait" and not "whose state was set since". */
 const pendingFromMs = Date.UTC(9999, 0);
 
-function renewSessionLock(fields: Fields, entity: Entity): Reply {
+function renewSessionLock(fields: MapView, entity: Entity): Reply {
   const untilMs = sessionsOf(entity).renew(sessionIdOf(fields));
-  return untilMs === undefined ? sessionLockLost() : { ...done, body: new Map([["expiration", new Date(untilMs)]]) };
+  return untilMs === undefined ? sessionLockLost() : { ...done, body: { expiration: new Date(untilMs) } };
 }
 
-function getSessionState(fields: Fields, entity: Entity): Reply {
+function getSessionState(fields: MapView, entity: Entity): Reply {
   const sessions = sessionsOf(entity);
   const sessionId = sessionIdOf(fields);
   if (sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
-  return { ...done, body: new Map([["session-state", sessions.getState(sessionId) ?? null]]) };
+  return { ...done, body: { "session-state": sessions.getState(sessionId) } };
 }
 
-function setSessionState(fields: Fields, entity: Entity, context: ProtocolContext): Reply {
+function setSessionState(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const sessions = sessionsOf(entity);
   const sessionId = sessionIdOf(fields);
   const state = fields.get("session-state") ?? null;
@@ -42,7 +43,7 @@ function setSessionState(fields: Fields, entity: Entity, context: ProtocolContex
   return done;
 }
 
-function getMessageSessions(fields: Fields, entity: Entity): Reply {
+function getMessageSessions(fields: MapView, entity: Entity): Reply {
   const since = fields.get("last-updated-time");
   const sinceMs = since instanceof Date && since.getTime() < pendingFromMs ? since.getTime() : undefined;
   const skip = numberOf(fields, "skip");
@@ -50,10 +51,7 @@ function getMessageSessions(fields: Fields, entity: Entity): Reply {
   if (ids.length === 0) return noContent;
   return {
     ...done,
-    body: new Map([
-      ["skip", int(skip + ids.length)],
-      ["sessions-ids", stringArray(ids)],
-    ]),
+    body: { skip: int(skip + ids.length), "sessions-ids": array("string", ids.map((id) => new Typed("string", id))) },
   };
 }
 
@@ -63,7 +61,7 @@ function sessionsOf(entity: Entity): Sessions {
   return sessions;
 }
 
-function sessionIdOf(fields: Fields): string {
+function sessionIdOf(fields: MapView): string {
   const sessionId = textOf(fields, "session-id");
   if (sessionId === undefined) throw new BadRequest("'session-id' must be text.");
   return sessionId;

@@ -1,6 +1,6 @@
 // A node that answers requests: one link brings them, another takes the replies.
+import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { parseRequest, type Request } from "../codec/request.ts";
-import { MalformedError } from "../codec/reader.ts";
 import { accepted, type Answer, type ReceivingHandler, rejected, type SendingHandler, type SendingLink } from "./wire.ts";
 
 /** Replies that wait for a client's credit at most; a client that takes none loses the link. */
@@ -52,7 +52,7 @@ export class Node {
     try {
       request = parseRequest(Buffer.from(bytes));
     } catch (error) {
-      if (error instanceof MalformedError || error instanceof RangeError) return rejected("amqp:decode-error", error.message);
+      if (error instanceof ProtocolError) return rejected("amqp:decode-error", error.message);
       throw error;
     }
     const link = this.#linkFor(request.replyTo);

@@ -1,5 +1,5 @@
 // Settlements between the wire's words and the entities'.
-import { Reader } from "../codec/reader.ts";
+import { decodedOrNull } from "../codec/encoded.ts";
 import type { SettleResult, Settlement } from "../entities/settlement.ts";
 import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
 
@@ -33,6 +33,6 @@ export function deadLetterSettlement(info: EncodedFields | undefined): Settlemen
 function takeText(fields: Map<string, Buffer>, name: string): string | undefined {
   const encoded = fields.get(name);
   fields.delete(name);
-  const value = encoded === undefined ? undefined : new Reader(encoded).read();
+  const value = encoded === undefined ? undefined : decodedOrNull(encoded);
   return typeof value === "string" ? value : undefined;
 }
