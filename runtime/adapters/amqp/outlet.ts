@@ -11,35 +11,11 @@ import type { Session } from "../../amqp/session.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { TransportError } from "../../core/errors.ts";
+import { Sending } from "../support/sending.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import { errorOf, isLasting, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
 import { aloneOf, batchFormat, encodeOutgoing } from "./outgoing.ts";
-
-/** One call of `send`: fulfilled with its last message, rejected with its first failure. */
-class Sending {
-  readonly whenSent: Promise<void>;
-  #left: number;
-  #resolve: () => void = () => {};
-  #reject: (error: TransportError) => void = () => {};
-
-  constructor(count: number) {
-    this.#left = count;
-    this.whenSent = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  sent(): void {
-    this.#left -= 1;
-    if (this.#left === 0) this.#resolve();
-  }
-
-  failed(error: TransportError): void {
-    this.#reject(error);
-  }
-}
 
 interface Waiting {
   /** The encoded message in a data section. */

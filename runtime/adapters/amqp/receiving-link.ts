@@ -20,7 +20,7 @@ import type { DeliveryHome } from "./delivery.ts";
 import { isLockLost } from "./errors.ts";
 import { deadLetterTextMax, forgottenAfterMs, linkCreditMax, messageBytesMax, stopTimeoutMs } from "./limits.ts";
 import type { Management } from "./management.ts";
-import { settledWithin } from "./waiting.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 export interface ReceivingLinkOptions {
   readonly connection: Connection;

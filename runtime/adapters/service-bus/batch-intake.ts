@@ -8,7 +8,7 @@ import { TransportError } from "../../core/errors.ts";
 import { transportErrorOf } from "./errors.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
 import { batchCreditMin, batchWaitMs, thinBatchesMax } from "./limits.ts";
-import { Signal } from "./waiting.ts";
+import { Signal } from "./signal.ts";
 
 export class BatchIntake implements Intake {
   readonly #options: IntakeOptions;

@@ -16,7 +16,7 @@ import type { ManagementLane } from "./management-lane.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { SettlementLane } from "./settlement-lane.ts";
 import { Settling } from "./settling.ts";
-import { withinOr } from "./waiting.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 /** A power of two beyond the 2 047 deliveries that the client's session can hold. */
 const ringSize = 4_096;
@@ -149,6 +149,6 @@ export class Link implements DeliveryHome {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#expiry?.cancel();
-    void withinOr(this.#options.clock, closeTimeoutMs, this.receiver.close()).then(() => this.#options.closed(this));
+    void settledWithin(this.#options.clock, closeTimeoutMs, this.receiver.close()).then(() => this.#options.closed(this));
   }
 }

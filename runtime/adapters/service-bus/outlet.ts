@@ -9,34 +9,10 @@ import type { ServiceBusMessageBatch, ServiceBusSender } from "@azure/service-bu
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { TransportError } from "../../core/errors.ts";
+import { Sending } from "../support/sending.ts";
 import { transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax } from "./limits.ts";
 import { sdkMessageOf } from "./outgoing.ts";
-
-/** One call of `send`: fulfilled with its last message, rejected with its first failure. */
-class Sending {
-  readonly whenSent: Promise<void>;
-  #left: number;
-  readonly #resolve: () => void;
-  readonly #reject: (error: TransportError) => void;
-
-  constructor(count: number) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.whenSent = promise;
-    this.#left = count;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  sent(): void {
-    this.#left -= 1;
-    if (this.#left === 0) this.#resolve();
-  }
-
-  failed(error: TransportError): void {
-    this.#reject(error);
-  }
-}
 
 interface Waiting {
   readonly message: OutgoingMessage;

@@ -7,7 +7,7 @@ import { createClient, type ServiceBusConnection } from "./client.ts";
 import { transportErrorOf } from "./errors.ts";
 import { answerTimeoutMinMs, closeTimeoutMs, sendRetriesMax, sendTimeoutDefaultMs } from "./limits.ts";
 import { Outlet } from "./outlet.ts";
-import { withinOr } from "./waiting.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 export type ServiceBusPublisherOptions = ServiceBusConnection & {
   readonly clock: Clock;
@@ -48,7 +48,7 @@ class ServiceBusPublisher implements Publisher {
 
   async #stop(): Promise<void> {
     await Promise.all([...this.#outlets.values()].map((outlet) => outlet.whenIdle()));
-    if (this.#client !== undefined) await withinOr(this.#options.clock, closeTimeoutMs, this.#client.close());
+    if (this.#client !== undefined) await settledWithin(this.#options.clock, closeTimeoutMs, this.#client.close());
   }
 
   async send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {

@@ -11,7 +11,7 @@ import type { Link } from "./link.ts";
 import { LoadGauge } from "./load-gauge.ts";
 import { SettleGroup } from "./settling.ts";
 import { StreamIntake } from "./stream-intake.ts";
-import { withinOr } from "./waiting.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 export interface LinkReceiverOptions {
   readonly listener: ReceiverListener;
@@ -66,7 +66,7 @@ export class LinkReceiver implements Receiver {
     this.#intake?.end({ kind: "stopped" });
     this.#wake();
     // A client that hangs must not keep the worker from stopping; what it still brings is then left to its lock.
-    if (this.#running !== undefined) await withinOr(this.#options.clock, stopTimeoutMs, this.#running);
+    if (this.#running !== undefined) await settledWithin(this.#options.clock, stopTimeoutMs, this.#running);
     const left = [...this.#arrived.splice(0), ...this.#surplus.splice(0)];
     await giveBack(left);
     for (const link of this.#links) link.retire();

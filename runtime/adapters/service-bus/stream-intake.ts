@@ -16,7 +16,8 @@ import { TransportError } from "../../core/errors.ts";
 import { transportErrorOf } from "./errors.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
 import { closeTimeoutMs } from "./limits.ts";
-import { Signal, withinOr } from "./waiting.ts";
+import { Signal } from "./signal.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 /** Handlers of the SDK that its public types leave out. */
 interface StreamHandlers extends MessageHandlers {
@@ -54,7 +55,7 @@ export class StreamIntake implements Intake {
     }
     const why = await this.#ended.whenSet;
     // Drains the link: what is on its way arrives before this is fulfilled.
-    if (this.#subscription !== undefined) await withinOr(clock, closeTimeoutMs, this.#subscription.close());
+    if (this.#subscription !== undefined) await settledWithin(clock, closeTimeoutMs, this.#subscription.close());
     this.#held.length = 0;
     credit.add(this.#loan);
     this.#loan = 0;

@@ -13,7 +13,7 @@ import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
 import { SettleGroup } from "./settling.ts";
 import { guardAgainstStrayRejections } from "./stray-rejections.ts";
-import { withinOr } from "./waiting.ts";
+import { settledWithin } from "../support/waiting.ts";
 
 export type ServiceBusTransportOptions = ServiceBusConnection & {
   readonly entity: ServiceBusEntity;
@@ -63,7 +63,7 @@ class ServiceBusTransport implements Transport {
       await manager.peekMessages(1, peekWithoutBody(Long.ZERO));
       this.#connected = { client, manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
     } catch (error) {
-      await withinOr(clock, closeTimeoutMs, client.close());
+      await settledWithin(clock, closeTimeoutMs, client.close());
       throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
     }
   }
@@ -76,7 +76,7 @@ class ServiceBusTransport implements Transport {
   async #stop(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
     if (this.#connected === undefined) return;
-    await withinOr(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
+    await settledWithin(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
     for (const link of this.#links) link.lose();
   }
 
