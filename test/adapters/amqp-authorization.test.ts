@@ -1,32 +1,24 @@
 import { strict as assert } from "node:assert";
 import { createHmac } from "node:crypto";
 import { test, type TestContext } from "node:test";
-import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { createSecureContext, getCACertificates, type SecureContext, setDefaultCACertificates } from "node:tls";
 import { inspect } from "node:util";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { Authorizer } from "#runtime/adapters/amqp/authorizer.ts";
+import { BrokerConnection } from "#runtime/adapters/amqp/broker-connection.ts";
+import { Management } from "#runtime/adapters/amqp/management.ts";
 import type { Reply } from "#runtime/adapters/amqp/request-link.ts";
-import { credentialTokens, sharedKeyTokens } from "#runtime/adapters/amqp/tokens.ts";
+import { credentialTokens, sharedKeyTokens, type TokenSource } from "#runtime/adapters/amqp/tokens.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
-import type { Clock } from "#runtime/core/clock.ts";
 import { ConfigurationError, TransportError } from "#runtime/core/errors.ts";
 import { certificate, key } from "../amqp/support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { ManualClock, runtimeClock } from "../support/manual-clock.ts";
 import { type ScriptedService, startScriptedService } from "../support/scripted-service.ts";
 
 const entity = { queue: "input" };
 const hourMs = 3_600_000;
-
-function clockOf(manual: ManualClock): Clock {
-  return {
-    wallMs: () => manual.now(),
-    monotonicMs: () => manual.now(),
-    after: (delayMs, action) => ({ cancel: manual.after(delayMs, action) }),
-    soon: (action) => void setImmediate(action),
-  };
-}
 
 interface Put {
   readonly audience: string;
@@ -70,7 +62,7 @@ function startAuthorizer(codes: number[]): { readonly manual: ManualClock; reado
     putAtMs.push(manual.now());
     return { code: codes.shift() ?? 202, condition: undefined, description: "scripted", body: undefined };
   };
-  const authorizer = new Authorizer({ tokens: sharedKeyTokens("root", "secret"), clock: clockOf(manual), newLink: () => ({ request, close() {} }), expired: (error) => expired.push(error) });
+  const authorizer = new Authorizer({ tokens: sharedKeyTokens("root", "secret"), clock: runtimeClock(manual), newLink: () => ({ request, close() {} }), expired: (error) => expired.push(error) });
   return { manual, authorizer, putAtMs, expired };
 }
 
@@ -111,6 +103,70 @@ test("says so when a token has ended and none could be had", async () => {
   assert.match(expired[0]?.message ?? "", /amqp:unauthorized-access.*; check the key or the role assignment/);
 });
 
+test("does not wait for ever for a credential that hangs", async () => {
+  const manual = new ManualClock(0);
+  const expired: TransportError[] = [];
+  let asked = 0;
+  const authorizer = new Authorizer({
+    // It gives one token, and then nothing any more.
+    tokens: () => ((asked += 1) === 1 ? Promise.resolve({ type: "jwt", value: "token", expiresAtMs: hourMs }) : new Promise(() => {})),
+    clock: runtimeClock(manual),
+    newLink: () => ({ request: async () => ({ code: 202, condition: undefined, description: "", body: undefined }), close() {} }),
+    expired: (error) => expired.push(error),
+  });
+  await authorizer.authorize("sb://host/a");
+  const other = assert.rejects(authorizer.authorize("sb://host/b"), /expected a token for sb:\/\/host\/b within 30000 ms, found none; check the credential/);
+  await pass(manual, hourMs + 31_000);
+  await other;
+  assert.match(expired[0]?.message ?? "", /expected a token for sb:\/\/host\/a within 30000 ms/);
+  assert.equal(expired.length, 1);
+});
+
+test("gets another token when the broker does not honour the one it took", async (t) => {
+  let refusals = 0;
+  const puts: string[] = [];
+  const service = await startScriptedService(t, {
+    onToken(audience) {
+      puts.push(audience);
+      return { code: 202 };
+    },
+    onReceiver(request) {
+      if ((refusals += 1) <= 2) request.refuse({ condition: "amqp:unauthorized-access", description: "the token has ended" });
+      else request.acceptAsSender({}, {});
+    },
+  });
+  const transport = createAmqpTransport({ connectionString: service.connectionString, entity, clock: systemClock });
+  t.after(() => transport.stop());
+  await transport.start();
+  const heard: TransportError[] = [];
+  transport.openReceiver({ deliveries() {}, disturbed: (error) => heard.push(error) });
+  await eventually("the third try", () => refusals === 3);
+  assert.equal(puts.filter((audience) => audience === "sb://127.0.0.1/input").length, 3);
+  assert.match(heard[0]?.message ?? "", /expected to receive from input, found amqp:unauthorized-access: the token has ended; check the key/);
+});
+
+test("notices that no token can be had any more, says so, and is back by itself when there is one", async (t) => {
+  let isRefusing = false;
+  const service = await startScriptedService(t, { onToken: () => ({ code: isRefusing ? 401 : 202 }) });
+  const tokens: TokenSource = async (_audience, wallMs) => ({ type: "jwt", value: "short", expiresAtMs: wallMs + 1_500 });
+  const broker = new BrokerConnection({ namespace: { host: "127.0.0.1", port: service.listener.port, isPlain: true, tokens, entityPath: undefined }, clock: systemClock, answerTimeoutMs: 2_000 });
+  const management = new Management({ broker, address: "input", clock: systemClock, answerTimeoutMs: 2_000 });
+  t.after(async () => {
+    management.stop();
+    await broker.stop();
+  });
+  const heard: TransportError[] = [];
+  broker.join({ wantsConnection: () => true, opened() {}, closed: (error) => heard.push(error) });
+  await management.start();
+  assert.equal(service.connections, 1);
+  isRefusing = true;
+  const error = await eventually("the connection to be given up", () => heard[0]);
+  assert.match(error.message, /expected to be let into sb:\/\/127\.0\.0\.1\/input\/\$management, found amqp:unauthorized-access: scripted; check the key/);
+  isRefusing = false;
+  assert.deepEqual(await management.peek(0n, 1), []);
+  assert.equal(service.connections, 2);
+});
+
 test("asks anew for what was refused", async () => {
   const { authorizer, putAtMs } = startAuthorizer([401]);
   await assert.rejects(authorizer.authorize("sb://host/a"), TransportError);
@@ -149,16 +205,34 @@ test("uses a signature it is given, until that has ended", async (t) => {
   await assert.rejects(createAmqpTransport({ connectionString: signed(1), entity, clock: systemClock }).start(), /expired; put a new one/);
 });
 
-test("speaks TLS unless the broker is a local one", async (t) => {
+/** As NODE_EXTRA_CA_CERTS does for a whole process. */
+function trust(t: TestContext, authority: string): void {
   const before = getCACertificates("default");
-  setDefaultCACertificates([...before, certificate]);
+  setDefaultCACertificates([...before, authority]);
   t.after(() => setDefaultCACertificates(before));
-  const service = await startScriptedService(t, {}, { tls: { key, cert: certificate } });
+}
+
+test("speaks TLS unless the broker is a local one, and names the host it wants", async (t) => {
+  trust(t, certificate);
+  const names: string[] = [];
+  const context = createSecureContext({ key, cert: certificate });
+  const answer = (name: string, done: (error: Error | null, context: SecureContext) => void): void => {
+    names.push(name);
+    done(null, context);
+  };
+  const service = await startScriptedService(t, {}, { tls: { SNICallback: answer } });
   const publisher = createAmqpPublisher({ connectionString: service.connectionString.replace("127.0.0.1", "localhost"), clock: systemClock });
   t.after(() => publisher.stop());
   await publisher.start();
   await publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]);
-  assert.equal(service.connections, 1);
+  assert.deepEqual([service.connections, names], [1, ["localhost"]]);
+});
+
+test("refuses a certificate for another host", async (t) => {
+  trust(t, certificate);
+  const service = await startScriptedService(t, {}, { host: "127.0.0.2", tls: { key, cert: certificate } });
+  const connectionString = service.connectionString.replace("127.0.0.1", "127.0.0.2");
+  await assert.rejects(createAmqpTransport({ connectionString, entity, clock: systemClock }).start(), /^TransportError: expected to reach the entity input of 127\.0\.0\.2, found .*does not match/);
 });
 
 test("refuses a certificate that nobody vouches for", async (t) => {

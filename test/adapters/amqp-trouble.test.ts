@@ -1,14 +1,13 @@
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
 import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { accepted, rejected } from "#runtime/amqp/delivery-state.ts";
+import { accepted } from "#runtime/amqp/delivery-state.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
 import { array, long, timestamp } from "#runtime/amqp/types.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
-import { TransportError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { Transport } from "#runtime/ports/transport.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -16,7 +15,6 @@ import { type Script, startScriptedService } from "../support/scripted-service.t
 import { Inbox } from "../support/transport-bench.ts";
 
 const answerTimeoutMs = 300;
-const busy = { condition: "com.microsoft:server-busy", description: "too much" };
 
 async function startTransport(t: TestContext, script: Script): Promise<Transport> {
   const { connectionString } = await startScriptedService(t, script);
@@ -58,23 +56,6 @@ function deliver(request: AttachRequest, count: number, bytesOf: (index: number)
   });
 }
 
-function refuseWith(error: { readonly condition: string; readonly description: string }): (request: AttachRequest) => void {
-  return (request) => request.refuse(error);
-}
-
-test("pauses when the namespace is throttled, and says for how long", async (t) => {
-  const transport = await startTransport(t, { onReceiver: refuseWith(busy) });
-  const inbox = new Inbox(transport);
-  const [error] = await eventually("the listener to hear of it", () => (inbox.disturbances.length > 0 ? inbox.disturbances : undefined));
-  assert.equal(error?.retryAfterMs, 10_000);
-  const publisher = await startPublisher(t, { onSender: (request) => request.acceptAsReceiver({}, { onDelivery: (delivery) => void delivery.settle(rejected(busy)) }).addCredit(10) });
-  await assert.rejects(publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]), (thrown) => {
-    assert.ok(thrown instanceof TransportError);
-    assert.equal(thrown.retryAfterMs, 10_000);
-    return true;
-  });
-});
-
 test("attaches again with what is left of its credit when the broker lets go of an idle link", async (t) => {
   const credits: number[] = [];
   const transport = await startTransport(t, {
@@ -105,6 +86,28 @@ test("answers unknown when the broker does not answer", async (t) => {
   assert.deepEqual(await within("an answer", transport.renew(deliveries)), [{ kind: "unknown" }, { kind: "unknown" }]);
   assert.deepEqual(await within("an answer", transport.settle(deliveries.map((delivery) => ({ verb: "complete", delivery })))), ["unknown", "unknown"]);
   assert.ok(performance.now() - fromMs < 10 * answerTimeoutMs);
+});
+
+test("makes another link for its requests when the one it has never answers", async (t) => {
+  let looks = 0;
+  const transport = await startTransport(t, { onManagement: (operation) => (operation === "peek-message" && (looks += 1) !== 2 ? { code: 204 } : undefined) });
+  await assert.rejects(transport.hasBacklog(), /expected an answer from input\/\$management within 300 ms, found none/);
+  assert.equal(await within("an answer", transport.hasBacklog()), false);
+});
+
+test("goes on asking when more requests than may be open have had no answer", async (t) => {
+  // One request in two is answered, so that the link itself is good.
+  let asked = 0;
+  const transport = await startTransport(t, {
+    onReceiver: (request) => void deliver(request, 250),
+    onManagement: (operation) => (operation === "peek-message" || (asked += 1) % 2 === 0 ? { code: 204 } : undefined),
+  });
+  const inbox = new Inbox(transport);
+  inbox.addCredit(250);
+  const deliveries = await inbox.upTo(250);
+  for (let from = 0; from < 250; from += 50) await Promise.all(deliveries.slice(from, from + 50).map((delivery) => transport.renew([delivery])));
+  assert.equal(asked, 250);
+  assert.equal(await within("an answer", transport.hasBacklog()), false);
 });
 
 test("takes no second order for a delivery", async (t) => {

@@ -157,6 +157,31 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
     assert.equal(bench.account("news/Subscriptions/reader").totals.completed, 3);
   });
 
+  test("reads what an entity has dead-lettered, with the reason", async (t) => {
+    const bench = await makeBench(t);
+    for (const entity of [{ queue: "input" }, { topic: "news", subscription: "reader" }]) {
+      const [sentTo, path] = "queue" in entity ? ["input", "input"] : ["news", "news/Subscriptions/reader"];
+      await bench.send(numbered(3), sentTo);
+      const transport = await bench.startTransport(entity);
+      const inbox = new Inbox(transport);
+      inbox.addCredit(3);
+      const orders = (await inbox.upTo(3)).map((delivery): SettleOrder => ({ verb: "dead-letter", delivery, reason: "Broken", description: delivery.messageId }));
+      await transport.settle(orders);
+      const dead = await bench.startTransport({ ...entity, subQueue: "dead-letter" });
+      assert.equal(await dead.hasBacklog(), true);
+      const deadInbox = new Inbox(dead);
+      deadInbox.addCredit(3);
+      const deliveries = await deadInbox.upTo(3);
+      assert.deepEqual(
+        deliveries.map((delivery) => [delivery.messageId, delivery.header("DeadLetterReason"), delivery.header("DeadLetterErrorDescription")]),
+        ["m0", "m1", "m2"].map((id) => [id, "Broken", id]),
+      );
+      assert.deepEqual((await dead.renew(deliveries)).map(({ kind }) => kind), ["renewed", "renewed", "renewed"]);
+      assert.deepEqual(await dead.settle(completeAll(deliveries)), ["settled", "settled", "settled"]);
+      assert.equal(bench.account(`${path}/$DeadLetterQueue`).states.active, 0);
+    }
+  });
+
   test("tells a backlog from messages that are held, deferred or scheduled", async (t) => {
     const bench = await makeBench(t);
     const transport = await bench.startTransport();

@@ -1,5 +1,6 @@
 // A clock that stands still until a test turns it.
 import type { Clock } from "#load/broker/entities/clock.ts";
+import type { Clock as RuntimeClock } from "#runtime/core/clock.ts";
 
 interface Timer {
   readonly atMs: number;
@@ -46,4 +47,14 @@ export class ManualClock implements Clock {
     }
     this.#nowMs = end;
   }
+}
+
+/** The same clock as the runtime's adapters take it; what is to happen soon happens by itself. */
+export function runtimeClock(manual: ManualClock): RuntimeClock {
+  return {
+    wallMs: () => manual.now(),
+    monotonicMs: () => manual.now(),
+    after: (delayMs, action) => ({ cancel: manual.after(delayMs, action) }),
+    soon: (action) => void setImmediate(action),
+  };
 }

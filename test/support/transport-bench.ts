@@ -11,7 +11,7 @@ import { eventually } from "./eventually.ts";
 import { startRelay } from "./relay.ts";
 import { SkewedClock } from "./skewed-clock.ts";
 
-export type Entity = { readonly queue: string } | { readonly topic: string; readonly subscription: string };
+export type Entity = ({ readonly queue: string } | { readonly topic: string; readonly subscription: string }) & { readonly subQueue?: "dead-letter" };
 
 /** How an adapter is made on the bench. */
 export interface Adapter {

@@ -5,9 +5,10 @@
 import type { Clock, Timer } from "../../core/clock.ts";
 import { TransportError } from "../../core/errors.ts";
 import { errorOf } from "./errors.ts";
-import { tokenRefreshAt, tokenRefreshMinMs, tokenRetryPauseMs } from "./limits.ts";
+import { tokenRefreshAt, tokenRefreshMinMs, tokenRetryPauseMs, tokenTimeoutMs } from "./limits.ts";
 import type { RequestLink } from "./request-link.ts";
-import type { TokenSource } from "./tokens.ts";
+import type { Token, TokenSource } from "./tokens.ts";
+import { answeredWithin } from "../support/waiting.ts";
 
 /** What carries tokens to the broker. */
 export type TokenLink = Pick<RequestLink, "request" | "close">;
@@ -50,6 +51,12 @@ export class Authorizer {
     return right.granted;
   }
 
+  /** The broker did not honour the token, whatever it says of its own end: the next to ask gets another one. */
+  forget(audience: string): void {
+    this.#rights.get(audience)?.timer?.cancel();
+    this.#rights.delete(audience);
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const { timer } of this.#rights.values()) timer?.cancel();
@@ -57,8 +64,8 @@ export class Authorizer {
   }
 
   async #put(audience: string, right: Right): Promise<void> {
-    const { tokens, clock } = this.#options;
-    const token = await tokens(audience, clock.wallMs());
+    const { clock } = this.#options;
+    const token = await this.#newToken(audience);
     if (this.#isClosed) throw new TransportError(`expected a connection to be let into ${audience} on, found that it is gone; it is made again`);
     this.#link ??= this.#options.newLink(() => {
       this.#link = undefined;
@@ -73,8 +80,15 @@ export class Authorizer {
     this.#replaceAfter(Math.max(tokenRefreshMinMs, leftMs * tokenRefreshAt), audience, right);
   }
 
+  /** A credential that hangs must not keep the connection without a token, unseen. */
+  #newToken(audience: string): Promise<Token> {
+    const { tokens, clock } = this.#options;
+    const late = (): TransportError => new TransportError(`expected a token for ${audience} within ${tokenTimeoutMs} ms, found none; check the credential and what it asks`);
+    return answeredWithin(clock, tokenTimeoutMs, tokens(audience, clock.wallMs()), late);
+  }
+
   #replaceAfter(delayMs: number, audience: string, right: Right): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#rights.get(audience) !== right) return;
     right.timer = this.#options.clock.after(delayMs, () => void this.#replace(audience, right));
   }
 
@@ -84,7 +98,8 @@ export class Authorizer {
     } catch (thrown) {
       const error = thrown instanceof TransportError ? thrown : new TransportError(`expected a new token for ${audience}, found none; check the credential`, { cause: thrown });
       const leftMs = right.expiresAtMs - this.#options.clock.wallMs();
-      if (leftMs <= 0 && !this.#isClosed) this.#options.expired(error);
+      if (this.#isClosed || this.#rights.get(audience) !== right) return;
+      if (leftMs <= 0) this.#options.expired(error);
       else this.#replaceAfter(Math.min(tokenRetryPauseMs, leftMs), audience, right);
     }
   }

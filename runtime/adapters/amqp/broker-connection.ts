@@ -16,7 +16,7 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
 import { Authorizer } from "./authorizer.ts";
 import { connectionErrorOf } from "./errors.ts";
-import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, reopenPauseMaxMs, reopenPauseMinMs, unsettledMax } from "./limits.ts";
+import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, reopenPauseMs, unsettledMax } from "./limits.ts";
 import { audienceOf } from "./namespace.ts";
 import type { Namespace } from "./namespace.ts";
 import { RequestLink } from "./request-link.ts";
@@ -34,6 +34,8 @@ export interface OpenConnection {
   readonly engine: Connection;
   /** Gets the right to use an address; rejects with `TransportError`. */
   authorize(address: string): Promise<void>;
+  /** The broker refused an address although the right to it was got: it is asked for anew. */
+  refused(address: string): void;
 }
 
 type State =
@@ -149,7 +151,11 @@ export class BrokerConnection {
       newLink: (lost) => new RequestLink({ connection: engine, address: "$cbs", clock, answerTimeoutMs, lost }),
       expired: (error) => this.abort(error),
     });
-    const open: OpenConnection = { engine, authorize: (address) => authorizer.authorize(audienceOf(namespace, address)) };
+    const open: OpenConnection = {
+      engine,
+      authorize: (address) => authorizer.authorize(audienceOf(namespace, address)),
+      refused: (address) => authorizer.forget(audienceOf(namespace, address)),
+    };
     this.#state = { at: "open", open, authorizer };
     for (const user of this.#users) user.opened(open);
   }
@@ -165,7 +171,7 @@ export class BrokerConnection {
     if (this.#engine() !== engine) return;
     if (this.#state.at === "open") this.#state.authorizer.close();
     const error = this.#fault ?? connectionErrorOf(this.#options.namespace.host, end);
-    const pauseMs = error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures);
+    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
     this.#failures += 1;
     this.#state = { at: "pausing", timer: this.#options.clock.after(pauseMs, () => this.#resume()) };
     for (const user of this.#users) user.closed(error);

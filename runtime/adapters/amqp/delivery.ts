@@ -13,9 +13,12 @@ export interface DeliveryHome {
   settle(delivery: AmqpDelivery, order: SettleOrder): void;
 }
 
+/** A message and the tag under which it was locked: a delivery of a link, or what a request brought, which no link settles. */
+export type Received = Pick<EngineDelivery, "message" | "tag" | "settle" | "settled">;
+
 /** A message as it lies in the socket's buffer: nothing of it is decoded before it is asked for. */
 export class AmqpDelivery implements Delivery {
-  readonly engine: EngineDelivery;
+  readonly engine: Received;
   readonly home: DeliveryHome;
   /** The one order it may be given, and who waits for the result. */
   order: SettleOrder | undefined = undefined;
@@ -26,7 +29,7 @@ export class AmqpDelivery implements Delivery {
   #properties: MapView | undefined = undefined;
   #lockedUntilMs = -1;
 
-  constructor(engine: EngineDelivery, home: DeliveryHome) {
+  constructor(engine: Received, home: DeliveryHome) {
     this.engine = engine;
     this.home = home;
   }

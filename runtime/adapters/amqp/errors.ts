@@ -4,7 +4,7 @@ import type { ConnectionEnd } from "../../amqp/connection-options.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
 import { busyPauseMs } from "./limits.ts";
 
-const serverBusy = "com.microsoft:server-busy";
+export const serverBusy = "com.microsoft:server-busy";
 const access = "check the key or the role assignment: listening and sending are separate rights";
 
 const remedies: ReadonlyMap<string, string> = new Map([
@@ -28,7 +28,6 @@ const lasting: ReadonlySet<string> = new Set([
   "amqp:resource-limit-exceeded",
   "amqp:link:message-size-exceeded",
   "amqp:decode-error",
-  serverBusy,
 ]);
 
 /** `expected` completes "expected …"; `missing` is found when the broker gave no reason. */
@@ -43,6 +42,16 @@ export function errorOf(expected: string, condition: ErrorCondition | undefined,
 /** Whether sending the same again would fail again. */
 export function isLasting(condition: ErrorCondition | undefined): boolean {
   return condition !== undefined && lasting.has(condition.condition);
+}
+
+/** Whether it was said that the token does not give the right. */
+export function isUnauthorized(condition: ErrorCondition | undefined): boolean {
+  return condition?.condition === "amqp:unauthorized-access";
+}
+
+/** Whether the namespace asks for a pause. */
+export function isBusy(condition: string | undefined): boolean {
+  return condition === serverBusy;
 }
 
 /** Why a connection is over. */

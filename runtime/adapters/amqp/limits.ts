@@ -11,9 +11,14 @@ export const answerTimeoutMinMs = 100;
 /** How long the broker may leave a connection without a frame, as it is told; the connection is given up after twice that. */
 export const idleTimeOutMs = 30_000;
 
-/** First and longest pause before a lost connection or link is opened again; each failure doubles it. */
-export const reopenPauseMinMs = 100;
-export const reopenPauseMaxMs = 5_000;
+/** First and longest pause before a lost connection or link is opened again, a quarter more or less; each failure doubles it. */
+const reopenPauseMinMs = 100;
+const reopenPauseMaxMs = 5_000;
+
+/** The pause before the next try after `failures` in a row: in part by chance, so that many workers do not come back as one. */
+export function reopenPauseMs(failures: number): number {
+  return Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** failures) * (0.75 + Math.random() / 2);
+}
 
 /** Pause that a throttled namespace asks for. */
 export const busyPauseMs = 10_000;
@@ -32,6 +37,8 @@ export const tokenRefreshAt = 0.75;
 export const tokenRetryPauseMs = 5_000;
 /** A token is not replaced more often than this, however short its life. */
 export const tokenRefreshMinMs = 1_000;
+/** How long the credential may take to give a token: an identity library may try several sources in turn. */
+export const tokenTimeoutMs = 30_000;
 
 /** Credit that a link holds at once; what was granted beyond waits. */
 export const linkCreditMax = 10_000;
@@ -50,6 +57,9 @@ export const requestsWaitingMax = 20_000;
 
 /** Lock tokens in one request to renew: 16 bytes each, so that a request fits into one frame. */
 export const locksPerRequestMax = 1_000;
+
+/** Messages that one request schedules, cancels or receives by their numbers. */
+export const numbersPerRequestMax = 250;
 
 /** Messages asked for in one look for a backlog, and looks at most. */
 export const peekCount = 250;

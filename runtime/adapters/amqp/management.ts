@@ -12,8 +12,8 @@ import { TransportError } from "../../core/errors.ts";
 import type { RenewResult, SettleOrder, SettleResult } from "../../ports/transport.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import type { AmqpDelivery } from "./delivery.ts";
-import { errorOf, isLockLost, transportErrorOf } from "./errors.ts";
-import { deadLetterTextMax, locksPerRequestMax, reopenPauseMinMs, requestsWaitingMax } from "./limits.ts";
+import { errorOf, isBusy, isLockLost, isUnauthorized, transportErrorOf } from "./errors.ts";
+import { busyPauseMs, deadLetterTextMax, locksPerRequestMax, reopenPauseMs, requestsWaitingMax } from "./limits.ts";
 import { RequestLink } from "./request-link.ts";
 import type { Reply } from "./request-link.ts";
 
@@ -37,6 +37,10 @@ export class Management implements ConnectionUser {
   #link: RequestLink | undefined;
   readonly #waiting = new Set<Waiting>();
   #reopen: Timer | undefined;
+  /** Links that were refused or lost, since one was last there. */
+  #failures = 0;
+  /** While the namespace is throttled nothing is asked, monotonic. */
+  #busyUntilMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #started: PromiseWithResolvers<void> | undefined;
 
@@ -80,7 +84,7 @@ export class Management implements ConnectionUser {
     const tokens = deliveries.map((delivery) => uuid(delivery.lockToken() ?? Buffer.alloc(16)));
     let reply: Reply;
     try {
-      reply = await this.#ask("renew-lock", { "lock-tokens": array("uuid", tokens) });
+      reply = await this.ask("renew-lock", { "lock-tokens": array("uuid", tokens) });
     } catch {
       return;
     }
@@ -103,7 +107,7 @@ export class Management implements ConnectionUser {
     const token = delivery.lockToken();
     if (token === undefined) return "unknown";
     try {
-      const reply = await this.#ask("update-disposition", { "lock-tokens": array("uuid", [uuid(token)]), ...dispositionOf(order) });
+      const reply = await this.ask("update-disposition", { "lock-tokens": array("uuid", [uuid(token)]), ...dispositionOf(order) });
       if (reply.code >= 200 && reply.code <= 299) return "settled";
       return isLockLost(reply.condition) || reply.code === 410 ? "lock-lost" : "unknown";
     } catch {
@@ -113,7 +117,7 @@ export class Management implements ConnectionUser {
 
   /** Up to `count` messages from a sequence number on, without their bodies. */
   async peek(from: bigint, count: number): Promise<readonly MessageView[]> {
-    const reply = await this.#ask("peek-message", { "from-sequence-number": long(from), "message-count": int(count), "omit-message-body": true });
+    const reply = await this.ask("peek-message", { "from-sequence-number": long(from), "message-count": int(count), "omit-message-body": true });
     if (reply.code === 204) return [];
     if (reply.code !== 200) throw replyError(`to look into ${this.#options.address}`, reply);
     const messages = reply.body?.get("messages");
@@ -124,10 +128,16 @@ export class Management implements ConnectionUser {
     });
   }
 
-  async #ask(operation: string, fields: { readonly [key: string]: Encodable }): Promise<Reply> {
+  /** One request, such as `peek-message`. A reply that says no is a reply; rejects with `TransportError` when there is none. */
+  async ask(operation: string, fields: { readonly [key: string]: Encodable }): Promise<Reply> {
+    const { clock } = this.#options;
+    const pauseMs = this.#busyUntilMs - clock.monotonicMs();
+    if (pauseMs > 0) throw new TransportError(`expected to ask ${this.#address}, found that the namespace is throttled; it is asked again after a pause`, { retryAfterMs: Math.ceil(pauseMs) });
     const link = this.#link ?? (await this.#whenOpen());
     const properties: Fields = { operation: `com.microsoft:${operation}` };
-    return link.request(properties, fields);
+    const reply = await link.request(properties, fields);
+    if (isBusy(reply.condition)) this.#busyUntilMs = clock.monotonicMs() + busyPauseMs;
+    return reply;
   }
 
   /** The link once it is there. */
@@ -188,12 +198,14 @@ export class Management implements ConnectionUser {
       answerTimeoutMs,
       opened: () => {
         broker.proved();
+        this.#failures = 0;
         this.#link = link;
         this.#started?.resolve();
         for (const { ready } of this.#waiting) ready(link);
       },
-      lost: (error: TransportError, _condition: ErrorCondition | undefined) => {
+      lost: (error: TransportError, condition: ErrorCondition | undefined) => {
         if (this.#link === link) this.#link = undefined;
+        if (isUnauthorized(condition)) connection.refused(this.#address);
         this.#failed(connection, error);
       },
     });
@@ -205,7 +217,9 @@ export class Management implements ConnectionUser {
     if (this.#isStopped || broker.open !== connection) return;
     this.#started?.reject(error);
     this.#reopen?.cancel();
-    this.#reopen = clock.after(error.retryAfterMs ?? reopenPauseMinMs, () => {
+    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
+    this.#failures += 1;
+    this.#reopen = clock.after(pauseMs, () => {
       if (broker.open === connection) this.opened(connection);
     });
   }
@@ -238,6 +252,6 @@ function dispositionOf(order: SettleOrder): { readonly [key: string]: Encodable 
   }
 }
 
-function replyError(expected: string, reply: Reply): TransportError {
+export function replyError(expected: string, reply: Reply): TransportError {
   return errorOf(expected, { condition: reply.condition ?? `status ${reply.code}`, description: reply.description }, "a refusal");
 }

@@ -14,7 +14,10 @@ export type NamespaceOptions =
     };
 
 /** What to read. */
-export type Entity = { readonly queue: string } | { readonly topic: string; readonly subscription: string };
+export type Entity = ({ readonly queue: string } | { readonly topic: string; readonly subscription: string }) & {
+  /** Read what the entity has dead-lettered instead. */
+  readonly subQueue?: "dead-letter";
+};
 
 export interface Namespace {
   readonly host: string;
@@ -26,7 +29,8 @@ export interface Namespace {
 }
 
 export function addressOf(entity: Entity): string {
-  return "queue" in entity ? entity.queue : `${entity.topic}/Subscriptions/${entity.subscription}`;
+  const address = "queue" in entity ? entity.queue : `${entity.topic}/Subscriptions/${entity.subscription}`;
+  return entity.subQueue === undefined ? address : `${address}/$DeadLetterQueue`;
 }
 
 /** What a token for this address is issued for. */

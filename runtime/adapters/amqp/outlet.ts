@@ -1,7 +1,8 @@
 /**
  * Everything that is sent to one entity. Messages of all calls in one turn of the event loop go into the same batches; a
  * bounded number of batches is on its way at once. Whatever the broker had not answered when a link broke is sent again, in
- * the same order and with the same ids; callers hear of it only when that fails for as long as an answer may take.
+ * the same order and with the same ids; callers hear of it only when that fails for as long as an answer may take. A
+ * throttled namespace is left alone for the pause it asks for.
  */
 import type { ErrorCondition } from "../../amqp/condition.ts";
 import type { DeliveryState } from "../../amqp/delivery-state.ts";
@@ -13,8 +14,8 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { TransportError } from "../../core/errors.ts";
 import { Sending } from "../support/sending.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
-import { errorOf, isLasting, transportErrorOf } from "./errors.ts";
-import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax, reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
+import { errorOf, isBusy, isLasting, isUnauthorized, serverBusy, transportErrorOf } from "./errors.ts";
+import { batchBytesMax, batchMessagesMax, batchesInFlightMax, busyPauseMs, messagesWaitingMax, reopenPauseMs } from "./limits.ts";
 import { aloneOf, batchFormat, encodeOutgoing } from "./outgoing.ts";
 
 interface Waiting {
@@ -25,6 +26,8 @@ interface Waiting {
 
 /** Messages that go out in one transfer. */
 interface Batch {
+  /** Rising in the order in which batches are sent. */
+  readonly number: number;
   readonly items: readonly Waiting[];
   readonly timer: Timer;
 }
@@ -42,6 +45,10 @@ export class Outlet implements ConnectionUser {
   #waiting: Waiting[] = [];
   #first = 0;
   readonly #inFlight = new Set<Batch>();
+  #batches = 0;
+  /** What a throttled namespace did not take; it goes first when the pause is over. */
+  #refused: Batch[] = [];
+  #pause: Timer | undefined;
   #session: Session | undefined;
   #sender: Sender<Batch> | undefined;
   #isOpening = false;
@@ -50,6 +57,7 @@ export class Outlet implements ConnectionUser {
   #failingSinceMs: number | undefined;
   #failures = 0;
   #reopen: Timer | undefined;
+  #isStopping = false;
   #idle: (() => void)[] = [];
 
   constructor(options: OutletOptions) {
@@ -79,19 +87,22 @@ export class Outlet implements ConnectionUser {
     return sending.whenSent;
   }
 
-  /** Resolves when nothing waits and nothing is on its way. */
+  /** Resolves when nothing waits and nothing is on its way. No pause is waited for: what it keeps back fails. */
   whenIdle(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#pause !== undefined) this.#failAll(this.#busyError());
     if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   stop(): void {
     this.#reopen?.cancel();
+    this.#pause?.cancel();
     this.#options.broker.leave(this);
   }
 
   get #isIdle(): boolean {
-    return this.#count === 0 && this.#inFlight.size === 0;
+    return this.#count === 0 && this.#inFlight.size === 0 && this.#refused.length === 0;
   }
 
   // The connection's user.
@@ -121,7 +132,7 @@ export class Outlet implements ConnectionUser {
       if (broker.open !== connection) return;
       this.#isOpening = false;
       this.#failed(transportErrorOf(`to be let into ${address}`, thrown));
-      this.#openAgain(connection, reopenPauseMinMs);
+      this.#openAgain(connection, reopenPauseMs(this.#failures));
       return;
     }
     if (broker.open !== connection) return;
@@ -145,15 +156,16 @@ export class Outlet implements ConnectionUser {
     this.#putBack(unsettled.map(({ context }) => context));
     if (end.by === "connection") return;
     session?.end();
+    if (isUnauthorized(end.error)) connection.refused(this.#options.address);
     const error = errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
     if (isLasting(end.error)) this.#failAll(error);
     else this.#failed(error);
-    this.#openAgain(connection, error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures));
+    this.#openAgain(connection, error.retryAfterMs ?? reopenPauseMs(this.#failures));
   }
 
-  /** Opens the link again after a pause, if something waits then. */
+  /** Opens the link again after a pause, if something waits then; a throttled namespace is not asked before, whatever comes. */
   #openAgain(connection: OpenConnection, pauseMs: number): void {
-    if (this.#isIdle) return;
+    if (this.#isIdle && pauseMs < busyPauseMs) return;
     const { broker, clock } = this.#options;
     this.#reopen?.cancel();
     this.#reopen = clock.after(pauseMs, () => {
@@ -185,7 +197,7 @@ export class Outlet implements ConnectionUser {
 
   #pump(): void {
     const sender = this.#sender;
-    if (sender === undefined) return;
+    if (sender === undefined || this.#pause !== undefined) return;
     while (this.#count > 0 && this.#inFlight.size < batchesInFlightMax && sender.capacity() > 0) this.#sendSome(sender);
     if (this.#first === this.#waiting.length) {
       this.#waiting = [];
@@ -207,7 +219,7 @@ export class Outlet implements ConnectionUser {
     const timer = clock.after(answerTimeoutMs, () => {
       broker.abort(new TransportError(`expected ${address} to accept ${items.length} messages within ${answerTimeoutMs} ms, found no answer; they are sent again`));
     });
-    const batch: Batch = { items, timer };
+    const batch: Batch = { number: (this.#batches += 1), items, timer };
     this.#inFlight.add(batch);
     if (alone !== undefined) sender.send(alone, batch);
     else sender.send(items.map(({ section }) => section), batch, undefined, batchFormat);
@@ -231,6 +243,10 @@ export class Outlet implements ConnectionUser {
     const batch = delivery.context;
     if (!this.#inFlight.has(batch)) return;
     this.#forget(batch);
+    if (isBusy(state?.error?.condition)) {
+      this.#holdBack(batch);
+      return;
+    }
     this.#failingSinceMs = undefined;
     this.#failures = 0;
     if (state?.kind === "accepted") for (const { sending } of batch.items) sending.sent();
@@ -242,6 +258,22 @@ export class Outlet implements ConnectionUser {
   #refuse(batch: Batch, condition: ErrorCondition | undefined, kind: string): void {
     const error = errorOf(`${this.#options.address} to accept ${batch.items.length} messages`, condition, `that they were ${kind}`);
     for (const { sending } of batch.items) sending.failed(error);
+  }
+
+  /** The namespace is throttled: nothing is sent for a while, then the same again. */
+  #holdBack(batch: Batch): void {
+    this.#refused.push(batch);
+    this.#pause ??= this.#options.clock.after(busyPauseMs, () => {
+      this.#pause = undefined;
+      this.#putBack(this.#refused.splice(0).sort((a, b) => a.number - b.number));
+      this.#pump();
+    });
+    if (this.#isStopping) this.#failAll(this.#busyError());
+    else this.#failed(this.#busyError());
+  }
+
+  #busyError(): TransportError {
+    return errorOf(`to send to ${this.#options.address}`, { condition: serverBusy, description: "the namespace is throttled" }, "");
   }
 
   #forget(batch: Batch): void {
@@ -260,7 +292,7 @@ export class Outlet implements ConnectionUser {
   }
 
   #failAll(error: TransportError): void {
-    const failed = this.#waiting.slice(this.#first);
+    const failed = [...this.#refused.splice(0).flatMap(({ items }) => items), ...this.#waiting.slice(this.#first)];
     this.#waiting = [];
     this.#first = 0;
     this.#failingSinceMs = undefined;

@@ -9,8 +9,8 @@ import type { TransportError } from "../../core/errors.ts";
 import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import type { AmqpDelivery } from "./delivery.ts";
-import { errorOf, transportErrorOf } from "./errors.ts";
-import { reopenPauseMaxMs, reopenPauseMinMs } from "./limits.ts";
+import { errorOf, isUnauthorized, transportErrorOf } from "./errors.ts";
+import { reopenPauseMs } from "./limits.ts";
 import type { Management } from "./management.ts";
 import { ReceivingLink } from "./receiving-link.ts";
 
@@ -125,14 +125,16 @@ export class EntityReceiver implements Receiver, ConnectionUser {
     this.#waiting += this.#asked;
     this.#asked = 0;
     // The connection tells its own end.
-    if (end.by !== "connection") this.#failed(connection, errorOf(`to receive from ${this.#options.address}`, end.error, "that the link was detached"));
+    if (end.by === "connection") return;
+    if (isUnauthorized(end.error)) connection.refused(this.#options.address);
+    this.#failed(connection, errorOf(`to receive from ${this.#options.address}`, end.error, "that the link was detached"));
   }
 
   /** The link could not be had, or was lost: another is opened after a pause. */
   #failed(connection: OpenConnection, error: TransportError): void {
     const { broker, clock, listener } = this.#options;
     if (this.#isStopping || broker.open !== connection) return;
-    const pauseMs = error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures);
+    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
     this.#failures += 1;
     this.#reopen = clock.after(pauseMs, () => {
       if (broker.open === connection) this.opened(connection);

@@ -42,6 +42,8 @@ export interface RequestLinkOptions {
 interface Pending {
   readonly properties: Fields;
   readonly body: Encodable;
+  /** When it was sent, monotonic; undefined before. */
+  sentAtMs: number | undefined;
   readonly timer: Timer;
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: TransportError) => void;
@@ -55,7 +57,9 @@ export class RequestLink {
   /** By message id, in the order they were made; those that were sent come first. */
   readonly #pending = new Map<string, Pending>();
   readonly #unsent: string[] = [];
+  /** Requests that were sent and have no answer. */
   #sent = 0;
+  #lastReplyMs = Number.NEGATIVE_INFINITY;
   #nextId = 0;
   #isOver = false;
 
@@ -92,8 +96,8 @@ export class RequestLink {
         return;
       }
       const id = `${this.#nextId++}`;
-      const timer = clock.after(answerTimeoutMs, () => this.#fail(id, new TransportError(`expected an answer from ${address} within ${answerTimeoutMs} ms, found none; check that the broker is up and reachable`)));
-      this.#pending.set(id, { properties, body, timer, resolve, reject });
+      const timer = clock.after(answerTimeoutMs, () => this.#late(id));
+      this.#pending.set(id, { properties, body, sentAtMs: undefined, timer, resolve, reject });
       this.#unsent.push(id);
       this.#pump();
     });
@@ -133,7 +137,9 @@ export class RequestLink {
       body: { value: pending.body },
     });
     try {
-      if (this.#requests.send(message, id) !== undefined) this.#sent += 1;
+      if (this.#requests.send(message, id) === undefined) return;
+      pending.sentAtMs = this.#options.clock.monotonicMs();
+      this.#sent += 1;
     } catch (thrown) {
       this.#fail(id, transportErrorOf(`to ask ${this.#options.address}`, thrown));
     }
@@ -142,7 +148,7 @@ export class RequestLink {
   #onReply(delivery: Delivery): void {
     delivery.settle(accepted);
     this.#replies.addCredit(1);
-    this.#sent -= 1;
+    this.#lastReplyMs = this.#options.clock.monotonicMs();
     const { message } = delivery;
     try {
       const id = message.text("correlationId") ?? "";
@@ -159,7 +165,23 @@ export class RequestLink {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     pending?.timer.cancel();
+    if (pending?.sentAtMs !== undefined) this.#sent -= 1;
     return pending;
+  }
+
+  /** No answer has come in time. When none at all came since it was asked, the pair is of no use. */
+  #late(id: string): void {
+    const { address, answerTimeoutMs } = this.#options;
+    const sentAtMs = this.#pending.get(id)?.sentAtMs;
+    const error = new TransportError(`expected an answer from ${address} within ${answerTimeoutMs} ms, found none; check that the broker is up and reachable`);
+    this.#fail(id, error);
+    if (this.#isOver || sentAtMs === undefined || this.#lastReplyMs >= sentAtMs) {
+      this.#pump();
+      return;
+    }
+    this.#end(error);
+    this.#session.end();
+    this.#options.lost(error, undefined);
   }
 
   #fail(id: string, error: TransportError): void {

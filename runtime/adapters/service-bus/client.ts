@@ -11,7 +11,10 @@ export type ServiceBusConnection =
     };
 
 /** What to read. */
-export type ServiceBusEntity = { readonly queue: string } | { readonly topic: string; readonly subscription: string };
+export type ServiceBusEntity = ({ readonly queue: string } | { readonly topic: string; readonly subscription: string }) & {
+  /** Read what the entity has dead-lettered instead. */
+  readonly subQueue?: "dead-letter";
+};
 
 /** How long the client waits for an answer, and how often it tries again by itself. */
 export interface Patience {
@@ -35,11 +38,13 @@ export function createClient(connection: ServiceBusConnection, patience: Patienc
 
 /** A receiver under peek-lock that leaves bodies, dates and locks alone. */
 export function createReceiver(client: ServiceBusClient, entity: ServiceBusEntity): ServiceBusReceiver {
-  const options = { receiveMode: "peekLock", skipParsingBodyAsJson: true, skipConvertingDate: true, maxAutoLockRenewalDurationInMs: 0 } as const;
+  const place = entity.subQueue === undefined ? {} : ({ subQueueType: "deadLetter" } as const);
+  const options = { receiveMode: "peekLock", skipParsingBodyAsJson: true, skipConvertingDate: true, maxAutoLockRenewalDurationInMs: 0, ...place } as const;
   // The SDK deletes fields of the options it is given.
   return "queue" in entity ? client.createReceiver(entity.queue, { ...options }) : client.createReceiver(entity.topic, entity.subscription, { ...options });
 }
 
 export function nameOf(entity: ServiceBusEntity): string {
-  return "queue" in entity ? entity.queue : `${entity.topic}/Subscriptions/${entity.subscription}`;
+  const name = "queue" in entity ? entity.queue : `${entity.topic}/Subscriptions/${entity.subscription}`;
+  return entity.subQueue === undefined ? name : `${name}/$DeadLetterQueue`;
 }
