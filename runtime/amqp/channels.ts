@@ -42,7 +42,7 @@ export class Channels<Session extends Numbered> {
     if (session.remoteChannel >= 0 && this.#remote[session.remoteChannel] === session) this.#remote[session.remoteChannel] = undefined;
   }
 
-  forEach(visit: (session: Session) => void): void {
-    for (const session of this.#own) if (session !== undefined) visit(session);
+  all(): readonly Session[] {
+    return this.#own.filter((session) => session !== undefined);
   }
 }

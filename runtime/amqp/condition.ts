@@ -27,6 +27,16 @@ function readError(bytes: Buffer, at: number, end: number): ErrorCondition {
   return { condition: fields.text() ?? missing("condition of an error"), description: fields.text(), info: fields.map() };
 }
 
+/** Room for the head and the other fields of a frame that tells an error, and for a description that was cut. */
+const headBytes = 32;
+const descriptionUnitsMin = 100;
+
+/** The error as it fits into a frame of the peer's: with less to explain it where it would be too long. */
+export function shortened(error: ErrorCondition | undefined, frameBytesMax: number): ErrorCondition | undefined {
+  if (error === undefined || encodeError(error)!.bytes.length + headBytes <= frameBytesMax) return error;
+  return { condition: error.condition, description: error.description?.slice(0, descriptionUnitsMin) };
+}
+
 /** The error as an encoded value; undefined for none. */
 export function encodeError(error: ErrorCondition | undefined): Raw | undefined {
   if (error === undefined) return undefined;

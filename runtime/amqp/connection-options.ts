@@ -35,6 +35,9 @@ export interface ServerOptions extends ConnectionOptions {
   readonly sasl?: SaslServerOptions | undefined;
 }
 
+/** Which of the two ends of a connection this one is. */
+export type Side = { readonly role: "client"; readonly options: ClientOptions } | { readonly role: "server"; readonly options: ServerOptions };
+
 /** How a connection ended. */
 export interface ConnectionEnd {
   /**

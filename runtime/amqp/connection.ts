@@ -1,46 +1,43 @@
-// A connection: protocol headers, SASL, open and close, and the loop that hands each frame to its session (part 2, 2.2 to
-// 2.4; part 5, 5.3). The same class is the client's side and the server's.
+// A connection: handshake, open and close, and the loop that hands each frame on (part 2, 2.2 to 2.4).
 //
-//   client:  sasl ──outcome ok──▶ header ──peer's header──▶ opening ──peer's open──▶ open ──▶ closing ──▶ closed
-//            (its open goes out with its header, before the peer's have come)
-//   server:  the same, but sasl may be left out when it is optional, and its own header and open answer the peer's
+//   handshake ──headers, and SASL──▶ opening ──the peer's open──▶ open ──▶ closing ──▶ closed
+//
+//   A client's open goes out with its header, before the peer's have come; a server's answers the peer's.
 //
 //   close(), or a violation by the peer      →  closing: our close is out, all but the peer's close is dropped (DISCARDING)
 //   the peer's close                         →  answered, then closed
 //   bytes that are no frames, a lost socket, silence, a time-out in between  →  closed
 //
 // What comes in is handled as it is read, in plain callbacks. What goes out is collected and written tick by tick: see
-// egress.ts.
+// egress.ts. What comes before the open is in handshake.ts; the sessions are in sessions.ts.
 import type { Duplex } from "node:stream";
-import { Channels } from "./channels.ts";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import { readErrorField } from "./condition.ts";
+import { readErrorField, shortened } from "./condition.ts";
 import type { ErrorCondition } from "./condition.ts";
 import { closeTimeOutMsDefault, openTimeOutMsDefault } from "./connection-options.ts";
-import type { ClientOptions, ConnectionEnd, ServerOptions } from "./connection-options.ts";
+import type { ClientOptions, ConnectionEnd, ServerOptions, Side } from "./connection-options.ts";
 import { describedValueAt, descriptor, descriptorAt } from "./descriptors.ts";
 import { Egress } from "./egress.ts";
 import { ProtocolError, conditions } from "./errors.ts";
 import { FieldReader } from "./fields.ts";
-import { FrameReader, frameType, protocolHeader, protocolId } from "./frames.ts";
+import { FrameReader, frameType } from "./frames.ts";
 import type { FrameHandler, ProtocolHeader } from "./frames.ts";
+import { Handshake } from "./handshake.ts";
+import type { HandshakeHost } from "./handshake.ts";
 import { IdleWatch } from "./idle.ts";
 import { frameBytesMin, resolveLimits } from "./limits.ts";
 import type { Limits } from "./limits.ts";
 import type { Output } from "./output.ts";
-import { encodeClose, encodeOpen, readBegin, readOpen } from "./performatives.ts";
+import { encodeClose, encodeOpen, readOpen } from "./performatives.ts";
 import type { Open } from "./performatives.ts";
 import type { Receiver } from "./receiver.ts";
-import { SaslClient, SaslServer } from "./sasl.ts";
-import type { SaslExchange, SaslHost, SaslProgress } from "./sasl.ts";
-import { Session } from "./session.ts";
-import type { SessionEvents, SessionHost, SessionOptions } from "./session.ts";
-import { SessionFrames } from "./session-frames.ts";
+import type { Session, SessionEvents, SessionOptions } from "./session.ts";
+import { Sessions } from "./sessions.ts";
+import type { SessionsHost } from "./sessions.ts";
 
 export type ConnectionState =
-  | { readonly at: "sasl"; readonly exchange: SaslExchange }
-  | { readonly at: "header" }
+  | { readonly at: "handshake" }
   | { readonly at: "opening" }
   | { readonly at: "open"; readonly remote: Open }
   | { readonly at: "closing"; readonly end: ConnectionEnd }
@@ -56,10 +53,6 @@ export interface ConnectionEvents {
   onClosed?(connection: Connection, end: ConnectionEnd): void;
 }
 
-type Side = { readonly role: "client"; readonly options: ClientOptions } | { readonly role: "server"; readonly options: ServerOptions };
-
-const noSessions: ErrorCondition = { condition: conditions.notAllowed, description: "no sessions are accepted on this connection" };
-
 /** The client's side on a socket that is connected or connecting. */
 export function openClient(socket: Duplex, options: ClientOptions, events: ConnectionEvents): Connection {
   return new Connection(socket, { role: "client", options }, events);
@@ -70,27 +63,26 @@ export function openServer(socket: Duplex, options: ServerOptions, events: Conne
   return new Connection(socket, { role: "server", options }, events);
 }
 
-export class Connection implements FrameHandler, SessionHost, SaslHost {
+export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   readonly output: Output;
   readonly limits: Limits;
-  state: ConnectionState;
+  state: ConnectionState = { at: "handshake" };
   readonly #socket: Duplex;
   readonly #side: Side;
   readonly #events: ConnectionEvents;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
   readonly #egress: Egress;
+  readonly #handshake: Handshake;
+  readonly #sessions: Sessions = new Sessions(this);
   #idle: IdleWatch | undefined;
   #cancelDeadline: (() => void) | undefined;
   #openSent = false;
-
-  readonly #channels: Channels<Session> = new Channels();
-
   #partialBytes = 0;
+  #attachBytes = 0;
   #batch: Receiver[] = [];
 
   readonly #fields = new FieldReader();
-  readonly #frames = new SessionFrames();
 
   constructor(socket: Duplex, side: Side, events: ConnectionEvents) {
     this.limits = resolveLimits(side.options.limits);
@@ -105,12 +97,8 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
       onOverflow: (bytes) => this.#finish({ by: "violation", error: { condition: conditions.resourceLimitExceeded, description: `expected the peer to read; ${bytes} bytes wait for it` } }),
     });
     this.output = this.#egress.output;
-    this.state = side.options.sasl === undefined ? { at: "header" } : { at: "sasl", exchange: this.#makeExchange(side) };
-    if (side.role === "client") {
-      if (this.state.at === "sasl") this.output.raw(protocolHeader(protocolId.sasl));
-      else this.#sendHeaderAndOpen();
-      this.requestFlush();
-    }
+    this.#handshake = new Handshake(this, this.#reader, side);
+    this.#handshake.start();
     this.#setDeadline(side.options.openTimeOutMs ?? openTimeOutMsDefault, () => {
       this.#finish({ by: "silence", error: { condition: conditions.resourceLimitExceeded, description: "the connection was not opened in time" } });
     });
@@ -118,12 +106,6 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     socket.on("error", (cause: Error) => this.#finish({ by: "socket", cause }));
     socket.on("end", () => this.#finish({ by: "socket" }));
     socket.on("close", () => this.#finish({ by: "socket" }));
-  }
-
-  #makeExchange(side: Side): SaslExchange {
-    if (side.role === "server" && side.options.sasl !== undefined) return new SaslServer(this, side.options.sasl);
-    if (side.role === "client" && side.options.sasl !== undefined) return new SaslClient(this, side.options.sasl, side.options.hostname);
-    throw new TypeError("expected SASL options");
   }
 
   // For the owner:
@@ -136,12 +118,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   /** Begins a session on an open connection. Links may be opened in it at once. */
   begin(events: SessionEvents, options: SessionOptions = {}): Session {
     if (this.state.at !== "open") throw new Error(`connection: expected it to be open, found it ${this.state.at}`);
-    const channel = this.#channels.free;
-    if (channel > this.state.remote.channelMax) throw new Error(`connection: expected at most ${this.state.remote.channelMax + 1} sessions, as the peer allows`);
-    const session = new Session(this, channel, options, events);
-    this.#channels.add(session);
-    session.begin(undefined);
-    return session;
+    return this.#sessions.begin(events, options);
   }
 
   /** Ends the connection in order. `onClosed` follows when the peer has answered, or has not in time. */
@@ -157,12 +134,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
 
   // Opening.
 
-  #sendHeaderAndOpen(): void {
-    this.output.raw(protocolHeader(protocolId.amqp));
-    this.#sendOpen();
-  }
-
-  #sendOpen(): void {
+  sendOpen(): void {
     if (this.#openSent) return;
     this.#openSent = true;
     const { options } = this.#side;
@@ -181,58 +153,27 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   }
 
   onHeader(header: ProtocolHeader): void {
-    const { state } = this;
-    if (state.at === "sasl" && header.supported && header.id === protocolId.sasl) {
-      if (this.#side.role === "server") this.output.raw(protocolHeader(protocolId.sasl));
-      this.#reader.expect("frame");
-      state.exchange.onHeaders();
-      return;
-    }
-    const saslLeftOut = state.at === "sasl" && this.#side.role === "server" && this.#side.options.sasl?.optional === true;
-    if ((state.at !== "header" && !saslLeftOut) || !header.supported || header.id !== protocolId.amqp) {
-      this.#refuseHeader(header);
-      return;
-    }
-    this.#reader.expect("frame");
+    this.#handshake.onHeader(header);
+  }
+
+  onHandshakeDone(): void {
     this.#reader.frameBytesMax = this.limits.frameBytesMax;
-    this.state = { at: "opening" };
-    if (this.#side.role === "server") {
-      this.output.raw(protocolHeader(protocolId.amqp));
-      this.requestFlush();
-    }
+    if (this.state.at === "handshake") this.state = { at: "opening" };
   }
 
-  /** A header that is not the one expected is answered with that, and the socket ends (part 2, 2.2). */
-  #refuseHeader(header: ProtocolHeader): void {
-    const expected = this.state.at === "sasl" ? protocolId.sasl : protocolId.amqp;
-    if (this.#side.role === "server") this.output.raw(protocolHeader(expected));
-    const found = header.supported ? `protocol ${header.id}` : "another protocol or version";
-    const description = `expected the header of AMQP 1.0 ${expected === protocolId.sasl ? "with" : "without"} SASL, found ${found}`;
-    this.#finish({ by: "violation", error: { condition: conditions.framingError, description } });
+  onHandshakeFailed(end: ConnectionEnd): void {
+    this.#finish(end);
   }
 
-  onSasl(progress: SaslProgress): void {
-    if (this.state.at !== "sasl") return;
-    switch (progress.at) {
-      case "judging":
-        this.#reader.hold();
-        this.#socket.pause();
-        return;
-      case "refused":
-        this.#finish({ by: "sasl", error: { condition: "amqp:unauthorized-access", description: progress.reason } });
-        return;
-      case "done":
-        this.state = { at: "header" };
-        this.#reader.expect("header");
-        if (this.#side.role === "client") this.#sendHeaderAndOpen();
-        else this.later(() => this.#resumeReading());
-    }
+  pauseReading(): void {
+    this.#socket.pause();
   }
 
-  /** The client was let in: goes on with what it sent ahead. */
-  #resumeReading(): void {
-    this.#read(() => this.#reader.release());
-    this.#socket.resume();
+  resumeReading(): void {
+    this.later(() => {
+      this.#read(() => this.#reader.release());
+      this.#socket.resume();
+    });
   }
 
   #onOpen(remote: Open): void {
@@ -241,7 +182,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     if (remote.idleTimeOutMs > 0 && remote.idleTimeOutMs < this.limits.idleTimeOutMsMin) {
       throw new ProtocolError(conditions.notAllowed, `expected an idle-time-out of at least ${this.limits.idleTimeOutMsMin} ms, found ${remote.idleTimeOutMs}`);
     }
-    this.#sendOpen();
+    this.sendOpen();
     this.output.frameBytesMax = remote.maxFrameSize;
     this.state = { at: "open", remote };
     this.#cancelDeadline?.();
@@ -252,7 +193,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
         this.output.frame(frameType.amqp, 0, Buffer.alloc(0));
         this.#egress.write();
       },
-      onSilence: () => this.#close({ by: "silence" }, { condition: conditions.resourceLimitExceeded, description: "nothing was heard for twice the idle-time-out" }),
+      onSilence: () => this.#guard(() => this.#close({ by: "silence" }, { condition: conditions.resourceLimitExceeded, description: "nothing was heard for twice the idle-time-out" })),
     });
     this.#events.onOpen?.(this, remote);
   }
@@ -274,96 +215,53 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     });
   }
 
-  /** Runs what may throw: a violation closes the connection with its condition, anything else with an internal error. */
+  /** Runs what may throw. */
   #guard(run: () => void): void {
     try {
       run();
     } catch (error) {
-      if (error instanceof ProtocolError) {
-        const sent = error.toCondition();
-        this.#closeAnyhow({ by: "violation", error: sent }, sent);
-        // Where the next frame begins is not known any more, so the peer's close would not be seen.
-        if (error.code === conditions.framingError) this.#finish({ by: "violation", error: sent });
-      } else this.#closeAnyhow({ by: "fault", cause: error }, { condition: conditions.internalError });
+      this.#onThrown(error);
     }
   }
 
-  onFrame(type: number, channel: number, bytes: Buffer, start: number, end: number): void {
+  /** A violation closes the connection with its condition, anything else with an internal error. */
+  #onThrown(error: unknown): void {
     const { state } = this;
-    if (state.at === "sasl") {
-      if (type !== frameType.sasl) throw new ProtocolError(conditions.framingError, `expected a SASL frame, found type ${type}`);
-      state.exchange.onFrame(descriptorAt(bytes, start, end), this.#fields.open(bytes, describedValueAt(bytes, start, end), end));
+    if (state.at === "closing" || state.at === "closed") {
+      if (!(error instanceof ProtocolError)) {
+        if (state.end.by !== "fault") rethrow(error);
+      } else if (error.code === conditions.framingError) this.#finish({ by: "violation", error: error.toCondition() });
+    } else if (error instanceof ProtocolError) {
+      const sent = error.toCondition();
+      this.#closeAnyhow({ by: "violation", error: sent }, sent);
+      // Where the next frame begins is not known any more, so the peer's close would not be seen.
+      if (error.code === conditions.framingError) this.#finish({ by: "violation", error: sent });
+    } else this.#closeAnyhow({ by: "fault", cause: error }, { condition: conditions.internalError });
+  }
+
+  /** What throws while a frame is handled does not keep the reader from finding the next. */
+  onFrame(type: number, channel: number, bytes: Buffer, start: number, end: number): void {
+    try {
+      this.#handleFrame(type, channel, bytes, start, end);
+    } catch (error) {
+      this.#onThrown(error);
+    }
+  }
+
+  #handleFrame(type: number, channel: number, bytes: Buffer, start: number, end: number): void {
+    const { state } = this;
+    if (state.at === "handshake") {
+      this.#handshake.onFrame(type, bytes, start, end, this.#fields);
       return;
     }
     if (type !== frameType.amqp) throw new ProtocolError(conditions.framingError, `expected an AMQP frame, found type ${type}`);
     if (start === end) return;
     const code = descriptorAt(bytes, start, end);
     const fields = this.#fields.open(bytes, describedValueAt(bytes, start, end), end);
-    if (state.at === "open") this.#onPerformative(code, channel, bytes, fields, end);
-    else if (state.at === "opening" && code === descriptor.open) this.#onOpen(readOpen(fields.copied()));
-    else if (state.at === "closing" || code === descriptor.close) this.#discard(code, fields);
-    else throw new ProtocolError(conditions.illegalState, `expected open as the first frame, found descriptor ${code}`);
-  }
-
-  /** While closing, and before open, only a close means anything. */
-  #discard(code: number, fields: FieldReader): void {
     if (code === descriptor.close) this.#onClose(readErrorField(fields.copied()));
-  }
-
-  #onPerformative(code: number, channel: number, bytes: Buffer, fields: FieldReader, end: number): void {
-    if (SessionFrames.includes(code)) {
-      const session = this.#session(channel);
-      if (session.isOpen) this.#frames.handle(session, code, bytes, fields, end);
-      return;
-    }
-    switch (code) {
-      case descriptor.begin:
-        this.#onBegin(channel, fields.copied());
-        return;
-      case descriptor.close:
-        this.#onClose(readErrorField(fields.copied()));
-        return;
-      case descriptor.open:
-        throw new ProtocolError(conditions.illegalState, "expected one open");
-      case descriptor.end:
-        this.#session(channel).onEnd(readErrorField(fields.copied()));
-        return;
-      default:
-        throw new ProtocolError(conditions.notImplemented, `expected a performative, found descriptor ${code}`);
-    }
-  }
-
-  #session(channel: number): Session {
-    const session = this.#channels.remote(channel);
-    if (session === undefined) throw new ProtocolError(conditions.notAllowed, `expected the channel of a session, found ${channel}`);
-    return session;
-  }
-
-  #onBegin(remoteChannel: number, fields: FieldReader): void {
-    const remote = readBegin(fields);
-    if (remoteChannel >= this.limits.sessionsMax) throw new ProtocolError(conditions.framingError, `expected a channel up to ${this.limits.sessionsMax - 1}, found ${remoteChannel}`);
-    if (this.#channels.remote(remoteChannel) !== undefined) throw new ProtocolError(conditions.notAllowed, `expected a channel without a session, found ${remoteChannel}`);
-    if (remote.remoteChannel !== undefined) {
-      const own = this.#channels.own(remote.remoteChannel);
-      if (own === undefined || own.remoteChannel >= 0) throw new ProtocolError(conditions.notAllowed, `expected an answer to a begin, found channel ${remote.remoteChannel}`);
-      this.#channels.tie(remoteChannel, own);
-      own.onBegin(remoteChannel, remote);
-      return;
-    }
-    this.#acceptSession(remoteChannel, remote);
-  }
-
-  #acceptSession(remoteChannel: number, remote: ReturnType<typeof readBegin>): void {
-    const channel = this.#channels.free;
-    const channelMax = this.state.at === "open" ? this.state.remote.channelMax : 0;
-    if (channel > channelMax) throw new ProtocolError(conditions.notAllowed, `expected no more sessions than the peer's own channel-max of ${channelMax} lets us answer`);
-    const session = new Session(this, channel, {}, {});
-    this.#channels.add(session);
-    this.#channels.tie(remoteChannel, session);
-    session.begin(remoteChannel);
-    session.onBegin(remoteChannel, remote);
-    if (this.#events.onSession === undefined) session.end(noSessions);
-    else session.events = this.#events.onSession(session, this);
+    else if (state.at === "open" && code !== descriptor.open) this.#sessions.onFrame(code, channel, bytes, fields, end);
+    else if (code === descriptor.open && (state.at === "opening" || state.at === "open")) this.#onOpen(readOpen(fields.copied()));
+    else if (state.at !== "closing") throw new ProtocolError(conditions.illegalState, `expected open as the first frame, found descriptor ${code}`);
   }
 
   // For sessions:
@@ -380,6 +278,19 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     this.#egress.later(task);
   }
 
+  get channelMax(): number {
+    return this.state.at === "open" ? this.state.remote.channelMax : 0;
+  }
+
+  onSession(session: Session): SessionEvents | undefined {
+    return this.#events.onSession?.(session, this);
+  }
+
+  holdAttach(bytes: number): void {
+    this.#attachBytes += bytes;
+    if (this.#attachBytes > this.limits.attachBytesMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.attachBytesMax} bytes of attaches`);
+  }
+
   holdPartial(bytes: number): void {
     this.#partialBytes += bytes;
     if (this.#partialBytes > this.limits.partialBytesMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.partialBytesMax} bytes of messages that are not whole`);
@@ -394,7 +305,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   }
 
   release(session: Session): void {
-    this.#channels.delete(session);
+    this.#sessions.release(session);
     this.#egress.forget(session);
   }
 
@@ -405,7 +316,7 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
       this.#finish(this.state.end);
       return;
     }
-    this.#sendOpen();
+    this.sendOpen();
     this.output.frame(frameType.amqp, 0, encodeClose(undefined));
     this.#finish({ by: "peer", error });
   }
@@ -413,15 +324,13 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   #close(end: ConnectionEnd, error: ErrorCondition | undefined): void {
     const { state } = this;
     if (state.at === "closing" || state.at === "closed") return;
-    if (state.at === "sasl" || (state.at === "header" && this.#side.role === "server")) {
+    if (!this.#handshake.mayOpen) {
       this.#finish(end);
       return;
     }
-    this.#sendOpen();
+    this.sendOpen();
     this.#egress.flushSessions();
-    const body = encodeClose(error);
-    const fits = body.length + 8 <= this.output.frameBytesMax;
-    this.output.frame(frameType.amqp, 0, fits || error === undefined ? body : encodeClose({ condition: error.condition }));
+    this.output.frame(frameType.amqp, 0, encodeClose(shortened(error, this.output.frameBytesMax)));
     this.state = { at: "closing", end };
     this.#idle?.stop();
     this.#setDeadline(this.#side.options.closeTimeOutMs ?? closeTimeOutMsDefault, () => this.#finish(end));
@@ -433,14 +342,14 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
   #closeAnyhow(end: ConnectionEnd, error: ErrorCondition): void {
     try {
       this.#close(end, error);
-    } catch {
-      this.#finish(end);
+    } catch (thrown) {
+      if (end.by !== "fault") rethrow(thrown);
     }
   }
 
   #dropSessions(error: ErrorCondition | undefined): void {
     this.#batch = [];
-    this.#channels.forEach((session) => session.drop(error));
+    this.#sessions.drop(error);
   }
 
   #finish(end: ConnectionEnd): void {
@@ -470,14 +379,11 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     socket.end();
   }
 
-  /** The connection is over: what the last callbacks throw is the owner's to see. */
   #guardEnd(run: () => void): void {
     try {
       run();
     } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
+      rethrow(error);
     }
   }
 
@@ -485,4 +391,11 @@ export class Connection implements FrameHandler, SessionHost, SaslHost {
     this.#cancelDeadline?.();
     this.#cancelDeadline = this.#clock.after(delayMs, onDue);
   }
+}
+
+/** What a callback throws when its connection is closing anyway is an uncaught error, for the process to see. */
+function rethrow(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

@@ -18,7 +18,6 @@ export const conditions = {
   frameSizeTooSmall: "amqp:frame-size-too-small",
   framingError: "amqp:connection:framing-error",
   windowViolation: "amqp:session:window-violation",
-  errantLink: "amqp:session:errant-link",
   handleInUse: "amqp:session:handle-in-use",
   unattachedHandle: "amqp:session:unattached-handle",
   transferLimitExceeded: "amqp:link:transfer-limit-exceeded",
@@ -50,4 +49,17 @@ export class ProtocolError extends Error {
 /** The error for bytes that do not follow the type system (part 1). */
 export function malformed(description: string): ProtocolError {
   return new ProtocolError(conditions.decodeError, description);
+}
+
+/** Calls each, even when one throws; what was thrown first is thrown at the end. For the callbacks that tell of an end: all must hear. */
+export function callAll(calls: readonly (() => void)[]): void {
+  let first: { readonly error: unknown } | undefined;
+  for (const call of calls) {
+    try {
+      call();
+    } catch (error) {
+      first ??= { error };
+    }
+  }
+  if (first !== undefined) throw first.error;
 }

@@ -19,6 +19,8 @@ export interface Limits {
   readonly messageBytesMax: number;
   /** Bytes of messages that have only partly arrived, all links of a connection together. Default 67 108 864. */
   readonly partialBytesMax: number;
+  /** Bytes of the attaches of a connection's links, which are kept as long as the links: names, termini, properties. Default 16 777 216. */
+  readonly attachBytesMax: number;
   /** Bytes written but not taken by the peer from which on senders hold their deliveries back. Default 1 048 576. */
   readonly outputBytesHigh: number;
   /** Bytes written but not taken by the peer at which the connection is given up. Default 16 777 216. */
@@ -36,6 +38,7 @@ export const defaultLimits: Limits = {
   unsettledMax: 65_536,
   messageBytesMax: 1_048_576,
   partialBytesMax: 67_108_864,
+  attachBytesMax: 16_777_216,
   outputBytesHigh: 1_048_576,
   outputBytesMax: 16_777_216,
   idleTimeOutMsMin: 100,

@@ -75,6 +75,8 @@ export abstract class Link {
   readonly handle: number;
   /** The peer's handle; -1 before its attach. */
   remoteHandle = -1;
+  /** Bytes of the peer's attach, which are kept as long as the link. */
+  attachBytes = 0;
   state: LinkState = { at: "attaching" };
   readonly receiverSettleMode: ReceiverSettleMode;
   readonly senderSettleMode: SenderSettleMode;
@@ -146,6 +148,7 @@ export abstract class Link {
   /** The peer has answered our attach. */
   onAttach(remote: Attach): void {
     this.remoteHandle = remote.handle;
+    this.attachBytes = remote.bytes;
     if (this.state.at !== "attaching") return;
     const refused = this.role === "sender" ? remote.target === undefined : remote.source === undefined;
     if (refused) {
@@ -159,6 +162,7 @@ export abstract class Link {
   /** Both ends are attached: `remote` answers our attach, or ours answers it. */
   adopt(remote: Attach): void {
     this.remoteHandle = remote.handle;
+    this.attachBytes = remote.bytes;
     this.state = { at: "attached", remote };
     this.attached(remote);
   }

@@ -151,6 +151,8 @@ export interface Attach extends ReadExtras {
   readonly initialDeliveryCount: number | undefined;
   /** In bytes; 0: no maximum. */
   readonly maxMessageSize: number;
+  /** How long the attach itself is: it is kept as long as its link. */
+  readonly bytes: number;
 }
 
 export function encodeAttach(attach: AttachFields): Buffer {
@@ -194,6 +196,7 @@ export function readAttach(fields: FieldReader): Attach {
     initialDeliveryCount: initialDeliveryCount < 0 ? undefined : initialDeliveryCount,
     maxMessageSize,
     ...readExtras(fields),
+    bytes: fields.bytes.length,
   };
 }
 
