@@ -4,11 +4,10 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import type { MessageContent } from "#load/broker/codec/message.ts";
 import { MessageQueue } from "#load/broker/entities/queue.ts";
 import type { SessionConsumer, SessionLock } from "#load/broker/entities/sessions.ts";
 import type { Settlement } from "#load/broker/entities/settlement.ts";
-import type { StoredMessage } from "#load/broker/entities/message.ts";
+import type { MessageContent, StoredMessage } from "#load/broker/entities/message.ts";
 import { queueDefaults } from "#load/broker/entities/settings.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

@@ -6,7 +6,7 @@ import { MessageView, propertyFields, type PropertyName } from "#runtime/amqp/me
 import { type Encodable, type Plain, Raw, symbol } from "#runtime/amqp/types.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
 import { decodedOrNull, forEachNamed } from "./encoded.ts";
-import type { MessageContent } from "./message.ts";
+import type { MessageContent } from "../entities/message.ts";
 
 export type PropertyField = "messageId" | "to" | "subject" | "replyTo" | "correlationId" | "contentType" | "sessionId" | "replyToSessionId";
 

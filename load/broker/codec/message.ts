@@ -9,26 +9,9 @@ import { MessageView } from "#runtime/amqp/message.ts";
 import { type Plain, symbol, uuid } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
+import type { MessageContent } from "../entities/message.ts";
 import { decodedOrNull, forEachNamed } from "./encoded.ts";
 import { type Readable, readable } from "./readable.ts";
-
-/** The immutable part of a message, shared by every entity that holds a copy of it. */
-export interface MessageContent {
-  /** Properties, application properties, body and footer, as they came. */
-  readonly bare: Buffer;
-  readonly durable: boolean;
-  readonly priority: number;
-  /** How long the sender lets it live, in milliseconds; undefined = as long as the entity does. */
-  readonly timeToLiveMs: number | undefined;
-  /** Annotations that are not the broker's own, as encoded keys and values, and how many pairs they are. */
-  readonly annotations: Buffer | undefined;
-  readonly annotationCount: number;
-  readonly messageId: string;
-  readonly sessionId: string | undefined;
-  readonly partitionKey: string | undefined;
-  /** When the sender wants it enqueued, in epoch milliseconds; undefined = now. */
-  readonly scheduledAtMs: number | undefined;
-}
 
 /** What differs between one delivery of a message and the next. */
 export interface DeliveryView {

@@ -1,6 +1,23 @@
 // A message as one entity holds it. Its content never changes and may be shared with other entities.
-import type { MessageContent } from "../codec/message.ts";
 import type { HeapFields } from "./deadline-heap.ts";
+
+/** The immutable part of a message, shared by every entity that holds a copy of it. */
+export interface MessageContent {
+  /** Properties, application properties, body and footer, as they came. */
+  readonly bare: Buffer;
+  readonly durable: boolean;
+  readonly priority: number;
+  /** How long the sender lets it live, in milliseconds; undefined = as long as the entity does. */
+  readonly timeToLiveMs: number | undefined;
+  /** Annotations that are not the broker's own, as encoded keys and values, and how many pairs they are. */
+  readonly annotations: Buffer | undefined;
+  readonly annotationCount: number;
+  readonly messageId: string;
+  readonly sessionId: string | undefined;
+  readonly partitionKey: string | undefined;
+  /** When the sender wants it enqueued, in epoch milliseconds; undefined = now. */
+  readonly scheduledAtMs: number | undefined;
+}
 
 /** Application properties that were set since a message was enqueued: text, or an encoded value. */
 export type PropertyChanges = ReadonlyMap<string, string | Buffer>;

@@ -8,13 +8,12 @@
 // Messages lie in one index by sequence number. Those that can be delivered lie in a second one, and the lowest number
 // goes first, so that an abandoned message is back at its old place. Locks, times to live and schedules are heaps of
 // deadlines behind one alarm. Nothing here knows of AMQP, of timers other than the clock it is given, or of its callers.
-import type { MessageContent } from "../codec/message.ts";
 import { Alarm, type Clock } from "./clock.ts";
 import type { Consumer } from "./consumers.ts";
 import type { StateCounts } from "./counters.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
 import { LockTable } from "./lock-table.ts";
-import { fresh, lettersOf, mergeProperties, StoredMessage, type Transfer } from "./message.ts";
+import { fresh, lettersOf, mergeProperties, type MessageContent, StoredMessage, type Transfer } from "./message.ts";
 import { type EntityJournal, MessageStore } from "./message-store.ts";
 import type { SettleResult, Settlement } from "./settlement.ts";
 import { QueueAccount } from "./queue-account.ts";

@@ -1,11 +1,10 @@
 // A topic: takes messages, keeps the scheduled ones until they are due, and gives each subscription a copy.
-import type { MessageContent } from "../codec/message.ts";
 import { MessageView } from "../filters/message-view.ts";
 import type { RuleSet } from "../filters/rules.ts";
 import { Alarm, type Clock } from "./clock.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
 import { DuplicateHistory } from "./duplicate-history.ts";
-import { byDue, fresh, StoredMessage, type Transfer } from "./message.ts";
+import { byDue, fresh, type MessageContent, StoredMessage, type Transfer } from "./message.ts";
 import type { EntityJournal } from "./message-store.ts";
 import type { MessageQueue } from "./queue.ts";
 import { SequenceIndex } from "./sequence-index.ts";

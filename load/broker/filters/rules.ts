@@ -5,8 +5,7 @@
 import { encode } from "#runtime/amqp/encode.ts";
 import { long } from "#runtime/amqp/types.ts";
 import { type FieldChanges, type PropertyField, withFields } from "../codec/message-fields.ts";
-import type { MessageContent } from "../codec/message.ts";
-import type { Transfer } from "../entities/message.ts";
+import type { MessageContent, Transfer } from "../entities/message.ts";
 import type { MessageView } from "./message-view.ts";
 import type { Expression, Parameters, Statement, Value } from "./sql-ast.ts";
 import { compare, evaluate, FilterEvaluationError } from "./sql-evaluate.ts";

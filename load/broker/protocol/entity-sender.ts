@@ -1,6 +1,7 @@
 // Takes what clients send to a queue or a topic.
 import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { type MessageContent, parseMessage } from "../codec/message.ts";
+import { parseMessage } from "../codec/message.ts";
+import type { MessageContent } from "../entities/message.ts";
 import { splitBatch } from "../codec/request.ts";
 import type { Destination } from "../entities/namespace.ts";
 import type { ProtocolContext } from "./context.ts";

@@ -2,7 +2,8 @@
 import { array, int, long, timestamp, uuid } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
-import { encodeDelivery, type MessageContent, parseMessage } from "../codec/message.ts";
+import { encodeDelivery, parseMessage } from "../codec/message.ts";
+import type { MessageContent } from "../entities/message.ts";
 import { readable } from "../codec/readable.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
