@@ -18,5 +18,7 @@ export type RuntimeEvent =
   /** Messages could not be sent to an entity, with all their retries; what they belong to comes again later. */
   | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }
   | { readonly type: "receiver.rebuilt"; readonly why: string }
+  /** A new receiver had not helped. */
+  | { readonly type: "connection.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   | { readonly type: "loop.blocked"; readonly delayMs: number };

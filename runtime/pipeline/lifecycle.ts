@@ -73,7 +73,7 @@ export interface WorkerView {
   readonly storeUp: boolean;
   readonly threadsReady: boolean;
   readonly loopDelayMs: number;
-  /** Receivers replaced since a message last came; past a few, only a new client helps. */
+  /** How often receiver or connection were replaced since a message last came, or could have come. */
   readonly rebuiltInVain: number;
   readonly gates: readonly GateView[];
 }

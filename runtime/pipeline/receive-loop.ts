@@ -87,9 +87,17 @@ export class ReceiveLoop {
     });
   }
 
-  /** Replaces a receiver that has gone silent. */
-  async rebuild(): Promise<void> {
+  /** Replaces a receiver that has gone silent; or, if that was of no use, the connection that it is on, too. */
+  async rebuild(what: "receiver" | "connection"): Promise<void> {
     this.#close();
+    if (what === "connection") {
+      const { clock, transport } = this.#options;
+      // Nobody else may open one on the connection that is given up.
+      this.#isOpening = true;
+      await settledWithin(clock, this.#closing, closeWaitMaxMs);
+      await settledWithin(clock, transport.reconnect(), closeWaitMaxMs);
+      this.#isOpening = false;
+    }
     await this.#open();
   }
 

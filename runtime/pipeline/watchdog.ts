@@ -1,9 +1,13 @@
 /**
- * Notices what nobody tells: a receiver that gets nothing although the queue is not empty (it is replaced), threads that can
- * take work again after they could not, and an event loop that was blocked for so long that locks are in danger.
+ * Notices what nobody tells: a receiver that gets nothing although the queue is not empty, threads that can take work again
+ * after they could not, and an event loop that was blocked for so long that locks are in danger.
+ *
+ * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
+ * comes or the queue is found empty. A queue that cannot even be looked at counts like a silent one, unless the broker has
+ * asked for patience.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { messageOf } from "../core/errors.ts";
+import { messageOf, TransportError } from "../core/errors.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -29,8 +33,10 @@ export class Watchdog {
   #isChecking = false;
   #checkedMs = 0;
   #loopDelayMs = 0;
+  /** Looks since a message last came that found something wrong. */
+  #wrong = 0;
   #rebuiltInVain = 0;
-  /** Messages taken when the receiver was last replaced. */
+  /** Messages taken when something was last found wrong. */
   #receivedBefore = 0;
 
   constructor(options: WatchdogOptions) {
@@ -42,7 +48,7 @@ export class Watchdog {
     return this.#loopDelayMs;
   }
 
-  /** Receivers replaced since a message last came: past a few, only a new client helps. */
+  /** How often receiver or connection were replaced since a message last came, or could have come. */
   get rebuiltInVain(): number {
     return this.#options.receiveLoop.received === this.#receivedBefore ? this.#rebuiltInVain : 0;
   }
@@ -77,16 +83,38 @@ export class Watchdog {
   }
 
   async #check(since: number): Promise<void> {
-    const { transport, receiveLoop, telemetry } = this.#options;
+    const { transport, telemetry, receiveLoop } = this.#options;
+    let canBeLookedAt = true;
     try {
-      const hasBacklog = await transport.hasBacklog();
-      if (!hasBacklog || this.#timer === undefined || receiveLoop.silentSinceMs !== since) return;
-      this.#rebuiltInVain = this.rebuiltInVain + 1;
-      this.#receivedBefore = receiveLoop.received;
-      telemetry.emit({ type: "receiver.rebuilt", why: "the queue holds messages, and none came" });
-      await receiveLoop.rebuild();
+      if (!(await transport.hasBacklog())) {
+        this.#wrong = 0;
+        this.#rebuiltInVain = 0;
+        return;
+      }
     } catch (error) {
       telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
+      if (error instanceof TransportError && error.retryAfterMs !== undefined) return;
+      canBeLookedAt = false;
+    }
+    if (this.#timer === undefined || receiveLoop.silentSinceMs !== since) return;
+    await this.#mend(canBeLookedAt);
+  }
+
+  async #mend(canBeLookedAt: boolean): Promise<void> {
+    const { receiveLoop, telemetry } = this.#options;
+    const isNew = receiveLoop.received !== this.#receivedBefore;
+    this.#wrong = isNew ? 1 : this.#wrong + 1;
+    if (isNew) this.#rebuiltInVain = 0;
+    this.#receivedBefore = receiveLoop.received;
+    const why = canBeLookedAt ? "the queue holds messages, and none came" : "no message came, and the queue could not be looked at";
+    if (this.#wrong > 1) {
+      this.#rebuiltInVain += 1;
+      telemetry.emit({ type: "connection.rebuilt", why });
+      await receiveLoop.rebuild("connection");
+    } else if (canBeLookedAt) {
+      this.#rebuiltInVain += 1;
+      telemetry.emit({ type: "receiver.rebuilt", why });
+      await receiveLoop.rebuild("receiver");
     }
   }
 }

@@ -50,6 +50,12 @@ export interface Transport {
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]>;
   /** Renews the locks of many deliveries; one result a delivery, in order; never rejects. */
   renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]>;
+  /**
+   * Gives up the connection, whatever its state, and makes another. For one that brings nothing although it seems to be sound:
+   * a connection that is lost is made again unasked. Receivers are to be stopped before and opened anew after it; what they had
+   * handed out can be settled and renewed as before. Never rejects.
+   */
+  reconnect(): Promise<void>;
   /** Whether the entity holds messages that could be delivered now. Rejects with `TransportError`. */
   hasBacklog(): Promise<boolean>;
 }

@@ -154,6 +154,16 @@ test("says that there is a backlog when either source has one", async (t) => {
   assert.equal(await bench.transport.hasBacklog(), true);
 });
 
+test("makes both connections anew when it is told to", async (t) => {
+  const bench = await start(t);
+  const held = await takeMixed(bench, 1);
+  const before = bench.broker.inspect().connections;
+  await bench.transport.reconnect();
+  assert.deepEqual(await bench.transport.settle(completions(held)), ["settled", "settled"]);
+  assert.equal(await bench.transport.hasBacklog(), false);
+  await eventually("as many connections as before", () => bench.broker.inspect().connections === before);
+});
+
 test("passes on that either source is disturbed", async (t) => {
   const bench = await start(t);
   const inbox = new Inbox(bench.transport);

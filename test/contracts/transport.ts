@@ -508,6 +508,42 @@ function describeTrouble(makeBench: (t: TestContext) => Promise<TransportBench>)
     await eventually("the rest", () => bench.account("input").totals.completed === count, 30_000);
   });
 
+  test("receives, settles and renews over another connection when it is told that the one it has is of no use", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(numbered(20));
+    const transport = await bench.startTransport();
+    const inbox = new Inbox(transport);
+    inbox.addCredit(10);
+    const held = (await inbox.upTo(10)).slice();
+    bench.mute();
+    const stopped = inbox.receiver.stop();
+    await within("another connection", transport.reconnect());
+    await within("the receiver to stop", stopped);
+    assert.deepEqual(new Set((await transport.renew(held)).map(({ kind }) => kind)), new Set(["renewed"]));
+    assert.deepEqual(new Set(await transport.settle(completeAll(held))), new Set(["settled"]));
+    const another = new Inbox(transport);
+    another.addCredit(10);
+    assert.deepEqual(new Set(await transport.settle(completeAll(await another.upTo(10)))), new Set(["settled"]));
+    assert.deepEqual([bench.account("input").totals.completed, bench.account("input").totals.delivered], [20, 20]);
+  });
+
+  test("makes another connection for nothing, and loses nothing by it", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(numbered(2));
+    const transport = await bench.startTransport();
+    const inbox = new Inbox(transport);
+    inbox.addCredit(1);
+    const held = await inbox.at(0);
+    await inbox.receiver.stop();
+    await transport.reconnect();
+    await transport.reconnect();
+    assert.deepEqual(await transport.settle([{ verb: "complete", delivery: held }]), ["settled"]);
+    assert.equal(await transport.hasBacklog(), true);
+    await transport.stop();
+    await transport.reconnect();
+    assert.equal(bench.account("input").totals.completed, 1);
+  });
+
   test("does not hang when it is stopped while the broker is gone", async (t) => {
     const bench = await makeBench(t);
     await bench.send(numbered(10));

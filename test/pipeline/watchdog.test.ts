@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { TransportError } from "#runtime/core/errors.ts";
 import { World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 
@@ -54,6 +55,53 @@ describe("the watchdog", () => {
     assert.deepEqual([worker.view().rebuiltInVain, world.statesOf("a")], [0, ["completed"]]);
   });
 
+  test("replaces the receiver first, and the connection when that has not helped", async () => {
+    const world = new World();
+    const { connection, worker, telemetry } = await world.start({ silenceMaxMs: 5_000 });
+    const open = connection.openReceiver.bind(connection);
+    connection.openReceiver = (listener) => {
+      const receiver = open(listener);
+      if (connection.reconnections === 0) for (const one of connection.receivers) one.isMute = true;
+      return receiver;
+    };
+    for (const one of connection.receivers) one.isMute = true;
+    world.send("a");
+    await world.clock.advance(7_000);
+    assert.deepEqual([telemetry.types().slice(1), connection.reconnections], [["receiver.rebuilt"], 0]);
+    await world.clock.advance(7_000);
+    assert.deepEqual([telemetry.types().slice(1), connection.reconnections], [["receiver.rebuilt", "connection.rebuilt"], 1]);
+    assert.deepEqual([worker.view().rebuiltInVain, world.statesOf("a")], [0, ["completed"]]);
+    // A receiver that goes silent later is only replaced.
+    for (const one of connection.receivers) one.isMute = true;
+    world.send("b");
+    await world.clock.advance(14_000);
+    assert.deepEqual([connection.reconnections, world.statesOf("b")], [1, ["completed"]]);
+  });
+
+  test("replaces the connection when the queue can be looked at no more, but not while the broker asks for patience", async () => {
+    const world = new World();
+    const { connection, telemetry } = await world.start({ silenceMaxMs: 5_000 });
+    let retryAfterMs: number | undefined = 10_000;
+    connection.hasBacklog = async () => {
+      throw new TransportError("expected to look into work, found that it cannot be", retryAfterMs === undefined ? {} : { retryAfterMs });
+    };
+    await world.clock.advance(30_000);
+    assert.equal(connection.reconnections, 0);
+    retryAfterMs = undefined;
+    await world.clock.advance(13_000);
+    assert.equal(connection.reconnections, 1);
+    assert.ok(!telemetry.types().includes("receiver.rebuilt"));
+  });
+
+  test("forgets what was wrong once the queue is found empty", async () => {
+    const world = new World();
+    const { connection } = await world.start({ silenceMaxMs: 5_000 });
+    const answers = [true, false, true, false];
+    connection.hasBacklog = async () => answers.shift() ?? false;
+    await world.clock.advance(60_000);
+    assert.deepEqual([answers.length, connection.receivers.length, connection.reconnections], [0, 3, 0]);
+  });
+
   test("goes on watching when the queue cannot be looked at", async () => {
     const world = new World();
     const { connection, telemetry } = await world.start({ silenceMaxMs: 5_000 });
@@ -63,7 +111,8 @@ describe("the watchdog", () => {
     await world.clock.advance(20_000);
     assert.ok(telemetry.types().includes("transport.disturbed"));
     connection.isDown = false;
-    await world.clock.advance(20_000);
+    // What came over the connection that was made meanwhile could not be settled; its lock has to end.
+    await world.clock.advance(40_000);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 

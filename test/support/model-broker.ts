@@ -328,6 +328,7 @@ export class BrokerConnection implements Transport, Publisher {
   readonly clock: ProcessClock;
   readonly #faults: Faults<BrokerFault>;
   readonly receivers: ModelReceiver[] = [];
+  reconnections = 0;
   /** Deliveries that reached the process. */
   handedOut = 0;
   /** Nothing that was sent or asked arrives, while the process lives. */
@@ -359,6 +360,10 @@ export class BrokerConnection implements Transport, Publisher {
     this.broker.attach(receiver);
     if (this.#faults.hits("disturbed")) this.broker.clock.after(this.broker.latencyMs, () => this.clock.run(() => receiver.disturb()));
     return receiver;
+  }
+
+  async reconnect(): Promise<void> {
+    this.reconnections += 1;
   }
 
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {

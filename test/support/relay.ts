@@ -1,4 +1,5 @@
-// A TCP relay in front of a broker: it can cut every connection, refuse new ones, and look at what clients send.
+// A TCP relay in front of a broker: it can cut every connection, let them go silent, refuse new ones, and look at what clients
+// send.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
@@ -6,6 +7,8 @@ export interface Relay {
   readonly port: number;
   /** Destroys all connections; new ones are let through. */
   cut(): void;
+  /** From now on nothing passes over the connections there are, and nobody is told; new ones are sound. */
+  mute(): void;
   /** While refused, a new connection is destroyed at once. */
   refuse(refused: boolean): void;
   /** Connections that are open now. */
@@ -44,9 +47,13 @@ export async function startRelay(targetPort: number, onClientBytes?: (bytes: Buf
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
+  const mute = (): void => {
+    for (const socket of sockets) socket.unpipe().resume();
+  };
   return {
     port: (server.address() as AddressInfo).port,
     cut,
+    mute,
     refuse(yes) {
       refused = yes;
     },

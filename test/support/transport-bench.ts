@@ -40,6 +40,8 @@ export interface TransportBench {
   advance(ms: number): void;
   /** Breaks every connection of the adapter. */
   cut(): void;
+  /** Lets every connection of the adapter go silent, without a word. */
+  mute(): void;
   refuse(refused: boolean): void;
 }
 
@@ -102,6 +104,7 @@ export async function startTransportBench(t: TestContext, adapter: Adapter, onCl
     },
     advance: (ms) => clock.advance(ms),
     cut: () => relay.cut(),
+    mute: () => relay.mute(),
     refuse: (refused) => relay.refuse(refused),
   };
 }

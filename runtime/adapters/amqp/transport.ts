@@ -130,6 +130,10 @@ class AmqpTransport implements Transport {
     });
   }
 
+  async reconnect(): Promise<void> {
+    this.#connected?.broker.abort(new TransportError(`expected messages of ${this.#address}, found none on a connection that seemed sound; another is made`));
+  }
+
   /** Looks from the head for a message that is neither deferred nor scheduled nor held by this transport. */
   async hasBacklog(): Promise<boolean> {
     const { management } = this.#open();

@@ -69,6 +69,10 @@ class MergedTransport implements Transport {
     );
   }
 
+  async reconnect(): Promise<void> {
+    await Promise.all([this.#main.reconnect(), this.#retry.reconnect()]);
+  }
+
   async hasBacklog(): Promise<boolean> {
     const found = await Promise.all([this.#main.hasBacklog(), this.#retry.hasBacklog()]);
     return found.includes(true);

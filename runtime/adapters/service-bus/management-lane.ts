@@ -12,7 +12,7 @@ import { giveOrder, type Settling } from "./settling.ts";
  * for as long when the connection is gone.
  */
 export class ManagementLane {
-  readonly #receiver: ServiceBusReceiver;
+  #receiver: ServiceBusReceiver;
   readonly #clock: Clock;
   readonly #answerTimeoutMs: number;
   readonly #waiting: (() => Promise<void>)[] = [];
@@ -22,6 +22,11 @@ export class ManagementLane {
     this.#receiver = receiver;
     this.#clock = clock;
     this.#answerTimeoutMs = answerTimeoutMs;
+  }
+
+  /** Goes over another receiver of the same entity from now on. */
+  use(receiver: ServiceBusReceiver): void {
+    this.#receiver = receiver;
   }
 
   /** Settles a delivery whose link is gone. */

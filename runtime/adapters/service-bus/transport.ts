@@ -54,9 +54,7 @@ class ServiceBusTransport implements Transport {
   async start(): Promise<void> {
     const { entity, clock } = this.#options;
     guardAgainstStrayRejections();
-    // Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and
-    // receive again over a link of the same name.
-    const client = createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
+    const client = this.#newClient();
     try {
       // It only settles, renews and peeks, so that no link of its own is ever lost.
       const manager = createReceiver(client, entity);
@@ -66,6 +64,14 @@ class ServiceBusTransport implements Transport {
       await settledWithin(clock, closeTimeoutMs, client.close());
       throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
     }
+  }
+
+  /**
+   * Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and receive
+   * again over a link of the same name.
+   */
+  #newClient(): ServiceBusClient {
+    return createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
   }
 
   stop(): Promise<void> {
@@ -78,6 +84,17 @@ class ServiceBusTransport implements Transport {
     if (this.#connected === undefined) return;
     await settledWithin(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
     for (const link of this.#links) link.lose();
+  }
+
+  async reconnect(): Promise<void> {
+    const before = this.#connected;
+    if (before === undefined || this.#stopped !== undefined) return;
+    const client = this.#newClient();
+    const manager = createReceiver(client, this.#options.entity);
+    before.management.use(manager);
+    this.#connected = { client, manager, management: before.management };
+    for (const link of this.#links) link.lose();
+    await settledWithin(this.#options.clock, closeTimeoutMs, before.client.close());
   }
 
   openReceiver(listener: ReceiverListener): Receiver {

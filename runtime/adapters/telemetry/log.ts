@@ -22,6 +22,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "transport.disturbed": "warn",
   "send.failed": "error",
   "receiver.rebuilt": "warn",
+  "connection.rebuilt": "error",
   "thread.lost": "error",
   "loop.blocked": "warn",
 };
