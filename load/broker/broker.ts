@@ -31,7 +31,7 @@ export interface BrokerOptions {
   readonly controlPort?: number;
   /** The entities; see `readEntities` for the two forms. Default: none. */
   readonly entities?: unknown;
-  /** Hold the vendor's form of the entities to the bounds of the vendor's emulator. Default: false. */
+  /** Hold entities and clients to the bounds of the vendor's emulator. Default: false. */
   readonly strict?: boolean;
   /** Keep every message id's outcomes; costs memory for each message that ever passed. Default: false. */
   readonly record?: boolean;
@@ -79,8 +79,12 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
   const access = new Access(verifier, links, systemClock);
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, keep: () => journal?.flush(), onDefinitions: () => journal?.onDefinitions(), nowMs: () => namespace.nowMs });
-  const amqp = new AmqpServer(router, log);
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, keep: () => journal?.flush(), onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
+  namespace.onIdleDeleted = (path): void => {
+    links.closeGone(path);
+    journal?.onChange(path);
+  };
+  const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax);
   let made: Promise<Certificate> | undefined;
   const certificate = (): Promise<Certificate> => (made ??= options.tls === undefined ? makeCertificateOf(host) : Promise.resolve(options.tls));
   const inspectable = {
@@ -132,7 +136,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 /** The entities, with what was kept of them. What keeps them is loaded only for those who want it. */
 async function openNamespace(options: BrokerOptions, log: (message: string) => void): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
   const entities = readEntities(options.entities ?? {}, options.strict ?? false);
-  const common = { clock: options.clock ?? systemClock, record: options.record ?? false };
+  const common = { clock: options.clock ?? systemClock, record: options.record ?? false, strict: options.strict ?? false };
   if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
   const [{ Journal }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/restore.ts")]);
   const journal = new Journal(options.data, options.journal);

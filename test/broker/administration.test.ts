@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { administrationOf } from "../support/broker-administration.ts";
 import { startBench } from "../support/broker.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 const entities = {
   queues: [{ name: "orders", lockDurationMs: 5000, deliveryCountMax: 3, timeToLiveMs: 90_000, deadLetterOnExpiry: true }, "in/boxes"],
@@ -114,4 +115,121 @@ test("creates, changes and deletes topics and subscriptions", async (t) => {
   assert.equal(await admin.subscriptionExists("events", "audit"), false);
   await admin.deleteTopic("events");
   assert.equal(await admin.topicExists("events"), false);
+});
+
+test("gives back every setting that it was given", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const admin = administrationOf(broker);
+  const shared = { defaultMessageTimeToLive: "P1DT2H3M4.5S", autoDeleteOnIdle: "PT7M", enableBatchedOperations: false, userMetadata: "kept <&> as it is" };
+  const sending = { maxSizeInMegabytes: 2048, requiresDuplicateDetection: true, duplicateDetectionHistoryTimeWindow: "PT3M", enablePartitioning: true, enableExpress: true, maxMessageSizeInKilobytes: 512 };
+  const receiving = { lockDuration: "PT45S", requiresSession: true, deadLetteringOnMessageExpiration: true, maxDeliveryCount: 7 };
+  const rights = [{ claimType: "SharedAccessKey", accessRights: ["Listen", "Send"] as ("Listen" | "Send")[], keyName: "worker", primaryKey: "first", secondaryKey: "second" }];
+  const told = (properties: object, given: object): object => Object.fromEntries(Object.entries(properties).filter(([key]) => key in given));
+  const queue = { ...shared, ...sending, ...receiving, authorizationRules: rights };
+  await admin.createQueue("every", queue);
+  assert.deepEqual(told(await admin.getQueue("every"), queue), queue);
+  const topic = { ...shared, ...sending, authorizationRules: rights };
+  await admin.createTopic("all", topic);
+  assert.deepEqual(told(await admin.getTopic("all"), topic), topic);
+  const subscription = { ...shared, ...receiving, deadLetteringOnFilterEvaluationExceptions: false };
+  await admin.createSubscription("all", "each", subscription);
+  assert.deepEqual(told(await admin.getSubscription("all", "each"), subscription), subscription);
+  const changed = await admin.updateQueue({ ...(await admin.getQueue("every")), userMetadata: "other", lockDuration: "PT46S" });
+  assert.deepEqual(told(changed, queue), { ...queue, userMetadata: "other", lockDuration: "PT46S" });
+});
+
+test("tells runtime counts of every state, transfers included, and the times of an entity", async (t) => {
+  const clock = new ManualClock();
+  const startedAt = clock.now();
+  const { broker, client } = await startBench(t, { clock, entities: { queues: [{ name: "orders", sizeMegabytesMax: 100 }, { name: "gone", status: "SendDisabled" }, { name: "source", forwardTo: "gone" }], topics: [{ name: "news", subscriptions: ["a", "b"] }] } });
+  const admin = administrationOf(broker);
+  clock.advance(1000);
+  const sender = client.createSender("orders");
+  await sender.sendMessages(["active", "locked", "deferred", "dead", "completed"].map((body) => ({ body })));
+  await sender.scheduleMessages([{ body: "one" }, { body: "two" }], new Date(clock.now() + 60_000));
+  const receiver = client.createReceiver("orders");
+  const [, , deferred, dead, completed] = await receiver.receiveMessages(5);
+  assert.ok(deferred && dead && completed);
+  await receiver.deferMessage(deferred);
+  await receiver.deadLetterMessage(dead);
+  await receiver.completeMessage(completed);
+  const counts = await admin.getQueueRuntimeProperties("orders");
+  assert.deepEqual(
+    [counts.activeMessageCount, counts.deadLetterMessageCount, counts.scheduledMessageCount, counts.transferMessageCount, counts.transferDeadLetterMessageCount, counts.totalMessageCount],
+    [3, 1, 2, 0, 0, 6],
+  );
+  assert.deepEqual([counts.createdAt.getTime(), counts.modifiedAt.getTime(), counts.accessedAt.getTime()], [startedAt, startedAt, startedAt + 1000]);
+  clock.advance(1000);
+  await admin.updateQueue({ ...(await admin.getQueue("orders")), maxDeliveryCount: 3 });
+  assert.equal((await admin.getQueueRuntimeProperties("orders")).modifiedAt.getTime(), startedAt + 2000);
+  await receiver.peekMessages(1);
+  assert.equal((await admin.getQueueRuntimeProperties("orders")).accessedAt.getTime(), startedAt + 2000);
+
+  await client.createSender("source").sendMessages({ body: 1 });
+  const source = await admin.getQueueRuntimeProperties("source");
+  assert.deepEqual([source.activeMessageCount, source.transferDeadLetterMessageCount, source.totalMessageCount], [0, 1, 1]);
+
+  const news = client.createSender("news");
+  await news.sendMessages([{ body: "x".repeat(1000) }, { body: 2 }]);
+  await news.scheduleMessages({ body: 3 }, new Date(clock.now() + 60_000));
+  const topic = await admin.getTopicRuntimeProperties("news");
+  assert.deepEqual([topic.subscriptionCount, topic.scheduledMessageCount, (topic.sizeInBytes ?? 0) > 2000, topic.accessedAt.getTime()], [2, 1, true, startedAt + 2000]);
+  const listed: (readonly [string, number, number])[] = [];
+  for await (const { subscriptionName, activeMessageCount, totalMessageCount } of admin.listSubscriptionsRuntimeProperties("news")) listed.push([subscriptionName, activeMessageCount, totalMessageCount]);
+  assert.deepEqual(listed, [["a", 2, 2], ["b", 2, 2]]);
+  const queues: string[] = [];
+  for await (const { name } of admin.listQueuesRuntimeProperties()) queues.push(name);
+  assert.deepEqual(queues, ["orders", "gone", "source"]);
+});
+
+test("updates the version that is meant, and no other", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const url = `http://127.0.0.1:${broker.port}/orders?api-version=2021-05`;
+  const get = async (): Promise<{ tag: string; body: string }> => {
+    const response = await fetch(url);
+    return { tag: response.headers.get("etag") ?? "", body: await response.text() };
+  };
+  const put = (ifMatch: string, body: string): Promise<Response> => fetch(url, { method: "PUT", headers: { "if-match": ifMatch, "content-type": "application/atom+xml" }, body });
+  const first = await get();
+  assert.match(first.tag, /^"[0-9a-f]{40}"$/);
+  assert.equal((await get()).tag, first.tag, "expected the same version to have the same tag");
+  const changed = first.body.replace("<MaxDeliveryCount>3<", "<MaxDeliveryCount>4<");
+  assert.notEqual(changed, first.body);
+  assert.equal((await put('"another"', changed)).status, 412);
+  assert.equal((await get()).tag, first.tag);
+  const updated = await put(first.tag, changed);
+  assert.equal(updated.status, 200);
+  assert.notEqual(updated.headers.get("etag"), first.tag);
+  assert.equal((await put(first.tag, first.body)).status, 412, "expected the old version to be refused");
+  assert.equal((await put("*", first.body)).status, 200);
+  assert.equal((await get()).tag, first.tag);
+});
+
+test("keeps the kind of an entity, and what cannot be changed of it", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const admin = administrationOf(broker);
+  await assert.rejects(admin.createTopic("orders"), { statusCode: 409 });
+  await assert.rejects(admin.createSubscription("orders", "s"), { statusCode: 404 });
+  const topic = await admin.getTopic("news");
+  await assert.rejects(admin.updateTopic({ ...topic, requiresDuplicateDetection: true }), { statusCode: 400 });
+  const subscription = await admin.getSubscription("news", "all");
+  await assert.rejects(admin.updateSubscription({ ...subscription, requiresSession: true }), { statusCode: 400 });
+  await assert.rejects(admin.updateTopic({ ...topic, name: "missing" }), { statusCode: 404 });
+  await assert.rejects(admin.deleteSubscription("news", "missing"), { statusCode: 404 });
+  await assert.rejects(admin.createQueue("loop", { forwardTo: "loop" }), { statusCode: 400 });
+  await assert.rejects(admin.createQueue("x".repeat(261)), { statusCode: 400 });
+  await assert.rejects(admin.createSubscription("news", "x".repeat(51)), { statusCode: 400 });
+});
+
+test("answers what is no request with what is wrong with it", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(`http://127.0.0.1:${broker.port}/${path}?api-version=2021-05`, init);
+  const put = (body: string): Promise<Response> => ask("fresh", { method: "PUT", body });
+  assert.equal((await ask("orders", { method: "POST", body: "" })).status, 405);
+  assert.equal((await put("not xml")).status, 400);
+  assert.equal((await put("<entry/>")).status, 400);
+  assert.equal((await put(" ".repeat(600_000))).status, 413);
+  assert.equal((await ask("%zz")).status, 404);
+  const missing = await ask("missing");
+  assert.deepEqual([missing.status, /SubCode=40400/.test(await missing.text())], [404, true]);
 });

@@ -1,38 +1,18 @@
 // Links, on a client that keeps its side small on purpose.
 import { strict as assert } from "node:assert";
-import { connect as connectTcp, type Socket } from "node:net";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { accepted } from "#runtime/amqp/delivery-state.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import { type Connection, openClient } from "#runtime/amqp/connection.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import { MessageView } from "#runtime/amqp/message.ts";
 import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
 import { array, type Encodable, long, uint } from "#runtime/amqp/types.ts";
 import { Signal, attachedReceiver, attachedSender } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
+import { connectWire } from "../support/broker-wire.ts";
 import { eventually, within } from "../support/eventually.ts";
 
 const entities = { queues: ["left", "right"] };
-
-interface Client {
-  readonly socket: Socket;
-  readonly connection: Connection;
-  readonly closed: Signal<ConnectionEnd>;
-}
-
-async function connect(t: TestContext, { broker }: BrokerBench, limits: Partial<Limits> = {}, sasl: SaslCredentials = { mechanism: "ANONYMOUS" }): Promise<Client> {
-  const opened = new Signal<Connection>("the connection to open");
-  const closed = new Signal<ConnectionEnd>("the connection to be closed");
-  const socket = connectTcp({ host: broker.host, port: broker.port, noDelay: true });
-  const connection = openClient(socket, { containerId: "small", sasl, limits }, { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) });
-  t.after(() => connection.abort());
-  await opened.wait();
-  return { socket, connection, closed };
-}
 
 async function send({ client }: BrokerBench, queue: string, count: number): Promise<void> {
   await client.createSender(queue).sendMessages(Array.from({ length: count }, (_, index) => ({ body: index, messageId: `${queue} ${index}` })));
@@ -42,7 +22,7 @@ const lossless = { receiverSettleMode: "second" } as const;
 
 test("two links that share a narrow window get all that is there for each, in order", async (t) => {
   const bench = await startBench(t, { entities });
-  const { connection } = await connect(t, bench, { incomingWindowFrames: 3 });
+  const { connection } = await connectWire(t, bench.broker, { incomingWindowFrames: 3 });
   const session = connection.begin({});
   const got = new Map<string, (string | undefined)[]>([["left", []], ["right", []]]);
   for (const [address, texts] of got) {
@@ -61,7 +41,7 @@ test("two links that share a narrow window get all that is there for each, in or
 
 test("lets go of what waits for a client that does not read when its link is closed", async (t) => {
   const bench = await startBench(t, { entities });
-  const { connection, socket } = await connect(t, bench);
+  const { connection, socket } = await connectWire(t, bench.broker);
   const session = connection.begin({});
   let received = 0;
   const open = async (address: string): Promise<Receiver> => {
@@ -99,7 +79,7 @@ test("settles a request before it replies, and tells the lock of a deferred mess
   const [message] = await deferring.receiveMessages(1);
   assert.ok(message);
   await deferring.deferMessage(message);
-  const { connection } = await connect(t, bench);
+  const { connection } = await connectWire(t, bench.broker);
   const session = connection.begin({});
   const address = "left/$management";
   const heard: string[] = [];
@@ -127,8 +107,8 @@ test("settles a request before it replies, and tells the lock of a deferred mess
 
 test("closes a client's connection in order when it stops, and waits for none that does not answer", async (t) => {
   const bench = await startBench(t, { entities });
-  const polite = await connect(t, bench);
-  const deaf = await connect(t, bench);
+  const polite = await connectWire(t, bench.broker);
+  const deaf = await connectWire(t, bench.broker);
   deaf.socket.pause();
   await within("the broker to stop", bench.broker.stop());
   const { by, error } = await polite.closed.wait();
@@ -138,7 +118,7 @@ test("closes a client's connection in order when it stops, and waits for none th
 for (const mechanism of ["ANONYMOUS", "MSSBCBS", "EXTERNAL", "PLAIN"] as const) {
   test(`lets a client in by ${mechanism}`, async (t) => {
     const bench = await startBench(t, { entities });
-    await connect(t, bench, {}, mechanism === "PLAIN" ? { mechanism, username: "any", password: "any" } : { mechanism });
+    await connectWire(t, bench.broker, {}, mechanism === "PLAIN" ? { mechanism, username: "any", password: "any" } : { mechanism });
     assert.equal(bench.broker.inspect().connections, 1);
   });
 }

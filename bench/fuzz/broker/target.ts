@@ -112,6 +112,7 @@ class Case {
       faults: new Faults(this.#clock),
       keep: () => undefined,
       onDefinitions: () => undefined,
+      ruleTrouble: () => undefined,
       nowMs: () => this.#clock.now(),
     };
     this.#router = new Router(this.#namespace, this.#context);

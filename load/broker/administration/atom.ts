@@ -1,4 +1,5 @@
 // Atom XML as the administration API carries it: an entry describes one entity, a feed is a page of them.
+import { createHash } from "node:crypto";
 import { XMLBuilder, XMLParser, XMLValidator } from "fast-xml-parser";
 
 /** An element: its text, its child elements by name, or several of one name. Attributes are named with a leading `@`. */
@@ -15,8 +16,15 @@ export interface Description {
   /** The element's name, such as `QueueDescription`. */
   readonly kind: string;
   readonly fields: XmlElement;
+  /** What can be changed of it: two versions of it differ in this. */
+  readonly version: object;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
+}
+
+/** What names a version of an entity: another one has another tag. */
+export function tagOf({ version }: Description): string {
+  return `"${createHash("sha1").update(JSON.stringify(version)).digest("hex")}"`;
 }
 
 /** A body that is not what it should be. */
@@ -109,6 +117,14 @@ export function childOf(element: ParsedElement | undefined, name: string): Parse
   const child = element?.[name];
   if (typeof child === "string") return child.trim() === "" ? {} : undefined;
   return child === undefined || Array.isArray(child) ? undefined : (child as ParsedElement);
+}
+
+/** An element as it can be written again, without its attributes. */
+export function unadorned(element: Parsed): Xml {
+  if (typeof element === "string") return element;
+  if (Array.isArray(element)) return (element as readonly Parsed[]).map(unadorned);
+  const children = Object.entries(element as ParsedElement).filter(([name]) => !name.startsWith("@"));
+  return Object.fromEntries(children.map(([name, child]) => [name, child === undefined ? undefined : unadorned(child)]));
 }
 
 /** The text of a child element; undefined when there is none. */

@@ -2,7 +2,7 @@
 import type { Namespace } from "../entities/namespace.ts";
 import type { OpenLinks } from "../protocol/open-links.ts";
 import type { TokenVerifier } from "../security/tokens.ts";
-import { type Description, entryXml, errorXml } from "./atom.ts";
+import { type Description, entryXml, errorXml, tagOf } from "./atom.ts";
 
 export interface AdministrationContext {
   readonly namespace: Namespace;
@@ -26,15 +26,26 @@ export interface Call {
 
 export interface Answer {
   readonly status: number;
+  /** The version of the entity that it tells of. */
+  readonly tag?: string;
   readonly body: string;
 }
 
 export function entry(call: Call, description: Description, status = 200): Answer {
-  return { status, body: entryXml(call.base, description) };
+  return { status, tag: tagOf(description), body: entryXml(call.base, description) };
 }
 
 export function refuse(status: number, detail: string): Answer {
   return { status, body: errorXml(status, detail) };
+}
+
+/** Whether a change is meant for the version that is there: any, or the one it names. */
+export function isMeantFor({ ifMatch }: Call, description: Description): boolean {
+  return ifMatch === undefined || ifMatch.split(",").some((tag) => tag.trim() === "*" || tag.trim() === tagOf(description));
+}
+
+export function otherVersion({ path }: Call): Answer {
+  return refuse(412, `SubCode=41200. Precondition Failed. '${path}' is there in another version than the one that If-Match names.`);
 }
 
 export function notFound(call: Call): Answer {

@@ -7,7 +7,8 @@ import type { Topic } from "../entities/topic.ts";
 import { defaultRule, rulesMax } from "../filters/rules.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import { childOf, parseEntry, textOf } from "./atom.ts";
-import { type AdministrationContext, type Answer, type Call, entry, notFound, refuse } from "./call.ts";
+import { refuseEntity, refuseRule, refuseSettings, refuseSubscription } from "./bounds.ts";
+import { type AdministrationContext, type Answer, type Call, entry, isMeantFor, notFound, otherVersion, refuse } from "./call.ts";
 import { describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
 import { describeRule, readRule } from "./rules.ts";
 import { readQueueSettings, readTopicSettings } from "./read-settings.ts";
@@ -29,9 +30,7 @@ export function deleteEntity({ namespace, links }: AdministrationContext, call: 
   const [, owner, ruleName] = rulePattern.exec(call.path) ?? [];
   if (owner !== undefined && ruleName !== undefined) return namespace.subscriptionAt(owner)?.rules.remove(ruleName) === true ? { status: 200, body: "" } : notFound(call);
   if (!namespace.remove(call.path)) return notFound(call);
-  const gone = call.path.toLowerCase();
-  const error = { condition: "amqp:not-found", description: `The messaging entity '${call.path}' could not be found. It was deleted.` };
-  links.close(({ path }) => path.toLowerCase() === gone || path.toLowerCase().startsWith(`${gone}/`), error);
+  links.closeGone(call.path);
   return { status: 200, body: "" };
 }
 
@@ -39,8 +38,12 @@ function putQueue(context: AdministrationContext, call: Call): Answer {
   const { namespace } = context;
   const settings = readQueueSettings(parseEntry(call.body, "QueueDescription"));
   const existing = namespace.queues.get(call.path.toLowerCase());
-  if (call.ifMatch !== undefined) return existing === undefined ? notFound(call) : updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing));
-  const refusal = refuseName(context, call) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  if (call.ifMatch !== undefined) {
+    if (existing === undefined) return notFound(call);
+    if (!isMeantFor(call, describeQueue(existing))) return otherVersion(call);
+    return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing));
+  }
+  const refusal = refuseName(context, call) ?? refuseEntity(namespace) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
   return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path })), 201);
 }
 
@@ -52,8 +55,11 @@ function putRule({ namespace }: AdministrationContext, call: Call, owner: string
   const existing = rules.get(name);
   if (call.ifMatch !== undefined && existing === undefined) return notFound(call);
   if (call.ifMatch === undefined && existing !== undefined) return conflict(call);
+  if (existing !== undefined && !isMeantFor(call, describeRule(queue.path, existing))) return otherVersion(call);
   if (name.length > nameLengthMax) return badRequest(`'${name}' cannot be the name of a rule.`);
   if (existing === undefined && rules.size >= rulesMax) return refuse(403, `SubCode=40300. A subscription has at most ${rulesMax} rules.`);
+  const refusal = existing === undefined ? refuseRule(namespace, owner, description) : undefined;
+  if (refusal !== undefined) return refusal;
   try {
     return entry(call, describeRule(queue.path, rules.add(description, namespace.nowMs)), existing === undefined ? 201 : 200);
   } catch (error) {
@@ -67,7 +73,8 @@ function putTopic(context: AdministrationContext, call: Call): Answer {
   const settings = readTopicSettings(parseEntry(call.body, "TopicDescription"));
   const existing = namespace.topics.get(call.path.toLowerCase());
   if (call.ifMatch !== undefined) return existing === undefined ? notFound(call) : updateTopic(context, call, existing, settings);
-  return refuseName(context, call) ?? entry(call, describeTopic(namespace.addTopic({ ...topicDefaults, ...settings, name: call.path, subscriptions: [] })), 201);
+  const refusal = refuseName(context, call) ?? refuseEntity(namespace) ?? refuseSettings(namespace, settings);
+  return refusal ?? entry(call, describeTopic(namespace.addTopic({ ...topicDefaults, ...settings, name: call.path, subscriptions: [] })), 201);
 }
 
 function putSubscription(context: AdministrationContext, call: Call, topicPath: string, name: string): Answer {
@@ -78,16 +85,20 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const settings = readQueueSettings(description);
   const existing = topic.subscriptions.get(name.toLowerCase());
   if (call.ifMatch !== undefined) {
-    return existing === undefined ? notFound(call) : updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
+    if (existing === undefined) return notFound(call);
+    if (!isMeantFor(call, describeSubscription(existing))) return otherVersion(call);
+    return updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
   }
   if (existing !== undefined) return conflict(call);
   if (name.length > nameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
-  const refusal = refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  const refusal = refuseSubscription(namespace, topic) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
   if (refusal !== undefined) return refusal;
   const first = childOf(description, "DefaultRuleDescription");
-  const rules = first === undefined ? {} : { rules: [readRule(textOf(first, "Name") ?? defaultRule.name, first)] };
+  const rule = first === undefined ? defaultRule : readRule(textOf(first, "Name") ?? defaultRule.name, first);
+  const ruleRefusal = refuseRule(namespace, call.path, rule);
+  if (ruleRefusal !== undefined) return ruleRefusal;
   try {
-    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, ...rules, name })), 201);
+    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, rules: [rule], name })), 201);
   } catch (error) {
     if (error instanceof FilterSyntaxError) return badRequest(error.message);
     throw error;
@@ -100,7 +111,7 @@ function updateQueue(context: AdministrationContext, call: Call, queue: MessageQ
   for (const key of ["requiresSession", "requiresDuplicateDetection", "partitioned"] as const) {
     if (settings[key] !== queue.settings[key]) return badRequest(`The value of ${key} cannot be changed once '${queue.path}' exists.`);
   }
-  const refusal = refuseForwarding(context, call, settings);
+  const refusal = refuseSettings(context.namespace, settings) ?? refuseForwarding(context, call, settings);
   if (refusal !== undefined) return refusal;
   context.namespace.configureQueue(queue, settings);
   closeDisabled(context, queue);
@@ -109,6 +120,9 @@ function updateQueue(context: AdministrationContext, call: Call, queue: MessageQ
 
 function updateTopic(context: AdministrationContext, call: Call, topic: Topic, changed: ReturnType<typeof readTopicSettings>): Answer {
   const settings = { ...topic.settings, ...changed };
+  if (!isMeantFor(call, describeTopic(topic))) return otherVersion(call);
+  const refusal = refuseSettings(context.namespace, settings);
+  if (refusal !== undefined) return refusal;
   if (settings.requiresDuplicateDetection !== topic.settings.requiresDuplicateDetection) return badRequest(`The value of requiresDuplicateDetection cannot be changed once '${topic.path}' exists.`);
   context.namespace.configureTopic(topic, settings);
   closeDisabled(context, topic);

@@ -4,7 +4,7 @@ import type { Namespace } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import type { Described, QueueSettings } from "../entities/settings.ts";
 import type { Subscription, Topic } from "../entities/topic.ts";
-import type { Description, XmlElement } from "./atom.ts";
+import type { Description, Xml, XmlElement } from "./atom.ts";
 
 const countNamespace = "http://schemas.microsoft.com/netservices/2011/06/servicebus";
 
@@ -31,12 +31,12 @@ function countsOf(queue: MessageQueue): XmlElement {
     "d2p1:DeadLetterMessageCount": deadLettered,
     "d2p1:ScheduledMessageCount": scheduled,
     "d2p1:TransferMessageCount": 0,
-    "d2p1:TransferDeadLetterMessageCount": 0,
+    "d2p1:TransferDeadLetterMessageCount": queue.transferLetters?.size ?? 0,
   };
 }
 
 function totalOf(queue: MessageQueue): number {
-  return queue.size + queue.states.deadLettered;
+  return queue.size + queue.states.deadLettered + (queue.transferLetters?.size ?? 0);
 }
 
 /** The settings that queues and subscriptions share, in the order that the real service keeps. */
@@ -55,6 +55,7 @@ function receiverFields(settings: QueueSettings): XmlElement {
 function commonFields(settings: Described): XmlElement {
   return {
     EnableBatchedOperations: settings.batchedOperations,
+    AuthorizationRules: settings.authorizationRules as Xml,
     Status: settings.status,
     UserMetadata: settings.userMetadata,
     AutoDeleteOnIdle: formatDuration(settings.autoDeleteOnIdleMs),
@@ -64,11 +65,11 @@ function commonFields(settings: Described): XmlElement {
 
 function senderFields(settings: Described & Pick<QueueSettings, "requiresDuplicateDetection" | "duplicateWindowMs" | "messageBytesMax">): XmlElement {
   return {
-    MaxSizeInMegabytes: settings.sizeMegabytesMax,
+    MaxSizeInMegabytes: Math.ceil(settings.sizeMegabytesMax),
     RequiresDuplicateDetection: settings.requiresDuplicateDetection,
     DuplicateDetectionHistoryTimeWindow: formatDuration(settings.duplicateWindowMs),
     EnablePartitioning: settings.partitioned,
-    EnableExpress: false,
+    EnableExpress: settings.express,
     MaxMessageSizeInKilobytes: Math.ceil(settings.messageBytesMax / 1024),
   };
 }
@@ -86,7 +87,7 @@ export function describeQueue(queue: MessageQueue): Description {
     ...timesOf(queue),
     CountDetails: countsOf(queue),
   };
-  return { path: queue.path, title: queue.path, kind: "QueueDescription", fields, ...momentsOf(queue) };
+  return { path: queue.path, title: queue.path, kind: "QueueDescription", fields, version: settings, ...momentsOf(queue) };
 }
 
 export function describeTopic(topic: Topic): Description {
@@ -98,7 +99,7 @@ export function describeTopic(topic: Topic): Description {
     FilteringMessagesBeforePublishing: false,
     IsAnonymousAccessible: false,
     SupportOrdering: true,
-    SizeInBytes: [...topic.subscriptions.values()].reduce((sum, { queue }) => sum + queue.bytes, 0),
+    SizeInBytes: topic.bytes,
     SubscriptionCount: topic.subscriptions.size,
     ...timesOf(topic),
     CountDetails: {
@@ -110,7 +111,7 @@ export function describeTopic(topic: Topic): Description {
       "d2p1:TransferDeadLetterMessageCount": 0,
     },
   };
-  return { path: topic.path, title: topic.path, kind: "TopicDescription", fields, ...momentsOf(topic) };
+  return { path: topic.path, title: topic.path, kind: "TopicDescription", fields, version: settings, ...momentsOf(topic) };
 }
 
 export function describeSubscription({ name, queue }: Subscription): Description {
@@ -122,13 +123,13 @@ export function describeSubscription({ name, queue }: Subscription): Description
     ...timesOf(queue),
     CountDetails: countsOf(queue),
   };
-  return { path: queue.path, title: name, kind: "SubscriptionDescription", fields, ...momentsOf(queue) };
+  return { path: queue.path, title: name, kind: "SubscriptionDescription", fields, version: queue.settings, ...momentsOf(queue) };
 }
 
 export function describeNamespace(namespace: Namespace, name: string): Description {
   const { createdAtMs } = namespace;
   const fields = { Alias: "", CreatedTime: timeOf(createdAtMs), MessagingSKU: "Standard", MessagingUnits: 0, ModifiedTime: timeOf(createdAtMs), Name: name, NamespaceType: "Messaging" };
-  return { path: "$namespaceinfo", title: name, kind: "NamespaceInfo", fields, createdAtMs, updatedAtMs: createdAtMs };
+  return { path: "$namespaceinfo", title: name, kind: "NamespaceInfo", fields, version: fields, createdAtMs, updatedAtMs: createdAtMs };
 }
 
 function momentsOf({ createdAtMs, updatedAtMs }: Times): { createdAtMs: number; updatedAtMs: number } {

@@ -1,9 +1,10 @@
 // Settings out of a description that a client has sent. Elements that are not known here are passed over, as the real
 // service passes over those of other versions.
+import { statuses } from "../entities/config-checks.ts";
 import { parseDuration } from "../entities/durations.ts";
 import { pathOf } from "../entities/namespace.ts";
 import type { QueueSettings, TopicSettings } from "../entities/settings.ts";
-import { BadXmlError, type ParsedElement, textOf } from "./atom.ts";
+import { BadXmlError, type ParsedElement, textOf, unadorned } from "./atom.ts";
 
 type Parse = (name: string, text: string) => unknown;
 
@@ -25,8 +26,6 @@ const whole: Parse = (name, text) => {
   return value;
 };
 
-const statuses: readonly string[] = ["Active", "Disabled", "SendDisabled", "ReceiveDisabled"];
-
 const status: Parse = (name, text) => {
   if (!statuses.includes(text)) throw new BadXmlError(`${name} must be one of ${statuses.join(", ")}; it is '${text}'.`);
   return text;
@@ -45,6 +44,7 @@ const topicTable: Table = {
   RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
   DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
   EnableBatchedOperations: ["batchedOperations", flag],
+  EnableExpress: ["express", flag],
   EnablePartitioning: ["partitioned", flag],
   MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
   Status: ["status", status],
@@ -79,5 +79,7 @@ function readSettings(description: ParsedElement, table: Table): Record<string, 
     const text = textOf(description, name);
     if (text !== undefined) settings[setting] = parse(name, text);
   }
+  const rules = description["AuthorizationRules"];
+  if (rules !== undefined) settings["authorizationRules"] = unadorned(rules);
   return settings;
 }

@@ -26,7 +26,7 @@ export function describeRule(subscriptionPath: string, { description, createdAtM
     CreatedAt: new Date(createdAtMs).toISOString(),
     Name: name,
   };
-  return { path: `${subscriptionPath}/Rules/${name}`, title: name, kind: "RuleDescription", fields, createdAtMs, updatedAtMs: createdAtMs };
+  return { path: `${subscriptionPath}/Rules/${name}`, title: name, kind: "RuleDescription", fields, version: fields, createdAtMs, updatedAtMs: createdAtMs };
 }
 
 function filterXml(filter: FilterDescription): XmlElement {

@@ -21,15 +21,21 @@ const options: Omit<ServerOptions, "sasl"> = {
 
 const stopping: WireError = { condition: "amqp:connection:forced", description: "The broker stops." };
 
+function tooMany(connectionsMax: number): WireError {
+  return { condition: "amqp:resource-limit-exceeded", description: `ConnectionsQuotaExceeded: The namespace takes at most ${connectionsMax} connections at one time.` };
+}
+
 /** All AMQP connections of a broker. */
 export class AmqpServer {
   readonly #server: WireServer;
   readonly #log: (message: string) => void;
+  readonly #connectionsMax: number;
   readonly #connections = new Set<ClientConnection>();
 
-  constructor(server: WireServer, log: (message: string) => void) {
+  constructor(server: WireServer, log: (message: string) => void, connectionsMax: number = Infinity) {
     this.#server = server;
     this.#log = log;
+    this.#connectionsMax = connectionsMax;
   }
 
   get connectionCount(): number {
@@ -38,7 +44,8 @@ export class AmqpServer {
 
   /** Serves AMQP on a socket whose first bytes are `head`. */
   accept(socket: Socket, head: Buffer): void {
-    const client = new ClientConnection(socket, this.#server, (end) => {
+    const isOneTooMany = this.#connections.size >= this.#connectionsMax;
+    const client = new ClientConnection(socket, this.#server, isOneTooMany ? tooMany(this.#connectionsMax) : undefined, (end) => {
       this.#connections.delete(client);
       const trouble = describeTrouble(end);
       if (trouble !== undefined) this.#log(`${client.name}: ${trouble}`);
@@ -66,7 +73,8 @@ class ClientConnection implements WireConnection {
   readonly #socket: Socket;
   #containerId = "?";
 
-  constructor(socket: Socket, server: WireServer, onClosed: (end: ConnectionEnd) => void) {
+  /** @param refusal why it gets no link: clients tell that of a link sooner and better than that of a connection */
+  constructor(socket: Socket, server: WireServer, refusal: WireError | undefined, onClosed: (end: ConnectionEnd) => void) {
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
     this.#socket = socket;
@@ -80,7 +88,12 @@ class ClientConnection implements WireConnection {
       onOpen: (_connection, remote) => {
         this.#containerId = remote.containerId;
       },
-      onSession: () => ({ onAttach: (request, session) => answerAttach(server, this, session, request) }),
+      onSession: () => ({
+        onAttach: (request, session) => {
+          if (refusal === undefined) answerAttach(server, this, session, request);
+          else request.refuse(refusal);
+        },
+      }),
       onClosed: (_connection, end) => {
         onClosed(end);
         closed.resolve();

@@ -30,6 +30,13 @@ export const flag: Check = (where, value) => {
   return value;
 };
 
+export const statuses: readonly string[] = ["Active", "Disabled", "SendDisabled", "ReceiveDisabled"];
+
+export const status: Check = (where, value) => {
+  if (typeof value !== "string" || !statuses.includes(value)) throw new BrokerConfigError(where, `one of ${statuses.join(", ")}`, value);
+  return value;
+};
+
 export const text: Check = (where, value) => {
   if (typeof value !== "string" || value === "") throw new BrokerConfigError(where, "a name", value);
   return value;

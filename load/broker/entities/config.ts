@@ -1,6 +1,7 @@
 // Entities as a configuration describes them: our own short form, or the vendor's emulator file as it is.
-import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, positive, text, whole } from "./config-checks.ts";
+import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, positive, status, text, whole } from "./config-checks.ts";
 import type { EntitiesConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
+import { emulated } from "./emulator-bounds.ts";
 import { vendorEntities } from "./vendor-config.ts";
 import { ownRule } from "./vendor-rules.ts";
 
@@ -9,14 +10,14 @@ import { ownRule } from "./vendor-rules.ts";
  *
  * @param input `{ queues: [name | { name, lockDurationMs, … }], topics: [{ name, subscriptions: […] }] }`, or the vendor's
  * `{ UserConfig: { Namespaces: [{ Queues, Topics }] } }`
- * @param strict hold the vendor's form to the bounds of the vendor's emulator
+ * @param strict hold the entities to the bounds of the vendor's emulator
  * @throws BrokerConfigError for unknown keys, wrong types and impossible combinations
  */
 export function readEntities(input: unknown, strict = false): EntitiesConfig {
   const root = fieldsOf("configuration", input);
-  const config = "UserConfig" in root ? vendorEntities(root, strict) : ownEntities(root);
+  const config = "UserConfig" in root ? vendorEntities(root) : ownEntities(root);
   checkForwarding(config);
-  return config;
+  return strict ? emulated(config) : config;
 }
 
 /** Takes `//` and block comments out of JSON, as the vendor's file may have them. */
@@ -29,6 +30,9 @@ const topicKeys: Readonly<Record<string, Check>> = {
   requiresDuplicateDetection: flag,
   duplicateWindowMs: positive,
   messageBytesMax: whole,
+  sizeMegabytesMax: positive,
+  autoDeleteOnIdleMs: positive,
+  status,
 };
 
 const queueKeys: Readonly<Record<string, Check>> = {

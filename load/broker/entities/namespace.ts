@@ -1,9 +1,11 @@
 // All entities of one broker, and which of them an address means.
-import { defaultRule, RuleSet } from "../filters/rules.ts";
+import { defaultRule, type RuleDescription, RuleSet } from "../filters/rules.ts";
 import type { Clock } from "./clock.ts";
+import { asEmulated, type Bounds, countRules, emulatorBounds, noBounds } from "./emulator-bounds.ts";
 import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
 import type { Transfer } from "./message.ts";
 import type { EntityJournal } from "./message-store.ts";
+import { IdleWatch, type Perishable } from "./idle-watch.ts";
 import { OutcomeLog } from "./outcome-log.ts";
 import { MessageQueue } from "./queue.ts";
 import { forwardHopsMax, queueDefaults, type QueueSettings, topicDefaults, type TopicSettings } from "./settings.ts";
@@ -20,6 +22,8 @@ export type Destination = MessageQueue | Topic;
 
 export interface NamespaceOptions {
   readonly clock: Clock;
+  /** Hold it to the bounds of the vendor's emulator. Default: false. */
+  readonly strict?: boolean;
   /** Keep every message id's outcomes. */
   readonly record: boolean;
   /** Keeps what an entity holds; undefined = nothing is kept. */
@@ -36,12 +40,27 @@ export class Namespace {
   readonly queues: Map<string, MessageQueue> = new Map<string, MessageQueue>();
   readonly topics: Map<string, Topic> = new Map<string, Topic>();
   readonly createdAtMs: number;
+  readonly isStrict: boolean;
+  /** How many of everything there may be. */
+  readonly bounds: Bounds;
+  /** Told of an entity that was deleted because nobody used it. */
+  onIdleDeleted: (path: string) => void = () => undefined;
   readonly #options: NamespaceOptions;
+  readonly #idle: IdleWatch;
   #lastLockId = 0;
 
   constructor(config: EntitiesConfig, options: NamespaceOptions) {
     this.#options = options;
+    this.isStrict = options.strict ?? false;
+    this.bounds = this.isStrict ? emulatorBounds : noBounds;
     this.createdAtMs = options.clock.now();
+    this.#idle = new IdleWatch(
+      options.clock,
+      () => this.#perishable(),
+      (path) => {
+        if (this.remove(path)) this.onIdleDeleted(path);
+      },
+    );
     for (const queue of config.queues) this.addQueue(queue);
     for (const topic of config.topics) this.addTopic(topic);
   }
@@ -67,37 +86,42 @@ export class Namespace {
 
   addQueue(config: QueueConfig): MessageQueue {
     const { name, ...settings } = config;
-    const queue = this.#newQueue(name, { ...queueDefaults, ...settings }, () => Infinity);
+    const queue = this.#newQueue(name, { ...queueDefaults, ...this.#bounded(settings) }, () => Infinity);
     this.queues.set(name.toLowerCase(), queue);
+    this.#watch(queue);
     return queue;
   }
 
   addTopic(config: TopicConfig): Topic {
     const { name, subscriptions, ...settings } = config;
-    const topic = new Topic(name, { ...topicDefaults, ...settings }, this.#options.clock, this.#options.journalOf?.(name));
+    const topic = new Topic(name, { ...topicDefaults, ...this.#bounded(settings) }, this.#options.clock, this.#options.journalOf?.(name));
     this.topics.set(name.toLowerCase(), topic);
     for (const subscription of subscriptions) this.addSubscription(topic, subscription);
+    this.#watch(topic);
     return topic;
   }
 
   addSubscription(topic: Topic, config: SubscriptionConfig): Subscription {
     const { name, rules = [defaultRule], ...settings } = config;
     const ruleSet = new RuleSet(rules, this.#options.clock.now());
-    const queue = this.#newQueue(`${topic.path}/Subscriptions/${name}`, { ...queueDefaults, ...settings }, () => topic.settings.timeToLiveMs);
+    const queue = this.#newQueue(`${topic.path}/Subscriptions/${name}`, { ...queueDefaults, ...this.#bounded(settings) }, () => topic.settings.timeToLiveMs);
     const subscription: Subscription = { name, queue, rules: ruleSet };
     topic.subscriptions.set(name.toLowerCase(), subscription);
+    this.#watch(queue);
     return subscription;
   }
 
   /** Gives a queue or subscription other settings; what it holds stays. */
   configureQueue(queue: MessageQueue, settings: QueueSettings): void {
-    queue.configure(settings);
+    queue.configure(this.#bounded(settings));
     queue.deadLetters?.configure(letterSettings(settings, settings.forwardDeadLettersTo));
     queue.dispatch();
+    this.#watch(queue);
   }
 
   configureTopic(topic: Topic, settings: TopicSettings): void {
-    topic.configure(settings);
+    topic.configure(this.#bounded(settings));
+    this.#watch(topic);
   }
 
   /** All entities as a configuration would describe them. */
@@ -137,6 +161,16 @@ export class Namespace {
     return subscriptions?.delete(name) ?? false;
   }
 
+  /** Why a subscription cannot have one more rule, which is what its topic bounds; undefined = it can. */
+  ruleTrouble(path: string, { filter }: RuleDescription): string | undefined {
+    const { sqlRulesMax, correlationRulesMax } = this.bounds;
+    const topic = this.topics.get(subscriptionPattern.exec(path.toLowerCase())?.[1] ?? "");
+    if (!this.isStrict || topic === undefined || (filter.kind !== "sql" && filter.kind !== "correlation")) return undefined;
+    const max = filter.kind === "sql" ? sqlRulesMax : correlationRulesMax;
+    const rules = [...topic.subscriptions.values()].flatMap((subscription) => subscription.rules.all().map(({ description }) => description));
+    return countRules(rules, filter.kind) < max ? undefined : `The subscriptions of a topic have at most ${max} rules with a ${filter.kind === "sql" ? "SQL" : "correlation"} filter.`;
+  }
+
   /** The subscription at `<topic>/Subscriptions/<name>`. */
   subscriptionAt(path: string): Subscription | undefined {
     const [, topic = "", name = ""] = subscriptionPattern.exec(path.toLowerCase()) ?? [];
@@ -163,8 +197,25 @@ export class Namespace {
   }
 
   stop(): void {
+    this.#idle.stop();
     for (const queue of this.queues.values()) queue.stop();
     for (const topic of this.topics.values()) topic.stop();
+  }
+
+  #bounded<T extends object>(settings: T): T {
+    return this.isStrict ? asEmulated(settings) : settings;
+  }
+
+  #watch({ settings }: Perishable): void {
+    if (settings.autoDeleteOnIdleMs !== Infinity) this.#idle.look();
+  }
+
+  *#perishable(): Generator<Perishable> {
+    yield* this.queues.values();
+    for (const topic of this.topics.values()) {
+      yield topic;
+      for (const { queue } of topic.subscriptions.values()) yield queue;
+    }
   }
 
   #newQueue(path: string, settings: QueueSettings, timeToLiveMaxMs: () => number): MessageQueue {
@@ -195,6 +246,7 @@ export class Namespace {
     const destination = target.kind === "topic" ? target.topic : target.queue;
     const { status, messageBytesMax } = destination.settings;
     if (status === "Disabled" || status === "SendDisabled") return `The messaging entity '${to}' to forward to is disabled.`;
+    if (!destination.hasRoomFor(transfer.content.bare.length)) return `The messaging entity '${to}' to forward to has reached its maximum size.`;
     if (transfer.content.bare.length > messageBytesMax) return `The message is larger than the ${messageBytesMax} bytes that '${to}' takes.`;
     if (target.kind === "queue" && target.queue.settings.requiresSession && transfer.content.sessionId === undefined) return `The message has no session id, which '${to}' requires.`;
     destination.acceptTransfer(transfer, "movedIn");

@@ -9,7 +9,7 @@ export class QueueAccount {
   readonly log: OutcomeLog | undefined;
   readonly createdAtMs: number;
   updatedAtMs: number;
-  /** When something was last sent to it. */
+  /** When something was last sent to it, or received from it. */
   accessedAtMs: number;
 
   constructor(path: string, log: OutcomeLog | undefined, nowMs: number) {

@@ -3,15 +3,19 @@
 /** What an entity lets clients do: `SendDisabled` and `ReceiveDisabled` close one direction, `Disabled` both. */
 export type EntityStatus = "Active" | "Disabled" | "SendDisabled" | "ReceiveDisabled";
 
-/** What administration sets and tells; of these only the status is acted on. */
+/** What queues, topics and subscriptions have in common. The last five are kept and told, and change nothing. */
 export interface Described {
   readonly status: EntityStatus;
-  readonly userMetadata: string | undefined;
-  /** How long an unused entity stays; Infinity = for ever. Told, not acted on. */
+  /** How long an unused entity stays; Infinity = for ever. */
   readonly autoDeleteOnIdleMs: number;
+  /** What a queue, or all subscriptions of a topic, may hold before senders are refused; a subscription has no bound of its own. */
   readonly sizeMegabytesMax: number;
+  readonly userMetadata: string | undefined;
   readonly batchedOperations: boolean;
   readonly partitioned: boolean;
+  readonly express: boolean;
+  /** As the administration API carries them. */
+  readonly authorizationRules: unknown;
 }
 
 export interface QueueSettings extends Described {
@@ -48,6 +52,8 @@ const describedDefaults: Described = {
   sizeMegabytesMax: 1024,
   batchedOperations: true,
   partitioned: false,
+  express: false,
+  authorizationRules: undefined,
 };
 
 export const queueDefaults: QueueSettings = {
@@ -75,3 +81,10 @@ export const topicDefaults: TopicSettings = {
 
 /** Auto-forwards that one message may go through. */
 export const forwardHopsMax = 4;
+
+const bytesPerMegabyte = 1024 * 1024;
+
+/** Whether so many bytes are within the size that is set. */
+export function fits(bytes: number, { sizeMegabytesMax }: Pick<Described, "sizeMegabytesMax">): boolean {
+  return bytes <= sizeMegabytesMax * bytesPerMegabyte;
+}

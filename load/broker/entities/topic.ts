@@ -8,7 +8,7 @@ import { byDue, fresh, type MessageContent, StoredMessage, type Transfer } from 
 import type { EntityJournal } from "./message-store.ts";
 import type { MessageQueue } from "./queue.ts";
 import { SequenceIndex } from "./sequence-index.ts";
-import type { TopicSettings } from "./settings.ts";
+import { fits, type TopicSettings } from "./settings.ts";
 
 export interface Subscription {
   readonly name: string;
@@ -39,6 +39,7 @@ export class Topic {
   updatedAtMs: number;
   /** When something was last sent to it. */
   accessedAtMs: number;
+  #scheduledBytes = 0;
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   readonly #journal: EntityJournal | undefined;
@@ -74,6 +75,28 @@ export class Topic {
     return this.#dues.size;
   }
 
+  /** Bytes of what waits for its time, and of what the subscriptions hold. */
+  get bytes(): number {
+    let bytes = this.#scheduledBytes;
+    for (const { queue } of this.subscriptions.values()) bytes += queue.bytes;
+    return bytes;
+  }
+
+  /** Whether so many more bytes are within the size that is set. */
+  hasRoomFor(bytes: number): boolean {
+    return fits(this.bytes + bytes, this.#settings);
+  }
+
+  /** Messages wait for their time, or one of its subscriptions is in use. */
+  get isInUse(): boolean {
+    return this.#dues.size > 0 || [...this.subscriptions.values()].some(({ queue }) => queue.isInUse);
+  }
+
+  /** When it or one of its subscriptions was last used. */
+  get usedAtMs(): number {
+    return Math.max(this.accessedAtMs, this.updatedAtMs, ...[...this.subscriptions.values()].map(({ queue }) => queue.usedAtMs));
+  }
+
   stop(): void {
     this.#alarm.stop();
     for (const { queue } of this.subscriptions.values()) queue.stop();
@@ -95,6 +118,7 @@ export class Topic {
   acceptTransfer(transfer: Transfer, _how?: "movedIn"): void {
     if (this.#isRepeat(transfer.content, this.#clock.now())) return;
     this.counters.accepted++;
+    this.accessedAtMs = this.#clock.now();
     this.#fanOut(transfer);
   }
 
@@ -103,10 +127,10 @@ export class Topic {
     const message = new StoredMessage(fresh(content), ++this.#lastSequence, nowMs);
     if (this.#isRepeat(content, nowMs)) return message.sequenceNumber;
     this.counters.scheduledAccepted++;
+    this.accessedAtMs = nowMs;
     message.state = "scheduled";
     message.dueAtMs = dueAtMs;
-    this.#scheduled.set(message.sequenceNumber, message);
-    this.#dues.add(message);
+    this.#hold(message);
     this.#journal?.put(message);
     this.#alarm.set(dueAtMs);
     return message.sequenceNumber;
@@ -117,9 +141,7 @@ export class Topic {
     if (!found.every((message) => message !== undefined)) return false;
     for (const message of new Set(found)) {
       if (message === undefined) continue;
-      this.#dues.remove(message);
-      this.#scheduled.delete(message.sequenceNumber);
-      this.#journal?.remove(message);
+      this.#letGo(message);
       this.counters.cancelled++;
     }
     return true;
@@ -139,14 +161,26 @@ export class Topic {
   restore(messages: Iterable<StoredMessage>, lastSequence: number): void {
     this.#lastSequence = Math.max(this.#lastSequence, lastSequence);
     for (const message of messages) {
-      this.#scheduled.set(message.sequenceNumber, message);
-      this.#dues.add(message);
+      this.#hold(message);
     }
     if (this.#dues.size > 0) this.#alarm.set(this.#dues.earliest);
   }
 
   dispatch(): void {
     for (const { queue } of this.subscriptions.values()) queue.dispatch();
+  }
+
+  #hold(message: StoredMessage): void {
+    this.#scheduled.set(message.sequenceNumber, message);
+    this.#dues.add(message);
+    this.#scheduledBytes += message.content.bare.length;
+  }
+
+  #letGo(message: StoredMessage): void {
+    this.#dues.remove(message);
+    this.#scheduled.delete(message.sequenceNumber);
+    this.#scheduledBytes -= message.content.bare.length;
+    this.#journal?.remove(message);
   }
 
   #isRepeat(content: MessageContent, nowMs: number): boolean {
@@ -173,9 +207,7 @@ export class Topic {
     const nowMs = this.#clock.now();
     let budget = activationsPerRingMax;
     for (let message = this.#dues.peek(); message !== undefined && message.dueAtMs <= nowMs && budget-- > 0; message = this.#dues.peek()) {
-      this.#dues.remove(message);
-      this.#scheduled.delete(message.sequenceNumber);
-      this.#journal?.remove(message);
+      this.#letGo(message);
       this.#fanOut({ content: message.content, properties: undefined, enqueuedSequenceNumber: message.sequenceNumber, hops: 0, deadLetterSource: undefined });
     }
     this.dispatch();

@@ -1,7 +1,7 @@
-// Entities as the vendor's emulator has them in its Config.json. Its bounds hold only on request: tests need locks of a
-// second, and messages that live for less.
+// Entities as the vendor's emulator has them in its Config.json. Its bounds, in emulator-bounds.ts, hold only on request:
+// tests need locks of a second, and messages that live for less.
 import type { EntitiesConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
-import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, text, whole } from "./config-checks.ts";
+import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, status, text, whole } from "./config-checks.ts";
 import { parseDuration } from "./durations.ts";
 import { vendorRule } from "./vendor-rules.ts";
 
@@ -10,29 +10,37 @@ const kilobytes: Check = (where, value) => Number(whole(where, value)) * 1024;
 const maybeText: Check = (where, value) => (value === "" || value === null ? undefined : text(where, value));
 const ignored: Check = () => undefined;
 
-const vendorQueueKeys: Readonly<Record<string, readonly [string, Check]>> = {
-  DeadLetteringOnMessageExpiration: ["deadLetterOnExpiry", flag],
+const sharedKeys: Readonly<Record<string, readonly [string, Check]>> = {
+  AutoDeleteOnIdle: ["autoDeleteOnIdleMs", duration],
   DefaultMessageTimeToLive: ["timeToLiveMs", duration],
   DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
+  EnableBatchedOperations: ["batchedOperations", flag],
+  EnableExpress: ["express", flag],
+  EnablePartitioning: ["partitioned", flag],
+  MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
+  MaxSizeInMegabytes: ["sizeMegabytesMax", whole],
+  RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
+  Status: ["status", status],
+  UserMetadata: ["userMetadata", maybeText],
+};
+
+const vendorQueueKeys: Readonly<Record<string, readonly [string, Check]>> = {
+  ...sharedKeys,
+  DeadLetteringOnFilterEvaluationExceptions: ["deadLetterOnFilterError", flag],
+  DeadLetteringOnMessageExpiration: ["deadLetterOnExpiry", flag],
   ForwardTo: ["forwardTo", maybeText],
   ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", maybeText],
   LockDuration: ["lockDurationMs", duration],
   MaxDeliveryCount: ["deliveryCountMax", whole],
-  MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
-  RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
   RequiresSession: ["requiresSession", flag],
 };
 
 const vendorTopicKeys: Readonly<Record<string, readonly [string, Check]>> = {
-  DefaultMessageTimeToLive: ["timeToLiveMs", duration],
-  DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
-  MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
-  RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
+  ...sharedKeys,
   SupportOrdering: ["", ignored],
 };
 
-/** @param strict hold it to the emulator's own bounds */
-export function vendorEntities(root: Fields, strict: boolean): EntitiesConfig {
+export function vendorEntities(root: Fields): EntitiesConfig {
   const user = fieldsOf("UserConfig", root["UserConfig"]);
   const namespaces = listOf("UserConfig.Namespaces", user["Namespaces"]);
   if (namespaces.length > 1) throw new BrokerConfigError("UserConfig.Namespaces", "one namespace", namespaces.length);
@@ -40,7 +48,6 @@ export function vendorEntities(root: Fields, strict: boolean): EntitiesConfig {
   const namespace = fieldsOf(where, namespaces[0] ?? {});
   const queues = listOf(`${where}.Queues`, namespace["Queues"]).map((item, i) => vendorEntity(`${where}.Queues[${i}]`, item, vendorQueueKeys));
   const topics = listOf(`${where}.Topics`, namespace["Topics"]).map((item, i) => vendorTopic(`${where}.Topics[${i}]`, item));
-  if (strict) checkBounds(where, { queues, topics });
   return { queues, topics };
 }
 
@@ -79,32 +86,4 @@ function durationMs(where: string, value: unknown): number {
   if (ms === undefined) throw new BrokerConfigError(where, "an ISO 8601 duration of days and time such as PT1M", value);
   if (ms <= 0) throw new BrokerConfigError(where, "a duration above zero", value);
   return ms;
-}
-
-// --- the emulator's bounds ---
-
-const entitiesMax = 50;
-const subscriptionsMax = 50;
-
-/** Settings that are durations or counts, with their bounds. */
-const bounds = {
-  lockDurationMs: [1, 300_000],
-  timeToLiveMs: [1, 3_600_000],
-  duplicateWindowMs: [20_000, 300_000],
-  deliveryCountMax: [1, 10],
-  messageBytesMax: [1, 256 * 1024],
-} as const;
-
-function checkBounds(where: string, { queues, topics }: EntitiesConfig): void {
-  if (queues.length + topics.length > entitiesMax) throw new BrokerConfigError(where, `at most ${entitiesMax} queues and topics`, queues.length + topics.length);
-  for (const { name, subscriptions } of topics) {
-    if (subscriptions.length > subscriptionsMax) throw new BrokerConfigError(name, `at most ${subscriptionsMax} subscriptions`, subscriptions.length);
-  }
-  for (const entity of [...queues, ...topics, ...topics.flatMap(({ subscriptions }) => subscriptions)]) {
-    const settings = new Map<string, unknown>(Object.entries(entity));
-    for (const [key, [min, max]] of Object.entries(bounds)) {
-      const value = settings.get(key);
-      if (typeof value === "number" && (value < min || value > max)) throw new BrokerConfigError(`${entity.name}.${key}`, `${min} to ${max}`, value);
-    }
-  }
 }

@@ -1,5 +1,6 @@
 // What every part of the protocol layer is given.
 import type { LockTokens } from "../codec/lock-token.ts";
+import type { RuleDescription } from "../filters/rules.ts";
 import type { Access } from "./access.ts";
 import type { Faults } from "./faults.ts";
 import type { OpenLinks } from "./open-links.ts";
@@ -15,5 +16,7 @@ export interface ProtocolContext {
   readonly keep: () => void;
   /** Which entities or rules there are has changed. */
   readonly onDefinitions: () => void;
+  /** Why the subscription at a path cannot have one more rule. */
+  readonly ruleTrouble: (path: string, rule: RuleDescription) => string | undefined;
   readonly nowMs: () => number;
 }

@@ -7,7 +7,7 @@ import type { Destination } from "../entities/namespace.ts";
 import type { ProtocolContext } from "./context.ts";
 import type { Faults } from "./faults.ts";
 import { severLink } from "./sever.ts";
-import { accepted, type Answer, type ReceivingHandler, type ReceivingLink, rejected, silent, type WireConnection } from "./wire.ts";
+import { accepted, type Answer, type ReceivingHandler, type ReceivingLink, rejected, silent, type WireConnection, type WireError } from "./wire.ts";
 
 /** The message format of a transfer that carries many messages. */
 const batchFormat = 0x8001_3700;
@@ -30,6 +30,7 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
         throw error;
       }
       if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);
+      if (!destination.hasRoomFor(bytesOf(contents))) return { kind: "rejected", error: full(destination.path) };
       for (const content of contents) destination.accept(content);
       context.keep();
       destination.dispatch();
@@ -44,6 +45,17 @@ export const sessionMissingText = "The entity requires sessions: each message mu
 /** Topics take messages without sessions; their subscriptions sort that out. */
 export function requiresSession(destination: Destination): boolean {
   return "sessions" in destination && destination.sessions !== undefined;
+}
+
+/** Bytes that messages take up while they are held. */
+export function bytesOf(contents: readonly MessageContent[]): number {
+  let bytes = 0;
+  for (const { bare } of contents) bytes += bare.length;
+  return bytes;
+}
+
+export function full(path: string): WireError {
+  return { condition: "amqp:resource-limit-exceeded", description: `The maximum entity size has been reached for '${path}'. Receive or delete messages, or raise its size.` };
 }
 
 export const serverBusy = { condition: "com.microsoft:server-busy", description: "The request was terminated because the entity is being throttled. Wait 10 seconds and try again." };

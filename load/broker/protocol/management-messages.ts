@@ -7,7 +7,7 @@ import type { MessageContent } from "../entities/message.ts";
 import { readable } from "../codec/readable.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
-import { requiresSession, sessionMissingText } from "./entity-sender.ts";
+import { bytesOf, full, requiresSession, sessionMissingText } from "./entity-sender.ts";
 import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
 
 export const messageOperations: readonly (readonly [string, Operation])[] = [
@@ -64,6 +64,7 @@ function scheduleMessage(fields: MapView, entity: Entity, context: ProtocolConte
     if (requiresSession(destination) && content.sessionId === undefined) throw new BadRequest(sessionMissingText);
     contents.push({ content, dueAtMs: content.scheduledAtMs ?? 0 });
   }
+  if (!destination.hasRoomFor(bytesOf(contents.map(({ content }) => content)))) return { code: 403, ...full(destination.path) };
   const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
   context.keep();
   return { ...done, body: { "sequence-numbers": array("long", numbers.map(long)) } };

@@ -46,12 +46,15 @@ const fieldNames: readonly (readonly [CorrelationField, string])[] = [
 const pageMax = 1000;
 
 function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
-  const { rules } = subscriptionOf(entity);
+  const { rules, queue } = subscriptionOf(entity);
   const name = nameOf(fields);
   if (rules.get(name) !== undefined) return { code: 409, description: `The rule '${name}' already exists.`, condition: "com.microsoft:entity-already-exists" };
   if (rules.size >= rulesMax) return { code: 403, description: `A subscription has at most ${rulesMax} rules.`, condition: "amqp:resource-limit-exceeded" };
+  const rule = ruleOf(name, mapOf(fields, "rule-description"));
+  const trouble = context.ruleTrouble(queue.path, rule);
+  if (trouble !== undefined) return { code: 403, description: trouble, condition: "amqp:resource-limit-exceeded" };
   try {
-    rules.add(ruleOf(name, mapOf(fields, "rule-description")), context.nowMs());
+    rules.add(rule, context.nowMs());
   } catch (error) {
     if (error instanceof FilterSyntaxError) throw new BadRequest(error.message);
     throw error;

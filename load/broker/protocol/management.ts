@@ -3,6 +3,7 @@ import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { type Encodable, int, symbol } from "#runtime/amqp/types.ts";
 import { readable } from "../codec/readable.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
+import type { EntityStatus } from "../entities/settings.ts";
 import type { ProtocolContext } from "./context.ts";
 import { serverBusy } from "./entity-sender.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
@@ -19,11 +20,13 @@ export function answerManagement(entity: Entity, request: Request, context: Prot
 function answer(entity: Entity, request: Request, context: ProtocolContext): Reply {
   const name = request.properties?.get("operation");
   const operation = typeof name === "string" ? operations.get(name) : undefined;
-  if (operation === undefined) return { code: 501, description: `The operation '${readable(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
+  if (operation === undefined || typeof name !== "string") return { code: 501, description: `The operation '${readable(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
   const fields = request.body?.asMap();
   if (fields === undefined) return { code: 400, description: "The body of a management request must be a map.", condition: "amqp:invalid-field" };
   const { faults } = context;
   if (faults.any && faults.strike("throttle", entity.kind === "topic" ? entity.topic.path : entity.queue.path) !== undefined) return { code: 503, ...serverBusy };
+  const refusal = refuseDisabled(name, entity);
+  if (refusal !== undefined) return refusal;
   try {
     return operation(fields, entity, context);
   } catch (error) {
@@ -31,6 +34,20 @@ function answer(entity: Entity, request: Request, context: ProtocolContext): Rep
     if (error instanceof ProtocolError) return { code: 400, description: error.message, condition: "amqp:decode-error" };
     throw error;
   }
+}
+
+/** What a closed direction closes; everything else is closed by `Disabled` alone. */
+const directions: ReadonlyMap<string, EntityStatus> = new Map<string, EntityStatus>([
+  ["com.microsoft:schedule-message", "SendDisabled"],
+  ["com.microsoft:cancel-scheduled-message", "SendDisabled"],
+  ["com.microsoft:receive-by-sequence-number", "ReceiveDisabled"],
+  ["com.microsoft:batch-delete-messages", "ReceiveDisabled"],
+]);
+
+function refuseDisabled(operation: string, entity: Entity): Reply | undefined {
+  const { path, settings } = entity.kind === "topic" ? entity.topic : entity.queue;
+  if (settings.status !== "Disabled" && settings.status !== directions.get(operation)) return undefined;
+  return { code: 400, description: `The messaging entity '${path}' is currently disabled.`, condition: "com.microsoft:entity-disabled" };
 }
 
 function encodeAnswer(request: Request, { code, description, condition, body }: Reply): Buffer {

@@ -29,6 +29,13 @@ export class OpenLinks {
     return picked.length;
   }
 
+  /** Closes the links of an entity that is gone, with all that belonged to it. */
+  closeGone(gone: string): void {
+    const key = gone.toLowerCase();
+    const error = { condition: "amqp:not-found", description: `The messaging entity '${gone}' could not be found. It was deleted.` };
+    this.close(({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`), error);
+  }
+
   [Symbol.iterator](): IterableIterator<OpenLink> {
     return this.#links.values();
   }

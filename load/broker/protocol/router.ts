@@ -7,7 +7,7 @@ import { sendTo, serverBusy } from "./entity-sender.ts";
 import { answerManagement } from "./management.ts";
 import { Node } from "./node.ts";
 import { attachSession, sessionFilter } from "./session-attach.ts";
-import type { OpenLink } from "./open-links.ts";
+import type { OpenLink, OpenLinks } from "./open-links.ts";
 import type { Attach, AttachDecision, WireConnection, WireServer } from "./wire.ts";
 
 const cbsAddress = "$cbs";
@@ -69,6 +69,10 @@ export class Router implements WireServer {
     const { queue } = found;
     const { status } = queue.settings;
     if (status === "Disabled" || status === "ReceiveDisabled") return disabled(address);
+    const { receiversMax } = this.#namespace.bounds;
+    if (receiversMax !== Infinity && countReceivers(this.#context.links, queue.path) >= receiversMax) {
+      return refuse("amqp:resource-limit-exceeded", `'${queue.path}' takes at most ${receiversMax} receivers at one time.`);
+    }
     const { sessions } = queue;
     if (sessions !== undefined) {
       return attachSession(queue, sessions, attach, (of, lock, link) => this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)));
@@ -104,6 +108,12 @@ export class Router implements WireServer {
     if (role === "sender") return { kind: "receive", messageBytesMax: requestBytesMax, credit: requestCredit, start: () => joined.requests() };
     return { kind: "send", start: (link) => joined.replies(link, attach.peerAddress) };
   }
+}
+
+function countReceivers(links: OpenLinks, path: string): number {
+  let count = 0;
+  for (const link of links) if (link.role === "receiver" && link.path === path) count++;
+  return count;
 }
 
 function refuse(condition: string, description: string): AttachDecision {
