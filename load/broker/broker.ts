@@ -41,7 +41,7 @@ export interface BrokerOptions {
   readonly tls?: Certificate;
   /** A folder that keeps messages over a restart. Default: none, they are held in memory alone. */
   readonly data?: string;
-  /** How the file in `data` is kept short. */
+  /** How the file in `data` is written. */
   readonly journal?: JournalOptions;
   /** Time. Default: the system's. */
   readonly clock?: Clock;
@@ -79,12 +79,13 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
   const access = new Access(verifier, links, systemClock);
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, keep: () => journal?.flush(), onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
   namespace.onIdleDeleted = (path): void => {
     links.closeGone(path);
     journal?.onChange(path);
   };
-  const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax);
+  const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax, () => journal?.flush());
+  if (journal !== undefined) journal.onTrouble = (): void => amqp.cut();
   let made: Promise<Certificate> | undefined;
   const certificate = (): Promise<Certificate> => (made ??= options.tls === undefined ? makeCertificateOf(host) : Promise.resolve(options.tls));
   const inspectable = {
@@ -138,13 +139,12 @@ async function openNamespace(options: BrokerOptions, log: (message: string) => v
   const entities = readEntities(options.entities ?? {}, options.strict ?? false);
   const common = { clock: options.clock ?? systemClock, record: options.record ?? false, strict: options.strict ?? false };
   if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
-  const [{ Journal }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/restore.ts")]);
-  const journal = new Journal(options.data, options.journal);
+  const [{ Journal }, { mergeEntities }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/merge.ts"), import("./journal/restore.ts")]);
+  const journal = new Journal(options.data, options.journal ?? {}, log);
   const kept = journal.read();
-  const namespace = new Namespace(entities, { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
-  if (kept.cutBytes > 0) log(`${options.data}: cut off ${kept.cutBytes} bytes at the end that were no whole record`);
+  const namespace = new Namespace(mergeEntities(entities, kept.definitions), { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
   restore(namespace, kept);
-  startKeeping(journal, namespace);
+  startKeeping(journal, namespace, entities);
   return { namespace, journal };
 }
 

@@ -49,6 +49,8 @@ export interface ConnectionEvents {
   onOpen?(connection: Connection, remote: Open): void;
   /** The peer begins a session: return what hears of it. Without this, it is ended at once. */
   onSession?(session: Session, connection: Connection): SessionEvents;
+  /** What was put together goes to the socket now: the last moment for making true what it says. Must not throw. */
+  onWriting?(): void;
   /** The connection is over, and so are its sessions. Called once. */
   onClosed?(connection: Connection, end: ConnectionEnd): void;
 }
@@ -93,6 +95,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
     this.#reader = new FrameReader(this, this.limits.saslFrameBytesMax);
     this.#egress = new Egress(socket, this.limits, {
       guard: (run) => this.#guard(run),
+      onWriting: () => this.#events.onWriting?.(),
       onWritten: () => this.#idle?.noteWritten(),
       onOverflow: (bytes) => this.#finish({ by: "violation", error: { condition: conditions.resourceLimitExceeded, description: `expected the peer to read; ${bytes} bytes wait for it` } }),
     });

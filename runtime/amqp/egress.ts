@@ -25,6 +25,8 @@ export interface TickEnd {
 export interface EgressHost {
   /** Runs what may throw. */
   guard(run: () => void): void;
+  /** What there is goes to the socket now. */
+  onWriting(): void;
   onWritten(): void;
   /** `unsentBytes` wait for a peer that does not read. */
   onOverflow(unsentBytes: number): void;
@@ -96,6 +98,7 @@ export class Egress {
   /** Writes now. */
   write(): void {
     if (this.output.isEmpty || this.#isClosed) return;
+    this.#host.onWriting();
     this.output.flush(this.#socket);
     this.#host.onWritten();
     const unsentBytes = this.#socket.writableLength;
@@ -105,7 +108,10 @@ export class Egress {
 
   /** Writes what there is for the last time. */
   close(): void {
-    if (!this.#socket.destroyed) this.output.flush(this.#socket);
+    if (!this.#socket.destroyed && !this.output.isEmpty) {
+      this.#host.onWriting();
+      this.output.flush(this.#socket);
+    }
     this.#isClosed = true;
     this.#sessions = [];
     this.#tasks = [];

@@ -55,11 +55,12 @@ test("keeps messages in every state over a restart, and what was set of them", a
   await withBroker(data, async (client, broker) => {
     assert.deepEqual(broker.inspect().queues["orders"]?.states, { active: 3, locked: 0, scheduled: 1, deferred: 1, deadLettered: 1 });
     assert.equal(broker.inspect().topics["news"]?.scheduled, 1);
+    assert.deepEqual(broker.inspectMessages("orders", { inDoubt: true })?.messages.map(({ messageId }) => messageId), ["locked"]);
     const receiver = client.createReceiver("orders");
     const messages = await receiver.receiveMessages(3);
     assert.deepEqual(messages.map(({ body, deliveryCount, applicationProperties }) => [body as string, deliveryCount, applicationProperties]), [
       ["abandoned", 1, { from: "test" }],
-      ["locked", 0, { from: "test" }],
+      ["locked", 1, { from: "test" }],
       ["active", 0, { from: "test" }],
     ]);
     const [later] = await receiver.receiveDeferredMessages(deferred);

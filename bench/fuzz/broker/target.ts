@@ -110,7 +110,7 @@ class Case {
       links,
       access: new Access(verifier, links, this.#clock),
       faults: new Faults(this.#clock),
-      keep: () => undefined,
+      trouble: () => undefined,
       onDefinitions: () => undefined,
       ruleTrouble: () => undefined,
       nowMs: () => this.#clock.now(),

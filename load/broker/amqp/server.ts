@@ -30,11 +30,14 @@ export class AmqpServer {
   readonly #server: WireServer;
   readonly #log: (message: string) => void;
   readonly #connectionsMax: number;
+  readonly #onWriting: () => void;
   readonly #connections = new Set<ClientConnection>();
 
-  constructor(server: WireServer, log: (message: string) => void, connectionsMax: number = Infinity) {
+  /** @param onWriting called before anything is sent to a client */
+  constructor(server: WireServer, log: (message: string) => void, connectionsMax: number = Infinity, onWriting: () => void = () => undefined) {
     this.#server = server;
     this.#log = log;
+    this.#onWriting = onWriting;
     this.#connectionsMax = connectionsMax;
   }
 
@@ -45,7 +48,7 @@ export class AmqpServer {
   /** Serves AMQP on a socket whose first bytes are `head`. */
   accept(socket: Socket, head: Buffer): void {
     const isOneTooMany = this.#connections.size >= this.#connectionsMax;
-    const client = new ClientConnection(socket, this.#server, isOneTooMany ? tooMany(this.#connectionsMax) : undefined, (end) => {
+    const client = new ClientConnection(socket, this.#server, isOneTooMany ? tooMany(this.#connectionsMax) : undefined, this.#onWriting, (end) => {
       this.#connections.delete(client);
       const trouble = describeTrouble(end);
       if (trouble !== undefined) this.#log(`${client.name}: ${trouble}`);
@@ -53,6 +56,11 @@ export class AmqpServer {
     this.#connections.add(client);
     socket.unshift(head);
     socket.resume();
+  }
+
+  /** Cuts all connections; what waits to be sent is not. */
+  cut(): void {
+    for (const client of this.#connections) client.cut();
   }
 
   /** Closes all connections, and resolves when clients have answered or have not in time. */
@@ -74,7 +82,7 @@ class ClientConnection implements WireConnection {
   #containerId = "?";
 
   /** @param refusal why it gets no link: clients tell that of a link sooner and better than that of a connection */
-  constructor(socket: Socket, server: WireServer, refusal: WireError | undefined, onClosed: (end: ConnectionEnd) => void) {
+  constructor(socket: Socket, server: WireServer, refusal: WireError | undefined, onWriting: () => void, onClosed: (end: ConnectionEnd) => void) {
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
     this.#socket = socket;
@@ -88,6 +96,7 @@ class ClientConnection implements WireConnection {
       onOpen: (_connection, remote) => {
         this.#containerId = remote.containerId;
       },
+      onWriting,
       onSession: () => ({
         onAttach: (request, session) => {
           if (refusal === undefined) answerAttach(server, this, session, request);

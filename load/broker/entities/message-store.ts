@@ -1,13 +1,16 @@
 // Where a queue's messages lie: all of them by number, those that can be delivered on the shelf, and the deadlines of those
 // that are due or expire one day.
 import { DeadlineHeap } from "./deadline-heap.ts";
+import type { HistoryJournal } from "./duplicate-history.ts";
 import { byDue, byExpiry, type StoredMessage } from "./message.ts";
 import { SequenceIndex } from "./sequence-index.ts";
 import type { Shelf } from "./shelf.ts";
 
 /** Told of what has to outlast the process. */
-export interface EntityJournal {
+export interface EntityJournal extends HistoryJournal {
   put(message: StoredMessage): void;
+  /** A held message is under a lock; any change of it ends that. */
+  lock(message: StoredMessage): void;
   /** A held message has another state, delivery count or other properties. */
   change(message: StoredMessage): void;
   remove(message: StoredMessage): void;
@@ -60,6 +63,10 @@ export class MessageStore {
     this.#expiries.remove(message);
     this.#dues.remove(message);
     this.#journal?.remove(message);
+  }
+
+  locked(message: StoredMessage): void {
+    this.#journal?.lock(message);
   }
 
   changed(message: StoredMessage): void {

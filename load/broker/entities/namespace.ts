@@ -136,17 +136,6 @@ export class Namespace {
     };
   }
 
-  /** Adds the entities of a configuration that are not there yet. */
-  addMissing({ queues, topics }: EntitiesConfig): void {
-    const isFree = (name: string): boolean => !this.queues.has(name.toLowerCase()) && !this.topics.has(name.toLowerCase());
-    for (const queue of queues) if (isFree(queue.name)) this.addQueue(queue);
-    for (const topic of topics) {
-      if (isFree(topic.name)) this.addTopic(topic);
-      const existing = this.topics.get(topic.name.toLowerCase());
-      for (const subscription of topic.subscriptions) if (existing !== undefined && !existing.subscriptions.has(subscription.name.toLowerCase())) this.addSubscription(existing, subscription);
-    }
-  }
-
   /** Takes an entity away with all it holds. False when there is none at the path. */
   remove(path: string): boolean {
     const key = path.toLowerCase();

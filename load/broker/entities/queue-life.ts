@@ -29,6 +29,7 @@ export class QueueLife extends QueueAccount {
   readonly transferLetters: QueueLife | undefined;
   /** Where sessions are required: who holds which. */
   readonly sessions: Sessions | undefined;
+  readonly history: DuplicateHistory;
   protected readonly clock: Clock;
   readonly #nextLockId: () => number;
   readonly #forward: QueueParts<QueueLife>["forward"];
@@ -37,7 +38,6 @@ export class QueueLife extends QueueAccount {
   protected readonly store: MessageStore;
   protected readonly locks: LockTable = new LockTable();
   protected readonly alarm: Alarm;
-  #history: DuplicateHistory | undefined;
   #settings: QueueSettings;
   #lastSequence = 0;
   protected deferredCount: number = 0;
@@ -56,7 +56,7 @@ export class QueueLife extends QueueAccount {
     this.sessions = parts.settings.requiresSession ? new Sessions(this.#sessionHost(parts.journal)) : undefined;
     this.shelf = this.sessions ?? new OpenShelf();
     this.store = new MessageStore(this.shelf, parts.journal);
-    this.#history = parts.settings.requiresDuplicateDetection ? new DuplicateHistory(parts.settings.duplicateWindowMs) : undefined;
+    this.history = new DuplicateHistory(parts.settings.requiresDuplicateDetection ? parts.settings.duplicateWindowMs : undefined, parts.journal);
   }
 
   get settings(): QueueSettings {
@@ -65,10 +65,9 @@ export class QueueLife extends QueueAccount {
 
   /** Takes other settings. They hold for what comes from now on; messages that wait here move on when they are to be forwarded. */
   configure(settings: QueueSettings): void {
-    const { duplicateWindowMs } = this.#settings;
     this.#settings = settings;
     this.updatedAtMs = this.clock.now();
-    if (settings.requiresDuplicateDetection && settings.duplicateWindowMs !== duplicateWindowMs) this.#history = new DuplicateHistory(settings.duplicateWindowMs);
+    this.history.resize(settings.duplicateWindowMs);
     if (settings.forwardTo === undefined) return;
     for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) {
       const { content, properties, enqueuedSequenceNumber, hops, deadLetterSource } = message;
@@ -142,6 +141,13 @@ export class QueueLife extends QueueAccount {
     if (next !== Infinity) this.alarm.set(next);
   }
 
+  /** Counts one more try for a restored message that was under a lock: its holder may have done the work or not. */
+  endInterrupted(message: StoredMessage): void {
+    if (message.state === "deferred") this.deferredCount--;
+    else this.shelf.take(message);
+    this.expireLock(message, this.clock.now());
+  }
+
   /** Ends all timers. Messages stay where they are. */
   stop(): void {
     this.alarm.stop();
@@ -152,7 +158,7 @@ export class QueueLife extends QueueAccount {
   // --- comings ---
 
   protected isRepeat(content: MessageContent, nowMs: number): boolean {
-    if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
+    if (!this.history.isRepeat(content.messageId, nowMs)) return false;
     this.note("duplicatesDropped", content);
     return true;
   }
@@ -218,6 +224,7 @@ export class QueueLife extends QueueAccount {
     const lockId = this.#nextLockId();
     const untilMs = nowMs + this.#settings.lockDurationMs;
     this.locks.lock(message, lockId, holder, this.sessions === undefined ? untilMs : undefined);
+    this.store.locked(message);
     if (this.sessions === undefined) this.alarm.set(untilMs);
     else this.sessions.onLocked(message);
     return lockId;

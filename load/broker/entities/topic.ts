@@ -35,6 +35,7 @@ export class Topic {
   readonly counters: TopicCounters = { accepted: 0, scheduledAccepted: 0, duplicatesDropped: 0, cancelled: 0, copied: 0, unmatched: 0 };
   /** By name in lower case. */
   readonly subscriptions: Map<string, Subscription> = new Map<string, Subscription>();
+  readonly history: DuplicateHistory;
   readonly createdAtMs: number;
   updatedAtMs: number;
   /** When something was last sent to it. */
@@ -45,7 +46,6 @@ export class Topic {
   readonly #journal: EntityJournal | undefined;
   readonly #scheduled = new SequenceIndex<StoredMessage>();
   readonly #dues = new DeadlineHeap<StoredMessage>(byDue);
-  #history: DuplicateHistory | undefined;
   #settings: TopicSettings;
   #lastSequence = 0;
 
@@ -56,7 +56,7 @@ export class Topic {
     this.#clock = clock;
     this.createdAtMs = this.updatedAtMs = this.accessedAtMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#ring());
-    this.#history = settings.requiresDuplicateDetection ? new DuplicateHistory(settings.duplicateWindowMs) : undefined;
+    this.history = new DuplicateHistory(settings.requiresDuplicateDetection ? settings.duplicateWindowMs : undefined, journal);
   }
 
   get settings(): TopicSettings {
@@ -65,10 +65,9 @@ export class Topic {
 
   /** Takes other settings, for what comes from now on. */
   configure(settings: TopicSettings): void {
-    const { duplicateWindowMs } = this.#settings;
     this.#settings = settings;
     this.updatedAtMs = this.#clock.now();
-    if (settings.requiresDuplicateDetection && settings.duplicateWindowMs !== duplicateWindowMs) this.#history = new DuplicateHistory(settings.duplicateWindowMs);
+    this.history.resize(settings.duplicateWindowMs);
   }
 
   get scheduledCount(): number {
@@ -184,7 +183,7 @@ export class Topic {
   }
 
   #isRepeat(content: MessageContent, nowMs: number): boolean {
-    if (this.#history === undefined || !this.#history.isRepeat(content.messageId, nowMs)) return false;
+    if (!this.history.isRepeat(content.messageId, nowMs)) return false;
     this.counters.duplicatesDropped++;
     return true;
   }

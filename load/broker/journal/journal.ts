@@ -1,32 +1,22 @@
 // Keeps a broker's messages over a restart: everything that comes, changes and goes is appended to one file, and the file is
 // written anew from what is held once most of it is of the past.
 //
-// A message that a sender was told to be accepted is in the system's hands; that it went away again is written a moment
-// later, so that after a crash a completed message may come once more, and none is missing. Locks and the memory of
-// duplicates are not kept.
-import { mkdirSync } from "node:fs";
+// Nothing is confirmed before it is written: `flush` is called before anything goes out to a client, so that one write, and
+// with `isSynced` one sync, carries all that happened since the last one. Written means that it outlasts the process; a power
+// cut may cost what the system had not put on the disk yet, unless every write is synced.
+//
+// When the disk refuses, what was not confirmed stays in memory, and `onTrouble` has every connection cut: clients cannot tell
+// then what became of what they asked, which is the truth. From then on `isWritable` says no, and nothing new is taken, until a
+// write succeeds.
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { deserialize, serialize } from "node:v8";
+import { serialize } from "node:v8";
 import type { EntitiesConfig } from "../entities/entities-config.ts";
 import type { EntityJournal } from "../entities/message-store.ts";
+import { type FolderLock, lockFolder } from "./folder-lock.ts";
+import { Kept, type KeptDefinitions } from "./kept.ts";
 import { RecordFile } from "./record-file.ts";
-import { copied, type KeptMessage, kind, pack, packMessage, unpack, unpackMessage } from "./records.ts";
-
-export interface KeptEntity {
-  readonly messages: Map<number, KeptMessage>;
-  readonly sessionStates: Map<string, Buffer>;
-  lastSequence: number;
-}
-
-/** What a journal held when it was opened. */
-export interface Kept {
-  /** By path. */
-  readonly entities: Map<string, KeptEntity>;
-  /** The entities that were there; undefined = never written. */
-  readonly definitions: EntitiesConfig | undefined;
-  /** Bytes at the end of the file that were no whole record. */
-  readonly cutBytes: number;
-}
+import { kind, pack, packMessage } from "./records.ts";
 
 /** What an entity holds, for writing the file anew. */
 export interface Keepable {
@@ -34,60 +24,108 @@ export interface Keepable {
   readonly lastSequence: number;
   messages(): Iterable<Parameters<EntityJournal["put"]>[0]>;
   sessionStates(): Iterable<readonly [sessionId: string, state: Buffer]>;
+  /** When each message id was seen that still counts as a duplicate. */
+  seen(): Iterable<readonly [messageId: string, atMs: number]>;
+}
+
+/** What everything holds. */
+export interface Holdings {
+  entities(): Iterable<Keepable>;
+  definitions(): EntitiesConfig;
 }
 
 export interface JournalOptions {
+  /** Whether every write is put on the disk before anything is confirmed, so that a power cut loses nothing. Default: false. */
+  readonly isSynced?: boolean;
+  /** Whether a damaged file is used for what is whole in it; it is kept beside the new one. Default: false, that is an error. */
+  readonly repairs?: boolean;
   /** The file is written anew when it has this many bytes, and four times as many as after the last time. Default: 64 MB. */
   readonly compactBytesMin?: number;
+}
+
+/** The file is damaged in its middle. */
+export class JournalDamagedError extends Error {
+  readonly code = "JournalDamaged";
+}
+
+/** The folder cannot be used. */
+export class JournalFolderError extends Error {
+  readonly code = "JournalFolder";
 }
 
 const compactBytesMinDefault = 64 * 1024 * 1024;
 const growthMax = 4;
 const fileName = "messages.log";
+/** Bytes of a batch, when the file is written anew. */
+const batchBytes = 1024 * 1024;
 
 export class Journal {
   readonly #folder: string;
+  readonly #lock: FolderLock;
   readonly #file: RecordFile;
+  readonly #options: JournalOptions;
   readonly #compactBytesMin: number;
-  readonly #ids = new Map<string, number>();
+  readonly #log: (message: string) => void;
+  /** By path in lower case. */
+  #ids = new Map<string, number>();
+  #lastId = 0;
   #compactAtBytes: number;
+  #mustCompact = false;
   #isScheduled = false;
   #isClosed = false;
-  #holdings: (() => Iterable<Keepable>) | undefined;
-  #definitions: (() => EntitiesConfig) | undefined;
+  #trouble: string | undefined;
+  #holdings: Holdings | undefined;
+  #given: EntitiesConfig | undefined;
+  /** Called when the disk begins to refuse. */
+  onTrouble: () => void = () => undefined;
 
-  /** @param folder made if it is not there */
-  constructor(folder: string, options: JournalOptions = {}) {
-    mkdirSync(folder, { recursive: true });
+  /**
+   * @param folder made if it is not there
+   * @throws JournalFolderError, FolderInUseError, RecordFileError
+   */
+  constructor(folder: string, options: JournalOptions, log: (message: string) => void) {
     this.#folder = folder;
-    this.#file = new RecordFile(join(folder, fileName));
+    this.#options = options;
+    this.#log = log;
     this.#compactBytesMin = options.compactBytesMin ?? compactBytesMinDefault;
     this.#compactAtBytes = this.#compactBytesMin;
+    try {
+      mkdirSync(folder, { recursive: true });
+      this.#lock = lockFolder(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new JournalFolderError(`--data ${folder}: expected a folder that can be written to, found ${(error as Error).message}`, { cause: error });
+    }
+    if (this.#lock.tookOverFrom !== undefined) log(`${folder}: process ${this.#lock.tookOverFrom} ended without letting go of it; it is taken over`);
+    try {
+      rmSync(this.#freshPath, { force: true });
+      this.#file = new RecordFile(join(folder, fileName));
+    } catch (error) {
+      this.#lock.release();
+      throw error;
+    }
   }
 
-  /** Reads what was kept. To be called once, before anything is written. */
+  /**
+   * Reads what was kept. To be called once, before anything is written.
+   *
+   * @throws RecordFileError, JournalDamagedError
+   */
   read(): Kept {
-    const entities = new Map<string, KeptEntity>();
-    const byId = new Map<number, KeptEntity>();
-    let definitions: EntitiesConfig | undefined;
-    const cutBytes = this.#file.read((bytes) => {
-      const record = unpack(bytes);
-      if (record[0] === kind.entity) {
-        const [, id, path] = record as [number, number, string];
-        const entity = entities.get(path) ?? { messages: new Map(), sessionStates: new Map(), lastSequence: 0 };
-        entities.set(path, entity);
-        byId.set(id, entity);
-        this.#ids.set(path, id);
-      } else if (record[0] === kind.definitions) definitions = deserialize(record[1] as Buffer) as EntitiesConfig;
-      else apply(record, byId.get(record[1] as number));
-    });
-    return { entities, definitions, cutBytes };
+    try {
+      return this.#read();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
-  /** From now on the file is kept short: `holdings` tells what everything holds, `definitions` which entities there are. */
-  start(holdings: () => Iterable<Keepable>, definitions: () => EntitiesConfig): void {
+  /** From now on the file is kept short, and `given`, the entities that the broker was given, are remembered. */
+  start(holdings: Holdings, given: EntitiesConfig): void {
     this.#holdings = holdings;
-    this.#definitions = definitions;
+    this.#given = given;
+    this.onDefinitions();
+    if (this.#mustCompact) this.#compact();
   }
 
   /** What one entity tells its comings and goings to. */
@@ -95,44 +133,103 @@ export class Journal {
     const id = this.#idOf(path);
     return {
       put: (message) => this.#append(packMessage(id, message)),
-      change: ({ sequenceNumber, state, deliveryCount, properties }) => this.#append(pack([kind.change, id, sequenceNumber, state, deliveryCount, properties])),
+      change: ({ sequenceNumber, state, deliveryCount, properties, isInDoubt }) => this.#append(pack([kind.change, id, sequenceNumber, state, deliveryCount, properties, isInDoubt])),
+      lock: ({ sequenceNumber }) => this.#append(pack([kind.lock, id, sequenceNumber])),
       remove: ({ sequenceNumber }) => this.#append(pack([kind.remove, id, sequenceNumber])),
       setSessionState: (sessionId, state) => this.#append(pack([kind.session, id, sessionId, state])),
+      seen: (messageId, atMs) => this.#append(pack([kind.seen, id, messageId, atMs])),
     };
   }
 
   /** Which entities there are has changed. */
   onDefinitions(): void {
-    if (this.#definitions !== undefined) this.#append(pack([kind.definitions, serialize(this.#definitions())]));
+    if (this.#holdings !== undefined) this.#append(this.#definitions(this.#holdings));
   }
 
   /** Which entities there are has changed; `gone` = the path of one that was deleted. */
   onChange(gone: string | undefined): void {
     if (gone !== undefined) this.forget(gone);
     this.onDefinitions();
+    this.flush();
   }
 
   /** An entity is gone with all it held, sub-queues and subscriptions, too. */
   forget(gone: string): void {
     const key = gone.toLowerCase();
-    for (const [path, id] of this.#ids) if (path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`)) this.#append(pack([kind.forget, id]));
+    for (const [path, id] of this.#ids) {
+      if (path !== key && !path.startsWith(`${key}/`)) continue;
+      this.#ids.delete(path);
+      this.#append(pack([kind.forget, id]));
+    }
   }
 
-  /** Hands what was written to the system. */
+  /** Why nothing can be written now; undefined when it can, or when trying again succeeds. */
+  get trouble(): string | undefined {
+    if (this.#trouble !== undefined) this.flush();
+    return this.#trouble;
+  }
+
+  /** Writes what has happened. Nothing may be confirmed before. */
   flush(): void {
-    if (!this.#isClosed) this.#file.flush();
+    if (this.#isClosed || this.#file.isFlushed) return;
+    try {
+      this.#file.flush(this.#options.isSynced ?? false);
+    } catch (error) {
+      const isNew = this.#trouble === undefined;
+      this.#trouble = (error as Error).message;
+      if (!isNew) return;
+      this.#log(`${this.#folder}: expected to write, found ${this.#trouble}; connections are cut, and nothing more is taken until there is room`);
+      this.onTrouble();
+      return;
+    }
+    if (this.#trouble !== undefined) this.#log(`${this.#folder}: it can be written to again`);
+    this.#trouble = undefined;
   }
 
   close(): void {
     if (this.#isClosed) return;
+    this.flush();
     this.#isClosed = true;
     this.#file.close();
+    this.#lock.release();
   }
 
-  #idOf(path: string): number {
+  get #freshPath(): string {
+    return join(this.#folder, `${fileName}.new`);
+  }
+
+  #read(): Kept {
+    const kept = new Kept();
+    const { damages, tornBytes } = this.#file.read((record) => kept.add(record));
+    const [first] = damages;
+    if (first !== undefined) {
+      const bytes = damages.reduce((sum, damage) => sum + damage.bytes, 0);
+      const found = `${this.#file.path}: expected whole records, found ${bytes} damaged bytes from byte ${first.at} on, and whole records behind them`;
+      if (this.#options.repairs !== true) throw new JournalDamagedError(`${found}; start with --repair to go on without what was damaged (messages in it are missing, and settled ones may be back), or choose another folder`);
+      const copy = `${this.#file.path}.damaged`;
+      copyFileSync(this.#file.path, copy);
+      this.#log(`${found}; they are left out, and the file as it was is kept as ${copy}`);
+      this.#mustCompact = true;
+    }
+    if (tornBytes > 0) {
+      this.#file.cut(tornBytes);
+      this.#log(`${this.#folder}: cut off ${tornBytes} bytes at the end that were no whole record: nothing in them was confirmed`);
+    }
+    this.#ids = new Map(kept.ids);
+    this.#lastId = kept.lastId;
+    return kept;
+  }
+
+  #definitions(holdings: Holdings): Buffer {
+    const definitions: KeptDefinitions = { entities: holdings.definitions(), given: this.#given ?? { queues: [], topics: [] } };
+    return pack([kind.definitions, serialize(definitions)]);
+  }
+
+  #idOf(entityPath: string): number {
+    const path = entityPath.toLowerCase();
     let id = this.#ids.get(path);
     if (id === undefined) {
-      id = this.#ids.size + 1;
+      id = ++this.#lastId;
       this.#ids.set(path, id);
       this.#append(pack([kind.entity, id, path]));
     }
@@ -147,57 +244,48 @@ export class Journal {
     setImmediate(() => {
       this.#isScheduled = false;
       this.flush();
-      if (this.#file.bytes > this.#compactAtBytes && !this.#isClosed) this.#compact();
+      if (this.#file.bytes > this.#compactAtBytes && !this.#isClosed && this.#trouble === undefined) this.#compact();
     });
   }
 
   /** Writes a new file of what is held now, and lets it take the place of the old one. */
   #compact(): void {
-    if (this.#holdings === undefined || this.#definitions === undefined) return;
-    const fresh = new RecordFile(join(this.#folder, `${fileName}.new`), "w+");
-    fresh.append(pack([kind.definitions, serialize(this.#definitions())]));
-    for (const [path, id] of this.#ids) fresh.append(pack([kind.entity, id, path]));
-    for (const holding of this.#holdings()) {
-      const id = this.#ids.get(holding.path);
-      if (id === undefined) continue;
-      fresh.append(pack([kind.sequence, id, holding.lastSequence]));
-      for (const message of holding.messages()) fresh.append(packMessage(id, message));
-      for (const [sessionId, state] of holding.sessionStates()) fresh.append(pack([kind.session, id, sessionId, state]));
+    if (this.#holdings === undefined) return;
+    this.flush();
+    let fresh: RecordFile | undefined;
+    try {
+      fresh = new RecordFile(this.#freshPath, true);
+      this.#writeAll(fresh, this.#holdings);
+      fresh.replace(this.#file);
+      this.#mustCompact = false;
+      this.#compactAtBytes = Math.max(this.#compactBytesMin, this.#file.bytes * growthMax);
+    } catch (error) {
+      // The old file is as good as before, only longer.
+      fresh?.close();
+      rmSync(this.#freshPath, { force: true });
+      this.#compactAtBytes = this.#file.bytes * 2;
+      this.#log(`${this.#folder}: expected to write the file anew, found ${(error as Error).message}; it goes on growing`);
     }
-    fresh.replace(this.#file);
-    this.#compactAtBytes = Math.max(this.#compactBytesMin, this.#file.bytes * growthMax);
   }
-}
 
-function apply(record: readonly unknown[], entity: KeptEntity | undefined): void {
-  if (entity === undefined) return;
-  switch (record[0]) {
-    case kind.put: {
-      const message = unpackMessage(record);
-      entity.messages.set(message.sequenceNumber, message);
-      entity.lastSequence = Math.max(entity.lastSequence, message.sequenceNumber);
-      return;
+  #writeAll(fresh: RecordFile, holdings: Holdings): void {
+    const write = (record: Buffer): void => {
+      fresh.append(record);
+      if (fresh.bytes - written > batchBytes) {
+        fresh.flush(false);
+        written = fresh.bytes;
+      }
+    };
+    let written = fresh.bytes;
+    write(this.#definitions(holdings));
+    for (const [path, id] of this.#ids) write(pack([kind.entity, id, path]));
+    for (const holding of holdings.entities()) {
+      const id = this.#ids.get(holding.path.toLowerCase());
+      if (id === undefined) continue;
+      write(pack([kind.sequence, id, holding.lastSequence]));
+      for (const message of holding.messages()) write(packMessage(id, message));
+      for (const [sessionId, state] of holding.sessionStates()) write(pack([kind.session, id, sessionId, state]));
+      for (const [messageId, atMs] of holding.seen()) write(pack([kind.seen, id, messageId, atMs]));
     }
-    case kind.change: {
-      const [, , sequence, state, deliveryCount, properties] = record as [number, number, number, KeptMessage["state"], number, unknown];
-      const message = entity.messages.get(sequence);
-      if (message !== undefined) Object.assign(message, { state, deliveryCount, properties: copied(properties) });
-      return;
-    }
-    case kind.remove:
-      entity.messages.delete(record[2] as number);
-      return;
-    case kind.session: {
-      const [, , sessionId, state] = record as [number, number, string, Uint8Array | undefined];
-      if (state === undefined || state === null) entity.sessionStates.delete(sessionId);
-      else entity.sessionStates.set(sessionId, Buffer.from(state));
-      return;
-    }
-    case kind.sequence:
-      entity.lastSequence = Math.max(entity.lastSequence, record[2] as number);
-      return;
-    case kind.forget:
-      entity.messages.clear();
-      entity.sessionStates.clear();
   }
 }

@@ -2,7 +2,7 @@
 import { Packr } from "msgpackr";
 import type { MessageContent, PropertyChanges, StoredMessage } from "../entities/message.ts";
 
-export const kind = { entity: 1, put: 2, change: 3, remove: 4, session: 5, sequence: 6, definitions: 7, forget: 8 };
+export const kind = { entity: 1, put: 2, change: 3, remove: 4, session: 5, sequence: 6, definitions: 7, forget: 8, lock: 9, seen: 10 };
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: false, int64AsType: "number" });
 
@@ -26,18 +26,21 @@ export interface KeptMessage {
   readonly dueAtMs: number;
   readonly hops: number;
   readonly deadLetterSource: string | undefined;
+  isInDoubt: boolean;
+  /** It was under a lock, which no process can still hold. */
+  isLocked: boolean;
   readonly content: MessageContent;
 }
 
 export function packMessage(entity: number, message: StoredMessage): Buffer {
-  const { sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource } = message;
+  const { sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, isInDoubt, lockId } = message;
   const { bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs } = message.content;
   const content = [bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs];
-  return pack([kind.put, entity, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, content]);
+  return pack([kind.put, entity, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, content, isInDoubt, lockId !== 0]);
 }
 
 export function unpackMessage(record: readonly unknown[]): KeptMessage {
-  const [, , sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, content] = record;
+  const [, , sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, content, isInDoubt, isLocked] = record;
   const [bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs] = content as unknown[];
   return {
     sequenceNumber,
@@ -50,6 +53,8 @@ export function unpackMessage(record: readonly unknown[]): KeptMessage {
     dueAtMs,
     hops,
     deadLetterSource: deadLetterSource ?? undefined,
+    isInDoubt,
+    isLocked,
     content: {
       bare: Buffer.from(bare as Buffer),
       durable,

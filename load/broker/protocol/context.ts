@@ -12,8 +12,8 @@ export interface ProtocolContext {
   readonly links: OpenLinks;
   readonly access: Access;
   readonly faults: Faults;
-  /** Makes sure that what was taken outlasts the process, before its sender is told so. */
-  readonly keep: () => void;
+  /** Why nothing new can be taken now; undefined when it can. */
+  readonly trouble: () => string | undefined;
   /** Which entities or rules there are has changed. */
   readonly onDefinitions: () => void;
   /** Why the subscription at a path cannot have one more rule. */

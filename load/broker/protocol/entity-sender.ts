@@ -32,7 +32,6 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
       if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);
       if (!destination.hasRoomFor(bytesOf(contents))) return { kind: "rejected", error: full(destination.path) };
       for (const content of contents) destination.accept(content);
-      context.keep();
       destination.dispatch();
       return accepted;
     },

@@ -66,7 +66,6 @@ function scheduleMessage(fields: MapView, entity: Entity, context: ProtocolConte
   }
   if (!destination.hasRoomFor(bytesOf(contents.map(({ content }) => content)))) return { code: 403, ...full(destination.path) };
   const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
-  context.keep();
   return { ...done, body: { "sequence-numbers": array("long", numbers.map(long)) } };
 }
 

@@ -2,7 +2,6 @@
 import { array, int, Typed } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
 import type { Sessions } from "../entities/sessions.ts";
-import type { ProtocolContext } from "./context.ts";
 import { BadRequest, done, type Entity, noContent, numberOf, type Operation, queueOf, type Reply, sessionLockLost, textOf } from "./management-fields.ts";
 
 export const sessionOperations: readonly (readonly [string, Operation])[] = [
@@ -31,7 +30,7 @@ function getSessionState(fields: MapView, entity: Entity): Reply {
   return { ...done, body: { "session-state": sessions.getState(sessionId) } };
 }
 
-function setSessionState(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
+function setSessionState(fields: MapView, entity: Entity): Reply {
   const sessions = sessionsOf(entity);
   const sessionId = sessionIdOf(fields);
   const state = fields.get("session-state") ?? null;
@@ -39,7 +38,6 @@ function setSessionState(fields: MapView, entity: Entity, context: ProtocolConte
   if (state !== null && state.length > stateBytesMax) throw new BadRequest(`'session-state' must have at most ${stateBytesMax} bytes; it has ${state.length}.`);
   if (sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
   sessions.setState(sessionId, state === null ? undefined : Buffer.from(state));
-  context.keep();
   return done;
 }
 

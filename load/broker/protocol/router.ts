@@ -41,6 +41,8 @@ export class Router implements WireServer {
     const found = this.#namespace.resolve(address);
     if (found.kind === "notFound") return notFound(address);
     const { faults, access } = this.#context;
+    const trouble = this.#context.trouble();
+    if (trouble !== undefined) return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
     if (!access.allows(attach.connection, found.kind === "topic" ? found.topic.path : found.queue.path)) {
       return refuse("amqp:unauthorized-access", `Unauthorized access. A token or key for '${address}' is required on this connection.`);
     }
