@@ -4,6 +4,7 @@ import { type EventEnvelope, isEventType, isVersion } from "../core/event-envelo
 import { eventHeaders } from "../core/event-headers.ts";
 import { checkKeys, refuse } from "./check-options.ts";
 import type { EmitOptions } from "./context.ts";
+import { checkJson } from "./json-value.ts";
 
 /** Events one run may emit. */
 export const emittedMax = 1_000;
@@ -28,7 +29,7 @@ export function makeEmission({ cause, agent, eventId, wallMs }: Emitter, eventTy
   const { version = defaultEmittedVersion, artifactUri } = options ?? {};
   if (options !== undefined) checkKeys("emit", options, ["version", "artifactUri"]);
   if (!isVersion(version)) refuse("emit.version", "a version such as '1.0'", version);
-  if (payload === undefined) refuse("emit", "a payload of JSON", payload);
+  checkJson("emit: payload", payload);
   const event: EventEnvelope = {
     eventId,
     eventType,

@@ -48,6 +48,9 @@ interface Early {
 /** Early news is kept of this many runs, the latest ones. */
 const earlyMax = 4_096;
 
+/** Runs that a description names. */
+const describedMax = 5;
+
 const noCalls: readonly CallReport[] = [];
 
 export class SkillHost implements RunHost {
@@ -70,6 +73,14 @@ export class SkillHost implements RunHost {
   /** Runs that have not ended. */
   get active(): number {
     return this.#runs.size;
+  }
+
+  /** The runs that have not ended, the longest at work first; for people to read. */
+  describeActive(): string {
+    const runs = [...this.#runs.values()];
+    if (runs.length === 0) return "no run was at work";
+    const named = runs.slice(0, describedMax).map((run) => `'${run.order.skill}' (event ${run.eventId})`);
+    return `at work: ${named.join(", ")}${runs.length > describedMax ? ` and ${runs.length - describedMax} more` : ""}`;
   }
 
   /** Begins a run; its answer comes through the sink, now or later. Never throws. */

@@ -406,6 +406,25 @@ test("an event that cannot be emitted fails the run for good", async (t) => {
   assert.equal(answer.kind === "failed" && answer.failure.code, "EMIT_LIMIT");
 });
 
+test("an event whose payload JSON would change is refused, with the place", async (t) => {
+  const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]);
+  for (const [payload, place] of [
+    [{ total: Number.NaN }, /payload\.total: expected a finite number, got "NaN"/],
+    [{ items: [1, undefined] }, /payload\.items\[1\]: expected a value of JSON/],
+    [{ a: { b: 1n } }, /payload\.a\.b: .*1n/],
+    [{ when: new Map([["a", 1]]) }, /payload\.when: .*a Map/],
+    [{ bytes: Buffer.from("x") }, /payload\.bytes: .*base64/],
+    [{ f: () => 1 }, /payload\.f: .*a function/],
+    [deep(65), /nested at most 64 deep/],
+  ] as const) {
+    const { answer } = await (await hostOf(t, (context) => context.emit("T", payload))).run();
+    assert.ok(answer.kind === "failed");
+    assert.match(answer.failure.message, place);
+  }
+  const { answer } = await (await hostOf(t, (context) => context.emit("T", { at: new Date(0), gone: undefined, n: null, deep: deep(60) }))).run();
+  assert.ok(answer.kind === "completed");
+});
+
 test("an order for a skill that is not here is refused for good", async (t) => {
   const { answer } = await (await hostOf(t, () => undefined)).run({ skill: "other" });
   assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["SKILL_UNKNOWN", false]);

@@ -62,7 +62,7 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   // A rejected promise that nobody waits for leaves no run half-way: it is told, and the thread lives. What is thrown outside of
   // every promise ends it.
   process.on("unhandledRejection", (reason) => {
-    reporter.sink.log({ level: "error", skill: "", eventId: "", traceId: "", attempt: 0, message: `a promise was rejected that nobody waits for: ${messageOf(reason)}`, fields: undefined });
+    reporter.sink.log({ level: "error", skill: "", eventId: "", traceId: "", attempt: 0, message: `a promise was rejected that nobody waits for: ${messageOf(reason)}; ${host.describeActive()}`, fields: undefined });
   });
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
   parentPort?.postMessage(hello, [port2]);
