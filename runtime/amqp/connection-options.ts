@@ -1,7 +1,9 @@
 // What an owner says when it makes a connection, and what it hears when one ends.
 import type { Clock } from "./clock.ts";
 import type { ErrorCondition } from "./condition.ts";
+import { resolveLimits } from "./limits.ts";
 import type { Limits } from "./limits.ts";
+import { encodeOpen, requireOpenFits } from "./performatives.ts";
 import type { SaslCredentials, SaslServerOptions } from "./sasl.ts";
 import type { Fields } from "./types.ts";
 
@@ -33,6 +35,23 @@ export interface ClientOptions extends ConnectionOptions {
 export interface ServerOptions extends ConnectionOptions {
   /** Undefined: no SASL is spoken. */
   readonly sasl?: SaslServerOptions | undefined;
+}
+
+/** Our open, encoded. Throws a RangeError for options that are out of bounds: these limits, or an open that is too long. */
+export function encodeOwnOpen(options: ConnectionOptions): Buffer {
+  const limits = resolveLimits(options.limits);
+  return requireOpenFits(
+    encodeOpen({
+      containerId: options.containerId,
+      hostname: options.hostname,
+      maxFrameSize: limits.frameBytesMax,
+      channelMax: limits.sessionsMax - 1,
+      idleTimeOutMs: options.idleTimeOutMs || undefined,
+      properties: options.properties,
+      offeredCapabilities: options.offeredCapabilities,
+      desiredCapabilities: options.desiredCapabilities,
+    }),
+  );
 }
 
 /** Which of the two ends of a connection this one is. */

@@ -15,7 +15,7 @@ import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { readErrorField, shortened } from "./condition.ts";
 import type { ErrorCondition } from "./condition.ts";
-import { closeTimeOutMsDefault, openTimeOutMsDefault } from "./connection-options.ts";
+import { closeTimeOutMsDefault, encodeOwnOpen, openTimeOutMsDefault } from "./connection-options.ts";
 import type { ClientOptions, ConnectionEnd, ServerOptions, Side } from "./connection-options.ts";
 import { describedValueAt, descriptor, descriptorAt } from "./descriptors.ts";
 import { Egress } from "./egress.ts";
@@ -29,7 +29,7 @@ import { IdleWatch } from "./idle.ts";
 import { frameBytesMin, resolveLimits } from "./limits.ts";
 import type { Limits } from "./limits.ts";
 import type { Output } from "./output.ts";
-import { encodeClose, encodeOpen, readOpen } from "./performatives.ts";
+import { encodeClose, readOpen } from "./performatives.ts";
 import type { Open } from "./performatives.ts";
 import type { Receiver } from "./receiver.ts";
 import type { Session, SessionEvents, SessionOptions } from "./session.ts";
@@ -79,6 +79,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   readonly #sessions: Sessions = new Sessions(this);
   #idle: IdleWatch | undefined;
   #cancelDeadline: (() => void) | undefined;
+  readonly #open: Buffer;
   #openSent = false;
   #partialBytes = 0;
   #attachBytes = 0;
@@ -88,6 +89,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
 
   constructor(socket: Duplex, side: Side, events: ConnectionEvents) {
     this.limits = resolveLimits(side.options.limits);
+    this.#open = encodeOwnOpen(side.options);
     this.#socket = socket;
     this.#side = side;
     this.#events = events;
@@ -140,18 +142,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   sendOpen(): void {
     if (this.#openSent) return;
     this.#openSent = true;
-    const { options } = this.#side;
-    const body = encodeOpen({
-      containerId: options.containerId,
-      hostname: options.hostname,
-      maxFrameSize: this.limits.frameBytesMax,
-      channelMax: this.limits.sessionsMax - 1,
-      idleTimeOutMs: options.idleTimeOutMs || undefined,
-      properties: options.properties,
-      offeredCapabilities: options.offeredCapabilities,
-      desiredCapabilities: options.desiredCapabilities,
-    });
-    this.output.frame(frameType.amqp, 0, body);
+    this.output.frame(frameType.amqp, 0, this.#open);
     this.requestFlush();
   }
 

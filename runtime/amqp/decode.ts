@@ -1,9 +1,10 @@
 // Reading any value (part 1), as plain JavaScript or typed. Nothing is trusted: sizes are compared with what is there,
-// nesting and the number of elements are bounded, and a compound value must end where it says.
+// nesting and the number of elements are bounded, and a compound value must end where it says. Strings that are not UTF-8
+// are read with U+FFFD where they are not: they are their sender's data, and passed on as bytes they stay what they were.
 import { u8, u16, u32 } from "./bytes.ts";
 import { malformed } from "./errors.ts";
 import { format, layout, layouts, typeNames } from "./formats.ts";
-import { elementsMax, nestingMax } from "./limits.ts";
+import { elementsMax, nestingMax, widthlessElementsMax } from "./limits.ts";
 import { tooDeep, truncated, unknownCode } from "./skip.ts";
 import { Described, Typed } from "./types.ts";
 import type { ElementType, Plain, TypedArrayValue, TypedValue } from "./types.ts";
@@ -99,16 +100,16 @@ export class Decoder {
   }
 
   #plainArray(count: number): Plain[] {
-    return this.#times(count, this.#plainElement());
+    return this.#times(count, this.#plainElement(count));
   }
 
   /** Reads an array's constructor (part 1, 1.4) and returns what reads one element. */
-  #plainElement(): () => Plain {
-    const code = this.#code();
+  #plainElement(count: number): () => Plain {
+    const code = this.#elementCode(count);
     if (code !== format.described) return () => this.#plainOf(code);
     return this.#nested(() => {
       const descriptor = this.plain();
-      const read = this.#plainElement();
+      const read = this.#plainElement(count);
       return () => new Described(descriptor, read());
     });
   }
@@ -139,12 +140,19 @@ export class Decoder {
   }
 
   #typedArray(count: number): TypedArrayValue {
-    const { of, read } = this.#typedElement();
+    const { of, read } = this.#typedElement(count);
     return { of, items: this.#times(count, read) };
   }
 
-  #typedElement(): { readonly of: ElementType; readonly read: () => TypedValue } {
+  /** The code that `count` elements share. */
+  #elementCode(count: number): number {
     const code = this.#code();
+    if (layouts[code] === 0 && count > widthlessElementsMax) throw malformed(`array: expected at most ${widthlessElementsMax} elements of no width, found ${count}`);
+    return code;
+  }
+
+  #typedElement(count: number): { readonly of: ElementType; readonly read: () => TypedValue } {
+    const code = this.#elementCode(count);
     if (code !== format.described) {
       const of = typeNames[code];
       if (of === undefined) throw unknownCode(code);
@@ -152,7 +160,7 @@ export class Decoder {
     }
     return this.#nested(() => {
       const descriptor = this.typed();
-      const inner = this.#typedElement();
+      const inner = this.#typedElement(count);
       return { of: { descriptor, of: inner.of }, read: () => new Typed("described", { descriptor, value: inner.read() }) };
     });
   }
@@ -234,10 +242,16 @@ export class Decoder {
         return this.bytes.toString("utf8", from, this.at);
       case format.symbol8:
       case format.symbol32:
-        return this.bytes.toString("latin1", from, this.at);
+        return this.#symbol(from);
       default:
         return this.bytes.subarray(from, this.at);
     }
+  }
+
+  /** ASCII (part 1, 1.6.21). */
+  #symbol(from: number): string {
+    for (let at = from; at < this.at; at++) if (u8(this.bytes, at) > 0x7f) throw malformed("symbol: expected ASCII");
+    return this.bytes.toString("latin1", from, this.at);
   }
 
   #booleanByte(): boolean {

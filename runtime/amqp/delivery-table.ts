@@ -36,7 +36,7 @@ export class DeliveryTable<Item> {
     return page;
   }
 
-  /** Adds an item under an id that is free. */
+  /** Adds an item. One that was there under this id, a whole round of the numbers ago, is forgotten. */
   set(id: number, item: Item): void {
     const key = id >>> pageBits;
     let page = this.#page(key);
@@ -46,9 +46,12 @@ export class DeliveryTable<Item> {
       this.#recent = page;
       this.#recentKey = key;
     }
-    page.items[id & pageMask] = item;
-    page.count++;
-    this.#size++;
+    const slot = id & pageMask;
+    if (page.items[slot] === undefined) {
+      page.count++;
+      this.#size++;
+    }
+    page.items[slot] = item;
   }
 
   get(id: number): Item | undefined {

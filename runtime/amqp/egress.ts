@@ -102,7 +102,8 @@ export class Egress {
     this.output.flush(this.#socket);
     this.#host.onWritten();
     const unsentBytes = this.#socket.writableLength;
-    this.#socketIsFull = unsentBytes > this.#limits.outputBytesHigh;
+    // Below the socket's own mark it would not tell when it has drained.
+    this.#socketIsFull = unsentBytes > this.#limits.outputBytesHigh && this.#socket.writableNeedDrain;
     if (unsentBytes > this.#limits.outputBytesMax) this.#host.onOverflow(unsentBytes);
   }
 

@@ -47,7 +47,7 @@ function writeObject(writer: Writer, value: EncodableObject): void {
   else if (value instanceof Typed) writeTyped(writer, value);
   else if (value instanceof Uint8Array) writer.binary(value);
   else if (value instanceof Raw) writer.raw(value.bytes);
-  else if (value instanceof Date) writer.timestamp(value.getTime());
+  else if (value instanceof Date) writeDate(writer, value);
   else if (Array.isArray(value)) writeList(writer, value);
   else if (value instanceof Described) {
     writer.byteOf(format.described);
@@ -58,6 +58,12 @@ function writeObject(writer: Writer, value: EncodableObject): void {
     const entries = Object.entries(value as { readonly [key: string]: Encodable });
     writeEntries(writer, entries, entries.length);
   }
+}
+
+function writeDate(writer: Writer, date: Date): void {
+  const ms = date.getTime();
+  if (Number.isNaN(ms)) throw new RangeError("timestamp: expected a valid Date");
+  writer.timestamp(ms);
 }
 
 function writeList(writer: Writer, items: readonly Encodable[]): void {

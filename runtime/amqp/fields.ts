@@ -6,6 +6,7 @@ import { Decoder } from "./decode.ts";
 import { ProtocolError, conditions, malformed } from "./errors.ts";
 import { format } from "./formats.ts";
 import { skipValue, truncated } from "./skip.ts";
+import type { TypedValue } from "./types.ts";
 import { MapView, ValueView } from "./views.ts";
 
 const noBytes = Buffer.alloc(0);
@@ -125,7 +126,9 @@ export class FieldReader {
     if (code === format.false) return false;
     if (code === format.null) return otherwise;
     if (code !== format.boolean) throw unexpected("a boolean", code);
-    return u8(this.bytes, this.#take(1)) !== 0;
+    const value = u8(this.bytes, this.#take(1));
+    if (value > 1) throw unexpected("a boolean", value);
+    return value === 1;
   }
 
   /** A boolean that must be there. */
@@ -166,20 +169,21 @@ export class FieldReader {
   /** A string or symbol. */
   text(): string | undefined {
     if (!this.span()) return undefined;
-    const value = new Decoder(this.bytes, this.spanStart, this.spanEnd).plain();
-    if (typeof value !== "string") throw unexpected("text", u8(this.bytes, this.spanStart));
-    return value;
+    return this.#textOf(new Decoder(this.bytes, this.spanStart, this.spanEnd).typed(), "text");
   }
 
   /** The symbols of a field that the specification marks `multiple`: none, one on its own, or an array. */
   symbols(): readonly string[] {
     if (!this.span()) return [];
-    const value = new Decoder(this.bytes, this.spanStart, this.spanEnd).plain();
-    const items = Array.isArray(value) ? value : [value];
-    return items.map((item) => {
-      if (typeof item !== "string") throw unexpected("symbols", u8(this.bytes, this.spanStart));
-      return item;
-    });
+    const value = new Decoder(this.bytes, this.spanStart, this.spanEnd).typed();
+    const items = value.type === "array" ? value.value.items : [value];
+    return items.map((item) => this.#textOf(item, "symbols"));
+  }
+
+  /** Strings and symbols stand for one another here: peers mix them up, and nothing is lost. */
+  #textOf(value: TypedValue, expected: string): string {
+    if (value.type !== "string" && value.type !== "symbol") throw unexpected(expected, u8(this.bytes, this.spanStart));
+    return value.value;
   }
 }
 

@@ -54,6 +54,9 @@ export class FrameReader {
   /** Whatever comes after the present frame or header is `next`; after `nothing` the rest is dropped. */
   expect(next: Expected): void {
     this.#expected = next;
+    if (next !== "nothing") return;
+    this.#partial = undefined;
+    this.#held = undefined;
   }
 
   /** Hands on nothing more until `release`; what comes meanwhile is kept. Stop the socket too. */

@@ -47,8 +47,14 @@ export const defaultLimits: Limits = {
 /** How deep described values, lists, maps and arrays may lie in one another. */
 export const nestingMax = 32;
 
-/** Elements one decoding may yield in all. Elements of no width (null, true, uint 0) cost a peer no bytes, so bytes alone bound nothing. */
+/** Elements one decoding may yield in all. */
 export const elementsMax = 262_144;
+
+/**
+ * Elements of no width (null, true, uint 0, the empty list) one array may have. They cost a peer no bytes, so the bytes that
+ * came bound nothing, and an array of one costs its owner as much as the array itself.
+ */
+export const widthlessElementsMax = 256;
 
 /** Longest delivery tag (part 2, 2.8.7). */
 export const tagBytesMax = 32;

@@ -7,6 +7,7 @@ import { encodeComposite } from "./encode.ts";
 import { ProtocolError, conditions } from "./errors.ts";
 import { missing } from "./fields.ts";
 import type { FieldReader } from "./fields.ts";
+import { frameBytesMin } from "./limits.ts";
 import { encodeSource, encodeTarget, multiple, readSource, readTarget } from "./terminus.ts";
 import type { Source, SourceFields, Target, TargetFields } from "./terminus.ts";
 import { symbolMap, ubyte, uint, ulong, ushort } from "./types.ts";
@@ -58,6 +59,12 @@ export function encodeOpen(open: OpenFields): Buffer {
     undefined,
     ...encodeExtras(open),
   ]);
+}
+
+/** Until the opens are exchanged frames have at most 512 bytes (part 2, 2.4.1), so our own open must fit into one. */
+export function requireOpenFits(open: Buffer): Buffer {
+  if (open.length + 8 > frameBytesMin) throw new RangeError(`open: expected container id, host name, capabilities and properties to fit into a frame of ${frameBytesMin} bytes, got ${open.length + 8}`);
+  return open;
 }
 
 export function readOpen(fields: FieldReader): Open {

@@ -57,6 +57,8 @@ export class Delivery implements Settleable {
   readonly id: number;
   readonly messageFormat: number;
   readonly message: MessageView;
+  /** Whether `settle` settles; else the sender's answer does. As the link has it, unless the sender asked for this one to be. */
+  readonly settlesFirst: boolean;
   /** Nothing more will be said of it, by either side. */
   settled: boolean;
   /** What `settle` told. */
@@ -67,8 +69,9 @@ export class Delivery implements Settleable {
   readonly #tagStart: number;
   readonly #tagEnd: number;
 
-  constructor(receiver: Receiver, id: number, messageFormat: number, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number) {
+  constructor(receiver: Receiver, id: number, messageFormat: number, settlesFirst: boolean, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number) {
     this.receiver = receiver;
+    this.settlesFirst = settlesFirst;
     this.id = id;
     this.messageFormat = messageFormat;
     this.settled = settled;
@@ -98,28 +101,34 @@ export class Delivery implements Settleable {
 }
 
 const noBytes = Buffer.alloc(0);
+const partialBytesMin = 1_024;
+
+/** More credit than this does not fit into serial number arithmetic. */
+const creditMax = 0x7fff_ffff;
 
 /** A message of which frames are still to come. It grows by doubling, so small frames cannot cost more than their bytes. */
 class Partial {
   readonly id: number;
   readonly messageFormat: number;
+  readonly settlesFirst: boolean;
   readonly tag: Buffer;
   settled = false;
-  bytes: Buffer = Buffer.allocUnsafeSlow(1_024);
+  bytes: Buffer = noBytes;
   /** Bytes that have come; those of a message that is too large are not kept. */
   length = 0;
   tooLarge = false;
 
-  constructor(id: number, messageFormat: number, tag: Buffer) {
+  constructor(id: number, messageFormat: number, settlesFirst: boolean, tag: Buffer) {
     this.id = id;
     this.messageFormat = messageFormat;
+    this.settlesFirst = settlesFirst;
     this.tag = tag;
   }
 
   append(source: Buffer, start: number, end: number): void {
     const needed = this.length + end - start;
     if (needed > this.bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2, partialBytesMin));
       this.bytes.copy(larger, 0, 0, this.length);
       this.bytes = larger;
     }
@@ -157,10 +166,14 @@ export class Receiver extends Link {
     return this.#draining;
   }
 
-  /** Asks for `count` more deliveries. All that is asked for in a tick goes out in one flow. */
+  /**
+   * Asks for `count` more deliveries, a whole number; 0 or less does nothing, and credit stops at 2^31 - 1. All that is
+   * asked for in a tick goes out in one flow.
+   */
   addCredit(count: number): void {
+    if (!Number.isInteger(count)) throw new RangeError(`credit: expected a whole number, got ${count}`);
     if (this.state.at === "detaching" || this.state.at === "detached" || count <= 0) return;
-    this.#credit += count;
+    this.#credit = Math.min(this.#credit + count, creditMax);
     this.#requestFlow();
   }
 
@@ -180,7 +193,7 @@ export class Receiver extends Link {
   /** As `delivery.settle(state)`. */
   settle(delivery: Delivery, state: DeliveryState): boolean {
     if (delivery.settled || delivery.state !== undefined || this.state.at === "detaching" || this.state.at === "detached") return false;
-    const first = this.receiverSettleMode === "first";
+    const first = delivery.settlesFirst;
     this.host.settleIncoming(delivery.id, state, first);
     delivery.state = state;
     if (first) {
@@ -208,24 +221,33 @@ export class Receiver extends Link {
       this.#continue(partial, transfer, bytes, start, end);
       return;
     }
-    if (transfer.deliveryId < 0) throw new ProtocolError(conditions.invalidField, "expected a delivery-id in the first transfer of a delivery");
+    if (transfer.deliveryId < 0) throw new ProtocolError(conditions.invalidField, "expected a delivery-id in the first transfer of a delivery", "session");
     if (transfer.resume) throw new ProtocolError(conditions.notImplemented, "expected no resumed delivery: links are not resumed here", "link");
     if (this.#credit <= 0) throw new ProtocolError(conditions.transferLimitExceeded, "expected no transfer without link credit", "link");
+    const settlesFirst = this.#settlesFirst(transfer);
     this.#deliveryCount = serialAdd(this.#deliveryCount, 1);
     this.#credit--;
     if (transfer.more) {
-      this.#partial = new Partial(transfer.deliveryId, Math.max(0, transfer.messageFormat), Buffer.from(bytes.subarray(transfer.tagStart, transfer.tagEnd)));
+      this.#partial = new Partial(transfer.deliveryId, transfer.messageFormat, settlesFirst, Buffer.from(bytes.subarray(transfer.tagStart, transfer.tagEnd)));
       this.#continue(this.#partial, transfer, bytes, start, end);
       return;
     }
     if (!transfer.aborted) {
       const tooLarge = end - start > this.#messageBytesMax;
       if (tooLarge) this.#requireTooLarge();
-      const delivery = this.#take(transfer.deliveryId, transfer.messageFormat, transfer.settled, new MessageView(bytes, start, tooLarge ? start : end), bytes, transfer.tagStart, transfer.tagEnd);
+      const delivery = this.#take(transfer.deliveryId, transfer.messageFormat, settlesFirst, transfer.settled, new MessageView(bytes, start, tooLarge ? start : end), bytes, transfer.tagStart, transfer.tagEnd);
       if (tooLarge) this.#events.onTooLarge?.(delivery, end - start);
       else this.#events.onDelivery(delivery);
     }
     this.#checkDrained();
+  }
+
+  /** A sender may ask for one delivery to be settled first on a link that settles second, but not the other way (part 2, 2.7.5). */
+  #settlesFirst({ receiverSettleMode }: Transfer): boolean {
+    const linkSettlesFirst = this.receiverSettleMode === "first";
+    if (receiverSettleMode < 0) return linkSettlesFirst;
+    if (receiverSettleMode > 1 || (receiverSettleMode === 1 && linkSettlesFirst)) throw new ProtocolError(conditions.invalidField, "expected no rcv-settle-mode second of a delivery on a link that settles first", "link");
+    return receiverSettleMode === 0;
   }
 
   #continue(partial: Partial, transfer: Transfer, bytes: Buffer, start: number, end: number): void {
@@ -238,7 +260,7 @@ export class Receiver extends Link {
       this.#append(partial, bytes, start, end);
       if (transfer.more) return;
       this.#dropPartial();
-      const delivery = this.#take(partial.id, partial.messageFormat, partial.settled, new MessageView(partial.bytes, 0, partial.tooLarge ? 0 : partial.length), partial.tag, 0, partial.tag.length);
+      const delivery = this.#take(partial.id, partial.messageFormat, partial.settlesFirst, partial.settled, new MessageView(partial.bytes, 0, partial.tooLarge ? 0 : partial.length), partial.tag, 0, partial.tag.length);
       if (partial.tooLarge) this.#events.onTooLarge?.(delivery, partial.length);
       else this.#events.onDelivery(delivery);
     }
@@ -271,8 +293,8 @@ export class Receiver extends Link {
     if (this.#events.onTooLarge === undefined) throw new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");
   }
 
-  #take(id: number, messageFormat: number, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number): Delivery {
-    const delivery = new Delivery(this, id, messageFormat < 0 ? 0 : messageFormat, settled, message, tagBytes, tagStart, tagEnd);
+  #take(id: number, messageFormat: number, settlesFirst: boolean, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number): Delivery {
+    const delivery = new Delivery(this, id, messageFormat < 0 ? 0 : messageFormat, settlesFirst, settled, message, tagBytes, tagStart, tagEnd);
     const { host } = this;
     if (!settled) {
       if (host.incoming.size >= host.limits.unsettledMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${host.limits.unsettledMax} unsettled deliveries`, "session");

@@ -6,6 +6,7 @@ import { connect as connectTls, createServer as createTlsServer } from "node:tls
 import type { ConnectionOptions as TlsConnectOptions, TlsOptions } from "node:tls";
 import { openClient, openServer } from "./connection.ts";
 import type { Connection, ConnectionEvents } from "./connection.ts";
+import { encodeOwnOpen, openTimeOutMsDefault } from "./connection-options.ts";
 import type { ClientOptions, ServerOptions } from "./connection-options.ts";
 
 export interface DialOptions extends ClientOptions {
@@ -45,10 +46,16 @@ export function dial(options: DialOptions, events: ConnectionEvents): Connection
   }
 }
 
-/** Listens for peers. Resolves when the port is taken. */
+/**
+ * Listens for peers. Resolves when the port is taken; rejects when it cannot be. Throws a RangeError for options that no
+ * connection could be made with.
+ */
 export async function listen(options: ListenOptions, events: ConnectionEvents): Promise<Listener> {
+  encodeOwnOpen(options);
   const connections = new Set<Connection>();
+  const handshaking = new Map<string, Socket>();
   const accept = (socket: Socket): void => {
+    handshaking.delete(endpointOf(socket));
     const connection: Connection = openServer(socket, options, {
       ...events,
       onClosed(closed, end) {
@@ -58,12 +65,14 @@ export async function listen(options: ListenOptions, events: ConnectionEvents): 
     });
     connections.add(connection);
   };
-  const server: Server = options.tls === undefined ? createTcpServer({ noDelay: true }, accept) : createTlsServer({ noDelay: true, ...options.tls }, accept);
+  const server = options.tls === undefined ? createTcpServer({ noDelay: true }, accept) : createTlsListener(options, options.tls, accept, handshaking);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host ?? "127.0.0.1", resolve);
   });
   server.removeAllListeners("error");
+  // A connection that could not be accepted is its peer's to notice; the listener goes on.
+  server.on("error", () => undefined);
   return {
     port: (server.address() as AddressInfo).port,
     connections,
@@ -71,6 +80,24 @@ export async function listen(options: ListenOptions, events: ConnectionEvents): 
       new Promise<void>((resolve, reject) => {
         server.close((error) => (error === undefined ? resolve() : reject(error)));
         for (const connection of connections) connection.close();
+        for (const socket of handshaking.values()) socket.destroy();
       }),
   };
+}
+
+/** A listener whose connections are handed on when TLS has begun; until then their sockets are in `handshaking`, by their far end. */
+function createTlsListener(options: ListenOptions, tls: TlsOptions, accept: (socket: Socket) => void, handshaking: Map<string, Socket>): Server {
+  const server = createTlsServer({ noDelay: true, handshakeTimeout: options.openTimeOutMs ?? openTimeOutMsDefault, ...tls }, accept);
+  server.on("connection", (socket: Socket) => {
+    const endpoint = endpointOf(socket);
+    handshaking.set(endpoint, socket);
+    socket.once("close", () => {
+      if (handshaking.get(endpoint) === socket) handshaking.delete(endpoint);
+    });
+  });
+  return server;
+}
+
+function endpointOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }

@@ -18,6 +18,8 @@ export class Transfer {
   messageFormat = -1;
   settled = false;
   more = false;
+  /** 0 first, 1 second. */
+  receiverSettleMode = -1;
   resume = false;
   aborted = false;
 
@@ -31,7 +33,7 @@ export class Transfer {
     this.messageFormat = fields.uint(-1);
     this.settled = fields.boolean(false);
     this.more = fields.boolean(false);
-    fields.ubyte(0);
+    this.receiverSettleMode = fields.ubyte(-1);
     fields.span();
     this.resume = fields.boolean(false);
     this.aborted = fields.boolean(false);

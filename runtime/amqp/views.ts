@@ -115,9 +115,7 @@ export class MapView extends ValueView {
 
   /** All entries. A key that is there twice keeps its last value. */
   toMap(): ReadonlyMap<Plain, Plain> {
-    const map = new Map<Plain, Plain>();
-    this.forEach((key, value) => map.set(key, value.plain()));
-    return map;
+    return this.plain() as ReadonlyMap<Plain, Plain>;
   }
 
   /** Where the value under `key` begins, or -1. */

@@ -202,8 +202,25 @@ describe("hostile bytes", () => {
   test("elements without bytes cannot make an array without bounds", () => {
     refused(hex("f0 00000005 ffffffff 40"), /at most 262144 elements/);
     refused(hex("f0 00000005 00040001 43"), /at most 262144 elements/);
-    const bomb = Buffer.concat(Array.from({ length: 64 }, () => hex("f0 00000005 00001fff 41")));
-    refused(Buffer.concat([hex("d0 00000284 00000040"), bomb]), /at most 262144 elements/);
+    refused(hex("f0 00000005 00000101 41"), /at most 256 elements of no width/);
+    refused(hex("f0 00000008 00000101 00 5301 45"), /at most 256 elements of no width/);
+    assert.equal((decode(hex("f0 00000005 00000100 44")) as readonly number[]).length, 256);
+  });
+
+  test("arrays of every element code of no width, and of described elements, are read", () => {
+    for (const [code, value] of [["40", null], ["41", true], ["42", false], ["43", 0], ["44", 0]] as const) assert.deepEqual(decode(hex(`e0 02 03 ${code}`)), [value, value, value]);
+    assert.deepEqual(decode(hex("e0 02 02 45")), [[], []]);
+    assert.deepEqual(decode(hex("e0 08 02 00 a3 01 61 50 07 08")), [new Described("a", 7), new Described("a", 8)]);
+    assert.deepEqual(decode(hex("e0 02 00 50")), []);
+  });
+
+  test("symbols that are not ASCII are refused", () => {
+    refused(hex("a3 02 61 80"), /ASCII/);
+    refused(hex("b3 00000002 ff 61"), /ASCII/);
+  });
+
+  test("strings that are not UTF-8 are read as far as they are", () => {
+    assert.equal(decode(hex("a1 03 61 ff 62")), "a\ufffdb");
   });
 
   test("a size that disagrees with its elements is refused", () => {

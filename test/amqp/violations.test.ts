@@ -1,112 +1,16 @@
 // A peer of bare frames against the engine's server: what sessions and links do about what they did not expect.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { readErrorField } from "#runtime/amqp/condition.ts";
 import { accepted } from "#runtime/amqp/delivery-state.ts";
 import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
 import { conditions } from "#runtime/amqp/errors.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, encodeOpen, readAttach, readDetach } from "#runtime/amqp/performatives.ts";
-import type { Role } from "#runtime/amqp/performatives.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
-import { listen } from "#runtime/amqp/sockets.ts";
+import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, readAttach, readDetach } from "#runtime/amqp/performatives.ts";
 import { Disposition, Flow, Transfer } from "#runtime/amqp/transfers.ts";
-import { Raw, uint } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
 import { eventually } from "../support/eventually.ts";
-import { BarePeer, Signal } from "./support/loopback.ts";
-
-const payload = encodeMessage({ body: { data: Buffer.from("payload") } });
-
-interface Scene extends AsyncDisposable {
-  readonly peer: BarePeer;
-  readonly requests: AttachRequest[];
-  readonly receivers: Receiver[];
-  readonly senders: Sender<number>[];
-  readonly got: Delivery[];
-  readonly outcomes: OutgoingDelivery<number>[];
-  readonly ends: LinkEnd[];
-}
-
-interface SceneOptions {
-  readonly limits?: Partial<Limits>;
-  readonly credit?: number;
-  readonly maxMessageSize?: number;
-  /** Leaves attaches unanswered. */
-  readonly postpone?: boolean;
-}
-
-/** A server with one session, begun by a bare peer on channel 0. */
-async function startScene({ limits, credit = 10, maxMessageSize, postpone = false }: SceneOptions = {}): Promise<Scene> {
-  const scene: Omit<Scene, "peer" | typeof Symbol.asyncDispose> = { requests: [], receivers: [], senders: [], got: [], outcomes: [], ends: [] };
-  const onAttach = (request: AttachRequest): void => {
-    scene.requests.push(request);
-    if (postpone) return;
-    const onDetach = (_link: unknown, end: LinkEnd): void => void scene.ends.push(end);
-    if (request.attach.role === "receiver") {
-      scene.senders.push(request.acceptAsSender<number>({ settles: "owner" }, { onDetach, onOutcome: (delivery) => scene.outcomes.push(delivery) }));
-      return;
-    }
-    const receiver = request.acceptAsReceiver({ maxMessageSize }, { onDetach, onDelivery: (delivery) => scene.got.push(delivery) });
-    receiver.addCredit(credit);
-    scene.receivers.push(receiver);
-  };
-  const listener = await listen({ containerId: "server", port: 0, closeTimeOutMs: 200, ...(limits !== undefined && { limits }) }, { onSession: () => ({ onAttach }) });
-  const peer = new BarePeer(listener.port);
-  peer.header();
-  peer.frame(encodeOpen({ containerId: "bare", maxFrameSize: 65_536, channelMax: 10 }));
-  peer.frame(encodeBegin({ nextOutgoingId: 0, incomingWindow: 1_000, outgoingWindow: 1_000, handleMax: 10 }));
-  await peer.next(descriptor.begin);
-  return {
-    ...scene,
-    peer,
-    [Symbol.asyncDispose]: async () => {
-      await peer[Symbol.asyncDispose]();
-      await listener.close();
-    },
-  };
-}
-
-function attach(peer: BarePeer, role: Role, handle: number, name = `link ${handle}`): void {
-  peer.frame(encodeAttach({ name, handle, role, senderSettleMode: "mixed", receiverSettleMode: "first", source: { address: "q" }, target: { address: "q" }, initialDeliveryCount: role === "sender" ? 0 : undefined }));
-}
-
-interface TransferFields {
-  readonly handle?: number;
-  readonly id?: number | undefined;
-  readonly more?: boolean;
-  readonly settled?: boolean;
-  readonly resume?: boolean;
-  readonly aborted?: boolean;
-}
-
-function transfer(peer: BarePeer, { handle = 0, id, more, settled, resume, aborted }: TransferFields, bytes: Uint8Array = payload): void {
-  const fields = [uint(handle), id === undefined ? undefined : uint(id), Buffer.from("tag"), uint(0), settled, more, undefined, undefined, resume, aborted];
-  peer.frame(Buffer.concat([encodeComposite(descriptor.transfer, fields), bytes]));
-}
-
-function flow(peer: BarePeer, fields: readonly Encodable[]): void {
-  peer.frame(encodeComposite(descriptor.flow, fields.map((field) => (typeof field === "number" ? uint(field) : field))));
-}
-
-/** Grants credit to the server's sender on our handle. */
-function grant(peer: BarePeer, handle: number, credit: number, { drain = false, echo = false, window = 1_000, count = 0, incomingId = 0 } = {}): void {
-  flow(peer, [incomingId, window, 0, 1_000, handle, count, credit, undefined, drain, echo]);
-}
-
-function disposition(peer: BarePeer, first: number, last: number | undefined, { role = true, settled = true } = {}): void {
-  peer.frame(encodeComposite(descriptor.disposition, [role, uint(first), last === undefined ? undefined : uint(last), settled, new Raw(accepted.bytes)]));
-}
-
-async function ended(peer: BarePeer, code: number): Promise<string | undefined> {
-  const seen = await peer.next(code);
-  return code === descriptor.detach ? readDetach(seen.fields).error?.condition : readErrorField(seen.fields)?.condition;
-}
+import { Signal } from "./support/loopback.ts";
+import type { BarePeer } from "./support/loopback.ts";
+import { attach, disposition, ended, flow, grant, payload, startScene, transfer } from "./support/scene.ts";
+import type { SceneOptions } from "./support/scene.ts";
 
 describe("a session ends with the condition that names the violation", () => {
   const cases: readonly (readonly [what: string, options: SceneOptions, act: (peer: BarePeer) => void, condition: string])[] = [
