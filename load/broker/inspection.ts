@@ -169,7 +169,7 @@ function inspectMessage(message: StoredMessage): InspectedMessage {
     lock: message.lockId === 0 ? null : { until: new Date(message.lockedUntilMs).toISOString(), holder: message.holder },
     deadLetterReason: textOf(properties["DeadLetterReason"]),
     deadLetterDescription: textOf(properties["DeadLetterErrorDescription"]),
-    deadLetterSource: message.deadLetterSource ?? null,
+    deadLetterSource: message.deadLetteredBy ?? null,
     bytes: message.content.bare.length,
     applicationProperties: properties,
   };

@@ -55,7 +55,10 @@ export class StoredMessage {
   /** When it is due, while it is scheduled. */
   dueAtMs: number = Infinity;
   properties: PropertyChanges | undefined;
-  readonly deadLetterSource: string | undefined;
+  /** The entity that last dead-lettered it. */
+  readonly deadLetteredBy: string | undefined;
+  /** Whether it lies in a dead-letter sub-queue. */
+  isBuried = false;
   hops = 0;
   expiryPlace = -1;
   lockPlace = -1;
@@ -68,7 +71,12 @@ export class StoredMessage {
     this.enqueuedAtMs = enqueuedAtMs;
     this.properties = transfer.properties;
     this.hops = transfer.hops;
-    this.deadLetterSource = transfer.deadLetterSource;
+    this.deadLetteredBy = transfer.deadLetterSource;
+  }
+
+  /** What receivers are told: only a dead letter that has moved on says where it was one. */
+  get deadLetterSource(): string | undefined {
+    return this.isBuried ? undefined : this.deadLetteredBy;
   }
 }
 

@@ -70,7 +70,7 @@ export class QueueLife extends QueueAccount {
     this.history.resize(settings.duplicateWindowMs);
     if (settings.forwardTo === undefined) return;
     for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) {
-      const { content, properties, enqueuedSequenceNumber, hops, deadLetterSource } = message;
+      const { content, properties, enqueuedSequenceNumber, hops, deadLetteredBy: deadLetterSource } = message;
       this.store.remove(message);
       this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, settings.forwardTo);
     }
@@ -133,6 +133,7 @@ export class QueueLife extends QueueAccount {
   restore(messages: Iterable<StoredMessage>, lastSequence: number): void {
     this.#lastSequence = Math.max(this.#lastSequence, lastSequence);
     for (const message of messages) {
+      message.isBuried = this.deadLetters === undefined;
       this.store.add(message, true);
       if (message.state === "active") this.shelf.put(message);
       else if (message.state === "deferred") this.deferredCount++;
@@ -288,6 +289,7 @@ export class QueueLife extends QueueAccount {
     }
     const letter = new StoredMessage(transfer, message.sequenceNumber, message.enqueuedAtMs);
     letter.deliveryCount = message.deliveryCount;
+    letter.isBuried = true;
     this.store.add(letter);
     this.shelf.put(letter);
     this.dispatch();
