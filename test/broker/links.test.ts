@@ -2,11 +2,15 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { accepted } from "#runtime/amqp/delivery-state.ts";
+import { descriptor } from "#runtime/amqp/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/encode.ts";
+import type { LinkEnd } from "#runtime/amqp/link.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import { MessageView } from "#runtime/amqp/message.ts";
 import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
-import { array, type Encodable, long, uint } from "#runtime/amqp/types.ts";
+import type { SourceFields } from "#runtime/amqp/terminus.ts";
+import { array, type Encodable, long, Raw, uint } from "#runtime/amqp/types.ts";
 import { Signal, attachedReceiver, attachedSender } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { connectWire } from "../support/broker-wire.ts";
@@ -114,6 +118,24 @@ test("closes a client's connection in order when it stops, and waits for none th
   const { by, error } = await polite.closed.wait();
   assert.deepEqual([by, error?.condition], ["peer", "amqp:connection:forced"]);
 });
+
+const beyond: readonly (readonly [what: string, role: "sender" | "receiver", terminus: SourceFields | Raw])[] = [
+  ["a coordinator of transactions", "sender", new Raw(encodeComposite(descriptor.coordinator, []))],
+  ["a dynamic source", "receiver", { dynamic: true }],
+  ["a dynamic target", "sender", { dynamic: true }],
+];
+
+for (const [what, role, terminus] of beyond) {
+  test(`refuses ${what} as what it does not have`, async (t) => {
+    const { connection } = await connectWire(t, (await startBench(t, { entities })).broker);
+    const session = connection.begin({});
+    const ended = new Signal<LinkEnd>("the refusal");
+    if (role === "sender") session.openSender({ name: what, target: terminus }, { onDetach: (_sender, end) => ended.set(end) });
+    else session.openReceiver({ name: what, source: terminus }, { onDelivery: () => undefined, onDetach: (_receiver, end) => ended.set(end) });
+    assert.equal((await ended.wait()).error?.condition, "amqp:not-implemented");
+    await attachedSender(session, { name: "still", target: { address: "left" } });
+  });
+}
 
 for (const mechanism of ["ANONYMOUS", "MSSBCBS", "EXTERNAL", "PLAIN"] as const) {
   test(`lets a client in by ${mechanism}`, async (t) => {

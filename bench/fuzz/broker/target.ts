@@ -157,6 +157,7 @@ class Case {
     const attach: Attach = {
       connection,
       session: this,
+      beyond: undefined,
       name: "link",
       address: random.pick(paths),
       peerAddress: undefined,

@@ -21,6 +21,7 @@ function wishOf(connection: WireConnection, session: Session, { attach }: Attach
     connection,
     session,
     name: attach.name,
+    beyond: attach.target?.kind === "coordinator" ? "transactions" : (receives ? attach.source : attach.target)?.dynamic === true ? "dynamic nodes" : undefined,
     address: receives ? source : target,
     peerAddress: receives ? target : source,
     presettled: attach.senderSettleMode === "settled",

@@ -36,6 +36,7 @@ export class Router implements WireServer {
 
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision {
     const { address } = attach;
+    if (attach.beyond !== undefined) return refuse("amqp:not-implemented", `This broker has no ${attach.beyond}.`);
     if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
     if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(attach.connection, request, this.#context)));
     const found = this.#namespace.resolve(address);

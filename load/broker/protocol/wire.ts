@@ -48,6 +48,8 @@ export interface Attach {
   /** The same object for all links of one session. */
   readonly session: object;
   readonly name: string;
+  /** What it asks for that this broker has not: a coordinator of transactions, or a node that is made for the link. */
+  readonly beyond: "transactions" | "dynamic nodes" | undefined;
   /** What the peer reads from or writes to; undefined when it named nothing. */
   readonly address: string | undefined;
   /** The peer's own end: where replies on this link are addressed to. */
