@@ -214,27 +214,35 @@ export class BatchProcessor {
   }
 
   #followed(follower: Work, owner: Work, outcome: FinalOutcome): void {
-    const { settler, executions, inFlight } = this.#options;
+    const { settler, executions } = this.#options;
     switch (outcome) {
       case "completed":
       case "duplicate":
         settler.absorb(follower, new Uint8Array(0));
         return;
-      // A copy of the first delivery carries the event on. This may be that very copy, so it is not completed.
+      // A copy of the first delivery carries the event on. When this is that very copy, come while the first was still being
+      // completed, its turn is now; when it is a further message of the event, it comes after the copy, and is not completed
+      // before it is known what becomes of that.
       case "retried":
       case "postponed":
-        executions.postpone(follower, "held", owner.copyDelayMs);
+        if (follower.delivery.messageId === owner.copyId) this.#succeed(follower);
+        else executions.postpone(follower, "held", owner.copyDelayMs);
         return;
       case "dead-lettered":
       case "released":
-      case "dropped": {
-        if (executions.isStopping) return settler.release(follower);
-        const next = inFlight.ownerOf(follower);
-        if (next === undefined) this.#claim(follower);
-        else this.#follow(follower, next);
+      case "dropped":
+        this.#succeed(follower);
         return;
-      }
     }
+  }
+
+  /** The first of an event's deliveries is out of the way: this one takes its place, or follows whoever did. */
+  #succeed(follower: Work): void {
+    const { settler, executions, inFlight } = this.#options;
+    if (executions.isStopping) return settler.release(follower);
+    const next = inFlight.ownerOf(follower);
+    if (next === undefined) this.#claim(follower);
+    else this.#follow(follower, next);
   }
 
   #refuse(work: Work, invalid: Invalid): void {

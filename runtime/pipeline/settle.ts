@@ -253,6 +253,7 @@ export class Settler {
       const copy = copies[index];
       if (copy === undefined || unsent.has(copy)) return this.handBack(work);
       work.copyDelayMs = settlement.delayMs;
+      work.copyId = copy.messageId;
       this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
     });
   }

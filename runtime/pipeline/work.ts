@@ -60,6 +60,8 @@ export class Work {
   isExtending = false;
   /** How long after it the copy comes that carries it on; 0 while there is none. */
   copyDelayMs = 0;
+  /** The message id of that copy; undefined while there is none. */
+  copyId: string | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
 

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { followersMax } from "#runtime/pipeline/process-batch.ts";
+import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 
@@ -8,6 +9,9 @@ const slowly = async (run: { takes(ms: number): Promise<void> }): Promise<typeof
   await run.takes(1_000);
   return completedAnswer;
 };
+
+/** Comes again sooner than the broker answers. */
+const hastily = skillPolicy("task", { retry: { ...defaultRetryPolicy, baseDelayMs: 1, delayFactor: 1, delayMaxMs: 1 } });
 
 describe("a second message of an event", () => {
   test("does not run when both arrive together", async () => {
@@ -55,7 +59,7 @@ describe("a second message of an event", () => {
     assert.equal(executor.posted.length, 3);
   });
 
-  test("is not completed with the first when it is the copy that carries the first one on", async () => {
+  test("runs as soon as the first is completed when it is the copy that carries the first one on, and does not go round again", async () => {
     const world = new World();
     const { executor, connection } = await world.start();
     executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
@@ -74,6 +78,28 @@ describe("a second message of an event", () => {
     await world.clock.advance(100_000);
     assert.equal((await world.record("a")).state, "done");
     assert.equal(executor.posted.length, 2);
+    assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+  });
+
+  test("goes through the queue once for each retry, however slowly the broker answers", async () => {
+    const world = new World({ broker: { latencyMs: 200 }, skills: [hastily] });
+    const { executor, telemetry } = await world.start();
+    executor.script = (run) => (run.order.attempt <= 2 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
+    world.send("a");
+    await world.clock.until("it to be done", () => telemetry.outcomes.includes("completed"));
+    assert.deepEqual(telemetry.outcomes, ["retried", "retried", "completed"]);
+    assert.equal(world.statesOf("a").length, 3);
+  });
+
+  test("comes after the copy when it is a further message of the event", async () => {
+    const world = new World({ broker: { latencyMs: 200 }, skills: [hastily] });
+    const { executor, telemetry } = await world.start();
+    executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
+    world.send("a", "a");
+    await world.clock.until("both to be done", () => world.broker.open.length === 0);
+    await world.clock.advance(1_000);
+    assert.equal(executor.posted.length, 2);
+    assert.deepEqual(telemetry.outcomes.toSorted(), ["completed", "duplicate", "postponed", "retried"]);
   });
 
   test("comes again later when too many wait already", async () => {
