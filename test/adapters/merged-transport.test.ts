@@ -1,20 +1,23 @@
 import { strict as assert } from "node:assert";
-import { type TestContext, test } from "node:test";
+import type { TestContext } from "node:test";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { mergeTransports } from "#runtime/adapters/merged/transport.ts";
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { Clock } from "#runtime/core/clock.ts";
+import type { TransportKind } from "#runtime/core/config.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { eventually } from "../support/eventually.ts";
-import { Inbox, numbered } from "../support/transport-bench.ts";
+import { type Entity, Inbox, numbered } from "../support/transport-bench.ts";
+import { testOnEach } from "../support/transports.ts";
 
 const entities = { queues: ["retry"], topics: [{ name: "news", subscriptions: ["reader"] }] };
 const subscription = "news/Subscriptions/reader";
 
-const makers = {
+const makers: Readonly<Record<TransportKind, (options: { readonly connectionString: string; readonly entity: Entity; readonly clock: Clock }) => Transport>> = {
   sdk: createServiceBusTransport,
   amqp: createAmqpTransport,
 };
@@ -24,7 +27,7 @@ interface Bench extends BrokerBench {
   send(entity: "news" | "retry", count: number): Promise<void>;
 }
 
-async function start(t: TestContext, kind: keyof typeof makers = "amqp"): Promise<Bench> {
+async function start(t: TestContext, kind: TransportKind): Promise<Bench> {
   const bench = await startBench(t, { entities, record: true });
   const { connectionString } = bench.broker;
   const make = makers[kind];
@@ -64,23 +67,21 @@ async function takeMixed(bench: Bench, count: number): Promise<readonly Delivery
   return others.flatMap((delivery, index) => [delivery, retried[index]!]);
 }
 
-for (const kind of ["sdk", "amqp"] as const) {
-  test(`${kind}: settles each delivery where it came from, and answers in the order that was asked`, async (t) => {
-    const bench = await start(t, kind);
-    const mixed = await takeMixed(bench, 3);
-    assert.deepEqual(await bench.transport.settle(completions(mixed.slice(0, 4))), Array(4).fill("settled"));
-    assert.equal(bench.account(subscription).totals.completed, 2);
-    assert.equal(bench.account("retry").totals.completed, 2);
-    // A second order is refused, so that each answer tells which order it belongs to.
-    const [fresh, retried] = [mixed[4]!, mixed[5]!];
-    assert.deepEqual(await bench.transport.settle(completions([mixed[1]!, fresh, mixed[0]!, retried])), ["unknown", "settled", "unknown", "settled"]);
-    assert.equal(bench.account(subscription).totals.completed, 3);
-    assert.equal(bench.account("retry").totals.completed, 3);
-  });
-}
+testOnEach("settles each delivery where it came from, and answers in the order that was asked", async (t, kind) => {
+  const bench = await start(t, kind);
+  const mixed = await takeMixed(bench, 3);
+  assert.deepEqual(await bench.transport.settle(completions(mixed.slice(0, 4))), Array(4).fill("settled"));
+  assert.equal(bench.account(subscription).totals.completed, 2);
+  assert.equal(bench.account("retry").totals.completed, 2);
+  // A second order is refused, so that each answer tells which order it belongs to.
+  const [fresh, retried] = [mixed[4]!, mixed[5]!];
+  assert.deepEqual(await bench.transport.settle(completions([mixed[1]!, fresh, mixed[0]!, retried])), ["unknown", "settled", "unknown", "settled"]);
+  assert.equal(bench.account(subscription).totals.completed, 3);
+  assert.equal(bench.account("retry").totals.completed, 3);
+});
 
-test("renews each lock where it was given, and answers in the order that was asked", async (t) => {
-  const bench = await start(t);
+testOnEach("renews each lock where it was given, and answers in the order that was asked", async (t, kind) => {
+  const bench = await start(t, kind);
   const mixed = await takeMixed(bench, 2);
   await bench.transport.settle(completions([mixed[1]!, mixed[2]!]));
   const results = await bench.transport.renew(mixed);
@@ -90,8 +91,8 @@ test("renews each lock where it was given, and answers in the order that was ask
   );
 });
 
-test("never takes more than was granted, and leaves the retry source a tenth at most", async (t) => {
-  const bench = await start(t);
+testOnEach("never takes more than was granted, and leaves the retry source a tenth at most", async (t, kind) => {
+  const bench = await start(t, kind);
   await bench.send("news", 200);
   await bench.send("retry", 200);
   const inbox = new Inbox(bench.transport);
@@ -105,8 +106,8 @@ test("never takes more than was granted, and leaves the retry source a tenth at 
   assert.equal(inbox.deliveries.length, 100);
 });
 
-test("the retry source never holds more than 32 credits", async (t) => {
-  const bench = await start(t);
+testOnEach("the retry source never holds more than 32 credits", async (t, kind) => {
+  const bench = await start(t, kind);
   await bench.send("retry", 100);
   const inbox = new Inbox(bench.transport);
   inbox.addCredit(900);
@@ -115,8 +116,8 @@ test("the retry source never holds more than 32 credits", async (t) => {
   assert.deepEqual([inbox.deliveries.length, bench.account("retry").states.locked], [32, 32]);
 });
 
-test("one credit at a time goes to the main source, save for every tenth", async (t) => {
-  const bench = await start(t);
+testOnEach("one credit at a time goes to the main source, save for every tenth", async (t, kind) => {
+  const bench = await start(t, kind);
   await bench.send("news", 30);
   await bench.send("retry", 30);
   const inbox = new Inbox(bench.transport);
@@ -128,8 +129,8 @@ test("one credit at a time goes to the main source, save for every tenth", async
   assert.deepEqual(places, [9, 19]);
 });
 
-test("an empty retry source keeps nothing from the main one but its own part", async (t) => {
-  const bench = await start(t);
+testOnEach("an empty retry source keeps nothing from the main one but its own part", async (t, kind) => {
+  const bench = await start(t, kind);
   await bench.send("news", 50);
   const inbox = new Inbox(bench.transport);
   inbox.addCredit(2);
@@ -140,8 +141,8 @@ test("an empty retry source keeps nothing from the main one but its own part", a
   assert.equal(fromRetry(inbox.deliveries).length, 0);
 });
 
-test("says that there is a backlog when either source has one", async (t) => {
-  const bench = await start(t);
+testOnEach("says that there is a backlog when either source has one", async (t, kind) => {
+  const bench = await start(t, kind);
   assert.equal(await bench.transport.hasBacklog(), false);
   await bench.send("retry", 1);
   assert.equal(await bench.transport.hasBacklog(), true);
@@ -154,8 +155,8 @@ test("says that there is a backlog when either source has one", async (t) => {
   assert.equal(await bench.transport.hasBacklog(), true);
 });
 
-test("makes both connections anew when it is told to", async (t) => {
-  const bench = await start(t);
+testOnEach("makes both connections anew when it is told to", async (t, kind) => {
+  const bench = await start(t, kind);
   const held = await takeMixed(bench, 1);
   const before = bench.broker.inspect().connections;
   await bench.transport.reconnect();
@@ -164,8 +165,8 @@ test("makes both connections anew when it is told to", async (t) => {
   await eventually("as many connections as before", () => bench.broker.inspect().connections === before);
 });
 
-test("passes on that either source is disturbed", async (t) => {
-  const bench = await start(t);
+testOnEach("passes on that either source is disturbed", async (t, kind) => {
+  const bench = await start(t, kind);
   const inbox = new Inbox(bench.transport);
   inbox.addCredit(20);
   await eventually("both receivers", () => bench.account("retry").receivers > 0 && bench.account(subscription).receivers > 0);
@@ -173,12 +174,12 @@ test("passes on that either source is disturbed", async (t) => {
   await eventually("two disturbances", () => inbox.disturbances.length >= 2);
 });
 
-test("does not start, and leaves nothing open, when the retry source does not exist", async (t) => {
+testOnEach("does not start, and leaves nothing open, when the retry source does not exist", async (t, kind) => {
   const { broker } = await startBench(t, { entities });
   const { connectionString } = broker;
   const transport = mergeTransports(
-    createAmqpTransport({ connectionString, entity: { topic: "news", subscription: "reader" }, clock: systemClock }),
-    createAmqpTransport({ connectionString, entity: { queue: "nowhere" }, clock: systemClock }),
+    makers[kind]({ connectionString, entity: { topic: "news", subscription: "reader" }, clock: systemClock }),
+    makers[kind]({ connectionString, entity: { queue: "nowhere" }, clock: systemClock }),
   );
   await assert.rejects(transport.start(), (error) => error instanceof TransportError && error.message.includes("nowhere"));
   await eventually("no connection", () => broker.inspect().connections === 0);

@@ -8,6 +8,7 @@ import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
+import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -15,11 +16,11 @@ const { REDIS_URL: _redis, ...env } = process.env;
 interface Bench {
   readonly broker: Broker;
   readonly folder: string;
-  /** Writes a configuration with these changes and returns its path. */
+  /** Writes a configuration with these changes, on top of the bench's own, and returns its path. */
   readonly config: (changes?: Record<string, unknown>) => string;
 }
 
-async function startBench(context: TestContext, queue: Record<string, unknown> = {}): Promise<Bench> {
+async function startBench(context: TestContext, changes: Record<string, unknown> = {}, queue: Record<string, unknown> = {}): Promise<Bench> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-commands-"));
   const broker = await startBroker({ entities: { queues: [{ name: "input", ...queue }, "events"] } });
   context.after(async () => {
@@ -29,7 +30,7 @@ async function startBench(context: TestContext, queue: Record<string, unknown> =
   return {
     broker,
     folder,
-    config(changes = {}) {
+    config(more = {}) {
       const file = join(folder, "holdfast.config.json");
       const config = {
         consumer: { queue: "input" },
@@ -39,6 +40,7 @@ async function startBench(context: TestContext, queue: Record<string, unknown> =
         publish: { entity: "events" },
         threads: 1,
         ...changes,
+        ...more,
       };
       writeFileSync(file, JSON.stringify(config));
       return file;
@@ -50,8 +52,8 @@ function findings(stdout: string): Record<string, string> {
   return Object.fromEntries((JSON.parse(stdout) as { check: string; verdict: string }[]).map(({ check, verdict }) => [check, verdict]));
 }
 
-test("send puts events on the queue, start works them off and ends on SIGTERM", async (t) => {
-  const { broker, config } = await startBench(t);
+testOnEach("send puts events on the queue, start works them off and ends on SIGTERM", async (t, transport) => {
+  const { broker, config } = await startBench(t, { transport });
   const file = config();
   const sent = await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--count", "5"], env);
   assert.equal(sent.code, 0, sent.stderr);
@@ -71,8 +73,8 @@ test("start refuses a configuration with a mistake and says which", async (t) =>
   assert.match(result.stderr, /holdfast: .*inFlightMax: expected number, got "many"/);
 });
 
-test("start says what is wrong when the entity does not exist", async (t) => {
-  const { config } = await startBench(t);
+testOnEach("start says what is wrong when the entity does not exist", async (t, transport) => {
+  const { config } = await startBench(t, { transport });
   const result = await runCommand(["start", "-c", config({ consumer: { queue: "nowhere" } })], env);
   assert.equal(result.code, 1);
   assert.match(result.stderr, /holdfast: .*expected .*nowhere/);
@@ -88,15 +90,15 @@ test("skills lists what is registered, from where", async (t) => {
   assert.equal(skill.plugin.folder, join(root, "handlers/event-dispatcher"));
 });
 
-test("doctor finds nothing wrong where all is well", async (t) => {
-  const { config } = await startBench(t, { deadLetterOnExpiry: true });
+testOnEach("doctor finds nothing wrong where all is well", async (t, transport) => {
+  const { config } = await startBench(t, { transport }, { deadLetterOnExpiry: true });
   const result = await runCommand(["doctor", "-c", config(), "--json"], env);
   assert.equal(result.code, 0, result.stdout);
   assert.deepEqual(new Set(Object.values(findings(result.stdout))), new Set(["ok"]));
 });
 
 test("doctor exits 1 and names each trouble: delivery count, expiry, store", async (t) => {
-  const { config } = await startBench(t, { deliveryCountMax: 5, timeToLiveMs: 60_000 });
+  const { config } = await startBench(t, {}, { deliveryCountMax: 5, timeToLiveMs: 60_000 });
   const store = { kind: "redis", url: `redis://127.0.0.1:${await freePort()}` };
   const result = await runCommand(["doctor", "-c", config({ store }), "--json"], env);
   assert.equal(result.code, 1);
@@ -104,16 +106,16 @@ test("doctor exits 1 and names each trouble: delivery count, expiry, store", asy
   assert.deepEqual([found["delivery count"], found["expiry"], found["store"], found["broker"]], ["failed", "failed", "failed", "ok"]);
 });
 
-test("doctor names an entity that emitted events could not be sent to", async (t) => {
-  const { config } = await startBench(t, { deadLetterOnExpiry: true });
+testOnEach("doctor names an entity that emitted events could not be sent to", async (t, transport) => {
+  const { config } = await startBench(t, { transport }, { deadLetterOnExpiry: true });
   const result = await runCommand(["doctor", "-c", config({ publish: { entity: "nowhere" } }), "--json"], env);
   assert.equal(result.code, 1);
   const found = findings(result.stdout);
   assert.deepEqual([found["send to nowhere"], found["send to input"]], ["failed", "ok"]);
 });
 
-test("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t) => {
-  const { broker, config } = await startBench(t);
+testOnEach("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
+  const { broker, config } = await startBench(t, { transport });
   const file = config({ publish: { entity: "nowhere" } });
   await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   const worker = startCommand(["start", "-c", file], env);
@@ -141,17 +143,17 @@ test("doctor refuses a Redis that evicts", async (t) => {
   assert.match(result.stdout, /noeviction/);
 });
 
-test("doctor exits 1 when the broker does not answer", async (t) => {
-  const { config } = await startBench(t);
+testOnEach("doctor exits 1 when the broker does not answer", async (t, transport) => {
+  const { config } = await startBench(t, { transport });
   const connectionString = `Endpoint=sb://127.0.0.1:${await freePort()};SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true`;
   const result = await runCommand(["doctor", "-c", config({ serviceBus: { connectionString } }), "--json"], env);
   assert.equal(result.code, 1);
   assert.equal(findings(result.stdout)["broker"], "failed");
 });
 
-test("a store that goes down stops the effects, not the process; what waits is worked off when it is back", async (t) => {
+testOnEach("a store that goes down stops the effects, not the process; what waits is worked off when it is back", async (t, transport) => {
   const redis = await startRedis();
-  const { broker, config } = await startBench(t);
+  const { broker, config } = await startBench(t, { transport });
   const file = config({ store: { kind: "redis", url: redis.url, commandTimeoutMs: 500 } });
   const worker = startCommand(["start", "-c", file], env);
   t.after(() => worker.process.kill("SIGKILL"));

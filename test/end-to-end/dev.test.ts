@@ -1,7 +1,7 @@
 // The whole world, as `npm start` runs it, small.
 import { strict as assert } from "node:assert";
-import { test } from "node:test";
 import { type CommandResult, runCommand } from "../support/holdfast-command.ts";
+import { testOnEach } from "../support/transports.ts";
 
 const { REDIS_URL: redisUrl, ...withoutRedis } = process.env;
 
@@ -15,23 +15,18 @@ function assertSound(result: CommandResult, what: string): Record<string, number
   return summary;
 }
 
-test("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async () => {
-  const summary = assertSound(await runCommand(["dev", "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis), "sqlite");
+testOnEach("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async (_t, transport) => {
+  const summary = assertSound(await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis), "sqlite");
   assert.ok((summary["duplicates"] ?? 0) > 20);
   assert.ok((summary["deadLettered"] ?? 0) > 10);
 });
 
-test("the same on Redis", async () => {
+testOnEach("the same on Redis", async (_t, transport) => {
   assert.ok(redisUrl, "expected REDIS_URL; run the tests with npm test");
-  assertSound(await runCommand(["dev", "--events", "800", "--duplicates", "0.1", "--poison", "0.05"]), "redis");
+  assertSound(await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"]), "redis");
 });
 
-test("the same over our own AMQP, with a worker that is killed", async () => {
-  const summary = assertSound(await runCommand(["dev", "--transport", "amqp", "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"], withoutRedis), "amqp");
-  assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
-});
-
-test("a killed worker's runs go on from their checkpoints", async () => {
-  const summary = assertSound(await runCommand(["dev", "--events", "1500", "--kill-worker-after", "0.5"], withoutRedis), "kill");
+testOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
+  const summary = assertSound(await runCommand(["dev", "--transport", transport, "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"], withoutRedis), "kill");
   assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
 });

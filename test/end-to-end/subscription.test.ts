@@ -3,10 +3,11 @@ import { strict as assert } from "node:assert";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { type TestContext, test } from "node:test";
+import type { TestContext } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
+import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -69,35 +70,32 @@ export default definePlugin({ skills: [stumbler] });
   );
 }
 
-for (const transport of ["sdk", "amqp"]) {
-  test(`${transport}: a run that fails once succeeds on the copy that comes by the retry queue`, async (t) => {
-    const { broker, config, folder } = await startBench(t);
-    const file = config({ transport });
-    const sent = await runCommand(["send", "-c", file, "--event-type", "Stumbled", "--payload", "{}"], env);
-    assert.equal(sent.code, 0, sent.stderr);
-    const worker = startCommand(["start", "-c", file], env);
-    t.after(() => worker.process.kill("SIGKILL"));
-    await eventually("the second try", () => tries(folder) === 2, 30_000);
-    await eventually("the retry queue to be empty", () => sum(broker.inspect().queues["retry"]?.states) === 0, 30_000);
-    worker.process.kill("SIGTERM");
-    const ended = await worker.done;
-    assert.equal(ended.code, 0, ended.stderr);
-    const { queues } = broker.inspect();
-    assert.equal(queues[subscription]?.totals.completed, 1);
-    // More than one, if a copy had to be postponed; tries are what counts.
-    assert.ok((queues["retry"]?.totals.completed ?? 0) >= 1, ended.stderr);
-    assert.equal(tries(folder), 2, ended.stderr);
-    assert.equal(queues["retry/$DeadLetterQueue"]?.states.active, 0);
-    // Whoever else subscribes gets the event once, and no copy of it.
-    assert.equal(queues["news/Subscriptions/bystander"]?.states.active, 1);
-  });
-}
+testOnEach("a run that fails once succeeds on the copy that comes by the retry queue", async (t, transport) => {
+  const { broker, config, folder } = await startBench(t);
+  const file = config({ transport });
+  const sent = await runCommand(["send", "-c", file, "--event-type", "Stumbled", "--payload", "{}"], env);
+  assert.equal(sent.code, 0, sent.stderr);
+  const worker = startCommand(["start", "-c", file], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  await eventually("the second try", () => tries(folder) === 2, 30_000);
+  await eventually("the retry queue to be empty", () => sum(broker.inspect().queues["retry"]?.states) === 0, 30_000);
+  worker.process.kill("SIGTERM");
+  const ended = await worker.done;
+  assert.equal(ended.code, 0, ended.stderr);
+  const { queues } = broker.inspect();
+  assert.equal(queues[subscription]?.totals.completed, 1);
+  assert.equal(queues["retry"]?.totals.completed, 1, ended.stderr);
+  assert.equal(tries(folder), 2, ended.stderr);
+  assert.equal(queues["retry/$DeadLetterQueue"]?.states.active, 0);
+  // Whoever else subscribes gets the event once, and no copy of it.
+  assert.equal(queues["news/Subscriptions/bystander"]?.states.active, 1);
+});
 
-test("doctor reports a retry queue that does not exist, and start refuses to run without it", async (t) => {
+testOnEach("doctor reports a retry queue that does not exist, and start refuses to run without it", async (t, transport) => {
   const { config } = await startBench(t);
-  const sound = await runCommand(["doctor", "-c", config(), "--json"], env);
+  const sound = await runCommand(["doctor", "-c", config({ transport }), "--json"], env);
   assert.deepEqual(verdictOf(sound.stdout, "broker")?.verdict, "ok");
-  const file = config({ consumer: { topic: "news", subscription: "reader", retryQueue: "nowhere" } });
+  const file = config({ transport, consumer: { topic: "news", subscription: "reader", retryQueue: "nowhere" } });
   const found = await runCommand(["doctor", "-c", file, "--json"], env);
   assert.equal(found.code, 1);
   assert.equal(verdictOf(found.stdout, "broker")?.verdict, "failed");

@@ -1,0 +1,10 @@
+// Everything that is promised of the worker is promised on either transport.
+import { test, type TestContext } from "node:test";
+import type { TransportKind } from "#runtime/core/config.ts";
+
+const kinds: readonly TransportKind[] = ["amqp", "sdk"];
+
+/** Registers a test for each transport. */
+export function testOnEach(name: string, body: (t: TestContext, transport: TransportKind) => Promise<void>): void {
+  for (const kind of kinds) test(`${kind}: ${name}`, (t) => body(t, kind));
+}
