@@ -1,15 +1,31 @@
-/** `npm run bench -- NAME`: runs one bench. Each stands in a folder of its own with a main.ts. */
-import { existsSync, globSync } from "node:fs";
-import { dirname, join } from "node:path";
+/** `npm run bench`: lists the benches, runs one, and explains it with `npm run bench -- NAME --help`. */
+import { Command, CommanderError } from "commander";
+import { amqpCommand } from "./amqp/command.ts";
+import { brokerCommand } from "./broker/command.ts";
+import { dispatchCommand } from "./dispatch/command.ts";
+import { quickCommand } from "./quick/command.ts";
+import { settlementCommand } from "./settlement/command.ts";
+import { storeCommand } from "./store/command.ts";
+import { transportCommand } from "./transport/command.ts";
 
-const [, , name = "", ...rest] = process.argv;
-const main = join(import.meta.dirname, name, "main.ts");
+const exitUsage = 2;
 
-if (!/^[a-z-]+$/.test(name) || !existsSync(main)) {
-  const known = globSync("*/main.ts", { cwd: import.meta.dirname }).map((file) => dirname(file));
-  process.stderr.write(`expected the name of a bench (${known.sort().join(", ")}), got '${name}'\n`);
-  process.exitCode = 2;
-} else {
-  process.argv.splice(2, process.argv.length, ...rest);
-  await import(main);
+const program = new Command("npm run bench --")
+  .usage("NAME [options]")
+  .description("Measurements, to be judged for oneself. Figures are medians with their range; compare them within one run alone.")
+  .helpCommand(false)
+  .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth: 120 })
+  .addHelpText("after", "\n`npm run bench -- NAME --help` says what is measured, against what, and how it can be changed.");
+
+const commands = [quickCommand(), transportCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];
+for (const command of commands) program.addCommand(command);
+for (const command of [program, ...program.commands]) command.exitOverride();
+
+try {
+  if (process.argv.length === 2) program.outputHelp();
+  else await program.parseAsync();
+} catch (error) {
+  // Commander has said what is wrong, in a line, or what was asked for.
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : exitUsage;
 }

@@ -1,18 +1,15 @@
 // The other side of the measurement, in a process of its own: a server of the engine that delivers without end to whoever
-// gives credit, in peek-lock, writing header and annotations anew for each delivery, and answers what is settled. It tells
-// its own CPU time when the parent asks.
+// gives credit, in peek-lock, writing header and annotations anew for each delivery, and answers what is settled.
 import { listen } from "#runtime/amqp/sockets.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
+import { serve } from "../support/serve.ts";
 import { bareMessage, writeDeliveryPrefix } from "./messages.ts";
-
-export type ServerReport = { readonly port: number } | { readonly cpuUs: number; readonly delivered: number; readonly settled: number };
 
 const bare = Array.from({ length: 64 }, bareMessage);
 const writer = new Writer(65_536);
 let delivered = 0;
 let settled = 0;
-let started = process.cpuUsage();
 
 function makeTag(sequence: number): Buffer {
   const tag = Buffer.allocUnsafe(16);
@@ -49,15 +46,11 @@ const listener = await listen(
   },
 );
 
-process.on("message", (question: "reset" | "report") => {
-  if (question === "reset") {
-    started = process.cpuUsage();
-    delivered = 0;
-    settled = 0;
-    return;
-  }
-  const { user, system } = process.cpuUsage(started);
-  process.send?.({ cpuUs: user + system, delivered, settled } satisfies ServerReport);
-});
-process.on("disconnect", () => process.exit(0));
-process.send?.({ port: listener.port } satisfies ServerReport);
+const calls = {
+  port: (): number => listener.port,
+  /** Settlements since the start. */
+  settled: (): number => settled,
+};
+export type ServerCalls = typeof calls;
+
+serve(calls);

@@ -1,5 +1,5 @@
 // Skills that cost nothing, and skills that cost a known amount of CPU.
-import { type Plugin, definePlugin, defineSkill } from "../../runtime/index.ts";
+import { type Plugin, definePlugin, defineSkill } from "#runtime/index.ts";
 
 /** Rounds of arithmetic; the result is kept so that nothing is optimised away. */
 function spin(rounds: number): number {

@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Child, startChild } from "#load/dev/child.ts";
+import type { ConfigInput, TransportKind } from "#runtime/core/config.ts";
+import { eventHeaders } from "#runtime/core/event-headers.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
+import { type Figure, figure, ratio } from "../support/figures.ts";
+import { processCpuMs } from "./process-cpu.ts";
+import { showProgress } from "../support/progress.ts";
+import { Report, type ReportOptions } from "../support/report.ts";
+
+export interface QuickOptions extends ReportOptions {
+  readonly rounds: number;
+  readonly messages: number;
+  readonly transport: TransportKind;
+}
+
+const queue = "bench";
+const bodyBytes = 256;
+/** Share of a turn that is not counted: connecting, starting threads, compiling. */
+const warmUpPart = 1 / 3;
+const lookEveryMs = 20;
+const turnMaxMs = 120_000;
+/** What the design asks of each transport in the end. */
+const ratioAims: Readonly<Record<TransportKind, number>> = { sdk: 0.75, amqp: 2 };
+
+interface Turn {
+  readonly perSecond: number;
+  readonly clientMicros: number;
+  readonly brokerMicros: number;
+}
+
+export async function run(options: QuickOptions): Promise<number> {
+  const report = new Report("quick", options);
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+  const broker = await startBenchBroker([queue]);
+  const bare: Turn[] = [];
+  const worker: Turn[] = [];
+  try {
+    const configFile = join(folder, "holdfast.config.json");
+    writeFileSync(configFile, JSON.stringify(workerConfig(broker.connectionString, folder, options.transport)));
+    for (let round = 1; round <= options.rounds; round += 1) {
+      showProgress(`round ${round} of ${options.rounds}: bare SDK`);
+      bare.push(await drain(broker, options.messages, () => startChild("bench/quick/bare-client", [broker.connectionString, queue])));
+      showProgress(`round ${round} of ${options.rounds}: Holdfast`);
+      worker.push(await drain(broker, options.messages, () => startChild("runtime/cli/main", ["start", "--config", configFile])));
+    }
+  } finally {
+    showProgress("");
+    await broker.peer.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  tell(report, options, bare, worker);
+  return report.end();
+}
+
+/** Fills the queue, lets a consumer drain it and measures the part after the warm-up. */
+async function drain(broker: BenchBroker, messages: number, start: () => Promise<Child<unknown>>): Promise<Turn> {
+  await fill(broker, queue, messages, makeMessage);
+  await broker.peer.call("memory");
+  const completedBefore = await completedBy(broker);
+  const consumer = await start();
+  const reach = async (wanted: number): Promise<{ readonly completed: number; readonly atMs: number; readonly clientMs: number; readonly brokerMicros: number }> => {
+    const endMs = performance.now() + turnMaxMs;
+    for (;;) {
+      const completed = (await completedBy(broker)) - completedBefore;
+      if (completed >= wanted) return { completed, atMs: performance.now(), clientMs: processCpuMs(consumer.process.pid ?? 0) ?? Number.NaN, brokerMicros: await broker.peer.call("cpuMicros") };
+      if (performance.now() > endMs) throw new Error(`expected ${wanted} messages to be completed within ${turnMaxMs} ms, ${completed} were`);
+      await pause(lookEveryMs);
+    }
+  };
+  const warm = await reach(Math.round(messages * warmUpPart));
+  const done = await reach(messages);
+  await consumer.stop();
+  const counted = done.completed - warm.completed;
+  return {
+    perSecond: (counted / (done.atMs - warm.atMs)) * 1_000,
+    clientMicros: ((done.clientMs - warm.clientMs) * 1_000) / counted,
+    brokerMicros: (done.brokerMicros - warm.brokerMicros) / counted,
+  };
+}
+
+async function completedBy({ peer }: BenchBroker): Promise<number> {
+  return (await peer.call("inspect")).queues[queue]!.totals.completed;
+}
+
+function makeMessage(): OutgoingMessage {
+  const eventId = randomUUID();
+  const envelope = {
+    eventId,
+    eventType: "Nothing",
+    traceId: eventId.replaceAll("-", ""),
+    correlationId: "bench",
+    projectId: "bench",
+    originatingAgent: "bench",
+    version: "1.0",
+    timestamp: "2026-01-01T00:00:00.000Z",
+  };
+  const bare = JSON.stringify({ ...envelope, payload: "" });
+  const body = Buffer.from(JSON.stringify({ ...envelope, payload: "x".repeat(Math.max(0, bodyBytes - bare.length)) }));
+  return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body };
+}
+
+function workerConfig(connectionString: string, folder: string, transport: TransportKind): ConfigInput {
+  const redis = process.env["REDIS_URL"];
+  return {
+    consumer: { queue },
+    serviceBus: { connectionString },
+    transport,
+    store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
+    plugins: [resolve(import.meta.dirname, "../plugins/no-op")],
+    pluginRoots: [resolve(import.meta.dirname, "../plugins")],
+    retentionMs: 600_000,
+    // A no-op needs no more, and the broker wants a core too.
+    threads: 1,
+    logLevel: "error",
+  };
+}
+
+function tell(report: Report, { messages, rounds, transport }: QuickOptions, bare: readonly Turn[], worker: readonly Turn[]): void {
+  const speed = (turns: readonly Turn[]): Figure => figure(turns, ({ perSecond }) => perSecond, 0);
+  const row = (name: string, turns: readonly Turn[]) => ({
+    name,
+    perSecond: speed(turns),
+    client: figure(turns, ({ clientMicros }) => clientMicros, 1),
+    broker: figure(turns, ({ brokerMicros }) => brokerMicros, 1),
+  });
+  const store = process.env["REDIS_URL"] === undefined ? "SQLite" : "Redis";
+  report.table({
+    name: "sides",
+    title: `${messages.toLocaleString("en")} messages a turn, run store ${store}; median (range) of ${rounds} rounds`,
+    columns: { name: "", perSecond: "messages/s", client: "client CPU, µs a message", broker: "broker CPU, µs a message" },
+    rows: [row("bare SDK: receive 500, complete", bare), row(`Holdfast, no-op skill, transport ${transport}`, worker)],
+  });
+  report.targets({ what: "messages/s: Holdfast / bare SDK", found: ratio(speed(worker), speed(bare), 2), unit: "", bound: { atLeast: 0.6 }, aim: ratioAims[transport] });
+}

@@ -1,0 +1,36 @@
+/** The local broker as a bench sees it: a child process of which CPU and memory are told. */
+import { fileURLToPath } from "node:url";
+import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import type { BrokerOptions } from "#load/broker/broker.ts";
+import type { BrokerCalls } from "./broker-process.ts";
+import { Peer } from "./peer.ts";
+
+export interface BenchBroker {
+  readonly connectionString: string;
+  readonly peer: Peer<BrokerCalls>;
+}
+
+const script = fileURLToPath(import.meta.resolve("./broker-process.ts"));
+/** Longer than any turn takes, so that no lock ends in one. */
+const lockDurationMs = 300_000;
+
+export async function startBenchBroker(queues: readonly string[], options: BrokerOptions = {}): Promise<BenchBroker> {
+  const entities = { queues: queues.map((name) => ({ name, lockDurationMs, deliveryCountMax: 100 })), topics: [] };
+  const peer = await Peer.start<BrokerCalls>(script, JSON.stringify({ entities, ...options }));
+  return { connectionString: await peer.call("connectionString"), peer };
+}
+
+const sliceMessages = 5_000;
+
+/** Sends `count` messages made by `make`, slice by slice, so that few of them are in this process at a time. */
+export async function fill({ connectionString }: BenchBroker, queue: string, count: number, make: (index: number) => OutgoingMessage): Promise<void> {
+  const publisher = createAmqpPublisher({ connectionString, clock: systemClock });
+  await publisher.start();
+  for (let sent = 0; sent < count; sent += sliceMessages) {
+    const from = sent;
+    await publisher.send(queue, Array.from({ length: Math.min(sliceMessages, count - sent) }, (_, index) => make(from + index)));
+  }
+  await publisher.stop();
+}
