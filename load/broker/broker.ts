@@ -103,12 +103,14 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     socket.once("close", () => sockets.delete(socket));
     door.greet(socket);
   });
-  await listen(server, options.port ?? 0, host);
-  if (options.controlPort !== undefined) {
-    await listen(http, options.controlPort, host).catch((error: unknown) => {
-      server.close();
-      throw error;
-    });
+  try {
+    await listen(server, options.port ?? 0, host);
+    if (options.controlPort !== undefined) await listen(http, options.controlPort, host);
+  } catch (error) {
+    server.close();
+    namespace.stop();
+    journal?.close();
+    throw error;
   }
   const port = portOf(server);
   const firstKey = options.keys?.[0] ?? emulatorKey;

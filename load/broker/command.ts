@@ -16,6 +16,8 @@ export interface BrokerFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly data?: string;
+  readonly sync: boolean;
+  readonly repair: boolean;
 }
 
 /** What a parent process is told once the broker listens. */
@@ -36,6 +38,8 @@ export function registerBrokerCommand(program: Command): void {
     .option("--config <file>", "entities: the emulator's Config.json, or { queues, topics }")
     .option("--entities <json>", "entities as JSON, in place of a file")
     .option("--data <folder>", "keep messages over a restart (default: in memory alone)")
+    .option("--sync", "with --data: what is confirmed outlasts a power cut, too; slower", false)
+    .option("--repair", "with --data: use what is whole in a damaged file; it is kept beside", false)
     .option("--key <name=key...>", "let in only who has one of these keys (default: the emulator's key, or none)")
     .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
     .option("--tls-key <file>", "its key, PEM")

@@ -9,12 +9,13 @@ import type { AccessKey } from "./security/tokens.ts";
 
 /** Runs a broker until the process is told to stop. */
 export async function runBroker(flags: BrokerFlags): Promise<void> {
+  if (flags.data === undefined && (flags.sync || flags.repair)) throw new Error(`expected --data with ${flags.sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const entities = await readConfig(flags);
   const tls = await readCertificate(flags);
   const broker = await startBroker({
     ...(flags.key === undefined ? {} : { keys: flags.key.map(keyOf) }),
     ...(tls === undefined ? {} : { tls }),
-    ...(flags.data === undefined ? {} : { data: flags.data }),
+    ...(flags.data === undefined ? {} : { data: flags.data, journal: { isSynced: flags.sync, repairs: flags.repair } }),
     port: portOf("--port", flags.port),
     host: flags.host,
     ...(flags.controlPort === undefined ? {} : { controlPort: portOf("--control-port", flags.controlPort) }),

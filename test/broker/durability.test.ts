@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { appendFile, mkdtemp, rm, stat, truncate } from "node:fs/promises";
+import { writeSync } from "node:fs";
+import { appendFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -9,7 +10,7 @@ import { ServiceBusClient } from "@azure/service-bus";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
 import type { BrokerReady } from "#load/broker/command.ts";
 import { administrationOf } from "../support/broker-administration.ts";
-import { within } from "../support/eventually.ts";
+import { eventually, within } from "../support/eventually.ts";
 
 const entities = { queues: ["orders", { name: "steps", requiresSession: true }], topics: [{ name: "news", subscriptions: ["s"] }] };
 
@@ -22,7 +23,7 @@ async function folderOf(t: TestContext): Promise<string> {
 /** Runs a broker on the folder for as long as `work` takes. */
 async function withBroker<T>(data: string, work: (client: ServiceBusClient, broker: Broker) => Promise<T>, options: BrokerOptions = { entities }): Promise<T> {
   const broker = await startBroker({ data, ...options });
-  const client = new ServiceBusClient(broker.connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 10_000 } });
+  const client = new ServiceBusClient(broker.connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 3000 } });
   try {
     return await work(client, broker);
   } finally {
@@ -141,4 +142,136 @@ test("keeps its file short", async (t) => {
   await withBroker(data, async (_, broker) => {
     assert.equal(broker.inspect().queues["orders"]?.states.active, 2);
   }, options);
+});
+
+test("finds duplicates of what was sent before a restart, also when the file was written anew", async (t) => {
+  const data = await folderOf(t);
+  const history = { queues: [{ name: "orders", requiresDuplicateDetection: true }], topics: [{ name: "news", requiresDuplicateDetection: true, subscriptions: ["s"] }] };
+  const options: BrokerOptions = { entities: history, journal: { compactBytesMin: 2000 } };
+  await withBroker(data, async (client) => {
+    await client.createSender("orders").sendMessages([{ body: 1, messageId: "a" }, { body: 2, messageId: "b" }]);
+    await client.createReceiver("orders", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
+    await client.createSender("news").sendMessages({ body: 1, messageId: "n" });
+    await client.createSender("orders").scheduleMessages({ body: 3, messageId: "later" }, new Date(Date.now() + 3_600_000));
+    // Makes the file long enough to be written anew.
+    await client.createSender("news").sendMessages({ body: "x".repeat(5000), messageId: "long" });
+    await client.createReceiver("news", "s", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
+  }, options);
+  await withBroker(data, async (client, broker) => {
+    await client.createSender("orders").sendMessages(["a", "b", "c", "later"].map((messageId) => ({ body: messageId, messageId })));
+    await client.createSender("news").sendMessages([{ body: 1, messageId: "n" }, { body: 2, messageId: "m" }]);
+    assert.deepEqual(broker.inspectMessages("orders", { state: "active" })?.messages.map(({ messageId }) => messageId), ["c"]);
+    assert.deepEqual(broker.inspectMessages("news/Subscriptions/s")?.messages.map(({ messageId }) => messageId), ["m"]);
+  }, options);
+});
+
+test("keeps what was changed of configured entities, until their configuration changes", async (t) => {
+  const data = await folderOf(t);
+  const configured = { queues: ["orders", "gone"], topics: [{ name: "news", subscriptions: ["s"] }] };
+  await withBroker(data, async (client, broker) => {
+    const admin = administrationOf(broker);
+    const orders = await admin.getQueue("orders");
+    await admin.updateQueue({ ...orders, maxDeliveryCount: 3 });
+    await admin.deleteQueue("gone");
+    const rules = client.createRuleManager("news", "s");
+    await rules.deleteRule("$Default");
+    await rules.createRule("big", { sqlExpression: "size > 5" });
+  }, { entities: configured });
+  await withBroker(data, async (client, broker) => {
+    const admin = administrationOf(broker);
+    assert.equal((await admin.getQueue("orders")).maxDeliveryCount, 3);
+    assert.equal(await admin.queueExists("gone"), false);
+    await client.createSender("news").sendMessages([1, 9].map((size) => ({ body: size, applicationProperties: { size } })));
+    assert.equal(broker.inspect().queues["news/Subscriptions/s"]?.states.active, 1);
+  }, { entities: configured });
+  await withBroker(data, async (_, broker) => {
+    assert.equal((await administrationOf(broker).getQueue("orders")).maxDeliveryCount, 7);
+  }, { entities: { ...configured, queues: [{ name: "orders", deliveryCountMax: 7 }, "gone"] } });
+});
+
+test("dead-letters what was locked once too often over restarts, and goes on counting sequence numbers", async (t) => {
+  const data = await folderOf(t);
+  const options: BrokerOptions = { entities: { queues: [{ name: "orders", deliveryCountMax: 2 }] } };
+  let last = 0;
+  for (let round = 0; round < 2; round++) {
+    await withBroker(data, async (client) => {
+      await client.createSender("orders").sendMessages({ body: round, messageId: `m${round}` });
+      const [first] = await client.createReceiver("orders").receiveMessages(1);
+      assert.deepEqual([first?.messageId, first?.deliveryCount], ["m0", round]);
+      const peeked = await client.createReceiver("orders").peekMessages(10);
+      const newest = peeked.at(-1)?.sequenceNumber?.toNumber() ?? 0;
+      assert.ok(newest > last, `expected a number above ${last}, found ${newest}`);
+      last = newest;
+    }, options);
+  }
+  await withBroker(data, async (client) => {
+    const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).receiveMessages(1);
+    assert.deepEqual([letter?.messageId, letter?.deadLetterReason], ["m0", "MaxDeliveryCountExceeded"]);
+  }, options);
+});
+
+test("takes nothing while the disk is full, says so, and goes on when there is room", async (t) => {
+  const data = await folderOf(t);
+  let isFull = false;
+  const told: string[] = [];
+  const write = (fd: number, bytes: Buffer, from: number, length: number): number => {
+    if (isFull) throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    return writeSync(fd, bytes, from, length);
+  };
+  const options: BrokerOptions = { entities, journal: { write }, log: (line) => told.push(line) };
+  await withBroker(data, async (client, broker) => {
+    const sender = client.createSender("orders");
+    const receiver = client.createReceiver("orders");
+    await sender.sendMessages([{ body: 1, messageId: "first" }, { body: 2, messageId: "second" }]);
+    const [first] = await receiver.receiveMessages(1);
+    assert.ok(first);
+    isFull = true;
+    await assert.rejects(receiver.completeMessage(first));
+    await eventually("the connections to be cut", () => broker.inspect().connections === 0);
+    await assert.rejects(sender.sendMessages({ body: 3, messageId: "refused" }), /cannot write to its data folder and takes nothing until it can: ENOSPC: no space left on device/);
+    isFull = false;
+    await sender.sendMessages({ body: 4, messageId: "third" });
+  }, options);
+  assert.match(told.join("\n"), /expected to write, found ENOSPC.*connections are cut[^]*can be written to again/);
+  await withBroker(data, async (_, broker) => {
+    assert.deepEqual(broker.inspectMessages("orders")?.messages.map(({ messageId }) => messageId), ["second", "third"]);
+  });
+});
+
+test("refuses a folder in use, one of another version, and a damaged file unless it is to be repaired", async (t) => {
+  const data = await folderOf(t);
+  const file = join(data, "messages.log");
+  await withBroker(data, async (client) => {
+    const sender = client.createSender("orders");
+    for (const messageId of ["a", "b", "c"]) await sender.sendMessages({ body: messageId, messageId });
+    await assert.rejects(startBroker({ data }), { code: "FolderInUse", message: new RegExp(`in use by process ${process.pid}`) });
+  });
+  const whole = await readFile(file);
+  const damaged = Buffer.from(whole);
+  const at = damaged.indexOf("b", damaged.indexOf("orders"));
+  damaged.fill(0xff, at, at + 1);
+  await writeFile(file, damaged);
+  await assert.rejects(startBroker({ data, entities }), { code: "JournalDamaged", message: /expected whole records, found \d+ damaged bytes from byte \d+ on.*start with --repair/ });
+  const told: string[] = [];
+  await withBroker(data, async (_, broker) => {
+    assert.ok((broker.inspectMessages("orders")?.messages.length ?? 0) < 3);
+  }, { entities, journal: { repairs: true }, log: (line) => told.push(line) });
+  assert.match(told.join("\n"), /the file as it was is kept as .*messages\.log\.damaged/);
+  assert.deepEqual(await readFile(`${file}.damaged`), damaged);
+  await withBroker(data, async () => undefined);
+
+  const changed = await open(file, "r+");
+  await changed.write(Buffer.from([99, 0, 0, 0]), 0, 4, 12);
+  await changed.close();
+  await assert.rejects(startBroker({ data }), { code: "RecordFile", message: /expected version 1 of the format, found 99/ });
+  await writeFile(join(data, "plain"), "");
+  await assert.rejects(startBroker({ data: join(data, "plain") }), { code: "JournalFolder", message: /expected a folder that can be written to, found E/ });
+});
+
+test("lets go of its folder when it cannot listen", async (t) => {
+  const data = await folderOf(t);
+  const other = await startBroker();
+  t.after(() => other.stop());
+  await assert.rejects(startBroker({ data, port: other.port }), { code: "EADDRINUSE" });
+  await withBroker(data, async () => undefined);
 });

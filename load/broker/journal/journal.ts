@@ -15,7 +15,7 @@ import type { EntitiesConfig } from "../entities/entities-config.ts";
 import type { EntityJournal } from "../entities/message-store.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { Kept, type KeptDefinitions } from "./kept.ts";
-import { RecordFile } from "./record-file.ts";
+import { RecordFile, type Write } from "./record-file.ts";
 import { kind, pack, packMessage } from "./records.ts";
 
 /** What an entity holds, for writing the file anew. */
@@ -41,6 +41,8 @@ export interface JournalOptions {
   readonly repairs?: boolean;
   /** The file is written anew when it has this many bytes, and four times as many as after the last time. Default: 64 MB. */
   readonly compactBytesMin?: number;
+  /** What writes to the file. Default: the system. */
+  readonly write?: Write;
 }
 
 /** The file is damaged in its middle. */
@@ -99,7 +101,7 @@ export class Journal {
     if (this.#lock.tookOverFrom !== undefined) log(`${folder}: process ${this.#lock.tookOverFrom} ended without letting go of it; it is taken over`);
     try {
       rmSync(this.#freshPath, { force: true });
-      this.#file = new RecordFile(join(folder, fileName));
+      this.#file = new RecordFile(join(folder, fileName), false, options.write);
     } catch (error) {
       this.#lock.release();
       throw error;
@@ -254,7 +256,7 @@ export class Journal {
     this.flush();
     let fresh: RecordFile | undefined;
     try {
-      fresh = new RecordFile(this.#freshPath, true);
+      fresh = new RecordFile(this.#freshPath, true, this.#options.write);
       this.#writeAll(fresh, this.#holdings);
       fresh.replace(this.#file);
       this.#mustCompact = false;

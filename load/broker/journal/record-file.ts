@@ -34,6 +34,9 @@ export interface Damage {
   readonly bytes: number;
 }
 
+/** What writes to a file; returns how many bytes it took. */
+export type Write = (fd: number, bytes: Buffer, from: number, length: number) => number;
+
 export interface ReadResult {
   readonly damages: readonly Damage[];
   /** Bytes at the end that are no whole batch. */
@@ -42,6 +45,7 @@ export interface ReadResult {
 
 export class RecordFile {
   readonly path: string;
+  readonly #write: Write;
   #fd: number;
   #buffer: Buffer = Buffer.allocUnsafe(bufferBytes);
   #filled = batchHeadBytes;
@@ -50,8 +54,9 @@ export class RecordFile {
   #isTorn = false;
 
   /** Opens or creates a file; with `isFresh` one that was there is emptied. Call `read` before the first `append`. */
-  constructor(path: string, isFresh = false) {
+  constructor(path: string, isFresh = false, write: Write = writeSync) {
     this.path = path;
+    this.#write = write;
     // Only its owner reads it: messages are nobody else's business.
     this.#fd = openSync(path, isFresh ? "w+" : "a+", 0o600);
     this.#written = fstatSync(this.#fd).size;
@@ -120,7 +125,7 @@ export class RecordFile {
     const { length } = this.#head();
     try {
       if (this.#isTorn) this.#mend();
-      for (let done = 0; done < length; ) done += writeSync(this.#fd, this.#buffer, done, length - done);
+      for (let done = 0; done < length; ) done += this.#write(this.#fd, this.#buffer, done, length - done);
       if (isSynced) fdatasyncSync(this.#fd);
     } catch (error) {
       this.#isTorn = true;
