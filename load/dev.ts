@@ -1,6 +1,6 @@
 /** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { TransportKind } from "#runtime/core/config.ts";
+import { type TransportKind, transportDefault } from "#runtime/core/config.ts";
 import type { DevOptions } from "./dev/run.ts";
 
 function share(text: string): number {
@@ -22,7 +22,7 @@ function dependency(text: string): string {
 }
 
 function transport(text: string): TransportKind {
-  if (text !== "sdk" && text !== "amqp") throw new InvalidArgumentError(`expected sdk or amqp, got '${text}'.`);
+  if (text !== "sdk" && text !== "amqp") throw new InvalidArgumentError(`expected amqp or sdk, got '${text}'.`);
   return text;
 }
 
@@ -37,7 +37,7 @@ export function registerDevCommand(program: Command): void {
     .option("--seed <n>", "seed of the stream", count, 1)
     .option("--kill-worker-after <share>", "kill the worker when this share of the messages has ended, and start it again", share)
     .option("--hang <dependency>", "let a dependency hang for the second half, and compare the throughput of skills that do not use it", dependency)
-    .option("--transport <kind>", "speak to the broker with the official client (sdk) or with our own (amqp)", transport, "sdk")
+    .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .action(async (options: DevOptions) => {
       const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);

@@ -1,7 +1,7 @@
 /** `holdfast send`: puts events on a queue or topic, for trying a skill by hand. */
 import { hash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Config } from "../core/config.ts";
+import { type Config, transportDefault } from "../core/config.ts";
 import { eventHeaders } from "../core/event-headers.ts";
 import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
@@ -55,7 +55,7 @@ function check(flag: string, good: boolean, expected: string, got: string): void
 async function target(options: SendOptions): Promise<Pick<Config, "serviceBus" | "transport"> & { readonly entity: string }> {
   if (options.connectionString !== undefined) {
     if (options.entity === undefined) throw new ConfigurationError("expected --entity NAME beside --connection-string, found none");
-    return { serviceBus: { connectionString: options.connectionString }, transport: "sdk", entity: options.entity };
+    return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity };
   }
   const { config } = await loadConfig(options.config);
   const { consumer, serviceBus, transport } = config;

@@ -20,7 +20,8 @@ export type ConsumerConfig =
 export type ServiceBusConfig = { readonly connectionString: string } | { readonly fullyQualifiedNamespace: string };
 
 /** Which client speaks to the broker. */
-export type TransportKind = "sdk" | "amqp";
+export type TransportKind = "amqp" | "sdk";
+export const transportDefault: TransportKind = "amqp";
 
 export type StoreConfig =
   | {
@@ -60,8 +61,7 @@ export interface ConfigInput {
   readonly consumer: ConsumerConfig;
   readonly serviceBus: ServiceBusConfig;
   /**
-   * `sdk`: the official client, for WebSockets, proxies and every login it knows. `amqp`: our own, for a twentieth of the CPU
-   * a message, over TCP or TLS. Default `sdk`.
+   * `amqp`: our own client, for a twentieth of the CPU a message. `sdk`: the official one. Default `amqp`.
    */
   readonly transport?: TransportKind | undefined;
   /** Folders or packages, relative to the configuration's folder. */
@@ -165,7 +165,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
     consumer,
     serviceBus,
-    transport: z.enum(["sdk", "amqp"]).default("sdk"),
+    transport: z.enum(["amqp", "sdk"]).default(transportDefault),
     store: store.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
     plugins: z.array(z.string().min(1)).min(1),
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),

@@ -18,7 +18,7 @@ test("fills in the defaults", () => {
   const config = parseConfig(good, "holdfast.config.json");
   assert.deepEqual(config.store, { kind: "sqlite", path: ".holdfast/runs.sqlite" });
   assert.deepEqual([config.inFlightMax, config.deliveriesMax, config.bodyBytesMax], [1_000, 9, 262_144]);
-  assert.deepEqual(config.pluginRoots, ["."]);
+  assert.deepEqual([config.pluginRoots, config.transport], [["."], "amqp"]);
 });
 
 test("names the file, the key, what was expected and what was found", () => {
