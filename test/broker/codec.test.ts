@@ -18,6 +18,7 @@ function viewOf(bytes: Buffer, changes: Partial<DeliveryView> = {}): DeliveryVie
     sequenceNumber: 2 ** 40 + 7,
     enqueuedSequenceNumber: 5,
     enqueuedAtMs: 1_700_000_000_123,
+    expiresAtMs: Infinity,
     deliveryCount: 3,
     lockedUntilMs: 1_700_000_060_123,
     state: "active",

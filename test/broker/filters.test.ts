@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { Double } from "#load/broker/codec/encoded.ts";
 import type { Property, Value } from "#load/broker/filters/sql-ast.ts";
 import { evaluate, FilterEvaluationError } from "#load/broker/filters/sql-evaluate.ts";
 import { FilterSyntaxError } from "#load/broker/filters/sql-lexer.ts";
@@ -18,6 +19,11 @@ const properties: Readonly<Record<string, Value>> = {
   "br]ack": "y",
   "sys.label": "greeting",
   percent: "50%",
+  half: new Double(5),
+  wrong: new Double(NaN),
+  größe: 3,
+  path: "a_b",
+  name_of: "color",
 };
 
 const view = { valueOf: ({ scope, name }: Property): Value => properties[scope === "sys" ? `sys.${name.toLowerCase()}` : name] };
@@ -65,7 +71,35 @@ const conditions: readonly (readonly [string, boolean | undefined])[] = [
   ["[odd name] = 'x' AND [br]]ack] = 'y' AND \"odd name\" = 'x'", true],
   ["user.color = 'red' AND USER.color = 'red'", true],
   ["sys.Label = 'greeting' AND SYS.label LIKE 'gr%'", true],
-  ["property('odd name') = 'x' AND p(color) = 'red'", true],
+  ["property('odd name') = 'x' AND p('col' + 'or') = 'red' AND property(name_of) = 'red'", true],
+  ["property(nothing) = 'x'", undefined],
+  ["größe = 3 AND EXISTS(größe)", true],
+  ["half / 2 = 2.5 AND size / 2 = 3 AND size / 2.0 = 3.5 AND 7 % 2.5 = 2", true],
+  ["half = 5 AND half IN (5) AND half + size = 12 AND big * 2 > 5.5", true],
+  ["half / 0 > 1000000 AND -half / 0 < -1000000", true],
+  ["wrong > 1 OR wrong < 1 OR wrong = wrong", false],
+  ["wrong <> 1", true],
+  ["9223372036854775807 > big AND -9223372036854775808 < -big", true],
+  ["9223372036854775807 + 1 = -9223372036854775808", true],
+  ["color + 7 = 'red7' AND 1 + color = '1red' AND color + on = 'redTrue' AND color + half = 'red5'", true],
+  ["nothing + 1 IS NULL AND -nothing IS NULL AND color + nothing IS NULL", true],
+  ["nothing NOT IN (1, 2)", undefined],
+  ["nothing NOT LIKE 'a%'", undefined],
+  ["color LIKE nothing", undefined],
+  ["color = NULL OR color <> NULL", undefined],
+  ["on AND nothing", undefined],
+  ["nothing OR NOT on", undefined],
+  ["nothing OR nothing", undefined],
+  ["nothing AND nothing", undefined],
+  ["NOT on OR NOT on AND on", false],
+  ["on OR on AND NOT on", true],
+  ["NOT size = 1 AND size = 7", true],
+  ["NOT on = false", true],
+  ["10 - 3 - 2 = 5 AND 24 / 4 / 3 = 2 AND 2 * 7 % 4 = 2 AND 1 + 6 % 4 = 3", true],
+  ["color > 'blue' AND color >= 'red' AND color < 'reds' AND 'a' < 'b'", true],
+  ["percent LIKE '%\\%' ESCAPE '\\'", true],
+  ["path LIKE 'a\\_b' ESCAPE '\\' AND 'aXb' NOT LIKE 'a\\_b' ESCAPE '\\'", true],
+  ["'100%' LIKE '100!%' ESCAPE '!' AND '1000' NOT LIKE '100!%' ESCAPE '!'", true],
   ["when > '2024-01-01' AND when < '2025-01-01'", true],
   ["color = 1", undefined],
   ["'it''s' = 'it''s'", true],
@@ -93,6 +127,24 @@ const bad: readonly (readonly [string, RegExp])[] = [
   ["color = #", /expected a part of an expression, found '#' at position 9/],
   ["x = @y", /expected the value of the parameter @y, found none at position 5/],
   ["", /found the end at position 1/],
+  ["color BETWEEN 1 AND 2", /expected the end, or an operator, found 'BETWEEN' at position 7/],
+  ["size = 9223372036854775808", /expected a whole number of 64 bits, found '9223372036854775808' at position 8/],
+  ["size = -9223372036854775809", /expected a whole number of 64 bits, found '9223372036854775809' at position 9/],
+  ["_size = 1", /expected a name that begins with a letter, or one in brackets, found '_' at position 1/],
+  ["color LIKE 5", /expected a pattern in quotes, found '5' at position 12/],
+  ["color LIKE 'a' ESCAPE 'ab'", /expected one character in quotes, found 'ab' at position 23/],
+  ["color LIKE 'a' ESCAPE ''", /expected one character in quotes, found '' at position 23/],
+  ["EXISTS('color')", /expected a property, a constant or a condition, found 'color' at position 8/],
+  ["EXISTS color", /expected a property, a constant or a condition, found 'EXISTS' at position 1/],
+  ["color IN 'red'", /expected '\(', found 'red' at position 10/],
+  ["color IN ('red'", /expected ',' or '\)', found the end at position 16|expected '\)', found the end at position 16/],
+  ["color <> ", /found the end at position 10/],
+  ["AND color = 1", /found 'AND' at position 1/],
+  ["color = 1 AND", /found the end at position 14/],
+  ["(1 = 1) (2 = 2)", /found '\(' at position 9/],
+  ["\"color", /expected a name that ends with ", found the end at position 1/],
+  ["[color = 1", /expected a name that ends with \], found the end at position 1/],
+  ["sys.[Label] = sys.Nothing", /found 'sys.Nothing' at position 19/],
   [`${"(".repeat(200)}1=1${")".repeat(200)}`, /levels of nesting/],
   [`a = '${"x".repeat(2000)}'`, /at most 1024 characters/],
 ];
@@ -105,9 +157,15 @@ test("reads actions, and refuses bad ones", () => {
     parseAction("SET a = 1; REMOVE [b c]; SET sys.Label = 'x' + a;").map(({ kind, property }) => [kind, property.scope, property.name]),
     [["set", "user", "a"], ["remove", "user", "b c"], ["set", "sys", "Label"]],
   );
+  assert.deepEqual(parseAction("SET a = 1 REMOVE b, SET c = 2").map(({ property }) => property.name), ["a", "b", "c"]);
+  assert.equal(parseAction("SET a = 1;".repeat(32)).length, 32);
   for (const [text, message] of [
     ["", /expected SET or REMOVE, found the end/],
     ["DROP a", /expected SET or REMOVE, found 'DROP' at position 1/],
+    ["SET a = 1;".repeat(33), /at most 32 statements/],
+    ["SET a = 1 AND 2", /expected SET or REMOVE, found 'AND' at position 11/],
+    ["REMOVE", /found the end at position 7/],
+    ["SET sys.Nothing = 1", /expected a system property, found 'sys.Nothing' at position 9/],
     ["SET a 1", /expected '=', found '1' at position 7/],
     ["SET sys.SequenceNumber = 1", /expected a property that can be changed, found sys.SequenceNumber at position 5/],
   ] as const) {
@@ -118,6 +176,10 @@ test("reads actions, and refuses bad ones", () => {
 test("takes parameters, and tells what cannot be computed", () => {
   assert.equal(evaluate(parseCondition("color = @c", new Map([["c", "red"]])), view), true);
   assert.throws(() => result("on + 1 = 2"), FilterEvaluationError);
+  assert.throws(() => result("when - 1 = 2"), FilterEvaluationError);
+  assert.throws(() => result("property(size) = 2"), FilterEvaluationError);
+  assert.throws(() => result("color LIKE 'a' ESCAPE color"), FilterEvaluationError);
+  assert.throws(() => result("size % 0 = 2"), FilterEvaluationError);
   assert.throws(() => result("size / 0 = 2"), FilterEvaluationError);
 });
 

@@ -132,3 +132,154 @@ test("takes the vendor's rules from a configuration", async (t) => {
     [["red-large", "sql"], ["blue-large", undefined]],
   );
 });
+
+const whole: ServiceBusMessage = {
+  body: "whole",
+  messageId: "m",
+  correlationId: "c",
+  subject: "l",
+  to: "t",
+  replyTo: "r",
+  sessionId: "s",
+  replyToSessionId: "rs",
+  contentType: "text/plain",
+  timeToLive: 60_000,
+  applicationProperties: { text: "x", count: 5, share: 0.5, flag: true, when: new Date(86_400_000) },
+};
+
+const correlations: readonly (readonly [field: string, matches: object, differs: object])[] = [
+  ["correlationId", { correlationId: "c" }, { correlationId: "C" }],
+  ["messageId", { messageId: "m" }, { messageId: "other" }],
+  ["to", { to: "t" }, { to: "other" }],
+  ["replyTo", { replyTo: "r" }, { replyTo: "other" }],
+  ["subject", { subject: "l" }, { subject: "other" }],
+  ["sessionId", { sessionId: "s" }, { sessionId: "other" }],
+  ["replyToSessionId", { replyToSessionId: "rs" }, { replyToSessionId: "other" }],
+  ["contentType", { contentType: "text/plain" }, { contentType: "text" }],
+  ["an application property of text", { applicationProperties: { text: "x" } }, { applicationProperties: { text: "X" } }],
+  ["an application property whatever the case of its name", { applicationProperties: { TEXT: "x" } }, { applicationProperties: { TEX: "x" } }],
+  ["an application property of a number", { applicationProperties: { count: 5, share: 0.5 } }, { applicationProperties: { count: 5, share: 0.6 } }],
+  ["an application property of a flag", { applicationProperties: { flag: true } }, { applicationProperties: { flag: false } }],
+  ["an application property of a time", { applicationProperties: { when: new Date(86_400_000) } }, { applicationProperties: { when: new Date(0) } }],
+  ["all of them", { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true } }, { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true, missing: 1 } }],
+];
+for (const by of ["the rule manager", "administration"] as const) {
+  test(`selects by ${correlations.map(([field]) => field).join(", ")}, as ${by} sets it`, async (t) => {
+    const bench = await start(t);
+    const { client, broker } = bench;
+    const manager = client.createRuleManager("news", "s");
+    const admin = administrationOf(broker);
+    await manager.deleteRule("$Default");
+    const create = (name: string, filter: object): Promise<unknown> => (by === "administration" ? admin.createRule("news", "s", name, filter) : manager.createRule(name, filter));
+    for (const [field, matches, differs] of correlations) {
+      await create("matches", matches);
+      await client.createSender("news").sendMessages(whole);
+      assert.equal((await received(bench)).length, 1, `expected ${field} to select`);
+      await manager.deleteRule("matches");
+      await create("differs", differs);
+      await client.createSender("news").sendMessages(whole);
+      assert.equal(bench.account("news/Subscriptions/s").states.active, 0, `expected ${field} not to select`);
+      await manager.deleteRule("differs");
+    }
+  });
+}
+
+const selecting: readonly (readonly [expression: string, selects: boolean])[] = [
+  ["sys.MessageId = 'm' AND sys.CorrelationId = 'c' AND sys.Label = 'l' AND sys.Subject = 'l' AND sys.To = 't' AND sys.ReplyTo = 'r'", true],
+  ["sys.SessionId = 's' AND sys.ReplyToSessionId = 'rs' AND sys.ContentType = 'text/plain' AND sys.TimeToLive = 60000", true],
+  ["sys.SequenceNumber > 0 AND sys.EnqueuedSequenceNumber > 0 AND sys.DeliveryCount = 0 AND sys.EnqueuedTimeUtc > '2020-01-01'", true],
+  ["sys.PartitionKey IS NULL AND sys.ScheduledEnqueueTimeUtc IS NULL", true],
+  ["TEXT = 'x' AND EXISTS(Count) AND user.FLAG = TRUE AND p('share') < 1", true],
+  ["count / 2 = 2 AND share * 2 = 1 AND when = '1970-01-02'", true],
+  ["NOT (text = 'x')", false],
+  ["missing <> 'x' OR NOT missing = 'x'", false],
+  ["text", false],
+];
+for (const [expression, selects] of selecting) {
+  test(`${selects ? "selects" : "does not select"} a message by ${expression}`, async (t) => {
+    const bench = await start(t);
+    const manager = bench.client.createRuleManager("news", "s");
+    await manager.deleteRule("$Default");
+    await manager.createRule("sql", { sqlExpression: expression });
+    await bench.client.createSender("news").sendMessages(whole);
+    assert.deepEqual([bench.account("news/Subscriptions/s").states.active, bench.account("news/Subscriptions/s").states.deadLettered], [selects ? 1 : 0, 0]);
+  });
+}
+
+test("lets an action's statements follow one another, and keeps names and types that were there", async (t) => {
+  const bench = await start(t);
+  const manager = bench.client.createRuleManager("news", "s");
+  await manager.deleteRule("$Default");
+  await manager.createRule(
+    "act",
+    { sqlExpression: "1=1" },
+    {
+      sqlExpression:
+        "SET first = 1 SET second = first + 1; SET COUNT = '7'; SET text = 5; SET flag = 'false'; SET share = 2; SET fresh = 'f' + count; REMOVE When; REMOVE nothing; SET sys.CorrelationId = sys.CorrelationId + '-' + second; SET sys.ReplyTo = sys.CorrelationId; SET sys.MessageId = 'changed'; REMOVE sys.To; SET sys.ContentType = 'application/x'; SET sys.TimeToLive = 5000; SET none = missing",
+    },
+  );
+  await bench.client.createSender("news").sendMessages(whole);
+  const [message] = await received(bench);
+  assert.deepEqual(message?.applicationProperties, { text: "5", count: 7, share: 2, flag: false, first: 1, second: 2, fresh: "f7" });
+  assert.deepEqual([message?.correlationId, message?.replyTo, message?.messageId, message?.to, message?.contentType, message?.body, message?.subject, message?.sessionId], ["c-2", "c-2", "changed", undefined, "application/x", "whole", "l", "s"]);
+  assert.equal((message?.expiresAtUtc?.getTime() ?? 0) - (message?.enqueuedTimeUtc?.getTime() ?? 0), 5000);
+});
+
+test("changes rules while messages flow, and each message meets the rules of its moment", async (t) => {
+  const bench = await start(t);
+  const { client, account } = bench;
+  const manager = client.createRuleManager("news", "s");
+  const sender = client.createSender("news");
+  let sent = 0;
+  let isDone = false;
+  const flowing = (async (): Promise<void> => {
+    while (!isDone) {
+      await sender.sendMessages([{ body: "a", applicationProperties: { parity: sent++ % 2 } }, { body: "b", applicationProperties: { parity: sent++ % 2 } }]);
+    }
+  })();
+  const seen: (readonly [name: string, count: number])[] = [];
+  await manager.deleteRule("$Default");
+  for (let round = 0; round < 10; round++) {
+    await manager.createRule("even", { sqlExpression: "parity = 0" });
+    await manager.createRule("odd", { applicationProperties: { parity: 1 } });
+    await manager.deleteRule("even");
+    seen.push(["odd", account("news/Subscriptions/s").totals.accepted]);
+    await manager.deleteRule("odd");
+  }
+  isDone = true;
+  await flowing;
+  assert.equal(seen.length, 10);
+  assert.equal(account("news/Subscriptions/all").totals.accepted, sent, "expected the other subscription to get everything");
+  const settled = account("news/Subscriptions/s").totals.accepted;
+  await sender.sendMessages({ body: "unwanted", applicationProperties: { parity: 0 } });
+  assert.equal(account("news/Subscriptions/s").totals.accepted, settled);
+  const own = await client.createReceiver("news", "s", { receiveMode: "receiveAndDelete" }).receiveMessages(5000, { maxWaitTimeInMs: 500 });
+  assert.equal(own.length, settled);
+  assert.equal(new Set(own.map(({ sequenceNumber }) => sequenceNumber?.toString())).size, settled);
+});
+
+test("drops what a filter cannot be computed for where a subscription says so", async (t) => {
+  const bench = await start(t);
+  const admin = administrationOf(bench.broker);
+  await admin.updateSubscription({ ...(await admin.getSubscription("news", "s")), deadLetteringOnFilterEvaluationExceptions: false });
+  const manager = bench.client.createRuleManager("news", "s");
+  await manager.deleteRule("$Default");
+  await manager.createRule("odd", { sqlExpression: "color * 2 = 4" });
+  await bench.client.createSender("news").sendMessages(messages.slice(0, 1));
+  const { states, totals } = bench.account("news/Subscriptions/s");
+  assert.deepEqual([states.active, states.deadLettered, totals.accepted], [0, 0, 0]);
+});
+
+test("takes true and false filters, and says where a bad expression of a configuration is wrong", async (t) => {
+  const bench = await start(t);
+  const admin = administrationOf(bench.broker);
+  await admin.deleteRule("news", "s", "$Default");
+  await admin.createRule("news", "s", "none", { sqlExpression: "1=0" });
+  assert.deepEqual(await bodiesAfter(bench), []);
+  await admin.createRule("news", "s", "open", { sqlExpression: "1=1" });
+  assert.equal((await bodiesAfter(bench)).length, 4);
+  await assert.rejects(
+    start(t, { topics: [{ name: "news", subscriptions: [{ name: "s", rules: [{ name: "r", sql: "a = = 1" }] }] }] }),
+    /rules\[0\]: expected a filter and an action that can be read \(.*found '=' at position 5\)/,
+  );
+});

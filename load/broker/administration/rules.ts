@@ -1,6 +1,6 @@
 // Rules as the administration API carries them.
 import type { CorrelationField, FilterDescription, Rule, RuleDescription, SqlText } from "../filters/rules.ts";
-import type { Value } from "../filters/sql-ast.ts";
+import type { Constant } from "../filters/sql-ast.ts";
 import { BadXmlError, childOf, type Description, type ParsedElement, textOf, type XmlElement } from "./atom.ts";
 
 const schemaNamespace = "http://www.w3.org/2001/XMLSchema";
@@ -48,19 +48,20 @@ function sqlXml({ expression, parameters }: SqlText): XmlElement {
   return { SqlExpression: expression, CompatibilityLevel: 20, Parameters: pairsXml(new Map([...parameters].map(([name, value]) => [`@${name}`, value]))) };
 }
 
-function pairsXml(values: ReadonlyMap<string, Value>): XmlElement | undefined {
+function pairsXml(values: ReadonlyMap<string, Constant>): XmlElement | undefined {
   if (values.size === 0) return undefined;
   const pairs = [...values].map(([key, value]) => ({ Key: key, Value: { "@i:type": `d6p1:${typeOf(value)}`, "@xmlns:d6p1": schemaNamespace, "#text": textOfValue(value) } }));
   return { [pairName]: pairs };
 }
 
-function typeOf(value: Value): string {
+function typeOf(value: Constant): string {
   if (value instanceof Date) return "dateTime";
-  if (typeof value === "number") return Number.isInteger(value) ? "int" : "double";
+  if (typeof value === "bigint") return "long";
+  if (typeof value === "number") return !Number.isInteger(value) ? "double" : Math.abs(value) < 2 ** 31 ? "int" : "long";
   return typeof value === "boolean" ? "boolean" : "string";
 }
 
-function textOfValue(value: Value): string {
+function textOfValue(value: Constant): string {
   return value instanceof Date ? value.toISOString() : String(value);
 }
 
@@ -101,8 +102,8 @@ function readSql(element: ParsedElement | undefined): SqlText {
   return { expression, parameters };
 }
 
-function readPairs(element: ParsedElement | undefined): Map<string, Value> {
-  const values = new Map<string, Value>();
+function readPairs(element: ParsedElement | undefined): Map<string, Constant> {
+  const values = new Map<string, Constant>();
   const pairs = element?.[pairName];
   for (const pair of Array.isArray(pairs) ? pairs : pairs === undefined ? [] : [pairs]) {
     if (typeof pair === "string") continue;
@@ -113,7 +114,7 @@ function readPairs(element: ParsedElement | undefined): Map<string, Value> {
   return values;
 }
 
-function readValue(value: ParsedElement[string]): Value {
+function readValue(value: ParsedElement[string]): Constant {
   if (value === undefined || typeof value === "string" || Array.isArray(value)) return typeof value === "string" ? value : undefined;
   const element = value as ParsedElement;
   const text = textOf(element, "#text") ?? "";

@@ -27,3 +27,20 @@ export function decodedOrNull(encoded: Buffer): Plain {
     throw error;
   }
 }
+
+/** A number with a fraction part, even where that is 0: what is computed with it is no whole number either. */
+export class Double {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+const doubleCode = 0x82;
+const floatCode = 0x72;
+
+/** The same, with doubles and floats told from whole numbers. */
+export function numericOrNull(encoded: Buffer): Plain | Double {
+  const value = decodedOrNull(encoded);
+  return typeof value === "number" && (encoded[0] === doubleCode || encoded[0] === floatCode) ? new Double(value) : value;
+}

@@ -5,7 +5,7 @@ import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { MessageView, propertyFields, type PropertyName } from "#runtime/amqp/message.ts";
 import { type Encodable, type Plain, Raw, symbol } from "#runtime/amqp/types.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
-import { decodedOrNull, forEachNamed } from "./encoded.ts";
+import { type Double, forEachNamed, numericOrNull } from "./encoded.ts";
 import type { MessageContent } from "../entities/message.ts";
 
 export type PropertyField = "messageId" | "to" | "subject" | "replyTo" | "correlationId" | "contentType" | "sessionId" | "replyToSessionId";
@@ -25,11 +25,11 @@ const propertyNames: Readonly<Record<PropertyField, PropertyName>> = {
 /** The fields of a message, decoded. A value that is broken inside counts as none: a receiver may still make sense of the message. */
 export class MessageFields {
   readonly #message: MessageView;
-  readonly applicationProperties: ReadonlyMap<string, Plain>;
+  readonly applicationProperties: ReadonlyMap<string, Plain | Double>;
 
   constructor({ bare }: Pick<MessageContent, "bare">) {
     this.#message = new MessageView(bare);
-    this.applicationProperties = new Map([...encodedPairs(this.#message)].map(([name, value]) => [name, decodedOrNull(value)]));
+    this.applicationProperties = new Map([...encodedPairs(this.#message)].map(([name, value]) => [name, numericOrNull(value)]));
   }
 
   property(field: PropertyField): Plain {

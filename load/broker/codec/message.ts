@@ -19,6 +19,8 @@ export interface DeliveryView {
   readonly sequenceNumber: number;
   readonly enqueuedSequenceNumber: number;
   readonly enqueuedAtMs: number;
+  /** Epoch milliseconds; Infinity = it does not expire here. */
+  readonly expiresAtMs: number;
   /** Tries before this one. */
   readonly deliveryCount: number;
   /** Epoch milliseconds; 0 = not locked. */
@@ -149,6 +151,7 @@ const keys = {
   deadLetterSource: encode(symbol("x-opt-deadletter-source")),
 };
 
+const uintMax = 2 ** 32 - 1;
 const stateCodes = { active: 0, deferred: 1, scheduled: 2 };
 
 /**
@@ -162,8 +165,10 @@ export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Buffer
   const header = writer.openCompound(format.list8);
   writer.boolean(content.durable);
   writer.pair(format.ubyte, content.priority);
-  if (content.timeToLiveMs === undefined) writer.null();
-  else writer.uint(content.timeToLiveMs);
+  // The life that it has here may be shorter than the one that its sender gave it.
+  const livesMs = view.expiresAtMs === Infinity ? content.timeToLiveMs : view.expiresAtMs - view.enqueuedAtMs;
+  if (livesMs === undefined) writer.null();
+  else writer.uint(Math.min(livesMs, uintMax));
   writer.boolean(false);
   writer.uint(view.deliveryCount);
   writer.closeCompound(header, 5);

@@ -1,6 +1,6 @@
 // Rules in a configuration: in the vendor's form, and in our own short one.
 import { type CorrelationField, type FilterDescription, Rule, type RuleDescription, type SqlText } from "../filters/rules.ts";
-import type { Value } from "../filters/sql-ast.ts";
+import type { Constant } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import { BrokerConfigError, fieldsOf, text } from "./config-checks.ts";
 
@@ -61,7 +61,7 @@ function sqlOf(where: string, item: unknown): SqlText {
 
 function correlationOf(where: string, item: unknown, propertiesKey: string, names: ReadonlyMap<string, CorrelationField>): FilterDescription {
   const fields = new Map<CorrelationField, string>();
-  const properties = new Map<string, Value>();
+  const properties = new Map<string, Constant>();
   for (const [key, value] of Object.entries(fieldsOf(where, item))) {
     if (key === propertiesKey) {
       for (const [name, expected] of Object.entries(fieldsOf(`${where}.${key}`, value))) properties.set(name, valueOf(`${where}.${key}.${name}`, expected));
@@ -74,7 +74,7 @@ function correlationOf(where: string, item: unknown, propertiesKey: string, name
   return { kind: "correlation", fields, properties };
 }
 
-function valueOf(where: string, value: unknown): Value {
+function valueOf(where: string, value: unknown): Constant {
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   throw new BrokerConfigError(where, "text, a number, true or false", value);
 }

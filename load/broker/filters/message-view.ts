@@ -1,6 +1,6 @@
 // A message as filters see it. It is taken apart when the first filter asks, and once for all subscriptions of a topic.
 import type { Plain } from "#runtime/amqp/types.ts";
-import { decodedOrNull } from "../codec/encoded.ts";
+import { Double, numericOrNull } from "../codec/encoded.ts";
 import { MessageFields } from "../codec/message-fields.ts";
 import { readable } from "../codec/readable.ts";
 import type { Transfer } from "../entities/message.ts";
@@ -25,13 +25,17 @@ export class MessageView implements FilterView {
   /** An application property; when none has exactly this name, one whose name differs in case. */
   user(name: string): Value {
     const changed = this.#transfer.properties?.get(name);
-    if (changed !== undefined) return typeof changed === "string" ? changed : simple(decodedOrNull(changed));
+    if (changed !== undefined) return typeof changed === "string" ? changed : simple(numericOrNull(changed));
+    return simple(this.#read().applicationProperties.get(this.nameOf(name)) ?? null);
+  }
+
+  /** The name that the message itself has for an application property; the same when it has none. */
+  nameOf(name: string): string {
     const { applicationProperties } = this.#read();
-    const exact = applicationProperties.get(name);
-    if (exact !== undefined) return simple(exact);
+    if (applicationProperties.has(name)) return name;
     const lower = name.toLowerCase();
-    for (const [other, value] of applicationProperties) if (other.toLowerCase() === lower) return simple(value);
-    return undefined;
+    for (const other of applicationProperties.keys()) if (other.toLowerCase() === lower) return other;
+    return name;
   }
 
   system(property: SystemProperty | undefined): Value {
@@ -67,8 +71,9 @@ export class MessageView implements FilterView {
   }
 }
 
-function simple(value: Plain): Value {
+function simple(value: Plain | Double): Value {
   if (value === null) return undefined;
+  if (value instanceof Double) return value;
   if (value instanceof Date || Buffer.isBuffer(value)) return value;
   return typeof value === "object" ? String(readable(value)) : value;
 }

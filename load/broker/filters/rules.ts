@@ -2,16 +2,14 @@
 //
 // A message is copied once for all rules without an action that select it, and once more for each rule with an action. A
 // subscription without rules gets nothing. Rules change while messages flow: each message meets the rules of its moment.
-import { encode } from "#runtime/amqp/encode.ts";
-import { long } from "#runtime/amqp/types.ts";
-import { type FieldChanges, type PropertyField, withFields } from "../codec/message-fields.ts";
-import type { MessageContent, Transfer } from "../entities/message.ts";
+import type { PropertyField } from "../codec/message-fields.ts";
+import type { Transfer } from "../entities/message.ts";
+import { applyAction } from "./actions.ts";
 import type { MessageView } from "./message-view.ts";
-import type { Expression, Parameters, Statement, Value } from "./sql-ast.ts";
+import type { Constant, Expression, Parameters, Statement } from "./sql-ast.ts";
 import { compare, evaluate, FilterEvaluationError } from "./sql-evaluate.ts";
 import { FilterSyntaxError } from "./sql-lexer.ts";
 import { parseAction, parseCondition } from "./sql-parser.ts";
-import { type SystemProperty, systemProperties } from "./system-properties.ts";
 
 export type CorrelationField = PropertyField;
 
@@ -24,7 +22,7 @@ export type FilterDescription =
   | ({ readonly kind: "sql" } & SqlText)
   | { readonly kind: "true" }
   | { readonly kind: "false" }
-  | { readonly kind: "correlation"; readonly fields: ReadonlyMap<CorrelationField, string>; readonly properties: ReadonlyMap<string, Value> };
+  | { readonly kind: "correlation"; readonly fields: ReadonlyMap<CorrelationField, string>; readonly properties: ReadonlyMap<string, Constant> };
 
 export interface RuleDescription {
   readonly name: string;
@@ -142,35 +140,4 @@ export class RuleSet {
     const rules = this.all();
     this.#isOpen = rules.length > 0 && rules.every(({ action }) => action === undefined) && rules.some(({ isOpen }) => isOpen);
   }
-}
-
-function applyAction(content: MessageContent, statements: readonly Statement[], view: MessageView): MessageContent {
-  const properties = new Map<PropertyField, string | undefined>();
-  const applicationProperties = new Map<string, Buffer | undefined>();
-  let { timeToLiveMs } = content;
-  for (const statement of statements) {
-    const { scope, name } = statement.property;
-    const value = statement.kind === "set" ? evaluate(statement.value, view) : undefined;
-    const system = scope === "sys" ? systemProperties.get(name.toLowerCase()) : undefined;
-    if (system === undefined) applicationProperties.set(name, value === undefined ? undefined : encodeValue(value));
-    else if (system === "timeToLive") timeToLiveMs = typeof value === "number" ? Math.max(1, value) : undefined;
-    else if (isField(system)) properties.set(system, value === undefined ? undefined : textOf(value));
-  }
-  const changes: FieldChanges = { properties, applicationProperties };
-  return { ...withFields(content, changes), timeToLiveMs };
-}
-
-function isField(property: SystemProperty): property is PropertyField {
-  return !["timeToLive", "scheduledEnqueueTime", "enqueuedTime", "sequenceNumber", "deliveryCount", "partitionKey"].includes(property);
-}
-
-function textOf(value: NonNullable<Value>): string {
-  if (value instanceof Date) return value.toISOString();
-  return Buffer.isBuffer(value) ? value.toString("base64") : String(value);
-}
-
-/** Whole numbers are longs, as those of the filter language are; beyond that they can only be told as text. */
-function encodeValue(value: NonNullable<Value>): Buffer {
-  if (typeof value === "bigint") return encode(BigInt.asIntN(64, value) === value ? value : value.toString());
-  return encode(typeof value === "number" && Number.isSafeInteger(value) ? long(value) : value);
 }

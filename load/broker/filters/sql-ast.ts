@@ -1,7 +1,12 @@
 // What a SQL filter or action says.
 
-/** A value in an expression; undefined is unknown: a property that is not there, or NULL. */
-export type Value = string | number | bigint | boolean | Date | Buffer | undefined;
+import type { Double } from "../codec/encoded.ts";
+
+/** A value that a rule names; undefined is unknown: NULL. */
+export type Constant = string | number | bigint | boolean | Date | Buffer | undefined;
+
+/** A value in an expression; undefined is unknown: a property that is not there, or NULL. Numbers are whole, or else doubles. */
+export type Value = Constant | Double;
 
 export interface Property {
   readonly kind: "property";
@@ -16,6 +21,7 @@ export type Expression =
   | Property
   | { readonly kind: "constant"; readonly value: Value }
   | { readonly kind: "newId" }
+  | { readonly kind: "propertyOf"; readonly name: Expression }
   | { readonly kind: "negate"; readonly of: Expression }
   | { readonly kind: "arithmetic"; readonly operator: Arithmetic; readonly left: Expression; readonly right: Expression }
   | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Expression; readonly right: Expression }
@@ -29,4 +35,4 @@ export type Expression =
 export type Statement = { readonly kind: "set"; readonly property: Property; readonly value: Expression } | { readonly kind: "remove"; readonly property: Property };
 
 /** Constants by the name that an expression calls them by, after an @. */
-export type Parameters = ReadonlyMap<string, Value>;
+export type Parameters = ReadonlyMap<string, Constant>;

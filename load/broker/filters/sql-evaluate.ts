@@ -1,7 +1,8 @@
 // What a SQL expression yields for a message. A property that is not there is unknown, and so is what is computed or
 // compared with it; a condition selects a message when it is true, not when it is unknown.
 import { randomUUID } from "node:crypto";
-import type { Arithmetic, Comparison, Expression, Property, Value } from "./sql-ast.ts";
+import { Double } from "../codec/encoded.ts";
+import type { Arithmetic, Comparison, Constant, Expression, Property, Value } from "./sql-ast.ts";
 
 /** What filters see of a message. */
 export interface FilterView {
@@ -19,6 +20,8 @@ export function evaluate(expression: Expression, view: FilterView): Value {
       return expression.value;
     case "property":
       return view.valueOf(expression);
+    case "propertyOf":
+      return propertyOf(evaluate(expression.name, view), view);
     case "newId":
       return randomUUID();
     case "negate":
@@ -41,6 +44,12 @@ export function evaluate(expression: Expression, view: FilterView): Value {
     case "not":
       return negatedIf(true, truth(evaluate(expression.of, view)));
   }
+}
+
+function propertyOf(name: Value, view: FilterView): Value {
+  if (name === undefined) return undefined;
+  if (typeof name !== "string") throw new FilterEvaluationError(`expected text as the name of a property, found ${describe(name)}`);
+  return view.valueOf({ kind: "property", scope: "user", name });
 }
 
 function junction({ kind, left, right }: Extract<Expression, { kind: "and" | "or" }>, view: FilterView): boolean | undefined {
@@ -76,7 +85,7 @@ function isIn(value: Value, items: readonly Expression[], view: FilterView): boo
 /** Whether two values are in that order; undefined when one is unknown or they are of kinds that do not compare. */
 export function compare(operator: Comparison, left: Value, right: Value): boolean | undefined {
   if (left === undefined || right === undefined) return undefined;
-  const order = orderOf(left, right);
+  const order = orderOf(plainNumber(left), plainNumber(right));
   if (order === undefined) return undefined;
   switch (operator) {
     case "=":
@@ -94,8 +103,14 @@ export function compare(operator: Comparison, left: Value, right: Value): boolea
   }
 }
 
-function orderOf(left: NonNullable<Value>, right: NonNullable<Value>): number | undefined {
-  if (isNumber(left) && isNumber(right)) return left < right ? -1 : left > right ? 1 : Number(left != right);
+/** Doubles and whole numbers compare by value. */
+function plainNumber(value: NonNullable<Value>): NonNullable<Constant> {
+  return value instanceof Double ? value.value : value;
+}
+
+function orderOf(left: NonNullable<Constant>, right: NonNullable<Constant>): number | undefined {
+  // What is no number is different from everything, and in no order with it.
+  if (isNumber(left) && isNumber(right)) return left < right ? -1 : left > right ? 1 : left == right ? 0 : NaN;
   if (typeof left === "string" && typeof right === "string") return left < right ? -1 : Number(left > right);
   if (typeof left === "boolean" && typeof right === "boolean") return Number(left) - Number(right);
   if (left instanceof Date || right instanceof Date) return timesOrder(left, right);
@@ -104,7 +119,7 @@ function orderOf(left: NonNullable<Value>, right: NonNullable<Value>): number | 
 }
 
 /** Times compare with each other, and with text that is a time: conditions cannot write one down otherwise. */
-function timesOrder(left: NonNullable<Value>, right: NonNullable<Value>): number | undefined {
+function timesOrder(left: NonNullable<Constant>, right: NonNullable<Constant>): number | undefined {
   const [a, b] = [left, right].map((value) => (value instanceof Date ? value.getTime() : typeof value === "string" ? Date.parse(value) : NaN));
   return a === undefined || b === undefined || Number.isNaN(a - b) ? undefined : a - b;
 }
@@ -115,11 +130,26 @@ function isNumber(value: Value): value is number | bigint {
 
 function arithmetic(operator: Arithmetic, left: Value, right: Value): Value {
   if (left === undefined || right === undefined) return undefined;
-  if (operator === "+" && typeof left === "string" && typeof right === "string") return left + right;
-  if (!isNumber(left) || !isNumber(right)) throw new FilterEvaluationError(`expected numbers for '${operator}', found ${describe(left)} and ${describe(right)}`);
-  const whole = (typeof left === "bigint" || Number.isInteger(left)) && (typeof right === "bigint" || Number.isInteger(right));
-  if (whole && (operator === "/" || operator === "%") && Number(right) === 0) throw new FilterEvaluationError("expected a divisor other than 0");
-  return whole ? narrow(ofWholes(operator, BigInt(left), BigInt(right))) : ofNumbers(operator, Number(left), Number(right));
+  if (operator === "+" && (typeof left === "string" || typeof right === "string")) return textOf(left) + textOf(right);
+  const a = plainNumber(left);
+  const b = plainNumber(right);
+  if (!isNumber(a) || !isNumber(b)) throw new FilterEvaluationError(`expected numbers for '${operator}', found ${describe(left)} and ${describe(right)}`);
+  if (!isWhole(left) || !isWhole(right)) return new Double(ofNumbers(operator, Number(a), Number(b)));
+  if ((operator === "/" || operator === "%") && Number(b) === 0) throw new FilterEvaluationError("expected a divisor other than 0");
+  return narrow(ofWholes(operator, BigInt(a), BigInt(b)));
+}
+
+/** A number that came as a double is none, even where nothing follows its point. */
+function isWhole(value: NonNullable<Value>): boolean {
+  return typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value));
+}
+
+/** A value that is added to text. */
+export function textOf(value: NonNullable<Value>): string {
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (value instanceof Date) return value.toISOString();
+  if (Buffer.isBuffer(value)) return value.toString("base64");
+  return String(value instanceof Double ? value.value : value);
 }
 
 function ofWholes(operator: Arithmetic, left: bigint, right: bigint): bigint {
@@ -158,13 +188,15 @@ function narrow(value: bigint): number | bigint {
 }
 
 function describe(value: NonNullable<Value>): string {
+  if (value instanceof Double) return "a number";
   return value instanceof Date ? "a time" : Buffer.isBuffer(value) ? "binary" : `a ${typeof value}`;
 }
 
 /** % stands for any text, _ for one character; the escape character takes their meaning from them. */
 function isLike(value: Value, pattern: Value, escape: Value): boolean | undefined {
   if (typeof value !== "string" || typeof pattern !== "string") return undefined;
-  const parts = partsOf(pattern, typeof escape === "string" ? escape[0] : undefined);
+  if (escape !== undefined && (typeof escape !== "string" || escape.length !== 1)) throw new FilterEvaluationError(`expected one character after ESCAPE, found ${textOf(escape)}`);
+  const parts = partsOf(pattern, escape);
   let at = 0;
   let part = 0;
   // Where the last % stands, and how far it reaches: it reaches further whenever the rest does not fit.

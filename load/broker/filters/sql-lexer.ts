@@ -23,7 +23,7 @@ export interface Token {
 export const expressionLengthMax = 1024;
 
 const pattern =
-  /\s+|(?<name>[A-Za-z_][A-Za-z0-9_]*)|@(?<parameter>[A-Za-z_][A-Za-z0-9_]*)|(?<decimal>(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>\d+)|'(?<string>(?:[^']|'')*)'|\[(?<bracketed>(?:[^\]]|\]\])*)\]|"(?<quoted>(?:[^"]|"")*)"|(?<symbol><>|!=|<=|>=|[-+*/%=<>(),.;])/y;
+  /\s+|(?<name>\p{L}[\p{L}\p{Nd}_]*)|@(?<parameter>[\p{L}_][\p{L}\p{Nd}_]*)|(?<decimal>(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>\d+)|'(?<string>(?:[^']|'')*)'|\[(?<bracketed>(?:[^\]]|\]\])*)\]|"(?<quoted>(?:[^"]|"")*)"|(?<symbol><>|!=|<=|>=|[-+*/%=<>(),.;])/uy;
 
 export function tokenize(text: string): Token[] {
   if (text.length > expressionLengthMax) throw new FilterSyntaxError(`expected at most ${expressionLengthMax} characters, found ${text.length}`, expressionLengthMax);
@@ -55,5 +55,6 @@ function tokenOf(groups: Readonly<Record<string, string | undefined>>, position:
 function unreadable(text: string, position: number): FilterSyntaxError {
   const character = text[position] ?? "";
   const open: Readonly<Record<string, string>> = { "'": "a string that ends with '", "[": "a name that ends with ]", '"': 'a name that ends with "' };
+  if (character === "_") return new FilterSyntaxError("expected a name that begins with a letter, or one in brackets, found '_'", position);
   return new FilterSyntaxError(open[character] === undefined ? `expected a part of an expression, found '${character}'` : `expected ${open[character]}, found the end`, position);
 }

@@ -3,10 +3,11 @@
 //   or := and (OR and)* · and := not (AND not)* · not := NOT not | predicate
 //   predicate := sum [ comparison sum | IS [NOT] NULL | [NOT] IN (…) | [NOT] LIKE sum [ESCAPE sum] ]
 //   sum := product ((+|-) product)* · product := unary ((*|/|%) unary)* · unary := (+|-) unary | primary
-//   primary := constant | property | EXISTS(property) | newid() | property(name) | p(name) | ( or )
+//   primary := constant | property | EXISTS(property) | newid() | property(sum) | p(sum) | ( or )
 //
-//   statements := (SET property = sum | REMOVE property) [;] …
-import type { Arithmetic, Comparison, Expression, Parameters, Property, Statement, Value } from "./sql-ast.ts";
+//   statements := (SET property = sum | REMOVE property) [;|,] …
+import { Double } from "../codec/encoded.ts";
+import type { Arithmetic, Comparison, Expression, Parameters, Property, Statement, Constant } from "./sql-ast.ts";
 import { FilterSyntaxError, type Token, tokenize } from "./sql-lexer.ts";
 import { settable, systemProperties } from "./system-properties.ts";
 
@@ -26,7 +27,7 @@ const comparisons: ReadonlyMap<string, Comparison> = new Map<string, Comparison>
 ]);
 
 const reserved: ReadonlySet<string> = new Set(["and", "or", "not", "is", "in", "like", "escape", "exists", "null", "true", "false", "set", "remove"]);
-const noParameters: Parameters = new Map<string, Value>();
+const noParameters: Parameters = new Map<string, Constant>();
 
 /** @throws FilterSyntaxError with what was expected and where */
 export function parseCondition(text: string, parameters: Parameters = noParameters): Expression {
@@ -43,7 +44,7 @@ export function parseAction(text: string, parameters: Parameters = noParameters)
 }
 
 function isCondition({ kind, ...rest }: Expression): boolean {
-  if (kind === "constant") return typeof (rest as { value?: Value }).value === "boolean";
+  if (kind === "constant") return typeof (rest as { value?: unknown }).value === "boolean";
   return kind !== "arithmetic" && kind !== "negate" && kind !== "newId";
 }
 
@@ -63,9 +64,8 @@ class Parser {
     while (this.#token.kind !== "end") {
       statements.push(this.#statement());
       if (statements.length > statementsMax) throw this.#unexpected(`at most ${statementsMax} statements`);
-      if (!this.#takeSymbol(";") && !this.#takeSymbol(",")) break;
+      if (!this.#takeSymbol(";")) this.#takeSymbol(",");
     }
-    this.end();
     if (statements.length === 0) throw this.#unexpected("SET or REMOVE");
     return statements;
   }
@@ -123,12 +123,19 @@ class Parser {
     }
     const negated = this.#takeWord("not");
     if (this.#takeWord("in")) return { kind: "in", of: left, items: this.#items(), negated };
-    if (this.#takeWord("like")) {
-      const pattern = this.#sum();
-      return { kind: "like", of: left, pattern, escape: this.#takeWord("escape") ? this.#sum() : undefined, negated };
-    }
+    if (this.#takeWord("like")) return { kind: "like", of: left, pattern: this.#text("a pattern in quotes", Infinity), escape: this.#takeWord("escape") ? this.#text("one character in quotes", 1) : undefined, negated };
     if (negated) throw this.#unexpected("IN or LIKE");
     return left;
+  }
+
+  /** An expression that yields text: where it is a constant, that is seen here. */
+  #text(expected: string, lengthMax: number): Expression {
+    const at = this.#at;
+    const expression = this.#sum();
+    const { value } = expression.kind === "constant" ? expression : {};
+    if (value === undefined || (typeof value === "string" && (value.length === lengthMax || lengthMax === Infinity))) return expression;
+    this.#at = at;
+    throw this.#unexpected(expected);
   }
 
   #items(): Expression[] {
@@ -154,7 +161,7 @@ class Parser {
   #unary(): Expression {
     this.#enter();
     let expression: Expression;
-    if (this.#takeSymbol("-")) expression = { kind: "negate", of: this.#unary() };
+    if (this.#takeSymbol("-")) expression = this.#token.kind === "integer" ? { kind: "constant", value: this.#integer(-1n) } : { kind: "negate", of: this.#unary() };
     else if (this.#takeSymbol("+")) expression = this.#unary();
     else expression = this.#primary();
     this.#depth--;
@@ -167,14 +174,11 @@ class Parser {
       case "string":
         this.#at++;
         return { kind: "constant", value: token.text };
-      case "integer": {
-        this.#at++;
-        const value = Number(token.text);
-        return { kind: "constant", value: Number.isSafeInteger(value) ? value : BigInt(token.text) };
-      }
+      case "integer":
+        return { kind: "constant", value: this.#integer(1n) };
       case "decimal":
         this.#at++;
-        return { kind: "constant", value: Number(token.text) };
+        return { kind: "constant", value: new Double(Number(token.text)) };
       case "parameter":
         this.#at++;
         if (!this.#parameters.has(token.text)) throw new FilterSyntaxError(`expected the value of the parameter @${token.text}, found none`, token.position);
@@ -182,6 +186,14 @@ class Parser {
       default:
         return this.#word();
     }
+  }
+
+  /** Whole numbers have 64 bits. */
+  #integer(sign: 1n | -1n): number | bigint {
+    const value = sign * BigInt(this.#token.text);
+    if (BigInt.asIntN(64, value) !== value) throw this.#unexpected("a whole number of 64 bits");
+    this.#at++;
+    return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   }
 
   #word(): Expression {
@@ -194,21 +206,21 @@ class Parser {
     if (this.#takeWord("false")) return { kind: "constant", value: false };
     if (this.#takeWord("null")) return { kind: "constant", value: undefined };
     const isCall = this.#tokens[this.#at + 1]?.text === "(" && this.#tokens[this.#at + 1]?.kind === "symbol";
-    if (isCall && this.#takeWord("exists")) return { kind: "exists", property: this.#inParentheses() };
+    if (isCall && this.#takeWord("exists")) return { kind: "exists", property: this.#inParentheses(() => this.#property()) };
     if (isCall && this.#takeWord("newid")) {
       this.#expectSymbol("(");
       this.#expectSymbol(")");
       return { kind: "newId" };
     }
-    if (isCall && (this.#takeWord("property") || this.#takeWord("p"))) return this.#inParentheses();
+    if (isCall && (this.#takeWord("property") || this.#takeWord("p"))) return { kind: "propertyOf", name: this.#inParentheses(() => this.#sum()) };
     return this.#property();
   }
 
-  #inParentheses(): Property {
+  #inParentheses<T>(read: () => T): T {
     this.#expectSymbol("(");
-    const property = this.#token.kind === "string" ? { kind: "property" as const, scope: "user" as const, name: this.#next().text } : this.#property();
+    const inner = read();
     this.#expectSymbol(")");
-    return property;
+    return inner;
   }
 
   #property(): Property {

@@ -43,8 +43,8 @@ function peekMessage(fields: MapView, entity: Entity): Reply {
   let bytes = 0;
   for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
     // A lock is its holder's business: who peeks sees none.
-    const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, state, deadLetterSource, properties } = message;
-    const encoded = encodeDelivery({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, state, deadLetterSource, properties } = message;
+    const encoded = encodeDelivery({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
     messages.push({ message: encoded });
     bytes += encoded.length;
     if (bytes >= peekBytesMax) break;

@@ -6,7 +6,7 @@ import type { MapView } from "#runtime/amqp/views.ts";
 import { readable } from "../codec/readable.ts";
 import type { Subscription } from "../entities/topic.ts";
 import { type CorrelationField, type FilterDescription, type Rule, type RuleDescription, rulesMax } from "../filters/rules.ts";
-import type { Value } from "../filters/sql-ast.ts";
+import type { Constant } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import type { ProtocolContext } from "./context.ts";
 import { BadRequest, done, type Entity, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
@@ -104,11 +104,11 @@ function filterOf(description: PlainMap): FilterDescription {
   throw new BadRequest("'rule-description' must hold a 'sql-filter' or a 'correlation-filter'.");
 }
 
-function valuesOf(properties: PlainMap): Map<string, Value> {
+function valuesOf(properties: PlainMap): Map<string, Constant> {
   return new Map([...properties].map(([name, value]) => [String(readable(name)), valueOf(value)]));
 }
 
-function valueOf(value: Plain): Value {
+function valueOf(value: Plain): Constant {
   if (value === null) return undefined;
   if (value instanceof Date || Buffer.isBuffer(value)) return value;
   return typeof value === "object" ? String(readable(value)) : value;
