@@ -231,9 +231,9 @@ test("changes rules while messages flow, and each message meets the rules of its
   const manager = client.createRuleManager("news", "s");
   const sender = client.createSender("news");
   let sent = 0;
-  let isDone = false;
+  const flow = { isOver: false };
   const flowing = (async (): Promise<void> => {
-    while (!isDone) {
+    while (!flow.isOver) {
       await sender.sendMessages([{ body: "a", applicationProperties: { parity: sent++ % 2 } }, { body: "b", applicationProperties: { parity: sent++ % 2 } }]);
     }
   })();
@@ -246,7 +246,7 @@ test("changes rules while messages flow, and each message meets the rules of its
     seen.push(["odd", account("news/Subscriptions/s").totals.accepted]);
     await manager.deleteRule("odd");
   }
-  isDone = true;
+  flow.isOver = true;
   await flowing;
   assert.equal(seen.length, 10);
   assert.equal(account("news/Subscriptions/all").totals.accepted, sent, "expected the other subscription to get everything");

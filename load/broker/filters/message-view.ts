@@ -5,7 +5,7 @@ import { MessageFields } from "../codec/message-fields.ts";
 import { readable } from "../codec/readable.ts";
 import type { Transfer } from "../entities/message.ts";
 import type { Property, Value } from "./sql-ast.ts";
-import type { FilterView } from "./sql-evaluate.ts";
+import { type FilterView, textOf } from "./sql-evaluate.ts";
 import { type SystemProperty, systemProperties } from "./system-properties.ts";
 
 export class MessageView implements FilterView {
@@ -61,7 +61,7 @@ export class MessageView implements FilterView {
         return 0;
       default: {
         const value = simple(this.#read().property(property));
-        return value === undefined ? undefined : String(value);
+        return value === undefined ? undefined : textOf(value);
       }
     }
   }
