@@ -224,6 +224,11 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
+  /** Timers that are set. */
+  get timersLeft(): number {
+    return this.#timers.size;
+  }
+
   /** Moves on, ringing timers in their order. */
   advance(byMs: number): void {
     const endMs = this.#nowMs + byMs;
