@@ -88,6 +88,8 @@ export async function listen(options: ListenOptions, events: ConnectionEvents): 
 /** A listener whose connections are handed on when TLS has begun; until then their sockets are in `handshaking`, by their far end. */
 function createTlsListener(options: ListenOptions, tls: TlsOptions, accept: (socket: Socket) => void, handshaking: Map<string, Socket>): Server {
   const server = createTlsServer({ noDelay: true, handshakeTimeout: options.openTimeOutMs ?? openTimeOutMsDefault, ...tls }, accept);
+  // Node tells of a handshake that failed or took too long, and leaves the socket as it is.
+  server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   server.on("connection", (socket: Socket) => {
     const endpoint = endpointOf(socket);
     handshaking.set(endpoint, socket);

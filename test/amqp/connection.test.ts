@@ -7,7 +7,7 @@ import { encodeComposite } from "#runtime/amqp/encode.ts";
 import { conditions } from "#runtime/amqp/errors.ts";
 import { frameType } from "#runtime/amqp/frames.ts";
 import { encodeAttach, encodeBegin, encodeClose, encodeOpen, readBegin, readOpen } from "#runtime/amqp/performatives.ts";
-import { dial } from "#runtime/amqp/sockets.ts";
+import { dial, listen } from "#runtime/amqp/sockets.ts";
 import { MapView } from "#runtime/amqp/views.ts";
 import type { ErrorCondition } from "#runtime/amqp/condition.ts";
 import { eventually } from "../support/eventually.ts";
@@ -102,6 +102,24 @@ describe("opening and closing", () => {
     await listener.close();
     assert.equal((await closed.wait()).by, "peer");
     assert.equal(listener.connections.size, 0);
+  });
+});
+
+describe("an open", () => {
+  test("of ours that does not fit into the 512 bytes that every peer takes is refused before it is sent", async () => {
+    const properties = { text: "x".repeat(500) };
+    assert.throws(() => dial({ containerId: "c", host: "127.0.0.1", port: 1, properties }, {}), /open: expected .* to fit into a frame of 512 bytes/);
+    await assert.rejects(listen({ containerId: "c", port: 0, properties }, {}), RangeError);
+    await assert.rejects(listen({ containerId: "c", port: 0, limits: { linksMax: 0 } }, {}), RangeError);
+  });
+
+  test("of a peer's may be longer, for some are", async () => {
+    const opened = new Signal<string | undefined>("the open");
+    await using server = await startServer({}, { onOpen: (_connection, remote) => opened.set(remote.properties?.string("text")) });
+    await using peer = new BarePeer(server.listener.port);
+    peer.header();
+    peer.frame(encodeOpen({ containerId: "bare", maxFrameSize: 512, channelMax: 0, properties: { text: "x".repeat(5_000) } }));
+    assert.equal((await opened.wait())?.length, 5_000);
   });
 });
 

@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
+import { once } from "node:events";
 import { describe, test } from "node:test";
+import type { Connection } from "#runtime/amqp/connection.ts";
 import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
 import { descriptor } from "#runtime/amqp/descriptors.ts";
 import { encodeComposite } from "#runtime/amqp/encode.ts";
@@ -9,6 +11,7 @@ import { parsePlain } from "#runtime/amqp/sasl.ts";
 import type { SaslCredentials, SaslInit } from "#runtime/amqp/sasl.ts";
 import { dial } from "#runtime/amqp/sockets.ts";
 import { symbol } from "#runtime/amqp/types.ts";
+import { within } from "../support/eventually.ts";
 import { certificate, key } from "./support/certificate.ts";
 import { BarePeer, Signal, bareFrame, startPair } from "./support/loopback.ts";
 import { allow, open, startServer } from "./support/server.ts";
@@ -112,5 +115,25 @@ describe("TLS", () => {
     const closed = new Signal<ConnectionEnd>("the client to be over");
     dial({ containerId: "c", host: "127.0.0.1", port: server.listener.port, tls: {} }, { onClosed: (_connection, end) => closed.set(end) });
     assert.match(String((await closed.wait()).cause), /self-signed/);
+  });
+
+  test("a listener that closes does not wait for a peer that does not go on with TLS", async () => {
+    const { listener } = await startServer({ tls: { key, cert: certificate } } as Partial<ServerOptions>);
+    await using peer = new BarePeer(listener.port);
+    await within("the socket to connect", once(peer.socket, "connect"));
+    const opened = new Signal<Connection>("a client to open");
+    const closed = new Signal<ConnectionEnd>("the client to be over");
+    dial({ containerId: "c", host: "127.0.0.1", port: listener.port, tls: { ca: certificate } }, { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) });
+    await opened.wait();
+    await within("the listener to close", listener.close());
+    assert.equal((await closed.wait()).by, "peer", "a connection that is open is closed in order");
+    await peer.ended.wait();
+  });
+
+  test("a peer that does not go on with TLS is given up in time", async () => {
+    await using server = await startServer({ tls: { key, cert: certificate }, openTimeOutMs: 50 } as Partial<ServerOptions>);
+    await using peer = new BarePeer(server.listener.port);
+    await peer.ended.wait();
+    assert.equal(server.listener.connections.size, 0);
   });
 });

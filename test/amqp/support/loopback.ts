@@ -212,6 +212,8 @@ export function bareFrame(body: Uint8Array, channel = 0, type: number = frameTyp
 /** A clock that moves when it is told to. */
 export class ManualClock implements Clock {
   #nowMs = 0;
+  /** How often a timer was set. */
+  timersSet = 0;
   #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
 
   nowMs(): number {
@@ -219,6 +221,7 @@ export class ManualClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): () => void {
+    this.timersSet++;
     const timer = { atMs: this.#nowMs + delayMs, callback };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
