@@ -43,6 +43,17 @@ test("lets in who has a configured key, and nobody else", async (t) => {
   assert.equal(broker.inspect().queues["orders"]?.states.active, 1);
 });
 
+test("takes a token for an entity's management node as one for that node alone", async (t) => {
+  const broker = await start(t, { keys });
+  const client = clientOf(t, broker.connectionString);
+  assert.deepEqual(await client.createReceiver("orders").peekMessages(1), []);
+  const [key = { name: "", key: "" }] = keys;
+  const resource = `sb://127.0.0.1:${broker.port}/orders/$management`;
+  const narrow = clientOf(t, `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessSignature=${sign(resource, Math.floor(Date.now() / 1000) + 60, key)};UseDevelopmentEmulator=true`);
+  assert.deepEqual(await narrow.createReceiver("orders").peekMessages(1), []);
+  await assert.rejects(narrow.createSender("orders").sendMessages({ body: 1 }), isUnauthorized);
+});
+
 test("takes the emulator's key and refuses others when none is configured", async (t) => {
   const broker = await start(t);
   await clientOf(t, broker.connectionString).createSender("orders").sendMessages({ body: 1 });

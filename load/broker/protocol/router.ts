@@ -44,7 +44,9 @@ export class Router implements WireServer {
     const { faults, access } = this.#context;
     const trouble = this.#context.trouble();
     if (trouble !== undefined) return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
-    if (!access.allows(attach.connection, found.kind === "topic" ? found.topic.path : found.queue.path)) {
+    const path = found.kind === "topic" ? found.topic.path : found.queue.path;
+    // Some clients get a token for the node itself, which is good for nothing else.
+    if (!access.allows(attach.connection, found.management ? `${path}/$management` : path)) {
       return refuse("amqp:unauthorized-access", `Unauthorized access. A token or key for '${address}' is required on this connection.`);
     }
     if (!found.management && faults.any && faults.strike("throttle", found.kind === "topic" ? found.topic.path : found.queue.path) !== undefined) return { kind: "refuse", error: serverBusy };
