@@ -1,8 +1,9 @@
 // A queue as simply as it can be said: a list of messages that every step walks. The real one must agree with it.
 import { strict as assert } from "node:assert";
 
-type ModelState = "ready" | "locked" | "scheduled" | "deferred" | "completed" | "deleted" | "dead" | "expired" | "cancelled";
+type ModelState = "ready" | "locked" | "scheduled" | "deferred" | "completed" | "deleted" | "dead" | "taken" | "expired" | "cancelled";
 
+/** `dead` lies in the dead-letter sub-queue, `taken` was taken out of there. */
 export interface ModelMessage {
   readonly id: string;
   sequence: number;
@@ -21,13 +22,16 @@ export interface ModelSettings {
   readonly lockDurationMs: number;
   readonly deliveryCountMax: number;
   readonly deadLetterOnExpiry: boolean;
+  /** Undefined: repeats of an id are taken like any other message. */
+  readonly duplicateWindowMs: number | undefined;
 }
 
-const gone: readonly ModelState[] = ["completed", "deleted", "dead", "expired", "cancelled"];
+const gone: readonly ModelState[] = ["completed", "deleted", "dead", "taken", "expired", "cancelled"];
 
 export class QueueModel {
   readonly messages: ModelMessage[] = [];
   readonly #settings: ModelSettings;
+  readonly #seenAtMs = new Map<string, number>();
   #lastSequence = 0;
 
   constructor(settings: ModelSettings) {
@@ -45,6 +49,26 @@ export class QueueModel {
 
   held(): ModelMessage[] {
     return this.messages.filter((message) => !gone.includes(message.state)).sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** What lies in the dead-letter sub-queue. */
+  letters(): ModelMessage[] {
+    return this.messages.filter(({ state }) => state === "dead").sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** Whether a message with this id is dropped as a repeat; notes the id if it is not. */
+  isRepeat(id: string, nowMs: number): boolean {
+    const { duplicateWindowMs } = this.#settings;
+    const seenAtMs = this.#seenAtMs.get(id);
+    if (duplicateWindowMs === undefined) return false;
+    if (seenAtMs !== undefined && nowMs < seenAtMs + duplicateWindowMs) return true;
+    this.#seenAtMs.set(id, nowMs);
+    return false;
+  }
+
+  /** A number that a repeat has used up: a scheduled one is given a number before it is looked at. */
+  skipSequence(): number {
+    return ++this.#lastSequence;
   }
 
   send(id: string, nowMs: number, timeToLiveMs: number, dueAtMs: number | undefined): number {
@@ -105,6 +129,19 @@ export class QueueModel {
     return "settled";
   }
 
+  /** Ends every lock, as if its time were over. Returns how many. */
+  expireLocks(nowMs: number): number {
+    const locked = this.messages.filter(({ state }) => state === "locked");
+    for (const message of locked) this.#happen(message, nowMs);
+    return locked.length;
+  }
+
+  deleteBatch(countMax: number): number {
+    const picked = this.messages.filter(({ state }) => state === "ready").sort((a, b) => a.sequence - b.sequence).slice(0, countMax);
+    for (const message of picked) message.state = "deleted";
+    return picked.length;
+  }
+
   renew(lockId: number, nowMs: number): number | undefined {
     const message = this.underLock(lockId);
     if (message !== undefined) message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
@@ -113,18 +150,19 @@ export class QueueModel {
 
   /** Lets time pass: whatever is due happens, the earliest first. */
   tick(nowMs: number): void {
-    for (;;) {
-      let next: { atMs: number; rank: number; message: ModelMessage } | undefined;
-      for (const message of this.messages) {
-        const due = dueOf(message);
-        if (due === undefined || due.atMs > nowMs) continue;
-        if (next === undefined || due.atMs < next.atMs || (due.atMs === next.atMs && (due.rank < next.rank || (due.rank === next.rank && message.sequence < next.message.sequence)))) {
-          next = { ...due, message };
-        }
-      }
-      if (next === undefined) return;
-      this.#happen(next.message, next.atMs);
-    }
+    for (let next = this.#due(nowMs, earliestFirst); next !== undefined; next = this.#due(nowMs, earliestFirst)) this.#happen(next.message, next.atMs);
+  }
+
+  /** Time has passed unseen: whatever was due happens now, locks first, then schedules, then lives. */
+  tickLate(nowMs: number): void {
+    for (let next = this.#due(nowMs, locksFirst); next !== undefined; next = this.#due(nowMs, locksFirst)) this.#happen(next.message, nowMs);
+  }
+
+  #due(nowMs: number, order: (a: Due, b: Due) => number): Due | undefined {
+    return this.messages
+      .flatMap((message) => dueOf(message) ?? [])
+      .filter(({ atMs }) => atMs <= nowMs)
+      .sort(order)[0];
   }
 
   #happen(message: ModelMessage, atMs: number): void {
@@ -151,10 +189,24 @@ export class QueueModel {
   }
 }
 
+interface Due {
+  readonly atMs: number;
+  readonly rank: number;
+  readonly message: ModelMessage;
+}
+
 /** When something will happen to a message by itself. At one time, locks end first, then schedules, then lives. */
-function dueOf(message: ModelMessage): { atMs: number; rank: number } | undefined {
-  if (message.state === "locked") return { atMs: message.lockedUntilMs, rank: 0 };
-  if (message.state === "scheduled") return { atMs: message.dueAtMs, rank: 1 };
-  if (message.state === "ready" || message.state === "deferred") return { atMs: message.expiresAtMs, rank: 2 };
+function dueOf(message: ModelMessage): Due | undefined {
+  if (message.state === "locked") return { atMs: message.lockedUntilMs, rank: 0, message };
+  if (message.state === "scheduled") return { atMs: message.dueAtMs, rank: 1, message };
+  if (message.state === "ready" || message.state === "deferred") return { atMs: message.expiresAtMs, rank: 2, message };
   return undefined;
+}
+
+function earliestFirst(a: Due, b: Due): number {
+  return a.atMs - b.atMs || a.rank - b.rank || a.message.sequence - b.message.sequence;
+}
+
+function locksFirst(a: Due, b: Due): number {
+  return a.rank - b.rank || a.atMs - b.atMs || a.message.sequence - b.message.sequence;
 }

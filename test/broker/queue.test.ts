@@ -1,4 +1,6 @@
-// The entity logic against a simple model: any sequence of sends, receipts, settlements and passing time.
+// The entity logic against a simple model: any sequence of sends, repeats, receipts, settlements, renewals, deletions, faults,
+// passing time and lost time. Nothing is lost, nothing is under two live locks, every count is right, and what can be delivered
+// comes in order.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
@@ -8,10 +10,10 @@ import type { Settlement } from "#load/broker/entities/settlement.ts";
 import type { MessageContent, StoredMessage } from "#load/broker/entities/message.ts";
 import { queueDefaults } from "#load/broker/entities/settings.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { QueueModel } from "./queue-model.ts";
+import { type ModelMessage, type ModelSettings, QueueModel } from "./queue-model.ts";
 
 interface Step {
-  readonly op: "send" | "schedule" | "cancel" | "credit" | "settle" | "renew" | "advance" | "receiveDeferred" | "leave";
+  readonly op: "send" | "schedule" | "cancel" | "credit" | "settle" | "renew" | "advance" | "jump" | "receiveDeferred" | "leave" | "repeat" | "expireLocks" | "delete" | "letters";
   /** Picks among what there is, or says how much. */
   readonly pick: number;
   readonly kind: Settlement["kind"];
@@ -25,7 +27,8 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 4, arbitrary: fc.constant("credit" as const) },
     { weight: 6, arbitrary: fc.constant("settle" as const) },
     { weight: 3, arbitrary: fc.constant("advance" as const) },
-    { weight: 1, arbitrary: fc.constantFrom("schedule" as const, "cancel" as const, "renew" as const, "receiveDeferred" as const, "leave" as const) },
+    { weight: 4, arbitrary: fc.constantFrom("schedule" as const, "cancel" as const, "renew" as const, "receiveDeferred" as const) },
+    { weight: 3, arbitrary: fc.constantFrom("leave" as const, "repeat" as const, "jump" as const, "expireLocks" as const, "delete" as const, "letters" as const) },
   ),
   pick: fc.nat(7),
   kind: fc.constantFrom("complete", "abandon", "release", "defer", "deadLetter"),
@@ -37,6 +40,7 @@ const settings = fc.record({
   lockDurationMs: fc.constantFrom(100, 150),
   deliveryCountMax: fc.integer({ min: 1, max: 4 }),
   deadLetterOnExpiry: fc.boolean(),
+  duplicateWindowMs: fc.constantFrom(undefined, 120),
 });
 
 function contentOf(id: string, timeToLiveMs: number | undefined): MessageContent {
@@ -69,19 +73,26 @@ function settlementOf(kind: Settlement["kind"]): Settlement {
 
 /** The real queue and the model, driven together. */
 class Pair {
-  readonly clock = new ManualClock(1_000_000);
+  readonly clock: ManualClock;
   readonly queue: MessageQueue;
+  readonly deadLetters: MessageQueue;
   readonly model: QueueModel;
+  /** Letters that were taken out again, and their ids. */
+  readonly lettersTaken: ModelMessage[] = [];
   /** Every lock that was ever given, with its message: clients settle late, too. */
   readonly locks: { readonly message: StoredMessage; readonly lockId: number }[] = [];
   readonly consumers: (Consumer & { credit: number })[] = [];
   #lastId = 0;
+  #repeats = 0;
 
-  constructor(config: { lockDurationMs: number; deliveryCountMax: number; deadLetterOnExpiry: boolean }) {
+  constructor(config: ModelSettings, clock: ManualClock = new ManualClock(1_000_000)) {
+    this.clock = clock;
     let lastLockId = 0;
     const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: (): undefined => undefined, timeToLiveMaxMs: (): number => Infinity, transferLetters: undefined, log: undefined, journal: undefined };
-    const deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
-    this.queue = new MessageQueue({ ...common, path: "q", settings: { ...queueDefaults, ...config }, deadLetters });
+    this.deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
+    const { duplicateWindowMs = 1, ...rest } = config;
+    const settings = { ...queueDefaults, ...rest, duplicateWindowMs, requiresDuplicateDetection: config.duplicateWindowMs !== undefined };
+    this.queue = new MessageQueue({ ...common, path: "q", settings, deadLetters: this.deadLetters });
     this.model = new QueueModel(config);
     for (const mode of ["peekLock", "peekLock", "receiveAndDelete"] as const) this.consumers.push(this.#newConsumer(mode));
   }
@@ -106,9 +117,13 @@ class Pair {
     switch (each.op) {
       case "send":
       case "schedule":
+      case "repeat":
         return this.#send(each, nowMs);
-      case "cancel":
-        return assert.equal(this.queue.cancelScheduled([each.pick + 1]), this.model.cancel(each.pick + 1));
+      case "cancel": {
+        const scheduled = this.model.messages.filter(({ state }) => state === "scheduled");
+        const sequence = scheduled[each.pick % Math.max(1, scheduled.length)]?.sequence ?? each.pick + 1;
+        return assert.equal(this.queue.cancelScheduled([sequence]), this.model.cancel(sequence));
+      }
       case "credit":
         return this.#credit(each);
       case "settle":
@@ -131,6 +146,14 @@ class Pair {
         this.clock.advance(each.ms);
         this.model.tick(this.clock.now());
         return;
+      case "jump":
+        return this.#jump(each.ms);
+      case "expireLocks":
+        return this.#compare(this.model.expireLocks(nowMs), () => this.queue.expireLocksNow(() => true));
+      case "delete":
+        return this.#compare(this.model.deleteBatch(each.pick), () => this.queue.deleteBatch(each.pick, nowMs));
+      case "letters":
+        return this.#takeLetter(each);
     }
   }
 
@@ -138,9 +161,43 @@ class Pair {
     assert.equal(act(), expected);
   }
 
+  /** Time passes unseen. Nobody may get anything before what was due has happened, so credit waits until then. */
+  #jump(ms: number): void {
+    const atMs = this.clock.now() + ms;
+    this.model.tickLate(atMs);
+    this.clock.jump(ms);
+    this.clock.advance(0);
+  }
+
+  /** Takes the first dead letter and completes it, or lets it go again. */
+  #takeLetter(each: Step): void {
+    const [expected] = this.model.letters();
+    let got: { readonly message: StoredMessage; readonly lockId: number } | undefined;
+    const consumer: Consumer = { mode: "peekLock", name: "letters", deliver: (message, lockId) => (got = { message, lockId }) };
+    this.deadLetters.setCredit(consumer, 1);
+    this.deadLetters.removeConsumer(consumer);
+    assert.deepEqual([got?.message.content.messageId, got?.message.sequenceNumber], [expected?.id, expected?.sequence]);
+    if (got === undefined || expected === undefined) return;
+    assert.equal(this.deadLetters.settle(got.message, got.lockId, settlementOf("deadLetter")), "notAllowed");
+    const isDone = each.kind === "complete" || each.kind === "deadLetter";
+    assert.equal(this.deadLetters.settle(got.message, got.lockId, { kind: isDone ? "complete" : "release" }), "settled");
+    if (isDone) {
+      expected.state = "taken";
+      this.lettersTaken.push(expected);
+    }
+  }
+
   #send(each: Step, nowMs: number): void {
-    const id = `m${++this.#lastId}`;
+    const id = `m${each.op === "repeat" ? Math.max(1, this.#lastId - each.pick) : ++this.#lastId}`;
     const timeToLiveMs = each.pick < 3 ? each.ms + 1 : undefined;
+    const isRepeat = this.model.isRepeat(id, nowMs);
+    if (isRepeat) {
+      const schedules = each.ms % 2 === 1;
+      if (schedules) assert.equal(this.queue.schedule(contentOf(id, undefined), nowMs + 1), this.model.skipSequence());
+      else this.queue.accept(contentOf(id, undefined));
+      this.#repeats++;
+      return;
+    }
     if (each.op === "schedule") {
       const expected = this.model.send(id, nowMs, timeToLiveMs ?? Infinity, nowMs + each.ms + 1);
       assert.equal(this.queue.schedule(contentOf(id, timeToLiveMs), nowMs + each.ms + 1), expected);
@@ -181,16 +238,26 @@ class Pair {
     });
     const { counters } = queue;
     assert.deepEqual(
-      [counters.completed, counters.receivedAndDeleted, counters.deadLettered, counters.expiredDropped, counters.cancelled],
-      [model.count("completed"), model.count("deleted"), model.count("dead"), model.count("expired"), model.count("cancelled")],
+      [counters.completed, counters.receivedAndDeleted + counters.deleted, counters.deadLettered, counters.expiredDropped, counters.cancelled, counters.duplicatesDropped],
+      [model.count("completed"), model.count("deleted"), model.count("dead") + this.lettersTaken.length, model.count("expired"), model.count("cancelled"), this.#repeats],
     );
+    assert.deepEqual(
+      this.deadLetters.peek(0, 1000).map(({ content, sequenceNumber, deliveryCount }) => [content.messageId, sequenceNumber, deliveryCount]),
+      model.letters().map(({ id, sequence, deliveryCount }) => [id, sequence, deliveryCount]),
+    );
+    const locked = this.locks.filter(({ message, lockId }) => message.lockId === lockId);
+    assert.equal(new Set(locked.map(({ message }) => message.sequenceNumber)).size, locked.length, "expected no message under two live locks");
     const cameIn = counters.accepted + counters.scheduledAccepted + counters.movedIn;
-    const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.forwarded;
+    const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.deleted + counters.forwarded;
     assert.equal(cameIn - wentOut, queue.size, "expected what came in less what went out to be what is held");
     assert.equal(counters.deadLetteredByReceiver + counters.deadLetteredByDeliveryCount + counters.deadLetteredByExpiry, counters.deadLettered);
     assert.deepEqual(
       queue.peek(0, 1000).map(({ content, sequenceNumber }) => [content.messageId, sequenceNumber]),
       model.held().map(({ id, sequence }) => [id, sequence]),
+    );
+    assert.deepEqual(
+      queue.peek(0, 1000).map(({ deliveryCount, lockId, lockedUntilMs, state }) => [deliveryCount, lockId, lockedUntilMs, state]),
+      model.held().map((message) => [message.deliveryCount, message.state === "locked" ? message.lockId : 0, message.state === "locked" ? message.lockedUntilMs : 0, message.state === "scheduled" ? "scheduled" : message.deferred ? "deferred" : "active"]),
     );
     if (model.count("ready") > 0) assert.ok(this.consumers.every(({ credit }) => credit === 0), "expected no message to wait while there is credit");
   }
@@ -219,8 +286,35 @@ test("agrees with a simple model after any sequence of steps", () => {
   );
 });
 
+test("goes by the clock where a timer is late: no lock outlives its time, nothing that has expired is delivered", () => {
+  const clock = new ManualClock(1_000_000);
+  const pair = new Pair({ lockDurationMs: 100, deliveryCountMax: 5, deadLetterOnExpiry: true, duplicateWindowMs: undefined }, clock);
+  const { queue, locks } = pair;
+  for (const id of ["settled", "renewed", "deferred"]) queue.accept(contentOf(id, undefined));
+  const held: StoredMessage[] = [];
+  const consumer: Consumer = { mode: "peekLock", name: "c", deliver: (message, lockId) => void (held.push(message), locks.push({ message, lockId })) };
+  queue.setCredit(consumer, 3);
+  const [settled, renewed, deferred] = held;
+  assert.ok(settled && renewed && deferred);
+  assert.equal(queue.settle(deferred, deferred.lockId, settlementOf("defer")), "settled");
+  queue.accept(contentOf("short", 50));
+  queue.schedule(contentOf("due", 10), clock.now() + 50);
+  const settledLock = settled.lockId;
+  clock.jump(100);
+  assert.equal(queue.settle(settled, settledLock, settlementOf("complete")), "lockLost");
+  assert.equal(queue.renew(renewed.lockId), undefined);
+  const got: string[] = [];
+  queue.setCredit({ mode: "receiveAndDelete", name: "d", deliver: ({ content }) => got.push(content.messageId) }, 10);
+  assert.deepEqual(got, ["settled"], "expected what expired unseen not to be delivered");
+  clock.advance(0);
+  assert.deepEqual(got, ["settled", "renewed", "due"]);
+  assert.deepEqual(queue.states, { active: 0, locked: 0, scheduled: 0, deferred: 1, deadLettered: 1 });
+  clock.advance(1000);
+  assert.equal(clock.pending, 0);
+});
+
 test("stops its timer when it is stopped", () => {
-  const pair = new Pair({ lockDurationMs: 100, deliveryCountMax: 3, deadLetterOnExpiry: false });
+  const pair = new Pair({ lockDurationMs: 100, deliveryCountMax: 3, deadLetterOnExpiry: false, duplicateWindowMs: undefined });
   pair.take({ op: "credit", pick: 1, kind: "complete", ms: 0, mode: "peekLock" });
   pair.take({ op: "send", pick: 7, kind: "complete", ms: 0, mode: "peekLock" });
   assert.equal(pair.clock.pending, 1);

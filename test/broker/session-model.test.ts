@@ -1,6 +1,6 @@
-// Sessions against a simple model: any sequence of sends, acceptances, settlements, renewals, closings and passing time. Nothing
-// is lost, nothing is under two live locks, a session's messages come in order and to its holder alone, and tries are counted as
-// they should be.
+// Sessions against a simple model: any sequence of sends, schedules, acceptances, settlements, deferrals, renewals, closings,
+// faults and passing time, with lives that end. Nothing is lost, nothing is under two live locks, a session's messages come in
+// order and to its holder alone, and tries are counted as they should be.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
@@ -17,10 +17,13 @@ const ids = ["a", "b", "c"];
 interface ModelMessage {
   readonly id: string;
   readonly sessionId: string;
-  readonly sequence: number;
-  state: "ready" | "locked" | "deferred" | "completed" | "dead";
+  sequence: number;
+  state: "scheduled" | "ready" | "locked" | "deferred" | "completed" | "dead" | "expired";
   tries: number;
   deferred: boolean;
+  readonly livesMs: number;
+  expiresAtMs: number;
+  readonly dueAtMs: number;
 }
 
 /** Who holds a session, as the client and the model see it. */
@@ -61,6 +64,7 @@ class Pair {
   /** Locks of the past, to settle late with. */
   readonly past: Holder[] = [];
   waiting = 0;
+  lastSequence = 0;
   #stopWaiting: (() => void)[] = [];
 
   constructor(triesMax: number) {
@@ -84,13 +88,62 @@ class Pair {
     return this.queue.sessions;
   }
 
-  send(sessionId: string): void {
-    this.messages.push({ id: `m${this.messages.length}`, sessionId, sequence: this.messages.length + 1, state: "ready", tries: 0, deferred: false });
-    this.queue.accept(contentOf(`m${this.messages.length - 1}`, sessionId));
+  send(sessionId: string, livesMs: number, delayMs: number): void {
+    const nowMs = this.clock.now();
+    const id = `m${this.messages.length}`;
+    const isScheduled = delayMs > 0;
+    this.messages.push({
+      id,
+      sessionId,
+      sequence: ++this.lastSequence,
+      state: isScheduled ? "scheduled" : "ready",
+      tries: 0,
+      deferred: false,
+      livesMs,
+      expiresAtMs: isScheduled ? Infinity : nowMs + livesMs,
+      dueAtMs: nowMs + delayMs,
+    });
+    const content = contentOf(id, sessionId, livesMs);
+    if (isScheduled) this.queue.schedule(content, nowMs + delayMs);
+    else this.queue.accept(content);
     this.queue.dispatch();
   }
 
+  /** What is due by itself up to now: schedules, in their order, and lives that end without a lock. */
+  tick(): void {
+    const nowMs = this.clock.now();
+    const due = this.messages.filter(({ state, dueAtMs }) => state === "scheduled" && dueAtMs <= nowMs).sort((a, b) => a.dueAtMs - b.dueAtMs || a.sequence - b.sequence);
+    for (const message of due) Object.assign(message, { state: "ready", sequence: ++this.lastSequence, expiresAtMs: message.dueAtMs + message.livesMs });
+    for (const message of this.messages) if ((message.state === "ready" || message.state === "deferred") && message.expiresAtMs <= nowMs) message.state = "expired";
+    this.messages.sort((a, b) => a.sequence - b.sequence);
+  }
+
+  receiveDeferred(sessionId: string, pick: number): void {
+    this.tick();
+    const candidates = this.messages.filter(({ state }) => state === "deferred");
+    const wanted = candidates[pick % Math.max(1, candidates.length)];
+    const holder = this.holders.get(sessionId);
+    if (wanted === undefined || holder === undefined) return;
+    const found = this.queue.receiveDeferred([wanted.sequence], "peekLock", "management", sessionId);
+    assert.equal(found !== undefined, wanted.sessionId === sessionId, "expected a session's own deferred messages alone");
+    for (const message of found ?? []) {
+      assert.equal(message.lockedUntilMs, holder.untilMs, "expected the lock to be the session's");
+      wanted.state = "locked";
+      holder.held.push({ message, lockId: message.lockId, model: wanted });
+    }
+  }
+
+  /** Ends the locks of a session that holds something, as a fault does. */
+  expireNow(sessionId: string): void {
+    const holder = this.holders.get(sessionId);
+    const isHolding = holder?.held.some(({ model }) => model.state === "locked") === true;
+    if (holder !== undefined) holder.untilMs = this.clock.now();
+    assert.equal(this.queue.expireLocksNow(({ content }) => content.sessionId === sessionId), isHolding ? 1 : 0);
+    if (holder !== undefined && !isHolding) holder.untilMs = this.sessions.lockedUntil(sessionId) ?? 0;
+  }
+
   accept(sessionId: string): void {
+    this.tick();
     const isFree = !this.holders.has(sessionId);
     const lock = this.sessions.lock(sessionId);
     assert.equal(lock !== undefined, isFree, `expected the session ${sessionId} to be ${isFree ? "free" : "locked"}`);
@@ -98,6 +151,7 @@ class Pair {
   }
 
   acceptNext(): void {
+    this.tick();
     const free = ids.filter((id) => !this.holders.has(id) && this.messages.some(({ sessionId, state }) => sessionId === id && state === "ready"));
     const lock = this.sessions.lockNext();
     assert.equal(lock !== undefined, free.length > 0);
@@ -125,6 +179,7 @@ class Pair {
   }
 
   delivered(holder: Holder, { sequenceNumber, deliveryCount, content }: StoredMessage): ModelMessage {
+    this.tick();
     const [first] = this.messages.filter(({ sessionId, state }) => sessionId === holder.sessionId && state === "ready");
     assert.ok(first, "expected no delivery from an empty session");
     assert.deepEqual([content.messageId, sequenceNumber, deliveryCount], [first.id, first.sequence, first.tries]);
@@ -144,7 +199,8 @@ class Pair {
   }
 
   giveBack(model: ModelMessage): void {
-    if (model.deferred) model.state = "deferred";
+    if (model.expiresAtMs <= this.clock.now()) model.state = "expired";
+    else if (model.deferred) model.state = "deferred";
     else model.state = model.tries >= this.triesMax ? "dead" : "ready";
   }
 
@@ -171,9 +227,16 @@ class Pair {
   }
 
   check(): void {
+    this.tick();
     const count = (state: ModelMessage["state"]): number => this.messages.filter((message) => message.state === state).length;
-    assert.deepEqual(this.queue.states, { active: count("ready"), locked: count("locked"), scheduled: 0, deferred: count("deferred"), deadLettered: count("dead") });
-    assert.equal(this.queue.counters.completed, count("completed"));
+    assert.deepEqual(this.queue.states, { active: count("ready"), locked: count("locked"), scheduled: count("scheduled"), deferred: count("deferred"), deadLettered: count("dead") });
+    assert.deepEqual([this.queue.counters.completed, this.queue.counters.expiredDropped], [count("completed"), count("expired")]);
+    assert.deepEqual(
+      this.queue.peek(0, 1000).map(({ content, sequenceNumber, deliveryCount, lockId }) => [content.messageId, sequenceNumber, deliveryCount, lockId !== 0]),
+      this.messages.filter(({ state }) => !["completed", "dead", "expired"].includes(state)).map(({ id, sequence, tries, state }) => [id, sequence, tries, state === "locked"]),
+    );
+    const waitingIds = new Set(this.messages.filter(({ state }) => state === "ready" || state === "locked").map(({ sessionId }) => sessionId));
+    assert.deepEqual(this.sessions.ids(undefined), [...waitingIds].sort());
     for (const holder of this.holders.values()) {
       const isWaiting = this.messages.some(({ sessionId, state }) => sessionId === holder.sessionId && state === "ready");
       assert.ok(!isWaiting || holder.credit === 0, "expected no message to wait while its holder has credit");
@@ -191,8 +254,8 @@ class Pair {
   }
 }
 
-function contentOf(messageId: string, sessionId: string): MessageContent {
-  return { bare: Buffer.alloc(0), durable: false, priority: 4, timeToLiveMs: undefined, annotations: undefined, annotationCount: 0, messageId, sessionId, partitionKey: undefined, scheduledAtMs: undefined };
+function contentOf(messageId: string, sessionId: string, livesMs: number): MessageContent {
+  return { bare: Buffer.alloc(0), durable: false, priority: 4, timeToLiveMs: livesMs === Infinity ? undefined : livesMs, annotations: undefined, annotationCount: 0, messageId, sessionId, partitionKey: undefined, scheduledAtMs: undefined };
 }
 
 function settlementOf(kind: Settlement["kind"]): Settlement {
@@ -202,29 +265,33 @@ function settlementOf(kind: Settlement["kind"]): Settlement {
 }
 
 interface Step {
-  readonly op: "send" | "accept" | "acceptNext" | "credit" | "settle" | "settleLate" | "renew" | "close" | "wait" | "advance";
+  readonly op: "send" | "accept" | "acceptNext" | "credit" | "settle" | "settleLate" | "renew" | "close" | "wait" | "advance" | "receiveDeferred" | "expireNow";
   readonly id: string;
   readonly pick: number;
   readonly kind: Settlement["kind"];
   readonly ms: number;
+  readonly livesMs: number;
+  readonly delayMs: number;
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
   op: fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom("send" as const, "credit" as const, "settle" as const) },
-    { weight: 1, arbitrary: fc.constantFrom("accept" as const, "acceptNext" as const, "settleLate" as const, "renew" as const, "close" as const, "wait" as const, "advance" as const) },
+    { weight: 1, arbitrary: fc.constantFrom("accept" as const, "acceptNext" as const, "settleLate" as const, "renew" as const, "close" as const, "wait" as const, "advance" as const, "receiveDeferred" as const, "expireNow" as const) },
   ),
   id: fc.constantFrom(...ids),
   pick: fc.nat(5),
   kind: fc.constantFrom("complete", "abandon", "release", "defer", "deadLetter"),
   ms: fc.constantFrom(0, 1, 50, 99, 100, 250),
+  livesMs: fc.constantFrom(Infinity, Infinity, 30, 120),
+  delayMs: fc.constantFrom(0, 0, 0, 20, 130),
 });
 
-function take(pair: Pair, { op, id, pick, kind, ms }: Step): void {
+function take(pair: Pair, { op, id, pick, kind, ms, livesMs, delayMs }: Step): void {
   const holder = pair.holders.get(id);
   switch (op) {
     case "send":
-      return pair.send(id);
+      return pair.send(id, livesMs, delayMs);
     case "accept":
       return pair.accept(id);
     case "acceptNext":
@@ -245,6 +312,10 @@ function take(pair: Pair, { op, id, pick, kind, ms }: Step): void {
       if (holder !== undefined && untilMs !== undefined) holder.untilMs = untilMs;
       return;
     }
+    case "receiveDeferred":
+      return pair.receiveDeferred(id, pick);
+    case "expireNow":
+      return pair.expireNow(id);
     case "close":
       return holder === undefined ? undefined : pair.close(holder);
     case "wait": {
@@ -265,6 +336,7 @@ test("agrees with a simple model of sessions after any sequence of steps", () =>
         pair.check();
       }
       pair.stop();
+      pair.clock.advance(200);
       pair.check();
       // Afterwards everything that is left can be got, session by session, and nothing keeps a timer.
       const left = pair.messages.filter(({ state }) => state === "ready").length;
