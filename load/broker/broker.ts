@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { checkHost, connectionStrings } from "./address.ts";
 import { AmqpServer } from "./amqp/server.ts";
 import { LockTokens } from "./codec/lock-token.ts";
 import { controlHandler } from "./control/http.ts";
@@ -19,7 +20,8 @@ import { Router } from "./protocol/router.ts";
 import { Door } from "./door.ts";
 import { createHttpServer } from "./http-server.ts";
 import type { Certificate } from "./security/certificate.ts";
-import { type AccessKey, emulatorKey, TokenVerifier } from "./security/tokens.ts";
+import type { AccessKey } from "./security/keys.ts";
+import { TokenVerifier } from "./security/tokens.ts";
 import { systemClock } from "./system-clock.ts";
 
 export interface BrokerOptions {
@@ -55,6 +57,8 @@ export interface Broker {
   /** The port of the control endpoint: the one asked for, or else `port`. */
   readonly controlPort: number;
   readonly connectionString: string;
+  /** The same, without its key when it is a configured one. */
+  readonly connectionStringShown: string;
   /** The certificate for TLS, PEM, for clients that are to trust it. */
   certificate(): Promise<string>;
   /** What every entity holds and ever did. */
@@ -69,16 +73,17 @@ export interface Broker {
   stop(): Promise<void>;
 }
 
-/** @throws BrokerConfigError when the entities cannot be used */
+/** @throws BrokerConfigError when the entities cannot be used, BrokerHostError, and what a journal throws */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const host = options.host ?? "127.0.0.1";
+  checkHost(host, options.keys);
   const log = options.log ?? ((): void => undefined);
   const { namespace, journal } = await openNamespace(options, log);
   const links = new OpenLinks();
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
-  const access = new Access(verifier, links, systemClock);
+  const access = new Access(verifier, links, systemClock, () => randomUUID().replaceAll("-", ""));
   const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
   namespace.onIdleDeleted = (path): void => {
     links.closeGone(path);
@@ -87,7 +92,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax, () => journal?.flush());
   if (journal !== undefined) journal.onTrouble = (): void => amqp.cut();
   let made: Promise<Certificate> | undefined;
-  const certificate = (): Promise<Certificate> => (made ??= options.tls === undefined ? makeCertificateOf(host) : Promise.resolve(options.tls));
+  const certificate = (): Promise<Certificate> => (made ??= certificateOf(options, host));
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
@@ -95,7 +100,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, controlHandler(inspectable));
+  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, controlHandler(inspectable, verifier));
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
@@ -113,7 +118,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     throw error;
   }
   const port = portOf(server);
-  const firstKey = options.keys?.[0] ?? emulatorKey;
+  const { plain, shown } = connectionStrings(host, port, options.keys);
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const closed = Promise.all([close(server), http.listening ? close(http) : undefined]);
@@ -131,7 +136,8 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     port,
     host,
     controlPort: options.controlPort === undefined ? port : portOf(http),
-    connectionString: `Endpoint=sb://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port};SharedAccessKeyName=${firstKey.name};SharedAccessKey=${firstKey.key};UseDevelopmentEmulator=true`,
+    connectionString: plain,
+    connectionStringShown: shown,
     stop: () => (stopping ??= stop()),
   };
 }
@@ -151,9 +157,10 @@ async function openNamespace(options: BrokerOptions, log: (message: string) => v
 }
 
 /** What makes certificates is loaded when one is wanted: few clients do. */
-async function makeCertificateOf(host: string): Promise<Certificate> {
-  const { makeCertificate } = await import("./security/certificate.ts");
-  return makeCertificate(host);
+async function certificateOf({ tls, data }: BrokerOptions, host: string): Promise<Certificate> {
+  if (tls !== undefined) return tls;
+  const { keptCertificate, makeCertificate } = await import("./security/certificate.ts");
+  return data === undefined ? makeCertificate(host) : keptCertificate(data, host);
 }
 
 async function listen(server: Server, port: number, host: string): Promise<void> {

@@ -5,15 +5,14 @@ import { type Broker, startBroker } from "./broker.ts";
 import type { BrokerFlags, BrokerReady } from "./command.ts";
 import { withoutComments } from "./entities/config.ts";
 import type { Certificate } from "./security/certificate.ts";
-import type { AccessKey } from "./security/tokens.ts";
+import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 
 /** Runs a broker until the process is told to stop. */
 export async function runBroker(flags: BrokerFlags): Promise<void> {
   if (flags.data === undefined && (flags.sync || flags.repair)) throw new Error(`expected --data with ${flags.sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
-  const entities = await readConfig(flags);
-  const tls = await readCertificate(flags);
-  const broker = await startBroker({
-    ...(flags.key === undefined ? {} : { keys: flags.key.map(keyOf) }),
+  const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
+  const broker = await startOrSayWhy({
+    ...(keys === undefined ? {} : { keys }),
     ...(tls === undefined ? {} : { tls }),
     ...(flags.data === undefined ? {} : { data: flags.data, journal: { isSynced: flags.sync, repairs: flags.repair } }),
     port: portOf("--port", flags.port),
@@ -25,7 +24,7 @@ export async function runBroker(flags: BrokerFlags): Promise<void> {
     log: (message) => process.stderr.write(`${message}\n`),
   });
   const stopped = stopSignal();
-  announce(broker);
+  announce(broker, flags);
   // What was compiled for this start is kept for the next one, even if this process is killed.
   flushCompileCache();
   await stopped;
@@ -33,18 +32,30 @@ export async function runBroker(flags: BrokerFlags): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
-function announce(broker: Broker): void {
-  const { port, controlPort, connectionString } = broker;
+async function startOrSayWhy(options: Parameters<typeof startBroker>[0] & { port: number }): Promise<Broker> {
+  try {
+    return await startBroker(options);
+  } catch (error) {
+    const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+    if (code !== "EADDRINUSE") throw error;
+    throw new Error(`expected port ${port} to be free, found somebody listening there, perhaps another broker; choose another with --port, or 0 for any`, { cause: error });
+  }
+}
+
+function announce(broker: Broker, { data, config, entities, sync }: BrokerFlags): void {
+  const { port, controlPort, connectionString, connectionStringShown } = broker;
   const ready: BrokerReady = { type: "ready", port, controlPort, connectionString };
   if (process.send !== undefined) {
     process.send(ready);
     return;
   }
+  const control = `http://${broker.host.includes(":") ? `[${broker.host}]` : broker.host}:${controlPort}`;
   const { queues, topics } = broker.inspect();
-  const lines = [connectionString, `control: http://${broker.host}:${controlPort}/inspect`];
-  for (const { kind, path } of [...Object.values(queues), ...Object.values(topics)]) {
-    if (kind !== "deadLetterQueue") lines.push(`${kind}: ${path}`);
-  }
+  const lines = [connectionStringShown, `control: ${control}/inspect`, `messages: ${data === undefined ? "in memory, gone when it stops" : `kept in ${data}${sync ? ", synced" : ""}`}`];
+  lines.push(`TLS: on the same port; to trust it: curl -s ${control}/certificate -o broker.pem; export NODE_EXTRA_CA_CERTS=broker.pem`);
+  const all = [...Object.values(queues), ...Object.values(topics)].filter(({ kind }) => kind !== "deadLetterQueue");
+  for (const { kind, path } of all) lines.push(`${kind}: ${path}`);
+  if (all.length === 0 && config === undefined && entities === undefined) lines.push("no entities yet: give --config or --entities, or make them with a ServiceBusAdministrationClient");
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
@@ -59,21 +70,30 @@ function stopSignal(): Promise<void> {
 async function readConfig(flags: BrokerFlags): Promise<unknown> {
   if (flags.config !== undefined && flags.entities !== undefined) throw new Error("expected --config or --entities, found both; leave one out");
   if (flags.entities !== undefined) return parse("--entities", flags.entities);
-  return flags.config === undefined ? undefined : parse(flags.config, await readFile(flags.config, "utf8"));
+  return flags.config === undefined ? undefined : parse(flags.config, await readText("--config", flags.config));
 }
 
-/** `name=key`; a key may contain further equal signs. */
-function keyOf(text: string): AccessKey {
-  const at = text.indexOf("=");
-  if (at < 1 || at === text.length - 1) throw new Error(`--key: expected name=key, found ${at < 0 ? "no equal sign" : "an empty name or key"}`);
-  return { name: text.slice(0, at), key: text.slice(at + 1) };
+async function readAllKeys({ key, keys }: BrokerFlags): Promise<AccessKey[] | undefined> {
+  if (key === undefined && keys === undefined) return undefined;
+  const listed = keys === undefined ? [] : readKeys(`--keys ${keys}`, await readText("--keys", keys));
+  return [...listed, ...(key ?? []).map((text) => readKey("--key", text))];
 }
 
 async function readCertificate({ tlsCert, tlsKey }: BrokerFlags): Promise<Certificate | undefined> {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined) throw new Error("expected --tls-cert and --tls-key together, found one of them");
-  const [cert, key] = await Promise.all([readFile(tlsCert, "utf8"), readFile(tlsKey, "utf8")]);
+  const [cert, key] = await Promise.all([readText("--tls-cert", tlsCert), readText("--tls-key", tlsKey)]);
+  const { checkCertificate } = await import("./security/certificate.ts");
+  checkCertificate({ cert, key });
   return { cert, key };
+}
+
+async function readText(flag: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new Error(`${flag}: expected a file that can be read, found ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function parse(where: string, text: string): unknown {

@@ -50,11 +50,11 @@ test("reads entities from the vendor's file and prints them", async (t) => {
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     lines.push(line);
-    if (lines.length === 5) child.kill("SIGINT");
+    if (lines.length === 7) child.kill("SIGINT");
   }
   assert.equal(await ended(child), 0);
   assert.match(lines[0] ?? "", /^Endpoint=sb:\/\/127\.0\.0\.1:\d+;.*UseDevelopmentEmulator=true$/);
-  assert.deepEqual(lines.slice(2), ["queue: queue.1", "subscription: topic.1/Subscriptions/subscription.1", "topic: topic.1"]);
+  assert.deepEqual(lines.slice(4), ["queue: queue.1", "subscription: topic.1/Subscriptions/subscription.1", "topic: topic.1"]);
 });
 
 test("says what is wrong with its configuration and ends with 1", async (t) => {

@@ -77,7 +77,7 @@ test("judges a token by key, signature, expiry and audience", () => {
   assert.match(reason(sign("sb://localhost/orders", nowMs / 1000, key)), /ExpiredToken/);
   assert.match(reason(sign("sb://localhost/orders", later, { ...key, key: "x" })), /InvalidSignature/);
   assert.match(reason(sign("sb://localhost/orders", later, key).replace(`se=${later}`, `se=${later + 1}`)), /InvalidSignature/);
-  assert.match(reason(sign("sb://localhost/orders", later, { ...key, name: "y" })), /no key named 'y'/);
+  assert.match(reason(sign("sb://localhost/orders", later, { ...key, name: "y" })), /InvalidSignature: The token has an invalid signature\./);
   for (const token of ["", "Bearer x", "SharedAccessSignature", "SharedAccessSignature sr=%zz&sig=&se=x&skn="]) assert.notEqual(reason(token), "good");
 });
 

@@ -108,7 +108,7 @@ class Case {
       tokens: new LockTokens(Buffer.alloc(8, 7)),
       newMessageId: () => `made-${++lastId}`,
       links,
-      access: new Access(verifier, links, this.#clock),
+      access: new Access(verifier, links, this.#clock, () => "tracking"),
       faults: new Faults(this.#clock),
       trouble: () => undefined,
       onDefinitions: () => undefined,
@@ -225,7 +225,7 @@ class Case {
     const operation = `com.microsoft:${this.#random.pick(operations)}`;
     const request = encodeMessage({ applicationProperties: { operation }, body: { value: anyMap(this.#random) } });
     try {
-      const reply = parseRequest(answerManagement(found, parseRequest(damaged(this.#random, request, 0.1)), this.#context));
+      const reply = parseRequest(answerManagement(found, parseRequest(damaged(this.#random, request, 0.1)), this.#context, connection));
       const code = reply.properties?.get("statusCode");
       if (typeof code !== "number" || !statuses.has(code)) throw new Error(`expected a known status, found ${JSON.stringify(code)}`);
     } catch (error) {

@@ -2,6 +2,7 @@
 import { BadXmlError } from "./atom.ts";
 import { deleteEntity, putEntity } from "./change.ts";
 import { type AdministrationContext, type Answer, type Call, refuse } from "./call.ts";
+import { isAt } from "../security/keys.ts";
 import { read } from "./read.ts";
 
 export function answerAdministration(context: AdministrationContext, call: Call): Answer {
@@ -29,10 +30,14 @@ function told({ onChange }: AdministrationContext, answer: Answer, gone: string 
   return answer;
 }
 
+const claims: Readonly<Record<string, string>> = { GET: "Manage,EntityRead", PUT: "Manage,EntityWrite", DELETE: "Manage,EntityDelete" };
+
 /** A token that is shown must be good, and where keys are configured one must be shown. */
-function refuseStranger({ verifier }: AdministrationContext, { authorization, base, path }: Call): Answer | undefined {
+function refuseStranger({ verifier }: AdministrationContext, { authorization, base, path, method }: Call): Answer | undefined {
   if (authorization === undefined) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: The Authorization header is missing.") : undefined;
   if (!/^SharedAccessSignature\s/.test(authorization)) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: Use a shared access signature.") : undefined;
   const verdict = verifier.verify(authorization, `${base}/${path}`);
-  return verdict.ok ? undefined : refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
+  if (!verdict.ok) return refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
+  if (verdict.grant.rights.has("Manage") && isAt(path.toLowerCase(), verdict.grant.place)) return undefined;
+  return refuse(401, `SubCode=40100. Unauthorized: '${claims[method] ?? "Manage"}' claims required for this operation.`);
 }

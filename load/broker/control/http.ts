@@ -1,6 +1,8 @@
 // The control endpoint: health, inspection and faults, as JSON over HTTP.
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Faults } from "../protocol/faults.ts";
+import type { TokenVerifier } from "../security/tokens.ts";
+import { refuseControl } from "./guard.ts";
 import { answerFaults, ControlRequestError } from "./faults.ts";
 import type { BrokerInspection, InspectedState, MessagePage, PageRequest } from "../inspection.ts";
 
@@ -23,7 +25,7 @@ const bodyBytesMax = 64 * 1024;
  * `GET /inspect/<entity>/outcomes`, `GET /certificate` (PEM, for clients that are to trust it), and `/faults` (see faults.ts). An entity's path may contain slashes, as in
  * `topic/Subscriptions/name`.
  */
-export function controlHandler(broker: Inspectable): RequestListener {
+export function controlHandler(broker: Inspectable, verifier: TokenVerifier): RequestListener {
   return (request, response) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -33,23 +35,28 @@ export function controlHandler(broker: Inspectable): RequestListener {
     });
     request.on("end", () => {
       if (bytes > bodyBytesMax) send(response, 413, { error: `expected a body of at most ${bodyBytesMax} bytes, found ${bytes}` });
-      else serve(broker, request, Buffer.concat(chunks).toString("utf8"), response);
+      else serve(broker, verifier, request, Buffer.concat(chunks).toString("utf8"), response);
     });
   };
 }
 
-function serve(broker: Inspectable, request: IncomingMessage, body: string, response: ServerResponse): void {
+function serve(broker: Inspectable, verifier: TokenVerifier, request: IncomingMessage, body: string, response: ServerResponse): void {
   try {
-    route(broker, request, body, response);
+    const path = pathOf(request);
+    const refusal = refuseControl(verifier, request, path);
+    if (refusal === undefined) route(broker, request, path, body, response);
+    else send(response, refusal.status, { error: refusal.error });
   } catch (error) {
     const status = error instanceof ControlRequestError || error instanceof URIError ? 400 : 500;
     send(response, status, { error: error instanceof Error ? error.message : String(error) });
   }
 }
 
-function route(broker: Inspectable, request: IncomingMessage, body: string, response: ServerResponse): void {
-  const url = new URL(request.url ?? "/", "http://broker");
-  const path = decodeURIComponent(url.pathname).replace(/\/+$/, "");
+function pathOf(request: IncomingMessage): string {
+  return decodeURIComponent(new URL(request.url ?? "/", "http://broker").pathname).replace(/\/+$/, "");
+}
+
+function route(broker: Inspectable, request: IncomingMessage, path: string, body: string, response: ServerResponse): void {
   if (path === "/faults" || path.startsWith("/faults/")) {
     const answer = answerFaults(broker.faults, request.method ?? "GET", path.slice("/faults".length), body);
     return send(response, answer.status, answer.body);
@@ -60,7 +67,7 @@ function route(broker: Inspectable, request: IncomingMessage, body: string, resp
   if (path === "/inspect") return send(response, 200, broker.inspect());
   if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /certificate, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
   const entity = path.slice("/inspect/".length);
-  if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), url.searchParams, response);
+  if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), new URL(request.url ?? "/", "http://broker").searchParams, response);
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
   const { queues, topics } = broker.inspect();
   const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());

@@ -3,20 +3,21 @@
 // Without configured keys the broker is the emulator: what a client shows is checked, and a client that shows nothing is let
 // in. With keys, a link needs a token for its entity, or a connection that logged in with a key.
 import type { Clock } from "../entities/clock.ts";
-import { pathOf } from "../entities/namespace.ts";
-import type { TokenVerifier } from "../security/tokens.ts";
-import type { OpenLinks } from "./open-links.ts";
+import { type Grant, isAt, type Right } from "../security/keys.ts";
+import { type TokenVerifier, unauthorized } from "../security/tokens.ts";
+import type { OpenLink, OpenLinks } from "./open-links.ts";
 import type { WireConnection, WireError } from "./wire.ts";
 
+/** The longest that a timer waits; links with longer tokens are not cut. */
+const delayMaxMs = 2 ** 31 - 1;
 /** Tokens that one connection keeps at most: one for each entity that it uses. */
 const tokensMax = 10_000;
 const expired: WireError = { condition: "amqp:unauthorized-access", description: "ExpiredToken: The token of the link is expired, and no other came in time." };
 
-interface Granted {
-  /** It logged in with a key, which is good for everything. */
-  hasKey: boolean;
-  /** When the token for a path ends. */
-  readonly untilMs: Map<string, number>;
+type LinkRole = OpenLink["role"];
+
+interface Granted extends Grant {
+  readonly untilMs: number;
 }
 
 export interface TokenAnswer {
@@ -24,29 +25,34 @@ export interface TokenAnswer {
   readonly description: string;
 }
 
+/** What a link needs. */
+const neededBy: Readonly<Record<LinkRole, readonly Right[]>> = { sender: ["Send"], receiver: ["Listen"] };
+
 export class Access {
   readonly #verifier: TokenVerifier;
   readonly #links: OpenLinks;
   readonly #clock: Clock;
-  readonly #granted = new WeakMap<WireConnection, Granted>();
+  readonly #newTrackingId: () => string;
+  /** By place, the last token for each. */
+  readonly #granted = new WeakMap<WireConnection, Map<string, Granted>>();
   readonly #timers = new Set<() => void>();
 
   /** @param clock the one that clients go by when they make tokens */
-  constructor(verifier: TokenVerifier, links: OpenLinks, clock: Clock) {
+  constructor(verifier: TokenVerifier, links: OpenLinks, clock: Clock, newTrackingId: () => string) {
     this.#verifier = verifier;
     this.#links = links;
     this.#clock = clock;
+    this.#newTrackingId = newTrackingId;
   }
 
-  /** SASL: a name and a key that are shown must be right. */
+  /** SASL: a name and a key that are shown must be right. Whoever shows none needs tokens, where keys are configured. */
   login(connection: WireConnection, mechanism: string, response: Buffer | undefined): boolean {
     if (mechanism !== "PLAIN") return true;
     const [, name = "", key = ""] = (response ?? Buffer.alloc(0)).toString("utf8").split("\0");
-    if (this.#verifier.knows(name, key)) {
-      this.#of(connection).hasKey = true;
-      return true;
-    }
-    return !this.#verifier.isRequired;
+    const grant = this.#verifier.login(name, key);
+    if (grant === undefined) return false;
+    this.#of(connection).set(grant.place, { ...grant, untilMs: Infinity });
+    return true;
   }
 
   putToken(connection: WireConnection, token: unknown, type: unknown, audience: string): TokenAnswer {
@@ -57,21 +63,22 @@ export class Access {
     }
     const verdict = this.#verifier.verify(token, audience);
     if (!verdict.ok) return { code: 401, description: verdict.reason };
-    const { untilMs } = this.#of(connection);
-    if (untilMs.size >= tokensMax) return { code: 403, description: `A connection keeps at most ${tokensMax} tokens.` };
-    untilMs.set(pathOf(`${audience}/`).toLowerCase(), verdict.expiresAtMs);
-    if (this.#verifier.isRequired) this.#watch(connection, verdict.expiresAtMs);
+    const granted = this.#of(connection);
+    const { grant, expiresAtMs } = verdict;
+    if (granted.size >= tokensMax && !granted.has(grant.place)) return { code: 403, description: `A connection keeps at most ${tokensMax} tokens.` };
+    granted.set(grant.place, { ...grant, untilMs: expiresAtMs });
+    if (this.#verifier.isRequired) this.#watch(connection, expiresAtMs);
     return accepted;
   }
 
-  /** Whether a connection may use what lies at a path. */
-  allows(connection: WireConnection, path: string): boolean {
-    if (!this.#verifier.isRequired) return true;
-    const granted = this.#of(connection);
-    if (granted.hasKey) return true;
-    const nowMs = this.#clock.now();
-    const wanted = path.toLowerCase();
-    return [...granted.untilMs].some(([place, untilMs]) => untilMs > nowMs && (place === "" || wanted === place || wanted.startsWith(`${place}/`)));
+  /** Why a connection may not send to an entity or receive from it; undefined when it may. */
+  refuseLink(connection: WireConnection, path: string, role: LinkRole): WireError | undefined {
+    return this.#allows(connection, path, neededBy[role], this.#clock.now()) ? undefined : this.#refusal(path, neededBy[role]);
+  }
+
+  /** The same for what needs one of these rights at an entity's own node; some clients get a token for the node alone. */
+  refuseManaging(connection: WireConnection, path: string, needed: readonly Right[]): WireError | undefined {
+    return this.#allows(connection, `${path}/$management`, needed, this.#clock.now()) ? undefined : this.#refusal(path, needed);
   }
 
   stop(): void {
@@ -79,10 +86,23 @@ export class Access {
     this.#timers.clear();
   }
 
-  #of(connection: WireConnection): Granted {
+  #refusal(path: string, needed: readonly Right[]): WireError {
+    return { condition: "amqp:unauthorized-access", description: unauthorized(needed, path, this.#newTrackingId(), this.#clock.now()) };
+  }
+
+  #allows(connection: WireConnection, path: string, needed: readonly Right[], nowMs: number): boolean {
+    if (!this.#verifier.isRequired) return true;
+    const wanted = path.toLowerCase();
+    for (const { place, rights, untilMs } of this.#of(connection).values()) {
+      if (untilMs > nowMs && isAt(wanted, place) && needed.some((right) => rights.has(right))) return true;
+    }
+    return false;
+  }
+
+  #of(connection: WireConnection): Map<string, Granted> {
     let granted = this.#granted.get(connection);
     if (granted === undefined) {
-      granted = { hasKey: false, untilMs: new Map() };
+      granted = new Map();
       this.#granted.set(connection, granted);
     }
     return granted;
@@ -90,9 +110,13 @@ export class Access {
 
   /** Once a token has ended, the links that no other one covers end, too. */
   #watch(connection: WireConnection, atMs: number): void {
-    const cancel = this.#clock.after(Math.min(2 ** 31 - 1, Math.max(1, atMs - this.#clock.now())), () => {
+    const delayMs = Math.min(delayMaxMs, Math.max(1, atMs - this.#clock.now()));
+    const ringMs = this.#clock.now() + delayMs;
+    const cancel = this.#clock.after(delayMs, () => {
       this.#timers.delete(cancel);
-      this.#links.close((link) => link.connection === connection && !this.allows(connection, link.path), expired);
+      // A timer may ring a moment early.
+      const nowMs = Math.max(ringMs, this.#clock.now());
+      this.#links.close((link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs), expired);
     });
     this.#timers.add(cancel);
   }

@@ -4,27 +4,32 @@ import { type Encodable, int, symbol } from "#runtime/amqp/types.ts";
 import { readable } from "../codec/readable.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import type { EntityStatus } from "../entities/settings.ts";
+import type { Right } from "../security/keys.ts";
 import type { ProtocolContext } from "./context.ts";
 import { serverBusy } from "./entity-sender.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
 import { ruleOperations } from "./management-rules.ts";
 import { sessionOperations } from "./management-sessions.ts";
+import type { WireConnection } from "./wire.ts";
 
 const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations, ...ruleOperations]);
 
-export function answerManagement(entity: Entity, request: Request, context: ProtocolContext): Buffer {
-  return encodeAnswer(request, answer(entity, request, context));
+export function answerManagement(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Buffer {
+  return encodeAnswer(request, answer(entity, request, context, connection));
 }
 
-function answer(entity: Entity, request: Request, context: ProtocolContext): Reply {
+function answer(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Reply {
   const name = request.properties?.get("operation");
   const operation = typeof name === "string" ? operations.get(name) : undefined;
   if (operation === undefined || typeof name !== "string") return { code: 501, description: `The operation '${readable(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
   const fields = request.body?.asMap();
   if (fields === undefined) return { code: 400, description: "The body of a management request must be a map.", condition: "amqp:invalid-field" };
-  const { faults } = context;
-  if (faults.any && faults.strike("throttle", entity.kind === "topic" ? entity.topic.path : entity.queue.path) !== undefined) return { code: 503, ...serverBusy };
+  const { faults, access } = context;
+  const { path } = entity.kind === "topic" ? entity.topic : entity.queue;
+  const unauthorized = access.refuseManaging(connection, path, rightsFor(name));
+  if (unauthorized !== undefined) return { code: 401, ...unauthorized };
+  if (faults.any && faults.strike("throttle", path) !== undefined) return { code: 503, ...serverBusy };
   const refusal = refuseDisabled(name, entity);
   if (refusal !== undefined) return refusal;
   try {
@@ -34,6 +39,19 @@ function answer(entity: Entity, request: Request, context: ProtocolContext): Rep
     if (error instanceof ProtocolError) return { code: 400, description: error.message, condition: "amqp:decode-error" };
     throw error;
   }
+}
+
+/** Operations that need another right than to listen. */
+const rights: ReadonlyMap<string, readonly Right[]> = new Map<string, readonly Right[]>([
+  ["com.microsoft:schedule-message", ["Send"]],
+  ["com.microsoft:cancel-scheduled-message", ["Send"]],
+  ["com.microsoft:add-rule", ["Manage"]],
+  ["com.microsoft:remove-rule", ["Manage"]],
+]);
+const listen: readonly Right[] = ["Listen"];
+
+function rightsFor(operation: string): readonly Right[] {
+  return rights.get(operation) ?? listen;
 }
 
 /** What a closed direction closes; everything else is closed by `Disabled` alone. */

@@ -1,5 +1,6 @@
 // Decides what a link is: the `$cbs` node, an entity's `$management` node, a sender to an entity, or a receiver from one.
 import type { Namespace, Resolution } from "../entities/namespace.ts";
+import { allRights } from "../security/keys.ts";
 import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
 import { receiveFrom, receiveSession } from "./entity-receiver.ts";
@@ -45,13 +46,12 @@ export class Router implements WireServer {
     const trouble = this.#context.trouble();
     if (trouble !== undefined) return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
     const path = found.kind === "topic" ? found.topic.path : found.queue.path;
-    // Some clients get a token for the node itself, which is good for nothing else.
-    if (!access.allows(attach.connection, found.management ? `${path}/$management` : path)) {
-      return refuse("amqp:unauthorized-access", `Unauthorized access. A token or key for '${address}' is required on this connection.`);
-    }
-    if (!found.management && faults.any && faults.strike("throttle", found.kind === "topic" ? found.topic.path : found.queue.path) !== undefined) return { kind: "refuse", error: serverBusy };
+    // Each request to a node needs rights of its own.
+    const unauthorized = found.management ? access.refuseManaging(attach.connection, path, allRights) : access.refuseLink(attach.connection, path, role);
+    if (unauthorized !== undefined) return { kind: "refuse", error: unauthorized };
+    if (!found.management && faults.any && faults.strike("throttle", path) !== undefined) return { kind: "refuse", error: serverBusy };
     if (found.management) {
-      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context)));
+      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context, attach.connection)));
     }
     return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
   }

@@ -1,35 +1,31 @@
 // Shared access signatures: who signed what, and until when. A signature covers the resource as it is written in the token
 // and the time at which it ends, with one of the broker's keys.
-import { createHmac, timingSafeEqual } from "node:crypto";
-
-export interface AccessKey {
-  readonly name: string;
-  readonly key: string;
-}
-
-/** The key of the vendor's emulator, which its connection strings carry. */
-export const emulatorKey: AccessKey = { name: "RootManageSharedAccessKey", key: "SAS_KEY_VALUE" };
+import { createHmac } from "node:crypto";
+import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isSame, type Right } from "./keys.ts";
 
 /** What a token is good for, or why it is not. */
-export type Verdict = { readonly ok: true; readonly resource: string; readonly expiresAtMs: number } | { readonly ok: false; readonly reason: string };
+export type Verdict = { readonly ok: true; readonly grant: Grant; readonly expiresAtMs: number } | { readonly ok: false; readonly reason: string };
+
+/** What clients of the real service are told. It does not say whether the key or the signature was wrong. */
+const invalidSignature: Verdict = { ok: false, reason: "InvalidSignature: The token has an invalid signature." };
 
 export class TokenVerifier {
   /** Whether clients must show who they are, because keys were configured. */
   readonly isRequired: boolean;
-  readonly #keys: ReadonlyMap<string, string>;
+  readonly #keys: readonly AccessKey[];
   readonly #nowMs: () => number;
 
   /** @param keys undefined = the emulator's key, and clients need not show it */
   constructor(keys: readonly AccessKey[] | undefined, nowMs: () => number) {
     this.isRequired = keys !== undefined;
-    this.#keys = new Map((keys ?? [emulatorKey]).map(({ name, key }) => [name, key]));
+    this.#keys = keys ?? [emulatorKey];
     this.#nowMs = nowMs;
   }
 
-  /** Whether a name and a key belong together. */
-  knows(name: string, key: string): boolean {
-    const known = this.#keys.get(name);
-    return known !== undefined && isSame(known, key);
+  /** What whoever shows a name and a key may do; undefined when they do not belong together. */
+  login(name: string, key: string): Grant | undefined {
+    const found = this.#keys.filter((known) => known.name === name).find((known) => isSame(known.key, key));
+    return found === undefined ? undefined : grantOf(found);
   }
 
   /** @param audience what the token is shown for; it must lie at or below the token's resource */
@@ -39,16 +35,34 @@ export class TokenVerifier {
     if (resource === undefined || signature === undefined || expiry === undefined || name === undefined) {
       return { ok: false, reason: "MalformedToken: The token must be a SharedAccessSignature with sr, sig, se and skn." };
     }
-    const key = this.#keys.get(name);
-    if (key === undefined) return { ok: false, reason: `InvalidSignature: There is no key named '${name}'.` };
-    const expected = createHmac("sha256", key).update(`${resource}\n${expiry}`).digest("base64");
-    if (!isSame(expected, decode(signature))) return { ok: false, reason: "InvalidSignature: The token has an invalid signature." };
+    const key = this.#keys.filter((known) => known.name === decode(name)).find((known) => isSame(signatureOf(known.key, resource, expiry), decode(signature)));
+    if (key === undefined) return invalidSignature;
     const expiresAtMs = Number(expiry) * 1000;
     if (!(expiresAtMs > this.#nowMs())) return { ok: false, reason: "ExpiredToken: The token is expired." };
-    const covered = placeOf(decode(resource));
-    if (!isBelow(placeOf(audience), covered)) return { ok: false, reason: `InvalidAudience: The token is for '${covered}' and not for '${audience}'.` };
-    return { ok: true, resource: covered, expiresAtMs };
+    const [covered, wanted] = [placeOf(decode(resource)), placeOf(audience)];
+    if (!isAt(wanted, covered)) return { ok: false, reason: `InvalidAudience: The token is for '${covered}' and not for '${audience}'.` };
+    const grant = grantOf(key);
+    const path = pathOf(wanted);
+    // A key of one entity opens no other, and its tokens for the namespace open that entity alone.
+    if (isAt(path, grant.place)) return { ok: true, grant: { ...grant, place: path }, expiresAtMs };
+    if (isAt(grant.place, path)) return { ok: true, grant, expiresAtMs };
+    return invalidSignature;
   }
+}
+
+/** A token for whoever calls the broker over HTTP. */
+export function signToken(resource: string, { name, key }: Pick<AccessKey, "name" | "key">, expiresAtMs: number): string {
+  const [place, expiry] = [encodeURIComponent(resource), String(Math.ceil(expiresAtMs / 1000))];
+  return `SharedAccessSignature sr=${place}&sig=${encodeURIComponent(signatureOf(key, place, expiry))}&se=${expiry}&skn=${encodeURIComponent(name)}`;
+}
+
+/** The refusal that clients of the real service get; they look for its beginning. */
+export function unauthorized(claims: readonly Right[], path: string, trackingId: string, nowMs: number): string {
+  return `Unauthorized access. '${claims.join(",")}' claim(s) are required to perform this operation. Resource: 'sb://localhost/${path}'. TrackingId:${trackingId}, SystemTracker:holdfast-broker, Timestamp:${new Date(nowMs).toISOString().slice(0, 19)}`;
+}
+
+function signatureOf(key: string, resource: string, expiry: string): string {
+  return createHmac("sha256", key).update(`${resource}\n${expiry}`).digest("base64");
 }
 
 /** The fields of a token, as they are written. */
@@ -74,11 +88,7 @@ function placeOf(resource: string): string {
   return place.replace(/:\d+(?=\/|$)/, "").replace(/\/+$/, "");
 }
 
-function isBelow(place: string, covering: string): boolean {
-  return place === covering || place.startsWith(`${covering}/`);
-}
-
-function isSame(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
+/** A place without its host. */
+function pathOf(place: string): string {
+  return place.slice(place.includes("/") ? place.indexOf("/") + 1 : place.length);
 }
