@@ -8,6 +8,8 @@ export interface FuzzTarget {
 export interface CaseReport {
   /** What the case came to, to be counted. */
   readonly outcome: string;
+  /** How deep it came: the states and events it passed, each to be counted once a case. */
+  readonly reached?: Iterable<string>;
 }
 
 export const targets: { readonly [name: string]: () => Promise<FuzzTarget> } = {

@@ -18,7 +18,7 @@ export interface WorkerOrder {
 }
 
 export type WorkerReport =
-  | { readonly kind: "done"; readonly cases: number; readonly outcomes: ReadonlyMap<string, number>; readonly heldBytes: number }
+  | { readonly kind: "done"; readonly cases: number; readonly outcomes: ReadonlyMap<string, number>; readonly reached: ReadonlyMap<string, number>; readonly heldBytes: number }
   | { readonly kind: "failed"; readonly case: number; readonly error: string };
 
 const order = workerData as WorkerOrder;
@@ -42,6 +42,7 @@ function caseSeed(index: number): number {
 async function run(): Promise<WorkerReport> {
   const target = await targets[order.target]!();
   const outcomes = new Map<string, number>();
+  const reached = new Map<string, number>();
   const endsAt = performance.now() + order.milliseconds;
   let baseBytes = 0;
   let bytes = 0;
@@ -49,8 +50,9 @@ async function run(): Promise<WorkerReport> {
   for (; index < order.firstCase + order.casesMax && performance.now() < endsAt; index++) {
     Atomics.store(progress, 0, index);
     try {
-      const { outcome } = await target.runCase(caseSeed(index));
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      const report = await target.runCase(caseSeed(index));
+      outcomes.set(report.outcome, (outcomes.get(report.outcome) ?? 0) + 1);
+      for (const what of report.reached ?? []) reached.set(what, (reached.get(what) ?? 0) + 1);
       if (index % memoryCheckCases === memoryCheckCases - 1) {
         bytes = heldBytes();
         baseBytes ||= bytes;
@@ -60,7 +62,7 @@ async function run(): Promise<WorkerReport> {
       return { kind: "failed", case: index, error: inspect(error) };
     }
   }
-  return { kind: "done", cases: index - order.firstCase, outcomes, heldBytes: Math.max(0, bytes - baseBytes) };
+  return { kind: "done", cases: index - order.firstCase, outcomes, reached, heldBytes: Math.max(0, bytes - baseBytes) };
 }
 
 process.on("uncaughtException", (error) => {

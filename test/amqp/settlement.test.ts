@@ -82,7 +82,11 @@ describe("dispositions of a tick", () => {
             expected.set(id, `${settled} ${state?.key ?? ""}`);
           }
           const heard = new Map<number, string>();
-          for (const { first, last, settled, state } of said(batch)) {
+          // As few as are true: a range begins only where the one before was told something else, or nothing.
+          const runs = [...expected].filter(([id, what]) => expected.get(serialAdd(id, -1)) !== what).length;
+          const lines = said(batch);
+          assert.equal(lines.length, runs);
+          for (const { first, last, settled, state } of lines) {
             for (let id = first; ; id = serialAdd(id, 1)) {
               assert.ok(!heard.has(id), "told twice");
               heard.set(id, `${settled} ${state}`);

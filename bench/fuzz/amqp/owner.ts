@@ -6,6 +6,7 @@ import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-s
 import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
 import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
+import type { Link } from "#runtime/amqp/link.ts";
 import type { MessageView } from "#runtime/amqp/message.ts";
 import type { Delivery, ReceiverEvents } from "#runtime/amqp/receiver.ts";
 import type { Sender, SenderEvents } from "#runtime/amqp/sender.ts";
@@ -42,8 +43,10 @@ export class Owner {
   readonly #random: Random;
   readonly #held: Delivery[] = [];
   readonly #requests: AttachRequest[] = [];
-  /** What a callback threw that is no fault of the peer's. */
-  fault: unknown;
+  readonly #sessions: Session[] = [];
+  readonly #links: Link[] = [];
+  /** What the owner heard of, so that a run can tell how deep its cases come. */
+  readonly reached: Set<string> = new Set<string>();
 
   constructor(random: Random) {
     this.#random = random;
@@ -56,11 +59,17 @@ export class Owner {
   connectionEvents(isClient: boolean): ConnectionEvents {
     return {
       onOpen: (connection) => {
+        this.reached.add("open");
         if (!isClient) return;
         const session = connection.begin(this.#sessionEvents());
+        this.#sessions.push(session);
         this.#openLinks(session);
       },
-      onSession: () => this.#sessionEvents(),
+      onSession: (session) => {
+        this.reached.add("session");
+        this.#sessions.push(session);
+        return this.#sessionEvents();
+      },
     };
   }
 
@@ -71,7 +80,10 @@ export class Owner {
 
   #sessionEvents(): SessionEvents {
     return {
+      onBegin: () => this.reached.add("session"),
+      onEnd: (_session, { by, error }) => this.reached.add(`session over by ${by}${by === "local" && error !== undefined ? ` with ${error.condition}` : ""}`),
       onAttach: (request) => {
+        this.reached.add(`attach of a ${request.attach.role}`);
         if (this.#random.chance(0.1)) this.#requests.push(request);
         else this.#answer(request);
       },
@@ -81,20 +93,28 @@ export class Owner {
   #answer(request: AttachRequest): void {
     const random = this.#random;
     if (random.chance(0.1)) request.refuse({ condition: "amqp:not-found", description: "no" });
-    else if (request.attach.role === "receiver") request.acceptAsSender({ settles: random.pick(["itself", "owner"]) }, this.#senderEvents());
-    else request.acceptAsReceiver({ maxMessageSize: random.pick([0, 100, 10_000]) }, this.#receiverEvents()).addCredit(random.below(100));
+    else if (request.attach.role === "receiver") this.#links.push(request.acceptAsSender({ settles: random.pick(["itself", "owner"]) }, this.#senderEvents()));
+    else {
+      const receiver = request.acceptAsReceiver({ maxMessageSize: random.pick([0, 100, 10_000, 10_000]) }, this.#receiverEvents());
+      receiver.addCredit(random.below(100));
+      this.#links.push(receiver);
+    }
   }
 
   #senderEvents(): SenderEvents<number> {
     return {
+      onAttach: () => this.reached.add("our sender attached"),
+      onDetach: (_sender, { by }) => this.reached.add(by === "connection" ? "a sender's connection over" : "sender over"),
       onSendable: (sender) => this.#send(sender),
       ...(this.#random.chance(0.5) && {
         onDrain: (sender: Sender<number>) => {
+          this.reached.add("drain by the peer");
           this.#send(sender);
           sender.drained();
         },
       }),
       onOutcome: (delivery, state, settled) => {
+        this.reached.add(settled ? "outcome, settled" : "outcome, to be settled");
         try {
           void [state?.error?.info, state?.undeliverableHere, state?.messageAnnotations];
         } catch (error) {
@@ -108,6 +128,7 @@ export class Owner {
   #send(sender: Sender<number>): void {
     for (let left = this.#random.below(sendsMax); left > 0 && sender.capacity() > 0; left--) {
       const message = this.#random.pick(messages);
+      this.reached.add("message sent");
       if (sender.remote !== undefined && sender.remote.maxMessageSize > 0 && message.length > sender.remote.maxMessageSize) continue;
       if (sender.senderSettleMode === "mixed" && this.#random.chance(0.2)) sender.sendSettled(message, left);
       else sender.send([message.subarray(0, 9), message.subarray(9)], left);
@@ -116,7 +137,15 @@ export class Owner {
 
   #receiverEvents(): ReceiverEvents {
     return {
+      onAttach: () => this.reached.add("our receiver attached"),
+      onDetach: (_receiver, { by }, unsettled) => {
+        this.reached.add(by === "connection" ? "a receiver's connection over" : "receiver over");
+        if (unsettled.length > 0) this.reached.add("deliveries left unsettled");
+      },
+      onSettled: () => this.reached.add("settled by the peer"),
+      onDrained: () => this.reached.add("drained"),
       onDelivery: (delivery) => {
+        this.reached.add("delivery");
         readAll(delivery.message);
         void delivery.tag;
         if (this.#random.chance(0.8)) delivery.settle(this.#random.pick(states));
@@ -133,6 +162,8 @@ export class Owner {
   /** What an owner does by itself between what a peer sends. */
   act(): void {
     const random = this.#random;
+    if (random.chance(0.03)) this.#links.pop()?.close({ condition: "x:enough" });
+    if (random.chance(0.01)) this.#sessions.pop()?.end();
     while (this.#held.length > 0 && random.chance(0.7)) this.#held.splice(random.below(this.#held.length), 1)[0]!.settle(random.pick(states));
     const request = this.#requests.pop();
     if (request?.isPending === true) this.#answer(request);

@@ -18,10 +18,14 @@ import { Disposition, Flow, Transfer } from "#runtime/amqp/transfers.ts";
 import { Random } from "../random.ts";
 import type { CaseReport, FuzzTarget } from "../target.ts";
 import { Owner } from "./owner.ts";
-import { Talk, anyFrame, certain, mutated } from "./traffic.ts";
+import { Peer } from "./peer.ts";
+import { anyFrame, certain, mutated } from "./traffic.ts";
 
 const limits: Partial<Limits> = { frameBytesMax: 65_536, linksMax: 8, sessionsMax: 4, unsettledMax: 100, incomingWindowFrames: 64, messageBytesMax: 20_000, partialBytesMax: 30_000, outputBytesHigh: 100_000, outputBytesMax: 400_000 };
 const knownConditions: ReadonlySet<string> = new Set([...Object.values(conditions), "amqp:unauthorized-access"]);
+
+/** How long a peer may talk. */
+const partsMax = 120;
 
 /** A socket whose far end is the case. */
 class FuzzSocket extends Duplex {
@@ -63,15 +67,17 @@ class FuzzClock implements Clock {
   }
 }
 
-/** Reads what the engine wrote, and throws at what it should not have. */
+/** Reads what the engine wrote, throws at what it should not have, and lets the peer hear the rest. */
 class Judge {
+  readonly #peer: Peer;
   readonly #reader: FrameReader;
   #sawOpen = false;
   #sawClose = false;
   #openSession = new Set<number>();
   closeCondition: string | undefined;
 
-  constructor() {
+  constructor(peer: Peer) {
+    this.#peer = peer;
     this.#reader = new FrameReader(
       {
         onHeader: ({ id, supported }) => {
@@ -102,6 +108,7 @@ class Judge {
     else if (code >= descriptor.attach && code <= descriptor.end && !this.#openSession.has(channel)) throw new Error(`wrote 0x${code.toString(16)} on channel ${channel} without a session`);
     if (code === descriptor.end) this.#openSession.delete(channel);
     this.#readFields(code, fields);
+    this.#peer.hear(bytes, start, end, channel);
   }
 
   #readFields(code: number, fields: FieldReader): void {
@@ -146,7 +153,8 @@ class Case {
   readonly #socket = new FuzzSocket({ highWaterMark: 65_536 });
   readonly #clock = new FuzzClock();
   readonly #owner: Owner;
-  readonly #talk: Talk;
+  readonly #peer: Peer;
+  readonly #judge: Judge;
   readonly #connection: Connection;
   readonly #isClient: boolean;
   readonly #sasl: boolean;
@@ -157,7 +165,8 @@ class Case {
     this.#isClient = this.#random.chance(0.5);
     this.#sasl = this.#random.chance(0.3);
     this.#owner = new Owner(this.#random);
-    this.#talk = new Talk(this.#random, this.#isClient);
+    this.#peer = new Peer(this.#random, { isServer: this.#isClient, wrongFields: this.#random.pick([0, 0, 0.01, 0.1]) });
+    this.#judge = new Judge(this.#peer);
     const options = { containerId: "engine", limits, clock: this.#clock, idleTimeOutMs: 10_000 };
     const events = { ...this.#owner.connectionEvents(this.#isClient), onClosed: (_connection: Connection, end: ConnectionEnd) => void (this.#end = end) };
     this.#connection = this.#isClient
@@ -172,12 +181,11 @@ class Case {
 
   async run(): Promise<CaseReport> {
     const random = this.#random;
-    const opening = this.#talk.opening(this.#sasl);
+    const opening = this.#peer.opening(this.#sasl);
     if (random.chance(0.2)) await this.#spoilOpening(opening);
     else {
       for (const part of opening) await this.#feed(part);
       if (random.chance(0.1)) return this.#runCertain();
-      for (const part of this.#talk.setting()) await this.#feed(random.chance(0.95) ? part : mutated(random, part));
       if (random.chance(0.1)) this.#socket.stalls = true;
       await this.#talkOn();
     }
@@ -195,9 +203,9 @@ class Case {
   /** Sense, with hostile frames in it. */
   async #talkOn(): Promise<void> {
     const random = this.#random;
-    const hostility = random.pick([0, 0.02, 0.2]);
-    for (let left = 5 + random.below(40); left > 0 && this.#end === undefined; left--) {
-      const part = this.#talk.next();
+    const hostility = random.pick([0, 0, 0.01, 0.05]);
+    for (let left = 5 + random.below(partsMax); left > 0 && this.#end === undefined; left--) {
+      const part = this.#peer.next();
       await this.#feed(random.chance(hostility) ? this.#hostile(part) : part);
       if (random.chance(0.1)) this.#owner.act();
       if (random.chance(0.02)) this.#clock.advance(random.below(6_000));
@@ -205,6 +213,7 @@ class Case {
   }
 
   #hostile(part: Buffer): Buffer {
+    this.#peer.wasWrong = true;
     const random = this.#random;
     switch (random.below(4)) {
       case 0:
@@ -219,6 +228,7 @@ class Case {
   /** Bytes that leave the engine no choice of what to answer. */
   async #runCertain(): Promise<CaseReport> {
     if (this.#connection.state.at !== "open") return this.#finish(undefined);
+    this.#peer.wasWrong = true;
     const { bytes, condition } = certain(this.#random);
     await this.#feed(bytes);
     return this.#finish(condition);
@@ -229,11 +239,27 @@ class Case {
     const random = this.#random;
     for (let at = 0; at < bytes.length && !this.#socket.destroyed && this.#end === undefined; ) {
       const size = random.chance(0.7) ? bytes.length - at : 1 + random.below(12);
+      const isLast = at + size >= bytes.length;
+      if (isLast) this.#peer.said();
       this.#socket.push(Buffer.from(bytes.subarray(at, at + size)));
       at += size;
-      if (random.chance(0.3)) await nextTick();
+      if (isLast || random.chance(0.3)) await this.#settle();
     }
-    await nextTick();
+  }
+
+  /** Lets the engine read what came and write until it has no more to say: so what is fed next meets nothing on its way. */
+  async #settle(): Promise<void> {
+    do {
+      await nextTick();
+      await nextTick();
+    } while (this.#listen() > 0);
+  }
+
+  /** Hears what the engine has written since the last time, and returns how much that was. */
+  #listen(): number {
+    const chunks = this.#socket.written.splice(0);
+    this.#judge.read(chunks);
+    return chunks.length;
   }
 
   async #finish(expected: string | undefined): Promise<CaseReport> {
@@ -244,17 +270,19 @@ class Case {
     await nextTick();
     if (this.#end === undefined || this.#connection.state.at !== "closed") throw new Error(`expected the connection to end, found it ${this.#connection.state.at}`);
     this.#socket.destroy();
-    const judge = new Judge();
-    judge.read(this.#socket.written);
+    this.#listen();
     const { by, error, cause } = this.#end;
     if (by === "fault") throw new Error("expected no callback of the owner or the engine to throw", { cause });
     if (by === "violation" && !knownConditions.has(error?.condition ?? "")) throw new Error(`expected a known condition, found ${error?.condition}`);
+    const isBlameless = !this.#peer.wasWrong && !this.#socket.stalls;
+    if (isBlameless && by === "violation") throw new Error(`expected no violation of a peer that did all as it should, found ${error?.condition}: ${error?.description}`);
+    if (isBlameless) this.#owner.reached.add("(a peer that did all as it should)");
     if (this.#socket.writableLength > limits.outputBytesMax! + 200_000) throw new Error(`expected at most ${limits.outputBytesMax} bytes to wait, found ${this.#socket.writableLength}`);
     if (expected !== undefined) {
       if (error?.condition !== expected) throw new Error(`expected ${expected}, found ${by} ${error?.condition}`);
-      if (judge.closeCondition !== expected) throw new Error(`expected a close with ${expected}, found ${judge.closeCondition}`);
+      if (this.#judge.closeCondition !== expected) throw new Error(`expected a close with ${expected}, found ${this.#judge.closeCondition}`);
     }
-    return { outcome: by === "violation" ? `violation ${error?.condition}` : by };
+    return { reached: this.#owner.reached, outcome: by === "violation" ? `violation ${error?.condition}` : by };
   }
 }
 

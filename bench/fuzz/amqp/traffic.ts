@@ -1,12 +1,10 @@
-// What a peer may send: traffic that is mostly right, from which the hostile kind is made by changing it.
-import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
+// What a hostile peer sends: any value, any frame, right frames with bytes of them changed, and bytes with one certain answer.
 import { descriptor } from "#runtime/amqp/descriptors.ts";
 import { encodeComposite } from "#runtime/amqp/encode.ts";
 import { conditions } from "#runtime/amqp/errors.ts";
-import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, encodeOpen } from "#runtime/amqp/performatives.ts";
-import { Raw, Typed, described, int, long, symbol, symbols, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
+import { frameType } from "#runtime/amqp/frames.ts";
+import { encodeEnd, encodeOpen } from "#runtime/amqp/performatives.ts";
+import { Typed, described, int, long, symbol, symbols, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
 import type { Encodable } from "#runtime/amqp/types.ts";
 import type { Random } from "../random.ts";
 
@@ -52,141 +50,6 @@ export function anyValue(random: Random, depth = 3): Encodable {
       return symbols(["a", "b"].slice(random.below(3)));
     default:
       return described(ulong(random.below(0x80)), int(random.below(9)));
-  }
-}
-
-const states = [accepted, released, modified({ deliveryFailed: true, messageAnnotations: { a: 1 } }), rejected({ condition: "x:y", description: "z", info: { a: "b" } })];
-
-/** One peer's talk, of either role, with a rough idea of where it stands. */
-export class Talk {
-  readonly #random: Random;
-  readonly #isServer: boolean;
-  #nextId: number;
-  #handles = 0;
-  #continues = false;
-
-  /** `isServer`: the peer is the server, so it answers sessions and links of the engine's. */
-  constructor(random: Random, isServer: boolean) {
-    this.#random = random;
-    this.#isServer = isServer;
-    this.#nextId = random.chance(0.5) ? 0 : 0xffff_fffe;
-  }
-
-  /** Header, SASL as the engine expects it, and open. */
-  opening(sasl: boolean): Buffer[] {
-    const parts: Buffer[] = [];
-    if (sasl) {
-      parts.push(protocolHeader(protocolId.sasl));
-      if (this.#isServer) parts.push(frame(encodeComposite(descriptor.saslMechanisms, [symbols(["ANONYMOUS", "PLAIN"])]), 0, frameType.sasl), frame(encodeComposite(descriptor.saslOutcome, [ubyte(0)]), 0, frameType.sasl));
-      else parts.push(frame(encodeComposite(descriptor.saslInit, [symbol("ANONYMOUS"), Buffer.from("x")]), 0, frameType.sasl));
-    }
-    const idleTimeOutMs = this.#random.chance(0.2) ? 1_000 : undefined;
-    parts.push(protocolHeader(protocolId.amqp), frame(encodeOpen({ containerId: "fuzz", maxFrameSize: this.#random.pick([512, 600, 4_096, 65_536, 0xffff_ffff]), channelMax: this.#random.pick([0, 1, 0xffff]), idleTimeOutMs })));
-    return parts;
-  }
-
-  /** A session and links in it, with credit. */
-  setting(): Buffer[] {
-    const { remoteChannel } = { remoteChannel: this.#isServer ? 0 : undefined };
-    const window = this.#random.pick([0, 1, 5, 1_000, 0x7fff_ffff]);
-    const begin = encodeBegin({ remoteChannel, nextOutgoingId: this.#nextId, incomingWindow: window, outgoingWindow: 100, handleMax: this.#random.pick([7, 7, 0xffff_ffff, 1]) });
-    return [frame(begin), this.#attach("receiver"), this.#attach("sender"), this.#flow(0), this.#flow(1)];
-  }
-
-  #attach(role: "sender" | "receiver"): Buffer {
-    const random = this.#random;
-    const handle = this.#handles++;
-    // The engine's client names its links so.
-    const name = this.#isServer ? (role === "receiver" ? "our sender" : "our receiver") : `link ${random.chance(0.9) ? handle : 0}`;
-    return frame(
-      encodeAttach({
-        name,
-        handle,
-        role,
-        senderSettleMode: random.pick(["unsettled", "settled", "mixed"]),
-        receiverSettleMode: random.pick(["first", "second"]),
-        source: random.chance(0.9) ? { address: "q", filter: { f: anyValue(random) } } : null,
-        target: random.chance(0.9) ? { address: "q" } : null,
-        initialDeliveryCount: role === "sender" ? random.pick([0, 0xffff_ffff]) : undefined,
-        maxMessageSize: random.edge(),
-        properties: { p: anyValue(random) },
-      }),
-    );
-  }
-
-  #flow(handle: number | undefined): Buffer {
-    const random = this.#random;
-    const fields: Encodable[] = [uint(random.pick([0, 1, random.edge()])), uint(random.pick([0, 3, 1_000, random.edge()])), uint(this.#nextId), uint(100)];
-    if (handle !== undefined) fields.push(uint(handle), random.chance(0.8) ? uint(random.pick([0, 1, 2, random.edge()])) : undefined, uint(random.pick([0, 1, 10, 500, random.edge()])), undefined, random.chance(0.2), random.chance(0.2));
-    return frame(encodeComposite(descriptor.flow, fields));
-  }
-
-  #transfer(): Buffer {
-    const random = this.#random;
-    const begins = !this.#continues;
-    const id = begins ? this.#nextId : undefined;
-    if (begins) this.#nextId = (this.#nextId + 1) >>> 0;
-    this.#continues = random.chance(0.3);
-    const message = encodeMessage({
-      header: { deliveryCount: random.below(3) },
-      messageAnnotations: { a: anyValue(random) },
-      properties: { messageId: "m", correlationId: anyValue(random, 0) },
-      applicationProperties: { eventId: "e", v: anyValue(random) },
-      body: random.chance(0.7) ? { data: random.bytes(random.below(300)) } : { value: anyValue(random) },
-    });
-    const payload = random.chance(0.8) ? message : random.bytes(random.below(200));
-    const performative = encodeComposite(descriptor.transfer, [uint(1), id === undefined ? undefined : uint(id), random.bytes(random.below(33)), uint(0), random.chance(0.2), this.#continues, undefined, undefined, undefined, random.chance(0.03)]);
-    return frame(Buffer.concat([performative, payload]));
-  }
-
-  #disposition(): Buffer {
-    const random = this.#random;
-    const first = random.chance(0.9) ? random.below(40) : random.pick([0xffff_ffff, random.edge()]);
-    const last = random.chance(0.5) ? undefined : uint(random.chance(0.95) ? (first + random.below(20)) >>> 0 : random.edge());
-    const state = random.chance(0.9) ? new Raw(random.pick(states).bytes) : anyValue(random);
-    return frame(encodeComposite(descriptor.disposition, [random.chance(0.7), uint(first), last, random.chance(0.6), state]));
-  }
-
-  /** What ends things or begins more of them. */
-  #rare(): Buffer {
-    const random = this.#random;
-    switch (random.below(6)) {
-      case 0:
-      case 1:
-        return this.#attach(random.pick(["sender", "receiver"]));
-      case 2:
-        return frame(encodeDetach({ handle: random.below(this.#handles), closed: random.chance(0.7), error: random.chance(0.5) ? { condition: "x:y" } : undefined }));
-      case 3:
-        return frame(encodeBegin({ nextOutgoingId: 0, incomingWindow: 10, outgoingWindow: 10, handleMax: 3 }), 1 + random.below(3));
-      case 4:
-        return frame(encodeEnd(undefined));
-      default:
-        return frame(encodeClose(undefined));
-    }
-  }
-
-  /** A frame that fits, more or less, where the talk stands. */
-  next(): Buffer {
-    const random = this.#random;
-    switch (random.below(20)) {
-      case 0:
-        return this.#rare();
-      case 1:
-      case 2:
-        return frame(Buffer.alloc(0));
-      case 3:
-      case 4:
-      case 5:
-      case 6:
-        return this.#flow(random.pick([undefined, 0, 0, 0, 1]));
-      case 7:
-      case 8:
-      case 9:
-      case 10:
-        return this.#disposition();
-      default:
-        return this.#transfer();
-    }
   }
 }
 
