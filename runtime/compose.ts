@@ -86,7 +86,7 @@ export async function composeTransport(config: Config): Promise<Transport> {
     return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
   };
   const main = transportOf(entityOf(consumer));
-  return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }));
+  return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }), systemClock);
 }
 
 /** The settings of the entity that is read, and the broker's time. */

@@ -185,9 +185,6 @@ const schema: z.ZodType<Config, ConfigInput> = z
     logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   })
   .superRefine((config, context) => {
-    if ("topic" in config.consumer && config.inFlightMax < 2) {
-      context.addIssue({ code: "custom", path: ["inFlightMax"], message: "expected 2 or more with a subscription, which is read together with its retry queue" });
-    }
     for (const [name, dependency] of Object.entries(config.dependencies)) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {

@@ -70,9 +70,13 @@ export default definePlugin({ skills: [stumbler] });
   );
 }
 
-testOnEach("a run that fails once succeeds on the copy that comes by the retry queue", async (t, transport) => {
+testOnEach("a run that fails once succeeds on the copy that comes by the retry queue", (t, transport) => retryOnce(t, { transport }));
+
+testOnEach("so it does when the worker holds one message at a time, and nothing else comes", (t, transport) => retryOnce(t, { transport, inFlightMax: 1 }));
+
+async function retryOnce(t: TestContext, changes: Record<string, unknown>): Promise<void> {
   const { broker, config, folder } = await startBench(t);
-  const file = config({ transport });
+  const file = config(changes);
   const sent = await runCommand(["send", "-c", file, "--event-type", "Stumbled", "--payload", "{}"], env);
   assert.equal(sent.code, 0, sent.stderr);
   const worker = startCommand(["start", "-c", file], env);
@@ -89,7 +93,7 @@ testOnEach("a run that fails once succeeds on the copy that comes by the retry q
   assert.equal(queues["retry/$DeadLetterQueue"]?.states.active, 0);
   // Whoever else subscribes gets the event once, and no copy of it.
   assert.equal(queues["news/Subscriptions/bystander"]?.states.active, 1);
-});
+}
 
 testOnEach("doctor reports a retry queue that does not exist, and start refuses to run without it", async (t, transport) => {
   const { config } = await startBench(t);

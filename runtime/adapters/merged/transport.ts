@@ -1,33 +1,42 @@
 /**
  * Two sources that are read as one: an entity, and the private queue to which the copies of its messages to retry are sent.
  *
- * Credit cannot be taken back once it is with a source, and a source may have nothing to bring for hours. So the retry
- * source gets a small part, which bounds what it can hold idle, and the main one never goes without for its sake: while
- * there is but one credit in all it is the main source's, save for every tenth, without which a worker that is always full
- * would never see a copy. Whoever grants must be able to grant two or more when idle, or that tenth would be waited for.
+ * Credit cannot be taken back once it is with a source, short of closing its receiver, and a source may have nothing to bring
+ * for hours. So the retry source gets a small part, which bounds what it can hold idle, and the main one never goes without
+ * for its sake.
+ *
+ * A worker that can hold but one message more grants a single credit, and whoever has that keeps the other source waiting. It
+ * goes to the main source, save when a look, one for every few credits, has found something in the retry source. When it lies
+ * idle, the other source is looked at now and then, and the credit moves there if that has something to bring.
  */
+import type { Clock, Timer } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
 import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 
 /** One credit in this many is for the retry source. */
 const retryShare = 10;
+/** A single credit that has lain idle for so long may be of more use with the other source. */
+const loneLookMs = 1_000;
 /** The most credit that is with the retry source at once. */
 const retryCreditMax = 32;
 
 /** Receives from `main` and from `retry`; what was received is settled and renewed where it came from. */
-export function mergeTransports(main: Transport, retry: Transport): Transport {
-  return new MergedTransport(main, retry);
+export function mergeTransports(main: Transport, retry: Transport, clock: Clock): Transport {
+  return new MergedTransport(main, retry, clock);
 }
 
 class MergedTransport implements Transport {
   readonly #main: Transport;
   readonly #retry: Transport;
+  readonly #clock: Clock;
   /** Deliveries that came from the retry source; all others are the main one's. */
   readonly #retried = new WeakSet<Delivery>();
+  readonly #receivers = new Set<MergedReceiver>();
 
-  constructor(main: Transport, retry: Transport) {
+  constructor(main: Transport, retry: Transport, clock: Clock) {
     this.#main = main;
     this.#retry = retry;
+    this.#clock = clock;
   }
 
   async start(): Promise<void> {
@@ -39,18 +48,22 @@ class MergedTransport implements Transport {
   }
 
   async stop(): Promise<void> {
+    for (const receiver of this.#receivers) receiver.quiesce();
     await Promise.all([this.#main.stop(), this.#retry.stop()]);
   }
 
   openReceiver(listener: ReceiverListener): Receiver {
-    return new MergedReceiver(this.#main, this.#retry, {
+    const receiver = new MergedReceiver(this.#main, this.#retry, this.#clock, {
       deliveries: (batch) => listener.deliveries(batch),
       retried: (batch) => {
         for (const delivery of batch) this.#retried.add(delivery);
         listener.deliveries(batch);
       },
       disturbed: (error) => listener.disturbed(error),
+      stopped: () => void this.#receivers.delete(receiver),
     });
+    this.#receivers.add(receiver);
+    return receiver;
   }
 
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
@@ -94,57 +107,169 @@ class MergedTransport implements Transport {
 interface MergedListener extends ReceiverListener {
   /** Deliveries of the retry source. */
   retried(batch: readonly Delivery[]): void;
+  stopped(): void;
+}
+
+/** One of the two, with the receiver it is read by at present. */
+class Source {
+  readonly transport: Transport;
+  readonly #listener: ReceiverListener;
+  #receiver: Receiver;
+  /** Credit that is with it and has brought nothing yet. */
+  credit = 0;
+
+  constructor(transport: Transport, listener: ReceiverListener, arrived: (batch: readonly Delivery[]) => void) {
+    this.transport = transport;
+    this.#listener = {
+      deliveries: (batch) => {
+        this.credit -= batch.length;
+        arrived(batch);
+      },
+      disturbed: (error) => listener.disturbed(error),
+    };
+    this.#receiver = transport.openReceiver(this.#listener);
+  }
+
+  addCredit(count: number): void {
+    if (count === 0) return;
+    this.credit += count;
+    this.#receiver.addCredit(count);
+  }
+
+  /** Takes back what credit is left; what comes meanwhile is handed out and has spent its own. */
+  async takeBack(): Promise<number> {
+    await this.#receiver.stop();
+    const { credit } = this;
+    this.credit = 0;
+    return credit;
+  }
+
+  open(): void {
+    this.#receiver = this.transport.openReceiver(this.#listener);
+  }
+
+  stop(): Promise<void> {
+    return this.#receiver.stop();
+  }
 }
 
 class MergedReceiver implements Receiver {
-  readonly #main: Receiver;
-  readonly #retry: Receiver;
-  /** Credit that is with each source and has brought nothing yet. */
-  #mainCredit = 0;
-  #retryCredit = 0;
-  /** Credits that went to the main source since one last went to the retry source. */
+  readonly #main: Source;
+  readonly #retry: Source;
+  readonly #clock: Clock;
+  readonly #listener: MergedListener;
+  /** Credits that went to the main source since one last went to the retry source, or since that was last looked at. */
   #sinceRetry = 0;
+  /** A look has found something in the retry source. */
+  #isRetryDue = false;
+  #received = 0;
+  #loneLook: Timer | undefined;
+  /** Credit that was granted while a credit is moved. */
+  #waiting = 0;
+  #moving: Promise<void> | undefined;
   #stopping = false;
 
-  constructor(main: Transport, retry: Transport, listener: MergedListener) {
-    const disturbed: ReceiverListener["disturbed"] = (error) => listener.disturbed(error);
-    this.#main = main.openReceiver({
-      deliveries: (batch) => {
-        this.#mainCredit -= batch.length;
-        listener.deliveries(batch);
-      },
-      disturbed,
+  constructor(main: Transport, retry: Transport, clock: Clock, listener: MergedListener) {
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#main = new Source(main, listener, (batch) => {
+      this.#received += batch.length;
+      listener.deliveries(batch);
     });
-    this.#retry = retry.openReceiver({
-      deliveries: (batch) => {
-        this.#retryCredit -= batch.length;
-        listener.retried(batch);
-      },
-      disturbed,
+    this.#retry = new Source(retry, listener, (batch) => {
+      this.#received += batch.length;
+      listener.retried(batch);
     });
   }
 
   addCredit(count: number): void {
     if (this.#stopping) return;
+    if (this.#moving !== undefined) {
+      this.#waiting += count;
+      return;
+    }
     const forRetry = this.#forRetry(count);
     const forMain = count - forRetry;
-    this.#mainCredit += forMain;
-    this.#retryCredit += forRetry;
     this.#sinceRetry = forRetry > 0 ? 0 : this.#sinceRetry + forMain;
-    if (forMain > 0) this.#main.addCredit(forMain);
-    if (forRetry > 0) this.#retry.addCredit(forRetry);
+    this.#main.addCredit(forMain);
+    this.#retry.addCredit(forRetry);
+    if (this.#isLone) this.#watchLone();
+  }
+
+  /** Moves no credit any more, and looks at nothing. */
+  quiesce(): void {
+    this.#stopping = true;
+    this.#loneLook?.cancel();
   }
 
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.quiesce();
+    await this.#moving;
     await Promise.all([this.#main.stop(), this.#retry.stop()]);
+    this.#listener.stopped();
+  }
+
+  get #isLone(): boolean {
+    return this.#main.credit + this.#retry.credit === 1;
   }
 
   /** How much of the credit that is added goes to the retry source. */
   #forRetry(count: number): number {
-    const total = this.#mainCredit + this.#retryCredit + count;
-    if (total === 1) return this.#sinceRetry >= retryShare - 1 ? 1 : 0;
+    const total = this.#main.credit + this.#retry.credit + count;
+    if (total === 1) return this.#loneForRetry();
     const share = Math.max(1, Math.min(retryCreditMax, Math.floor(total / retryShare)));
-    return Math.max(0, Math.min(count, share - this.#retryCredit));
+    return Math.max(0, Math.min(count, share - this.#retry.credit));
   }
+
+  #loneForRetry(): 0 | 1 {
+    if (this.#isRetryDue) {
+      this.#isRetryDue = false;
+      return 1;
+    }
+    if (this.#sinceRetry >= retryShare - 1) {
+      this.#sinceRetry = 0;
+      void hasSomething(this.#retry).then((found) => {
+        this.#isRetryDue = found;
+      });
+    }
+    return 0;
+  }
+
+  /** One timer at most, for as long as there is but one credit. */
+  #watchLone(): void {
+    const receivedBefore = this.#received;
+    this.#loneLook ??= this.#clock.after(loneLookMs, () => {
+      this.#loneLook = undefined;
+      if (!this.#isLone || this.#moving !== undefined) return;
+      if (this.#received !== receivedBefore) this.#watchLone();
+      else void this.#lookAtOther();
+    });
+  }
+
+  async #lookAtOther(): Promise<void> {
+    const [from, to] = this.#main.credit > 0 ? [this.#main, this.#retry] : [this.#retry, this.#main];
+    const receivedBefore = this.#received;
+    const found = await hasSomething(to);
+    if (this.#stopping || !this.#isLone || this.#moving !== undefined) return;
+    if (!found || this.#received !== receivedBefore) return this.#watchLone();
+    this.#moving = this.#move(from, to);
+    await this.#moving;
+    this.#moving = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = 0;
+    if (waiting > 0) this.addCredit(waiting);
+    else if (this.#isLone) this.#watchLone();
+  }
+
+  async #move(from: Source, to: Source): Promise<void> {
+    const credit = await from.takeBack();
+    if (this.#stopping) return;
+    from.open();
+    to.addCredit(credit);
+  }
+}
+
+/** A source that cannot be looked at tells of its trouble elsewhere. */
+function hasSomething(source: Source): Promise<boolean> {
+  return source.transport.hasBacklog().catch(() => false);
 }
