@@ -5,6 +5,7 @@ import { brokerCommand } from "./broker/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
 import { quickCommand } from "./quick/command.ts";
 import { settlementCommand } from "./settlement/command.ts";
+import { soakCommand } from "./soak/command.ts";
 import { storeCommand } from "./store/command.ts";
 import { transportCommand } from "./transport/command.ts";
 
@@ -17,7 +18,7 @@ const program = new Command("npm run bench --")
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth: 120 })
   .addHelpText("after", "\n`npm run bench -- NAME --help` says what is measured, against what, and how it can be changed.");
 
-const commands = [quickCommand(), transportCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];
+const commands = [quickCommand(), transportCommand(), soakCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];
 for (const command of commands) program.addCommand(command);
 for (const command of [program, ...program.commands]) command.exitOverride();
 

@@ -312,6 +312,21 @@ export class Decoder {
   }
 }
 
+/** The value that begins at `at`, as `Decoder` reads it. Text, which most lookups are for, is read without one. */
+export function plainAt(bytes: Buffer, at: number, end: number): Plain {
+  if (u8(bytes, at) === format.string8) {
+    const textEnd = at + 2 + u8(bytes, at + 1);
+    if (textEnd <= end) return bytes.toString("utf8", at + 2, textEnd);
+  }
+  return new Decoder(bytes, at, end).plain();
+}
+
+/** The timestamp that begins at `at`, in milliseconds; undefined when there is none. */
+export function timestampAt(bytes: Buffer, at: number, end: number): number | undefined {
+  if (u8(bytes, at) !== format.timestamp || at + 9 > end) return undefined;
+  return (u32(bytes, at + 1) | 0) * 0x1_0000_0000 + u32(bytes, at + 5);
+}
+
 function oddMap(count: number): Error {
   return malformed(`map: expected as many values as keys, found ${count} elements`);
 }

@@ -1,15 +1,11 @@
 // Stepping over an encoded value without decoding it: what lazy reading is made of.
 import { u8, u32 } from "./bytes.ts";
 import { malformed } from "./errors.ts";
-import { layout, layouts } from "./formats.ts";
+import { format, layout, layouts } from "./formats.ts";
 import { nestingMax } from "./limits.ts";
 
 /** Where the value that begins at `at` ends. Throws when it is not whole before `end`. Looks at its outermost layer only. */
 export function skipValue(bytes: Uint8Array, at: number, end: number): number {
-  return skipNested(bytes, at, end, nestingMax);
-}
-
-function skipNested(bytes: Uint8Array, at: number, end: number, depth: number): number {
   if (at >= end) throw truncated();
   const code = u8(bytes, at);
   const kind = layouts[code]!;
@@ -17,12 +13,18 @@ function skipNested(bytes: Uint8Array, at: number, end: number, depth: number): 
   if (kind <= 16) next += kind;
   else if (kind === layout.size8) next = next < end ? next + 1 + u8(bytes, next) : end + 1;
   else if (kind === layout.size32) next = next + 4 <= end ? next + 4 + u32(bytes, next) : end + 1;
-  else if (kind === layout.described) {
-    if (depth === 0) throw tooDeep();
-    return skipNested(bytes, skipNested(bytes, next, end, depth - 1), end, depth - 1);
-  } else throw unknownCode(code);
+  else if (kind === layout.described) return skipDescribed(bytes, at, end, nestingMax);
+  else throw unknownCode(code);
   if (next > end) throw truncated();
   return next;
+}
+
+/** A value that may be described. Apart, because only what does not call itself can be compiled into its callers. */
+function skipDescribed(bytes: Uint8Array, at: number, end: number, depth: number): number {
+  if (at >= end) throw truncated();
+  if (u8(bytes, at) !== format.described) return skipValue(bytes, at, end);
+  if (depth === 0) throw tooDeep();
+  return skipDescribed(bytes, skipDescribed(bytes, at + 1, end, depth - 1), end, depth - 1);
 }
 
 export function truncated(): Error {

@@ -1,7 +1,7 @@
 // Maps and lists as byte ranges: an entry is found by walking over the encoded ones, and decoded only when it is read.
 // A view stays valid as long as its bytes are not written to; it keeps the whole buffer that they lie in alive.
 import { u8, u32 } from "./bytes.ts";
-import { Decoder } from "./decode.ts";
+import { Decoder, plainAt, timestampAt } from "./decode.ts";
 import { malformed } from "./errors.ts";
 import { format, layout, layouts } from "./formats.ts";
 import { skipValue } from "./skip.ts";
@@ -68,7 +68,7 @@ export class MapView extends ValueView {
 
   get(key: string): Plain | undefined {
     const at = this.#find(key);
-    return at < 0 ? undefined : new Decoder(this.bytes, at, this.end).plain();
+    return at < 0 ? undefined : plainAt(this.bytes, at, this.end);
   }
 
   /** The text under `key`; undefined when there is none or it is not text. */
@@ -81,6 +81,12 @@ export class MapView extends ValueView {
   number(key: string): number | undefined {
     const value = this.get(key);
     return typeof value === "number" ? value : undefined;
+  }
+
+  /** The timestamp under `key` in milliseconds; undefined when there is none or it is of another type. */
+  timeMs(key: string): number | undefined {
+    const at = this.#find(key);
+    return at < 0 ? undefined : timestampAt(this.bytes, at, this.end);
   }
 
   /** The value under `key` as it is encoded. */

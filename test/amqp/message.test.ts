@@ -37,6 +37,9 @@ describe("a message view", () => {
     assert.equal(message.deliveryAnnotations?.get("x-opt-lock-token"), "01010101-0101-0101-0101-010101010101");
     assert.equal(message.messageAnnotations?.get("x-opt-sequence-number"), 2n ** 60n);
     assert.deepEqual(message.messageAnnotations?.get("x-opt-enqueued-time"), new Date(1_000));
+    assert.equal(message.messageAnnotations?.timeMs("x-opt-enqueued-time"), 1_000);
+    assert.equal(message.messageAnnotations?.timeMs("x-opt-sequence-number"), undefined);
+    assert.equal(view({ messageAnnotations: { before: timestamp(-1_500_000_000_000) }, body: { data: [] } }).messageAnnotations?.timeMs("before"), -1_500_000_000_000);
     assert.deepEqual(
       (["messageId", "userId", "to", "subject", "replyTo", "correlationId", "contentType", "contentEncoding", "absoluteExpiryTime", "creationTime", "groupId", "groupSequence", "replyToGroupId"] as const).map((name) => message.property(name)),
       ["id", Buffer.from("me"), "queue", "label", "back", 7, "application/json", "gzip", new Date(5_000), new Date(4_000), "session", 9, "other"],

@@ -142,8 +142,7 @@ export function sequenceNumberOf(message: MessageView): bigint {
 
 function annotatedTime(message: MessageView, name: string): number {
   try {
-    const value = message.messageAnnotations?.get(name);
-    return value instanceof Date ? value.getTime() : 0;
+    return message.messageAnnotations?.timeMs(name) ?? 0;
   } catch (thrown) {
     return unreadable(thrown, 0);
   }
