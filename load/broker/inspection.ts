@@ -81,8 +81,9 @@ export interface PageRequest {
   readonly top?: number;
 }
 
-const pageDefault = 100;
-const pageMax = 1000;
+/** Messages of one page. */
+export const pageDefault = 100;
+export const pageMax = 1000;
 /** Messages that one page looks through for those in the wanted state. */
 const scanMax = 100_000;
 

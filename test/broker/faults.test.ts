@@ -1,9 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { isServiceBusError } from "@azure/service-bus";
-import { Command } from "commander";
-import { registerControlCommands } from "#load/broker/control/commands.ts";
-import { type FaultReport, Faults } from "#load/broker/protocol/faults.ts";
+import { Faults } from "#load/broker/protocol/faults.ts";
 import { startBench } from "../support/broker.ts";
 import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -142,45 +140,4 @@ test("refuses tokens", async (t) => {
   broker.faults.add({ kind: "failTokens", target: "orders", count: 1 });
   await assert.rejects(client.createSender("orders").sendMessages({ body: 1 }), failsWith("UnauthorizedAccess"));
   await client.createSender("orders").sendMessages({ body: 2 });
-});
-
-async function run(...words: string[]): Promise<{ out: string; err: string }> {
-  const text = { out: "", err: "" };
-  const broker = new Command("broker");
-  registerControlCommands(broker, { say: (said) => void (text.out += said), fail: (said) => void (text.err += said) });
-  await broker.parseAsync(words, { from: "user" });
-  return text;
-}
-
-test("is steered and told over the control endpoint and the command line", async (t) => {
-  const { client, broker } = await startBench(t, { entities });
-  const url = `http://127.0.0.1:${broker.controlPort}`;
-  const post = (body: unknown): Promise<Response> => fetch(`${url}/faults`, { method: "POST", body: JSON.stringify(body) });
-  assert.equal((await post({ kind: "throttle", rate: 0.5, seed: 3 })).status, 201);
-  for (const [body, message] of [
-    [{ kind: "explode" }, /kind: expected one of throttle, .*found "explode"/],
-    [{ kind: "throttle", rate: 2 }, /rate: expected a number from 0 to 1, found 2/],
-    [{ kind: "throttle", often: 2 }, /often: expected one of kind, target, rate/],
-    [[], /expected a fault as a JSON object/],
-  ] as const) {
-    const response = await post(body);
-    assert.equal(response.status, 400);
-    assert.match(((await response.json()) as { error: string }).error, message);
-  }
-  const added = JSON.parse((await run("fault", "add", "loseSettlements", "--target", "orders", "--count", "5", "--control", url, "--json")).out) as FaultReport;
-  assert.deepEqual([added.kind, added.target, added.left], ["loseSettlements", "orders", 5]);
-  assert.match((await run("fault", "list", "--control", url)).out, /throttle.*\n.*\n.*loseSettlements.*orders/);
-  assert.match((await run("fault", "clear", "1", "--control", url)).out, /1 cleared/);
-  assert.match((await run("fault", "clear", "--control", url)).out, /1 cleared/);
-  assert.match((await run("fault", "list", "--control", "http://127.0.0.1:1")).err, /expected a broker's control endpoint at http:\/\/127.0.0.1:1, found none/);
-
-  await client.createSender("orders").sendMessages([{ body: 1, messageId: "held-one" }, { body: 2 }]);
-  const [held] = await client.createReceiver("orders").receiveMessages(1);
-  assert.ok(held);
-  assert.match((await run("inspect", "--control", url)).out, /orders\s+│ 1\s+│ 1\s+│/);
-  assert.match((await run("inspect", "orders", "--control", url)).out, /held-one.*orders.* of /);
-  broker.faults.add({ kind: "expireLocks" });
-  const told = JSON.parse((await run("inspect", "orders", "--control", url, "--json")).out) as { inDoubt: { messageId: string }[] };
-  assert.deepEqual(told.inDoubt.map(({ messageId }) => messageId), ["held-one"]);
-  assert.match((await run("inspect", "missing", "--control", url)).err, /expected an entity, found none at missing/);
 });

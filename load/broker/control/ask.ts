@@ -1,12 +1,21 @@
 // What `holdfast broker inspect` and `holdfast broker fault` do: each asks a running broker and returns what is to be printed.
 import type { BrokerInspection, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
-import type { FaultReport } from "../protocol/faults.ts";
+import { type FaultReport, matcherOf } from "../protocol/faults.ts";
 import { askControl } from "./client.ts";
-import { entityTable, faultsTable, inspectionTable } from "./tables.ts";
+import { ControlClientError } from "./control-error.ts";
+import { entityTable, faultsTable, inspectionTable, messagesTable } from "./tables.ts";
+import { type ControlTarget, type TargetFlags, targetOf } from "./target.ts";
 
-export interface ControlFlags {
-  readonly control: string;
+export interface ControlFlags extends TargetFlags {
   readonly json: boolean;
+}
+
+export interface InspectFlags extends ControlFlags {
+  readonly messages: boolean;
+  readonly state?: string;
+  readonly doubt: boolean;
+  readonly from?: string;
+  readonly top?: string;
 }
 
 export interface FaultFlags extends ControlFlags {
@@ -18,37 +27,85 @@ export interface FaultFlags extends ControlFlags {
   readonly delay?: string;
 }
 
-export async function inspect(entity: string | undefined, { control, json: asJson }: ControlFlags): Promise<string> {
+/** Messages of a list in the terminal. */
+const topDefault = "20";
+
+/** @param width columns of the terminal, 80 or more */
+export async function inspect(entity: string | undefined, flags: InspectFlags, width: number): Promise<string> {
+  const target = targetOf(flags);
+  const lists = flags.messages || flags.doubt || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
   if (entity === undefined) {
-    const inspection = await askControl<BrokerInspection>(control, "GET", "/inspect");
-    return asJson ? json(inspection) : inspectionTable(inspection);
+    if (lists) throw new ControlClientError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
+    const inspection = await askControl<BrokerInspection>(target, "GET", "/inspect");
+    return flags.json ? json(inspection) : inspectionTable(inspection, width);
   }
-  const path = `/inspect/${entity.split("/").map(encodeURIComponent).join("/")}`;
-  const found = await askControl<QueueInspection | TopicInspection>(control, "GET", path);
-  if (found.kind === "topic") return asJson ? json(found) : inspectionTable({ connections: 0, queues: {}, topics: { [found.path]: found } });
-  const [locked, inDoubt] = await Promise.all(["state=locked", "doubt=true"].map((query) => askControl<MessagePage>(control, "GET", `${path}/messages?${query}&top=1000`)));
-  const parts = { entity: found, locked: locked?.messages ?? [], inDoubt: inDoubt?.messages ?? [] };
-  return asJson ? json(parts) : entityTable(parts.entity, parts.locked, parts.inDoubt);
+  if (lists) return listMessages(target, entity, flags, width);
+  const found = await askControl<QueueInspection | TopicInspection>(target, "GET", pathOf(entity));
+  if (found.kind === "topic") return flags.json ? json(found) : inspectionTable({ connections: undefined, queues: {}, topics: { [found.path]: found } }, width);
+  const [locked, inDoubt] = await Promise.all([askPage(target, entity, { state: "locked" }), askPage(target, entity, { doubt: "true" })]);
+  return flags.json ? json({ entity: found, locked: locked.messages, inDoubt: inDoubt.messages }) : entityTable(found, locked, inDoubt, width);
 }
 
-export async function addFault(kind: string, flags: FaultFlags): Promise<string> {
-  const numbers = { rate: flags.rate, seed: flags.seed, count: flags.count, durationMs: flags.duration, delayMs: flags.delay };
-  const given = Object.entries(numbers).flatMap(([name, value]) => (value === undefined ? [] : [[name, Number(value)]]));
-  const request: Record<string, unknown> = { kind, ...(flags.target === undefined ? {} : { target: flags.target }), ...Object.fromEntries(given) };
-  const report = await askControl<FaultReport>(flags.control, "POST", "/faults", request);
-  return flags.json ? json(report) : faultsTable([report]);
+async function listMessages(target: ControlTarget, entity: string, flags: InspectFlags, width: number): Promise<string> {
+  const { state, doubt, from, top = topDefault } = flags;
+  const page = await askPage(target, entity, { ...(state === undefined ? {} : { state }), ...(doubt ? { doubt: "true" } : {}), ...(from === undefined ? {} : { from }), top });
+  if (flags.json) return json(page);
+  const again = `holdfast broker inspect ${quoted(entity)} --messages${state === undefined ? "" : ` --state ${state}`}${doubt ? " --doubt" : ""}${flags.top === undefined ? "" : ` --top ${top}`}`;
+  return messagesTable(page.messages, page.next === null ? undefined : `${again} --from ${page.next}`, width);
 }
 
-export async function listFaults(flags: ControlFlags): Promise<string> {
-  const { faults } = await askControl<{ faults: FaultReport[] }>(flags.control, "GET", "/faults");
-  return flags.json ? json(faults) : faultsTable(faults);
+function askPage(target: ControlTarget, entity: string, query: Readonly<Record<string, string>>): Promise<MessagePage> {
+  return askControl<MessagePage>(target, "GET", `${pathOf(entity)}/messages?${new URLSearchParams(query).toString()}`);
+}
+
+function pathOf(entity: string): string {
+  return `/inspect/${entity.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** As a shell takes it. */
+function quoted(entity: string): string {
+  return /^[\w./-]+$/.test(entity) ? entity : `'${entity}'`;
+}
+
+const faultNumbers = { rate: "rate", seed: "seed", count: "count", duration: "durationMs", delay: "delayMs" } as const;
+
+export async function addFault(kind: string, flags: FaultFlags, width: number): Promise<string> {
+  const request: Record<string, unknown> = { kind, ...(flags.target === undefined ? {} : { target: flags.target }) };
+  for (const [flag, name] of Object.entries(faultNumbers)) {
+    const text = flags[flag as keyof typeof faultNumbers];
+    if (text === undefined) continue;
+    if (text.trim() === "" || Number.isNaN(Number(text))) throw new ControlClientError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
+    request[name] = Number(text);
+  }
+  const target = targetOf(flags);
+  const report = await askControl<FaultReport>(target, "POST", "/faults", request);
+  if (flags.json) return json(report);
+  const said = report.left === 0 ? `${report.kind}: hit ${report.hits} at ${report.target}, once and for all` : faultsTable([report], width);
+  const note = await noteOnTarget(target, report);
+  return note === undefined ? said : `${said}\n${note}`;
+}
+
+/** A fault may be for an entity that is still to be made; more often its name is misspelt. */
+async function noteOnTarget(target: ControlTarget, report: FaultReport): Promise<string | undefined> {
+  const { queues, topics } = await askControl<BrokerInspection>(target, "GET", "/inspect");
+  const paths = [...Object.keys(queues), ...Object.keys(topics)];
+  const matches = matcherOf(report.target);
+  return report.target === "*" || paths.some(matches) ? undefined : `note: no entity is at ${report.target} now; there are ${paths.filter((path) => !path.includes("$")).join(", ") || "none"}`;
+}
+
+export async function listFaults(flags: ControlFlags, width: number): Promise<string> {
+  const { faults } = await askControl<{ faults: FaultReport[] }>(targetOf(flags), "GET", "/faults");
+  if (flags.json) return json(faults);
+  return faults.length === 0 ? "nothing goes wrong on purpose now" : faultsTable(faults, width);
 }
 
 export async function clearFaults(id: string | undefined, flags: ControlFlags): Promise<string> {
-  const answer = await askControl<{ cleared: number }>(flags.control, "DELETE", id === undefined ? "/faults" : `/faults/${encodeURIComponent(id)}`);
+  const answer = await askControl<{ cleared: number }>(targetOf(flags), "DELETE", id === undefined ? "/faults" : `/faults/${encodeURIComponent(id)}`);
+  if (id !== undefined && answer.cleared === 0) throw new ControlClientError(`expected the number of a fault, found none numbered ${id}; \`holdfast broker fault list\` lists them`);
   return flags.json ? json(answer) : `${answer.cleared} cleared`;
 }
 
 function json(value: unknown): string {
   return JSON.stringify(value, undefined, 2);
 }
+

@@ -1,32 +1,71 @@
 // `holdfast broker inspect` and `holdfast broker fault`: they ask a broker that runs already.
-import type { Command } from "commander";
-import type * as Asking from "./ask.ts";
-import type { ControlFlags, FaultFlags } from "./ask.ts";
+import { type Command, Option } from "commander";
 import { faultKinds } from "../protocol/faults.ts";
-
-const controlDefault = "http://127.0.0.1:5672";
+import type * as Asking from "./ask.ts";
+import type { ControlFlags, FaultFlags, InspectFlags } from "./ask.ts";
 
 /** Where commands write. */
 export interface Terminal {
   readonly say: (text: string) => void;
   /** Says what went wrong, and makes the process end with 1. */
   readonly fail: (text: string) => void;
+  /** Columns. Default: 80. */
+  readonly width?: number;
 }
 
 const processTerminal: Terminal = {
   say: (text) => void process.stdout.write(`${text}\n`),
   fail: (text) => {
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`holdfast: ${text}\n`);
     process.exitCode = 1;
   },
+  ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
 };
 
+const widthDefault = 80;
+
+const inspectHelp = `
+Examples:
+  holdfast broker inspect                                  every entity: what it holds by state
+  holdfast broker inspect orders                           one: what happened, locks, messages in doubt
+  holdfast broker inspect orders --messages --top 20       its messages, a page at a time
+  holdfast broker inspect 'orders/$DeadLetterQueue' --messages
+  holdfast broker inspect news/Subscriptions/a --doubt --json
+
+A message is in doubt when a lock on it ended without a settlement: its work may have been done or not.
+Totals count since the broker started.`;
+
+const faultHelp = `
+Kinds (in this form or in-this-one):
+${Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(17)} ${what}`).join("\n")}
+
+detach, drop and expireLocks without --rate happen once, at once and to everything at the target; all others, and
+those with a rate, strike as often as the rate says until --count, --duration or \`fault clear\` ends them.
+The same seed strikes at the same occasions: each fault draws its own numbers, one for each occasion at its target.
+
+Examples:
+  holdfast broker fault add throttle --target orders --rate 0.2 --seed 7
+  holdfast broker fault add detach --target 'news/Subscriptions/*'
+  holdfast broker fault add drop --rate 0.01 --duration 60000
+  holdfast broker fault add expire-locks --target orders --rate 0.1
+  holdfast broker fault add delay-settlements --target orders --delay 5000 --count 10
+  holdfast broker fault add lose-settlements --target orders --count 1
+  holdfast broker fault add deliver-twice --target orders --rate 0.05
+  holdfast broker fault add hold-deliveries --target orders --duration 10000
+  holdfast broker fault add fail-tokens --rate 0.5`;
+
 export function registerControlCommands(broker: Command, terminal: Terminal = processTerminal): void {
+  const width = Math.max(widthDefault, terminal.width ?? widthDefault);
   const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> => orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
-  withControl(broker.command("inspect").description("tell what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, `topic/Subscriptions/name`, or either with /$DeadLetterQueue"))
-    .action((entity: string | undefined, flags: ControlFlags) => attempt(async ({ inspect }) => inspect(entity, flags)));
-  const fault = broker.command("fault").description("make things go wrong in a running broker");
-  const kinds = Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(18)}${what}`);
+  withControl(broker.command("inspect").description("tell what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"))
+    .option("--messages", "list its messages", false)
+    .option("--state <state>", "list those that are active, locked, scheduled or deferred")
+    .option("--doubt", "list those in doubt", false)
+    .option("--from <number>", "sequence number to begin at")
+    .option("--top <number>", "at most so many, 1 to 1000 (default: 20)")
+    .addHelpText("after", inspectHelp)
+    .action((entity: string | undefined, flags: InspectFlags) => attempt(async ({ inspect }) => inspect(entity, flags, width)));
+  const fault = broker.command("fault").description("make things go wrong in a running broker").addHelpText("after", faultHelp);
   withControl(fault.command("add").description("add a fault").argument("<kind>", "what is to go wrong"))
     .option("--target <path>", "an entity's path, or its beginning followed by * (default: *)")
     .option("--rate <number>", "of how many occasions it strikes, 0 to 1 (default: 1)")
@@ -34,11 +73,9 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--count <number>", "hits after which it is over")
     .option("--duration <ms>", "milliseconds after which it is over")
     .option("--delay <ms>", "for delaySettlements: by how much (default: 1000)")
-    .addHelpText("after", `\nKinds:\n${kinds.join("\n")}`)
-    .action((kind: string, flags: FaultFlags) => attempt(async ({ addFault }) => addFault(kind, flags)));
-  withControl(fault.command("list").description("list what goes wrong now")).action((flags: ControlFlags) =>
-    attempt(async ({ listFaults }) => listFaults(flags)),
-  );
+    .addHelpText("after", faultHelp)
+    .action((kind: string, flags: FaultFlags) => attempt(async ({ addFault }) => addFault(kind, flags, width)));
+  withControl(fault.command("list").description("list what goes wrong now")).action((flags: ControlFlags) => attempt(async ({ listFaults }) => listFaults(flags, width)));
   withControl(fault.command("clear").description("end a fault, or all of them").argument("[id]", "the fault's number")).action((id: string | undefined, flags: ControlFlags) =>
     attempt(async ({ clearFaults }) => clearFaults(id, flags)),
   );
@@ -54,5 +91,8 @@ export async function orSayWhy(run: () => Promise<void>, terminal: Terminal = pr
 }
 
 function withControl(command: Command): Command {
-  return command.option("--control <url>", "where the broker's control endpoint is", controlDefault).option("--json", "print JSON", false);
+  return command
+    .option("--control <url>", "where the broker's control endpoint is (default: http://127.0.0.1:5672)")
+    .addOption(new Option("--connection-string <text>", "for a broker with keys: one with all rights").env("HOLDFAST_BROKER"))
+    .option("--json", "print JSON", false);
 }

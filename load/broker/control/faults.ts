@@ -23,6 +23,8 @@ export function answerFaults(faults: Faults, method: string, rest: string, body:
   return { status: 201, body: report };
 }
 
+const faultKindNames = Object.keys(faultKinds) as FaultKind[];
+
 const numbers: Readonly<Record<string, readonly [min: number, max: number]>> = {
   rate: [0, 1],
   seed: [0, 2 ** 32 - 1],
@@ -34,15 +36,22 @@ const numbers: Readonly<Record<string, readonly [min: number, max: number]>> = {
 /** @throws ControlRequestError when it is not a fault */
 export function readFault(body: string): FaultRequest {
   const fields = parse(body);
-  const { kind, target, ...rest } = fields;
-  if (typeof kind !== "string" || !Object.hasOwn(faultKinds, kind)) throw new ControlRequestError(`kind: expected one of ${Object.keys(faultKinds).join(", ")}, found ${JSON.stringify(kind)}`);
+  const { kind: said, target, ...rest } = fields;
+  const kind = typeof said === "string" ? kindOf(said) : undefined;
+  if (kind === undefined) throw new ControlRequestError(`kind: expected one of ${Object.keys(faultKinds).join(", ")}, found ${JSON.stringify(said)}`);
   if (target !== undefined && typeof target !== "string") throw new ControlRequestError(`target: expected an entity's path, found ${JSON.stringify(target)}`);
   for (const [name, value] of Object.entries(rest)) {
     const [min, max] = numbers[name] ?? [];
     if (min === undefined || max === undefined) throw new ControlRequestError(`${name}: expected one of kind, target, ${Object.keys(numbers).join(", ")}`);
     if (typeof value !== "number" || !(value >= min && value <= max)) throw new ControlRequestError(`${name}: expected a number from ${min} to ${max}, found ${JSON.stringify(value)}`);
   }
-  return { kind: kind as FaultKind, ...(target === undefined ? {} : { target }), ...(rest as Omit<FaultRequest, "kind" | "target">) };
+  return { kind, ...(target === undefined ? {} : { target }), ...(rest as Omit<FaultRequest, "kind" | "target">) };
+}
+
+/** `loseSettlements`, or `lose-settlements`. */
+function kindOf(said: string): FaultKind | undefined {
+  const wanted = said.replaceAll("-", "").toLowerCase();
+  return faultKindNames.find((kind) => kind.toLowerCase() === wanted);
 }
 
 function parse(body: string): Readonly<Record<string, unknown>> {

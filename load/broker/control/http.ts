@@ -4,7 +4,7 @@ import type { Faults } from "../protocol/faults.ts";
 import type { TokenVerifier } from "../security/tokens.ts";
 import { refuseControl } from "./guard.ts";
 import { answerFaults, ControlRequestError } from "./faults.ts";
-import type { BrokerInspection, InspectedState, MessagePage, PageRequest } from "../inspection.ts";
+import { type BrokerInspection, type InspectedState, type MessagePage, pageDefault, pageMax, type PageRequest } from "../inspection.ts";
 
 /** What the endpoint can ask. */
 export interface Inspectable {
@@ -71,7 +71,7 @@ function route(broker: Inspectable, request: IncomingMessage, path: string, body
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
   const { queues, topics } = broker.inspect();
   const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());
-  if (found === undefined) return send(response, 404, { error: `expected an entity, found none at ${entity}` });
+  if (found === undefined) return send(response, 404, { error: `expected an entity, found none at ${entity}${othersOf(broker)}` });
   send(response, 200, found);
 }
 
@@ -91,12 +91,30 @@ function sendMessages(broker: Inspectable, entity: string, query: URLSearchParam
   const page: PageRequest = {
     ...(state === null ? {} : { state: state as InspectedState }),
     inDoubt: query.get("doubt") === "true",
-    from: Number(query.get("from") ?? 0) || 0,
-    top: Number(query.get("top") ?? 100) || 100,
+    from: wholeOf(query, "from", 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    top: wholeOf(query, "top", 1, pageMax) ?? pageDefault,
   };
   const messages = broker.inspectMessages(entity, page);
-  if (messages === undefined) return send(response, 404, { error: `expected a queue or subscription, found none at ${entity}` });
+  if (messages === undefined) return send(response, 404, { error: `expected a queue or subscription, found none at ${entity}${othersOf(broker)}` });
   send(response, 200, messages);
+}
+
+/** Entities that an error names at most. */
+const namedMax = 20;
+
+function othersOf(broker: Inspectable): string {
+  const { queues, topics } = broker.inspect();
+  const paths = [...Object.values(queues), ...Object.values(topics)].filter(({ kind }) => kind !== "deadLetterQueue").map(({ path }) => path);
+  if (paths.length === 0) return "; there are no entities";
+  return `; there are ${paths.slice(0, namedMax).join(", ")}${paths.length > namedMax ? ` and ${paths.length - namedMax} more` : ""}`;
+}
+
+function wholeOf(query: URLSearchParams, name: string, min: number, max: number): number | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new ControlRequestError(`expected ${name} to be a whole number from ${min} to ${max}, found ${text}`);
 }
 
 function sendOutcomes(broker: Inspectable, entity: string, response: ServerResponse): void {

@@ -1,54 +1,200 @@
-// What the broker tells of itself, as tables for the terminal.
+// What the broker tells of itself, as tables for a terminal of 80 columns or more.
 import Table from "cli-table3";
-import type { BrokerInspection, InspectedMessage, QueueInspection } from "../inspection.ts";
+import type { BrokerInspection, InspectedMessage, InspectedSession, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
 import type { FaultReport } from "../protocol/faults.ts";
 
-function tableOf(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const table = new Table({ head: [...head], style: { head: [], border: [] } });
-  for (const row of rows) table.push([...row]);
-  return table.toString();
+interface Column {
+  readonly head: string;
+  /** Characters; undefined = what the others leave. One column has no width. A column of numbers is as wide as they are. */
+  readonly width?: number;
+  /** Numbers stand on the right. */
+  readonly isNumber?: boolean;
 }
 
-/** Every entity with what it holds. */
-export function inspectionTable({ connections, queues, topics }: BrokerInspection): string {
-  const rows = Object.values(queues).map(({ path, states: { active, locked, scheduled, deferred, deadLettered }, totals, receivers }) => [
-    path,
-    active,
-    locked,
-    scheduled,
-    deferred,
-    deadLettered,
-    totals.accepted + totals.scheduledAccepted + totals.movedIn,
-    totals.completed + totals.receivedAndDeleted,
-    receivers,
-  ]);
-  const topicRows = Object.values(topics).map(({ path, scheduled, totals, subscriptions }) => [path, scheduled, totals.accepted + totals.scheduledAccepted, totals.copied, totals.unmatched, subscriptions.length]);
-  const parts = [tableOf(["queue", "active", "locked", "scheduled", "deferred", "dead", "came in", "done", "receivers"], rows)];
-  if (topicRows.length > 0) parts.push(tableOf(["topic", "scheduled", "came in", "copied", "unmatched", "subscriptions"], topicRows));
-  return [...parts, `${connections} connections`].join("\n");
+type Row = readonly (string | number)[];
+
+/** Rows of a list that is part of a larger account. */
+const rowsMax = 20;
+const pathWidthMin = 12;
+
+/** Lines without borders; what does not fit into its column goes on below. */
+function tableOf(columns: readonly Column[], rows: readonly Row[], width: number): string {
+  const widths = columns.map((column, i) => (column.isNumber === true ? Math.max(column.head.length, ...rows.map((row) => String(row[i]).length)) : column.width));
+  const taken = widths.reduce<number>((sum, each) => sum + (each ?? 0), columns.length - 1);
+  const edges = ["top", "top-mid", "top-left", "top-right", "bottom", "bottom-mid", "bottom-left", "bottom-right", "left", "left-mid", "mid", "mid-mid", "right", "right-mid"];
+  const table = new Table({
+    head: columns.map(({ head }) => head),
+    colWidths: widths.map((each) => each ?? Math.max(pathWidthMin, width - taken)),
+    colAligns: columns.map(({ isNumber }) => (isNumber === true ? "right" : "left")),
+    chars: { ...Object.fromEntries(edges.map((edge) => [edge, ""])), middle: " " },
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
+    wordWrap: true,
+    wrapOnWordBoundary: false,
+  });
+  for (const row of rows) table.push([...row]);
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** Leaves out the columns in which there is nothing but zeros. */
+function withoutZeros(columns: readonly Column[], rows: readonly Row[], kept: ReadonlySet<string>): { columns: Column[]; rows: Row[] } {
+  const isShown = columns.map(({ head }, i) => kept.has(head) || rows.some((row) => row[i] !== 0));
+  return { columns: columns.filter((_, i) => isShown[i]), rows: rows.map((row) => row.filter((_, i) => isShown[i])) };
+}
+
+const number = (head: string): Column => ({ head, isNumber: true });
+
+const queueColumns: readonly Column[] = [
+  { head: "entity" },
+  number("active"),
+  number("locked"),
+  number("sched"),
+  number("defer"),
+  number("dead"),
+  number("in"),
+  number("done"),
+  number("links"),
+];
+
+/** Every entity with what it holds. `connections` undefined = the account is of one entity. */
+export function inspectionTable({ connections, queues, topics }: Omit<BrokerInspection, "connections"> & { readonly connections: number | undefined }, width: number): string {
+  const parts: string[] = [];
+  const shown = Object.values(queues).filter(isShown).map(queueRow);
+  if (shown.length > 0) {
+    const { columns, rows } = withoutZeros(queueColumns, shown, new Set(["entity", "active", "locked", "done"]));
+    parts.push(tableOf(columns, rows, width));
+  }
+  if (Object.keys(topics).length > 0) parts.push(topicsTable(Object.values(topics), width));
+  if (parts.length === 0) parts.push("no entities");
+  if (connections !== undefined) parts.push(`${connections} ${connections === 1 ? "connection" : "connections"}`);
+  return parts.join("\n\n");
+}
+
+/** Dead letters are counted where they came from; their own queue is told of when somebody works on it. */
+function isShown({ kind, states, receivers, totals }: QueueInspection): boolean {
+  return kind !== "deadLetterQueue" || states.locked > 0 || receivers > 0 || totals.completed > 0;
+}
+
+function queueRow({ path, states: { active, locked, scheduled, deferred, deadLettered }, totals, receivers }: QueueInspection): Row {
+  return [path, active, locked, scheduled, deferred, deadLettered, totals.accepted + totals.scheduledAccepted + totals.movedIn, totals.completed + totals.receivedAndDeleted, receivers];
+}
+
+function topicsTable(topics: readonly TopicInspection[], width: number): string {
+  const columns = [{ head: "topic" }, number("sched"), number("in"), number("copied"), number("unmatched"), number("subs")];
+  const rows = topics.map(({ path, scheduled, totals, subscriptions }) => [path, scheduled, totals.accepted + totals.scheduledAccepted, totals.copied, totals.unmatched, subscriptions.length]);
+  return tableOf(columns, rows, width);
 }
 
 /** One entity: what happened to it, who holds what, and which messages are in doubt. */
-export function entityTable(queue: QueueInspection, locked: readonly InspectedMessage[], inDoubt: readonly InspectedMessage[]): string {
-  const { states, totals } = queue;
-  const parts = [
-    `${queue.kind} ${queue.path}`,
-    tableOf(["state", "messages"], Object.entries(states).map(([state, count]) => [state, Number(count)])),
-    tableOf(["what happened", "times"], Object.entries(totals).filter(([, count]) => count > 0).map(([name, count]) => [name, Number(count)])),
-  ];
-  if (locked.length > 0) {
-    parts.push(tableOf(["locked message", "number", "tries", "until", "holder"], locked.map(({ messageId, sequenceNumber, deliveryCount, lock }) => [messageId, sequenceNumber, deliveryCount, lock?.until ?? "", lock?.holder ?? ""])));
-  }
-  const held = (queue.sessions ?? []).filter(({ lock }) => lock !== null);
-  if (held.length > 0) parts.push(tableOf(["locked session", "until", "holder"], held.map(({ sessionId, lock }) => [sessionId, lock?.until ?? "", lock?.holder ?? ""])));
-  if (inDoubt.length > 0) parts.push(tableOf(["message in doubt", "number", "tries", "state"], inDoubt.map(({ messageId, sequenceNumber, deliveryCount, state }) => [messageId, sequenceNumber, deliveryCount, state])));
-  return parts.join("\n");
+export function entityTable(queue: QueueInspection, locked: MessagePage, inDoubt: MessagePage, width: number): string {
+  const { states, totals, receivers } = queue;
+  const held = Object.entries(states).map(([state, count]) => `${Number(count)} ${words(state)}`);
+  const happened = Object.entries(totals).filter(([, count]) => count > 0);
+  const parts = [`${words(queue.kind)} ${queue.path}`, [...held, `${receivers} ${receivers === 1 ? "receiver" : "receivers"}`].join(", ")];
+  if (happened.length > 0) parts.push(`since the broker started: ${happened.map(([name, count]) => `${Number(count)} ${words(name)}`).join(", ")}`);
+  const lines = [parts.map((part) => wrapped(part, width)).join("\n")];
+  if (locked.messages.length > 0) lines.push(lockedTable(locked, width));
+  const sessions = (queue.sessions ?? []).filter(({ lock }) => lock !== null);
+  if (sessions.length > 0) lines.push(sessionsTable(sessions, width));
+  if (inDoubt.messages.length > 0) lines.push(doubtTable(inDoubt, width));
+  return lines.join("\n\n");
 }
 
-export function faultsTable(faults: readonly FaultReport[]): string {
-  const orNone = (value: number | null): string => (value === null ? "no end" : String(value));
-  return tableOf(
-    ["id", "kind", "target", "rate", "seed", "hits", "hits left", "ms left", "delay ms"],
-    faults.map(({ id, kind, target, rate, seed, hits, left, leftMs, delayMs }) => [id, kind, target, rate, seed, hits, orNone(left), orNone(leftMs), delayMs]),
-  );
+function lockedTable({ messages, next }: MessagePage, width: number): string {
+  const holders = new Holders();
+  const columns = [number("number"), { head: "locked message" }, number("tries"), { head: "ends", width: 9 }, { head: "by", width: 3 }];
+  const rows = messages.slice(0, rowsMax).map(({ sequenceNumber, messageId, deliveryCount, lock }) => [sequenceNumber, messageId, deliveryCount, untilOf(lock?.until), holders.letterOf(lock?.holder)]);
+  return tableOf(columns, rows, width) + more(next !== null || messages.length > rowsMax, "--state locked") + holders.legend(width);
+}
+
+function sessionsTable(sessions: readonly InspectedSession[], width: number): string {
+  const holders = new Holders();
+  const rows = sessions.slice(0, rowsMax).map(({ sessionId, lock }) => [sessionId, untilOf(lock?.until), holders.letterOf(lock?.holder)]);
+  return tableOf([{ head: "locked session" }, { head: "ends", width: 9 }, { head: "by", width: 3 }], rows, width) + more(sessions.length > rowsMax) + holders.legend(width);
+}
+
+/** Those who hold locks have long names: a table has a letter for each, which is explained below it. */
+class Holders {
+  readonly #letters = new Map<string, string>();
+
+  letterOf(holder: string | undefined): string {
+    if (holder === undefined) return "";
+    const letter = this.#letters.get(holder) ?? String.fromCodePoint((this.#letters.size % 26) + "a".charCodeAt(0)).repeat(Math.floor(this.#letters.size / 26) + 1);
+    this.#letters.set(holder, letter);
+    return letter;
+  }
+
+  legend(width: number): string {
+    return [...this.#letters].map(([holder, letter]) => `\n${wrapped(`${letter} = ${holder}`, width)}`).join("");
+  }
+}
+
+function doubtTable({ messages, next }: MessagePage, width: number): string {
+  const columns = [number("number"), { head: "message in doubt" }, number("tries"), { head: "state", width: 9 }];
+  const rows = messages.slice(0, rowsMax).map(({ sequenceNumber, messageId, deliveryCount, state }) => [sequenceNumber, messageId, deliveryCount, state]);
+  return tableOf(columns, rows, width) + more(next !== null || messages.length > rowsMax, "--doubt");
+}
+
+function more(isMore: boolean, flag?: string): string {
+  return isMore ? `\n… and more${flag === undefined ? "" : `: ${flag} lists them`}` : "";
+}
+
+/** A page of messages; `next` is the command for the next one. */
+export function messagesTable(messages: readonly InspectedMessage[], next: string | undefined, width: number): string {
+  if (messages.length === 0) return next === undefined ? "no messages" : `none among those looked through; go on with: ${next}`;
+  const columns = [number("number"), { head: "message" }, { head: "state", width: 9 }, number("tries"), { head: "came", width: 19 }, number("bytes")];
+  const rows = messages.map((message) => [message.sequenceNumber, `${message.messageId}${remarkOf(message)}`, message.state, message.deliveryCount, message.enqueuedAt.slice(0, 19).replace("T", " "), message.bytes]);
+  const table = tableOf(columns, rows, width);
+  return next === undefined ? table : `${table}\n\nnext: ${next}`;
+}
+
+/** What is worth knowing of a message besides, below its id. */
+function remarkOf({ sessionId, inDoubt, lock, scheduledFor, deadLetterReason, deadLetterDescription }: InspectedMessage): string {
+  const remarks: string[] = [];
+  if (sessionId !== null) remarks.push(`session ${sessionId}`);
+  if (inDoubt) remarks.push("in doubt");
+  if (lock !== null) remarks.push(`lock ends ${untilOf(lock.until)}`);
+  if (scheduledFor !== null) remarks.push(`due ${untilOf(scheduledFor)}`);
+  if (deadLetterReason !== null) remarks.push(`${deadLetterReason}${deadLetterDescription === null ? "" : `: ${deadLetterDescription}`}`);
+  return remarks.map((remark) => `\n ${remark}`).join("");
+}
+
+/** "in 25 s". */
+function untilOf(at: string | undefined): string {
+  if (at === undefined) return "";
+  const seconds = Math.round((Date.parse(at) - Date.now()) / 1000);
+  if (seconds < 0) return "now";
+  if (seconds < 120) return `in ${seconds} s`;
+  if (seconds < 7200) return `in ${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `in ${Math.round(seconds / 3600)} h` : `in ${Math.round(seconds / 86_400)} d`;
+}
+
+/** `deadLettered` as it is said. */
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** Breaks a sentence at its spaces. */
+function wrapped(text: string, width: number): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) ?? "";
+    if (line !== "" && line.length + 1 + word.length > width) lines.push(`  ${word}`);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines.join("\n");
+}
+
+export function faultsTable(faults: readonly FaultReport[], width: number): string {
+  const columns = [number("id"), { head: "kind", width: 17 }, { head: "target" }, number("rate"), number("seed"), number("hits"), { head: "ends after", width: 18 }];
+  const rows = faults.map((fault) => [fault.id, fault.kind === "delaySettlements" ? `${fault.kind}\n by ${fault.delayMs} ms` : fault.kind, fault.target, fault.rate, fault.seed, fault.hits, endOf(fault)]);
+  return tableOf(columns, rows, width);
+}
+
+function endOf({ left, leftMs }: FaultReport): string {
+  const ends = [...(left === null ? [] : [`${left} more`]), ...(leftMs === null ? [] : [`${Math.ceil(leftMs / 1000)} s`])];
+  return ends.length === 0 ? "fault clear" : ends.join(" or ");
 }

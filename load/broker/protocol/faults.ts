@@ -165,7 +165,8 @@ export class Faults {
   }
 }
 
-function matcherOf(target: string): (path: string) => boolean {
+/** Whether a path is at a target: one path, or the beginning of some followed by `*`. */
+export function matcherOf(target: string): (path: string) => boolean {
   const wanted = target.toLowerCase();
   if (!wanted.endsWith("*")) return (path) => path.toLowerCase() === wanted;
   const start = wanted.slice(0, -1);

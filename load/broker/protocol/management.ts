@@ -7,10 +7,12 @@ import type { EntityStatus } from "../entities/settings.ts";
 import type { Right } from "../security/keys.ts";
 import type { ProtocolContext } from "./context.ts";
 import { serverBusy } from "./entity-sender.ts";
+import type { Faults } from "./faults.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
 import { ruleOperations } from "./management-rules.ts";
 import { sessionOperations } from "./management-sessions.ts";
+import type { Postponement } from "./node.ts";
 import type { WireConnection } from "./wire.ts";
 
 const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations, ...ruleOperations]);
@@ -39,6 +41,14 @@ function answer(entity: Entity, request: Request, context: ProtocolContext, conn
     if (error instanceof ProtocolError) return { code: 400, description: error.message, condition: "amqp:decode-error" };
     throw error;
   }
+}
+
+/** What a fault does to the reply when a message is settled here and not on its link. */
+export function postponeSettlement(path: string, request: Request, faults: Faults): Postponement {
+  if (!faults.any || request.properties?.get("operation") !== "com.microsoft:update-disposition") return undefined;
+  if (faults.strike("loseSettlements", path) !== undefined) return "never";
+  const delayMs = faults.strike("delaySettlements", path);
+  return delayMs === undefined ? undefined : (send) => void faults.clock.after(delayMs, send);
 }
 
 /** Operations that need another right than to listen. */

@@ -16,13 +16,21 @@ interface ReplyLink {
   sent: number;
 }
 
+/** When a reply goes out: at once, never, or when what it is given to calls it. */
+export type Postponement = undefined | "never" | ((send: () => void) => void);
+
 export class Node {
   readonly #answer: (request: Request) => Buffer;
+  readonly #postpone: (request: Request) => Postponement;
   readonly #links = new Set<ReplyLink>();
 
-  /** @param answer makes the encoded reply to a request */
-  constructor(answer: (request: Request) => Buffer) {
+  /**
+   * @param answer makes the encoded reply to a request
+   * @param postpone asked for each request; default: every reply goes out at once
+   */
+  constructor(answer: (request: Request) => Buffer, postpone: (request: Request) => Postponement = () => undefined) {
     this.#answer = answer;
+    this.#postpone = postpone;
   }
 
   requests(): ReceivingHandler {
@@ -59,11 +67,19 @@ export class Node {
     if (link === undefined) return rejected("amqp:not-found", `There is no link to reply on for '${request.replyTo ?? ""}'.`);
     // Some clients expect their request to be settled before the reply comes.
     process.nextTick(() => {
-      link.waiting.push(this.#answer(request));
-      flush(link);
-      if (link.waiting.length > waitingMax) link.link.close({ condition: "amqp:resource-limit-exceeded", description: `More than ${waitingMax} replies are waiting for credit.` });
+      const bytes = this.#answer(request);
+      const postponement = this.#postpone(request);
+      if (postponement === undefined) this.#reply(link, bytes);
+      else if (postponement !== "never") postponement(() => this.#reply(link, bytes));
     });
     return accepted;
+  }
+
+  #reply(link: ReplyLink, bytes: Buffer): void {
+    if (!this.#links.has(link)) return;
+    link.waiting.push(bytes);
+    flush(link);
+    if (link.waiting.length > waitingMax) link.link.close({ condition: "amqp:resource-limit-exceeded", description: `More than ${waitingMax} replies are waiting for credit.` });
   }
 
   /** Where a reply goes: by the link's address, then by its name, then the only link there is. */

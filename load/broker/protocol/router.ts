@@ -5,7 +5,7 @@ import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
 import { receiveFrom, receiveSession } from "./entity-receiver.ts";
 import { sendTo, serverBusy } from "./entity-sender.ts";
-import { answerManagement } from "./management.ts";
+import { answerManagement, postponeSettlement } from "./management.ts";
 import { Node } from "./node.ts";
 import { attachSession, sessionFilter } from "./session-attach.ts";
 import type { OpenLink, OpenLinks } from "./open-links.ts";
@@ -51,7 +51,7 @@ export class Router implements WireServer {
     if (unauthorized !== undefined) return { kind: "refuse", error: unauthorized };
     if (!found.management && faults.any && faults.strike("throttle", path) !== undefined) return { kind: "refuse", error: serverBusy };
     if (found.management) {
-      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context, attach.connection)));
+      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context, attach.connection), (request) => postponeSettlement(path, request, faults)));
     }
     return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
   }
