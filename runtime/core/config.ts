@@ -17,7 +17,13 @@ export type ConsumerConfig =
     };
 
 /** How the broker is reached: a connection string, or a host name and the workload's own identity. */
-export type ServiceBusConfig = { readonly connectionString: string } | { readonly fullyQualifiedNamespace: string };
+export type ServiceBusConfig = ({ readonly connectionString: string } | { readonly fullyQualifiedNamespace: string }) & {
+  /**
+   * Only with the transport `sdk`: over WebSockets on port 443, and through the proxy that `HTTPS_PROXY` names when Node is
+   * started with `NODE_USE_ENV_PROXY=1`. Default false: AMQP over TLS on port 5671.
+   */
+  readonly webSockets?: boolean | undefined;
+};
 
 /** Which client speaks to the broker. */
 export type TransportKind = "amqp" | "sdk";
@@ -61,7 +67,8 @@ export interface ConfigInput {
   readonly consumer: ConsumerConfig;
   readonly serviceBus: ServiceBusConfig;
   /**
-   * `amqp`: our own client, for a twentieth of the CPU a message. `sdk`: the official one. Default `amqp`.
+   * `amqp`: our own client, for a twentieth of the CPU a message. `sdk`: the official one, for networks that let only WebSockets
+   * or an HTTP proxy out. Default `amqp`.
    */
   readonly transport?: TransportKind | undefined;
   /** Folders or packages, relative to the configuration's folder. */
@@ -130,8 +137,11 @@ const consumer = z.union([
 ]);
 
 const serviceBus = z.union([
-  z.strictObject({ connectionString: z.string().min(1) }),
-  z.strictObject({ fullyQualifiedNamespace: z.string().regex(/^[A-Za-z0-9.-]+$/, "expected a host name such as NAME.servicebus.windows.net") }),
+  z.strictObject({ connectionString: z.string().min(1), webSockets: z.boolean().optional() }),
+  z.strictObject({
+    fullyQualifiedNamespace: z.string().regex(/^[A-Za-z0-9.-]+$/, "expected a host name such as NAME.servicebus.windows.net"),
+    webSockets: z.boolean().optional(),
+  }),
 ]);
 
 const store = z.discriminatedUnion("kind", [
@@ -185,6 +195,9 @@ const schema: z.ZodType<Config, ConfigInput> = z
     logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   })
   .superRefine((config, context) => {
+    if (config.serviceBus.webSockets === true && config.transport !== "sdk") {
+      context.addIssue({ code: "custom", path: ["serviceBus", "webSockets"], message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them` });
+    }
     for (const [name, dependency] of Object.entries(config.dependencies)) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {

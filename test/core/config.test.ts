@@ -39,6 +39,7 @@ test("refuses wrong units: durations are whole milliseconds", () => {
 test("refuses impossible combinations", () => {
   assert.match(refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }), /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/);
   assert.match(refusal({ ...good, consumer: { topic: "t", subscription: "s" } }), /consumer\.retryQueue/);
+  assert.match(refusal({ ...good, serviceBus: { ...good.serviceBus, webSockets: true } }), /serviceBus\.webSockets: expected transport 'sdk' beside it, for 'amqp' does not speak them, got true/);
 });
 
 test("reports every mistake at once", () => {

@@ -2,13 +2,17 @@ import { type ServiceBusReceiver, ServiceBusClient, type ServiceBusClientOptions
 import { ConfigurationError } from "../../core/errors.ts";
 
 /** How to reach the namespace. */
-export type ServiceBusConnection =
+export type ServiceBusConnection = (
   | { readonly connectionString: string }
   | {
       /** Such as `my-namespace.servicebus.windows.net`. */
       readonly fullyQualifiedNamespace: string;
       readonly credential: TokenCredential;
-    };
+    }
+) & {
+  /** Over WebSockets on port 443 instead of TLS on port 5671; false by default. */
+  readonly webSockets?: boolean | undefined;
+};
 
 /** What to read. */
 export type ServiceBusEntity = ({ readonly queue: string } | { readonly topic: string; readonly subscription: string }) & {
@@ -23,7 +27,11 @@ export interface Patience {
 }
 
 export function createClient(connection: ServiceBusConnection, patience: Patience): ServiceBusClient {
-  const options: ServiceBusClientOptions = { retryOptions: { maxRetries: patience.retriesMax, retryDelayInMs: 100, timeoutInMs: patience.answerTimeoutMs } };
+  const options: ServiceBusClientOptions = {
+    // Node's own goes through the proxy that Node was told of.
+    ...(connection.webSockets === true ? { webSocketOptions: { webSocket: WebSocket } } : {}),
+    retryOptions: { maxRetries: patience.retriesMax, retryDelayInMs: 100, timeoutInMs: patience.answerTimeoutMs },
+  };
   try {
     if ("connectionString" in connection) return new ServiceBusClient(connection.connectionString, options);
     return new ServiceBusClient(connection.fullyQualifiedNamespace, connection.credential, options);
