@@ -5,7 +5,7 @@ import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { serve } from "../support/serve.ts";
 
-const batchMessages = 500;
+const batchMessages = 1_000;
 /** Messages that are sent and not yet completed, so that the broker's queue stays short. */
 const underWayMax = 10_000;
 const credit = 2_000;
@@ -54,13 +54,18 @@ const calls = {
   /** Lets `count` messages pass through; resolves when all are completed. */
   async pump(count: number): Promise<void> {
     const end = sent + count;
+    let sending = Promise.resolve();
     while (sent < end) {
       const first = sent;
       const messages = Array.from({ length: Math.min(batchMessages, end - sent) }, (_, index) => ({ messageId: `${first + index}`, body, headers: { eventId: `${first + index}`, eventType: "Measured" } }));
       sent += messages.length;
-      await publisher.send(queue, messages);
+      // Two batches are on their way at a time, so that neither side waits for the other's answer.
+      const before = sending;
+      sending = publisher.send(queue, messages);
+      await before;
       await until(() => sent - completed <= underWayMax);
     }
+    await sending;
     await until(() => completed === sent);
   },
 };
