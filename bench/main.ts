@@ -4,6 +4,7 @@ import { amqpCommand } from "./amqp/command.ts";
 import { brokerCommand } from "./broker/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
 import { quickCommand } from "./quick/command.ts";
+import { helpWidth } from "./support/command.ts";
 import { settlementCommand } from "./settlement/command.ts";
 import { soakCommand } from "./soak/command.ts";
 import { storeCommand } from "./store/command.ts";
@@ -15,7 +16,7 @@ const program = new Command("npm run bench --")
   .usage("NAME [options]")
   .description("Measurements, to be judged for oneself. Figures are medians with their range; compare them within one run alone.")
   .helpCommand(false)
-  .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth: 120 })
+  .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
   .addHelpText("after", "\n`npm run bench -- NAME --help` says what is measured, against what, and how it can be changed.");
 
 const commands = [quickCommand(), transportCommand(), soakCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];

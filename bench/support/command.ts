@@ -1,6 +1,8 @@
 /** What the commands of all benches share. */
 import { Command, InvalidArgumentError } from "commander";
 
+export const helpWidth = 120;
+
 export interface BenchCommand {
   readonly name: string;
   /** One line, for the list of benches. */
@@ -11,7 +13,12 @@ export interface BenchCommand {
 
 /** A command with the options that all benches have. */
 export function benchCommand({ name, summary, about }: BenchCommand): Command {
-  return new Command(name).summary(summary).description(about).usage("[options]").option("--json", "print one JSON document with every sample", false).option("--check", "exit with 1 when a target is missed", false);
+  return new Command(name)
+    .summary(summary)
+    .description(about)
+    .configureHelp({ helpWidth })
+    .option("--json", "print one JSON document with every sample")
+    .option("--check", "exit with 1 when a target is missed");
 }
 
 /** Runs a bench that is loaded only when it is wanted; its answer is the exit code. */

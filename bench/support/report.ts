@@ -19,8 +19,8 @@ export interface TableOfFigures<Column extends string = string> {
 }
 
 export interface ReportOptions {
-  readonly json: boolean;
-  readonly check: boolean;
+  readonly json?: boolean;
+  readonly check?: boolean;
 }
 
 export class Report {
@@ -50,8 +50,8 @@ export class Report {
 
   /** Prints everything. Returns the exit code. */
   end(): number {
-    process.stdout.write(this.#options.json ? `${JSON.stringify(this.#document())}\n` : this.#text());
-    return this.#options.check && !this.#targets.every(isMet) ? 1 : 0;
+    process.stdout.write(this.#options.json === true ? `${JSON.stringify(this.#document())}\n` : this.#text());
+    return this.#options.check === true && !this.#targets.every(isMet) ? 1 : 0;
   }
 
   get #machine(): string {
