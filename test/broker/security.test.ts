@@ -17,7 +17,7 @@ async function start(t: TestContext, options: Parameters<typeof startBroker>[0] 
 }
 
 function clientOf(t: TestContext, connectionString: string): ServiceBusClient {
-  const client = new ServiceBusClient(connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 5000 } });
+  const client = new ServiceBusClient(connectionString, { retryOptions: { maxRetries: 0, timeoutInMs: 5000, retryDelayInMs: 100 } });
   t.after(() => client.close());
   return client;
 }
