@@ -12,6 +12,9 @@ import { within } from "../support/eventually.ts";
 
 const main = join(import.meta.dirname, "../../load/broker/main.ts");
 
+/** A process starts within this, on a machine that has much else to do. */
+const startDeadlineMs = 60_000;
+
 async function ended(child: ChildProcess): Promise<number | null> {
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   return child.exitCode;
@@ -20,7 +23,7 @@ async function ended(child: ChildProcess): Promise<number | null> {
 test("tells its parent when it listens, and ends when it is told to", async (t) => {
   const child = fork(main, ["--port", "0", "--control-port", "0", "--entities", '{ "queues": ["orders"] }'], { stdio: "inherit" });
   t.after(() => child.kill("SIGKILL"));
-  const [ready] = (await within("the broker to be ready", once(child, "message"))) as [BrokerReady];
+  const [ready] = (await within("the broker to be ready", once(child, "message"), startDeadlineMs)) as [BrokerReady];
   assert.equal(ready.type, "ready");
   assert.notEqual(ready.controlPort, ready.port);
   const client = new ServiceBusClient(ready.connectionString);
@@ -29,7 +32,7 @@ test("tells its parent when it listens, and ends when it is told to", async (t) 
   const response = await fetch(`http://127.0.0.1:${ready.controlPort}/inspect/orders`);
   assert.equal(((await response.json()) as { states: { active: number } }).states.active, 1);
   child.kill("SIGTERM");
-  assert.equal(await within("the broker to end", ended(child)), 0);
+  assert.equal(await within("the broker to end", ended(child), startDeadlineMs), 0);
 });
 
 test("reads entities from the vendor's file and prints them", async (t) => {
@@ -48,20 +51,26 @@ test("reads entities from the vendor's file and prints them", async (t) => {
   const child = spawn(process.execPath, [main, "--port", "0", "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
   t.after(() => child.kill("SIGKILL"));
   const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
+  const printed = Promise.withResolvers<void>();
+  createInterface({ input: child.stdout }).on("line", (line) => {
     lines.push(line);
-    if (lines.length === 7) child.kill("SIGINT");
-  }
-  assert.equal(await ended(child), 0);
+    if (lines.length === 7) printed.resolve();
+  });
+  await within("the entities to be printed", printed.promise, startDeadlineMs);
+  child.kill("SIGINT");
+  assert.equal(await within("the broker to end", ended(child), startDeadlineMs), 0);
   assert.match(lines[0] ?? "", /^Endpoint=sb:\/\/127\.0\.0\.1:\d+;.*UseDevelopmentEmulator=true$/);
   assert.deepEqual(lines.slice(4), ["queue: queue.1", "subscription: topic.1/Subscriptions/subscription.1", "topic: topic.1"]);
 });
 
 test("says what is wrong with its configuration and ends with 1", async (t) => {
-  const child = spawn(process.execPath, [main, "--port", "0", "--entities", '{ "queues": [{ "name": "a", "lockDuration": 5 }] }'], { stdio: ["ignore", "inherit", "pipe"] });
+  const child = spawn(process.execPath, [main, "--port", "0", "--entities", '{ "queues": [{ "name": "a", "lockDuration": 5 }] }'], { stdio: ["ignore", "ignore", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
-  const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stderr })) lines.push(line);
-  assert.equal(await ended(child), 1);
-  assert.match(lines.join("\n"), /queues\[0\]\.lockDuration: expected one of name, .*lockDurationMs.*found 5/);
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  // Its streams are closed with it: whatever it said is there by then.
+  const closed = once(child, "close");
+  const [code] = (await within("the command to end", closed, startDeadlineMs)) as [number | null];
+  assert.equal(code, 1, said);
+  assert.match(said, /queues\[0\]\.lockDuration: expected one of name, .*lockDurationMs.*found 5/);
 });
