@@ -1,5 +1,8 @@
 // What an entity's settings forbid: how much it holds, how long it stays unused, which direction is open.
 import { strict as assert } from "node:assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { isServiceBusError } from "@azure/service-bus";
 import Long from "long";
@@ -154,4 +157,20 @@ test("closes open links of a direction that is disabled, and forwards nothing to
   await client.createSender("source").sendMessages({ body: 3 });
   const [letter] = await client.createReceiver("source", { subQueueType: "transferDeadLetter" }).receiveMessages(1);
   assert.match(letter?.deadLetterErrorDescription ?? "", /is disabled/);
+});
+
+test("keeps what was deleted for being idle gone over a restart", async (t) => {
+  const clock = new ManualClock();
+  const data = await mkdtemp(join(tmpdir(), "holdfast-broker-idle-"));
+  t.after(() => rm(data, { recursive: true, force: true }));
+  const first = await startBench(t, { data, clock });
+  const admin = administrationOf(first.broker);
+  await admin.createQueue("brief", { autoDeleteOnIdle: "PT5M" });
+  await admin.createQueue("lasting");
+  await first.client.createSender("brief").sendMessages({ body: 1 });
+  clock.advance(300_000);
+  await first.client.close();
+  await first.broker.stop();
+  const { broker } = await startBench(t, { data, clock });
+  assert.deepEqual(Object.keys(broker.inspect().queues), ["lasting", "lasting/$DeadLetterQueue"]);
 });
