@@ -1,14 +1,14 @@
 // The unsettled deliveries of one direction of a session, by delivery-id.
 //
-// Ids are serial numbers that come nearly in order and go nearly in order. So they are kept in pages of 256 consecutive
-// ids: finding one costs a shift and a compare, a page goes when its last delivery goes, and a delivery that is held for
-// hours while millions pass holds one page, not a window that cannot move on.
+// Ids are serial numbers that come nearly in order and go nearly in order. So they are kept in pages of 64 consecutive ids:
+// finding one costs a shift and a compare, a page goes when its last delivery goes, and a delivery that is held for hours
+// while millions pass holds one page of half a kilobyte, not a window that cannot move on.
 import { serialDistance } from "./serial.ts";
 
-const pageBits = 8;
+const pageBits = 6;
 const pageItems = 1 << pageBits;
 const pageMask = pageItems - 1;
-/** Page keys are serial numbers too, of 24 bits. */
+/** Page keys are serial numbers too, of 26 bits. */
 const keyMask = 0xffff_ffff >>> pageBits;
 
 class Page<Item> {

@@ -7,7 +7,9 @@ import { copyBytes } from "./bytes.ts";
 import { frameBytesMin } from "./limits.ts";
 import { Writer } from "./writer.ts";
 
-const slabBytes = 65_536;
+/** A connection that says little keeps a small slab; one that fills a slab within a tick goes on with one of twice the size. */
+const slabBytesMin = 4_096;
+const slabBytesMax = 65_536;
 
 /** Room that a new frame finds in its slab; a performative that needs more makes the slab grow. */
 const frameRoomBytes = 1_024;
@@ -25,7 +27,7 @@ export class Output extends Writer {
   #frameMark = 0;
 
   constructor() {
-    super(slabBytes);
+    super(slabBytesMin);
   }
 
   get isEmpty(): boolean {
@@ -38,10 +40,7 @@ export class Output extends Writer {
   }
 
   beginFrame(type: number, channel: number): void {
-    if (this.bytes.length - this.at < frameRoomBytes) {
-      this.#seal();
-      this.renew();
-    }
+    if (this.bytes.length - this.at < frameRoomBytes) this.#nextSlab();
     this.#frameMark = this.at - this.start;
     const { bytes, at } = this;
     bytes[at + 4] = 2;
@@ -98,6 +97,12 @@ export class Output extends Writer {
     if (chunks.length > 1) socket.cork();
     for (const chunk of chunks) socket.write(chunk);
     if (chunks.length > 1) socket.uncork();
+  }
+
+  #nextSlab(): void {
+    this.#seal();
+    if (this.#sealedBytes >= this.slabBytes / 2) this.slabBytes = Math.min(this.slabBytes * 2, slabBytesMax);
+    this.renew();
   }
 
   #seal(): void {

@@ -361,6 +361,7 @@ export class Receiver extends Link {
 
   protected ended(end: LinkEnd, unsettled: readonly Settleable[]): void {
     this.#dropPartial();
+    this.#draining = false;
     this.#events.onDetach?.(this, end, unsettled as readonly Delivery[]);
   }
 }

@@ -16,10 +16,10 @@ export class Writer {
   start = 0;
   /** Where the next byte goes. */
   at = 0;
-  readonly #slabBytes: number;
+  protected slabBytes: number;
 
   constructor(slabBytes: number = slabBytesDefault) {
-    this.#slabBytes = slabBytes;
+    this.slabBytes = slabBytes;
     this.bytes = Buffer.allocUnsafeSlow(slabBytes);
   }
 
@@ -37,13 +37,13 @@ export class Writer {
 
   /** Goes on in a new slab, leaving what is left of this one. All that was written must be taken. */
   protected renew(): void {
-    this.bytes = Buffer.allocUnsafeSlow(this.#slabBytes);
+    this.bytes = Buffer.allocUnsafeSlow(this.slabBytes);
     this.start = this.at = 0;
   }
 
   #grow(count: number): void {
     const held = this.at - this.start;
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#slabBytes, held * 2 + count));
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.slabBytes, held * 2 + count));
     this.bytes.copy(larger, 0, this.start, this.at);
     this.bytes = larger;
     this.start = 0;
