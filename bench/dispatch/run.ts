@@ -55,7 +55,7 @@ async function measureSpin(report: Report, driver: Driver, { pairs: count }: Dis
   for (let pair = 1; pair <= count; pair += 1) {
     showProgress(`CPU-bound work, turn ${pair} of ${count}`);
     const ideal = await driver.drive("spin", half, threads);
-    // The long runs have spoilt the measure of the skill's work; this mends it.
+    // The executor sizes its batches by how long runs took; the long ones have spoilt that, and this mends it.
     await driver.drive("spin", one, spinRuns / 2);
     pairs.push({ ideal, real: await driver.drive("spin", one, spinRuns) });
   }
