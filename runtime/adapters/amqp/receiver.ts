@@ -1,5 +1,6 @@
 /**
- * Receives over a succession of links, one at a time. Credit that was granted is either waiting here, asked for on the
+ * Receives over a succession of links, one at a time: several at once, on one connection or on more, brought nothing in any
+ * measurement, since one link carries as much as a process can take. Credit that was granted is either waiting here, asked for on the
  * present link, or spent on a delivery that was handed out; when a link is lost, what it was asked for waits again. So never
  * more is handed out than was granted.
  */

@@ -103,15 +103,22 @@ export class ReceivingLink implements DeliveryHome {
     else this.#settleOverManagement(delivery, order, false);
   }
 
-  /** Lets go of what nobody will settle: its lock has ended long ago. */
+  /**
+   * Lets go of what nobody will settle: its lock has ended long ago. What was settled and never answered is held for as long as
+   * the link lives, so a link that has such deliveries is ended.
+   */
   sweep(): void {
     const beforeMs = this.#options.clock.wallMs() - forgottenAfterMs;
+    let isStuck = false;
     this.forEachUnsettled((delivery) => {
-      if (delivery.group !== undefined || delivery.lockedUntilMs >= beforeMs) return;
-      delivery.isLost = true;
-      delivery.engine.settle(released);
+      if (delivery.lockedUntilMs >= beforeMs) return;
+      if (delivery.group === undefined && !delivery.isLost) {
+        delivery.isLost = true;
+        delivery.engine.settle(released);
+      } else if (delivery.group === undefined || delivery.group.isDone) isStuck = true;
     });
-    if (this.#isRetired) this.#endIfDone();
+    if (isStuck) this.#session.end();
+    else if (this.#isRetired) this.#endIfDone();
   }
 
   #onDelivery(engine: EngineDelivery): void {
