@@ -7,7 +7,9 @@ import { encodeOpen, requireOpenFits } from "./performatives.ts";
 import type { SaslCredentials, SaslServerOptions } from "./sasl.ts";
 import type { Fields } from "./types.ts";
 
+/** What both sides may say of themselves (part 2, 2.7.1). All of it must fit into an open of 512 bytes; a RangeError says when not. */
 export interface ConnectionOptions {
+  /** Who this side is. A peer tells links of one name apart by the containers that attach them. */
   readonly containerId: string;
   /** The host a client means to reach, for a peer that serves many. */
   readonly hostname?: string | undefined;
@@ -17,10 +19,15 @@ export interface ConnectionOptions {
   readonly openTimeOutMs?: number | undefined;
   /** How long the peer may take to answer a close, and then to end its side of the socket. Default 5 000. */
   readonly closeTimeOutMs?: number | undefined;
+  /** Keys are written as symbols. */
   readonly properties?: Fields | undefined;
+  /** Extensions that this side can use. */
   readonly offeredCapabilities?: readonly string[] | undefined;
+  /** Extensions that this side wants the peer to have. */
   readonly desiredCapabilities?: readonly string[] | undefined;
+  /** Changes to single limits; see limits.ts for each and its default. */
   readonly limits?: Partial<Limits> | undefined;
+  /** Default the system's. */
   readonly clock?: Clock | undefined;
 }
 
@@ -65,6 +72,8 @@ export interface ConnectionEnd {
    * fault: an owner's callback threw; see `cause`.
    */
   readonly by: "local" | "peer" | "violation" | "sasl" | "silence" | "socket" | "fault";
+  /** What the peer said with its close, or was told with ours. */
   readonly error?: ErrorCondition | undefined;
+  /** What the socket failed with, or what a callback threw. */
   readonly cause?: unknown;
 }

@@ -120,13 +120,20 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
     return this.state.at === "open" ? this.state.remote : undefined;
   }
 
-  /** Begins a session on an open connection. Links may be opened in it at once. */
+  /**
+   * Begins a session on an open connection. Links may be opened in it at once, before `onBegin`. Throws when the connection
+   * is not open, or the peer allows no more sessions.
+   */
   begin(events: SessionEvents, options: SessionOptions = {}): Session {
     if (this.state.at !== "open") throw new Error(`connection: expected it to be open, found it ${this.state.at}`);
     return this.#sessions.begin(events, options);
   }
 
-  /** Ends the connection in order. `onClosed` follows when the peer has answered, or has not in time. */
+  /**
+   * Ends the connection in order, writing first what was settled and sent in this tick. `onClosed` follows when the peer has
+   * answered, or has not in time. An error that is too long for the peer's frames is shortened. Does nothing to a connection
+   * that is closing.
+   */
   close(error?: ErrorCondition): void {
     this.#guard(() => this.#close({ by: "local", error }, error));
   }

@@ -8,11 +8,17 @@ import type { Encodable, Fields } from "./types.ts";
 import { MapView } from "./views.ts";
 import { Writer } from "./writer.ts";
 
+/** How a message is to be carried (part 3, 3.2.1). */
 export interface MessageHeader {
+  /** Default false. */
   readonly durable?: boolean | undefined;
+  /** 0 to 255, higher first. Default 4. */
   readonly priority?: number | undefined;
+  /** 0 to 2^32 - 1. Default none. */
   readonly ttlMs?: number | undefined;
+  /** Whether no other link has had it. Default false. */
   readonly firstAcquirer?: boolean | undefined;
+  /** Earlier deliveries that failed. Default 0. */
   readonly deliveryCount?: number | undefined;
 }
 
@@ -37,7 +43,7 @@ export interface MessageParts {
   readonly footer?: Fields | MapView | undefined;
 }
 
-/** The bytes of a whole message. */
+/** The bytes of a whole message. Throws a RangeError or TypeError for a value that is not of its field's type. */
 export function encodeMessage(parts: MessageParts): Buffer {
   const writer = new Writer(1_024);
   writeMessage(writer, parts);

@@ -29,7 +29,10 @@ export interface ReceiverEvents {
    * what becomes of it. Without this the link is closed with `amqp:link:message-size-exceeded`.
    */
   onTooLarge?(delivery: Delivery, length: number): void;
-  /** The socket's present bytes hold no further delivery of this link: the deliveries since the last call are one batch. */
+  /**
+   * The socket's present bytes hold no further delivery of this link: the deliveries since the last call are one batch. It may
+   * come after `onDetach`, when the same bytes ended the link.
+   */
   onDeliveriesEnd?(receiver: Receiver): void;
   /** The peer has settled a delivery: in answer to `settle`, or unasked. */
   onSettled?(delivery: Delivery, state: DeliveryState | undefined): void;
@@ -86,7 +89,10 @@ export class Delivery implements Settleable {
     return this.#tagBytes.subarray(this.#tagStart, this.#tagEnd);
   }
 
-  /** Tells the peer what became of the message. Returns false when that can no longer be said, or has been. */
+  /**
+   * Tells the peer what became of the message, at the end of this tick. Returns false when that can no longer be said, or has
+   * been. Throws a ProtocolError (`amqp:frame-size-too-small`) for a state that does not fit into a frame that the peer takes.
+   */
   settle(state: DeliveryState): boolean {
     return this.receiver.settle(this, state);
   }

@@ -20,7 +20,7 @@ import { frameBytesMin } from "./limits.ts";
 import type { Output } from "./output.ts";
 import { symbol, symbols, ubyte } from "./types.ts";
 
-/** How a client presents itself. */
+/** How a client presents itself. All of it must fit into a frame of 512 bytes (part 5, 5.3.1); a RangeError says when not. */
 export type SaslCredentials =
   | { readonly mechanism: "ANONYMOUS"; readonly trace?: string | undefined }
   | { readonly mechanism: "PLAIN"; readonly username: string; readonly password: string }
@@ -29,8 +29,11 @@ export type SaslCredentials =
 
 /** What a client said, for a server to judge. */
 export interface SaslInit {
+  /** One of those that were offered. */
   readonly mechanism: string;
+  /** The initial response, a copy; empty when there was none. `parsePlain` reads that of PLAIN. */
   readonly response: Buffer;
+  /** The host that the client means to reach. */
   readonly hostname: string | undefined;
 }
 
@@ -38,7 +41,10 @@ export interface SaslInit {
 export interface SaslServerOptions {
   /** Offered in this order, the preferred one first. */
   readonly mechanisms: readonly string[];
-  /** Judges a client that chose one of them, by calling `decide` once, now or later. */
+  /**
+   * Judges a client that chose one of them, by calling `decide` once, now or later; until then nothing of the client's is
+   * read, and past `openTimeOutMs` it is given up. Who judges a certificate (EXTERNAL) makes the socket and uses `openServer`.
+   */
   readonly authenticate: (init: SaslInit, decide: (allowed: boolean) => void) => void;
   /** Whether a client may leave SASL out. Default false. */
   readonly optional?: boolean | undefined;

@@ -38,7 +38,10 @@ export interface SenderEvents<Context> {
   onSendable?(sender: Sender<Context>): void;
   /** The receiver wants its credit used or given back: send what there is, then call `drained`. Without this it is given back at once. */
   onDrain?(sender: Sender<Context>): void;
-  /** The receiver has told what became of a delivery. `state` is undefined when it settled without a word. */
+  /**
+   * The receiver has told something of a delivery: what became of it, or no more than that it was `received`. `state` is
+   * undefined when it settled without a word. When `settled` is false, more may follow.
+   */
   onOutcome?(delivery: OutgoingDelivery<Context>, state: DeliveryState | undefined, settled: boolean): void;
   /** The link is over. What became of the deliveries that are not settled will not be told any more. */
   onDetach?(sender: Sender<Context>, end: LinkEnd, unsettled: readonly OutgoingDelivery<Context>[]): void;
@@ -85,7 +88,10 @@ export class OutgoingDelivery<Context = unknown> implements Settleable {
     this.settled = settled;
   }
 
-  /** Settles, telling the receiver `state`. Returns false when the delivery was settled before. */
+  /**
+   * Settles, telling the receiver `state`. Returns false when the delivery was settled before. Throws a ProtocolError
+   * (`amqp:frame-size-too-small`) for a state that does not fit into a frame that the peer takes.
+   */
   settle(state?: DeliveryState): boolean {
     return this.sender.settle(this, state);
   }
@@ -153,8 +159,9 @@ export class Sender<Context = unknown> extends Link {
   /**
    * Sends a message whose outcome will be told through `onOutcome`. Returns undefined, and sends nothing, when there is no
    * capacity. Whatever is sent in one tick is one write to the socket. Throws a RangeError for a message that is larger than
-   * the peer takes: see `remote.maxMessageSize`. `tag` is at most 32 bytes and unique among the unsettled deliveries of the
-   * link; undefined makes one.
+   * the peer takes (see `remote.maxMessageSize`) or a tag of more than 32 bytes. `context` is the owner's own and comes back
+   * with the outcome. `tag` must be unique among the unsettled deliveries of the link; undefined makes one of four bytes.
+   * `messageFormat` 0 is a message of part 3.
    */
   send(payload: Payload, context: Context, tag?: Uint8Array, messageFormat = 0): OutgoingDelivery<Context> | undefined {
     return this.#send(payload, context, tag, messageFormat, this.senderSettleMode === "settled");

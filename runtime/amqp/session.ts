@@ -118,13 +118,17 @@ export class Session implements LinksHost {
 
   // For the owner:
 
-  /** Attaches a link that sends. `onAttach` or `onDetach` follows. */
+  /**
+   * Attaches a link that sends. `onAttach` follows, or `onDetach` with the peer's refusal. Throws when the session is ending,
+   * the name is taken or the peer allows no more links; a ProtocolError (`amqp:frame-size-too-small`) when the attach does
+   * not fit into a frame that the peer takes.
+   */
   openSender<Context>(options: SenderOptions, events: SenderEvents<Context>): Sender<Context> {
     this.#requireOpen();
     return this.#links.openSender(options, events);
   }
 
-  /** Attaches a link that receives. `onAttach` or `onDetach` follows; credit given before goes out then. */
+  /** Attaches a link that receives, as `openSender`. Credit that is given before `onAttach` goes out then. */
   openReceiver(options: LinkOptions, events: ReceiverEvents): Receiver {
     this.#requireOpen();
     return this.#links.openReceiver(options, events);
@@ -142,7 +146,7 @@ export class Session implements LinksHost {
     this.#deliveries.write(this.output, this.channel);
   }
 
-  /** Ends the session and its links. `onEnd` follows when the peer has answered. Does nothing to one that is ending. */
+  /** Ends the session and its links, whose `onDetach` is called at once. `onEnd` follows when the peer has answered. Does nothing to one that is ending. */
   end(error?: ErrorCondition): void {
     if (this.state.at === "ending" || this.state.at === "ended") return;
     this.#writePending();

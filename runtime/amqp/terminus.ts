@@ -42,9 +42,13 @@ export interface SourceFields extends TargetFields {
 
 export interface TargetFields {
   readonly address?: string | undefined;
+  /** 0 nothing, 1 the terminus itself, 2 its unsettled deliveries too (part 3, 3.5.5). Default 0. */
   readonly durable?: number;
+  /** When the time-out begins: link-detach, session-end, connection-close or never. Default session-end. */
   readonly expiryPolicy?: string;
+  /** How long the terminus outlives that, in seconds. Default 0. */
   readonly timeoutS?: number;
+  /** Whether the peer is to make up an address. */
   readonly dynamic?: boolean;
   readonly capabilities?: readonly string[];
 }
