@@ -108,7 +108,7 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
   const messages: InspectedMessage[] = [];
   let from = request.from ?? 0;
   for (let scanned = 0; scanned < scanMax; ) {
-    const chunk = found.queue.peek(from, Math.min(pageMax, scanMax - scanned));
+    const chunk = found.queue.look(from, Math.min(pageMax, scanMax - scanned));
     if (chunk.length === 0) return { messages, next: null };
     for (const message of chunk) {
       if (messages.length >= top) return { messages, next: message.sequenceNumber };

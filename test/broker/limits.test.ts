@@ -88,6 +88,16 @@ test("deletes queues, topics and subscriptions that nobody has used for as long 
   await assert.rejects(client.createSender("temporary").sendMessages({ body: 1 }), failsWith("MessagingEntityNotFound"));
 });
 
+test("counts sending through an entity as its use, and watching it as none", async (t) => {
+  const clock = new ManualClock();
+  const { broker, client } = await startBench(t, { entities: { queues: [{ name: "passing", autoDeleteOnIdleMs: 300_000, forwardTo: "sink" }, "sink", { name: "watched", autoDeleteOnIdleMs: 300_000 }] }, clock });
+  clock.advance(200_000);
+  await client.createSender("passing").sendMessages({ body: 1 });
+  assert.equal(broker.inspectMessages("watched")?.messages.length, 0);
+  clock.advance(200_000);
+  assert.deepEqual(Object.keys(broker.inspect().queues).filter((path) => !path.includes("$")), ["passing", "sink"]);
+});
+
 test("keeps an entity while a receiver waits on it, and closes links to one that goes", async (t) => {
   const clock = new ManualClock();
   const { broker, client } = await startBench(t, { entities: { queues: [{ name: "temporary", autoDeleteOnIdleMs: 300_000 }] }, clock });

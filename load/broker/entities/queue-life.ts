@@ -167,6 +167,7 @@ export class QueueLife extends QueueAccount {
   /** Makes a message deliverable under a new number, or sends it on. */
   protected enqueue(transfer: Transfer, nowMs: number): void {
     const { forwardTo, timeToLiveMs } = this.#settings;
+    this.accessedAtMs = nowMs;
     if (forwardTo !== undefined) {
       this.#moveOn({ ...transfer, enqueuedSequenceNumber: transfer.enqueuedSequenceNumber ?? this.nextSequence() }, forwardTo);
       return;
@@ -177,7 +178,6 @@ export class QueueLife extends QueueAccount {
       message.expiresAtMs = nowMs + livesMs;
       this.alarm.set(message.expiresAtMs);
     }
-    this.accessedAtMs = nowMs;
     this.store.add(message);
     this.shelf.put(message);
   }

@@ -125,7 +125,12 @@ export class MessageQueue extends QueueLife {
   /** At most `countMax` messages from a number on, in any state, without locking them; of one session where that is named. */
   peek(fromSequence: number, countMax: number, sessionId?: string): StoredMessage[] {
     this.accessedAtMs = this.clock.now();
-    return this.store.peek(fromSequence, countMax, this.accessedAtMs, sessionId);
+    return this.look(fromSequence, countMax, sessionId);
+  }
+
+  /** The same for whoever watches the broker: it does not count as use. */
+  look(fromSequence: number, countMax: number, sessionId?: string): StoredMessage[] {
+    return this.store.peek(fromSequence, countMax, this.clock.now(), sessionId);
   }
 
   /**
