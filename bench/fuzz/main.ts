@@ -1,27 +1,36 @@
-// `npm run fuzz -- amqp [--seconds 60] [--seed N] [--case K]`: feeds hostile input to a target until the time is over or
-// something is wrong: a crash, a hang, an answer that is not what it should be, memory that grows. A failure prints the
-// seed and the case, which run again on their own with `--seed N --case K`.
+// `npm run fuzz -- TARGET`: feeds hostile input to a target until the time is over or something is wrong: a crash, a hang, an
+// answer that is not what it should be, memory that grows. A failure prints the seed and the case, which run again on their
+// own with `--seed N --case K`.
 import { once } from "node:events";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { Argument, Command } from "commander";
+import { atLeast, helpWidth } from "../support/command.ts";
 import { targets } from "./target.ts";
 import type { WorkerOrder, WorkerReport } from "./worker.ts";
 
+const exitUsage = 2;
 const caseMsMax = 5_000;
 const watchEveryMs = 500;
 const heldBytesMax = 64 * 1_048_576;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { seconds: { type: "string", default: "60" }, seed: { type: "string" }, case: { type: "string" } },
-});
-const name = positionals[0] ?? "";
-if (!(name in targets)) {
-  console.error(`fuzz: expected a target, one of ${Object.keys(targets).join(", ")}; got ${JSON.stringify(name)}`);
-  process.exit(2);
+interface FuzzOptions {
+  readonly seconds: number;
+  readonly seed?: number;
+  readonly case?: number;
 }
-const seed = values.seed === undefined ? Math.floor(Math.random() * 0x1_0000_0000) : Number(values.seed);
-const only = values.case === undefined ? undefined : Number(values.case);
+
+const program = new Command("npm run fuzz --")
+  .usage("TARGET [options]")
+  .description("Feeds hostile input to a target until the time is over or something is wrong.")
+  .addArgument(new Argument("<target>", "what is fuzzed").choices(Object.keys(targets)))
+  .option("--seconds <n>", "how long", atLeast(1), 60)
+  .option("--seed <n>", "seed of the cases (default: chance)", atLeast(0))
+  .option("--case <n>", "this case of the seed alone", atLeast(0))
+  .configureHelp({ helpWidth })
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : exitUsage))
+  .parse();
+const name = program.args[0]!;
+const { seconds, seed = Math.floor(Math.random() * 0x1_0000_0000), case: only } = program.opts<FuzzOptions>();
 
 const progress = new SharedArrayBuffer(4);
 const current = new Int32Array(progress);
@@ -30,7 +39,7 @@ const order: WorkerOrder = {
   seed,
   firstCase: only ?? 0,
   casesMax: only === undefined ? Number.MAX_SAFE_INTEGER : 1,
-  milliseconds: Number(values.seconds) * 1_000,
+  milliseconds: seconds * 1_000,
   progress,
   heldBytesMax,
 };

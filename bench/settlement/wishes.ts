@@ -1,4 +1,5 @@
 import type { SettleOrder } from "#runtime/ports/transport.ts";
+import { Random } from "../fuzz/random.ts";
 
 export type Verb = SettleOrder["verb"];
 
@@ -16,11 +17,11 @@ const records: Readonly<Record<Verb, string>> = {
 /** Chooses what becomes of each message, and remembers. */
 export class Wishes {
   readonly #verbs = new Map<string, Verb>();
-  #state: number;
+  readonly #random: Random;
   #settlements = 0;
 
   constructor(seed: number) {
-    this.#state = seed;
+    this.#random = new Random(seed);
   }
 
   /** Settlements that were chosen: those of an abandoned message are two. */
@@ -32,7 +33,7 @@ export class Wishes {
   next(messageId: string): Verb {
     this.#settlements += 1;
     if (this.#verbs.has(messageId)) return "complete";
-    const verb = choices[Math.floor(this.#random() * choices.length)]!;
+    const verb = this.#random.pick(choices);
     this.#verbs.set(messageId, verb);
     return verb;
   }
@@ -42,11 +43,5 @@ export class Wishes {
     let right = 0;
     for (const [id, verb] of this.#verbs) if (outcomes.get(id)?.join() === records[verb]) right += 1;
     return messages - right;
-  }
-
-  /** Repeatable, in [0, 1). */
-  #random(): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
-    return this.#state / 2 ** 32;
   }
 }
