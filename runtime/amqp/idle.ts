@@ -2,7 +2,8 @@
 // frame before that runs out. The specification advises to announce half of the real limit, so silence is borne for twice
 // as long as was announced, and a heartbeat goes out after half of what the peer announced.
 //
-// One timer serves both: it is set for whichever is due first, and looks at the clock when it rings.
+// One timer serves both: it is set for whichever is due first, and looks at the clock when it rings. A timer that rings late
+// tells that this process stood still; what the peer sent meanwhile is not read yet, so silence is judged a moment later.
 import type { Clock } from "./clock.ts";
 
 export interface IdleOptions {
@@ -14,11 +15,16 @@ export interface IdleOptions {
   readonly onSilence: () => void;
 }
 
+/** How late a timer of a process that does not stand still may ring. */
+const lateMsMax = 50;
+
 export class IdleWatch {
   readonly #clock: Clock;
   readonly #options: IdleOptions;
   #readAtMs: number;
   #writtenAtMs: number;
+  /** When the timer is to ring. */
+  #dueAtMs = 0;
   #cancel: (() => void) | undefined;
 
   constructor(clock: Clock, options: IdleOptions) {
@@ -54,13 +60,23 @@ export class IdleWatch {
 
   #set(): void {
     const dueMs = Math.min(this.#silenceAtMs(), this.#heartbeatAtMs());
-    if (dueMs === Infinity) return;
-    this.#cancel = this.#clock.after(Math.max(1, Math.ceil(dueMs - this.#clock.nowMs())), () => this.#ring());
+    if (dueMs !== Infinity) this.#setFor(dueMs);
+  }
+
+  #setFor(dueMs: number): void {
+    const nowMs = this.#clock.nowMs();
+    const delayMs = Math.max(1, Math.ceil(dueMs - nowMs));
+    this.#dueAtMs = nowMs + delayMs;
+    this.#cancel = this.#clock.after(delayMs, () => this.#ring());
   }
 
   #ring(): void {
     const nowMs = this.#clock.nowMs();
     if (nowMs >= this.#silenceAtMs()) {
+      if (nowMs > this.#dueAtMs + lateMsMax) {
+        this.#setFor(nowMs);
+        return;
+      }
       this.#cancel = undefined;
       this.#options.onSilence();
       return;

@@ -157,7 +157,8 @@ export class Sender<Context = unknown> extends Link {
   }
 
   /**
-   * Sends a message whose outcome will be told through `onOutcome`. Returns undefined, and sends nothing, when there is no
+   * Sends a message whose outcome will be told through `onOutcome`; on a link whose sender settle mode is settled, as
+   * `sendSettled`. Returns undefined, and sends nothing, when there is no
    * capacity. Whatever is sent in one tick is one write to the socket. Throws a RangeError for a message that is larger than
    * the peer takes (see `remote.maxMessageSize`) or a tag of more than 32 bytes. `context` is the owner's own and comes back
    * with the outcome. `tag` must be unique among the unsettled deliveries of the link; undefined makes one of four bytes.

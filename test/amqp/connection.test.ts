@@ -7,6 +7,7 @@ import { encodeComposite } from "#runtime/amqp/encode.ts";
 import { conditions } from "#runtime/amqp/errors.ts";
 import { frameType } from "#runtime/amqp/frames.ts";
 import { encodeAttach, encodeBegin, encodeClose, encodeOpen, readBegin, readOpen } from "#runtime/amqp/performatives.ts";
+import { IdleWatch } from "#runtime/amqp/idle.ts";
 import { dial, listen } from "#runtime/amqp/sockets.ts";
 import { MapView } from "#runtime/amqp/views.ts";
 import type { ErrorCondition } from "#runtime/amqp/condition.ts";
@@ -158,6 +159,37 @@ describe("silence", () => {
     assert.equal(errorOf(await peer.next(descriptor.close))?.condition, conditions.resourceLimitExceeded);
     clock.advance(50);
     assert.equal((await server.closed.wait()).by, "silence");
+  });
+
+  test("a process that stood still reads what came meanwhile before it calls it silence", () => {
+    let nowMs = 0;
+    let ring: () => void = () => assert.fail("expected a timer to be set");
+    const clock = { nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => ((ring = callback), () => undefined) };
+    let silences = 0;
+    const watch = new IdleWatch(clock, { ownMs: 1_000, peerMs: 0, sendHeartbeat: () => undefined, onSilence: () => silences++ });
+    nowMs = 60_000;
+    ring();
+    assert.equal(silences, 0, "a timer that late tells nothing of the peer");
+    watch.noteRead();
+    nowMs += 1;
+    ring();
+    nowMs += 2_000;
+    ring();
+    assert.equal(silences, 1, "a timer in time does");
+  });
+
+  test("a process that stood still calls it silence when nothing came", () => {
+    let nowMs = 0;
+    let ring: () => void = () => assert.fail("expected a timer to be set");
+    const clock = { nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => ((ring = callback), () => undefined) };
+    let silences = 0;
+    const watch = new IdleWatch(clock, { ownMs: 1_000, peerMs: 0, sendHeartbeat: () => undefined, onSilence: () => silences++ });
+    nowMs = 60_000;
+    ring();
+    nowMs += 1;
+    ring();
+    assert.equal(silences, 1);
+    watch.stop();
   });
 
   test("a peer that does not open in time is given up", async () => {

@@ -207,15 +207,15 @@ describe("what the specification allows works", () => {
     attach(peer, "receiver", 0);
     grant(peer, 0, 10);
     await eventually("credit", () => scene.senders[0]?.credit === 10);
-    scene.senders[0]!.send(payload, 0);
+    for (const context of [0, 1]) scene.senders[0]!.send(payload, context);
     disposition(peer, 0, 0x7fff_fff0);
-    for (let i = 0; i < 2; i++) await peer.next(descriptor.transfer);
-    flow(peer, [2, 1_000, 0, 1_000, undefined, undefined, undefined, undefined, undefined, true]);
+    for (let i = 0; i < 4; i++) await peer.next(descriptor.transfer);
+    flow(peer, [4, 1_000, 0, 1_000, undefined, undefined, undefined, undefined, undefined, true]);
     await peer.next(descriptor.flow);
-    assert.deepEqual(scene.outcomes.map(({ context }) => context), [0]);
-    disposition(peer, 1, undefined);
-    await eventually("the second", () => scene.outcomes.length === 2);
-    assert.deepEqual(scene.outcomes.map(({ context, settled }) => [context, settled]), [[0, true], [10, true]]);
+    assert.deepEqual(scene.outcomes.map(({ context }) => context), [0, 1]);
+    disposition(peer, 2, undefined);
+    await eventually("one that was sent in answer", () => scene.outcomes.length === 3);
+    assert.deepEqual(scene.outcomes.map(({ context, settled }) => [context, settled]), [[0, true], [1, true], [10, true]]);
   });
 
   test("a delivery that is settled is not told of again", async () => {

@@ -16,6 +16,7 @@ import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
 import { Disposition } from "#runtime/amqp/transfers.ts";
 import { uint } from "#runtime/amqp/types.ts";
+import { eventually } from "../support/eventually.ts";
 import { certificate, key } from "./support/certificate.ts";
 import { ManualClock, bareFrame, startPair } from "./support/loopback.ts";
 import { payload } from "./support/scene.ts";
@@ -162,6 +163,28 @@ describe(`dispositions of ${count} deliveries of ten links`, () => {
     }
     assert.equal(told.size, count);
     assert.ok([...told.values()].every((times) => times === 1));
+  });
+});
+
+describe("a peer that is slow", () => {
+  test("holds senders back from the high mark on, and lets them go on however low it lies", async () => {
+    const socket = new StubSocket();
+    socket.isSlow = true;
+    let sent = 0;
+    openServer(socket, { containerId: "server", limits: { outputBytesHigh: 1 } }, {
+      onSession: () => ({
+        onAttach: (request) => {
+          request.acceptAsSender({}, {
+            onSendable: (sender) => {
+              while (sender.send(payload, sent) !== undefined) sent++;
+            },
+          });
+        },
+      }),
+    });
+    const attach = bareFrame(encodeAttach({ name: "l", handle: 0, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {} }));
+    await socket.feed(header, openFrame, beginFrame(), attach, bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(0), uint(0), uint(20)])));
+    await eventually("all that there is credit for", () => sent === 20);
   });
 });
 

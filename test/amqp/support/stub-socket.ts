@@ -11,6 +11,8 @@ import type { Seen } from "./loopback.ts";
 export class StubSocket extends Duplex {
   /** How often the engine handed something to the socket. */
   writes = 0;
+  /** Whether what is written is taken a turn later. */
+  isSlow = false;
   readonly headers: number[] = [];
   readonly frames: Seen[] = [];
   readonly #reader: FrameReader;
@@ -43,7 +45,8 @@ export class StubSocket extends Duplex {
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.writes++;
     this.#reader.push(chunk);
-    done();
+    if (this.isSlow) setImmediate(done);
+    else done();
   }
 
   override _writev(chunks: readonly { readonly chunk: Buffer }[], done: () => void): void {
