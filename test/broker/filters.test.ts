@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { Double } from "#load/broker/codec/encoded.ts";
-import type { Property, Value } from "#load/broker/filters/sql-ast.ts";
+import type { Expression, Property, Value } from "#load/broker/filters/sql-ast.ts";
 import { evaluate, FilterEvaluationError } from "#load/broker/filters/sql-evaluate.ts";
 import { FilterSyntaxError } from "#load/broker/filters/sql-lexer.ts";
 import { parseAction, parseCondition } from "#load/broker/filters/sql-parser.ts";
@@ -207,4 +207,110 @@ test("reads any text, or refuses it with a position", () => {
     }),
     { numRuns: 3000 },
   );
+});
+
+// --- precedence, against trees that are written down with as few parentheses as the grammar asks for ---
+
+const values: fc.Arbitrary<Expression> = fc.oneof(
+  fc.integer({ min: 0, max: 9 }).map((value): Expression => ({ kind: "constant", value })),
+  fc.constantFrom("size", "nothing").map((name): Expression => ({ kind: "property", scope: "user", name })),
+);
+
+const { condition } = fc.letrec<{ sum: Expression; condition: Expression }>((tie) => ({
+  sum: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    values,
+    fc.record({ kind: fc.constant("negate" as const), of: fc.constantFrom("size", "nothing").map((name) => ({ kind: "property" as const, scope: "user" as const, name })) }),
+    fc.record({ kind: fc.constant("arithmetic" as const), operator: fc.constantFrom("+", "-", "*"), left: tie("sum"), right: tie("sum") }),
+  ),
+  condition: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    fc.record({ kind: fc.constant("compare" as const), operator: fc.constantFrom("=", "<>", "<", "<=", ">", ">="), left: tie("sum"), right: tie("sum") }),
+    fc.record({ kind: fc.constant("isNull" as const), of: tie("sum"), negated: fc.boolean() }),
+    fc.record({ kind: fc.constant("in" as const), of: tie("sum"), items: fc.array(tie("sum"), { minLength: 1, maxLength: 3 }), negated: fc.boolean() }),
+    fc.record({ kind: fc.constant("not" as const), of: tie("condition") }),
+    fc.record({ kind: fc.constantFrom("and" as const, "or" as const), left: tie("condition"), right: tie("condition") }),
+  ),
+}));
+
+/** How tightly what an expression is made of holds together. */
+function bindingOf(expression: Expression): number {
+  switch (expression.kind) {
+    case "or":
+      return 1;
+    case "and":
+      return 2;
+    case "not":
+      return 3;
+    case "compare":
+    case "isNull":
+    case "in":
+      return 4;
+    case "arithmetic":
+      return expression.operator === "*" ? 6 : 5;
+    default:
+      return 7;
+  }
+}
+
+/** The text of an expression, in parentheses only where its place needs something that holds together more tightly. */
+function written(expression: Expression, bindingMin = 0): string {
+  const text = writtenOpen(expression);
+  return bindingOf(expression) < bindingMin ? `(${text})` : text;
+}
+
+function writtenOpen(expression: Expression): string {
+  switch (expression.kind) {
+    case "constant":
+      return JSON.stringify(expression.value);
+    case "property":
+      return expression.name;
+    case "negate":
+      return `- ${written(expression.of, 7)}`;
+    case "arithmetic": {
+      const binding = bindingOf(expression);
+      return `${written(expression.left, binding)} ${expression.operator} ${written(expression.right, binding + 1)}`;
+    }
+    case "compare":
+      return `${written(expression.left, 5)} ${expression.operator} ${written(expression.right, 5)}`;
+    case "isNull":
+      return `${written(expression.of, 5)} IS ${expression.negated ? "NOT " : ""}NULL`;
+    case "in":
+      return `${written(expression.of, 5)} ${expression.negated ? "NOT " : ""}IN (${expression.items.map((item) => written(item, 5)).join(", ")})`;
+    case "not":
+      return `NOT ${written(expression.of, 3)}`;
+    case "and":
+      return `${written(expression.left, 2)} AND ${written(expression.right, 3)}`;
+    case "or":
+      return `${written(expression.left, 1)} OR ${written(expression.right, 2)}`;
+    default:
+      return assert.fail(`expected no ${expression.kind} here`);
+  }
+}
+
+test("reads what it is given with the precedence of SQL, whatever the expression", () => {
+  fc.assert(
+    fc.property(condition, (tree) => {
+      const text = written(tree);
+      fc.pre(text.length <= 1024);
+      assert.equal(result(text), evaluate(tree, view), text);
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test("yields unknown exactly where SQL does: a tree of three-valued conditions against its table", () => {
+  const table = (tree: Expression): boolean | undefined => {
+    if (tree.kind === "and" || tree.kind === "or") {
+      const [left, right] = [table(tree.left), table(tree.right)];
+      const [stops, goesOn] = tree.kind === "and" ? [false, true] : [true, false];
+      return left === stops || right === stops ? stops : left === undefined || right === undefined ? undefined : goesOn;
+    }
+    if (tree.kind === "not") {
+      const inner = table(tree.of);
+      return inner === undefined ? undefined : !inner;
+    }
+    return evaluate(tree, view) as boolean | undefined;
+  };
+  fc.assert(fc.property(condition, (tree) => assert.equal(evaluate(tree, view), table(tree), written(tree))), { numRuns: 5000 });
 });
