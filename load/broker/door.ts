@@ -1,7 +1,7 @@
 // The one port: a connection's first byte says whether it speaks AMQP, TLS or HTTP. Under TLS the question is asked again.
 import type { Server as HttpServer } from "node:http";
 import type { Socket } from "node:net";
-import { createServer, type Server as TlsServer } from "node:tls";
+import type { Server as TlsServer } from "node:tls";
 import type { AmqpServer } from "./amqp/server.ts";
 import type { Certificate } from "./security/certificate.ts";
 
@@ -58,7 +58,7 @@ export class Door {
   }
 
   async #startTls(): Promise<TlsServer> {
-    const { cert, key } = await this.#certificate();
+    const [{ createServer }, { cert, key }] = await Promise.all([import("node:tls"), this.#certificate()]);
     const server = createServer({ cert, key, handshakeTimeout: firstByteTimeOutMs });
     server.on("secureConnection", (socket) => {
       socket.setNoDelay(true);
