@@ -8,17 +8,20 @@ export interface BrokerFlags {
   readonly port: string;
   readonly host: string;
   readonly controlPort?: string;
+  readonly queue?: readonly string[];
+  /** `topic/subscription`, or a topic alone. */
+  readonly topic?: readonly string[];
   readonly config?: string;
   readonly entities?: string;
-  readonly record: boolean;
-  readonly strict: boolean;
+  readonly record?: boolean;
+  readonly strict?: boolean;
   readonly key?: readonly string[];
   readonly keys?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly data?: string;
-  readonly sync: boolean;
-  readonly repair: boolean;
+  readonly sync?: boolean;
+  readonly repair?: boolean;
 }
 
 /** What a parent process is told once the broker listens. */
@@ -29,49 +32,65 @@ export interface BrokerReady {
   readonly connectionString: string;
 }
 
+/** In 80 columns. */
 const help = `
 Examples:
-  holdfast broker --entities '{"queues":["orders"],"topics":[{"name":"news","subscriptions":["a"]}]}'
+  holdfast broker --queue orders --topic news/audit
   holdfast broker --config Config.json --data ./broker-data
-  holdfast broker --host 0.0.0.0 --keys keys.json --tls-cert cert.pem --tls-key key.pem
+  holdfast broker --host 0.0.0.0 --keys keys.json
   holdfast broker inspect orders
   holdfast broker fault add throttle --target orders --rate 0.2
 
-Entities: { "queues": [name or { "name", settings }], "topics": [{ "name", settings, "subscriptions": [...] }] }.
-  Settings: lockDurationMs, deliveryCountMax, timeToLiveMs, deadLetterOnExpiry, requiresSession, forwardTo,
-  requiresDuplicateDetection, duplicateWindowMs and others; an unknown one is refused with a list of all.
+Entities, in a file or as JSON:
+  { "queues": ["orders", { "name": "steps", "requiresSession": true }],
+    "topics": [{ "name": "news", "subscriptions": ["audit"] }] }
+  Settings: lockDurationMs, deliveryCountMax, timeToLiveMs, deadLetterOnExpiry,
+  requiresSession, requiresDuplicateDetection, duplicateWindowMs, forwardTo,
+  forwardDeadLettersTo, ...; an unknown one is refused with a list of all.
 
-Keys: --key 'name=key;rights=Listen,Send;entity=orders', or --keys with a file that others cannot read:
-  [{ "name": "worker", "key": "...", "rights": ["Listen", "Send"], "entity": "orders" }].
-  Rights: Listen, Send, Manage; left out = all. Without keys the emulator's key is taken, and none is asked for.
+Keys: each is good for some rights (Listen, Send, Manage), everywhere or at one
+  entity: --key 'name=key;rights=Listen,Send;entity=orders', or in a file
+  [{ "name": "pool", "key": "...", "rights": ["Listen"], "entity": "orders" }].
+  Without keys the emulator's key is taken, and none is asked for. With keys,
+  inspect and fault want HOLDFAST_BROKER or --connection-string.
 
-Durability (--data): what was confirmed (sends, settlements, session state, schedules, rules and entities) is in the
-  system's hands before the client hears of it: kill -9 loses nothing of it. A power cut may cost the last
-  seconds, unless --sync has each write put on the disk first. Locks end with the process: a message that was locked
-  comes again, with one more try on its count. Entities changed at run time stay so until --config says otherwise.
+Durability, with --data: what was confirmed to a client was in the system's
+  hands before: kill -9 loses nothing of it, and brings nothing back that was
+  settled. A power cut may cost the last seconds, unless --sync has every write
+  put on the disk first. Locks end with the process: what was locked comes again
+  and counts one more try. Totals start at zero. What was made or changed of
+  entities at run time stays, until --config says something new about them.
 
-TLS: clients that are to trust the broker's own certificate start with NODE_EXTRA_CA_CERTS=broker.pem, where
-  broker.pem comes from \`curl -s http://127.0.0.1:5672/certificate\`, and leave UseDevelopmentEmulator out of the
-  connection string.`;
+TLS, on the same port, with the broker's own certificate:
+  curl -s http://127.0.0.1:5672/certificate -o broker.pem
+  NODE_EXTRA_CA_CERTS=broker.pem node client.js
+  and leave UseDevelopmentEmulator out of the connection string.`;
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
 
 export function registerBrokerCommand(program: Command): void {
   const broker = program
     .command("broker")
     .description("run a local Service Bus, for development and tests")
+    .showHelpAfterError("`holdfast broker --help` lists what can be asked")
     .option("--port <number>", "port for AMQP, TLS and HTTP, told apart by their first byte; 0 = a free one", "5672")
     .option("--host <address>", "address to listen on; others than this machine's need keys", "127.0.0.1")
     .option("--control-port <number>", "a port for the HTTP control endpoint alone; 0 = a free one")
+    .option("--queue <name>", "a queue; can be repeated", collect)
+    .option("--topic <name/subscription>", "a topic with a subscription; can be repeated", collect)
     .option("--config <file>", "entities: the emulator's Config.json, or { queues, topics }")
     .option("--entities <json>", "entities as JSON, in place of a file")
     .option("--data <folder>", "keep messages over a restart (default: in memory alone)")
-    .option("--sync", "with --data: what is confirmed outlasts a power cut, too; slower", false)
-    .option("--repair", "with --data: use what is whole in a damaged file; it is kept beside", false)
-    .option("--key <name=key...>", "let in only who has one of these keys (default: the emulator's key, or none)")
+    .option("--sync", "with --data: what is confirmed outlasts a power cut, too; slower")
+    .option("--repair", "with --data: use what is whole in a damaged file; it is kept beside")
+    .option("--key <name=key>", "let in only who has a key; can be repeated (default: the emulator's key, or none)", collect)
     .option("--keys <file>", "the same from a file")
     .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
     .option("--tls-key <file>", "its key, PEM")
-    .option("--strict", "hold entities and clients to the emulator's own bounds", false)
-    .option("--record", "keep every message id's outcomes, for checkers", false)
+    .option("--strict", "hold entities and clients to the emulator's own bounds")
+    .option("--record", "keep every message id's outcomes, for checkers")
     .addHelpText("after", help)
     .action((flags: BrokerFlags) =>
       orSayWhy(async () => {

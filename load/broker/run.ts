@@ -9,18 +9,19 @@ import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 
 /** Runs a broker until the process is told to stop. */
 export async function runBroker(flags: BrokerFlags): Promise<void> {
-  if (flags.data === undefined && (flags.sync || flags.repair)) throw new Error(`expected --data with ${flags.sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
+  const { sync = false, repair = false, record = false, strict = false } = flags;
+  if (flags.data === undefined && (sync || repair)) throw new Error(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
   const broker = await startOrSayWhy({
     ...(keys === undefined ? {} : { keys }),
     ...(tls === undefined ? {} : { tls }),
-    ...(flags.data === undefined ? {} : { data: flags.data, journal: { isSynced: flags.sync, repairs: flags.repair } }),
+    ...(flags.data === undefined ? {} : { data: flags.data, journal: { isSynced: sync, repairs: repair } }),
     port: portOf("--port", flags.port),
     host: flags.host,
     ...(flags.controlPort === undefined ? {} : { controlPort: portOf("--control-port", flags.controlPort) }),
     ...(entities === undefined ? {} : { entities }),
-    record: flags.record,
-    strict: flags.strict,
+    record,
+    strict,
     log: (message) => process.stderr.write(`${message}\n`),
   });
   const stopped = stopSignal();
@@ -42,7 +43,7 @@ async function startOrSayWhy(options: Parameters<typeof startBroker>[0] & { port
   }
 }
 
-function announce(broker: Broker, { data, config, entities, sync }: BrokerFlags): void {
+function announce(broker: Broker, { data, sync }: BrokerFlags): void {
   const { port, controlPort, connectionString, connectionStringShown } = broker;
   const ready: BrokerReady = { type: "ready", port, controlPort, connectionString };
   if (process.send !== undefined) {
@@ -51,11 +52,11 @@ function announce(broker: Broker, { data, config, entities, sync }: BrokerFlags)
   }
   const control = `http://${broker.host.includes(":") ? `[${broker.host}]` : broker.host}:${controlPort}`;
   const { queues, topics } = broker.inspect();
-  const lines = [connectionStringShown, `control: ${control}/inspect`, `messages: ${data === undefined ? "in memory, gone when it stops" : `kept in ${data}${sync ? ", synced" : ""}`}`];
-  lines.push(`TLS: on the same port; to trust it: curl -s ${control}/certificate -o broker.pem; export NODE_EXTRA_CA_CERTS=broker.pem`);
+  const lines = [connectionStringShown, `control: ${control}/inspect`, `messages: ${data === undefined ? "in memory, gone when it stops" : `kept in ${data}${sync === true ? ", synced" : ""}`}`];
+  lines.push(`certificate for TLS: ${control}/certificate (for NODE_EXTRA_CA_CERTS)`);
   const all = [...Object.values(queues), ...Object.values(topics)].filter(({ kind }) => kind !== "deadLetterQueue");
   for (const { kind, path } of all) lines.push(`${kind}: ${path}`);
-  if (all.length === 0 && config === undefined && entities === undefined) lines.push("no entities yet: give --config or --entities, or make them with a ServiceBusAdministrationClient");
+  if (all.length === 0) lines.push("no entities yet: give --queue, --topic or --config");
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
@@ -67,16 +68,31 @@ function stopSignal(): Promise<void> {
   });
 }
 
-async function readConfig(flags: BrokerFlags): Promise<unknown> {
-  if (flags.config !== undefined && flags.entities !== undefined) throw new Error("expected --config or --entities, found both; leave one out");
-  if (flags.entities !== undefined) return parse("--entities", flags.entities);
-  return flags.config === undefined ? undefined : parse(flags.config, await readText("--config", flags.config));
+async function readConfig({ config, entities, queue = [], topic = [] }: BrokerFlags): Promise<unknown> {
+  const ways = [...(config === undefined ? [] : ["--config"]), ...(entities === undefined ? [] : ["--entities"]), ...(queue.length + topic.length === 0 ? [] : ["--queue and --topic"])];
+  if (ways.length > 1) throw new Error(`expected one way to say which entities there are, found ${ways.join(" beside ")}; leave the others out`);
+  if (entities !== undefined) return parse("--entities", entities);
+  if (config !== undefined) return parse(config, await readText("--config", config));
+  return { queues: queue, topics: topicsOf(topic) };
 }
 
-async function readAllKeys({ key, keys }: BrokerFlags): Promise<AccessKey[] | undefined> {
-  if (key === undefined && keys === undefined) return undefined;
+/** `news/audit` is a subscription of `news`; a name alone is a topic that has none yet. */
+function topicsOf(texts: readonly string[]): { readonly name: string; readonly subscriptions: string[] }[] {
+  const topics = new Map<string, string[]>();
+  for (const text of texts) {
+    const at = text.lastIndexOf("/");
+    const name = at < 0 ? text : text.slice(0, at);
+    const subscriptions = topics.get(name) ?? [];
+    topics.set(name, subscriptions);
+    if (at >= 0) subscriptions.push(text.slice(at + 1));
+  }
+  return [...topics].map(([name, subscriptions]) => ({ name, subscriptions }));
+}
+
+async function readAllKeys({ key = [], keys }: BrokerFlags): Promise<AccessKey[] | undefined> {
+  if (key.length === 0 && keys === undefined) return undefined;
   const listed = keys === undefined ? [] : readKeys(`--keys ${keys}`, await readText("--keys", keys));
-  return [...listed, ...(key ?? []).map((text) => readKey("--key", text))];
+  return [...listed, ...key.map((text) => readKey("--key", text))];
 }
 
 async function readCertificate({ tlsCert, tlsKey }: BrokerFlags): Promise<Certificate | undefined> {

@@ -2,10 +2,11 @@ import { strict as assert } from "node:assert";
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { ServiceBusClient } from "@azure/service-bus";
 import type { BrokerReady } from "#load/broker/command.ts";
 import { within } from "../support/eventually.ts";
@@ -73,4 +74,62 @@ test("says what is wrong with its configuration and ends with 1", async (t) => {
   const [code] = (await within("the command to end", closed, startDeadlineMs)) as [number | null];
   assert.equal(code, 1, said);
   assert.match(said, /queues\[0\]\.lockDuration: expected one of name, .*lockDurationMs.*found 5/);
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs until it ends, or until it has said `until` and is told to end. */
+async function runUntil(t: TestContext, until: RegExp, ...args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => child.kill("SIGKILL"));
+  const text = { out: "", err: "" };
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (text.err += chunk));
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    text.out += chunk;
+    if (until.test(text.out)) child.kill("SIGTERM");
+  });
+  await within("the broker to end", once(child, "close"), 20_000);
+  return { ...text, code: child.exitCode };
+}
+
+test("takes entities by name, and tells where messages are kept", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-broker-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const data = join(folder, "made", "here");
+  const { out, code } = await runUntil(t, /topic: empty/, "--port", "0", "--queue", "orders", "--queue", "a/b", "--topic", "news/audit", "--topic", "news/all", "--topic", "empty", "--data", data, "--sync");
+  assert.equal(code, 0);
+  assert.match(out, new RegExp(`messages: kept in ${data}, synced\\ncertificate for TLS: http://127.0.0.1:\\d+/certificate`));
+  const entities = out.split("\n").filter((line) => /^(queue|topic|subscription): /.test(line));
+  assert.deepEqual(entities, ["queue: orders", "queue: a/b", "subscription: news/Subscriptions/audit", "subscription: news/Subscriptions/all", "topic: news", "topic: empty"]);
+});
+
+test("shows no configured key, and none on the way", async (t) => {
+  const { out, err } = await runUntil(t, /queue: orders/, "--port", "0", "--queue", "orders", "--key", "worker=verysecret;rights=Listen");
+  assert.match(out, /SharedAccessKeyName=worker;SharedAccessKey=…;/);
+  assert.ok(!`${out}${err}`.includes("verysecret"));
+});
+
+test("says what to do when it cannot start", async (t) => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  t.after(() => taken.close());
+  await once(taken, "listening");
+  const port = String((taken.address() as AddressInfo).port);
+  for (const [args, message] of [
+    [["--port", port], new RegExp(`expected port ${port} to be free, found somebody listening there.*choose another with --port`)],
+    [["--port", "x"], /--port: expected a port from 0 to 65535, found x/],
+    [["--queue", "a", "--entities", "{}"], /expected one way to say which entities there are, found --entities beside --queue and --topic/],
+    [["--config", "/nowhere.json"], /--config: expected a file that can be read, found ENOENT/],
+    [["--sync"], /expected --data with --sync, found none/],
+    [["--host", "0.0.0.0"], /expected keys with the address 0\.0\.0\.0/],
+    [["--data", main], /expected a folder that can be written to, found E/],
+    [["--tls-cert", main, "--tls-key", main], /expected a certificate and its key, both PEM, found/],
+  ] as const) {
+    const { code, err } = await runUntil(t, /nothing/, "--port", "0", ...args);
+    assert.equal(code, 1, args.join(" "));
+    assert.match(err, message);
+  }
 });

@@ -7,13 +7,13 @@ import { entityTable, faultsTable, inspectionTable, messagesTable } from "./tabl
 import { type ControlTarget, type TargetFlags, targetOf } from "./target.ts";
 
 export interface ControlFlags extends TargetFlags {
-  readonly json: boolean;
+  readonly json?: boolean;
 }
 
 export interface InspectFlags extends ControlFlags {
-  readonly messages: boolean;
+  readonly messages?: boolean;
   readonly state?: string;
-  readonly doubt: boolean;
+  readonly doubt?: boolean;
   readonly from?: string;
   readonly top?: string;
 }
@@ -33,23 +33,23 @@ const topDefault = "20";
 /** @param width columns of the terminal, 80 or more */
 export async function inspect(entity: string | undefined, flags: InspectFlags, width: number): Promise<string> {
   const target = targetOf(flags);
-  const lists = flags.messages || flags.doubt || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
+  const lists = flags.messages === true || flags.doubt === true || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
   if (entity === undefined) {
     if (lists) throw new ControlClientError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
     const inspection = await askControl<BrokerInspection>(target, "GET", "/inspect");
-    return flags.json ? json(inspection) : inspectionTable(inspection, width);
+    return flags.json === true ? json(inspection) : inspectionTable(inspection, width);
   }
   if (lists) return listMessages(target, entity, flags, width);
   const found = await askControl<QueueInspection | TopicInspection>(target, "GET", pathOf(entity));
-  if (found.kind === "topic") return flags.json ? json(found) : inspectionTable({ connections: undefined, queues: {}, topics: { [found.path]: found } }, width);
+  if (found.kind === "topic") return flags.json === true ? json(found) : inspectionTable({ connections: undefined, queues: {}, topics: { [found.path]: found } }, width);
   const [locked, inDoubt] = await Promise.all([askPage(target, entity, { state: "locked" }), askPage(target, entity, { doubt: "true" })]);
-  return flags.json ? json({ entity: found, locked: locked.messages, inDoubt: inDoubt.messages }) : entityTable(found, locked, inDoubt, width);
+  return flags.json === true ? json({ entity: found, locked: locked.messages, inDoubt: inDoubt.messages }) : entityTable(found, locked, inDoubt, width);
 }
 
 async function listMessages(target: ControlTarget, entity: string, flags: InspectFlags, width: number): Promise<string> {
-  const { state, doubt, from, top = topDefault } = flags;
+  const { state, doubt = false, from, top = topDefault } = flags;
   const page = await askPage(target, entity, { ...(state === undefined ? {} : { state }), ...(doubt ? { doubt: "true" } : {}), ...(from === undefined ? {} : { from }), top });
-  if (flags.json) return json(page);
+  if (flags.json === true) return json(page);
   const again = `holdfast broker inspect ${quoted(entity)} --messages${state === undefined ? "" : ` --state ${state}`}${doubt ? " --doubt" : ""}${flags.top === undefined ? "" : ` --top ${top}`}`;
   return messagesTable(page.messages, page.next === null ? undefined : `${again} --from ${page.next}`, width);
 }
@@ -79,7 +79,7 @@ export async function addFault(kind: string, flags: FaultFlags, width: number): 
   }
   const target = targetOf(flags);
   const report = await askControl<FaultReport>(target, "POST", "/faults", request);
-  if (flags.json) return json(report);
+  if (flags.json === true) return json(report);
   const said = report.left === 0 ? `${report.kind}: hit ${report.hits} at ${report.target}, once and for all` : faultsTable([report], width);
   const note = await noteOnTarget(target, report);
   return note === undefined ? said : `${said}\n${note}`;
@@ -95,14 +95,14 @@ async function noteOnTarget(target: ControlTarget, report: FaultReport): Promise
 
 export async function listFaults(flags: ControlFlags, width: number): Promise<string> {
   const { faults } = await askControl<{ faults: FaultReport[] }>(targetOf(flags), "GET", "/faults");
-  if (flags.json) return json(faults);
+  if (flags.json === true) return json(faults);
   return faults.length === 0 ? "nothing goes wrong on purpose now" : faultsTable(faults, width);
 }
 
 export async function clearFaults(id: string | undefined, flags: ControlFlags): Promise<string> {
   const answer = await askControl<{ cleared: number }>(targetOf(flags), "DELETE", id === undefined ? "/faults" : `/faults/${encodeURIComponent(id)}`);
   if (id !== undefined && answer.cleared === 0) throw new ControlClientError(`expected the number of a fault, found none numbered ${id}; \`holdfast broker fault list\` lists them`);
-  return flags.json ? json(answer) : `${answer.cleared} cleared`;
+  return flags.json === true ? json(answer) : `${answer.cleared} cleared`;
 }
 
 function json(value: unknown): string {

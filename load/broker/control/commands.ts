@@ -24,31 +24,35 @@ const processTerminal: Terminal = {
 
 const widthDefault = 80;
 
+/** In 80 columns, as all help here. */
 const inspectHelp = `
 Examples:
-  holdfast broker inspect                                  every entity: what it holds by state
-  holdfast broker inspect orders                           one: what happened, locks, messages in doubt
-  holdfast broker inspect orders --messages --top 20       its messages, a page at a time
+  holdfast broker inspect                            all entities, by state
+  holdfast broker inspect orders                     one: locks, doubts, totals
+  holdfast broker inspect orders --messages --top 20 its messages, page by page
   holdfast broker inspect 'orders/$DeadLetterQueue' --messages
-  holdfast broker inspect news/Subscriptions/a --doubt --json
+  holdfast broker inspect news/Subscriptions/audit --doubt --json
 
-A message is in doubt when a lock on it ended without a settlement: its work may have been done or not.
-Totals count since the broker started.`;
+A message is in doubt when a lock on it ended without a settlement: its work may
+have been done or not. Totals count since the broker started.`;
 
-const faultHelp = `
+const kindsHelp = `
 Kinds (in this form or in-this-one):
-${Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(17)} ${what}`).join("\n")}
+${Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(17)} ${what}`).join("\n")}`;
 
-detach, drop and expireLocks without --rate happen once, at once and to everything at the target; all others, and
-those with a rate, strike as often as the rate says until --count, --duration or \`fault clear\` ends them.
-The same seed strikes at the same occasions: each fault draws its own numbers, one for each occasion at its target.
+const faultHelp = `${kindsHelp}
+
+detach, drop and expireLocks without --rate happen once, to everything at the
+target. All others, and those with a rate, strike as often as the rate says,
+until --count, --duration or \`fault clear\` ends them. The same seed strikes at
+the same occasions: each fault draws a number for each occasion at its target.
 
 Examples:
   holdfast broker fault add throttle --target orders --rate 0.2 --seed 7
   holdfast broker fault add detach --target 'news/Subscriptions/*'
   holdfast broker fault add drop --rate 0.01 --duration 60000
   holdfast broker fault add expire-locks --target orders --rate 0.1
-  holdfast broker fault add delay-settlements --target orders --delay 5000 --count 10
+  holdfast broker fault add delay-settlements --delay 5000 --count 10
   holdfast broker fault add lose-settlements --target orders --count 1
   holdfast broker fault add deliver-twice --target orders --rate 0.05
   holdfast broker fault add hold-deliveries --target orders --duration 10000
@@ -58,15 +62,16 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
   const width = Math.max(widthDefault, terminal.width ?? widthDefault);
   const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> => orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
   withControl(broker.command("inspect").description("tell what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"))
-    .option("--messages", "list its messages", false)
+    .option("--messages", "list its messages")
     .option("--state <state>", "list those that are active, locked, scheduled or deferred")
-    .option("--doubt", "list those in doubt", false)
+    .option("--doubt", "list those in doubt")
     .option("--from <number>", "sequence number to begin at")
     .option("--top <number>", "at most so many, 1 to 1000 (default: 20)")
     .addHelpText("after", inspectHelp)
     .action((entity: string | undefined, flags: InspectFlags) => attempt(async ({ inspect }) => inspect(entity, flags, width)));
-  const fault = broker.command("fault").description("make things go wrong in a running broker").addHelpText("after", faultHelp);
+  const fault = broker.command("fault").description("make things go wrong in a running broker").addHelpText("after", `${kindsHelp}\n\n\`holdfast broker fault add --help\` has examples.`);
   withControl(fault.command("add").description("add a fault").argument("<kind>", "what is to go wrong"))
+    .showHelpAfterError("`holdfast broker fault add --help` lists the kinds")
     .option("--target <path>", "an entity's path, or its beginning followed by * (default: *)")
     .option("--rate <number>", "of how many occasions it strikes, 0 to 1 (default: 1)")
     .option("--seed <number>", "which occasions it strikes (default: 1)")
@@ -94,5 +99,5 @@ function withControl(command: Command): Command {
   return command
     .option("--control <url>", "where the broker's control endpoint is (default: http://127.0.0.1:5672)")
     .addOption(new Option("--connection-string <text>", "for a broker with keys: one with all rights").env("HOLDFAST_BROKER"))
-    .option("--json", "print JSON", false);
+    .option("--json", "print JSON");
 }

@@ -24,7 +24,7 @@ function tableOf(columns: readonly Column[], rows: readonly Row[], width: number
   const edges = ["top", "top-mid", "top-left", "top-right", "bottom", "bottom-mid", "bottom-left", "bottom-right", "left", "left-mid", "mid", "mid-mid", "right", "right-mid"];
   const table = new Table({
     head: columns.map(({ head }) => head),
-    colWidths: widths.map((each) => each ?? Math.max(pathWidthMin, width - taken)),
+    colWidths: widths.map((each, i) => each ?? Math.min(Math.max(pathWidthMin, width - taken), widestOf(columns[i]?.head ?? "", rows, i))),
     colAligns: columns.map(({ isNumber }) => (isNumber === true ? "right" : "left")),
     chars: { ...Object.fromEntries(edges.map((edge) => [edge, ""])), middle: " " },
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
@@ -37,6 +37,12 @@ function tableOf(columns: readonly Column[], rows: readonly Row[], width: number
     .split("\n")
     .map((line) => line.trimEnd())
     .join("\n");
+}
+
+/** The longest line of a column. */
+function widestOf(head: string, rows: readonly Row[], i: number): number {
+  const lines = rows.flatMap((row) => String(row[i]).split("\n"));
+  return Math.max(head.length, ...lines.map((line) => line.length));
 }
 
 /** Leaves out the columns in which there is nothing but zeros. */

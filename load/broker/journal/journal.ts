@@ -8,8 +8,8 @@
 // When the disk refuses, what was not confirmed stays in memory, and `onTrouble` has every connection cut: clients cannot tell
 // then what became of what they asked, which is the truth. From then on `isWritable` says no, and nothing new is taken, until a
 // write succeeds.
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { serialize } from "node:v8";
 import type { EntitiesConfig } from "../entities/entities-config.ts";
 import type { EntityJournal } from "../entities/message-store.ts";
@@ -92,7 +92,7 @@ export class Journal {
     this.#compactBytesMin = options.compactBytesMin ?? compactBytesMinDefault;
     this.#compactAtBytes = this.#compactBytesMin;
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(resolve(folder));
       this.#lock = lockFolder(folder);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
@@ -290,4 +290,11 @@ export class Journal {
       for (const [messageId, atMs] of holding.seen()) write(pack([kind.seen, id, messageId, atMs]));
     }
   }
+}
+
+/** With what is above it. Node's own way of doing that never ends where a folder cannot be made, as in /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
 }

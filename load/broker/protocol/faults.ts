@@ -7,15 +7,15 @@ import type { Clock } from "../entities/clock.ts";
 export type FaultKind = "throttle" | "detach" | "drop" | "expireLocks" | "delaySettlements" | "loseSettlements" | "deliverTwice" | "holdDeliveries" | "failTokens";
 
 export const faultKinds: Readonly<Record<FaultKind, string>> = {
-  throttle: "refuse sends, management requests and new links with server-busy",
-  detach: "detach links: all at once, or with a rate at deliveries and sends",
-  drop: "cut connections: all at once, or with a rate at deliveries and sends",
-  expireLocks: "end locks early: all at once, or with a rate right after a delivery",
-  delaySettlements: "answer settlements late, by delayMs",
+  throttle: "refuse sends, requests and new links: server-busy",
+  detach: "detach links: at once, or at deliveries and sends",
+  drop: "cut connections: at once, or at deliveries and sends",
+  expireLocks: "end locks early: at once, or right after a delivery",
+  delaySettlements: "answer settlements late, by --delay",
   loseSettlements: "take settlements and never answer",
-  deliverTwice: "confirm a completion and deliver the message once more all the same",
+  deliverTwice: "confirm a completion, and deliver the message again",
   holdDeliveries: "deliver nothing while it lasts",
-  failTokens: "refuse tokens",
+  failTokens: "refuse tokens, new ones and renewals",
 };
 
 /** Kinds that, without a rate, happen once and to everything at the target. */
