@@ -88,6 +88,7 @@ test("stamps what it knows with the types that clients expect, and keeps everyth
     ["x-opt-sequence-number", "x-opt-enqueue-sequence-number", "x-opt-enqueued-time", "x-opt-locked-until", "x-opt-message-state", "x-opt-partition-key", "mine"].map(typed),
     [long(1), long(1), timestamp(clock.now()), timestamp(clock.now() + 30_000), int(0), new Typed("string", "p"), symbol("kept")],
   );
+  assert.equal(annotations?.size, 7, "expected what a sender says of the broker's own to be dropped");
   assert.deepEqual([message.durable, message.priority, message.ttlMs, message.deliveryCount, message.firstAcquirer], [true, 7, 60_000, 0, false]);
   const bare = Buffer.from(message.from("properties"));
   assert.ok(sent.subarray(sent.length - bare.length).equals(bare), "expected the bare message to be untouched");

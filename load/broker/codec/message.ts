@@ -5,11 +5,13 @@ import { descriptor } from "#runtime/amqp/descriptors.ts";
 import type { FieldReader } from "#runtime/amqp/fields.ts";
 import { format } from "#runtime/amqp/formats.ts";
 import { writeAnnotations } from "#runtime/amqp/message-writer.ts";
+import { ProtocolError } from "#runtime/amqp/errors.ts";
 import { MessageView } from "#runtime/amqp/message.ts";
 import { type Plain, symbol, uuid } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
 import type { MessageContent } from "../entities/message.ts";
+import { withFooterLast } from "./section-order.ts";
 import { decodedOrNull, forEachNamed } from "./encoded.ts";
 import { type Readable, readable } from "./readable.ts";
 
@@ -82,8 +84,7 @@ function idText(value: Plain | undefined): string | undefined {
  * @throws ProtocolError when the bytes are not a message
  */
 export function parseMessage(bytes: Buffer, makeId: () => string): MessageContent {
-  const message = new MessageView(bytes);
-  message.check();
+  const message = checked(bytes);
   const { messageAnnotations } = message;
   const annotations = new Annotations();
   if (messageAnnotations !== undefined) annotations.read(messageAnnotations);
@@ -103,6 +104,21 @@ export function parseMessage(bytes: Buffer, makeId: () => string): MessageConten
     partitionKey: annotations.partitionKey,
     scheduledAtMs: annotations.scheduledAtMs,
   };
+}
+
+/** A message whose sections are in order: as it came, or put in order. */
+function checked(bytes: Buffer): MessageView {
+  const message = new MessageView(bytes);
+  try {
+    message.check();
+    return message;
+  } catch (error) {
+    const ordered = error instanceof ProtocolError ? withFooterLast(bytes) : bytes;
+    if (ordered === bytes) throw error;
+    const other = new MessageView(ordered);
+    other.check();
+    return other;
+  }
 }
 
 const groupIdField = 10;
