@@ -3,8 +3,8 @@
  * after they could not, and an event loop that was blocked for so long that locks are in danger.
  *
  * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
- * comes or the queue is found empty. A queue that cannot even be looked at counts like a silent one, unless the broker has
- * asked for patience.
+ * comes or the queue is found empty. When the queue cannot even be looked at, the connection is replaced at once, unless the
+ * broker has asked for patience.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
@@ -33,10 +33,8 @@ export class Watchdog {
   #isChecking = false;
   #checkedMs = 0;
   #loopDelayMs = 0;
-  /** Looks since a message last came that found something wrong. */
-  #wrong = 0;
   #rebuiltInVain = 0;
-  /** Messages taken when something was last found wrong. */
+  /** Messages taken when something was last replaced. */
   #receivedBefore = 0;
 
   constructor(options: WatchdogOptions) {
@@ -87,7 +85,6 @@ export class Watchdog {
     let canBeLookedAt = true;
     try {
       if (!(await transport.hasBacklog())) {
-        this.#wrong = 0;
         this.#rebuiltInVain = 0;
         return;
       }
@@ -102,19 +99,11 @@ export class Watchdog {
 
   async #mend(canBeLookedAt: boolean): Promise<void> {
     const { receiveLoop, telemetry } = this.#options;
-    const isNew = receiveLoop.received !== this.#receivedBefore;
-    this.#wrong = isNew ? 1 : this.#wrong + 1;
-    if (isNew) this.#rebuiltInVain = 0;
-    this.#receivedBefore = receiveLoop.received;
     const why = canBeLookedAt ? "the queue holds messages, and none came" : "no message came, and the queue could not be looked at";
-    if (this.#wrong > 1) {
-      this.#rebuiltInVain += 1;
-      telemetry.emit({ type: "connection.rebuilt", why });
-      await receiveLoop.rebuild("connection");
-    } else if (canBeLookedAt) {
-      this.#rebuiltInVain += 1;
-      telemetry.emit({ type: "receiver.rebuilt", why });
-      await receiveLoop.rebuild("receiver");
-    }
+    const what = canBeLookedAt && this.rebuiltInVain === 0 ? "receiver" : "connection";
+    this.#rebuiltInVain = this.rebuiltInVain + 1;
+    this.#receivedBefore = receiveLoop.received;
+    telemetry.emit({ type: `${what}.rebuilt`, why });
+    await receiveLoop.rebuild(what);
   }
 }

@@ -34,3 +34,12 @@ testOnEach("every message ends as it should, handled once, over a restart of the
   await drill.send(60);
   await drill.assertSound(60_000);
 });
+
+testOnEach("a connection that goes silent is noticed and made anew, and nothing is lost", async (t, transport) => {
+  const drill = await startDrill(t, transport);
+  await drill.send(60);
+  await eventually("the worker to be at work", () => drill.handled() > 10, 30_000);
+  drill.mute();
+  await drill.send(60);
+  await drill.assertSound(90_000);
+});

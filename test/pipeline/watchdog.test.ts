@@ -88,7 +88,7 @@ describe("the watchdog", () => {
     await world.clock.advance(30_000);
     assert.equal(connection.reconnections, 0);
     retryAfterMs = undefined;
-    await world.clock.advance(13_000);
+    await world.clock.advance(6_500);
     assert.equal(connection.reconnections, 1);
     assert.ok(!telemetry.types().includes("receiver.rebuilt"));
   });

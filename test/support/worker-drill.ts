@@ -17,6 +17,7 @@ import type { Publisher } from "#runtime/ports/publisher.ts";
 import { eventually } from "./eventually.ts";
 import { type RunningCommand, startCommand } from "./holdfast-command.ts";
 import { freePort } from "./redis-server.ts";
+import { startRelay } from "./relay.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 /** Short, so that a message whose settlement was lost comes again soon. */
@@ -31,6 +32,8 @@ export interface Drill {
   addFault(fault: FaultRequest): Promise<void>;
   /** Kills the broker and starts it again on what it had written. */
   restartBroker(): Promise<void>;
+  /** Lets the worker's connections go silent, without a word to either side. */
+  mute(): void;
   /** How many different events were handled. */
   handled(): number;
   /** Waits until the queue is empty, and fails unless every message ended as it should, each handled once. */
@@ -61,7 +64,9 @@ export async function startDrill(t: TestContext, transport: TransportKind): Prom
     return said.slice(0, said.indexOf("\n"));
   };
   const connectionString = await startBroker();
-  const config = writeWorker(folder, connectionString, transport);
+  const relay = await startRelay(port);
+  t.after(() => relay.stop());
+  const config = writeWorker(folder, connectionString.replace(`:${port}`, `:${relay.port}`), transport);
   const worker = startCommand(["start", "-c", config], env);
   running.push(worker);
   let log = "";
@@ -73,6 +78,7 @@ export async function startDrill(t: TestContext, transport: TransportKind): Prom
   const account = async (): Promise<QueueInspection> => askControl(control, "GET", "/inspect/input");
   const sent: OutgoingMessage[] = [];
   return {
+    mute: () => relay.mute(),
     handled: () => new Set(marks(folder)).size,
     async send(count) {
       const messages = Array.from({ length: count }, (_, index) => messageOf(sent.length + index));
