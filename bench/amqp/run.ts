@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { figure } from "../support/figures.ts";
+import { type Figure, figure, ratio } from "../support/figures.ts";
 import { Peer } from "../support/peer.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { interleave } from "../support/rounds.ts";
@@ -32,13 +32,16 @@ export async function run(options: AmqpOptions): Promise<number> {
   try {
     const port = await server.call("port");
     const samples = await interleave(chosen, options.rounds, ({ client }) => turn(server, port, client, options));
+    const clientOf = (list: readonly Sample[]): Figure => figure(list, ({ clientMicros }) => clientMicros, 2);
+    const peer = samples.get("rhea");
     report.table({
       name: "clients",
       title: `Received and completed, ${options.messages.toLocaleString("en")} messages a turn, credit ${options.credit}; median (range) of ${options.rounds} rounds`,
-      columns: { name: "", client: "client CPU, µs a message", server: "server CPU, µs a message", perSecond: "messages/s" },
+      columns: { name: "", client: "client CPU, µs a message", lessThanRhea: "times less than rhea", server: "server CPU, µs a message", perSecond: "messages/s" },
       rows: [...samples].map(([name, list]) => ({
         name,
-        client: figure(list, ({ clientMicros }) => clientMicros, 2),
+        client: clientOf(list),
+        lessThanRhea: peer === undefined ? undefined : ratio(clientOf(peer), clientOf(list), 1),
         server: figure(list, ({ serverMicros }) => serverMicros, 2),
         perSecond: figure(list, (sample) => sample.perSecond, 0),
       })),

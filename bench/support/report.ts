@@ -23,6 +23,9 @@ export interface ReportOptions {
   readonly check?: boolean;
 }
 
+/** Significant digits of a sample in JSON. */
+const jsonDigits = 6;
+
 export class Report {
   readonly #bench: string;
   readonly #options: ReportOptions;
@@ -88,7 +91,7 @@ function textOf(cell: Cell): string {
 
 function jsonOf(cell: Cell): unknown {
   if (cell === undefined || typeof cell !== "object") return cell;
-  const { samples } = cell;
+  const samples = cell.samples.map((sample) => Number(sample.toPrecision(jsonDigits)));
   return { median: median(samples), least: Math.min(...samples), most: Math.max(...samples), samples };
 }
 
