@@ -5,8 +5,9 @@
 //
 //   A session of the peer's making is mapped at once. In `ending` everything but the peer's end is dropped (2.5.5, DISCARDING).
 //
-// The windows are in windows.ts, the links in links.ts, the deliveries in deliveries.ts. Nothing here is written at once but what must keep its place:
-// attaches, transfers, detaches. What was settled and what was granted is written when the tick ends, before any detach.
+// The windows are in windows.ts, the links in links.ts, the deliveries in deliveries.ts. Nothing here is written at once but
+// what must keep its place: attaches, transfers, detaches. What was settled and what was granted is written when the tick
+// ends, before any detach.
 import type { AttachRequest } from "./attach-request.ts";
 import { shortened } from "./condition.ts";
 import type { ErrorCondition } from "./condition.ts";

@@ -20,6 +20,8 @@ const depths: { readonly [what: string]: number } = {
   "drain by the peer": 10,
   "deliveries left unsettled": 15,
   "(a peer that did all as it should)": 15,
+  "both: delivery": 8,
+  "both: outcome, settled": 3,
 };
 
 test(`${cases} cases of hostile input end as they should`, async () => {

@@ -9,7 +9,7 @@ import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import type { Link } from "#runtime/amqp/link.ts";
 import type { MessageView } from "#runtime/amqp/message.ts";
 import type { Delivery, ReceiverEvents } from "#runtime/amqp/receiver.ts";
-import type { Sender, SenderEvents } from "#runtime/amqp/sender.ts";
+import type { OutgoingDelivery, Sender, SenderEvents } from "#runtime/amqp/sender.ts";
 import type { Session, SessionEvents } from "#runtime/amqp/session.ts";
 import type { Random } from "../random.ts";
 
@@ -45,6 +45,9 @@ export class Owner {
   readonly #requests: AttachRequest[] = [];
   readonly #sessions: Session[] = [];
   readonly #links: Link[] = [];
+  /** Deliveries whose end has not been told: every one must be, once. */
+  readonly #sent = new Set<OutgoingDelivery<number>>();
+  readonly #got = new Set<Delivery>();
   /** What the owner heard of, so that a run can tell how deep its cases come. */
   readonly reached: Set<string> = new Set<string>();
 
@@ -63,7 +66,7 @@ export class Owner {
         if (!isClient) return;
         const session = connection.begin(this.#sessionEvents());
         this.#sessions.push(session);
-        this.#openLinks(session);
+        this.openLinks(session, "");
       },
       onSession: (session) => {
         this.reached.add("session");
@@ -73,9 +76,13 @@ export class Owner {
     };
   }
 
-  #openLinks(session: Session): void {
-    session.openSender({ name: "our sender", target: { address: "q" } }, this.#senderEvents());
-    session.openReceiver({ name: "our receiver", source: { address: "q" }, receiverSettleMode: this.#random.pick(["first", "second"]) }, this.#receiverEvents()).addCredit(100);
+  /** A sender and a receiver, whose names end in `suffix`. */
+  openLinks(session: Session, suffix: string): void {
+    const receiverSettleMode = this.#random.pick(["first", "second"] as const);
+    this.#links.push(session.openSender({ name: `our sender${suffix}`, target: { address: "q" }, receiverSettleMode }, this.#senderEvents()));
+    const receiver = session.openReceiver({ name: `our receiver${suffix}`, source: { address: "q" }, receiverSettleMode }, this.#receiverEvents());
+    receiver.addCredit(this.#random.pick([1, 10, 100]));
+    this.#links.push(receiver);
   }
 
   #sessionEvents(): SessionEvents {
@@ -104,7 +111,10 @@ export class Owner {
   #senderEvents(): SenderEvents<number> {
     return {
       onAttach: () => this.reached.add("our sender attached"),
-      onDetach: (_sender, { by }) => this.reached.add(by === "connection" ? "a sender's connection over" : "sender over"),
+      onDetach: (_sender, { by }, unsettled) => {
+        this.reached.add(by === "connection" ? "a sender's connection over" : "sender over");
+        for (const delivery of unsettled) if (!this.#sent.delete(delivery)) throw new Error(`expected no word of delivery ${delivery.id}, which is over`);
+      },
       onSendable: (sender) => this.#send(sender),
       ...(this.#random.chance(0.5) && {
         onDrain: (sender: Sender<number>) => {
@@ -114,13 +124,15 @@ export class Owner {
         },
       }),
       onOutcome: (delivery, state, settled) => {
+        if (!this.#sent.has(delivery)) throw new Error(`expected no word of delivery ${delivery.id}, which is over`);
+        if (settled) this.#sent.delete(delivery);
         this.reached.add(settled ? "outcome, settled" : "outcome, to be settled");
         try {
           void [state?.error?.info, state?.undeliverableHere, state?.messageAnnotations];
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error;
         }
-        if (!settled && this.#random.chance(0.7)) delivery.settle(state);
+        if (!settled && this.#random.chance(0.7) && delivery.settle(state)) this.#sent.delete(delivery);
       },
     };
   }
@@ -131,7 +143,10 @@ export class Owner {
       this.reached.add("message sent");
       if (sender.remote !== undefined && sender.remote.maxMessageSize > 0 && message.length > sender.remote.maxMessageSize) continue;
       if (sender.senderSettleMode === "mixed" && this.#random.chance(0.2)) sender.sendSettled(message, left);
-      else sender.send([message.subarray(0, 9), message.subarray(9)], left);
+      else {
+        const delivery = sender.send([message.subarray(0, 9), message.subarray(9)], left);
+        if (delivery?.settled === false) this.#sent.add(delivery);
+      }
     }
   }
 
@@ -141,14 +156,19 @@ export class Owner {
       onDetach: (_receiver, { by }, unsettled) => {
         this.reached.add(by === "connection" ? "a receiver's connection over" : "receiver over");
         if (unsettled.length > 0) this.reached.add("deliveries left unsettled");
+        for (const delivery of unsettled) if (!this.#got.delete(delivery)) throw new Error(`expected no word of delivery ${delivery.id} that came, which is over`);
       },
-      onSettled: () => this.reached.add("settled by the peer"),
+      onSettled: (delivery) => {
+        this.reached.add("settled by the peer");
+        if (!this.#got.delete(delivery)) throw new Error(`expected no word of delivery ${delivery.id} that came, which is over`);
+      },
       onDrained: () => this.reached.add("drained"),
       onDelivery: (delivery) => {
         this.reached.add("delivery");
         readAll(delivery.message);
         void delivery.tag;
-        if (this.#random.chance(0.8)) delivery.settle(this.#random.pick(states));
+        if (!delivery.settled) this.#got.add(delivery);
+        if (this.#random.chance(0.8)) this.#settle(delivery);
         else this.#held.push(delivery);
       },
       onDeliveriesEnd: (receiver) => {
@@ -159,12 +179,22 @@ export class Owner {
     };
   }
 
+  #settle(delivery: Delivery): void {
+    if (delivery.settle(this.#random.pick(states)) && delivery.settled) this.#got.delete(delivery);
+  }
+
+  /** When the connection is over: no delivery may be left of which nothing was told. */
+  checkFates(): void {
+    for (const delivery of this.#sent) if (!delivery.settled) throw new Error(`expected to hear what became of delivery ${delivery.id} that was sent`);
+    for (const delivery of this.#got) throw new Error(`expected to hear what became of delivery ${delivery.id} that came`);
+  }
+
   /** What an owner does by itself between what a peer sends. */
   act(): void {
     const random = this.#random;
     if (random.chance(0.03)) this.#links.pop()?.close({ condition: "x:enough" });
     if (random.chance(0.01)) this.#sessions.pop()?.end();
-    while (this.#held.length > 0 && random.chance(0.7)) this.#held.splice(random.below(this.#held.length), 1)[0]!.settle(random.pick(states));
+    while (this.#held.length > 0 && random.chance(0.7)) this.#settle(this.#held.splice(random.below(this.#held.length), 1)[0]!);
     const request = this.#requests.pop();
     if (request?.isPending === true) this.#answer(request);
   }

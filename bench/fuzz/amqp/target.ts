@@ -1,9 +1,7 @@
 // One case: a connection of the engine, client or server, whose peer talks sense for a while and then does not. What must
 // hold: nothing is thrown, whatever goes out is well-formed and in order, the condition is one of the engine's (and the
 // certain one where the input leaves no choice), nothing is kept for a peer beyond the limits, and the connection ends.
-import { Duplex } from "node:stream";
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { Clock } from "#runtime/amqp/clock.ts";
 import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
 import { openClient, openServer } from "#runtime/amqp/connection.ts";
 import type { Connection } from "#runtime/amqp/connection.ts";
@@ -19,53 +17,18 @@ import { Random } from "../random.ts";
 import type { CaseReport, FuzzTarget } from "../target.ts";
 import { Owner } from "./owner.ts";
 import { Peer } from "./peer.ts";
+import { PairCase } from "./pair.ts";
 import { anyFrame, certain, mutated } from "./traffic.ts";
+import { FuzzClock, FuzzSocket } from "./wire.ts";
 
 const limits: Partial<Limits> = { frameBytesMax: 65_536, linksMax: 8, sessionsMax: 4, unsettledMax: 100, incomingWindowFrames: 64, messageBytesMax: 20_000, partialBytesMax: 30_000, outputBytesHigh: 100_000, outputBytesMax: 400_000 };
 const knownConditions: ReadonlySet<string> = new Set([...Object.values(conditions), "amqp:unauthorized-access"]);
 
+/** One case in so many has an engine at both ends. */
+const pairEvery = 8;
+
 /** How long a peer may talk. */
 const partsMax = 120;
-
-/** A socket whose far end is the case. */
-class FuzzSocket extends Duplex {
-  readonly written: Buffer[] = [];
-  /** Whether the far end has stopped reading. */
-  stalls = false;
-
-  override _read(): void {
-    // Everything is pushed.
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.written.push(chunk);
-    if (!this.stalls) done();
-  }
-}
-
-class FuzzClock implements Clock {
-  #nowMs = 0;
-  readonly #timers = new Set<{ readonly atMs: number; readonly ring: () => void }>();
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  after(delayMs: number, ring: () => void): () => void {
-    const timer = { atMs: this.#nowMs + delayMs, ring };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  advance(byMs: number): void {
-    this.#nowMs += byMs;
-    for (const timer of this.#timers) {
-      if (timer.atMs > this.#nowMs) continue;
-      this.#timers.delete(timer);
-      timer.ring();
-    }
-  }
-}
 
 /** Reads what the engine wrote, throws at what it should not have, and lets the peer hear the rest. */
 class Judge {
@@ -274,6 +237,7 @@ class Case {
     const { by, error, cause } = this.#end;
     if (by === "fault") throw new Error("expected no callback of the owner or the engine to throw", { cause });
     if (by === "violation" && !knownConditions.has(error?.condition ?? "")) throw new Error(`expected a known condition, found ${error?.condition}`);
+    this.#owner.checkFates();
     const isBlameless = !this.#peer.wasWrong && !this.#socket.stalls;
     if (isBlameless && by === "violation") throw new Error(`expected no violation of a peer that did all as it should, found ${error?.condition}: ${error?.description}`);
     if (isBlameless) this.#owner.reached.add("(a peer that did all as it should)");
@@ -287,5 +251,5 @@ class Case {
 }
 
 export const amqpTarget: FuzzTarget = {
-  runCase: (seed) => new Case(seed).run(),
+  runCase: (seed) => (seed % pairEvery === 0 ? new PairCase(seed).run() : new Case(seed).run()),
 };
