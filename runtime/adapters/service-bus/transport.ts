@@ -98,7 +98,7 @@ class ServiceBusTransport implements Transport {
   }
 
   openReceiver(listener: ReceiverListener): Receiver {
-    const { client, manager, management } = this.#open();
+    this.#open();
     const { clock, entity, deliveriesPerLinkMax = deliveriesPerLinkDefault } = this.#options;
     const receiver = new LinkReceiver({
       listener,
@@ -106,6 +106,7 @@ class ServiceBusTransport implements Transport {
       creditMax: this.#creditMax,
       stopped: (which) => this.#receivers.delete(which),
       newLink: (isStarved, closed) => {
+        const { client, manager, management } = this.#open();
         const link = new Link({
           receiver: createReceiver(client, entity),
           settler: manager,
