@@ -130,6 +130,15 @@ describe("frames", () => {
     reader.push(traffic());
     assert.deepEqual(lines, ["header 0 true"]);
   });
+
+  test("after `nothing` a frame that had begun is dropped too", () => {
+    const { lines, reader } = recorder();
+    const bytes = traffic();
+    reader.push(bytes.subarray(0, 20));
+    reader.expect("nothing");
+    reader.push(bytes.subarray(20));
+    assert.deepEqual(lines, ["header 0 true", "frame 0 0 "]);
+  });
 });
 
 describe("output", () => {

@@ -181,6 +181,21 @@ describe("what crosses", () => {
 });
 
 describe("credit", () => {
+  test("of a receiver that has not heard our delivery-count counts from where it began, across the wrap", async () => {
+    const { socket, session } = await ready();
+    const sender = session.openSender({ name: "l", initialDeliveryCount: 0xffff_fffe }, {});
+    const flow = (count: number | undefined, credit: number): Buffer => bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(100), uint(0), uint(100), uint(0), count === undefined ? undefined : uint(count), uint(credit)]));
+    await socket.feed(attachFrame("receiver", "l", 0), flow(undefined, 5));
+    assert.equal(sender.credit, 5);
+    for (let i = 0; i < 3; i++) sender.send(payload, i);
+    await socket.feed(flow(undefined, 4));
+    assert.equal(sender.credit, 1);
+    await socket.feed(flow(0, 4));
+    assert.equal(sender.credit, 3);
+    await socket.feed(flow(0xffff_ffff, 1));
+    assert.equal(sender.credit, 0, "less than what is used already");
+  });
+
   test("stops where serial numbers do, and is a whole number", async () => {
     const { socket, session } = await ready();
     const receiver = session.openReceiver({ name: "l" }, { onDelivery: () => undefined });
