@@ -100,7 +100,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.onChange(gone) }, controlHandler(inspectable, verifier));
+  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {

@@ -163,6 +163,22 @@ for (const kind of Object.keys(faultKinds) as FaultKind[]) {
   });
 }
 
+test("the same seed spoils the same sends, another one others", async (t) => {
+  const spoiltWith = async (seed: string): Promise<string> => {
+    const { client, broker } = await startBench(t, { entities });
+    await runnerOf(`http://127.0.0.1:${broker.controlPort}`)("fault", "add", "throttle", "--target", "orders", "--rate", "0.3", "--seed", seed);
+    const senders = [client.createSender("orders"), client.createSender("others")];
+    const results: string[] = [];
+    // What happens elsewhere is no occasion of this fault.
+    for (let i = 0; i < 40; i++) for (const sender of senders) results.push(await sender.sendMessages({ body: i }).then(() => ".", () => "x"));
+    return results.join("");
+  };
+  const [first, again, other] = [await spoiltWith("7"), await spoiltWith("7"), await spoiltWith("8")];
+  assert.match(first, /x/);
+  assert.equal(first, again);
+  assert.notEqual(first, other);
+});
+
 test("entities, locks, doubts and pages of messages are told in 80 columns, and as JSON", async (t) => {
   const { client, broker } = await startBench(t, { entities: { ...entities, queues: [...entities.queues, { name: "steps", requiresSession: true }] } });
   const run = runnerOf(`http://127.0.0.1:${broker.controlPort}`);

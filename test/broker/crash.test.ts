@@ -8,10 +8,9 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { ServiceBusClient, type ServiceBusReceivedMessage, type ServiceBusReceiver } from "@azure/service-bus";
 import { startBroker } from "#load/broker/broker.ts";
-import type { BrokerReady } from "#load/broker/command.ts";
 import { eventually, within } from "../support/eventually.ts";
 
-const main = join(import.meta.dirname, "../../load/broker/main.ts");
+const program = join(import.meta.dirname, "../support/broker-process.ts");
 const entities = { queues: [{ name: "orders", lockDurationMs: 300_000 }, "steps"], topics: [{ name: "news", subscriptions: ["a", "b"] }] };
 const rounds = 3;
 /** Confirmed in a round before the process is killed. */
@@ -30,10 +29,11 @@ interface Ledger {
 }
 
 async function startProcess(t: TestContext, data: string): Promise<{ child: ChildProcess; connectionString: string }> {
-  const child = fork(main, ["--port", "0", "--data", data, "--entities", JSON.stringify(entities)], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  // The file is written anew every few hundred messages, so that some kills come while it is.
+  const child = fork(program, [JSON.stringify({ data, entities, journal: { compactBytesMin: 100_000 } })], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
   t.after(() => child.kill("SIGKILL"));
-  const [ready] = (await within("the broker to be ready", once(child, "message"))) as [BrokerReady];
-  return { child, connectionString: ready.connectionString };
+  const [connectionString] = (await within("the broker to be ready", once(child, "message"))) as [string];
+  return { child, connectionString };
 }
 
 /** Runs until it fails, as everything does when the process is gone. */

@@ -73,7 +73,9 @@ test("keeps messages in every state over a restart, and what was set of them", a
     await client.createSender("orders").sendMessages({ body: "new" });
     const numbers = broker.inspectMessages("orders")?.messages.map(({ sequenceNumber }) => sequenceNumber) ?? [];
     assert.equal(new Set(numbers).size, numbers.length);
-    assert.equal(broker.inspectMessages("news/Subscriptions/s")?.messages.length, 1);
+    await client.createSender("news").sendMessages({ body: "more news" });
+    const enqueued = broker.inspectMessages("news/Subscriptions/s")?.messages.map(({ enqueuedSequenceNumber }) => enqueuedSequenceNumber) ?? [];
+    assert.deepEqual([enqueued.length, new Set(enqueued).size], [2, 2]);
   });
 });
 
@@ -236,6 +238,41 @@ test("takes nothing while the disk is full, says so, and goes on when there is r
   await withBroker(data, async (_, broker) => {
     assert.deepEqual(broker.inspectMessages("orders")?.messages.map(({ messageId }) => messageId), ["second", "third"]);
   });
+});
+
+test("lets the file grow while there is no room to write it anew, and does so later", async (t) => {
+  const data = await folderOf(t);
+  const told: string[] = [];
+  let first: number | undefined;
+  let isTight = true;
+  // The first file has room for more; another one beside it has not.
+  const write = (fd: number, bytes: Buffer, from: number, length: number): number => {
+    first ??= fd;
+    if (isTight && fd !== first) throw new Error("ENOSPC: no space left on device, write");
+    return writeSync(fd, bytes, from, length);
+  };
+  await withBroker(data, async (client, broker) => {
+    const sender = client.createSender("orders");
+    const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
+    const pass = async (): Promise<void> => {
+      await sender.sendMessages(Array.from({ length: 10 }, () => ({ body: Buffer.alloc(1000) })));
+      await receiver.receiveMessages(10);
+    };
+    await sender.sendMessages({ body: "stays" });
+    await receiver.receiveMessages(1);
+    await sender.sendMessages({ body: "stays", messageId: "stays" });
+    for (let round = 0; round < 5; round++) await pass();
+    const { size } = await stat(join(data, "messages.log"));
+    assert.ok(size > 40_000, `expected the file to have grown, found ${size}`);
+    isTight = false;
+    await eventually("the file to be written anew", async () => {
+      await pass();
+      return (await stat(join(data, "messages.log"))).size < size;
+    });
+    assert.equal(broker.inspect().connections, 1);
+  }, { entities, journal: { write, compactBytesMin: 10_000 }, log: (line) => told.push(line) });
+  assert.match(told.join("\n"), /expected to write the file anew, found ENOSPC.*; it goes on growing/);
+  await withBroker(data, async () => undefined);
 });
 
 test("refuses a folder in use, one of another version, and a damaged file unless it is to be repaired", async (t) => {

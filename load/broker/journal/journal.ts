@@ -155,6 +155,16 @@ export class Journal {
     this.flush();
   }
 
+  /**
+   * The same for who waits to hear that it is kept.
+   *
+   * @throws JournalFolderError when it is not, so that it may be gone after a restart
+   */
+  confirmChange(gone: string | undefined): void {
+    this.onChange(gone);
+    if (this.#trouble !== undefined) throw new JournalFolderError(`The change holds, but the broker cannot write to its data folder, and it may be gone after a restart: ${this.#trouble}`);
+  }
+
   /** An entity is gone with all it held, sub-queues and subscriptions, too. */
   forget(gone: string): void {
     const key = gone.toLowerCase();
@@ -192,8 +202,11 @@ export class Journal {
     if (this.#isClosed) return;
     this.flush();
     this.#isClosed = true;
-    this.#file.close();
-    this.#lock.release();
+    try {
+      this.#file.close();
+    } finally {
+      this.#lock.release();
+    }
   }
 
   get #freshPath(): string {

@@ -9,6 +9,8 @@ export interface KeptEntity {
   /** When each message id was seen, for finding duplicates; oldest first. */
   readonly seen: Map<string, number>;
   lastSequence: number;
+  /** The highest number that a message had where it was first enqueued. */
+  lastEnqueued: number;
 }
 
 export interface KeptDefinitions {
@@ -46,7 +48,7 @@ export class Kept {
   }
 
   #name(id: number, path: string): void {
-    const entity = this.entities.get(path) ?? { messages: new Map(), sessionStates: new Map(), seen: new Map(), lastSequence: 0 };
+    const entity = this.entities.get(path) ?? { messages: new Map(), sessionStates: new Map(), seen: new Map(), lastSequence: 0, lastEnqueued: 0 };
     this.entities.set(path, entity);
     this.ids.set(path, id);
     this.#byId.set(id, entity);
@@ -69,6 +71,7 @@ function apply(record: readonly unknown[], entity: KeptEntity): void {
       const message = unpackMessage(record);
       entity.messages.set(message.sequenceNumber, message);
       entity.lastSequence = Math.max(entity.lastSequence, message.sequenceNumber);
+      entity.lastEnqueued = Math.max(entity.lastEnqueued, message.enqueuedSequenceNumber);
       return;
     }
     case kind.change: {

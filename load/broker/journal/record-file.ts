@@ -150,7 +150,11 @@ export class RecordFile {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    try {
+      fsyncSync(this.#fd);
+    } finally {
+      closeSync(this.#fd);
+    }
   }
 
   /** Writes a new file's head. */

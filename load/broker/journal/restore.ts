@@ -21,8 +21,14 @@ export function restore(namespace: Namespace, kept: Kept): void {
     for (const [sessionId, state] of found.sessionStates) holder.sessions?.restoreState(sessionId, state);
     for (const message of locked) interrupted.push(() => holder.endInterrupted(message));
   }
+  for (const topic of namespace.topics.values()) topic.restore([], lastNumberOf(topic, kept));
   // A message may move on to another entity now, which has to know its numbers before.
   for (const end of interrupted) end();
+}
+
+/** A topic keeps no messages of its own: the copies tell which numbers it gave. */
+function lastNumberOf({ subscriptions }: Topic, kept: Kept): number {
+  return Math.max(0, ...[...subscriptions.values()].map(({ queue }) => kept.entities.get(queue.path.toLowerCase())?.lastEnqueued ?? 0));
 }
 
 function messagesOf({ messages }: KeptEntity, locked: StoredMessage[]): StoredMessage[] {
