@@ -65,7 +65,7 @@ async function measureCpu(report: Report, broker: BenchBroker, { rounds, message
 
 async function turn({ peer }: BenchBroker, client: Client, count: number): Promise<Sample> {
   const measured = async (work: () => Promise<void>): Promise<readonly [micros: number, perSecond: number]> => {
-    await peer.call("memory");
+    await peer.call("collectGarbage");
     const before = await peer.call("cpuMicros");
     const startMs = performance.now();
     await work();

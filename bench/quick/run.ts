@@ -61,7 +61,7 @@ export async function run(options: QuickOptions): Promise<number> {
 /** Fills the queue, lets a consumer drain it and measures the part after the warm-up. */
 async function drain(broker: BenchBroker, messages: number, start: () => Promise<Child<unknown>>): Promise<Turn> {
   await fill(broker, queue, messages, makeMessage);
-  await broker.peer.call("memory");
+  await broker.peer.call("collectGarbage");
   const completedBefore = await completedBy(broker);
   const consumer = await start();
   const reach = async (wanted: number): Promise<{ readonly completed: number; readonly atMs: number; readonly clientMs: number; readonly brokerMicros: number }> => {

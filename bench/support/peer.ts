@@ -14,7 +14,8 @@ export type Served = Record<string, (...parameters: never[]) => unknown>;
 export interface ServedByAll {
   /** CPU time of the process since it began, all its threads together, in microseconds. */
   cpuMicros(): number;
-  /** After a garbage collection. */
+  collectGarbage(): void;
+  /** After all garbage is collected. */
   memory(): Promise<Memory>;
 }
 

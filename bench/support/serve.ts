@@ -1,9 +1,9 @@
-import { collectedMemory } from "./memory.ts";
+import { collectedMemory, collectGarbage } from "./memory.ts";
 import { type Answer, type Call, ready, type Served, type ServedByAll } from "./peer.ts";
 
 /** Answers the calls of the parent until it ends the connection or is gone; then `end` is called. */
 export function serve(calls: Served, end: () => unknown = () => undefined): void {
-  const all: ServedByAll = { cpuMicros, memory: collectedMemory };
+  const all: ServedByAll = { cpuMicros, collectGarbage, memory: collectedMemory };
   const served: Served = { ...calls, ...(all as unknown as Served) };
   process.on("message", (call: Call) => void answer(served, call).then((message) => process.send?.(message)));
   process.once("disconnect", () => {

@@ -58,7 +58,7 @@ async function turn(broker: BenchBroker, client: Peer<ClientCalls>, row: Row, op
   const body = Buffer.alloc(options.body, "x");
   await fill(broker, row.name, count, (index) => ({ messageId: `${index}`, body, headers: { eventType: "Measured", eventId: `${index}` } }));
   // The garbage of the filling is not the turn's.
-  await Promise.all([client.call("memory"), broker.peer.call("memory")]);
+  await Promise.all([client.call("collectGarbage"), broker.peer.call("collectGarbage")]);
   const before = await broker.peer.call("cpuMicros");
   const { tookMs, cpuMicros } = await client.call("turn", count);
   const after = await broker.peer.call("cpuMicros");
