@@ -74,6 +74,7 @@ test("creates, changes and deletes queues", async (t) => {
   await assert.rejects(admin.createQueue("Fresh"), { statusCode: 409, code: "MessageEntityAlreadyExistsError" });
   await assert.rejects(admin.createQueue("news"), { statusCode: 409 });
   await assert.rejects(admin.createQueue("-odd-"), { statusCode: 400 });
+  await assert.rejects(admin.createQueue("with space!"), { statusCode: 400 });
   await assert.rejects(admin.createQueue("other", { lockDuration: "soon" }), { statusCode: 400 });
   await assert.rejects(admin.createQueue("other", { forwardTo: "nowhere" }), { statusCode: 400 });
   const sender = client.createSender("fresh");

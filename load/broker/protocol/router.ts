@@ -74,6 +74,8 @@ export class Router implements WireServer {
     const { queue } = found;
     const { status } = queue.settings;
     if (status === "Disabled" || status === "ReceiveDisabled") return disabled(address);
+    // The broker itself empties it: whoever received here would wait for nothing, and the real service says so at once.
+    if (queue.settings.forwardTo !== undefined) return refuse("amqp:not-allowed", `Cannot create a message receiver on '${address}', an entity with auto-forwarding enabled; receive from '${queue.settings.forwardTo}'.`);
     const { receiversMax } = this.#namespace.bounds;
     if (receiversMax !== Infinity && countReceivers(this.#context.links, queue.path) >= receiversMax) {
       return refuse("amqp:resource-limit-exceeded", `'${queue.path}' takes at most ${receiversMax} receivers at one time.`);

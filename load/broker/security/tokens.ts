@@ -39,7 +39,8 @@ export class TokenVerifier {
     if (key === undefined) return invalidSignature;
     const expiresAtMs = Number(expiry) * 1000;
     if (!(expiresAtMs > this.#nowMs())) return { ok: false, reason: "ExpiredToken: The token is expired." };
-    const [covered, wanted] = [placeOf(decode(resource)), placeOf(audience)];
+    // Clients over HTTP sign a path that is encoded already, and encode it once more for the token.
+    const [covered, wanted] = [placeOf(decode(decode(resource))), placeOf(audience)];
     if (!isAt(wanted, covered)) return { ok: false, reason: `InvalidAudience: The token is for '${covered}' and not for '${audience}'.` };
     const grant = grantOf(key);
     const path = pathOf(wanted);
