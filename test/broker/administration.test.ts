@@ -234,3 +234,26 @@ test("answers what is no request with what is wrong with it", async (t) => {
   const missing = await ask("missing");
   assert.deepEqual([missing.status, /SubCode=40400/.test(await missing.text())], [404, true]);
 });
+
+test("moves waiting messages on when their queue is set to forward, dead letters too, and no others", async (t) => {
+  const { broker, client, account } = await startBench(t, { entities: { queues: ["from", "to", "graves"] } });
+  const admin = administrationOf(broker);
+  const sender = client.createSender("from");
+  await sender.sendMessages(["dead", "held", "deferred", "waiting", "waiting too"].map((body) => ({ body })));
+  await sender.scheduleMessages({ body: "scheduled" }, new Date(Date.now() + 60_000));
+  const receiver = client.createReceiver("from");
+  const [dead, held, deferred] = await receiver.receiveMessages(3);
+  assert.ok(dead && held && deferred);
+  await receiver.deadLetterMessage(dead);
+  await receiver.deferMessage(deferred);
+  await admin.updateQueue({ ...(await admin.getQueue("from")), forwardTo: "to", forwardDeadLetteredMessagesTo: "graves" });
+  assert.deepEqual((await client.createReceiver("to").peekMessages(5)).map(({ body }) => body as string), ["waiting", "waiting too"]);
+  assert.deepEqual((await client.createReceiver("graves").peekMessages(5)).map(({ body }) => body as string), ["dead"]);
+  assert.deepEqual(account("from").states, { active: 0, locked: 1, scheduled: 1, deferred: 1, deadLettered: 0 });
+  await receiver.abandonMessage(held);
+  assert.deepEqual([account("from").states.locked, account("from").states.active, account("to").states.active], [0, 0, 3], "expected what comes back to move on, too");
+  const { forwardTo: _, forwardDeadLetteredMessagesTo: __, ...rest } = await admin.getQueue("from");
+  await admin.updateQueue(rest);
+  await sender.sendMessages({ body: "stays" });
+  assert.equal(account("from").states.active, 1);
+});

@@ -23,6 +23,7 @@ const properties: Readonly<Record<string, Value>> = {
   wrong: new Double(NaN),
   größe: 3,
   path: "a_b",
+  'quo"te': "z",
   name_of: "color",
 };
 
@@ -103,6 +104,8 @@ const conditions: readonly (readonly [string, boolean | undefined])[] = [
   ["when > '2024-01-01' AND when < '2025-01-01'", true],
   ["color = 1", undefined],
   ["'it''s' = 'it''s'", true],
+  ["'it''s' LIKE 'it_s' AND 'it''s' <> 'it_''s'", true],
+  ['"quo""te" = \'z\' AND [quo"te] = \'z\'', true],
   ["newid() <> newid()", true],
   ["NULL IS NULL", true],
   ["1=1", true],

@@ -65,6 +65,34 @@ test("keeps what cannot be forwarded to a full queue as a transfer dead letter",
   assert.equal(account("full").states.active, 2);
 });
 
+const unmovable: readonly (readonly [why: string, target: object, message: RegExp])[] = [
+  ["is too large for its target", { messageBytesMax: 1000 }, /larger than the 1000 bytes/],
+  ["has no session for a target that requires one", { requiresSession: true }, /has no session id/],
+  ["would go where nothing is taken", { status: "SendDisabled" }, /is disabled/],
+];
+for (const [why, settings, message] of unmovable) {
+  test(`keeps a message as a transfer dead letter that ${why}, whether it was sent, copied by a topic or dead-lettered`, async (t) => {
+    const { client, account } = await startBench(t, {
+      entities: {
+        queues: [{ name: "target", ...settings }, { name: "source", forwardTo: "target" }, { name: "dying", forwardDeadLettersTo: "target" }],
+        topics: [{ name: "news", subscriptions: [{ name: "s", forwardTo: "target" }] }],
+      },
+    });
+    for (const name of ["source", "dying", "news"]) await client.createSender(name).sendMessages({ body });
+    const receiver = client.createReceiver("dying");
+    const [dead] = await receiver.receiveMessages(1);
+    assert.ok(dead);
+    await receiver.deadLetterMessage(dead);
+    for (const path of ["source", "dying", "news/Subscriptions/s"]) {
+      const { states, totals } = account(`${path}/$Transfer/$DeadLetterQueue`);
+      assert.deepEqual([states.active, totals.movedIn], [1, 1], path);
+    }
+    const [letter] = await client.createReceiver("source", { subQueueType: "transferDeadLetter" }).receiveMessages(1);
+    assert.match(letter?.deadLetterErrorDescription ?? "", message);
+    assert.equal(account("target").states.active, 0);
+  });
+}
+
 test("deletes queues, topics and subscriptions that nobody has used for as long as they are to stay", async (t) => {
   const clock = new ManualClock();
   const autoDeleteOnIdleMs = 300_000;

@@ -47,15 +47,20 @@ test("a topic holds scheduled messages and copies them when they are due", async
   const { client, broker, account } = await startBench(t, { entities, clock });
   const sender = client.createSender("news");
   const [first] = await sender.scheduleMessages({ body: 1 }, new Date(clock.now() + 1000));
-  await sender.scheduleMessages({ body: 2 }, new Date(clock.now() + 1000));
+  await sender.scheduleMessages({ body: 2, messageId: "kept", subject: "s" }, new Date(clock.now() + 1000));
   assert.ok(first);
   assert.equal(broker.inspect().topics["news"]?.scheduled, 2);
   await sender.cancelScheduledMessages(first);
   await assert.rejects(sender.cancelScheduledMessages(first.add(99)), (error) => isServiceBusError(error) && error.code === "MessageNotFound");
   clock.advance(1000);
   assert.deepEqual([account("news/Subscriptions/a").states.active, account("news/Subscriptions/b").states.active], [1, 1]);
-  const [message] = await client.createReceiver("news", "a").receiveMessages(1);
-  assert.equal(message?.body, 2);
+  const receiver = client.createReceiver("news", "a");
+  const [message] = await receiver.receiveMessages(1);
+  assert.deepEqual([message?.body, message?.messageId, message?.subject], [2, "kept", "s"]);
+  await sender.sendMessages({ body: 3, scheduledEnqueueTimeUtc: new Date(clock.now() - 1) });
+  const { totals, scheduled } = broker.inspect().topics["news"] ?? {};
+  assert.deepEqual([totals?.accepted, totals?.scheduledAccepted, scheduled], [1, 2, 0], "expected a time in the past to mean now");
+  assert.equal((await receiver.receiveMessages(1))[0]?.body, 3);
 });
 
 test("delivers a message that falls due to a receiver that is waiting", async (t) => {

@@ -69,11 +69,7 @@ export class QueueLife extends QueueAccount {
     this.updatedAtMs = this.clock.now();
     this.history.resize(settings.duplicateWindowMs);
     if (settings.forwardTo === undefined) return;
-    for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) {
-      const { content, properties, enqueuedSequenceNumber, hops, deadLetteredBy: deadLetterSource } = message;
-      this.store.remove(message);
-      this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, settings.forwardTo);
-    }
+    for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) this.#sendOn(message, settings.forwardTo);
   }
 
   get states(): StateCounts {
@@ -245,10 +241,18 @@ export class QueueLife extends QueueAccount {
     } else if (message.deliveryCount >= this.#settings.deliveryCountMax && this.deadLetters !== undefined) {
       this.counters.deadLetteredByDeliveryCount++;
       this.deadLetter(message, "MaxDeliveryCountExceeded", `Message could not be consumed after ${message.deliveryCount} delivery attempts.`);
-    } else {
+    } else if (this.#settings.forwardTo !== undefined) this.#sendOn(message, this.#settings.forwardTo);
+    else {
       this.store.changed(message);
       this.shelf.put(message);
     }
+  }
+
+  /** Moves on what was held here. */
+  #sendOn(message: StoredMessage, to: string): void {
+    const { content, properties, enqueuedSequenceNumber, hops, deadLetteredBy: deadLetterSource } = message;
+    this.store.remove(message);
+    this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, to);
   }
 
   protected expireLock(message: StoredMessage, nowMs: number): void {
