@@ -10,7 +10,7 @@ import { type Adapter, Inbox, numbered, startTransportBench } from "../support/t
 
 const adapter: Adapter = {
   newTransport: (connectionString, entity) => createAmqpTransport({ connectionString, entity, clock: systemClock, answerTimeoutMs: 2_000 }),
-  newPublisher: (connectionString) => createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 500 }),
+  newPublisher: (connectionString) => createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 1_500 }),
 };
 
 transportContract("our own AMQP", (t) => startTransportBench(t, adapter));

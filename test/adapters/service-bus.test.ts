@@ -13,7 +13,7 @@ import { type Adapter, Inbox, numbered, startTransportBench } from "../support/t
 
 const adapter: Adapter = {
   newTransport: (connectionString, entity) => createServiceBusTransport({ connectionString, entity, clock: systemClock, answerTimeoutMs: 2_000 }),
-  newPublisher: (connectionString) => createServiceBusPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 500 }),
+  newPublisher: (connectionString) => createServiceBusPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 1_500 }),
 };
 
 transportContract("the SDK", (t) => startTransportBench(t, adapter));
