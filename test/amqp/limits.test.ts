@@ -14,7 +14,7 @@ import type { Encodable } from "#runtime/amqp/types.ts";
 import { MapView } from "#runtime/amqp/views.ts";
 import { eventually } from "../support/eventually.ts";
 import { BarePeer, bareFrame } from "./support/loopback.ts";
-import { attach, ended, flow, grant, payload, startScene, transfer } from "./support/scene.ts";
+import { attach, disposition, ended, flow, grant, payload, startScene, transfer } from "./support/scene.ts";
 import type { Scene } from "./support/scene.ts";
 import { open, startServer } from "./support/server.ts";
 
@@ -94,6 +94,20 @@ describe("past a limit a peer is told so", () => {
     };
     pour();
     assert.equal((await scene.closed.wait()).error?.condition, conditions.resourceLimitExceeded);
+  });
+});
+
+describe("a limit on what we send", () => {
+  test("unsettledMax: a sender has no more room until something is settled", async () => {
+    await using scene = await startScene({ limits: { unsettledMax: 3 } });
+    const { peer, senders } = scene;
+    attach(peer, "receiver", 0);
+    grant(peer, 0, 10);
+    await eventually("credit", () => senders[0]?.credit === 10);
+    for (let i = 0; i < 5; i++) senders[0]!.send(payload, i);
+    assert.deepEqual([senders[0]!.credit, senders[0]!.capacity()], [7, 0]);
+    disposition(peer, 0, 1);
+    await eventually("room for two", () => senders[0]!.capacity() === 2);
   });
 });
 

@@ -178,6 +178,21 @@ describe("what crosses", () => {
     told.read(socket.frames.at(-1)!.fields);
     assert.deepEqual([told.deliveryCount, told.linkCredit, told.drain], [19, 3, false]);
   });
+
+  test("a drain that had nothing to wait for, and the end of its link: only the end is told", async () => {
+    const { socket, session } = await ready();
+    const told: string[] = [];
+    const receiver = session.openReceiver({ name: "l" }, { onDelivery: ({ receiver: link }) => link.drain(), onDrained: () => told.push("drained"), onDetach: () => told.push("detached") });
+    receiver.addCredit(1);
+    await socket.feed(attachFrame("sender", "l", 0));
+    receiver.drain();
+    await socket.feed(bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(100), uint(0), uint(100), uint(0), uint(10), uint(0), undefined, true])));
+    assert.deepEqual(told, ["drained"]);
+    receiver.drain();
+    socket.push(detachFrame(0));
+    await socket.feed();
+    assert.deepEqual(told, ["drained", "detached"]);
+  });
 });
 
 describe("credit", () => {

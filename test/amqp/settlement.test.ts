@@ -173,6 +173,15 @@ describe("the table of unsettled deliveries", () => {
     table.forRange(1, 0, () => assert.fail("a range that ends before it begins is empty"));
   });
 
+  test("an id that comes round again takes the place of the one that was held all the while", () => {
+    const table = new DeliveryTable<string>();
+    table.set(7, "old");
+    table.set(7, "new");
+    assert.deepEqual([table.size, table.get(7)], [1, "new"]);
+    table.delete(7);
+    assert.deepEqual([table.size, table.get(7)], [0, undefined]);
+  });
+
   test("a visit may delete what it visits and more", () => {
     const table = new DeliveryTable<number>();
     for (let id = 0; id < 1_000; id++) table.set(id, id);
