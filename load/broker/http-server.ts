@@ -12,6 +12,11 @@ export function createHttpServer(administration: AdministrationContext, control:
   let loading: Promise<typeof Serving> | undefined;
   return createServer((request, response) => {
     if (!/[?&]api-version=/.test(request.url ?? "")) return control(request, response);
+    // Without keys a page that a browser has from elsewhere could change entities here; no client of this API says where it is from.
+    if (request.headers.origin !== undefined && !administration.verifier.isRequired) {
+      response.writeHead(403).end();
+      return;
+    }
     void (loading ??= import("./administration/http.ts")).then(
       ({ serveAdministration }) => serveAdministration(administration, request, response),
       (error: unknown) => response.destroy(error instanceof Error ? error : undefined),

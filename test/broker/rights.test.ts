@@ -8,6 +8,8 @@ import { test, type TestContext } from "node:test";
 import { isServiceBusError, ServiceBusClient } from "@azure/service-bus";
 import rhea from "rhea";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
+import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
+import { dial } from "#runtime/amqp/sockets.ts";
 import { readKey, readKeys } from "#load/broker/security/keys.ts";
 import { signToken, TokenVerifier } from "#load/broker/security/tokens.ts";
 import { administrationOf } from "../support/broker-administration.ts";
@@ -119,6 +121,34 @@ test("a name and a key may be shown at log-in, and must then be right", async (t
   assert.equal(await login(t, open, { username: "RootManageSharedAccessKey", password: "wrong" }), "refused");
 });
 
+/** What a link comes to that is opened without a token: why it is refused, or that it is not. */
+function linkWithout(broker: Broker, sasl: SaslCredentials): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const connection = dial(
+    { host: "127.0.0.1", port: broker.port, containerId: "test", sasl },
+    {
+      onOpen: (opened) => {
+        opened.begin({}).openSender({ name: "link", target: { address: "orders" } }, {
+          onSendable: () => resolve("attached"),
+          onDetach: (_, { error }) => resolve(error?.condition ?? "detached"),
+        });
+      },
+      onClosed: (_, { by }) => resolve(`closed by ${by}`),
+    },
+  );
+  return within("an answer", promise).finally(() => connection.close());
+}
+
+test("every way to log in without a key opens a connection, on which links need a token where there are keys", async (t) => {
+  const [guarded, open] = [await start(t), await startBroker({ entities })];
+  t.after(() => open.stop());
+  for (const sasl of [{ mechanism: "ANONYMOUS" }, { mechanism: "EXTERNAL" }, { mechanism: "MSSBCBS" }] as const) {
+    assert.deepEqual([await linkWithout(guarded, sasl), await linkWithout(open, sasl)], ["amqp:unauthorized-access", "attached"], sasl.mechanism);
+  }
+  assert.equal(await linkWithout(guarded, { mechanism: "PLAIN", username: "sender", password: "c2VuZA==" }), "attached");
+  assert.equal(await linkWithout(guarded, { mechanism: "PLAIN", username: "listener", password: "bGlzdGVu" }), "amqp:unauthorized-access");
+});
+
 test("the control endpoint asks for a key that may manage everything", async (t) => {
   const broker = await start(t);
   const url = `http://127.0.0.1:${broker.port}`;
@@ -138,16 +168,18 @@ test("the control endpoint asks for a key that may manage everything", async (t)
 test("without keys the control endpoint is for this machine's programs, not for pages from elsewhere", async (t) => {
   const broker = await startBroker();
   t.after(() => broker.stop());
-  const ask = (headers: Record<string, string>): Promise<number | undefined> =>
+  const ask = (headers: Record<string, string>, path = "/inspect"): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
-      httpRequest({ port: broker.port, host: "127.0.0.1", path: "/inspect", headers, agent: false }, (response) => {
+      httpRequest({ port: broker.port, host: "127.0.0.1", path, headers, agent: false }, (response) => {
         response.resume();
         resolve(response.statusCode);
       })
         .on("error", reject)
         .end();
     });
-  assert.deepEqual(await Promise.all([{}, { host: "localhost:5672" }, { host: "[::1]:5672" }, { host: "rebound.example.com" }, { origin: "https://example.com" }].map(ask)), [200, 200, 200, 403, 403]);
+  assert.deepEqual(await Promise.all([{}, { host: "localhost:5672" }, { host: "[::1]:5672" }, { host: "rebound.example.com" }, { origin: "https://example.com" }].map((headers) => ask(headers))), [200, 200, 200, 403, 403]);
+  const administration = "/orders?api-version=2021-05";
+  assert.deepEqual([await ask({}, administration), await ask({ origin: "https://example.com" }, administration)], [404, 403]);
 });
 
 test("only keys let others than this machine in", async (t) => {
