@@ -53,7 +53,8 @@ interface Source {
   readonly never?: string;
 }
 
-const examples = "/usr/share/proton/examples";
+/** Where the sources of the programs are. */
+export const protonExamples = "/usr/share/proton/examples";
 const protonPrograms = { c: ["broker", "direct", "send", "receive", "send-abort"], cpp: ["service_bus", "simple_send", "simple_recv", "scheduled_send"] };
 
 const sources: Readonly<Record<PeerName, Source>> = {
@@ -125,7 +126,7 @@ function installPackages(names: readonly string[]): readonly string[] {
 function buildProton(folder: string): string | undefined {
   for (const [language, compiler, libraries] of [["c", "gcc", ["-lqpid-proton"]], ["cpp", "g++", ["-lqpid-proton-cpp", "-lqpid-proton"]]] as const) {
     for (const name of protonPrograms[language]) {
-      const source = join(examples, language, `${name}.${language}`);
+      const source = join(protonExamples, language, `${name}.${language}`);
       const { status, stderr } = spawnSync(compiler, ["-o", join(folder, name), source, ...libraries, "-lpthread"], { encoding: "utf8" });
       if (status !== 0) return `${name}.${language} cannot be built: ${stderr.slice(0, 500)}`;
     }

@@ -1,5 +1,5 @@
 // A RabbitMQ of a test's own: its node name, ports and folders collide with nobody's, and it is gone with its folder.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
@@ -8,13 +8,19 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 const serverScript = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const controlScript = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 const epmdCommand = "/usr/bin/epmd";
 const startMsMax = 90_000;
 const stopMsMax = 20_000;
+const controlMsMax = 60_000;
 const attemptEveryMs = 200;
 
 export interface RabbitMq extends AsyncDisposable {
   readonly port: number;
+  /** For TLS; clients that show the certificate are let in by EXTERNAL, as `guest`. */
+  readonly securePort: number;
+  /** Gives the server an order, as its administrator would. */
+  control(...args: readonly string[]): Promise<void>;
 }
 
 /** Ports that were free a moment ago. RabbitMQ cannot be asked to choose its own. */
@@ -49,11 +55,29 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /** Starts a server with the AMQP 1.0 plugin, and waits until it accepts connections. */
-export async function startRabbitMq(): Promise<RabbitMq> {
+export async function startRabbitMq({ authority, certificate, key }: { readonly authority: string; readonly certificate: string; readonly key: string }): Promise<RabbitMq> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-rabbitmq-"));
-  const [port = 0, distributionPort = 0, epmdPort = 0] = await freePorts(3);
-  await writeFile(join(folder, "enabled_plugins"), "[rabbitmq_amqp1_0].\n");
-  await writeFile(join(folder, "rabbitmq.conf"), `listeners.tcp.1 = 127.0.0.1:${port}\nlog.file.level = warning\n`);
+  const [port = 0, securePort = 0, distributionPort = 0, epmdPort = 0] = await freePorts(4);
+  const authorityPath = join(folder, "authority.pem");
+  const certificatePath = join(folder, "certificate.pem");
+  const keyPath = join(folder, "key.pem");
+  const settings = [
+    `listeners.tcp.1 = 127.0.0.1:${port}`,
+    `listeners.ssl.1 = 127.0.0.1:${securePort}`,
+    `ssl_options.cacertfile = ${authorityPath}`,
+    `ssl_options.certfile = ${certificatePath}`,
+    `ssl_options.keyfile = ${keyPath}`,
+    "ssl_options.verify = verify_peer",
+    "ssl_options.fail_if_no_peer_cert = false",
+    ...["PLAIN", "ANONYMOUS", "EXTERNAL"].map((name, index) => `auth_mechanisms.${index + 1} = ${name}`),
+    "ssl_cert_login_from = common_name",
+    "log.file.level = warning",
+  ];
+  await writeFile(authorityPath, authority);
+  await writeFile(certificatePath, certificate);
+  await writeFile(keyPath, key);
+  await writeFile(join(folder, "enabled_plugins"), "[rabbitmq_amqp1_0,rabbitmq_auth_mechanism_ssl].\n");
+  await writeFile(join(folder, "rabbitmq.conf"), `${settings.join("\n")}\n`);
   const env = {
     ...process.env,
     HOME: folder,
@@ -86,5 +110,9 @@ export async function startRabbitMq(): Promise<RabbitMq> {
     }
     await pause(attemptEveryMs);
   }
-  return { port, [Symbol.asyncDispose]: stop };
+  const control = async (...args: readonly string[]): Promise<void> => {
+    const { status, stderr } = spawnSync(controlScript, ["--node", env.RABBITMQ_NODENAME, ...args], { env, encoding: "utf8", timeout: controlMsMax });
+    if (status !== 0) throw new Error(`expected rabbitmqctl ${args.join(" ")} to be done, found\n${stderr}`);
+  };
+  return { port, securePort, control, [Symbol.asyncDispose]: stop };
 }

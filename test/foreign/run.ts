@@ -25,7 +25,8 @@ async function runFiles(files: readonly string[], environment: NodeJS.ProcessEnv
   let passed = 0;
   let failed = 0;
   Object.assign(process.env, environment);
-  const events = run({ files: files.map((file) => resolve(root, file)), concurrency: 1, timeout: testTimeOutMs });
+  // A check that failed may have left something open, which must not keep the others from their turn.
+  const events = run({ files: files.map((file) => resolve(root, file)), concurrency: 1, timeout: testTimeOutMs, forceExit: true });
   const close = (title: string, file: string, hasFailed: boolean, skip: string | boolean | undefined): void => {
     const isSkipped = skip !== undefined && skip !== false;
     // A row may fail by itself: what prepares its checks, or looks at the peer afterwards, has no name of its own.
