@@ -1,6 +1,7 @@
 /** A child process that says over IPC when it is ready, and dies with its parent. */
 import { type ChildProcess, fork } from "node:child_process";
 import { extname, join, resolve } from "node:path";
+import { HoldfastError } from "#runtime/core/errors.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const extension = extname(import.meta.filename);
@@ -27,7 +28,7 @@ export async function startChild<Ready>(script: string, args: readonly string[],
       else onMessage(message);
     });
     child.once("error", fail);
-    child.once("exit", (code, signal) => fail(new Error(`expected ${script} to start, it ended with ${code ?? signal}; see its output above`)));
+    child.once("exit", (code, signal) => fail(new HoldfastError("HOLDFAST_CHILD_ENDED", `expected ${script} to start, it ended with ${code ?? signal}; see its output above`)));
   });
   return {
     process: child,

@@ -20,8 +20,8 @@ export interface DevOptions {
   readonly transport: TransportKind;
 }
 
-/** Events of a comparison that names no number. */
-const hangEventsDefault = 20_000;
+/** Events of a trial that does something after a share of them and names no number. */
+const eventsDefault = 20_000;
 /** How often the world is looked at. */
 const lookEveryMs = 100;
 /** A trial in which nothing ends for this long is given up. */
@@ -60,19 +60,20 @@ class Trial {
   #killed = false;
 
   constructor(options: DevOptions, world: World, display: Display, interrupted: AbortSignal) {
-    this.#options = options;
     this.#world = world;
     this.#display = display;
     this.#interrupted = interrupted;
-    const events = options.events ?? (options.hang === undefined ? undefined : hangEventsDefault);
-    this.#stream = new Stream({ ...options, ...(events === undefined ? {} : { events }) }, world);
+    const isShare = options.hang !== undefined || options.killWorkerAfter !== undefined;
+    const events = options.events ?? (isShare ? eventsDefault : undefined);
+    this.#options = { ...options, ...(events === undefined ? {} : { events }) };
+    this.#stream = new Stream(this.#options, world);
   }
 
   async run(): Promise<Summary & Record<string, unknown>> {
     const { hang, events } = this.#options;
     if (hang !== undefined) {
       this.#hang = new HangComparison(hang, this.#stream, this.#world, this.#interrupted, (phase, done) => this.#until(phase, done));
-      await this.#hang.run(events ?? hangEventsDefault);
+      await this.#hang.run(events ?? eventsDefault);
     } else if (events === undefined) {
       await this.#steady();
     } else {

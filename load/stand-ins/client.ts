@@ -50,7 +50,8 @@ export interface StandInProcess extends StandInAddresses {
 /** Starts the stand-ins as a child process and resolves when they listen. They stop with this process, however it ends. */
 export async function spawnStandIns(): Promise<StandInProcess> {
   const main = `main${extname(import.meta.filename)}`;
-  const child = fork(join(import.meta.dirname, main), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  // A group of its own: a signal to the parent's whole group is for the parent alone, which drains first and stops them then.
+  const child = fork(join(import.meta.dirname, main), { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: true });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const refused = exited.then(() => {
     throw new Error(`expected the stand-ins to start, the process ended with ${child.exitCode ?? child.signalCode}`);
