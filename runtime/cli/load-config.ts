@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Config, parseConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { knowOwnName } from "../skills/own-name.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
 
@@ -27,6 +28,7 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
 async function read(file: string): Promise<unknown> {
   try {
     if (file.endsWith(".json")) return JSON.parse(readFileSync(file, "utf8")) as unknown;
+    knowOwnName();
     const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown };
     if (module.default === undefined) throw new ConfigurationError("expected a default export made by defineConfig({ … }), found none");
     return module.default;

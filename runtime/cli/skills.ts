@@ -23,5 +23,5 @@ export async function skills(options: { readonly config?: string; readonly json?
       `listed as '${row.plugin.listedAs}'`,
     ]);
   }
-  process.stdout.write(`${rows.length} skills from ${file}\n${table.toString()}\n`);
+  process.stdout.write(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
 }

@@ -4,7 +4,7 @@ export type RuntimeEvent =
   | { readonly type: "worker.stopping"; readonly inFlight: number }
   | { readonly type: "worker.stopped"; readonly handedBack: number }
   | { readonly type: "run.resumed"; readonly eventId: string; readonly skill: string; readonly stepsDone: number; readonly epoch: number }
-  | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string }
+  | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string; readonly description: string }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
   | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly skill: string; readonly reason: string; readonly description: string }
   | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }

@@ -2,9 +2,9 @@
 export type Settlement =
   | { readonly kind: "complete" }
   /** Run again here, under the same claim, after the delay. */
-  | { readonly kind: "retry-now"; readonly delayMs: number; readonly code: string }
+  | { readonly kind: "retry-now"; readonly delayMs: number; readonly code: string; readonly description: string }
   /** Schedule a copy, then complete the original. */
-  | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string }
+  | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string; readonly description: string }
   | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked" }
   /** Like `retry-later`, but it was never tried: no attempt is counted. */
   | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason }

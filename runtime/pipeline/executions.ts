@@ -193,11 +193,11 @@ export class Executions {
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
   }
 
-  #retryHere(work: Work, { delayMs, code }: Extract<Settlement, { kind: "retry-now" }>): void {
+  #retryHere(work: Work, { delayMs, code, description }: Extract<Settlement, { kind: "retry-now" }>): void {
     const { clock, telemetry } = this.#options;
     work.hasFailed = true;
     work.stage = "pausing";
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code });
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code, description });
     clock.after(delayMs, () => {
       if (work.stage === "pausing") this.admit([work]);
     });

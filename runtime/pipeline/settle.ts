@@ -180,7 +180,7 @@ export class Settler {
     const { eventId, delivery } = work;
     switch (settlement.kind) {
       case "retry-later":
-        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code });
+        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
         this.#copies.add({ work, settlement });
         return;
       case "postpone":

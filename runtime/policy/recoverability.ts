@@ -75,7 +75,7 @@ function decideTransient(
     };
   }
   if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
-    return { kind: "retry-now", code: failure.code, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
+    return { kind: "retry-now", code: failure.code, description: failure.message, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
-  return { kind: "retry-later", code: failure.code, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
+  return { kind: "retry-later", code: failure.code, description: failure.message, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
 }

@@ -14,6 +14,7 @@ import { checkKeys, checkName, refuse } from "./check-options.ts";
 import type { Dependency } from "./define-dependency.ts";
 import { type Plugin, isPlugin } from "./define-plugin.ts";
 import type { Skill } from "./define-skill.ts";
+import { knowOwnName } from "./own-name.ts";
 
 export interface PluginSources {
   /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
@@ -79,6 +80,7 @@ async function loadPlugin(listedAs: string, directory: string, roots: readonly s
 export async function importPlugin(owner: string, url: string): Promise<Plugin> {
   let module: { readonly default?: unknown };
   try {
+    knowOwnName();
     module = (await import(url)) as { readonly default?: unknown };
   } catch (error) {
     throw new ConfigurationError(`${owner}: expected its entry to load, it threw: ${messageOf(error)}`, { cause: error });

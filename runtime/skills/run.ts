@@ -353,7 +353,7 @@ export class Run implements SkillContext<never>, CallingRun {
     try {
       record = encodeStep(open.name, open.kind, { result, emitted: open.emitted });
     } catch (cause) {
-      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept`, { code: "STEP_RESULT", definite: false, cause });
+      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, { code: "STEP_RESULT", definite: false, cause });
     }
     if (record.result.byteLength > stepResultBytesMax) {
       const message = `step '${open.name}': expected a result of at most ${stepResultBytesMax} bytes, got ${record.result.byteLength}`;

@@ -1,6 +1,6 @@
 // The commands as a user runs them, against a real broker.
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -64,6 +64,31 @@ testOnEach("send puts events on the queue, start works them off and ends on SIGT
   assert.equal(ended.code, 0, ended.stderr);
   assert.match(ended.stderr, /worker\.stopped/);
   assert.equal(broker.inspect().queues["input"]?.states.locked, 0);
+});
+
+test("finds the runtime by its name from anywhere, and tells why a run is tried again", async (t) => {
+  const { broker, folder } = await startBench(t);
+  const plugin = join(folder, "thrower");
+  mkdirSync(plugin);
+  writeFileSync(join(plugin, "holdfast.plugin.json"), JSON.stringify({ name: "thrower", version: "1.0.0", entry: "./index.mjs", skills: ["thrower"] }));
+  const schema = '{ type: "object" }';
+  writeFileSync(
+    join(plugin, "index.mjs"),
+    `import { definePlugin, defineSkill, TransientError } from "holdfast";
+     const skill = defineSkill({ name: "thrower", handles: [{ eventType: "Thrown", versions: "1.x" }], payload: ${schema}, run() { throw new TransientError("boom"); } });
+     export default definePlugin({ skills: [skill] });`,
+  );
+  const file = join(folder, "holdfast.config.mjs");
+  const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: [plugin], pluginRoots: [folder], threads: 1 };
+  writeFileSync(file, `import { defineConfig } from "holdfast";\nexport default defineConfig(${JSON.stringify(settings)});\n`);
+  const sent = await runCommand(["send", "-c", file, "--event-type", "Thrown"], env);
+  assert.equal(sent.code, 0, sent.stderr);
+  const worker = startCommand(["start", "-c", file], env);
+  await eventually("a retry through the queue", () => broker.inspect().queues["input"]?.states.scheduled === 1, 30_000);
+  worker.process.kill("SIGTERM");
+  const { code, stderr } = await worker.done;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /"type":"run\.retrying".*"skill":"thrower".*"description":"boom"/);
 });
 
 test("start refuses a configuration with a mistake and says which", async (t) => {

@@ -116,7 +116,7 @@ export class RedisClient {
   }
 
   #unavailable(error: unknown): StoreUnavailableError {
-    const isDown = this.#redis.status !== "ready" && this.#lastError !== undefined;
+    const isDown = this.#redis.status !== "ready" && this.#lastError !== undefined && messageOf(this.#lastError) !== messageOf(error);
     const found = isDown ? `${messageOf(error)} (${messageOf(this.#lastError)})` : messageOf(error);
     return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; look at the server and the way to it`, { cause: error });
   }

@@ -10,7 +10,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "worker.stopping": "info",
   "worker.stopped": "info",
   "run.resumed": "info",
-  "run.retrying": "debug",
+  "run.retrying": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
   "run.stale": "warn",

@@ -340,7 +340,7 @@ class ThreadsExecutor implements Executor {
       for (const entry of late) this.#giveUp(entry, blocked(entry.order));
     } else if (late.length > 0) {
       for (const entry of late) entry.isExpired = true;
-      lane.pool.kill(thread, `it did not answer for ${late.length} runs past their time`);
+      lane.pool.kill(thread, `it did not answer past the time of ${late.length === 1 ? "a run" : `${late.length} runs`}`);
     } else if (begun === 0 && nowMs > oldestMs + this.#graceMs + stallMs) {
       lane.pool.kill(thread, "it began none of the runs it was given");
     }

@@ -40,8 +40,8 @@ executorContract("threads", make);
 const losses: readonly (readonly [skill: string, timeoutMs: number, own: string, why: RegExp])[] = [
   ["exit", 30_000, "thread-lost", /it exited with code 7/],
   ["throw-outside", 30_000, "thread-lost", /thrown outside/],
-  ["block", 100, "timed-out", /it did not answer for \d+ runs past their time/],
-  ["block-later", 100, "timed-out", /it did not answer for \d+ runs past their time/],
+  ["block", 100, "timed-out", /it did not answer past the time of (a run|\d+ runs)/],
+  ["block-later", 100, "timed-out", /it did not answer past the time of (a run|\d+ runs)/],
 ];
 
 for (const [skill, timeoutMs, own, why] of losses) {
