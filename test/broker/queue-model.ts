@@ -30,6 +30,8 @@ const gone: readonly ModelState[] = ["completed", "deleted", "dead", "taken", "e
 
 export class QueueModel {
   readonly messages: ModelMessage[] = [];
+  /** What happened so far, each time it did. */
+  readonly happened = { delivered: 0, abandoned: 0, released: 0, deferred: 0, expiredLocks: 0, renewedLocks: 0, lockLost: 0 };
   readonly #settings: ModelSettings;
   readonly #seenAtMs = new Map<string, number>();
   #lastSequence = 0;
@@ -118,7 +120,13 @@ export class QueueModel {
 
   settle(lockId: number, kind: string, nowMs: number): "settled" | "lockLost" {
     const message = this.underLock(lockId);
-    if (message === undefined) return "lockLost";
+    if (message === undefined) {
+      this.happened.lockLost++;
+      return "lockLost";
+    }
+    if (kind === "abandon") this.happened.abandoned++;
+    else if (kind === "release") this.happened.released++;
+    else if (kind === "defer") this.happened.deferred++;
     if (kind === "complete") message.state = "completed";
     else if (kind === "deadLetter") message.state = "dead";
     else {
@@ -144,6 +152,7 @@ export class QueueModel {
 
   renew(lockId: number, nowMs: number): number | undefined {
     const message = this.underLock(lockId);
+    this.happened[message === undefined ? "lockLost" : "renewedLocks"]++;
     if (message !== undefined) message.lockedUntilMs = nowMs + this.#settings.lockDurationMs;
     return message?.lockedUntilMs;
   }
@@ -167,6 +176,7 @@ export class QueueModel {
 
   #happen(message: ModelMessage, atMs: number): void {
     if (message.state === "locked") {
+      this.happened.expiredLocks++;
       message.deliveryCount++;
       this.#giveBack(message, atMs);
     } else if (message.state === "scheduled") {
@@ -178,6 +188,7 @@ export class QueueModel {
   }
 
   #lock(message: ModelMessage, lockId: number, nowMs: number): void {
+    this.happened.delivered++;
     if (lockId === 0) message.state = "deleted";
     else Object.assign(message, { state: "locked", lockId, lockedUntilMs: nowMs + this.#settings.lockDurationMs });
   }

@@ -247,6 +247,8 @@ class Pair {
     );
     const locked = this.locks.filter(({ message, lockId }) => message.lockId === lockId);
     assert.equal(new Set(locked.map(({ message }) => message.sequenceNumber)).size, locked.length, "expected no message under two live locks");
+    const { delivered, abandoned, released, deferred, expiredLocks, renewedLocks, lockLost } = counters;
+    assert.deepEqual({ delivered, abandoned, released, deferred, expiredLocks, renewedLocks, lockLost }, model.happened);
     const cameIn = counters.accepted + counters.scheduledAccepted + counters.movedIn;
     const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.deleted + counters.forwarded;
     assert.equal(cameIn - wentOut, queue.size, "expected what came in less what went out to be what is held");
