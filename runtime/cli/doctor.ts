@@ -101,7 +101,7 @@ async function checkEntity(config: Config): Promise<Finding[]> {
       skewFinding("broker clock", entity.brokerTimeMs),
     ];
   } catch (error) {
-    const remedy = "give the identity the Manage right to have this checked, or compare the entity's settings by hand";
+    const remedy = "mend first what is wrong with the broker above; when nothing is, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
     return [{ check, verdict: "unknown", expected: "the administration API to tell them", found: messageOf(error), remedy }];
   }
 }
