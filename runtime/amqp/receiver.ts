@@ -175,7 +175,8 @@ export class Receiver extends Link {
   /**
    * Asks for `count` more deliveries, a whole number; 0 or less does nothing, and credit stops at 2^31 - 1. All that is
    * asked for in a tick goes out in one flow. A peer that uses it brings what is unsettled in the session towards the limit
-   * `unsettledMax`, where the session ends; so credit and unsettled deliveries together should stay below it.
+   * `unsettledMax`, where the session ends; so credit and unsettled deliveries together should stay below it. What is added while a drain
+   * goes on is drained with the rest.
    */
   addCredit(count: number): void {
     if (!Number.isInteger(count)) throw new RangeError(`credit: expected a whole number, got ${count}`);
