@@ -78,8 +78,10 @@ export class MessageView {
   /** Throws unless the message is a well-formed row of sections. What lies inside them is checked when it is read. */
   check(): void {
     this.#index();
+    if (this.#footer >= 0 && this.#footer < this.#body) throw malformed("expected the footer of a message after its body");
   }
 
+  /** Takes a footer that stands before the body for what it is: some clients write it there. Everything else has its order. */
   #index(): void {
     if (this.#indexed) return;
     const { buffer, end } = this;
@@ -87,11 +89,13 @@ export class MessageView {
     for (let at = this.start; at < end; ) {
       const code = descriptorAt(buffer, at, end);
       const repeats = code === last && (code === descriptor.data || code === descriptor.sequence);
-      if (code <= last && !repeats) throw malformed("expected the sections of a message in their order, each once");
+      if (code === descriptor.footer ? this.#footer >= 0 : code <= last && !repeats) throw malformed("expected the sections of a message in their order, each once");
       const next = skipValue(buffer, describedValueAt(buffer, at, end), end);
       if (!repeats) this.#place(code, at, last);
-      if (this.#body >= 0 && this.#footer < 0) this.#bodyEnd = next;
-      last = code;
+      if (code !== descriptor.footer) {
+        last = code;
+        if (this.#body >= 0) this.#bodyEnd = next;
+      }
       at = next;
     }
     this.#indexed = true;

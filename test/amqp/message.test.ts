@@ -30,6 +30,19 @@ function view(parts: MessageParts | Buffer): MessageView {
 }
 
 describe("a message view", () => {
+  test("reads a footer that stands before the body, though it is no place for it", () => {
+    const { footer, ...rest } = full;
+    const whole = encodeMessage(rest);
+    const bodyAt = whole.length - new MessageView(whole).section("body")!.length;
+    const bytes = Buffer.concat([whole.subarray(0, bodyAt), new MessageView(encodeMessage({ footer, body: { data: [] } })).section("footer")!, whole.subarray(bodyAt)]);
+    const message = view(bytes);
+    assert.equal(message.data.toString(), "hello");
+    assert.deepEqual(message.footer?.get("signature"), Buffer.from("s"));
+    assert.equal(message.text("subject"), "label");
+    assert.throws(() => message.check(), /footer of a message after its body/);
+    assert.throws(() => view(Buffer.concat([bytes, message.section("footer")!])).data, /each once/);
+  });
+
   test("reads every part of a full message", () => {
     const message = view(full);
     message.check();
