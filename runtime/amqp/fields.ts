@@ -172,11 +172,11 @@ export class FieldReader {
     return this.#textOf(new Decoder(this.bytes, this.spanStart, this.spanEnd).typed(), "text");
   }
 
-  /** The symbols of a field that the specification marks `multiple`: none, one on its own, or an array. */
+  /** The symbols of a field that the specification marks `multiple`: none, one on its own, or an array. Some peers send a list. */
   symbols(): readonly string[] {
     if (!this.span()) return [];
     const value = new Decoder(this.bytes, this.spanStart, this.spanEnd).typed();
-    const items = value.type === "array" ? value.value.items : [value];
+    const items = value.type === "array" ? value.value.items : value.type === "list" ? value.value : [value];
     return items.map((item) => this.#textOf(item, "symbols"));
   }
 

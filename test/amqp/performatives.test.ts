@@ -8,7 +8,8 @@ import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
 import { FieldReader } from "#runtime/amqp/fields.ts";
 import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, encodeOpen, readAttach, readBegin, readDetach, readOpen } from "#runtime/amqp/performatives.ts";
 import { Disposition, Flow, Transfer, writeContinuation, writeDisposition, writeFlow, writeTransfer } from "#runtime/amqp/transfers.ts";
-import { Described, Raw, described, int, symbol, symbols, ubyte, uint, ulong, ushort } from "#runtime/amqp/types.ts";
+import { Described, Raw, Typed, described, int, symbol, symbols, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
+import type { Encodable } from "#runtime/amqp/types.ts";
 import { MapView } from "#runtime/amqp/views.ts";
 import { Writer } from "#runtime/amqp/writer.ts";
 import { rheaFrameBody, rheaPerformative, rheaTerminus, rheaUnwrapTerminus, rheaValue } from "./support/rhea-codec.ts";
@@ -271,6 +272,21 @@ describe("what is refused", () => {
     refused(() => readOpen(reader(encodeComposite(descriptor.open, [uint(1)]), descriptor.open)), conditions.decodeError);
     refused(() => new Transfer().read(reader(encodeComposite(descriptor.transfer, ["x"]), descriptor.transfer)), conditions.decodeError);
     refused(() => new Transfer().read(reader(encodeComposite(descriptor.transfer, [uint(1), uint(1), Buffer.alloc(33)]), descriptor.transfer)), conditions.invalidField);
+  });
+
+  test("what is neither text nor symbols, where text and symbols belong; a uuid and a char are not", () => {
+    const openWith = (index: number, value: Encodable): Buffer => encodeComposite(descriptor.open, Array.from({ length: 9 }, (_, at) => (at === index ? value : at === 0 ? "c" : undefined)));
+    for (const value of [uuid(Buffer.alloc(16)), new Typed("char", "x"), Buffer.from("x"), 1]) {
+      refused(() => readOpen(reader(openWith(0, value), descriptor.open)), conditions.decodeError);
+      refused(() => readOpen(reader(openWith(7, value), descriptor.open)), conditions.decodeError);
+      refused(() => readOpen(reader(openWith(7, [value]), descriptor.open)), conditions.decodeError);
+    }
+    for (const value of [symbols(["a", "b"]), [symbol("a"), "b"], new Typed("array", { of: "string", items: [new Typed("string", "a"), new Typed("string", "b")] })]) {
+      assert.deepEqual(readOpen(reader(openWith(7, value), descriptor.open)).offeredCapabilities, ["a", "b"]);
+    }
+    for (const value of ["a", symbol("a")]) assert.deepEqual(readOpen(reader(openWith(7, value), descriptor.open)).offeredCapabilities, ["a"]);
+    assert.equal(readOpen(reader(openWith(0, symbol("c")), descriptor.open)).containerId, "c");
+    refused(() => new Disposition().read(reader(Buffer.from([0, 0x53, descriptor.disposition, 0xc0, 5, 2, 0x56, 2, 0x43, 0]), descriptor.disposition)), conditions.decodeError);
   });
 
   test("a list that is cut anywhere", () => {
