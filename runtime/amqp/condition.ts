@@ -1,6 +1,6 @@
 // The `error` composite (part 2, 2.8.14): why a link, a session or a connection ended, or a message was rejected.
 import { describedValueAt, descriptor, descriptorAt } from "./descriptors.ts";
-import { encodeComposite } from "./encode.ts";
+import { encodeWhole } from "./encode.ts";
 import { malformed } from "./errors.ts";
 import { FieldReader, missing } from "./fields.ts";
 import { Raw, symbol, symbolMap } from "./types.ts";
@@ -41,5 +41,5 @@ export function shortened(error: ErrorCondition | undefined, frameBytesMax: numb
 export function encodeError(error: ErrorCondition | undefined): Raw | undefined {
   if (error === undefined) return undefined;
   const info = error.info instanceof MapView ? error.info.raw() : error.info && symbolMap(error.info);
-  return new Raw(encodeComposite(descriptor.error, [symbol(error.condition), error.description, info]));
+  return new Raw(encodeWhole(descriptor.error, [symbol(error.condition), error.description, info]));
 }

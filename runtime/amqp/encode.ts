@@ -93,6 +93,17 @@ export function writeComposite(writer: Writer, descriptor: number, fields: reado
   writeList(writer, count === fields.length ? fields : fields.slice(0, count));
 }
 
+/**
+ * A described list with all its fields, null or not. The fields of frames are written so, though the specification lets them
+ * out at the end: there are clients that read them by their place and do not look how many there are.
+ */
+export function encodeWhole(descriptor: number, fields: readonly Encodable[]): Buffer {
+  const writer = new Writer(512);
+  writer.descriptor(descriptor);
+  writeList(writer, fields);
+  return writer.take();
+}
+
 export function encodeComposite(descriptor: number, fields: readonly Encodable[]): Buffer {
   const writer = new Writer(512);
   writeComposite(writer, descriptor, fields);

@@ -3,7 +3,7 @@
 import { encodeError, readErrorField } from "./condition.ts";
 import type { ErrorCondition } from "./condition.ts";
 import { descriptor } from "./descriptors.ts";
-import { encodeComposite } from "./encode.ts";
+import { encodeWhole } from "./encode.ts";
 import { ProtocolError, conditions } from "./errors.ts";
 import { missing } from "./fields.ts";
 import type { FieldReader } from "./fields.ts";
@@ -49,7 +49,7 @@ export interface Open extends ReadExtras {
 }
 
 export function encodeOpen(open: OpenFields): Buffer {
-  return encodeComposite(descriptor.open, [
+  return encodeWhole(descriptor.open, [
     open.containerId,
     open.hostname,
     uint(open.maxFrameSize),
@@ -98,7 +98,7 @@ export interface Begin extends ReadExtras {
 }
 
 export function encodeBegin(begin: BeginFields): Buffer {
-  return encodeComposite(descriptor.begin, [
+  return encodeWhole(descriptor.begin, [
     begin.remoteChannel === undefined ? undefined : ushort(begin.remoteChannel),
     uint(begin.nextOutgoingId),
     uint(begin.incomingWindow),
@@ -163,7 +163,7 @@ export interface Attach extends ReadExtras {
 }
 
 export function encodeAttach(attach: AttachFields): Buffer {
-  return encodeComposite(descriptor.attach, [
+  return encodeWhole(descriptor.attach, [
     attach.name,
     uint(attach.handle),
     attach.role === "receiver",
@@ -215,7 +215,7 @@ export interface Detach {
 }
 
 export function encodeDetach(detach: Detach): Buffer {
-  return encodeComposite(descriptor.detach, [uint(detach.handle), detach.closed, encodeError(detach.error)]);
+  return encodeWhole(descriptor.detach, [uint(detach.handle), detach.closed, encodeError(detach.error)]);
 }
 
 export function readDetach(fields: FieldReader): Detach {
@@ -223,11 +223,11 @@ export function readDetach(fields: FieldReader): Detach {
 }
 
 export function encodeEnd(error: ErrorCondition | undefined): Buffer {
-  return encodeComposite(descriptor.end, [encodeError(error)]);
+  return encodeWhole(descriptor.end, [encodeError(error)]);
 }
 
 export function encodeClose(error: ErrorCondition | undefined): Buffer {
-  return encodeComposite(descriptor.close, [encodeError(error)]);
+  return encodeWhole(descriptor.close, [encodeError(error)]);
 }
 
 function encodeExtras(extras: Extras): Encodable[] {

@@ -63,7 +63,7 @@ export interface SenderHost extends LinkHost {
   writeLinkFlow(link: Link): void;
 }
 
-/** More than the head and performative of any transfer take: 8 + 3 + 3 + handle 5 + id 5 + tag 34 + format 5 + settled 1 + more 1. */
+/** More than the head and performative of any transfer take: 8 + 3 + 3 + handle 5 + id 5 + tag 34 + format 5 + settled 1 + more 1 + nulls 5. */
 const transferHeadBytes = 72;
 
 /** More credit than this does not fit into serial number arithmetic. */

@@ -8,6 +8,11 @@ import { format } from "./formats.ts";
 import { tagBytesMax } from "./limits.ts";
 import type { Writer } from "./writer.ts";
 
+/** All fields are written, though those at the end that are null might be left out: see `encodeWhole`. */
+const transferFields = 11;
+const flowFields = 11;
+const dispositionFields = 6;
+
 /** A transfer (part 2, 2.7.5). -1 stands for null. */
 export class Transfer {
   handle = 0;
@@ -49,8 +54,9 @@ export function writeTransfer(writer: Writer, handle: number, deliveryId: number
   writer.binary(tag);
   writer.uint(messageFormat);
   writer.boolean(settled);
-  if (more) writer.boolean(true);
-  writer.closeCompound(mark, more ? 6 : 5);
+  writer.boolean(more);
+  writeNulls(writer, 5);
+  writer.closeCompound(mark, transferFields);
 }
 
 /** Writes the performative of each further frame of a delivery. */
@@ -58,10 +64,11 @@ export function writeContinuation(writer: Writer, handle: number, settled: boole
   writer.descriptor(descriptor.transfer);
   const mark = writer.openCompound(format.list8);
   writer.uint(handle);
-  for (let nulls = 3; nulls > 0; nulls--) writer.null();
+  writeNulls(writer, 3);
   writer.boolean(settled);
   writer.boolean(more);
-  writer.closeCompound(mark, 6);
+  writeNulls(writer, 5);
+  writer.closeCompound(mark, transferFields);
 }
 
 /** A flow (part 2, 2.7.4). -1 stands for null. */
@@ -115,19 +122,20 @@ export function writeFlow(writer: Writer, session: SessionFlow, link: LinkFlow |
   writer.uint(session.incomingWindow);
   writer.uint(session.nextOutgoingId);
   writer.uint(session.outgoingWindow);
-  let count = 4;
-  if (link !== undefined) {
+  if (link === undefined) writeNulls(writer, 7);
+  else {
     writer.uint(link.handle);
     writeUintOrNull(writer, link.deliveryCount);
     writer.uint(link.linkCredit);
-    count = 7;
-    if (link.drain) {
-      writer.null();
-      writer.boolean(true);
-      count = 9;
-    }
+    writer.null();
+    writer.boolean(link.drain);
+    writeNulls(writer, 2);
   }
-  writer.closeCompound(mark, count);
+  writer.closeCompound(mark, flowFields);
+}
+
+function writeNulls(writer: Writer, count: number): void {
+  for (let left = count; left > 0; left--) writer.null();
 }
 
 function writeUintOrNull(writer: Writer, value: number): void {
@@ -166,6 +174,8 @@ export function writeDisposition(writer: Writer, asReceiver: boolean, first: num
   if (last === first) writer.null();
   else writer.uint(last);
   writer.boolean(settled);
-  if (state !== undefined) writer.raw(state.bytes);
-  writer.closeCompound(mark, state === undefined ? 4 : 5);
+  if (state === undefined) writer.null();
+  else writer.raw(state.bytes);
+  writer.null();
+  writer.closeCompound(mark, dispositionFields);
 }

@@ -32,6 +32,34 @@ function written(write: (writer: Writer) => void): Buffer {
   return writer.take();
 }
 
+/** How many fields a composite says that it has. */
+function fieldCount(body: Buffer): number {
+  const at = describedValueAt(body, 0, body.length);
+  const isWide = body[at] === 0xd0;
+  return isWide ? body.readUInt32BE(at + 5) : (body[at + 2] ?? -1);
+}
+
+test("frames have all their fields, for clients that read them by their place", () => {
+  const attach = { name: "l", handle: 0, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: null, target: null } as const;
+  const window = { nextIncomingId: 0, incomingWindow: 1, nextOutgoingId: 0, outgoingWindow: 1 };
+  const frames: readonly (readonly [fields: number, body: Buffer])[] = [
+    [10, encodeOpen({ containerId: "c", maxFrameSize: 512, channelMax: 0 })],
+    [8, encodeBegin({ nextOutgoingId: 0, incomingWindow: 1, outgoingWindow: 1, handleMax: 0 })],
+    [14, encodeAttach(attach)],
+    [11, written((writer) => writeFlow(writer, window, undefined))],
+    [11, written((writer) => writeFlow(writer, window, { handle: 0, deliveryCount: 0, linkCredit: 1, drain: false }))],
+    [11, written((writer) => writeTransfer(writer, 0, 0, Buffer.from("t"), 0, false, false))],
+    [11, written((writer) => writeContinuation(writer, 0, false, false))],
+    [6, written((writer) => writeDisposition(writer, true, 0, 0, true, undefined))],
+    [3, encodeDetach({ handle: 0, closed: true, error: undefined })],
+    [1, encodeEnd(undefined)],
+    [1, encodeClose(undefined)],
+  ];
+  assert.deepEqual(frames.map(([, body]) => fieldCount(body)), frames.map(([fields]) => fields));
+  const { error } = readDetach(reader(encodeDetach({ handle: 0, closed: true, error: { condition: "x:y" } }), descriptor.detach));
+  assert.equal(error?.condition, "x:y");
+});
+
 const orNull = (value: unknown): unknown => value ?? null;
 
 describe("open and begin", () => {
@@ -145,7 +173,7 @@ describe("attach and detach", () => {
     for (const encoded of [encodeEnd(error), encodeClose(error)]) {
       assert.equal((rheaPerformative(encoded)["error"] as Record<string, unknown>)["description"], "gone");
     }
-    assert.deepEqual(encodeClose(undefined), Buffer.from([0, 0x53, 0x18, 0x45]));
+    assert.deepEqual(encodeClose(undefined), Buffer.from([0, 0x53, 0x18, 0xc0, 2, 1, 0x40]));
     const plain = readDetach(reader(rheaFrameBody("detach", { handle: 300 }), descriptor.detach));
     assert.deepEqual(plain, { handle: 300, closed: false, error: undefined });
   });

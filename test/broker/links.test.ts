@@ -13,7 +13,7 @@ import type { SourceFields } from "#runtime/amqp/terminus.ts";
 import { array, type Encodable, long, Raw, uint } from "#runtime/amqp/types.ts";
 import { Signal, attachedReceiver, attachedSender } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
-import { connectWire } from "../support/broker-wire.ts";
+import { askForReceiver, askForSender, connectWire } from "../support/broker-wire.ts";
 import { eventually, within } from "../support/eventually.ts";
 
 const entities = { queues: ["left", "right"] };
@@ -117,6 +117,14 @@ test("closes a client's connection in order when it stops, and waits for none th
   await within("the broker to stop", bench.broker.stop());
   const { by, error } = await polite.closed.wait();
   assert.deepEqual([by, error?.condition], ["peer", "amqp:connection:forced"]);
+});
+
+test("has properties in its answer, for clients that merge them into their own", async (t) => {
+  const { connection } = await connectWire(t, (await startBench(t, { entities })).broker);
+  const session = connection.begin({});
+  const { remote: sending } = await askForReceiver(session, { name: "in", source: { address: "left" } });
+  const { remote: taking } = await askForSender(session, { name: "out", target: { address: "left" } });
+  assert.deepEqual([sending?.properties?.size, taking?.properties?.size, taking?.maxMessageSize], [0, 0, 1_048_576]);
 });
 
 const beyond: readonly (readonly [what: string, role: "sender" | "receiver", terminus: SourceFields | Raw])[] = [

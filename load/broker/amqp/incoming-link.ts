@@ -18,7 +18,7 @@ export class IncomingLink implements ReceivingLink {
     this.#creditMax = creditMax;
     this.#receiver = request.acceptAsReceiver(
       // Some senders wait for ever unless the broker settles first, whatever they asked for.
-      { receiverSettleMode: "first", maxMessageSize: messageBytesMax },
+      { receiverSettleMode: "first", maxMessageSize: messageBytesMax, properties: {} },
       {
         onDelivery: (delivery) => this.#answer(delivery, this.#handler?.onMessage(delivery.message.bytes, delivery.messageFormat) ?? closedAnswer),
         onTooLarge: (delivery, length) => this.#answer(delivery, rejected(conditions.messageSizeExceeded, `The message of ${length} bytes is larger than the maximum of ${messageBytesMax} bytes.`)),

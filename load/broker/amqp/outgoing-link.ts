@@ -30,7 +30,8 @@ export class OutgoingLink implements SendingLink {
     this.name = request.attach.name;
     this.connection = connection;
     this.#sender = request.acceptAsSender(
-      { settles: "owner", ...details },
+      // Some clients merge the properties of the answer into their own, and expect them to be there.
+      { settles: "owner", properties: {}, ...details },
       {
         onCredit: () => this.#lower(),
         onSendable: () => this.#promise(),
