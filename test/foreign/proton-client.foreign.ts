@@ -43,4 +43,29 @@ describe(programs.title, { skip: programs.skip }, () => {
     const said = await run(t, "receive", where);
     assert.deepEqual([said.match(/"sequence"=\d+/g)?.length ?? 0, broker.inspect().queues["plain"]?.totals.completed], [100, 100]);
   });
+
+  test("send-abort.c, whose messages end before they are whole", async (t) => {
+    const { broker, troubles } = await startForeignBroker(t, entities, "open");
+    const where = [broker.host, String(broker.port), "plain", "20"];
+    assert.match(await run(t, "send-abort", where), /aborted/);
+    await run(t, "send", where);
+    const said = await run(t, "receive", where);
+    assert.deepEqual([said.match(/"sequence"=\d+/g)?.length, broker.inspect().queues["plain"]?.totals.completed, troubles], [20, 20, []]);
+  });
+
+  test("simple_send.cpp and simple_recv.cpp", async (t) => {
+    const { broker } = await startForeignBroker(t, entities, "open");
+    const where = ["-a", `${broker.host}:${broker.port}/plain`, "-m", "100"];
+    assert.match(await run(t, "simple_send", where), /all messages confirmed/);
+    const said = await run(t, "simple_recv", where);
+    assert.deepEqual([said.match(/sequence/g)?.length, broker.inspect().queues["plain"]?.totals.completed], [100, 100]);
+  });
+
+  test("service_bus.cpp, with sessions by name and as the next, over TLS", async (t) => {
+    const { broker, certificatePath } = await startForeignBroker(t, entities);
+    const said = await run(t, "service_bus", ["-n", `localhost:${broker.port}`, "-p", accessKey.name, "-k", accessKey.key, "-e", "sessions"], { SSL_CERT_FILE: certificatePath });
+    const granted = [...said.matchAll(/receiving messages with session identifier "?(\w+)"?/g)].map(([, name]) => name);
+    assert.deepEqual([granted.slice(0, 2), granted.slice(2).toSorted()], [["green", "red"], ["black", "blue", "yellow"]], said);
+    assert.deepEqual(said.match(/ {3}received message: /g)?.length, 7, said);
+  });
 });
