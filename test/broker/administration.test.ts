@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { readRule } from "#load/broker/administration/rules.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { startBench } from "../support/broker.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -256,4 +257,21 @@ test("moves waiting messages on when their queue is set to forward, dead letters
   await admin.updateQueue(rest);
   await sender.sendMessages({ body: "stays" });
   assert.equal(account("from").states.active, 1);
+});
+
+test("takes a time of a rule that names no zone as UTC, wherever it runs", () => {
+  const before = process.env["TZ"];
+  process.env["TZ"] = "Asia/Tokyo";
+  try {
+    const at = (text: string): unknown => {
+      const pair = { Key: "at", Value: { "@type": "l28:dateTime", "#text": text } };
+      const rule = readRule("r", { Filter: { "@type": "CorrelationFilter", Properties: { KeyValueOfstringanyType: pair } } });
+      return rule.filter.kind === "correlation" ? rule.filter.properties.get("at") : undefined;
+    };
+    const expected = new Date(Date.UTC(2026, 0, 2, 3, 4, 5));
+    for (const text of ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"]) assert.deepEqual(at(text), expected, text);
+  } finally {
+    if (before === undefined) delete process.env["TZ"];
+    else process.env["TZ"] = before;
+  }
 });

@@ -131,7 +131,8 @@ function readValue(value: ParsedElement[string]): Constant {
     case "boolean":
       return text.trim().toLowerCase() === "true";
     case "dateTime":
-      return new Date(text);
+      // One that names no zone is meant as UTC, wherever this runs.
+      return new Date(/(?:[zZ]|[+-]\d\d:?\d\d)$/.test(text.trim()) ? text : `${text.trim()}Z`);
     default:
       return text;
   }
