@@ -2,11 +2,11 @@
 // left out at the end, has the value that the caller passes as its default. Fields past those that are asked for are not
 // looked at. One reader is used for frame after frame, so that reading a transfer leaves no garbage.
 import { u8, u16, u32 } from "./bytes.ts";
-import { Decoder } from "./decode.ts";
+import { Decoder, plainAt } from "./decode.ts";
 import { ProtocolError, conditions, malformed } from "./errors.ts";
 import { format } from "./formats.ts";
 import { skipValue, truncated } from "./skip.ts";
-import type { TypedValue } from "./types.ts";
+import type { Plain, TypedValue } from "./types.ts";
 import { MapView, ValueView } from "./views.ts";
 
 const noBytes = Buffer.alloc(0);
@@ -156,6 +156,11 @@ export class FieldReader {
     this.at = skipValue(this.bytes, this.spanStart, this.end);
     this.spanEnd = this.at;
     return true;
+  }
+
+  /** The next value, whatever it is; undefined when it is null. */
+  plain(): Plain | undefined {
+    return this.span() ? plainAt(this.bytes, this.spanStart, this.spanEnd) : undefined;
   }
 
   view(): ValueView | undefined {

@@ -94,9 +94,7 @@ export function parseMessage(bytes: Buffer, makeId: () => string): MessageConten
   const messageId = id ?? makeId();
   return {
     bare: id === undefined ? stampId(message, messageId) : Buffer.from(message.from("properties")),
-    durable: message.durable,
-    priority: message.priority,
-    timeToLiveMs: message.ttlMs,
+    ...readHeader(message),
     annotations: annotations.pairs.length === 0 ? undefined : Buffer.concat(annotations.pairs),
     annotationCount: annotations.pairs.length,
     messageId,
@@ -121,15 +119,27 @@ function checked(bytes: Buffer): MessageView {
   }
 }
 
+const headerless: ReturnType<typeof readHeader> = { durable: false, priority: 4, timeToLiveMs: undefined };
+
+/** The header in one walk; what it does not say is as the specification has it (part 3, 3.2.1). */
+function readHeader(message: MessageView): Pick<MessageContent, "durable" | "priority" | "timeToLiveMs"> {
+  const fields = message.fields("header");
+  if (fields === undefined) return headerless;
+  const durable = fields.boolean(headerless.durable);
+  const priority = fields.ubyte(headerless.priority);
+  const ttl = fields.uint(-1);
+  return { durable, priority, timeToLiveMs: ttl < 0 ? undefined : ttl };
+}
+
 const groupIdField = 10;
 
 /** The message id and the session id, in one walk over the properties. */
 function readIds(message: MessageView): { readonly id: string | undefined; readonly sessionId: string | undefined } {
   const fields = message.fields("properties");
   if (fields === undefined) return { id: undefined, sessionId: undefined };
-  const id = idText(fields.view()?.plain());
+  const id = idText(fields.plain());
   for (let field = 1; field < groupIdField; field++) fields.span();
-  const sessionId = textOf(fields.view()?.plain());
+  const sessionId = textOf(fields.plain());
   fields.checkRest();
   return { id, sessionId };
 }
