@@ -10,6 +10,8 @@ import { getPeers } from "./peers.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const testTimeOutMs = 300_000;
+/** Clients mostly wait for each other. What files tell comes file by file all the same. */
+const filesAtOnce = 3;
 
 interface Row {
   readonly file: string;
@@ -19,14 +21,14 @@ interface Row {
   readonly skipped: string | undefined;
 }
 
-/** Runs the files one after the other. A row is what stands at the top of a file; what is in it are its checks. */
+/** Runs the files, a few at once. A row is what stands at the top of a file; what is in it are its checks. */
 async function runFiles(files: readonly string[], environment: NodeJS.ProcessEnv): Promise<Row[]> {
   const rows: Row[] = [];
   let passed = 0;
   let failed = 0;
   Object.assign(process.env, environment);
   // A check that failed may have left something open, which must not keep the others from their turn.
-  const events = run({ files: files.map((file) => resolve(root, file)), concurrency: 1, timeout: testTimeOutMs, forceExit: true });
+  const events = run({ files: files.map((file) => resolve(root, file)), concurrency: filesAtOnce, timeout: testTimeOutMs, forceExit: true });
   const close = (title: string, file: string, hasFailed: boolean, skip: string | boolean | undefined): void => {
     const isSkipped = skip !== undefined && skip !== false;
     // A row may fail by itself: what prepares its checks, or looks at the peer afterwards, has no name of its own.
