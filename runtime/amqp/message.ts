@@ -162,11 +162,16 @@ export class MessageView {
 
   /** Everything from the first section on that is `name` or comes after it: from "properties" on, what senders may not change. */
   from(name: SectionName): Buffer {
+    return this.buffer.subarray(this.startOf(name), this.end);
+  }
+
+  /** Where `from` begins in `buffer`. */
+  startOf(name: SectionName): number {
     for (let i = sectionOrder.indexOf(name); i < sectionOrder.length; i++) {
       const at = this.#sectionAt(sectionOrder[i]!);
-      if (at >= 0) return this.buffer.subarray(at, this.end);
+      if (at >= 0) return at;
     }
-    return this.buffer.subarray(this.end, this.end);
+    return this.end;
   }
 
   // The header (part 3, 3.2.1).

@@ -85,23 +85,39 @@ function idText(value: Plain | undefined): string | undefined {
  */
 export function parseMessage(bytes: Buffer, makeId: () => string): MessageContent {
   const message = checked(bytes);
-  const { messageAnnotations } = message;
-  const annotations = new Annotations();
-  if (messageAnnotations !== undefined) annotations.read(messageAnnotations);
+  const annotations = readAnnotations(message);
   // Receivers walk these: none is ever handed bytes that it cannot.
   message.applicationProperties?.checkEntries("strings");
+  const { durable, priority, timeToLiveMs } = readHeader(message);
   const { id, sessionId } = readIds(message);
   const messageId = id ?? makeId();
   return {
-    bare: id === undefined ? stampId(message, messageId) : Buffer.from(message.from("properties")),
-    ...readHeader(message),
-    annotations: annotations.pairs.length === 0 ? undefined : Buffer.concat(annotations.pairs),
-    annotationCount: annotations.pairs.length,
+    bare: id === undefined ? stampId(message, messageId) : bareCopy(message),
+    durable,
+    priority,
+    timeToLiveMs,
+    annotations: annotations === undefined || annotations.pairs.length === 0 ? undefined : Buffer.concat(annotations.pairs),
+    annotationCount: annotations?.pairs.length ?? 0,
     messageId,
     sessionId,
-    partitionKey: annotations.partitionKey,
-    scheduledAtMs: annotations.scheduledAtMs,
+    partitionKey: annotations?.partitionKey,
+    scheduledAtMs: annotations?.scheduledAtMs,
   };
+}
+
+function readAnnotations(message: MessageView): Annotations | undefined {
+  const { messageAnnotations } = message;
+  if (messageAnnotations === undefined || messageAnnotations.size === 0) return undefined;
+  const annotations = new Annotations();
+  annotations.read(messageAnnotations);
+  return annotations;
+}
+
+function bareCopy(message: MessageView): Buffer {
+  const start = message.startOf("properties");
+  const bare = Buffer.allocUnsafe(message.end - start);
+  message.buffer.copy(bare, 0, start, message.end);
+  return bare;
 }
 
 /** A message whose sections are in order: as it came, or put in order. */

@@ -11,8 +11,10 @@ interface Node {
   readonly slots: unknown[];
 }
 
+const emptySlots: readonly undefined[] = Array.from({ length: fanOut }, () => undefined);
+
 function newNode(): Node {
-  return { used: 0, slots: Array.from({ length: fanOut }) };
+  return { used: 0, slots: [...emptySlots] };
 }
 
 /** The lowest set bit of `used` at `from` or above; -1 = none. */
@@ -28,6 +30,10 @@ export class SequenceIndex<T> {
   /** Numbers below this fit under the root. */
   #capacity = fanOut;
   #size = 0;
+  // The leaf with the lowest number, where a queue takes nearly all it takes: known from when it was looked up until it is
+  // empty or a number below it comes. It holds the numbers from `#lowestBase` on.
+  #lowest: Node | undefined;
+  #lowestBase = 0;
 
   get size(): number {
     return this.#size;
@@ -57,6 +63,7 @@ export class SequenceIndex<T> {
       this.#size++;
     }
     node.slots[rest] = item;
+    if (sequence < this.#lowestBase) this.#lowest = undefined;
   }
 
   get(sequence: number): T | undefined {
@@ -76,6 +83,26 @@ export class SequenceIndex<T> {
   }
 
   delete(sequence: number): boolean {
+    const slot = sequence - this.#lowestBase;
+    if (this.#lowest !== undefined && slot >= 0 && slot < fanOut) return this.#deleteLowest(this.#lowest, slot, sequence);
+    return this.#deleteFromRoot(sequence);
+  }
+
+  #deleteLowest(leaf: Node, slot: number, sequence: number): boolean {
+    const bit = 1 << slot;
+    if ((leaf.used & bit) === 0) return false;
+    if (leaf.used === bit) {
+      // It ends with its last item, and its parents may with it.
+      this.#lowest = undefined;
+      return this.#deleteFromRoot(sequence);
+    }
+    leaf.slots[slot] = undefined;
+    leaf.used &= ~bit;
+    this.#size--;
+    return true;
+  }
+
+  #deleteFromRoot(sequence: number): boolean {
     if (sequence < 0 || sequence >= this.#capacity || !this.#delete(this.#root, this.#height, this.#capacity / fanOut, sequence)) return false;
     this.#size--;
     return true;
@@ -83,7 +110,24 @@ export class SequenceIndex<T> {
 
   /** The item with the lowest number. */
   first(): T | undefined {
-    return this.#size === 0 ? undefined : this.#from(this.#root, this.#height, this.#capacity / fanOut, 0);
+    const leaf = this.#lowest ?? this.#findLowest();
+    return leaf?.slots[lowestFrom(leaf.used, 0)] as T | undefined;
+  }
+
+  #findLowest(): Node | undefined {
+    if (this.#size === 0) return undefined;
+    let node = this.#root;
+    let span = this.#capacity / fanOut;
+    let base = 0;
+    for (let level = this.#height; level > 0; level--) {
+      const slot = lowestFrom(node.used, 0);
+      base += slot * span;
+      span /= fanOut;
+      node = node.slots[slot] as Node;
+    }
+    this.#lowest = node;
+    this.#lowestBase = base;
+    return node;
   }
 
   /** The item with the lowest number of at least `sequence`. */
