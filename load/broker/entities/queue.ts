@@ -211,7 +211,11 @@ export class MessageQueue extends QueueLife {
 
   #refuse(message: StoredMessage): "lockLost" {
     this.note("lockLost", message.content);
-    message.isInDoubt = true;
+    if (!message.isInDoubt && this.store.get(message.sequenceNumber) === message) {
+      message.isInDoubt = true;
+      this.store.changed(message);
+      if (message.lockId !== 0) this.store.locked(message);
+    }
     return "lockLost";
   }
 }
