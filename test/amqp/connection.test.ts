@@ -15,6 +15,23 @@ import { eventually } from "../support/eventually.ts";
 import { BarePeer, ManualClock, Signal, bareFrame, startPair } from "./support/loopback.ts";
 import { begin, errorOf, open, startServer } from "./support/server.ts";
 
+/** A watch whose timer rings when it is told to, however late; and how often it called silence. */
+function watchOfOneSecond(): { readonly watch: IdleWatch; readonly ringAt: (nowMs: number) => void; readonly silences: () => number } {
+  let nowMs = 0;
+  let silences = 0;
+  let ring: () => void = () => assert.fail("expected a timer to be set");
+  const clock = { nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => ((ring = callback), () => undefined) };
+  const watch = new IdleWatch(clock, { ownMs: 1_000, peerMs: 0, sendHeartbeat: () => undefined, onSilence: () => silences++ });
+  return {
+    watch,
+    ringAt: (atMs) => {
+      nowMs = atMs;
+      ring();
+    },
+    silences: () => silences,
+  };
+}
+
 describe("opening and closing", () => {
   test("both sides hear what the other says of itself, and an orderly close", async () => {
     await using pair = await startPair({
@@ -162,33 +179,20 @@ describe("silence", () => {
   });
 
   test("a process that stood still reads what came meanwhile before it calls it silence", () => {
-    let nowMs = 0;
-    let ring: () => void = () => assert.fail("expected a timer to be set");
-    const clock = { nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => ((ring = callback), () => undefined) };
-    let silences = 0;
-    const watch = new IdleWatch(clock, { ownMs: 1_000, peerMs: 0, sendHeartbeat: () => undefined, onSilence: () => silences++ });
-    nowMs = 60_000;
-    ring();
-    assert.equal(silences, 0, "a timer that late tells nothing of the peer");
+    const { watch, ringAt, silences } = watchOfOneSecond();
+    ringAt(60_000);
+    assert.equal(silences(), 0, "a timer that late tells nothing of the peer");
     watch.noteRead();
-    nowMs += 1;
-    ring();
-    nowMs += 2_000;
-    ring();
-    assert.equal(silences, 1, "a timer in time does");
+    ringAt(60_001);
+    ringAt(62_001);
+    assert.equal(silences(), 1, "a timer in time does");
   });
 
   test("a process that stood still calls it silence when nothing came", () => {
-    let nowMs = 0;
-    let ring: () => void = () => assert.fail("expected a timer to be set");
-    const clock = { nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => ((ring = callback), () => undefined) };
-    let silences = 0;
-    const watch = new IdleWatch(clock, { ownMs: 1_000, peerMs: 0, sendHeartbeat: () => undefined, onSilence: () => silences++ });
-    nowMs = 60_000;
-    ring();
-    nowMs += 1;
-    ring();
-    assert.equal(silences, 1);
+    const { watch, ringAt, silences } = watchOfOneSecond();
+    ringAt(60_000);
+    ringAt(60_001);
+    assert.equal(silences(), 1);
     watch.stop();
   });
 

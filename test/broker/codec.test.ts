@@ -4,6 +4,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import rhea from "rhea";
 import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import { LockTokens } from "#load/broker/codec/lock-token.ts";
 import { applicationPropertiesOf, type DeliveryView, encodeDelivery, parseMessage } from "#load/broker/codec/message.ts";
 import { parseRequest, splitBatch } from "#load/broker/codec/request.ts";
@@ -107,6 +108,13 @@ test("drops annotations that are the broker's own, and reads the schedule", () =
   assert.deepEqual([view.content.scheduledAtMs, view.content.partitionKey, view.content.annotationCount], [5000, "p", 3]);
   const annotations = codec.decode(encodeDelivery(view)).message_annotations as Record<string, unknown>;
   assert.deepEqual([annotations["x-opt-deadletter-source"], annotations["mine"], annotations["x-opt-locked-until"]], ["q", 1, undefined]);
+});
+
+test("refuses annotations that do not fill their map, though it counts none", () => {
+  const rest = encodeMessage({ properties: { messageId: "m" }, body: { data: Buffer.from("b") } });
+  const annotations = Buffer.from([0x00, 0x53, 0x72, 0xc1, 2, 0, 0x40]);
+  assert.throws(() => parseMessage(Buffer.concat([annotations, rest]), noId), ProtocolError);
+  assert.equal(parseMessage(Buffer.concat([Buffer.from([0x00, 0x53, 0x72, 0xc1, 1, 0]), rest]), noId).annotationCount, 0);
 });
 
 test("splits a batch into its messages", () => {

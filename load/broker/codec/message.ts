@@ -107,7 +107,7 @@ export function parseMessage(bytes: Buffer, makeId: () => string): MessageConten
 
 function readAnnotations(message: MessageView): Annotations | undefined {
   const { messageAnnotations } = message;
-  if (messageAnnotations === undefined || messageAnnotations.size === 0) return undefined;
+  if (messageAnnotations === undefined) return undefined;
   const annotations = new Annotations();
   annotations.read(messageAnnotations);
   return annotations;
