@@ -1,7 +1,8 @@
 import type { SettleOrder } from "#runtime/ports/transport.ts";
 import { Random } from "../fuzz/random.ts";
 
-export type Verb = SettleOrder["verb"];
+/** The outcomes that every contender knows. */
+export type Verb = Exclude<SettleOrder["verb"], "release">;
 
 /** Half of the first outcomes are completions. */
 const choices: readonly Verb[] = ["complete", "complete", "complete", "dead-letter", "defer", "abandon"];

@@ -15,6 +15,7 @@ import { decide } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import type { Transport } from "../ports/transport.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -37,6 +38,7 @@ export interface ExecutionsOptions {
   readonly inFlight: InFlight;
   readonly settler: Settler;
   readonly skills: SkillTable;
+  readonly transport: Pick<Transport, "releaseIsFree">;
 }
 
 export class Executions {
@@ -47,6 +49,7 @@ export class Executions {
   #stalled: Work[] = [];
   #laneLook: Timer | undefined;
   #isStopping = false;
+  #mayBegin = true;
 
   constructor(options: ExecutionsOptions) {
     const { gate, settler, skills } = options;
@@ -56,31 +59,39 @@ export class Executions {
     gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => settler.handBack(work)));
   }
 
-  get isStopping(): boolean {
-    return this.#isStopping;
+  /** Whether what has not begun may still begin here; else it goes back. */
+  get mayBegin(): boolean {
+    return this.#mayBegin;
   }
 
   /**
    * How many messages may be taken beyond those that are here. A message's kind of work is known only once it is here: as many
    * as the fullest kind has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to
-   * be postponed, so they are within the bound of reading ahead.
+   * be postponed, so they are within the bound of reading ahead. What cannot be given back free of charge must begin soon.
    */
   room(): number {
-    const { admission, readAhead, clock, inFlight } = this.#options;
+    const { admission, readAhead, clock, inFlight, transport } = this.#options;
+    const within = transport.releaseIsFree ? "lane" : "soon";
     const nowMs = clock.monotonicMs();
     let fullest = Number.POSITIVE_INFINITY;
     let roomiest = 0;
     for (const uses of this.#kinds) {
-      const room = admission.room(uses, nowMs);
+      const room = admission.room(uses, nowMs, within);
       fullest = Math.min(fullest, room);
       roomiest = Math.max(roomiest, room);
     }
     return Math.min(roomiest, fullest + readAhead.left(nowMs)) - inFlight.undecided;
   }
 
-  /** Hands back what has not begun; what executes goes on. */
+  /** Nothing begins any more, where it can be given back free of charge; what executes goes on. */
   stop(): void {
     this.#isStopping = true;
+    if (this.#options.transport.releaseIsFree) this.#mayBegin = false;
+  }
+
+  /** Hands back what has not begun, or pauses; nothing begins any more. */
+  handBackIdle(): void {
+    this.#mayBegin = false;
     for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
   }
 
@@ -155,7 +166,7 @@ export class Executions {
   /** Whether it must not start here any more; then it is on its way out. */
   #isOver(work: Work): boolean {
     if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
-    else if (this.#isStopping) this.#options.settler.release(work);
+    else if (!this.#mayBegin) this.#options.settler.release(work);
     else return false;
     return true;
   }
@@ -213,7 +224,7 @@ export class Executions {
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
   #moveLanes(nowMs: number): void {
     const { admission, gate } = this.#options;
-    if (admission.waiting === 0 || !gate.isOpen) return;
+    if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
     for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
     for (const run of admission.expire((waiting) => nowMs - waiting.waitingSinceMs > laneWaitMaxMs)) this.postpone(run, "lane-full", 0);

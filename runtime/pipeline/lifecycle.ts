@@ -3,8 +3,10 @@
  *
  *   stopped → starting → running → stopping → stopped
  *
- * Stopping: (1) take no more, hand back what has not begun; (2) let runs finish within the budget, then ask them to stop at
- * their next step, then end the threads; what could not finish is handed back with its checkpoints.
+ * Stopping: (1) take no more, and wait until nothing is on its way here, so that what goes back does not come here again;
+ * (2) hand back what has not begun, let runs finish within the budget, then ask them to stop at their next step, then end the
+ * threads; what could not finish is handed back with its checkpoints. On a transport that cannot give back free of charge, what
+ * is here and has not begun may begin as long as runs may finish, and is handed back only then.
  */
 import type { Clock, Random } from "../core/clock.ts";
 import type { DependencyPolicy, SkillTable } from "../core/skill.ts";
@@ -60,7 +62,9 @@ export interface WorkerOptions {
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
 
-/** Of a stop's budget, when runs that still execute are asked to stop at their next step. */
+/** Of a stop's budget, when what has not begun is handed back though the receiver has not closed. */
+const handBackAfter = 0.25;
+/** When runs that still execute are asked to stop at their next step. */
 const interruptAfter = 0.7;
 /** When the threads are ended. */
 const endThreadsAfter = 0.9;
@@ -198,10 +202,16 @@ export class Worker {
     telemetry.emit({ type: "worker.stopping", inFlight: this.#inFlight.size });
     this.#handedBack = 0;
     this.#watchdog.stop();
-    const noMore = this.#receiveLoop.stop();
+    this.#settler.drain();
     this.#executions.stop();
+    const noMore = this.#receiveLoop.stop();
     const nothingHeld = noMore.then(() => this.#inFlight.whenEmpty());
+    if (transport.releaseIsFree) {
+      await by(handBackAfter, noMore);
+      this.#executions.handBackIdle();
+    }
     if (!(await by(interruptAfter, nothingHeld))) {
+      this.#executions.handBackIdle();
       this.#executions.interrupt(this.#inFlight.works());
       await by(endThreadsAfter, nothingHeld);
     }

@@ -84,7 +84,7 @@ export class BatchProcessor {
   #route(work: Work): void {
     const { delivery } = work;
     const { deliveriesMax, skills, inFlight, admission, clock, executions, settler } = this.#options;
-    if (executions.isStopping) return settler.release(work);
+    if (!executions.mayBegin) return settler.release(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
@@ -187,7 +187,7 @@ export class BatchProcessor {
   #hold(work: Work, forMs: number): void {
     const { clock, settler, executions, inFlight } = this.#options;
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
-    if (executions.isStopping) return settler.release(work);
+    if (!executions.mayBegin) return settler.release(work);
     if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
     work.stage = "held";
     inFlight.decided(work);
@@ -239,7 +239,7 @@ export class BatchProcessor {
   /** The first of an event's deliveries is out of the way: this one takes its place, or follows whoever did. */
   #succeed(follower: Work): void {
     const { settler, executions, inFlight } = this.#options;
-    if (executions.isStopping) return settler.release(follower);
+    if (!executions.mayBegin) return settler.release(follower);
     const next = inFlight.ownerOf(follower);
     if (next === undefined) this.#claim(follower);
     else this.#follow(follower, next);

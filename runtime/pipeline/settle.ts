@@ -2,7 +2,7 @@
  * Acts on what was decided, in the one order that loses nothing:
  *
  *   success:  done + outbox (one write) → publish → clear the outbox → complete
- *   failure:  record → (schedule a copy →) complete | dead-letter | abandon
+ *   failure:  record → (schedule a copy →) complete | dead-letter | release | abandon
  *
  * A step that fails leaves the message unsettled or hands it back, so that its redelivery finishes what is left; a step that
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
@@ -88,6 +88,7 @@ export class Settler {
   readonly #publishes: TickBatch<Publish>;
   readonly #copies: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
+  #isDraining = false;
 
   constructor(options: SettlerOptions) {
     const { store, clock, gate, publisher } = options;
@@ -149,6 +150,11 @@ export class Settler {
     this.fail(work, { kind: "release" });
   }
 
+  /** The worker takes nothing more: what goes back from now on is for others. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
   /** Ends every pause between two attempts to send. */
   stop(): void {
     this.#sending.stop();
@@ -156,7 +162,19 @@ export class Settler {
 
   /** Gives a message back without asking the store. */
   handBack(work: Work): void {
-    this.#order(work, { verb: "abandon", delivery: work.delivery }, "released");
+    this.#return(work, this.#options.gate.hasGivenUp);
+  }
+
+  /**
+   * Gives a message back. Free of charge, when it surely is not the message that is to blame: when the worker stops, whether its
+   * run had begun or not, for it goes to another worker; and when nothing of it has begun here and what keeps it from beginning
+   * is a store that is down, in which time nothing is received, or a place in a lane that came too late. In every other case
+   * (the store or the broker refuses what belongs to it, or its run has taken effect and cannot be recorded) the same may
+   * happen again at once and for ever, so it counts as a delivery: the entity's maximum is what ends it.
+   */
+  #return(work: Work, isBlameless: boolean): void {
+    const isFree = this.#isDraining || (isBlameless && work.executions === 0);
+    this.#order(work, { verb: isFree ? "release" : "abandon", delivery: work.delivery }, "released");
   }
 
   #finished(item: Finish, result: WriteResult): void {
@@ -177,7 +195,7 @@ export class Settler {
 
   #act(work: Work, settlement: Failure): void {
     const { telemetry } = this.#options;
-    const { eventId, delivery } = work;
+    const { eventId } = work;
     switch (settlement.kind) {
       case "retry-later":
         telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
@@ -191,7 +209,7 @@ export class Settler {
         this.#giveUp(work, settlement.reason, settlement.description);
         return;
       case "release":
-        this.#order(work, { verb: "abandon", delivery }, "released");
+        this.#return(work, true);
         return;
       case "drop":
         this.#end(work, "dropped");

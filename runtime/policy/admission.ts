@@ -81,12 +81,16 @@ export class Admission<Run extends Admissible> {
     return sum;
   }
 
-  /** How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none. */
-  room(uses: readonly number[], nowMs: number): number {
+  /**
+   * How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none. With `within`
+   * as `soon`, only those that begin when one before them ends.
+   */
+  room(uses: readonly number[], nowMs: number, within: "lane" | "soon" = "lane"): number {
     let room = Number.POSITIVE_INFINITY;
     for (const number of uses) {
       const gate = this.#gate(number);
-      room = Math.min(room, this.#state(gate, nowMs) === "open" ? 0 : gate.bulkhead.room);
+      const open = within === "soon" ? gate.bulkhead.soonRoom : gate.bulkhead.room;
+      room = Math.min(room, this.#state(gate, nowMs) === "open" ? 0 : open);
     }
     return room;
   }

@@ -30,6 +30,12 @@ export class Bulkhead<Run> {
     return Math.max(0, this.policy.concurrentMax - this.#inUse) + Math.max(0, this.policy.queueMax - this.waiting);
   }
 
+  /** Runs that could be taken now, or queued with no more of them waiting than there are slots: each begins when one ends. */
+  get soonRoom(): number {
+    const { concurrentMax, queueMax } = this.policy;
+    return Math.max(0, concurrentMax - this.#inUse) + Math.max(0, Math.min(queueMax, concurrentMax) - this.waiting);
+  }
+
   hasSlot(): boolean {
     return this.#inUse < this.policy.concurrentMax;
   }

@@ -17,8 +17,9 @@ export interface Receiver {
   /** Allows `count` more messages (1 or more) to be taken. */
   addCredit(count: number): void;
   /**
-   * Takes no more messages. Resolves when no further call to the listener can follow and what was buffered and not handed
-   * to the listener has been given back. Deliveries already handed out can still be settled. Idempotent.
+   * Takes no more messages: first nothing more may be on its way, then it resolves, when no further call to the listener can
+   * follow. What comes until then is handed to the listener or given back, whichever costs no delivery. Deliveries that were
+   * handed out can still be settled. Idempotent.
    */
   stop(): Promise<void>;
 }
@@ -26,7 +27,10 @@ export interface Receiver {
 /** One order to settle one delivery. */
 export type SettleOrder =
   | { readonly verb: "complete"; readonly delivery: Delivery }
+  /** Back to its place in the entity, counted as a delivery that failed. */
   | { readonly verb: "abandon"; readonly delivery: Delivery }
+  /** Back to its place in the entity as if it had never been handed out, where `releaseIsFree`; else it is as `abandon`. */
+  | { readonly verb: "release"; readonly delivery: Delivery }
   | { readonly verb: "defer"; readonly delivery: Delivery }
   | { readonly verb: "dead-letter"; readonly delivery: Delivery; readonly reason: string; readonly description: string };
 
@@ -38,6 +42,11 @@ export type RenewResult = { readonly kind: "renewed"; readonly lockedUntilMs: nu
 
 /** A connection to the broker for one consumer. */
 export interface Transport {
+  /**
+   * Whether a released message keeps its attempt. Where it does not, whoever takes messages takes only those that can begin
+   * soon, and lets them begin rather than giving them back.
+   */
+  readonly releaseIsFree: boolean;
   /** Connects; rejects with `TransportError` when the entity cannot be reached or does not exist. */
   start(): Promise<void>;
   /** Closes everything it opened. Idempotent. */

@@ -268,6 +268,24 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     const again = await inbox.at(1);
     assert.deepEqual([again.messageId, again.attempt], ["m0", 2]);
   });
+
+  test("returns released messages to their places, as often as it takes, with no delivery counted where that is free", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(numbered(6));
+    const transport = await bench.startTransport();
+    const rounds = 3;
+    for (let round = 0; round <= rounds; round += 1) {
+      const inbox = new Inbox(transport);
+      inbox.addCredit(4);
+      const taken = (await inbox.upTo(4)).slice();
+      const attempt = transport.releaseIsFree ? 1 : round + 1;
+      assert.deepEqual(taken.map(({ messageId, attempt: found }) => [messageId, found]), [0, 1, 2, 3].map((index) => [`m${index}`, attempt]));
+      await inbox.receiver.stop();
+      assert.deepEqual(new Set(await transport.settle(taken.toReversed().map((delivery) => ({ verb: "release", delivery })))), new Set(["settled"]));
+    }
+    const { states, totals } = bench.account("input");
+    assert.deepEqual([states.active, states.locked, transport.releaseIsFree ? totals.released : totals.abandoned], [6, 0, 4 * (rounds + 1)]);
+  });
 }
 
 function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>): void {
@@ -283,7 +301,7 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     inbox.onBatch = (batch) => {
       const orders = batch.map((delivery): SettleOrder => {
         const again = wanted.get(delivery.messageId);
-        const verb = again === undefined ? (["complete", "complete", "complete", "abandon", "defer", "dead-letter"] as const)[Math.floor(random() * 6)] ?? "complete" : "complete";
+        const verb = again === undefined ? (["complete", "complete", "complete", "abandon", "release", "defer", "dead-letter"] as const)[Math.floor(random() * 7)] ?? "complete" : "complete";
         const reason = `reason ${delivery.messageId}`;
         if (again === undefined) wanted.set(delivery.messageId, { verb, reason });
         return verb === "dead-letter" ? { verb, delivery, reason, description: `description ${delivery.messageId}` } : { verb, delivery };
@@ -297,9 +315,10 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
       });
     };
     inbox.addCredit(500);
-    const abandoned = (): number => [...wanted.values()].filter(({ verb }) => verb === "abandon").length;
-    await eventually("all messages settled", () => wanted.size === count && settled === count + abandoned(), 40_000);
-    const words = { complete: ["completed"], abandon: ["abandoned", "delivered", "completed"], defer: ["deferred"], "dead-letter": ["deadLettered"] };
+    const returned = (): number => [...wanted.values()].filter(({ verb }) => verb === "abandon" || verb === "release").length;
+    await eventually("all messages settled", () => wanted.size === count && settled === count + returned(), 40_000);
+    const release = [transport.releaseIsFree ? "released" : "abandoned", "delivered", "completed"];
+    const words = { complete: ["completed"], abandon: ["abandoned", "delivered", "completed"], release, defer: ["deferred"], "dead-letter": ["deadLettered"] };
     const wrong = [...bench.outcomes("input")].filter(([id, outcomes]) => {
       const expected = ["accepted", "delivered", ...words[wanted.get(id)?.verb ?? "complete"]];
       return outcomes.join() !== expected.join();
@@ -423,7 +442,8 @@ function describeTrouble(makeBench: (t: TestContext) => Promise<TransportBench>)
       await inbox.receiver.stop();
       const handedOut = inbox.deliveries.length;
       assert.deepEqual([bench.account("input").states.locked, handedOut <= 100], [handedOut, true]);
-      assert.ok((await transport.settle(inbox.deliveries.map((delivery) => ({ verb: "abandon", delivery })))).every((result) => result === "settled"));
+      assert.ok((await transport.settle(inbox.deliveries.map((delivery) => ({ verb: "release", delivery })))).every((result) => result === "settled"));
+      if (transport.releaseIsFree) assert.ok(inbox.deliveries.every(({ attempt }) => attempt === 1), "nothing was counted, whenever it came");
       assert.equal(bench.account("input").states.locked, 0);
       assert.equal(inbox.deliveries.length, handedOut);
     }

@@ -23,7 +23,7 @@ describe("while the store is down", () => {
     assert.deepEqual(telemetry.types(), ["worker.started", "store.down", "store.up"]);
   });
 
-  test("what is held is handed back once the hold is over, and is not taken again until the store is back", async () => {
+  test("what is held and has not begun is handed back once the hold is over, with no delivery counted, and is not taken again until the store is back", async () => {
     const world = new World({ broker: { lockMs: 4_000 } });
     const { store, telemetry, worker } = await world.start({ inFlightMax: 2, storeHoldMaxMs: 10_000 });
     store.isDown = true;
@@ -31,12 +31,35 @@ describe("while the store is down", () => {
     await world.clock.advance(9_000);
     assert.deepEqual(world.statesOf("a"), ["locked"]);
     await world.clock.advance(60_000);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1], ["active", 1], ["active", 0]]);
+    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 0], ["active", 0], ["active", 0]]);
     assert.deepEqual(telemetry.outcomes, ["released", "released"]);
     assert.equal(worker.view().inFlight, 0);
     store.isDown = false;
     await world.clock.advance(5_000);
     assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed", "completed"]);
+  });
+
+  test("a message that the store itself refuses is counted each time that it goes back, so that it ends", async () => {
+    const world = new World();
+    const { store, executor } = await world.start();
+    const claim = store.claim.bind(store);
+    store.claim = (requests, leaseMs) => (requests.some(({ eventId }) => eventId === "odd") ? Promise.reject(new Error("expected another kind of id")) : claim(requests, leaseMs));
+    world.send("odd", "even");
+    await world.clock.advance(60_000);
+    assert.deepEqual([world.statesOf("odd"), world.statesOf("even"), executor.posted.length], [["dead-lettered: DeliveryLimit"], ["completed"], 1]);
+  });
+
+  test("a run that took effect and cannot be recorded is counted when it goes back", async () => {
+    const world = new World();
+    const { store, executor } = await world.start({ storeHoldMaxMs: 5_000 });
+    executor.script = async (run) => {
+      await run.takes(500);
+      store.isDown = true;
+      return completedAnswer;
+    };
+    world.send("a");
+    await world.clock.advance(20_000);
+    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1]]);
   });
 
   test("a run that waits in a lane or for its retry does not start, and starts when the store is back", async () => {

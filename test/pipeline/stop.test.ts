@@ -119,6 +119,80 @@ describe("stopping", () => {
     assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs + 100);
   });
 
+  test("counts no delivery of what goes back, begun or not, however often a worker stops", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0], timeoutMs: 600_000 })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })] });
+    world.send("a", "b", "c", "d");
+    for (let stops = 0; stops < 10; stops += 1) {
+      const { worker, executor } = await world.start();
+      executor.script = async (run) => {
+        await run.takes(1e9);
+        return completedAnswer;
+      };
+      await world.clock.advance(1_000);
+      assert.equal(executor.posted.length, 1);
+      await world.clock.finish("stop", worker.stop(1_000));
+    }
+    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [0, 0, 0, 0].map((count) => ["active", count]));
+  });
+
+  test("hands nothing back before nothing more is on its way here, so that it does not come here again", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })] });
+    const { worker, connection, executor, calls } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(2_000);
+      return completedAnswer;
+    };
+    world.send("executes", "waits");
+    await world.clock.advance(100);
+    const drained = Promise.withResolvers<void>();
+    const receiver = connection.receivers[0]!;
+    const close = receiver.stop.bind(receiver);
+    receiver.stop = () => close().then(() => drained.promise);
+    const stopped = worker.stop(budgetMs);
+    await world.clock.advance(1_000);
+    assert.equal(calls.includes("release"), false);
+    drained.resolve();
+    await world.clock.advance(100);
+    assert.equal(calls.filter((call) => call === "release").length, 1);
+    await world.clock.finish("stop", stopped);
+    assert.deepEqual(["executes", "waits"].map((event) => world.statesOf(event)), [["completed"], ["active"]]);
+  });
+
+  test("takes only what can begin soon, and lets it begin while runs may finish, where giving back counts as a delivery", async () => {
+    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 2, queueMax: 100 })] });
+    const { worker, executor } = await world.start({}, ({ connection }) => {
+      connection.releaseIsFree = false;
+    });
+    executor.script = async (run) => {
+      await run.takes(3_000);
+      return completedAnswer;
+    };
+    world.send(...Array.from({ length: 50 }, (_, event) => `e${event}`));
+    await world.clock.advance(1_000);
+    const states = (): string[] => world.broker.stored.map((one) => one.state);
+    assert.equal(states().filter((state) => state === "locked").length, 4);
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.deepEqual([states().filter((state) => state === "completed").length, states().filter((state) => state === "active").length], [4, 46]);
+    assert.ok(world.broker.stored.every((one) => one.failedDeliveries === 0));
+  });
+
+  test("hands back what could not begin in time where that counts as a delivery, within its budget", async () => {
+    const world = new World({ skills: [patient].map((skill) => ({ ...skill, uses: [0] })), dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 100 })] });
+    const { worker, executor } = await world.start({}, ({ connection }) => {
+      connection.releaseIsFree = false;
+    });
+    executor.script = async (run) => {
+      await run.takes(1e9);
+      return completedAnswer;
+    };
+    world.send("executes", "waits", "never-taken");
+    await world.clock.advance(100);
+    const startedMs = world.clock.monotonicMs();
+    await world.clock.finish("stop", worker.stop(budgetMs));
+    assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
+    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1], ["active", 1], ["active", 0]]);
+  });
+
   test("joins a stop that is under way", async () => {
     const world = new World();
     const { worker, telemetry } = await world.start();

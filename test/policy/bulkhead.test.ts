@@ -14,6 +14,17 @@ describe("bulkhead", () => {
     assert.equal(bulkhead.hasSlot(), true);
   });
 
+  test("tells the room for what begins as soon as one before it ends, apart from the whole lane's", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 10 });
+    assert.equal(bulkhead.soonRoom, 4);
+    bulkhead.take();
+    bulkhead.take();
+    assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [2, 10]);
+    for (const run of ["a", "b", "c"]) bulkhead.enqueue(run);
+    assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [0, 7]);
+    assert.equal(new Bulkhead({ concurrentMax: 3, queueMax: 0 }).soonRoom, 3);
+  });
+
   test("refuses a slot back that nobody took", () => {
     assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0 }).give(), /expected a taken slot/);
   });

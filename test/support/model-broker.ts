@@ -175,6 +175,10 @@ export class ModelBroker {
       case "abandon":
         this.#giveBack(stored);
         break;
+      case "release":
+        if (delivery.lock.connection.releaseIsFree) stored.failedDeliveries -= 1;
+        this.#giveBack(stored);
+        break;
       case "defer":
         throw new Error("expected no message to be deferred");
     }
@@ -324,6 +328,7 @@ class ModelReceiver implements Receiver {
 
 /** What one process has of the broker. */
 export class BrokerConnection implements Transport, Publisher {
+  releaseIsFree = true;
   readonly broker: ModelBroker;
   readonly clock: ProcessClock;
   readonly #faults: Faults<BrokerFault>;

@@ -239,6 +239,8 @@ function dispositionOf(order: SettleOrder): { readonly [key: string]: Encodable 
   switch (order.verb) {
     case "complete":
       return { "disposition-status": "completed" };
+    // Management knows no release; leaving the lock to end would count as a delivery too, and take longer.
+    case "release":
     case "abandon":
       return { "disposition-status": "abandoned" };
     case "defer":

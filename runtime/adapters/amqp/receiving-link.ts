@@ -189,6 +189,8 @@ function stateOf(order: SettleOrder): DeliveryState {
       return accepted;
     case "abandon":
       return abandoned;
+    case "release":
+      return released;
     case "defer":
       return deferred;
     case "dead-letter": {

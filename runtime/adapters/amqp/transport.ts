@@ -30,6 +30,8 @@ export function createAmqpTransport(options: AmqpTransportOptions): Transport {
 }
 
 class AmqpTransport implements Transport {
+  /** AMQP's `released`, which Service Bus does not count. Only where the link is gone, management has to abandon instead. */
+  readonly releaseIsFree = true;
   readonly #options: AmqpTransportOptions;
   readonly #address: string;
   readonly #answerTimeoutMs: number;
@@ -49,6 +51,7 @@ class AmqpTransport implements Transport {
     this.#answerTimeoutMs = answerTimeoutMs;
     this.#deadlines = new SettleDeadlines(options.clock, answerTimeoutMs);
   }
+
   async start(): Promise<void> {
     const { clock, entity } = this.#options;
     const address = this.#address;

@@ -26,6 +26,7 @@ export function mergeTransports(main: Transport, retry: Transport, clock: Clock)
 }
 
 class MergedTransport implements Transport {
+  readonly releaseIsFree: boolean;
   readonly #main: Transport;
   readonly #retry: Transport;
   readonly #clock: Clock;
@@ -34,6 +35,7 @@ class MergedTransport implements Transport {
   readonly #receivers = new Set<MergedReceiver>();
 
   constructor(main: Transport, retry: Transport, clock: Clock) {
+    this.releaseIsFree = main.releaseIsFree && retry.releaseIsFree;
     this.#main = main;
     this.#retry = retry;
     this.#clock = clock;

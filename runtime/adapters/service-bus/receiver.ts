@@ -67,8 +67,10 @@ export class LinkReceiver implements Receiver {
     this.#wake();
     // A client that hangs must not keep the worker from stopping; what it still brings is then left to its lock.
     if (this.#running !== undefined) await settledWithin(this.#options.clock, stopTimeoutMs, this.#running);
-    const left = [...this.#arrived.splice(0), ...this.#surplus.splice(0)];
-    await giveBack(left);
+    const batch = this.#arrived.splice(0);
+    // Even now: given back by this client, it would count as a delivery.
+    if (batch.length > 0) this.#options.listener.deliveries(batch);
+    await giveBack(this.#surplus.splice(0));
     for (const link of this.#links) link.retire();
     this.#options.stopped(this);
   }
@@ -178,7 +180,7 @@ export class LinkReceiver implements Receiver {
   }
 }
 
-/** Abandons deliveries that the listener never saw. */
+/** Abandons deliveries that came without credit; the listener never saw them. */
 async function giveBack(deliveries: readonly ServiceBusDelivery[]): Promise<void> {
   const group = new SettleGroup(deliveries.length);
   deliveries.forEach((delivery, index) => {

@@ -58,6 +58,8 @@ export function giveOrder(receiver: ServiceBusReceiver, order: SettleOrder, deli
   switch (order.verb) {
     case "complete":
       return receiver.completeMessage(message);
+    // The SDK has no release.
+    case "release":
     case "abandon":
       return receiver.abandonMessage(message);
     case "defer":

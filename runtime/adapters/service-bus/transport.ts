@@ -26,12 +26,21 @@ export type ServiceBusTransportOptions = ServiceBusConnection & {
   readonly answerTimeoutMs?: number;
 };
 
-/** A transport on the official SDK. Nothing is connected before `start`. */
+/**
+ * A transport on the official SDK. Nothing is connected before `start`.
+ *
+ * The SDK settles by complete, abandon, defer and dead-letter, and knows nothing of AMQP's `released`: whatever goes back counts
+ * as a delivery, and so does a lock that is left to end. So the less is taken that cannot begin soon, the better: see
+ * `releaseIsFree`. What remains: a message that neither began nor could begin before a stop's budget is over, one that comes
+ * when a client that hangs is given up, one that comes without credit, and one that is given back while the store or the
+ * broker cannot be reached, has each counted one delivery.
+ */
 export function createServiceBusTransport(options: ServiceBusTransportOptions): Transport {
   return new ServiceBusTransport(options);
 }
 
 class ServiceBusTransport implements Transport {
+  readonly releaseIsFree = false;
   readonly #options: ServiceBusTransportOptions;
   readonly #creditMax: number;
   readonly #answerTimeoutMs: number;
