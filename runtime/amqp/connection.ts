@@ -43,7 +43,11 @@ export type ConnectionState =
   | { readonly at: "closing"; readonly end: ConnectionEnd }
   | { readonly at: "closed"; readonly end: ConnectionEnd };
 
-/** Plain callbacks. One that throws ends the connection. */
+/**
+ * Plain callbacks. One that throws, of the connection's or of what is on it, ends the connection, and `onClosed` tells what was
+ * thrown; also when the connection is ending anyway, by whom or what ever. What `onClosed` itself throws reaches whoever called:
+ * of `close` and `abort` the owner, else the event loop.
+ */
 export interface ConnectionEvents {
   /** The peer's open has come: sessions can be begun. */
   onOpen?(connection: Connection, remote: Open): void;
@@ -191,8 +195,10 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
       ownMs: this.#side.options.idleTimeOutMs ?? 0,
       peerMs: remote.idleTimeOutMs,
       sendHeartbeat: () => {
-        this.output.frame(frameType.amqp, 0, Buffer.alloc(0));
-        this.#egress.write();
+        this.#guard(() => {
+          this.output.frame(frameType.amqp, 0, Buffer.alloc(0));
+          this.#egress.write();
+        });
       },
       onSilence: () => this.#guard(() => this.#close({ by: "silence" }, { condition: conditions.resourceLimitExceeded, description: "nothing was heard for twice the idle-time-out" })),
     });
@@ -228,16 +234,19 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   /** A violation closes the connection with its condition, anything else with an internal error. */
   #onThrown(error: unknown): void {
     const { state } = this;
-    if (state.at === "closing" || state.at === "closed") {
-      if (!(error instanceof ProtocolError)) {
-        if (state.end.by !== "fault") rethrow(error);
-      } else if (error.code === conditions.framingError) this.#finish({ by: "violation", error: error.toCondition() });
-    } else if (error instanceof ProtocolError) {
+    if (error instanceof ProtocolError) {
       const sent = error.toCondition();
-      this.#closeAnyhow({ by: "violation", error: sent }, sent);
+      this.#close({ by: "violation", error: sent }, sent);
       // Where the next frame begins is not known any more, so the peer's close would not be seen.
       if (error.code === conditions.framingError) this.#finish({ by: "violation", error: sent });
-    } else this.#closeAnyhow({ by: "fault", cause: error }, { condition: conditions.internalError });
+    } else if (state.at === "closing" || state.at === "closed") this.#noteFault(error);
+    else this.#close({ by: "fault", cause: error }, { condition: conditions.internalError });
+  }
+
+  /** A callback threw while the connection ends. Once its owner has been told how it ended, whoever called is told instead. */
+  #noteFault(thrown: unknown): void {
+    if (this.state.at !== "closing") throw thrown;
+    this.state = { at: "closing", end: faultOf(this.state.end, thrown) };
   }
 
   /** What throws while a frame is handled does not keep the reader from finding the next. */
@@ -330,21 +339,26 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
       return;
     }
     this.sendOpen();
-    this.#egress.flushSessions();
+    const written = this.#ending(end, () => this.#egress.flushSessions());
     this.output.frame(frameType.amqp, 0, encodeClose(shortened(error, this.output.frameBytesMax)));
-    this.state = { at: "closing", end };
+    this.state = { at: "closing", end: written };
     this.#idle?.stop();
     this.#setDeadline(this.#side.options.closeTimeOutMs ?? closeTimeOutMsDefault, () => this.#finish(end));
     this.requestFlush();
-    this.#dropSessions(error);
+    try {
+      this.#dropSessions(error);
+    } catch (thrown) {
+      this.#noteFault(thrown);
+    }
   }
 
-  /** As `#close`; what an owner's callback throws meanwhile changes nothing any more. */
-  #closeAnyhow(end: ConnectionEnd, error: ErrorCondition): void {
+  /** Runs what may throw at an end, which is a fault then. */
+  #ending(end: ConnectionEnd, run: () => void): ConnectionEnd {
     try {
-      this.#close(end, error);
+      run();
+      return end;
     } catch (thrown) {
-      if (end.by !== "fault") rethrow(thrown);
+      return faultOf(end, thrown);
     }
   }
 
@@ -356,14 +370,15 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   #finish(end: ConnectionEnd): void {
     if (this.state.at === "closed") return;
     const first = this.state.at === "closing" ? this.state.end : end;
+    this.state = { at: "closed", end: first };
     this.#reader.expect("nothing");
     this.#cancelDeadline?.();
     this.#idle?.stop();
-    this.#egress.close();
-    this.state = { at: "closed", end: first };
+    const written = this.#ending(first, () => this.#egress.close());
     this.#endSocket(end);
-    this.#guardEnd(() => this.#dropSessions(first.error));
-    this.#guardEnd(() => this.#events.onClosed?.(this, first));
+    const told = this.#ending(written, () => this.#dropSessions(first.error));
+    this.state = { at: "closed", end: told };
+    this.#events.onClosed?.(this, told);
   }
 
   /** Lets the socket send what was written, unless the peer does not take it. */
@@ -380,23 +395,13 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
     socket.end();
   }
 
-  #guardEnd(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      rethrow(error);
-    }
-  }
-
   #setDeadline(delayMs: number, onDue: () => void): void {
     this.#cancelDeadline?.();
     this.#cancelDeadline = this.#clock.after(delayMs, onDue);
   }
 }
 
-/** What a callback throws when its connection is closing anyway is an uncaught error, for the process to see. */
-function rethrow(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
+/** The end of a connection that was ending when a callback threw. What was thrown first is told. */
+function faultOf(end: ConnectionEnd, cause: unknown): ConnectionEnd {
+  return end.by === "fault" ? end : { by: "fault", error: end.error, cause };
 }

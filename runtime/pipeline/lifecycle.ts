@@ -135,33 +135,41 @@ export class Worker {
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
 
-  /** Connects everything and begins to receive; rejects with what could not be started, after closing the rest. */
+  /**
+   * Connects everything and begins to receive; rejects with what could not be started, after closing the rest. When it is asked to
+   * stop meanwhile, it closes what it had opened, and resolves.
+   */
   async start(): Promise<void> {
     const { store, transport, publisher, telemetry, consumer, skillCount, threads } = this.#options;
-    const started: { stop(): Promise<void> }[] = [];
-    const stopStarted = async (): Promise<void> => {
-      for (const part of started) await part.stop();
-    };
+    const started: Stoppable[] = [];
     try {
       for (const part of [store, publisher, transport]) {
+        if (this.#isStopping) break;
         started.unshift(part);
         await part.start();
       }
-      started.unshift(this.#options.executor);
-      await this.#startExecutor();
+      if (!this.#isStopping) {
+        started.unshift(this.#options.executor);
+        await this.#startExecutor();
+      }
     } catch (error) {
-      await stopStarted();
+      const stopped = stopAll(started);
+      // What was asked to stop meanwhile need not have started.
+      if (this.#isStopping) return stopped;
+      await stopped.catch(() => undefined);
       throw error;
     }
-    // Asked to stop meanwhile.
-    if (this.#stopped !== undefined) return stopStarted();
+    if (this.#isStopping) return stopAll(started);
     this.#keeper.start();
     this.#watchdog.start();
     this.#receiveLoop.start();
     telemetry.emit({ type: "worker.started", consumer, skills: skillCount, threads });
   }
 
-  /** Stops within `budgetMs`; resolves when everything is closed. Calling it again joins the first call. */
+  /**
+   * Stops within `budgetMs`; resolves when everything is closed, or rejects with what went wrong in closing it. Calling it again
+   * joins the first call.
+   */
   stop(budgetMs: number): Promise<void> {
     this.#stopped ??= this.#stop(budgetMs);
     return this.#stopped;
@@ -180,6 +188,10 @@ export class Worker {
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
     };
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopped !== undefined;
   }
 
   #startExecutor(): Promise<void> {
@@ -221,8 +233,10 @@ export class Worker {
     this.#gate.stop();
     await by(1, nothingHeld);
     this.#keeper.stop();
-    await by(1, transport.stop().then(() => publisher.stop()).then(() => store.stop()));
+    const closed = stopAll([transport, publisher, store]);
+    const isClosed = await by(1, closed);
     telemetry.emit({ type: "worker.stopped", handedBack: this.#handedBack });
+    if (isClosed) await closed;
   }
 
   #ended(work: Work, outcome: FinalOutcome): void {
@@ -230,4 +244,15 @@ export class Worker {
     this.#processor.ended(work, outcome);
     this.#receiveLoop.replenish();
   }
+}
+
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+/** Stops each, one after the other, also when one cannot; rejects with what went wrong first. */
+async function stopAll(parts: readonly Stoppable[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const part of parts) await part.stop().catch((error: unknown) => errors.push(error));
+  if (errors.length > 0) throw errors[0];
 }

@@ -5,6 +5,8 @@ import { accepted } from "#runtime/amqp/delivery-state.ts";
 import { encodeMessage } from "#runtime/amqp/message-writer.ts";
 import type { Sender } from "#runtime/amqp/sender.ts";
 import { array, long, timestamp } from "#runtime/amqp/types.ts";
+import { BrokerConnection, type OpenConnection } from "#runtime/adapters/amqp/broker-connection.ts";
+import { parseNamespace } from "#runtime/adapters/amqp/namespace.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
@@ -55,6 +57,22 @@ function deliver(request: AttachRequest, count: number, bytesOf: (index: number)
     },
   });
 }
+
+test("whoever stops a connection gets what a callback throws that hears of the end", async (t) => {
+  const { connectionString } = await startScriptedService(t, {});
+  const broker = new BrokerConnection({ namespace: parseNamespace({ connectionString }), clock: systemClock, answerTimeoutMs });
+  const { engine } = await new Promise<OpenConnection>((opened) => {
+    broker.join({ wantsConnection: () => true, opened, closed() {} });
+    broker.want();
+  });
+  const bug = new Error("bug");
+  engine.begin({
+    onEnd() {
+      throw bug;
+    },
+  });
+  await assert.rejects(broker.stop(), bug);
+});
 
 test("attaches again with what is left of its credit when the broker lets go of an idle link", async (t) => {
   const credits: number[] = [];

@@ -1,6 +1,6 @@
 // How a connection ends from every state it can be in, and what it leaves behind: no timer, no owner that did not hear.
 import { strict as assert } from "node:assert";
-import { afterEach, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ClientOptions, ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
 import { openClient, openServer } from "#runtime/amqp/connection.ts";
@@ -176,9 +176,6 @@ describe("from every state", () => {
 });
 
 describe("a callback that throws", () => {
-  const uncaught: unknown[] = [];
-  afterEach(() => process.setUncaughtExceptionCaptureCallback(null));
-
   const bug = new Error("bug");
   const throws = (): never => {
     throw bug;
@@ -229,23 +226,72 @@ describe("a callback that throws", () => {
     });
   }
 
-  test("when links end together: each owner hears, and the error is not lost", async () => {
-    process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error));
-    const told: string[] = [];
-    const events: SessionEvents = {
-      onAttach: (request) => {
-        const { name } = request.attach;
-        request.onAbandoned = () => (told.push(name), throws());
-        if (name === "waits") return;
-        request.acceptAsReceiver({}, { onDelivery: () => undefined, onDetach: () => (told.push(name), throws()) });
-      },
-      onEnd: () => (told.push("session"), throws()),
+  /** Every way in which a connection ends, with the error that its owner hears of. */
+  const endings: readonly (readonly [how: string, end: (ready: Stage) => Promise<void> | void, error: string | undefined])[] = [
+    ["a close by the peer", ({ socket }) => socket.feed(bareFrame(encodeClose({ condition: "x:theirs" }))), "x:theirs"],
+    ["a close of ours that is answered", ({ connection, socket }) => (connection.close({ condition: "x:ours" }), socket.feed(bareFrame(encodeClose(undefined)))), "x:ours"],
+    ["a close of ours that is not answered in time", async ({ connection, clock }) => (connection.close(), await nextTurn(), clock.advance(5_000)), undefined],
+    ["an abort", ({ connection }) => connection.abort(), undefined],
+    ["a socket that fails", ({ socket }) => void socket.destroy(new Error("ECONNRESET")), undefined],
+    ["a peer that ends its half", ({ socket }) => void socket.push(null), undefined],
+    ["silence", async ({ clock }) => (clock.advance(120_000), await nextTurn(), clock.advance(5_000)), undefined],
+    ["a violation", async ({ socket, clock }) => (await socket.feed(bareFrame(encodeEnd(undefined), 9)), clock.advance(5_000)), conditions.notAllowed],
+    ["bytes that are no frame", ({ socket }) => socket.feed(Buffer.alloc(8)), conditions.framingError],
+  ];
+  for (const [how, end, error] of endings) {
+    test(`that hears of an end by ${how}: each owner hears, and the connection's of what was thrown`, async () => {
+      const told: string[] = [];
+      const tells = (what: string) => (): never => (told.push(what), throws());
+      const events: SessionEvents = {
+        onAttach: (request) => {
+          const { name, role } = request.attach;
+          request.onAbandoned = tells(name);
+          if (name === "waits") return;
+          if (role === "receiver") request.acceptAsSender({}, { onDetach: tells(name) });
+          else request.acceptAsReceiver({}, { onDelivery: () => undefined, onDetach: tells(name) });
+        },
+        onEnd: tells("session"),
+      };
+      const ready = await reached(stage("server", idle, { onSession: () => events }), header, openFrame, beginFrame(), attachFrame("sender", "a", 0), attachFrame("sender", "waits", 1), attachFrame("receiver", "b", 2), beginFrame(undefined, 1));
+      await end(ready);
+      const found = await over(ready);
+      assert.deepEqual([found.by, found.cause, found.error?.condition], ["fault", bug, error]);
+      assert.deepEqual(told, ["waits", "a", "b", "session", "session"]);
+    });
+  }
+
+  test("behind another that closed the connection in the same bytes: its owner hears of it", async () => {
+    let sessions = 0;
+    const closer: SessionEvents = receiver({ onDeliveriesEnd: () => ready.connection.close() });
+    const ready = stage("server", idle, { onSession: () => (sessions++ === 0 ? closer : receiver({ onDeliveriesEnd: throws })) });
+    const on5 = (body: Buffer): Buffer => {
+      const frame = Buffer.from(body);
+      frame.writeUInt16BE(5, 6);
+      return frame;
     };
-    const ready = await reached(stage("server", idle, { onSession: () => events }), header, openFrame, beginFrame(), attachFrame("sender", "a", 0), attachFrame("sender", "waits", 1), attachFrame("sender", "b", 2), beginFrame(undefined, 1));
-    ready.socket.push(null);
+    await ready.socket.feed(header, openFrame, beginFrame(), attachFrame("sender", "closer", 0), beginFrame(undefined, 5), on5(attachFrame("sender", "thrower", 0)));
+    await ready.socket.feed(Buffer.concat([transferFrame(0, 0), on5(transferFrame(0, 0))]));
+    await ready.socket.feed(bareFrame(encodeClose(undefined)));
     const end = await over(ready);
-    assert.equal(end.by, "socket");
-    assert.deepEqual(told, ["waits", "a", "b", "session", "session"]);
-    assert.deepEqual(uncaught, [bug]);
+    assert.deepEqual([end.by, end.cause], ["fault", bug]);
+  });
+
+  test("at a close that ends the connection from within another callback: the end is told once", async () => {
+    const ready = stage("server", idle, { onSession: () => ({ onEnd: () => (ready.connection.abort(), throws()) }) });
+    await ready.socket.feed(header, openFrame, beginFrame());
+    assert.throws(() => ready.connection.close(), bug);
+    assert.equal((await over(ready)).by, "local");
+  });
+
+  test("as the last one, onClosed: whoever closed or aborted gets what it throws", async () => {
+    for (const end of [(connection: Connection) => connection.abort(), (connection: Connection) => connection.close()]) {
+      const socket = new StubSocket();
+      // Before a server has sent its header there is nothing to close in order.
+      const connection = openServer(socket, { containerId: "server", clock: new ManualClock() }, { onClosed: throws });
+      assert.throws(() => end(connection), bug);
+      assert.equal(connection.state.at, "closed");
+      socket.destroy();
+      await nextTurn();
+    }
   });
 });

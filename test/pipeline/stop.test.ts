@@ -193,6 +193,17 @@ describe("stopping", () => {
     assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1], ["active", 1], ["active", 0]]);
   });
 
+  test("closes every part though one cannot be closed, and says what went wrong", async () => {
+    const world = new World();
+    const { worker, connection, store, telemetry } = await world.start();
+    const bug = new Error("bug");
+    const stopped: string[] = [];
+    connection.stop = () => Promise.reject(bug);
+    store.stop = async () => void stopped.push("store");
+    await world.clock.finish("stop", assert.rejects(worker.stop(budgetMs), bug));
+    assert.deepEqual([stopped, telemetry.types().at(-1)], [["store"], "worker.stopped"]);
+  });
+
   test("joins a stop that is under way", async () => {
     const world = new World();
     const { worker, telemetry } = await world.start();
@@ -245,4 +256,22 @@ describe("starting", () => {
     await world.clock.finish("both", Promise.all([started, stopped]));
     assert.deepEqual([process.connection.receivers.length, process.telemetry.types()], [0, ["worker.stopping", "worker.stopped"]]);
   });
+
+  for (const part of ["store", "connection", "executor"] as const) {
+    test(`ends quietly, and starts nothing further, when a stop keeps the ${part} from starting`, async () => {
+      const world = new World();
+      const process = world.process();
+      const started: string[] = [];
+      for (const name of ["store", "connection", "executor"] as const) {
+        const { promise, reject } = Promise.withResolvers<void>();
+        process[name].start = () => (started.push(name), name === part ? promise : Promise.resolve());
+        if (name === part) process[name].stop = async () => reject(new Error("expected it to start, it was stopped"));
+      }
+      const running = process.worker.start();
+      await world.clock.settle();
+      await world.clock.finish("both", Promise.all([running, process.worker.stop(1_000)]));
+      assert.equal(started.at(-1), part);
+      assert.deepEqual(process.telemetry.types(), ["worker.stopping", "worker.stopped"]);
+    });
+  }
 });

@@ -11,6 +11,7 @@
  */
 import type { Connection } from "../../amqp/connection.ts";
 import type { ConnectionEnd } from "../../amqp/connection-options.ts";
+import { callAll } from "../../amqp/errors.ts";
 import { dial } from "../../amqp/sockets.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
@@ -58,7 +59,8 @@ export class BrokerConnection {
   #failures = 0;
   /** Why we ended the connection ourselves. */
   #fault: TransportError | undefined;
-  #closed: (() => void) | undefined;
+  /** The end of the connection, for who stops. */
+  #closed: PromiseWithResolvers<void> | undefined;
 
   constructor(options: BrokerConnectionOptions) {
     this.#options = options;
@@ -96,17 +98,16 @@ export class BrokerConnection {
     engine.abort();
   }
 
+  /** Rejects with what a callback threw that heard of the end. */
   async stop(): Promise<void> {
     const engine = this.#engine();
     if (this.#state.at === "pausing") this.#state.timer.cancel();
     if (this.#state.at === "open") this.#state.authorizer.close();
     this.#state = { at: "stopped" };
     if (engine === undefined) return;
-    const closed = new Promise<void>((resolve) => {
-      this.#closed = resolve;
-    });
+    this.#closed = Promise.withResolvers();
     engine.close();
-    await closed;
+    await this.#closed.promise;
   }
 
   #engine(): Connection | undefined {
@@ -161,20 +162,21 @@ export class BrokerConnection {
   }
 
   #onClosed(engine: Connection, end: ConnectionEnd): void {
-    // A fault is an error in a callback of ours or of a listener: it must be seen, as any uncaught one.
-    if (end.by === "fault") {
+    // A fault is an error in a callback of ours or of a listener. When nobody waits for the end it must be seen, as any uncaught one.
+    if (end.by === "fault" && this.#closed !== undefined) this.#closed.reject(end.cause);
+    else if (end.by === "fault") {
       queueMicrotask(() => {
         throw end.cause;
       });
     }
-    this.#closed?.();
+    this.#closed?.resolve();
     if (this.#engine() !== engine) return;
     if (this.#state.at === "open") this.#state.authorizer.close();
     const error = this.#fault ?? connectionErrorOf(this.#options.namespace.host, end);
     const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
     this.#failures += 1;
     this.#state = { at: "pausing", timer: this.#options.clock.after(pauseMs, () => this.#resume()) };
-    for (const user of this.#users) user.closed(error);
+    callAll([...this.#users].map((user) => () => user.closed(error)));
   }
 
   #resume(): void {

@@ -84,8 +84,11 @@ class AmqpTransport implements Transport {
     if (connected?.broker.open === undefined) this.#deadlines.stop();
     await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
     connected?.management.stop();
-    await connected?.broker.stop();
-    this.#deadlines.stop();
+    try {
+      await connected?.broker.stop();
+    } finally {
+      this.#deadlines.stop();
+    }
   }
 
   openReceiver(listener: ReceiverListener): Receiver {
