@@ -25,6 +25,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/cli/", ["runtime/"]],
   ["runtime/index.ts", ["runtime/core/", "runtime/skills/", "runtime/ports/"]],
   ["handlers/", ["runtime/index.ts"]],
+  ["load/broker/main.ts", ["load/broker/", "runtime/cli/stop-signals.ts"]],
   ["load/broker/", ["runtime/amqp/"]],
   ["load/", ["runtime/", "handlers/"]],
   ["bench/", ["runtime/", "handlers/", "load/"]],

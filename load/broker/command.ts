@@ -24,6 +24,9 @@ export interface BrokerFlags {
   readonly repair?: boolean;
 }
 
+/** Has who runs the command call `stop` when the process is asked to stop, once at most; `say` writes to where the user looks. */
+export type TakeOver = (stoppable: { stop(reason: string): void; say(text: string): void }) => void;
+
 /** What a parent process is told once the broker listens. */
 export interface BrokerReady {
   readonly type: "ready";
@@ -70,7 +73,7 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value];
 }
 
-export function registerBrokerCommand(program: Command): void {
+export function registerBrokerCommand(program: Command, takeOver: TakeOver): void {
   const broker = program
     .command("broker")
     .description("run a local Service Bus, for development and tests")
@@ -95,7 +98,7 @@ export function registerBrokerCommand(program: Command): void {
     .action((flags: BrokerFlags) =>
       orSayWhy(async () => {
         const { runBroker } = await import("./run.ts");
-        await runBroker(flags);
+        await runBroker(flags, takeOver);
       }),
     );
   registerControlCommands(broker);

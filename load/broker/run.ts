@@ -2,13 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import { type Broker, startBroker } from "./broker.ts";
-import type { BrokerFlags, BrokerReady } from "./command.ts";
+import type { BrokerFlags, BrokerReady, TakeOver } from "./command.ts";
 import { withoutComments } from "./entities/config.ts";
 import type { Certificate } from "./security/certificate.ts";
 import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 
-/** Runs a broker until the process is told to stop. */
-export async function runBroker(flags: BrokerFlags): Promise<void> {
+/** Runs a broker until the process is asked to stop. Before it listens it may be ended at any moment: nothing was confirmed to anyone. */
+export async function runBroker(flags: BrokerFlags, takeOver: TakeOver): Promise<void> {
   const { sync = false, repair = false, record = false, strict = false } = flags;
   if (flags.data === undefined && (sync || repair)) throw new Error(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
@@ -24,7 +24,9 @@ export async function runBroker(flags: BrokerFlags): Promise<void> {
     strict,
     log: (message) => process.stderr.write(`${message}\n`),
   });
-  const stopped = stopSignal();
+  const stopped = new Promise<void>((resolve) => {
+    takeOver({ stop: () => resolve(), say: (text) => process.stderr.write(`${text}\n`) });
+  });
   announce(broker, flags);
   // What was compiled for this start is kept for the next one, even if this process is killed.
   flushCompileCache();
@@ -58,14 +60,6 @@ function announce(broker: Broker, { data, sync }: BrokerFlags): void {
   for (const { kind, path } of all) lines.push(`${kind}: ${path}`);
   if (all.length === 0) lines.push("no entities yet: give --queue, --topic or --config");
   process.stdout.write(`${lines.join("\n")}\n`);
-}
-
-/** Resolves when the process is told to stop: by a signal, or by a parent that went away. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
-    if (process.send !== undefined) process.once("disconnect", () => resolve());
-  });
 }
 
 async function readConfig({ config, entities, queue = [], topic = [] }: BrokerFlags): Promise<unknown> {

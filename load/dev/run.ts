@@ -1,5 +1,6 @@
 /** One trial from start to summary. */
 import { setTimeout as pause } from "node:timers/promises";
+import { takeOver } from "#runtime/cli/stop-signals.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
 import { Progress } from "./progress.ts";
@@ -27,14 +28,13 @@ const lookEveryMs = 100;
 /** A trial in which nothing ends for this long is given up. */
 const stallMaxMs = 120_000;
 
-/** Runs a trial; 0 when every promise held, else 1. */
+/** Runs a trial; 0 when every promise held, or it was stopped before it began, else 1. */
 export async function runDev(options: DevOptions): Promise<number> {
   const interrupted = new AbortController();
-  const onSignal = (): void => interrupted.abort();
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  takeOver({ stop: () => interrupted.abort(), say: (text) => process.stderr.write(`${text}\n`) });
   const display = new Display(process.stdout.isTTY);
-  const world = await startWorld(options.transport);
+  const world = await startWorld(options.transport, interrupted.signal);
+  if (world === undefined) return 0;
   try {
     const trial = new Trial(options, world, display, interrupted.signal);
     const summary = await trial.run();
@@ -42,8 +42,6 @@ export async function runDev(options: DevOptions): Promise<number> {
     return isSound(summary) && trial.metExpectations() ? 0 : 1;
   } finally {
     await world.stop();
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
   }
 }
 
@@ -96,9 +94,9 @@ class Trial {
     return { ...summary, ...(this.#hang === undefined ? {} : { hang: this.#hang.result }) };
   }
 
-  /** Whether a comparison that was asked for came out as promised. */
+  /** Whether a comparison that was asked for, and made to its end, came out as promised. */
   metExpectations(): boolean {
-    return this.#hang === undefined || this.#hang.result.ratio >= this.#hang.result.ratioExpected;
+    return this.#hang === undefined || this.#interrupted.aborted || this.#hang.result.ratio >= this.#hang.result.ratioExpected;
   }
 
   async #steady(): Promise<void> {

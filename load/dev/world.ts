@@ -60,8 +60,11 @@ function configOf(connectionString: string, transport: TransportKind, urls: Read
   };
 }
 
-/** `transport`: what the worker, and who sends to it, speak to the broker with. */
-export async function startWorld(transport: TransportKind): Promise<World> {
+/**
+ * `transport`: what the worker, and who sends to it, speak to the broker with. Undefined when it is interrupted before all is up;
+ * what was up is stopped then.
+ */
+export async function startWorld(transport: TransportKind, interrupted: AbortSignal): Promise<World | undefined> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-"));
   const closing: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
   let stopped: Promise<void> | undefined;
@@ -70,8 +73,10 @@ export async function startWorld(transport: TransportKind): Promise<World> {
     const entities = { queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }], topics: [{ name: "agent-events", subscriptions: [] }] };
     const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]);
     closing.unshift(() => broker.stop());
+    interrupted.throwIfAborted();
     const standIns = await spawnStandIns();
     closing.unshift(() => standIns.stop());
+    interrupted.throwIfAborted();
     const configFile = join(folder, "holdfast.config.json");
     const input = configOf(broker.ready.connectionString, transport, standIns.urls, folder);
     writeFileSync(configFile, JSON.stringify(input));
@@ -79,15 +84,18 @@ export async function startWorld(transport: TransportKind): Promise<World> {
     const worker = new WorkerProcess(configFile);
     await worker.start();
     closing.unshift(() => worker.stop());
+    interrupted.throwIfAborted();
     const publisher = await composePublisher(config);
     await publisher.start();
     closing.unshift(() => publisher.stop());
     const store = composeRunStore(config, folder);
     await store.start();
     closing.unshift(() => store.stop());
+    interrupted.throwIfAborted();
     return { config, broker: new BrokerControl(broker.ready.controlPort, inputQueue), standIns: new StandInControl(standIns.controlUrl), worker, publisher, store, queue: inputQueue, stop };
   } catch (error) {
     await stop();
+    if (interrupted.aborted) return undefined;
     throw error;
   }
 }

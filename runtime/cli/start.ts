@@ -1,6 +1,7 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose.ts";
 import { loadConfig } from "./load-config.ts";
+import { takeOver } from "./stop-signals.ts";
 
 /** How often a parent process that listens is told the worker's numbers. */
 const reportEveryMs = 200;
@@ -19,17 +20,16 @@ export async function start(options: { readonly config?: string }): Promise<void
   let late: NodeJS.Timeout | undefined;
   const stop = (reason: string): void => {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
-    late ??= setTimeout(() => {
+    late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
       process.exit(exitFailure);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  process.once("disconnect", () => stop("the parent process is gone"));
-  await worker.start();
-  process.send?.({ type: "ready" });
+  takeOver({ stop, say: (text) => logger.warn(text) });
+  // What does not get started, because something outside does not answer, does not keep it from stopping.
+  await Promise.race([worker.start(), stopped.promise]);
+  if (late === undefined) process.send?.({ type: "ready" });
   await stopped.promise;
   clearTimeout(late);
   clearInterval(reports);
