@@ -22,6 +22,7 @@ import type { Config, ConsumerConfig, ServiceBusConfig } from "./core/config.ts"
 import { ConfigurationError } from "./core/errors.ts";
 import { defaultDecodeLimits, readRoute } from "./core/read-route.ts";
 import { Worker } from "./pipeline/lifecycle.ts";
+import { Caution } from "./policy/caution.ts";
 import type { CircuitState } from "./policy/circuit.ts";
 import type { Publisher } from "./ports/publisher.ts";
 import type { RunStore } from "./ports/run-store.ts";
@@ -157,6 +158,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,
+    caution: new Caution(),
     circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
   });
   return { worker, statistics, logger };

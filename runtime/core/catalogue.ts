@@ -7,6 +7,8 @@ export type RuntimeEvent =
   | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string; readonly description: string }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
   | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly skill: string; readonly reason: string; readonly description: string }
+  /** Runs were taken over whose worker ended without a word: they are tried carefully, a few at a time or alone. */
+  | { readonly type: "suspects.found"; readonly runs: number }
   | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }
   | { readonly type: "lock.lost"; readonly eventId: string; readonly where: "renew" | "settle" }
   | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" }

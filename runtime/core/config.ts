@@ -154,7 +154,7 @@ const store = z.discriminatedUnion("kind", [
   }),
 ]);
 
-const bulkhead = z.strictObject({ concurrentMax: integer(1, 10_000), queueMax: integer(0, 10_000) }).partial();
+const bulkhead = z.strictObject({ concurrentMax: integer(1, 10_000), queueMax: integer(0, 10_000), waitMaxMs: integer(1, 150_000) }).partial();
 const circuit = z.strictObject({ failureThreshold: integer(1, 1_000), resetTimeoutMs: integer(1, hourMs), halfOpenMax: integer(1, 100) }).partial();
 const timeouts = z
   .strictObject({ connectMs: integer(1, 600_000), headersMs: integer(1, 600_000), bodyMs: integer(1, 600_000), totalMs: integer(1, 600_000) })
@@ -168,6 +168,7 @@ const skillRetry = z
     baseDelayMs: integer(0, dayMs),
     delayFactor: z.number().min(1).max(100),
     delayMaxMs: integer(0, dayMs),
+    lossesMax: integer(2, 100),
   })
   .partial();
 

@@ -31,9 +31,15 @@ export type RunAnswer =
   /** The runtime asked it to stop at the next step boundary, and it did. */
   | { readonly kind: "interrupted" }
   /** Its thread ended while it ran, or may have run. */
-  | { readonly kind: "thread-lost"; readonly why: string }
+  | { readonly kind: "thread-lost"; readonly why: string; readonly part: LossPart }
   /** No thread began it, and none will: nothing of it happened. */
   | { readonly kind: "not-begun"; readonly why: string };
+
+/**
+ * What a run has to do with the end of its thread. `sole`: nothing else ran there, so it ended the thread. `suspect`: one of
+ * several that ran there. `bystander`: the thread was ended for another run's sake.
+ */
+export type LossPart = "sole" | "suspect" | "bystander";
 
 /** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
 export interface CallReport {
@@ -50,4 +56,5 @@ export type Outcome =
   | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }
+  | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }
   | { readonly kind: "not-begun"; readonly why: string };

@@ -42,8 +42,10 @@ export interface RunView {
   readonly key: RunKey;
   readonly state: RunState;
   readonly epoch: number;
-  /** Claims that led to an execution, this one included; postponements and releases do not count. */
-  readonly attempts: number;
+  /** Claims whose execution ended in a failure; starts at 0. Postponements and releases do not count. */
+  readonly failures: number;
+  /** Executions that ended with their worker or thread; starts at 0. Counted apart: they say nothing against the skill yet. */
+  readonly losses: number;
   readonly generation: number;
   readonly pipelineHash: string;
   readonly steps: readonly StepRecord[];

@@ -1,8 +1,8 @@
 /** What is to become of a delivery, decided once from the outcome, the history and the policy. */
 export type Settlement =
   | { readonly kind: "complete" }
-  /** Run again here, under the same claim, after the delay. */
-  | { readonly kind: "retry-now"; readonly delayMs: number; readonly code: string; readonly description: string }
+  /** Run again here, under the same claim, after the delay; `apart`: in a thread where nothing else runs meanwhile. */
+  | { readonly kind: "retry-now"; readonly apart: boolean; readonly delayMs: number; readonly code: string; readonly description: string }
   /** Schedule a copy, then complete the original. */
   | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string; readonly description: string }
   | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked" }

@@ -3,7 +3,7 @@
  * 30–60 s, then after 5–10 min, then dead-letter.
  */
 export interface RetryPolicy {
-  /** Executions in all, the first included; 1 to 20. */
+  /** Executions that may end in a failure, the first included; 1 to 20. */
   readonly attemptsMax: number;
   /** Of these, how many retries happen in place under the same claim; 0 to 5. */
   readonly immediateMax: number;
@@ -15,6 +15,11 @@ export interface RetryPolicy {
   readonly delayFactor: number;
   /** Upper bound before jitter. */
   readonly delayMaxMs: number;
+  /**
+   * Executions that may end with their worker or thread before the run is dead-lettered as `CrashLoop`; 2 to 100. They are no
+   * failures of the skill, which `attemptsMax` bounds.
+   */
+  readonly lossesMax: number;
 }
 
 export const defaultRetryPolicy: RetryPolicy = {
@@ -24,6 +29,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   baseDelayMs: 30_000,
   delayFactor: 10,
   delayMaxMs: 300_000,
+  lossesMax: 5,
 };
 
 export interface BulkheadPolicy {
@@ -31,9 +37,14 @@ export interface BulkheadPolicy {
   readonly concurrentMax: number;
   /** Runs that may wait for a slot in its lane; 0 to 10 000. */
   readonly queueMax: number;
+  /**
+   * How long a run may wait in the lane before its message is returned to the queue, for any worker; 1 to 150 000, and never
+   * longer than half a message lock.
+   */
+  readonly waitMaxMs: number;
 }
 
-export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64 };
+export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64, waitMaxMs: 5_000 };
 
 /**
  * The circuit opens when `failureThreshold` of the last `2 × failureThreshold` runs that used the dependency failed on it,

@@ -17,12 +17,14 @@ import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { LockKeeper } from "./lock-keeper.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
+import { aloneFromLosses, type Suspects } from "./suspects.ts";
 import type { Work } from "./work.ts";
 
-/** A run waits this long in a lane at most before it is postponed. */
-export const laneWaitMaxMs = 30_000;
+/** A run waits in a lane for this part of a lock at most: what is returned to the queue must still be ours. */
+const waitOfLockMax = 0.5;
 /** How often lanes are looked at while runs wait in them: time alone can end a wait. */
 const laneLookMs = 1_000;
 
@@ -37,8 +39,12 @@ export interface ExecutionsOptions {
   readonly readAhead: ReadAhead;
   readonly inFlight: InFlight;
   readonly settler: Settler;
+  readonly keeper: LockKeeper;
+  readonly suspects: Suspects;
   readonly skills: SkillTable;
   readonly transport: Pick<Transport, "releaseIsFree">;
+  /** Takes back credit beyond what there is room for now. */
+  trim(): void;
 }
 
 export class Executions {
@@ -70,7 +76,7 @@ export class Executions {
    * be postponed, so they are within the bound of reading ahead. What cannot be given back free of charge must begin soon.
    */
   room(): number {
-    const { admission, readAhead, clock, inFlight, transport } = this.#options;
+    const { admission, readAhead, clock, inFlight, transport, suspects } = this.#options;
     const within = transport.releaseIsFree ? "lane" : "soon";
     const nowMs = clock.monotonicMs();
     let fullest = Number.POSITIVE_INFINITY;
@@ -80,7 +86,7 @@ export class Executions {
       fullest = Math.min(fullest, room);
       roomiest = Math.max(roomiest, room);
     }
-    return Math.min(roomiest, fullest + readAhead.left(nowMs)) - inFlight.undecided;
+    return Math.min(suspects.room(), Math.min(roomiest, fullest + readAhead.left(nowMs)) - inFlight.undecided);
   }
 
   /** Nothing begins any more, where it can be given back free of charge; what executes goes on. */
@@ -93,6 +99,13 @@ export class Executions {
   handBackIdle(): void {
     this.#mayBegin = false;
     for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
+  }
+
+  /** Gives back what is idle, but for one. */
+  giveBackIdle(except: Work): void {
+    for (const work of this.#withdrawIdle()) {
+      if (work !== except) this.#options.settler.release(work);
+    }
   }
 
   /** Asks those that execute to stop at their next step boundary. */
@@ -116,10 +129,11 @@ export class Executions {
       const work = inFlight.get(result.runId);
       if (work === undefined || work.stage !== "executing") continue;
       admission.leave(work, result.calls, nowMs);
-      // What no thread began is no execution, not as a retry in place either.
-      if (result.answer.kind === "not-begun") work.executions -= 1;
-      const lostWhileStopping = this.#isStopping && result.answer.kind === "thread-lost";
-      this.#settle(work, lostWhileStopping ? { kind: "interrupted" } : classify(result.answer));
+      const outcome = classify(result.answer);
+      // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
+      if (outcome.kind === "not-begun" || outcome.kind === "lost") work.executions -= 1;
+      if (outcome.kind === "lost" && outcome.part === "sole" && !this.#isStopping) work.lossesHere += 1;
+      this.#settle(work, outcome);
     }
     this.#moveLanes(nowMs);
   }
@@ -155,6 +169,12 @@ export class Executions {
     }
   }
 
+  /** It has not begun: its message is for any worker again. */
+  #giveBack(work: Work): void {
+    if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
+    else this.#options.settler.release(work);
+  }
+
   /** Nothing starts while the store is down. */
   #stall(work: Work): void {
     const { gate, settler } = this.#options;
@@ -165,27 +185,28 @@ export class Executions {
 
   /** Whether it must not start here any more; then it is on its way out. */
   #isOver(work: Work): boolean {
-    if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
-    else if (!this.#mayBegin) this.#options.settler.release(work);
-    else return false;
+    if (!work.lockLost && this.#mayBegin && !this.#options.suspects.excludes(work)) return false;
+    this.#giveBack(work);
     return true;
   }
 
   /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
   #start(work: Work, nowMs: number, orders: RunOrder[]): void {
-    const { admission, inFlight, telemetry } = this.#options;
+    const { admission, inFlight, telemetry, suspects } = this.#options;
     if (work.lockLost || work.leaseUntilMs <= nowMs) {
       admission.leave(work, [], nowMs);
       if (!this.#isOver(work)) this.#options.settler.release(work);
       return;
     }
-    if (work.executions > 0) inFlight.renumber(work);
+    if (work.posts > 0) inFlight.renumber(work);
     else if (work.steps.length > 0) {
       telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: work.steps.length, epoch: work.epoch });
     }
     work.executions += 1;
+    work.posts += 1;
     orders.push(orderFor(work, nowMs));
     work.stage = "executing";
+    suspects.started(work);
   }
 
   #post(orders: readonly RunOrder[]): void {
@@ -196,21 +217,30 @@ export class Executions {
     const { settler, retryBudget, random } = this.#options;
     if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
     const { attempts, retriesInPlace, lockLost } = work;
-    const history = { attempts, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
+    const losses = work.losses + work.lossesHere;
+    const history = { attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend();
     const settlement = decide(outcome, history, work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
+    if (outcome.kind === "transient" && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
   }
 
-  #retryHere(work: Work, { delayMs, code, description }: Extract<Settlement, { kind: "retry-now" }>): void {
-    const { clock, telemetry } = this.#options;
-    work.hasFailed = true;
+  #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>): void {
+    const { telemetry } = this.#options;
     work.stage = "pausing";
+    work.isApart ||= apart;
     telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code, description });
-    clock.after(delayMs, () => {
-      if (work.stage === "pausing") this.admit([work]);
+    this.#admitAfter(work, delayMs);
+  }
+
+  /** A run goes by the steps that are known here: none of an execution that was lost may still be on its way to the store. */
+  #admitAfter(work: Work, delayMs: number): void {
+    this.#options.clock.after(delayMs, () => {
+      if (work.stage !== "pausing") return;
+      if (work.stepsPending > 0) this.#admitAfter(work, delayMs);
+      else this.admit([work]);
     });
   }
 
@@ -223,11 +253,13 @@ export class Executions {
 
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
   #moveLanes(nowMs: number): void {
-    const { admission, gate } = this.#options;
+    const { admission, gate, keeper, trim } = this.#options;
     if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
     for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
-    for (const run of admission.expire((waiting) => nowMs - waiting.waitingSinceMs > laneWaitMaxMs)) this.postpone(run, "lane-full", 0);
+    const expired = admission.expire(nowMs, keeper.lockMs * waitOfLockMax);
+    for (const run of expired) this.#giveBack(run);
+    if (expired.length > 0) trim();
     const orders: RunOrder[] = [];
     for (const run of admitted) this.#start(run, nowMs, orders);
     this.#post(orders);
@@ -245,7 +277,7 @@ export class Executions {
   /** Takes everything that is idle out of lanes and lists; who calls it settles them. */
   #withdrawIdle(): Work[] {
     const { admission, inFlight } = this.#options;
-    admission.expire(() => true);
+    admission.clear();
     this.#stalled = [];
     this.#laneLook?.cancel();
     this.#laneLook = undefined;
@@ -268,11 +300,12 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     contentEncoding: work.contentEncoding,
     headers: work.headers,
     epoch: work.epoch,
-    attempt: work.attempts + work.retriesInPlace,
+    attempt: work.attempts + work.losses + work.lossesHere + work.retriesInPlace,
     generation: work.generation,
     leaseMs: work.leaseUntilMs - nowMs,
     timeoutMs: skill.timeoutMs,
     steps: work.steps,
+    apart: work.isApart || work.losses >= aloneFromLosses,
     pipelineChanged: work.pipelineChanged,
   };
 }

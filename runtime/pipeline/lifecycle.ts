@@ -11,6 +11,7 @@
 import type { Clock, Random } from "../core/clock.ts";
 import type { DependencyPolicy, SkillTable } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
+import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
@@ -29,6 +30,7 @@ import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
 import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
+import { Suspects } from "./suspects.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 
@@ -58,6 +60,8 @@ export interface WorkerOptions {
   /** How long held messages are kept while the store is down. */
   readonly storeHoldMaxMs: number;
   readonly silenceMaxMs: number;
+  /** How much is taken before it is known what came back from a worker that ended uncleanly. */
+  readonly caution: Caution;
   /** Shares a circuit's state with the threads. */
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
@@ -91,6 +95,7 @@ export class Worker {
   readonly #checkpoints: Checkpoints;
   readonly #settler: Settler;
   readonly #executions: Executions;
+  readonly #suspects: Suspects;
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
   readonly #watchdog: Watchdog;
@@ -118,7 +123,18 @@ export class Worker {
     this.#keeper = keeper;
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
     this.#settler = new Settler({ ...options, gate, ended: (work, outcome) => this.#ended(work, outcome) });
-    const parts = { ...options, gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
+    const suspects = new Suspects({
+      clock,
+      telemetry,
+      caution: options.caution,
+      inFlight,
+      settler: this.#settler,
+      admit: (works) => this.#executions.admit(works),
+      clear: (except) => this.#executions.giveBackIdle(except),
+      trim: () => this.#receiveLoop.trim(),
+    });
+    this.#suspects = suspects;
+    const parts = { ...options, suspects, trim: () => this.#receiveLoop.trim(), gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = new ReceiveLoop({
@@ -242,6 +258,7 @@ export class Worker {
   #ended(work: Work, outcome: FinalOutcome): void {
     if (outcome === "released") this.#handedBack += 1;
     this.#processor.ended(work, outcome);
+    this.#suspects.ended(work, outcome);
     this.#receiveLoop.replenish();
   }
 }

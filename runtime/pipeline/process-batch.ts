@@ -24,6 +24,7 @@ import { lockRemainingMs, type LockKeeper } from "./lock-keeper.ts";
 import { overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
+import type { Suspects } from "./suspects.ts";
 import { Work } from "./work.ts";
 
 /** Deliveries of one event that wait here for another one of it; more come again later. */
@@ -43,6 +44,7 @@ export interface ProcessBatchOptions {
   readonly leases: Leases;
   readonly settler: Settler;
   readonly executions: Executions;
+  readonly suspects: Suspects;
   readonly skills: SkillTable;
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
@@ -83,8 +85,8 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, inFlight, admission, clock, executions, settler } = this.#options;
-    if (!executions.mayBegin) return settler.release(work);
+    const { deliveriesMax, skills, inFlight, admission, clock, executions, settler, suspects } = this.#options;
+    if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
@@ -148,7 +150,7 @@ export class BatchProcessor {
       if (result === undefined) throw new RangeError(`expected ${works.length} claim results, got ${results.length}`);
       if (this.#isAcquired(work, result)) acquired.push(work);
     });
-    if (acquired.length > 0) this.#options.executions.admit(acquired);
+    if (acquired.length > 0) this.#options.executions.admit(this.#options.suspects.sift(acquired));
   }
 
   /** 5. What the store says of the run: it is this worker's, or it goes another way from here. */
@@ -174,12 +176,13 @@ export class BatchProcessor {
   }
 
   #acquired(work: Work, claim: Extract<ClaimResult, { kind: "acquired" }>): void {
-    const { epoch, attempts, generation, steps, pipelineHash } = claim;
+    const { epoch, failures, losses, generation, steps, pipelineHash } = claim;
     work.epoch = epoch;
-    work.attempts = attempts;
+    work.failures = failures;
+    work.losses = losses;
     work.generation = generation;
     work.steps = steps;
-    if (attempts > 1) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
+    if (failures > 0) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 

@@ -87,6 +87,13 @@ export class ReceiveLoop {
     });
   }
 
+  /** Takes credit back that is beyond what there is room for now: the receiver is replaced, since a grant cannot be lowered. */
+  trim(): void {
+    if (this.#receiver === undefined || this.#credit <= Math.max(0, this.#options.room())) return;
+    this.#close();
+    void this.#open();
+  }
+
   /** Replaces a receiver that has gone silent; or, if that was of no use, the connection that it is on, too. */
   async rebuild(what: "receiver" | "connection"): Promise<void> {
     this.#close();

@@ -301,17 +301,18 @@ export class Settler {
 
 function failWrite(work: Work, settlement: Failure): FailWrite {
   const { eventId, epoch } = work;
+  const losses = work.lossesHere;
   // A run that failed and was to be retried in place has been tried, whatever keeps it from that retry.
-  const countsAttempt = work.hasFailed;
+  const failures = work.hasFailed ? 1 : 0;
   switch (settlement.kind) {
     case "retry-later":
-      return { eventId, epoch, state: "waiting", reason: settlement.code, countsAttempt: true };
+      return { eventId, epoch, state: "waiting", reason: settlement.code, failures: 1, losses };
     case "postpone":
-      return { eventId, epoch, state: "waiting", reason: settlement.why, countsAttempt };
+      return { eventId, epoch, state: "waiting", reason: settlement.why, failures, losses };
     case "dead-letter":
-      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), countsAttempt: true };
+      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), failures: 1, losses };
     case "release":
     case "drop":
-      return { eventId, epoch, state: "waiting", reason: settlement.kind, countsAttempt };
+      return { eventId, epoch, state: "waiting", reason: settlement.kind, failures, losses };
   }
 }

@@ -9,11 +9,12 @@ import type { SkillPolicy } from "../core/skill.ts";
  *   routing → claiming ⇄ held                         executing ⇄ pausing
  *      │         └──▶ waiting (in a lane) ──────────────▲  │
  *      │              stalled (the store is down) ──────┘  └──▶ recording → settling → gone
+ *      │              isolated (it must be the only one) ──────┘
  *      └──▶ following (another delivery of the event is here) → claiming | settling
  *
- * `waiting`, `held`, `pausing`, `stalled` and `following` are idle: nothing of it is under way anywhere.
+ * `waiting`, `held`, `pausing`, `stalled`, `isolated` and `following` are idle: nothing of it is under way anywhere.
  */
-export type Stage = "routing" | "claiming" | "following" | "held" | "waiting" | "stalled" | "executing" | "pausing" | "recording" | "settling" | "gone";
+export type Stage = "routing" | "claiming" | "following" | "held" | "waiting" | "stalled" | "isolated" | "executing" | "pausing" | "recording" | "settling" | "gone";
 
 const noUses: readonly number[] = [];
 const noSteps: readonly StepRecord[] = [];
@@ -36,14 +37,22 @@ export class Work {
   skill: SkillPolicy | undefined = undefined;
   /** The claim's epoch; 0 while not claimed. */
   epoch = 0;
-  /** From the claim; 1 for the first. */
-  attempts = 0;
+  /** From the claim: earlier claims whose execution ended in a failure. */
+  failures = 0;
+  /** From the claim: executions that ended with their worker or thread. */
+  losses = 0;
+  /** Executions under this claim that ended their thread by themselves. */
+  lossesHere = 0;
+  /** It is tried in a thread of its own. */
+  isApart = false;
+  /** How often it was posted to a thread under this claim. */
+  posts = 0;
   generation = 0;
   steps: readonly StepRecord[] = noSteps;
   pipelineChanged = false;
   /** Retries in place under earlier claims. */
   retriesBefore = 0;
-  /** Executions under this claim; those past the first are retries in place. */
+  /** Executions under this claim, without those that were lost; those past the first are retries in place. */
   executions = 0;
   /** An execution under this claim failed: it counts as an attempt, whatever comes of the retry. */
   hasFailed = false;
@@ -83,13 +92,18 @@ export class Work {
     return this.skill?.name ?? "";
   }
 
+  /** Number of the claim among those whose execution ended in a failure, if it does; 1 for the first. */
+  get attempts(): number {
+    return this.failures + 1;
+  }
+
   get retriesInPlace(): number {
     return this.retriesBefore + Math.max(0, this.executions - 1);
   }
 
   /** Nothing of it is under way: it can be handed back at once. */
   get isIdle(): boolean {
-    return this.stage === "waiting" || this.stage === "held" || this.stage === "pausing" || this.stage === "stalled";
+    return this.stage === "waiting" || this.stage === "held" || this.stage === "pausing" || this.stage === "stalled" || this.stage === "isolated";
   }
 
   /** Remembers a durable step, so that a retry in place does not run it again. */

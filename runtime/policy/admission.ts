@@ -14,6 +14,8 @@ import { Circuit, type CircuitState } from "./circuit.ts";
 export interface Admissible {
   /** Numbers of the dependencies it uses, each once. */
   readonly uses: readonly number[];
+  /** When it began to wait in a lane, monotonic. */
+  readonly waitingSinceMs: number;
 }
 
 export interface Postponed {
@@ -144,16 +146,22 @@ export class Admission<Run extends Admissible> {
     return answer;
   }
 
-  /** Takes runs out of the lanes whose heads satisfy `late`, oldest first. */
-  expire(late: (run: Run) => boolean): Run[] {
+  /** Takes runs out of the lanes that waited longer than the bulkhead allows, or than `waitMaxMs`; oldest first. */
+  expire(nowMs: number, waitMaxMs: number): Run[] {
     const expired: Run[] = [];
-    for (const gate of this.#gates) {
-      for (let run = gate.bulkhead.first(); run !== undefined && late(run); run = gate.bulkhead.first()) {
-        gate.bulkhead.dequeue();
+    for (const { bulkhead } of this.#gates) {
+      const sinceMs = nowMs - Math.min(bulkhead.policy.waitMaxMs, waitMaxMs);
+      for (let run = bulkhead.first(); run !== undefined && run.waitingSinceMs <= sinceMs; run = bulkhead.first()) {
+        bulkhead.expire();
         expired.push(run);
       }
     }
     return expired;
+  }
+
+  /** Takes every run out of the lanes. */
+  clear(): void {
+    for (const { bulkhead } of this.#gates) while (bulkhead.dequeue() !== undefined);
   }
 
   view(nowMs: number): GateView[] {

@@ -1,6 +1,9 @@
 /**
  * Slots of one dependency and the bounded lane before them. What waits is first in, first out; the lane is a deque on an
  * array with a moving head, so that neither end costs more than constant time.
+ *
+ * The lane holds `queueMax` runs at most. When one of them waited too long, it holds no more than what got slots in that
+ * time, so that less is taken the next time; each run that gets a slot widens it by one again.
  */
 import type { BulkheadPolicy } from "../core/skill.ts";
 
@@ -11,10 +14,15 @@ export class Bulkhead<Run> {
   readonly policy: BulkheadPolicy;
   #inUse = 0;
   #lane: (Run | undefined)[] = [];
+  /** How many runs had got slots when each run in the lane came. */
+  #stamps: number[] = [];
+  #entered = 0;
+  #laneMax: number;
   #head = 0;
 
   constructor(policy: BulkheadPolicy) {
     this.policy = policy;
+    this.#laneMax = policy.queueMax;
   }
 
   get inUse(): number {
@@ -27,7 +35,7 @@ export class Bulkhead<Run> {
 
   /** Runs that could be taken or queued now. */
   get room(): number {
-    return Math.max(0, this.policy.concurrentMax - this.#inUse) + Math.max(0, this.policy.queueMax - this.waiting);
+    return Math.max(0, this.policy.concurrentMax - this.#inUse) + Math.max(0, this.#laneMax - this.waiting);
   }
 
   /** Runs that could be taken now, or queued with no more of them waiting than there are slots: each begins when one ends. */
@@ -41,11 +49,13 @@ export class Bulkhead<Run> {
   }
 
   hasLaneSpace(): boolean {
-    return this.waiting < this.policy.queueMax;
+    return this.waiting < this.#laneMax;
   }
 
   take(): void {
     this.#inUse += 1;
+    this.#entered += 1;
+    if (this.#laneMax < this.policy.queueMax) this.#laneMax += 1;
   }
 
   give(): void {
@@ -55,10 +65,17 @@ export class Bulkhead<Run> {
 
   enqueue(run: Run): void {
     this.#lane.push(run);
+    this.#stamps.push(this.#entered);
   }
 
   first(): Run | undefined {
     return this.#lane[this.#head];
+  }
+
+  /** Takes the first run out because it waited too long. */
+  expire(): Run | undefined {
+    this.#laneMax = Math.min(this.#laneMax, this.#entered - (this.#stamps[this.#head] ?? this.#entered));
+    return this.dequeue();
   }
 
   dequeue(): Run | undefined {
@@ -68,6 +85,7 @@ export class Bulkhead<Run> {
     this.#head += 1;
     if (this.#head > emptyPlacesMax && this.#head * 2 > this.#lane.length) {
       this.#lane = this.#lane.slice(this.#head);
+      this.#stamps = this.#stamps.slice(this.#head);
       this.#head = 0;
     }
     return run;

@@ -20,7 +20,7 @@ export function classify(answer: RunAnswer): Outcome {
     case "interrupted":
       return { kind: "interrupted" };
     case "thread-lost":
-      return { kind: "transient", failure: { code: "THREAD_LOST", message: answer.why } };
+      return { kind: "lost", why: answer.why, part: answer.part };
     case "not-begun":
       return { kind: "not-begun", why: answer.why };
   }

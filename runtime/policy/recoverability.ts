@@ -5,12 +5,14 @@
 import type { Random } from "../core/clock.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
-import type { RetryPolicy } from "../core/skill.ts";
+import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
 
 export interface History {
-  /** Claims that led to an execution, this one included; starts at 1. */
+  /** Claims whose execution ended in a failure, this one included if it does; starts at 1. */
   readonly attempts: number;
+  /** Executions that ended with their worker or thread, the present one included if it ended its thread by itself; starts at 0. */
+  readonly losses: number;
   /** Retries in place so far, under this claim and earlier ones; starts at 0, at most the policy's `immediateMax`. */
   readonly retriesInPlace: number;
   /** How often the message was postponed; clamped by the reader. */
@@ -39,11 +41,34 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
       return { kind: "drop" };
     case "interrupted":
       return history.lockLost ? { kind: "drop" } : { kind: "release" };
+    case "lost":
+      return decideLost(outcome, history, policy);
     case "not-begun":
       return decideNotBegun(history, random);
     case "transient":
       return decideTransient(outcome, history, policy, mayRetryHere, random);
   }
+}
+
+/** Pause before a run is tried again that was lost with its thread: another thread must come up anyway. */
+const lostPauseMs = 200;
+
+/** No failure of the skill: it is tried again here at once, unless it ended its thread itself too often. */
+function decideLost({ why, part }: Extract<Outcome, { kind: "lost" }>, { lockLost, stopping, losses }: History, policy: RetryPolicy): Settlement {
+  if (lockLost) return { kind: "drop" };
+  if (stopping) return { kind: "release" };
+  return crashLoop(losses, policy, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs };
+}
+
+/** The end of a run whose executions ended with their worker or thread too often; undefined while it may be tried again. */
+export function crashLoop(losses: number, policy: RetryPolicy = defaultRetryPolicy, lastWords: string): Extract<Settlement, { kind: "dead-letter" }> | undefined {
+  if (losses < policy.lossesMax) return undefined;
+  return {
+    kind: "dead-letter",
+    state: "dead",
+    reason: "CrashLoop",
+    description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with nothing beside them; the last words: ${lastWords}; look for process.exit, a native crash or memory in the skill`,
+  };
 }
 
 /** It was never tried: no attempt is counted, and it comes again, here when a thread is back or elsewhere. */
@@ -75,7 +100,7 @@ function decideTransient(
     };
   }
   if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
-    return { kind: "retry-now", code: failure.code, description: failure.message, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
+    return { kind: "retry-now", apart: false, code: failure.code, description: failure.message, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
   return { kind: "retry-later", code: failure.code, description: failure.message, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
 }

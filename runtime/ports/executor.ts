@@ -24,6 +24,8 @@ export interface RunOrder {
   readonly timeoutMs: number;
   /** Steps of an earlier execution. */
   readonly steps: readonly StepRecord[];
+  /** It may end its thread: it gets one in which nothing else runs meanwhile. */
+  readonly apart: boolean;
   /** The record was started by another shape of the skill: recorded steps must all be met before a new effect starts. */
   readonly pipelineChanged: boolean;
 }

@@ -19,7 +19,9 @@ export type ClaimResult =
   | {
       readonly kind: "acquired";
       readonly epoch: number;
-      readonly attempts: number;
+      /** As in `RunView`. A claim of a run whose lease was over counts one more loss. */
+      readonly failures: number;
+      readonly losses: number;
       readonly generation: number;
       readonly pipelineHash: string;
       readonly steps: readonly StepRecord[];
@@ -56,8 +58,10 @@ export interface FailWrite extends EpochWrite {
   readonly state: "waiting" | "dead" | "parked";
   /** At most 200 characters. */
   readonly reason: string;
-  /** False for a postponement or a release: the claim does not count as an attempt. */
-  readonly countsAttempt: boolean;
+  /** Whether the claim counts as failed: 0 for a postponement or a release. */
+  readonly failures: 0 | 1;
+  /** Executions under this claim that ended with their thread, and are laid to this run's own account; 0 to 100. */
+  readonly losses: number;
 }
 
 /**

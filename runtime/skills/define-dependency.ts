@@ -92,7 +92,7 @@ export type HttpDependency = Dependency<HttpRequest, HttpResponse>;
 export interface DependencyOptions {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
   readonly name: string;
-  /** Default `{ concurrentMax: 32, queueMax: 64 }`. */
+  /** Default `{ concurrentMax: 32, queueMax: 64, waitMaxMs: 5 000 }`. */
   readonly bulkhead?: Partial<BulkheadPolicy>;
   /** Default `{ failureThreshold: 10, resetTimeoutMs: 10 000, halfOpenMax: 2 }`. */
   readonly circuit?: Partial<CircuitPolicy>;
@@ -116,7 +116,7 @@ export interface CustomDependencyOptions<Request, Response> extends DependencyOp
 }
 
 const upTo = (max: number): { readonly min: number; readonly max: number } => ({ min: 1, max });
-const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 } };
+const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 }, waitMaxMs: upTo(150_000) };
 const circuitRanges = { failureThreshold: upTo(1_000), resetTimeoutMs: upTo(3_600_000), halfOpenMax: upTo(100) };
 const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), totalMs: upTo(600_000) };
 const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };

@@ -70,6 +70,7 @@ const timeoutRange = { min: 1, max: 3_600_000 };
 const delayRange = { min: 0, max: 86_400_000 };
 const retryRanges = {
   attemptsMax: { min: 1, max: 20 },
+  lossesMax: { min: 2, max: 100 },
   immediateMax: { min: 0, max: 5 },
   immediateDelayMs: delayRange,
   baseDelayMs: delayRange,

@@ -237,7 +237,7 @@ describe("redis run store on a server of its own", () => {
     server.process.kill("SIGCONT");
     await eventually("the store to answer again", () => store.ping());
     const [again] = await store.claim([request], leaseMs);
-    assert.ok(again?.kind === "acquired" && again.epoch === 1 && again.attempts === 1);
+    assert.ok(again?.kind === "acquired" && again.epoch === 1 && again.losses === 0);
   });
 
   test("leaves a connection that has gone silent", async (t) => {
@@ -282,7 +282,7 @@ describe("redis run store on a server of its own", () => {
       () => store.finish([{ eventId: "a", epoch: 1, outbox }]),
       () => store.checkpoint([{ eventId: "a", epoch: 1, step: stepOf("one") }]),
       () => store.extend([{ eventId: "a", epoch: 1 }], leaseMs),
-      () => store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", countsAttempt: true }]),
+      () => store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]),
       () => store.clearOutbox(["a"]),
       () => store.read("a"),
     ];

@@ -106,7 +106,7 @@ describe("sqlite run store", () => {
       const foreign = new DatabaseSync(join(folder, "foreign"));
       foreign.exec("CREATE TABLE things (id INTEGER PRIMARY KEY)");
       foreign.close();
-      await refuses(join(folder, "foreign"), /version 1, found version 0 with 1 tables/);
+      await refuses(join(folder, "foreign"), /version 2, found version 0 with 1 tables/);
     }),
   );
 

@@ -154,7 +154,7 @@ describe("threaded sqlite run store", () => {
     await store.checkpoint([{ eventId: "a", epoch: 1, step: stepOf("one", { result }) }]);
     const [again] = await store.claim([claimOf("a", { payloadHash: "payload-1" })], leaseMs);
     assert.equal(again?.kind, "held");
-    await store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", countsAttempt: true }]);
+    await store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]);
     const [resumed] = await store.claim([claimOf("a")], leaseMs);
     assert.ok(resumed?.kind === "acquired");
     assert.ok(resumed.steps.every((step) => step.result.constructor === Uint8Array));

@@ -75,6 +75,7 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
     leaseMs: 60_000,
     timeoutMs: 30_000,
     steps: [],
+    apart: false,
     pipelineChanged: false,
   };
 }

@@ -8,7 +8,8 @@ import { plainSteps, type RunStoreHarness, stepOf } from "./run-store-fixtures.t
 interface ModelRecord {
   state: "running" | FailWrite["state"] | "done";
   epoch: number;
-  attempts: number;
+  failures: number;
+  losses: number;
   leased: boolean;
   token: string;
   payloadHash: string;
@@ -24,7 +25,7 @@ class ModelStore {
   claim({ eventId, token, payloadHash, pipelineHash }: ClaimRequest): ClaimResult {
     let record = this.records.get(eventId);
     if (record === undefined) {
-      record = { state: "waiting", epoch: 0, attempts: 0, leased: false, token, payloadHash, pipelineHash, steps: [], outbox: new Uint8Array(0), reason: undefined };
+      record = { state: "waiting", epoch: 0, failures: 0, losses: 0, leased: false, token, payloadHash, pipelineHash, steps: [], outbox: new Uint8Array(0), reason: undefined };
       this.records.set(eventId, record);
     }
     if (record.payloadHash !== payloadHash) return { kind: "reused" };
@@ -34,11 +35,11 @@ class ModelStore {
       if (record.token !== token) return { kind: "held", forMs: 1 };
     } else {
       record.epoch += 1;
-      record.attempts += 1;
+      if (record.state === "running") record.losses += 1;
       if (record.steps.length === 0) record.pipelineHash = pipelineHash;
       Object.assign(record, { state: "running", token, leased: true, reason: undefined });
     }
-    return { kind: "acquired", epoch: record.epoch, attempts: record.attempts, generation: 0, pipelineHash: record.pipelineHash, steps: record.steps };
+    return { kind: "acquired", epoch: record.epoch, failures: record.failures, losses: record.losses, generation: 0, pipelineHash: record.pipelineHash, steps: record.steps };
   }
 
   owned(eventId: string, epoch: number): ModelRecord | undefined {
@@ -76,7 +77,7 @@ type Operation =
   | { readonly kind: "claim"; readonly requests: readonly ClaimRequest[]; readonly lapses: boolean }
   | { readonly kind: "checkpoint"; readonly writes: readonly (Target & { readonly step: StepRecord })[] }
   | { readonly kind: "finish"; readonly writes: readonly (Target & { readonly outbox: Uint8Array })[] }
-  | { readonly kind: "fail"; readonly writes: readonly (Target & Pick<FailWrite, "state" | "reason" | "countsAttempt">)[] }
+  | { readonly kind: "fail"; readonly writes: readonly (Target & Pick<FailWrite, "state" | "reason" | "failures" | "losses">)[] }
   | { readonly kind: "extend"; readonly writes: readonly Target[]; readonly lapses: boolean }
   | { readonly kind: "clearOutbox"; readonly eventIds: readonly string[] };
 
@@ -113,7 +114,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("fail" as const),
       writes: fc.array(
-        fc.record({ eventId, epochOffset, state: fc.constantFrom("waiting", "waiting", "waiting", "dead", "parked"), reason: fc.string({ maxLength: 20 }), countsAttempt: fc.boolean() }),
+        fc.record({ eventId, epochOffset, state: fc.constantFrom("waiting", "waiting", "waiting", "dead", "parked"), reason: fc.string({ maxLength: 20 }), failures: fc.constantFrom(0, 1), losses: fc.nat(3) }),
         batch,
       ),
     }),
@@ -178,10 +179,11 @@ class Comparison {
       case "fail": {
         const writes = this.named(next.writes);
         const answers = await store.fail(writes);
-        const expected = writes.map(({ eventId, epoch, state, reason, countsAttempt }) =>
+        const expected = writes.map(({ eventId, epoch, state, reason, failures, losses }) =>
           model.end(eventId, epoch, state, (record) => {
             record.reason = reason;
-            if (!countsAttempt) record.attempts -= 1;
+            record.failures += failures;
+            record.losses += losses;
           }),
         );
         assert.deepEqual(answers, expected);
@@ -224,10 +226,10 @@ class Comparison {
     for (const [named, record] of this.model.records) {
       const view = await this.store.read(named);
       assert.ok(view !== undefined, `expected a record of ${named}`);
-      const { state, epoch, attempts, pipelineHash, outbox, reason } = view;
+      const { state, epoch, failures, losses, pipelineHash, outbox, reason } = view;
       assert.deepEqual(
-        { state, epoch, attempts, pipelineHash, reason, outbox: [...outbox], steps: plainSteps(view.steps) },
-        { state: record.state, epoch: record.epoch, attempts: record.attempts, pipelineHash: record.pipelineHash, reason: record.reason, outbox: [...record.outbox], steps: plainSteps(record.steps) },
+        { state, epoch, failures, losses, pipelineHash, reason, outbox: [...outbox], steps: plainSteps(view.steps) },
+        { state: record.state, epoch: record.epoch, failures: record.failures, losses: record.losses, pipelineHash: record.pipelineHash, reason: record.reason, outbox: [...record.outbox], steps: plainSteps(record.steps) },
       );
     }
   }

@@ -30,7 +30,7 @@ async function acquire(store: RunStore, request: ClaimRequest, leaseMs: number =
   return result;
 }
 
-const fresh = { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash: "pipeline-1", steps: [] } as const;
+const fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: "pipeline-1", steps: [] } as const;
 
 export function runStoreContract(name: string, makeHarness: () => Promise<RunStoreHarness>, options: ContractOptions): void {
   describe(`run store: ${name}`, () => {
@@ -62,7 +62,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         assert.deepEqual(await claimOne(store, request), fresh);
         await store.checkpoint([{ eventId: "a", epoch: 1, step: stepOf("one") }]);
         const again = await acquire(other, request);
-        assert.deepEqual([again.epoch, again.attempts, again.steps.map((step) => step.name)], [1, 1, ["one"]]);
+        assert.deepEqual([again.epoch, again.losses, again.steps.map((step) => step.name)], [1, 0, ["one"]]);
       });
 
       test("makes the lease last from the repeated claim", async () => {
@@ -73,11 +73,11 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         assert.equal((await claimOne(other, claimOf("a"))).kind, "acquired");
       });
 
-      test("gives a run whose lease is over to the next, with a raised epoch and one more attempt", async () => {
+      test("gives a run whose lease is over to the next, with a raised epoch and one more loss, and no failure", async () => {
         await acquire(store, claimOf("a"), shortMs);
         await harness.advance(shortMs);
         const taken = await acquire(other, claimOf("a"));
-        assert.deepEqual([taken.epoch, taken.attempts], [2, 2]);
+        assert.deepEqual([taken.epoch, taken.losses, taken.failures], [2, 1, 0]);
       });
 
       test("takes a run over from a token of its own once the lease is over", async () => {
@@ -211,7 +211,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
       test("is refused once the run is finished or given up", async () => {
         await store.claim([claimOf("a"), claimOf("b")], longMs);
         await store.finish([{ eventId: "a", epoch: 1, outbox: new Uint8Array(0) }]);
-        await store.fail([{ eventId: "b", epoch: 1, state: "waiting", reason: "later", countsAttempt: true }]);
+        await store.fail([{ eventId: "b", epoch: 1, state: "waiting", reason: "later", failures: 1, losses: 0 }]);
         const written = await store.checkpoint(["a", "b"].map((eventId) => ({ eventId, epoch: 1, step: stepOf("late") })));
         assert.deepEqual(written, ["stale", "stale"]);
       });
@@ -251,7 +251,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         await store.finish([{ eventId: "a", epoch: 1, outbox: Uint8Array.of(5) }]);
         const view = await other.read("a");
         assert.deepEqual(plainSteps(view?.steps ?? []), plainSteps([stepOf("one")]));
-        assert.deepEqual([view?.state, view?.epoch, view?.attempts, view?.generation, view?.pipelineHash, view?.reason], ["done", 1, 1, 0, "pipeline-1", undefined]);
+        assert.deepEqual([view?.state, view?.epoch, view?.failures, view?.losses, view?.generation, view?.pipelineHash, view?.reason], ["done", 1, 0, 0, 0, "pipeline-1", undefined]);
         assert.deepEqual([...(view?.outbox ?? [])], [5]);
       });
 
@@ -284,28 +284,39 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
     describe("fail", () => {
       test("lets the next claim of a waiting run in at once", async () => {
         await acquire(store, claimOf("a"));
-        const written = await store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "HTTP_503", countsAttempt: true }]);
+        const written = await store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "HTTP_503", failures: 1, losses: 0 }]);
         assert.deepEqual(written, ["written"]);
         const view = await store.read("a");
-        assert.deepEqual([view?.state, view?.reason, view?.attempts], ["waiting", "HTTP_503", 1]);
+        assert.deepEqual([view?.state, view?.reason, view?.failures, view?.losses], ["waiting", "HTTP_503", 1, 0]);
         const next = await acquire(other, claimOf("a"));
-        assert.deepEqual([next.epoch, next.attempts], [2, 2]);
+        assert.deepEqual([next.epoch, next.failures, next.losses], [2, 1, 0]);
         assert.equal((await store.read("a"))?.reason, undefined);
       });
 
-      test("takes the attempt back when the claim does not count", async () => {
+      test("counts nothing of a claim that was given back", async () => {
         await acquire(store, claimOf("a"));
-        const release = { eventId: "a", epoch: 1, state: "waiting", reason: "released", countsAttempt: false } as const;
+        const release = { eventId: "a", epoch: 1, state: "waiting", reason: "released", failures: 0, losses: 0 } as const;
         assert.deepEqual(await store.fail([release, release]), ["written", "written"]);
-        assert.equal((await store.read("a"))?.attempts, 0);
+        assert.equal((await store.read("a"))?.failures, 0);
         const next = await acquire(store, claimOf("a"));
-        assert.deepEqual([next.epoch, next.attempts], [2, 1]);
+        assert.deepEqual([next.epoch, next.failures, next.losses], [2, 0, 0]);
+      });
+
+      test("counts executions that ended with their thread apart from failures, once for a write that comes twice", async () => {
+        await acquire(store, claimOf("a"));
+        const lost = { eventId: "a", epoch: 1, state: "waiting", reason: "released", failures: 1, losses: 3 } as const;
+        assert.deepEqual(await store.fail([lost, lost]), ["written", "written"]);
+        const next = await acquire(store, claimOf("a"), shortMs);
+        assert.deepEqual([next.epoch, next.failures, next.losses], [2, 1, 3]);
+        await harness.advance(shortMs);
+        const taken = await acquire(other, claimOf("a"));
+        assert.deepEqual([taken.epoch, taken.failures, taken.losses], [3, 1, 4]);
       });
 
       for (const state of ["dead", "parked"] as const) {
         test(`makes every later claim of a ${state} run tell its reason`, async () => {
           await acquire(store, claimOf("a"));
-          await store.fail([{ eventId: "a", epoch: 1, state, reason: "InvalidPayload: ü", countsAttempt: true }]);
+          await store.fail([{ eventId: "a", epoch: 1, state, reason: "InvalidPayload: ü", failures: 1, losses: 0 }]);
           assert.deepEqual(await claimOne(other, claimOf("a")), { kind: "dead", reason: "InvalidPayload: ü" });
           assert.equal((await store.read("a"))?.state, state);
           assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: new Uint8Array(0) }]), ["stale"]);
@@ -317,7 +328,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         await harness.advance(shortMs);
         await acquire(other, claimOf("a"));
         await store.finish([{ eventId: "b", epoch: 1, outbox: new Uint8Array(0) }]);
-        const written = await store.fail(["a", "b"].map((eventId) => ({ eventId, epoch: 1, state: "dead", reason: "no", countsAttempt: true })));
+        const written = await store.fail(["a", "b"].map((eventId) => ({ eventId, epoch: 1, state: "dead", reason: "no", failures: 1, losses: 0 })));
         assert.deepEqual(written, ["stale", "stale"]);
         assert.deepEqual([(await store.read("a"))?.state, (await store.read("b"))?.state], ["running", "done"]);
       });
@@ -361,7 +372,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
           claimed: (eventId) => store.claim([claimOf(eventId, { token: "mine" })], longMs),
           checkpointed: (eventId) => store.checkpoint([{ eventId, epoch: 1, step: stepOf("one") }]),
           finished: (eventId) => store.finish([{ eventId, epoch: 1, outbox: Uint8Array.of(1) }]),
-          failed: (eventId) => store.fail([{ eventId, epoch: 1, state: "waiting", reason: "", countsAttempt: true }]),
+          failed: (eventId) => store.fail([{ eventId, epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]),
           extended: (eventId) => store.extend([{ eventId, epoch: 1 }], longMs),
         };
         const kept: string[] = [];
@@ -390,7 +401,8 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
           key: "a",
           state: "running",
           epoch: 1,
-          attempts: 1,
+          failures: 0,
+          losses: 0,
           generation: 0,
           pipelineHash: "pipeline-1",
           steps: [],

@@ -124,7 +124,7 @@ describe("a failing run", () => {
     const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, immediateDelayMs: 10 } })] });
     const { executor, telemetry } = await world.start();
     executor.script = async (run) => {
-      if (run.eventId === "killer" && run.order.attempt === 1) executor.answer(run, { kind: "thread-lost", why: "out of memory" });
+      if (run.eventId === "killer" && executor.posted.length < 3) executor.answer(run, { kind: "thread-lost", why: "out of memory", part: "suspect" });
       await run.takes(5);
       return completedAnswer;
     };
@@ -168,7 +168,7 @@ describe("a failing run", () => {
     world.send("a");
     await world.clock.advance(3_000);
     assert.deepEqual(telemetry.outcomes, ["postponed"]);
-    assert.deepEqual([(await world.record("a")).attempts, executor.posted.length], [1, 1]);
+    assert.deepEqual([(await world.record("a")).failures, executor.posted.length], [1, 1]);
     await world.clock.advance(2_000_000);
     assert.equal(executor.posted.length, 4);
     assert.deepEqual(world.statesOf("a").slice(-1), ["dead-lettered: RetriesExhausted"]);

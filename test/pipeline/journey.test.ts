@@ -77,6 +77,7 @@ describe("the journey", () => {
       generation: 0,
       timeoutMs: 20_000,
       steps: [],
+      apart: false,
       pipelineChanged: false,
     });
   });

@@ -68,7 +68,7 @@ describe("locks and leases", () => {
     };
     world.send("a");
     await world.clock.advance(100);
-    await world.records.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", countsAttempt: true }]);
+    await world.records.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]);
     await world.records.claim([{ eventId: "a", token: "someone else", payloadHash: "vyGp6PvFo4RvsFtPoIWeCReyIC8=", pipelineHash: "task-1" }], 1_000);
     await world.clock.advance(9_000);
     assert.ok(calls.includes("interrupt 1 as stale"), calls.join());

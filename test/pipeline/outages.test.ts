@@ -283,7 +283,7 @@ describe("a lost answer of the store", () => {
       await world.clock.advance(10_000);
       assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "EWRONG"]);
       assert.deepEqual(effects, ["one of a", "one of bad"]);
-      assert.deepEqual([(await world.record("a")).epoch, (await world.record("a")).attempts], [1, 1]);
+      assert.deepEqual([(await world.record("a")).epoch, (await world.record("a")).losses], [1, 0]);
     });
   }
 });

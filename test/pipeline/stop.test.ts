@@ -39,7 +39,7 @@ describe("stopping", () => {
     world.send("late");
     await world.clock.advance(1_000);
     assert.deepEqual(["executes", "waits", "pauses", "late"].map((event) => world.statesOf(event)), [["locked"], ["active"], ["active"], ["active"]]);
-    assert.equal((await world.record("waits")).attempts, 0);
+    assert.equal((await world.record("waits")).failures, 0);
     await world.clock.finish("stop", stopped);
     assert.deepEqual(world.statesOf("executes"), ["completed"]);
     assert.equal(executor.posted.length, 2);
@@ -61,8 +61,8 @@ describe("stopping", () => {
     const tookMs = world.clock.monotonicMs() - startedMs;
     assert.ok(tookMs >= budgetMs * 0.7 && tookMs < budgetMs * 0.8, `${tookMs}`);
     assert.deepEqual(world.statesOf("a"), ["active"]);
-    const { state, steps, attempts } = await world.record("a");
-    assert.deepEqual([state, steps.length, attempts], ["waiting", effects.length, 0]);
+    const { state, steps, failures } = await world.record("a");
+    assert.deepEqual([state, steps.length, failures], ["waiting", effects.length, 0]);
     assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 1 });
   });
 

@@ -11,7 +11,7 @@ interface Run extends Admissible {
 }
 
 function dependency(name: string, concurrentMax: number, queueMax: number, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
-  return { name, bulkhead: { concurrentMax, queueMax }, circuit: { failureThreshold: 1, resetTimeoutMs: 1_000, halfOpenMax: 1, ...circuit } };
+  return { name, bulkhead: { concurrentMax, queueMax, waitMaxMs: 1_000 }, circuit: { failureThreshold: 1, resetTimeoutMs: 1_000, halfOpenMax: 1, ...circuit } };
 }
 
 function fixture(...dependencies: readonly DependencyPolicy[]) {
@@ -23,7 +23,7 @@ function fixture(...dependencies: readonly DependencyPolicy[]) {
 const runs = new Map<string, Run>();
 function runOf(name: string, uses: readonly number[]): Run {
   const key = `${name}/${uses.join()}`;
-  const known = runs.get(key) ?? { name, uses };
+  const known = runs.get(key) ?? { name, uses, waitingSinceMs: Number(name) || 0 };
   runs.set(key, known);
   return known;
 }
@@ -116,7 +116,7 @@ describe("admission", () => {
   test("takes waiting runs out that have waited for too long, oldest first", () => {
     const { admit, admission } = fixture(dependency("a", 1, 5));
     for (const name of ["1", "2", "3", "4"]) admit(name, [0]);
-    assert.deepEqual(names(admission.expire((run) => run.name < "4")), ["2", "3"]);
+    assert.deepEqual(names(admission.expire(1_003, 5_000)), ["2", "3"]);
     assert.equal(admission.view(0)[0]?.waiting, 1);
   });
 
@@ -130,7 +130,7 @@ describe("admission", () => {
       { weight: 5, arbitrary: fc.record({ kind: fc.constant("admit" as const), uses }) },
       { weight: 4, arbitrary: fc.record({ kind: fc.constant("leave" as const), pick: fc.nat(), fails: uses }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 1_500 }) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant("expire" as const), below: fc.nat({ max: 100 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("expire" as const), waitMaxMs: fc.nat({ max: 1_000 }) }) },
     );
     const sizes = fc.record({ concurrentMax: fc.integer({ min: 1, max: 3 }), queueMax: fc.integer({ min: 0, max: 3 }) });
     fc.assert(
@@ -140,7 +140,7 @@ describe("admission", () => {
           if (next.kind === "admit") world.admit(next.uses);
           if (next.kind === "leave") world.leave(next.pick, next.fails);
           if (next.kind === "wait") world.nowMs += next.ms;
-          if (next.kind === "expire") world.expire(next.below);
+          if (next.kind === "expire") world.expire(next.waitMaxMs);
           world.next();
           world.check();
         }
@@ -173,7 +173,7 @@ class AdmissionWorld {
   }
 
   admit(uses: readonly number[]): void {
-    const run = { name: `${this.#made}`, uses };
+    const run = { name: `${this.#made}`, uses, waitingSinceMs: this.nowMs };
     this.#made += 1;
     const answer = this.admission.admit(run, this.nowMs);
     if (answer.kind === "admitted") this.enter(run);
@@ -204,8 +204,8 @@ class AdmissionWorld {
     }
   }
 
-  expire(below: number): void {
-    for (const run of this.admission.expire((late) => Number(late.name) < below)) assert.ok(this.waiting.delete(run), "expected an expired run to have waited");
+  expire(waitMaxMs: number): void {
+    for (const run of this.admission.expire(this.nowMs, waitMaxMs)) assert.ok(this.waiting.delete(run), "expected an expired run to have waited");
   }
 
   check(): void {

@@ -22,6 +22,7 @@ const policy = fc.record({
   baseDelayMs: fc.integer({ min: 0, max: 86_400_000 }),
   delayFactor: fc.double({ min: 1, max: 100, noNaN: true }),
   delayMaxMs: fc.integer({ min: 0, max: 86_400_000 }),
+  lossesMax: fc.integer({ min: 2, max: 100 }),
 });
 const retry = fc.integer({ min: 1, max: 20 });
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });

@@ -5,7 +5,7 @@ import { Bulkhead } from "#runtime/policy/bulkhead.ts";
 
 describe("bulkhead", () => {
   test("counts slots up to its maximum", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000 });
     assert.deepEqual([bulkhead.hasSlot(), bulkhead.room], [true, 5]);
     bulkhead.take();
     bulkhead.take();
@@ -26,17 +26,17 @@ describe("bulkhead", () => {
   });
 
   test("refuses a slot back that nobody took", () => {
-    assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0 }).give(), /expected a taken slot/);
+    assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000 }).give(), /expected a taken slot/);
   });
 
   test("has no lane when its queue maximum is 0", () => {
-    assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0 }).hasLaneSpace(), false);
+    assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000 }).hasLaneSpace(), false);
   });
 
   test("keeps its lane first in, first out, over any mixture of arrivals and departures", () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { maxLength: 600 }), (arrivals) => {
-        const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000 });
+        const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000 });
         const model: number[] = [];
         arrivals.forEach((arrives, number) => {
           if (arrives) {
@@ -52,7 +52,7 @@ describe("bulkhead", () => {
   });
 
   test("moves a lane of thousands along without losing its order", () => {
-    const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000 });
+    const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000 });
     for (let number = 0; number < 5_000; number += 1) bulkhead.enqueue(number);
     for (let number = 0; number < 5_000; number += 1) assert.equal(bulkhead.dequeue(), number);
     assert.deepEqual([bulkhead.waiting, bulkhead.dequeue()], [0, undefined]);

@@ -18,7 +18,7 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
   ["a run of another shape is parked", { kind: "pipeline-changed", why: "step gone" }, { kind: "parked", reason: "PipelineChanged", why: "step gone" }],
   ["a stale run is stale", { kind: "stale" }, { kind: "stale" }],
   ["an interrupted run is interrupted", { kind: "interrupted" }, { kind: "interrupted" }],
-  ["a lost thread is transient", { kind: "thread-lost", why: "out of memory" }, { kind: "transient", failure: { code: "THREAD_LOST", message: "out of memory" } }],
+  ["a lost thread is a loss and no failure", { kind: "thread-lost", why: "out of memory", part: "suspect" }, { kind: "lost", why: "out of memory", part: "suspect" }],
   ["a run that no thread began is neither", { kind: "not-begun", why: "no thread" }, { kind: "not-begun", why: "no thread" }],
 ];
 

@@ -7,7 +7,7 @@ import { defaultRetryPolicy, type RetryPolicy } from "#runtime/core/skill.ts";
 import { askedPauseMaxMs } from "#runtime/policy/backoff.ts";
 import { circuitOpenCode, decide, type History } from "#runtime/policy/recoverability.ts";
 
-const first: History = { attempts: 1, retriesInPlace: 0, postponements: 0, lockLost: false, stopping: false };
+const first: History = { attempts: 1, losses: 0, retriesInPlace: 0, postponements: 0, lockLost: false, stopping: false };
 const failure: FailureRecord = { code: "ECONNRESET", message: "gone" };
 const transient: Outcome = { kind: "transient", failure };
 const circuitOpen: Outcome = { kind: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
@@ -46,7 +46,7 @@ const table: readonly Row[] = [
   { name: "leaves a stale run alone", outcome: { kind: "stale" }, settlement: { kind: "drop" } },
   { name: "hands back an interrupted run", outcome: { kind: "interrupted" }, history: { stopping: true }, settlement: { kind: "release" } },
   { name: "drops an interrupted run whose lock is lost", outcome: { kind: "interrupted" }, history: { lockLost: true }, settlement: { kind: "drop" } },
-  { name: "retries a first transient failure in place", outcome: transient, settlement: { kind: "retry-now", code: "ECONNRESET", description: "gone", delayMs: 200 } },
+  { name: "retries a first transient failure in place", outcome: transient, settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 } },
   { name: "drops a transient failure whose lock is lost: the message comes again by itself", outcome: transient, history: { lockLost: true }, settlement: { kind: "drop" } },
   { name: "goes through the queue when the budget for retries in place is spent", outcome: transient, budget: false, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
   { name: "goes through the queue once the retries in place are used up", outcome: transient, history: { retriesInPlace: 1 }, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
@@ -72,7 +72,7 @@ const table: readonly Row[] = [
     outcome: { kind: "transient", failure: { ...failure, retryAfterMs: 1e12 } },
     settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: askedPauseMaxMs },
   },
-  { name: "ignores a pause that is no pause", outcome: { kind: "transient", failure: { ...failure, retryAfterMs: Number.NaN } }, settlement: { kind: "retry-now", code: "ECONNRESET", description: "gone", delayMs: 200 } },
+  { name: "ignores a pause that is no pause", outcome: { kind: "transient", failure: { ...failure, retryAfterMs: Number.NaN } }, settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 } },
   { name: "postpones a run that found a circuit open, for as long as it stays open", outcome: circuitOpen, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
   { name: "postpones for an open circuit even when every attempt is used up: it was not tried", outcome: circuitOpen, history: { attempts: 20 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
   { name: "postpones longer the more often it was postponed", outcome: circuitOpen, history: { postponements: 5 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 16_000 } },

@@ -6,6 +6,7 @@ import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
+import { Caution } from "#runtime/policy/caution.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
 import { FaultyStore, type StoreFault } from "./faulty-store.ts";
@@ -41,7 +42,7 @@ export function skillPolicy(name: string, overrides: Partial<SkillPolicy> = {}):
 export function dependencyPolicy(name: string, bulkhead: Partial<DependencyPolicy["bulkhead"]> = {}, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
   return {
     name,
-    bulkhead: { concurrentMax: 4, queueMax: 4, ...bulkhead },
+    bulkhead: { concurrentMax: 4, queueMax: 4, waitMaxMs: 30_000, ...bulkhead },
     circuit: { failureThreshold: 3, resetTimeoutMs: 10_000, halfOpenMax: 1, ...circuit },
   };
 }
@@ -64,6 +65,8 @@ interface WorldOptions {
   readonly skills?: readonly SkillPolicy[];
   readonly dependencies?: readonly DependencyPolicy[];
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
+  /** Of each worker's caution; default 1: it begins without. */
+  readonly calmAt?: number;
 }
 
 type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
@@ -105,7 +108,7 @@ export class World {
   /** A process whose worker has not been started. */
   process(overrides: WorkerOverrides = {}): Process {
     this.#workers += 1;
-    const { seed = 1, skills = [skillPolicy("task")], dependencies = [] } = this.#options;
+    const { seed = 1, skills = [skillPolicy("task")], dependencies = [], calmAt = 1 } = this.#options;
     const random = seededRandom(seed + this.#workers * 1_000_003);
     const clock = new ProcessClock(this.clock);
     const brokerFaults = new Faults<BrokerFault>(random);
@@ -142,6 +145,7 @@ export class World {
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,
       silenceMaxMs: 10_000,
+      caution: new Caution(calmAt),
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });

@@ -187,7 +187,7 @@ export class ScriptedExecutor implements Executor {
 
   /** Ends every run that executes now, as a thread that dies would. */
   loseThread(why: string): void {
-    for (const run of this.running) this.answer(run, { kind: "thread-lost", why });
+    for (const run of this.running) this.answer(run, { kind: "thread-lost", why, part: this.#isStopped ? "bystander" : "suspect" });
     if (!this.#isStopped) this.#listener?.threadLost(why, this.isReadyNow);
   }
 

@@ -185,7 +185,7 @@ class Simulation {
     if (draw < 0.06) {
       const thread = this.#all.find((process) => process.executor.running.includes(run));
       if (this.#chance(0.2)) thread?.executor.loseThread("it ran out of memory");
-      else thread?.executor.answer(run, { kind: "thread-lost", why: "it crashed" });
+      else thread?.executor.answer(run, { kind: "thread-lost", part: "suspect", why: "it crashed" });
       this.#count("thread lost");
     }
     if (draw < 0.07 && this.#usesOf(run.order.skill).length > 0) return failedAnswer("CIRCUIT_OPEN", { retryAfterMs: 1_000 });

@@ -91,11 +91,12 @@ function unpackSteps(fields: unknown): StepRecord[] {
 
 function unpackAcquired(detail: unknown): Acquired {
   assertArray(detail, "an acquired run");
-  const [epoch, attempts, generation, pipelineHash, steps] = detail;
+  const [epoch, failures, losses, generation, pipelineHash, steps] = detail;
   return {
     kind: "acquired",
     epoch: numberOf(epoch, "an epoch"),
-    attempts: numberOf(attempts, "attempts"),
+    failures: numberOf(failures, "failures"),
+    losses: numberOf(losses, "losses"),
     generation: numberOf(generation, "a generation"),
     pipelineHash: textOf(pipelineHash, "a pipeline hash"),
     steps: unpackSteps(steps),
@@ -113,7 +114,7 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   const results = requests.map(({ pipelineHash }, index): ClaimResult => {
     switch (codes[index]) {
       case letters.new:
-        return { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash, steps: [] };
+        return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash, steps: [] };
       case letters.acquired:
         return unpackAcquired(reply[next++]);
       case letters.held:
@@ -140,7 +141,7 @@ export function unpackWrites(reply: unknown, count: number): WriteResult[] {
 export function unpackView(reply: unknown, consumer: string, eventId: string): RunView | undefined {
   if (reply === null) return undefined;
   assertArray(reply, "a run");
-  const [letter, epoch, attempts, generation, pipelineHash, steps, tail] = reply;
+  const [letter, epoch, failures, losses, generation, pipelineHash, steps, tail] = reply;
   const state = runStates[textOf(letter, "a state")];
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
   const hasReason = state === "waiting" || state === "dead" || state === "parked";
@@ -148,7 +149,8 @@ export function unpackView(reply: unknown, consumer: string, eventId: string): R
     key: { consumer, eventId },
     state,
     epoch: numberOf(epoch, "an epoch"),
-    attempts: numberOf(attempts, "attempts"),
+    failures: numberOf(failures, "failures"),
+    losses: numberOf(losses, "losses"),
     generation: numberOf(generation, "a generation"),
     pipelineHash: textOf(pipelineHash, "a pipeline hash"),
     steps: unpackSteps(steps),

@@ -136,8 +136,8 @@ class RedisRunStore implements RunStore {
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, countsAttempt, reason }, args) =>
-      args.push(String(epoch), stateLetters[state], countsAttempt ? "0" : "1", reason.slice(0, reasonCharactersMax)),
+    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason }, args) =>
+      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax)),
     );
   }
 

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 /**
  * `runs` keeps its rows in the order of their creation, so that new records and their later updates stay on the same few
@@ -22,7 +22,8 @@ const schema = `
     event_id TEXT NOT NULL,
     state TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    losses INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     lease_until_ms INTEGER NOT NULL,
     expires_at_ms INTEGER NOT NULL,
@@ -45,6 +46,14 @@ const schema = `
     at_ms INTEGER NOT NULL,
     UNIQUE (run, name)
   ) STRICT;
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/** Version 1 counted claims, the one under way included, and not what became of them. */
+const fromVersion1 = `
+  ALTER TABLE runs RENAME COLUMN attempts TO failures;
+  ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
+  UPDATE runs SET failures = max(0, failures - 1) WHERE state = 'running';
   PRAGMA user_version = ${schemaVersion};
 `;
 
@@ -81,6 +90,7 @@ function createTables(database: DatabaseSync, path: string): void {
     const found = numberIn(database, "PRAGMA user_version");
     const tables = numberIn(database, "SELECT count(*) FROM sqlite_schema");
     if (found === 0 && tables === 0) database.exec(schema);
+    else if (found === 1) database.exec(fromVersion1);
     else if (found !== schemaVersion) {
       throw new ConfigurationError(`expected ${path} to be a run store of version ${schemaVersion}, found version ${found} with ${tables} tables and indexes; name another file`);
     }

@@ -138,9 +138,8 @@ class SqliteRunStore implements RunStore {
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, state, reason, countsAttempt }) => {
-        const uncounted = countsAttempt ? 0 : 1;
-        const changed = statements.failRun(state, reason.slice(0, reasonCharactersMax), uncounted, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+      writes.map(({ eventId, epoch, state, reason, failures, losses }) => {
+        const changed = statements.failRun(state, reason.slice(0, reasonCharactersMax), failures, losses, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
@@ -160,9 +159,9 @@ class SqliteRunStore implements RunStore {
     return this.#write((statements, nowMs) => {
       const row = statements.findRun(this.#consumerId, eventId);
       if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
-      const { state, epoch, attempts, generation, pipelineHash } = row;
+      const { state, epoch, failures, losses, generation, pipelineHash } = row;
       const key = { consumer: this.#options.consumer, eventId };
-      return { key, state, epoch, attempts, generation, pipelineHash, steps: statements.stepsOf(row.id), outbox: row.outbox ?? nothing, reason: row.reason ?? undefined };
+      return { key, state, epoch, failures, losses, generation, pipelineHash, steps: statements.stepsOf(row.id), outbox: row.outbox ?? nothing, reason: row.reason ?? undefined };
     });
   }
 
@@ -170,7 +169,7 @@ class SqliteRunStore implements RunStore {
     const { eventId, token, payloadHash, pipelineHash } = request;
     const expiresAtMs = nowMs + this.#options.retentionMs;
     if (statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash) === 1) {
-      return { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash, steps: [] };
+      return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash, steps: [] };
     }
     const row = statements.findRun(this.#consumerId, eventId);
     if (row === undefined) throw new StoreUnavailableError(`expected a record of ${eventId} that refused a second one, found none; check the file's integrity`);
@@ -197,16 +196,17 @@ class SqliteRunStore implements RunStore {
       case "owner": {
         // The caller counts its lease from this answer, so it must last from here.
         statements.renewClaim(leaseUntilMs, expiresAtMs, row.id);
-        const { epoch, attempts, generation, pipelineHash } = row;
-        return { kind: "acquired", epoch, attempts, generation, pipelineHash, steps: statements.stepsOf(row.id) };
+        const { epoch, failures, losses, generation, pipelineHash } = row;
+        return { kind: "acquired", epoch, failures, losses, generation, pipelineHash, steps: statements.stepsOf(row.id) };
       }
       case "free": {
         const epoch = row.epoch + 1;
-        const attempts = row.attempts + 1;
+        // A lease that nobody gave back: whoever held it ended, and with it what it executed.
+        const losses = row.state === "running" ? row.losses + 1 : row.losses;
         const steps = statements.stepsOf(row.id);
         const pipelineHash = steps.length === 0 ? request.pipelineHash : row.pipelineHash;
-        statements.takeRun({ epoch, attempts, leaseUntilMs, expiresAtMs, token: request.token, pipelineHash, id: row.id });
-        return { kind: "acquired", epoch, attempts, generation: row.generation, pipelineHash, steps };
+        statements.takeRun({ epoch, losses, leaseUntilMs, expiresAtMs, token: request.token, pipelineHash, id: row.id });
+        return { kind: "acquired", epoch, failures: row.failures, losses, generation: row.generation, pipelineHash, steps };
       }
     }
   }

@@ -70,7 +70,7 @@ type PackedClaim = ClaimResult | null;
 
 function isFirst(result: ClaimResult, request: ClaimRequest | undefined): boolean {
   if (result.kind !== "acquired" || result.epoch !== 1) return false;
-  return result.attempts === 1 && result.generation === 0 && result.steps.length === 0 && result.pipelineHash === request?.pipelineHash;
+  return result.failures === 0 && result.losses === 0 && result.generation === 0 && result.steps.length === 0 && result.pipelineHash === request?.pipelineHash;
 }
 
 export function packClaims(results: readonly ClaimResult[], requests: readonly ClaimRequest[]): PackedClaim[] {
@@ -80,7 +80,7 @@ export function packClaims(results: readonly ClaimResult[], requests: readonly C
 const noSteps: readonly StepRecord[] = [];
 
 export function unpackClaims(packed: readonly PackedClaim[], requests: readonly ClaimRequest[]): ClaimResult[] {
-  return packed.map((result, index) => result ?? { kind: "acquired", epoch: 1, attempts: 1, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps });
+  return packed.map((result, index) => result ?? { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps });
 }
 
 /** The places of those that are stale. */

@@ -13,6 +13,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.retrying": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
+  "suspects.found": "warn",
   "run.stale": "warn",
   "lock.lost": "warn",
   "circuit.changed": "warn",

@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from "node:os";
 import type { Config } from "../../core/config.ts";
+import { messageOf } from "../../core/errors.ts";
 import type { CallReport, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
@@ -69,6 +70,8 @@ class ThreadsExecutor implements Executor {
   readonly #options: ThreadsExecutorOptions;
   readonly #graceMs: number;
   readonly #shared = "";
+  /** No skill has this name. The lane is there once a run has to be apart. */
+  readonly #apart = "(apart)";
   /** By dedicated skill; the shared one under the empty name. */
   readonly #lanes = new Map<string, Lane>();
   readonly #runs = new Map<number, RunEntry>();
@@ -108,9 +111,9 @@ class ThreadsExecutor implements Executor {
     const nowMs = monotonicMs();
     const lanes = new Set<Lane>();
     for (const order of orders) {
-      const lane = this.#isDown === undefined ? this.#laneOf(order.skill) : undefined;
+      const lane = this.#isDown === undefined ? this.#laneOf(order) : undefined;
       if (lane === undefined) {
-        const unknown = { kind: "thread-lost", why: `no thread runs a skill '${order.skill}'` } as const;
+        const unknown = { kind: "not-begun", why: `no thread runs a skill '${order.skill}'` } as const;
         this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-begun", why: this.#isDown });
         continue;
       }
@@ -118,6 +121,7 @@ class ThreadsExecutor implements Executor {
       const entry = new RunEntry(this.#lastTicket, order, nowMs);
       this.#runs.set(order.runId, entry);
       this.#tickets.set(entry.ticket, entry);
+      entry.lane = lane;
       lane.enqueue(entry);
       lanes.add(lane);
     }
@@ -157,7 +161,7 @@ class ThreadsExecutor implements Executor {
 
   isReady(): boolean {
     if (this.#isDown !== undefined) return false;
-    for (const lane of this.#lanes.values()) if (!lane.pool.isUp) return false;
+    for (const [name, lane] of this.#lanes) if (!lane.pool.isUp && name !== this.#apart) return false;
     return true;
   }
 
@@ -171,7 +175,7 @@ class ThreadsExecutor implements Executor {
     await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.pool.stop()));
   }
 
-  #addLane(name: string, size: number, skills: readonly string[]): void {
+  #addLane(name: string, size: number, skills: readonly string[]): Lane {
     const { consumer, agent, limits, plugins, dependencies, dependencyConfig, circuits, log, logLevel = "info" } = this.#options;
     const settings: ThreadSettings = {
       consumer,
@@ -193,17 +197,37 @@ class ThreadsExecutor implements Executor {
         free: () => this.#lanes.get(name)?.dispatch(),
         lost: (thread, why) => this.#lost(name, thread, why),
         replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),
-        down: (why) => this.#wentDown(why),
+        down: (why) => this.#wentDown(name, why),
       },
     );
-    const lane = new Lane(pool, monotonicMs, (entry, why) => {
-      this.#giveUp(entry, { kind: "thread-lost", why });
+    const lane = new Lane(pool, monotonicMs, name === this.#apart, (entry, why) => {
+      this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" });
     });
     this.#lanes.set(name, lane);
+    return lane;
   }
 
-  #laneOf(skill: string): Lane | undefined {
-    return this.#lanes.get(skill) ?? this.#lanes.get(this.#shared);
+  /** One more thread, started when it is first needed, for every skill: what runs there ends nobody else with it. */
+  #laneApart(): Lane {
+    const known = this.#lanes.get(this.#apart);
+    if (known !== undefined) return known;
+    const lane = this.#addLane(this.#apart, 1, this.#options.plugins.flatMap((plugin) => plugin.skills.map(({ name }) => name)));
+    lane.pool.start().catch((error: unknown) => this.#loseApart(messageOf(error)));
+    return lane;
+  }
+
+  /** Its runs are answered; the next one that has to be apart finds it made anew. */
+  #loseApart(why: string): void {
+    const lane = this.#lanes.get(this.#apart);
+    if (lane === undefined || this.#isStopped) return;
+    for (const entry of [...lane.waiting()]) this.#giveUp(entry, { kind: "not-begun", why });
+    this.#lanes.delete(this.#apart);
+    void lane.pool.stop();
+  }
+
+  #laneOf({ apart, skill }: RunOrder): Lane | undefined {
+    const lane = this.#lanes.get(skill) ?? this.#lanes.get(this.#shared);
+    return apart && lane !== undefined ? this.#laneApart() : lane;
   }
 
   #reported(bytes: Uint8Array): number {
@@ -248,7 +272,9 @@ class ThreadsExecutor implements Executor {
     entry.isAnswered = true;
     this.#tickets.delete(entry.ticket);
     if (this.#runs.get(entry.order.runId) === entry) this.#runs.delete(entry.order.runId);
-    this.#laneOf(entry.order.skill)?.forget(entry);
+    const { lane } = entry;
+    lane?.forget(entry);
+    if (lane?.isOneAtATime === true) lane.dispatch();
   }
 
   /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */
@@ -268,10 +294,12 @@ class ThreadsExecutor implements Executor {
     const lane = this.#lanes.get(name);
     const begun: RunEntry[] = [];
     const moved: RunEntry[] = [];
-    for (const entry of lane?.lose(thread) ?? []) {
+    const held = lane?.lose(thread) ?? [];
+    for (const entry of held) if (thread.hasBegun(entry.sequence)) begun.push(entry);
+    const part = begun.some((entry) => entry.isExpired) ? "bystander" : begun.length === 1 ? "sole" : "suspect";
+    for (const entry of held) {
       if (thread.hasBegun(entry.sequence)) {
-        begun.push(entry);
-        this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why });
+        this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why, part });
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
       else if (entry.moves < movesMax) moved.push(entry);
       else this.#giveUp(entry, { kind: "not-begun", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
@@ -281,7 +309,8 @@ class ThreadsExecutor implements Executor {
     return `${why}; ${whatRan(thread, begun)}`;
   }
 
-  #wentDown(why: string): void {
+  #wentDown(name: string, why: string): void {
+    if (name === this.#apart) return this.#loseApart(why);
     this.#isDown = `no skill thread is left and none can be started: ${why}`;
     this.#loseAll(this.#isDown);
   }
@@ -289,7 +318,7 @@ class ThreadsExecutor implements Executor {
   #loseAll(why: string): void {
     for (const entry of this.#tickets.values()) {
       // A thread that still lives may begin a run of its own while it is ended.
-      this.#giveUp(entry, { kind: entry.thread === undefined ? "not-begun" : "thread-lost", why });
+      this.#giveUp(entry, entry.thread === undefined ? { kind: "not-begun", why } : { kind: "thread-lost", why, part: "bystander" });
     }
   }
 

@@ -17,6 +17,8 @@ export class Lane {
   readonly pool: ThreadPool;
   readonly #nowMs: () => number;
   readonly #failed: (entry: RunEntry, why: string) => void;
+  /** A run gets a thread only while no other is with one. */
+  readonly isOneAtATime: boolean;
   readonly #skills = new Map<string, SkillQueue>();
   /** Skills with runs that wait, in the order in which their turn comes. */
   readonly #turns: SkillQueue[] = [];
@@ -24,8 +26,9 @@ export class Lane {
   readonly #posted = new Map<PoolThread, Set<RunEntry>>();
 
   /** `failed` hears of runs whose task a thread refused. */
-  constructor(pool: ThreadPool, nowMs: () => number, failed: (entry: RunEntry, why: string) => void) {
+  constructor(pool: ThreadPool, nowMs: () => number, isOneAtATime: boolean, failed: (entry: RunEntry, why: string) => void) {
     this.pool = pool;
+    this.isOneAtATime = isOneAtATime;
     this.#nowMs = nowMs;
     this.#failed = failed;
   }
@@ -64,12 +67,12 @@ export class Lane {
   dispatch(): void {
     while (this.#turns.length > 0) {
       const { thread, idle } = this.pool.findFree();
-      if (thread === undefined) return;
+      if (thread === undefined || (this.isOneAtATime && this.postedTo(thread).size > 0)) return;
       const turn = this.#turns.shift() as SkillQueue;
       const { queue, workMs } = turn;
       turn.isListed = false;
       if (queue.size === 0) continue;
-      this.#post(thread, turn, queue.take(batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs })));
+      this.#post(thread, turn, queue.take(this.isOneAtATime ? 1 : batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs })));
       if (queue.size > 0) this.#list(turn);
     }
   }

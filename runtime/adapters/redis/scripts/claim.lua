@@ -8,13 +8,13 @@
 -- ARGV[5]    base of the keys: record keys are base .. 'r:' .. eventId
 -- ARGV[5+i]  payloadHash 0 pipelineHash 0 token
 -- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one; one code a run: n (acquired, new)
--- u (reused) without a detail; a (acquired) { epoch, attempts, generation, pipelineHash, { step name, step, ... } }, h (held)
+-- u (reused) without a detail; a (acquired) { epoch, failures, losses, generation, pipelineHash, { step name, step, ... } }, h (held)
 -- milliseconds, d (done) outbox, x (dead) reason, whose details follow in the order of their runs
 
 local base = ARGV[5]
 local leaseMs, retentionMs = tonumber(ARGV[3]), ARGV[4]
 local now = nowMs()
-local newHeader = 'r' .. struct.pack('>I4I4I4I4d', 1, 1, 0, 0, now + leaseMs)
+local newHeader = 'r' .. struct.pack('>I4I2I2I4I4d', 1, 0, 0, 0, 0, now + leaseMs)
 
 local sentinel = redis.call('GET', KEYS[1])
 if not sentinel then
@@ -26,7 +26,7 @@ local reply = { sentinel == ARGV[1] and '' or sentinel, '' }
 local function acquired(key, record)
   record.leaseUntilMs = now + leaseMs
   put(base, key, record, retentionMs)
-  reply[#reply + 1] = { record.epoch, record.attempts, record.generation, record.pipelineHash, stepsOf(base, key, record) }
+  reply[#reply + 1] = { record.epoch, record.failures, record.losses, record.generation, record.pipelineHash, stepsOf(base, key, record) }
   return 'a'
 end
 
@@ -45,10 +45,11 @@ local function claimKnown(key, request)
     reply[#reply + 1] = record.leaseUntilMs - now
     return 'h'
   end
+  -- A lease that nobody gave back: whoever held it ended, and with it what it executed.
+  if record.state == 'r' then record.losses = record.losses + 1 end
   record.state = 'r'
   record.tail = token
   record.epoch = record.epoch + 1
-  record.attempts = record.attempts + 1
   if record.checkpoints == 0 then record.pipelineHash = request:sub(payloadEnd + 1, pipelineEnd - 1) end
   return acquired(key, record)
 end

@@ -2,12 +2,12 @@
 -- KEYS[i]    record of the i-th run
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
--- ARGV[4i-1], ARGV[4i], ARGV[4i+1], ARGV[4i+2]  epoch, new state (w, x or p), attempts to take back (0 or 1), reason
+-- ARGV[5i-2] ... ARGV[5i+2]  epoch, new state (w, x or p), failures to add, losses to add, reason
 -- Returns one character a run: w (written, also when it was written before) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
 
-local function fail(key, epoch, state, uncounted, reason)
+local function fail(key, epoch, state, failures, losses, reason)
   local value = redis.call('GET', key)
   if not value then return 's' end
   local record = decode(value)
@@ -15,7 +15,8 @@ local function fail(key, epoch, state, uncounted, reason)
   if record.state == state then return 'w' end
   if record.state ~= 'r' then return 's' end
   record.state = state
-  record.attempts = record.attempts - uncounted
+  record.failures = record.failures + failures
+  record.losses = record.losses + losses
   record.tail = reason
   put(base, key, record, retentionMs)
   return 'w'
@@ -23,7 +24,7 @@ end
 
 local codes = {}
 for index = 1, #KEYS do
-  local at = 4 * index - 1
-  codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3])
+  local at = 5 * index - 2
+  codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4])
 end
 return table.concat(codes)

@@ -2,7 +2,7 @@
 --
 -- A record is one string value, so that claiming an unknown run is one command:
 --
---   state(1) epoch(4) attempts(4) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
+--   state(1) epoch(4) failures(2) losses(2) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
 --
 -- Numbers are big-endian. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
 -- owner's token while running, the outbox when done, else the reason. `checkpoints` counts the checkpoints ever written:
@@ -13,6 +13,8 @@
 -- from the record's key and shares its hash tag, so it lies in the same slot.
 
 local headerBytes = 25
+-- A count of failures or losses stops here.
+local countMax = 65535
 
 local function nowMs()
   local time = redis.call('TIME')
@@ -23,11 +25,12 @@ end
 local function decode(value)
   local payloadEnd = value:find('\0', headerBytes + 1, true)
   local pipelineEnd = value:find('\0', payloadEnd + 1, true)
-  local epoch, attempts, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I4I4I4d', value, 2)
+  local epoch, failures, losses, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I2I2I4I4d', value, 2)
   return {
     state = value:sub(1, 1),
     epoch = epoch,
-    attempts = attempts,
+    failures = failures,
+    losses = losses,
     generation = generation,
     checkpoints = checkpoints,
     leaseUntilMs = leaseUntilMs,
@@ -39,7 +42,7 @@ end
 
 local function encode(record)
   return record.state
-    .. struct.pack('>I4I4I4I4d', record.epoch, record.attempts, record.generation, record.checkpoints, record.leaseUntilMs)
+    .. struct.pack('>I4I2I2I4I4d', record.epoch, math.min(record.failures, countMax), math.min(record.losses, countMax), record.generation, record.checkpoints, record.leaseUntilMs)
     .. record.payloadHash .. '\0' .. record.pipelineHash .. '\0' .. record.tail
 end
 

@@ -1,0 +1,136 @@
+/**
+ * Runs that may have ended the worker that held them: claimed after a lease that nobody gave back.
+ *
+ *   first loss:     on probation: a few at a time, as many as the window of caution allows, beside what executes here
+ *   a second loss:  strictly alone: nothing else is held while it runs, so that only its own account can grow
+ *   at the limit:   dead-lettered as `CrashLoop`, before it runs again
+ *
+ * What cannot be tried yet goes back to the queue unbegun; a probation is over when the run ends or has lived for
+ * `probationMs`.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import type { Caution } from "../policy/caution.ts";
+import { crashLoop } from "../policy/recoverability.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { Settler } from "./settle.ts";
+import type { Work } from "./work.ts";
+
+/** A suspect that executes for this long without ending the process is taken for harmless. */
+export const probationMs = 1_000;
+/** From this many losses on, a run is tried with nothing beside it. */
+export const aloneFromLosses = 2;
+
+export interface SuspectsOptions {
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly caution: Caution;
+  readonly inFlight: InFlight;
+  readonly settler: Settler;
+  /** Starts runs that may be tried now. */
+  admit(works: readonly Work[]): void;
+  /** Returns everything to the queue that has not begun, but for this one. */
+  clear(except: Work): void;
+  /** Takes back what was granted beyond what there is room for now. */
+  trim(): void;
+}
+
+export class Suspects {
+  readonly #options: SuspectsOptions;
+  /** Taken, and not known to be harmless yet. */
+  readonly #onProbation = new Set<Work>();
+  #alone: Work | undefined;
+
+  constructor(options: SuspectsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether another run must be the only one here: this one may not begin. */
+  excludes(work: Work): boolean {
+    return this.#alone !== undefined && this.#alone !== work;
+  }
+
+  /** How many messages may be taken on beside those that are here. */
+  room(): number {
+    if (this.#alone !== undefined) return 0;
+    const { caution, inFlight } = this.#options;
+    return Math.max(0, caution.window - this.#onProbation.size - inFlight.undecided);
+  }
+
+  /** Sorts what was just claimed; returns what may be admitted as any other run. */
+  sift(claimed: readonly Work[]): readonly Work[] {
+    const { caution } = this.#options;
+    const suspects = claimed.filter((work) => work.losses > 0);
+    if (suspects.length === 0) {
+      if (this.#onProbation.size === 0) caution.passed(claimed.length);
+      return claimed;
+    }
+    return [...claimed.filter((work) => work.losses === 0), ...this.#choose(suspects)];
+  }
+
+  /** A run is posted to a thread. */
+  started(work: Work): void {
+    if (!this.#onProbation.has(work) || work === this.#alone) return;
+    this.#options.clock.after(probationMs, () => {
+      if (work.stage === "executing") this.#proved(work);
+    });
+  }
+
+  /** A delivery has ended: its place comes free. */
+  ended(work: Work, outcome: FinalOutcome): void {
+    if (work.epoch === 0 && (outcome === "dead-lettered" || outcome === "duplicate")) this.#options.caution.passed(1);
+    if (work === this.#alone) this.#alone = undefined;
+    // One that was returned unbegun has proved nothing.
+    if (work.posts > 0) this.#proved(work);
+    else this.#onProbation.delete(work);
+    if (this.#alone !== undefined) this.#startAlone();
+  }
+
+  /** Those that may be tried now; the others end here. */
+  #choose(suspects: readonly Work[]): readonly Work[] {
+    const { caution, settler, telemetry } = this.#options;
+    const living = suspects.filter((work) => {
+      const end = crashLoop(work.losses, work.skill?.retry, "its worker ended without a word");
+      if (end !== undefined) settler.fail(work, end);
+      return end === undefined;
+    });
+    if (living.length === 0) return living;
+    if (caution.alarm()) telemetry.emit({ type: "suspects.found", runs: living.length });
+    const tried: Work[] = [];
+    for (const work of living) {
+      if (this.#alone === undefined && work.losses >= aloneFromLosses) this.#alone = work;
+      else if (this.#alone === undefined && this.#onProbation.size < caution.window) tried.push(work);
+      else {
+        settler.release(work);
+        continue;
+      }
+      this.#onProbation.add(work);
+    }
+    this.#makeRoom();
+    return tried;
+  }
+
+  #makeRoom(): void {
+    const { clear, trim, clock } = this.#options;
+    const alone = this.#alone;
+    if (alone?.stage === "claiming") {
+      alone.stage = "isolated";
+      clear(alone);
+      clock.soon(() => this.#startAlone());
+    }
+    trim();
+  }
+
+  /** Starts the one that must be alone once it is; further deliveries of its event may wait for it here. */
+  #startAlone(): void {
+    const { inFlight, admit } = this.#options;
+    const alone = this.#alone;
+    if (alone?.stage !== "isolated") return;
+    for (const work of inFlight.works()) if (work !== alone && work.stage !== "following") return;
+    admit([alone]);
+  }
+
+  #proved(work: Work): void {
+    if (this.#onProbation.delete(work)) this.#options.caution.passed(1);
+  }
+}
