@@ -253,13 +253,15 @@ export class Executions {
 
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
   #moveLanes(nowMs: number): void {
-    const { admission, gate, keeper, trim } = this.#options;
+    const { admission, gate, keeper, transport } = this.#options;
     if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
     for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
     const expired = admission.expire(nowMs, keeper.lockMs * waitOfLockMax);
-    for (const run of expired) this.#giveBack(run);
-    if (expired.length > 0) trim();
+    // A copy costs more than a release and less than a delivery.
+    if (transport.releaseIsFree) for (const run of expired) this.#giveBack(run);
+    else for (const run of expired) this.postpone(run, "lane-full", 0);
+    if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
     for (const run of admitted) this.#start(run, nowMs, orders);
     this.#post(orders);

@@ -111,23 +111,22 @@ export class Suspects {
   }
 
   #makeRoom(): void {
-    const { clear, trim, clock } = this.#options;
     const alone = this.#alone;
     if (alone?.stage === "claiming") {
       alone.stage = "isolated";
-      clear(alone);
-      clock.soon(() => this.#startAlone());
+      this.#options.clear(alone);
+      this.#options.clock.soon(() => this.#startAlone());
     }
-    trim();
+    this.#options.trim();
   }
 
   /** Starts the one that must be alone once it is; further deliveries of its event may wait for it here. */
   #startAlone(): void {
-    const { inFlight, admit } = this.#options;
+    const { inFlight } = this.#options;
     const alone = this.#alone;
     if (alone?.stage !== "isolated") return;
     for (const work of inFlight.works()) if (work !== alone && work.stage !== "following") return;
-    admit([alone]);
+    this.#options.admit([alone]);
   }
 
   #proved(work: Work): void {

@@ -40,8 +40,8 @@ export class Bulkhead<Run> {
 
   /** Runs that could be taken now, or queued with no more of them waiting than there are slots: each begins when one ends. */
   get soonRoom(): number {
-    const { concurrentMax, queueMax } = this.policy;
-    return Math.max(0, concurrentMax - this.#inUse) + Math.max(0, Math.min(queueMax, concurrentMax) - this.waiting);
+    const { concurrentMax } = this.policy;
+    return Math.max(0, concurrentMax - this.#inUse) + Math.max(0, Math.min(this.#laneMax, concurrentMax) - this.waiting);
   }
 
   hasSlot(): boolean {

@@ -10,16 +10,16 @@ const innocents = Array.from({ length: 30 }, (_, number) => `innocent-${number}`
 /** Starts workers one after another, each after the one before was killed, until none is killed for `quietMs`. */
 async function restarted(world: World, scriptOf: (process: Process) => Script, quietMs: number, killsMax: number): Promise<number> {
   for (let kills = 0; kills <= killsMax; kills += 1) {
-    let isKilled = false;
+    const life = { isOver: false };
     const process = await world.start({}, (prepared) => {
       const script = scriptOf({ ...prepared, kill: () => {
-        isKilled = true;
+        life.isOver = true;
         prepared.kill();
       } });
       prepared.executor.script = script;
     });
-    for (let waitedMs = 0; !isKilled && waitedMs < quietMs; waitedMs += 100) await world.clock.advance(100);
-    if (!isKilled) {
+    for (let waitedMs = 0; !life.isOver && waitedMs < quietMs; waitedMs += 100) await world.clock.advance(100);
+    if (!life.isOver) {
       process.kill();
       return kills;
     }
@@ -100,7 +100,7 @@ describe("a run that ends with its worker", () => {
       return completedAnswer;
     };
     // The locks run out, then the window doubles with every second that nothing happens in.
-    await world.clock.advance(5_000 + 12_000);
+    await world.clock.advance(5_000 + 15_000);
     assert.equal(second.executor.running.length, 300);
   });
 });

@@ -15,14 +15,28 @@ describe("bulkhead", () => {
   });
 
   test("tells the room for what begins as soon as one before it ends, apart from the whole lane's", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 10 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 10, waitMaxMs: 5_000 });
     assert.equal(bulkhead.soonRoom, 4);
     bulkhead.take();
     bulkhead.take();
     assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [2, 10]);
     for (const run of ["a", "b", "c"]) bulkhead.enqueue(run);
     assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [0, 7]);
-    assert.equal(new Bulkhead({ concurrentMax: 3, queueMax: 0 }).soonRoom, 3);
+    assert.equal(new Bulkhead({ concurrentMax: 3, queueMax: 0, waitMaxMs: 5_000 }).soonRoom, 3);
+  });
+
+  test("holds no more in its lane than what got slots while the first one waited too long, and widens with each that gets one", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000 });
+    bulkhead.take();
+    for (const run of ["a", "b", "c", "d"]) bulkhead.enqueue(run);
+    bulkhead.give();
+    bulkhead.dequeue();
+    bulkhead.take();
+    assert.deepEqual([bulkhead.expire(), bulkhead.expire(), bulkhead.waiting], ["b", "c", 1]);
+    assert.deepEqual([bulkhead.hasLaneSpace(), bulkhead.room, bulkhead.soonRoom], [false, 0, 0]);
+    bulkhead.give();
+    bulkhead.take();
+    assert.deepEqual([bulkhead.hasLaneSpace(), bulkhead.room], [true, 1]);
   });
 
   test("refuses a slot back that nobody took", () => {

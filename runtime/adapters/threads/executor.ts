@@ -121,7 +121,6 @@ class ThreadsExecutor implements Executor {
       const entry = new RunEntry(this.#lastTicket, order, nowMs);
       this.#runs.set(order.runId, entry);
       this.#tickets.set(entry.ticket, entry);
-      entry.lane = lane;
       lane.enqueue(entry);
       lanes.add(lane);
     }
@@ -220,7 +219,7 @@ class ThreadsExecutor implements Executor {
   #loseApart(why: string): void {
     const lane = this.#lanes.get(this.#apart);
     if (lane === undefined || this.#isStopped) return;
-    for (const entry of [...lane.waiting()]) this.#giveUp(entry, { kind: "not-begun", why });
+    for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-begun", why });
     this.#lanes.delete(this.#apart);
     void lane.pool.stop();
   }
@@ -272,7 +271,8 @@ class ThreadsExecutor implements Executor {
     entry.isAnswered = true;
     this.#tickets.delete(entry.ticket);
     if (this.#runs.get(entry.order.runId) === entry) this.#runs.delete(entry.order.runId);
-    const { lane } = entry;
+    const { order } = entry;
+    const lane = order.apart ? this.#lanes.get(this.#apart) : this.#laneOf(order);
     lane?.forget(entry);
     if (lane?.isOneAtATime === true) lane.dispatch();
   }

@@ -1,5 +1,4 @@
 import type { RunOrder } from "../../ports/executor.ts";
-import type { Lane } from "./lane.ts";
 import type { PoolThread } from "./thread-pool.ts";
 import type { TicketedOrder } from "./wire.ts";
 
@@ -12,8 +11,6 @@ export class RunEntry implements TicketedOrder {
   /** Monotonic. */
   leaseUntilMs: number;
   isAnswered = false;
-  /** Where it waits, or waited for its thread. */
-  lane: Lane | undefined;
   thread: PoolThread | undefined;
   /** Its number among the runs posted to its thread. */
   sequence = 0;

@@ -70,6 +70,51 @@ test("a run that works long within its time is let be, and the runs it holds up 
   assert.deepEqual(losses, []);
 });
 
+test("runs that ended with a thread are suspects, all of them; one that was there alone is its sole cause", async (t) => {
+  const { post, answer } = await start(t, { threads: 1 });
+  const [bystander] = post("deaf");
+  await answer(post("noop")[0] ?? 0);
+  const [culprit] = post("exit");
+  const parts: unknown[] = [];
+  for (const runId of [culprit, bystander]) {
+    const lost = await answer(runId ?? 0);
+    parts.push(lost.kind === "thread-lost" && lost.part);
+  }
+  const [alone] = post("exit");
+  const lost = await answer(alone ?? 0);
+  assert.deepEqual([...parts, lost.kind === "thread-lost" && lost.part], ["suspect", "suspect", "sole"]);
+});
+
+test("what ended with a thread that was ended for another run's sake is a bystander", async (t) => {
+  const { post, answer } = await start(t, { threads: 1 });
+  const [bystander] = post("deaf");
+  await answer(post("noop")[0] ?? 0);
+  post("block", { timeoutMs: 100 });
+  const lost = await answer(bystander ?? 0);
+  assert.equal(lost.kind === "thread-lost" && lost.part, "bystander");
+});
+
+test("a run that is posted apart has a thread of its own, one at a time, and takes nobody with it", async (t) => {
+  const { executor, post, answer, results } = await start(t, { threads: 1 });
+  const [other] = post("deaf");
+  await answer(post("noop")[0] ?? 0);
+  const apart = { apart: true, timeoutMs: 150 };
+  const [culprit] = post("exit", { apart: true });
+  const lost = await answer(culprit ?? 0);
+  await answer(post("noop", { apart: true })[0] ?? 0);
+  const waits = post("wait", apart, apart, apart);
+  assert.equal(lost.kind === "thread-lost" && lost.part, "sole");
+  const endedAtMs: number[] = [];
+  for (const runId of waits) {
+    assert.equal((await answer(runId)).kind, "timed-out");
+    endedAtMs.push(performance.now());
+  }
+  // Each began only when the one before it had ended.
+  for (const [index, atMs] of endedAtMs.entries()) assert.ok(index === 0 || atMs - endedAtMs[index - 1]! > 100, endedAtMs.join(" "));
+  assert.equal(results.some(({ runId }) => runId === other), false);
+  assert.ok(executor.isReady());
+});
+
 test("a thread out of memory is replaced", async (t) => {
   const { post, answer, losses } = await start(t, { threads: 1, heapMaxMb: 32 });
   assert.equal((await answer(post("fill-memory")[0] ?? 0)).kind, "thread-lost");
