@@ -188,9 +188,9 @@ export class BatchProcessor {
 
   /** Another worker has it: wait here if that is short, else come again later. */
   #hold(work: Work, forMs: number): void {
-    const { clock, settler, executions, inFlight } = this.#options;
+    const { clock, settler, executions, inFlight, suspects } = this.#options;
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
-    if (!executions.mayBegin) return settler.release(work);
+    if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
     work.stage = "held";
     inFlight.decided(work);

@@ -3,7 +3,8 @@
  * suspect: the worker that held it ended without a word, and perhaps because of it. Everything that is held when a process
  * ends pays with a delivery, so little is held until it is known what came back:
  *
- *   careful (window 1) ──(each message that proved harmless: window + 1)──▶ calm (no bound)
+ *   start (window 4) ──┐
+ *   careful (window 1) ┴─(each message that proved harmless: window + 1)──▶ calm (no bound)
  *        ▲                                                                   │
  *        └──────────────────────(a suspect is found)─────────────────────────┘
  *
@@ -11,9 +12,11 @@
  * round trip to the store, so that this costs a few milliseconds. A fresh run proves harmless by being claimed, a suspect by
  * ending or by living through its probation.
  */
+const windowAtStart = 4;
+
 export class Caution {
   readonly #calmAt: number;
-  #window = 1;
+  #window = windowAtStart;
   /** Suspects were found, and the window has not grown to its end since. */
   #isAlarmed = false;
 

@@ -61,7 +61,7 @@ class Simulation {
     const skills = allSkills.filter(() => this.#chance(0.6));
     this.#skills = skills.length > 0 ? skills : allSkills;
     this.#inFlightMax = this.#between(4, 60);
-    this.#world = new World({ seed, skills: this.#skills, dependencies, broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 } });
+    this.#world = new World({ seed, skills: this.#skills, dependencies, calmAt: this.#chance(0.5) ? 1 : 16, broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 } });
   }
 
   async run(): Promise<SimulationReport> {
