@@ -14,9 +14,16 @@ import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, npm_lifecycle_script: _script, ...withoutRedis } = process.env;
-/** Says when the command begins to hear: before that, Node itself starts, and the system ends the process. */
-const hears = "data:text/javascript,process.on('newListener',(name)=>name==='SIGTERM'%26%26process.stderr.write('hears\\n'))";
-const env = { ...withoutRedis, NODE_OPTIONS: `--import=${hears}` };
+/**
+ * Says when the command begins to hear, and whether it had loaded nothing to speak of before. Until then Node itself starts, and
+ * the system ends the process.
+ */
+const hears = `process.on("newListener", (name) => {
+  if (name !== "SIGTERM") return;
+  const isLate = process.moduleLoadList.includes("NativeModule net");
+  process.stderr.write(isLate ? "hears late\\n" : "hears first\\n");
+});`;
+const env = { ...withoutRedis, NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(hears).toString("base64")}` };
 const stopBudgetMs = 10_000;
 
 interface Life {
@@ -49,7 +56,7 @@ async function assertEnds(life: Life, what: string, code = 0): Promise<CommandRe
 /** Stops the command at moments from its first to beyond its last of starting, which `ready` tells. */
 async function sweep(t: TestContext, args: readonly string[], ready: (life: Life) => Promise<void>, steps: number): Promise<void> {
   const first = live(t, args);
-  await first.says("hears");
+  await first.says("hears first");
   const heardMs = performance.now();
   await ready(first);
   const startsMs = performance.now() - heardMs;
@@ -57,7 +64,7 @@ async function sweep(t: TestContext, args: readonly string[], ready: (life: Life
   await assertEnds(first, "once it had started");
   for (let step = 0; step <= steps; step += 1) {
     const life = live(t, args);
-    await life.says("hears");
+    await life.says("hears first");
     const afterMs = (step / steps) * startsMs * 1.1;
     // Time is what is swept; nothing is waited for.
     await moment(afterMs);
@@ -141,7 +148,7 @@ test("the local broker that is stopped at any moment of its start ends with 0", 
 test("npm start that is stopped at any moment of its start ends with 0, and leaves no process behind", async (t) => {
   for (const afterMs of [0, 400, 1_200, 2_500, 4_000]) {
     const life = live(t, ["dev", "--rate", "20"]);
-    await life.says("hears");
+    await life.says("hears first");
     await moment(afterMs);
     life.kill("SIGINT");
     // Its children share its standard error, which closes when all are gone.
@@ -217,7 +224,7 @@ test("npm's copy of a signal is not taken for a second one", async (t) => {
 test("a worker goes on when its terminal hangs up, and says so", async (t) => {
   const { worker } = await startBench(t);
   const life = live(t, ["start", "-c", worker("")]);
-  await life.says("hears");
+  await life.says("hears first");
   life.kill("SIGHUP");
   await life.says("worker.started");
   life.kill("SIGHUP");
