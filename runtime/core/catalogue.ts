@@ -16,6 +16,8 @@ export type RuntimeEvent =
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
+  /** The broker's clock is so far ahead of ours, or behind (less than 0); told anew when that changes. Its times are reckoned by its own clock. */
+  | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | { readonly type: "transport.disturbed"; readonly error: string }
   /** Messages could not be sent to an entity, with all their retries; what they belong to comes again later. */
   | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }

@@ -1,6 +1,23 @@
 /** A value of an application property, as brokers and clients on every stack can carry it. */
 export type HeaderValue = string | number | boolean | bigint | Date | null;
 
+/** An id as AMQP carries it: text, an unsigned number of 64 bits, bytes, or a UUID. */
+export type IdValue = string | bigint | Uint8Array | { readonly uuid: Uint8Array };
+
+/** What a message says of itself beside what a skill sees, for whoever routes, answers or expires it. */
+export interface Particulars {
+  readonly correlationId?: IdValue | undefined;
+  readonly to?: string | undefined;
+  readonly replyTo?: string | undefined;
+  readonly sessionId?: string | undefined;
+  readonly replyToSessionId?: string | undefined;
+  readonly partitionKey?: string | undefined;
+  /** The SDK's client neither tells nor sends this one. */
+  readonly userId?: Uint8Array | undefined;
+  /** Nor this one. */
+  readonly contentEncoding?: string | undefined;
+}
+
 /**
  * A message under peek-lock. The transport makes it; it stays valid until it is settled or its lock is lost. Its body is
  * bytes on the main thread and is never parsed there.
@@ -24,16 +41,20 @@ export interface Delivery {
   header(name: string): HeaderValue | undefined;
   /** All application properties, for making a copy of the message. */
   headers(): Readonly<Record<string, HeaderValue>>;
+  /** How long it lives in all, counted from `enqueuedAtMs`; undefined when it does not say. Read for a copy only, as what follows. */
+  readonly timeToLiveMs: number | undefined;
+  particulars(): Particulars;
 }
 
 /** A message to be sent. */
-export interface OutgoingMessage {
+export interface OutgoingMessage extends Particulars {
   readonly messageId: string;
   readonly body: Uint8Array;
   readonly contentType?: string | undefined;
-  readonly correlationId?: string | undefined;
   readonly subject?: string | undefined;
   readonly headers: Readonly<Record<string, HeaderValue>>;
-  /** Wall clock time before which the broker does not deliver it. */
-  readonly scheduledAtMs?: number;
+  /** Time by the broker's wall clock before which it does not deliver it. */
+  readonly scheduledAtMs?: number | undefined;
+  /** How long it lives, in whole milliseconds from when it can be delivered; undefined: as long as the entity lets it. */
+  readonly timeToLiveMs?: number | undefined;
 }

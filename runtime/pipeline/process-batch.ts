@@ -13,6 +13,7 @@ import type { Invalid } from "../core/event-envelope.ts";
 import type { RouteResult } from "../core/read-route.ts";
 import type { SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
@@ -20,7 +21,7 @@ import type { Executions } from "./executions.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Leases } from "./leases.ts";
-import { lockRemainingMs, type LockKeeper } from "./lock-keeper.ts";
+import type { LockKeeper } from "./lock-keeper.ts";
 import { overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -34,6 +35,7 @@ const holdHereMaxMs = 2_000;
 
 export interface ProcessBatchOptions {
   readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
   readonly telemetry: Telemetry;
   readonly store: RunStore;
   readonly gate: StoreGate;
@@ -68,14 +70,16 @@ export class BatchProcessor {
     });
   }
 
-  /** 1–3. Starts to keep the locks, reads the routes. */
-  arrive(deliveries: readonly Delivery[]): void {
-    const { clock, keeper, inFlight, retryBudget } = this.#options;
+  /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
+  arrive(deliveries: readonly Delivery[], wasAwaited: boolean): void {
+    const { clock, brokerClock, keeper, inFlight, retryBudget } = this.#options;
+    const last = deliveries.at(-1);
+    if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
-    const wallMs = clock.wallMs();
+    const brokerNowMs = brokerClock.nowMs();
     retryBudget.earn(deliveries.length);
     for (const delivery of deliveries) {
-      const lockMs = lockRemainingMs(delivery.lockedUntilMs, wallMs);
+      const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
       keeper.arrived(lockMs);
       inFlight.add(work);
@@ -210,8 +214,8 @@ export class BatchProcessor {
 
   /** 12. A delivery has ended: its followers learn from it, its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    const { clock, telemetry, inFlight } = this.#options;
-    telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs));
+    const { brokerClock, telemetry, inFlight } = this.#options;
+    telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs));
     inFlight.remove(work);
     if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
   }

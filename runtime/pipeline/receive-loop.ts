@@ -11,6 +11,8 @@ import { settledWithin } from "./within.ts";
 
 /** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
 const roomLookMs = 100;
+/** A receiver with credit waits, and is not just slow to get what the broker has for it, once nothing came for so long. */
+const awaitedAfterMs = 200;
 /** A receiver that does not close within this time is left behind. */
 export const closeWaitMaxMs = 5_000;
 
@@ -23,7 +25,8 @@ export interface ReceiveLoopOptions {
   inFlight(): number;
   /** How many more messages could be admitted. */
   room(): number;
-  deliveries(batch: readonly Delivery[]): void;
+  /** `wasAwaited`: it came to a receiver that had credit, had been served before, and had waited undisturbed since. */
+  deliveries(batch: readonly Delivery[], wasAwaited: boolean): void;
 }
 
 /** Why nothing is received. */
@@ -42,6 +45,8 @@ export class ReceiveLoop {
   #isGranting = false;
   #roomLook: Timer | undefined;
   #lastReceivedMs = 0;
+  /** The present receiver is attached: something came, and nothing has disturbed it since. */
+  #isServed = false;
 
   constructor(options: ReceiveLoopOptions) {
     this.#options = options;
@@ -119,16 +124,23 @@ export class ReceiveLoop {
     const receiver = transport.openReceiver({
       deliveries: (batch) => {
         this.#received += batch.length;
+        const nowMs = clock.monotonicMs();
+        const wasAwaited = this.#receiver === receiver && this.#isServed && this.#credit > 0 && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
         if (this.#receiver === receiver) {
           this.#credit -= batch.length;
-          this.#lastReceivedMs = clock.monotonicMs();
+          this.#lastReceivedMs = nowMs;
+          this.#isServed = true;
         }
-        this.#options.deliveries(batch);
+        this.#options.deliveries(batch, wasAwaited);
         this.replenish();
       },
-      disturbed: (error) => telemetry.emit({ type: "transport.disturbed", error: error.message }),
+      disturbed: (error) => {
+        this.#isServed = false;
+        telemetry.emit({ type: "transport.disturbed", error: error.message });
+      },
     });
     this.#receiver = receiver;
+    this.#isServed = false;
     this.#credit = 0;
     this.#lastReceivedMs = clock.monotonicMs();
     this.#grant();

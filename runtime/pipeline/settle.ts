@@ -8,12 +8,14 @@
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
  */
 import type { Clock, Random } from "../core/clock.ts";
-import { copyOf, postponementsOf } from "../core/copy.ts";
+import { copyOf, expiresAtMs, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
+import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
@@ -29,6 +31,8 @@ type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 const reasonCharactersMax = 200;
+/** Service Bus's own word for it. */
+const expiredReason = "TTLExpiredException";
 /** After every attempt to publish has failed, the message is not looked at again for this long. */
 const publishPauseMinMs = 5_000;
 
@@ -38,6 +42,7 @@ export interface SettlerOptions {
   readonly store: RunStore;
   readonly gate: StoreGate;
   readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
   /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
@@ -89,6 +94,7 @@ export class Settler {
   readonly #copies: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
   #isDraining = false;
+  #secret = "";
 
   constructor(options: SettlerOptions) {
     const { store, clock, gate, publisher } = options;
@@ -120,9 +126,15 @@ export class Settler {
     this.#orders = new TickBatch(clock, (items) => void this.#settle(items));
   }
 
+  /** Before anything else. `secret` is what the ids of copies and emitted events are made with; see message-ids.ts. */
+  start(secret: string): void {
+    this.#secret = secret;
+  }
+
   /** The run succeeded under its claim. */
-  succeed(work: Work, outbox: readonly OutgoingMessage[]): void {
+  succeed(work: Work, emitted: readonly OutgoingMessage[]): void {
     work.stage = "recording";
+    const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
     this.#finishes.add({ work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } });
   }
 
@@ -138,11 +150,22 @@ export class Settler {
     this.#publishLater(work, left, "duplicate");
   }
 
-  /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
-  fail(work: Work, settlement: Failure): void {
+  /** The run ends without success; `decided` says how. Records it first when the run is claimed. */
+  fail(work: Work, decided: Failure): void {
     work.stage = "recording";
+    const settlement = this.#unlessExpired(work, decided);
     if (work.epoch === 0) this.#act(work, settlement);
     else this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+  }
+
+  /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
+  #unlessExpired(work: Work, settlement: Failure): Failure {
+    if (settlement.kind !== "retry-later" && settlement.kind !== "postpone") return settlement;
+    const leftMs = expiresAtMs(work.delivery) - this.#options.brokerClock.nowMs();
+    if (leftMs > settlement.delayMs) return settlement;
+    const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
+    const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; give it more, or shorten the skill's pauses; it was to come again because of ${why}`;
+    return { kind: "dead-letter", state: "dead", reason: expiredReason, description };
   }
 
   /** Nothing of it has begun here: it goes back to the broker, for any worker. */
@@ -259,11 +282,15 @@ export class Settler {
   }
 
   async #sendCopies(items: readonly Copy[]): Promise<void> {
-    const wallMs = this.#options.clock.wallMs();
+    const nowMs = this.#options.brokerClock.nowMs();
     const copies = items.map(({ work, settlement }) =>
-      copyOf(work.delivery, wallMs + settlement.delayMs, {
+      copyOf(work.delivery, {
+        atMs: nowMs + settlement.delayMs,
+        secret: this.#secret,
         postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
+        // Its run is done and its events are to go out, however long that takes.
+        outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
       }),
     );
     const unsent = await this.#sending.send(this.#options.retryEntity, copies);

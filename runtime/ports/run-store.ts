@@ -75,6 +75,11 @@ export interface RunStore {
   start(): Promise<void>;
   /** Idempotent. */
   stop(): Promise<void>;
+  /**
+   * Text that no one outside can guess, the same for every worker of the consumer and after every restart: made with the
+   * consumer's first record of anything, and kept as long as the store forgets nothing.
+   */
+  secret(): Promise<string>;
   /** Whether the store answers and takes writes now. Never rejects. */
   ping(): Promise<boolean>;
   /** Claims free, waiting or lapsed runs; taking one over raises its epoch. Leases last `leaseMs` by the store's clock. */

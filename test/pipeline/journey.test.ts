@@ -88,7 +88,7 @@ describe("the journey", () => {
     executor.script = () => ({ kind: "completed", outbox: [emitted] });
     world.send("a");
     await world.clock.advance(1_000);
-    assert.deepEqual(world.broker.published, [{ entity: outputEntity, message: emitted }]);
+    assert.deepEqual(world.broker.published, [{ entity: outputEntity, message: { ...emitted, messageId: await world.idPublished(emitted.messageId) } }]);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
     assert.equal((await world.record("a")).outbox.length, 0);
   });

@@ -298,7 +298,7 @@ describe("while the broker takes no messages", () => {
     await world.clock.advance(1_500);
     brokerFaults.off();
     await world.clock.advance(5_000);
-    assert.deepEqual(world.broker.published.map(({ message }) => message.messageId), ["a:0"]);
+    assert.deepEqual(world.broker.published.map(({ message }) => message.messageId), [await world.idPublished("a:0")]);
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed"], 1]);
   });
 
@@ -326,7 +326,7 @@ describe("while the broker takes no messages", () => {
     await world.clock.advance(150);
     brokerFaults.off();
     await world.clock.advance(5_000);
-    assert.deepEqual(new Set(world.broker.published.map(({ message }) => message.messageId)), new Set(["a:0"]));
+    assert.deepEqual(new Set(world.broker.published.map(({ message }) => message.messageId)), new Set([await world.idPublished("a:0")]));
     assert.equal(world.broker.published.length, 3);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });

@@ -64,6 +64,8 @@ export function delivery(body: Uint8Array, headers: Readonly<Record<string, Head
     contentType,
     correlationId: undefined,
     subject: undefined,
+    timeToLiveMs: undefined,
+    particulars: () => ({}),
     body,
     header: (name) => (Object.hasOwn(headers, name) ? headers[name] : undefined),
     headers: () => headers,

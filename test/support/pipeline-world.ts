@@ -1,6 +1,7 @@
 // A whole pipeline on fakes of the outside and on the test's clock: one broker, one store, any number of workers.
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { unguessableId } from "#runtime/core/message-ids.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
@@ -175,6 +176,11 @@ export class World {
   /** Puts events into the queue now; each argument is an event id, or a whole message. */
   send(...events: readonly (string | OutgoingMessage)[]): void {
     this.broker.accept(queueName, events.map((event) => (typeof event === "string" ? this.message(event) : event)));
+  }
+
+  /** The id under which an emitted message of this id is published. */
+  async idPublished(messageId: string): Promise<string> {
+    return unguessableId(await this.records.secret(), messageId, "emitted");
   }
 
   async record(eventId: string): Promise<RunView> {

@@ -2,10 +2,11 @@ import type { MessageView } from "../../amqp/message.ts";
 import { ProtocolError } from "../../amqp/errors.ts";
 import type { Delivery as EngineDelivery } from "../../amqp/receiver.ts";
 import { Described, Typed } from "../../amqp/types.ts";
-import type { Plain } from "../../amqp/types.ts";
+import type { Plain, TypedValue } from "../../amqp/types.ts";
 import type { MapView } from "../../amqp/views.ts";
-import type { Delivery, HeaderValue } from "../../core/delivery.ts";
+import type { Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 import type { SettleGroup } from "./settle-group.ts";
 
 /** Where a delivery came from, and is settled. */
@@ -100,6 +101,35 @@ export class AmqpDelivery implements Delivery {
     return headers;
   }
 
+  get timeToLiveMs(): number | undefined {
+    try {
+      const { ttlMs } = this.engine.message;
+      return ttlMs === undefined || ttlMs >= timeToLiveMax ? undefined : ttlMs;
+    } catch (thrown) {
+      return unreadable(thrown, undefined);
+    }
+  }
+
+  particulars(): Particulars {
+    const { message } = this.engine;
+    try {
+      const userId = message.property("userId");
+      const partitionKey = message.messageAnnotations?.get("x-opt-partition-key");
+      return {
+        correlationId: idValueOf(message.propertyView("correlationId")?.typed()),
+        to: message.text("to"),
+        replyTo: message.text("replyTo"),
+        sessionId: message.text("groupId"),
+        replyToSessionId: message.text("replyToGroupId"),
+        partitionKey: typeof partitionKey === "string" ? partitionKey : undefined,
+        userId: Buffer.isBuffer(userId) ? userId : undefined,
+        contentEncoding: message.text("contentEncoding"),
+      };
+    } catch (thrown) {
+      return unreadable(thrown, {});
+    }
+  }
+
   #map(): MapView | undefined {
     this.#properties ??= this.engine.message.applicationProperties;
     return this.#properties;
@@ -156,6 +186,19 @@ function textOf(message: MessageView, name: "messageId" | "correlationId" | "con
     return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
   } catch (thrown) {
     return unreadable(thrown, undefined);
+  }
+}
+
+function idValueOf(value: TypedValue | undefined): IdValue | undefined {
+  switch (value?.type) {
+    case "string":
+    case "ulong":
+    case "binary":
+      return value.value;
+    case "uuid":
+      return { uuid: value.value };
+    default:
+      return undefined;
   }
 }
 

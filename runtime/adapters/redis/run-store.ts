@@ -6,6 +6,7 @@
 //   holdfast:{orders}:sentinel      set once, without an end of life; another value means that records were lost
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
+//   holdfast:{orders}:secret        made once, without an end of life
 //   holdfast:{orders}:probe         written by `ping`
 //
 // Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all. Each claim compares the sentinel, and
@@ -15,6 +16,7 @@ import { randomUUID } from "node:crypto";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
 import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
 import { packClaim, packFinish, packStep, stateLetters, unpackClaims, unpackView, unpackWrites } from "./records.ts";
 import { type Script, scripts } from "./scripts.ts";
@@ -108,6 +110,10 @@ class RedisRunStore implements RunStore {
     const client = this.#client;
     this.#client = undefined;
     await client?.stop();
+  }
+
+  async secret(): Promise<string> {
+    return String(await this.#connected().run(scripts.secret, [`${this.#base}secret`], [makeSecret()]));
   }
 
   async ping(): Promise<boolean> {

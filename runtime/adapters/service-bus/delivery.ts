@@ -1,6 +1,7 @@
 import type { ServiceBusReceivedMessage } from "@azure/service-bus";
-import type { Delivery, HeaderValue } from "../../core/delivery.ts";
+import type { Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder, SettleResult } from "../../ports/transport.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 
 /** The AMQP link object under the SDK's, as far as it concerns us. */
 export interface AmqpLink {
@@ -95,6 +96,23 @@ export class ServiceBusDelivery implements Delivery {
     for (const name of Object.keys(properties)) headers[name] = headerValueOf(properties[name]);
     return headers;
   }
+
+  get timeToLiveMs(): number | undefined {
+    const { timeToLive } = this.message;
+    return timeToLive === undefined || timeToLive >= timeToLiveMax ? undefined : timeToLive;
+  }
+
+  particulars(): Particulars {
+    const { correlationId, to, replyTo, sessionId, replyToSessionId, partitionKey } = this.message;
+    return { correlationId: idValueOf(correlationId), to, replyTo, sessionId, replyToSessionId, partitionKey };
+  }
+}
+
+/** The client gives a UUID and binary alike as bytes. */
+function idValueOf(id: string | number | Buffer | undefined): IdValue | undefined {
+  if (id === undefined || typeof id === "string") return id;
+  if (typeof id === "number") return Number.isSafeInteger(id) && id >= 0 ? BigInt(id) : String(id);
+  return id.length === 16 ? { uuid: id } : id;
 }
 
 function textOf(id: string | number | Buffer | undefined): string | undefined {

@@ -33,6 +33,7 @@ const sweepRowsMax = 1_000;
 const sweepPauseMs = 1_000;
 const reasonCharactersMax = 200;
 const nothing = new Uint8Array(0);
+const notStarted = "expected a started run store, found a stopped one; call start() first";
 
 /** How a claim stands to a record that exists. */
 type Standing = "reused" | "owner" | "held" | "free" | "done" | "dead";
@@ -63,6 +64,7 @@ class SqliteRunStore implements RunStore {
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
   #consumerId = 0;
+  #secret = "";
   /** Rows up to this one were swept in the current pass. */
   #sweptUpTo = 0;
   #sweepDueMs = 0;
@@ -75,9 +77,10 @@ class SqliteRunStore implements RunStore {
   async start(): Promise<void> {
     if (this.#statements !== undefined) return;
     try {
-      const { database, consumerId } = openDatabase(this.#options.path, this.#options.consumer);
+      const { database, consumerId, secret } = openDatabase(this.#options.path, this.#options.consumer);
       this.#database = database;
       this.#consumerId = consumerId;
+      this.#secret = secret;
       this.#statements = prepareStatements(database);
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
@@ -88,6 +91,11 @@ class SqliteRunStore implements RunStore {
     this.#statements = undefined;
     this.#database?.close();
     this.#database = undefined;
+  }
+
+  async secret(): Promise<string> {
+    if (this.#statements === undefined) throw new StoreUnavailableError(notStarted);
+    return this.#secret;
   }
 
   /** Takes the write lock: a file that can be read but not written serves nothing. */
@@ -234,7 +242,7 @@ class SqliteRunStore implements RunStore {
 
   async #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
     const statements = this.#statements;
-    if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+    if (statements === undefined) throw new StoreUnavailableError(notStarted);
     try {
       statements.begin();
       const answer = work(statements, Math.floor(this.#clock.wallMs()));

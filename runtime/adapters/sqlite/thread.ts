@@ -10,6 +10,8 @@ async function perform(store: RunStore, call: StoreCall): Promise<unknown> {
       return store.start();
     case "stop":
       return store.stop();
+    case "secret":
+      return store.secret();
     case "ping":
       // In a thread that took a lost one's place, the file is not open yet.
       await store.start();

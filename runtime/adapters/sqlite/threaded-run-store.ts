@@ -53,6 +53,10 @@ class ThreadedRunStore implements RunStore {
     await thread?.stop();
   }
 
+  async secret(): Promise<string> {
+    return (await this.#call({ method: "secret" })) as string;
+  }
+
   async ping(): Promise<boolean> {
     if (this.#thread === undefined) return false;
     if (this.#thread.hasEnded) this.#thread = this.#newThread();

@@ -20,6 +20,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "store.down": "error",
   "store.up": "info",
   "store.forgot": "error",
+  "clock.skewed": "warn",
   "transport.disturbed": "warn",
   "send.failed": "error",
   "receiver.rebuilt": "warn",
