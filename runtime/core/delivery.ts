@@ -1,6 +1,12 @@
 /** A value of an application property, as brokers and clients on every stack can carry it. */
 export type HeaderValue = string | number | boolean | bigint | Date | null;
 
+/**
+ * No entity locks a message for longer. That a lock has surely ended is counted from its message's receipt, or the lock's last
+ * renewal, by the monotonic clock: the end that the broker names is of its wall clock, which ours may be far from.
+ */
+export const lockMaxMs: number = 300_000;
+
 /** An id as AMQP carries it: text, an unsigned number of 64 bits, bytes, or a UUID. */
 export type IdValue = string | bigint | Uint8Array | { readonly uuid: Uint8Array };
 

@@ -22,9 +22,8 @@
  *                            from the broker
  */
 import type { Clock } from "../core/clock.ts";
+import { lockMaxMs } from "../core/delivery.ts";
 
-/** No entity locks for longer. */
-const lockMaxMs = 300_000;
 /** How long an entity locks that was not told otherwise. */
 const lockDefaultMs = 60_000;
 /** What is left of a lock is taken to be no more than this while it is measured by our own wall clock, which may be behind. */

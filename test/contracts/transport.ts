@@ -1,7 +1,7 @@
 // What every transport must do. An adapter's test calls `transportContract` with a way to make a fresh bench.
 import { strict as assert } from "node:assert";
 import { describe, type TestContext, test } from "node:test";
-import type { Delivery } from "#runtime/core/delivery.ts";
+import type { Delivery, Particulars } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -12,6 +12,10 @@ const idleLatencyMaxMs = 700;
 
 function completeAll(deliveries: readonly Delivery[]): SettleOrder[] {
   return deliveries.map((delivery) => ({ verb: "complete", delivery }));
+}
+
+function withoutUndefined(particulars: Particulars): Particulars {
+  return Object.fromEntries(Object.entries(particulars).filter(([, value]) => value !== undefined));
 }
 
 /** Completes every batch as it comes and grants its credit anew. */
@@ -239,6 +243,33 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     assert.equal(delivery.header("nothing"), null);
     assert.equal(delivery.header("missing"), undefined);
     assert.equal(delivery.header("toString"), undefined);
+  });
+
+  test("tells what a copy has to carry, and a publisher sends it", async (t) => {
+    const bench = await makeBench(t);
+    const uuid = Buffer.from("00112233445566778899aabbccddeeff", "hex");
+    const rich = { to: "somewhere", replyTo: "answers", sessionId: "s", replyToSessionId: "rs", partitionKey: "s", timeToLive: 90_000 };
+    await bench.send([{ messageId: "m", body: Buffer.alloc(1), correlationId: uuid, ...rich }]);
+    await bench.send([{ messageId: "n", body: Buffer.alloc(1), correlationId: 7 }]);
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(2);
+    const [first, second] = await inbox.upTo(2);
+    assert.ok(first !== undefined && second !== undefined);
+    assert.equal(first.timeToLiveMs, 90_000);
+    const { correlationId, ...others } = withoutUndefined(first.particulars());
+    assert.ok(typeof correlationId === "object" && "uuid" in correlationId);
+    assert.deepEqual(Buffer.from(correlationId.uuid), uuid);
+    assert.deepEqual(others, { to: "somewhere", replyTo: "answers", sessionId: "s", replyToSessionId: "rs", partitionKey: "s" });
+    assert.equal(second.timeToLiveMs, undefined);
+    assert.deepEqual(withoutUndefined(second.particulars()), { correlationId: 7n });
+    const publisher = await bench.startPublisher();
+    const copies = [first, second].map((delivery) => ({ ...delivery.particulars(), messageId: `${delivery.messageId}-copy`, body: delivery.body, headers: {}, timeToLiveMs: delivery.timeToLiveMs }));
+    await publisher.send("other", copies);
+    const [one, two] = await bench.take("other", 2);
+    assert.ok(one !== undefined && two !== undefined);
+    const { to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive } = one;
+    assert.deepEqual({ to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive }, rich);
+    assert.deepEqual([one.correlationId, two.correlationId, two.timeToLive], [uuid, 7, undefined]);
   });
 
   test("gives bodies that are AMQP values as text or JSON text", async (t) => {

@@ -25,6 +25,8 @@ export class AmqpDelivery implements Delivery {
   order: SettleOrder | undefined = undefined;
   group: SettleGroup | undefined = undefined;
   index = 0;
+  /** When it came, or its lock was last renewed, monotonic. */
+  lockedAtMs = 0;
   /** The broker will not take a settlement of it any more. */
   isLost = false;
   #properties: MapView | undefined = undefined;
@@ -135,8 +137,9 @@ export class AmqpDelivery implements Delivery {
     return this.#properties;
   }
 
-  renewed(lockedUntilMs: number): void {
+  renewed(lockedUntilMs: number, nowMs: number): void {
     this.#lockedUntilMs = lockedUntilMs;
+    this.lockedAtMs = nowMs;
   }
 
   /** The delivery tag is a GUID in .NET's byte order; a lock token is the same GUID in the network's. */

@@ -90,7 +90,8 @@ export class Management implements ConnectionUser {
     }
     if (reply.code === 200) {
       const expirations = reply.body?.get("expirations");
-      if (Array.isArray(expirations)) deliveries.forEach((delivery, index) => noteRenewed(delivery, expirations[index] as Plain | undefined, renewed));
+      const nowMs = this.#options.clock.monotonicMs();
+      if (Array.isArray(expirations)) deliveries.forEach((delivery, index) => noteRenewed(delivery, expirations[index] as Plain | undefined, nowMs, renewed));
     } else if (isLockLost(reply.condition) || reply.code === 410) {
       const [only] = deliveries;
       const middle = deliveries.length >> 1;
@@ -225,10 +226,10 @@ export class Management implements ConnectionUser {
   }
 }
 
-function noteRenewed(delivery: AmqpDelivery, until: Plain | undefined, renewed: Renewed): void {
+function noteRenewed(delivery: AmqpDelivery, until: Plain | undefined, nowMs: number, renewed: Renewed): void {
   if (!(until instanceof Date)) return;
   const lockedUntilMs = until.getTime();
-  delivery.renewed(lockedUntilMs);
+  delivery.renewed(lockedUntilMs, nowMs);
   renewed(delivery, { kind: "renewed", lockedUntilMs });
 }
 

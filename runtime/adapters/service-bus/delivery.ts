@@ -35,14 +35,17 @@ export class ServiceBusDelivery implements Delivery {
   readonly home: DeliveryHome;
   /** Its place in the order of arrival on its link, from 0. */
   readonly ordinal: number;
+  /** When it came, or its lock was last renewed, monotonic. */
+  lockedAtMs: number;
   /** Set when the one order it may be given was taken. */
   ordered = false;
   private bytes: Uint8Array | undefined;
 
-  constructor(message: ServiceBusReceivedMessage, home: DeliveryHome, ordinal: number) {
+  constructor(message: ServiceBusReceivedMessage, home: DeliveryHome, ordinal: number, lockedAtMs: number) {
     this.message = message;
     this.home = home;
     this.ordinal = ordinal;
+    this.lockedAtMs = lockedAtMs;
   }
 
   get messageId(): string {
