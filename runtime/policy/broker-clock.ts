@@ -10,16 +10,17 @@
  *   its lock has begun           d >= lockedUntil - m - the longest lock there is
  *   its lock has not ended       d <= lockedUntil - m, but for messages that lay here for too long
  *
- * Each is best where the way was shortest, which is where it is largest. How long a lock is cannot be learned from locks and their renewals, which only show
- * the sum of d and that length. But a message that comes to a receiver that had credit and waited was enqueued just now: such
- * a fresh receipt makes the first bound as good as the way from the broker is short. How good the result is:
+ * Each is best where the way was shortest, which is where it is largest. How long a lock is cannot be learned from locks and
+ * their renewals, which show no more than the sum of d and that length. But a message that comes to a receiver that had credit
+ * and waited was enqueued just now: such a fresh receipt makes the first bound as good as the way from the broker is short.
+ * How good the result is:
  *
  *   before any receipt       our wall clock is believed
- *   without fresh receipts   our wall clock is believed while it lies within the bounds, which are a lock's length apart for new messages, and five
- *                            minutes for old ones; beyond them a lock is taken to be of the default length, and the result is wrong by the
- *                            difference, at most four minutes
- *   with fresh receipts      our wall clock is believed while it is within two seconds of them; else they are, and are late by the way
- *                            from the broker
+ *   without fresh receipts   our wall clock is believed while it lies within the bounds, which are a lock's length apart for new
+ *                            messages, and five minutes for old ones; beyond them a lock is taken to be of the default length,
+ *                            and the result is wrong by the difference, at most four minutes
+ *   with fresh receipts      our wall clock is believed while it is within two seconds of them; else they are, and are late by
+ *                            the way from the broker
  */
 import type { Clock } from "../core/clock.ts";
 import { lockMaxMs } from "../core/delivery.ts";
