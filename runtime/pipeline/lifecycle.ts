@@ -167,8 +167,8 @@ export class Worker {
         started.unshift(part);
         await part.start();
       }
+      if (!this.#isStopping) this.#settler.start(await store.secret());
       if (!this.#isStopping) {
-        this.#settler.start(await store.secret());
         started.unshift(this.#options.executor);
         await this.#startExecutor();
       }
