@@ -39,6 +39,11 @@ export interface Call {
 
 const ended = Symbol("the run has ended");
 
+/** `definite`: nothing was sent. */
+function timeout(dependency: string, expected: string, definite: boolean): TransientError {
+  return new TransientError(`${dependency}: expected ${expected} in time, got none`, { code: "CALL_TIMEOUT", dependency, definite });
+}
+
 /** Makes one try and gives up when the time is over or the run ends, whether or not the request function listens. */
 async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Call, attempt: number, endMs: number): Promise<unknown> {
   const controller = new AbortController();
@@ -48,13 +53,17 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
     controller.abort(reason);
   };
   const stopListening = run.onEnd(() => giveUp(ended));
-  const tooLate = (): void =>
-    giveUp(new TransientError(`${dependency.name}: expected an answer in time, got none`, { code: "CALL_TIMEOUT", dependency: dependency.name, definite: false }));
+  const tooLate = (): void => giveUp(timeout(dependency.name, "an answer", false));
+  const checkMayAct = (): void => {
+    run.checkMayAct();
+    controller.signal.throwIfAborted();
+    if (run.nowMs() >= endMs) throw timeout(dependency.name, "to be sent", true);
+  };
   // Where the run ends first, its own end does.
   const timer = endMs < run.deadlineMs ? setTimeout(tooLate, Math.max(1, endMs - run.nowMs())) : undefined;
   const { eventId, epoch, traceId } = run;
   try {
-    const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt };
+    const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt, checkMayAct };
     return await Promise.race([dependency.request(call.request, info), late]);
   } finally {
     clearTimeout(timer);

@@ -32,7 +32,10 @@ export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
 
 /** What a request function is told about the call it makes. */
 export interface CallInfo {
-  /** Stable over all retries of this call, also those of a later execution: pass it on. */
+  /**
+   * Stable over all retries of this call, also those of a later execution: pass it on. Only a query's calls have new keys in each
+   * execution, because they must see how things are then.
+   */
   readonly idempotencyKey: string;
   /** Aborted when the call's or the run's time is over, or the run must stop. */
   readonly signal: AbortSignal;
@@ -44,6 +47,12 @@ export interface CallInfo {
   readonly traceId: string;
   /** 1 for the first try of this call. */
   readonly attempt: number;
+  /**
+   * Throws when the request must not go out any more: another worker has the run, or the time is over. HTTP calls ask as they are
+   * written to their connection; a function that lets requests wait asks just before it sends one, because a process that was
+   * stopped meanwhile hears of nothing else first.
+   */
+  readonly checkMayAct: () => void;
 }
 
 /**

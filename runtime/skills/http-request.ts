@@ -92,6 +92,25 @@ function checkRequest(name: string, request: HttpRequest): void {
   }
 }
 
+/**
+ * Asks whether a request may still go out at the moment when it would be written to its connection. Until then it may have
+ * waited for a connection or behind another request, and the process may have been stopped: the socket's events can then come
+ * before any timer or message that would have called the request off.
+ */
+function checkedAtWriting(checkMayAct: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        checkMayAct();
+        handler.onRequestStart?.(controller, context);
+      },
+      onResponseStart: (controller, status, headers, message) => handler.onResponseStart?.(controller, status, headers, message),
+      onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+      onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
+      onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
+    });
+}
+
 /** The request function of an HTTP dependency. Its pool ends with the thread. */
 export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpRequest, HttpResponse> {
   const { name, timeouts, responseBytesMax } = settings;
@@ -108,7 +127,7 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
     checkRequest(name, request);
     const { body, contentType } = encodeBody(request.body);
     const headers = headersOf(request, info, contentType);
-    const response = await pool.request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
+    const response = await pool.compose(checkedAtWriting(info.checkMayAct)).request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
     const { statusCode: status } = response;
     if (status < 200 || status > 299) throw await refusalOf(name, response);
     const bytes = await readBytes(response.body, responseBytesMax);

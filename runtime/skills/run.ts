@@ -70,14 +70,31 @@ function resultOf(error: unknown): CallReport["result"] | undefined {
   return error instanceof TransientError && error.code === circuitOpenCode ? undefined : "failed";
 }
 
+/**
+ * What a step numbers its calls and events by. The query and the effect of a step have one each: what the effect does is then
+ * named the same at every try, whether or not a query went before it.
+ */
+interface StepPart {
+  /** Calls go out under it. */
+  readonly callKey: string;
+  /** Names its events. */
+  readonly emitKey: string;
+  /** Calls so far, by dependency. */
+  readonly calls: Map<string, number>;
+  emitted: number;
+}
+
 /** The step that is being executed. */
 interface OpenStep {
   readonly name: string;
   readonly kind: StepKind;
   readonly idempotencyKey: string;
   readonly emitted: OutgoingMessage[];
-  /** Calls so far, by dependency. */
-  readonly calls: Map<string, number>;
+  part: StepPart;
+}
+
+function stepPart(callKey: string, emitKey: string): StepPart {
+  return { callKey, emitKey, calls: new Map(), emitted: 0 };
 }
 
 export class Run implements SkillContext<never>, CallingRun {
@@ -253,21 +270,23 @@ export class Run implements SkillContext<never>, CallingRun {
 
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
   #describeCall(ledger: CallLedger, dependency: string, request: unknown): Call {
-    const calls = this.#open?.calls ?? ledger.outside;
+    const calls = this.#open?.part.calls ?? ledger.outside;
     const number = (calls.get(dependency) ?? 0) + 1;
     calls.set(dependency, number);
-    const key = this.#open?.idempotencyKey ?? this.#derive();
+    const key = this.#open?.part.callKey ?? this.#derive();
     return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step: this.#open?.name, stepKind: this.#open?.kind };
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
     if (this.#isEnded) throw new RunEnded();
+    const part = this.#open?.part;
     const list = this.#open?.emitted ?? (this.#emitted ??= []);
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
-    const eventId = this.#derive("emit", this.#open?.name ?? "", this.#open === undefined ? this.#emittedOutside : list.length);
+    const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const emitter = { cause: this.event, agent: this.#host.agent ?? this.order.skill, eventId, wallMs: this.#host.wallMs() };
     list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
-    if (this.#open === undefined) this.#emittedOutside += 1;
+    if (part === undefined) this.#emittedOutside += 1;
+    else part.emitted += 1;
   }
 
   async step<Result>(name: string, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<Result> {
@@ -283,7 +302,8 @@ export class Run implements SkillContext<never>, CallingRun {
     }
     const unmet = record === undefined ? this.#unmetSteps() : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
-    const open: OpenStep = { name, kind, idempotencyKey: this.#derive(name), emitted: [], calls: new Map() };
+    const idempotencyKey = this.#derive(name);
+    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name) };
     this.#open = open;
     try {
       const result = (await this.#execute(open, record, options, effect)) as Result;
@@ -319,9 +339,12 @@ export class Run implements SkillContext<never>, CallingRun {
     }
     this.checkMayAct();
     if (record !== undefined && options.kind === "queryable") {
+      const effectPart = open.part;
+      open.part = this.#queryPart(open);
       const found = await options.query(context);
       this.checkMayAct();
       if (found !== undefined) return await this.#checkpoint(open, found);
+      open.part = effectPart;
     }
     const needsIntent = kind === "atMostOnce" || (kind === "queryable" && record === undefined);
     if (needsIntent) {
@@ -337,6 +360,11 @@ export class Run implements SkillContext<never>, CallingRun {
     }
     if (this.#isEnded) throw new RunEnded();
     return await this.#checkpoint(open, result);
+  }
+
+  /** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
+  #queryPart({ name, idempotencyKey }: OpenStep): StepPart {
+    return stepPart(`${idempotencyKey}-query-${this.epoch}.${this.attempt}`, `${name}?`);
   }
 
   /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */

@@ -10,6 +10,7 @@ import {
   type HttpDependencyOptions,
   PermanentError,
   type SkillContext,
+  type StepContext,
   SkillError,
   TransientError,
   defineDependency,
@@ -207,7 +208,9 @@ test("a dependency may be any function, told all that a callee needs", async (t)
   assert.deepEqual(bundle.seen, ["ping pong"]);
   const [info] = infos;
   assert.ok(info);
-  assert.deepEqual({ ...info, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
+  const { checkMayAct, ...told } = info;
+  assert.equal(typeof checkMayAct, "function");
+  assert.deepEqual({ ...told, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
     idempotencyKey: 32,
     signal: false,
     eventId: envelope.eventId,
@@ -260,4 +263,76 @@ test("a fallback answers for a definite failure, and for an unknown one only if 
   await assert.rejects(withFallback(failing(false), () => "template"), /down/);
   assert.equal(await withFallback(failing(false), () => "template", { whenUnknown: true }), "template");
   await assert.rejects(withFallback(() => { throw new TypeError("defect"); }, () => "template"), TypeError);
+});
+
+test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {
+  const { url, received } = await serve(t, (response, number) => json(response, number < 5 ? 503 : 200, {}));
+  const dependency = httpOf(url, { retry: { attemptsMax: 1 } });
+  const keys: string[] = [];
+  const look = (step: StepContext): Promise<undefined> => {
+    keys.push(step.idempotencyKey);
+    step.emit("Looked", {});
+    return step.call(dependency, { method: "GET", path: "/made" }).then(() => undefined, () => undefined);
+  };
+  const run = (context: SkillContext): Promise<number> =>
+    context.step("make", { kind: "queryable", query: look }, async (step) => {
+      keys.push(step.idempotencyKey);
+      step.emit("Made", {});
+      await step.call(dependency, { method: "POST", path: "/" });
+      return 1;
+    });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
+  await bundle.run();
+  const steps = bundle.steps.slice();
+  await bundle.run({ steps, attempt: 2 });
+  const { answer } = await bundle.run({ steps, epoch: 4, attempt: 2 });
+  assert.deepEqual(received.map(({ method }) => method), ["POST", "GET", "POST", "GET", "POST"]);
+  const keysOf = (method: string): unknown[] => received.filter((one) => one.method === method).map(({ headers }) => headers["idempotency-key"]);
+  assert.deepEqual(new Set(keysOf("POST")), new Set([keys[0]]));
+  assert.equal(new Set(keys).size, 1);
+  assert.equal(new Set([...keysOf("GET"), ...keysOf("POST")]).size, 3);
+  const again = await bundle.run();
+  const idsOf = ({ answer: one }: Answered): string[] => (one.kind === "completed" ? one.outbox.filter(({ subject }) => subject === "Made").map(({ messageId }) => messageId) : []);
+  assert.equal(idsOf(again).length, 1);
+  assert.deepEqual(idsOf({ answer, calls: [] }), idsOf(again));
+});
+
+test("a call that waits behind another over one connection is not sent once its run may be another worker's", async (t) => {
+  const first = Promise.withResolvers<ServerResponse>();
+  const { url, received } = await serve(t, (response, number) => (number === 1 ? first.resolve(response) : json(response, 200, {})));
+  const dependency = httpOf(url, { bulkhead: { concurrentMax: 1 } });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => Promise.all(["/first", "/second"].map((path) => context.call(dependency, { method: "POST", path }))) })]);
+  const { answered } = bundle.begin();
+  const response = await first.promise;
+  // What a stop of the whole process is to this thread: time has passed, and no timer has come yet.
+  bundle.skewMs += 61_000;
+  json(response, 200, {});
+  assert.deepEqual((await answered).answer, { kind: "stale" });
+  // The connection is sound: the next run's call goes out over it.
+  assert.equal((await bundle.run({ timeoutMs: 100_000 })).answer.kind, "completed");
+  assert.deepEqual(received.map((one) => one.url), ["/first", "/first", "/second"]);
+});
+
+test("a call that waits for its connection is not sent once its run may be another worker's", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const dependency = httpOf(url);
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "POST", path: "/" }) })]);
+  const { answered } = bundle.begin();
+  bundle.skewMs += 61_000;
+  assert.deepEqual((await answered).answer, { kind: "stale" });
+  assert.equal(received.length, 0);
+});
+
+test("a call whose own time is over before it is sent is not sent, and it is certain that nothing happened", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const dependency = httpOf(url, { retry: { attemptsMax: 1 }, timeouts: { totalMs: 20_000 } });
+  const errors: unknown[] = [];
+  const run = (context: SkillContext): Promise<void> => context.call(dependency, { method: "POST", path: "/" }).then(() => undefined, (error: unknown) => void errors.push(error));
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
+  const { answered } = bundle.begin();
+  bundle.skewMs += 20_000;
+  await answered;
+  const [error] = errors;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.code, error.definite, received.length], ["CALL_TIMEOUT", true, 0]);
 });
