@@ -98,7 +98,7 @@ export async function readBrokerFacts(config: Config): Promise<EntitySettings> {
 /** Every entity the worker sends to: emitted events and scheduled copies. */
 export function entitiesSentTo(config: Config): readonly string[] {
   const { publish, consumer } = config;
-  const events = publish === undefined ? [] : [publish.entity, ...Object.values(publish.byEventType)];
+  const events = publish === undefined ? [] : [publish.entity, ...publish.byEventType.values()];
   return [...new Set([...events, retryEntityOf(consumer)])];
 }
 
@@ -178,7 +178,7 @@ export async function describeSkills(config: Config, directory: string): Promise
 }
 
 function entityFor(config: Config, eventType: string): string {
-  const entity = config.publish?.byEventType[eventType] ?? config.publish?.entity;
+  const entity = config.publish?.byEventType.get(eventType) ?? config.publish?.entity;
   if (entity === undefined) throw new ConfigurationError(`publish: expected an entity to send '${eventType}' to, got none; a skill emitted it`);
   return entity;
 }

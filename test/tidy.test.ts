@@ -73,6 +73,16 @@ test("imports point only down", () => {
   assert.deepEqual(wrong, []);
 });
 
+/** A table or sum under any names, written as a plain object: it seems to hold `constructor`, and loses `__proto__`. */
+const openRecordPattern = /^.*:\s*(?:Readonly<)?Record<string,[^=\n]*=\s*\{(?!\s*\.\.\.).*$/gm;
+
+test("what is looked up by a name from outside is a map", () => {
+  const wrong = sources
+    .filter((file) => /^(runtime|handlers|load)\//.test(file))
+    .flatMap((file) => [...readFileSync(join(root, file), "utf8").matchAll(openRecordPattern)].map(([line]) => `${file}: ${line.trim()}; use a Map, Object.fromEntries or Object.create(null)`));
+  assert.deepEqual(wrong, []);
+});
+
 test("only adapters import a vendor's SDK", () => {
   const wrong: string[] = [];
   for (const file of sources) {

@@ -24,7 +24,7 @@ export class Driver {
       consumer: "bench",
       plugins: [{ name: "bench", entry: new URL("./plugin.ts", import.meta.url).href, skills: plugin.skills }],
       dependencies: [],
-      dependencyConfig: {},
+      dependencyConfig: new Map(),
       circuits: new SharedArrayBuffer(4),
       limits: defaultDecodeLimits,
       threads,

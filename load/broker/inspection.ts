@@ -88,11 +88,11 @@ export const pageMax = 1000;
 const scanMax = 100_000;
 
 export function inspectNamespace(namespace: Namespace, connections: number): BrokerInspection {
-  const queues: Record<string, QueueInspection> = {};
+  const queues = Object.create(null) as Record<string, QueueInspection>;
   for (const queue of namespace.messageQueues()) {
     queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount, ...sessionsOf(queue) };
   }
-  const topics: Record<string, TopicInspection> = {};
+  const topics = Object.create(null) as Record<string, TopicInspection>;
   for (const topic of namespace.topics.values()) {
     const subscriptions = [...topic.subscriptions.values()].map(({ queue }) => queue.path);
     topics[topic.path] = { kind: "topic", path: topic.path, scheduled: topic.scheduledCount, totals: { ...topic.counters }, subscriptions };

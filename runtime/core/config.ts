@@ -103,14 +103,14 @@ export interface ConfigInput {
   readonly logLevel?: "trace" | "debug" | "info" | "warn" | "error" | "silent" | undefined;
 }
 
-/** A checked configuration. */
-export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish"> {
+/** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
+export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "dependencies" | "skills"> {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
-  readonly publish?: { readonly entity: string; readonly byEventType: Readonly<Record<string, string>> } | undefined;
-  readonly dependencies: Readonly<Record<string, DependencyConfig>>;
-  readonly skills: Readonly<Record<string, SkillConfig>>;
+  readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
+  readonly dependencies: ReadonlyMap<string, DependencyConfig>;
+  readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly inFlightMax: number;
   readonly deliveriesMax: number;
   readonly bodyBytesMax: number;
@@ -126,6 +126,16 @@ const entityName = z.string().regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0
 const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
+
+/** An object with any names as its keys, as a map. */
+function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodType<ReadonlyMap<string, Output>, Readonly<Record<string, Input>>> {
+  const entries = z.transform((input: Readonly<Record<string, Input>>, context): Map<string, Input> => {
+    if (typeof input === "object" && input !== null && !Array.isArray(input)) return new Map(Object.entries(input));
+    context.issues.push({ code: "custom", message: "expected an object", input });
+    return z.NEVER;
+  });
+  return z.pipe(entries, z.map(z.string(), value));
+}
 
 const consumer = z.union([
   z.strictObject({ queue: entityName }),
@@ -180,11 +190,9 @@ const schema: z.ZodType<Config, ConfigInput> = z
     store: store.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
     plugins: z.array(z.string().min(1)).min(1),
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
-    publish: z.strictObject({ entity: entityName, byEventType: z.record(z.string(), entityName).default({}) }).optional(),
-    dependencies: z
-      .record(z.string(), z.strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry }).partial())
-      .default({}),
-    skills: z.record(z.string(), z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial()).default({}),
+    publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
+    dependencies: byName(z.strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry }).partial()).default(new Map()),
+    skills: byName(z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial()).default(new Map()),
     inFlightMax: integer(1, 10_000).default(1_000),
     deliveriesMax: integer(1, 2_000).default(9),
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
@@ -199,7 +207,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     if (config.serviceBus.webSockets === true && config.transport !== "sdk") {
       context.addIssue({ code: "custom", path: ["serviceBus", "webSockets"], message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them` });
     }
-    for (const [name, dependency] of Object.entries(config.dependencies)) {
+    for (const [name, dependency] of config.dependencies) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {
         context.addIssue({ code: "custom", path: ["dependencies", name, "timeouts"], message: `expected connectMs at most totalMs (${totalMs}), got ${connectMs}` });

@@ -42,7 +42,8 @@ function retryAfterMs(value: string | readonly string[] | undefined): number | u
 }
 
 function headersOf(request: HttpRequest, info: CallInfo, contentType: string | undefined): Record<string, string> {
-  const headers: Record<string, string> = { accept: "application/json" };
+  const headers = Object.create(null) as Record<string, string>;
+  headers["accept"] = "application/json";
   if (contentType !== undefined) headers["content-type"] = contentType;
   for (const [name, value] of Object.entries(request.headers ?? {})) headers[name.toLowerCase()] = value;
   headers["idempotency-key"] = info.idempotencyKey;

@@ -52,7 +52,7 @@ export async function prepareSkills(skills: readonly Skill[], settings: Dependen
     if (dependencies.has(name)) continue;
     const number = numbers.get(name) ?? numbers.size;
     numbers.set(name, number);
-    dependencies.set(name, await prepareDependency(configuredDependency(dependency, settings.config[name]), number));
+    dependencies.set(name, await prepareDependency(configuredDependency(dependency, settings.config.get(name)), number));
   }
   const prepared = new Map<string, PreparedSkill>();
   for (const skill of skills) {

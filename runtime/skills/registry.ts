@@ -1,6 +1,6 @@
 /** All skills and dependencies of a worker, with what the configuration changes of them. */
 import { hash } from "node:crypto";
-import type { Config } from "../core/config.ts";
+import type { Config, DependencyConfig, SkillConfig } from "../core/config.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../core/skill.ts";
 import type { Dependency } from "./define-dependency.ts";
@@ -37,7 +37,7 @@ export function pipelineHashOf(skill: Skill): string {
 }
 
 /** The dependency as the configuration wants it. */
-export function configuredDependency(dependency: Dependency, config: Config["dependencies"][string] | undefined): Dependency {
+export function configuredDependency(dependency: Dependency, config: DependencyConfig | undefined): Dependency {
   if (config === undefined) return dependency;
   return {
     ...dependency,
@@ -52,7 +52,7 @@ export function configuredDependency(dependency: Dependency, config: Config["dep
 /** Throws `ConfigurationError` for an HTTP dependency that nobody gave a base URL. */
 export function checkBaseUrls(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies">): void {
   for (const { name, request, baseUrl } of plugins.flatMap((plugin) => plugin.dependencies)) {
-    if (request !== undefined || baseUrl !== undefined || config.dependencies[name]?.baseUrl !== undefined) continue;
+    if (request !== undefined || baseUrl !== undefined || config.dependencies.get(name)?.baseUrl !== undefined) continue;
     throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
   }
 }
@@ -68,14 +68,14 @@ export class SkillRegistry implements SkillTable {
   constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">) {
     const dependencies = plugins.flatMap((plugin) => plugin.dependencies);
     const skills = plugins.flatMap((plugin) => plugin.skills.map((skill) => ({ plugin, skill })));
-    checkNames("dependencies", Object.keys(config.dependencies), dependencies.map(({ name }) => name));
-    checkNames("skills", Object.keys(config.skills), skills.map(({ skill }) => skill.name));
-    this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies[dependency.name]));
+    checkNames("dependencies", [...config.dependencies.keys()], dependencies.map(({ name }) => name));
+    checkNames("skills", [...config.skills.keys()], skills.map(({ skill }) => skill.name));
+    this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
     this.policies = policies;
     this.skills = skills.map(({ plugin, skill }) => {
-      const policy = policyOf(skill, config.skills[skill.name], numbers);
+      const policy = policyOf(skill, config.skills.get(skill.name), numbers);
       policies.push(policy);
       this.#handle(skill, policy);
       const { name, version, folder, listedAs } = plugin;
@@ -107,7 +107,7 @@ export class SkillRegistry implements SkillTable {
   }
 }
 
-function policyOf(skill: Skill, config: Config["skills"][string] | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
+function policyOf(skill: Skill, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
   return {
     name: skill.name,
     timeoutMs: config?.timeoutMs ?? skill.timeoutMs,

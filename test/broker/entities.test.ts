@@ -117,6 +117,8 @@ const bad: readonly (readonly [name: string, config: unknown, message: RegExp])[
   ["forwarding to nowhere", { queues: [{ name: "a", forwardTo: "b" }] }, /a\.forwardTo: expected a queue or topic of this configuration, found "b"/],
   ["a wrong number", { queues: [{ name: "a", deliveryCountMax: 0 }] }, /deliveryCountMax: expected a whole number of at least 1, found 0/],
   ["a vendor duration", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { LockDuration: "1m" } }] }] } }, /LockDuration: expected an ISO 8601 duration/],
+  ["a key that every object knows", { queues: [{ name: "a", constructor: 1 }] }, /queues\[0\]\.constructor: expected one of name, /],
+  ["a vendor key that every object knows", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { toString: 1 } }] }] } }, /Properties\.toString: expected one of/],
   ["an unknown vendor key", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { Lock: 1 } }] }] } }, /Properties\.Lock: expected one of/],
 ];
 for (const [name, config, message] of bad) {

@@ -3,6 +3,7 @@ import { test, type TestContext } from "node:test";
 import type { ServiceBusMessage, ServiceBusReceivedMessage } from "@azure/service-bus";
 import { administrationOf } from "../support/broker-administration.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 
 const topics = [{ name: "news", subscriptions: ["s", "all"] }];
 
@@ -282,4 +283,23 @@ test("takes true and false filters, and says where a bad expression of a configu
     start(t, { topics: [{ name: "news", subscriptions: [{ name: "s", rules: [{ name: "r", sql: "a = = 1" }] }] }] }),
     /rules\[0\]: expected a filter and an action that can be read \(.*found '=' at position 5\)/,
   );
+});
+
+test("entities, rules and properties may have names that every object knows", async (t) => {
+  const sql = oddNames.map((name) => `[${name}] = 'x'`).join(" AND ");
+  const properties = Object.fromEntries(oddNames.map((name) => [name, "x"]));
+  const entities = {
+    queues: oddWords.map((name) => ({ name })),
+    topics: [{ name: "topics/constructor", subscriptions: [{ name: "toString", rules: [{ name: "valueOf", sql, action: "SET [__proto__] = 'y'" }, { name: "constructor", correlation: { properties } }] }] }],
+  };
+  const { broker, client, account } = await start(t, entities);
+  for (const name of oddWords) {
+    await client.createSender(name).sendMessages({ body: 1, applicationProperties: properties });
+    assert.equal(account(name).states.active, 1);
+    assert.equal(broker.inspectMessages(name)?.messages.length, 1);
+  }
+  await client.createSender("topics/constructor").sendMessages([{ body: 1, applicationProperties: properties }, { body: 2 }]);
+  const page = broker.inspectMessages("topics/constructor/Subscriptions/toString")?.messages ?? [];
+  assert.deepEqual(page.map(({ applicationProperties }) => Object.entries(applicationProperties).find(([name]) => name === "__proto__")?.[1]).sort(), ["x", "y"]);
+  await assert.rejects(client.createSender("isPrototypeOf2").sendMessages({ body: 1 }), /could not be found|not found/i);
 });

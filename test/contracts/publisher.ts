@@ -4,6 +4,7 @@ import { describe, type TestContext, test } from "node:test";
 import type { HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import { eventually, within } from "../support/eventually.ts";
+import { oddNames } from "../support/odd-names.ts";
 import { Inbox, type TransportBench } from "../support/transport-bench.ts";
 
 function outgoing(messageId: string, body: Uint8Array = Buffer.from(messageId)): OutgoingMessage {
@@ -68,6 +69,24 @@ function describeSending(makeBench: (t: TestContext) => Promise<TransportBench>)
     await publisher.send("input", [{ messageId: "copy", body: first.body, headers: first.headers() }]);
     const copy = await inbox.at(1);
     assert.deepEqual([copy.messageId, copy.headers()], ["copy", headers]);
+  });
+
+  test("carries headers whose names every object knows", async (t) => {
+    const bench = await makeBench(t);
+    const publisher = await bench.startPublisher();
+    const headers = Object.fromEntries(oddNames.map((name) => [name, `the value of ${name}`]));
+    await publisher.send("input", [{ messageId: "odd", body: Buffer.alloc(1), headers }]);
+    const page = bench.messages("input");
+    assert.deepEqual(Object.entries(page[0]?.applicationProperties ?? {}), Object.entries(headers));
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(1);
+    const delivery = await inbox.at(0);
+    for (const name of oddNames) {
+      // The SDK's own decoder loses this one name before anyone can read it.
+      if (name === "__proto__" && delivery.header(name) === undefined) continue;
+      assert.deepEqual([delivery.header(name), Object.getOwnPropertyDescriptor(delivery.headers(), name)?.value], [headers[name], headers[name]]);
+    }
+    for (const name of ["propertyIsEnumerable", "toLocaleString"]) assert.equal(delivery.header(name), undefined);
   });
 
   test("sends all messages of many calls at once, each exactly once", async (t) => {

@@ -18,6 +18,7 @@ import {
   withFallback,
 } from "../../runtime/index.ts";
 import { envelope } from "../support/event-messages.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 import { freePort } from "../support/redis-server.ts";
 import { type Answered, type HostBundle, makeHost } from "./host.ts";
 
@@ -182,8 +183,8 @@ test("settings of the configuration replace what the definition says", async (t)
   const dependency = defineDependency({ name: "web" });
   const skill = defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "GET", path: "/" }) });
   await assert.rejects(makeHost(t, [skill]), /dependency 'web': expected a base URL in its definition or in dependencies.web.baseUrl of the configuration, got neither/);
-  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: { web: { baseUrl: "ftp://x" } } }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
-  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: { web: { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } } } });
+  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: new Map([["web", { baseUrl: "ftp://x" }]]) }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
+  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: new Map([["web", { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } }]]) });
   await bundle.run();
   assert.equal(received.length, 2);
 });
@@ -335,4 +336,18 @@ test("a call whose own time is over before it is sent is not sent, and it is cer
   const [error] = errors;
   assert.ok(error instanceof TransientError);
   assert.deepEqual([error.code, error.definite, received.length], ["CALL_TIMEOUT", true, 0]);
+});
+
+test("dependencies and the headers of calls may have names that every object knows", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}, Object.fromEntries(oddWords.map((name) => [name, "answered"]))));
+  const dependencies = oddWords.map((name) => defineDependency({ name, baseUrl: url }));
+  const headers = Object.fromEntries(oddNames.map((name) => [name, `sent ${name}`]));
+  const answers: unknown[] = [];
+  const run = async (context: SkillContext): Promise<void> => {
+    for (const dependency of dependencies) answers.push((await context.call(dependency, { method: "GET", path: `/${dependency.name}`, headers })).headers);
+  };
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: dependencies, run })], { numbered: [], config: new Map() });
+  assert.deepEqual((await bundle.run()).calls, oddWords.map((name) => ({ dependency: name, result: "succeeded" })));
+  for (const { headers: got } of received) for (const name of oddNames) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value ?? "sent __proto__", `sent ${name}`);
+  for (const got of answers) for (const name of oddWords) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value, "answered");
 });

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { PermanentError, type SkillContext, TransientError, defineSkill } from "../../runtime/index.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 import { type HostBundle, makeHost } from "./host.ts";
 
 const handles = [{ eventType: envelope.eventType }];
@@ -428,4 +429,23 @@ test("an event whose payload JSON would change is refused, with the place", asyn
 test("an order for a skill that is not here is refused for good", async (t) => {
   const { answer } = await (await hostOf(t, () => undefined)).run({ skill: "other" });
   assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["SKILL_UNKNOWN", false]);
+});
+
+test("steps and emitted events may have names that every object knows", async (t) => {
+  const ran: string[] = [];
+  const run = async (context: SkillContext): Promise<void> => {
+    for (const name of oddWords) await context.step(name, {}, () => void ran.push(name));
+    for (const name of oddNames) context.emit(name, {});
+  };
+  const chain = defineSkill({ name: "chain", handles, steps: (begin) => begin.step("constructor", {}, () => 1).step("toString", {}, (_step, { constructor }) => ran.push(`chained ${String(constructor)}`)) });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run }), chain]);
+  const { answer } = await bundle.run();
+  assert.ok(answer.kind === "completed");
+  assert.deepEqual(answer.outbox.map(({ subject, headers }) => [subject, headers["eventType"]]), oddNames.map((name) => [name, name]));
+  assert.equal((await bundle.run({ steps: bundle.steps.slice() })).answer.kind, "completed");
+  assert.deepEqual(ran, oddWords);
+  assert.equal((await bundle.run({ skill: "chain" })).answer.kind, "completed");
+  assert.equal(ran.at(-1), "chained 1");
+  const unknown = await bundle.run({ skill: "toString" });
+  assert.equal(unknown.answer.kind === "failed" && unknown.answer.failure.code, "SKILL_UNKNOWN");
 });

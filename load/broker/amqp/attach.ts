@@ -52,7 +52,7 @@ function answer(connection: WireConnection, request: AttachRequest, decision: At
 function detailsOf({ attach }: AttachRequest, details: AttachDetails | undefined): { readonly source?: SourceFields; readonly properties?: Fields } {
   const { source } = attach;
   if (details === undefined || source === undefined) return {};
-  const filter: Record<string, Encodable> = {};
+  const filter = Object.create(null) as Record<string, Encodable>;
   forEachNamed(source.filter, (name, value) => {
     filter[name] = value.raw();
   });

@@ -25,25 +25,25 @@ export function withoutComments(text: string): string {
   return text.replace(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (_match, quoted: string | undefined) => quoted ?? "");
 }
 
-const topicKeys: Readonly<Record<string, Check>> = {
-  timeToLiveMs: positive,
-  requiresDuplicateDetection: flag,
-  duplicateWindowMs: positive,
-  messageBytesMax: whole,
-  sizeMegabytesMax: positive,
-  autoDeleteOnIdleMs: positive,
-  status,
-};
+const topicKeys: ReadonlyMap<string, Check> = new Map([
+  ["timeToLiveMs", positive],
+  ["requiresDuplicateDetection", flag],
+  ["duplicateWindowMs", positive],
+  ["messageBytesMax", whole],
+  ["sizeMegabytesMax", positive],
+  ["autoDeleteOnIdleMs", positive],
+  ["status", status],
+]);
 
-const queueKeys: Readonly<Record<string, Check>> = {
+const queueKeys: ReadonlyMap<string, Check> = new Map([
   ...topicKeys,
-  lockDurationMs: positive,
-  deliveryCountMax: whole,
-  deadLetterOnExpiry: flag,
-  requiresSession: flag,
-  forwardTo: text,
-  forwardDeadLettersTo: text,
-};
+  ["lockDurationMs", positive],
+  ["deliveryCountMax", whole],
+  ["deadLetterOnExpiry", flag],
+  ["requiresSession", flag],
+  ["forwardTo", text],
+  ["forwardDeadLettersTo", text],
+]);
 
 function ownEntities(root: Fields): EntitiesConfig {
   for (const key of Object.keys(root)) {
@@ -71,15 +71,14 @@ function ownSubscription(where: string, item: unknown): SubscriptionConfig {
   return rules === undefined ? subscription : { ...subscription, rules: listOf(`${where}.rules`, rules).map((rule, i) => ownRule(`${where}.rules[${i}]`, rule)) };
 }
 
-function ownEntity(where: string, item: unknown, keys: Readonly<Record<string, Check>>): { name: string } {
+function ownEntity(where: string, item: unknown, keys: ReadonlyMap<string, Check>): { name: string } {
   const { name, ...rest } = typeof item === "string" ? { name: item } : fieldsOf(where, item);
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(rest)) {
-    const check = keys[key];
-    if (check === undefined) throw new BrokerConfigError(`${where}.${key}`, `one of name, ${Object.keys(keys).join(", ")}`, value);
-    result[key] = check(`${where}.${key}`, value);
-  }
-  return { ...result, name: nameOf(`${where}.name`, name) };
+  const settings = Object.entries(rest).map(([key, value]) => {
+    const check = keys.get(key);
+    if (check === undefined) throw new BrokerConfigError(`${where}.${key}`, `one of name, ${[...keys.keys()].join(", ")}`, value);
+    return [key, check(`${where}.${key}`, value)] as const;
+  });
+  return { ...Object.fromEntries(settings), name: nameOf(`${where}.name`, name) };
 }
 
 function checkForwarding(config: EntitiesConfig): void {

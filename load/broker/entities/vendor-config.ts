@@ -10,35 +10,35 @@ const kilobytes: Check = (where, value) => Number(whole(where, value)) * 1024;
 const maybeText: Check = (where, value) => (value === "" || value === null ? undefined : text(where, value));
 const ignored: Check = () => undefined;
 
-const sharedKeys: Readonly<Record<string, readonly [string, Check]>> = {
-  AutoDeleteOnIdle: ["autoDeleteOnIdleMs", duration],
-  DefaultMessageTimeToLive: ["timeToLiveMs", duration],
-  DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
-  EnableBatchedOperations: ["batchedOperations", flag],
-  EnableExpress: ["express", flag],
-  EnablePartitioning: ["partitioned", flag],
-  MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
-  MaxSizeInMegabytes: ["sizeMegabytesMax", whole],
-  RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
-  Status: ["status", status],
-  UserMetadata: ["userMetadata", maybeText],
-};
+const sharedKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
+  ["AutoDeleteOnIdle", ["autoDeleteOnIdleMs", duration]],
+  ["DefaultMessageTimeToLive", ["timeToLiveMs", duration]],
+  ["DuplicateDetectionHistoryTimeWindow", ["duplicateWindowMs", duration]],
+  ["EnableBatchedOperations", ["batchedOperations", flag]],
+  ["EnableExpress", ["express", flag]],
+  ["EnablePartitioning", ["partitioned", flag]],
+  ["MaxMessageSizeInKilobytes", ["messageBytesMax", kilobytes]],
+  ["MaxSizeInMegabytes", ["sizeMegabytesMax", whole]],
+  ["RequiresDuplicateDetection", ["requiresDuplicateDetection", flag]],
+  ["Status", ["status", status]],
+  ["UserMetadata", ["userMetadata", maybeText]],
+]);
 
-const vendorQueueKeys: Readonly<Record<string, readonly [string, Check]>> = {
+const vendorQueueKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
   ...sharedKeys,
-  DeadLetteringOnFilterEvaluationExceptions: ["deadLetterOnFilterError", flag],
-  DeadLetteringOnMessageExpiration: ["deadLetterOnExpiry", flag],
-  ForwardTo: ["forwardTo", maybeText],
-  ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", maybeText],
-  LockDuration: ["lockDurationMs", duration],
-  MaxDeliveryCount: ["deliveryCountMax", whole],
-  RequiresSession: ["requiresSession", flag],
-};
+  ["DeadLetteringOnFilterEvaluationExceptions", ["deadLetterOnFilterError", flag]],
+  ["DeadLetteringOnMessageExpiration", ["deadLetterOnExpiry", flag]],
+  ["ForwardTo", ["forwardTo", maybeText]],
+  ["ForwardDeadLetteredMessagesTo", ["forwardDeadLettersTo", maybeText]],
+  ["LockDuration", ["lockDurationMs", duration]],
+  ["MaxDeliveryCount", ["deliveryCountMax", whole]],
+  ["RequiresSession", ["requiresSession", flag]],
+]);
 
-const vendorTopicKeys: Readonly<Record<string, readonly [string, Check]>> = {
+const vendorTopicKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
   ...sharedKeys,
-  SupportOrdering: ["", ignored],
-};
+  ["SupportOrdering", ["", ignored]],
+]);
 
 export function vendorEntities(root: Fields): EntitiesConfig {
   const user = fieldsOf("UserConfig", root["UserConfig"]);
@@ -67,18 +67,18 @@ function vendorSubscription(where: string, item: unknown): SubscriptionConfig {
   return rules.length === 0 ? subscription : { ...subscription, rules };
 }
 
-function vendorEntity(where: string, item: unknown, keys: Readonly<Record<string, readonly [string, Check]>>): { name: string } {
+function vendorEntity(where: string, item: unknown, keys: ReadonlyMap<string, readonly [string, Check]>): { name: string } {
   const fields = fieldsOf(where, item);
   const properties = fieldsOf(`${where}.Properties`, fields["Properties"] ?? {});
-  const result: Record<string, unknown> = {};
+  const settings: [name: string, value: unknown][] = [];
   for (const [key, value] of Object.entries(properties)) {
-    const known = keys[key];
-    if (known === undefined) throw new BrokerConfigError(`${where}.Properties.${key}`, `one of ${Object.keys(keys).join(", ")}`, value);
+    const known = keys.get(key);
+    if (known === undefined) throw new BrokerConfigError(`${where}.Properties.${key}`, `one of ${[...keys.keys()].join(", ")}`, value);
     const [name, check] = known;
     const checked = check(`${where}.Properties.${key}`, value);
-    if (checked !== undefined) result[name] = checked;
+    if (checked !== undefined) settings.push([name, checked]);
   }
-  return { ...result, name: nameOf(`${where}.Name`, fields["Name"]) };
+  return { ...Object.fromEntries(settings), name: nameOf(`${where}.Name`, fields["Name"]) };
 }
 
 function durationMs(where: string, value: unknown): number {

@@ -1,6 +1,6 @@
 // An entity's `$management` node: what clients ask for outside of links.
 import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { type Encodable, int, symbol } from "#runtime/amqp/types.ts";
+import { int, symbol } from "#runtime/amqp/types.ts";
 import { readable } from "../codec/readable.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import type { EntityStatus } from "../entities/settings.ts";
@@ -79,9 +79,12 @@ function refuseDisabled(operation: string, entity: Entity): Reply | undefined {
 }
 
 function encodeAnswer(request: Request, { code, description, condition, body }: Reply): Buffer {
-  const properties: Record<string, Encodable> = { statusCode: int(code), statusDescription: description };
-  if (condition !== undefined) properties["errorCondition"] = symbol(condition);
   const tracking = request.properties?.string("com.microsoft:tracking-id");
-  if (tracking !== undefined) properties["com.microsoft:tracking-id"] = tracking;
+  const properties = {
+    statusCode: int(code),
+    statusDescription: description,
+    ...(condition !== undefined && { errorCondition: symbol(condition) }),
+    ...(tracking !== undefined && { "com.microsoft:tracking-id": tracking }),
+  };
   return encodeReply(request, properties, body);
 }

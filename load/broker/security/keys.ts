@@ -35,12 +35,11 @@ export function readKey(where: string, text: string): AccessKey {
   const [first = "", ...rest] = text.split(";");
   const at = first.indexOf("=");
   if (at < 1 || at === first.length - 1) throw new AccessKeyError(`${where}: expected name=key, found ${at < 0 ? "no equal sign" : "an empty name or key"}`);
-  const fields: Record<string, unknown> = { name: first.slice(0, at), key: first.slice(at + 1) };
-  for (const part of rest) {
+  const more = rest.map((part) => {
     const [name = "", value = ""] = part.split("=");
-    fields[name] = name === "rights" ? value.split(",") : value;
-  }
-  return checkKey(where, fields);
+    return [name, name === "rights" ? value.split(",") : value] as const;
+  });
+  return checkKey(where, { name: first.slice(0, at), key: first.slice(at + 1), ...Object.fromEntries(more) });
 }
 
 /** Reads a list of keys: `[{ "name": …, "key": …, "rights": ["Send"], "entity": "orders" }]`. */

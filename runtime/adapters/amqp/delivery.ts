@@ -92,15 +92,15 @@ export class AmqpDelivery implements Delivery {
   }
 
   headers(): Readonly<Record<string, HeaderValue>> {
-    const headers: Record<string, HeaderValue> = {};
+    const headers: [name: string, value: HeaderValue][] = [];
     try {
       this.#map()?.forEach((key, value) => {
-        if (typeof key === "string") headers[key] = headerValueOf(value.plain());
+        if (typeof key === "string") headers.push([key, headerValueOf(value.plain())]);
       });
     } catch (thrown) {
-      return unreadable(thrown, headers);
+      return unreadable(thrown, Object.fromEntries(headers));
     }
-    return headers;
+    return Object.fromEntries(headers);
   }
 
   get timeToLiveMs(): number | undefined {

@@ -7,7 +7,13 @@ type Acquired = ClaimResult & { readonly kind: "acquired" };
 
 const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
 const stepStates: readonly StepRecord["state"][] = ["intent", "completed"];
-const runStates: Readonly<Record<string, RunState>> = { r: "running", w: "waiting", d: "done", x: "dead", p: "parked" };
+const runStates: ReadonlyMap<string, RunState> = new Map([
+  ["r", "running"],
+  ["w", "waiting"],
+  ["d", "done"],
+  ["x", "dead"],
+  ["p", "parked"],
+]);
 export const stateLetters: Readonly<Record<FailWrite["state"], string>> = { waiting: "w", dead: "x", parked: "p" };
 
 /** Kind (1), state (1), codec (4), checksum (4), then the result. */
@@ -142,7 +148,7 @@ export function unpackView(reply: unknown, consumer: string, eventId: string): R
   if (reply === null) return undefined;
   assertArray(reply, "a run");
   const [letter, epoch, failures, losses, generation, pipelineHash, steps, tail] = reply;
-  const state = runStates[textOf(letter, "a state")];
+  const state = runStates.get(textOf(letter, "a state"));
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
   const hasReason = state === "waiting" || state === "dead" || state === "parked";
   return {

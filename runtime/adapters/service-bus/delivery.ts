@@ -93,11 +93,7 @@ export class ServiceBusDelivery implements Delivery {
   }
 
   headers(): Readonly<Record<string, HeaderValue>> {
-    const headers: Record<string, HeaderValue> = {};
-    const properties = this.message.applicationProperties;
-    if (properties === undefined) return headers;
-    for (const name of Object.keys(properties)) headers[name] = headerValueOf(properties[name]);
-    return headers;
+    return Object.fromEntries(Object.entries(this.message.applicationProperties ?? {}).map(([name, value]) => [name, headerValueOf(value)]));
   }
 
   get timeToLiveMs(): number | undefined {

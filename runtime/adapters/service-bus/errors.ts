@@ -8,20 +8,20 @@ function codeOf(thrown: unknown): string {
   return typeof thrown.code === "string" ? thrown.code : "";
 }
 
-const remedies: Readonly<Record<string, string>> = {
-  MessagingEntityNotFound: "create it, or correct its name in the configuration",
-  MessagingEntityNotFoundError: "create it, or correct its name in the configuration",
-  MessagingEntityDisabled: "enable it in the namespace",
-  MessagingEntityDisabledError: "enable it in the namespace",
-  UnauthorizedAccess: "check the key or the role assignment: listening and sending are separate rights",
-  UnauthorizedError: "check the key or the role assignment: listening and sending are separate rights",
-  ServiceBusy: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
-  ServerBusyError: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
-  MessageSizeExceeded: "send a smaller body, or keep it in a blob and send its URI",
-  MessageTooLargeError: "send a smaller body, or keep it in a blob and send its URI",
-  QuotaExceeded: "drain the entity or raise its quota",
-  QuotaExceededError: "drain the entity or raise its quota",
-};
+const remedies: ReadonlyMap<string, string> = new Map([
+  ["MessagingEntityNotFound", "create it, or correct its name in the configuration"],
+  ["MessagingEntityNotFoundError", "create it, or correct its name in the configuration"],
+  ["MessagingEntityDisabled", "enable it in the namespace"],
+  ["MessagingEntityDisabledError", "enable it in the namespace"],
+  ["UnauthorizedAccess", "check the key or the role assignment: listening and sending are separate rights"],
+  ["UnauthorizedError", "check the key or the role assignment: listening and sending are separate rights"],
+  ["ServiceBusy", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
+  ["ServerBusyError", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
+  ["MessageSizeExceeded", "send a smaller body, or keep it in a blob and send its URI"],
+  ["MessageTooLargeError", "send a smaller body, or keep it in a blob and send its URI"],
+  ["QuotaExceeded", "drain the entity or raise its quota"],
+  ["QuotaExceededError", "drain the entity or raise its quota"],
+]);
 
 /** Turns whatever the SDK threw into the one error of the port. `expected` completes "expected …". */
 export function transportErrorOf(expected: string, thrown: unknown): TransportError {
@@ -29,7 +29,7 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const code = codeOf(thrown);
   const busy = code === "ServiceBusy" || code === "ServerBusyError";
   const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
-  const remedy = remedies[code] ?? "check that the broker is up and reachable";
+  const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
 }
 

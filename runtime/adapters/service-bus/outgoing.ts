@@ -29,13 +29,7 @@ function sdkIdOf(id: IdValue | undefined): string | number | Buffer | undefined 
 }
 
 function propertiesOf(headers: Readonly<Record<string, HeaderValue>>): ApplicationProperties {
-  const properties: ApplicationProperties = {};
-  for (const name of Object.keys(headers)) {
-    const value = headers[name];
-    if (value === undefined) continue;
-    properties[name] = typeof value === "bigint" ? integerOf(value) : value;
-  }
-  return properties;
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, typeof value === "bigint" ? integerOf(value) : value]));
 }
 
 /** AMQP's signed 64-bit integer, as the client's encoder wants a value whose type is already known. */

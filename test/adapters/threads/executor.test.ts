@@ -21,7 +21,7 @@ function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
     consumer: "orders",
     plugins: [{ name: "fixture", entry, skills: sharedSkills }],
     dependencies: ["local"],
-    dependencyConfig: {},
+    dependencyConfig: new Map(),
     circuits: new SharedArrayBuffer(4),
     limits: defaultDecodeLimits,
     threads: 2,
