@@ -300,6 +300,6 @@ test("entities, rules and properties may have names that every object knows", as
   }
   await client.createSender("topics/constructor").sendMessages([{ body: 1, applicationProperties: properties }, { body: 2 }]);
   const page = broker.inspectMessages("topics/constructor/Subscriptions/toString")?.messages ?? [];
-  assert.deepEqual(page.map(({ applicationProperties }) => Object.entries(applicationProperties).find(([name]) => name === "__proto__")?.[1]).sort(), ["x", "y"]);
+  assert.deepEqual(page.map(({ applicationProperties }) => Object.entries(applicationProperties).find(([name]) => name === "__proto__")?.[1]).join(), "x,y");
   await assert.rejects(client.createSender("isPrototypeOf2").sendMessages({ body: 1 }), /could not be found|not found/i);
 });

@@ -21,7 +21,12 @@ export interface Adapter {
 
 export const lockDurationMs = 60_000;
 export const deliveryCountMax = 10;
-const queues = ["input", "other"].map((name) => ({ name, lockDurationMs, deliveryCountMax }));
+const queues = [
+  ...["input", "other"].map((name) => ({ name, lockDurationMs, deliveryCountMax })),
+  { name: "sessions", requiresSession: true },
+  { name: "full", sizeMegabytesMax: 1 },
+  { name: "disabled", status: "Disabled" },
+];
 const entities = { queues, topics: [{ name: "news", subscriptions: [{ name: "reader", lockDurationMs }] }] };
 
 export interface TransportBench {

@@ -2,10 +2,22 @@ import { messageOf, TransportError } from "../../core/errors.ts";
 import type { SettleResult } from "../../ports/transport.ts";
 import { busyPauseMs } from "./limits.ts";
 
-/** The stable code of an error of the SDK: it has two vocabularies, one a layer. */
+/** The stable code of an error of the SDK: it has two vocabularies, one a layer, and says some only at the beginning of the text. */
 function codeOf(thrown: unknown): string {
-  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
-  return typeof thrown.code === "string" ? thrown.code : "";
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown) || typeof thrown.code !== "string") return "";
+  const said = thrown.code === "GeneralError" ? /^(\w+Error): /.exec(messageOf(thrown))?.[1] : undefined;
+  return said ?? thrown.code;
+}
+
+/** Codes that may be the fault of a single message, whatever else was sent with it. */
+const ofMessage: ReadonlySet<string> = new Set(["MessageSizeExceeded", "MessageTooLargeError", "InvalidOperationError", "DecodeError", "InvalidFieldError"]);
+
+/** Codes of what lasts until someone changes the message, the entity, its name or a right. */
+const permanent: ReadonlySet<string> = new Set([...ofMessage, "MessagingEntityNotFound", "MessagingEntityNotFoundError", "UnauthorizedAccess", "UnauthorizedError"]);
+
+/** Whether it may be the fault of one message. */
+export function isOfMessage(thrown: unknown): boolean {
+  return ofMessage.has(codeOf(thrown));
 }
 
 const remedies: ReadonlyMap<string, string> = new Map([
@@ -30,7 +42,7 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const busy = code === "ServiceBusy" || code === "ServerBusyError";
   const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
   const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
-  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, isPermanent: permanent.has(code), ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
 }
 
 /** Whether a failed settlement or renewal means that the broker no longer knows the lock. */
