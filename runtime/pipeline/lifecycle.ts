@@ -125,7 +125,13 @@ export class Worker {
     this.#gate = gate;
     this.#keeper = keeper;
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
-    this.#settler = new Settler({ ...options, brokerClock, gate, ended: (work, outcome) => this.#ended(work, outcome) });
+    this.#settler = new Settler({
+      ...options,
+      brokerClock,
+      gate,
+      waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
+      ended: (work, outcome) => this.#ended(work, outcome),
+    });
     const suspects = new Suspects({
       clock,
       telemetry,

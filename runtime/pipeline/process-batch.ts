@@ -17,6 +17,7 @@ import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import { eachAlone } from "./each-alone.ts";
 import type { Executions } from "./executions.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -83,7 +84,15 @@ export class BatchProcessor {
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
       keeper.arrived(lockMs);
       inFlight.add(work);
+      this.#routeAlone(work);
+    }
+  }
+
+  #routeAlone(work: Work): void {
+    try {
       this.#route(work);
+    } catch (error) {
+      this.#options.settler.broken(work, error);
     }
   }
 
@@ -149,11 +158,12 @@ export class BatchProcessor {
 
   #claimed(works: readonly Work[], results: readonly ClaimResult[]): void {
     const acquired: Work[] = [];
-    works.forEach((work, index) => {
+    const take = (work: Work, index: number): void => {
       const result = results[index];
       if (result === undefined) throw new RangeError(`expected ${works.length} claim results, got ${results.length}`);
       if (this.#isAcquired(work, result)) acquired.push(work);
-    });
+    };
+    eachAlone(works, take, (work, error) => this.#options.settler.broken(work, error));
     if (acquired.length > 0) this.#options.executions.admit(this.#options.suspects.sift(acquired));
   }
 
@@ -186,16 +196,31 @@ export class BatchProcessor {
     work.losses = losses;
     work.generation = generation;
     work.steps = steps;
-    if (failures > 0) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
+    if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 
   /** Another worker has it: wait here if that is short, else come again later. */
   #hold(work: Work, forMs: number): void {
-    const { clock, settler, executions, inFlight, suspects } = this.#options;
+    const { settler, executions, suspects } = this.#options;
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
+    this.#keep(work, forMs);
+  }
+
+  /** Its last claim has ended and nothing carries the event on but this delivery: it stays, under its lock, and is claimed anew. */
+  waitHere(work: Work, delayMs: number): void {
+    const { settler, executions, inFlight } = this.#options;
+    inFlight.renumber(work);
+    work.endClaim();
+    if (work.lockLost) return settler.fail(work, { kind: "drop" });
+    if (!executions.mayBegin) return settler.release(work);
+    this.#keep(work, delayMs);
+  }
+
+  #keep(work: Work, forMs: number): void {
+    const { clock, inFlight } = this.#options;
     work.stage = "held";
     inFlight.decided(work);
     clock.after(forMs + 1, () => {
@@ -217,7 +242,10 @@ export class BatchProcessor {
     const { brokerClock, telemetry, inFlight } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs));
     inFlight.remove(work);
-    if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
+    const follow = (follower: Work): void => {
+      if (follower.stage === "following") this.#followed(follower, work, outcome);
+    };
+    if (work.followers !== undefined) eachAlone(work.followers, follow, (follower, error) => this.#options.settler.broken(follower, error));
   }
 
   #followed(follower: Work, owner: Work, outcome: FinalOutcome): void {

@@ -302,7 +302,7 @@ describe("while the broker takes no messages", () => {
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed"], 1]);
   });
 
-  test("a retry that cannot be scheduled is handed back, and its steps survive", async () => {
+  test("a retry that cannot be scheduled waits here, and its steps survive", async () => {
     const world = new World();
     const { executor, brokerFaults } = await world.start();
     const effects: string[] = [];
@@ -314,7 +314,9 @@ describe("while the broker takes no messages", () => {
     brokerFaults.set("send-refused", 1);
     world.send("a");
     await world.clock.advance(5_000);
-    assert.deepEqual([world.statesOf("a"), effects], [["completed"], ["one"]]);
+    assert.deepEqual([world.statesOf("a"), effects], [["locked"], ["one"]]);
+    await world.clock.advance(90_000);
+    assert.deepEqual([world.statesOf("a"), effects, world.broker.stored[0]?.failedDeliveries], [["completed"], ["one"], 0]);
   });
 
   test("a message whose send is taken and never answered is sent again under the same id", async () => {

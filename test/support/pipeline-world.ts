@@ -70,7 +70,7 @@ interface WorldOptions {
   readonly calmAt?: number;
 }
 
-type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
+type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher">>;
 
 /** One worker process and all that is its own. */
 export interface Process {

@@ -14,6 +14,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
   "suspects.found": "warn",
+  "message.broken": "error",
   "run.stale": "warn",
   "lock.lost": "warn",
   "circuit.changed": "warn",
