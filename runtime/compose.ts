@@ -1,5 +1,5 @@
 /** The only place where adapters are made and handed to the pipeline. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Logger } from "pino";
@@ -7,7 +7,7 @@ import { createAmqpPublisher } from "./adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { mergeTransports } from "./adapters/merged/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
-import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
+import { createRedisRunStore } from "./adapters/redis/run-store.ts";
 import { type EntitySettings, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
@@ -15,17 +15,18 @@ import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
 import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "./adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "./adapters/system/clock.ts";
+import { storeMemoryIn } from "./adapters/system/store-memory.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
 import { Statistics } from "./adapters/telemetry/statistics.ts";
 import { createThreadsExecutor } from "./adapters/threads/executor.ts";
-import type { Config, ConsumerConfig, ServiceBusConfig } from "./core/config.ts";
+import type { Config, ConsumerConfig, ServiceBusConfig, StoreConfig } from "./core/config.ts";
 import { ConfigurationError } from "./core/errors.ts";
 import { defaultDecodeLimits, readRoute } from "./core/read-route.ts";
 import { Worker } from "./pipeline/lifecycle.ts";
 import { Caution } from "./policy/caution.ts";
 import type { CircuitState } from "./policy/circuit.ts";
 import type { Publisher } from "./ports/publisher.ts";
-import type { RunStore } from "./ports/run-store.ts";
+import type { Forgetting, RunStore } from "./ports/run-store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { loadPlugins } from "./skills/plugins.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/registry.ts";
@@ -46,8 +47,11 @@ export function consumerName(consumer: ConsumerConfig): string {
 
 /** `forgot` hears that the store has lost records. */
 export function composeRunStore(config: Config, directory: string, forgot?: (what: Forgetting) => void): RunStore {
-  const options = { consumer: consumerName(config.consumer), retentionMs: config.retentionMs };
   const { store } = config;
+  const consumer = consumerName(config.consumer);
+  const options = { consumer, retentionMs: config.retentionMs };
+  // Only who wants to hear of a loss looks for one, and remembers.
+  const forgetting = forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
   if (store.kind === "redis") {
     const { url, prefix, commandTimeoutMs } = store;
     return createRedisRunStore({
@@ -55,11 +59,20 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
       url,
       ...(prefix === undefined ? {} : { prefix }),
       ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
-      ...(forgot === undefined ? {} : { onForgotten: forgot }),
+      ...forgetting,
     });
   }
   if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
-  return createThreadedSqliteRunStore({ ...options, path: resolve(directory, store.path), clock: systemClock });
+  return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+}
+
+/** What a worker must know of its store after a restart; beside the configuration. */
+const storeMemoryFile = ".holdfast/stores.json";
+
+/** Names one store without telling its password. */
+function memoryName(consumer: string, store: StoreConfig): string {
+  const place = store.kind === "redis" ? [new URL(store.url).host, new URL(store.url).pathname, store.prefix ?? ""] : [store.path];
+  return `${consumer} ${createHash("sha256").update(JSON.stringify([store.kind, ...place])).digest("hex").slice(0, 16)}`;
 }
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */

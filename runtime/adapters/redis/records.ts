@@ -138,6 +138,12 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   return { sentinel: textOf(reply[0], "a sentinel"), results };
 }
 
+export function unpackInspection(reply: unknown): { readonly info: string; readonly serverBefore: string | undefined; readonly hasOrphans: boolean } {
+  assertArray(reply, "an inspection");
+  const [info, before, orphans] = reply;
+  return { info: textOf(info, "INFO"), serverBefore: before === null ? undefined : textOf(before, "a replication id"), hasOrphans: numberOf(orphans, "0 or 1") === 1 };
+}
+
 export function unpackWrites(reply: unknown, count: number): WriteResult[] {
   const codes = bytesOf(reply, "write codes");
   if (codes.length !== count) throw unexpected(`${count} write codes`, codes.toString());

@@ -1,4 +1,5 @@
 // The file behind the run store: opening it, its tables, and what its errors mean.
+import { randomInt } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -124,8 +125,20 @@ const internConsumer = `
   INSERT INTO consumers (name, secret) VALUES (?, ?)
   ON CONFLICT (name) DO UPDATE SET secret = coalesce(secret, excluded.secret) RETURNING id AS consumerId, secret`;
 
+/** A number that the file was given with its first use, so that another file in its place is known as another. */
+function markOf(database: DatabaseSync): string {
+  const found = numberIn(database, "PRAGMA application_id");
+  if (found !== 0) return String(found);
+  database.exec("BEGIN IMMEDIATE");
+  // Another process may have been first.
+  if (numberIn(database, "PRAGMA application_id") === 0) database.exec(`PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
+  database.exec("COMMIT");
+  return String(numberIn(database, "PRAGMA application_id"));
+}
+
 interface OpenDatabase extends Consumer {
   readonly database: DatabaseSync;
+  readonly mark: string;
 }
 
 /** Opens or creates the file, and its folder; throws `ConfigurationError` when it cannot be a run store. */
@@ -150,7 +163,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
     // The columns are named to give exactly the consumer's shape.
-    return { database, ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
+    return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {
     if (database?.isOpen === true) database.close();
     const code = errorCode(error);

@@ -58,13 +58,14 @@ export function checkOptions({ retentionMs }: RunStoreOptions): void {
   if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
-class SqliteRunStore implements RunStore {
+export class SqliteRunStore implements RunStore {
   readonly #options: SqliteRunStoreOptions;
   readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
   #consumerId = 0;
   #secret = "";
+  #mark = "";
   /** Rows up to this one were swept in the current pass. */
   #sweptUpTo = 0;
   #sweepDueMs = 0;
@@ -77,14 +78,20 @@ class SqliteRunStore implements RunStore {
   async start(): Promise<void> {
     if (this.#statements !== undefined) return;
     try {
-      const { database, consumerId, secret } = openDatabase(this.#options.path, this.#options.consumer);
+      const { database, consumerId, secret, mark } = openDatabase(this.#options.path, this.#options.consumer);
       this.#database = database;
       this.#consumerId = consumerId;
       this.#secret = secret;
+      this.#mark = mark;
       this.#statements = prepareStatements(database);
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
+  }
+
+  /** What the file is known by; empty before the start. */
+  get mark(): string {
+    return this.#mark;
   }
 
   async stop(): Promise<void> {
@@ -259,7 +266,7 @@ class SqliteRunStore implements RunStore {
  * A run store on `node:sqlite` that works in the calling thread, which a file's disk and other users hold up. Several
  * processes may share one file. Throws `ConfigurationError` for options it cannot use.
  */
-export function createSqliteRunStore(options: SqliteRunStoreOptions): RunStore {
+export function createSqliteRunStore(options: SqliteRunStoreOptions): SqliteRunStore {
   checkOptions(options);
   return new SqliteRunStore(options);
 }
