@@ -379,6 +379,18 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     assert.deepEqual(bench.deadLetters("input"), [{ messageId: "m1", reason: "Broken", description: "it is broken" }]);
   });
 
+  test("an order that cannot be given keeps no other of its group", async (t) => {
+    const bench = await makeBench(t);
+    const transport = await bench.startTransport();
+    await bench.send(numbered(5));
+    const inbox = new Inbox(transport);
+    inbox.addCredit(5);
+    const deliveries = await inbox.upTo(5);
+    const odd = { verb: "dead-letter", reason: undefined as unknown as string, description: "" } as const;
+    const results = await within("the results", transport.settle(deliveries.map((delivery, index) => (index === 2 ? { ...odd, delivery } : { verb: "complete", delivery }))));
+    assert.deepEqual(results, ["settled", "settled", "unknown", "settled", "settled"]);
+  });
+
   test("keeps its pace behind one message that is held", async (t) => {
     const bench = await makeBench(t);
     const count = 8_000;

@@ -24,7 +24,7 @@ export interface WorkerBench {
   readonly folder: string;
   /** Starts one more worker, with these changes to the configuration, and waits until it has started. */
   startWorker(changes?: Readonly<Record<string, unknown>>): Promise<RunningWorker>;
-  /** Puts an event into the queue `input`; its event type is `Tried`. */
+  /** Puts an event into the queue `input`, the same for the same arguments; its event type is `Tried`. */
   send(eventId: string, payload?: unknown): Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       return { ...command, log: () => log, events };
     },
     async send(eventId, payload = {}) {
-      const event = { eventId, eventType: "Tried", traceId: "t", correlationId: eventId, projectId: "p", originatingAgent: "test", version: "1.0", timestamp: new Date().toISOString() };
+      const event = { eventId, eventType: "Tried", traceId: "t", correlationId: eventId, projectId: "p", originatingAgent: "test", version: "1.0", timestamp: "2026-01-01T00:00:00.000Z" };
       await sender.sendMessages({ messageId: eventId, contentType: "application/json", applicationProperties: eventHeaders(event) as Record<string, string>, body: { ...event, payload } });
     },
   };
