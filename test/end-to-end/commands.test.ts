@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
+import { administrationOf } from "../support/broker-administration.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
@@ -139,9 +140,10 @@ testOnEach("doctor names an entity that emitted events could not be sent to", as
   assert.deepEqual([found["send to nowhere"], found["send to input"]], ["failed", "ok"]);
 });
 
-testOnEach("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
+testOnEach("events that cannot be published for a while wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
-  const file = config({ publish: { entity: "nowhere" } });
+  await administrationOf(broker).createQueue("closed", { status: "SendDisabled" });
+  const file = config({ publish: { entity: "closed" } });
   await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   const worker = startCommand(["start", "-c", file], env);
   t.after(() => worker.process.kill("SIGKILL"));
