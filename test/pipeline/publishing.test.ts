@@ -50,7 +50,8 @@ async function start(typeOf: (eventId: string) => string, refuses: Refuses): Pro
   return bench;
 }
 
-const published = ({ broker }: World): string[] => broker.published.map(({ message }) => message.messageId);
+/** The ids as the skill's run made them: what follows is for nobody to foretell. */
+const published = ({ broker }: World): string[] => broker.published.map(({ message }) => message.messageId.split("~")[0] ?? "");
 
 describe("an event that can never be published", () => {
   test("ends its message in words at once, keeps no other, and is published when the message is sent again", async () => {
