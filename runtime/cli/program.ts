@@ -1,6 +1,7 @@
 /** The subcommands. Each loads only what it needs. */
 import { Command, InvalidArgumentError } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { redact } from "../core/redact.ts";
 import type { SendOptions } from "./send.ts";
 
 const exitFailure = 1;
@@ -72,7 +73,7 @@ export async function runProgram(): Promise<void> {
     // What a user can mend says so in its message; anything else is a defect, and its stack tells where.
     const isMendable = error instanceof HoldfastError || (error instanceof Error && process.argv[2] === "broker");
     if (!isMendable) throw error;
-    process.stderr.write(`holdfast: ${error.message}\n`);
+    process.stderr.write(`holdfast: ${redact(error.message)}\n`);
     process.exitCode = error instanceof HoldfastError && !(error instanceof ConfigurationError) ? exitFailure : exitUsage;
   }
 }

@@ -1,4 +1,5 @@
 import type { OutgoingMessage } from "./delivery.ts";
+import { redact } from "./redact.ts";
 
 /**
  * Base of every error the runtime throws. `code` is stable across releases and safe to match on; the message says what
@@ -68,8 +69,7 @@ export class SendError extends TransportError {
   }
 }
 
-/** The text of anything that was thrown, capped so that it fits a log line or a dead-letter description. */
+/** The text of anything that was thrown, fit for a log line or a dead-letter description: without secrets, and capped. */
 export function messageOf(thrown: unknown, charactersMax = 1_000): string {
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
-  return text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text;
+  return redact(thrown instanceof Error ? thrown.message : String(thrown), charactersMax);
 }

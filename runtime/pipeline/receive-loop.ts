@@ -5,6 +5,7 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
+import { messageOf } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver, Transport } from "../ports/transport.ts";
 import { settledWithin } from "./within.ts";
@@ -136,7 +137,7 @@ export class ReceiveLoop {
       },
       disturbed: (error) => {
         this.#isServed = false;
-        telemetry.emit({ type: "transport.disturbed", error: error.message });
+        telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
       },
     });
     this.#receiver = receiver;

@@ -13,6 +13,7 @@ import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
@@ -262,7 +263,9 @@ export class Settler {
     }
   }
 
-  #giveUp(work: Work, reason: string, description: string): void {
+  /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
+  #giveUp(work: Work, reason: string, said: string): void {
+    const description = redact(said);
     this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, skill: work.skillName, reason, description });
     this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
   }

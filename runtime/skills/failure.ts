@@ -1,7 +1,6 @@
 // What was thrown, as the plain record that leaves the thread.
 import { messageOf } from "../core/errors.ts";
 import type { FailureRecord } from "../core/outcome.ts";
-import { redact } from "../core/redact.ts";
 import { PermanentError, SkillError, TransientError } from "./errors.ts";
 
 const codePattern = /^[A-Za-z0-9_.-]{1,64}$/;
@@ -24,7 +23,7 @@ export function describeFailure(thrown: unknown, step: string | undefined): Fail
   const { retryable, dependency, retryAfterMs } = (thrown instanceof Error ? thrown : {}) as Partial<TransientError>;
   const record: FailureRecord = {
     code: codeOf(thrown),
-    message: messageOf(redact(messageOf(thrown))),
+    message: messageOf(thrown),
     ...(typeof dependency === "string" ? { dependency } : undefined),
     ...(step === undefined ? undefined : { step }),
     ...(typeof retryAfterMs === "number" && retryAfterMs >= 0 ? { retryAfterMs } : undefined),
@@ -40,7 +39,7 @@ export function asCallError(thrown: unknown, dependency: string): SkillError {
   if (thrown instanceof SkillError && thrown.dependency !== undefined) return thrown;
   const { retryable, definite, retryAfterMs, status } = (thrown instanceof Error ? thrown : {}) as Partial<TransientError>;
   const code = codeOf(thrown);
-  const message = `${dependency}: ${redact(messageOf(thrown))}`;
+  const message = `${dependency}: ${messageOf(thrown)}`;
   const options = { code, dependency, status, cause: thrown, definite: definite ?? unsentCodes.has(code) };
   return (retryable as boolean | undefined) === false ? new PermanentError(message, options) : new TransientError(message, { ...options, retryAfterMs });
 }

@@ -1,5 +1,5 @@
 import { messageOf } from "../core/errors.ts";
-import { redact, redactValue } from "../core/redact.ts";
+import { redactValue } from "../core/redact.ts";
 import type { LogLevel } from "./context.ts";
 
 /** A line that a skill logged, on its way to the worker's log. */
@@ -36,7 +36,7 @@ export class LogBuffer {
       this.#dropped += 1;
       return false;
     }
-    const message = redact(messageOf(line.message, messageMax));
+    const message = messageOf(line.message, messageMax);
     this.#lines.push({ ...line, message, fields: line.fields === undefined ? undefined : (redactValue(line.fields) as Record<string, unknown>) });
     return true;
   }

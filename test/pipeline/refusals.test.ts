@@ -47,6 +47,16 @@ describe("a message that can never run", () => {
     assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "InvalidEnvelope", "completed"]);
   });
 
+  test("is dead-lettered without the secrets that what was said of it holds", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = () => ({ kind: "failed", failure: { code: "REFUSED", message: "amqp://user:p@ss@host refused; pwd=hunter2" }, retryable: false });
+    world.send("a");
+    await world.clock.advance(1_000);
+    const said = telemetry.events.find((event) => event.type === "run.dead-lettered");
+    assert.equal(said?.description, "amqp://user:[redacted]@host refused; pwd=[redacted]");
+  });
+
   test("is parked when the outbox of its finished run cannot be read", async () => {
     const world = new World();
     await world.records.start();

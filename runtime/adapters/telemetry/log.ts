@@ -1,6 +1,7 @@
 /** Writes runtime events as JSON lines with pino, secrets redacted and noisy events sampled. */
 import { type Logger, pino } from "pino";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
+import { redactValue } from "../../core/redact.ts";
 import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
 
 type Level = "debug" | "info" | "warn" | "error";
@@ -47,7 +48,8 @@ export class EventLog implements Telemetry {
   }
 
   emit(event: RuntimeEvent): void {
-    this.#logger[levels[event.type]](event, event.type);
+    const level = levels[event.type];
+    if (this.#logger.isLevelEnabled(level)) this.#logger[level](redactValue(event), event.type);
   }
 }
 
