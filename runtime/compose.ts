@@ -21,6 +21,7 @@ import { Statistics } from "./adapters/telemetry/statistics.ts";
 import { createThreadsExecutor } from "./adapters/threads/executor.ts";
 import type { Config, ConsumerConfig, ServiceBusConfig, StoreConfig } from "./core/config.ts";
 import { ConfigurationError } from "./core/errors.ts";
+import { createPayloadHash } from "./core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "./core/read-route.ts";
 import { Worker } from "./pipeline/lifecycle.ts";
 import { Caution } from "./policy/caution.ts";
@@ -140,7 +141,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const threads = config.threads ?? availableParallelism();
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const circuitView = new Int32Array(circuits);
-  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax };
+  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -164,7 +165,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     skillCount: registry.skills.length,
     threads,
     dependencies: registry.dependencies,
-    readRoute: (delivery) => readRoute(delivery, limits),
+    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
+    hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
     deliveriesMax: config.deliveriesMax,
     retryEntity: retryEntityOf(config.consumer),

@@ -1,6 +1,7 @@
 // The public surface. Plugins import this and nothing deeper.
 export type { EventEnvelope } from "./core/event-envelope.ts";
 export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
+export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { StepKind } from "./core/run.ts";
 export {

@@ -1,6 +1,9 @@
 /** A value of an application property, as brokers and clients on every stack can carry it. */
 export type HeaderValue = string | number | boolean | bigint | Date | null;
 
+/** `data` for a message without a body, too. */
+export type BodySection = "data" | "value" | "sequence";
+
 /**
  * No entity locks a message for longer. That a lock has surely ended is counted from its message's receipt, or the lock's last
  * renewal, by the monotonic clock: the end that the broker names is of its wall clock, which ours may be far from.
@@ -43,6 +46,8 @@ export interface Delivery {
   readonly subject: string | undefined;
   /** The body as it was sent. It may share memory with the socket's buffer: copy before keeping it past settlement. */
   readonly body: Uint8Array;
+  /** The AMQP section that the body came in. What is no data is told as text or JSON text, by both transports alike. */
+  readonly bodySection: BodySection;
   /** One application property, without building a map of them all. */
   header(name: string): HeaderValue | undefined;
   /** All application properties, for making a copy of the message. */

@@ -320,6 +320,7 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     body: delivery.body,
     contentEncoding: work.contentEncoding,
     headers: work.headers,
+    enqueuedAtMs: delivery.enqueuedAtMs,
     epoch: work.epoch,
     attempt: work.attempts + work.losses + work.lossesHere + work.retriesInPlace,
     generation: work.generation,

@@ -51,6 +51,7 @@ export interface WorkerOptions {
   readonly threads: number;
   readonly dependencies: readonly DependencyPolicy[];
   readonly readRoute: ProcessBatchOptions["readRoute"];
+  readonly hashPayload: ProcessBatchOptions["hashPayload"];
   /** Messages held at once. */
   readonly inFlightMax: number;
   readonly deliveriesMax: number;

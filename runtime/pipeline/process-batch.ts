@@ -5,13 +5,13 @@
  *
  * This file owns every branch; what is decided stands in policy/, what is done to the outside in settle.ts and the ports.
  */
-import { hash } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { retriesInPlaceOf } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
+import type { HashPayload } from "../core/payload-hash.ts";
 import type { RouteResult } from "../core/read-route.ts";
-import type { SkillTable } from "../core/skill.ts";
+import type { SkillPolicy, SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -23,7 +23,7 @@ import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Leases } from "./leases.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
-import { overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
+import { givenUp, overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
@@ -53,6 +53,8 @@ export interface ProcessBatchOptions {
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
   readonly deliveriesMax: number;
   readRoute(delivery: Delivery): RouteResult;
+  /** Answers later for a compressed body, which is decompressed off the loop. */
+  readonly hashPayload: HashPayload;
 }
 
 export class BatchProcessor {
@@ -98,7 +100,7 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, inFlight, admission, clock, executions, settler, suspects } = this.#options;
+    const { deliveriesMax, skills, executions, settler, suspects } = this.#options;
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
@@ -108,8 +110,24 @@ export class BatchProcessor {
     work.route = answer.route;
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
-    work.payloadHash = hash("sha1", delivery.body, "base64");
     work.skill = skill;
+    const payloadHash = this.#options.hashPayload(delivery.body, answer);
+    if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);
+    else payloadHash.then((hash) => this.#unpacked(work, skill, hash)).catch((error: unknown) => this.#options.settler.broken(work, error));
+  }
+
+  /** The hash of a compressed payload is there; meanwhile the lock may have been lost, or the worker begun to stop. */
+  #unpacked(work: Work, skill: SkillPolicy, payloadHash: string): void {
+    const { executions, settler, suspects } = this.#options;
+    if (work.lockLost) settler.fail(work, { kind: "drop" });
+    else if (!executions.mayBegin || suspects.excludes(work)) settler.release(work);
+    else this.#identified(work, skill, payloadHash);
+  }
+
+  /** It is known which event this is: its id, and its payload by its hash. */
+  #identified(work: Work, skill: SkillPolicy, payloadHash: string): void {
+    const { inFlight, admission, clock, executions } = this.#options;
+    work.payloadHash = payloadHash;
     const owner = inFlight.ownerOf(work);
     if (owner !== undefined) return this.#follow(work, owner);
     // What cannot be admitted anyway need not be claimed first.
@@ -178,7 +196,7 @@ export class BatchProcessor {
         settler.absorb(work, result.outbox);
         return false;
       case "dead":
-        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: "given up before; see the run's record" });
+        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: givenUp(work.eventId, result.reason) });
         return false;
       case "held":
         this.#hold(work, result.forMs);

@@ -32,7 +32,7 @@ export class Work {
   stage: Stage = "routing";
   route: Route | undefined = undefined;
   contentEncoding: string | undefined = undefined;
-  /** The application properties, for the wire form whose envelope they are. */
+  /** What the thread needs of the message beside its body. */
   headers: Readonly<Record<string, HeaderValue>> | undefined = undefined;
   payloadHash = "";
   skill: SkillPolicy | undefined = undefined;

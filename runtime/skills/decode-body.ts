@@ -3,12 +3,12 @@
  * decompression has a cap on its output, depth is measured on the bytes, and msgpack is walked before it is unpacked.
  */
 import { isUtf8 } from "node:buffer";
-import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
-import { Unpackr } from "msgpackr";
+import { decompressNow, isContentEncoding, outputBytesMax } from "../core/decompress.ts";
 import type { BodyCodec, Invalid, InvalidReason } from "../core/event-envelope.ts";
 import { isJsonWithinDepth, jsonStart } from "../core/json-scan.ts";
-import { findMsgpackFault } from "../core/msgpack-scan.ts";
+import { findMsgpackFault, unpackMsgpack } from "../core/msgpack-scan.ts";
 import type { DecodeLimits } from "../core/read-route.ts";
+import { recogniseBody } from "../core/recognise-body.ts";
 
 export type Decoded<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly invalid: Invalid };
 
@@ -16,28 +16,27 @@ export function refuse(reason: InvalidReason, description: string): { readonly o
   return { ok: false, invalid: { reason, description } };
 }
 
-/** Small bodies may be compressed to any ratio: a page of spaces is no attack. */
-const ratioFreeBytes = 64 * 1024;
-
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
-
-const decompressors = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
-
 function isTooLarge(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
 }
 
+/** Refuses bytes that are not what they should be, and says what they are as far as it can be seen. */
+export function unlike(expected: string, bytes: Uint8Array, otherwise = "something else"): { readonly ok: false; readonly invalid: Invalid } {
+  const found = recogniseBody(bytes);
+  return refuse("InvalidEnvelope", `body: expected ${expected}, ${found === undefined ? `got ${otherwise}` : `found ${found}`}`);
+}
+
 /** Decompresses a body; more than the cap, or than the ratio allows, is refused without being produced. */
 export function decompress(bytes: Uint8Array, contentEncoding: string, limits: DecodeLimits): Decoded<Uint8Array> {
-  if (!Object.hasOwn(decompressors, contentEncoding)) return refuse("InvalidEnvelope", "content-encoding: expected gzip, deflate or br, got something else");
-  const outputMax = Math.min(limits.bodyBytesMax, Math.max(ratioFreeBytes, bytes.byteLength * limits.ratioMax));
+  if (!isContentEncoding(contentEncoding)) return refuse("InvalidEnvelope", "content-encoding: expected gzip, deflate or br, got something else");
+  const outputMax = outputBytesMax(bytes, limits);
   try {
-    return { ok: true, value: decompressors[contentEncoding as keyof typeof decompressors](bytes, { maxOutputLength: outputMax }) };
+    return { ok: true, value: decompressNow(bytes, contentEncoding, outputMax) };
   } catch (error) {
     if (isTooLarge(error)) {
       return refuse("BodyTooLarge", `body: expected at most ${outputMax} bytes when decompressed from ${bytes.byteLength}, got more`);
     }
-    return refuse("InvalidEnvelope", `body: expected ${contentEncoding} data, got something else`);
+    return unlike(`${contentEncoding} data`, bytes);
   }
 }
 
@@ -61,13 +60,13 @@ const forbiddenKey = "body: expected no key '__proto__' and no 'constructor' wit
 
 function decodeJson(bytes: Uint8Array, limits: DecodeLimits): Decoded<unknown> {
   if (!isJsonWithinDepth(bytes, limits.depthMax)) return refuse("DecodeLimit", `body: expected a depth of at most ${limits.depthMax}, got more`);
-  if (!isUtf8(bytes)) return refuse("InvalidEnvelope", "body: expected UTF-8, got other bytes");
+  if (!isUtf8(bytes)) return unlike("UTF-8", bytes, "other bytes");
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8", jsonStart(bytes));
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return refuse("InvalidEnvelope", "body: expected JSON, got something else");
+    return unlike("JSON", bytes);
   }
   if (suspicious.test(text) && typeof value === "object" && value !== null && hasForbiddenKey(value)) return refuse("InvalidEnvelope", forbiddenKey);
   return { ok: true, value };
@@ -85,18 +84,29 @@ function decodeMsgpack(bytes: Uint8Array, limits: DecodeLimits): Decoded<unknown
     case "extension":
       return refuse("InvalidEnvelope", "body: expected no msgpack extension but the timestamp, got another");
     case "malformed":
-      return refuse("InvalidEnvelope", "body: expected one whole msgpack value, got something else");
+      return unlike("one whole msgpack value", bytes);
     case undefined:
   }
   try {
-    const value: unknown = unpackr.unpack(bytes);
+    const value: unknown = unpackMsgpack(bytes);
     if (typeof value === "object" && value !== null && hasForbiddenKey(value)) return refuse("InvalidEnvelope", forbiddenKey);
     return { ok: true, value };
   } catch {
-    return refuse("InvalidEnvelope", "body: expected msgpack, got something else");
+    return unlike("msgpack", bytes);
   }
 }
 
+/**
+ * JSON's numbers are doubles, as `JSON.parse` makes them: a producer sends integers beyond 2^53 as text. msgpack says what is an
+ * integer, and those beyond 2^53 arrive as bigint. `bytes` arrive as a Uint8Array of their own.
+ */
 export function decodeBody(bytes: Uint8Array, codec: BodyCodec, limits: DecodeLimits): Decoded<unknown> {
-  return codec === "json" ? decodeJson(bytes, limits) : decodeMsgpack(bytes, limits);
+  switch (codec) {
+    case "json":
+      return decodeJson(bytes, limits);
+    case "msgpack":
+      return decodeMsgpack(bytes, limits);
+    case "bytes":
+      return { ok: true, value: Uint8Array.from(bytes) };
+  }
 }

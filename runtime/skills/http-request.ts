@@ -1,6 +1,7 @@
 // Calls over HTTP through undici: one pool of kept-alive connections a dependency and thread.
 import { TextDecoder } from "node:util";
 import { type Dispatcher, Pool } from "undici";
+import { messageOf } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "./define-dependency.ts";
 import { PermanentError, TransientError } from "./errors.ts";
@@ -27,11 +28,15 @@ const transientStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
 /** Statuses that say the request was not carried out. */
 const refusedStatuses: ReadonlySet<number> = new Set([425, 429, 503]);
 
-function encodeBody(body: unknown): { readonly body: string | Uint8Array | null; readonly contentType: string | undefined } {
+function encodeBody(name: string, body: unknown): { readonly body: string | Uint8Array | null; readonly contentType: string | undefined } {
   if (body === undefined) return { body: null, contentType: undefined };
   if (typeof body === "string") return { body, contentType: "text/plain; charset=utf-8" };
   if (body instanceof Uint8Array) return { body, contentType: "application/octet-stream" };
-  return { body: JSON.stringify(body), contentType: "application/json" };
+  try {
+    return { body: JSON.stringify(body), contentType: "application/json" };
+  } catch (cause) {
+    throw new PermanentError(`${name}: expected a body that JSON can say (a bigint as text), found: ${messageOf(cause, 200)}`, { code: "CALL_INVALID", dependency: name, cause });
+  }
 }
 
 /** The pause that `Retry-After` asks for: seconds, or a date. */
@@ -126,7 +131,7 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
   });
   return async (request, info) => {
     checkRequest(name, request);
-    const { body, contentType } = encodeBody(request.body);
+    const { body, contentType } = encodeBody(name, request.body);
     const headers = headersOf(request, info, contentType);
     const response = await pool.compose(checkedAtWriting(info.checkMayAct)).request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
     const { statusCode: status } = response;

@@ -227,6 +227,7 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     assert.deepEqual([json.contentType, json.correlationId, json.subject], [undefined, undefined, undefined]);
     assert.equal(Buffer.from(json.body).toString(), '{"a": 1}');
     assert.equal(empty.body.length, 0);
+    assert.deepEqual([empty.bodySection, json.bodySection], ["data", "data"]);
     assert.equal(large.body.length, 300_000);
     assert.deepEqual(json.headers(), {});
   });
@@ -282,7 +283,9 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     for (const message of annotated) await bench.send([message]);
     const inbox = new Inbox(await bench.startTransport());
     inbox.addCredit(3);
-    const bodies = (await inbox.upTo(3)).map(({ body }) => Buffer.from(body).toString());
+    const deliveries = await inbox.upTo(3);
+    assert.deepEqual(deliveries.map(({ bodySection }) => bodySection), ["value", "value", "sequence"]);
+    const bodies = deliveries.map(({ body }) => Buffer.from(body).toString());
     assert.equal(bodies[0], "plain text");
     assert.deepEqual(JSON.parse(bodies[1] ?? ""), { a: 1, b: "two" });
     assert.deepEqual(JSON.parse(bodies[2] ?? ""), [1, "two"]);

@@ -32,6 +32,15 @@ test("refuses unknown keys at every level", () => {
   assert.match(refusal({ ...good, store: { kind: "sqlite", path: "x", url: "y" } }), /store\.url: unknown key/);
 });
 
+test("takes envelope hooks, each with a name of its own and a function", () => {
+  const hook = { name: "own", read: () => undefined };
+  assert.deepEqual(parseConfig({ ...good, envelopes: [hook] }, "c").envelopes, [hook]);
+  assert.deepEqual([parseConfig(good, "c").envelopes, parseConfig(good, "c").envelopeDefaults], [[], true]);
+  assert.match(refusal({ ...good, envelopes: [{ name: "own" }] }), /envelopes\.0\.read: expected a function/);
+  assert.match(refusal({ ...good, envelopes: [{ ...hook, name: "a b" }] }), /envelopes\.0\.name: expected 1 to 64 characters/);
+  assert.match(refusal({ ...good, envelopes: [hook, hook] }), /envelopes\.1\.name: expected each envelope hook to have a name of its own/);
+});
+
 test("refuses wrong units: durations are whole milliseconds", () => {
   assert.match(refusal({ ...good, retentionMs: "7d" }), /retentionMs: expected .*milliseconds.*got "7d"/);
   assert.match(refusal({ ...good, stopBudgetMs: 2.5 }), /stopBudgetMs: .*milliseconds/);

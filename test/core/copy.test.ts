@@ -18,6 +18,7 @@ function deliveryOf(messageId: string, sequenceNumber: bigint, headers: Readonly
     correlationId: "7",
     subject: "s",
     body: Buffer.from("body"),
+    bodySection: "data",
     header: (name) => headers[name],
     headers: () => headers,
     timeToLiveMs,

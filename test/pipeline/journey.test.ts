@@ -72,6 +72,7 @@ describe("the journey", () => {
       route: { eventId: "a", eventType: "task", version: "1.0", form: "canonical", codec: "json" },
       contentEncoding: undefined,
       headers: undefined,
+      enqueuedAtMs: world.broker.stored[0]?.enqueuedAtMs,
       epoch: 1,
       attempt: 1,
       generation: 0,

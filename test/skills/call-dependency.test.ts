@@ -170,6 +170,17 @@ test("a response over the cap or of a false type is refused", async (t) => {
   assert.deepEqual([malformed.error.code, malformed.error.retryable, malformed.error.definite], ["HTTP_MALFORMED", true, false]);
 });
 
+test("a body that JSON cannot say is refused for good, and nothing is sent", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const web = httpOf(url);
+  const { answer } = await runWith(t, web, async (context) => {
+    await context.call(web, { method: "POST", path: "/x", body: { big: 2n ** 60n } });
+  });
+  assert.match(answer.kind === "failed" ? answer.failure.message : "", /web: expected a body that JSON can say/);
+  assert.equal(answer.kind === "failed" && answer.retryable, false);
+  assert.equal(received.length, 0);
+});
+
 test("the run's time bounds its calls, and a call it ran out on has failed", async (t) => {
   const { url, received } = await serve(t, () => undefined);
   const dependency = httpOf(url);

@@ -86,6 +86,7 @@ function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"
     body: json(envelope),
     contentEncoding: undefined,
     headers: undefined,
+    enqueuedAtMs: Date.UTC(2024, 4, 1),
     epoch: 3,
     attempt: 1,
     generation: 0,

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import { z } from "zod";
 import { PermanentError, type SkillContext, TransientError, defineSkill } from "../../runtime/index.ts";
-import { envelope, json } from "../support/event-messages.ts";
+import { envelope, json, msgpack } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
 import { type HostBundle, makeHost } from "./host.ts";
@@ -39,6 +39,24 @@ test("an envelope or payload that is wrong is invalid, and its skill is not run"
   const broken = await bundle.run({ body: json({ ...envelope, traceId: 1 }) });
   assert.equal(broken.answer.kind === "invalid" && broken.answer.invalid.reason, "InvalidEnvelope");
   assert.equal(runs, 0);
+});
+
+test("a bigint of the payload passes through steps and logs, and is refused in words where JSON is written", async (t) => {
+  const big = 2n ** 60n + 1n;
+  const order = { body: msgpack({ ...envelope, payload: { big } }), route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "msgpack" } } as const;
+  const seen: unknown[] = [];
+  const kept = await hostOf(t, async (context) => {
+    const { big } = context.event.payload as { readonly big: bigint };
+    context.log.info("got it", { big });
+    seen.push(await context.step("keep", { kind: "idempotent" }, () => big));
+  });
+  assert.equal((await kept.run(order)).answer.kind, "completed");
+  assert.equal((await kept.run({ ...order, steps: kept.steps.filter(({ state }) => state === "completed") })).answer.kind, "completed");
+  assert.deepEqual(seen, [big, big]);
+  assert.deepEqual(kept.logs[0]?.fields, { big });
+  const emitting = await hostOf(t, (context) => context.emit("Next", context.event.payload));
+  const { answer } = await emitting.run(order);
+  assert.match(answer.kind === "failed" ? answer.failure.message : "", /^emit: payload\.big: expected a value of JSON, got 1152921504606846977n$/);
 });
 
 test("what a skill throws becomes a record that says whether to try again", async (t) => {

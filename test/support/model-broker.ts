@@ -49,6 +49,7 @@ function textOf(id: IdValue | undefined): string | undefined {
 }
 
 class ModelDelivery implements Delivery {
+  readonly bodySection = "data";
   readonly stored: Stored;
   readonly lock: Lock;
   readonly attempt: number;

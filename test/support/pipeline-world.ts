@@ -2,6 +2,7 @@
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { unguessableId } from "#runtime/core/message-ids.ts";
+import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
@@ -140,6 +141,7 @@ export class World {
       threads: 1,
       dependencies,
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
+      hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,
       deliveriesMax: this.broker.deliveriesMax - 1,
       retryEntity: queueName,

@@ -4,7 +4,7 @@ import type { Delivery as EngineDelivery } from "../../amqp/receiver.ts";
 import { Described, Typed } from "../../amqp/types.ts";
 import type { Plain, TypedValue } from "../../amqp/types.ts";
 import type { MapView } from "../../amqp/views.ts";
-import type { Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
+import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";
 import type { SettleGroup } from "./settle-group.ts";
@@ -79,6 +79,15 @@ export class AmqpDelivery implements Delivery {
       return bodyOf(this.engine.message);
     } catch (thrown) {
       return unreadable(thrown, Buffer.alloc(0));
+    }
+  }
+
+  get bodySection(): BodySection {
+    try {
+      const kind = this.engine.message.bodyKind;
+      return kind === "none" ? "data" : kind;
+    } catch (thrown) {
+      return unreadable(thrown, "data");
     }
   }
 

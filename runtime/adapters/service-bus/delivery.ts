@@ -1,5 +1,5 @@
 import type { ServiceBusReceivedMessage } from "@azure/service-bus";
-import type { Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
+import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder, SettleResult } from "../../ports/transport.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";
 
@@ -84,6 +84,11 @@ export class ServiceBusDelivery implements Delivery {
   get body(): Uint8Array {
     this.bytes ??= bytesOf(this.message.body);
     return this.bytes;
+  }
+
+  get bodySection(): BodySection {
+    const { body, _rawAmqpMessage } = this.message;
+    return body === undefined || body === null ? "data" : (_rawAmqpMessage.bodyType ?? "data");
   }
 
   header(name: string): HeaderValue | undefined {
