@@ -53,9 +53,9 @@ program
   .option("--entity <name>", "queue or topic (default: the one the configuration reads)")
   .requiredOption("--event-type <type>", "event type")
   .option("--event-version <version>", "schema version, major.minor", "1.0")
-  .option("--event-id <id>", "event id (default: a new one for each)")
+  .option("--event-id <id>", "event id (default: a new one for each); the same id and payload again is a duplicate")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
-  .option("--timestamp <iso>", "time of the event (default: now); repeat it with --event-id to send the same event again")
+  .option("--timestamp <iso>", "time of the event (default: now)")
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));

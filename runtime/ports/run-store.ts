@@ -8,7 +8,7 @@ export interface ClaimRequest {
    * so that a lost reply does no harm.
    */
   readonly token: string;
-  /** Of the body's bytes; another hash under the same eventId is `reused`. */
+  /** Of the payload (see `core/payload-hash.ts`); another hash under the same eventId is `reused`. */
   readonly payloadHash: string;
   /** Of the skill's name and steps, as it is now. */
   readonly pipelineHash: string;
