@@ -1,5 +1,6 @@
 // The broker's account of itself, for people and for checkers that judge by it.
 import { applicationPropertiesOf } from "./codec/message.ts";
+import type { Readable } from "./codec/readable.ts";
 import type { Counters, StateCounts } from "./entities/counters.ts";
 import type { StoredMessage } from "./entities/message.ts";
 import type { Namespace } from "./entities/namespace.ts";
@@ -176,6 +177,7 @@ function inspectMessage(message: StoredMessage): InspectedMessage {
   };
 }
 
-function textOf(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
+/** A reason that is no text is shown as what it is. */
+function textOf(value: Readable | undefined): string | null {
+  return value === undefined || value === null ? null : String(value);
 }

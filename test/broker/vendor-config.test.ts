@@ -39,7 +39,7 @@ const text = `{
         "Topics": [
           {
             "Name": "topic.1",
-            "Properties": { "DefaultMessageTimeToLive": "PT30M", "DuplicateDetectionHistoryTimeWindow": "PT5M", "RequiresDuplicateDetection": false, "SupportOrdering": true },
+            "Properties": { "DefaultMessageTimeToLive": "PT30M", "DuplicateDetectionHistoryTimeWindow": "PT5M", "RequiresDuplicateDetection": false, "SupportOrdering": false },
             "Subscriptions": [
               {
                 "Name": "subscription.1",
@@ -93,7 +93,7 @@ test("reads every property", () => {
   const [topic] = topics;
   assert.ok(topic);
   const { subscriptions, ...rest } = topic;
-  assert.deepEqual(rest, { name: "topic.1", timeToLiveMs: 1_800_000, duplicateWindowMs: 300_000, requiresDuplicateDetection: false });
+  assert.deepEqual(rest, { name: "topic.1", timeToLiveMs: 1_800_000, duplicateWindowMs: 300_000, requiresDuplicateDetection: false, supportOrdering: false });
   const [first, second] = subscriptions;
   assert.deepEqual(second, { name: "subscription.2" });
   const { rules, ...subscription } = first ?? { rules: undefined };

@@ -40,11 +40,11 @@ function putQueue(context: AdministrationContext, call: Call): Answer {
   const existing = namespace.queues.get(call.path.toLowerCase());
   if (call.ifMatch !== undefined) {
     if (existing === undefined) return notFound(call);
-    if (!isMeantFor(call, describeQueue(existing))) return otherVersion(call);
-    return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing));
+    if (!isMeantFor(call, describeQueue(existing, call.base))) return otherVersion(call);
+    return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing, call.base));
   }
   const refusal = refuseName(context, call) ?? refuseEntity(namespace) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
-  return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path })), 201);
+  return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path }), call.base), 201);
 }
 
 function putRule({ namespace }: AdministrationContext, call: Call, owner: string, name: string): Answer {
@@ -86,8 +86,8 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const existing = topic.subscriptions.get(name.toLowerCase());
   if (call.ifMatch !== undefined) {
     if (existing === undefined) return notFound(call);
-    if (!isMeantFor(call, describeSubscription(existing))) return otherVersion(call);
-    return updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
+    if (!isMeantFor(call, describeSubscription(existing, call.base))) return otherVersion(call);
+    return updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing, call.base));
   }
   if (existing !== undefined) return conflict(call);
   if (name.length > nameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
@@ -98,7 +98,7 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const ruleRefusal = refuseRule(namespace, call.path, rule);
   if (ruleRefusal !== undefined) return ruleRefusal;
   try {
-    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, rules: [rule], name })), 201);
+    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, rules: [rule], name }), call.base), 201);
   } catch (error) {
     if (error instanceof FilterSyntaxError) return badRequest(error.message);
     throw error;

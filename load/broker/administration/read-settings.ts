@@ -48,6 +48,7 @@ const topicTable: Table = {
   EnablePartitioning: ["partitioned", flag],
   MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
   Status: ["status", status],
+  SupportOrdering: ["supportOrdering", flag],
   UserMetadata: ["userMetadata", plainText],
   AutoDeleteOnIdle: ["autoDeleteOnIdleMs", duration],
 };

@@ -185,7 +185,7 @@ export class MessageQueue extends QueueLife {
       case "abandon":
         this.note("abandoned", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
-        message.deliveryCount++;
+        this.countTry(message);
         this.giveBack(message, nowMs);
         this.dispatch();
         return;
@@ -197,14 +197,14 @@ export class MessageQueue extends QueueLife {
       case "defer":
         this.note("deferred", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
-        message.deliveryCount++;
+        this.countTry(message);
         message.state = "deferred";
         this.giveBack(message, nowMs);
         return;
       case "deadLetter":
         this.counters.deadLetteredByReceiver++;
         message.properties = mergeProperties(message.properties, settlement.properties);
-        this.deadLetter(message, settlement.reason, settlement.description);
+        this.deadLetter(message, undefined, undefined);
         return;
     }
   }

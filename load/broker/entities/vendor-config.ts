@@ -8,7 +8,6 @@ import { vendorRule } from "./vendor-rules.ts";
 const duration: Check = (where, value) => durationMs(where, value);
 const kilobytes: Check = (where, value) => Number(whole(where, value)) * 1024;
 const maybeText: Check = (where, value) => (value === "" || value === null ? undefined : text(where, value));
-const ignored: Check = () => undefined;
 
 const sharedKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
   ["AutoDeleteOnIdle", ["autoDeleteOnIdleMs", duration]],
@@ -21,6 +20,7 @@ const sharedKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string
   ["MaxSizeInMegabytes", ["sizeMegabytesMax", whole]],
   ["RequiresDuplicateDetection", ["requiresDuplicateDetection", flag]],
   ["Status", ["status", status]],
+  ["SupportOrdering", ["supportOrdering", flag]],
   ["UserMetadata", ["userMetadata", maybeText]],
 ]);
 
@@ -33,11 +33,6 @@ const vendorQueueKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<s
   ["LockDuration", ["lockDurationMs", duration]],
   ["MaxDeliveryCount", ["deliveryCountMax", whole]],
   ["RequiresSession", ["requiresSession", flag]],
-]);
-
-const vendorTopicKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
-  ...sharedKeys,
-  ["SupportOrdering", ["", ignored]],
 ]);
 
 export function vendorEntities(root: Fields): EntitiesConfig {
@@ -55,7 +50,7 @@ function vendorTopic(where: string, item: unknown): TopicConfig {
   const fields = fieldsOf(where, item);
   const list = listOf(`${where}.Subscriptions`, fields["Subscriptions"]);
   return {
-    ...vendorEntity(where, fields, vendorTopicKeys),
+    ...vendorEntity(where, fields, sharedKeys),
     subscriptions: list.map((subscription, i) => vendorSubscription(`${where}.Subscriptions[${i}]`, subscription)),
   };
 }

@@ -75,6 +75,7 @@ function correlationOf(where: string, item: unknown, propertiesKey: string, name
 }
 
 function valueOf(where: string, value: unknown): Constant {
+  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) throw new BrokerConfigError(where, "a number below 2^53, beyond which JSON rounds", value);
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   throw new BrokerConfigError(where, "text, a number, true or false", value);
 }

@@ -24,7 +24,11 @@ export class BadRequest extends Error {
 }
 
 export const done: Reply = { code: 200, description: "OK" };
-export const noContent: Reply = { code: 204, description: "No Content" };
+
+/** Nothing was found: no failure, but clients look for what it was that was not there. */
+export function noContent(condition: "com.microsoft:message-not-found" | "com.microsoft:session-not-found" | "amqp:not-found"): Reply {
+  return { code: 204, description: "No Content", condition };
+}
 
 export function queueOf(entity: Entity): MessageQueue {
   if (entity.kind === "topic") throw new BadRequest("This operation is for queues and subscriptions, not for topics.");

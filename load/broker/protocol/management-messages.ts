@@ -2,11 +2,13 @@
 import { array, int, long, timestamp, uuid } from "#runtime/amqp/types.ts";
 import type { MapView } from "#runtime/amqp/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
-import { encodeDelivery, parseMessage } from "../codec/message.ts";
+import { encodeDelivery, encodePeeked, parseMessage } from "../codec/message.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { readable } from "../codec/readable.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
+import { deadLetterSettlement } from "./settlements.ts";
+import type { EncodedFields } from "./wire.ts";
 import { bytesOf, full, requiresSession, sessionMissingText } from "./entity-sender.ts";
 import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
 
@@ -44,12 +46,12 @@ function peekMessage(fields: MapView, entity: Entity): Reply {
   for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
     // A lock is its holder's business: who peeks sees none.
     const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, state, deadLetterSource, properties } = message;
-    const encoded = encodeDelivery({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    const encoded = encodePeeked({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
     messages.push({ message: encoded });
     bytes += encoded.length;
     if (bytes >= peekBytesMax) break;
   }
-  if (messages.length === 0) return noContent;
+  if (messages.length === 0) return noContent("com.microsoft:message-not-found");
   return { ...done, body: { messages } };
 }
 
@@ -88,7 +90,7 @@ function receiveBySequenceNumber(fields: MapView, entity: Entity, context: Proto
     if (mode === "receiveAndDelete") return { message: encodeDelivery(message) };
     // Some clients look for the token beside the message, others in it.
     const token = context.tokens.tokenOf(message.lockId);
-    return { message: encodeDelivery(message, false, token), "lock-token": uuid(token) };
+    return { message: encodeDelivery(message, token), "lock-token": uuid(token) };
   });
   return { ...done, body: { messages } };
 }
@@ -112,7 +114,17 @@ function batchDeleteMessages(fields: MapView, entity: Entity): Reply {
   const before = fields.get("enqueued-time-utc");
   if (!(before instanceof Date)) throw new BadRequest("'enqueued-time-utc' must be a timestamp.");
   const count = queueOf(entity).deleteBatch(Math.min(numberOf(fields, "message-count"), deleteCountMax), before.getTime(), textOf(fields, "session-id"));
-  return count === 0 ? noContent : { ...done, body: { "message-count": int(count) } };
+  return count === 0 ? noContent("com.microsoft:message-not-found") : { ...done, body: { "message-count": int(count) } };
+}
+
+/** The reason and the description, which have fields of their own here, among the properties to change. */
+function withLetters(properties: EncodedFields | undefined, fields: MapView): EncodedFields {
+  const all = new Map(properties);
+  for (const [field, name] of [["deadletter-reason", "DeadLetterReason"], ["deadletter-description", "DeadLetterErrorDescription"]] as const) {
+    const value = fields.view(field);
+    if (value !== undefined) all.set(name, Buffer.from(value.bytes.subarray(value.start, value.end)));
+  }
+  return all;
 }
 
 function settlementOf(fields: MapView): Settlement {
@@ -127,7 +139,7 @@ function settlementOf(fields: MapView): Settlement {
     case "defered":
       return { kind: "defer", properties };
     case "suspended":
-      return { kind: "deadLetter", reason: textOf(fields, "deadletter-reason"), description: textOf(fields, "deadletter-description"), properties };
+      return deadLetterSettlement(withLetters(properties, fields));
     default:
       throw new BadRequest(`'disposition-status' must be completed, abandoned, defered or suspended; it is '${readable(status ?? null)}'.`);
   }

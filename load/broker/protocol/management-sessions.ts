@@ -46,7 +46,7 @@ function getMessageSessions(fields: MapView, entity: Entity): Reply {
   const sinceMs = since instanceof Date && since.getTime() < pendingFromMs ? since.getTime() : undefined;
   const skip = numberOf(fields, "skip");
   const ids = sessionsOf(entity).ids(sinceMs).slice(skip, skip + Math.min(numberOf(fields, "top"), idsMax));
-  if (ids.length === 0) return noContent;
+  if (ids.length === 0) return noContent("com.microsoft:session-not-found");
   return {
     ...done,
     body: { skip: int(skip + ids.length), "sessions-ids": array("string", ids.map((id) => new Typed("string", id))) },

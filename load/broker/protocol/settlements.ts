@@ -1,5 +1,5 @@
 // Settlements between the wire's words and the entities'.
-import { decodedOrNull } from "../codec/encoded.ts";
+import { format } from "#runtime/amqp/formats.ts";
 import type { SettleResult, Settlement } from "../entities/settlement.ts";
 import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
 
@@ -22,17 +22,11 @@ export function answerOf(result: SettleResult): Answer {
   }
 }
 
-/** A rejection's info holds the reason, the description, and properties to change. */
+/** A rejection's info holds the reason, the description, and properties to change. One that is no text stays what it is; null says none. */
 export function deadLetterSettlement(info: EncodedFields | undefined): Settlement {
   const properties = new Map(info);
-  const reason = takeText(properties, "DeadLetterReason");
-  const description = takeText(properties, "DeadLetterErrorDescription");
-  return { kind: "deadLetter", reason, description, properties };
-}
-
-function takeText(fields: Map<string, Buffer>, name: string): string | undefined {
-  const encoded = fields.get(name);
-  fields.delete(name);
-  const value = encoded === undefined ? undefined : decodedOrNull(encoded);
-  return typeof value === "string" ? value : undefined;
+  for (const name of ["DeadLetterReason", "DeadLetterErrorDescription"]) {
+    if (properties.get(name)?.[0] === format.null) properties.delete(name);
+  }
+  return { kind: "deadLetter", properties };
 }
