@@ -9,6 +9,7 @@ import { controlHandler } from "./control/http.ts";
 import type { Clock } from "./entities/clock.ts";
 import { readEntities } from "./entities/config.ts";
 import { Namespace } from "./entities/namespace.ts";
+import { boundingOf, checkBounds } from "./entities/setting-bounds.ts";
 import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
@@ -33,8 +34,10 @@ export interface BrokerOptions {
   readonly controlPort?: number;
   /** The entities; see `readEntities` for the two forms. Default: none. */
   readonly entities?: unknown;
-  /** Hold entities and clients to the bounds of the vendor's emulator. Default: false. */
+  /** Hold entities and clients to the bounds of the vendor's emulator. Default: false, those of Azure hold. */
   readonly strict?: boolean;
+  /** Lift the bounds that Azure has for settings, for tests and development. Default: false. */
+  readonly relaxed?: boolean;
   /** Keep every message id's outcomes; costs memory for each message that ever passed. Default: false. */
   readonly record?: boolean;
   /** Who is let in. Default: the emulator's key, and whoever shows none. */
@@ -144,13 +147,22 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 
 /** The entities, with what was kept of them. What keeps them is loaded only for those who want it. */
 async function openNamespace(options: BrokerOptions, log: (message: string) => void): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
-  const entities = readEntities(options.entities ?? {}, options.strict ?? false);
-  const common = { clock: options.clock ?? systemClock, record: options.record ?? false, strict: options.strict ?? false };
+  const bounding = boundingOf(options);
+  const entities = readEntities(options.entities ?? {});
+  checkBounds(entities, bounding);
+  const common = { clock: options.clock ?? systemClock, record: options.record ?? false, bounding };
   if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
   const [{ Journal }, { mergeEntities }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/merge.ts"), import("./journal/restore.ts")]);
   const journal = new Journal(options.data, options.journal ?? {}, log);
   const kept = journal.read();
-  const namespace = new Namespace(mergeEntities(entities, kept.definitions), { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
+  const merged = mergeEntities(entities, kept.definitions);
+  try {
+    checkBounds(merged, bounding);
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+  const namespace = new Namespace(merged, { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
   restore(namespace, kept);
   startKeeping(journal, namespace, entities);
   return { namespace, journal };

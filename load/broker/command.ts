@@ -15,6 +15,7 @@ export interface BrokerFlags {
   readonly entities?: string;
   readonly record?: boolean;
   readonly strict?: boolean;
+  readonly relaxed?: boolean;
   readonly key?: readonly string[];
   readonly keys?: string;
   readonly tlsCert?: string;
@@ -93,6 +94,7 @@ export function registerBrokerCommand(program: Command, takeOver: TakeOver): voi
     .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
     .option("--tls-key <file>", "its key, PEM")
     .option("--strict", "hold entities and clients to the emulator's own bounds")
+    .option("--relaxed", "lift Azure's bounds on settings: locks over 5 minutes, ...; for tests")
     .option("--record", "keep every message id's outcomes, for checkers")
     .addHelpText("after", help)
     .action((flags: BrokerFlags) =>

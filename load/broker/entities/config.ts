@@ -1,7 +1,6 @@
 // Entities as a configuration describes them: our own short form, or the vendor's emulator file as it is.
-import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, positive, status, text, whole } from "./config-checks.ts";
+import { BrokerConfigError, type Check, checkKeys, type Fields, fieldsOf, flag, listOf, nameOf, positive, status, text, whole } from "./config-checks.ts";
 import type { EntitiesConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
-import { emulated } from "./emulator-bounds.ts";
 import { vendorEntities } from "./vendor-config.ts";
 import { ownRule } from "./vendor-rules.ts";
 
@@ -10,19 +9,13 @@ import { ownRule } from "./vendor-rules.ts";
  *
  * @param input `{ queues: [name | { name, lockDurationMs, … }], topics: [{ name, subscriptions: […] }] }`, or the vendor's
  * `{ UserConfig: { Namespaces: [{ Queues, Topics }] } }`
- * @param strict hold the entities to the bounds of the vendor's emulator
  * @throws BrokerConfigError for unknown keys, wrong types and impossible combinations
  */
-export function readEntities(input: unknown, strict = false): EntitiesConfig {
+export function readEntities(input: unknown): EntitiesConfig {
   const root = fieldsOf("configuration", input);
   const config = "UserConfig" in root ? vendorEntities(root) : ownEntities(root);
   checkForwarding(config);
-  return strict ? emulated(config) : config;
-}
-
-/** Takes `//` and block comments out of JSON, as the vendor's file may have them. */
-export function withoutComments(text: string): string {
-  return text.replace(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (_match, quoted: string | undefined) => quoted ?? "");
+  return config;
 }
 
 const topicKeys: ReadonlyMap<string, Check> = new Map([
@@ -46,9 +39,7 @@ const queueKeys: ReadonlyMap<string, Check> = new Map([
 ]);
 
 function ownEntities(root: Fields): EntitiesConfig {
-  for (const key of Object.keys(root)) {
-    if (key !== "queues" && key !== "topics") throw new BrokerConfigError(`configuration.${key}`, "queues or topics", root[key]);
-  }
+  checkKeys("configuration", root, ["queues", "topics", "UserConfig"]);
   return {
     queues: listOf("queues", root["queues"]).map((item, i) => ownEntity(`queues[${i}]`, item, queueKeys)),
     topics: listOf("topics", root["topics"]).map((item, i) => ownTopic(`topics[${i}]`, item)),

@@ -1,5 +1,6 @@
 // The keys that a broker knows: each is good for some rights, in the whole namespace or at one entity and what belongs to it.
 import { createHash, timingSafeEqual } from "node:crypto";
+import { parseJson } from "../json-text.ts";
 
 /** What may be done. `Manage` includes the others. */
 export type Right = "Listen" | "Send" | "Manage";
@@ -46,7 +47,7 @@ export function readKey(where: string, text: string): AccessKey {
 export function readKeys(where: string, text: string): AccessKey[] {
   let list: unknown;
   try {
-    list = JSON.parse(text);
+    list = parseJson(text);
   } catch {
     // What was found may hold keys.
     throw new AccessKeyError(`${where}: expected JSON, found something else`);
