@@ -18,6 +18,7 @@ import type { Journal, JournalOptions } from "./journal/journal.ts";
 import type { EntityJournal } from "./entities/message-store.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
+import { Tracking } from "./protocol/tracking.ts";
 import { Door } from "./door.ts";
 import { createHttpServer } from "./http-server.ts";
 import type { Certificate } from "./security/certificate.ts";
@@ -86,8 +87,9 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
-  const access = new Access(verifier, links, systemClock, () => randomUUID().replaceAll("-", ""));
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
+  const access = new Access(verifier, links, systemClock);
+  const tracking = new Tracking(randomUUID, () => systemClock.now());
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, tracking, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
   namespace.onIdleDeleted = (path): void => {
     links.closeGone(path);
     journal?.onChange(path);
@@ -103,7 +105,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
+  const http = createHttpServer({ namespace, links, verifier, tracking, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {

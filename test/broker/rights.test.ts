@@ -46,7 +46,7 @@ function lacks(claims: string, path: string): (error: unknown) => boolean {
   return (error) => {
     assert.ok(isServiceBusError(error));
     assert.equal(error.code, "UnauthorizedAccess");
-    assert.ok(error.message.includes(`Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://localhost/${path}'. TrackingId:`), error.message);
+    assert.ok(error.message.includes(`Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://127.0.0.1/${path}'. TrackingId:`), error.message);
     return true;
   };
 }

@@ -18,6 +18,7 @@ import { Faults } from "#load/broker/protocol/faults.ts";
 import { answerManagement } from "#load/broker/protocol/management.ts";
 import { OpenLinks } from "#load/broker/protocol/open-links.ts";
 import { Router } from "#load/broker/protocol/router.ts";
+import { Tracking } from "#load/broker/protocol/tracking.ts";
 import type { Attach, AttachDecision, Outcome, ReceivingHandler, SendingHandler, SendingLink, WireConnection } from "#load/broker/protocol/wire.ts";
 import { TokenVerifier } from "#load/broker/security/tokens.ts";
 import { Random } from "../random.ts";
@@ -66,7 +67,7 @@ class FuzzClock implements Clock {
   }
 }
 
-const connection: WireConnection = { name: "fuzz", close: () => undefined, cut: () => undefined };
+const connection: WireConnection = { name: "fuzz", host: "localhost", close: () => undefined, cut: () => undefined };
 
 /** A link on which the case receives. */
 class Inbox implements SendingLink {
@@ -103,12 +104,14 @@ class Case {
     this.#namespace = new Namespace(entities, { clock: this.#clock, record: false });
     const links = new OpenLinks();
     const verifier = new TokenVerifier(undefined, () => this.#clock.now());
+    const tracking = new Tracking(() => "00000000-0000-0000-0000-000000000000", () => this.#clock.now());
     let lastId = 0;
     this.#context = {
       tokens: new LockTokens(Buffer.alloc(8, 7)),
       newMessageId: () => `made-${++lastId}`,
       links,
-      access: new Access(verifier, links, this.#clock, () => "tracking"),
+      access: new Access(verifier, links, this.#clock),
+      tracking,
       faults: new Faults(this.#clock),
       trouble: () => undefined,
       onDefinitions: () => undefined,
@@ -116,7 +119,7 @@ class Case {
       nowMs: () => this.#clock.now(),
     };
     this.#router = new Router(this.#namespace, this.#context);
-    this.#administration = { namespace: this.#namespace, links, verifier, onChange: () => undefined };
+    this.#administration = { namespace: this.#namespace, links, verifier, tracking, onChange: () => undefined };
   }
 
   run(): void {

@@ -1,11 +1,15 @@
 // Answers one request of the administration API: what is read here, what is changed in change.ts.
 import { BadXmlError } from "./atom.ts";
 import { deleteEntity, putEntity } from "./change.ts";
-import { type AdministrationContext, type Answer, type Call, refuse } from "./call.ts";
+import { type AdministrationContext, type Answer, type Call, complete, refuse } from "./call.ts";
 import { isAt } from "../security/keys.ts";
 import { read } from "./read.ts";
 
 export function answerAdministration(context: AdministrationContext, call: Call): Answer {
+  return complete(context, call, judge(context, call));
+}
+
+function judge(context: AdministrationContext, call: Call): Answer {
   const refusal = refuseStranger(context, call);
   if (refusal !== undefined) return refusal;
   try {

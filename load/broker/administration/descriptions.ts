@@ -5,6 +5,7 @@ import type { MessageQueue } from "../entities/queue.ts";
 import type { Described, QueueSettings } from "../entities/settings.ts";
 import type { Subscription, Topic } from "../entities/topic.ts";
 import type { Description, Xml, XmlElement } from "./atom.ts";
+import { hostOf } from "./call.ts";
 
 const countNamespace = "http://schemas.microsoft.com/netservices/2011/06/servicebus";
 
@@ -41,7 +42,7 @@ function totalOf(queue: MessageQueue): number {
 
 /** Another entity is told of by its whole address, however it was named. */
 function addressOf(path: string | undefined, base: string): string | undefined {
-  return path === undefined ? undefined : `sb://${new URL(base).host}/${path}`;
+  return path === undefined ? undefined : `sb://${hostOf(base)}/${path}`;
 }
 
 /** The settings that queues and subscriptions share, in the order that the real service keeps. */

@@ -2,7 +2,7 @@
 import { byName } from "../entities/name-order.ts";
 import type { Namespace } from "../entities/namespace.ts";
 import { type Description, feedXml } from "./atom.ts";
-import { type Answer, type Call, entry, notFound } from "./call.ts";
+import { type Answer, type Call, entry, hostOf, notFound } from "./call.ts";
 import { describeNamespace, describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
 import { describeRule } from "./rules.ts";
 
@@ -15,7 +15,7 @@ const rulePattern = /^(.+\/subscriptions\/[^/]+)\/rules\/(.+)$/;
 
 export function read(namespace: Namespace, call: Call): Answer {
   const path = call.path.toLowerCase();
-  if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, new URL(call.base).hostname));
+  if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, hostOf(call.base).replace(/:\d+$/, "")));
   if (path === "$resources/queues") return page(call, byName(namespace.queues.values(), ({ path: name }) => name), (queue) => describeQueue(queue, call.base));
   if (path === "$resources/topics") return page(call, byName(namespace.topics.values(), ({ path: name }) => name), describeTopic);
   const listed = namespace.topics.get(subscriptionsPattern.exec(path)?.[1] ?? "");

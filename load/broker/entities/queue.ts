@@ -37,16 +37,17 @@ export class MessageQueue extends QueueLife {
     return message.sequenceNumber;
   }
 
-  /** Cancels all of these, or none: false when one of them is not scheduled here. */
-  cancelScheduled(sequenceNumbers: readonly number[]): boolean {
+  /** Cancels all of these, or none when some are not scheduled here. Returns those. */
+  cancelScheduled(sequenceNumbers: readonly number[]): readonly number[] {
     const found = sequenceNumbers.map((sequence) => this.store.get(sequence));
-    if (!found.every((message) => message?.state === "scheduled")) return false;
+    const missing = sequenceNumbers.filter((_, i) => found[i]?.state !== "scheduled");
+    if (missing.length > 0) return missing;
     for (const message of new Set(found)) {
       if (message === undefined) continue;
       this.store.remove(message);
       this.note("cancelled", message.content);
     }
-    return true;
+    return missing;
   }
 
   /** Takes a message from another entity: a topic's copy counts as accepted, a forwarded one as moved in. */

@@ -88,5 +88,9 @@ const bytesPerMegabyte = 1024 * 1024;
 
 /** Whether so many bytes are within the size that is set. */
 export function fits(bytes: number, { sizeMegabytesMax }: Pick<Described, "sizeMegabytesMax">): boolean {
-  return bytes <= sizeMegabytesMax * bytesPerMegabyte;
+  return bytes <= bytesMaxOf({ sizeMegabytesMax });
+}
+
+export function bytesMaxOf({ sizeMegabytesMax }: Pick<Described, "sizeMegabytesMax">): number {
+  return sizeMegabytesMax * bytesPerMegabyte;
 }

@@ -5,7 +5,8 @@ import type { Resolution } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import type { Topic } from "../entities/topic.ts";
 import type { ProtocolContext } from "./context.ts";
-import { lockLostText, sessionLockLostText } from "./settlements.ts";
+import { lockLost, sessionLockLost } from "./refusals.ts";
+import type { WireError } from "./wire.ts";
 
 export type Entity = Exclude<Resolution, { kind: "notFound" }>;
 
@@ -21,6 +22,16 @@ export type Operation = (fields: MapView, entity: Entity, context: ProtocolConte
 /** A request that cannot be served as it is. */
 export class BadRequest extends Error {
   readonly code = "BadRequest";
+  readonly condition: string;
+
+  constructor(message: string, condition = "amqp:invalid-field") {
+    super(message);
+    this.condition = condition;
+  }
+
+  static of({ condition, description }: WireError): BadRequest {
+    return new BadRequest(description, condition);
+  }
 }
 
 export const done: Reply = { code: 200, description: "OK" };
@@ -76,14 +87,5 @@ export function lockIds(fields: MapView, context: ProtocolContext): (number | un
   });
 }
 
-export function lockLost(): Reply {
-  return { code: 410, description: lockLostText, condition: "com.microsoft:message-lock-lost" };
-}
-
-export function messageNotFound(description: string): Reply {
-  return { code: 404, description, condition: "com.microsoft:message-not-found" };
-}
-
-export function sessionLockLost(): Reply {
-  return { code: 410, description: sessionLockLostText, condition: "com.microsoft:session-lock-lost" };
-}
+export const replyLockLost: Reply = { code: 410, ...lockLost };
+export const replySessionLockLost: Reply = { code: 410, ...sessionLockLost };

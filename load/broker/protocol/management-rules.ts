@@ -11,6 +11,7 @@ import type { Constant } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import type { ProtocolContext } from "./context.ts";
 import { BadRequest, done, type Entity, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
+import { ruleExists, ruleNotFound } from "./refusals.ts";
 import { constantOfTyped, encodableOf } from "./rule-constants.ts";
 
 export const ruleOperations: readonly (readonly [string, Operation])[] = [
@@ -48,7 +49,7 @@ const pageMax = 1000;
 function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const { rules, queue } = subscriptionOf(entity);
   const name = nameOf(fields);
-  if (rules.get(name) !== undefined) return { code: 409, description: `The rule '${name}' already exists.`, condition: "com.microsoft:entity-already-exists" };
+  if (rules.get(name) !== undefined) return { code: 409, ...ruleExists(queue.path, name) };
   if (rules.size >= rulesMax) return { code: 403, description: `A subscription has at most ${rulesMax} rules.`, condition: "amqp:resource-limit-exceeded" };
   const rule = ruleOf(name, mapOf(fields, "rule-description"));
   const trouble = context.ruleTrouble(queue.path, rule);
@@ -65,11 +66,12 @@ function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Rep
 
 function removeRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const name = nameOf(fields);
-  if (subscriptionOf(entity).rules.remove(name)) {
+  const { rules, queue } = subscriptionOf(entity);
+  if (rules.remove(name)) {
     context.onDefinitions();
     return done;
   }
-  return { code: 404, description: `The messaging entity '${name}' could not be found.`, condition: "amqp:not-found" };
+  return { code: 404, ...ruleNotFound(queue.path, name) };
 }
 
 function enumerateRules(fields: MapView, entity: Entity): Reply {

@@ -6,19 +6,21 @@ import { encodeReply, type Request } from "../codec/request.ts";
 import type { EntityStatus } from "../entities/settings.ts";
 import type { Right } from "../security/keys.ts";
 import type { ProtocolContext } from "./context.ts";
-import { serverBusy } from "./entity-sender.ts";
 import type { Faults } from "./faults.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
 import { ruleOperations } from "./management-rules.ts";
 import { sessionOperations } from "./management-sessions.ts";
 import type { Postponement } from "./node.ts";
+import { entityDisabled, serverBusy } from "./refusals.ts";
 import type { WireConnection } from "./wire.ts";
 
 const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations, ...ruleOperations]);
 
 export function answerManagement(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Buffer {
-  return encodeAnswer(request, answer(entity, request, context, connection));
+  const reply = answer(entity, request, context, connection);
+  const { path } = entity.kind === "topic" ? entity.topic : entity.queue;
+  return encodeAnswer(request, reply.code < 300 ? reply : { ...reply, description: context.tracking.complete(reply.description, { host: connection.host, path }, reply.condition) });
 }
 
 function answer(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Reply {
@@ -37,7 +39,7 @@ function answer(entity: Entity, request: Request, context: ProtocolContext, conn
   try {
     return operation(fields, entity, context);
   } catch (error) {
-    if (error instanceof BadRequest) return { code: 400, description: error.message, condition: "amqp:invalid-field" };
+    if (error instanceof BadRequest) return { code: 400, description: error.message, condition: error.condition };
     if (error instanceof ProtocolError) return { code: 400, description: error.message, condition: "amqp:decode-error" };
     throw error;
   }
@@ -75,7 +77,7 @@ const directions: ReadonlyMap<string, EntityStatus> = new Map<string, EntityStat
 function refuseDisabled(operation: string, entity: Entity): Reply | undefined {
   const { path, settings } = entity.kind === "topic" ? entity.topic : entity.queue;
   if (settings.status !== "Disabled" && settings.status !== directions.get(operation)) return undefined;
-  return { code: 400, description: `The messaging entity '${path}' is currently disabled.`, condition: "com.microsoft:entity-disabled" };
+  return { code: 400, ...entityDisabled(path) };
 }
 
 function encodeAnswer(request: Request, { code, description, condition, body }: Reply): Buffer {

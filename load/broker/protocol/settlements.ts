@@ -1,14 +1,10 @@
 // Settlements between the wire's words and the entities'.
 import { format } from "#runtime/amqp/formats.ts";
 import type { SettleResult, Settlement } from "../entities/settlement.ts";
+import { lockLost } from "./refusals.ts";
 import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";
 
-export const lockLostText =
-  "The lock supplied is invalid. Either the lock expired, or the message has already been removed from the queue, or was received by a different receiver instance.";
-
-export const sessionLockLostText = "The session lock has expired on the session, or was never held. Accept a new session.";
-
-const lockLost = rejected("com.microsoft:message-lock-lost", lockLostText);
+const lost: Answer = { kind: "rejected", error: lockLost };
 const notAllowed = rejected("amqp:not-allowed", "A message in a dead-letter sub-queue cannot be dead-lettered again; complete or abandon it.");
 
 export function answerOf(result: SettleResult): Answer {
@@ -16,7 +12,7 @@ export function answerOf(result: SettleResult): Answer {
     case "settled":
       return accepted;
     case "lockLost":
-      return lockLost;
+      return lost;
     case "notAllowed":
       return notAllowed;
   }
