@@ -193,13 +193,13 @@ function check(hook: EnvelopeHook, delivery: Delivery, answer: unknown, demands:
   if (demands) for (const name of demandable) needed(name, "a value, for the configuration demands them all", fields[name] ?? undefined, (value): value is unknown => value !== undefined);
   const correlationId = textIn(fields, "correlationId") ?? (delivery.correlationId || eventId).slice(0, defaultTextMax);
   const optional = { timestamp: timestampIn(fields), tenantId: textIn(fields, "tenantId"), causationId: textIn(fields, "causationId"), artifactUri: textIn(fields, "artifactUri"), payload };
-  const headers: Record<string, HeaderValue> = {
+  const stated = {
     traceId: textIn(fields, "traceId") ?? correlationId,
     correlationId,
     projectId: textIn(fields, "projectId") ?? defaultProjectId,
     originatingAgent: textIn(fields, "originatingAgent") ?? hook.name,
   };
-  for (const [name, value] of Object.entries(optional)) if (value !== undefined) headers[name] = value;
+  const headers: Readonly<Record<string, HeaderValue>> = Object.fromEntries(Object.entries({ ...stated, ...optional }).filter((entry): entry is [string, string] => entry[1] !== undefined));
   return { eventId, eventType, version: needed("version", "a string 'major.minor' of digits", fields["version"] ?? defaultVersion, isVersion), codec: codec as BodyCodec | undefined, headers };
 }
 

@@ -51,7 +51,8 @@ async function start(typeOf: (eventId: string) => string, refuses: Refuses): Pro
 }
 
 /** The ids as the skill's run made them: what follows is for nobody to foretell. */
-const published = ({ broker }: World): string[] => broker.published.map(({ message }) => message.messageId.split("~")[0] ?? "");
+const madeAs = ({ messageId }: OutgoingMessage): string => messageId.split("~")[0] ?? "";
+const published = ({ broker }: World): string[] => broker.published.map(({ message }) => madeAs(message));
 
 describe("an event that can never be published", () => {
   test("ends its message in words at once, keeps no other, and is published when the message is sent again", async () => {
@@ -64,7 +65,7 @@ describe("an event that can never be published", () => {
     const told = worker.telemetry.events.find((event) => event.type === "run.dead-lettered");
     assert.match(told?.description ?? "", /^expected the 1 emitted events to be published, found that 'Lost' to 'nowhere' cannot be: .*create it\. Then send this message again: its run is done/);
     const record = await world.record("b");
-    assert.deepEqual([record.state, decodeOutbox(record.outbox).map(({ messageId }) => messageId)], ["done", ["b:0"]]);
+    assert.deepEqual([record.state, decodeOutbox(record.outbox).map(madeAs)], ["done", ["b:0"]]);
     bench.refuses = () => undefined;
     world.send("b");
     await world.clock.advance(1_000);

@@ -50,10 +50,10 @@ function writeOutgoing(message: OutgoingMessage): void {
 
 function annotationsOf({ scheduledAtMs, partitionKey }: OutgoingMessage): Fields | undefined {
   if (scheduledAtMs === undefined && partitionKey === undefined) return undefined;
-  const annotations: Record<string, Encodable> = {};
-  if (scheduledAtMs !== undefined) annotations["x-opt-scheduled-enqueue-time"] = timestamp(Math.trunc(scheduledAtMs));
-  if (partitionKey !== undefined) annotations["x-opt-partition-key"] = partitionKey;
-  return annotations;
+  return {
+    ...(scheduledAtMs === undefined ? undefined : { "x-opt-scheduled-enqueue-time": timestamp(Math.trunc(scheduledAtMs)) }),
+    ...(partitionKey === undefined ? undefined : { "x-opt-partition-key": partitionKey }),
+  };
 }
 
 function encodableId(id: IdValue | undefined): Encodable {
