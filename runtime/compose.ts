@@ -29,8 +29,8 @@ import type { CircuitState } from "./policy/circuit.ts";
 import type { Publisher } from "./ports/publisher.ts";
 import type { Forgetting, RunStore } from "./ports/run-store.ts";
 import type { Transport } from "./ports/transport.ts";
-import { loadPlugins } from "./skills/plugins.ts";
-import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/registry.ts";
+import { loadPlugins } from "./skills/host/plugins.ts";
+import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/host/registry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };

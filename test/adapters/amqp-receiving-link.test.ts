@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { timestamp } from "#runtime/amqp/types.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { timestamp } from "#runtime/amqp/codec/types.ts";
 import { BrokerConnection, type OpenConnection } from "#runtime/adapters/amqp/broker-connection.ts";
 import type { AmqpDelivery } from "#runtime/adapters/amqp/delivery.ts";
 import { Management } from "#runtime/adapters/amqp/management.ts";

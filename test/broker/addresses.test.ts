@@ -1,8 +1,8 @@
 // What addresses mean, and how a link to one is answered.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type { Session } from "#runtime/amqp/session.ts";
-import { type Fields, long } from "#runtime/amqp/types.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import { type Fields, long } from "#runtime/amqp/codec/types.ts";
 import { attachedReceiver, Signal } from "../amqp/support/loopback.ts";
 import { startBench } from "../support/broker.ts";
 import { askForReceiver, askForSender, connectWire, WireNode } from "../support/broker-wire.ts";

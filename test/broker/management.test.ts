@@ -3,10 +3,10 @@
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
 import type { ServiceBusReceivedMessage } from "@azure/service-bus";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import { array, type Described, type Encodable, int, long, type Plain, timestamp, Typed, type TypeName, uint, ulong, uuid } from "#runtime/amqp/types.ts";
-import type { ValueView } from "#runtime/amqp/views.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import { array, type Described, type Encodable, int, long, type Plain, timestamp, Typed, type TypeName, uint, ulong, uuid } from "#runtime/amqp/codec/types.ts";
+import type { ValueView } from "#runtime/amqp/codec/views.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { connectWire, type Reply, WireNode } from "../support/broker-wire.ts";
 import { ManualClock } from "../support/manual-clock.ts";

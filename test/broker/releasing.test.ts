@@ -2,8 +2,8 @@
 // some of them.
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
-import { accepted, type DeliveryState, modified, released } from "#runtime/amqp/delivery-state.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
+import { accepted, type DeliveryState, modified, released } from "#runtime/amqp/message/delivery-state.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
 import { inspectionTable, entityTable, messagesTable } from "#load/broker/control/tables.ts";
 import { attachedReceiver } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";

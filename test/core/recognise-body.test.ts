@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import type { BodySection } from "#runtime/core/delivery.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import { recogniseBody } from "#runtime/core/recognise-body.ts";
-import { decodeEvent } from "#runtime/skills/decode-event.ts";
+import { decodeEvent } from "#runtime/skills/host/decode-event.ts";
 import { delivery, envelope, json, routeHeaders } from "../support/event-messages.ts";
 
 const limits = defaultDecodeLimits;

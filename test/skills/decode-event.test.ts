@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { defaultDecodeLimits, readRoute } from "../../runtime/core/read-route.ts";
-import { type EncodedEvent, decodeEvent } from "../../runtime/skills/decode-event.ts";
+import { type EncodedEvent, decodeEvent } from "../../runtime/skills/host/decode-event.ts";
 import { cloudEvent, cloudEventHeaders, delivery, envelope, json, msgpack, routeHeaders, snake } from "../support/event-messages.ts";
 
 const limits = defaultDecodeLimits;

@@ -5,7 +5,7 @@ import { pack } from "msgpackr";
 import type { EnvelopeHook } from "../../runtime/core/envelope-hook.ts";
 import type { EventEnvelope } from "../../runtime/core/event-envelope.ts";
 import { defaultDecodeLimits, readRoute } from "../../runtime/core/read-route.ts";
-import { decodeEvent } from "../../runtime/skills/decode-event.ts";
+import { decodeEvent } from "../../runtime/skills/host/decode-event.ts";
 import { delivery, eventGridEvent, json, msgpack } from "../support/event-messages.ts";
 
 type Message = ReturnType<typeof delivery>;

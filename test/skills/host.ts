@@ -4,10 +4,10 @@ import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
 import type { Skill } from "../../runtime/index.ts";
-import { type DependencySettings, prepareSkills } from "../../runtime/skills/prepared-skill.ts";
-import type { SkillLogLine } from "../../runtime/skills/run-log.ts";
-import type { ThreadOrder } from "../../runtime/skills/run-order.ts";
-import { SkillHost } from "../../runtime/skills/skill-host.ts";
+import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
+import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
+import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
+import { SkillHost } from "../../runtime/skills/host/skill-host.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { within } from "../support/eventually.ts";
 

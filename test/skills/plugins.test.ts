@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Config } from "#runtime/core/config.ts";
-import { loadPlugins } from "#runtime/skills/plugins.ts";
-import { SkillRegistry } from "#runtime/skills/registry.ts";
+import { loadPlugins } from "#runtime/skills/host/plugins.ts";
+import { SkillRegistry } from "#runtime/skills/host/registry.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
 
 const project = resolve(import.meta.dirname, "../..");

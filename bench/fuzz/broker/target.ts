@@ -5,8 +5,8 @@
 import type { AdministrationContext, Call } from "#load/broker/administration/call.ts";
 import { answerAdministration } from "#load/broker/administration/answer.ts";
 import { LockTokens } from "#load/broker/codec/lock-token.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
 import { parseRequest } from "#load/broker/codec/request.ts";
 import type { Clock } from "#load/broker/entities/clock.ts";
 import { readEntities } from "#load/broker/entities/config.ts";

@@ -1,9 +1,9 @@
 // Puts a client's wish for a link to the protocol layer, and answers it as that decides: at once or later.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { Session } from "#runtime/amqp/session.ts";
-import type { SourceFields } from "#runtime/amqp/terminus.ts";
-import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import type { SourceFields } from "#runtime/amqp/message/terminus.ts";
+import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { forEachNamed } from "../codec/encoded.ts";
 import type { Attach, AttachDecision, AttachDetails, WireConnection, WireServer } from "../protocol/wire.ts";
 import { IncomingLink } from "./incoming-link.ts";

@@ -1,6 +1,6 @@
 // A link on which a client sends: whole messages to the protocol layer, its answers back, and credit as it is used up.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
 import { type Answer, type ReceivingHandler, type ReceivingLink, rejected, type WireError } from "../protocol/wire.ts";
 import { messageTooLarge } from "../protocol/refusals.ts";
 import { stateOf, type Tell } from "./outcomes.ts";

@@ -1,6 +1,6 @@
 // Between the engine's delivery states and the protocol layer's outcomes and answers.
-import { accepted, type DeliveryState, rejected } from "#runtime/amqp/delivery-state.ts";
-import { MapView } from "#runtime/amqp/views.ts";
+import { accepted, type DeliveryState, rejected } from "#runtime/amqp/message/delivery-state.ts";
+import { MapView } from "#runtime/amqp/codec/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
 import type { Answer, EncodedFields, Outcome, WireError } from "../protocol/wire.ts";
 

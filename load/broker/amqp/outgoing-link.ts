@@ -3,9 +3,9 @@
 // The protocol layer is told how many messages it may send. That is the client's credit, or less where the window, the
 // number of unsettled deliveries or the socket bounds it. All links of a session share those bounds, so what was promised
 // to one may be used up by another. The one message that finds this out waits here; no more are promised until it is sent.
-import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
+import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/link/sender.ts";
 import type { Answer, SendingHandler, SendingLink, WireConnection, WireError } from "../protocol/wire.ts";
 import { outcomeOf, releasedOutcome, stateOf, type Tell } from "./outcomes.ts";
 

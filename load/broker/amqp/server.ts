@@ -1,8 +1,8 @@
 // AMQP for clients. Each socket is a connection of the engine; each link that a client wishes for is put to the protocol
 // layer, which never sees the engine: links, outcomes and answers cross in the words of protocol/wire.ts.
 import type { Socket } from "node:net";
-import { type Connection, openServer } from "#runtime/amqp/connection.ts";
-import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
+import { type Connection, openServer } from "#runtime/amqp/connection/connection.ts";
+import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection/connection-options.ts";
 import { hostMark } from "../protocol/tracking.ts";
 import type { WireConnection, WireError, WireServer } from "../protocol/wire.ts";
 import { addressOf, answerAttach } from "./attach.ts";

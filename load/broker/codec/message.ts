@@ -1,15 +1,15 @@
 // A message is kept as the bytes that came in. Of its sections the broker reads the header, the annotations and two
 // fields of the properties; on delivery it writes the header and the annotations anew and sends the rest untouched.
-import { encode } from "#runtime/amqp/encode.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import type { FieldReader } from "#runtime/amqp/fields.ts";
-import { format } from "#runtime/amqp/formats.ts";
-import { writeAnnotations } from "#runtime/amqp/message-writer.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import { type Fields, long, type Plain, symbol, uuid } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
-import { Writer } from "#runtime/amqp/writer.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import type { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
+import { writeAnnotations } from "#runtime/amqp/message/message-writer.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import { type Fields, long, type Plain, symbol, uuid } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { withFooterLast } from "./section-order.ts";
 import { decodedOrNull, forEachNamed } from "./encoded.ts";

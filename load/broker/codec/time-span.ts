@@ -1,5 +1,5 @@
 // .NET's time spans, which AMQP has no type for: a described count of ticks.
-import type { Described } from "#runtime/amqp/types.ts";
+import type { Described } from "#runtime/amqp/codec/types.ts";
 
 export const timeSpan = "com.microsoft:timespan";
 

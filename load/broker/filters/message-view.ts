@@ -1,5 +1,5 @@
 // A message as filters see it. It is taken apart when the first filter asks, and once for all subscriptions of a topic.
-import { Described, type Plain } from "#runtime/amqp/types.ts";
+import { Described, type Plain } from "#runtime/amqp/codec/types.ts";
 import { Double, numericOrNull } from "../codec/encoded.ts";
 import { MessageFields } from "../codec/message-fields.ts";
 import { readable } from "../codec/readable.ts";

@@ -1,5 +1,5 @@
 // The `$cbs` node, where clients put their tokens.
-import { int } from "#runtime/amqp/types.ts";
+import { int } from "#runtime/amqp/codec/types.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import { pathOf } from "../entities/namespace.ts";
 import type { TokenAnswer } from "./access.ts";

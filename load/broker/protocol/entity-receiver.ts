@@ -1,6 +1,6 @@
 // Hands an entity's messages to a client, and takes its settlements. Every delivery and every settlement on a link passes
 // through `deliver` and `settle` here, which makes this the place to disturb them on purpose.
-import { Writer } from "#runtime/amqp/writer.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import { bareOf, writeHead } from "../codec/message.ts";
 import type { Consumer } from "../entities/consumers.ts";
 import type { StoredMessage } from "../entities/message.ts";

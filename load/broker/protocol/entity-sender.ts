@@ -1,5 +1,5 @@
 // Takes what clients send to a queue or a topic.
-import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
 import { parseMessage } from "../codec/message.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { splitBatch } from "../codec/request.ts";

@@ -1,6 +1,6 @@
 // Reading management requests, and the replies that several operations share.
-import type { Encodable, Plain } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import type { Encodable, Plain } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import type { Resolution } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import type { Topic } from "../entities/topic.ts";

@@ -1,6 +1,6 @@
 // What clients ask about messages outside of links: renewing, peeking, scheduling, deferred messages, late settlements.
-import { array, int, long, timestamp, uuid } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { array, int, long, timestamp, uuid } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
 import { encodeDelivery, encodePeeked, parseMessage } from "../codec/message.ts";
 import type { MessageContent } from "../entities/message.ts";

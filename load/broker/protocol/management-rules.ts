@@ -1,8 +1,8 @@
 // Rules over `$management` of a subscription.
-import { encode } from "#runtime/amqp/encode.ts";
-import { format } from "#runtime/amqp/formats.ts";
-import { type Encodable, Raw, ulong } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
+import { type Encodable, Raw, ulong } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { forEachNamed } from "../codec/encoded.ts";
 import { readable } from "../codec/readable.ts";
 import type { Subscription } from "../entities/topic.ts";

@@ -1,6 +1,6 @@
 // What clients ask about sessions outside of links.
-import { array, int, Typed } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { array, int, Typed } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import type { Sessions } from "../entities/sessions.ts";
 import { BadRequest, done, type Entity, noContent, numberOf, type Operation, queueOf, type Reply, replySessionLockLost, textOf } from "./management-fields.ts";
 

@@ -1,6 +1,6 @@
 // An entity's `$management` node: what clients ask for outside of links.
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { int, symbol } from "#runtime/amqp/types.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { int, symbol } from "#runtime/amqp/codec/types.ts";
 import { readable } from "../codec/readable.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import type { EntityStatus } from "../entities/settings.ts";

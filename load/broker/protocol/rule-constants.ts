@@ -1,6 +1,6 @@
 // The constants of rules as AMQP carries them, each in its own type.
-import { described, type Encodable, long, symbol, Typed, type TypedValue } from "#runtime/amqp/types.ts";
-import { uuidText } from "#runtime/amqp/decode.ts";
+import { described, type Encodable, long, symbol, Typed, type TypedValue } from "#runtime/amqp/codec/types.ts";
+import { uuidText } from "#runtime/amqp/codec/decode.ts";
 import { timeSpan } from "../codec/time-span.ts";
 import { textOfTicks, ticksOf } from "../entities/durations.ts";
 import { isInt, numberOf, numberText } from "../filters/constants.ts";

@@ -1,5 +1,5 @@
 // Settlements between the wire's words and the entities'.
-import { format } from "#runtime/amqp/formats.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
 import type { SettleResult, Settlement } from "../entities/settlement.ts";
 import { lockLost } from "./refusals.ts";
 import { accepted, type Answer, type EncodedFields, rejected } from "./wire.ts";

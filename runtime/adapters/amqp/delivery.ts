@@ -1,9 +1,9 @@
-import type { MessageView } from "../../amqp/message.ts";
-import { ProtocolError } from "../../amqp/errors.ts";
-import type { Delivery as EngineDelivery } from "../../amqp/receiver.ts";
-import { Described, Typed } from "../../amqp/types.ts";
-import type { Plain, TypedValue } from "../../amqp/types.ts";
-import type { MapView } from "../../amqp/views.ts";
+import type { MessageView } from "../../amqp/message/message.ts";
+import { ProtocolError } from "../../amqp/codec/errors.ts";
+import type { Delivery as EngineDelivery } from "../../amqp/link/receiver.ts";
+import { Described, Typed } from "../../amqp/codec/types.ts";
+import type { Plain, TypedValue } from "../../amqp/codec/types.ts";
+import type { MapView } from "../../amqp/codec/views.ts";
 import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";

@@ -1,6 +1,6 @@
 /** What the broker says went wrong, as the one error of the ports. */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import type { ConnectionEnd } from "../../amqp/connection-options.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
 import { busyPauseMs } from "./limits.ts";
 

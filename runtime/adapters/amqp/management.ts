@@ -3,10 +3,10 @@
  * link to the entity's `$management` node is opened with the connection and again when it is lost; requests that find none
  * wait for it, no longer than an answer may take.
  */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import { MessageView } from "../../amqp/message.ts";
-import { array, int, long, uuid } from "../../amqp/types.ts";
-import type { Encodable, Fields, Plain } from "../../amqp/types.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import { MessageView } from "../../amqp/message/message.ts";
+import { array, int, long, uuid } from "../../amqp/codec/types.ts";
+import type { Encodable, Fields, Plain } from "../../amqp/codec/types.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { TransportError } from "../../core/errors.ts";
 import type { RenewResult, SettleOrder, SettleResult } from "../../ports/transport.ts";

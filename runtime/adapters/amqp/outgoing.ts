@@ -1,9 +1,9 @@
-import { format } from "../../amqp/formats.ts";
-import { descriptor } from "../../amqp/descriptors.ts";
-import { writeMessage } from "../../amqp/message-writer.ts";
-import { timestamp, ulong, uuid } from "../../amqp/types.ts";
-import type { Encodable, Fields } from "../../amqp/types.ts";
-import { Writer } from "../../amqp/writer.ts";
+import { format } from "../../amqp/codec/formats.ts";
+import { descriptor } from "../../amqp/codec/descriptors.ts";
+import { writeMessage } from "../../amqp/message/message-writer.ts";
+import { timestamp, ulong, uuid } from "../../amqp/codec/types.ts";
+import type { Encodable, Fields } from "../../amqp/codec/types.ts";
+import { Writer } from "../../amqp/codec/writer.ts";
 import type { HeaderValue, IdValue, OutgoingMessage } from "../../core/delivery.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";
 

@@ -7,11 +7,11 @@
  * The broker takes a batch whole or not at all. When it refuses one for what may be the fault of a single message, each message
  * of it is sent alone, one after another, so that the one at fault is found and the others arrive.
  */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import type { DeliveryState } from "../../amqp/delivery-state.ts";
-import type { LinkEnd } from "../../amqp/link.ts";
-import type { OutgoingDelivery, Sender } from "../../amqp/sender.ts";
-import type { Session } from "../../amqp/session.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import type { DeliveryState } from "../../amqp/message/delivery-state.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
+import type { OutgoingDelivery, Sender } from "../../amqp/link/sender.ts";
+import type { Session } from "../../amqp/session/session.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";

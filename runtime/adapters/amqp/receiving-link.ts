@@ -7,12 +7,12 @@
  * While it drains, whatever still comes is released: the broker keeps it as it was. While it is only settling, it stays so
  * that deliveries that were handed out can be settled directly.
  */
-import { accepted, modified, rejected, released } from "../../amqp/delivery-state.ts";
-import type { DeliveryState } from "../../amqp/delivery-state.ts";
-import type { Connection } from "../../amqp/connection.ts";
-import type { LinkEnd } from "../../amqp/link.ts";
-import type { Delivery as EngineDelivery, Receiver as EngineReceiver } from "../../amqp/receiver.ts";
-import type { Session } from "../../amqp/session.ts";
+import { accepted, modified, rejected, released } from "../../amqp/message/delivery-state.ts";
+import type { DeliveryState } from "../../amqp/message/delivery-state.ts";
+import type { Connection } from "../../amqp/connection/connection.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
+import type { Delivery as EngineDelivery, Receiver as EngineReceiver } from "../../amqp/link/receiver.ts";
+import type { Session } from "../../amqp/session/session.ts";
 import type { Clock } from "../../core/clock.ts";
 import { lockMaxMs } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";

@@ -11,9 +11,9 @@ import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { RunOrder, StepAcknowledgement } from "../../ports/executor.ts";
-import type { LogLevel } from "../../skills/context.ts";
-import type { SkillLogLine } from "../../skills/run-log.ts";
-import type { ThreadOrder } from "../../skills/run-order.ts";
+import type { LogLevel } from "../../skills/author/context.ts";
+import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import type { ThreadOrder } from "../../skills/host/run-order.ts";
 
 /** What a thread is started with. */
 export interface ThreadSettings {
