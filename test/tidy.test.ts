@@ -74,6 +74,29 @@ test("imports point only down", () => {
   assert.deepEqual(wrong, []);
 });
 
+/** The files of each circle of imports, those at run time and of types counted alike. */
+function circles(): string[][] {
+  const graph = new Map(sources.map((file) => [file, importsOf(file).flatMap((specifier) => resolveImport(file, specifier) ?? [])]));
+  const reach = (from: string): Set<string> => {
+    const seen = new Set<string>();
+    const open = [from];
+    for (let file = open.pop(); file !== undefined; file = open.pop()) {
+      for (const next of graph.get(file) ?? []) {
+        if (seen.has(next)) continue;
+        seen.add(next);
+        open.push(next);
+      }
+    }
+    return seen;
+  };
+  const ahead = new Map(sources.map((file) => [file, reach(file)]));
+  return sources.filter((file) => ahead.get(file)?.has(file) === true).map((file) => sources.filter((other) => ahead.get(file)?.has(other) === true && ahead.get(other)?.has(file) === true));
+}
+
+test("no files import each other in a circle, not when they are asked for late either", () => {
+  assert.deepEqual(circles(), []);
+});
+
 /** A table or sum under any names, written as a plain object: it seems to hold `constructor`, and loses `__proto__`. */
 const openRecordPattern = /^.*:\s*(?:Readonly<)?Record<string,[^=\n]*=\s*\{(?!\s*\.\.\.).*$/gm;
 

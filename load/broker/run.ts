@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import { type Broker, startBroker } from "./broker.ts";
-import type { BrokerFlags, BrokerReady, TakeOver } from "./command.ts";
+import type { BrokerFlags, BrokerReady, TakeOver } from "./flags.ts";
 import { parseJson, textOfBytes } from "./json-text.ts";
 import type { Certificate } from "./security/certificate.ts";
 import { type AccessKey, readKey, readKeys } from "./security/keys.ts";

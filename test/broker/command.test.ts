@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import { ServiceBusClient } from "@azure/service-bus";
-import type { BrokerReady } from "#load/broker/command.ts";
+import type { BrokerReady } from "#load/broker/flags.ts";
 import { within } from "../support/eventually.ts";
 
 const main = join(import.meta.dirname, "../../load/broker/main.ts");
