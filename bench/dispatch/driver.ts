@@ -22,7 +22,7 @@ export class Driver {
   constructor(threads: number) {
     this.#executor = createThreadsExecutor({
       consumer: "bench",
-      plugins: [{ name: "bench", entry: new URL("./plugin.ts", import.meta.url).href, skills: plugin.skills }],
+      plugins: [{ name: "bench", entry: new URL("./plugin.ts", import.meta.url).href, folder: import.meta.dirname, skills: plugin.skills }],
       dependencies: [],
       dependencyConfig: new Map(),
       circuits: new SharedArrayBuffer(4),

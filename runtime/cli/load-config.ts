@@ -1,12 +1,15 @@
 /** Finds and reads the configuration file. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Config, parseConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
-import { knowOwnName } from "../skills/host/own-name.ts";
+import { importModule, readJson } from "../skills/host/import-module.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
+
+/** A failed import is told with the code around it. */
+const messageMax = 4_000;
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -27,12 +30,11 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
 
 async function read(file: string): Promise<unknown> {
   try {
-    if (file.endsWith(".json")) return JSON.parse(readFileSync(file, "utf8")) as unknown;
-    knowOwnName();
-    const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown };
+    if (file.endsWith(".json")) return readJson(file, dirname(file));
+    const module = await importModule(pathToFileURL(file).href, dirname(file));
     if (module.default === undefined) throw new ConfigurationError("expected a default export made by defineConfig({ … }), found none");
     return module.default;
   } catch (error) {
-    throw new ConfigurationError(`${file}: ${messageOf(error)}`, { cause: error });
+    throw new ConfigurationError(`${file}: ${messageOf(error, messageMax)}`, { cause: error });
   }
 }

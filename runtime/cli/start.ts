@@ -1,5 +1,6 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose.ts";
+import { captureOutput } from "../skills/host/captured-output.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
 
@@ -12,6 +13,8 @@ const exitFailure = 1;
 export async function start(options: { readonly config?: string }): Promise<void> {
   const { config, directory } = await loadConfig(options.config);
   const { worker, statistics, logger } = await composeWorker(config, directory);
+  // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
+  captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
     process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() });
   };

@@ -1,5 +1,6 @@
 import type { OutgoingMessage } from "./delivery.ts";
 import { redact } from "./redact.ts";
+import { textOf } from "./thrown.ts";
 
 /**
  * Base of every error the runtime throws. `code` is stable across releases and safe to match on; the message says what
@@ -69,7 +70,7 @@ export class SendError extends TransportError {
   }
 }
 
-/** The text of anything that was thrown, fit for a log line or a dead-letter description: without secrets, and capped. */
+/** The text of anything that was thrown, its causes included, fit for a log line or a dead-letter description: without secrets, and capped. Never throws. */
 export function messageOf(thrown: unknown, charactersMax = 1_000): string {
-  return redact(thrown instanceof Error ? thrown.message : String(thrown), charactersMax);
+  return redact(textOf(thrown), charactersMax);
 }

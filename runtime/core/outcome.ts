@@ -5,14 +5,22 @@ import type { Invalid } from "./event-envelope.ts";
 export interface FailureRecord {
   /** Stable code, such as `ECONNREFUSED`, `HTTP_503`, `RUN_TIMEOUT`; at most 64 characters. */
   readonly code: string;
-  /** At most 1 000 characters, secrets redacted. */
+  /** At most 1 000 characters, causes included, secrets redacted. */
   readonly message: string;
   /** The dependency that failed, if one did. */
   readonly dependency?: string;
   /** The step that failed, if one did. */
   readonly step?: string;
+  /** Where the plugin's own code threw: `file:line:column`, the file relative to the plugin's folder. */
+  readonly at?: string;
   /** The dependency asked for a pause of this long. */
   readonly retryAfterMs?: number;
+}
+
+/** A failure in one line, for a log or a dead-letter description: what happened, and where. */
+export function failureText({ message, step, at }: FailureRecord, skill: string | undefined): string {
+  const places = [skill === undefined ? undefined : `skill '${skill}'`, step === undefined ? undefined : `step '${step}'`, at].filter((place) => place !== undefined);
+  return places.length === 0 ? message : `${message} (${places.join(", ")})`;
 }
 
 /** What a thread says of one run. `thread-lost` and `not-begun` are said by the executor on behalf of a thread that died or never came. */

@@ -5,6 +5,8 @@
  * time in proportion to its text, whatever a sender writes: it begins only where a word begins, and what it may give back when
  * it fails is bounded.
  */
+import { types } from "node:util";
+
 const mask = "[redacted]";
 
 /** Names of fields whose values are not shown. */
@@ -129,18 +131,56 @@ export function redact(text: string, charactersMax: number = Number.POSITIVE_INF
 
 const depthMax = 5;
 const entriesMax = 50;
+/** Values of one object, however they are nested. */
+const valuesMax = 1_000;
 const textMax = 1_000;
+const unreadable = "[unreadable]";
 
-/** A value fit for a log line: plain data, secrets masked, deep or long parts cut. */
-export function redactValue(value: unknown, depth = 0): unknown {
+/** A property that may be a getter, or of a proxy; undefined when reading it throws. */
+export function fieldOf(value: unknown, key: PropertyKey): unknown {
+  try {
+    return (value as Readonly<Record<PropertyKey, unknown>>)[key];
+  } catch {
+    return undefined;
+  }
+}
+
+/** A value fit for a log line: plain data, secrets masked, deep, long or unreadable parts left out. Never throws. */
+export function redactValue(value: unknown): unknown {
+  return redactPart(value, 0, { left: valuesMax });
+}
+
+function redactPart(value: unknown, depth: number, budget: { left: number }): unknown {
   if (typeof value === "string") return redact(value, textMax);
   if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined) return value;
   if (typeof value === "bigint") return `${value}`;
   if (typeof value !== "object") return `[${typeof value}]`;
-  if (value instanceof Error) return { name: value.name, message: redact(value.message, textMax) };
+  budget.left -= 1;
+  if (budget.left < 0) return "[more]";
+  try {
+    return redactObject(value, depth, budget);
+  } catch {
+    return unreadable;
+  }
+}
+
+function redactObject(value: object, depth: number, budget: { left: number }): unknown {
+  if (value instanceof Error) return { name: redactPart(fieldOf(value, "name"), depthMax, budget), message: redactPart(fieldOf(value, "message"), depthMax, budget) };
   if (depth >= depthMax) return "[deep]";
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
-  if (Array.isArray(value)) return value.slice(0, entriesMax).map((entry) => redactValue(entry, depth + 1));
-  const entries = Object.entries(value).slice(0, entriesMax);
-  return Object.fromEntries(entries.map(([name, entry]) => [name, isSecretName(name) ? mask : redactValue(entry, depth + 1)]));
+  if (types.isDate(value)) return Number.isNaN(value.getTime()) ? "[no date]" : value.toISOString();
+  if (value instanceof Map || value instanceof Set) return redactPart(Array.from(value as Iterable<unknown>), depth, budget);
+  if (Array.isArray(value)) return value.slice(0, entriesMax).map((entry) => redactPart(entry, depth + 1, budget));
+  const entries = Object.keys(value).slice(0, entriesMax).map((name) => [name, isSecretName(name) ? mask : redactField(value, name, depth, budget)]);
+  return Object.fromEntries(entries) as unknown;
+}
+
+function redactField(value: object, name: string, depth: number, budget: { left: number }): unknown {
+  let field: unknown;
+  try {
+    field = (value as Readonly<Record<string, unknown>>)[name];
+  } catch {
+    return unreadable;
+  }
+  return redactPart(field, depth + 1, budget);
 }

@@ -243,7 +243,7 @@ export class Executions {
   #historyOf(work: Work): History {
     const { attempts, retriesInPlace, lockLost } = work;
     const losses = work.losses + work.lossesHere;
-    return { attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
+    return { skill: work.skill?.name, attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
   }
 
   #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>): void {

@@ -3,12 +3,14 @@
  * it (pipeline/settle.ts).
  */
 import type { Random } from "../core/clock.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { failureText, type Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
 
 export interface History {
+  /** Named beside its failures; undefined when there is none. */
+  readonly skill?: string | undefined;
   /** Claims whose execution ended in a failure, this one included if it does; starts at 1. */
   readonly attempts: number;
   /** Executions that ended with their worker or thread, the present one included if it ended its thread by itself; starts at 0. */
@@ -34,7 +36,7 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
     case "invalid":
       return { kind: "dead-letter", state: "dead", reason: outcome.invalid.reason, description: outcome.invalid.description };
     case "permanent":
-      return { kind: "dead-letter", state: "dead", reason: outcome.failure.code, description: outcome.failure.message };
+      return { kind: "dead-letter", state: "dead", reason: outcome.failure.code, description: failureText(outcome.failure, history.skill) };
     case "parked":
       return { kind: "dead-letter", state: "parked", reason: outcome.reason, description: outcome.why };
     case "stale":
@@ -91,16 +93,17 @@ function decideTransient(
     return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, waitMs, random) };
   }
   const executions = history.attempts + history.retriesInPlace;
+  const description = failureText(failure, history.skill);
   if (executions >= policy.attemptsMax) {
     return {
       kind: "dead-letter",
       state: "dead",
       reason: "RetriesExhausted",
-      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${failure.message}`,
+      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
     };
   }
   if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
-    return { kind: "retry-now", apart: false, code: failure.code, description: failure.message, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
+    return { kind: "retry-now", apart: false, code: failure.code, description, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
-  return { kind: "retry-later", code: failure.code, description: failure.message, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
+  return { kind: "retry-later", code: failure.code, description, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };
 }

@@ -89,7 +89,7 @@ test("finds the runtime by its name from anywhere, and tells why a run is tried 
   worker.process.kill("SIGTERM");
   const { code, stderr } = await worker.done;
   assert.equal(code, 0, stderr);
-  assert.match(stderr, /"type":"run\.retrying".*"skill":"thrower".*"description":"boom"/);
+  assert.match(stderr, /"type":"run\.retrying".*"skill":"thrower".*"description":"boom \(skill 'thrower', index\.mjs:2:\d+\)"/);
 });
 
 test("start refuses a configuration with a mistake and says which", async (t) => {

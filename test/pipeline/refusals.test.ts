@@ -78,7 +78,7 @@ describe("a message that can never run", () => {
     world.send("a");
     await world.clock.advance(1_000);
     const said = telemetry.events.find((event) => event.type === "run.dead-lettered");
-    assert.equal(said?.description, "amqp://user:[redacted]@host refused; pwd=[redacted]");
+    assert.equal(said?.description, "amqp://user:[redacted]@host refused; pwd=[redacted] (skill 'task')");
   });
 
   test("is parked when the outbox of its finished run cannot be read", async () => {

@@ -266,7 +266,7 @@ test("a dependency that the skill does not name cannot be called", async (t) => 
   const other = defineDependency({ name: "other", request: async () => 1 });
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [declared], run: (context) => context.call(other, undefined) })]);
   const { answer } = await bundle.run();
-  assert.deepEqual(answer, { kind: "failed", failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'" }, retryable: false });
+  assert.deepEqual(answer, { kind: "failed", failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'; add it to the skill's uses" }, retryable: false });
 });
 
 test("a fallback answers for a definite failure, and for an unknown one only if asked", async () => {

@@ -56,7 +56,7 @@ test("a bigint of the payload passes through steps and logs, and is refused in w
   assert.deepEqual(kept.logs[0]?.fields, { big });
   const emitting = await hostOf(t, (context) => context.emit("Next", context.event.payload));
   const { answer } = await emitting.run(order);
-  assert.match(answer.kind === "failed" ? answer.failure.message : "", /^emit: payload\.big: expected a value of JSON, got 1152921504606846977n$/);
+  assert.match(answer.kind === "failed" ? answer.failure.message : "", /^emit: payload\.big: expected a value of JSON \(a bigint as text, String\(it\)\), got 1152921504606846977n$/);
 });
 
 test("what a skill throws becomes a record that says whether to try again", async (t) => {

@@ -26,7 +26,7 @@ export interface ThreadsExecutorOptions {
   readonly consumer: string;
   /** Names the emitter of events; default the skill's name. */
   readonly agent?: string | undefined;
-  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "skills">[];
+  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "folder" | "skills">[];
   /** Names of all dependencies in the order that gives them their numbers. */
   readonly dependencies: readonly string[];
   /** What the configuration says of dependencies. */
@@ -183,7 +183,7 @@ class ThreadsExecutor implements Executor {
       logLevel: log === undefined ? undefined : logLevel,
       plugins: plugins.flatMap((plugin) => {
         const names = plugin.skills.map((skill) => skill.name).filter((skill) => skills.includes(skill));
-        return names.length === 0 ? [] : [{ owner: `plugin '${plugin.name}'`, entry: plugin.entry, skills: names }];
+        return names.length === 0 ? [] : [{ owner: `plugin '${plugin.name}'`, entry: plugin.entry, folder: plugin.folder, skills: names }];
       }),
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,

@@ -1,6 +1,7 @@
 // Groups what a thread's runs have to say, so that a tick costs one message, not one a run.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
+import { runContext } from "../../skills/host/run-context.ts";
 import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
@@ -15,6 +16,8 @@ const keepBackMaxMs = 2;
  * without a turn of the loop between them; without this, sockets and timers would starve under load.
  */
 const turnMaxMs = 8;
+
+const outsideRuns = { skill: "", eventId: "", traceId: "", attempt: 0 };
 
 export class Reporter {
   readonly sink: HostSink;
@@ -43,6 +46,12 @@ export class Reporter {
         if (this.#logs.add(line)) this.#schedule();
       },
     };
+  }
+
+  /** A line about, or printed by, whatever code is at work, with the ids of its run. */
+  line(level: LogLevel, message: string): void {
+    const { skill, eventId, traceId, attempt } = runContext.getStore() ?? outsideRuns;
+    this.sink.log({ level, skill, eventId, traceId, attempt, message, fields: undefined });
   }
 
   /** Whether a thread that is at work should call `breathe` now. */

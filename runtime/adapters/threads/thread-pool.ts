@@ -11,7 +11,7 @@ import { extname } from "node:path";
 import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { HoldfastError, messageOf } from "../../core/errors.ts";
-import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
 export const tasksPerThread = 2;
@@ -57,6 +57,8 @@ export class PoolThread {
   killedFor: string | undefined;
   /** What it threw outside of every run. */
   error: string | undefined;
+  /** The first it said of why it ends by itself; says more than `error`, and an error that ends it calls `process.exit` after. */
+  lastWords: string | undefined;
 
   constructor(worker: Worker, hello: ThreadHello) {
     this.worker = worker;
@@ -234,7 +236,7 @@ export class ThreadPool {
     this.#threads.set(threadId, thread);
     worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
     worker.once("exit", (code) => this.#exited(thread, code));
-    thread.port.on("message", (bytes: Uint8Array) => this.#listener.reported(bytes));
+    thread.port.on("message", (message: Uint8Array | ThreadLastWords) => this.#heard(thread, message));
     if (this.#threads.size === this.#options.size) {
       clearTimeout(this.#startTimer);
       this.#rebuilds = 0;
@@ -245,14 +247,19 @@ export class ThreadPool {
     this.#listener.free();
   }
 
+  #heard(thread: PoolThread, message: Uint8Array | ThreadLastWords): void {
+    if (message instanceof Uint8Array) this.#listener.reported(message);
+    else thread.lastWords ??= message.why;
+  }
+
   #exited(thread: PoolThread, code: number): void {
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
     for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
-      this.#listener.reported(last.message as Uint8Array);
+      this.#heard(thread, last.message as Uint8Array | ThreadLastWords);
     }
     this.#close(thread);
-    const why = thread.killedFor ?? thread.error ?? `it exited with code ${code}`;
+    const why = thread.killedFor ?? thread.lastWords ?? thread.error ?? `it exited with code ${code}`;
     if (this.#started !== undefined) {
       this.#startFailed(why);
       return;

@@ -3,25 +3,30 @@
  * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
  * from the next task. Their answers come later, through the port.
  */
-import { MessageChannel, parentPort, threadId, workerData } from "node:worker_threads";
+import { setSourceMapsSupport } from "node:module";
+import { MessageChannel, type MessagePort, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
+import { captureOutput } from "../../skills/host/captured-output.ts";
+import { describeFailure } from "../../skills/host/failure.ts";
 import { importPlugin } from "../../skills/host/plugins.ts";
 import { prepareSkills } from "../../skills/host/prepared-skill.ts";
+import { runContext } from "../../skills/host/run-context.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
-import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
 
-async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<readonly Skill[]> {
-  const loaded: Skill[] = [];
-  for (const { owner, entry, skills } of plugins) {
-    const plugin = await importPlugin(owner, entry);
+/** The skills to run, each with its plugin's folder. */
+async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<ReadonlyMap<Skill, string>> {
+  const loaded = new Map<Skill, string>();
+  for (const { owner, entry, folder, skills } of plugins) {
+    const plugin = await importPlugin(owner, entry, folder);
     for (const name of skills) {
       const skill = plugin.skills.find((skill) => skill.name === name);
       if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${name}', as when it was loaded before, got none`);
-      loaded.push(skill);
+      loaded.set(skill, folder);
     }
   }
   return loaded;
@@ -41,17 +46,44 @@ function listen(host: SkillHost, news: ThreadNews): void {
   }
 }
 
+/** Tells of what a plugin's code does outside of its runs, in the name of the run that it belongs to. */
+function hearOutside(host: SkillHost, reporter: Reporter, port: MessagePort): void {
+  const describeOrigin = (thrown: unknown): string => {
+    const ids = runContext.getStore();
+    const { at } = describeFailure(thrown, undefined, host.folderOf(ids)).record;
+    return `${at === undefined ? "" : ` (${at})`}, ${host.describeOrigin(ids)}`;
+  };
+  const describe = (thrown: unknown): string => `${messageOf(thrown)}${describeOrigin(thrown)}`;
+  const say = (why: string): void => {
+    const lastWords: ThreadLastWords = { type: "last-words", why };
+    port.postMessage(lastWords);
+  };
+  // A rejected promise that nobody waits for leaves no run half-way: it is told, and the thread lives. What is thrown outside of
+  // every promise ends it.
+  process.on("unhandledRejection", (reason) => reporter.line("error", `a promise was rejected that nobody waits for: ${describe(reason)}`));
+  process.on("uncaughtExceptionMonitor", (error) => say(`an error was thrown outside of every promise: ${describe(error)}`));
+  const exit = process.exit.bind(process);
+  process.exit = (code) => {
+    say(`it exited with code ${code ?? process.exitCode ?? 0}, as process.exit was called${describeOrigin(new Error("process.exit"))}`);
+    return exit(code);
+  };
+}
+
 async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Promise<Uint8Array>> {
   const { port1, port2 } = new MessageChannel();
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
   const reporter = new Reporter(port1, settings.logLevel);
   const { consumer, agent, limits, dependencies } = settings;
+  // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
+  setSourceMapsSupport(true);
+  if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
+  const folders = await loadSkills(settings.plugins);
   const host = new SkillHost({
     consumer,
     agent,
     limits,
-    skills: await prepareSkills(await loadSkills(settings.plugins), dependencies),
+    skills: await prepareSkills([...folders.keys()], dependencies, folders),
     circuits: new Int32Array(settings.circuits),
     sink: reporter.sink,
     nowMs: monotonicMs,
@@ -59,11 +91,7 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
     random: Math.random,
   });
   port1.on("message", (news: ThreadNews) => listen(host, news));
-  // A rejected promise that nobody waits for leaves no run half-way: it is told, and the thread lives. What is thrown outside of
-  // every promise ends it.
-  process.on("unhandledRejection", (reason) => {
-    reporter.sink.log({ level: "error", skill: "", eventId: "", traceId: "", attempt: 0, message: `a promise was rejected that nobody waits for: ${messageOf(reason)}; ${host.describeActive()}`, fields: undefined });
-  });
+  hearOutside(host, reporter, port1);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
   parentPort?.postMessage(hello, [port2]);
   let last: Promise<unknown> = Promise.resolve();

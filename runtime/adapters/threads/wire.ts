@@ -25,6 +25,8 @@ export interface ThreadSettings {
     /** Names the plugin in errors. */
     readonly owner: string;
     readonly entry: string;
+    /** Where its own code lies. */
+    readonly folder: string;
     /** The skills this thread runs. */
     readonly skills: readonly string[];
   }[];
@@ -45,6 +47,12 @@ export interface ThreadHello {
 
 /** `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread. */
 export const progressPlaces = { begun: 0, isBeginning: 1 } as const;
+
+/** What a thread says just before it ends by itself: what threw or called for its end, where, and for which run. */
+export interface ThreadLastWords {
+  readonly type: "last-words";
+  readonly why: string;
+}
 
 /** News of runs, by ticket or request. */
 export type ThreadNews =

@@ -1,4 +1,5 @@
 // Checks of what authors define. Each failure is a ConfigurationError that says what was expected and what was found.
+import { types } from "node:util";
 import { ConfigurationError } from "../../core/errors.ts";
 
 export interface Range {
@@ -11,13 +12,14 @@ const shownMax = 80;
 /** A value as an error shows it. */
 export function show(value: unknown): string {
   if (typeof value === "function") return "a function";
+  if (types.isPromise(value)) return "a promise";
   let text: string | undefined;
   try {
     text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value);
+    text ??= String(value);
   } catch {
-    text = undefined;
+    text = "a value that cannot be shown";
   }
-  text ??= String(value);
   return text.length > shownMax ? `${text.slice(0, shownMax)}…` : text;
 }
 

@@ -1,15 +1,47 @@
-// What was thrown, as the plain record that leaves the thread.
+// What was thrown, as the plain record that leaves the thread. Reading it may throw in turn; nothing here does.
 import { messageOf } from "../../core/errors.ts";
 import type { FailureRecord } from "../../core/outcome.ts";
+import { fieldOf } from "../../core/redact.ts";
+import { isError } from "../../core/thrown.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
+import { placeOf, placeText } from "./code-place.ts";
 
 const codePattern = /^[A-Za-z0-9_.-]{1,64}$/;
+/** Leaves room for the place behind it where a text is cut at 1 000 characters. */
+const messageMax = 800;
 
 function codeOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return "THROWN";
-  const { code } = thrown as NodeJS.ErrnoException;
+  if (!isError(thrown)) return "THROWN";
+  const code = fieldOf(thrown, "code");
   if (typeof code === "string" && codePattern.test(code)) return code;
-  return codePattern.test(thrown.name) ? thrown.name : "ERROR";
+  const name = fieldOf(thrown, "name");
+  return typeof name === "string" && codePattern.test(name) ? name : "ERROR";
+}
+
+/** What an error of this package says of itself. One of another copy of it is known by its fields; undefined is what is not said. */
+interface SaidOfItself {
+  readonly retryable: boolean | undefined;
+  readonly definite: boolean | undefined;
+  readonly dependency: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly status: number | undefined;
+}
+
+function readSaid(thrown: unknown): SaidOfItself {
+  const said = <Kind>(name: string, isKind: (value: unknown) => value is Kind): Kind | undefined => {
+    const value = isError(thrown) ? fieldOf(thrown, name) : undefined;
+    return isKind(value) ? value : undefined;
+  };
+  const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
+  const isText = (value: unknown): value is string => typeof value === "string";
+  const isNumber = (value: unknown): value is number => typeof value === "number" && value >= 0;
+  return {
+    retryable: said("retryable", isFlag),
+    definite: said("definite", isFlag),
+    dependency: said("dependency", isText),
+    retryAfterMs: said("retryAfterMs", isNumber),
+    status: said("status", isNumber),
+  };
 }
 
 export interface Failure {
@@ -18,17 +50,24 @@ export interface Failure {
   readonly retryable: boolean | undefined;
 }
 
-/** Reads what was thrown. An error of another copy of this package is known by its fields. */
-export function describeFailure(thrown: unknown, step: string | undefined): Failure {
-  const { retryable, dependency, retryAfterMs } = (thrown instanceof Error ? thrown : {}) as Partial<TransientError>;
+/** Reads what was thrown. `folder` is the plugin's: its first frame there is where it was thrown. */
+export function describeFailure(thrown: unknown, step: string | undefined, folder: string | undefined): Failure {
+  const { retryable, dependency, retryAfterMs } = readSaid(thrown);
+  const place = folder === undefined ? undefined : placeOf(thrown, folder);
   const record: FailureRecord = {
     code: codeOf(thrown),
-    message: messageOf(thrown),
-    ...(typeof dependency === "string" ? { dependency } : undefined),
+    message: messageOf(thrown, messageMax),
+    ...(dependency === undefined ? undefined : { dependency }),
     ...(step === undefined ? undefined : { step }),
-    ...(typeof retryAfterMs === "number" && retryAfterMs >= 0 ? { retryAfterMs } : undefined),
+    ...(place === undefined || folder === undefined ? undefined : { at: placeText(place, folder) }),
+    ...(retryAfterMs === undefined ? undefined : { retryAfterMs }),
   };
-  return { record, retryable: typeof retryable === "boolean" ? retryable : undefined };
+  return { record, retryable };
+}
+
+/** Whether an error says that its effect certainly did not happen. */
+export function isDefinite(thrown: unknown): boolean {
+  return readSaid(thrown).definite === true;
 }
 
 /** Codes of errors that come before anything was sent. */
@@ -36,10 +75,11 @@ const unsentCodes: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "
 
 /** Makes what a request function threw into a `SkillError` of that dependency. */
 export function asCallError(thrown: unknown, dependency: string): SkillError {
-  if (thrown instanceof SkillError && thrown.dependency !== undefined) return thrown;
-  const { retryable, definite, retryAfterMs, status } = (thrown instanceof Error ? thrown : {}) as Partial<TransientError>;
+  const said = readSaid(thrown);
+  if (isError(thrown) && thrown instanceof SkillError && said.dependency !== undefined) return thrown;
   const code = codeOf(thrown);
+  const { definite = unsentCodes.has(code), status, retryAfterMs } = said;
   const message = `${dependency}: ${messageOf(thrown)}`;
-  const options = { code, dependency, status, cause: thrown, definite: definite ?? unsentCodes.has(code) };
-  return (retryable as boolean | undefined) === false ? new PermanentError(message, options) : new TransientError(message, { ...options, retryAfterMs });
+  const options = { code, dependency, status, cause: thrown, definite };
+  return said.retryable === false ? new PermanentError(message, options) : new TransientError(message, { ...options, retryAfterMs });
 }

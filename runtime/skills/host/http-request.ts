@@ -4,6 +4,7 @@ import { type Dispatcher, Pool } from "undici";
 import { messageOf } from "../../core/errors.ts";
 import { redact } from "../../core/redact.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
+import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
 import { deriveSpan, traceparentOf } from "./run-identity.ts";
 
@@ -94,7 +95,7 @@ function parseBody(name: string, status: number, contentType: unknown, bytes: Ui
 
 function checkRequest(name: string, request: HttpRequest): void {
   if (typeof request?.path !== "string" || !request.path.startsWith("/")) {
-    throw new PermanentError(`${name}: expected a path that begins with '/', got ${JSON.stringify(request?.path)?.slice(0, 80)}`, { code: "CALL_INVALID", dependency: name });
+    throw new PermanentError(`${name}: expected a path that begins with '/', got ${show(request?.path)}; write it below the dependency's base URL, as '/charges'`, { code: "CALL_INVALID", dependency: name });
   }
 }
 

@@ -6,15 +6,18 @@
  * Only what the configuration lists is loaded, and only from folders that it allows: paths are compared after links have been
  * followed, so neither `..` nor a link leads out.
  */
-import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { dirname, join, relative, resolve, sep } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import { checkKeys, checkName, refuse } from "../author/check-options.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { type Plugin, isPlugin } from "../author/define-plugin.ts";
 import type { Skill } from "../author/define-skill.ts";
-import { knowOwnName } from "./own-name.ts";
+import { isWithin } from "./code-place.ts";
+import { captureOutput } from "./captured-output.ts";
+import { importModule, readJson } from "./import-module.ts";
+import { probePlugins } from "./probe.ts";
 
 export interface PluginSources {
   /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
@@ -23,6 +26,8 @@ export interface PluginSources {
   readonly roots: readonly string[];
   /** Relative paths start here; packages are looked for in `node_modules` here and above. */
   readonly directory: string;
+  /** How long each may take to be imported; default 10 000. */
+  readonly importTimeoutMs?: number | undefined;
 }
 
 export interface LoadedPlugin {
@@ -47,6 +52,8 @@ interface Manifest {
 }
 
 const manifestName = "holdfast.plugin.json";
+/** A failed import is told with the code around it. */
+const importTextMax = 4_000;
 const manifestKeys = ["name", "version", "entry", "skills", "dependencies"];
 const versionPattern = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
 const urlPattern = /^[A-Za-z][A-Za-z0-9+.-]+:/;
@@ -54,36 +61,55 @@ const urlPattern = /^[A-Za-z][A-Za-z0-9+.-]+:/;
 /** Loads every listed plugin, in order; throws `ConfigurationError` for the first that cannot be used. */
 export async function loadPlugins(sources: PluginSources): Promise<readonly LoadedPlugin[]> {
   const roots = sources.roots.map((root) => realFolder(`plugin root '${root}'`, resolve(sources.directory, root)));
+  const found = sources.plugins.map((listedAs) => findPlugin(listedAs, sources.directory, roots));
+  await probePlugins(found, sources.importTimeoutMs);
+  // The threads that run them print it as log lines.
+  const restoreOutput = captureOutput(() => undefined);
   const loaded: LoadedPlugin[] = [];
-  for (const listedAs of sources.plugins) loaded.push(await loadPlugin(listedAs, sources.directory, roots));
+  try {
+    for (const plugin of found) loaded.push(await loadPlugin(plugin));
+  } finally {
+    restoreOutput();
+  }
   checkUnique("plugin", loaded.map(({ name, listedAs }) => [name, listedAs]));
   checkUnique("skill", loaded.flatMap((plugin) => plugin.skills.map(({ name }) => [name, plugin.listedAs] as const)));
   checkUnique("dependency", loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)));
   return loaded;
 }
 
-async function loadPlugin(listedAs: string, directory: string, roots: readonly string[]): Promise<LoadedPlugin> {
+/** A listed plugin whose files are found and whose manifest is read. */
+interface FoundPlugin {
+  readonly owner: string;
+  readonly listedAs: string;
+  readonly folder: string;
+  readonly url: string;
+  readonly manifest: Manifest;
+}
+
+function findPlugin(listedAs: string, directory: string, roots: readonly string[]): FoundPlugin {
   const owner = `plugin '${listedAs}'`;
   const folder = realFolder(owner, findFolder(listedAs, directory));
   checkInside(owner, folder, roots);
   const manifest = readManifest(owner, folder, roots);
   const entry = realFile(`${owner}: entry '${manifest.entry}'`, builtEntry(resolve(folder, manifest.entry)));
   checkInside(`${owner}: entry '${manifest.entry}'`, entry, [folder]);
-  const url = pathToFileURL(entry).href;
-  const plugin = await importPlugin(owner, url);
+  return { owner, listedAs, folder, url: pathToFileURL(entry).href, manifest };
+}
+
+async function loadPlugin({ owner, listedAs, folder, url, manifest }: FoundPlugin): Promise<LoadedPlugin> {
+  const plugin = await importPlugin(owner, url, folder);
   checkSame(owner, "skills", manifest.skills, plugin.skills);
   checkSame(owner, "dependencies", manifest.dependencies, plugin.dependencies);
   return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies };
 }
 
 /** Imports an entry module that a manifest names; threads use it too. */
-export async function importPlugin(owner: string, url: string): Promise<Plugin> {
+export async function importPlugin(owner: string, url: string, folder: string): Promise<Plugin> {
   let module: { readonly default?: unknown };
   try {
-    knowOwnName();
-    module = (await import(url)) as { readonly default?: unknown };
+    module = await importModule(url, folder);
   } catch (error) {
-    throw new ConfigurationError(`${owner}: expected its entry to load, it threw: ${messageOf(error)}`, { cause: error });
+    throw new ConfigurationError(`${owner}: expected its entry to load, it threw: ${messageOf(error, importTextMax)}`, { cause: error });
   }
   if (!isPlugin(module.default)) refuse(owner, "its entry to export by default what definePlugin makes", typeof module.default);
   return module.default;
@@ -120,13 +146,8 @@ function builtEntry(path: string): string {
   return !existsSync(path) && existsSync(built) ? built : path;
 }
 
-function isInside(path: string, folder: string): boolean {
-  const way = relative(folder, path);
-  return way === "" || (way !== ".." && !way.startsWith(`..${sep}`) && resolve(folder, way) === path);
-}
-
 function checkInside(owner: string, path: string, folders: readonly string[]): void {
-  if (folders.some((folder) => isInside(path, folder))) return;
+  if (folders.some((folder) => isWithin(path, folder))) return;
   throw new ConfigurationError(`${owner}: expected it inside ${folders.join(" or ")}, it leads to ${path}; move it, or allow its folder in pluginRoots`);
 }
 
@@ -135,9 +156,9 @@ function readManifest(owner: string, folder: string, roots: readonly string[]): 
   checkInside(`${owner}: manifest`, file, roots);
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(file, "utf8"));
+    value = readJson(file, folder);
   } catch (error) {
-    throw new ConfigurationError(`${owner}: expected ${manifestName} to be JSON: ${messageOf(error)}`);
+    throw new ConfigurationError(`${owner}: expected ${manifestName} to be JSON: ${messageOf(error, importTextMax)}`, { cause: error });
   }
   const place = `${owner}: ${manifestName}`;
   checkKeys(place, value, manifestKeys);

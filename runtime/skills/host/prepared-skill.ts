@@ -24,6 +24,8 @@ export interface PreparedDependency {
 
 export interface PreparedSkill {
   readonly skill: Skill;
+  /** Its plugin's, for telling where in the plugin something was thrown. */
+  readonly folder: string | undefined;
   readonly checkPayload: CheckPayload;
   /** By name. */
   readonly dependencies: ReadonlyMap<string, PreparedDependency>;
@@ -43,8 +45,8 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
   return { ...prepared, request: request as unknown as RequestFunction<unknown, unknown> };
 }
 
-/** Makes skills ready; throws `ConfigurationError` when one cannot be. */
-export async function prepareSkills(skills: readonly Skill[], settings: DependencySettings): Promise<Map<string, PreparedSkill>> {
+/** Makes skills ready, with the folders of their plugins by skill; throws `ConfigurationError` when one cannot be. */
+export async function prepareSkills(skills: readonly Skill[], settings: DependencySettings, folders: ReadonlyMap<Skill, string> = new Map()): Promise<Map<string, PreparedSkill>> {
   const numbers = new Map(settings.numbered.map((name, number) => [name, number]));
   const dependencies = new Map<string, PreparedDependency>();
   for (const dependency of skills.flatMap(({ uses }) => uses)) {
@@ -57,7 +59,7 @@ export async function prepareSkills(skills: readonly Skill[], settings: Dependen
   const prepared = new Map<string, PreparedSkill>();
   for (const skill of skills) {
     const uses = skill.uses.map(({ name }) => [name, dependencies.get(name) as PreparedDependency] as const);
-    prepared.set(skill.name, { skill, checkPayload: await compilePayloadCheck(`skill '${skill.name}'`, skill.payload), dependencies: new Map(uses) });
+    prepared.set(skill.name, { skill, folder: folders.get(skill), checkPayload: await compilePayloadCheck(`skill '${skill.name}'`, skill.payload), dependencies: new Map(uses) });
   }
   return prepared;
 }

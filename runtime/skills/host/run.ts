@@ -14,7 +14,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import { type CallReport, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
 import { type Call, type CallingRun, callDependency, circuitOpenCode } from "./call-dependency.ts";
@@ -23,10 +24,12 @@ import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEf
 import type { Dependency } from "../author/define-dependency.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, isDefinite } from "./failure.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
+import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
+import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions } from "../author/step-chain.ts";
 import { decodeStep, encodeIntent, encodeStep, stepResultBytesMax } from "./step-codec.ts";
 
@@ -66,8 +69,13 @@ function permanently<Value>(code: string, check: () => Value): Value {
 
 /** What a failed call says of its dependency. A clear refusal is an answer; a call that was never made is none. */
 function resultOf(error: unknown): CallReport["result"] | undefined {
-  if (error instanceof PermanentError) return "succeeded";
-  return error instanceof TransientError && error.code === circuitOpenCode ? undefined : "failed";
+  if (fieldOf(error, "retryable") === false) return "succeeded";
+  return fieldOf(error, "code") === circuitOpenCode ? undefined : "failed";
+}
+
+function nameOf(dependency: unknown): string {
+  const name = fieldOf(dependency, "name");
+  return typeof name === "string" ? `'${name.slice(0, 80)}'` : show(dependency);
 }
 
 /**
@@ -215,14 +223,20 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#host.ended(this, answer);
-    this.#controller?.abort(new RunEnded());
+    // Whatever ended it, its listeners are its own code.
+    if (this.#controller !== undefined) runContext.run(this.ids, () => this.#controller?.abort(new RunEnded()));
     if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
+  }
+
+  get ids(): RunIds {
+    const { runId, skill, attempt } = this.order;
+    return { runId, skill, eventId: this.eventId, traceId: this.traceId, attempt };
   }
 
   /** The skill has returned. */
   complete(): void {
     if (this.#open !== undefined) {
-      this.fail(new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before`, { code: "STEP_NOT_AWAITED" }));
+      this.fail(new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before; write await before the step`, { code: "STEP_NOT_AWAITED" }));
       return;
     }
     const unmet = this.#unmetSteps();
@@ -234,7 +248,7 @@ export class Run implements SkillContext<never>, CallingRun {
   fail(thrown: unknown): void {
     if (this.#isEnded) return;
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
-    const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep);
+    const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
     this.end({ kind: "failed", failure: record, retryable });
   }
 
@@ -250,10 +264,10 @@ export class Run implements SkillContext<never>, CallingRun {
 
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
-    const prepared = this.#prepared.dependencies.get(dependency?.name);
+    const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
     if (prepared === undefined) {
       const known = [...this.#prepared.dependencies.keys()].join(", ") || "none";
-      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got '${dependency?.name}'`, { code: "CALL_INVALID" });
+      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got ${nameOf(dependency)}; add it to the skill's uses`, { code: "CALL_INVALID" });
     }
     const { name } = prepared;
     const ledger = (this.#ledger ??= new CallLedger());
@@ -370,8 +384,7 @@ export class Run implements SkillContext<never>, CallingRun {
   /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */
   async #settleDoubt(open: OpenStep, error: unknown): Promise<void> {
     if (this.#isEnded) return;
-    const isDefinite = error instanceof Error && (error as Partial<PermanentError>).definite === true;
-    if (!isDefinite) this.#stop({ kind: "outcome-unknown", step: open.name, why: describeFailure(error, undefined).record.message });
+    if (!isDefinite(error)) this.#stop({ kind: "outcome-unknown", step: open.name, why: failureText(describeFailure(error, undefined, this.#prepared.folder).record, undefined) });
     await this.#write(encodeIntent(open.name, "idempotent"));
   }
 

@@ -14,6 +14,7 @@ import type { Decoded } from "./decode-body.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
+import { type RunIds, describeRun, runContext } from "./run-context.ts";
 import { type RunHost, Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
@@ -79,8 +80,19 @@ export class SkillHost implements RunHost {
   describeActive(): string {
     const runs = [...this.#runs.values()];
     if (runs.length === 0) return "no run was at work";
-    const named = runs.slice(0, describedMax).map((run) => `'${run.order.skill}' (event ${run.eventId})`);
+    const named = runs.slice(0, describedMax).map((run) => describeRun({ skill: run.order.skill, eventId: run.eventId }));
     return `at work: ${named.join(", ")}${runs.length > describedMax ? ` and ${runs.length - describedMax} more` : ""}`;
+  }
+
+  /** Whose code threw something that no run waits for; for people to read. */
+  describeOrigin(ids: RunIds | undefined): string {
+    if (ids === undefined) return `outside of every run; ${this.describeActive()}`;
+    return `by ${describeRun(ids)}${this.#runs.has(ids.runId) ? "" : ", which had ended"}`;
+  }
+
+  /** The plugin's folder of a run's skill. */
+  folderOf(ids: RunIds | undefined): string | undefined {
+    return ids === undefined ? undefined : this.#options.skills.get(ids.skill)?.folder;
   }
 
   /** Begins a run; its answer comes through the sink, now or later. Never throws. */
@@ -107,7 +119,7 @@ export class SkillHost implements RunHost {
     const run = new Run(this, prepared, order, decoded.value, startedAtMs);
     run.leaseUntilMs = leaseUntilMs;
     this.#runs.set(order.runId, run);
-    this.#check(run, prepared);
+    runContext.run(run.ids, this.#check, run, prepared);
   }
 
   /** The main thread's word on a step that was to be stored. */
@@ -180,7 +192,7 @@ export class SkillHost implements RunHost {
     this.#options.sink.result(order.runId, answer, noCalls, 0);
   }
 
-  #check(run: Run, prepared: PreparedSkill): void {
+  readonly #check = (run: Run, prepared: PreparedSkill): void => {
     let checked: ReturnType<PreparedSkill["checkPayload"]>;
     try {
       checked = prepared.checkPayload(run.event.payload);
@@ -197,7 +209,7 @@ export class SkillHost implements RunHost {
       (result) => this.#begin(run, prepared, result),
       (error: unknown) => run.fail(error),
     );
-  }
+  };
 
   /** Hands the run to its skill. One that answers at once costs no promise and no timer. */
   #begin(run: Run, prepared: PreparedSkill, checked: Decoded<unknown>): void {
@@ -207,19 +219,21 @@ export class SkillHost implements RunHost {
       return;
     }
     run.acceptPayload(checked.value);
-    let returned: unknown;
+    let waits: Promise<unknown> | undefined;
     try {
-      returned = prepared.skill.run(run);
+      const returned: unknown = prepared.skill.run(run);
+      // Reading what it returned runs its code, too: a `then` may be a getter.
+      if (isThenable(returned)) waits = Promise.resolve(returned);
     } catch (error) {
       run.fail(error);
       return;
     }
-    if (!isThenable(returned)) {
+    if (waits === undefined) {
       run.complete();
       return;
     }
     if (!run.isEnded) this.#deadlines.add(run);
-    returned.then(
+    waits.then(
       () => run.complete(),
       (error: unknown) => run.fail(error),
     );

@@ -3,6 +3,7 @@ import { crc32 } from "node:zlib";
 import { Packr } from "msgpackr";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
+import { checkData } from "./plain-data.ts";
 
 /** Raised when what is written can no longer be read by the version before. */
 export const stepCodec = 1;
@@ -26,7 +27,7 @@ export function encodeIntent(name: string, kind: StepKind): StepRecord {
 
 /** A completed step's record. Throws when the result holds what cannot be kept. */
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
-  if (typeof outcome.result === "function" || typeof outcome.result === "symbol") throw new TypeError(`expected data, got a ${typeof outcome.result}`);
+  checkData("result", outcome.result);
   const result = new Uint8Array(packr.pack([outcome.result, outcome.emitted]));
   return { name, kind, state: "completed", result, checksum: crc32(result), codec: stepCodec, atMs: 0 };
 }

@@ -13,13 +13,14 @@ import { type ExecutorBundle, executorContract, startExecutor } from "../../cont
 import { eventually, within } from "../../support/eventually.ts";
 import fixture from "../../support/thread-plugin.ts";
 
-const entry = pathToFileURL(resolve(import.meta.dirname, "../../support/thread-plugin.ts")).href;
+const folder = resolve(import.meta.dirname, "../../support");
+const entry = pathToFileURL(join(folder, "thread-plugin.ts")).href;
 const sharedSkills = fixture.skills.filter(({ isolation }) => isolation === "shared");
 
 function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
   return createThreadsExecutor({
     consumer: "orders",
-    plugins: [{ name: "fixture", entry, skills: sharedSkills }],
+    plugins: [{ name: "fixture", entry, folder, skills: sharedSkills }],
     dependencies: ["local"],
     dependencyConfig: new Map(),
     circuits: new SharedArrayBuffer(4),
@@ -199,7 +200,7 @@ test("a rejected promise that nobody waits for is logged, and its thread lives",
   assert.equal((await answer(post("reject-outside")[0] ?? 0)).kind, "completed");
   const line = await eventually("a line", () => lines[0]);
   assert.equal(line.level, "error");
-  assert.match(line.message, /^a promise was rejected that nobody waits for: nobody waits; (at work: '.+' \(event .+\)|no run was at work)$/);
+  assert.match(line.message, /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:57:27\), by 'reject-outside' \(event .+\), which had ended$/);
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   assert.deepEqual(losses, []);
 });
@@ -222,7 +223,7 @@ test("an open circuit is seen by calls in threads", async (t) => {
 
 test("a dedicated skill that blocks its thread keeps nobody else waiting", async (t) => {
   const dedicated = fixture.skills.filter(({ name }) => name === "dedicated-block" || name === "noop");
-  const { post, answer, results } = await start(t, { threads: 1, plugins: [{ name: "fixture", entry, skills: dedicated }] });
+  const { post, answer, results } = await start(t, { threads: 1, plugins: [{ name: "fixture", entry, folder, skills: dedicated }] });
   const [blocked] = post("dedicated-block", { timeoutMs: 1_500 });
   const noops = post("noop", ...Array.from({ length: 50 }, () => ({})));
   for (const runId of noops) assert.equal((await answer(runId)).kind, "completed");
@@ -240,16 +241,16 @@ test("a run answered slowly holds up none of its batch", async (t) => {
   for (const runId of busy) assert.equal((await answer(runId)).kind, "completed");
 });
 
-async function brokenPlugin(t: TestContext, source: string): Promise<string> {
+async function brokenPlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-threads-"));
   t.after(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "index.mjs"), source);
-  return pathToFileURL(join(folder, "index.mjs")).href;
+  return { entry: pathToFileURL(join(folder, "index.mjs")).href, folder };
 }
 
 test("an executor whose threads cannot start says why, is not ready, and still answers", async (t) => {
   const broken = await brokenPlugin(t, "throw new Error('broken at load')");
-  const executor = make({ plugins: [{ name: "broken", entry: broken, skills: sharedSkills }] });
+  const executor = make({ plugins: [{ name: "broken", ...broken, skills: sharedSkills }] });
   const results: unknown[] = [];
   t.after(() => executor.stop());
   await assert.rejects(executor.start({ steps: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }), /expected skill threads to start, one could not: plugin 'broken': .*broken at load/);
@@ -258,7 +259,7 @@ test("an executor whose threads cannot start says why, is not ready, and still a
 
 test("threads that hang while they start are given up in time", async (t) => {
   const hanging = await brokenPlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
-  const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", entry: hanging, skills: sharedSkills }] });
+  const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
   await assert.rejects(within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })), /it did not start within 300 ms/);
 });
@@ -268,7 +269,7 @@ test("threads that cannot be replaced leave an executor that is not ready and an
   t.after(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, "index.mjs");
   await writeFile(path, `export { default } from ${JSON.stringify(entry)};`);
-  const { executor, post, answer, losses } = await start(t, { threads: 1, plugins: [{ name: "vanishing", entry: pathToFileURL(path).href, skills: sharedSkills }] });
+  const { executor, post, answer, losses } = await start(t, { threads: 1, plugins: [{ name: "vanishing", entry: pathToFileURL(path).href, folder, skills: sharedSkills }] });
   await rm(path);
   const [culprit] = post("exit");
   assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");

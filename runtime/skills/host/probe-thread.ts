@@ -1,0 +1,37 @@
+// Imports plugins where nothing but this thread is lost when one ends its process, or never ends its import.
+import { parentPort, workerData } from "node:worker_threads";
+import { placeOf } from "./code-place.ts";
+import { importModule, ImportFault, placed } from "./import-module.ts";
+import type { ProbedPlugin, ProbeNews } from "./probe.ts";
+
+function say(news: ProbeNews): void {
+  parentPort?.postMessage(news);
+}
+
+let importing: ProbedPlugin | undefined;
+const exit = process.exit.bind(process);
+// An error that nobody catches ends the thread by way of it, too; what threw says more.
+let isEnding = false;
+process.on("uncaughtExceptionMonitor", () => (isEnding = true));
+process.exit = (code) => {
+  if (isEnding) return exit(code);
+  const place = importing === undefined ? undefined : placeOf(new Error("here"), importing.folder);
+  say({ type: "failed", why: `it ended the process with process.exit(${code ?? ""})${importing === undefined || place === undefined ? "" : placed(place, importing.folder)}` });
+  return exit(code);
+};
+
+async function importAll(plugins: readonly ProbedPlugin[]): Promise<void> {
+  for (const plugin of plugins) {
+    importing = plugin;
+    say({ type: "begins", owner: plugin.owner });
+    try {
+      await importModule(plugin.url, plugin.folder);
+    } catch (error) {
+      say({ type: "failed", why: error instanceof ImportFault ? `it threw: ${error.message}` : "it threw" });
+      exit(1);
+    }
+  }
+  say({ type: "loaded" });
+}
+
+void importAll(workerData as readonly ProbedPlugin[]);

@@ -1,0 +1,20 @@
+/**
+ * Which run the code at work belongs to: what it prints, and what it throws or rejects outside of its promise, is told with the
+ * ids of that run. Only ids are kept here, for a socket or a timer that outlives its run keeps its context.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+
+export interface RunIds {
+  readonly runId: number;
+  readonly skill: string;
+  readonly eventId: string;
+  readonly traceId: string;
+  readonly attempt: number;
+}
+
+export const runContext: AsyncLocalStorage<RunIds> = new AsyncLocalStorage();
+
+/** Names a run for people. */
+export function describeRun({ skill, eventId }: Pick<RunIds, "skill" | "eventId">): string {
+  return `'${skill}' (event ${eventId})`;
+}
