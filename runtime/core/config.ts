@@ -284,7 +284,7 @@ function choose(place: string, value: unknown): number | string | undefined {
   const meant = ways.flatMap((keys, index) => (keys.some((key) => given.includes(key)) ? [index] : []));
   if (meant.length === 1) return meant[0];
   const expected = ways.map((keys) => keys.join(" + ")).join(", or ");
-  return `${place}: expected either ${expected}, got ${given.join(" + ") || "neither"}; keep one of the two`;
+  return `${place}: expected either ${expected}, got ${given.join(" + ") || "nothing"}; ${meant.length === 0 ? "give one of the two" : "keep one of the two"}`;
 }
 
 function expectation(message: string): string {

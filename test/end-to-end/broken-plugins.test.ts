@@ -84,7 +84,7 @@ const configurations: readonly (readonly [what: string, name: string, text: stri
   ["text that is no JSON", "holdfast.config.json", '{\n  "consumer": { "queue": "a" },\n}\n', [/\(holdfast\.config\.json:3:1\)/, /^> 3 \| \}$/m]],
   ["JSON that ends too soon", "holdfast.config.json", '{\n  "consumer": {', [/Unexpected end of JSON input|Expected property name .* \(holdfast\.config\.json:2:\d+\)/]],
   ["a queue and a topic together", "holdfast.config.json", JSON.stringify({ consumer: { queue: "a", topic: "b" }, serviceBus: { connectionString: "x" }, plugins: ["./a"] }), [/consumer: expected either queue, or topic \+ subscription \+ retryQueue, got queue \+ topic; keep one of the two/]],
-  ["no entity to read", "holdfast.config.json", JSON.stringify({ consumer: {}, serviceBus: { connectionString: "x" }, plugins: ["./a"] }), [/consumer: expected either queue, or topic .*, got neither/]],
+  ["no entity to read", "holdfast.config.json", JSON.stringify({ consumer: {}, serviceBus: { connectionString: "x" }, plugins: ["./a"] }), [/consumer: expected either queue, or topic .*, got nothing; give one of the two/]],
 ];
 
 for (const [what, name, text, expected] of configurations) {

@@ -5,7 +5,10 @@ import type { Dependency } from "./define-dependency.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Structured log lines, tagged with the run. Batched, capped and redacted on their way to the worker's log. */
+/**
+ * Structured log lines, tagged with the run. Batched, capped and redacted on their way to the worker's log. What a skill prints
+ * becomes such a line, too: at level `info` on standard output, at `warn` on standard error.
+ */
 export interface SkillLog {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;

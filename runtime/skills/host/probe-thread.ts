@@ -1,8 +1,12 @@
 // Imports plugins where nothing but this thread is lost when one ends its process, or never ends its import.
+import { enableCompileCache } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
-import { placeOf } from "./code-place.ts";
-import { importModule, ImportFault, placed } from "./import-module.ts";
 import type { ProbedPlugin, ProbeNews } from "./probe.ts";
+
+// A thread has to ask for Node's cache of compiled code itself, before it imports anything.
+enableCompileCache();
+const { placeOf } = await import("./code-place.ts");
+const { importModule, ImportFault, placed } = await import("./import-module.ts");
 
 function say(news: ProbeNews): void {
   parentPort?.postMessage(news);
