@@ -92,6 +92,36 @@ test("finds the runtime by its name from anywhere, and tells why a run is tried 
   assert.match(stderr, /"type":"run\.retrying".*"skill":"thrower".*"description":"boom \(skill 'thrower', index\.mjs:2:\d+\)"/);
 });
 
+test("every line of a worker is JSON, whatever its plugins print, and tells whose run printed it", async (t) => {
+  const { broker, folder, config } = await startBench(t);
+  const plugin = join(folder, "printer");
+  mkdirSync(plugin);
+  writeFileSync(join(plugin, "holdfast.plugin.json"), JSON.stringify({ name: "printer", version: "1.0.0", entry: "./index.mjs", skills: ["printer"] }));
+  writeFileSync(
+    join(plugin, "index.mjs"),
+    `import { definePlugin, defineSkill } from "holdfast";
+     console.error("while it was imported");
+     setInterval(() => process.stderr.write("a timer of its own\\n"), 50).unref();
+     const run = () => { console.log("to standard output"); console.table([{ a: 1 }]); process.stderr.write("to standard error"); };
+     export default definePlugin({ skills: [defineSkill({ name: "printer", handles: [{ eventType: "Printed" }], run })] });`,
+  );
+  const file = config({ plugins: [plugin], pluginRoots: [folder] });
+  const sent = await runCommand(["send", "-c", file, "--event-type", "Printed", "--event-id", "evt-printed"], env);
+  assert.equal(sent.code, 0, sent.stderr);
+  const worker = startCommand(["start", "-c", file], env);
+  await eventually("a completion", () => broker.inspect().queues["input"]?.totals.completed === 1, 30_000);
+  worker.process.kill("SIGTERM");
+  const { code, stdout, stderr } = await worker.done;
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, "");
+  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line) as { readonly msg: string; readonly skill?: string; readonly eventId?: string });
+  for (const text of ["to standard output", "to standard error"]) {
+    const line = lines.find(({ msg }) => msg === text);
+    assert.deepEqual([line?.skill, line?.eventId], ["printer", "evt-printed"]);
+  }
+  assert.ok(lines.some(({ msg }) => msg === "while it was imported"));
+});
+
 test("start refuses a configuration with a mistake and says which", async (t) => {
   const { config } = await startBench(t);
   const result = await runCommand(["start", "-c", config({ inFlightMax: "many" })], env);
