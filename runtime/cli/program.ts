@@ -1,10 +1,10 @@
 /** The subcommands. Each loads only what it needs. */
 import { Command, InvalidArgumentError } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { type Mendable, carryOut } from "./carry-out.ts";
+import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
-
-const exitFailure = 1;
-const exitUsage = 2;
+import { ownVersion } from "./version.ts";
 
 function integer(text: string): number {
   const value = Number(text);
@@ -18,6 +18,7 @@ function isWorkerCommand(name: string | undefined): boolean {
 
 const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
+  .version(ownVersion(), "-V, --version", "print the version")
   .showHelpAfterError()
   .configureHelp({ sortSubcommands: false });
 
@@ -41,7 +42,7 @@ program
   .option("--json", "print JSON")
   .action(async (options: { config?: string; json?: boolean }) => {
     const healthy = await (await import("./doctor.ts")).doctor(options);
-    if (!healthy) process.exitCode = exitFailure;
+    if (!healthy) process.exitCode = exitCodes.failed;
   });
 
 program
@@ -66,13 +67,10 @@ export async function runProgram(): Promise<void> {
     await (await import("./dev.ts")).addDevCommand(program);
     await (await import("./broker.ts")).addBrokerCommand(program);
   }
-  try {
-    await program.parseAsync();
-  } catch (error) {
-    // What a user can mend says so in its message; anything else is a defect, and its stack tells where.
-    const isMendable = error instanceof HoldfastError || (error instanceof Error && process.argv[2] === "broker");
-    if (!isMendable) throw error;
-    process.stderr.write(`holdfast: ${error.message}\n`);
-    process.exitCode = error instanceof HoldfastError && !(error instanceof ConfigurationError) ? exitFailure : exitUsage;
-  }
+  await carryOut(program, mendable);
 }
+
+const mendable: Mendable = (error) => {
+  if (!(error instanceof HoldfastError)) return undefined;
+  return { message: error.message, code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
+};

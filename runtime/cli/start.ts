@@ -1,5 +1,6 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose.ts";
+import { exitCodes } from "./exit-codes.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
 
@@ -7,7 +8,6 @@ import { takeOver } from "./stop-signals.ts";
 const reportEveryMs = 200;
 /** Past the budget by this much, the process ends without waiting for whatever hangs. */
 const stopMarginMs = 5_000;
-const exitFailure = 1;
 
 export async function start(options: { readonly config?: string }): Promise<void> {
   const { config, directory } = await loadConfig(options.config);
@@ -22,7 +22,7 @@ export async function start(options: { readonly config?: string }): Promise<void
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
-      process.exit(exitFailure);
+      process.exit(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };

@@ -1,6 +1,7 @@
 // What `holdfast broker inspect` and `holdfast broker fault` do: each asks a running broker and returns what is to be printed.
 import type { BrokerInspection, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
 import { type FaultReport, matcherOf } from "../protocol/faults.ts";
+import { BrokerUsageError } from "../usage-error.ts";
 import { askControl } from "./client.ts";
 import { ControlClientError } from "./control-error.ts";
 import { entityTable, faultsTable, inspectionTable, messagesTable } from "./tables.ts";
@@ -35,7 +36,7 @@ export async function inspect(entity: string | undefined, flags: InspectFlags, w
   const target = targetOf(flags);
   const lists = flags.messages === true || flags.doubt === true || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
   if (entity === undefined) {
-    if (lists) throw new ControlClientError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
+    if (lists) throw new BrokerUsageError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
     const inspection = await askControl<BrokerInspection>(target, "GET", "/inspect");
     return flags.json === true ? json(inspection) : inspectionTable(inspection, width);
   }
@@ -74,7 +75,7 @@ export async function addFault(kind: string, flags: FaultFlags, width: number): 
   for (const [flag, name] of Object.entries(faultNumbers)) {
     const text = flags[flag as keyof typeof faultNumbers];
     if (text === undefined) continue;
-    if (text.trim() === "" || Number.isNaN(Number(text))) throw new ControlClientError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
+    if (text.trim() === "" || Number.isNaN(Number(text))) throw new BrokerUsageError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
     request[name] = Number(text);
   }
   const target = targetOf(flags);
