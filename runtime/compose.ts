@@ -8,7 +8,7 @@ import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { mergeTransports } from "./adapters/merged/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
-import { type EntitySettings, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
+import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
@@ -16,6 +16,7 @@ import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "./adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "./adapters/system/clock.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
+import { Summaries } from "./adapters/telemetry/summary.ts";
 import { Statistics } from "./adapters/telemetry/statistics.ts";
 import { createThreadsExecutor } from "./adapters/threads/executor.ts";
 import type { Config, ConsumerConfig, ServiceBusConfig } from "./core/config.ts";
@@ -30,12 +31,18 @@ import type { Transport } from "./ports/transport.ts";
 import { loadPlugins } from "./skills/plugins.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/registry.ts";
 
+export { Recurrences } from "./adapters/telemetry/recurrences.ts";
+export { systemClock } from "./adapters/system/clock.ts";
+export type { EntitySettings } from "./adapters/service-bus/administration.ts";
+
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
 
 export interface ComposedWorker {
   readonly worker: Worker;
   readonly statistics: Statistics;
+  /** Since the last one was taken. */
+  readonly summaries: Summaries;
   readonly logger: Logger;
 }
 
@@ -90,21 +97,29 @@ export async function composeTransport(config: Config): Promise<Transport> {
   return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }), systemClock);
 }
 
-/** The settings of the entity that is read, and the broker's time. */
-export async function readBrokerFacts(config: Config): Promise<EntitySettings> {
-  return readEntitySettings(await connectionOf(config.serviceBus), entityOf(config.consumer));
+/** The entities that are read: the configured one first, then the retry queue of a subscription. */
+export function consumedEntities({ consumer }: Config): readonly ServiceBusEntity[] {
+  return "queue" in consumer ? [entityOf(consumer)] : [entityOf(consumer), { queue: consumer.retryQueue }];
+}
+
+/** The settings of an entity, and the broker's time. */
+export async function readBrokerFacts(config: Config, entity: ServiceBusEntity): Promise<EntitySettings> {
+  return readEntitySettings(await connectionOf(config.serviceBus), entity);
+}
+
+/** Every entity that emitted events are sent to. */
+export function publishedEntities({ publish }: Config): readonly string[] {
+  return publish === undefined ? [] : [...new Set([publish.entity, ...Object.values(publish.byEventType)])];
 }
 
 /** Every entity the worker sends to: emitted events and scheduled copies. */
 export function entitiesSentTo(config: Config): readonly string[] {
-  const { publish, consumer } = config;
-  const events = publish === undefined ? [] : [publish.entity, ...Object.values(publish.byEventType)];
-  return [...new Set([...events, retryEntityOf(consumer)])];
+  return [...new Set([...publishedEntities(config), retryEntityOf(config.consumer)])];
 }
 
-/** Rejects with `TransportError` when the worker could not send there. */
-export async function checkSendingTo(config: Config, entity: string): Promise<void> {
-  await checkCanSend(await connectionOf(config.serviceBus), entity);
+/** Whether the worker could send there. */
+export async function checkSendingTo(config: Config, entity: string): Promise<SendingCheck> {
+  return checkCanSend(await connectionOf(config.serviceBus), entity);
 }
 
 function retryEntityOf(consumer: ConsumerConfig): string {
@@ -121,9 +136,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
   const registry = new SkillRegistry(plugins, config);
   checkBaseUrls(plugins, config);
-  const logger = createLogger(config.logLevel);
+  const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
+  const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
   const statistics = new Statistics();
-  const telemetry = teeTelemetry([statistics, new EventLog(logger)]);
+  const summaries = new Summaries();
+  const telemetry = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
   const threads = config.threads ?? availableParallelism();
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const circuitView = new Int32Array(circuits);
@@ -131,7 +149,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
-    workerId: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    workerId,
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
     publisher: await composePublisher(config),
@@ -161,7 +179,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     caution: new Caution(),
     circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
   });
-  return { worker, statistics, logger };
+  return { worker, statistics, summaries, logger };
 }
 
 /** Throws `ConfigurationError` for what would keep the plugins from starting. */

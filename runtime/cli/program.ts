@@ -1,9 +1,10 @@
 /** The subcommands. Each loads only what it needs. */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
+import type { StartOptions } from "./start.ts";
 import { ownVersion } from "./version.ts";
 
 function integer(text: string): number {
@@ -26,7 +27,8 @@ program
   .command("start")
   .description("run the worker until SIGTERM or Ctrl-C")
   .option("-c, --config <file>", "configuration file (default: holdfast.config.{ts,mjs,js,json})")
-  .action(async (options: { config?: string }) => (await import("./start.ts")).start(options));
+  .addOption(new Option("--log <format>", "how log lines are written (default: pretty on a terminal, else json)").choices(["pretty", "json"]))
+  .action(async (options: StartOptions) => (await import("./start.ts")).start(options));
 
 program
   .command("skills")

@@ -90,9 +90,9 @@ export class BatchProcessor {
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
+    work.route = answer.route;
     const skill = skills.find(answer.route.eventType, answer.route.version);
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route));
-    work.route = answer.route;
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
     work.payloadHash = hash("sha1", delivery.body, "base64");
@@ -211,7 +211,7 @@ export class BatchProcessor {
   /** 12. A delivery has ended: its followers learn from it, its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
     const { clock, telemetry, inFlight } = this.#options;
-    telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs));
+    telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs), work);
     inFlight.remove(work);
     if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
   }

@@ -42,6 +42,8 @@ export class ReceiveLoop {
   #isGranting = false;
   #roomLook: Timer | undefined;
   #lastReceivedMs = 0;
+  /** When receiving was disturbed first, since messages last came; undefined when it was not. */
+  #disturbedSinceMs: number | undefined;
 
   constructor(options: ReceiveLoopOptions) {
     this.#options = options;
@@ -119,6 +121,7 @@ export class ReceiveLoop {
     const receiver = transport.openReceiver({
       deliveries: (batch) => {
         this.#received += batch.length;
+        if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
         if (this.#receiver === receiver) {
           this.#credit -= batch.length;
           this.#lastReceivedMs = clock.monotonicMs();
@@ -126,12 +129,20 @@ export class ReceiveLoop {
         this.#options.deliveries(batch);
         this.replenish();
       },
-      disturbed: (error) => telemetry.emit({ type: "transport.disturbed", error: error.message }),
+      disturbed: (error) => {
+        this.#disturbedSinceMs ??= clock.monotonicMs();
+        telemetry.emit({ type: "transport.disturbed", error: error.message });
+      },
     });
     this.#receiver = receiver;
     this.#credit = 0;
     this.#lastReceivedMs = clock.monotonicMs();
     this.#grant();
+  }
+
+  #recovered(sinceMs: number): void {
+    this.#disturbedSinceMs = undefined;
+    this.#options.telemetry.emit({ type: "transport.recovered", afterMs: Math.round(this.#options.clock.monotonicMs() - sinceMs) });
   }
 
   #close(): void {

@@ -198,7 +198,7 @@ export class Settler {
     const { eventId } = work;
     switch (settlement.kind) {
       case "retry-later":
-        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
+        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempt, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
         this.#copies.add({ work, settlement });
         return;
       case "postpone":
@@ -218,7 +218,7 @@ export class Settler {
   }
 
   #giveUp(work: Work, reason: string, description: string): void {
-    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, skill: work.skillName, reason, description });
+    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, messageId: work.delivery.messageId, skill: work.skillName, attempt: work.attempt, reason, description });
     this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
   }
 

@@ -1,11 +1,12 @@
 // The commands as a user runs them, against a real broker.
 import { strict as assert } from "node:assert";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually } from "../support/eventually.ts";
+import { administrationOf } from "../support/broker-administration.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
 import { testOnEach } from "../support/transports.ts";
@@ -102,7 +103,7 @@ testOnEach("start says what is wrong when the entity does not exist", async (t, 
   const { config } = await startBench(t, { transport });
   const result = await runCommand(["start", "-c", config({ consumer: { queue: "nowhere" } })], env);
   assert.equal(result.code, 1);
-  assert.match(result.stderr, /holdfast: .*expected .*nowhere/);
+  assert.match(result.stderr, /^holdfast: the worker was not started;[^]*send to nowhere: expected .*, found MessagingEntityNotFound.*; create the entity/);
 });
 
 test("skills lists what is registered, from where", async (t) => {
@@ -141,18 +142,22 @@ testOnEach("doctor names an entity that emitted events could not be sent to", as
 
 testOnEach("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
-  const file = config({ publish: { entity: "nowhere" } });
-  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
+  const file = config();
+  const administration = administrationOf(broker);
   const worker = startCommand(["start", "-c", file], env);
   t.after(() => worker.process.kill("SIGKILL"));
   let log = "";
   worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
+  await administration.deleteQueue("events");
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   await eventually("the failure to be told", () => log.includes("send.failed"), 30_000);
   await eventually("the message to be postponed", () => broker.inspect().queues["input"]?.totals.scheduledAccepted === 1, 30_000);
   assert.deepEqual([broker.inspect().queues["input"]?.totals.abandoned, broker.inspect().queues["input"]?.totals.deadLettered], [0, 0]);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
-  const mended = startCommand(["start", "-c", config()], env);
+  await administration.createQueue("events");
+  const mended = startCommand(["start", "-c", file], env);
   t.after(() => mended.process.kill("SIGKILL"));
   await eventually("the event to be published", () => broker.inspect().queues["events"]?.totals.accepted === 1, 60_000);
   mended.process.kill("SIGTERM");
@@ -194,4 +199,31 @@ testOnEach("a store that goes down stops the effects, not the process; what wait
   await eventually("twenty completions", () => broker.inspect().queues["input"]?.totals.completed === 20, 60_000);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
+});
+
+test("a log line has worker, host and a level in words; a run that completes is a line at debug, and the log sums up what happened", async (t) => {
+  const { broker, config } = await startBench(t);
+  const file = config({ logLevel: "debug" });
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--event-id", "the-event"], env);
+  const worker = startCommand(["start", "-c", file], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  await eventually("the completion", () => broker.inspect().queues["input"]?.totals.completed === 1, 30_000);
+  worker.process.kill("SIGTERM");
+  const { stderr } = await worker.done;
+  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  for (const line of lines) assert.ok(typeof line["worker"] === "string" && line["host"] === hostname() && /^(debug|info|warn|error)$/.test(String(line["level"])), JSON.stringify(line));
+  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "run.completed"), { level: "debug", eventId: "the-event", skill: "event-dispatcher", attempt: 1 });
+  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "summary"), { level: "info", completed: 1, duplicates: 0, retried: 0, deadLettered: {}, inFlight: 0 });
+});
+
+test("start --log pretty writes lines for eyes, whatever the configuration says", async (t) => {
+  const { config } = await startBench(t);
+  const worker = startCommand(["start", "--log", "pretty", "-c", config({ logFormat: "json" })], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  let log = "";
+  worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
+  worker.process.kill("SIGTERM");
+  const { stderr } = await worker.done;
+  assert.match(stderr, /^\d\d:\d\d:\d\d\.\d{3} INFO {2}worker\.started consumer=input skills=1 threads=1$/m);
 });
