@@ -31,7 +31,7 @@ Examples:
   holdfast broker inspect                            all entities, by state
   holdfast broker inspect orders                     one: locks, doubts, totals
   holdfast broker inspect orders --messages --top 20 its messages, page by page
-  holdfast broker inspect 'orders/$DeadLetterQueue' --messages
+  holdfast broker inspect 'orders/$DeadLetterQueue' --messages --bodies
   holdfast broker inspect news/Subscriptions/audit --doubt --json
 
 A message is in doubt when a lock on it ended without a settlement: its work may
@@ -66,6 +66,7 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--messages", "list its messages")
     .option("--state <state>", "list those that are active, locked, scheduled or deferred")
     .option("--doubt", "list those in doubt")
+    .option("--bodies", "list them with what is in them, the first 4096 bytes of each")
     .option("--from <number>", "sequence number to begin at")
     .option("--top <number>", "at most so many, 1 to 1000 (default: 20)")
     .addHelpText("after", inspectHelp)
