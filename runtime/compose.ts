@@ -10,6 +10,7 @@ import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
 import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
+import { findSequenceNumbers } from "./adapters/service-bus/find-sent.ts";
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
 import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
@@ -120,6 +121,11 @@ export function entitiesSentTo(config: Config): readonly string[] {
 /** Whether the worker could send there. */
 export async function checkSendingTo(config: Config, entity: string): Promise<SendingCheck> {
   return checkCanSend(await connectionOf(config.serviceBus), entity);
+}
+
+/** Sequence numbers of messages that were just sent and still lie in the entity, by message id; see `findSequenceNumbers`. */
+export async function findSent(serviceBus: ServiceBusConfig, entity: string, messageIds: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly string[]>> {
+  return findSequenceNumbers(await connectionOf(serviceBus), entity, messageIds);
 }
 
 function retryEntityOf(consumer: ConsumerConfig): string {

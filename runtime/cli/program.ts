@@ -60,6 +60,7 @@ program
   .option("--timestamp <iso>", "time of the event (default: now); repeat it with --event-id to send the same event again")
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
+  .option("--json", "print event ids, message ids and sequence numbers as JSON")
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));
 
 /** Carries out what the arguments say; sets the exit code when that fails. */

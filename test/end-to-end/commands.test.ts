@@ -227,3 +227,22 @@ test("start --log pretty writes lines for eyes, whatever the configuration says"
   const { stderr } = await worker.done;
   assert.match(stderr, /^\d\d:\d\d:\d\d\.\d{3} INFO {2}worker\.started consumer=input skills=1 threads=1$/m);
 });
+
+testOnEach("send tells the id of each event, and its sequence number where it can be seen in the queue", async (t, transport) => {
+  const { config } = await startBench(t, { transport });
+  const file = config();
+  const one = await runCommand(["send", "-c", file, "--event-type", "Some", "--event-id", "first"], env);
+  assert.deepEqual([one.code, one.stdout], [0, "sent 1 Some to input; each message has its event's id\neventId first, sequence number 1\n"]);
+  const more = await runCommand(["send", "-c", file, "--event-type", "Some", "--count", "2", "--json"], env);
+  const told = JSON.parse(more.stdout) as { eventId: string; messageId: string; sequenceNumbers: string[] }[];
+  assert.deepEqual(told.map(({ sequenceNumbers }) => sequenceNumbers), [["2"], ["3"]]);
+  assert.ok(told.every(({ eventId, messageId }) => eventId === messageId && /^[\da-f-]{36}$/.test(eventId)));
+});
+
+test("send says that it does not know a sequence number, where the entity is a topic", async (t) => {
+  const broker = await startBroker({ entities: { topics: [{ name: "news", subscriptions: ["all"] }] } });
+  t.after(() => broker.stop());
+  const { code, stdout, stderr } = await runCommand(["send", "--connection-string", broker.connectionString, "--entity", "news", "--event-type", "Some", "--event-id", "first"], env);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^sent 1 Some to news; .*\neventId first, sequence number not known\nnot known: the message was taken already, .* or the entity is a topic/);
+});

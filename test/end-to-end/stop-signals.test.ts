@@ -29,6 +29,8 @@ const stopBudgetMs = 10_000;
 interface Life {
   /** Waits until the command has written this to standard error. */
   says(text: string): Promise<void>;
+  /** Calls `hear` for what the command writes to standard output. */
+  heardOutput(hear: () => void): void;
   kill(signal: NodeJS.Signals): void;
   readonly done: Promise<CommandResult>;
 }
@@ -40,6 +42,7 @@ function live(t: TestContext, args: readonly string[], more: NodeJS.ProcessEnv =
   command.process.stderr?.on("data", (text: string) => (said += text));
   return {
     says: async (text) => void (await eventually(`it to say ${text}`, () => said.includes(text), 30_000).catch((error: unknown) => assert.fail(`${String(error)}: ${said}`))),
+    heardOutput: (hear) => void command.process.stdout?.on("data", hear),
     kill: (signal) => void command.process.kill(signal),
     done: command.done,
   };
@@ -219,6 +222,14 @@ test("npm's copy of a signal is not taken for a second one", async (t) => {
   await life.says('"stopping"');
   life.kill("SIGINT");
   await assertEnds(life, "one Ctrl-C");
+});
+
+test("the local broker stops in order when its terminal hangs up", async (t) => {
+  const life = live(t, ["broker", "--port", "0", "--queue", "input"]);
+  const said = new Promise<void>((resolve) => life.heardOutput(() => resolve()));
+  await within("the broker to listen", said, 30_000);
+  life.kill("SIGHUP");
+  await assertEnds(life, "after a hang-up");
 });
 
 test("a worker goes on when its terminal hangs up, and says so", async (t) => {
