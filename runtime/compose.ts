@@ -1,5 +1,5 @@
 /** The only place where adapters are made and handed to the pipeline. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Logger } from "pino";
@@ -7,7 +7,7 @@ import { createAmqpPublisher } from "./adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { mergeTransports } from "./adapters/merged/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
-import { type Forgetting, createRedisRunStore } from "./adapters/redis/run-store.ts";
+import { createRedisRunStore } from "./adapters/redis/run-store.ts";
 import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
 import { findSequenceNumbers } from "./adapters/service-bus/find-sent.ts";
@@ -16,21 +16,23 @@ import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
 import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "./adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "./adapters/system/clock.ts";
+import { storeMemoryIn } from "./adapters/system/store-memory.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
 import { Summaries } from "./adapters/telemetry/summary.ts";
 import { Statistics } from "./adapters/telemetry/statistics.ts";
 import { createThreadsExecutor } from "./adapters/threads/executor.ts";
-import type { Config, ConsumerConfig, ServiceBusConfig } from "./core/config.ts";
+import type { Config, ConsumerConfig, ServiceBusConfig, StoreConfig } from "./core/config.ts";
 import { ConfigurationError } from "./core/errors.ts";
+import { createPayloadHash } from "./core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "./core/read-route.ts";
 import { Worker } from "./pipeline/lifecycle.ts";
 import { Caution } from "./policy/caution.ts";
 import type { CircuitState } from "./policy/circuit.ts";
 import type { Publisher } from "./ports/publisher.ts";
-import type { RunStore } from "./ports/run-store.ts";
+import type { Forgetting, RunStore } from "./ports/run-store.ts";
 import type { Transport } from "./ports/transport.ts";
-import { loadPlugins } from "./skills/plugins.ts";
-import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/registry.ts";
+import { loadPlugins } from "./skills/host/plugins.ts";
+import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/host/registry.ts";
 
 export { Recurrences } from "./adapters/telemetry/recurrences.ts";
 export { systemClock } from "./adapters/system/clock.ts";
@@ -54,8 +56,11 @@ export function consumerName(consumer: ConsumerConfig): string {
 
 /** `forgot` hears that the store has lost records. */
 export function composeRunStore(config: Config, directory: string, forgot?: (what: Forgetting) => void): RunStore {
-  const options = { consumer: consumerName(config.consumer), retentionMs: config.retentionMs };
   const { store } = config;
+  const consumer = consumerName(config.consumer);
+  const options = { consumer, retentionMs: config.retentionMs };
+  // Only who wants to hear of a loss looks for one, and remembers.
+  const forgetting = forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
   if (store.kind === "redis") {
     const { url, prefix, commandTimeoutMs } = store;
     return createRedisRunStore({
@@ -63,11 +68,20 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
       url,
       ...(prefix === undefined ? {} : { prefix }),
       ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
-      ...(forgot === undefined ? {} : { onForgotten: forgot }),
+      ...forgetting,
     });
   }
   if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
-  return createThreadedSqliteRunStore({ ...options, path: resolve(directory, store.path), clock: systemClock });
+  return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+}
+
+/** What a worker must know of its store after a restart; beside the configuration. */
+const storeMemoryFile = ".holdfast/stores.json";
+
+/** Names one store without telling its password. */
+function memoryName(consumer: string, store: StoreConfig): string {
+  const place = store.kind === "redis" ? [new URL(store.url).host, new URL(store.url).pathname, store.prefix ?? ""] : [store.path];
+  return `${consumer} ${createHash("sha256").update(JSON.stringify([store.kind, ...place])).digest("hex").slice(0, 16)}`;
 }
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */
@@ -110,7 +124,7 @@ export async function readBrokerFacts(config: Config, entity: ServiceBusEntity):
 
 /** Every entity that emitted events are sent to. */
 export function publishedEntities({ publish }: Config): readonly string[] {
-  return publish === undefined ? [] : [...new Set([publish.entity, ...Object.values(publish.byEventType)])];
+  return publish === undefined ? [] : [...new Set([publish.entity, ...publish.byEventType.values()])];
 }
 
 /** Every entity the worker sends to: emitted events and scheduled copies. */
@@ -151,7 +165,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const threads = config.threads ?? availableParallelism();
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const circuitView = new Int32Array(circuits);
-  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax };
+  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -175,7 +189,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     skillCount: registry.skills.length,
     threads,
     dependencies: registry.dependencies,
-    readRoute: (delivery) => readRoute(delivery, limits),
+    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
+    hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
     deliveriesMax: config.deliveriesMax,
     retryEntity: retryEntityOf(config.consumer),
@@ -202,7 +217,7 @@ export async function describeSkills(config: Config, directory: string): Promise
 }
 
 function entityFor(config: Config, eventType: string): string {
-  const entity = config.publish?.byEventType[eventType] ?? config.publish?.entity;
+  const entity = config.publish?.byEventType.get(eventType) ?? config.publish?.entity;
   if (entity === undefined) throw new ConfigurationError(`publish: expected an entity to send '${eventType}' to, got none; a skill emitted it`);
   return entity;
 }

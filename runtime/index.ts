@@ -2,6 +2,7 @@
 import "./core/refuse-old-node.ts";
 export type { EventEnvelope } from "./core/event-envelope.ts";
 export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
+export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { StepKind } from "./core/run.ts";
 export {
@@ -12,7 +13,7 @@ export {
   defaultCircuitPolicy,
   defaultRetryPolicy,
 } from "./core/skill.ts";
-export type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "./skills/context.ts";
+export type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "./skills/author/context.ts";
 export {
   type CallInfo,
   type CallRetry,
@@ -29,8 +30,8 @@ export {
   defaultCallTimeouts,
   defaultResponseBytesMax,
   defineDependency,
-} from "./skills/define-dependency.ts";
-export { type Plugin, type PluginOptions, definePlugin } from "./skills/define-plugin.ts";
+} from "./skills/author/define-dependency.ts";
+export { type Plugin, type PluginOptions, definePlugin } from "./skills/author/define-plugin.ts";
 export {
   type Handles,
   type Isolation,
@@ -42,7 +43,7 @@ export {
   defaultSkillTimeoutMs,
   defaultVersions,
   defineSkill,
-} from "./skills/define-skill.ts";
+} from "./skills/author/define-skill.ts";
 export {
   type FallbackOptions,
   PermanentError,
@@ -51,6 +52,6 @@ export {
   TransientError,
   type TransientErrorOptions,
   withFallback,
-} from "./skills/errors.ts";
-export type { StepChain } from "./skills/step-chain.ts";
-export type { VersionRange } from "./skills/version-range.ts";
+} from "./skills/author/errors.ts";
+export type { StepChain } from "./skills/author/step-chain.ts";
+export type { VersionRange } from "./skills/author/version-range.ts";

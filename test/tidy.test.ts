@@ -13,7 +13,8 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/ports/", ["runtime/core/"]],
   ["runtime/policy/", ["runtime/core/"]],
   ["runtime/pipeline/", ["runtime/core/", "runtime/ports/", "runtime/policy/"]],
-  ["runtime/skills/", ["runtime/core/", "runtime/ports/", "runtime/policy/"]],
+  ["runtime/skills/author/", ["runtime/core/"]],
+  ["runtime/skills/host/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/skills/author/"]],
   ["runtime/adapters/amqp/", ["runtime/core/", "runtime/ports/", "runtime/amqp/", "runtime/adapters/support/"]],
   ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/"]],
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
@@ -23,7 +24,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/cli/dev.ts", ["runtime/", "load/dev.ts"]],
   ["runtime/cli/broker.ts", ["runtime/", "load/broker/"]],
   ["runtime/cli/", ["runtime/"]],
-  ["runtime/index.ts", ["runtime/core/", "runtime/skills/", "runtime/ports/"]],
+  ["runtime/index.ts", ["runtime/core/", "runtime/skills/author/", "runtime/ports/"]],
   ["handlers/", ["runtime/index.ts"]],
   ["load/broker/main.ts", ["load/broker/", "runtime/cli/"]],
   ["load/broker/", ["runtime/amqp/", "runtime/cli/exit-codes.ts"]],
@@ -70,6 +71,39 @@ test("imports point only down", () => {
       if (!mayImport.some((prefix) => target.startsWith(prefix))) wrong.push(`${file} imports ${target}; allowed: ${mayImport.join(", ") || "nothing of ours"}`);
     }
   }
+  assert.deepEqual(wrong, []);
+});
+
+/** The files of each circle of imports, those at run time and of types counted alike. */
+function circles(): string[][] {
+  const graph = new Map(sources.map((file) => [file, importsOf(file).flatMap((specifier) => resolveImport(file, specifier) ?? [])]));
+  const reach = (from: string): Set<string> => {
+    const seen = new Set<string>();
+    const open = [from];
+    for (let file = open.pop(); file !== undefined; file = open.pop()) {
+      for (const next of graph.get(file) ?? []) {
+        if (seen.has(next)) continue;
+        seen.add(next);
+        open.push(next);
+      }
+    }
+    return seen;
+  };
+  const ahead = new Map(sources.map((file) => [file, reach(file)]));
+  return sources.filter((file) => ahead.get(file)?.has(file) === true).map((file) => sources.filter((other) => ahead.get(file)?.has(other) === true && ahead.get(other)?.has(file) === true));
+}
+
+test("no files import each other in a circle, not when they are asked for late either", () => {
+  assert.deepEqual(circles(), []);
+});
+
+/** A table or sum under any names, written as a plain object: it seems to hold `constructor`, and loses `__proto__`. */
+const openRecordPattern = /^.*:\s*(?:Readonly<)?Record<string,[^=\n]*=\s*\{(?!\s*\.\.\.).*$/gm;
+
+test("what is looked up by a name from outside is a map", () => {
+  const wrong = sources
+    .filter((file) => /^(runtime|handlers|load)\//.test(file))
+    .flatMap((file) => [...readFileSync(join(root, file), "utf8").matchAll(openRecordPattern)].map(([line]) => `${file}: ${line.trim()}; use a Map, Object.fromEntries or Object.create(null)`));
   assert.deepEqual(wrong, []);
 });
 

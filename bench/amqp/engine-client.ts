@@ -1,5 +1,5 @@
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { dial } from "#runtime/amqp/sockets.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { dial } from "#runtime/amqp/connection/sockets.ts";
 import type { Client } from "./clients.ts";
 
 /** Reads one property of each message, and completes them in batches as they come. */

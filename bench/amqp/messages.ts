@@ -1,9 +1,9 @@
 // The messages that are measured: 256 bytes of body with what Service Bus puts around them.
 import { randomUUID } from "node:crypto";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { format } from "#runtime/amqp/formats.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import type { Writer } from "#runtime/amqp/writer.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import type { Writer } from "#runtime/amqp/codec/writer.ts";
 
 export const bodyBytes = 256;
 

@@ -1,8 +1,8 @@
 // The other side of the measurement, in a process of its own: a server of the engine that delivers without end to whoever
 // gives credit, in peek-lock, writing header and annotations anew for each delivery, and answers what is settled.
-import { listen } from "#runtime/amqp/sockets.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import { Writer } from "#runtime/amqp/writer.ts";
+import { listen } from "#runtime/amqp/connection/sockets.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import { serve } from "../support/serve.ts";
 import { bareMessage, writeDeliveryPrefix } from "./messages.ts";
 

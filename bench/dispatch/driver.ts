@@ -24,7 +24,7 @@ export class Driver {
       consumer: "bench",
       plugins: [{ name: "bench", entry: new URL("./plugin.ts", import.meta.url).href, skills: plugin.skills }],
       dependencies: [],
-      dependencyConfig: {},
+      dependencyConfig: new Map(),
       circuits: new SharedArrayBuffer(4),
       limits: defaultDecodeLimits,
       threads,
@@ -76,7 +76,7 @@ export class Driver {
     this.#lastRunId += 1;
     const route = { eventId: "event-0000", eventType: "bench.Noop", version: "1.0", form: "canonical", codec: "json" } as const;
     const claim = { epoch: 1, attempt: 1, generation: 0, leaseMs: 60_000, timeoutMs: 60_000, steps: [], apart: false, pipelineChanged: false };
-    return { runId: this.#lastRunId, skill, route, body, contentEncoding: undefined, headers: undefined, ...claim };
+    return { runId: this.#lastRunId, skill, route, body, contentEncoding: undefined, headers: undefined, enqueuedAtMs: 0, ...claim };
   }
 }
 

@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import { Argument, Command } from "commander";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { atLeast, helpWidth } from "../support/command.ts";
-import { targets } from "./target.ts";
+import { targets } from "./targets.ts";
 import type { WorkerOrder, WorkerReport } from "./worker.ts";
 
 const caseMsMax = 5_000;
@@ -23,7 +23,7 @@ interface FuzzOptions {
 const program = new Command("npm run fuzz --")
   .usage("TARGET [options]")
   .description("Feeds hostile input to a target until the time is over or something is wrong.")
-  .addArgument(new Argument("<target>", "what is fuzzed").choices(Object.keys(targets)))
+  .addArgument(new Argument("<target>", "what is fuzzed").choices([...targets.keys()]))
   .option("--seconds <n>", "how long", atLeast(1), 60)
   .option("--seed <n>", "seed of the cases (default: chance)", atLeast(0))
   .option("--case <n>", "this case of the seed alone", atLeast(0))

@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { inspect } from "node:util";
 import v8 from "node:v8";
 import vm from "node:vm";
-import { targets } from "./target.ts";
+import { targets } from "./targets.ts";
 
 export interface WorkerOrder {
   readonly target: string;
@@ -40,7 +40,7 @@ function caseSeed(index: number): number {
 }
 
 async function run(): Promise<WorkerReport> {
-  const target = await targets[order.target]!();
+  const target = await targets.get(order.target)!();
   const outcomes = new Map<string, number>();
   const reached = new Map<string, number>();
   const endsAt = performance.now() + order.milliseconds;

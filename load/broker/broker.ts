@@ -9,6 +9,7 @@ import { controlHandler } from "./control/http.ts";
 import type { Clock } from "./entities/clock.ts";
 import { readEntities } from "./entities/config.ts";
 import { Namespace } from "./entities/namespace.ts";
+import { boundingOf, checkBounds } from "./entities/setting-bounds.ts";
 import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
@@ -17,6 +18,7 @@ import type { Journal, JournalOptions } from "./journal/journal.ts";
 import type { EntityJournal } from "./entities/message-store.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
 import { Router } from "./protocol/router.ts";
+import { Tracking } from "./protocol/tracking.ts";
 import { Door } from "./door.ts";
 import { createHttpServer } from "./http-server.ts";
 import type { Certificate } from "./security/certificate.ts";
@@ -33,8 +35,10 @@ export interface BrokerOptions {
   readonly controlPort?: number;
   /** The entities; see `readEntities` for the two forms. Default: none. */
   readonly entities?: unknown;
-  /** Hold entities and clients to the bounds of the vendor's emulator. Default: false. */
+  /** Hold entities and clients to the bounds of the vendor's emulator. Default: false, those of Azure hold. */
   readonly strict?: boolean;
+  /** Lift the bounds that Azure has for settings, for tests and development. Default: false. */
+  readonly relaxed?: boolean;
   /** Keep every message id's outcomes; costs memory for each message that ever passed. Default: false. */
   readonly record?: boolean;
   /** Who is let in. Default: the emulator's key, and whoever shows none. */
@@ -83,8 +87,9 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const faults = new Faults(options.clock ?? systemClock);
   faults.immediate = (kind, matches): number => strikeAll(kind, matches, namespace, links);
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
-  const access = new Access(verifier, links, systemClock, () => randomUUID().replaceAll("-", ""));
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
+  const access = new Access(verifier, links, systemClock);
+  const tracking = new Tracking(randomUUID, () => systemClock.now());
+  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, tracking, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
   namespace.onIdleDeleted = (path): void => {
     links.closeGone(path);
     journal?.onChange(path);
@@ -100,7 +105,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer({ namespace, links, verifier, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
+  const http = createHttpServer({ namespace, links, verifier, tracking, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
@@ -144,13 +149,22 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 
 /** The entities, with what was kept of them. What keeps them is loaded only for those who want it. */
 async function openNamespace(options: BrokerOptions, log: (message: string) => void): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
-  const entities = readEntities(options.entities ?? {}, options.strict ?? false);
-  const common = { clock: options.clock ?? systemClock, record: options.record ?? false, strict: options.strict ?? false };
+  const bounding = boundingOf(options);
+  const entities = readEntities(options.entities ?? {});
+  checkBounds(entities, bounding);
+  const common = { clock: options.clock ?? systemClock, record: options.record ?? false, bounding };
   if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
   const [{ Journal }, { mergeEntities }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/merge.ts"), import("./journal/restore.ts")]);
   const journal = new Journal(options.data, options.journal ?? {}, log);
   const kept = journal.read();
-  const namespace = new Namespace(mergeEntities(entities, kept.definitions), { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
+  const merged = mergeEntities(entities, kept.definitions);
+  try {
+    checkBounds(merged, bounding);
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+  const namespace = new Namespace(merged, { ...common, journalOf: (path: string): EntityJournal => journal.entity(path) });
   restore(namespace, kept);
   startKeeping(journal, namespace, entities);
   return { namespace, journal };

@@ -3,37 +3,8 @@
 // This file is loaded to tell what can be asked; what it takes to do it is loaded when it is asked for.
 import type { Command } from "commander";
 import { orSayWhy, registerControlCommands } from "./control/commands.ts";
+import type { BrokerFlags, TakeOver } from "./flags.ts";
 
-export interface BrokerFlags {
-  readonly port: string;
-  readonly host: string;
-  readonly controlPort?: string;
-  readonly queue?: readonly string[];
-  /** `topic/subscription`, or a topic alone. */
-  readonly topic?: readonly string[];
-  readonly config?: string;
-  readonly entities?: string;
-  readonly record?: boolean;
-  readonly strict?: boolean;
-  readonly key?: readonly string[];
-  readonly keys?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly data?: string;
-  readonly sync?: boolean;
-  readonly repair?: boolean;
-}
-
-/** Has who runs the command call `stop` when the process is asked to stop, once at most; `say` writes to where the user looks. */
-export type TakeOver = (stoppable: { stop(reason: string): void; say(text: string): void }) => void;
-
-/** What a parent process is told once the broker listens. */
-export interface BrokerReady {
-  readonly type: "ready";
-  readonly port: number;
-  readonly controlPort: number;
-  readonly connectionString: string;
-}
 
 /** In 80 columns. */
 const help = `
@@ -93,6 +64,7 @@ export function registerBrokerCommand(program: Command, takeOver: TakeOver): voi
     .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
     .option("--tls-key <file>", "its key, PEM")
     .option("--strict", "hold entities and clients to the emulator's own bounds")
+    .option("--relaxed", "lift Azure's bounds on settings: locks over 5 minutes, ...; for tests")
     .option("--record", "keep every message id's outcomes, for checkers")
     .addHelpText("after", help)
     .action((flags: BrokerFlags) =>

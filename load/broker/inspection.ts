@@ -1,6 +1,7 @@
 // The broker's account of itself, for people and for checkers that judge by it.
 import { type ReadableBody, bodyOf, eventTypeOf } from "./codec/body.ts";
 import { applicationPropertiesOf } from "./codec/message.ts";
+import type { Readable } from "./codec/readable.ts";
 import type { Counters, StateCounts } from "./entities/counters.ts";
 import type { StoredMessage } from "./entities/message.ts";
 import type { Namespace } from "./entities/namespace.ts";
@@ -95,11 +96,11 @@ export const pageMax = 1000;
 const scanMax = 100_000;
 
 export function inspectNamespace(namespace: Namespace, connections: number): BrokerInspection {
-  const queues: Record<string, QueueInspection> = {};
+  const queues = Object.create(null) as Record<string, QueueInspection>;
   for (const queue of namespace.messageQueues()) {
     queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount, ...sessionsOf(queue) };
   }
-  const topics: Record<string, TopicInspection> = {};
+  const topics = Object.create(null) as Record<string, TopicInspection>;
   for (const topic of namespace.topics.values()) {
     const subscriptions = [...topic.subscriptions.values()].map(({ queue }) => queue.path);
     topics[topic.path] = { kind: "topic", path: topic.path, scheduled: topic.scheduledCount, totals: { ...topic.counters }, subscriptions };
@@ -185,6 +186,7 @@ function inspectMessage(message: StoredMessage, withBody: boolean): InspectedMes
   };
 }
 
-function textOf(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
+/** A reason that is no text is shown as what it is. */
+function textOf(value: Readable | undefined): string | null {
+  return value === undefined || value === null ? null : String(value);
 }

@@ -2,15 +2,15 @@
 import { readFile } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import { type Broker, startBroker } from "./broker.ts";
-import type { BrokerFlags, BrokerReady, TakeOver } from "./command.ts";
-import { withoutComments } from "./entities/config.ts";
+import type { BrokerFlags, BrokerReady, TakeOver } from "./flags.ts";
+import { parseJson, textOfBytes } from "./json-text.ts";
 import type { Certificate } from "./security/certificate.ts";
 import { BrokerUsageError } from "./usage-error.ts";
 import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 
 /** Runs a broker until the process is asked to stop. Before it listens it may be ended at any moment: nothing was confirmed to anyone. */
 export async function runBroker(flags: BrokerFlags, takeOver: TakeOver): Promise<void> {
-  const { sync = false, repair = false, record = false, strict = false } = flags;
+  const { sync = false, repair = false, record = false, strict = false, relaxed = false } = flags;
   if (flags.data === undefined && (sync || repair)) throw new BrokerUsageError(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
   const broker = await startOrSayWhy({
@@ -23,6 +23,7 @@ export async function runBroker(flags: BrokerFlags, takeOver: TakeOver): Promise
     ...(entities === undefined ? {} : { entities }),
     record,
     strict,
+    relaxed,
     log: (message) => process.stderr.write(`${message}\n`),
   });
   const stopped = new Promise<void>((resolve) => {
@@ -101,7 +102,7 @@ async function readCertificate({ tlsCert, tlsKey }: BrokerFlags): Promise<Certif
 
 async function readText(flag: string, path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return textOfBytes(await readFile(path));
   } catch (error) {
     throw new BrokerUsageError(`${flag}: expected a file that can be read, found ${(error as Error).message}`, { cause: error });
   }
@@ -109,9 +110,9 @@ async function readText(flag: string, path: string): Promise<string> {
 
 function parse(where: string, text: string): unknown {
   try {
-    return JSON.parse(withoutComments(text)) as unknown;
+    return parseJson(text);
   } catch (error) {
-    throw new BrokerUsageError(`${where}: expected JSON (comments allowed), found ${(error as Error).message}`, { cause: error });
+    throw new BrokerUsageError(`${where}: expected JSON (comments and last commas allowed), found ${(error as Error).message}`, { cause: error });
   }
 }
 

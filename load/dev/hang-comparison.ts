@@ -23,11 +23,11 @@ const ratioExpected = 0.8;
 /** Shares of the events: the first warms threads and code, the other two are compared. */
 const shares = { warmUp: 0.2, healthy: 0.4 } as const;
 
-const skillsByDependency: Readonly<Record<string, readonly string[]>> = {
-  notifier: ["webhook-notifier"],
-  model: ["document-drafter"],
-  library: ["document-drafter"],
-};
+const skillsByDependency: ReadonlyMap<string, readonly string[]> = new Map([
+  ["notifier", ["webhook-notifier"]],
+  ["model", ["document-drafter"]],
+  ["library", ["document-drafter"]],
+]);
 
 export class HangComparison {
   readonly #dependency: string;
@@ -95,6 +95,6 @@ export class HangComparison {
   }
 
   #isOther(skill: string): boolean {
-    return !(skillsByDependency[this.#dependency] ?? []).includes(skill);
+    return !(skillsByDependency.get(this.#dependency) ?? []).includes(skill);
   }
 }

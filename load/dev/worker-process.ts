@@ -52,15 +52,13 @@ export class WorkerProcess {
   }
 
   totals(): WorkerTotals {
-    const outcomes: Record<string, number> = {};
-    const events: Record<string, number> = {};
-    const skills: Record<string, Record<string, number>> = {};
-    for (const { statistics } of this.#reports) {
-      add(outcomes, statistics.outcomes);
-      add(events, statistics.events);
-      for (const [skill, counts] of Object.entries(statistics.skills)) add((skills[skill] ??= {}), counts);
-    }
-    return { outcomes, skills, events };
+    const all = this.#reports.map(({ statistics }) => statistics);
+    const skills = new Set(all.flatMap((statistics) => Object.keys(statistics.skills)));
+    return {
+      outcomes: sumOf(all.map(({ outcomes }) => outcomes)),
+      events: sumOf(all.map(({ events }) => events)),
+      skills: Object.fromEntries(Array.from(skills, (skill) => [skill, sumOf(all.filter((one) => Object.hasOwn(one.skills, skill)).map((one) => one.skills[skill] ?? {}))])),
+    };
   }
 
   latencies(): Histogram {
@@ -70,6 +68,8 @@ export class WorkerProcess {
   }
 }
 
-function add(into: Record<string, number>, counts: Readonly<Record<string, number>>): void {
-  for (const [name, count] of Object.entries(counts)) into[name] = (into[name] ?? 0) + count;
+function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums = new Map<string, number>();
+  for (const [name, count] of all.flatMap((counts) => Object.entries(counts))) sums.set(name, (sums.get(name) ?? 0) + count);
+  return Object.fromEntries(sums);
 }

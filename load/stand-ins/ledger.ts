@@ -152,10 +152,10 @@ export class Ledger {
   }
 
   summary(): LedgerSummary {
-    const effectsByStep: Record<string, number> = {};
-    for (const [number, name] of this.#stepNames.entries()) effectsByStep[name] = this.#effectsByStep[number] ?? 0;
-    if ((this.#effectsByStep[stepNamesMax] ?? 0) > 0) effectsByStep[otherSteps] = this.#effectsByStep[stepNamesMax] ?? 0;
-    return { ...this.#totals, distinctKeys: this.#keys.size, effectsByStep };
+    const effects = Array.from(this.#stepNames.entries(), ([number, name]): [string, number] => [name, this.#effectsByStep[number] ?? 0]);
+    const others = this.#effectsByStep[stepNamesMax] ?? 0;
+    if (others > 0) effects.push([otherSteps, others]);
+    return { ...this.#totals, distinctKeys: this.#keys.size, effectsByStep: Object.fromEntries(effects) };
   }
 
   /** Keys called more than once, at most `repeatedKeysMax` of them; `summary().repeatedKeys` counts them all. */

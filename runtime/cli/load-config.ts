@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Config, parseConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
-import { knowOwnName } from "../skills/own-name.ts";
+import { knowOwnName } from "../skills/host/own-name.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
 

@@ -1,6 +1,7 @@
 /** The subcommands. Each loads only what it needs. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { redact } from "../core/redact.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
@@ -55,9 +56,9 @@ program
   .option("--entity <name>", "queue or topic (default: the one the configuration reads)")
   .requiredOption("--event-type <type>", "event type")
   .option("--event-version <version>", "schema version, major.minor", "1.0")
-  .option("--event-id <id>", "event id (default: a new one for each)")
+  .option("--event-id <id>", "event id (default: a new one for each); the same id and payload again is a duplicate")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
-  .option("--timestamp <iso>", "time of the event (default: now); repeat it with --event-id to send the same event again")
+  .option("--timestamp <iso>", "time of the event (default: now)")
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
@@ -75,5 +76,5 @@ export async function runProgram(): Promise<void> {
 
 const mendable: Mendable = (error) => {
   if (!(error instanceof HoldfastError)) return undefined;
-  return { message: error.message, code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
+  return { message: redact(error.message), code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
 };

@@ -13,6 +13,8 @@ export type RuntimeEvent =
   | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly messageId: string; readonly skill: string; readonly attempt: number; readonly reason: string; readonly description: string }
   /** Runs were taken over whose worker ended without a word: they are tried carefully, a few at a time or alone. */
   | { readonly type: "suspects.found"; readonly runs: number }
+  /** Handling it threw, while others of its group went on: a defect of the worker. A claimed run has failed by it, other messages are handed back. */
+  | { readonly type: "message.broken"; readonly eventId: string; readonly stage: string; readonly error: string }
   | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }
   | { readonly type: "lock.lost"; readonly eventId: string; readonly where: "renew" | "settle" }
   | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" }
@@ -20,10 +22,12 @@ export type RuntimeEvent =
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
+  /** The broker's clock is so far ahead of ours, or behind (less than 0); told anew when that changes. Its times are reckoned by its own clock. */
+  | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | { readonly type: "transport.disturbed"; readonly error: string }
   /** The first messages came after it was disturbed. */
   | { readonly type: "transport.recovered"; readonly afterMs: number }
-  /** Messages could not be sent to an entity, with all their retries; what they belong to comes again later. */
+  /** Messages could not be sent to an entity, with all their retries. What they belong to comes again later, or is dead-lettered where they never can be sent. */
   | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }
   | { readonly type: "receiver.rebuilt"; readonly why: string }
   /** A new receiver had not helped. */

@@ -3,6 +3,7 @@
  * key, what was expected and what was found.
  */
 import { z } from "zod";
+import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
 import type { BulkheadPolicy, CircuitPolicy, RetryPolicy } from "./skill.ts";
 
@@ -83,6 +84,13 @@ export interface ConfigInput {
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
+  /** How envelopes of others are read, such as MassTransit's, NServiceBus's or your own; see `EnvelopeHook`. Default: none. */
+  readonly envelopes?: readonly EnvelopeHook[] | undefined;
+  /**
+   * Whether CloudEvents, Event Grid events and hooks' forms may lack what our own envelopes hold (trace, correlation, project,
+   * agent, version, time) and get stated defaults. Default true; false dead-letters them as `InvalidEnvelope`.
+   */
+  readonly envelopeDefaults?: boolean | undefined;
   /** Messages held at once; 1 to 10 000, default 1 000. */
   readonly inFlightMax?: number | undefined;
   /** Deliveries past this attempt are dead-lettered unseen; keep it below the entity's own maximum. 1 to 2 000, default 9. */
@@ -107,14 +115,16 @@ export interface ConfigInput {
   readonly logFormat?: "json" | "pretty" | undefined;
 }
 
-/** A checked configuration. */
-export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "logFormat"> {
+/** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
+export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "dependencies" | "skills" | "logFormat"> {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
-  readonly publish?: { readonly entity: string; readonly byEventType: Readonly<Record<string, string>> } | undefined;
-  readonly dependencies: Readonly<Record<string, DependencyConfig>>;
-  readonly skills: Readonly<Record<string, SkillConfig>>;
+  readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
+  readonly dependencies: ReadonlyMap<string, DependencyConfig>;
+  readonly skills: ReadonlyMap<string, SkillConfig>;
+  readonly envelopes: readonly EnvelopeHook[];
+  readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
   readonly deliveriesMax: number;
   readonly bodyBytesMax: number;
@@ -132,6 +142,16 @@ const entityName = z.string().regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0
 const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
+
+/** An object with any names as its keys, as a map. */
+function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodType<ReadonlyMap<string, Output>, Readonly<Record<string, Input>>> {
+  const entries = z.transform((input: Readonly<Record<string, Input>>, context): Map<string, Input> => {
+    if (typeof input === "object" && input !== null && !Array.isArray(input)) return new Map(Object.entries(input));
+    context.issues.push({ code: "custom", message: "expected an object", input });
+    return z.NEVER;
+  });
+  return z.pipe(entries, z.map(z.string(), value));
+}
 
 const consumer = z.union([
   z.strictObject({ queue: entityName }),
@@ -178,6 +198,11 @@ const skillRetry = z
   })
   .partial();
 
+const envelopeHook = z.strictObject({
+  name: z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, "expected 1 to 64 characters of A-Z a-z 0-9 . _ - beginning with a letter"),
+  read: z.custom<EnvelopeHook["read"]>((value) => typeof value === "function", "expected a function from a message to its envelope's fields"),
+});
+
 const schema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
     consumer,
@@ -186,11 +211,11 @@ const schema: z.ZodType<Config, ConfigInput> = z
     store: store.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
     plugins: z.array(z.string().min(1)).min(1),
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
-    publish: z.strictObject({ entity: entityName, byEventType: z.record(z.string(), entityName).default({}) }).optional(),
-    dependencies: z
-      .record(z.string(), z.strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry }).partial())
-      .default({}),
-    skills: z.record(z.string(), z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial()).default({}),
+    publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
+    dependencies: byName(z.strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry }).partial()).default(new Map()),
+    skills: byName(z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial()).default(new Map()),
+    envelopes: z.array(envelopeHook).default([]),
+    envelopeDefaults: z.boolean().default(true),
     inFlightMax: integer(1, 10_000).default(1_000),
     deliveriesMax: integer(1, 2_000).default(9),
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
@@ -207,7 +232,12 @@ const schema: z.ZodType<Config, ConfigInput> = z
     if (config.serviceBus.webSockets === true && config.transport !== "sdk") {
       context.addIssue({ code: "custom", path: ["serviceBus", "webSockets"], message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them` });
     }
-    for (const [name, dependency] of Object.entries(config.dependencies)) {
+    config.envelopes.forEach(({ name }, index) => {
+      if (config.envelopes.findIndex((other) => other.name === name) < index) {
+        context.addIssue({ code: "custom", path: ["envelopes", index, "name"], message: "expected each envelope hook to have a name of its own" });
+      }
+    });
+    for (const [name, dependency] of config.dependencies) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {
         context.addIssue({ code: "custom", path: ["dependencies", name, "timeouts"], message: `expected connectMs at most totalMs (${totalMs}), got ${connectMs}` });

@@ -1,5 +1,6 @@
 /** Scheduled copies: how a message is made to come again later, since Service Bus cannot abandon with a delay. */
 import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
+import { unguessableId } from "./message-ids.ts";
 
 /** The message id of the first of a chain of copies, for whoever follows a message through the queue. */
 export const originHeader = "holdfast-origin-message-id";
@@ -7,8 +8,6 @@ export const originHeader = "holdfast-origin-message-id";
 export const postponedHeader = "holdfast-postponed";
 /** Retries in place that were spent before this copy was made. It is clamped to what the policy allows, so a forged one does little. */
 export const retriesInPlaceHeader = "holdfast-retries-in-place";
-/** Message ids may have 128 characters; a copy's id adds the sequence number to the origin's. */
-const originCharactersMax = 100;
 
 function countOf(delivery: Delivery, header: string): number {
   const value = delivery.header(header);
@@ -25,33 +24,45 @@ export function retriesInPlaceOf(delivery: Delivery, immediateMax: number): numb
   return Math.min(immediateMax, countOf(delivery, retriesInPlaceHeader));
 }
 
-export interface CopyMarks {
+/** When it is over with a delivery, by the broker's wall clock; Infinity when it does not say. */
+export function expiresAtMs(delivery: Delivery): number {
+  return delivery.timeToLiveMs === undefined ? Number.POSITIVE_INFINITY : delivery.enqueuedAtMs + delivery.timeToLiveMs;
+}
+
+export interface CopyOrder {
+  /** When it is to come again, by the broker's wall clock. */
+  readonly atMs: number;
+  /** Shared by the workers of the consumer; see message-ids.ts. */
+  readonly secret: string;
   /** In all, this time included. */
   readonly postponements: number;
   /** In all. */
   readonly retriesInPlace: number;
+  /** It comes however old it is by then. */
+  readonly outlivesItself?: boolean;
 }
 
 /**
- * The copy of a delivery that comes again at `atMs`. Its message id is made of the origin's and of the delivery's sequence
- * number: a copy that is made twice, because of a crash between scheduling it and completing the original, is one message
- * for a broker that detects duplicates, and no copy is ever taken for its original. A copy of a copy is marked: copies may be
- * read from a queue of their own, whose sequence numbers are others, and must not be taken for the copy they were made of.
+ * The copy of a delivery that comes again later, and the same message in every other respect. Its id stands for this very
+ * delivery's message, in its entity: a copy that is made twice, because of a crash between scheduling it and completing the
+ * original, is one message for a broker that detects duplicates; and no copy is taken for its original, for the copy it
+ * was made of, or for what somebody else has sent. What it has left to live counts from when it is due.
  */
-export function copyOf(delivery: Delivery, atMs: number, marks: CopyMarks): OutgoingMessage {
+export function copyOf(delivery: Delivery, { atMs, secret, postponements, retriesInPlace, outlivesItself = false }: CopyOrder): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
-  const mark = typeof earlier === "string" ? "c" : "";
   const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
-  if (marks.postponements > 0) headers[postponedHeader] = marks.postponements;
-  if (marks.retriesInPlace > 0) headers[retriesInPlaceHeader] = marks.retriesInPlace;
+  if (postponements > 0) headers[postponedHeader] = postponements;
+  if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
+  const untilMs = outlivesItself ? Number.POSITIVE_INFINITY : expiresAtMs(delivery);
   return {
-    messageId: `${origin.slice(0, originCharactersMax)}~${mark}${delivery.sequenceNumber}`,
+    ...delivery.particulars(),
+    messageId: unguessableId(secret, origin, "copy", delivery.messageId, delivery.sequenceNumber, delivery.enqueuedAtMs),
     body: delivery.body,
     contentType: delivery.contentType,
-    correlationId: delivery.correlationId,
     subject: delivery.subject,
     headers,
     scheduledAtMs: atMs,
+    timeToLiveMs: untilMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, Math.ceil(untilMs - atMs)),
   };
 }

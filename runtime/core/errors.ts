@@ -1,3 +1,6 @@
+import type { OutgoingMessage } from "./delivery.ts";
+import { redact } from "./redact.ts";
+
 /**
  * Base of every error the runtime throws. `code` is stable across releases and safe to match on; the message says what
  * was expected, what was found and what to do.
@@ -26,18 +29,47 @@ export class StoreUnavailableError extends HoldfastError {
   }
 }
 
-/** The broker did not answer, refused, or the link is gone. `retryAfterMs` is set when it asked for a pause. */
-export class TransportError extends HoldfastError {
-  readonly retryAfterMs: number | undefined;
+export interface TransportErrorOptions extends ErrorOptions {
+  readonly retryAfterMs?: number | undefined;
+  readonly isPermanent?: boolean | undefined;
+}
 
-  constructor(message: string, options?: ErrorOptions & { readonly retryAfterMs?: number }) {
+/** The broker did not answer, refused, or the link is gone. */
+export class TransportError extends HoldfastError {
+  /** Set when it asked for a pause. */
+  readonly retryAfterMs: number | undefined;
+  /**
+   * The same would fail again until someone changes the message, the entity, its name or a right: there is no such entity, the
+   * message is too large or cannot be encoded. False for what may pass by itself, a full or disabled entity included.
+   */
+  readonly isPermanent: boolean;
+
+  constructor(message: string, options?: TransportErrorOptions) {
     super("HOLDFAST_TRANSPORT", message, options);
     this.retryAfterMs = options?.retryAfterMs;
+    this.isPermanent = options?.isPermanent ?? false;
   }
 }
 
-/** The text of anything that was thrown, capped so that it fits a log line or a dead-letter description. */
+/** Not every message of a send was accepted; says what became of each that was not. */
+export class SendError extends TransportError {
+  /** Those that were not accepted, or that may not have been. All others of the send were. */
+  readonly failed: ReadonlyMap<OutgoingMessage, TransportError>;
+
+  constructor(failed: ReadonlyMap<OutgoingMessage, TransportError>) {
+    const errors = [...failed.values()];
+    const asked = errors.map(({ retryAfterMs }) => retryAfterMs ?? 0);
+    const retryAfterMs = Math.max(0, ...asked);
+    super(errors[0]?.message ?? "expected a message that failed, found none", {
+      cause: errors[0],
+      isPermanent: errors.every(({ isPermanent }) => isPermanent),
+      ...(retryAfterMs > 0 ? { retryAfterMs } : {}),
+    });
+    this.failed = failed;
+  }
+}
+
+/** The text of anything that was thrown, fit for a log line or a dead-letter description: without secrets, and capped. */
 export function messageOf(thrown: unknown, charactersMax = 1_000): string {
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
-  return text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text;
+  return redact(thrown instanceof Error ? thrown.message : String(thrown), charactersMax);
 }

@@ -26,10 +26,10 @@ export interface EventEnvelope<Payload = unknown> {
 }
 
 /** How the envelope is written in a message. */
-export type WireForm = "canonical" | "snake" | "cloudevents-structured" | "cloudevents-binary";
+export type WireForm = "canonical" | "snake" | "cloudevents-structured" | "cloudevents-binary" | "event-grid" | "hooked";
 
-/** How the body's bytes are encoded. */
-export type BodyCodec = "json" | "msgpack";
+/** How the body's bytes are encoded; `bytes` are handed over as they are. */
+export type BodyCodec = "json" | "msgpack" | "bytes";
 
 /** What routing needs, read without decoding the body. */
 export interface Route {

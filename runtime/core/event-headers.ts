@@ -3,7 +3,7 @@ import type { EventEnvelope } from "./event-envelope.ts";
 
 /** The application properties beside a canonical envelope, so that a reader can route it without opening the body. */
 export function eventHeaders(event: Omit<EventEnvelope, "payload">): Record<string, HeaderValue> {
-  const headers: Record<string, HeaderValue> = {
+  return {
     eventId: event.eventId,
     eventType: event.eventType,
     version: event.version,
@@ -11,8 +11,7 @@ export function eventHeaders(event: Omit<EventEnvelope, "payload">): Record<stri
     correlationId: event.correlationId,
     projectId: event.projectId,
     originatingAgent: event.originatingAgent,
+    ...(event.tenantId === undefined ? undefined : { tenantId: event.tenantId }),
+    ...(event.causationId === undefined ? undefined : { causationId: event.causationId }),
   };
-  if (event.tenantId !== undefined) headers["tenantId"] = event.tenantId;
-  if (event.causationId !== undefined) headers["causationId"] = event.causationId;
-  return headers;
 }

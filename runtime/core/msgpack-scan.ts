@@ -4,7 +4,8 @@
  * least one byte left, before anything is unpacked. Extension types other than the timestamp are refused: some unpackers
  * give them powers.
  */
-import { type TopLevel, emptyFields, isEnough, placeOfKey } from "./wanted-keys.ts";
+import { Unpackr } from "msgpackr";
+import { type TopLevel, emptyFields, isEnough, wantedKeys } from "./wanted-keys.ts";
 
 export type MsgpackFault = "malformed" | "too-deep" | "too-many-elements" | "extension" | "forbidden-key";
 
@@ -156,7 +157,7 @@ export function lookAtMsgpack(bytes: Uint8Array, cloudEvents: boolean, depthMax:
   const fields = emptyFields();
   for (let pairs = reader.count / 2; pairs > 0; pairs -= 1) {
     if (reader.advance() !== undefined || reader.count > 0) return { kind: "malformed", expected: "a whole msgpack map" };
-    const place = reader.isString() ? placeOfKey(bytes, reader.start, reader.at) : -1;
+    const place = reader.isString() ? wantedKeys.placeOf(bytes, reader.start, reader.at) : -1;
     const valueAt = reader.at;
     const fault = walk(bytes, reader, depthMax - 1);
     if (fault === "too-deep") return { kind: "too-deep" };
@@ -169,5 +170,31 @@ export function lookAtMsgpack(bytes: Uint8Array, cloudEvents: boolean, depthMax:
     reader.at = end;
     if (isEnough(fields, cloudEvents)) break;
   }
-  return { kind: "fields", fields };
+  return { kind: "fields", fields, isListed: false };
+}
+
+/** Hears where a member's key and value lie; true ends the walk. */
+export type MsgpackMember = (keyStart: number, keyEnd: number, valueStart: number, valueEnd: number) => boolean;
+
+/** Walks the top-level members of a msgpack map that have text for a key; false when it is no whole map. */
+export function walkMsgpack(bytes: Uint8Array, depthMax: number, member: MsgpackMember): boolean {
+  const reader = new MsgpackReader(bytes);
+  if (reader.advance() !== undefined || reader.kind !== "map") return false;
+  for (let pairs = reader.count / 2; pairs > 0; pairs -= 1) {
+    if (reader.advance() !== undefined || reader.count > 0) return false;
+    const keyStart = reader.isString() ? reader.start : -1;
+    const keyEnd = reader.at;
+    if (walk(bytes, reader, depthMax - 1) !== undefined) return false;
+    if (keyStart >= 0 && member(keyStart, keyEnd, keyEnd, reader.at)) return true;
+  }
+  return true;
+}
+
+/** Integers that no double holds exactly come as bigint (`auto`, which the package's types leave out). */
+const options: unknown = { useRecords: false, mapsAsObjects: true, int64AsType: "auto" };
+const unpackr = new Unpackr(options as ConstructorParameters<typeof Unpackr>[0]);
+
+/** Unpacks bytes in which `findMsgpackFault` found nothing. */
+export function unpackMsgpack(bytes: Uint8Array): unknown {
+  return unpackr.unpack(bytes);
 }

@@ -1,26 +1,130 @@
-// Keeps secrets out of logs, failures and dead-letter descriptions. A net below careful authors, not a substitute for them.
-
+/**
+ * Keeps secrets out of logs, failures and dead-letter descriptions. A net below careful authors, not a substitute for them.
+ *
+ * `secretKinds` is all that is looked for inside a text, each kind with an example and what is left of it. A pattern must take
+ * time in proportion to its text, whatever a sender writes: it begins only where a word begins, and what it may give back when
+ * it fails is bounded.
+ */
 const mask = "[redacted]";
 
 /** Names of fields whose values are not shown. */
-const secretName = /pass(word|phrase|wd)?$|secret|token$|authorization|cookie|credential|private.?key|api.?key|access.?key|connection.?string|signature/i;
-
-/** What secrets look like inside a text: each keeps its first group and loses the rest. */
-const secretTexts: readonly RegExp[] = [
-  /\b((?:Bearer|Basic)\s+)[A-Za-z0-9+/._~=-]{8,}/gi,
-  /\b((?:SharedAccessKey|SharedAccessSignature|AccountKey|sig|password|pwd|secret|api[_-]?key|token|client[_-]?secret)["']?\s*[=:]\s*["']?)[^\s"'&;,]+/gi,
-  /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]*:)[^\s/@]+(?=@)/gi,
-];
+const secretName =
+  /pass(?:word|phrase|wd|code)?$|pwd$|secret|(?:token|jwt|otp)$|authorization|cookie|credential|(?:private|api|access|account|shared|encryption|signing|master|subscription|function|storage).?key(?!.?(?:name|id)$)|connection.?string|signature|^sig$|^sas$/i;
 
 export function isSecretName(name: string): boolean {
   return secretName.test(name);
 }
 
-/** A text without what looks like a secret in it. */
-export function redact(text: string): string {
-  let redacted = text;
-  for (const pattern of secretTexts) redacted = redacted.replace(pattern, `$1${mask}`);
-  return redacted;
+/** `name=value` and `"name": "value"` in all their writings, for the names above. */
+function besideSecretName(): RegExp {
+  const names = secretName.source.replaceAll("$", String.raw`(?![\w.-])`).replaceAll("^", String.raw`(?<![\w.-])`);
+  const name = String.raw`(?<![\w.-])[\w.-]{0,63}?(?:${names})[\w.-]{0,63}(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}`;
+  const value = String.raw`"(?:[^"\\]|\\[^])*"?|'(?:[^'\\]|\\[^])*'?|\\"[^"\\]*(?:\\")?|[^\s"'&;,\\{}[\]]+`;
+  return new RegExp(String.raw`(${name})(?!expected |\[redacted\])(?:${value})`, "gi");
+}
+
+export interface SecretKind {
+  readonly kind: string;
+  /** Its first group, where it has one, stays; the rest of a match is masked. */
+  readonly pattern: RegExp;
+  readonly example: string;
+  readonly shown: string;
+}
+
+/** Most specific first: what one kind has masked, the next one leaves as it is. */
+export const secretKinds: readonly SecretKind[] = [
+  {
+    kind: "a PEM block, whole or cut, its lines ended by anything",
+    pattern: /(-----BEGIN [A-Z0-9 ]{1,40}-----)(?!\[redacted\])[^]*?(?:-----END [A-Z0-9 ]{1,40}-----|$)/g,
+    example: "key -----BEGIN EC PRIVATE KEY-----\\nMHcCAQEE\\n-----END EC PRIVATE KEY-----, refused",
+    shown: "key -----BEGIN EC PRIVATE KEY-----[redacted], refused",
+  },
+  {
+    kind: "a header line of cookies or of a log-in",
+    pattern: /((?<![A-Za-z0-9-])(?:set-cookie|cookie|(?:proxy-)?authorization)\\?["']?[ \t]{0,8}[:=][ \t]{0,8}\\?["']?)(?!expected )[^\r\n"']+/gi,
+    example: "Cookie: sid=31d4d96e407aad42; theme=dark\r\nAccept: */*",
+    shown: "Cookie: [redacted]\r\nAccept: */*",
+  },
+  {
+    kind: "the password in a URL, up to the last @ before its host",
+    pattern: /((?<![A-Za-z0-9+.-])[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@?#"'<>]{0,256}:)(?:[^\s/?#"'<>]{0,512}(?=@)|(?!\d{1,5}(?:[/?#]|$))[^\s"'<>@]{0,512}(?=@))/gi,
+    example: "amqp://user:p@ss@broker:5672/orders",
+    shown: "amqp://user:[redacted]@broker:5672/orders",
+  },
+  {
+    kind: "a JSON Web Token, whole or cut",
+    pattern: /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{13,}(?:\.[A-Za-z0-9_-]*){0,4}/g,
+    example: "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl, expired",
+    shown: "got [redacted], expired",
+  },
+  {
+    kind: "a scheme with what logs in",
+    pattern: /(\b(?:Bearer|Basic|Digest|ApiKey|DPoP)[ \t]{1,8})[A-Za-z0-9+/._~=-]{8,}/gi,
+    example: "sent Bearer 0123456789abcdef",
+    shown: "sent Bearer [redacted]",
+  },
+  {
+    kind: "a token of GitHub",
+    pattern: /(?<![A-Za-z0-9_-])(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{10,}/g,
+    example: "git push with ghp_0000000000EXAMPLE0000 or github_pat_00EXAMPLE00",
+    shown: "git push with [redacted] or [redacted]",
+  },
+  {
+    kind: "a secret key of a model provider or payment service",
+    pattern: /(?<![A-Za-z0-9_-])(?:[sr]k|pk|whsec)[-_](?:live_|test_|proj-|ant-)?[A-Za-z0-9_-]{16,}/g,
+    example: "incorrect key sk-proj-0000EXAMPLE00000000",
+    shown: "incorrect key [redacted]",
+  },
+  {
+    kind: "a token of Slack, GitLab, npm or Google",
+    pattern: /(?<![A-Za-z0-9_-])(?:xox[a-z]-|xapp-|glpat-|npm_|AIza|ya29\.)[A-Za-z0-9_-]{10,}/g,
+    example: "posted with xoxb-0000-EXAMPLE-0000",
+    shown: "posted with [redacted]",
+  },
+  {
+    kind: "a key id of AWS",
+    pattern: /(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{12,}/g,
+    example: "signed by AKIAIOSFODNN7EXAMPLE",
+    shown: "signed by [redacted]",
+  },
+  {
+    kind: "a key of Azure Storage, Cosmos DB (64 bytes) or Service Bus, Event Hubs (32 bytes), by its length alone",
+    pattern: /(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{43}=)(?![A-Za-z0-9+/=])/g,
+    example: "tried SAS0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLE= and failed",
+    shown: "tried [redacted] and failed",
+  },
+  {
+    kind: "a client secret of Entra",
+    pattern: /(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{20,}/g,
+    example: "app with abc8Q~0EXAMPLE0EXAMPLE0EXAMPLE",
+    shown: "app with [redacted]",
+  },
+  {
+    kind: "a query's code or signature",
+    pattern: /([?&;](?:code|sig|signature|key|token)=)[^\s&#"'<>;]+/gi,
+    example: "https://app.example/run?code=a1b2c3==&x=1 and /blob?sv=1&sig=x%2By%3D",
+    shown: "https://app.example/run?code=[redacted]&x=1 and /blob?sv=1&sig=[redacted]",
+  },
+  {
+    kind: "a value beside a name of a secret, quoted or not",
+    pattern: besideSecretName(),
+    example: 'Server=db;Pwd=hunter2;x=1 {"pwd":"my pass","n":1} AccountKey=abc+/==; access_token=t',
+    shown: 'Server=db;Pwd=[redacted];x=1 {"pwd":[redacted],"n":1} AccountKey=[redacted]; access_token=[redacted]',
+  },
+];
+
+function masked({ pattern }: SecretKind, text: string): string {
+  return text.replace(pattern, (_match, kept: unknown) => `${typeof kept === "string" ? kept : ""}${mask}`);
+}
+
+/** What is looked at beyond the characters shown, so that a secret on the edge is known for what it is. */
+const edgeCharacters = 512;
+
+/** A text without what looks like a secret in it, cut to `charactersMax`. */
+export function redact(text: string, charactersMax: number = Number.POSITIVE_INFINITY): string {
+  let redacted = text.length > charactersMax + edgeCharacters ? text.slice(0, charactersMax + edgeCharacters) : text;
+  for (const kind of secretKinds) redacted = masked(kind, redacted);
+  return redacted.length > charactersMax || text.length > charactersMax + edgeCharacters ? `${redacted.slice(0, charactersMax)}…` : redacted;
 }
 
 const depthMax = 5;
@@ -29,11 +133,11 @@ const textMax = 1_000;
 
 /** A value fit for a log line: plain data, secrets masked, deep or long parts cut. */
 export function redactValue(value: unknown, depth = 0): unknown {
-  if (typeof value === "string") return redact(value.length > textMax ? `${value.slice(0, textMax)}…` : value);
+  if (typeof value === "string") return redact(value, textMax);
   if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined) return value;
   if (typeof value === "bigint") return `${value}`;
   if (typeof value !== "object") return `[${typeof value}]`;
-  if (value instanceof Error) return { name: value.name, message: redact(value.message.slice(0, textMax)) };
+  if (value instanceof Error) return { name: value.name, message: redact(value.message, textMax) };
   if (depth >= depthMax) return "[deep]";
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (Array.isArray(value)) return value.slice(0, entriesMax).map((entry) => redactValue(entry, depth + 1));

@@ -1,6 +1,33 @@
-// The top-level keys that routing looks for in a body, whatever its codec.
+// The top-level keys that are looked for in a body, whatever its codec.
 
-/** Places of the wanted keys in a list of what was found. */
+/** Finds keys among bytes, without making strings of them. */
+export class KeyTable {
+  readonly #keys: readonly Uint8Array[];
+  /** Places of the keys of each length. */
+  readonly #placesByLength: readonly (readonly number[])[];
+
+  /** A key's place is its place among `names`. */
+  constructor(names: readonly string[]) {
+    this.#keys = names.map((name) => Buffer.from(name, "utf8"));
+    const lengthMax = Math.max(...this.#keys.map((key) => key.length));
+    this.#placesByLength = Array.from({ length: lengthMax + 1 }, (_, length) => this.#keys.flatMap((key, place) => (key.length === length ? [place] : [])));
+  }
+
+  /** The place of the key at `[start, end)`, or -1. */
+  placeOf(bytes: Uint8Array, start: number, end: number): number {
+    const places = this.#placesByLength[end - start];
+    if (places === undefined) return -1;
+    for (const place of places) {
+      const key = this.#keys[place] as Uint8Array;
+      let at = 0;
+      while (at < key.length && bytes[start + at] === key[at]) at += 1;
+      if (at === key.length) return place;
+    }
+    return -1;
+  }
+}
+
+/** Places of the keys that routing wants, in a list of what was found. */
 export const wanted = {
   eventId: 0,
   eventType: 1,
@@ -11,25 +38,11 @@ export const wanted = {
   type: 6,
   specversion: 7,
   dataschema: 8,
+  eventTime: 9,
+  dataVersion: 10,
 } as const;
 
-const keys = Object.keys(wanted).map((name) => Uint8Array.from(name, (character) => character.charCodeAt(0)));
-const lengthMax = Math.max(...keys.map((key) => key.length));
-/** Places of the keys of each length. */
-const placesByLength = Array.from({ length: lengthMax + 1 }, (_, length) => keys.flatMap((key, place) => (key.length === length ? [place] : [])));
-
-/** The place of the key at `[start, end)`, or -1. */
-export function placeOfKey(bytes: Uint8Array, start: number, end: number): number {
-  const places = placesByLength[end - start];
-  if (places === undefined) return -1;
-  for (const place of places) {
-    const key = keys[place] as Uint8Array;
-    let at = 0;
-    while (at < key.length && bytes[start + at] === key[at]) at += 1;
-    if (at === key.length) return place;
-  }
-  return -1;
-}
+export const wantedKeys: KeyTable = new KeyTable(Object.keys(wanted));
 
 /** A wanted key whose value is no string; `found` names what it is. */
 export interface NotText {
@@ -40,11 +53,16 @@ export type Found = string | NotText | undefined;
 
 /** What a look at a body found, or why it cannot be read. */
 export type TopLevel =
-  | { readonly kind: "fields"; readonly fields: readonly Found[] }
+  | {
+      readonly kind: "fields";
+      readonly fields: readonly Found[];
+      /** The object is the one item of a list. */
+      readonly isListed: boolean;
+    }
   | { readonly kind: "malformed"; readonly expected: string }
   | { readonly kind: "too-deep" };
 
-const nothingFound: readonly Found[] = keys.map(() => undefined);
+const nothingFound: readonly Found[] = Object.keys(wanted).map(() => undefined);
 
 /** A list with a place for each wanted key. */
 export function emptyFields(): Found[] {

@@ -4,6 +4,7 @@
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
 import { postponementsOf } from "../core/copy.ts";
+import { messageOf } from "../core/errors.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
@@ -11,11 +12,12 @@ import type { Admission } from "../policy/admission.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
 import { classify } from "../policy/classify.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
-import { decide } from "../policy/recoverability.ts";
+import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
+import { eachAlone } from "./each-alone.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import type { Settler } from "./settle.ts";
@@ -117,7 +119,7 @@ export class Executions {
   /** Claimed runs: they start, wait, or come again later. */
   admit(works: readonly Work[]): void {
     const orders: RunOrder[] = [];
-    for (const work of works) this.#admit(work, orders);
+    eachAlone(works, (work) => this.#admit(work, orders), (work, error) => this.#broke(work, error));
     this.#post(orders);
   }
 
@@ -125,16 +127,20 @@ export class Executions {
   conclude(results: readonly RunResult[]): void {
     const { inFlight, admission, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    for (const result of results) {
-      const work = inFlight.get(result.runId);
-      if (work === undefined || work.stage !== "executing") continue;
-      admission.leave(work, result.calls, nowMs);
-      const outcome = classify(result.answer);
+    const conclude = ({ runId, calls, answer }: RunResult): void => {
+      const work = inFlight.get(runId);
+      if (work === undefined || work.stage !== "executing") return;
+      admission.leave(work, calls, nowMs);
+      const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
       if (outcome.kind === "not-begun" || outcome.kind === "lost") work.executions -= 1;
       if (outcome.kind === "lost" && outcome.part === "sole" && !this.#isStopping) work.lossesHere += 1;
       this.#settle(work, outcome);
-    }
+    };
+    eachAlone(results, conclude, ({ runId }, error) => {
+      const work = inFlight.get(runId);
+      if (work !== undefined) this.#broke(work, error);
+    });
     this.#moveLanes(nowMs);
   }
 
@@ -216,15 +222,28 @@ export class Executions {
   #settle(work: Work, outcome: Outcome): void {
     const { settler, retryBudget, random } = this.#options;
     if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
-    const { attempts, retriesInPlace, lockLost } = work;
-    const losses = work.losses + work.lossesHere;
-    const history = { attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend();
-    const settlement = decide(outcome, history, work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
+    const settlement = decide(outcome, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
     if (outcome.kind === "transient" && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
+  }
+
+  /** Handling it threw, while others went on: a failed try, and none to repeat at once. */
+  #broke(work: Work, error: unknown): void {
+    const { settler, random } = this.#options;
+    settler.tellBroken(work, error);
+    if (work.isOnItsWayOut) return;
+    const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
+    const settlement = decide({ kind: "transient", failure }, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
+    if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
+  }
+
+  #historyOf(work: Work): History {
+    const { attempts, retriesInPlace, lockLost } = work;
+    const losses = work.losses + work.lossesHere;
+    return { attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
   }
 
   #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>): void {
@@ -301,6 +320,7 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     body: delivery.body,
     contentEncoding: work.contentEncoding,
     headers: work.headers,
+    enqueuedAtMs: delivery.enqueuedAtMs,
     epoch: work.epoch,
     attempt: work.attempt,
     generation: work.generation,

@@ -81,11 +81,14 @@ export class GroupCommit<Item, Answer> {
       this.#failed(items, error);
     }
     this.#calls -= 1;
-    if (answer !== undefined) {
-      gate.worked();
-      this.#options.written(items, answer.value);
+    try {
+      if (answer !== undefined) {
+        gate.worked();
+        this.#options.written(items, answer.value);
+      }
+    } finally {
+      this.#flush();
     }
-    this.#flush();
   }
 
   #failed(items: readonly Item[], error: unknown): void {

@@ -11,6 +11,7 @@
 import type { Clock, Random } from "../core/clock.ts";
 import type { DependencyPolicy, SkillTable } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
+import { BrokerClock } from "../policy/broker-clock.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
@@ -50,6 +51,7 @@ export interface WorkerOptions {
   readonly threads: number;
   readonly dependencies: readonly DependencyPolicy[];
   readonly readRoute: ProcessBatchOptions["readRoute"];
+  readonly hashPayload: ProcessBatchOptions["hashPayload"];
   /** Messages held at once. */
   readonly inFlightMax: number;
   readonly deliveriesMax: number;
@@ -110,10 +112,12 @@ export class Worker {
       options.circuitChanged(dependency, state);
       telemetry.emit({ type: "circuit.changed", dependency: name, state });
     });
+    const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
     const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
     const keeper = new LockKeeper({
       transport,
       clock,
+      brokerClock,
       inFlight,
       renewed: (works) => leases.extend(works),
       lost: (work) => this.#processor.lockLost(work),
@@ -122,7 +126,13 @@ export class Worker {
     this.#gate = gate;
     this.#keeper = keeper;
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
-    this.#settler = new Settler({ ...options, gate, ended: (work, outcome) => this.#ended(work, outcome) });
+    this.#settler = new Settler({
+      ...options,
+      brokerClock,
+      gate,
+      waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
+      ended: (work, outcome) => this.#ended(work, outcome),
+    });
     const suspects = new Suspects({
       clock,
       telemetry,
@@ -134,7 +144,7 @@ export class Worker {
       trim: () => this.#receiveLoop.trim(),
     });
     this.#suspects = suspects;
-    const parts = { ...options, suspects, trim: () => this.#receiveLoop.trim(), gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
+    const parts = { ...options, brokerClock, suspects, trim: () => this.#receiveLoop.trim(), gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = new ReceiveLoop({
@@ -144,7 +154,7 @@ export class Worker {
       inFlightMax: options.inFlightMax,
       inFlight: () => inFlight.size,
       room: () => this.#executions.room(),
-      deliveries: (batch) => this.#processor.arrive(batch),
+      deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
     this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
@@ -164,6 +174,7 @@ export class Worker {
         started.unshift(part);
         await part.start();
       }
+      if (!this.#isStopping) this.#settler.start(await store.secret());
       if (!this.#isStopping) {
         started.unshift(this.#options.executor);
         await this.#startExecutor();

@@ -3,6 +3,7 @@
  * for all. Locks are of one length, the entity's, but what is left of one differs: each work is looked at.
  */
 import type { Clock, Timer } from "../core/clock.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RenewResult, Transport } from "../ports/transport.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Work } from "./work.ts";
@@ -13,23 +14,16 @@ const keeperLookMs = 250;
 const renewBelow = 0.5;
 /** Locks renewed in one look. */
 const renewalsMax = 1_000;
-/** What remains of a lock is taken to be no less and no more than this, however the clocks differ. */
-const lockRemainingMinMs = 1_000;
-const lockRemainingMaxMs = 300_000;
 
 export interface LockKeeperOptions {
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
   readonly inFlight: InFlight;
   /** These locks have been renewed. */
   renewed(works: readonly Work[]): void;
   /** The lock is gone: the message will come again, here or elsewhere. Called once a work. */
   lost(work: Work): void;
-}
-
-/** Milliseconds left of a lock, by the broker's end time and our wall clock. */
-export function lockRemainingMs(lockedUntilMs: number, wallMs: number): number {
-  return Math.min(lockRemainingMaxMs, Math.max(lockRemainingMinMs, lockedUntilMs - wallMs));
 }
 
 export class LockKeeper {
@@ -41,7 +35,7 @@ export class LockKeeper {
     this.#options = options;
   }
 
-  /** Length of a whole lock, as far as it is known; at least `lockRemainingMinMs` once a message has come. */
+  /** Length of a whole lock, as far as it is known; 0 before a message has come. */
   get lockMs(): number {
     return this.#lockMs;
   }
@@ -77,10 +71,12 @@ export class LockKeeper {
   }
 
   async #renew(works: readonly Work[]): Promise<void> {
-    const { transport, clock } = this.#options;
+    const { transport, clock, brokerClock } = this.#options;
     for (const work of works) work.isRenewing = true;
     const results = await transport.renew(works.map((work) => work.delivery));
     const nowMs = clock.monotonicMs();
+    const latestMs = results.reduce((latest, result) => (result.kind === "renewed" ? Math.max(latest, result.lockedUntilMs) : latest), 0);
+    if (latestMs > 0) brokerClock.renewed(latestMs);
     const renewed: Work[] = [];
     works.forEach((work, index) => {
       work.isRenewing = false;
@@ -92,7 +88,7 @@ export class LockKeeper {
 
   #apply(work: Work, result: RenewResult, nowMs: number): boolean {
     if (result.kind === "renewed") {
-      this.#lockMs = lockRemainingMs(result.lockedUntilMs, this.#options.clock.wallMs());
+      this.#lockMs = this.#options.brokerClock.lockLeftMs(result.lockedUntilMs);
       work.lockUntilMs = nowMs + this.#lockMs;
       return true;
     }

@@ -5,23 +5,25 @@
  *
  * This file owns every branch; what is decided stands in policy/, what is done to the outside in settle.ts and the ports.
  */
-import { hash } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { retriesInPlaceOf } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
+import type { HashPayload } from "../core/payload-hash.ts";
 import type { RouteResult } from "../core/read-route.ts";
-import type { SkillTable } from "../core/skill.ts";
+import type { SkillPolicy, SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import { eachAlone } from "./each-alone.ts";
 import type { Executions } from "./executions.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Leases } from "./leases.ts";
-import { lockRemainingMs, type LockKeeper } from "./lock-keeper.ts";
-import { overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
+import type { LockKeeper } from "./lock-keeper.ts";
+import { givenUp, overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
@@ -34,6 +36,7 @@ const holdHereMaxMs = 2_000;
 
 export interface ProcessBatchOptions {
   readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
   readonly telemetry: Telemetry;
   readonly store: RunStore;
   readonly gate: StoreGate;
@@ -50,6 +53,8 @@ export interface ProcessBatchOptions {
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
   readonly deliveriesMax: number;
   readRoute(delivery: Delivery): RouteResult;
+  /** Answers later for a compressed body, which is decompressed off the loop. */
+  readonly hashPayload: HashPayload;
 }
 
 export class BatchProcessor {
@@ -68,24 +73,34 @@ export class BatchProcessor {
     });
   }
 
-  /** 1–3. Starts to keep the locks, reads the routes. */
-  arrive(deliveries: readonly Delivery[]): void {
-    const { clock, keeper, inFlight, retryBudget } = this.#options;
+  /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
+  arrive(deliveries: readonly Delivery[], wasAwaited: boolean): void {
+    const { clock, brokerClock, keeper, inFlight, retryBudget } = this.#options;
+    const last = deliveries.at(-1);
+    if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
-    const wallMs = clock.wallMs();
+    const brokerNowMs = brokerClock.nowMs();
     retryBudget.earn(deliveries.length);
     for (const delivery of deliveries) {
-      const lockMs = lockRemainingMs(delivery.lockedUntilMs, wallMs);
+      const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
       keeper.arrived(lockMs);
       inFlight.add(work);
+      this.#routeAlone(work);
+    }
+  }
+
+  #routeAlone(work: Work): void {
+    try {
       this.#route(work);
+    } catch (error) {
+      this.#options.settler.broken(work, error);
     }
   }
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, inFlight, admission, clock, executions, settler, suspects } = this.#options;
+    const { deliveriesMax, skills, executions, settler, suspects } = this.#options;
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
@@ -95,8 +110,24 @@ export class BatchProcessor {
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
-    work.payloadHash = hash("sha1", delivery.body, "base64");
     work.skill = skill;
+    const payloadHash = this.#options.hashPayload(delivery.body, answer);
+    if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);
+    else payloadHash.then((hash) => this.#unpacked(work, skill, hash)).catch((error: unknown) => this.#options.settler.broken(work, error));
+  }
+
+  /** The hash of a compressed payload is there; meanwhile the lock may have been lost, or the worker begun to stop. */
+  #unpacked(work: Work, skill: SkillPolicy, payloadHash: string): void {
+    const { executions, settler, suspects } = this.#options;
+    if (work.lockLost) settler.fail(work, { kind: "drop" });
+    else if (!executions.mayBegin || suspects.excludes(work)) settler.release(work);
+    else this.#identified(work, skill, payloadHash);
+  }
+
+  /** It is known which event this is: its id, and its payload by its hash. */
+  #identified(work: Work, skill: SkillPolicy, payloadHash: string): void {
+    const { inFlight, admission, clock, executions } = this.#options;
+    work.payloadHash = payloadHash;
     const owner = inFlight.ownerOf(work);
     if (owner !== undefined) return this.#follow(work, owner);
     // What cannot be admitted anyway need not be claimed first.
@@ -145,11 +176,12 @@ export class BatchProcessor {
 
   #claimed(works: readonly Work[], results: readonly ClaimResult[]): void {
     const acquired: Work[] = [];
-    works.forEach((work, index) => {
+    const take = (work: Work, index: number): void => {
       const result = results[index];
       if (result === undefined) throw new RangeError(`expected ${works.length} claim results, got ${results.length}`);
       if (this.#isAcquired(work, result)) acquired.push(work);
-    });
+    };
+    eachAlone(works, take, (work, error) => this.#options.settler.broken(work, error));
     if (acquired.length > 0) this.#options.executions.admit(this.#options.suspects.sift(acquired));
   }
 
@@ -164,7 +196,7 @@ export class BatchProcessor {
         settler.absorb(work, result.outbox);
         return false;
       case "dead":
-        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: "given up before; see the run's record" });
+        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: givenUp(work.eventId, result.reason) });
         return false;
       case "held":
         this.#hold(work, result.forMs);
@@ -182,16 +214,31 @@ export class BatchProcessor {
     work.losses = losses;
     work.generation = generation;
     work.steps = steps;
-    if (failures > 0) work.retriesBefore = retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0);
+    if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 
   /** Another worker has it: wait here if that is short, else come again later. */
   #hold(work: Work, forMs: number): void {
-    const { clock, settler, executions, inFlight, suspects } = this.#options;
+    const { settler, executions, suspects } = this.#options;
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
+    this.#keep(work, forMs);
+  }
+
+  /** Its last claim has ended and nothing carries the event on but this delivery: it stays, under its lock, and is claimed anew. */
+  waitHere(work: Work, delayMs: number): void {
+    const { settler, executions, inFlight } = this.#options;
+    inFlight.renumber(work);
+    work.endClaim();
+    if (work.lockLost) return settler.fail(work, { kind: "drop" });
+    if (!executions.mayBegin) return settler.release(work);
+    this.#keep(work, delayMs);
+  }
+
+  #keep(work: Work, forMs: number): void {
+    const { clock, inFlight } = this.#options;
     work.stage = "held";
     inFlight.decided(work);
     clock.after(forMs + 1, () => {
@@ -210,10 +257,13 @@ export class BatchProcessor {
 
   /** 12. A delivery has ended: its followers learn from it, its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    const { clock, telemetry, inFlight } = this.#options;
-    telemetry.settled(outcome, work.skillName, Math.max(0, clock.wallMs() - work.delivery.enqueuedAtMs), work);
+    const { brokerClock, telemetry, inFlight } = this.#options;
+    telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
     inFlight.remove(work);
-    if (work.followers !== undefined) for (const follower of work.followers) if (follower.stage === "following") this.#followed(follower, work, outcome);
+    const follow = (follower: Work): void => {
+      if (follower.stage === "following") this.#followed(follower, work, outcome);
+    };
+    if (work.followers !== undefined) eachAlone(work.followers, follow, (follower, error) => this.#options.settler.broken(follower, error));
   }
 
   #followed(follower: Work, owner: Work, outcome: FinalOutcome): void {

@@ -5,12 +5,15 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
+import { messageOf } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver, Transport } from "../ports/transport.ts";
 import { settledWithin } from "./within.ts";
 
 /** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
 const roomLookMs = 100;
+/** A receiver with credit waits, and is not just slow to get what the broker has for it, once nothing came for so long. */
+const awaitedAfterMs = 200;
 /** A receiver that does not close within this time is left behind. */
 export const closeWaitMaxMs = 5_000;
 
@@ -23,7 +26,8 @@ export interface ReceiveLoopOptions {
   inFlight(): number;
   /** How many more messages could be admitted. */
   room(): number;
-  deliveries(batch: readonly Delivery[]): void;
+  /** `wasAwaited`: it came to a receiver that had credit, had been served before, and had waited undisturbed since. */
+  deliveries(batch: readonly Delivery[], wasAwaited: boolean): void;
 }
 
 /** Why nothing is received. */
@@ -44,6 +48,8 @@ export class ReceiveLoop {
   #lastReceivedMs = 0;
   /** When receiving was disturbed first, since messages last came; undefined when it was not. */
   #disturbedSinceMs: number | undefined;
+  /** The present receiver is attached: something came, and nothing has disturbed it since. */
+  #isServed = false;
 
   constructor(options: ReceiveLoopOptions) {
     this.#options = options;
@@ -122,19 +128,24 @@ export class ReceiveLoop {
       deliveries: (batch) => {
         this.#received += batch.length;
         if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
+        const nowMs = clock.monotonicMs();
+        const wasAwaited = this.#receiver === receiver && this.#isServed && this.#credit > 0 && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
         if (this.#receiver === receiver) {
           this.#credit -= batch.length;
-          this.#lastReceivedMs = clock.monotonicMs();
+          this.#lastReceivedMs = nowMs;
+          this.#isServed = true;
         }
-        this.#options.deliveries(batch);
+        this.#options.deliveries(batch, wasAwaited);
         this.replenish();
       },
       disturbed: (error) => {
         this.#disturbedSinceMs ??= clock.monotonicMs();
-        telemetry.emit({ type: "transport.disturbed", error: error.message });
+        this.#isServed = false;
+        telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
       },
     });
     this.#receiver = receiver;
+    this.#isServed = false;
     this.#credit = 0;
     this.#lastReceivedMs = clock.monotonicMs();
     this.#grant();

@@ -17,5 +17,11 @@ export function unroutable(why: "unknown-type" | "unsupported-version", route: R
 }
 
 export function reused(eventId: string): Invalid {
-  return { reason: "EventIdReuse", description: `expected the same body for eventId '${eventId}', found another; give each event an id of its own, and send an event again as it was` };
+  return { reason: "EventIdReuse", description: `expected the same payload for eventId '${eventId}', found another; give each event an id of its own, and send an event again with the payload that it had` };
+}
+
+/** Of a run whose record says that it is dead or parked. */
+export function givenUp(eventId: string, reason: string): string {
+  const why = reason === "" ? "" : ` as ${reason}`;
+  return `expected an event that is still to be done, found that '${eventId}' was given up before${why}, and is not run again under this id; look at why, and at what its steps have done, then send its payload under an eventId of its own`;
 }

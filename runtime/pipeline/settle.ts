@@ -8,18 +8,22 @@
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
  */
 import type { Clock, Random } from "../core/clock.ts";
-import { copyOf, postponementsOf } from "../core/copy.ts";
+import { copyOf, expiresAtMs, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { messageOf } from "../core/errors.ts";
+import { messageOf, type TransportError } from "../core/errors.ts";
+import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
+import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { Sending } from "./sending.ts";
+import { Sending, type Unsent } from "./sending.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
 import type { Work } from "./work.ts";
@@ -29,6 +33,8 @@ type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 const reasonCharactersMax = 200;
+/** Service Bus's own word for it. */
+const expiredReason = "TTLExpiredException";
 /** After every attempt to publish has failed, the message is not looked at again for this long. */
 const publishPauseMinMs = 5_000;
 
@@ -38,12 +44,15 @@ export interface SettlerOptions {
   readonly store: RunStore;
   readonly gate: StoreGate;
   readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
   /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
   readonly retryEntity: string;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
   entityFor(eventType: string): string;
+  /** No copy of it can be sent now: it is kept here as long as the copy would have waited, then claimed anew. */
+  waitHere(work: Work, delayMs: number): void;
   /** The delivery has ended. Called exactly once for each. */
   ended(work: Work, outcome: FinalOutcome): void;
 }
@@ -73,6 +82,12 @@ interface Publish {
   readonly outcome: FinalOutcome;
 }
 
+interface PublishFailure {
+  readonly eventType: string;
+  readonly entity: string;
+  readonly error: TransportError;
+}
+
 interface Order {
   readonly work: Work;
   readonly order: SettleOrder;
@@ -89,6 +104,7 @@ export class Settler {
   readonly #copies: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
   #isDraining = false;
+  #secret = "";
 
   constructor(options: SettlerOptions) {
     const { store, clock, gate, publisher } = options;
@@ -98,32 +114,39 @@ export class Settler {
       clock,
       gate,
       write: (items) => store.finish(items.map((item) => item.write)),
-      written: (items, results) => items.forEach((item, index) => this.#finished(item, results[index] ?? "stale")),
+      written: (items, results) => eachAlone(items, (item, index) => this.#finished(item, results[index] ?? "stale"), this.#brokenItem),
       abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
     });
     this.#failures = new GroupCommit({
       clock,
       gate,
       write: (items) => store.fail(items.map((item) => item.write)),
-      written: (items, results) => items.forEach((item, index) => this.#recorded(item, results[index] ?? "stale")),
+      written: (items, results) => eachAlone(items, (item, index) => this.#recorded(item, results[index] ?? "stale"), this.#brokenItem),
       abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
     });
     this.#clears = new GroupCommit({
       clock,
       gate,
       write: (items) => store.clearOutbox(items.map((item) => item.work.eventId)),
-      written: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
-      abandoned: (items) => items.forEach(({ work, outcome }) => this.#complete(work, outcome)),
+      written: (items) => eachAlone(items, ({ work, outcome }) => this.#complete(work, outcome), this.#brokenItem),
+      abandoned: (items) => eachAlone(items, ({ work, outcome }) => this.#complete(work, outcome), this.#brokenItem),
     });
     this.#publishes = new TickBatch(clock, (items) => void this.#publish(items));
     this.#copies = new TickBatch(clock, (items) => void this.#sendCopies(items));
     this.#orders = new TickBatch(clock, (items) => void this.#settle(items));
   }
 
+  /** Before anything else. `secret` is what the ids of copies and emitted events are made with; see message-ids.ts. */
+  start(secret: string): void {
+    this.#secret = secret;
+  }
+
   /** The run succeeded under its claim. */
-  succeed(work: Work, outbox: readonly OutgoingMessage[]): void {
+  succeed(work: Work, emitted: readonly OutgoingMessage[]): void {
+    const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
+    const item = { work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } };
     work.stage = "recording";
-    this.#finishes.add({ work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } });
+    this.#finishes.add(item);
   }
 
   /** The run had been done before: publish what is left, then complete. */
@@ -138,11 +161,22 @@ export class Settler {
     this.#publishLater(work, left, "duplicate");
   }
 
-  /** The run ends without success; `settlement` says how. Records it first when the run is claimed. */
-  fail(work: Work, settlement: Failure): void {
+  /** The run ends without success; `decided` says how. Records it first when the run is claimed. */
+  fail(work: Work, decided: Failure): void {
     work.stage = "recording";
+    const settlement = this.#unlessExpired(work, decided);
     if (work.epoch === 0) this.#act(work, settlement);
     else this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+  }
+
+  /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
+  #unlessExpired(work: Work, settlement: Failure): Failure {
+    if (settlement.kind !== "retry-later" && settlement.kind !== "postpone") return settlement;
+    const leftMs = expiresAtMs(work.delivery) - this.#options.brokerClock.nowMs();
+    if (leftMs > settlement.delayMs) return settlement;
+    const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
+    const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; give it more, or shorten the skill's pauses; it was to come again because of ${why}`;
+    return { kind: "dead-letter", state: "dead", reason: expiredReason, description };
   }
 
   /** Nothing of it has begun here: it goes back to the broker, for any worker. */
@@ -176,6 +210,18 @@ export class Settler {
     const isFree = this.#isDraining || (isBlameless && work.executions === 0);
     this.#order(work, { verb: isFree ? "release" : "abandon", delivery: work.delivery }, "released");
   }
+
+  /** Something of its own went wrong while it was handled with others: it goes back to the broker, and they go on. */
+  broken(work: Work, error: unknown): void {
+    this.tellBroken(work, error);
+    if (work.stage !== "settling" && work.stage !== "gone") this.handBack(work);
+  }
+
+  tellBroken(work: Work, error: unknown): void {
+    this.#options.telemetry.emit({ type: "message.broken", eventId: work.eventId, stage: work.stage, error: messageOf(error) });
+  }
+
+  readonly #brokenItem = ({ work }: { readonly work: Work }, error: unknown): void => this.broken(work, error);
 
   #finished(item: Finish, result: WriteResult): void {
     if (result === "stale") this.#stale(item.work);
@@ -217,7 +263,9 @@ export class Settler {
     }
   }
 
-  #giveUp(work: Work, reason: string, description: string): void {
+  /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
+  #giveUp(work: Work, reason: string, said: string): void {
+    const description = redact(said);
     this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, messageId: work.delivery.messageId, skill: work.skillName, attempt: work.attempt, reason, description });
     this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
   }
@@ -234,6 +282,7 @@ export class Settler {
     this.#publishes.add({ work, outbox, entities, outcome });
   }
 
+  /** One look at all that goes out together; each run then goes its own way. */
   async #publish(items: readonly Publish[]): Promise<void> {
     const byEntity = new Map<string, OutgoingMessage[]>();
     for (const { outbox, entities } of items) {
@@ -245,10 +294,19 @@ export class Settler {
       });
     }
     const unsent = await Promise.all([...byEntity].map(([entity, messages]) => this.#sending.send(entity, messages)));
-    for (const item of items) {
-      if (item.outbox.some((message) => unsent.some((set) => set.has(message)))) this.#publishAgain(item.work);
-      else this.#clears.add(item);
-    }
+    eachAlone(items, (item) => this.#published(item, unsent), this.#brokenItem);
+  }
+
+  #published(item: Publish, unsent: readonly Unsent[]): void {
+    const { work, outbox, entities } = item;
+    const failures = outbox.flatMap((message, index): PublishFailure[] => {
+      const error = unsent.find((failed) => failed.has(message))?.get(message);
+      return error === undefined ? [] : [{ eventType: String(message.headers["eventType"]), entity: entities[index] ?? "", error }];
+    });
+    const [first] = failures;
+    if (first === undefined) this.#clears.add(item);
+    else if (this.#sending.isStopped || failures.some(({ error }) => !error.isPermanent)) this.#publishAgain(work);
+    else this.#giveUp(work, "PublishFailed", publishFailedText(first, failures.length, outbox.length));
   }
 
   /** The run is done and its events wait in its outbox: the message comes again later and has them published. */
@@ -259,21 +317,35 @@ export class Settler {
   }
 
   async #sendCopies(items: readonly Copy[]): Promise<void> {
-    const wallMs = this.#options.clock.wallMs();
-    const copies = items.map(({ work, settlement }) =>
-      copyOf(work.delivery, wallMs + settlement.delayMs, {
+    const nowMs = this.#options.brokerClock.nowMs();
+    const copies = new Map<Copy, OutgoingMessage>();
+    const makeCopy = (item: Copy): void => {
+      const { work, settlement } = item;
+      const copy = copyOf(work.delivery, {
+        atMs: nowMs + settlement.delayMs,
+        secret: this.#secret,
         postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
-      }),
-    );
-    const unsent = await this.#sending.send(this.#options.retryEntity, copies);
-    items.forEach(({ work, settlement }, index) => {
-      const copy = copies[index];
-      if (copy === undefined || unsent.has(copy)) return this.handBack(work);
-      work.copyDelayMs = settlement.delayMs;
-      work.copyId = copy.messageId;
-      this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
-    });
+        // Its run is done and its events are to go out, however long that takes.
+        outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
+      });
+      copies.set(item, copy);
+    };
+    eachAlone(items, makeCopy, this.#brokenItem);
+    const unsent = await this.#sending.send(this.#options.retryEntity, [...copies.values()]);
+    eachAlone([...copies], ([{ work, settlement }, copy]) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId), ([item], error) => this.#brokenItem(item, error));
+  }
+
+  /** The copy carries the event on. Without one the message does what the copy would have done: handed back, it would come at once. */
+  #copied(work: Work, settlement: Copied, copyId: string | undefined): void {
+    if (copyId === undefined) {
+      if (this.#sending.isStopped) this.handBack(work);
+      else this.#options.waitHere(work, settlement.delayMs);
+      return;
+    }
+    work.copyDelayMs = settlement.delayMs;
+    work.copyId = copyId;
+    this.#complete(work, settlement.kind === "postpone" ? "postponed" : "retried");
   }
 
   #complete(work: Work, outcome: FinalOutcome): void {
@@ -287,16 +359,22 @@ export class Settler {
 
   async #settle(items: readonly Order[]): Promise<void> {
     const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
-    items.forEach(({ work, outcome }, index) => {
+    const ended = ({ work, outcome }: Order, index: number): void => {
       if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" });
       this.#end(work, outcome);
-    });
+    };
+    eachAlone(items, ended, this.#brokenItem);
   }
 
   #end(work: Work, outcome: FinalOutcome): void {
     work.stage = "gone";
     this.#options.ended(work, outcome);
   }
+}
+
+function publishFailedText({ eventType, entity, error }: PublishFailure, count: number, of: number): string {
+  const which = count === 1 ? `'${eventType}' to '${entity}'` : `'${eventType}' to '${entity}' and ${count - 1} more`;
+  return `expected the ${of} emitted events to be published, found that ${which} cannot be: ${error.message}. Then send this message again: its run is done and is not repeated, its events wait in the run's record`;
 }
 
 function failWrite(work: Work, settlement: Failure): FailWrite {

@@ -7,7 +7,8 @@ import type { SkillPolicy } from "../core/skill.ts";
 /**
  * Where a delivery is on its way:
  *
- *   routing → claiming ⇄ held                         executing ⇄ pausing
+ *   routing → claiming ⇄ held ◀──(no copy can be sent)── recording
+ *      │         │                                     executing ⇄ pausing
  *      │         └──▶ waiting (in a lane) ──────────────▲  │
  *      │              stalled (the store is down) ──────┘  └──▶ recording → settling → gone
  *      │              isolated (it must be the only one) ──────┘
@@ -32,7 +33,7 @@ export class Work {
   stage: Stage = "routing";
   route: Route | undefined = undefined;
   contentEncoding: string | undefined = undefined;
-  /** The application properties, for the wire form whose envelope they are. */
+  /** What the thread needs of the message beside its body. */
   headers: Readonly<Record<string, HeaderValue>> | undefined = undefined;
   payloadHash = "";
   skill: SkillPolicy | undefined = undefined;
@@ -110,6 +111,20 @@ export class Work {
 
   get retriesInPlace(): number {
     return this.retriesBefore + Math.max(0, this.executions - 1);
+  }
+
+  /** What becomes of it is decided. */
+  get isOnItsWayOut(): boolean {
+    return this.stage === "recording" || this.stage === "settling" || this.stage === "gone";
+  }
+
+  /** What comes next is a claim of its own; what was spent on retries in place stays spent. */
+  endClaim(): void {
+    this.retriesBefore = this.retriesInPlace;
+    this.executions = 0;
+    this.lossesHere = 0;
+    this.hasFailed = false;
+    this.epoch = 0;
   }
 
   /** Nothing of it is under way: it can be handed back at once. */

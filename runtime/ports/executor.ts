@@ -12,8 +12,10 @@ export interface RunOrder {
   readonly body: Uint8Array;
   /** `gzip`, `deflate`, `br` or undefined. */
   readonly contentEncoding: string | undefined;
-  /** The application properties; needed only by the binary CloudEvents form, else undefined. */
+  /** The application properties of a binary CloudEvent, or what an envelope hook read; else undefined. */
   readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
+  /** When the broker accepted the message, in its wall clock: the time of an event whose form carries none. */
+  readonly enqueuedAtMs: number;
   readonly epoch: number;
   /** 1-based. */
   readonly attempt: number;

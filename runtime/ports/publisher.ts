@@ -7,7 +7,9 @@ export interface Publisher {
   stop(): Promise<void>;
   /**
    * Sends all messages to `entity` in as few broker batches as fit. Resolves when the broker has accepted every one; rejects
-   * with `TransportError` otherwise, when some may have been accepted: send all again with the same ids.
+   * with `TransportError` otherwise. A `SendError` says which were not accepted, each with its own reason: one that cannot be
+   * sent, whatever is wrong with it, keeps no other. What failed may have been accepted all the same: it is sent again with the
+   * same id.
    */
   send(entity: string, messages: readonly OutgoingMessage[]): Promise<void>;
 }

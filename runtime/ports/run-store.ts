@@ -8,7 +8,7 @@ export interface ClaimRequest {
    * so that a lost reply does no harm.
    */
   readonly token: string;
-  /** Of the body's bytes; another hash under the same eventId is `reused`. */
+  /** Of the payload (see `core/payload-hash.ts`); another hash under the same eventId is `reused`. */
   readonly payloadHash: string;
   /** Of the skill's name and steps, as it is now. */
   readonly pipelineHash: string;
@@ -75,6 +75,11 @@ export interface RunStore {
   start(): Promise<void>;
   /** Idempotent. */
   stop(): Promise<void>;
+  /**
+   * Text that no one outside can guess, the same for every worker of the consumer and after every restart: made with the
+   * consumer's first record of anything, and kept as long as the store forgets nothing.
+   */
+  secret(): Promise<string>;
   /** Whether the store answers and takes writes now. Never rejects. */
   ping(): Promise<boolean>;
   /** Claims free, waiting or lapsed runs; taking one over raises its epoch. Leases last `leaseMs` by the store's clock. */
@@ -93,10 +98,32 @@ export interface RunStore {
   read(eventId: string): Promise<RunView | undefined>;
 }
 
+/** `sentinel`: records of this consumer are gone; `failover`: another server answers, and the last writes may be gone. */
+export type Forgetting = "sentinel" | "failover";
+
+/**
+ * What is remembered of a store outside of it. A store that was emptied, or whose file was replaced, looks like one that is used
+ * for the first time; only who remembers another can tell.
+ */
+export interface StoreMemory {
+  /** The mark of the store that was met last; undefined when there was none, or nothing could be kept. */
+  recall(): string | undefined;
+  /** Never throws. */
+  keep(mark: string): void;
+}
+
 /** What every adapter is made with. */
 export interface RunStoreOptions {
   /** The entity that is read; it separates the runs of different consumers in one store. */
   readonly consumer: string;
   /** How long a record outlives its last write. It must exceed message time-to-live plus replay horizon. */
   readonly retentionMs: number;
+}
+
+/** For a store that can lose what it was told. */
+export interface ForgettingOptions {
+  /** Without it, a loss before the start is seen only where the store itself shows traces of it. */
+  readonly memory?: StoreMemory;
+  /** Told before a start or claim is answered that shows the store to have lost records. */
+  readonly onForgotten?: (what: Forgetting) => void;
 }

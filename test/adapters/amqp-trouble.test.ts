@@ -1,15 +1,19 @@
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import { array, long, timestamp } from "#runtime/amqp/types.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import { accepted, rejected } from "#runtime/amqp/message/delivery-state.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Delivery } from "#runtime/amqp/link/receiver.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import { array, long, timestamp } from "#runtime/amqp/codec/types.ts";
 import { BrokerConnection, type OpenConnection } from "#runtime/adapters/amqp/broker-connection.ts";
 import { parseNamespace } from "#runtime/adapters/amqp/namespace.ts";
+import { batchFormat } from "#runtime/adapters/amqp/outgoing.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import { SendError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { Transport } from "#runtime/ports/transport.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -227,3 +231,38 @@ test("goes on when the broker detaches a sender", async (t) => {
   await within("it to be accepted", publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]));
   assert.equal(links, 2);
 });
+
+for (const way of ["refuses the batch of", "detaches the link for"] as const) {
+  test(`finds the one message that the broker ${way}, and sends all others`, async (t) => {
+    const received: string[] = [];
+    const isGuilty = (id: string): boolean => id === "guilty";
+    const trouble = { condition: "amqp:not-allowed", description: "no such message here" };
+    const publisher = await startPublisher(t, {
+      onSender(request) {
+        const receiver = request.acceptAsReceiver({}, {
+          onDelivery(delivery) {
+            const ids = idsOf(delivery);
+            if (!ids.some(isGuilty)) {
+              received.push(...ids);
+              delivery.settle(accepted);
+            } else if (way === "refuses the batch of") delivery.settle(rejected(trouble));
+            else receiver.close(trouble);
+          },
+        });
+        receiver.addCredit(100);
+      },
+    });
+    const ids = ["a", "b", "guilty", "c", "d"];
+    const sent = publisher.send("input", ids.map((messageId) => ({ messageId, body: Buffer.alloc(1), headers: {} })));
+    const error: unknown = await within("the refusal", sent).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof SendError, String(error));
+    assert.deepEqual(Array.from(error.failed, ([{ messageId }, { isPermanent }]) => [messageId, isPermanent]), [["guilty", true]]);
+    assert.deepEqual(received.toSorted(), ["a", "b", "c", "d"]);
+  });
+}
+
+/** Of the message, or of all in a batch. */
+function idsOf({ messageFormat, message: view }: Delivery): string[] {
+  const views = messageFormat === batchFormat ? view.dataSections().map((bytes) => new MessageView(bytes)) : [view];
+  return views.map((each) => each.text("messageId") ?? "");
+}

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { Redis } from "ioredis";
-import { createRedisRunStore, type Forgetting, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
+import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
-import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { Forgetting, RunStore } from "#runtime/ports/run-store.ts";
+import { forgettingContract, memoryOf, session } from "../contracts/forgetting.ts";
 import { claimOf, type RunStoreHarness, stepOf } from "../contracts/run-store-fixtures.ts";
 import { runStoreContract } from "../contracts/run-store.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -98,8 +99,14 @@ async function harnessOn(url: string): Promise<RunStoreHarness> {
 
 runStoreContract("redis", () => harnessOn(sharedUrl), { modelRuns: 40, isShared: true });
 
+forgettingContract("redis", async (t) => {
+  const { url } = await serverFor(t);
+  const redis = plainClient(t, url);
+  return { make: (options) => storeFor(t, url, "test", options), empty: async () => void (await redis.flushall()) };
+});
+
 describe("redis run store", () => {
-  test("names all keys of a consumer with one hash tag, each with its retention but the sentinel", async (t) => {
+  test("names all keys of a consumer with one hash tag, each with its retention but the two that mark the store", async (t) => {
     const prefix = `test-${randomUUID()}`;
     const redis = redisFor(t, prefix);
     const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d" });
@@ -109,10 +116,10 @@ describe("redis run store", () => {
     assert.equal(await store.ping(), true);
     const keys = await keysOf(redis, prefix);
     const tag = `${prefix}:{a%7Bb%7Dc/d}:`;
-    assert.deepEqual(keys, ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel"].map((key) => tag + key));
+    assert.deepEqual(keys, ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel", "server"].map((key) => tag + key));
     for (const key of keys) {
       const lifeMs = await redis.pttl(key);
-      if (key.endsWith("sentinel")) assert.equal(lifeMs, -1);
+      if (/:(sentinel|server)$/.test(key)) assert.equal(lifeMs, -1);
       else assert.ok(lifeMs > 0 && lifeMs <= retentionMs, `${key} lives for ${lifeMs} ms`);
     }
   });
@@ -188,6 +195,45 @@ describe("redis run store on a server of its own", () => {
     // Its sibling put a new sentinel there, and it notices all the same.
     await other.claim([claimOf("c")], leaseMs);
     assert.deepEqual(toldOther, ["sentinel"]);
+  });
+
+  test("what was noticed while it ran is not told again at the next start", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const told: Forgetting[] = [];
+    const options = { memory: memoryOf(), onForgotten: (what: Forgetting) => void told.push(what) };
+    const store = await started(t, server.url, options);
+    await redis.flushall();
+    await store.claim([claimOf("a")], leaseMs);
+    await store.stop();
+    await started(t, server.url, options);
+    assert.deepEqual(told, ["sentinel"]);
+  });
+
+  test("tells a start of a backup that was brought back, and of a server that took another's place, once each", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "holdfast-backup-"));
+    t.after(() => rm(folder, { recursive: true }));
+    const first = await serverFor(t, ["--dir", folder]);
+    // No worker of this installation was here before: the store itself has to know.
+    const on = (url: string): ReturnType<typeof session> => session({ make: (options) => storeFor(t, url, "test", options) }, undefined, "a");
+    assert.deepEqual(await on(first.url), [[], []]);
+    await plainClient(t, first.url).save();
+    assert.deepEqual(await on(first.url), [[], []]);
+    await first.stop();
+    const second = await serverFor(t, ["--dir", folder]);
+    assert.deepEqual(await on(second.url), [["failover"], ["failover"]]);
+    assert.deepEqual(await on(second.url), [[], []]);
+  });
+
+  test("tells a start of records without the sentinel: they are what is left of a loss", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const make = (): RunStore => storeFor(t, server.url, "test");
+    await session({ make }, undefined, "a");
+    await Promise.all([redis.del("test:{orders}:sentinel"), redis.del("test:{orders}:server"), ...Array.from({ length: 3_000 }, (_, index) => redis.set(`other:${index}`, ""))]);
+    const harness = { make: (options: Partial<RedisRunStoreOptions>) => storeFor(t, server.url, "test", options) };
+    assert.deepEqual(await session(harness, undefined, "b"), [["sentinel"], ["sentinel"]]);
+    assert.deepEqual(await session(harness, undefined, "c"), [[], []]);
   });
 
   test("refuses a server that may evict, saying what was found and what to do", async (t) => {
@@ -325,7 +371,7 @@ describe("redis run store on a server of its own", () => {
       assert.equal((await store.read("event-4"))?.steps.length, 1);
       assert.equal(await store.ping(), true);
       const keys = await keysOf(redis, `clustered-${isCluster}`);
-      assert.equal(keys.length, 600 + 5 + 2);
+      assert.equal(keys.length, 600 + 5 + 3);
       const slots = await Promise.all(keys.map((key) => redis.call("CLUSTER", "KEYSLOT", key)));
       assert.equal(new Set(slots).size, 1);
     }

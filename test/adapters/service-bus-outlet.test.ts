@@ -102,3 +102,22 @@ test("fails everything that waits when the entity cannot be reached", async () =
   await Promise.all(calls);
   await outlet.whenIdle();
 });
+
+test("sends each message of a batch alone that was refused for what may be the fault of one", async () => {
+  const { clock, sender, outlet } = makeBench();
+  const sent = [outlet.send(outgoing("a", "b")), outlet.send(outgoing("guilty")), outlet.send(outgoing("c"))];
+  const results = Promise.allSettled(sent);
+  await clock.settle();
+  const trouble = Object.assign(new Error("InvalidOperationError: no such message here"), { code: "GeneralError" });
+  sender.sends[0]?.refuse(trouble);
+  await clock.settle();
+  assert.deepEqual(sender.sends.slice(1).map(({ ids }) => ids), [["a"], ["b"], ["guilty"], ["c"]]);
+  for (const send of sender.sends.slice(1)) {
+    if (send.ids[0] === "guilty") send.refuse(trouble);
+    else send.accept();
+  }
+  const [both, guilty, last] = await results;
+  assert.deepEqual([both?.status, last?.status], ["fulfilled", "fulfilled"]);
+  assert.ok(guilty?.status === "rejected" && guilty.reason instanceof TransportError && guilty.reason.isPermanent);
+  await outlet.whenIdle();
+});

@@ -39,7 +39,7 @@ function makeBench(isStarvedBy: (held: number) => boolean = () => false): Bench 
     lane,
     results,
     give(ordinal, verb = "complete") {
-      const delivery = new ServiceBusDelivery(receivedMessage(String(ordinal)), home, ordinal);
+      const delivery = new ServiceBusDelivery(receivedMessage(String(ordinal)), home, ordinal, 0);
       const group = new SettleGroup(1);
       void group.whenAll.then(([result]) => results.set(ordinal, result ?? "unknown"));
       lane.add(new Settling(verb === "dead-letter" ? { verb, delivery, reason: "r", description: "d" } : { verb, delivery }, delivery, group, 0));

@@ -110,6 +110,31 @@ describe("sqlite run store", () => {
     }),
   );
 
+  test("gives a file of the first version the secret it lacks, and keeps its records", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "runs.sqlite");
+      const open = async (): Promise<RunStore> => {
+        const store = createSqliteRunStore({ consumer: "orders", retentionMs, path, clock: handDrivenClock() });
+        await store.start();
+        return store;
+      };
+      const first = await open();
+      await first.claim([claimOf("a")], 1_000);
+      await first.stop();
+      const old = new DatabaseSync(path);
+      old.exec("ALTER TABLE consumers DROP COLUMN secret; ALTER TABLE runs RENAME COLUMN failures TO attempts; ALTER TABLE runs DROP COLUMN losses; PRAGMA user_version = 1");
+      old.close();
+      const second = await open();
+      const secret = await second.secret();
+      assert.match(secret, /^[\w-]{43}$/);
+      assert.equal((await second.read("a"))?.state, "running");
+      await second.stop();
+      const third = await open();
+      assert.equal(await third.secret(), secret);
+      await third.stop();
+    }),
+  );
+
   test("keeps its records when it is opened again, in a folder it made", () =>
     withFolder(async (folder) => {
       const clock = handDrivenClock();

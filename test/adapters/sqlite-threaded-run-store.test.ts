@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -12,6 +12,7 @@ import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { claimOf, plainSteps, type RunStoreHarness, stepOf } from "../contracts/run-store-fixtures.ts";
+import { forgettingContract } from "../contracts/forgetting.ts";
 import { runStoreContract } from "../contracts/run-store.ts";
 import { eventually, within } from "../support/eventually.ts";
 
@@ -60,6 +61,17 @@ async function harness(): Promise<RunStoreHarness> {
 }
 
 runStoreContract("sqlite in a thread", harness, { modelRuns: 40, isShared: true });
+
+forgettingContract("sqlite in a thread", async (t) => {
+  const folder = await makeFolder(t);
+  const path = join(folder, "runs.sqlite");
+  return {
+    make: (options) => storeOn(t, path, options),
+    async empty() {
+      for (const file of await readdir(folder)) await rm(join(folder, file));
+    },
+  };
+});
 
 describe("threaded sqlite run store", () => {
   test("lets each of several processes on one file own a run of its own", { timeout: 60_000 }, async (t) => {

@@ -1,14 +1,14 @@
 // A peer of bare frames against the engine's server: the corners of what two ends may say to each other.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { readErrorField } from "#runtime/amqp/condition.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import { encodeTarget } from "#runtime/amqp/terminus.ts";
-import { Raw, uint } from "#runtime/amqp/types.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeAttach, encodeBegin, encodeDetach, encodeEnd, encodeOpen, readAttach, readDetach } from "#runtime/amqp/performatives.ts";
-import { Disposition, Flow, Transfer } from "#runtime/amqp/transfers.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { readErrorField } from "#runtime/amqp/message/condition.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { encodeTarget } from "#runtime/amqp/message/terminus.ts";
+import { Raw, uint } from "#runtime/amqp/codec/types.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeAttach, encodeBegin, encodeDetach, encodeEnd, encodeOpen, readAttach, readDetach } from "#runtime/amqp/frame/performatives.ts";
+import { Disposition, Flow, Transfer } from "#runtime/amqp/frame/transfers.ts";
 import { eventually } from "../support/eventually.ts";
 import { BarePeer, Signal } from "./support/loopback.ts";
 import { attach, disposition, flow, grant, payload, startScene, transfer } from "./support/scene.ts";

@@ -2,9 +2,9 @@ import { strict as assert } from "node:assert";
 import { Duplex, PassThrough } from "node:stream";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
-import { FrameReader, frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import { Output } from "#runtime/amqp/output.ts";
+import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
+import { FrameReader, frameType, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
+import { Output } from "#runtime/amqp/frame/output.ts";
 
 /** Reads one header, then frames, and keeps a line for each. */
 function recorder(frameBytesMax = 70_000): { readonly lines: string[]; readonly reader: FrameReader } {

@@ -1,17 +1,17 @@
 // Every limit of limits.ts: what a peer hears that goes past it. The tables name each one, so a new limit needs a row.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { Decoder } from "#runtime/amqp/decode.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encode, encodeComposite } from "#runtime/amqp/encode.ts";
-import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
-import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import { defaultLimits, elementsMax, nestingMax, resolveLimits, tagBytesMax, widthlessElementsMax } from "#runtime/amqp/limits.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
-import { encodeBegin, encodeOpen } from "#runtime/amqp/performatives.ts";
-import { array, symbol, uint } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
-import { MapView } from "#runtime/amqp/views.ts";
+import { Decoder } from "#runtime/amqp/codec/decode.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encode, encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
+import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
+import { defaultLimits, elementsMax, nestingMax, resolveLimits, tagBytesMax, widthlessElementsMax } from "#runtime/amqp/codec/limits.ts";
+import type { Limits } from "#runtime/amqp/codec/limits.ts";
+import { encodeBegin, encodeOpen } from "#runtime/amqp/frame/performatives.ts";
+import { array, symbol, uint } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
+import { MapView } from "#runtime/amqp/codec/views.ts";
 import { eventually } from "../support/eventually.ts";
 import { BarePeer, bareFrame } from "./support/loopback.ts";
 import { attach, disposition, ended, flow, grant, payload, startScene, transfer } from "./support/scene.ts";

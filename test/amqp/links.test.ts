@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import type { Delivery } from "#runtime/amqp/receiver.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { conditions } from "#runtime/amqp/codec/errors.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
+import type { Delivery } from "#runtime/amqp/link/receiver.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { eventually } from "../support/eventually.ts";
 import { Signal, attachedReceiver, attachedSender, startPair } from "./support/loopback.ts";
 import { Source, message, pairWith, textOf } from "./support/source.ts";

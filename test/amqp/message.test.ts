@@ -2,12 +2,12 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import rhea from "rhea";
-import { encode } from "#runtime/amqp/encode.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { MessageParts } from "#runtime/amqp/message-writer.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import { Typed, long, timestamp, ulong, uuid } from "#runtime/amqp/types.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { MessageParts } from "#runtime/amqp/message/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import { Typed, long, timestamp, ulong, uuid } from "#runtime/amqp/codec/types.ts";
 
 const full: MessageParts = {
   header: { durable: true, priority: 7, ttlMs: 60_000, firstAcquirer: true, deliveryCount: 3 },

@@ -1,17 +1,17 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { accepted, modified, readDeliveryState, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { encode, encodeComposite } from "#runtime/amqp/encode.ts";
-import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, encodeOpen, readAttach, readBegin, readDetach, readOpen } from "#runtime/amqp/performatives.ts";
-import { Disposition, Flow, Transfer, writeContinuation, writeDisposition, writeFlow, writeTransfer } from "#runtime/amqp/transfers.ts";
-import { Described, Raw, Typed, described, int, symbol, symbols, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
-import { MapView } from "#runtime/amqp/views.ts";
-import { Writer } from "#runtime/amqp/writer.ts";
+import { accepted, modified, readDeliveryState, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { encode, encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { encodeAttach, encodeBegin, encodeClose, encodeDetach, encodeEnd, encodeOpen, readAttach, readBegin, readDetach, readOpen } from "#runtime/amqp/frame/performatives.ts";
+import { Disposition, Flow, Transfer, writeContinuation, writeDisposition, writeFlow, writeTransfer } from "#runtime/amqp/frame/transfers.ts";
+import { Described, Raw, Typed, described, int, symbol, symbols, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
+import { MapView } from "#runtime/amqp/codec/views.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import { rheaFrameBody, rheaPerformative, rheaTerminus, rheaUnwrapTerminus, rheaValue } from "./support/rhea-codec.ts";
 
 const uintArbitrary = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 0, max: 0xffff_ffff }));

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { OutgoingDelivery } from "#runtime/amqp/sender.ts";
+import { accepted, modified, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
+import type { OutgoingDelivery } from "#runtime/amqp/link/sender.ts";
 import { eventually } from "../support/eventually.ts";
 import { Signal, attachedReceiver, startPair } from "./support/loopback.ts";
 import { Source, message, pairWith, textOf } from "./support/source.ts";

@@ -1,18 +1,18 @@
 // The SASL exchange from both sides, frame by frame (part 5, 5.3).
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import { openClient, openServer } from "#runtime/amqp/connection.ts";
-import type { Connection } from "#runtime/amqp/connection.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import { encodeBegin } from "#runtime/amqp/performatives.ts";
-import { parsePlain } from "#runtime/amqp/sasl.ts";
-import type { SaslCredentials, SaslInit } from "#runtime/amqp/sasl.ts";
-import { symbol, symbols, ubyte } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection/connection-options.ts";
+import { openClient, openServer } from "#runtime/amqp/connection/connection.ts";
+import type { Connection } from "#runtime/amqp/connection/connection.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { conditions } from "#runtime/amqp/codec/errors.ts";
+import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
+import { encodeBegin } from "#runtime/amqp/frame/performatives.ts";
+import { parsePlain } from "#runtime/amqp/security/sasl.ts";
+import type { SaslCredentials, SaslInit } from "#runtime/amqp/security/sasl.ts";
+import { symbol, symbols, ubyte } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
 import { bareFrame } from "./support/loopback.ts";
 import { StubSocket, header, openFrame } from "./support/stub-socket.ts";
 

@@ -2,16 +2,16 @@ import { strict as assert } from "node:assert";
 import { Duplex } from "node:stream";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { accepted, modified, readDeliveryState, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import { DeliveryTable } from "#runtime/amqp/delivery-table.ts";
-import { describedValueAt } from "#runtime/amqp/descriptors.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { FrameReader } from "#runtime/amqp/frames.ts";
-import { Output } from "#runtime/amqp/output.ts";
-import { serialAdd, serialDistance } from "#runtime/amqp/serial.ts";
-import { DispositionBatch } from "#runtime/amqp/settlement.ts";
-import { Disposition } from "#runtime/amqp/transfers.ts";
+import { accepted, modified, readDeliveryState, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import { DeliveryTable } from "#runtime/amqp/link/delivery-table.ts";
+import { describedValueAt } from "#runtime/amqp/codec/descriptors.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { FrameReader } from "#runtime/amqp/frame/frames.ts";
+import { Output } from "#runtime/amqp/frame/output.ts";
+import { serialAdd, serialDistance } from "#runtime/amqp/codec/serial.ts";
+import { DispositionBatch } from "#runtime/amqp/link/settlement.ts";
+import { Disposition } from "#runtime/amqp/frame/transfers.ts";
 
 interface Said {
   readonly first: number;

@@ -1,9 +1,9 @@
 // A peer of bare frames against the engine's server: what sessions and links do about what they did not expect.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import { encodeBegin, encodeClose, encodeDetach, encodeEnd } from "#runtime/amqp/performatives.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { conditions } from "#runtime/amqp/codec/errors.ts";
+import { encodeBegin, encodeClose, encodeDetach, encodeEnd } from "#runtime/amqp/frame/performatives.ts";
 import { eventually } from "../support/eventually.ts";
 import type { BarePeer } from "./support/loopback.ts";
 import { attach, disposition, ended, grant, startScene, transfer } from "./support/scene.ts";

@@ -2,10 +2,10 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { ProtocolError, conditions } from "#runtime/amqp/errors.ts";
-import { serialAdd } from "#runtime/amqp/serial.ts";
-import { Flow } from "#runtime/amqp/transfers.ts";
-import { Windows } from "#runtime/amqp/windows.ts";
+import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
+import { serialAdd } from "#runtime/amqp/codec/serial.ts";
+import { Flow } from "#runtime/amqp/frame/transfers.ts";
+import { Windows } from "#runtime/amqp/session/windows.ts";
 
 const near = fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 0xffff_ff00, max: 0xffff_ffff }), fc.constant(0));
 const begin = (nextOutgoingId: number, incomingWindow: number) => ({ remoteChannel: 0, nextOutgoingId, incomingWindow, outgoingWindow: 10, handleMax: 0, offeredCapabilities: [], desiredCapabilities: [], properties: undefined });

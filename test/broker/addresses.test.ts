@@ -1,8 +1,8 @@
 // What addresses mean, and how a link to one is answered.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type { Session } from "#runtime/amqp/session.ts";
-import { type Fields, long } from "#runtime/amqp/types.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import { type Fields, long } from "#runtime/amqp/codec/types.ts";
 import { attachedReceiver, Signal } from "../amqp/support/loopback.ts";
 import { startBench } from "../support/broker.ts";
 import { askForReceiver, askForSender, connectWire, WireNode } from "../support/broker-wire.ts";
@@ -57,7 +57,7 @@ test("refuses what is not there with a condition and a text that clients look fo
   for (const address of nowhere) {
     for (const { end } of [await askForSender(session, { name: `to ${address}`, target: { address } }), await askForReceiver(session, { name: `from ${address}`, source: { address } })]) {
       assert.deepEqual([end?.by, end?.closed, end?.error?.condition], ["peer", true, "amqp:not-found"], address);
-      assert.ok(end?.error?.description?.startsWith(`The messaging entity '${address}' could not be found`), end?.error?.description);
+      assert.ok(end?.error?.description?.startsWith(`The messaging entity 'sb://localhost/${address}' could not be found`), end?.error?.description);
     }
   }
   assert.equal((await askForSender(session, { name: "to no address", target: {} })).end?.error?.condition, "amqp:invalid-field");

@@ -119,6 +119,50 @@ test("creates, changes and deletes topics and subscriptions", async (t) => {
   assert.equal(await admin.topicExists("events"), false);
 });
 
+test("tells where messages are forwarded to by the whole address, whether that was set by name or by address", async (t) => {
+  const { broker, client, account } = await startBench(t, { entities: { queues: ["target", "graves", { name: "configured", forwardTo: "target" }], topics: ["news"] } });
+  const admin = administrationOf(broker);
+  const address = (name: string): string => `sb://127.0.0.1:${broker.port}/${name}`;
+  const byName = { forwardTo: "target", forwardDeadLetteredMessagesTo: "graves" };
+  const byAddress = { forwardTo: address("target"), forwardDeadLetteredMessagesTo: "sb://elsewhere.servicebus.windows.net/graves" };
+  for (const [i, set] of [byName, byAddress].entries()) {
+    for (const told of [await admin.createQueue(`q${i}`, set), await admin.getQueue(`q${i}`), await admin.createSubscription("news", `s${i}`, set), await admin.getSubscription("news", `s${i}`)]) {
+      assert.deepEqual([told.forwardTo, told.forwardDeadLetteredMessagesTo], [address("target"), address("graves")]);
+    }
+  }
+  assert.equal((await admin.getQueue("configured")).forwardTo, address("target"));
+  for await (const { name, forwardTo } of admin.listQueues()) if (name.startsWith("q")) assert.equal(forwardTo, address("target"));
+  await admin.updateQueue({ ...(await admin.getQueue("q0")), maxDeliveryCount: 4 });
+  await client.createSender("q0").sendMessages({ body: 1 });
+  assert.equal(account("target").states.active, 1, "expected what was read back to mean the same when it is set again");
+});
+
+test("lists queues, topics, subscriptions and rules in the order of their names, page by page", async (t) => {
+  const { broker, client } = await startBench(t, { entities: {} });
+  const admin = administrationOf(broker);
+  const names = ["b", "D", "a", "c", "a1"];
+  const inOrder = ["a", "a1", "b", "c", "D"];
+  await admin.createTopic("z");
+  await admin.createSubscription("z", "s", { defaultRuleOptions: { name: "a", filter: { sqlExpression: "1=1" } } });
+  for (const name of names) {
+    await admin.createQueue(`q${name}`);
+    await admin.createTopic(`t${name}`);
+    await admin.createSubscription("z", name);
+    if (name !== "a") await admin.createRule("z", "s", name, { sqlExpression: "1=1" });
+  }
+  const told = async <T>(pages: AsyncIterable<T[]>, nameOf: (item: T) => string): Promise<string[]> => {
+    const found: string[] = [];
+    for await (const page of pages) found.push(...page.map(nameOf));
+    return found;
+  };
+  const page = { maxPageSize: 2 };
+  assert.deepEqual(await told(admin.listQueues().byPage(page), ({ name }) => name), inOrder.map((name) => `q${name}`));
+  assert.deepEqual(await told(admin.listTopics().byPage(page), ({ name }) => name), [...inOrder.map((name) => `t${name}`), "z"]);
+  assert.deepEqual(await told(admin.listSubscriptions("z").byPage(page), ({ subscriptionName }) => subscriptionName), ["a", "a1", "b", "c", "D", "s"]);
+  assert.deepEqual(await told(admin.listRules("z", "s").byPage(page), ({ name }) => name), inOrder);
+  assert.deepEqual(await told(client.createRuleManager("z", "s").listRules().byPage(page), ({ name }) => name), inOrder);
+});
+
 test("gives back every setting that it was given", async (t) => {
   const { broker } = await startBench(t, { entities });
   const admin = administrationOf(broker);
@@ -130,7 +174,7 @@ test("gives back every setting that it was given", async (t) => {
   const queue = { ...shared, ...sending, ...receiving, authorizationRules: rights };
   await admin.createQueue("every", queue);
   assert.deepEqual(told(await admin.getQueue("every"), queue), queue);
-  const topic = { ...shared, ...sending, authorizationRules: rights };
+  const topic = { ...shared, ...sending, supportOrdering: false, authorizationRules: rights };
   await admin.createTopic("all", topic);
   assert.deepEqual(told(await admin.getTopic("all"), topic), topic);
   const subscription = { ...shared, ...receiving, deadLetteringOnFilterEvaluationExceptions: false };
@@ -181,7 +225,7 @@ test("tells runtime counts of every state, transfers included, and the times of 
   assert.deepEqual(listed, [["a", 2, 2], ["b", 2, 2]]);
   const queues: string[] = [];
   for await (const { name } of admin.listQueuesRuntimeProperties()) queues.push(name);
-  assert.deepEqual(queues, ["orders", "gone", "source"]);
+  assert.deepEqual(queues, ["gone", "orders", "source"]);
 });
 
 test("updates the version that is meant, and no other", async (t) => {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import { ServiceBusClient } from "@azure/service-bus";
-import type { BrokerReady } from "#load/broker/command.ts";
+import type { BrokerReady } from "#load/broker/flags.ts";
 import { within } from "../support/eventually.ts";
 
 const main = join(import.meta.dirname, "../../load/broker/main.ts");
@@ -74,6 +74,23 @@ test("says what is wrong with its configuration and ends with 2", async (t) => {
   const [code] = (await within("the command to end", closed, startDeadlineMs)) as [number | null];
   assert.equal(code, 2, said);
   assert.match(said, /queues\[0\]\.lockDuration: expected one of name, .*lockDurationMs.*found 5/);
+});
+
+const longLock = JSON.stringify({ queues: [{ name: "a", lockDurationMs: 300_001 }] });
+const longLockOfVendor = JSON.stringify({ UserConfig: { Namespaces: [{ Name: "n", Queues: [{ Name: "a", Properties: { LockDuration: "PT5M0.001S" } }] }] } });
+
+test("refuses settings beyond Azure's bounds by --entities and --config, names what lifts them, and takes them with it", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-broker-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "Config.json");
+  await writeFile(file, `\uFEFF${longLockOfVendor.replace("}]}]", "},]},]")}`);
+  for (const way of [["--entities", longLock], ["--config", file]]) {
+    const refused = await runUntil(t, /queue: a/, "--port", "0", ...way);
+    assert.equal(refused.code, 2, refused.out);
+    assert.match(refused.err, /a\.lockDurationMs: expected at most 300000 .*--relaxed.*found 300001/);
+    assert.equal((await runUntil(t, /queue: a/, "--port", "0", "--relaxed", ...way)).code, 0);
+  }
+  assert.match((await runUntil(t, /./, "--port", "0", "--relaxed", "--strict")).err, /strict and relaxed: expected one of them/);
 });
 
 interface Ended {

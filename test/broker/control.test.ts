@@ -44,6 +44,7 @@ test("faults are steered over HTTP, and a request that is none says why", async 
     [{ kind: "throttle", rate: 2 }, /rate: expected a number from 0 to 1, found 2/],
     [{ kind: "throttle", often: 2 }, /often: expected one of kind, target, rate/],
     [[], /expected a fault as a JSON object/],
+    [{ kind: "drop", constructor: 1 }, /constructor: expected one of kind, target, rate/],
   ] as const) {
     const response = await post(body);
     assert.equal(response.status, 400);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { ServiceBusClient } from "@azure/service-bus";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
-import type { BrokerReady } from "#load/broker/command.ts";
+import type { BrokerReady } from "#load/broker/flags.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { eventually, within } from "../support/eventually.ts";
 

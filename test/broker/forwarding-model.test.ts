@@ -39,7 +39,7 @@ function contentOf(messageId: string, bytes: number, timeToLiveMs: number | unde
 
 function settlementOf(kind: Settlement["kind"]): Settlement {
   if (kind === "complete" || kind === "release") return { kind };
-  if (kind === "deadLetter") return { kind, reason: undefined, description: undefined, properties: undefined };
+  if (kind === "deadLetter") return { kind, properties: undefined };
   return { kind, properties: undefined };
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isServiceBusError } from "@azure/service-bus";
 import Long from "long";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { startBench } from "../support/broker.ts";

@@ -1,16 +1,16 @@
 // Links, on a client that keeps its side small on purpose.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import type { SourceFields } from "#runtime/amqp/terminus.ts";
-import { array, type Encodable, long, Raw, uint } from "#runtime/amqp/types.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import type { SourceFields } from "#runtime/amqp/message/terminus.ts";
+import { array, type Encodable, long, Raw, uint } from "#runtime/amqp/codec/types.ts";
 import { Signal, attachedReceiver, attachedSender } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { askForReceiver, askForSender, connectWire } from "../support/broker-wire.ts";

@@ -84,22 +84,27 @@ test("dead-letters a message whose deliveries are used up, whether abandoned or 
   assert.equal(letter.messageId, "m");
 });
 
-test("never dead-letters a dead letter, however often it is tried", async (t) => {
-  const { client, account } = await startBench(t, { entities });
+test("never dead-letters a dead letter, and leaves its delivery count as it is, however often it is tried", async (t) => {
+  const clock = new ManualClock();
+  const { client, account } = await startBench(t, { entities, clock });
   await client.createSender("orders").sendMessages({ body: "a" });
   const receiver = client.createReceiver("orders");
   const [message] = await receiveOne(receiver);
   assert.ok(message);
-  await receiver.deadLetterMessage(message);
-  const letters = client.createReceiver("orders", { subQueueType: "deadLetter" });
-  for (let i = 0; i < 4; i++) {
+  await receiver.abandonMessage(message);
+  const [again] = await receiveOne(receiver);
+  assert.ok(again);
+  await receiver.deadLetterMessage(again);
+  const letters = client.createReceiver("orders", { subQueueType: "deadLetter", maxAutoLockRenewalDurationInMs: 0 });
+  for (const end of ["abandon", "expire", "abandon", "defer"]) {
     const [letter] = await receiveOne(letters);
-    assert.ok(letter);
-    assert.equal(letter.deliveryCount, i);
-    await letters.abandonMessage(letter);
+    assert.equal(letter?.deliveryCount, 1, end);
+    if (end === "abandon") await letters.abandonMessage(letter);
+    else if (end === "defer") await letters.deferMessage(letter);
+    else clock.advance(5000);
   }
-  const [letter] = await receiveOne(letters);
-  assert.ok(letter);
+  const [letter] = await letters.receiveDeferredMessages(again.sequenceNumber!);
+  assert.equal(letter?.deliveryCount, 1);
   await assert.rejects(letters.deadLetterMessage(letter), /cannot be dead-lettered again/);
   // The refusal ended the delivery, not the lock.
   assert.deepEqual([account("orders/$DeadLetterQueue").states.locked, account("orders").states.deadLettered], [1, 1]);

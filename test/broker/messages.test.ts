@@ -1,12 +1,12 @@
 // What a message is made of on the wire, on its way in and out; how deliveries end; and draining.
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
-import { accepted, modified, rejected, released, type DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import type { Session } from "#runtime/amqp/session.ts";
-import { int, long, symbol, timestamp, Typed, ulong, uuid } from "#runtime/amqp/types.ts";
+import { accepted, modified, rejected, released, type DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import { int, long, symbol, timestamp, Typed, ulong, uuid } from "#runtime/amqp/codec/types.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { connectWire } from "../support/broker-wire.ts";

@@ -7,7 +7,7 @@ import * as fc from "fast-check";
 import type { Consumer } from "#load/broker/entities/consumers.ts";
 import { MessageQueue } from "#load/broker/entities/queue.ts";
 import type { Settlement } from "#load/broker/entities/settlement.ts";
-import type { MessageContent, StoredMessage } from "#load/broker/entities/message.ts";
+import { lettersOf, type MessageContent, type StoredMessage } from "#load/broker/entities/message.ts";
 import { queueDefaults } from "#load/broker/entities/settings.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { type ModelMessage, type ModelSettings, QueueModel } from "./queue-model.ts";
@@ -67,7 +67,7 @@ function settlementOf(kind: Settlement["kind"]): Settlement {
     case "defer":
       return { kind, properties: undefined };
     case "deadLetter":
-      return { kind, reason: "r", description: undefined, properties: undefined };
+      return { kind, properties: lettersOf("r", undefined) };
   }
 }
 
@@ -122,7 +122,7 @@ class Pair {
       case "cancel": {
         const scheduled = this.model.messages.filter(({ state }) => state === "scheduled");
         const sequence = scheduled[each.pick % Math.max(1, scheduled.length)]?.sequence ?? each.pick + 1;
-        return assert.equal(this.queue.cancelScheduled([sequence]), this.model.cancel(sequence));
+        return assert.deepEqual(this.queue.cancelScheduled([sequence]), this.model.cancel(sequence) ? [] : [sequence]);
       }
       case "credit":
         return this.#credit(each);
@@ -180,7 +180,8 @@ class Pair {
     if (got === undefined || expected === undefined) return;
     assert.equal(this.deadLetters.settle(got.message, got.lockId, settlementOf("deadLetter")), "notAllowed");
     const isDone = each.kind === "complete" || each.kind === "deadLetter";
-    assert.equal(this.deadLetters.settle(got.message, got.lockId, { kind: isDone ? "complete" : "release" }), "settled");
+    assert.equal(this.deadLetters.settle(got.message, got.lockId, isDone ? { kind: "complete" } : each.kind === "abandon" ? { kind: "abandon", properties: undefined } : { kind: "release" }), "settled");
+    assert.equal(got.message.deliveryCount, expected.deliveryCount, "expected the count of a dead letter to stand still");
     if (isDone) {
       expected.state = "taken";
       this.lettersTaken.push(expected);

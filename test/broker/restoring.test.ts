@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import * as fc from "fast-check";
 import { readEntities } from "#load/broker/entities/config.ts";
-import type { MessageContent, StoredMessage } from "#load/broker/entities/message.ts";
+import { lettersOf, mergeProperties, type MessageContent, type StoredMessage } from "#load/broker/entities/message.ts";
 import { Namespace } from "#load/broker/entities/namespace.ts";
 import type { MessageQueue } from "#load/broker/entities/queue.ts";
 import type { SessionConsumer } from "#load/broker/entities/sessions.ts";
@@ -191,7 +191,7 @@ function settlementOf(kind: Settlement["kind"], pick: number): Settlement {
     case "defer":
       return { kind, properties };
     case "deadLetter":
-      return { kind, reason: "r", description: undefined, properties };
+      return { kind, properties: mergeProperties(properties, lettersOf("r", undefined)) };
   }
 }
 

@@ -8,8 +8,8 @@ import { test, type TestContext } from "node:test";
 import { isServiceBusError, ServiceBusClient } from "@azure/service-bus";
 import rhea from "rhea";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
-import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
-import { dial } from "#runtime/amqp/sockets.ts";
+import type { SaslCredentials } from "#runtime/amqp/security/sasl.ts";
+import { dial } from "#runtime/amqp/connection/sockets.ts";
 import { readKey, readKeys } from "#load/broker/security/keys.ts";
 import { signToken, TokenVerifier } from "#load/broker/security/tokens.ts";
 import { administrationOf } from "../support/broker-administration.ts";
@@ -46,7 +46,7 @@ function lacks(claims: string, path: string): (error: unknown) => boolean {
   return (error) => {
     assert.ok(isServiceBusError(error));
     assert.equal(error.code, "UnauthorizedAccess");
-    assert.ok(error.message.includes(`Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://localhost/${path}'. TrackingId:`), error.message);
+    assert.ok(error.message.includes(`Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://127.0.0.1/${path}'. TrackingId:`), error.message);
     return true;
   };
 }

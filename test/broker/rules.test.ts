@@ -1,8 +1,21 @@
 import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { ServiceBusMessage, ServiceBusReceivedMessage } from "@azure/service-bus";
+import { startBroker } from "#load/broker/broker.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import { described, type Encodable, type Fields, int, long, symbol, timestamp, Typed, type TypedValue, uint } from "#runtime/amqp/codec/types.ts";
+import { attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
+import { connectWire, WireNode } from "../support/broker-wire.ts";
+import { eventually } from "../support/eventually.ts";
 
 const topics = [{ name: "news", subscriptions: ["s", "all"] }];
 
@@ -44,7 +57,7 @@ test("gives a subscription what its rules select, while they change", async (t) 
   assert.deepEqual(await bodiesAfter(bench), ["red-large", "blue-large"]);
   const listed: string[] = [];
   for await (const { name } of rules.listRules()) listed.push(name);
-  assert.deepEqual(listed, ["sky", "large"]);
+  assert.deepEqual(listed, ["large", "sky"]);
   assert.equal(bench.account("news/Subscriptions/all").totals.accepted, 20);
 });
 
@@ -55,12 +68,12 @@ test("tells rules as they were given, in pages, and refuses what it cannot keep"
   await rules.createRule("correlation", { correlationId: "c", subject: "l", applicationProperties: { n: 5, text: "x", flag: false } });
   const pages: string[][] = [];
   for await (const page of rules.listRules().byPage({ maxPageSize: 2 })) pages.push(page.map(({ name }) => name));
-  assert.deepEqual(pages, [["$Default", "sql"], ["correlation"]]);
+  assert.deepEqual(pages, [["$Default", "correlation"], ["sql"]]);
   const all = [];
   for await (const rule of rules.listRules()) all.push(rule);
   assert.deepEqual(all[0]?.filter, { sqlExpression: "1=1" });
-  assert.deepEqual([all[1]?.filter, all[1]?.action], [{ sqlExpression: "a = 1" }, { sqlExpression: "SET b = 2" }]);
-  const { filter } = all[2] ?? {};
+  assert.deepEqual([all[2]?.filter, all[2]?.action], [{ sqlExpression: "a = 1" }, { sqlExpression: "SET b = 2" }]);
+  const { filter } = all[1] ?? {};
   assert.ok(filter !== undefined && "correlationId" in filter);
   assert.deepEqual([filter.correlationId, filter.subject, filter.applicationProperties], ["c", "l", { n: 5, text: "x", flag: false }]);
   await assert.rejects(rules.createRule("sql", { sqlExpression: "a = 1" }), { code: "MessagingEntityAlreadyExists" });
@@ -115,7 +128,7 @@ test("creates, changes and deletes rules by administration", async (t) => {
   assert.equal(bench.account("news/Subscriptions/own").totals.accepted, 4);
   const names: string[] = [];
   for await (const { name } of admin.listRules("news", "s")) names.push(name);
-  assert.deepEqual(names, ["red", "by"]);
+  assert.deepEqual(names, ["by", "red"]);
   assert.equal(await admin.ruleExists("news", "s", "$Default"), false);
   await assert.rejects(admin.getRule("news", "s", "missing"), { statusCode: 404 });
 });
@@ -282,4 +295,121 @@ test("takes true and false filters, and says where a bad expression of a configu
     start(t, { topics: [{ name: "news", subscriptions: [{ name: "s", rules: [{ name: "r", sql: "a = = 1" }] }] }] }),
     /rules\[0\]: expected a filter and an action that can be read \(.*found '=' at position 5\)/,
   );
+});
+
+test("entities, rules and properties may have names that every object knows", async (t) => {
+  const sql = oddNames.map((name) => `[${name}] = 'x'`).join(" AND ");
+  const properties = Object.fromEntries(oddNames.map((name) => [name, "x"]));
+  const entities = {
+    queues: oddWords.map((name) => ({ name })),
+    topics: [{ name: "topics/constructor", subscriptions: [{ name: "toString", rules: [{ name: "valueOf", sql, action: "SET [__proto__] = 'y'" }, { name: "constructor", correlation: { properties } }] }] }],
+  };
+  const { broker, client, account } = await start(t, entities);
+  for (const name of oddWords) {
+    await client.createSender(name).sendMessages({ body: 1, applicationProperties: properties });
+    assert.equal(account(name).states.active, 1);
+    assert.equal(broker.inspectMessages(name)?.messages.length, 1);
+  }
+  await client.createSender("topics/constructor").sendMessages([{ body: 1, applicationProperties: properties }, { body: 2 }]);
+  const page = broker.inspectMessages("topics/constructor/Subscriptions/toString")?.messages ?? [];
+  assert.deepEqual(page.map(({ applicationProperties }) => Object.entries(applicationProperties).find(([name]) => name === "__proto__")?.[1]).join(), "x,y");
+  await assert.rejects(client.createSender("isPrototypeOf2").sendMessages({ body: 1 }), /could not be found|not found/i);
+});
+
+async function openedSender(session: Session, address: string): Promise<Sender> {
+  const ready = new Signal("credit");
+  const sender = await attachedSender(session, { name: "sender", target: { address } }, { onSendable: () => ready.set() });
+  await ready.wait();
+  return sender;
+}
+
+const typed: readonly (readonly [type: string, text: string])[] = [
+  ["int", "-7"],
+  ["long", "9007199254740993"],
+  ["long", "5"],
+  ["double", "5"],
+  ["double", "1.5"],
+  ["double", "INF"],
+  ["decimal", "12345678901234567890.10"],
+  ["unsignedLong", "18446744073709551615"],
+  ["short", "3"],
+  ["unsignedByte", "255"],
+  ["duration", "P1DT2H0.0000001S"],
+  ["dateTime", "2026-01-02T03:04:05.006Z"],
+  ["boolean", "true"],
+  ["string", "5"],
+  ["guid", "00112233-4455-6677-8899-aabbccddeeff"],
+];
+
+test("rule parameters keep their types and all their digits, in filters, actions and correlations, and after a restart", async (t) => {
+  const data = mkdtempSync(join(tmpdir(), "holdfast-rules-"));
+  t.after(() => rmSync(data, { recursive: true, force: true }));
+  const pairs = typed.map(([type, text], i) => `<KeyValueOfstringanyType><Key>@p${i}</Key><Value i:type="d6p1:${type}" xmlns:d6p1="http://www.w3.org/2001/XMLSchema">${text}</Value></KeyValueOfstringanyType>`).join("");
+  const entry = (filter: string, action: string): string =>
+    `<entry xmlns="http://www.w3.org/2005/Atom"><content type="application/xml"><RuleDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect" xmlns:i="http://www.w3.org/2001/XMLSchema-instance">${filter}${action}</RuleDescription></content></entry>`;
+  const rules = {
+    sql: entry(`<Filter i:type="SqlFilter"><SqlExpression>a = @p0</SqlExpression><Parameters>${pairs}</Parameters></Filter>`, `<Action i:type="SqlRuleAction"><SqlExpression>SET b = @p1</SqlExpression><Parameters>${pairs}</Parameters></Action>`),
+    correlation: entry(`<Filter i:type="CorrelationFilter"><Properties>${pairs}</Properties></Filter>`, ""),
+  };
+  const found = (xml: string): (readonly [string, string])[] => [...xml.matchAll(/<Value i:type="d6p1:(\w+)" [^>]*>([^<]*)<\/Value>/g)].map(([, type = "", text = ""]) => [type, text]);
+  const urlOf = (port: number, name: string): string => `http://127.0.0.1:${port}/news/Subscriptions/s/Rules/${name}?api-version=2021-05`;
+  const first = await startBroker({ entities: { topics }, data });
+  for (const [name, body] of Object.entries(rules)) assert.equal((await fetch(urlOf(first.port, name), { method: "PUT", body })).status, 201);
+  await first.stop();
+  const second = await startBroker({ entities: { topics }, data });
+  t.after(() => second.stop());
+  for (const name of Object.keys(rules)) {
+    const told = found(await (await fetch(urlOf(second.port, name))).text());
+    assert.deepEqual(told, name === "sql" ? [...typed, ...typed] : typed, name);
+  }
+  const bad = await fetch(urlOf(second.port, "bad"), { method: "PUT", body: rules.correlation.replace(">-7<", ">7.5<") });
+  assert.deepEqual([bad.status, /@p0.*7\.5\S* is no int/.test(await bad.text())], [400, true]);
+});
+
+test("rule parameters set over AMQP keep their types, whoever reads them", async (t) => {
+  const { broker } = await start(t);
+  const { connection } = await connectWire(t, broker);
+  const node = await WireNode.open(connection.begin({}), "news/Subscriptions/s/$management");
+  const big = 2n ** 53n + 1n;
+  const sent: readonly (readonly [name: string, value: TypedValue, type: string, text: string])[] = [
+    ["long", long(big), "long", String(big)],
+    ["small", long(5), "long", "5"],
+    ["int", int(5), "int", "5"],
+    ["double", new Typed("double", 5), "double", "5"],
+    ["uint", uint(7), "unsignedInt", "7"],
+    ["at", timestamp(86_400_000), "dateTime", "1970-01-02T00:00:00.000Z"],
+    ["span", described(symbol("com.microsoft:timespan"), long(15_000_000)), "duration", "PT1.5S"],
+  ];
+  const properties = new Map<Encodable, Encodable>(sent.map(([name, value]) => [name, value]));
+  assert.equal((await node.ask("com.microsoft:add-rule", { "rule-name": "typed", "rule-description": { "correlation-filter": { properties } } })).code, 200);
+  const { message } = await node.ask("com.microsoft:enumerate-rules", { skip: int(1), top: int(1) });
+  const bytes = message.bytes.toString("latin1");
+  for (const [name, value] of sent) assert.ok(bytes.includes(`${name}${encode(value).toString("latin1")}`), `expected ${name} to be told as it was sent`);
+  const xml = await (await fetch(`http://127.0.0.1:${broker.port}/news/Subscriptions/s/Rules/typed?api-version=2021-05`)).text();
+  for (const [name, , type, text] of sent) assert.match(xml, new RegExp(`<Key>${name}</Key><Value i:type="d6p1:${type}" [^>]*>${text.replaceAll(".", "\\.")}</Value>`));
+});
+
+test("compares typed parameters by value: longs beyond 2^53 exactly, durations with time spans and times to live, doubles with whole numbers", async (t) => {
+  const bench = await start(t);
+  const { connection } = await connectWire(t, bench.broker);
+  const sender = await openedSender(connection.begin({}), "news");
+  const rule = (name: string, expression: string, type: string, text: string): Promise<Response> =>
+    fetch(`http://127.0.0.1:${bench.broker.port}/news/Subscriptions/s/Rules/${name}?api-version=2021-05`, {
+      method: "PUT",
+      body: `<entry xmlns="http://www.w3.org/2005/Atom"><content type="application/xml"><RuleDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect" xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><Filter i:type="SqlFilter"><SqlExpression>${expression}</SqlExpression><Parameters><KeyValueOfstringanyType><Key>@p</Key><Value i:type="d6p1:${type}" xmlns:d6p1="http://www.w3.org/2001/XMLSchema">${text}</Value></KeyValueOfstringanyType></Parameters></Filter></RuleDescription></content></entry>`,
+    });
+  await administrationOf(bench.broker).deleteRule("news", "s", "$Default");
+  const big = 2n ** 53n + 1n;
+  for (const [name, expression, type, text] of [["big", "n = @p", "long", String(big)], ["span", "span &gt; @p", "duration", "PT1S"], ["life", "sys.TimeToLive &lt; @p", "duration", "PT1M"], ["half", "n / @p = 2.5", "double", "2"]] as const) {
+    assert.equal((await rule(name, expression, type, text)).status, 201, name);
+  }
+  const send = (messageId: string, applicationProperties: Fields, ttlMs?: number): unknown => sender.send(encodeMessage({ header: { ttlMs }, properties: { messageId }, applicationProperties, body: { value: 1 } }), undefined);
+  send("exact", { n: long(big) });
+  send("near", { n: long(big - 1n) });
+  send("span", { span: described(symbol("com.microsoft:timespan"), long(10_000_001)) });
+  send("short", { span: described(symbol("com.microsoft:timespan"), long(10_000_000)) });
+  send("brief", { n: int(1) }, 59_000);
+  send("half", { n: int(5) });
+  await eventually("all to be there", () => bench.account("news/Subscriptions/all").totals.accepted === 6);
+  assert.deepEqual((await received(bench)).map(({ messageId }) => messageId), ["exact", "span", "brief", "half"]);
 });

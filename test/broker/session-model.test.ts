@@ -260,7 +260,7 @@ function contentOf(messageId: string, sessionId: string, livesMs: number): Messa
 
 function settlementOf(kind: Settlement["kind"]): Settlement {
   if (kind === "complete" || kind === "release") return { kind };
-  if (kind === "deadLetter") return { kind, reason: undefined, description: undefined, properties: undefined };
+  if (kind === "deadLetter") return { kind, properties: undefined };
   return { kind, properties: undefined };
 }
 

@@ -147,7 +147,7 @@ test("subscribes to a session, and to a subscription's", async (t) => {
 
 test("refuses messages without a session, receivers without one, and sessions where there are none", async (t) => {
   const { client, account } = await startBench(t, { entities });
-  await assert.rejects(client.createSender("steps").sendMessages({ body: 1 }), /must have a session id/);
+  await assert.rejects(client.createSender("steps").sendMessages({ body: 1 }), /The SessionId was not set on a message/);
   await assert.rejects(client.createReceiver("steps").receiveMessages(1), /non-sessionful/);
   await assert.rejects(client.acceptSession("plain", "a"), /Failed to create a receiver/);
   await client.createSender("news").sendMessages({ body: "unsorted" });

@@ -63,3 +63,29 @@ test("completes, abandons, defers and dead-letters", async (t) => {
     [4, "Broken", "it is broken", undefined, 7],
   );
 });
+
+const reasons: readonly (readonly [kind: string, reason: unknown, shown: string | null])[] = [
+  ["a number", 7, "7"],
+  ["a flag", false, "false"],
+  ["text", "Broken", "Broken"],
+  ["nothing", null, null],
+];
+for (const [kind, reason, shown] of reasons) {
+  for (const way of ["over its link", "over management"] as const) {
+    test(`keeps a dead-letter reason that is ${kind} as it is, ${way}`, async (t) => {
+      const { client, broker } = await startBench(t, { entities });
+      await client.createSender("orders").sendMessages({ body: 1 });
+      const receiver = client.createReceiver("orders");
+      const [message] = await receiver.receiveMessages(1);
+      assert.ok(message);
+      // Without its link, the SDK settles over management.
+      if (way === "over management") await receiver.close();
+      const settling = way === "over management" ? client.createReceiver("orders") : receiver;
+      await settling.deadLetterMessage(message, { deadLetterReason: reason as string, deadLetterErrorDescription: reason as string });
+      const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).peekMessages(1);
+      assert.deepEqual([letter?.applicationProperties?.["DeadLetterReason"], letter?.applicationProperties?.["DeadLetterErrorDescription"]], reason === null ? [undefined, undefined] : [reason, reason]);
+      const [inspected] = broker.inspectMessages("orders/$DeadLetterQueue")?.messages ?? [];
+      assert.deepEqual([inspected?.deadLetterReason, inspected?.deadLetterDescription], [shown, shown]);
+    });
+  }
+}

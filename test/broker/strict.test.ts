@@ -4,11 +4,14 @@ import { test } from "node:test";
 import { isServiceBusError } from "@azure/service-bus";
 import { BrokerConfigError } from "#load/broker/entities/config-checks.ts";
 import { readEntities } from "#load/broker/entities/config.ts";
+import { Namespace } from "#load/broker/entities/namespace.ts";
+import { checkBounds } from "#load/broker/entities/setting-bounds.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { attachedReceiver } from "../amqp/support/loopback.ts";
 import { startBench } from "../support/broker.ts";
 import { connectWire } from "../support/broker-wire.ts";
 import { eventually } from "../support/eventually.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 const vendor = (queues: unknown, topics: unknown = []): unknown => ({ UserConfig: { Namespaces: [{ Name: "sbemulatorns", Queues: queues, Topics: topics }] } });
 const queue = (properties: unknown): unknown => vendor([{ Name: "a", Properties: properties }]);
@@ -22,24 +25,26 @@ const beyond: readonly (readonly [what: string, within: unknown, without: unknow
   ["50 subscriptions of a topic", vendor([], [{ Name: "t", Subscriptions: many(50) }]), vendor([], [{ Name: "t", Subscriptions: many(51) }]), /at most 50 subscriptions, found 51/],
   ["20 rules with a SQL filter", rules(20, sql), rules(21, sql), /at most 20 rules with a SQL filter, found 21/],
   ["1000 rules with a correlation filter", rules(1000, correlation), rules(1001, correlation), /at most 1000 rules with a correlation filter, found 1001/],
-  ["a lock of 5 minutes", queue({ LockDuration: "PT5M" }), queue({ LockDuration: "PT5M1S" }), /a\.lockDurationMs: expected 1 to 300000, found 301000/],
+  ["a lock of 5 minutes", queue({ LockDuration: "PT5M" }), queue({ LockDuration: "PT5M1S" }), /a\.lockDurationMs: expected 1 to 300000 .*--strict.*, found 301000/],
   ["a life of an hour", queue({ DefaultMessageTimeToLive: "PT1H" }), queue({ DefaultMessageTimeToLive: "PT1H1S" }), /a\.timeToLiveMs: expected 1 to 3600000/],
   ["a window of 5 minutes", queue({ DuplicateDetectionHistoryTimeWindow: "PT5M" }), queue({ DuplicateDetectionHistoryTimeWindow: "PT6M" }), /a\.duplicateWindowMs: expected 20000 to 300000/],
   ["a window of no less than 20 seconds", queue({ DuplicateDetectionHistoryTimeWindow: "PT20S" }), queue({ DuplicateDetectionHistoryTimeWindow: "PT19S" }), /a\.duplicateWindowMs: expected 20000/],
-  ["10 deliveries", queue({ MaxDeliveryCount: 10 }), queue({ MaxDeliveryCount: 11 }), /a\.deliveryCountMax: expected 1 to 10, found 11/],
+  ["10 deliveries", queue({ MaxDeliveryCount: 10 }), queue({ MaxDeliveryCount: 11 }), /a\.deliveryCountMax: expected 1 to 10 .*, found 11/],
 ];
 for (const [what, within, without, message] of beyond) {
   test(`takes ${what} and no more`, () => {
-    assert.doesNotThrow(() => readEntities(within, true));
-    assert.throws(() => readEntities(without, true), (error) => error instanceof BrokerConfigError && message.test(error.message));
-    assert.doesNotThrow(() => readEntities(without, false), "expected the bound to hold on request only");
+    assert.doesNotThrow(() => checkBounds(readEntities(within), "emulator"));
+    assert.throws(() => checkBounds(readEntities(without), "emulator"), (error) => error instanceof BrokerConfigError && message.test(error.message));
+    assert.doesNotThrow(() => checkBounds(readEntities(without), "none"), "expected the bound to hold on request only");
   });
 }
 
 test("fixes what the emulator fixes, and gives what was not chosen a value within its bounds", () => {
-  const [given, chosen] = readEntities(vendor([{ Name: "a" }, { Name: "b", Properties: { DefaultMessageTimeToLive: "PT1M", MaxMessageSizeInKilobytes: 1024, MaxSizeInMegabytes: 5120 } }]), true).queues;
-  assert.deepEqual(given, { name: "a", timeToLiveMs: 3_600_000, duplicateWindowMs: 300_000, messageBytesMax: 256 * 1024, sizeMegabytesMax: 100 });
-  assert.deepEqual(chosen, { name: "b", timeToLiveMs: 60_000, duplicateWindowMs: 300_000, messageBytesMax: 256 * 1024, sizeMegabytesMax: 100 });
+  const entities = readEntities(vendor([{ Name: "a" }, { Name: "b", Properties: { DefaultMessageTimeToLive: "PT1M", MaxMessageSizeInKilobytes: 1024, MaxSizeInMegabytes: 5120 } }]));
+  const namespace = new Namespace(entities, { clock: new ManualClock(), record: false, bounding: "emulator" });
+  const settings = [...namespace.queues.values()].map(({ settings: { timeToLiveMs, duplicateWindowMs, messageBytesMax, sizeMegabytesMax } }) => ({ timeToLiveMs, duplicateWindowMs, messageBytesMax, sizeMegabytesMax }));
+  const fixed = { duplicateWindowMs: 300_000, messageBytesMax: 256 * 1024, sizeMegabytesMax: 100 };
+  assert.deepEqual(settings, [{ timeToLiveMs: 3_600_000, ...fixed }, { timeToLiveMs: 60_000, ...fixed }]);
 });
 
 test("takes 10 connections at one time", async (t) => {

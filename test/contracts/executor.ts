@@ -69,6 +69,7 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
     body: json(envelope),
     contentEncoding: undefined,
     headers: undefined,
+    enqueuedAtMs: 0,
     epoch: 1,
     attempt: 1,
     generation: 0,

@@ -2,8 +2,9 @@
 import { strict as assert } from "node:assert";
 import { describe, type TestContext, test } from "node:test";
 import type { HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
-import { TransportError } from "#runtime/core/errors.ts";
+import { SendError, TransportError } from "#runtime/core/errors.ts";
 import { eventually, within } from "../support/eventually.ts";
+import { oddNames } from "../support/odd-names.ts";
 import { Inbox, type TransportBench } from "../support/transport-bench.ts";
 
 function outgoing(messageId: string, body: Uint8Array = Buffer.from(messageId)): OutgoingMessage {
@@ -68,6 +69,24 @@ function describeSending(makeBench: (t: TestContext) => Promise<TransportBench>)
     await publisher.send("input", [{ messageId: "copy", body: first.body, headers: first.headers() }]);
     const copy = await inbox.at(1);
     assert.deepEqual([copy.messageId, copy.headers()], ["copy", headers]);
+  });
+
+  test("carries headers whose names every object knows", async (t) => {
+    const bench = await makeBench(t);
+    const publisher = await bench.startPublisher();
+    const headers = Object.fromEntries(oddNames.map((name) => [name, `the value of ${name}`]));
+    await publisher.send("input", [{ messageId: "odd", body: Buffer.alloc(1), headers }]);
+    const page = bench.messages("input");
+    assert.deepEqual(Object.entries(page[0]?.applicationProperties ?? {}), Object.entries(headers));
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(1);
+    const delivery = await inbox.at(0);
+    for (const name of oddNames) {
+      // The SDK's own decoder loses this one name before anyone can read it.
+      if (name === "__proto__" && delivery.header(name) === undefined) continue;
+      assert.deepEqual([delivery.header(name), Object.getOwnPropertyDescriptor(delivery.headers(), name)?.value], [headers[name], headers[name]]);
+    }
+    for (const name of ["propertyIsEnumerable", "toLocaleString"]) assert.equal(delivery.header(name), undefined);
   });
 
   test("sends all messages of many calls at once, each exactly once", async (t) => {
@@ -139,7 +158,30 @@ function describeSending(makeBench: (t: TestContext) => Promise<TransportBench>)
   });
 }
 
+/** What became of each message, by its id: whether it can never be sent. */
+async function failuresOf(sent: Promise<void>): Promise<Readonly<Record<string, boolean>>> {
+  const error: unknown = await within("the refusal", sent, 30_000).then(() => assert.fail("expected the send to be refused"), (thrown: unknown) => thrown);
+  assert.ok(error instanceof SendError, String(error));
+  for (const { message } of error.failed.values()) assert.match(message, /^expected .*, found .*; .+/s);
+  return Object.fromEntries(Array.from(error.failed, ([{ messageId }, { isPermanent }]) => [messageId, isPermanent]));
+}
+
 function describeFailing(makeBench: (t: TestContext) => Promise<TransportBench>): void {
+  test("tells a message that can never be sent from one that may, and one of them keeps no other", async (t) => {
+    const bench = await makeBench(t);
+    const publisher = await bench.startPublisher();
+    const unencodable = { ...outgoing("no message"), headers: { get odd(): string { throw new RangeError("no such value"); } } };
+    const large = outgoing("too large", Buffer.alloc(1_200_000));
+    assert.deepEqual(await failuresOf(publisher.send("input", [...many(3, "a"), unencodable, ...many(3, "b"), large, ...many(3, "c")])), { "no message": true, "too large": true });
+    assert.deepEqual([...bench.outcomes("input").keys()].sort(), [...many(3, "a"), ...many(3, "b"), ...many(3, "c")].map(({ messageId }) => messageId));
+    assert.deepEqual(await failuresOf(publisher.send("nowhere", many(2))), { m0: true, m1: true });
+    assert.deepEqual(await failuresOf(publisher.send("in//valid\u0000", many(1))), { m0: true });
+    assert.deepEqual(await failuresOf(publisher.send("sessions", many(2))), { m0: true, m1: true });
+    assert.deepEqual(await failuresOf(publisher.send("full", [outgoing("what fits", Buffer.alloc(900_000)), outgoing("more", Buffer.alloc(900_000))])), { more: false });
+    assert.deepEqual(await failuresOf(publisher.send("disabled", many(1))), { m0: false });
+    await publisher.send("input", many(1, "after-"));
+  });
+
   test("rejects when the entity does not exist, and sends to others all the same", async (t) => {
     const bench = await makeBench(t);
     const publisher = await bench.startPublisher();

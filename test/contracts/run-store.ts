@@ -45,6 +45,25 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
     });
     afterEach(() => harness.stop());
 
+    describe("secret", () => {
+      test("is one for all workers of a consumer, and another for each consumer", async () => {
+        const secret = await store.secret();
+        assert.match(secret, /^[\w-]{43}$/);
+        assert.equal(await other.secret(), secret);
+        assert.notEqual(await (await harness.open({ consumer: "invoices" })).secret(), secret);
+      });
+
+      // What is kept in memory ends with the store.
+      if (options.isShared) {
+        test("stays when the store is started again", async () => {
+          const secret = await store.secret();
+          await store.stop();
+          await store.start();
+          assert.equal(await store.secret(), secret);
+        });
+      }
+    });
+
     describe("claim", () => {
       test("gives an unknown run to the first who asks", async () => {
         assert.deepEqual(await claimOne(store, claimOf("a")), fresh);

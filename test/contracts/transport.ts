@@ -1,7 +1,7 @@
 // What every transport must do. An adapter's test calls `transportContract` with a way to make a fresh bench.
 import { strict as assert } from "node:assert";
 import { describe, type TestContext, test } from "node:test";
-import type { Delivery } from "#runtime/core/delivery.ts";
+import type { Delivery, Particulars } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -12,6 +12,10 @@ const idleLatencyMaxMs = 700;
 
 function completeAll(deliveries: readonly Delivery[]): SettleOrder[] {
   return deliveries.map((delivery) => ({ verb: "complete", delivery }));
+}
+
+function withoutUndefined(particulars: Particulars): Particulars {
+  return Object.fromEntries(Object.entries(particulars).filter(([, value]) => value !== undefined));
 }
 
 /** Completes every batch as it comes and grants its credit anew. */
@@ -223,6 +227,7 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     assert.deepEqual([json.contentType, json.correlationId, json.subject], [undefined, undefined, undefined]);
     assert.equal(Buffer.from(json.body).toString(), '{"a": 1}');
     assert.equal(empty.body.length, 0);
+    assert.deepEqual([empty.bodySection, json.bodySection], ["data", "data"]);
     assert.equal(large.body.length, 300_000);
     assert.deepEqual(json.headers(), {});
   });
@@ -241,6 +246,33 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     assert.equal(delivery.header("toString"), undefined);
   });
 
+  test("tells what a copy has to carry, and a publisher sends it", async (t) => {
+    const bench = await makeBench(t);
+    const uuid = Buffer.from("00112233445566778899aabbccddeeff", "hex");
+    const rich = { to: "somewhere", replyTo: "answers", sessionId: "s", replyToSessionId: "rs", partitionKey: "s", timeToLive: 90_000 };
+    await bench.send([{ messageId: "m", body: Buffer.alloc(1), correlationId: uuid, ...rich }]);
+    await bench.send([{ messageId: "n", body: Buffer.alloc(1), correlationId: 7 }]);
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(2);
+    const [first, second] = await inbox.upTo(2);
+    assert.ok(first !== undefined && second !== undefined);
+    assert.equal(first.timeToLiveMs, 90_000);
+    const { correlationId, ...others } = withoutUndefined(first.particulars());
+    assert.ok(typeof correlationId === "object" && "uuid" in correlationId);
+    assert.deepEqual(Buffer.from(correlationId.uuid), uuid);
+    assert.deepEqual(others, { to: "somewhere", replyTo: "answers", sessionId: "s", replyToSessionId: "rs", partitionKey: "s" });
+    assert.equal(second.timeToLiveMs, undefined);
+    assert.deepEqual(withoutUndefined(second.particulars()), { correlationId: 7n });
+    const publisher = await bench.startPublisher();
+    const copies = [first, second].map((delivery) => ({ ...delivery.particulars(), messageId: `${delivery.messageId}-copy`, body: delivery.body, headers: {}, timeToLiveMs: delivery.timeToLiveMs }));
+    await publisher.send("other", copies);
+    const [one, two] = await bench.take("other", 2);
+    assert.ok(one !== undefined && two !== undefined);
+    const { to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive } = one;
+    assert.deepEqual({ to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive }, rich);
+    assert.deepEqual([one.correlationId, two.correlationId, two.timeToLive], [uuid, 7, undefined]);
+  });
+
   test("gives bodies that are AMQP values as text or JSON text", async (t) => {
     const bench = await makeBench(t);
     const annotated = [
@@ -251,7 +283,9 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     for (const message of annotated) await bench.send([message]);
     const inbox = new Inbox(await bench.startTransport());
     inbox.addCredit(3);
-    const bodies = (await inbox.upTo(3)).map(({ body }) => Buffer.from(body).toString());
+    const deliveries = await inbox.upTo(3);
+    assert.deepEqual(deliveries.map(({ bodySection }) => bodySection), ["value", "value", "sequence"]);
+    const bodies = deliveries.map(({ body }) => Buffer.from(body).toString());
     assert.equal(bodies[0], "plain text");
     assert.deepEqual(JSON.parse(bodies[1] ?? ""), { a: 1, b: "two" });
     assert.deepEqual(JSON.parse(bodies[2] ?? ""), [1, "two"]);
@@ -346,6 +380,18 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     assert.deepEqual(results, ["settled", "settled", "settled", "settled"]);
     assert.deepEqual(bench.account("input").states, { active: 0, locked: 0, scheduled: 0, deferred: 1, deadLettered: 1 });
     assert.deepEqual(bench.deadLetters("input"), [{ messageId: "m1", reason: "Broken", description: "it is broken" }]);
+  });
+
+  test("an order that cannot be given keeps no other of its group", async (t) => {
+    const bench = await makeBench(t);
+    const transport = await bench.startTransport();
+    await bench.send(numbered(5));
+    const inbox = new Inbox(transport);
+    inbox.addCredit(5);
+    const deliveries = await inbox.upTo(5);
+    const odd = { verb: "dead-letter", reason: undefined as unknown as string, description: "" } as const;
+    const results = await within("the results", transport.settle(deliveries.map((delivery, index) => (index === 2 ? { ...odd, delivery } : { verb: "complete", delivery }))));
+    assert.deepEqual(results, ["settled", "settled", "unknown", "settled", "settled"]);
   });
 
   test("keeps its pace behind one message that is held", async (t) => {

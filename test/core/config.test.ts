@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { oddNames } from "../support/odd-names.ts";
 import { type ConfigInput, parseConfig } from "#runtime/core/config.ts";
 
 const good: ConfigInput = { consumer: { queue: "input" }, serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKey=s3cret" }, plugins: ["./plugins/a"] };
@@ -31,6 +32,15 @@ test("refuses unknown keys at every level", () => {
   assert.match(refusal({ ...good, store: { kind: "sqlite", path: "x", url: "y" } }), /store\.url: unknown key/);
 });
 
+test("takes envelope hooks, each with a name of its own and a function", () => {
+  const hook = { name: "own", read: () => undefined };
+  assert.deepEqual(parseConfig({ ...good, envelopes: [hook] }, "c").envelopes, [hook]);
+  assert.deepEqual([parseConfig(good, "c").envelopes, parseConfig(good, "c").envelopeDefaults], [[], true]);
+  assert.match(refusal({ ...good, envelopes: [{ name: "own" }] }), /envelopes\.0\.read: expected a function/);
+  assert.match(refusal({ ...good, envelopes: [{ ...hook, name: "a b" }] }), /envelopes\.0\.name: expected 1 to 64 characters/);
+  assert.match(refusal({ ...good, envelopes: [hook, hook] }), /envelopes\.1\.name: expected each envelope hook to have a name of its own/);
+});
+
 test("refuses wrong units: durations are whole milliseconds", () => {
   assert.match(refusal({ ...good, retentionMs: "7d" }), /retentionMs: expected .*milliseconds.*got "7d"/);
   assert.match(refusal({ ...good, stopBudgetMs: 2.5 }), /stopBudgetMs: .*milliseconds/);
@@ -56,4 +66,15 @@ test("keeps secrets out of its messages", () => {
 test("a __proto__ key is refused like any unknown key, and pollutes nothing", () => {
   assert.match(refusal(JSON.parse('{"consumer":{"queue":"a"},"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')), /__proto__/);
   assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+});
+
+test("event types, skills and dependencies may have any name, also one that every object knows", () => {
+  for (const name of oddNames) {
+    const config = parseConfig(JSON.parse(JSON.stringify(good).replace(/}$/, `,"publish":{"entity":"a","byEventType":{"${name}":"b"}},"skills":{"${name}":{"timeoutMs":7}},"dependencies":{"${name}":{"baseUrl":"http://x"}}}`)), "c");
+    assert.deepEqual([...(config.publish?.byEventType ?? [])], [[name, "b"]]);
+    assert.deepEqual([...config.skills], [[name, { timeoutMs: 7 }]]);
+    assert.deepEqual([...config.dependencies], [[name, { baseUrl: "http://x" }]]);
+    assert.match(refusal({ ...good, publish: { entity: "a", byEventType: JSON.parse(`{"${name}":""}`) as never } }), new RegExp(`publish\\.byEventType\\.${name}: expected the name of a queue.*got ""`));
+  }
+  assert.match(refusal({ ...good, skills: [] }), /skills: expected an object, got \[\]/);
 });

@@ -5,8 +5,8 @@ import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
-import { eventually } from "../support/eventually.ts";
 import { administrationOf } from "../support/broker-administration.ts";
+import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
 import { testOnEach } from "../support/transports.ts";
@@ -140,26 +140,27 @@ testOnEach("doctor names an entity that emitted events could not be sent to", as
   assert.deepEqual([found["send to nowhere"], found["send to input"]], ["failed", "ok"]);
 });
 
-testOnEach("events that cannot be published wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
+testOnEach("events that cannot be published for a while wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
-  const file = config();
   const administration = administrationOf(broker);
+  const closed = await administration.createQueue("closed");
+  const file = config({ publish: { entity: "closed" } });
   const worker = startCommand(["start", "-c", file], env);
   t.after(() => worker.process.kill("SIGKILL"));
   let log = "";
   worker.process.stderr?.on("data", (text: string) => (log += text));
   await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
-  await administration.deleteQueue("events");
+  await administration.updateQueue({ ...closed, status: "SendDisabled" });
   await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   await eventually("the failure to be told", () => log.includes("send.failed"), 30_000);
   await eventually("the message to be postponed", () => broker.inspect().queues["input"]?.totals.scheduledAccepted === 1, 30_000);
   assert.deepEqual([broker.inspect().queues["input"]?.totals.abandoned, broker.inspect().queues["input"]?.totals.deadLettered], [0, 0]);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
-  await administration.createQueue("events");
+  await administration.updateQueue({ ...closed, status: "Active" });
   const mended = startCommand(["start", "-c", file], env);
   t.after(() => mended.process.kill("SIGKILL"));
-  await eventually("the event to be published", () => broker.inspect().queues["events"]?.totals.accepted === 1, 60_000);
+  await eventually("the event to be published", () => broker.inspect().queues["closed"]?.totals.accepted === 1, 60_000);
   mended.process.kill("SIGTERM");
   assert.equal((await mended.done).code, 0);
 });

@@ -10,6 +10,7 @@ import { setTimeout as moment } from "node:timers/promises";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type CommandResult, runCommand, startCommand } from "../support/holdfast-command.ts";
+import { isLong } from "../support/long.ts";
 import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -135,7 +136,7 @@ async function startSilence(t: TestContext): Promise<Silence> {
 testOnEach("a worker that is stopped at any moment of its start ends with 0, within the budget", async (t, transport) => {
   const { worker } = await startBench(t);
   const file = worker("", { transport });
-  await sweep(t, ["start", "-c", file], (life) => life.says("worker.started"), 12);
+  await sweep(t, ["start", "-c", file], (life) => life.says("worker.started"), isLong ? 20 : 5);
 });
 
 test("the local broker that is stopped at any moment of its start ends with 0", async (t) => {

@@ -5,7 +5,7 @@ import { test, type TestContext } from "node:test";
 import { accessKey, runChecks, startForeignBroker } from "./clients.ts";
 import { peerOf, type PeerName } from "./peers.ts";
 
-const plain = ["settled", "bodies", "fields", "large", "subscribed", "scheduled", "orders", "drained", "deleted"];
+const plain = ["settled", "bodies", "fields", "large", "subscribed", "scheduled", "orders", "drained", "deleted", "peeked", "letters", "emptied"];
 const entities = {
   queues: [...plain, { name: "brief", lockDurationMs: 2_000 }, { name: "sessions", requiresSession: true }, { name: "no-sessions", requiresSession: true }],
   topics: [{ name: "news", subscriptions: ["all", "few"] }],

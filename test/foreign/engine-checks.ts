@@ -2,15 +2,15 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import type { Connection } from "#runtime/amqp/connection.ts";
-import { accepted, type DeliveryState, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { Delivery } from "#runtime/amqp/receiver.ts";
-import type { SaslCredentials } from "#runtime/amqp/sasl.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
-import { dial, type DialOptions } from "#runtime/amqp/sockets.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection/connection-options.ts";
+import type { Connection } from "#runtime/amqp/connection/connection.ts";
+import { accepted, type DeliveryState, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { Delivery } from "#runtime/amqp/link/receiver.ts";
+import type { SaslCredentials } from "#runtime/amqp/security/sasl.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/link/sender.ts";
+import { dial, type DialOptions } from "#runtime/amqp/connection/sockets.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { eventually } from "../support/eventually.ts";
 

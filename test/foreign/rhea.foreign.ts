@@ -6,7 +6,7 @@ import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import type { SettleOrder } from "#runtime/ports/transport.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { certificate, key } from "../amqp/support/certificate.ts";
 import { eventually } from "../support/eventually.ts";

@@ -6,11 +6,11 @@ import rhea, { type Connection as RheaConnection, type EventContext, type Messag
 import type { Broker } from "#load/broker/broker.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { encodeMessage, type MessageBody, type MessageProperties } from "#runtime/amqp/message-writer.ts";
-import type { MessageView } from "#runtime/amqp/message.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import { int, symbol, Typed, type TypedValue, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { encodeMessage, type MessageBody, type MessageProperties } from "#runtime/amqp/message/message-writer.ts";
+import type { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import { int, symbol, Typed, type TypedValue, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/codec/types.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";

@@ -10,15 +10,15 @@ import { poisonKindAt, poisonReasons } from "#load/generator/poison.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { EventEnvelope, Invalid } from "#runtime/core/event-envelope.ts";
 import { type DecodeLimits, readRoute } from "#runtime/core/read-route.ts";
-import { decodeEvent } from "#runtime/skills/decode-event.ts";
-import { compilePayloadCheck } from "#runtime/skills/payload.ts";
+import { decodeEvent } from "#runtime/skills/host/decode-event.ts";
+import { compilePayloadCheck } from "#runtime/skills/host/payload.ts";
 import type { Skill } from "#runtime/index.ts";
 import { delivery } from "../support/event-messages.ts";
 import { runSkill } from "../support/skill-harness.ts";
 import { webhookExamples } from "../support/webhook-examples.ts";
 
 const skills = [eventDispatcher, artifactValidator, webhookNotifier, documentDrafter] as readonly Skill[];
-const limits: DecodeLimits = { bodyBytesMax: 256 * 1024, depthMax: 64, ratioMax: 100 };
+const limits: DecodeLimits = { bodyBytesMax: 256 * 1024, depthMax: 64, ratioMax: 100, demandsAttributes: false };
 const largestExample = Math.max(...webhookExamples().map(({ event }) => JSON.stringify(event).length));
 const normal: GenerateOptions = { events: 20_000, duplicates: 0.05, poison: 0.02, payloadBytesMax: 3_000 };
 
@@ -27,7 +27,7 @@ const checks = new Map(await Promise.all(skills.map(async (skill) => [skill.name
 function decode(message: OutgoingMessage): EventEnvelope | Invalid {
   const routed = readRoute(delivery(message.body, message.headers, message.contentType), limits);
   if (!routed.ok) return routed.invalid;
-  const decoded = decodeEvent({ route: routed.route, body: message.body, contentEncoding: routed.contentEncoding, headers: routed.headers }, limits);
+  const decoded = decodeEvent({ route: routed.route, body: message.body, contentEncoding: routed.contentEncoding, headers: routed.headers, enqueuedAtMs: 0 }, limits);
   return decoded.ok ? decoded.value : decoded.invalid;
 }
 

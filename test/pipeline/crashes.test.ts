@@ -73,7 +73,8 @@ describe("a worker that is killed", () => {
       assert.equal((await world.record("a")).state, "done", where);
       assert.ok(effects.length === 2 || effects.length === 3, `${where}: ${effects.join()}`);
       assert.ok(world.broker.published.length === 1 || world.broker.published.length === 2, `${where}: published ${world.broker.published.length}`);
-      for (const one of world.broker.published) assert.deepEqual(one, { entity: outputEntity, message: emitted }, where);
+      const message = { ...emitted, messageId: await world.idPublished(emitted.messageId) };
+      for (const one of world.broker.published) assert.deepEqual(one, { entity: outputEntity, message }, where);
     });
     assert.equal(calls, 8);
   });

@@ -1,7 +1,9 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { followersMax } from "#runtime/pipeline/process-batch.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
+import { eventually } from "../support/eventually.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 
@@ -13,7 +15,46 @@ const slowly = async (run: { takes(ms: number): Promise<void> }): Promise<typeof
 /** Comes again sooner than the broker answers. */
 const hastily = skillPolicy("task", { retry: { ...defaultRetryPolicy, baseDelayMs: 1, delayFactor: 1, delayMaxMs: 1 } });
 
+/** A whole envelope as the body, beside the headers that route it. */
+function enveloped(world: World, eventId: string, changes: Readonly<Record<string, unknown>>, contentEncoding?: "gzip"): ReturnType<World["message"]> {
+  const body = { eventId, eventType: "task", version: "1.0", traceId: "t", timestamp: "2024-05-01T12:00:00Z", payload: { amount: 1 }, ...changes };
+  const message = world.message(eventId, "task", body, contentEncoding === undefined ? {} : { contentEncoding });
+  return contentEncoding === undefined ? message : { ...message, body: gzipSync(message.body) };
+}
+
+/** Compressed bodies are decompressed by the real system, in its own time. */
+async function settleAll(world: World): Promise<void> {
+  await eventually("every message to be settled", async () => {
+    await world.clock.advance(10);
+    return world.broker.stored.every((one) => one.state === "completed" || one.state === "dead-lettered");
+  });
+}
+
 describe("a second message of an event", () => {
+  for (const contentEncoding of [undefined, "gzip"] as const) {
+    test(`is a duplicate when it has a fresh timestamp and trace (${contentEncoding ?? "plain"})`, async () => {
+      const world = new World();
+      const { executor } = await world.start();
+      world.send(enveloped(world, "a", {}, contentEncoding));
+      await settleAll(world);
+      world.send(enveloped(world, "a", { timestamp: "2024-05-01T13:00:00Z", traceId: "u" }, contentEncoding));
+      await settleAll(world);
+      assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);
+      assert.equal(executor.posted.length, 1);
+    });
+
+    test(`is reuse when it has another payload (${contentEncoding ?? "plain"})`, async () => {
+      const world = new World();
+      const { executor } = await world.start();
+      world.send(enveloped(world, "a", {}, contentEncoding));
+      await settleAll(world);
+      world.send(enveloped(world, "a", { payload: { amount: 2 } }, contentEncoding));
+      await settleAll(world);
+      assert.deepEqual(world.statesOf("a"), ["completed", "dead-lettered: EventIdReuse"]);
+      assert.equal(executor.posted.length, 1);
+    });
+  }
+
   test("does not run when both arrive together", async () => {
     const world = new World();
     const { executor, telemetry } = await world.start();

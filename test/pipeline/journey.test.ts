@@ -72,6 +72,7 @@ describe("the journey", () => {
       route: { eventId: "a", eventType: "task", version: "1.0", form: "canonical", codec: "json" },
       contentEncoding: undefined,
       headers: undefined,
+      enqueuedAtMs: world.broker.stored[0]?.enqueuedAtMs,
       epoch: 1,
       attempt: 1,
       generation: 0,
@@ -88,7 +89,7 @@ describe("the journey", () => {
     executor.script = () => ({ kind: "completed", outbox: [emitted] });
     world.send("a");
     await world.clock.advance(1_000);
-    assert.deepEqual(world.broker.published, [{ entity: outputEntity, message: emitted }]);
+    assert.deepEqual(world.broker.published, [{ entity: outputEntity, message: { ...emitted, messageId: await world.idPublished(emitted.messageId) } }]);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
     assert.equal((await world.record("a")).outbox.length, 0);
   });

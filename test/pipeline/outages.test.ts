@@ -298,11 +298,11 @@ describe("while the broker takes no messages", () => {
     await world.clock.advance(1_500);
     brokerFaults.off();
     await world.clock.advance(5_000);
-    assert.deepEqual(world.broker.published.map(({ message }) => message.messageId), ["a:0"]);
+    assert.deepEqual(world.broker.published.map(({ message }) => message.messageId), [await world.idPublished("a:0")]);
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed"], 1]);
   });
 
-  test("a retry that cannot be scheduled is handed back, and its steps survive", async () => {
+  test("a retry that cannot be scheduled waits here, and its steps survive", async () => {
     const world = new World();
     const { executor, brokerFaults } = await world.start();
     const effects: string[] = [];
@@ -314,7 +314,9 @@ describe("while the broker takes no messages", () => {
     brokerFaults.set("send-refused", 1);
     world.send("a");
     await world.clock.advance(5_000);
-    assert.deepEqual([world.statesOf("a"), effects], [["completed"], ["one"]]);
+    assert.deepEqual([world.statesOf("a"), effects], [["locked"], ["one"]]);
+    await world.clock.advance(90_000);
+    assert.deepEqual([world.statesOf("a"), effects, world.broker.stored[0]?.failedDeliveries], [["completed"], ["one"], 0]);
   });
 
   test("a message whose send is taken and never answered is sent again under the same id", async () => {
@@ -326,7 +328,7 @@ describe("while the broker takes no messages", () => {
     await world.clock.advance(150);
     brokerFaults.off();
     await world.clock.advance(5_000);
-    assert.deepEqual(new Set(world.broker.published.map(({ message }) => message.messageId)), new Set(["a:0"]));
+    assert.deepEqual(new Set(world.broker.published.map(({ message }) => message.messageId)), new Set([await world.idPublished("a:0")]));
     assert.equal(world.broker.published.length, 3);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });

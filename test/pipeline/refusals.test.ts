@@ -60,6 +60,40 @@ describe("a message that can never run", () => {
     assert.deepEqual(told, [["", "message-x", "InvalidEnvelope"], ["b", "message-y", "UnknownEventType"]]);
   });
 
+  test("is dead-lettered again when its event was given up before, and says what to do", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = () => ({ kind: "failed", failure: { code: "REFUSED", message: "no" }, retryable: false });
+    world.send("a");
+    await world.clock.advance(1_000);
+    world.send("a");
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["dead-lettered: REFUSED", "dead-lettered: REFUSED"]);
+    assert.equal(executor.posted.length, 1);
+    const said = telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [event.description] : []));
+    assert.match(said[1] ?? "", /^expected an event that is still to be done, found that 'a' was given up before as REFUSED, .* send its payload under an eventId of its own$/);
+  });
+
+  test("runs like any other when it was resent by hand with the reason of its dead letter, and its event was never seen", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    const resent = { DeadLetterReason: "UnknownEventType", DeadLetterErrorDescription: "expected an event type …", "Diagnostic-Id": "00-x" };
+    world.send(world.message("a", "task", {}, resent));
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.statesOf("a"), ["completed"]);
+    assert.equal(executor.posted.length, 1);
+  });
+
+  test("is dead-lettered without the secrets that what was said of it holds", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = () => ({ kind: "failed", failure: { code: "REFUSED", message: "amqp://user:p@ss@host refused; pwd=hunter2" }, retryable: false });
+    world.send("a");
+    await world.clock.advance(1_000);
+    const said = telemetry.events.find((event) => event.type === "run.dead-lettered");
+    assert.equal(said?.description, "amqp://user:[redacted]@host refused; pwd=[redacted]");
+  });
+
   test("is parked when the outbox of its finished run cannot be read", async () => {
     const world = new World();
     await world.records.start();

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
-import { TransportError } from "#runtime/core/errors.ts";
-import { sendAttemptsMax, Sending, sendPauseMaxMs } from "#runtime/pipeline/sending.ts";
+import { SendError, TransportError } from "#runtime/core/errors.ts";
+import { sendAttemptsMax, Sending, sendPauseMaxMs, type Unsent } from "#runtime/pipeline/sending.ts";
 import { SimClock } from "../support/sim-clock.ts";
 
 const messages: readonly OutgoingMessage[] = ["a", "b", "c"].map((messageId) => ({ messageId, body: new Uint8Array(0), headers: {} }));
@@ -21,7 +21,7 @@ function fixture(send: (messages: readonly OutgoingMessage[], attempt: number) =
   return { clock, attempts, sending: new Sending(publisher, clock, () => undefined) };
 }
 
-const ids = (unsent: ReadonlySet<OutgoingMessage>): string[] => [...unsent].map((message) => message.messageId);
+const ids = (unsent: Unsent): string[] => [...unsent.keys()].map((message) => message.messageId);
 
 describe("sending", () => {
   test("sends all messages at once", async () => {
@@ -64,5 +64,32 @@ describe("sending", () => {
     sending.stop();
     assert.deepEqual(ids(await clock.finish("send", sent, 1)), ["a", "b", "c"]);
     assert.equal(attempts.length, 2);
+  });
+
+  test("sends only what failed again, and believes what is said twice never to be sendable", async () => {
+    const { clock, attempts, sending } = fixture((batch, attempt) => {
+      const failed = new Map(batch.filter(({ messageId }) => messageId === "b").map((message) => [message, new TransportError("too large", { isPermanent: true })]));
+      const late = batch.find(({ messageId }) => messageId === "c");
+      if (late !== undefined && attempt < 3) failed.set(late, new TransportError("busy"));
+      if (failed.size > 0) throw new SendError(failed);
+    });
+    const unsent = await clock.finish("send", sending.send("x", messages));
+    assert.deepEqual(attempts, [[0, "abc"], [100, "bc"], [300, "c"]]);
+    assert.deepEqual(Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]), [["b", true, "too large"]]);
+  });
+
+  test("a refusal that was once said to be for good and then was not is no last word", async () => {
+    const { clock, sending } = fixture((batch, attempt) => {
+      if (attempt < 4) throw new SendError(new Map(batch.map((message) => [message, new TransportError("no right", { isPermanent: attempt % 2 === 1 })])));
+    });
+    assert.deepEqual(ids(await clock.finish("send", sending.send("x", messages))), []);
+  });
+
+  test("what a publisher throws for a single message, and is no refusal, is a defect that this message brings out", async () => {
+    const { clock, sending } = fixture((batch) => {
+      if (batch.some(({ messageId }) => messageId === "a")) throw new TypeError("odd");
+    });
+    const unsent = await clock.finish("send", sending.send("x", messages));
+    assert.deepEqual(Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]), [["a", true, "odd"]]);
   });
 });

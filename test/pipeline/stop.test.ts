@@ -265,6 +265,7 @@ describe("starting", () => {
       for (const name of ["store", "connection", "executor"] as const) {
         const { promise, reject } = Promise.withResolvers<void>();
         process[name].start = () => (started.push(name), name === part ? promise : Promise.resolve());
+        process.store.secret = async () => "secret";
         if (name === part) process[name].stop = async () => reject(new Error("expected it to start, it was stopped"));
       }
       const running = process.worker.start();

@@ -10,6 +10,7 @@ import {
   type HttpDependencyOptions,
   PermanentError,
   type SkillContext,
+  type StepContext,
   SkillError,
   TransientError,
   defineDependency,
@@ -17,6 +18,7 @@ import {
   withFallback,
 } from "../../runtime/index.ts";
 import { envelope } from "../support/event-messages.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 import { freePort } from "../support/redis-server.ts";
 import { type Answered, type HostBundle, makeHost } from "./host.ts";
 
@@ -168,6 +170,17 @@ test("a response over the cap or of a false type is refused", async (t) => {
   assert.deepEqual([malformed.error.code, malformed.error.retryable, malformed.error.definite], ["HTTP_MALFORMED", true, false]);
 });
 
+test("a body that JSON cannot say is refused for good, and nothing is sent", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const web = httpOf(url);
+  const { answer } = await runWith(t, web, async (context) => {
+    await context.call(web, { method: "POST", path: "/x", body: { big: 2n ** 60n } });
+  });
+  assert.match(answer.kind === "failed" ? answer.failure.message : "", /web: expected a body that JSON can say/);
+  assert.equal(answer.kind === "failed" && answer.retryable, false);
+  assert.equal(received.length, 0);
+});
+
 test("the run's time bounds its calls, and a call it ran out on has failed", async (t) => {
   const { url, received } = await serve(t, () => undefined);
   const dependency = httpOf(url);
@@ -181,8 +194,8 @@ test("settings of the configuration replace what the definition says", async (t)
   const dependency = defineDependency({ name: "web" });
   const skill = defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "GET", path: "/" }) });
   await assert.rejects(makeHost(t, [skill]), /dependency 'web': expected a base URL in its definition or in dependencies.web.baseUrl of the configuration, got neither/);
-  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: { web: { baseUrl: "ftp://x" } } }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
-  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: { web: { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } } } });
+  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: new Map([["web", { baseUrl: "ftp://x" }]]) }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
+  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: new Map([["web", { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } }]]) });
   await bundle.run();
   assert.equal(received.length, 2);
 });
@@ -207,7 +220,9 @@ test("a dependency may be any function, told all that a callee needs", async (t)
   assert.deepEqual(bundle.seen, ["ping pong"]);
   const [info] = infos;
   assert.ok(info);
-  assert.deepEqual({ ...info, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
+  const { checkMayAct, ...told } = info;
+  assert.equal(typeof checkMayAct, "function");
+  assert.deepEqual({ ...told, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
     idempotencyKey: 32,
     signal: false,
     eventId: envelope.eventId,
@@ -260,4 +275,90 @@ test("a fallback answers for a definite failure, and for an unknown one only if 
   await assert.rejects(withFallback(failing(false), () => "template"), /down/);
   assert.equal(await withFallback(failing(false), () => "template", { whenUnknown: true }), "template");
   await assert.rejects(withFallback(() => { throw new TypeError("defect"); }, () => "template"), TypeError);
+});
+
+test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {
+  const { url, received } = await serve(t, (response, number) => json(response, number < 5 ? 503 : 200, {}));
+  const dependency = httpOf(url, { retry: { attemptsMax: 1 } });
+  const keys: string[] = [];
+  const look = (step: StepContext): Promise<undefined> => {
+    keys.push(step.idempotencyKey);
+    step.emit("Looked", {});
+    return step.call(dependency, { method: "GET", path: "/made" }).then(() => undefined, () => undefined);
+  };
+  const run = (context: SkillContext): Promise<number> =>
+    context.step("make", { kind: "queryable", query: look }, async (step) => {
+      keys.push(step.idempotencyKey);
+      step.emit("Made", {});
+      await step.call(dependency, { method: "POST", path: "/" });
+      return 1;
+    });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
+  await bundle.run();
+  const steps = bundle.steps.slice();
+  await bundle.run({ steps, attempt: 2 });
+  const { answer } = await bundle.run({ steps, epoch: 4, attempt: 2 });
+  assert.deepEqual(received.map(({ method }) => method), ["POST", "GET", "POST", "GET", "POST"]);
+  const keysOf = (method: string): unknown[] => received.filter((one) => one.method === method).map(({ headers }) => headers["idempotency-key"]);
+  assert.deepEqual(new Set(keysOf("POST")), new Set([keys[0]]));
+  assert.equal(new Set(keys).size, 1);
+  assert.equal(new Set([...keysOf("GET"), ...keysOf("POST")]).size, 3);
+  const again = await bundle.run();
+  const idsOf = ({ answer: one }: Answered): string[] => (one.kind === "completed" ? one.outbox.filter(({ subject }) => subject === "Made").map(({ messageId }) => messageId) : []);
+  assert.equal(idsOf(again).length, 1);
+  assert.deepEqual(idsOf({ answer, calls: [] }), idsOf(again));
+});
+
+test("a call that waits behind another over one connection is not sent once its run may be another worker's", async (t) => {
+  const first = Promise.withResolvers<ServerResponse>();
+  const { url, received } = await serve(t, (response, number) => (number === 1 ? first.resolve(response) : json(response, 200, {})));
+  const dependency = httpOf(url, { bulkhead: { concurrentMax: 1 } });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => Promise.all(["/first", "/second"].map((path) => context.call(dependency, { method: "POST", path }))) })]);
+  const { answered } = bundle.begin();
+  const response = await first.promise;
+  // What a stop of the whole process is to this thread: time has passed, and no timer has come yet.
+  bundle.skewMs += 61_000;
+  json(response, 200, {});
+  assert.deepEqual((await answered).answer, { kind: "stale" });
+  // The connection is sound: the next run's call goes out over it.
+  assert.equal((await bundle.run({ timeoutMs: 100_000 })).answer.kind, "completed");
+  assert.deepEqual(received.map((one) => one.url), ["/first", "/first", "/second"]);
+});
+
+test("a call that waits for its connection is not sent once its run may be another worker's", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const dependency = httpOf(url);
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "POST", path: "/" }) })]);
+  const { answered } = bundle.begin();
+  bundle.skewMs += 61_000;
+  assert.deepEqual((await answered).answer, { kind: "stale" });
+  assert.equal(received.length, 0);
+});
+
+test("a call whose own time is over before it is sent is not sent, and it is certain that nothing happened", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}));
+  const dependency = httpOf(url, { retry: { attemptsMax: 1 }, timeouts: { totalMs: 20_000 } });
+  const errors: unknown[] = [];
+  const run = (context: SkillContext): Promise<void> => context.call(dependency, { method: "POST", path: "/" }).then(() => undefined, (error: unknown) => void errors.push(error));
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
+  const { answered } = bundle.begin();
+  bundle.skewMs += 20_000;
+  await answered;
+  const [error] = errors;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.code, error.definite, received.length], ["CALL_TIMEOUT", true, 0]);
+});
+
+test("dependencies and the headers of calls may have names that every object knows", async (t) => {
+  const { url, received } = await serve(t, (response) => json(response, 200, {}, Object.fromEntries(oddWords.map((name) => [name, "answered"]))));
+  const dependencies = oddWords.map((name) => defineDependency({ name, baseUrl: url }));
+  const headers = Object.fromEntries(oddNames.map((name) => [name, `sent ${name}`]));
+  const answers: unknown[] = [];
+  const run = async (context: SkillContext): Promise<void> => {
+    for (const dependency of dependencies) answers.push((await context.call(dependency, { method: "GET", path: `/${dependency.name}`, headers })).headers);
+  };
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: dependencies, run })], { numbered: [], config: new Map() });
+  assert.deepEqual((await bundle.run()).calls, oddWords.map((name) => ({ dependency: name, result: "succeeded" })));
+  for (const { headers: got } of received) for (const name of oddNames) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value ?? "sent __proto__", `sent ${name}`);
+  for (const got of answers) for (const name of oddWords) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value, "answered");
 });

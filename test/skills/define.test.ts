@@ -15,7 +15,7 @@ import {
   definePlugin,
   defineSkill,
 } from "../../runtime/index.ts";
-import { rangesOverlap, versionInRange } from "../../runtime/skills/version-range.ts";
+import { rangesOverlap, versionInRange } from "../../runtime/skills/author/version-range.ts";
 
 const handles = [{ eventType: "Arrived" }];
 const run = (): void => undefined;

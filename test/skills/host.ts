@@ -4,10 +4,10 @@ import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
 import type { Skill } from "../../runtime/index.ts";
-import { type DependencySettings, prepareSkills } from "../../runtime/skills/prepared-skill.ts";
-import type { SkillLogLine } from "../../runtime/skills/run-log.ts";
-import type { ThreadOrder } from "../../runtime/skills/run-order.ts";
-import { SkillHost } from "../../runtime/skills/skill-host.ts";
+import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
+import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
+import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
+import { SkillHost } from "../../runtime/skills/host/skill-host.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { within } from "../support/eventually.ts";
 
@@ -33,7 +33,7 @@ export interface HostBundle {
 }
 
 /** Makes a host that ends with the test. */
-export async function makeHost(t: TestContext, skills: readonly Skill[], settings: DependencySettings = { numbered: [], config: {} }): Promise<HostBundle> {
+export async function makeHost(t: TestContext, skills: readonly Skill[], settings: DependencySettings = { numbered: [], config: new Map() }): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
   let lastRunId = 0;
@@ -86,6 +86,7 @@ function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"
     body: json(envelope),
     contentEncoding: undefined,
     headers: undefined,
+    enqueuedAtMs: Date.UTC(2024, 4, 1),
     epoch: 3,
     attempt: 1,
     generation: 0,

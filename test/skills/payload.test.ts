@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { z } from "zod";
 import type { JsonSchema } from "../../runtime/index.ts";
-import { compilePayloadCheck } from "../../runtime/skills/payload.ts";
+import { compilePayloadCheck } from "../../runtime/skills/host/payload.ts";
 
 test("a Standard Schema's output is what the skill gets", async () => {
   const check = await compilePayloadCheck("skill 's'", z.object({ total: z.coerce.number(), note: z.string().default("none") }));

@@ -3,11 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
-import { loadPlugins } from "#runtime/skills/plugins.ts";
-import { SkillRegistry } from "#runtime/skills/registry.ts";
+import type { Config } from "#runtime/core/config.ts";
+import { loadPlugins } from "#runtime/skills/host/plugins.ts";
+import { SkillRegistry } from "#runtime/skills/host/registry.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 
 const project = resolve(import.meta.dirname, "../..");
-const none = { dependencies: {}, skills: {} };
+const none: Pick<Config, "dependencies" | "skills"> = { dependencies: new Map(), skills: new Map() };
 
 interface PluginFiles {
   readonly manifest?: unknown;
@@ -130,6 +132,23 @@ test("refuses configuration for skills and dependencies that no plugin defines",
   const folder = makeFolder(t);
   writePlugin(folder, "greeter");
   const plugins = await loadPlugins({ plugins: ["./greeter"], roots: ["."], directory: folder });
-  assert.throws(() => new SkillRegistry(plugins, { ...none, skills: { greter: { timeoutMs: 5 } } }), /skills\.greter: expected a name that a listed plugin defines \(greeter\)/);
-  assert.throws(() => new SkillRegistry(plugins, { ...none, dependencies: { mailer: {} } }), /dependencies\.mailer/);
+  assert.throws(() => new SkillRegistry(plugins, { ...none, skills: new Map([["greter", { timeoutMs: 5 }]]) }), /skills\.greter: expected a name that a listed plugin defines \(greeter\)/);
+  assert.throws(() => new SkillRegistry(plugins, { ...none, dependencies: new Map([["mailer", {}]]) }), /dependencies\.mailer/);
+});
+
+test("skills, dependencies and event types may have names that every object knows", async (t) => {
+  const folder = makeFolder(t);
+  for (const name of oddWords) {
+    const place = writePlugin(folder, name, { manifest: { name, version: "1.0.0", entry: "./index.ts", skills: [name], dependencies: [name] } });
+    const code = `import { defineDependency, definePlugin, defineSkill } from "${project}/runtime/index.ts";
+const dependency = defineDependency({ name: "${name}", request() {} });
+const skill = defineSkill({ name: "${name}", handles: [{ eventType: "${name}" }], uses: [dependency], run() {} });
+export default definePlugin({ skills: [skill], dependencies: [dependency] });`;
+    writeFileSync(join(place, "index.ts"), code);
+  }
+  const plugins = await loadPlugins({ plugins: oddWords.map((name) => `./${name}`), roots: ["."], directory: folder });
+  const configured = new SkillRegistry(plugins, { skills: new Map([["constructor", { timeoutMs: 7 }]]), dependencies: new Map([["toString", { bulkhead: { concurrentMax: 3 } }]]) });
+  assert.deepEqual(configured.policies.map(({ name, timeoutMs }) => [name, timeoutMs]), oddWords.map((name) => [name, name === "constructor" ? 7 : 30_000]));
+  assert.deepEqual(configured.dependencies.map(({ name, bulkhead }) => [name, bulkhead.concurrentMax]), oddWords.map((name) => [name, name === "toString" ? 3 : 32]));
+  for (const name of oddNames) assert.deepEqual(configured.find(name, "1.0"), oddWords.includes(name) ? configured.policies.find((policy) => policy.name === name) : "unknown-type");
 });

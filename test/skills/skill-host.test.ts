@@ -2,8 +2,9 @@ import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import { z } from "zod";
 import { PermanentError, type SkillContext, TransientError, defineSkill } from "../../runtime/index.ts";
-import { envelope, json } from "../support/event-messages.ts";
+import { envelope, json, msgpack } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
+import { oddNames, oddWords } from "../support/odd-names.ts";
 import { type HostBundle, makeHost } from "./host.ts";
 
 const handles = [{ eventType: envelope.eventType }];
@@ -38,6 +39,24 @@ test("an envelope or payload that is wrong is invalid, and its skill is not run"
   const broken = await bundle.run({ body: json({ ...envelope, traceId: 1 }) });
   assert.equal(broken.answer.kind === "invalid" && broken.answer.invalid.reason, "InvalidEnvelope");
   assert.equal(runs, 0);
+});
+
+test("a bigint of the payload passes through steps and logs, and is refused in words where JSON is written", async (t) => {
+  const big = 2n ** 60n + 1n;
+  const order = { body: msgpack({ ...envelope, payload: { big } }), route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "msgpack" } } as const;
+  const seen: unknown[] = [];
+  const kept = await hostOf(t, async (context) => {
+    const { big } = context.event.payload as { readonly big: bigint };
+    context.log.info("got it", { big });
+    seen.push(await context.step("keep", { kind: "idempotent" }, () => big));
+  });
+  assert.equal((await kept.run(order)).answer.kind, "completed");
+  assert.equal((await kept.run({ ...order, steps: kept.steps.filter(({ state }) => state === "completed") })).answer.kind, "completed");
+  assert.deepEqual(seen, [big, big]);
+  assert.deepEqual(kept.logs[0]?.fields, { big });
+  const emitting = await hostOf(t, (context) => context.emit("Next", context.event.payload));
+  const { answer } = await emitting.run(order);
+  assert.match(answer.kind === "failed" ? answer.failure.message : "", /^emit: payload\.big: expected a value of JSON, got 1152921504606846977n$/);
 });
 
 test("what a skill throws becomes a record that says whether to try again", async (t) => {
@@ -428,4 +447,23 @@ test("an event whose payload JSON would change is refused, with the place", asyn
 test("an order for a skill that is not here is refused for good", async (t) => {
   const { answer } = await (await hostOf(t, () => undefined)).run({ skill: "other" });
   assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["SKILL_UNKNOWN", false]);
+});
+
+test("steps and emitted events may have names that every object knows", async (t) => {
+  const ran: string[] = [];
+  const run = async (context: SkillContext): Promise<void> => {
+    for (const name of oddWords) await context.step(name, {}, () => void ran.push(name));
+    for (const name of oddNames) context.emit(name, {});
+  };
+  const chain = defineSkill({ name: "chain", handles, steps: (begin) => begin.step("constructor", {}, () => 1).step("toString", {}, (_step, { constructor }) => ran.push(`chained ${String(constructor)}`)) });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run }), chain]);
+  const { answer } = await bundle.run();
+  assert.ok(answer.kind === "completed");
+  assert.deepEqual(answer.outbox.map(({ subject, headers }) => [subject, headers["eventType"]]), oddNames.map((name) => [name, name]));
+  assert.equal((await bundle.run({ steps: bundle.steps.slice() })).answer.kind, "completed");
+  assert.deepEqual(ran, oddWords);
+  assert.equal((await bundle.run({ skill: "chain" })).answer.kind, "completed");
+  assert.equal(ran.at(-1), "chained 1");
+  const unknown = await bundle.run({ skill: "toString" });
+  assert.equal(unknown.answer.kind === "failed" && unknown.answer.failure.code, "SKILL_UNKNOWN");
 });

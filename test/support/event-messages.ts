@@ -40,6 +40,18 @@ export const cloudEvent: Readonly<Record<string, unknown>> = {
   data: envelope.payload,
 };
 
+/** As Event Grid delivers it to a queue. */
+export const eventGridEvent: Readonly<Record<string, unknown>> = {
+  id: "9aeb0fdf-c01e-0131-0922-9eb54906e209",
+  topic: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a",
+  subject: "/blobServices/default/containers/c/blobs/b.png",
+  eventType: "Microsoft.Storage.BlobCreated",
+  eventTime: "2024-05-01T12:00:00.9584103Z",
+  data: { api: "PutBlob", contentLength: 30 },
+  dataVersion: "",
+  metadataVersion: "1",
+};
+
 export const cloudEventHeaders: Readonly<Record<string, HeaderValue>> = Object.fromEntries(
   Object.entries(cloudEvent).flatMap(([name, value]) => (typeof value === "string" ? [[`cloudEvents:${name}`, value]] : [])),
 );
@@ -64,7 +76,10 @@ export function delivery(body: Uint8Array, headers: Readonly<Record<string, Head
     contentType,
     correlationId: undefined,
     subject: undefined,
+    timeToLiveMs: undefined,
+    particulars: () => ({}),
     body,
+    bodySection: "data",
     header: (name) => (Object.hasOwn(headers, name) ? headers[name] : undefined),
     headers: () => headers,
   };

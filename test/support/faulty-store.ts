@@ -38,6 +38,10 @@ export class FaultyStore implements RunStore {
 
   async stop(): Promise<void> {}
 
+  async secret(): Promise<string> {
+    return this.#options.store.secret();
+  }
+
   ping(): Promise<boolean> {
     return this.#call("ping", async () => !this.isDown).catch(() => false);
   }

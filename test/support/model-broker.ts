@@ -1,7 +1,7 @@
 // A Service Bus queue with its dead-letter sub-queue, in memory and on a clock of the test, as a transport and a publisher
 // see it. Its locks, counts and faults are exact, so that a test can hold what came out against what went in.
 import { strict as assert } from "node:assert";
-import type { Delivery, HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
+import type { Delivery, HeaderValue, IdValue, OutgoingMessage, Particulars } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
@@ -44,7 +44,12 @@ export interface ModelBrokerOptions {
 
 export const queueName = "work";
 
+function textOf(id: IdValue | undefined): string | undefined {
+  return id === undefined || typeof id === "string" ? id : JSON.stringify(id);
+}
+
 class ModelDelivery implements Delivery {
+  readonly bodySection = "data";
   readonly stored: Stored;
   readonly lock: Lock;
   readonly attempt: number;
@@ -75,7 +80,16 @@ class ModelDelivery implements Delivery {
   }
 
   get correlationId(): string | undefined {
-    return this.stored.message.correlationId;
+    return textOf(this.stored.message.correlationId);
+  }
+
+  get timeToLiveMs(): number | undefined {
+    return this.stored.message.timeToLiveMs;
+  }
+
+  particulars(): Particulars {
+    const { correlationId, to, replyTo, sessionId, replyToSessionId, partitionKey } = this.stored.message;
+    return { correlationId, to, replyTo, sessionId, replyToSessionId, partitionKey };
   }
 
   get subject(): string | undefined {

@@ -1,6 +1,8 @@
 // A whole pipeline on fakes of the outside and on the test's clock: one broker, one store, any number of workers.
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { unguessableId } from "#runtime/core/message-ids.ts";
+import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
@@ -69,7 +71,7 @@ interface WorldOptions {
   readonly calmAt?: number;
 }
 
-type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor">>;
+type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher">>;
 
 /** One worker process and all that is its own. */
 export interface Process {
@@ -139,6 +141,7 @@ export class World {
       threads: 1,
       dependencies,
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
+      hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,
       deliveriesMax: this.broker.deliveriesMax - 1,
       retryEntity: queueName,
@@ -175,6 +178,11 @@ export class World {
   /** Puts events into the queue now; each argument is an event id, or a whole message. */
   send(...events: readonly (string | OutgoingMessage)[]): void {
     this.broker.accept(queueName, events.map((event) => (typeof event === "string" ? this.message(event) : event)));
+  }
+
+  /** The id under which an emitted message of this id is published. */
+  async idPublished(messageId: string): Promise<string> {
+    return unguessableId(await this.records.secret(), messageId, "emitted");
   }
 
   async record(eventId: string): Promise<RunView> {

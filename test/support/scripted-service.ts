@@ -1,16 +1,16 @@
 // A stand-in for Service Bus made of the engine's server side: it lets everybody in and answers its nodes as a test says, so
 // that a client can be shown what a real broker does seldom.
 import type { TestContext } from "node:test";
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { MessageView } from "#runtime/amqp/message.ts";
-import type { Sender } from "#runtime/amqp/sender.ts";
-import type { SessionEvents } from "#runtime/amqp/session.ts";
-import { listen } from "#runtime/amqp/sockets.ts";
-import type { Listener, ListenOptions } from "#runtime/amqp/sockets.ts";
-import { int, symbol } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Sender } from "#runtime/amqp/link/sender.ts";
+import type { SessionEvents } from "#runtime/amqp/session/session.ts";
+import { listen } from "#runtime/amqp/connection/sockets.ts";
+import type { Listener, ListenOptions } from "#runtime/amqp/connection/sockets.ts";
+import { int, symbol } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
 
 export interface ScriptedReply {
   readonly code: number;

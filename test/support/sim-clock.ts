@@ -137,9 +137,11 @@ export class SimClock implements Clock {
   }
 }
 
-/** The clock as one process sees it: it can be killed, so that nothing of it happens any more, or frozen for a while. */
+/** The clock as one process sees it: it can be set wrongly, killed, so that nothing of it happens any more, or frozen for a while. */
 export class ProcessClock implements Clock {
   readonly #clock: SimClock;
+  /** How far its wall clock is ahead. */
+  skewMs = 0;
   #isDead = false;
   #frozenUntilMs = 0;
 
@@ -148,7 +150,7 @@ export class ProcessClock implements Clock {
   }
 
   wallMs(): number {
-    return this.#clock.wallMs();
+    return this.#clock.wallMs() + this.skewMs;
   }
 
   monotonicMs(): number {

@@ -331,7 +331,7 @@ class Simulation {
       case "done": {
         if (ofRun.length > 0) this.#violate(`${eventId} is done and dead-lettered as ${ofRun.join()}`);
         const published = new Set(this.#world.broker.published.flatMap(({ message }) => (message.headers["causationId"] === eventId ? [message.messageId] : [])));
-        const expected = Array.from({ length: emits }, (_, index) => `${eventId}:0:${index}`);
+        const expected = await Promise.all(Array.from({ length: emits }, (_, index) => this.#world.idPublished(`${eventId}:0:${index}`)));
         const missing = expected.filter((id) => !published.has(id));
         if (missing.length > 0 && ofMessage.length === 0) this.#violate(`${eventId} is done and did not publish ${missing.join()}`);
         if (published.size > expected.length) this.#violate(`${eventId} published ${[...published].join()}`);

@@ -2,7 +2,7 @@
 import type { TestContext } from "node:test";
 import { ServiceBusClient, type ServiceBusMessage, type ServiceBusReceivedMessage } from "@azure/service-bus";
 import { startBroker } from "#load/broker/broker.ts";
-import type { QueueInspection } from "#load/broker/inspection.ts";
+import type { InspectedMessage, QueueInspection } from "#load/broker/inspection.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import type { TransportError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
@@ -21,7 +21,12 @@ export interface Adapter {
 
 export const lockDurationMs = 60_000;
 export const deliveryCountMax = 10;
-const queues = ["input", "other"].map((name) => ({ name, lockDurationMs, deliveryCountMax }));
+const queues = [
+  ...["input", "other"].map((name) => ({ name, lockDurationMs, deliveryCountMax })),
+  { name: "sessions", requiresSession: true },
+  { name: "full", sizeMegabytesMax: 1 },
+  { name: "disabled", status: "Disabled" },
+];
 const entities = { queues, topics: [{ name: "news", subscriptions: [{ name: "reader", lockDurationMs }] }] };
 
 export interface TransportBench {
@@ -36,6 +41,8 @@ export interface TransportBench {
   account(path: string): QueueInspection;
   outcomes(path: string): ReadonlyMap<string, readonly string[]>;
   deadLetters(path: string): readonly { readonly messageId: string; readonly reason: string | null; readonly description: string | null }[];
+  /** What the broker holds in an entity, first a hundred. */
+  messages(path: string): readonly InspectedMessage[];
   /** Turns the broker's time on. */
   advance(ms: number): void;
   /** Breaks every connection of the adapter. */
@@ -102,6 +109,7 @@ export async function startTransportBench(t: TestContext, adapter: Adapter, onCl
       const page = broker.inspectMessages(`${path}/$DeadLetterQueue`, { top: 1_000 });
       return (page?.messages ?? []).map(({ messageId, deadLetterReason, deadLetterDescription }) => ({ messageId, reason: deadLetterReason, description: deadLetterDescription }));
     },
+    messages: (path) => broker.inspectMessages(path)?.messages ?? [],
     advance: (ms) => clock.advance(ms),
     cut: () => relay.cut(),
     mute: () => relay.mute(),

@@ -1,16 +1,16 @@
 // An owner of the engine that does a bit of everything at random, and reads everything a peer sent through the lazy views.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { ClientOptions, ServerOptions } from "#runtime/amqp/connection-options.ts";
-import type { ConnectionEvents } from "#runtime/amqp/connection.ts";
-import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { Link } from "#runtime/amqp/link.ts";
-import type { MessageView } from "#runtime/amqp/message.ts";
-import type { Delivery, ReceiverEvents } from "#runtime/amqp/receiver.ts";
-import type { OutgoingDelivery, Sender, SenderEvents } from "#runtime/amqp/sender.ts";
-import type { Session, SessionEvents } from "#runtime/amqp/session.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { ClientOptions, ServerOptions } from "#runtime/amqp/connection/connection-options.ts";
+import type { ConnectionEvents } from "#runtime/amqp/connection/connection.ts";
+import { accepted, modified, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { Link } from "#runtime/amqp/link/link.ts";
+import type { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Delivery, ReceiverEvents } from "#runtime/amqp/link/receiver.ts";
+import type { OutgoingDelivery, Sender, SenderEvents } from "#runtime/amqp/link/sender.ts";
+import type { Session, SessionEvents } from "#runtime/amqp/session/session.ts";
 import type { Random } from "../random.ts";
 
 const states: readonly DeliveryState[] = [accepted, accepted, accepted, released, modified({ deliveryFailed: true }), rejected({ condition: "x:y", description: "because" })];

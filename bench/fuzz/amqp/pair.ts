@@ -1,10 +1,10 @@
 // A case of two ends that are both the engine's, on a wire that brings bytes late and in pieces. What must hold: neither finds
 // a violation of the other's, and everything that was sent has one end.
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import { openClient, openServer } from "#runtime/amqp/connection.ts";
-import type { Connection } from "#runtime/amqp/connection.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection/connection-options.ts";
+import { openClient, openServer } from "#runtime/amqp/connection/connection.ts";
+import type { Connection } from "#runtime/amqp/connection/connection.ts";
+import type { Limits } from "#runtime/amqp/codec/limits.ts";
 import { Random } from "../random.ts";
 import type { CaseReport } from "../target.ts";
 import { Owner } from "./owner.ts";

@@ -1,19 +1,19 @@
 // A peer that keeps count. It hears what the engine writes and answers it: sessions, links, credit, drains, settlements of
 // both kinds, detaches and ends. So a case comes deep before anything hostile is said, and a peer that never says anything
 // hostile must never be told that it did.
-import { accepted, modified, rejected, released } from "#runtime/amqp/delivery-state.ts";
-import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { readAttach, readBegin, readDetach } from "#runtime/amqp/performatives.ts";
-import type { Attach } from "#runtime/amqp/performatives.ts";
-import { serialAdd, serialDistance } from "#runtime/amqp/serial.ts";
-import { encodeSource, encodeTarget } from "#runtime/amqp/terminus.ts";
-import { Disposition, Flow, Transfer } from "#runtime/amqp/transfers.ts";
-import { Raw, Typed, symbol, symbolMap, symbols, ubyte, uint, ulong, ushort } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
+import { accepted, modified, rejected, released } from "#runtime/amqp/message/delivery-state.ts";
+import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { frameType, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { readAttach, readBegin, readDetach } from "#runtime/amqp/frame/performatives.ts";
+import type { Attach } from "#runtime/amqp/frame/performatives.ts";
+import { serialAdd, serialDistance } from "#runtime/amqp/codec/serial.ts";
+import { encodeSource, encodeTarget } from "#runtime/amqp/message/terminus.ts";
+import { Disposition, Flow, Transfer } from "#runtime/amqp/frame/transfers.ts";
+import { Raw, Typed, symbol, symbolMap, symbols, ubyte, uint, ulong, ushort } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
 import type { Random } from "../random.ts";
 import { anyValue, frame } from "./traffic.ts";
 

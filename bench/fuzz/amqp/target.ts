@@ -2,17 +2,17 @@
 // hold: nothing is thrown, whatever goes out is well-formed and in order, the condition is one of the engine's (and the
 // certain one where the input leaves no choice), nothing is kept for a peer beyond the limits, and the connection ends.
 import { setImmediate as nextTick } from "node:timers/promises";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import { openClient, openServer } from "#runtime/amqp/connection.ts";
-import type { Connection } from "#runtime/amqp/connection.ts";
-import { readErrorField } from "#runtime/amqp/condition.ts";
-import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { FrameReader, frameType, protocolId } from "#runtime/amqp/frames.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
-import { readAttach, readBegin, readDetach, readOpen } from "#runtime/amqp/performatives.ts";
-import { Disposition, Flow, Transfer } from "#runtime/amqp/transfers.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection/connection-options.ts";
+import { openClient, openServer } from "#runtime/amqp/connection/connection.ts";
+import type { Connection } from "#runtime/amqp/connection/connection.ts";
+import { readErrorField } from "#runtime/amqp/message/condition.ts";
+import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { conditions } from "#runtime/amqp/codec/errors.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { FrameReader, frameType, protocolId } from "#runtime/amqp/frame/frames.ts";
+import type { Limits } from "#runtime/amqp/codec/limits.ts";
+import { readAttach, readBegin, readDetach, readOpen } from "#runtime/amqp/frame/performatives.ts";
+import { Disposition, Flow, Transfer } from "#runtime/amqp/frame/transfers.ts";
 import { Random } from "../random.ts";
 import type { CaseReport, FuzzTarget } from "../target.ts";
 import { Owner } from "./owner.ts";

@@ -1,11 +1,11 @@
 // What a hostile peer sends: any value, any frame, right frames with bytes of them changed, and bytes with one certain answer.
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import { frameType } from "#runtime/amqp/frames.ts";
-import { encodeEnd, encodeOpen } from "#runtime/amqp/performatives.ts";
-import { Typed, described, int, long, symbol, symbols, uint, ulong, ushort, uuid } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { conditions } from "#runtime/amqp/codec/errors.ts";
+import { frameType } from "#runtime/amqp/frame/frames.ts";
+import { encodeEnd, encodeOpen } from "#runtime/amqp/frame/performatives.ts";
+import { Typed, described, int, long, symbol, symbols, uint, ulong, ushort, uuid } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
 import type { Random } from "../random.ts";
 
 export function frame(body: Uint8Array, channel = 0, type: number = frameType.amqp): Buffer {

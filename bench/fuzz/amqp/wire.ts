@@ -1,6 +1,6 @@
 // The wire and the clock of a case.
 import { Duplex } from "node:stream";
-import type { Clock } from "#runtime/amqp/clock.ts";
+import type { Clock } from "#runtime/amqp/connection/clock.ts";
 
 /** A socket whose far end is the case. */
 export class FuzzSocket extends Duplex {

@@ -5,8 +5,8 @@
 import type { AdministrationContext, Call } from "#load/broker/administration/call.ts";
 import { answerAdministration } from "#load/broker/administration/answer.ts";
 import { LockTokens } from "#load/broker/codec/lock-token.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
 import { parseRequest } from "#load/broker/codec/request.ts";
 import type { Clock } from "#load/broker/entities/clock.ts";
 import { readEntities } from "#load/broker/entities/config.ts";
@@ -18,6 +18,7 @@ import { Faults } from "#load/broker/protocol/faults.ts";
 import { answerManagement } from "#load/broker/protocol/management.ts";
 import { OpenLinks } from "#load/broker/protocol/open-links.ts";
 import { Router } from "#load/broker/protocol/router.ts";
+import { Tracking } from "#load/broker/protocol/tracking.ts";
 import type { Attach, AttachDecision, Outcome, ReceivingHandler, SendingHandler, SendingLink, WireConnection } from "#load/broker/protocol/wire.ts";
 import { TokenVerifier } from "#load/broker/security/tokens.ts";
 import { Random } from "../random.ts";
@@ -66,7 +67,7 @@ class FuzzClock implements Clock {
   }
 }
 
-const connection: WireConnection = { name: "fuzz", close: () => undefined, cut: () => undefined };
+const connection: WireConnection = { name: "fuzz", host: "localhost", close: () => undefined, cut: () => undefined };
 
 /** A link on which the case receives. */
 class Inbox implements SendingLink {
@@ -103,12 +104,14 @@ class Case {
     this.#namespace = new Namespace(entities, { clock: this.#clock, record: false });
     const links = new OpenLinks();
     const verifier = new TokenVerifier(undefined, () => this.#clock.now());
+    const tracking = new Tracking(() => "00000000-0000-0000-0000-000000000000", () => this.#clock.now());
     let lastId = 0;
     this.#context = {
       tokens: new LockTokens(Buffer.alloc(8, 7)),
       newMessageId: () => `made-${++lastId}`,
       links,
-      access: new Access(verifier, links, this.#clock, () => "tracking"),
+      access: new Access(verifier, links, this.#clock),
+      tracking,
       faults: new Faults(this.#clock),
       trouble: () => undefined,
       onDefinitions: () => undefined,
@@ -116,7 +119,7 @@ class Case {
       nowMs: () => this.#clock.now(),
     };
     this.#router = new Router(this.#namespace, this.#context);
-    this.#administration = { namespace: this.#namespace, links, verifier, onChange: () => undefined };
+    this.#administration = { namespace: this.#namespace, links, verifier, tracking, onChange: () => undefined };
   }
 
   run(): void {

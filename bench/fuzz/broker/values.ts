@@ -1,7 +1,7 @@
 // What a hostile client may put into a request or a message: the right things, the wrong ones, and bytes that were damaged.
-import { encode } from "#runtime/amqp/encode.ts";
-import { encodeMessage, type MessageBody } from "#runtime/amqp/message-writer.ts";
-import { type Encodable, int, Raw, symbol, uuid } from "#runtime/amqp/types.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { encodeMessage, type MessageBody } from "#runtime/amqp/message/message-writer.ts";
+import { type Encodable, int, Raw, symbol, uuid } from "#runtime/amqp/codec/types.ts";
 import type { Random } from "../random.ts";
 
 export const names: readonly string[] = [

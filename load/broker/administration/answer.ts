@@ -1,11 +1,15 @@
 // Answers one request of the administration API: what is read here, what is changed in change.ts.
 import { BadXmlError } from "./atom.ts";
 import { deleteEntity, putEntity } from "./change.ts";
-import { type AdministrationContext, type Answer, type Call, refuse } from "./call.ts";
+import { type AdministrationContext, type Answer, type Call, complete, refuse } from "./call.ts";
 import { isAt } from "../security/keys.ts";
 import { read } from "./read.ts";
 
 export function answerAdministration(context: AdministrationContext, call: Call): Answer {
+  return complete(context, call, judge(context, call));
+}
+
+function judge(context: AdministrationContext, call: Call): Answer {
   const refusal = refuseStranger(context, call);
   if (refusal !== undefined) return refusal;
   try {
@@ -30,7 +34,11 @@ function told({ onChange }: AdministrationContext, answer: Answer, gone: string 
   return answer;
 }
 
-const claims: Readonly<Record<string, string>> = { GET: "Manage,EntityRead", PUT: "Manage,EntityWrite", DELETE: "Manage,EntityDelete" };
+const claims: ReadonlyMap<string, string> = new Map([
+  ["GET", "Manage,EntityRead"],
+  ["PUT", "Manage,EntityWrite"],
+  ["DELETE", "Manage,EntityDelete"],
+]);
 
 /** A token that is shown must be good, and where keys are configured one must be shown. */
 function refuseStranger({ verifier }: AdministrationContext, { authorization, base, path, method }: Call): Answer | undefined {
@@ -39,5 +47,5 @@ function refuseStranger({ verifier }: AdministrationContext, { authorization, ba
   const verdict = verifier.verify(authorization, `${base}/${path}`);
   if (!verdict.ok) return refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
   if (verdict.grant.rights.has("Manage") && isAt(path.toLowerCase(), verdict.grant.place)) return undefined;
-  return refuse(401, `SubCode=40100. Unauthorized: '${claims[method] ?? "Manage"}' claims required for this operation.`);
+  return refuse(401, `SubCode=40100. Unauthorized: '${claims.get(method) ?? "Manage"}' claims required for this operation.`);
 }

@@ -1,13 +1,15 @@
-// What a broker that is held to the emulator's bounds refuses to make.
-import { breachOf } from "../entities/emulator-bounds.ts";
+// What is refused because it is beyond bounds: the service's, or the emulator's where the broker is held to those.
+import { breachOf } from "../entities/setting-bounds.ts";
 import type { Namespace } from "../entities/namespace.ts";
 import type { Topic } from "../entities/topic.ts";
 import type { RuleDescription } from "../filters/rules.ts";
 import { type Answer, refuse } from "./call.ts";
 
 export function refuseSettings(namespace: Namespace, settings: object): Answer | undefined {
-  const breach = namespace.isStrict ? breachOf(settings) : undefined;
-  return breach === undefined ? undefined : refuse(400, `SubCode=40000. Bad Request. ${breach.key}: expected ${breach.expected}, found ${String(breach.found)}.`);
+  const breach = breachOf(settings, namespace.bounding);
+  if (breach === undefined) return undefined;
+  const { key, expected, found, refusal = "" } = breach;
+  return refuse(400, `SubCode=40000. ${refusal} ${key}: expected ${expected}, found ${found}.`.replace(/\. {2}/, ". "));
 }
 
 export function refuseEntity({ queues, topics, bounds }: Namespace): Answer | undefined {

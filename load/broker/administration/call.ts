@@ -1,6 +1,7 @@
 // A request of the administration API, and its answer.
 import type { Namespace } from "../entities/namespace.ts";
 import type { OpenLinks } from "../protocol/open-links.ts";
+import type { Tracking } from "../protocol/tracking.ts";
 import type { TokenVerifier } from "../security/tokens.ts";
 import { type Description, entryXml, errorXml, tagOf } from "./atom.ts";
 
@@ -8,6 +9,7 @@ export interface AdministrationContext {
   readonly namespace: Namespace;
   readonly links: OpenLinks;
   readonly verifier: TokenVerifier;
+  readonly tracking: Tracking;
   /** Which entities or rules there are has changed; `gone` = the path of one that was deleted. */
   readonly onChange: (gone: string | undefined) => void;
 }
@@ -28,15 +30,29 @@ export interface Answer {
   readonly status: number;
   /** The version of the entity that it tells of. */
   readonly tag?: string;
+  /** Undefined = nothing was found wrong. */
+  readonly refusal?: string;
   readonly body: string;
+}
+
+/** The host that the client called, with its port where that was named. Nobody has checked it. */
+export function hostOf(base: string): string {
+  return base.replace(/^https?:\/\//, "");
 }
 
 export function entry(call: Call, description: Description, status = 200): Answer {
   return { status, tag: tagOf(description), body: entryXml(call.base, description) };
 }
 
-export function refuse(status: number, detail: string): Answer {
-  return { status, body: errorXml(status, detail) };
+export function refuse(status: number, refusal: string): Answer {
+  return { status, refusal, body: "" };
+}
+
+/** An answer as it goes out: a refusal ends as those of the real service do. */
+export function complete({ tracking }: AdministrationContext, { base, path }: Call, answer: Answer): Answer {
+  const { status, refusal } = answer;
+  if (refusal === undefined) return answer;
+  return { status, body: errorXml(status, tracking.complete(`${refusal} To know more visit https://aka.ms/sbResourceMgrExceptions. `, { host: hostOf(base).replace(/:\d+$/, ""), path })) };
 }
 
 /** Whether a change is meant for the version that is there: any, or the one it names. */
@@ -49,5 +65,5 @@ export function otherVersion({ path }: Call): Answer {
 }
 
 export function notFound(call: Call): Answer {
-  return refuse(404, `SubCode=40400. Not Found. The messaging entity '${call.path}' could not be found.`);
+  return refuse(404, `SubCode=40400. Not Found. Entity '${call.path}' was not found.`);
 }

@@ -6,6 +6,8 @@ import { queueDefaults, type QueueSettings, topicDefaults } from "../entities/se
 import type { Topic } from "../entities/topic.ts";
 import { defaultRule, rulesMax } from "../filters/rules.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
+import { entityDisabled } from "../protocol/refusals.ts";
+import { hostMark } from "../protocol/tracking.ts";
 import { childOf, parseEntry, textOf } from "./atom.ts";
 import { refuseEntity, refuseRule, refuseSettings, refuseSubscription } from "./bounds.ts";
 import { type AdministrationContext, type Answer, type Call, entry, isMeantFor, notFound, otherVersion, refuse } from "./call.ts";
@@ -40,11 +42,11 @@ function putQueue(context: AdministrationContext, call: Call): Answer {
   const existing = namespace.queues.get(call.path.toLowerCase());
   if (call.ifMatch !== undefined) {
     if (existing === undefined) return notFound(call);
-    if (!isMeantFor(call, describeQueue(existing))) return otherVersion(call);
-    return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing));
+    if (!isMeantFor(call, describeQueue(existing, call.base))) return otherVersion(call);
+    return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing, call.base));
   }
   const refusal = refuseName(context, call) ?? refuseEntity(namespace) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
-  return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path })), 201);
+  return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path }), call.base), 201);
 }
 
 function putRule({ namespace }: AdministrationContext, call: Call, owner: string, name: string): Answer {
@@ -56,7 +58,7 @@ function putRule({ namespace }: AdministrationContext, call: Call, owner: string
   if (call.ifMatch !== undefined && existing === undefined) return notFound(call);
   if (call.ifMatch === undefined && existing !== undefined) return conflict(call);
   if (existing !== undefined && !isMeantFor(call, describeRule(queue.path, existing))) return otherVersion(call);
-  if (name.length > nameLengthMax) return badRequest(`'${name}' cannot be the name of a rule.`);
+  if (name.length > nameLengthMax) return badName(call);
   if (existing === undefined && rules.size >= rulesMax) return refuse(403, `SubCode=40300. A subscription has at most ${rulesMax} rules.`);
   const refusal = existing === undefined ? refuseRule(namespace, owner, description) : undefined;
   if (refusal !== undefined) return refusal;
@@ -86,11 +88,11 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const existing = topic.subscriptions.get(name.toLowerCase());
   if (call.ifMatch !== undefined) {
     if (existing === undefined) return notFound(call);
-    if (!isMeantFor(call, describeSubscription(existing))) return otherVersion(call);
-    return updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing));
+    if (!isMeantFor(call, describeSubscription(existing, call.base))) return otherVersion(call);
+    return updateQueue(context, call, existing.queue, settings) ?? entry(call, describeSubscription(existing, call.base));
   }
   if (existing !== undefined) return conflict(call);
-  if (name.length > nameLengthMax || !isName(name)) return badRequest(`'${name}' cannot be the name of a subscription.`);
+  if (name.length > nameLengthMax || !isName(name)) return badName(call);
   const refusal = refuseSubscription(namespace, topic) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
   if (refusal !== undefined) return refusal;
   const first = childOf(description, "DefaultRuleDescription");
@@ -98,7 +100,7 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   const ruleRefusal = refuseRule(namespace, call.path, rule);
   if (ruleRefusal !== undefined) return ruleRefusal;
   try {
-    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, rules: [rule], name })), 201);
+    return entry(call, describeSubscription(namespace.addSubscription(topic, { ...settings, rules: [rule], name }), call.base), 201);
   } catch (error) {
     if (error instanceof FilterSyntaxError) return badRequest(error.message);
     throw error;
@@ -109,7 +111,7 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
 function updateQueue(context: AdministrationContext, call: Call, queue: MessageQueue, changed: Partial<QueueSettings>): Answer | undefined {
   const settings: QueueSettings = { ...queue.settings, forwardTo: undefined, forwardDeadLettersTo: undefined, ...changed };
   for (const key of ["requiresSession", "requiresDuplicateDetection", "partitioned"] as const) {
-    if (settings[key] !== queue.settings[key]) return badRequest(`The value of ${key} cannot be changed once '${queue.path}' exists.`);
+    if (settings[key] !== queue.settings[key]) return unchangeable(key, queue.path);
   }
   const refusal = refuseSettings(context.namespace, settings) ?? refuseForwarding(context, call, settings);
   if (refusal !== undefined) return refusal;
@@ -123,7 +125,7 @@ function updateTopic(context: AdministrationContext, call: Call, topic: Topic, c
   if (!isMeantFor(call, describeTopic(topic))) return otherVersion(call);
   const refusal = refuseSettings(context.namespace, settings);
   if (refusal !== undefined) return refusal;
-  if (settings.requiresDuplicateDetection !== topic.settings.requiresDuplicateDetection) return badRequest(`The value of requiresDuplicateDetection cannot be changed once '${topic.path}' exists.`);
+  if (settings.requiresDuplicateDetection !== topic.settings.requiresDuplicateDetection) return unchangeable("requiresDuplicateDetection", topic.path);
   context.namespace.configureTopic(topic, settings);
   closeDisabled(context, topic);
   return entry(call, describeTopic(topic));
@@ -131,13 +133,13 @@ function updateTopic(context: AdministrationContext, call: Call, topic: Topic, c
 
 function closeDisabled({ links }: AdministrationContext, { path, settings: { status } }: Topic | MessageQueue): void {
   const closed = { sender: status === "Disabled" || status === "SendDisabled", receiver: status === "Disabled" || status === "ReceiveDisabled" };
-  links.close((link) => link.path === path && closed[link.role], { condition: "com.microsoft:entity-disabled", description: `The messaging entity '${path}' is currently disabled.` });
+  links.close((link) => link.path === path && closed[link.role], () => entityDisabled(path));
 }
 
 function refuseName({ namespace }: AdministrationContext, call: Call): Answer | undefined {
   const key = call.path.toLowerCase();
   if (namespace.queues.has(key) || namespace.topics.has(key)) return conflict(call);
-  return isName(call.path) ? undefined : badRequest(`'${call.path}' cannot be the name of an entity.`);
+  return isName(call.path) ? undefined : badName(call);
 }
 
 /** Messages can be forwarded to queues and topics that are there, and not to where they come from. */
@@ -155,6 +157,17 @@ function badRequest(detail: string): Answer {
   return refuse(400, `SubCode=40000. Bad Request. ${detail}`);
 }
 
-function conflict(call: Call): Answer {
-  return refuse(409, `SubCode=40900. Conflict. The messaging entity '${call.path}' already exists.`);
+function badName({ base, path }: Call): Answer {
+  return refuse(400, `SubCode=40000. '${base}/${path}' contains character(s) that is not allowed by Service Bus, or too many. Entity segments can contain only letters, numbers, periods (.), hyphens (-), and underscores (_).`);
+}
+
+function unchangeable(setting: string, path: string): Answer {
+  return refuse(400, `SubCode=40000. The value for the '${setting}' property of an existing Queue(or Topic) can't be changed: '${path}' exists.`);
+}
+
+/** Of a queue or a topic the real service says less than of what lies below one. */
+function conflict({ path }: Call): Answer {
+  const below = /^(.+?)\/subscriptions\/([^/]+)(?:\/rules\/(.+))?$/i.exec(path);
+  if (below === null) return refuse(409, `SubCode=40900. Conflict. You're requesting an operation that isn't allowed in the resource's current state: '${path}' already exists.`);
+  return refuse(409, `The messaging entity '${hostMark}:Topic:${below.slice(1).filter((part) => part !== undefined).join("|")}' already exists.`);
 }

@@ -5,6 +5,7 @@ import type { MessageQueue } from "../entities/queue.ts";
 import type { Described, QueueSettings } from "../entities/settings.ts";
 import type { Subscription, Topic } from "../entities/topic.ts";
 import type { Description, Xml, XmlElement } from "./atom.ts";
+import { hostOf } from "./call.ts";
 
 const countNamespace = "http://schemas.microsoft.com/netservices/2011/06/servicebus";
 
@@ -39,16 +40,21 @@ function totalOf(queue: MessageQueue): number {
   return queue.size + queue.states.deadLettered + (queue.transferLetters?.size ?? 0);
 }
 
+/** Another entity is told of by its whole address, however it was named. */
+function addressOf(path: string | undefined, base: string): string | undefined {
+  return path === undefined ? undefined : `sb://${hostOf(base)}/${path}`;
+}
+
 /** The settings that queues and subscriptions share, in the order that the real service keeps. */
-function receiverFields(settings: QueueSettings): XmlElement {
+function receiverFields(settings: QueueSettings, base: string): XmlElement {
   return {
     LockDuration: formatDuration(settings.lockDurationMs),
     RequiresSession: settings.requiresSession,
     DefaultMessageTimeToLive: formatDuration(settings.timeToLiveMs),
     DeadLetteringOnMessageExpiration: settings.deadLetterOnExpiry,
     MaxDeliveryCount: settings.deliveryCountMax,
-    ForwardTo: settings.forwardTo,
-    ForwardDeadLetteredMessagesTo: settings.forwardDeadLettersTo,
+    ForwardTo: addressOf(settings.forwardTo, base),
+    ForwardDeadLetteredMessagesTo: addressOf(settings.forwardDeadLettersTo, base),
   };
 }
 
@@ -74,14 +80,15 @@ function senderFields(settings: Described & Pick<QueueSettings, "requiresDuplica
   };
 }
 
-export function describeQueue(queue: MessageQueue): Description {
+/** @param base the scheme and host that the client called */
+export function describeQueue(queue: MessageQueue, base: string): Description {
   const { settings } = queue;
   const fields = {
-    ...receiverFields(settings),
+    ...receiverFields(settings, base),
     ...senderFields(settings),
     ...commonFields(settings),
     IsAnonymousAccessible: false,
-    SupportOrdering: true,
+    SupportOrdering: settings.supportOrdering,
     SizeInBytes: queue.bytes,
     MessageCount: totalOf(queue),
     ...timesOf(queue),
@@ -98,7 +105,7 @@ export function describeTopic(topic: Topic): Description {
     ...commonFields(settings),
     FilteringMessagesBeforePublishing: false,
     IsAnonymousAccessible: false,
-    SupportOrdering: true,
+    SupportOrdering: settings.supportOrdering,
     SizeInBytes: topic.bytes,
     SubscriptionCount: topic.subscriptions.size,
     ...timesOf(topic),
@@ -114,9 +121,9 @@ export function describeTopic(topic: Topic): Description {
   return { path: topic.path, title: topic.path, kind: "TopicDescription", fields, version: settings, ...momentsOf(topic) };
 }
 
-export function describeSubscription({ name, queue }: Subscription): Description {
+export function describeSubscription({ name, queue }: Subscription, base: string): Description {
   const fields = {
-    ...receiverFields(queue.settings),
+    ...receiverFields(queue.settings, base),
     DeadLetteringOnFilterEvaluationExceptions: queue.settings.deadLetterOnFilterError,
     ...commonFields(queue.settings),
     MessageCount: totalOf(queue),

@@ -3,8 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 import { answerAdministration } from "./answer.ts";
-import type { AdministrationContext, Answer, Call } from "./call.ts";
-import { errorXml } from "./atom.ts";
+import { type AdministrationContext, type Answer, type Call, complete, refuse } from "./call.ts";
 
 /** Bytes of a request's body at most; a description with every setting has a few thousand. */
 const bodyBytesMax = 512 * 1024;
@@ -28,7 +27,7 @@ export function serveAdministration(context: AdministrationContext, request: Inc
       body: Buffer.concat(chunks).toString("utf8"),
       base,
     };
-    send(response, bytes > bodyBytesMax ? failure(413, `The body is larger than ${bodyBytesMax} bytes.`) : answerSafely(context, call));
+    send(response, bytes > bodyBytesMax ? complete(context, call, refuse(413, `The body is larger than ${bodyBytesMax} bytes.`)) : answerSafely(context, call));
   });
 }
 
@@ -36,12 +35,8 @@ function answerSafely(context: AdministrationContext, call: Call): Answer {
   try {
     return answerAdministration(context, call);
   } catch (error) {
-    return failure(500, error instanceof Error ? error.message : String(error));
+    return complete(context, call, refuse(500, error instanceof Error ? error.message : String(error)));
   }
-}
-
-function failure(status: number, detail: string): Answer {
-  return { status, body: errorXml(status, detail) };
 }
 
 function decodePath(path: string): string {

@@ -48,6 +48,7 @@ const topicTable: Table = {
   EnablePartitioning: ["partitioned", flag],
   MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
   Status: ["status", status],
+  SupportOrdering: ["supportOrdering", flag],
   UserMetadata: ["userMetadata", plainText],
   AutoDeleteOnIdle: ["autoDeleteOnIdleMs", duration],
 };
@@ -74,7 +75,7 @@ export function readTopicSettings(description: ParsedElement): Partial<TopicSett
 }
 
 function readSettings(description: ParsedElement, table: Table): Record<string, unknown> {
-  const settings: Record<string, unknown> = {};
+  const settings = Object.create(null) as Record<string, unknown>;
   for (const [name, [setting, parse]] of Object.entries(table)) {
     const text = textOf(description, name);
     if (text !== undefined) settings[setting] = parse(name, text);

@@ -1,7 +1,8 @@
 // What the administration API tells.
+import { byName } from "../entities/name-order.ts";
 import type { Namespace } from "../entities/namespace.ts";
 import { type Description, feedXml } from "./atom.ts";
-import { type Answer, type Call, entry, notFound } from "./call.ts";
+import { type Answer, type Call, entry, hostOf, notFound } from "./call.ts";
 import { describeNamespace, describeQueue, describeSubscription, describeTopic } from "./descriptions.ts";
 import { describeRule } from "./rules.ts";
 
@@ -14,20 +15,20 @@ const rulePattern = /^(.+\/subscriptions\/[^/]+)\/rules\/(.+)$/;
 
 export function read(namespace: Namespace, call: Call): Answer {
   const path = call.path.toLowerCase();
-  if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, new URL(call.base).hostname));
-  if (path === "$resources/queues") return page(call, [...namespace.queues.values()], describeQueue);
-  if (path === "$resources/topics") return page(call, [...namespace.topics.values()], describeTopic);
+  if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, hostOf(call.base).replace(/:\d+$/, "")));
+  if (path === "$resources/queues") return page(call, byName(namespace.queues.values(), ({ path: name }) => name), (queue) => describeQueue(queue, call.base));
+  if (path === "$resources/topics") return page(call, byName(namespace.topics.values(), ({ path: name }) => name), describeTopic);
   const listed = namespace.topics.get(subscriptionsPattern.exec(path)?.[1] ?? "");
-  if (listed !== undefined) return page(call, [...listed.subscriptions.values()], describeSubscription);
+  if (listed !== undefined) return page(call, byName(listed.subscriptions.values(), ({ name }) => name), (subscription) => describeSubscription(subscription, call.base));
   const ruled = namespace.subscriptionAt(rulesPattern.exec(path)?.[1] ?? "");
   if (ruled !== undefined) return page(call, ruled.rules.all(), (rule) => describeRule(ruled.queue.path, rule));
-  const description = describe(namespace, path);
+  const description = describe(namespace, path, call.base);
   return description === undefined ? notFound(call) : entry(call, description);
 }
 
-function describe(namespace: Namespace, path: string): Description | undefined {
+function describe(namespace: Namespace, path: string, base: string): Description | undefined {
   const queue = namespace.queues.get(path);
-  if (queue !== undefined) return describeQueue(queue);
+  if (queue !== undefined) return describeQueue(queue, base);
   const topic = namespace.topics.get(path);
   if (topic !== undefined) return describeTopic(topic);
   const [, owner, name = ""] = rulePattern.exec(path) ?? [];
@@ -37,7 +38,7 @@ function describe(namespace: Namespace, path: string): Description | undefined {
     return of === undefined || rule === undefined ? undefined : describeRule(of.queue.path, rule);
   }
   const subscription = namespace.subscriptionAt(path);
-  return subscription === undefined ? undefined : describeSubscription(subscription);
+  return subscription === undefined ? undefined : describeSubscription(subscription, base);
 }
 
 function page<T>(call: Call, items: readonly T[], describeItem: (item: T) => Description): Answer {

@@ -1,4 +1,5 @@
 // Rules as the administration API carries them.
+import { constantOf, writtenOf } from "../filters/constants.ts";
 import type { CorrelationField, FilterDescription, Rule, RuleDescription, SqlText } from "../filters/rules.ts";
 import type { Constant } from "../filters/sql-ast.ts";
 import { BadXmlError, childOf, type Description, type ParsedElement, textOf, type XmlElement } from "./atom.ts";
@@ -50,19 +51,11 @@ function sqlXml({ expression, parameters }: SqlText): XmlElement {
 
 function pairsXml(values: ReadonlyMap<string, Constant>): XmlElement | undefined {
   if (values.size === 0) return undefined;
-  const pairs = [...values].map(([key, value]) => ({ Key: key, Value: { "@i:type": `d6p1:${typeOf(value)}`, "@xmlns:d6p1": schemaNamespace, "#text": textOfValue(value) } }));
-  return { [pairName]: pairs };
+  return { [pairName]: [...values].map(([key, value]) => ({ Key: key, Value: value === undefined ? { "@i:nil": true } : valueXml(writtenOf(value)) })) };
 }
 
-function typeOf(value: Constant): string {
-  if (value instanceof Date) return "dateTime";
-  if (typeof value === "bigint") return "long";
-  if (typeof value === "number") return !Number.isInteger(value) ? "double" : Math.abs(value) < 2 ** 31 ? "int" : "long";
-  return typeof value === "boolean" ? "boolean" : "string";
-}
-
-function textOfValue(value: Constant): string {
-  return value instanceof Date ? value.toISOString() : String(value);
+function valueXml({ type, text }: ReturnType<typeof writtenOf>): XmlElement {
+  return { "@i:type": `d6p1:${type}`, "@xmlns:d6p1": schemaNamespace, "#text": text };
 }
 
 /** @throws BadXmlError when the description is not of a rule */
@@ -109,31 +102,19 @@ function readPairs(element: ParsedElement | undefined): Map<string, Constant> {
     if (typeof pair === "string") continue;
     const key = textOf(pair as ParsedElement, "Key");
     const value = (pair as ParsedElement)["Value"];
-    if (key !== undefined) values.set(key, readValue(value));
+    if (key !== undefined) values.set(key, readValue(key, value));
   }
   return values;
 }
 
-function readValue(value: ParsedElement[string]): Constant {
+/** A value without a type is text. */
+function readValue(key: string, value: ParsedElement[string]): Constant {
   if (value === undefined || typeof value === "string" || Array.isArray(value)) return typeof value === "string" ? value : undefined;
   const element = value as ParsedElement;
+  if (textOf(element, "@nil") === "true") return undefined;
   const text = textOf(element, "#text") ?? "";
-  const type = (textOf(element, "@type") ?? "").replace(/^.*:/, "");
-  switch (type) {
-    case "int":
-    case "long":
-    case "short":
-    case "byte":
-    case "double":
-    case "float":
-    case "decimal":
-      return Number(text);
-    case "boolean":
-      return text.trim().toLowerCase() === "true";
-    case "dateTime":
-      // One that names no zone is meant as UTC, wherever this runs.
-      return new Date(/(?:[zZ]|[+-]\d\d:?\d\d)$/.test(text.trim()) ? text : `${text.trim()}Z`);
-    default:
-      return text;
-  }
+  const type = (textOf(element, "@type") ?? "string").replace(/^.*:/, "");
+  const constant = constantOf(type, text);
+  if (constant === undefined) throw new BadXmlError(`The value of ${key} must be of a type of XML Schema; '${text}' is no ${type}.`);
+  return constant;
 }

@@ -1,19 +1,28 @@
 // Puts a client's wish for a link to the protocol layer, and answers it as that decides: at once or later.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { Session } from "#runtime/amqp/session.ts";
-import type { SourceFields } from "#runtime/amqp/terminus.ts";
-import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { Session } from "#runtime/amqp/session/session.ts";
+import type { SourceFields } from "#runtime/amqp/message/terminus.ts";
+import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { forEachNamed } from "../codec/encoded.ts";
 import type { Attach, AttachDecision, AttachDetails, WireConnection, WireServer } from "../protocol/wire.ts";
 import { IncomingLink } from "./incoming-link.ts";
 import { OutgoingLink } from "./outgoing-link.ts";
+import type { Tell } from "./outcomes.ts";
 
 export function answerAttach(server: WireServer, connection: WireConnection, session: Session, request: AttachRequest): void {
-  answer(connection, request, server.attach(request.attach.role, wishOf(connection, session, request)));
+  const address = addressOf(request);
+  const tell: Tell = (error) => server.tell(error, connection, address);
+  answer(connection, request, tell, server.attach(request.attach.role, wishOf(connection, session, request)));
 }
 
-function wishOf(connection: WireConnection, session: Session, { attach }: AttachRequest): Attach {
+/** What a peer wants to read from or write to; undefined when it names nothing. */
+export function addressOf({ attach: { role, source, target } }: AttachRequest): string | undefined {
+  return role === "receiver" ? source?.address : target?.address;
+}
+
+function wishOf(connection: WireConnection, session: Session, request: AttachRequest): Attach {
+  const { attach } = request;
   const source = attach.source?.address;
   const target = attach.target?.address;
   const receives = attach.role === "receiver";
@@ -22,7 +31,7 @@ function wishOf(connection: WireConnection, session: Session, { attach }: Attach
     session,
     name: attach.name,
     beyond: attach.target?.kind === "coordinator" ? "transactions" : (receives ? attach.source : attach.target)?.dynamic === true ? "dynamic nodes" : undefined,
-    address: receives ? source : target,
+    address: addressOf(request),
     peerAddress: receives ? target : source,
     presettled: attach.senderSettleMode === "settled",
     filters: textsOf(attach.source?.filter),
@@ -30,20 +39,20 @@ function wishOf(connection: WireConnection, session: Session, { attach }: Attach
   };
 }
 
-function answer(connection: WireConnection, request: AttachRequest, decision: AttachDecision): void {
+function answer(connection: WireConnection, request: AttachRequest, tell: Tell, decision: AttachDecision): void {
   switch (decision.kind) {
     case "refuse":
-      request.refuse(decision.error);
+      request.refuse(tell(decision.error));
       return;
     case "send":
-      new OutgoingLink(connection, request, detailsOf(request, decision.details)).open(decision.start);
+      new OutgoingLink(connection, request, tell, detailsOf(request, decision.details)).open(decision.start);
       return;
     case "receive":
-      new IncomingLink(request, decision.messageBytesMax, decision.credit).open(decision.start);
+      new IncomingLink(request, tell, decision.messageBytesMax, decision.credit).open(decision.start);
       return;
     case "later":
       request.onAbandoned = decision.start((decided) => {
-        if (request.isPending) answer(connection, request, decided);
+        if (request.isPending) answer(connection, request, tell, decided);
       });
   }
 }
@@ -52,7 +61,7 @@ function answer(connection: WireConnection, request: AttachRequest, decision: At
 function detailsOf({ attach }: AttachRequest, details: AttachDetails | undefined): { readonly source?: SourceFields; readonly properties?: Fields } {
   const { source } = attach;
   if (details === undefined || source === undefined) return {};
-  const filter: Record<string, Encodable> = {};
+  const filter = Object.create(null) as Record<string, Encodable>;
   forEachNamed(source.filter, (name, value) => {
     filter[name] = value.raw();
   });

@@ -1,9 +1,9 @@
 // A link on which a client sends: whole messages to the protocol layer, its answers back, and credit as it is used up.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { conditions } from "#runtime/amqp/errors.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
 import { type Answer, type ReceivingHandler, type ReceivingLink, rejected, type WireError } from "../protocol/wire.ts";
-import { stateOf } from "./outcomes.ts";
+import { messageTooLarge } from "../protocol/refusals.ts";
+import { stateOf, type Tell } from "./outcomes.ts";
 
 const closedAnswer: Answer = rejected("amqp:illegal-state", "The link is closed.");
 
@@ -11,17 +11,19 @@ export class IncomingLink implements ReceivingLink {
   readonly name: string;
   readonly #receiver: Receiver;
   readonly #creditMax: number;
+  readonly #tell: Tell;
   #handler: ReceivingHandler | undefined;
 
-  constructor(request: AttachRequest, messageBytesMax: number, creditMax: number) {
+  constructor(request: AttachRequest, tell: Tell, messageBytesMax: number, creditMax: number) {
     this.name = request.attach.name;
+    this.#tell = tell;
     this.#creditMax = creditMax;
     this.#receiver = request.acceptAsReceiver(
       // Some senders wait for ever unless the broker settles first, whatever they asked for.
       { receiverSettleMode: "first", maxMessageSize: messageBytesMax, properties: {} },
       {
         onDelivery: (delivery) => this.#answer(delivery, this.#handler?.onMessage(delivery.message.bytes, delivery.messageFormat) ?? closedAnswer),
-        onTooLarge: (delivery, length) => this.#answer(delivery, rejected(conditions.messageSizeExceeded, `The message of ${length} bytes is larger than the maximum of ${messageBytesMax} bytes.`)),
+        onTooLarge: (delivery, length) => this.#answer(delivery, { kind: "rejected", error: messageTooLarge(length, messageBytesMax, delivery.id) }),
         onDeliveriesEnd: () => this.#grant(this.#creditMax / 2),
         onDetach: () => this.#end(),
       },
@@ -35,7 +37,7 @@ export class IncomingLink implements ReceivingLink {
   }
 
   close(error: WireError): void {
-    this.#receiver.close(error);
+    this.#receiver.close(this.#tell(error));
     this.#end();
   }
 
@@ -46,7 +48,7 @@ export class IncomingLink implements ReceivingLink {
       });
       return;
     }
-    const state = stateOf(answer);
+    const state = stateOf(answer, this.#tell);
     if (state !== undefined && !delivery.settled) delivery.settle(state);
   }
 

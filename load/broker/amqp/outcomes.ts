@@ -1,6 +1,6 @@
 // Between the engine's delivery states and the protocol layer's outcomes and answers.
-import { accepted, type DeliveryState, rejected } from "#runtime/amqp/delivery-state.ts";
-import { MapView } from "#runtime/amqp/views.ts";
+import { accepted, type DeliveryState, rejected } from "#runtime/amqp/message/delivery-state.ts";
+import { MapView } from "#runtime/amqp/codec/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
 import type { Answer, EncodedFields, Outcome, WireError } from "../protocol/wire.ts";
 
@@ -28,23 +28,17 @@ function encodedFields(map: MapView | undefined): EncodedFields | undefined {
   return map === undefined || map.size === 0 ? undefined : encodedEntries(map);
 }
 
-/** The states of errors that were told before: many deliveries are refused for one reason. */
-const rejections = new WeakMap<WireError, DeliveryState>();
+/** Makes of an error what the client of a link is told. */
+export type Tell = (error: WireError) => WireError;
 
 /** The state that tells an answer that is there; undefined for none. */
-export function stateOf(answer: Exclude<Answer, { kind: "later" }>): DeliveryState | undefined {
+export function stateOf(answer: Exclude<Answer, { kind: "later" }>, tell: Tell): DeliveryState | undefined {
   switch (answer.kind) {
     case "accepted":
       return accepted;
     case "silent":
       return undefined;
-    case "rejected": {
-      let state = rejections.get(answer.error);
-      if (state === undefined) {
-        state = rejected(answer.error);
-        rejections.set(answer.error, state);
-      }
-      return state;
-    }
+    case "rejected":
+      return rejected(tell(answer.error));
   }
 }

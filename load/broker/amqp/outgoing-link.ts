@@ -3,11 +3,11 @@
 // The protocol layer is told how many messages it may send. That is the client's credit, or less where the window, the
 // number of unsettled deliveries or the socket bounds it. All links of a session share those bounds, so what was promised
 // to one may be used up by another. The one message that finds this out waits here; no more are promised until it is sent.
-import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
+import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/link/sender.ts";
 import type { Answer, SendingHandler, SendingLink, WireConnection, WireError } from "../protocol/wire.ts";
-import { outcomeOf, releasedOutcome, stateOf } from "./outcomes.ts";
+import { outcomeOf, releasedOutcome, stateOf, type Tell } from "./outcomes.ts";
 
 interface Waiting {
   readonly tag: Buffer;
@@ -19,6 +19,7 @@ export class OutgoingLink implements SendingLink {
   readonly name: string;
   readonly connection: WireConnection;
   readonly #sender: Sender;
+  readonly #tellError: Tell;
   #handler: SendingHandler | undefined;
   /** Messages that the handler may still send, as far as it knows. */
   #promised = 0;
@@ -26,9 +27,10 @@ export class OutgoingLink implements SendingLink {
   /** Deliveries whose outcome was heard and got no answer. */
   readonly #unanswered = new WeakSet<OutgoingDelivery>();
 
-  constructor(connection: WireConnection, request: AttachRequest, details: Pick<AcceptSenderOptions, "source" | "properties">) {
+  constructor(connection: WireConnection, request: AttachRequest, tell: Tell, details: Pick<AcceptSenderOptions, "source" | "properties">) {
     this.name = request.attach.name;
     this.connection = connection;
+    this.#tellError = tell;
     this.#sender = request.acceptAsSender(
       // Some clients merge the properties of the answer into their own, and expect them to be there.
       { settles: "owner", properties: {}, ...details },
@@ -60,7 +62,7 @@ export class OutgoingLink implements SendingLink {
   }
 
   close(error: WireError): void {
-    this.#sender.close(error);
+    this.#sender.close(this.#tellError(error));
     this.#end();
   }
 
@@ -117,7 +119,7 @@ export class OutgoingLink implements SendingLink {
       });
       return;
     }
-    const state = stateOf(answer);
+    const state = stateOf(answer, this.#tellError);
     if (state === undefined) this.#unanswered.add(delivery);
     else if (!settled) delivery.settle(state);
   }

@@ -1,10 +1,11 @@
 // AMQP for clients. Each socket is a connection of the engine; each link that a client wishes for is put to the protocol
 // layer, which never sees the engine: links, outcomes and answers cross in the words of protocol/wire.ts.
 import type { Socket } from "node:net";
-import { type Connection, openServer } from "#runtime/amqp/connection.ts";
-import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
+import { type Connection, openServer } from "#runtime/amqp/connection/connection.ts";
+import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection/connection-options.ts";
+import { hostMark } from "../protocol/tracking.ts";
 import type { WireConnection, WireError, WireServer } from "../protocol/wire.ts";
-import { answerAttach } from "./attach.ts";
+import { addressOf, answerAttach } from "./attach.ts";
 
 /** The mechanisms that clients use; the protocol layer decides who is let in. */
 const mechanisms = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
@@ -22,7 +23,7 @@ const options: Omit<ServerOptions, "sasl"> = {
 const stopping: WireError = { condition: "amqp:connection:forced", description: "The broker stops." };
 
 function tooMany(connectionsMax: number): WireError {
-  return { condition: "amqp:resource-limit-exceeded", description: `ConnectionsQuotaExceeded: The namespace takes at most ${connectionsMax} connections at one time.` };
+  return { condition: "amqp:resource-limit-exceeded", description: `ConnectionsQuotaExceeded for namespace: ${hostMark}. It takes at most ${connectionsMax} connections at one time.` };
 }
 
 /** All AMQP connections of a broker. */
@@ -79,13 +80,16 @@ class ClientConnection implements WireConnection {
   readonly #peer: string;
   readonly #connection: Connection;
   readonly #socket: Socket;
+  readonly #server: WireServer;
   #containerId = "?";
+  #host = "localhost";
 
   /** @param refusal why it gets no link: clients tell that of a link sooner and better than that of a connection */
   constructor(socket: Socket, server: WireServer, refusal: WireError | undefined, onWriting: () => void, onClosed: (end: ConnectionEnd) => void) {
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
     this.#socket = socket;
+    this.#server = server;
     this.#peer = `${socket.remoteAddress}:${socket.remotePort}`;
     const sasl: ServerOptions["sasl"] = {
       mechanisms,
@@ -95,12 +99,13 @@ class ClientConnection implements WireConnection {
     this.#connection = openServer(socket, { ...options, sasl }, {
       onOpen: (_connection, remote) => {
         this.#containerId = remote.containerId;
+        if (remote.hostname !== undefined && remote.hostname !== "") this.#host = remote.hostname;
       },
       onWriting,
       onSession: () => ({
         onAttach: (request, session) => {
           if (refusal === undefined) answerAttach(server, this, session, request);
-          else request.refuse(refusal);
+          else request.refuse(server.tell(refusal, this, addressOf(request)));
         },
       }),
       onClosed: (_connection, end) => {
@@ -114,8 +119,12 @@ class ClientConnection implements WireConnection {
     return `${this.#containerId} at ${this.#peer}`;
   }
 
+  get host(): string {
+    return this.#host;
+  }
+
   close(error: WireError): void {
-    this.#connection.close(error);
+    this.#connection.close(this.#server.tell(error, this, undefined));
   }
 
   cut(): void {

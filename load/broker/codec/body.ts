@@ -1,5 +1,5 @@
 // What a message carries, for people: the type of its event, and its body.
-import { MessageView } from "#runtime/amqp/message.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
 import { decodedOrNull } from "./encoded.ts";
 import { type Readable, readable } from "./readable.ts";
 

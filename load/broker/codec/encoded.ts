@@ -1,8 +1,8 @@
 // Values that stay as they were encoded: whoever gets them next has the sender's own types.
-import { decode } from "#runtime/amqp/decode.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import type { Plain } from "#runtime/amqp/types.ts";
-import type { MapView, ValueView } from "#runtime/amqp/views.ts";
+import { decode } from "#runtime/amqp/codec/decode.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import type { Plain } from "#runtime/amqp/codec/types.ts";
+import type { MapView, ValueView } from "#runtime/amqp/codec/views.ts";
 
 /** Calls `visit` for each entry of a map whose key is text, as it is in every map that a link, an outcome or a request carries. */
 export function forEachNamed(map: MapView | undefined, visit: (name: string, value: ValueView) => void): void {

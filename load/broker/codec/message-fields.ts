@@ -1,10 +1,10 @@
 // What is inside a message's properties and application properties, for filters; and writing them anew, for actions.
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encode, writeComposite } from "#runtime/amqp/encode.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { MessageView, propertyFields, type PropertyName } from "#runtime/amqp/message.ts";
-import { type Encodable, type Plain, Raw, symbol } from "#runtime/amqp/types.ts";
-import { Writer } from "#runtime/amqp/writer.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encode, writeComposite } from "#runtime/amqp/codec/encode.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { MessageView, propertyFields, type PropertyName } from "#runtime/amqp/message/message.ts";
+import { type Encodable, type Plain, Raw, symbol } from "#runtime/amqp/codec/types.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import { type Double, forEachNamed, numericOrNull } from "./encoded.ts";
 import type { MessageContent } from "../entities/message.ts";
 

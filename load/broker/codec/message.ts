@@ -1,15 +1,15 @@
 // A message is kept as the bytes that came in. Of its sections the broker reads the header, the annotations and two
 // fields of the properties; on delivery it writes the header and the annotations anew and sends the rest untouched.
-import { encode } from "#runtime/amqp/encode.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import type { FieldReader } from "#runtime/amqp/fields.ts";
-import { format } from "#runtime/amqp/formats.ts";
-import { writeAnnotations } from "#runtime/amqp/message-writer.ts";
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import { type Plain, symbol, uuid } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
-import { Writer } from "#runtime/amqp/writer.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import type { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
+import { writeAnnotations } from "#runtime/amqp/message/message-writer.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import { type Fields, long, type Plain, symbol, uuid } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { withFooterLast } from "./section-order.ts";
 import { decodedOrNull, forEachNamed } from "./encoded.ts";
@@ -199,9 +199,9 @@ const stateCodes = { active: 0, deferred: 1, scheduled: 2 };
 /**
  * Writes the sections before the bare message: the header and the annotations of this delivery.
  *
- * @param lockToken the token's sixteen bytes, for clients that look for it in the message
+ * @param annotations of this delivery alone; undefined = there is no such section
  */
-export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Buffer): void {
+export function writeHead(writer: Writer, view: DeliveryView, annotations?: Fields): void {
   const { content } = view;
   writer.descriptor(descriptor.header);
   const header = writer.openCompound(format.list8);
@@ -214,7 +214,7 @@ export function writeHead(writer: Writer, view: DeliveryView, lockToken?: Buffer
   writer.boolean(false);
   writer.uint(view.deliveryCount);
   writer.closeCompound(header, 5);
-  if (lockToken !== undefined) writeAnnotations(writer, "deliveryAnnotations", { "x-opt-lock-token": uuid(lockToken) });
+  if (annotations !== undefined) writeAnnotations(writer, "deliveryAnnotations", annotations);
   writeMessageAnnotations(writer, view);
 }
 
@@ -251,25 +251,32 @@ export function bareOf(view: DeliveryView): Buffer {
 }
 
 /**
- * The whole message as a receiver gets it, without its body if `omitBody`. What is received outside of a link has no delivery
- * tag to settle it by: there, `lockToken` is told in the message.
+ * The whole message as a receiver gets it. What is received outside of a link has no delivery tag to settle it by: there,
+ * `lockToken` is told in the message.
  */
-export function encodeDelivery(view: DeliveryView, omitBody = false, lockToken?: Buffer): Buffer {
+export function encodeDelivery(view: DeliveryView, lockToken?: Buffer): Buffer {
   const writer = new Writer(view.content.bare.length + 512);
-  writeHead(writer, view, lockToken);
-  const bare = bareOf(view);
-  if (!omitBody) writer.raw(bare);
-  else writeWithoutBody(writer, new MessageView(bare));
+  writeHead(writer, view, lockToken === undefined ? undefined : { "x-opt-lock-token": uuid(lockToken) });
+  writer.raw(bareOf(view));
   return writer.take();
 }
 
 const noBytes = Buffer.alloc(0);
 
-function writeWithoutBody(writer: Writer, bare: MessageView): void {
-  writer.raw(bare.section("properties") ?? noBytes);
-  writer.raw(bare.section("applicationProperties") ?? noBytes);
-  writer.descriptor(descriptor.data);
-  writer.binary(noBytes);
+/** The message as whoever peeks sees it. One without its body has no body section, and tells how large that is. */
+export function encodePeeked(view: DeliveryView, omitBody: boolean): Buffer {
+  const bare = bareOf(view);
+  const writer = new Writer(bare.length + 512);
+  if (!omitBody) {
+    writeHead(writer, view, {});
+    writer.raw(bare);
+    return writer.take();
+  }
+  const message = new MessageView(bare);
+  writeHead(writer, view, { "omitted-message-body-size": long(message.startOf("footer") - message.startOf("body")) });
+  writer.raw(message.section("properties") ?? noBytes);
+  writer.raw(message.section("applicationProperties") ?? noBytes);
+  return writer.take();
 }
 
 function withApplicationProperties(bare: Buffer, changes: ReadonlyMap<string, string | Buffer>): Buffer {

@@ -1,5 +1,5 @@
 // AMQP values for people and JSON.
-import { Described, type Plain, Typed } from "#runtime/amqp/types.ts";
+import { Described, type Plain, Typed } from "#runtime/amqp/codec/types.ts";
 
 export type Readable = string | number | boolean | null;
 

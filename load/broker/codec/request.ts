@@ -1,8 +1,8 @@
 // Requests to nodes such as `$management`, their replies, and the envelope of a batched transfer.
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { MessageView } from "#runtime/amqp/message.ts";
-import type { Encodable, Fields, Raw } from "#runtime/amqp/types.ts";
-import type { MapView, ValueView } from "#runtime/amqp/views.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { MessageView } from "#runtime/amqp/message/message.ts";
+import type { Encodable, Fields, Raw } from "#runtime/amqp/codec/types.ts";
+import type { MapView, ValueView } from "#runtime/amqp/codec/views.ts";
 
 /** A request to a node such as `$management`: what replies need, and the body as a value. */
 export interface Request {

@@ -1,7 +1,7 @@
 // The sections of a message in the order that the specification has. Some clients write the footer before the body, and other
 // brokers do not mind.
-import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { skipValue } from "#runtime/amqp/skip.ts";
+import { describedValueAt, descriptor, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { skipValue } from "#runtime/amqp/codec/skip.ts";
 
 /**
  * The message with its footer at its end; the same bytes where the footer is there already or there is none.

@@ -72,13 +72,14 @@ function quoted(entity: string): string {
 const faultNumbers = { rate: "rate", seed: "seed", count: "count", duration: "durationMs", delay: "delayMs" } as const;
 
 export async function addFault(kind: string, flags: FaultFlags, width: number): Promise<string> {
-  const request: Record<string, unknown> = { kind, ...(flags.target === undefined ? {} : { target: flags.target }) };
+  const given: [name: string, value: number][] = [];
   for (const [flag, name] of Object.entries(faultNumbers)) {
     const text = flags[flag as keyof typeof faultNumbers];
     if (text === undefined) continue;
     if (text.trim() === "" || Number.isNaN(Number(text))) throw new BrokerUsageError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
-    request[name] = Number(text);
+    given.push([name, Number(text)]);
   }
+  const request = { kind, ...(flags.target === undefined ? {} : { target: flags.target }), ...Object.fromEntries(given) };
   const target = targetOf(flags);
   const report = await askControl<FaultReport>(target, "POST", "/faults", request);
   if (flags.json === true) return json(report);

@@ -25,13 +25,13 @@ export function answerFaults(faults: Faults, method: string, rest: string, body:
 
 const faultKindNames = Object.keys(faultKinds) as FaultKind[];
 
-const numbers: Readonly<Record<string, readonly [min: number, max: number]>> = {
-  rate: [0, 1],
-  seed: [0, 2 ** 32 - 1],
-  count: [1, Number.MAX_SAFE_INTEGER],
-  durationMs: [1, 2 ** 31 - 1],
-  delayMs: [0, 2 ** 31 - 1],
-};
+const numbers: ReadonlyMap<string, readonly [min: number, max: number]> = new Map([
+  ["rate", [0, 1]],
+  ["seed", [0, 2 ** 32 - 1]],
+  ["count", [1, Number.MAX_SAFE_INTEGER]],
+  ["durationMs", [1, 2 ** 31 - 1]],
+  ["delayMs", [0, 2 ** 31 - 1]],
+]);
 
 /** @throws ControlRequestError when it is not a fault */
 export function readFault(body: string): FaultRequest {
@@ -41,8 +41,8 @@ export function readFault(body: string): FaultRequest {
   if (kind === undefined) throw new ControlRequestError(`kind: expected one of ${Object.keys(faultKinds).join(", ")}, found ${JSON.stringify(said)}`);
   if (target !== undefined && typeof target !== "string") throw new ControlRequestError(`target: expected an entity's path, found ${JSON.stringify(target)}`);
   for (const [name, value] of Object.entries(rest)) {
-    const [min, max] = numbers[name] ?? [];
-    if (min === undefined || max === undefined) throw new ControlRequestError(`${name}: expected one of kind, target, ${Object.keys(numbers).join(", ")}`);
+    const [min, max] = numbers.get(name) ?? [];
+    if (min === undefined || max === undefined) throw new ControlRequestError(`${name}: expected one of kind, target, ${[...numbers.keys()].join(", ")}`);
     if (typeof value !== "number" || !(value >= min && value <= max)) throw new ControlRequestError(`${name}: expected a number from ${min} to ${max}, found ${JSON.stringify(value)}`);
   }
   return { kind, ...(target === undefined ? {} : { target }), ...(rest as Omit<FaultRequest, "kind" | "target">) };

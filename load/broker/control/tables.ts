@@ -62,6 +62,7 @@ const queueColumns: readonly Column[] = [
   number("dead"),
   number("in"),
   number("done"),
+  number("released"),
   number("links"),
 ];
 
@@ -85,7 +86,7 @@ function isShown({ kind, states, receivers, totals }: QueueInspection): boolean 
 }
 
 function queueRow({ path, states: { active, locked, scheduled, deferred, deadLettered }, totals, receivers }: QueueInspection): Row {
-  return [path, active, locked, scheduled, deferred, deadLettered, totals.accepted + totals.scheduledAccepted + totals.movedIn, totals.completed + totals.receivedAndDeleted, receivers];
+  return [path, active, locked, scheduled, deferred, deadLettered, totals.accepted + totals.scheduledAccepted + totals.movedIn, totals.completed + totals.receivedAndDeleted, totals.released, receivers];
 }
 
 function topicsTable(topics: readonly TopicInspection[], width: number): string {

@@ -1,7 +1,6 @@
 // Entities as a configuration describes them: our own short form, or the vendor's emulator file as it is.
-import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, positive, status, text, whole } from "./config-checks.ts";
+import { BrokerConfigError, type Check, checkKeys, type Fields, fieldsOf, flag, listOf, nameOf, positive, status, text, whole } from "./config-checks.ts";
 import type { EntitiesConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
-import { emulated } from "./emulator-bounds.ts";
 import { vendorEntities } from "./vendor-config.ts";
 import { ownRule } from "./vendor-rules.ts";
 
@@ -10,45 +9,37 @@ import { ownRule } from "./vendor-rules.ts";
  *
  * @param input `{ queues: [name | { name, lockDurationMs, … }], topics: [{ name, subscriptions: […] }] }`, or the vendor's
  * `{ UserConfig: { Namespaces: [{ Queues, Topics }] } }`
- * @param strict hold the entities to the bounds of the vendor's emulator
  * @throws BrokerConfigError for unknown keys, wrong types and impossible combinations
  */
-export function readEntities(input: unknown, strict = false): EntitiesConfig {
+export function readEntities(input: unknown): EntitiesConfig {
   const root = fieldsOf("configuration", input);
   const config = "UserConfig" in root ? vendorEntities(root) : ownEntities(root);
   checkForwarding(config);
-  return strict ? emulated(config) : config;
+  return config;
 }
 
-/** Takes `//` and block comments out of JSON, as the vendor's file may have them. */
-export function withoutComments(text: string): string {
-  return text.replace(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (_match, quoted: string | undefined) => quoted ?? "");
-}
+const topicKeys: ReadonlyMap<string, Check> = new Map([
+  ["timeToLiveMs", positive],
+  ["requiresDuplicateDetection", flag],
+  ["duplicateWindowMs", positive],
+  ["messageBytesMax", whole],
+  ["sizeMegabytesMax", positive],
+  ["autoDeleteOnIdleMs", positive],
+  ["status", status],
+]);
 
-const topicKeys: Readonly<Record<string, Check>> = {
-  timeToLiveMs: positive,
-  requiresDuplicateDetection: flag,
-  duplicateWindowMs: positive,
-  messageBytesMax: whole,
-  sizeMegabytesMax: positive,
-  autoDeleteOnIdleMs: positive,
-  status,
-};
-
-const queueKeys: Readonly<Record<string, Check>> = {
+const queueKeys: ReadonlyMap<string, Check> = new Map([
   ...topicKeys,
-  lockDurationMs: positive,
-  deliveryCountMax: whole,
-  deadLetterOnExpiry: flag,
-  requiresSession: flag,
-  forwardTo: text,
-  forwardDeadLettersTo: text,
-};
+  ["lockDurationMs", positive],
+  ["deliveryCountMax", whole],
+  ["deadLetterOnExpiry", flag],
+  ["requiresSession", flag],
+  ["forwardTo", text],
+  ["forwardDeadLettersTo", text],
+]);
 
 function ownEntities(root: Fields): EntitiesConfig {
-  for (const key of Object.keys(root)) {
-    if (key !== "queues" && key !== "topics") throw new BrokerConfigError(`configuration.${key}`, "queues or topics", root[key]);
-  }
+  checkKeys("configuration", root, ["queues", "topics", "UserConfig"]);
   return {
     queues: listOf("queues", root["queues"]).map((item, i) => ownEntity(`queues[${i}]`, item, queueKeys)),
     topics: listOf("topics", root["topics"]).map((item, i) => ownTopic(`topics[${i}]`, item)),
@@ -71,15 +62,14 @@ function ownSubscription(where: string, item: unknown): SubscriptionConfig {
   return rules === undefined ? subscription : { ...subscription, rules: listOf(`${where}.rules`, rules).map((rule, i) => ownRule(`${where}.rules[${i}]`, rule)) };
 }
 
-function ownEntity(where: string, item: unknown, keys: Readonly<Record<string, Check>>): { name: string } {
+function ownEntity(where: string, item: unknown, keys: ReadonlyMap<string, Check>): { name: string } {
   const { name, ...rest } = typeof item === "string" ? { name: item } : fieldsOf(where, item);
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(rest)) {
-    const check = keys[key];
-    if (check === undefined) throw new BrokerConfigError(`${where}.${key}`, `one of name, ${Object.keys(keys).join(", ")}`, value);
-    result[key] = check(`${where}.${key}`, value);
-  }
-  return { ...result, name: nameOf(`${where}.name`, name) };
+  const settings = Object.entries(rest).map(([key, value]) => {
+    const check = keys.get(key);
+    if (check === undefined) throw new BrokerConfigError(`${where}.${key}`, `one of name, ${[...keys.keys()].join(", ")}`, value);
+    return [key, check(`${where}.${key}`, value)] as const;
+  });
+  return { ...Object.fromEntries(settings), name: nameOf(`${where}.name`, name) };
 }
 
 function checkForwarding(config: EntitiesConfig): void {

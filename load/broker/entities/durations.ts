@@ -24,3 +24,25 @@ export function formatDuration(ms: number): string {
   if (days === 0 && time === "") return "PT0S";
   return `P${days > 0 ? `${days}D` : ""}${time === "" ? "" : `T${time}`}`;
 }
+
+const exactPattern = /^(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,7}))?S)?)?$/;
+
+/** .NET's ticks of 100 ns in a duration of either sign; undefined when the text is none. */
+export function ticksOf(text: string): bigint | undefined {
+  const match = /\d[DHMS]$/.test(text) ? exactPattern.exec(text) : null;
+  if (match === null) return undefined;
+  const [days, hours, minutes, seconds] = match.slice(2, 6).map((part) => BigInt((part as string | undefined) ?? 0));
+  const whole = (((days ?? 0n) * 24n + (hours ?? 0n)) * 60n + (minutes ?? 0n)) * 60n + (seconds ?? 0n);
+  const ticks = whole * 10_000_000n + BigInt((match[6] ?? "").padEnd(7, "0"));
+  return match[1] === "-" ? -ticks : ticks;
+}
+
+export function textOfTicks(ticks: bigint): string {
+  const size = ticks < 0n ? -ticks : ticks;
+  const [days, rest] = [size / 864_000_000_000n, size % 864_000_000_000n];
+  const [hours, minutes] = [rest / 36_000_000_000n, (rest / 600_000_000n) % 60n];
+  const [seconds, fraction] = [(rest / 10_000_000n) % 60n, rest % 10_000_000n];
+  const decimals = fraction === 0n ? "" : `.${String(fraction).padStart(7, "0").replace(/0+$/, "")}`;
+  const time = `${hours > 0n ? `${hours}H` : ""}${minutes > 0n ? `${minutes}M` : ""}${seconds > 0n || decimals !== "" ? `${seconds}${decimals}S` : ""}`;
+  return `${ticks < 0n ? "-" : ""}P${days > 0n ? `${days}D` : ""}${time === "" ? (days > 0n ? "" : "T0S") : `T${time}`}`;
+}

@@ -1,6 +1,7 @@
-// The bounds of the vendor's emulator, as its documentation has them, for those who want to be held to them.
+// How many of everything the vendor's emulator has, as its documentation says, and the settings that it fixes, for those who want
+// to be held to them. What can be chosen there within bounds is in setting-bounds.ts.
 import { BrokerConfigError } from "./config-checks.ts";
-import type { EntitiesConfig, QueueConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
+import type { EntitiesConfig } from "./entities-config.ts";
 import type { RuleDescription } from "../filters/rules.ts";
 
 /** What the emulator bounds of one namespace, whoever makes its entities. */
@@ -37,35 +38,11 @@ export const emulatorBounds: Bounds = {
   receiversMax: 200,
 };
 
-/** Settings that can be chosen within bounds. */
-const ranges = {
-  lockDurationMs: [1, 300_000],
-  timeToLiveMs: [1, 3_600_000],
-  duplicateWindowMs: [20_000, 300_000],
-  deliveryCountMax: [1, 10],
-} as const;
-
 /** Settings that cannot be chosen. */
 const fixed: { readonly messageBytesMax: number; readonly sizeMegabytesMax: number } = { messageBytesMax: 256 * 1024, sizeMegabytesMax: 100 };
 
-/** A setting that is out of its bounds: which one, what was expected and what was found. */
-export interface Breach {
-  readonly key: string;
-  readonly expected: string;
-  readonly found: unknown;
-}
-
-export function breachOf(settings: object): Breach | undefined {
-  const values = new Map<string, unknown>(Object.entries(settings));
-  for (const [key, [min, max]] of Object.entries(ranges)) {
-    const found = values.get(key);
-    if (typeof found === "number" && (found < min || found > max)) return { key, expected: `${min} to ${max}`, found };
-  }
-  return undefined;
-}
-
 /** Where nothing was chosen. */
-const defaults = { timeToLiveMs: ranges.timeToLiveMs[1], duplicateWindowMs: ranges.duplicateWindowMs[1] };
+const defaults = { timeToLiveMs: 3_600_000, duplicateWindowMs: 300_000 };
 
 /** Settings as the emulator has them: what cannot be chosen is fixed, and what was not chosen is within its bounds. */
 export function asEmulated<T extends object>(settings: T): T {
@@ -79,8 +56,8 @@ export function countRules(rules: Iterable<RuleDescription>, kind: "sql" | "corr
   return count;
 }
 
-/** @throws BrokerConfigError when a configuration is beyond the emulator's bounds */
-export function emulated({ queues, topics }: EntitiesConfig): EntitiesConfig {
+/** @throws BrokerConfigError when there is more of something than the emulator has */
+export function checkCounts({ queues, topics }: EntitiesConfig): void {
   const { entitiesMax, subscriptionsMax, sqlRulesMax, correlationRulesMax } = emulatorBounds;
   if (queues.length + topics.length > entitiesMax) throw new BrokerConfigError("configuration", `at most ${entitiesMax} queues and topics`, queues.length + topics.length);
   for (const { name, subscriptions } of topics) {
@@ -90,14 +67,4 @@ export function emulated({ queues, topics }: EntitiesConfig): EntitiesConfig {
     if (sql > sqlRulesMax) throw new BrokerConfigError(name, `at most ${sqlRulesMax} rules with a SQL filter`, sql);
     if (correlation > correlationRulesMax) throw new BrokerConfigError(name, `at most ${correlationRulesMax} rules with a correlation filter`, correlation);
   }
-  return {
-    queues: queues.map((queue) => emulatedEntity(queue)),
-    topics: topics.map((topic) => ({ ...emulatedEntity(topic), subscriptions: topic.subscriptions.map((subscription) => emulatedEntity(subscription)) })),
-  };
-}
-
-function emulatedEntity<T extends QueueConfig | TopicConfig | SubscriptionConfig>(entity: T): T {
-  const breach = breachOf(entity);
-  if (breach !== undefined) throw new BrokerConfigError(`${entity.name}.${breach.key}`, breach.expected, breach.found);
-  return asEmulated(entity);
 }

@@ -42,7 +42,7 @@ export class StoredMessage {
   enqueuedSequenceNumber: number;
   enqueuedAtMs: number;
   state: MessageState = "active";
-  /** Tries that did not end in a settlement that removes it; starts at 0, nothing resets it. */
+  /** Tries that did not end in a settlement that removes it or releases it; starts at 0, nothing resets it. Stands still in a dead-letter sub-queue. */
   deliveryCount = 0;
   /** The lock it is under; 0 = none. A number is never used for a second lock. */
   lockId = 0;

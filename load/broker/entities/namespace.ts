@@ -9,6 +9,7 @@ import { IdleWatch, type Perishable } from "./idle-watch.ts";
 import { OutcomeLog } from "./outcome-log.ts";
 import { MessageQueue } from "./queue.ts";
 import { forwardHopsMax, queueDefaults, type QueueSettings, topicDefaults, type TopicSettings } from "./settings.ts";
+import type { Bounding } from "./setting-bounds.ts";
 import { type Subscription, Topic } from "./topic.ts";
 
 /** What an address means. `management` marks the entity's `$management` node. */
@@ -22,8 +23,8 @@ export type Destination = MessageQueue | Topic;
 
 export interface NamespaceOptions {
   readonly clock: Clock;
-  /** Hold it to the bounds of the vendor's emulator. Default: false. */
-  readonly strict?: boolean;
+  /** Whose bounds it is held to. Default: the service's. */
+  readonly bounding?: Bounding;
   /** Keep every message id's outcomes. */
   readonly record: boolean;
   /** Keeps what an entity holds; undefined = nothing is kept. */
@@ -40,7 +41,7 @@ export class Namespace {
   readonly queues: Map<string, MessageQueue> = new Map<string, MessageQueue>();
   readonly topics: Map<string, Topic> = new Map<string, Topic>();
   readonly createdAtMs: number;
-  readonly isStrict: boolean;
+  readonly bounding: Bounding;
   /** How many of everything there may be. */
   readonly bounds: Bounds;
   /** Told of an entity that was deleted because nobody used it. */
@@ -51,8 +52,8 @@ export class Namespace {
 
   constructor(config: EntitiesConfig, options: NamespaceOptions) {
     this.#options = options;
-    this.isStrict = options.strict ?? false;
-    this.bounds = this.isStrict ? emulatorBounds : noBounds;
+    this.bounding = options.bounding ?? "service";
+    this.bounds = this.bounding === "emulator" ? emulatorBounds : noBounds;
     this.createdAtMs = options.clock.now();
     this.#idle = new IdleWatch(
       options.clock,
@@ -154,7 +155,7 @@ export class Namespace {
   ruleTrouble(path: string, { filter }: RuleDescription): string | undefined {
     const { sqlRulesMax, correlationRulesMax } = this.bounds;
     const topic = this.topics.get(subscriptionPattern.exec(path.toLowerCase())?.[1] ?? "");
-    if (!this.isStrict || topic === undefined || (filter.kind !== "sql" && filter.kind !== "correlation")) return undefined;
+    if (this.bounding !== "emulator" || topic === undefined || (filter.kind !== "sql" && filter.kind !== "correlation")) return undefined;
     const max = filter.kind === "sql" ? sqlRulesMax : correlationRulesMax;
     const rules = [...topic.subscriptions.values()].flatMap((subscription) => subscription.rules.all().map(({ description }) => description));
     return countRules(rules, filter.kind) < max ? undefined : `The subscriptions of a topic have at most ${max} rules with a ${filter.kind === "sql" ? "SQL" : "correlation"} filter.`;
@@ -192,7 +193,7 @@ export class Namespace {
   }
 
   #bounded<T extends object>(settings: T): T {
-    return this.isStrict ? asEmulated(settings) : settings;
+    return this.bounding === "emulator" ? asEmulated(settings) : settings;
   }
 
   #watch({ settings }: Perishable): void {

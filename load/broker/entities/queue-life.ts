@@ -255,10 +255,15 @@ export class QueueLife extends QueueAccount {
     this.#moveOn({ content, properties, enqueuedSequenceNumber, hops, deadLetterSource }, to);
   }
 
+  /** A dead letter keeps the count that it died with. */
+  protected countTry(message: StoredMessage): void {
+    if (!message.isBuried) message.deliveryCount++;
+  }
+
   protected expireLock(message: StoredMessage, nowMs: number): void {
     this.note("expiredLocks", message.content);
     this.unlock(message);
-    message.deliveryCount++;
+    this.countTry(message);
     message.isInDoubt = true;
     this.giveBack(message, nowMs);
   }

@@ -37,16 +37,17 @@ export class MessageQueue extends QueueLife {
     return message.sequenceNumber;
   }
 
-  /** Cancels all of these, or none: false when one of them is not scheduled here. */
-  cancelScheduled(sequenceNumbers: readonly number[]): boolean {
+  /** Cancels all of these, or none when some are not scheduled here. Returns those. */
+  cancelScheduled(sequenceNumbers: readonly number[]): readonly number[] {
     const found = sequenceNumbers.map((sequence) => this.store.get(sequence));
-    if (!found.every((message) => message?.state === "scheduled")) return false;
+    const missing = sequenceNumbers.filter((_, i) => found[i]?.state !== "scheduled");
+    if (missing.length > 0) return missing;
     for (const message of new Set(found)) {
       if (message === undefined) continue;
       this.store.remove(message);
       this.note("cancelled", message.content);
     }
-    return true;
+    return missing;
   }
 
   /** Takes a message from another entity: a topic's copy counts as accepted, a forwarded one as moved in. */
@@ -185,7 +186,7 @@ export class MessageQueue extends QueueLife {
       case "abandon":
         this.note("abandoned", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
-        message.deliveryCount++;
+        this.countTry(message);
         this.giveBack(message, nowMs);
         this.dispatch();
         return;
@@ -197,14 +198,14 @@ export class MessageQueue extends QueueLife {
       case "defer":
         this.note("deferred", message.content);
         message.properties = mergeProperties(message.properties, settlement.properties);
-        message.deliveryCount++;
+        this.countTry(message);
         message.state = "deferred";
         this.giveBack(message, nowMs);
         return;
       case "deadLetter":
         this.counters.deadLetteredByReceiver++;
         message.properties = mergeProperties(message.properties, settlement.properties);
-        this.deadLetter(message, settlement.reason, settlement.description);
+        this.deadLetter(message, undefined, undefined);
         return;
     }
   }

@@ -3,7 +3,7 @@
 /** What an entity lets clients do: `SendDisabled` and `ReceiveDisabled` close one direction, `Disabled` both. */
 export type EntityStatus = "Active" | "Disabled" | "SendDisabled" | "ReceiveDisabled";
 
-/** What queues, topics and subscriptions have in common. The last five are kept and told, and change nothing. */
+/** What queues, topics and subscriptions have in common. The last six are kept and told, and change nothing. */
 export interface Described {
   readonly status: EntityStatus;
   /** How long an unused entity stays; Infinity = for ever. */
@@ -14,6 +14,7 @@ export interface Described {
   readonly batchedOperations: boolean;
   readonly partitioned: boolean;
   readonly express: boolean;
+  readonly supportOrdering: boolean;
   /** As the administration API carries them. */
   readonly authorizationRules: unknown;
 }
@@ -53,6 +54,7 @@ const describedDefaults: Described = {
   batchedOperations: true,
   partitioned: false,
   express: false,
+  supportOrdering: true,
   authorizationRules: undefined,
 };
 
@@ -86,5 +88,9 @@ const bytesPerMegabyte = 1024 * 1024;
 
 /** Whether so many bytes are within the size that is set. */
 export function fits(bytes: number, { sizeMegabytesMax }: Pick<Described, "sizeMegabytesMax">): boolean {
-  return bytes <= sizeMegabytesMax * bytesPerMegabyte;
+  return bytes <= bytesMaxOf({ sizeMegabytesMax });
+}
+
+export function bytesMaxOf({ sizeMegabytesMax }: Pick<Described, "sizeMegabytesMax">): number {
+  return sizeMegabytesMax * bytesPerMegabyte;
 }

@@ -7,7 +7,8 @@ export type Settlement =
   | { readonly kind: "abandon"; readonly properties: PropertyChanges | undefined }
   | { readonly kind: "release" }
   | { readonly kind: "defer"; readonly properties: PropertyChanges | undefined }
-  | { readonly kind: "deadLetter"; readonly reason: string | undefined; readonly description: string | undefined; readonly properties: PropertyChanges | undefined };
+  /** The reason and the description are among the properties. */
+  | { readonly kind: "deadLetter"; readonly properties: PropertyChanges | undefined };
 
 /** `notAllowed`: what lies in a dead-letter sub-queue cannot be dead-lettered again. */
 export type SettleResult = "settled" | "lockLost" | "notAllowed";

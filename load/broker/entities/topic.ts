@@ -135,15 +135,16 @@ export class Topic {
     return message.sequenceNumber;
   }
 
-  cancelScheduled(sequenceNumbers: readonly number[]): boolean {
+  cancelScheduled(sequenceNumbers: readonly number[]): readonly number[] {
     const found = sequenceNumbers.map((sequence) => this.#scheduled.get(sequence));
-    if (!found.every((message) => message !== undefined)) return false;
+    const missing = sequenceNumbers.filter((_, i) => found[i] === undefined);
+    if (missing.length > 0) return missing;
     for (const message of new Set(found)) {
       if (message === undefined) continue;
       this.#letGo(message);
       this.counters.cancelled++;
     }
-    return true;
+    return missing;
   }
 
   /** The last number that was given to a message. */

@@ -1,52 +1,51 @@
-// Entities as the vendor's emulator has them in its Config.json. Its bounds, in emulator-bounds.ts, hold only on request:
-// tests need locks of a second, and messages that live for less.
+// Entities as the vendor's emulator has them in its Config.json. Its bounds, in setting-bounds.ts, hold only on request: tests
+// need messages that live for less.
 import type { EntitiesConfig, SubscriptionConfig, TopicConfig } from "./entities-config.ts";
-import { BrokerConfigError, type Check, type Fields, fieldsOf, flag, listOf, nameOf, status, text, whole } from "./config-checks.ts";
+import { BrokerConfigError, type Check, checkKeys, type Fields, fieldsOf, flag, listOf, nameOf, status, text, whole } from "./config-checks.ts";
 import { parseDuration } from "./durations.ts";
 import { vendorRule } from "./vendor-rules.ts";
 
 const duration: Check = (where, value) => durationMs(where, value);
 const kilobytes: Check = (where, value) => Number(whole(where, value)) * 1024;
 const maybeText: Check = (where, value) => (value === "" || value === null ? undefined : text(where, value));
-const ignored: Check = () => undefined;
 
-const sharedKeys: Readonly<Record<string, readonly [string, Check]>> = {
-  AutoDeleteOnIdle: ["autoDeleteOnIdleMs", duration],
-  DefaultMessageTimeToLive: ["timeToLiveMs", duration],
-  DuplicateDetectionHistoryTimeWindow: ["duplicateWindowMs", duration],
-  EnableBatchedOperations: ["batchedOperations", flag],
-  EnableExpress: ["express", flag],
-  EnablePartitioning: ["partitioned", flag],
-  MaxMessageSizeInKilobytes: ["messageBytesMax", kilobytes],
-  MaxSizeInMegabytes: ["sizeMegabytesMax", whole],
-  RequiresDuplicateDetection: ["requiresDuplicateDetection", flag],
-  Status: ["status", status],
-  UserMetadata: ["userMetadata", maybeText],
-};
+const sharedKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
+  ["AutoDeleteOnIdle", ["autoDeleteOnIdleMs", duration]],
+  ["DefaultMessageTimeToLive", ["timeToLiveMs", duration]],
+  ["DuplicateDetectionHistoryTimeWindow", ["duplicateWindowMs", duration]],
+  ["EnableBatchedOperations", ["batchedOperations", flag]],
+  ["EnableExpress", ["express", flag]],
+  ["EnablePartitioning", ["partitioned", flag]],
+  ["MaxMessageSizeInKilobytes", ["messageBytesMax", kilobytes]],
+  ["MaxSizeInMegabytes", ["sizeMegabytesMax", whole]],
+  ["RequiresDuplicateDetection", ["requiresDuplicateDetection", flag]],
+  ["Status", ["status", status]],
+  ["SupportOrdering", ["supportOrdering", flag]],
+  ["UserMetadata", ["userMetadata", maybeText]],
+]);
 
-const vendorQueueKeys: Readonly<Record<string, readonly [string, Check]>> = {
+const vendorQueueKeys: ReadonlyMap<string, readonly [string, Check]> = new Map<string, readonly [string, Check]>([
   ...sharedKeys,
-  DeadLetteringOnFilterEvaluationExceptions: ["deadLetterOnFilterError", flag],
-  DeadLetteringOnMessageExpiration: ["deadLetterOnExpiry", flag],
-  ForwardTo: ["forwardTo", maybeText],
-  ForwardDeadLetteredMessagesTo: ["forwardDeadLettersTo", maybeText],
-  LockDuration: ["lockDurationMs", duration],
-  MaxDeliveryCount: ["deliveryCountMax", whole],
-  RequiresSession: ["requiresSession", flag],
-};
-
-const vendorTopicKeys: Readonly<Record<string, readonly [string, Check]>> = {
-  ...sharedKeys,
-  SupportOrdering: ["", ignored],
-};
+  ["DeadLetteringOnFilterEvaluationExceptions", ["deadLetterOnFilterError", flag]],
+  ["DeadLetteringOnMessageExpiration", ["deadLetterOnExpiry", flag]],
+  ["ForwardTo", ["forwardTo", maybeText]],
+  ["ForwardDeadLetteredMessagesTo", ["forwardDeadLettersTo", maybeText]],
+  ["LockDuration", ["lockDurationMs", duration]],
+  ["MaxDeliveryCount", ["deliveryCountMax", whole]],
+  ["RequiresSession", ["requiresSession", flag]],
+]);
 
 export function vendorEntities(root: Fields): EntitiesConfig {
+  checkKeys("configuration", root, ["UserConfig"]);
   const user = fieldsOf("UserConfig", root["UserConfig"]);
+  checkKeys("UserConfig", user, ["Namespaces", "Logging"]);
+  if (user["Namespaces"] === undefined) throw new BrokerConfigError("UserConfig.Namespaces", "a list of one namespace", undefined);
   const namespaces = listOf("UserConfig.Namespaces", user["Namespaces"]);
   if (namespaces.length > 1) throw new BrokerConfigError("UserConfig.Namespaces", "one namespace", namespaces.length);
   const where = "UserConfig.Namespaces[0]";
   const namespace = fieldsOf(where, namespaces[0] ?? {});
-  const queues = listOf(`${where}.Queues`, namespace["Queues"]).map((item, i) => vendorEntity(`${where}.Queues[${i}]`, item, vendorQueueKeys));
+  checkKeys(where, namespace, ["Name", "Queues", "Topics"]);
+  const queues = listOf(`${where}.Queues`, namespace["Queues"]).map((item, i) => vendorEntity(`${where}.Queues[${i}]`, item, vendorQueueKeys, []));
   const topics = listOf(`${where}.Topics`, namespace["Topics"]).map((item, i) => vendorTopic(`${where}.Topics[${i}]`, item));
   return { queues, topics };
 }
@@ -55,7 +54,7 @@ function vendorTopic(where: string, item: unknown): TopicConfig {
   const fields = fieldsOf(where, item);
   const list = listOf(`${where}.Subscriptions`, fields["Subscriptions"]);
   return {
-    ...vendorEntity(where, fields, vendorTopicKeys),
+    ...vendorEntity(where, fields, sharedKeys, ["Subscriptions"]),
     subscriptions: list.map((subscription, i) => vendorSubscription(`${where}.Subscriptions[${i}]`, subscription)),
   };
 }
@@ -63,22 +62,25 @@ function vendorTopic(where: string, item: unknown): TopicConfig {
 function vendorSubscription(where: string, item: unknown): SubscriptionConfig {
   const fields = fieldsOf(where, item);
   const rules = listOf(`${where}.Rules`, fields["Rules"]).map((rule, i) => vendorRule(`${where}.Rules[${i}]`, rule));
-  const subscription = vendorEntity(where, fields, vendorQueueKeys);
+  const subscription = vendorEntity(where, fields, vendorQueueKeys, ["Rules"]);
   return rules.length === 0 ? subscription : { ...subscription, rules };
 }
 
-function vendorEntity(where: string, item: unknown, keys: Readonly<Record<string, readonly [string, Check]>>): { name: string } {
+/** @param parts keys beside its name and its properties */
+function vendorEntity(where: string, item: unknown, keys: ReadonlyMap<string, readonly [string, Check]>, parts: readonly string[]): { name: string } {
   const fields = fieldsOf(where, item);
+  checkKeys(where, fields, ["Name", "Properties", ...parts]);
   const properties = fieldsOf(`${where}.Properties`, fields["Properties"] ?? {});
-  const result: Record<string, unknown> = {};
+  checkKeys(`${where}.Properties`, properties, [...keys.keys()]);
+  const settings: [name: string, value: unknown][] = [];
   for (const [key, value] of Object.entries(properties)) {
-    const known = keys[key];
-    if (known === undefined) throw new BrokerConfigError(`${where}.Properties.${key}`, `one of ${Object.keys(keys).join(", ")}`, value);
+    const known = keys.get(key);
+    if (known === undefined) continue;
     const [name, check] = known;
     const checked = check(`${where}.Properties.${key}`, value);
-    if (checked !== undefined) result[name] = checked;
+    if (checked !== undefined) settings.push([name, checked]);
   }
-  return { ...result, name: nameOf(`${where}.Name`, fields["Name"]) };
+  return { ...Object.fromEntries(settings), name: nameOf(`${where}.Name`, fields["Name"]) };
 }
 
 function durationMs(where: string, value: unknown): number {

@@ -2,7 +2,7 @@
 import { type CorrelationField, type FilterDescription, Rule, type RuleDescription, type SqlText } from "../filters/rules.ts";
 import type { Constant } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
-import { BrokerConfigError, fieldsOf, text } from "./config-checks.ts";
+import { BrokerConfigError, checkKeys, type Fields, fieldsOf, text } from "./config-checks.ts";
 
 /** The vendor's names for what a correlation filter compares. */
 const vendorFields: ReadonlyMap<string, CorrelationField> = new Map<string, CorrelationField>([
@@ -18,22 +18,36 @@ const vendorFields: ReadonlyMap<string, CorrelationField> = new Map<string, Corr
 
 const ownFields: ReadonlyMap<string, CorrelationField> = new Map([...vendorFields.values()].map((name) => [name, name]));
 
-/** `{ Name, Properties: { FilterType: "Sql" | "Correlation", SqlFilter: { SqlExpression }, CorrelationFilter, Action } }` */
+/**
+ * `{ Name, Properties: { FilterType: "Sql" | "Correlation", SqlFilter: { SqlExpression }, CorrelationFilter, Action } }`. The type
+ * can be left out; without a filter a rule selects every message.
+ */
 export function vendorRule(where: string, item: unknown): RuleDescription {
   const fields = fieldsOf(where, item);
+  checkKeys(where, fields, ["Name", "Properties"]);
   const properties = fieldsOf(`${where}.Properties`, fields["Properties"] ?? {});
-  const type = properties["FilterType"] ?? "Sql";
-  if (type !== "Sql" && type !== "Correlation") throw new BrokerConfigError(`${where}.Properties.FilterType`, "Sql or Correlation", type);
-  const filter: FilterDescription =
-    type === "Sql"
-      ? { kind: "sql", ...sqlOf(`${where}.Properties.SqlFilter`, properties["SqlFilter"] ?? { SqlExpression: "1=1" }) }
-      : correlationOf(`${where}.Properties.CorrelationFilter`, properties["CorrelationFilter"], "Properties", vendorFields);
+  checkKeys(`${where}.Properties`, properties, ["FilterType", "SqlFilter", "CorrelationFilter", "Action"]);
   const { Action: action } = properties as { Action?: unknown };
   return checked(where, {
     name: String(text(`${where}.Name`, fields["Name"])),
-    filter,
+    filter: vendorFilter(`${where}.Properties`, properties),
     action: action === undefined || action === null ? undefined : sqlOf(`${where}.Properties.Action`, action),
   });
+}
+
+function vendorFilter(where: string, { FilterType: type, SqlFilter: sql, CorrelationFilter: correlation }: Fields): FilterDescription {
+  if (!isNone(type) && type !== "Sql" && type !== "Correlation") throw new BrokerConfigError(`${where}.FilterType`, "Sql or Correlation", type);
+  const isCorrelation = type === "Correlation" || (isNone(type) && !isNone(correlation));
+  const other = isCorrelation ? (["SqlFilter", sql] as const) : (["CorrelationFilter", correlation] as const);
+  if (!isNone(other[1])) throw new BrokerConfigError(`${where}.${other[0]}`, `none beside a ${isCorrelation ? "CorrelationFilter" : "filter of the type Sql"}`, other[1]);
+  if (isCorrelation) return correlationOf(`${where}.CorrelationFilter`, correlation, "Properties", vendorFields);
+  if (isNone(type) && isNone(sql)) return { kind: "sql", expression: "1=1", parameters: new Map() };
+  return { kind: "sql", ...sqlOf(`${where}.SqlFilter`, sql) };
+}
+
+/** People leave out what they do not need, or write null. */
+function isNone(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 /** `{ name, sql }` or `{ name, correlation: { subject, …, properties } }`, each with an `action` if wanted; neither = everything. */
@@ -56,7 +70,9 @@ export function ownRule(where: string, item: unknown): RuleDescription {
 }
 
 function sqlOf(where: string, item: unknown): SqlText {
-  return { expression: String(text(`${where}.SqlExpression`, fieldsOf(where, item)["SqlExpression"])), parameters: new Map() };
+  const fields = fieldsOf(where, item);
+  checkKeys(where, fields, ["SqlExpression"]);
+  return { expression: String(text(`${where}.SqlExpression`, fields["SqlExpression"])), parameters: new Map() };
 }
 
 function correlationOf(where: string, item: unknown, propertiesKey: string, names: ReadonlyMap<string, CorrelationField>): FilterDescription {
@@ -75,6 +91,7 @@ function correlationOf(where: string, item: unknown, propertiesKey: string, name
 }
 
 function valueOf(where: string, value: unknown): Constant {
+  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) throw new BrokerConfigError(where, "a number below 2^53, beyond which JSON rounds", value);
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   throw new BrokerConfigError(where, "text, a number, true or false", value);
 }

@@ -1,6 +1,6 @@
 // What a rule's action makes of a message. Its statements follow one another: each sees what those before it have set.
-import { encode } from "#runtime/amqp/encode.ts";
-import { long, Typed } from "#runtime/amqp/types.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { long, Typed } from "#runtime/amqp/codec/types.ts";
 import { Double } from "../codec/encoded.ts";
 import { type PropertyField, withFields } from "../codec/message-fields.ts";
 import type { MessageContent } from "../entities/message.ts";

@@ -1,8 +1,9 @@
 // A message as filters see it. It is taken apart when the first filter asks, and once for all subscriptions of a topic.
-import type { Plain } from "#runtime/amqp/types.ts";
+import { Described, type Plain } from "#runtime/amqp/codec/types.ts";
 import { Double, numericOrNull } from "../codec/encoded.ts";
 import { MessageFields } from "../codec/message-fields.ts";
 import { readable } from "../codec/readable.ts";
+import { timeSpanMs } from "../codec/time-span.ts";
 import type { Transfer } from "../entities/message.ts";
 import type { Property, Value } from "./sql-ast.ts";
 import { type FilterView, textOf } from "./sql-evaluate.ts";
@@ -75,5 +76,6 @@ function simple(value: Plain | Double): Value {
   if (value === null) return undefined;
   if (value instanceof Double) return value;
   if (value instanceof Date || Buffer.isBuffer(value)) return value;
+  if (value instanceof Described) return timeSpanMs(value) ?? simple(value.value);
   return typeof value === "object" ? String(readable(value)) : value;
 }

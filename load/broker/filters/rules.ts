@@ -4,7 +4,9 @@
 // subscription without rules gets nothing. Rules change while messages flow: each message meets the rules of its moment.
 import type { PropertyField } from "../codec/message-fields.ts";
 import type { Transfer } from "../entities/message.ts";
+import { byName } from "../entities/name-order.ts";
 import { applyAction } from "./actions.ts";
+import { valueOf } from "./constants.ts";
 import type { MessageView } from "./message-view.ts";
 import type { Constant, Expression, Parameters, Statement } from "./sql-ast.ts";
 import { compare, evaluate, FilterEvaluationError } from "./sql-evaluate.ts";
@@ -70,7 +72,8 @@ function compile(filter: FilterDescription): (view: MessageView) => boolean {
       return (view) => evaluate(condition, view) === true;
     }
     case "correlation": {
-      const { fields, properties } = filter;
+      const { fields } = filter;
+      const properties = new Map([...filter.properties].map(([name, constant]) => [name, valueOf(constant)]));
       if (fields.size === 0 && properties.size === 0) throw new FilterSyntaxError("expected a correlation filter to name at least one property, found none", 0);
       return (view) => [...fields].every(([field, value]) => view.system(field) === value) && [...properties].every(([name, value]) => compare("=", view.user(name), value) === true);
     }
@@ -86,11 +89,14 @@ export interface Selection {
 export class RuleSet {
   /** By name in lower case. */
   readonly #rules = new Map<string, Rule>();
+  /** In the order of their names: it is the same after a restart. */
+  #inOrder: readonly Rule[] = [];
   #isOpen = false;
 
   /** @throws FilterSyntaxError when one is not written right */
   constructor(descriptions: readonly RuleDescription[], nowMs: number) {
-    for (const description of descriptions) this.add(description, nowMs);
+    for (const description of descriptions) this.#set(description, nowMs);
+    this.#sort();
   }
 
   get size(): number {
@@ -101,14 +107,14 @@ export class RuleSet {
     return this.#rules.get(name.toLowerCase());
   }
 
+  /** In the order of their names. */
   all(): readonly Rule[] {
-    return [...this.#rules.values()];
+    return this.#inOrder;
   }
 
   /** Adds a rule, or takes the place of one with its name. */
   add(description: RuleDescription, nowMs: number): Rule {
-    const rule = new Rule(description, this.get(description.name)?.createdAtMs ?? nowMs);
-    this.#rules.set(description.name.toLowerCase(), rule);
+    const rule = this.#set(description, nowMs);
     this.#sort();
     return rule;
   }
@@ -124,7 +130,7 @@ export class RuleSet {
     const copies: Transfer[] = [];
     let plainCopy = false;
     try {
-      for (const rule of this.#rules.values()) {
+      for (const rule of this.#inOrder) {
         if (!rule.selects(view)) continue;
         if (rule.action === undefined) plainCopy = true;
         else copies.push({ ...transfer, content: applyAction(transfer.content, rule.action, view) });
@@ -136,8 +142,15 @@ export class RuleSet {
     return { copies: plainCopy ? [transfer, ...copies] : copies, trouble: undefined };
   }
 
+  #set(description: RuleDescription, nowMs: number): Rule {
+    const rule = new Rule(description, this.get(description.name)?.createdAtMs ?? nowMs);
+    this.#rules.set(description.name.toLowerCase(), rule);
+    return rule;
+  }
+
   #sort(): void {
-    const rules = this.all();
+    const rules = byName(this.#rules.values(), ({ description }) => description.name);
+    this.#inOrder = rules;
     this.#isOpen = rules.length > 0 && rules.every(({ action }) => action === undefined) && rules.some(({ isOpen }) => isOpen);
   }
 }

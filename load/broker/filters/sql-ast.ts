@@ -2,11 +2,22 @@
 
 import type { Double } from "../codec/encoded.ts";
 
-/** A value that a rule names; undefined is unknown: NULL. */
-export type Constant = string | number | bigint | boolean | Date | Buffer | undefined;
+/** Types that JavaScript has no values of, by their XML Schema names. */
+export type ExactType = "byte" | "unsignedByte" | "short" | "unsignedShort" | "unsignedInt" | "unsignedLong" | "float" | "double" | "decimal" | "duration" | "char" | "guid" | "anyURI";
+
+/** A constant as it was written. */
+export interface Exact {
+  readonly type: ExactType;
+  readonly text: string;
+}
+
+type Simple = string | number | bigint | boolean | Date | Buffer | undefined;
+
+/** A value that a rule names, in its own type; undefined is unknown: NULL. */
+export type Constant = Simple | Exact;
 
 /** A value in an expression; undefined is unknown: a property that is not there, or NULL. Numbers are whole, or else doubles. */
-export type Value = Constant | Double;
+export type Value = Simple | Double;
 
 export interface Property {
   readonly kind: "property";

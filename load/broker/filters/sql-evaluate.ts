@@ -2,7 +2,7 @@
 // compared with it; a condition selects a message when it is true, not when it is unknown.
 import { randomUUID } from "node:crypto";
 import { Double } from "../codec/encoded.ts";
-import type { Arithmetic, Comparison, Constant, Expression, Property, Value } from "./sql-ast.ts";
+import type { Arithmetic, Comparison, Expression, Property, Value } from "./sql-ast.ts";
 
 /** What filters see of a message. */
 export interface FilterView {
@@ -104,11 +104,11 @@ export function compare(operator: Comparison, left: Value, right: Value): boolea
 }
 
 /** Doubles and whole numbers compare by value. */
-function plainNumber(value: NonNullable<Value>): NonNullable<Constant> {
+function plainNumber(value: NonNullable<Value>): Exclude<NonNullable<Value>, Double> {
   return value instanceof Double ? value.value : value;
 }
 
-function orderOf(left: NonNullable<Constant>, right: NonNullable<Constant>): number | undefined {
+function orderOf(left: Exclude<NonNullable<Value>, Double>, right: Exclude<NonNullable<Value>, Double>): number | undefined {
   // What is no number is different from everything, and in no order with it.
   if (isNumber(left) && isNumber(right)) return left < right ? -1 : left > right ? 1 : left == right ? 0 : NaN;
   if (typeof left === "string" && typeof right === "string") return left < right ? -1 : Number(left > right);
@@ -119,7 +119,7 @@ function orderOf(left: NonNullable<Constant>, right: NonNullable<Constant>): num
 }
 
 /** Times compare with each other, and with text that is a time: conditions cannot write one down otherwise. */
-function timesOrder(left: NonNullable<Constant>, right: NonNullable<Constant>): number | undefined {
+function timesOrder(left: Exclude<NonNullable<Value>, Double>, right: Exclude<NonNullable<Value>, Double>): number | undefined {
   const [a, b] = [left, right].map((value) => (value instanceof Date ? value.getTime() : typeof value === "string" ? Date.parse(value) : NaN));
   return a === undefined || b === undefined || Number.isNaN(a - b) ? undefined : a - b;
 }

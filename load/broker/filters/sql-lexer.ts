@@ -52,9 +52,16 @@ function tokenOf(groups: Readonly<Record<string, string | undefined>>, position:
   return undefined;
 }
 
+/** What a character that opens something wants. */
+const openings: ReadonlyMap<string, string> = new Map([
+  ["'", "a string that ends with '"],
+  ["[", "a name that ends with ]"],
+  ['"', 'a name that ends with "'],
+]);
+
 function unreadable(text: string, position: number): FilterSyntaxError {
   const character = text[position] ?? "";
-  const open: Readonly<Record<string, string>> = { "'": "a string that ends with '", "[": "a name that ends with ]", '"': 'a name that ends with "' };
   if (character === "_") return new FilterSyntaxError("expected a name that begins with a letter, or one in brackets, found '_'", position);
-  return new FilterSyntaxError(open[character] === undefined ? `expected a part of an expression, found '${character}'` : `expected ${open[character]}, found the end`, position);
+  const open = openings.get(character);
+  return new FilterSyntaxError(open === undefined ? `expected a part of an expression, found '${character}'` : `expected ${open}, found the end`, position);
 }

@@ -7,6 +7,7 @@
 //
 //   statements := (SET property = sum | REMOVE property) [;|,] …
 import { Double } from "../codec/encoded.ts";
+import { valueOf } from "./constants.ts";
 import type { Arithmetic, Comparison, Expression, Parameters, Property, Statement, Constant } from "./sql-ast.ts";
 import { FilterSyntaxError, type Token, tokenize } from "./sql-lexer.ts";
 import { settable, systemProperties } from "./system-properties.ts";
@@ -182,7 +183,7 @@ class Parser {
       case "parameter":
         this.#at++;
         if (!this.#parameters.has(token.text)) throw new FilterSyntaxError(`expected the value of the parameter @${token.text}, found none`, token.position);
-        return { kind: "constant", value: this.#parameters.get(token.text) };
+        return { kind: "constant", value: valueOf(this.#parameters.get(token.text)) };
       default:
         return this.#word();
     }

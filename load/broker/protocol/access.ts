@@ -4,15 +4,15 @@
 // in. With keys, a link needs a token for its entity, or a connection that logged in with a key.
 import type { Clock } from "../entities/clock.ts";
 import { type Grant, isAt, type Right } from "../security/keys.ts";
-import { type TokenVerifier, unauthorized } from "../security/tokens.ts";
+import type { TokenVerifier } from "../security/tokens.ts";
 import type { OpenLink, OpenLinks } from "./open-links.ts";
+import { tokenExpired, unauthorized } from "./refusals.ts";
 import type { WireConnection, WireError } from "./wire.ts";
 
 /** The longest that a timer waits; links with longer tokens are not cut. */
 const delayMaxMs = 2 ** 31 - 1;
 /** Tokens that one connection keeps at most: one for each entity that it uses. */
 const tokensMax = 10_000;
-const expired: WireError = { condition: "amqp:unauthorized-access", description: "ExpiredToken: The token of the link is expired, and no other came in time." };
 
 type LinkRole = OpenLink["role"];
 
@@ -32,17 +32,15 @@ export class Access {
   readonly #verifier: TokenVerifier;
   readonly #links: OpenLinks;
   readonly #clock: Clock;
-  readonly #newTrackingId: () => string;
   /** By place, the last token for each. */
   readonly #granted = new WeakMap<WireConnection, Map<string, Granted>>();
   readonly #timers = new Set<() => void>();
 
   /** @param clock the one that clients go by when they make tokens */
-  constructor(verifier: TokenVerifier, links: OpenLinks, clock: Clock, newTrackingId: () => string) {
+  constructor(verifier: TokenVerifier, links: OpenLinks, clock: Clock) {
     this.#verifier = verifier;
     this.#links = links;
     this.#clock = clock;
-    this.#newTrackingId = newTrackingId;
   }
 
   /** SASL: a name and a key that are shown must be right. Whoever shows none needs tokens, where keys are configured. */
@@ -73,21 +71,17 @@ export class Access {
 
   /** Why a connection may not send to an entity or receive from it; undefined when it may. */
   refuseLink(connection: WireConnection, path: string, role: LinkRole): WireError | undefined {
-    return this.#allows(connection, path, neededBy[role], this.#clock.now()) ? undefined : this.#refusal(path, neededBy[role]);
+    return this.#allows(connection, path, neededBy[role], this.#clock.now()) ? undefined : unauthorized(neededBy[role], path);
   }
 
   /** The same for what needs one of these rights at an entity's own node; some clients get a token for the node alone. */
   refuseManaging(connection: WireConnection, path: string, needed: readonly Right[]): WireError | undefined {
-    return this.#allows(connection, `${path}/$management`, needed, this.#clock.now()) ? undefined : this.#refusal(path, needed);
+    return this.#allows(connection, `${path}/$management`, needed, this.#clock.now()) ? undefined : unauthorized(needed, path);
   }
 
   stop(): void {
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
-  }
-
-  #refusal(path: string, needed: readonly Right[]): WireError {
-    return { condition: "amqp:unauthorized-access", description: unauthorized(needed, path, this.#newTrackingId(), this.#clock.now()) };
   }
 
   #allows(connection: WireConnection, path: string, needed: readonly Right[], nowMs: number): boolean {
@@ -116,7 +110,7 @@ export class Access {
       this.#timers.delete(cancel);
       // A timer may ring a moment early.
       const nowMs = Math.max(ringMs, this.#clock.now());
-      this.#links.close((link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs), expired);
+      this.#links.close((link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs), () => tokenExpired);
     });
     this.#timers.add(cancel);
   }

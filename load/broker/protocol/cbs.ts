@@ -1,5 +1,5 @@
 // The `$cbs` node, where clients put their tokens.
-import { int } from "#runtime/amqp/types.ts";
+import { int } from "#runtime/amqp/codec/types.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import { pathOf } from "../entities/namespace.ts";
 import type { TokenAnswer } from "./access.ts";
@@ -8,7 +8,9 @@ import type { WireConnection } from "./wire.ts";
 
 export function answerTokenRequest(connection: WireConnection, request: Request, context: ProtocolContext): Buffer {
   const { code, description } = judge(connection, request, context);
-  return encodeReply(request, { "status-code": int(code), "status-description": description }, null);
+  const audience = request.properties?.string("name") ?? "$cbs";
+  const told = code < 300 ? description : context.tracking.complete(description, { host: connection.host, path: pathOf(audience) });
+  return encodeReply(request, { "status-code": int(code), "status-description": told }, null);
 }
 
 function judge(connection: WireConnection, { properties, body }: Request, { faults, access }: ProtocolContext): TokenAnswer {

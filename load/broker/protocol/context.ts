@@ -4,6 +4,7 @@ import type { RuleDescription } from "../filters/rules.ts";
 import type { Access } from "./access.ts";
 import type { Faults } from "./faults.ts";
 import type { OpenLinks } from "./open-links.ts";
+import type { Tracking } from "./tracking.ts";
 
 export interface ProtocolContext {
   readonly tokens: LockTokens;
@@ -12,6 +13,7 @@ export interface ProtocolContext {
   readonly links: OpenLinks;
   readonly access: Access;
   readonly faults: Faults;
+  readonly tracking: Tracking;
   /** Why nothing new can be taken now; undefined when it can. */
   readonly trouble: () => string | undefined;
   /** Which entities or rules there are has changed. */

@@ -1,6 +1,6 @@
 // Hands an entity's messages to a client, and takes its settlements. Every delivery and every settlement on a link passes
 // through `deliver` and `settle` here, which makes this the place to disturb them on purpose.
-import { Writer } from "#runtime/amqp/writer.ts";
+import { Writer } from "#runtime/amqp/codec/writer.ts";
 import { bareOf, writeHead } from "../codec/message.ts";
 import type { Consumer } from "../entities/consumers.ts";
 import type { StoredMessage } from "../entities/message.ts";
@@ -9,7 +9,8 @@ import type { SessionConsumer, SessionLock, Sessions } from "../entities/session
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
 import type { Faults } from "./faults.ts";
-import { answerOf, deadLetterSettlement, sessionLockLostText } from "./settlements.ts";
+import { sessionLockLost } from "./refusals.ts";
+import { answerOf, deadLetterSettlement } from "./settlements.ts";
 import { severLink } from "./sever.ts";
 import { type Answer, type Attach, type Outcome, type SendingHandler, type SendingLink, silent } from "./wire.ts";
 
@@ -82,7 +83,7 @@ class EntityReceiver implements SessionConsumer {
   deliver(message: StoredMessage, lockId: number): void {
     this.#credit--;
     const { faults } = this.#context;
-    if (faults.any && severLink(this.#queue.path, this.#link, this.#link.connection, faults)) return;
+    if (faults.any && severLink(this.#queue.path, { link: this.#link, role: "receiver", connection: this.#link.connection }, faults)) return;
     writeHead(heads, message);
     const held = this.mode === "peekLock" ? new Held(message, lockId) : undefined;
     const tag = this.#context.tokens.tagOf(lockId === 0 ? message.sequenceNumber : lockId);
@@ -96,7 +97,7 @@ class EntityReceiver implements SessionConsumer {
   }
 
   onSessionLost(): void {
-    this.#link.close({ condition: "com.microsoft:session-lock-lost", description: sessionLockLostText });
+    this.#link.close(sessionLockLost);
   }
 
   settle(held: Held, outcome: Outcome): Answer {

@@ -1,11 +1,13 @@
 // Takes what clients send to a queue or a topic.
-import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
 import { parseMessage } from "../codec/message.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { splitBatch } from "../codec/request.ts";
 import type { Destination } from "../entities/namespace.ts";
+import { bytesMaxOf } from "../entities/settings.ts";
 import type { ProtocolContext } from "./context.ts";
 import type { Faults } from "./faults.ts";
+import { entityFull, serverBusy, sessionIdMissing } from "./refusals.ts";
 import { severLink } from "./sever.ts";
 import { accepted, type Answer, type ReceivingHandler, type ReceivingLink, rejected, silent, type WireConnection, type WireError } from "./wire.ts";
 
@@ -29,8 +31,8 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
         if (error instanceof ProtocolError) return rejected("amqp:decode-error", error.message);
         throw error;
       }
-      if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return rejected("amqp:not-allowed", sessionMissingText);
-      if (!destination.hasRoomFor(bytesOf(contents))) return { kind: "rejected", error: full(destination.path) };
+      if (requiresSession(destination) && contents.some(({ sessionId }) => sessionId === undefined)) return { kind: "rejected", error: sessionIdMissing };
+      if (!destination.hasRoomFor(bytesOf(contents))) return { kind: "rejected", error: full(destination) };
       for (const content of contents) destination.accept(content);
       destination.dispatch();
       return accepted;
@@ -38,8 +40,6 @@ export function sendTo(destination: Destination, link: ReceivingLink, connection
     onClosed: (): void => undefined,
   };
 }
-
-export const sessionMissingText = "The entity requires sessions: each message must have a session id.";
 
 /** Topics take messages without sessions; their subscriptions sort that out. */
 export function requiresSession(destination: Destination): boolean {
@@ -53,13 +53,12 @@ export function bytesOf(contents: readonly MessageContent[]): number {
   return bytes;
 }
 
-export function full(path: string): WireError {
-  return { condition: "amqp:resource-limit-exceeded", description: `The maximum entity size has been reached for '${path}'. Receive or delete messages, or raise its size.` };
+export function full(destination: Destination): WireError {
+  const { path, bytes, settings } = destination;
+  return entityFull({ path, bytes, bytesMax: bytesMaxOf(settings), kind: "subscriptions" in destination ? "Topic" : "Queue" });
 }
 
-export const serverBusy = { condition: "com.microsoft:server-busy", description: "The request was terminated because the entity is being throttled. Wait 10 seconds and try again." };
-
 function troubleAtSend(path: string, link: ReceivingLink, connection: WireConnection, faults: Faults): Answer | undefined {
-  if (severLink(path, link, connection, faults)) return silent;
-  return faults.strike("throttle", path) === undefined ? undefined : rejected(serverBusy.condition, serverBusy.description);
+  if (severLink(path, { link, role: "sender", connection }, faults)) return silent;
+  return faults.strike("throttle", path) === undefined ? undefined : { kind: "rejected", error: serverBusy };
 }

@@ -1,11 +1,12 @@
 // Reading management requests, and the replies that several operations share.
-import type { Encodable, Plain } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import type { Encodable, Plain } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import type { Resolution } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
 import type { Topic } from "../entities/topic.ts";
 import type { ProtocolContext } from "./context.ts";
-import { lockLostText, sessionLockLostText } from "./settlements.ts";
+import { lockLost, sessionLockLost } from "./refusals.ts";
+import type { WireError } from "./wire.ts";
 
 export type Entity = Exclude<Resolution, { kind: "notFound" }>;
 
@@ -21,10 +22,24 @@ export type Operation = (fields: MapView, entity: Entity, context: ProtocolConte
 /** A request that cannot be served as it is. */
 export class BadRequest extends Error {
   readonly code = "BadRequest";
+  readonly condition: string;
+
+  constructor(message: string, condition = "amqp:invalid-field") {
+    super(message);
+    this.condition = condition;
+  }
+
+  static of({ condition, description }: WireError): BadRequest {
+    return new BadRequest(description, condition);
+  }
 }
 
 export const done: Reply = { code: 200, description: "OK" };
-export const noContent: Reply = { code: 204, description: "No Content" };
+
+/** Nothing was found: no failure, but clients look for what it was that was not there. */
+export function noContent(condition: "com.microsoft:message-not-found" | "com.microsoft:session-not-found" | "amqp:not-found"): Reply {
+  return { code: 204, description: "No Content", condition };
+}
 
 export function queueOf(entity: Entity): MessageQueue {
   if (entity.kind === "topic") throw new BadRequest("This operation is for queues and subscriptions, not for topics.");
@@ -72,14 +87,5 @@ export function lockIds(fields: MapView, context: ProtocolContext): (number | un
   });
 }
 
-export function lockLost(): Reply {
-  return { code: 410, description: lockLostText, condition: "com.microsoft:message-lock-lost" };
-}
-
-export function messageNotFound(description: string): Reply {
-  return { code: 404, description, condition: "com.microsoft:message-not-found" };
-}
-
-export function sessionLockLost(): Reply {
-  return { code: 410, description: sessionLockLostText, condition: "com.microsoft:session-lock-lost" };
-}
+export const replyLockLost: Reply = { code: 410, ...lockLost };
+export const replySessionLockLost: Reply = { code: 410, ...sessionLockLost };

@@ -1,14 +1,17 @@
 // What clients ask about messages outside of links: renewing, peeking, scheduling, deferred messages, late settlements.
-import { array, int, long, timestamp, uuid } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { array, int, long, timestamp, uuid } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { encodedEntries } from "../codec/encoded.ts";
-import { encodeDelivery, parseMessage } from "../codec/message.ts";
+import { encodeDelivery, encodePeeked, parseMessage } from "../codec/message.ts";
 import type { MessageContent } from "../entities/message.ts";
 import { readable } from "../codec/readable.ts";
 import type { Settlement } from "../entities/settlement.ts";
 import type { ProtocolContext } from "./context.ts";
-import { bytesOf, full, requiresSession, sessionMissingText } from "./entity-sender.ts";
-import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, lockLost, messageNotFound, noContent, numberOf, type Operation, queueOf, type Reply, sequenceNumbers, sessionLockLost, textOf } from "./management-fields.ts";
+import { deadLetterSettlement } from "./settlements.ts";
+import type { EncodedFields } from "./wire.ts";
+import { bytesOf, full, requiresSession } from "./entity-sender.ts";
+import { deferredNotFound, messageTooLarge, scheduledNotFound, sessionIdMissing } from "./refusals.ts";
+import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, noContent, numberOf, type Operation, queueOf, type Reply, replyLockLost, replySessionLockLost, sequenceNumbers, textOf } from "./management-fields.ts";
 
 export const messageOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:renew-lock", renewLock],
@@ -25,7 +28,7 @@ function renewLock(fields: MapView, entity: Entity, context: ProtocolContext): R
   const expirations: number[] = [];
   for (const lockId of lockIds(fields, context)) {
     const untilMs = lockId === undefined ? undefined : queue.renew(lockId);
-    if (untilMs === undefined) return lockLost();
+    if (untilMs === undefined) return replyLockLost;
     expirations.push(untilMs);
   }
   return { ...done, body: { expirations: array("timestamp", expirations.map(timestamp)) } };
@@ -44,12 +47,12 @@ function peekMessage(fields: MapView, entity: Entity): Reply {
   for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
     // A lock is its holder's business: who peeks sees none.
     const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, state, deadLetterSource, properties } = message;
-    const encoded = encodeDelivery({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    const encoded = encodePeeked({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
     messages.push({ message: encoded });
     bytes += encoded.length;
     if (bytes >= peekBytesMax) break;
   }
-  if (messages.length === 0) return noContent;
+  if (messages.length === 0) return noContent("com.microsoft:message-not-found");
   return { ...done, body: { messages } };
 }
 
@@ -59,36 +62,33 @@ function scheduleMessage(fields: MapView, entity: Entity, context: ProtocolConte
   for (const item of listOf(fields, "messages")) {
     const bytes = item instanceof Map ? item.get("message") : undefined;
     if (!Buffer.isBuffer(bytes)) throw new BadRequest("Each of 'messages' must be a map with the encoded message under 'message'.");
-    if (bytes.length > destination.settings.messageBytesMax) return tooLarge(bytes.length, destination.settings.messageBytesMax);
+    if (bytes.length > destination.settings.messageBytesMax) return { code: 413, ...messageTooLarge(bytes.length, destination.settings.messageBytesMax) };
     const content = parseMessage(bytes, context.newMessageId);
-    if (requiresSession(destination) && content.sessionId === undefined) throw new BadRequest(sessionMissingText);
+    if (requiresSession(destination) && content.sessionId === undefined) throw BadRequest.of(sessionIdMissing);
     contents.push({ content, dueAtMs: content.scheduledAtMs ?? 0 });
   }
-  if (!destination.hasRoomFor(bytesOf(contents.map(({ content }) => content)))) return { code: 403, ...full(destination.path) };
+  if (!destination.hasRoomFor(bytesOf(contents.map(({ content }) => content)))) return { code: 403, ...full(destination) };
   const numbers = contents.map(({ content, dueAtMs }) => destination.schedule(content, dueAtMs));
   return { ...done, body: { "sequence-numbers": array("long", numbers.map(long)) } };
 }
 
-function tooLarge(bytes: number, bytesMax: number): Reply {
-  return { code: 413, description: `A message of ${bytes} bytes is larger than the maximum of ${bytesMax} bytes.`, condition: "amqp:link:message-size-exceeded" };
-}
-
 function cancelScheduledMessage(fields: MapView, entity: Entity): Reply {
-  return destinationOf(entity).cancelScheduled(sequenceNumbers(fields)) ? done : messageNotFound("One of the sequence numbers is not of a scheduled message.");
+  const missing = destinationOf(entity).cancelScheduled(sequenceNumbers(fields));
+  return missing.length === 0 ? done : { code: 404, ...scheduledNotFound(missing) };
 }
 
 function receiveBySequenceNumber(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const mode = numberOf(fields, "receiver-settle-mode") === 0 ? "receiveAndDelete" : "peekLock";
   const queue = queueOf(entity);
   const sessionId = textOf(fields, "session-id");
-  if (queue.sessions !== undefined && queue.sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
+  if (queue.sessions !== undefined && queue.sessions.lockedUntil(sessionId) === undefined) return replySessionLockLost;
   const found = queue.receiveDeferred(sequenceNumbers(fields), mode, "management", sessionId);
-  if (found === undefined) return messageNotFound("One of the sequence numbers is not of a deferred message that could be locked.");
+  if (found === undefined) return { code: 404, ...deferredNotFound };
   const messages = found.map((message) => {
     if (mode === "receiveAndDelete") return { message: encodeDelivery(message) };
     // Some clients look for the token beside the message, others in it.
     const token = context.tokens.tokenOf(message.lockId);
-    return { message: encodeDelivery(message, false, token), "lock-token": uuid(token) };
+    return { message: encodeDelivery(message, token), "lock-token": uuid(token) };
   });
   return { ...done, body: { messages } };
 }
@@ -96,10 +96,10 @@ function receiveBySequenceNumber(fields: MapView, entity: Entity, context: Proto
 function updateDisposition(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const queue = queueOf(entity);
   const settlement = settlementOf(fields);
-  if (queue.sessions !== undefined && queue.sessions.lockedUntil(textOf(fields, "session-id")) === undefined) return sessionLockLost();
+  if (queue.sessions !== undefined && queue.sessions.lockedUntil(textOf(fields, "session-id")) === undefined) return replySessionLockLost;
   for (const lockId of lockIds(fields, context)) {
     const result = lockId === undefined ? "lockLost" : queue.settleByLock(lockId, settlement);
-    if (result === "lockLost") return lockLost();
+    if (result === "lockLost") return replyLockLost;
     if (result === "notAllowed") return { code: 400, description: "A message in a dead-letter sub-queue cannot be dead-lettered again.", condition: "amqp:not-allowed" };
   }
   return done;
@@ -112,7 +112,17 @@ function batchDeleteMessages(fields: MapView, entity: Entity): Reply {
   const before = fields.get("enqueued-time-utc");
   if (!(before instanceof Date)) throw new BadRequest("'enqueued-time-utc' must be a timestamp.");
   const count = queueOf(entity).deleteBatch(Math.min(numberOf(fields, "message-count"), deleteCountMax), before.getTime(), textOf(fields, "session-id"));
-  return count === 0 ? noContent : { ...done, body: { "message-count": int(count) } };
+  return count === 0 ? noContent("com.microsoft:message-not-found") : { ...done, body: { "message-count": int(count) } };
+}
+
+/** The reason and the description, which have fields of their own here, among the properties to change. */
+function withLetters(properties: EncodedFields | undefined, fields: MapView): EncodedFields {
+  const all = new Map(properties);
+  for (const [field, name] of [["deadletter-reason", "DeadLetterReason"], ["deadletter-description", "DeadLetterErrorDescription"]] as const) {
+    const value = fields.view(field);
+    if (value !== undefined) all.set(name, Buffer.from(value.bytes.subarray(value.start, value.end)));
+  }
+  return all;
 }
 
 function settlementOf(fields: MapView): Settlement {
@@ -127,7 +137,7 @@ function settlementOf(fields: MapView): Settlement {
     case "defered":
       return { kind: "defer", properties };
     case "suspended":
-      return { kind: "deadLetter", reason: textOf(fields, "deadletter-reason"), description: textOf(fields, "deadletter-description"), properties };
+      return deadLetterSettlement(withLetters(properties, fields));
     default:
       throw new BadRequest(`'disposition-status' must be completed, abandoned, defered or suspended; it is '${readable(status ?? null)}'.`);
   }

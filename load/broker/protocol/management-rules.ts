@@ -1,8 +1,9 @@
 // Rules over `$management` of a subscription.
-import { encode } from "#runtime/amqp/encode.ts";
-import { format } from "#runtime/amqp/formats.ts";
-import { type Encodable, type Plain, Raw, ulong } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { format } from "#runtime/amqp/codec/formats.ts";
+import { type Encodable, Raw, ulong } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
+import { forEachNamed } from "../codec/encoded.ts";
 import { readable } from "../codec/readable.ts";
 import type { Subscription } from "../entities/topic.ts";
 import { type CorrelationField, type FilterDescription, type Rule, type RuleDescription, rulesMax } from "../filters/rules.ts";
@@ -10,14 +11,14 @@ import type { Constant } from "../filters/sql-ast.ts";
 import { FilterSyntaxError } from "../filters/sql-lexer.ts";
 import type { ProtocolContext } from "./context.ts";
 import { BadRequest, done, type Entity, noContent, numberOf, type Operation, type Reply, textOf } from "./management-fields.ts";
+import { ruleExists, ruleNotFound } from "./refusals.ts";
+import { constantOfTyped, encodableOf } from "./rule-constants.ts";
 
 export const ruleOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:add-rule", addRule],
   ["com.microsoft:remove-rule", removeRule],
   ["com.microsoft:enumerate-rules", enumerateRules],
 ];
-
-type PlainMap = ReadonlyMap<Plain, Plain>;
 
 /** Described types by their codes. */
 const codes = {
@@ -48,7 +49,7 @@ const pageMax = 1000;
 function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const { rules, queue } = subscriptionOf(entity);
   const name = nameOf(fields);
-  if (rules.get(name) !== undefined) return { code: 409, description: `The rule '${name}' already exists.`, condition: "com.microsoft:entity-already-exists" };
+  if (rules.get(name) !== undefined) return { code: 409, ...ruleExists(queue.path, name) };
   if (rules.size >= rulesMax) return { code: 403, description: `A subscription has at most ${rulesMax} rules.`, condition: "amqp:resource-limit-exceeded" };
   const rule = ruleOf(name, mapOf(fields, "rule-description"));
   const trouble = context.ruleTrouble(queue.path, rule);
@@ -65,11 +66,12 @@ function addRule(fields: MapView, entity: Entity, context: ProtocolContext): Rep
 
 function removeRule(fields: MapView, entity: Entity, context: ProtocolContext): Reply {
   const name = nameOf(fields);
-  if (subscriptionOf(entity).rules.remove(name)) {
+  const { rules, queue } = subscriptionOf(entity);
+  if (rules.remove(name)) {
     context.onDefinitions();
     return done;
   }
-  return { code: 404, description: `The messaging entity '${name}' could not be found.`, condition: "amqp:not-found" };
+  return { code: 404, ...ruleNotFound(queue.path, name) };
 }
 
 function enumerateRules(fields: MapView, entity: Entity): Reply {
@@ -77,44 +79,40 @@ function enumerateRules(fields: MapView, entity: Entity): Reply {
   const rules = subscriptionOf(entity)
     .rules.all()
     .slice(skip, skip + Math.min(numberOf(fields, "top"), pageMax));
-  if (rules.length === 0) return noContent;
+  if (rules.length === 0) return noContent("amqp:not-found");
   return { ...done, body: { rules: rules.map((rule) => ({ "rule-description": encodeRule(rule) })) } };
 }
 
-function ruleOf(name: string, description: PlainMap): RuleDescription {
-  const action = description.get("sql-rule-action");
-  return { name, filter: filterOf(description), action: action instanceof Map ? { expression: expressionOf(action), parameters: new Map() } : undefined };
+function ruleOf(name: string, description: MapView): RuleDescription {
+  const action = description.view("sql-rule-action")?.asMap();
+  return { name, filter: filterOf(description), action: action === undefined ? undefined : { expression: expressionOf(action), parameters: new Map() } };
 }
 
-function filterOf(description: PlainMap): FilterDescription {
-  const sql = description.get("sql-filter");
-  if (sql instanceof Map) return { kind: "sql", expression: expressionOf(sql), parameters: new Map() };
-  const correlation = description.get("correlation-filter");
-  if (correlation instanceof Map) {
+function filterOf(description: MapView): FilterDescription {
+  const sql = description.view("sql-filter")?.asMap();
+  if (sql !== undefined) return { kind: "sql", expression: expressionOf(sql), parameters: new Map() };
+  const correlation = description.view("correlation-filter")?.asMap();
+  if (correlation !== undefined) {
     const fields = new Map<CorrelationField, string>();
     for (const [field, name] of fieldNames) {
       const value = correlation.get(name);
       if (value !== undefined && value !== null) fields.set(field, String(readable(value)));
     }
-    const properties = correlation.get("properties");
-    return { kind: "correlation", fields, properties: properties instanceof Map ? valuesOf(properties) : new Map() };
+    const properties = correlation.view("properties")?.asMap();
+    return { kind: "correlation", fields, properties: properties === undefined ? new Map() : constantsOf(properties) };
   }
   if (description.has("true-filter")) return { kind: "true" };
   if (description.has("false-filter")) return { kind: "false" };
   throw new BadRequest("'rule-description' must hold a 'sql-filter' or a 'correlation-filter'.");
 }
 
-function valuesOf(properties: PlainMap): Map<string, Constant> {
-  return new Map([...properties].map(([name, value]) => [String(readable(name)), valueOf(value)]));
+function constantsOf(properties: MapView): Map<string, Constant> {
+  const constants = new Map<string, Constant>();
+  forEachNamed(properties, (name, value) => constants.set(name, constantOfTyped(value.typed())));
+  return constants;
 }
 
-function valueOf(value: Plain): Constant {
-  if (value === null) return undefined;
-  if (value instanceof Date || Buffer.isBuffer(value)) return value;
-  return typeof value === "object" ? String(readable(value)) : value;
-}
-
-function expressionOf(sql: PlainMap): string {
+function expressionOf(sql: MapView): string {
   const expression = sql.get("expression");
   if (typeof expression !== "string") throw new BadRequest("'expression' must be text.");
   return expression;
@@ -139,7 +137,7 @@ function encodeFilter(filter: FilterDescription): Encodable {
     case "sql":
       return described(codes.sql, [filter.expression, 20]);
     case "correlation": {
-      const properties = new Map(filter.properties);
+      const properties = new Map([...filter.properties].map(([name, constant]) => [name, encodableOf(constant)]));
       return described(codes.correlation, [...fieldNames.map(([field]) => filter.fields.get(field) ?? null), properties]);
     }
   }
@@ -157,8 +155,8 @@ function nameOf(fields: MapView): string {
   return name;
 }
 
-function mapOf(fields: MapView, name: string): PlainMap {
-  const value = fields.get(name);
-  if (!(value instanceof Map)) throw new BadRequest(`'${name}' must be a map.`);
+function mapOf(fields: MapView, name: string): MapView {
+  const value = fields.view(name)?.asMap();
+  if (value === undefined) throw new BadRequest(`'${name}' must be a map.`);
   return value;
 }

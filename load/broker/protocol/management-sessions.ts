@@ -1,8 +1,8 @@
 // What clients ask about sessions outside of links.
-import { array, int, Typed } from "#runtime/amqp/types.ts";
-import type { MapView } from "#runtime/amqp/views.ts";
+import { array, int, Typed } from "#runtime/amqp/codec/types.ts";
+import type { MapView } from "#runtime/amqp/codec/views.ts";
 import type { Sessions } from "../entities/sessions.ts";
-import { BadRequest, done, type Entity, noContent, numberOf, type Operation, queueOf, type Reply, sessionLockLost, textOf } from "./management-fields.ts";
+import { BadRequest, done, type Entity, noContent, numberOf, type Operation, queueOf, type Reply, replySessionLockLost, textOf } from "./management-fields.ts";
 
 export const sessionOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:renew-session-lock", renewSessionLock],
@@ -20,13 +20,13 @@ const pendingFromMs = Date.UTC(9999, 0);
 
 function renewSessionLock(fields: MapView, entity: Entity): Reply {
   const untilMs = sessionsOf(entity).renew(sessionIdOf(fields));
-  return untilMs === undefined ? sessionLockLost() : { ...done, body: { expiration: new Date(untilMs) } };
+  return untilMs === undefined ? replySessionLockLost : { ...done, body: { expiration: new Date(untilMs) } };
 }
 
 function getSessionState(fields: MapView, entity: Entity): Reply {
   const sessions = sessionsOf(entity);
   const sessionId = sessionIdOf(fields);
-  if (sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
+  if (sessions.lockedUntil(sessionId) === undefined) return replySessionLockLost;
   return { ...done, body: { "session-state": sessions.getState(sessionId) } };
 }
 
@@ -36,7 +36,7 @@ function setSessionState(fields: MapView, entity: Entity): Reply {
   const state = fields.get("session-state") ?? null;
   if (state !== null && !Buffer.isBuffer(state)) throw new BadRequest("'session-state' must be binary or null.");
   if (state !== null && state.length > stateBytesMax) throw new BadRequest(`'session-state' must have at most ${stateBytesMax} bytes; it has ${state.length}.`);
-  if (sessions.lockedUntil(sessionId) === undefined) return sessionLockLost();
+  if (sessions.lockedUntil(sessionId) === undefined) return replySessionLockLost;
   sessions.setState(sessionId, state === null ? undefined : Buffer.from(state));
   return done;
 }
@@ -46,7 +46,7 @@ function getMessageSessions(fields: MapView, entity: Entity): Reply {
   const sinceMs = since instanceof Date && since.getTime() < pendingFromMs ? since.getTime() : undefined;
   const skip = numberOf(fields, "skip");
   const ids = sessionsOf(entity).ids(sinceMs).slice(skip, skip + Math.min(numberOf(fields, "top"), idsMax));
-  if (ids.length === 0) return noContent;
+  if (ids.length === 0) return noContent("com.microsoft:session-not-found");
   return {
     ...done,
     body: { skip: int(skip + ids.length), "sessions-ids": array("string", ids.map((id) => new Typed("string", id))) },

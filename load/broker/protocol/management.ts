@@ -1,24 +1,26 @@
 // An entity's `$management` node: what clients ask for outside of links.
-import { ProtocolError } from "#runtime/amqp/errors.ts";
-import { type Encodable, int, symbol } from "#runtime/amqp/types.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { int, symbol } from "#runtime/amqp/codec/types.ts";
 import { readable } from "../codec/readable.ts";
 import { encodeReply, type Request } from "../codec/request.ts";
 import type { EntityStatus } from "../entities/settings.ts";
 import type { Right } from "../security/keys.ts";
 import type { ProtocolContext } from "./context.ts";
-import { serverBusy } from "./entity-sender.ts";
 import type { Faults } from "./faults.ts";
 import { BadRequest, type Entity, type Operation, type Reply } from "./management-fields.ts";
 import { messageOperations } from "./management-messages.ts";
 import { ruleOperations } from "./management-rules.ts";
 import { sessionOperations } from "./management-sessions.ts";
 import type { Postponement } from "./node.ts";
+import { entityDisabled, serverBusy } from "./refusals.ts";
 import type { WireConnection } from "./wire.ts";
 
 const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations, ...sessionOperations, ...ruleOperations]);
 
 export function answerManagement(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Buffer {
-  return encodeAnswer(request, answer(entity, request, context, connection));
+  const reply = answer(entity, request, context, connection);
+  const { path } = entity.kind === "topic" ? entity.topic : entity.queue;
+  return encodeAnswer(request, reply.code < 300 ? reply : { ...reply, description: context.tracking.complete(reply.description, { host: connection.host, path }, reply.condition) });
 }
 
 function answer(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Reply {
@@ -37,7 +39,7 @@ function answer(entity: Entity, request: Request, context: ProtocolContext, conn
   try {
     return operation(fields, entity, context);
   } catch (error) {
-    if (error instanceof BadRequest) return { code: 400, description: error.message, condition: "amqp:invalid-field" };
+    if (error instanceof BadRequest) return { code: 400, description: error.message, condition: error.condition };
     if (error instanceof ProtocolError) return { code: 400, description: error.message, condition: "amqp:decode-error" };
     throw error;
   }
@@ -75,13 +77,16 @@ const directions: ReadonlyMap<string, EntityStatus> = new Map<string, EntityStat
 function refuseDisabled(operation: string, entity: Entity): Reply | undefined {
   const { path, settings } = entity.kind === "topic" ? entity.topic : entity.queue;
   if (settings.status !== "Disabled" && settings.status !== directions.get(operation)) return undefined;
-  return { code: 400, description: `The messaging entity '${path}' is currently disabled.`, condition: "com.microsoft:entity-disabled" };
+  return { code: 400, ...entityDisabled(path) };
 }
 
 function encodeAnswer(request: Request, { code, description, condition, body }: Reply): Buffer {
-  const properties: Record<string, Encodable> = { statusCode: int(code), statusDescription: description };
-  if (condition !== undefined) properties["errorCondition"] = symbol(condition);
   const tracking = request.properties?.string("com.microsoft:tracking-id");
-  if (tracking !== undefined) properties["com.microsoft:tracking-id"] = tracking;
+  const properties = {
+    statusCode: int(code),
+    statusDescription: description,
+    ...(condition !== undefined && { errorCondition: symbol(condition) }),
+    ...(tracking !== undefined && { "com.microsoft:tracking-id": tracking }),
+  };
   return encodeReply(request, properties, body);
 }

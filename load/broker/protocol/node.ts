@@ -1,5 +1,5 @@
 // A node that answers requests: one link brings them, another takes the replies.
-import { ProtocolError } from "#runtime/amqp/errors.ts";
+import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
 import { parseRequest, type Request } from "../codec/request.ts";
 import { accepted, type Answer, type ReceivingHandler, rejected, type SendingHandler, type SendingLink } from "./wire.ts";
 

@@ -1,4 +1,5 @@
 // All links to entities that are open now, so that they can be closed from outside: when an entity goes, or on purpose.
+import { entityNotFound } from "./refusals.ts";
 import type { WireConnection, WireError } from "./wire.ts";
 
 export interface OpenLink {
@@ -23,17 +24,16 @@ export class OpenLinks {
   }
 
   /** Closes the links that `wanted` picks. Returns how many. */
-  close(wanted: (link: OpenLink) => boolean, error: WireError): number {
+  close(wanted: (link: OpenLink) => boolean, errorOf: (link: OpenLink) => WireError): number {
     const picked = [...this.#links].filter(wanted);
-    for (const link of picked) link.close(error);
+    for (const link of picked) link.close(errorOf(link));
     return picked.length;
   }
 
   /** Closes the links of an entity that is gone, with all that belonged to it. */
   closeGone(gone: string): void {
     const key = gone.toLowerCase();
-    const error = { condition: "amqp:not-found", description: `The messaging entity '${gone}' could not be found. It was deleted.` };
-    this.close(({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`), error);
+    this.close(({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`), () => entityNotFound(gone));
   }
 
   [Symbol.iterator](): IterableIterator<OpenLink> {

@@ -1,15 +1,16 @@
 // Decides what a link is: the `$cbs` node, an entity's `$management` node, a sender to an entity, or a receiver from one.
-import type { Namespace, Resolution } from "../entities/namespace.ts";
+import { type Namespace, pathOf, type Resolution } from "../entities/namespace.ts";
 import { allRights } from "../security/keys.ts";
 import { answerTokenRequest } from "./cbs.ts";
 import type { ProtocolContext } from "./context.ts";
 import { receiveFrom, receiveSession } from "./entity-receiver.ts";
-import { sendTo, serverBusy } from "./entity-sender.ts";
+import { sendTo } from "./entity-sender.ts";
 import { answerManagement, postponeSettlement } from "./management.ts";
 import { Node } from "./node.ts";
+import { entityDisabled, entityNotFound, noSessions, receiverForwarded, serverBusy } from "./refusals.ts";
 import { attachSession, sessionFilter } from "./session-attach.ts";
 import type { OpenLink, OpenLinks } from "./open-links.ts";
-import type { Attach, AttachDecision, WireConnection, WireServer } from "./wire.ts";
+import type { Attach, AttachDecision, WireConnection, WireError, WireServer } from "./wire.ts";
 
 const cbsAddress = "$cbs";
 /** Bytes of a request to a node at most: a schedule request carries whole messages. */
@@ -41,26 +42,30 @@ export class Router implements WireServer {
     if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
     if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(attach.connection, request, this.#context)));
     const found = this.#namespace.resolve(address);
-    if (found.kind === "notFound") return notFound(address);
+    if (found.kind === "notFound") return refused(entityNotFound(pathOf(address)));
     const { faults, access } = this.#context;
     const trouble = this.#context.trouble();
     if (trouble !== undefined) return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
     const path = found.kind === "topic" ? found.topic.path : found.queue.path;
     // Each request to a node needs rights of its own.
     const unauthorized = found.management ? access.refuseManaging(attach.connection, path, allRights) : access.refuseLink(attach.connection, path, role);
-    if (unauthorized !== undefined) return { kind: "refuse", error: unauthorized };
-    if (!found.management && faults.any && faults.strike("throttle", path) !== undefined) return { kind: "refuse", error: serverBusy };
+    if (unauthorized !== undefined) return refused(unauthorized);
+    if (!found.management && faults.any && faults.strike("throttle", path) !== undefined) return refused(serverBusy);
     if (found.management) {
       return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context, attach.connection), (request) => postponeSettlement(path, request, faults)));
     }
     return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
   }
 
+  tell(error: WireError, { host }: WireConnection, address: string | undefined): WireError {
+    return this.#context.tracking.tell(error, { host, path: pathOf(address ?? "") });
+  }
+
   #sender(found: Found, attach: Attach, address: string): AttachDecision {
     const destination = found.kind === "topic" ? found.topic : found.queue;
     if (found.kind === "queue" && !found.sendable) return refuse("amqp:not-allowed", `Messages cannot be sent to '${address}'; send to its queue or topic.`);
     const { messageBytesMax, status } = destination.settings;
-    if (status === "Disabled" || status === "SendDisabled") return disabled(address);
+    if (status === "Disabled" || status === "SendDisabled") return refused(entityDisabled(destination.path));
     return {
       kind: "receive",
       messageBytesMax,
@@ -73,18 +78,18 @@ export class Router implements WireServer {
     if (found.kind === "topic") return refuse("amqp:not-allowed", `Messages cannot be received from the topic '${address}'; receive from one of its subscriptions.`);
     const { queue } = found;
     const { status } = queue.settings;
-    if (status === "Disabled" || status === "ReceiveDisabled") return disabled(address);
+    if (status === "Disabled" || status === "ReceiveDisabled") return refused(entityDisabled(queue.path));
     // The broker itself empties it: whoever received here would wait for nothing, and the real service says so at once.
-    if (queue.settings.forwardTo !== undefined) return refuse("amqp:not-allowed", `Cannot create a message receiver on '${address}', an entity with auto-forwarding enabled; receive from '${queue.settings.forwardTo}'.`);
+    if (queue.settings.forwardTo !== undefined) return refused(receiverForwarded);
     const { receiversMax } = this.#namespace.bounds;
     if (receiversMax !== Infinity && countReceivers(this.#context.links, queue.path) >= receiversMax) {
       return refuse("amqp:resource-limit-exceeded", `'${queue.path}' takes at most ${receiversMax} receivers at one time.`);
     }
     const { sessions } = queue;
     if (sessions !== undefined) {
-      return attachSession(queue, sessions, attach, (of, lock, link) => this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)));
+      return attachSession(sessions, attach, (of, lock, link) => this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)));
     }
-    if (attach.filters.has(sessionFilter)) return refuse("amqp:not-allowed", `A sessionful message receiver cannot be created on '${address}', which does not require sessions.`);
+    if (attach.filters.has(sessionFilter)) return refused(noSessions);
     return { kind: "send", start: (link) => this.#open("receiver", queue.path, attach, link, receiveFrom(queue, attach, link, this.#context)) };
   }
 
@@ -127,11 +132,6 @@ function refuse(condition: string, description: string): AttachDecision {
   return { kind: "refuse", error: { condition, description } };
 }
 
-function disabled(address: string): AttachDecision {
-  return refuse("com.microsoft:entity-disabled", `The messaging entity '${address}' is currently disabled.`);
-}
-
-/** The text matters: clients look for it. */
-function notFound(address: string): AttachDecision {
-  return refuse("amqp:not-found", `The messaging entity '${address}' could not be found. To know more visit https://aka.ms/sbResourceMgrExceptions.`);
+function refused(error: WireError): AttachDecision {
+  return { kind: "refuse", error };
 }

@@ -1,6 +1,6 @@
 // Receivers of sessions: a link is answered once its session is locked, which may take a while when it asks for the next one.
-import type { MessageQueue } from "../entities/queue.ts";
 import type { SessionLock, Sessions } from "../entities/sessions.ts";
+import { noSessionInTime, sessionRequired, sessionTaken } from "./refusals.ts";
 import type { Attach, AttachDecision, SendingHandler, SendingLink } from "./wire.ts";
 
 export const sessionFilter = "com.microsoft:session-filter";
@@ -17,14 +17,14 @@ const ticksPerMs = 10_000n;
 
 type Open = (sessions: Sessions, lock: SessionLock, link: SendingLink) => SendingHandler;
 
-export function attachSession(queue: MessageQueue, sessions: Sessions, attach: Attach, open: Open): AttachDecision {
+export function attachSession(sessions: Sessions, attach: Attach, open: Open): AttachDecision {
   const wanted = attach.filters.get(sessionFilter);
   if (wanted === undefined) {
-    return refuse("amqp:not-allowed", `It is not possible for an entity that requires sessions, '${queue.path}', to create a non-sessionful message receiver.`);
+    return { kind: "refuse", error: sessionRequired };
   }
   if (wanted !== null) {
     const lock = sessions.lock(wanted);
-    if (lock === undefined) return refuse("com.microsoft:session-cannot-be-locked", `The requested session '${wanted}' cannot be accepted. It may be locked by another receiver.`);
+    if (lock === undefined) return { kind: "refuse", error: sessionTaken(wanted) };
     return granted(sessions, lock, open);
   }
   const lock = sessions.lockNext();
@@ -35,7 +35,7 @@ export function attachSession(queue: MessageQueue, sessions: Sessions, attach: A
     kind: "later",
     start: (decide) =>
       sessions.waitForNext(timeoutMs, (next) =>
-        decide(next === undefined ? refuse("com.microsoft:timeout", `No session of '${queue.path}' became available within ${timeoutMs} ms.`) : granted(sessions, next, open)),
+        decide(next === undefined ? { kind: "refuse", error: noSessionInTime(timeoutMs) } : granted(sessions, next, open)),
       ),
   };
 }
@@ -49,8 +49,4 @@ function granted(sessions: Sessions, lock: SessionLock, open: Open): AttachDecis
     },
     start: (link) => open(sessions, lock, link),
   };
-}
-
-function refuse(condition: string, description: string): AttachDecision {
-  return { kind: "refuse", error: { condition, description } };
 }

@@ -37,6 +37,8 @@ export function rejected(condition: string, description: string): Answer {
 export interface WireConnection {
   /** For people to read: the peer's address and container. */
   readonly name: string;
+  /** The host that the peer called. */
+  readonly host: string;
   close(error: WireError): void;
   /** Cuts the connection without a word. */
   cut(): void;
@@ -121,4 +123,6 @@ export interface WireServer {
   /** Whether a peer is let in that logs in by a SASL mechanism, with what it says there. */
   login(connection: WireConnection, mechanism: string, response: Buffer | undefined): boolean;
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision;
+  /** An error as the peer is told it: every one that leaves on a link or ends a connection passes here. */
+  tell(error: WireError, connection: WireConnection, address: string | undefined): WireError;
 }

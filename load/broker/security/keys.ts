@@ -1,5 +1,6 @@
 // The keys that a broker knows: each is good for some rights, in the whole namespace or at one entity and what belongs to it.
 import { createHash, timingSafeEqual } from "node:crypto";
+import { parseJson } from "../json-text.ts";
 
 /** What may be done. `Manage` includes the others. */
 export type Right = "Listen" | "Send" | "Manage";
@@ -35,19 +36,18 @@ export function readKey(where: string, text: string): AccessKey {
   const [first = "", ...rest] = text.split(";");
   const at = first.indexOf("=");
   if (at < 1 || at === first.length - 1) throw new AccessKeyError(`${where}: expected name=key, found ${at < 0 ? "no equal sign" : "an empty name or key"}`);
-  const fields: Record<string, unknown> = { name: first.slice(0, at), key: first.slice(at + 1) };
-  for (const part of rest) {
+  const more = rest.map((part) => {
     const [name = "", value = ""] = part.split("=");
-    fields[name] = name === "rights" ? value.split(",") : value;
-  }
-  return checkKey(where, fields);
+    return [name, name === "rights" ? value.split(",") : value] as const;
+  });
+  return checkKey(where, { name: first.slice(0, at), key: first.slice(at + 1), ...Object.fromEntries(more) });
 }
 
 /** Reads a list of keys: `[{ "name": …, "key": …, "rights": ["Send"], "entity": "orders" }]`. */
 export function readKeys(where: string, text: string): AccessKey[] {
   let list: unknown;
   try {
-    list = JSON.parse(text);
+    list = parseJson(text);
   } catch {
     // What was found may hold keys.
     throw new AccessKeyError(`${where}: expected JSON, found something else`);

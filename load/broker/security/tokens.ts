@@ -1,7 +1,7 @@
 // Shared access signatures: who signed what, and until when. A signature covers the resource as it is written in the token
 // and the time at which it ends, with one of the broker's keys.
 import { createHmac } from "node:crypto";
-import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isSame, type Right } from "./keys.ts";
+import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isSame } from "./keys.ts";
 
 /** What a token is good for, or why it is not. */
 export type Verdict = { readonly ok: true; readonly grant: Grant; readonly expiresAtMs: number } | { readonly ok: false; readonly reason: string };
@@ -55,11 +55,6 @@ export class TokenVerifier {
 export function signToken(resource: string, { name, key }: Pick<AccessKey, "name" | "key">, expiresAtMs: number): string {
   const [place, expiry] = [encodeURIComponent(resource), String(Math.ceil(expiresAtMs / 1000))];
   return `SharedAccessSignature sr=${place}&sig=${encodeURIComponent(signatureOf(key, place, expiry))}&se=${expiry}&skn=${encodeURIComponent(name)}`;
-}
-
-/** The refusal that clients of the real service get; they look for its beginning. */
-export function unauthorized(claims: readonly Right[], path: string, trackingId: string, nowMs: number): string {
-  return `Unauthorized access. '${claims.join(",")}' claim(s) are required to perform this operation. Resource: 'sb://localhost/${path}'. TrackingId:${trackingId}, SystemTracker:holdfast-broker, Timestamp:${new Date(nowMs).toISOString().slice(0, 19)}`;
 }
 
 function signatureOf(key: string, resource: string, expiry: string): string {

@@ -9,10 +9,10 @@
  * Each failure doubles the pause, until something was heard from an entity. Who uses the connection is told when it is there
  * and when it is not.
  */
-import type { Connection } from "../../amqp/connection.ts";
-import type { ConnectionEnd } from "../../amqp/connection-options.ts";
-import { callAll } from "../../amqp/errors.ts";
-import { dial } from "../../amqp/sockets.ts";
+import type { Connection } from "../../amqp/connection/connection.ts";
+import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
+import { callAll } from "../../amqp/codec/errors.ts";
+import { dial } from "../../amqp/connection/sockets.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
 import { Authorizer } from "./authorizer.ts";

@@ -1,11 +1,12 @@
-import type { MessageView } from "../../amqp/message.ts";
-import { ProtocolError } from "../../amqp/errors.ts";
-import type { Delivery as EngineDelivery } from "../../amqp/receiver.ts";
-import { Described, Typed } from "../../amqp/types.ts";
-import type { Plain } from "../../amqp/types.ts";
-import type { MapView } from "../../amqp/views.ts";
-import type { Delivery, HeaderValue } from "../../core/delivery.ts";
+import type { MessageView } from "../../amqp/message/message.ts";
+import { ProtocolError } from "../../amqp/codec/errors.ts";
+import type { Delivery as EngineDelivery } from "../../amqp/link/receiver.ts";
+import { Described, Typed } from "../../amqp/codec/types.ts";
+import type { Plain, TypedValue } from "../../amqp/codec/types.ts";
+import type { MapView } from "../../amqp/codec/views.ts";
+import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 import type { SettleGroup } from "./settle-group.ts";
 
 /** Where a delivery came from, and is settled. */
@@ -24,6 +25,8 @@ export class AmqpDelivery implements Delivery {
   order: SettleOrder | undefined = undefined;
   group: SettleGroup | undefined = undefined;
   index = 0;
+  /** When it came, or its lock was last renewed, monotonic. */
+  lockedAtMs = 0;
   /** The broker will not take a settlement of it any more. */
   isLost = false;
   #properties: MapView | undefined = undefined;
@@ -79,6 +82,15 @@ export class AmqpDelivery implements Delivery {
     }
   }
 
+  get bodySection(): BodySection {
+    try {
+      const kind = this.engine.message.bodyKind;
+      return kind === "none" ? "data" : kind;
+    } catch (thrown) {
+      return unreadable(thrown, "data");
+    }
+  }
+
   header(name: string): HeaderValue | undefined {
     try {
       const value = this.#map()?.get(name);
@@ -89,15 +101,44 @@ export class AmqpDelivery implements Delivery {
   }
 
   headers(): Readonly<Record<string, HeaderValue>> {
-    const headers: Record<string, HeaderValue> = {};
+    const headers: [name: string, value: HeaderValue][] = [];
     try {
       this.#map()?.forEach((key, value) => {
-        if (typeof key === "string") headers[key] = headerValueOf(value.plain());
+        if (typeof key === "string") headers.push([key, headerValueOf(value.plain())]);
       });
     } catch (thrown) {
-      return unreadable(thrown, headers);
+      return unreadable(thrown, Object.fromEntries(headers));
     }
-    return headers;
+    return Object.fromEntries(headers);
+  }
+
+  get timeToLiveMs(): number | undefined {
+    try {
+      const { ttlMs } = this.engine.message;
+      return ttlMs === undefined || ttlMs >= timeToLiveMax ? undefined : ttlMs;
+    } catch (thrown) {
+      return unreadable(thrown, undefined);
+    }
+  }
+
+  particulars(): Particulars {
+    const { message } = this.engine;
+    try {
+      const userId = message.property("userId");
+      const partitionKey = message.messageAnnotations?.get("x-opt-partition-key");
+      return {
+        correlationId: idValueOf(message.propertyView("correlationId")?.typed()),
+        to: message.text("to"),
+        replyTo: message.text("replyTo"),
+        sessionId: message.text("groupId"),
+        replyToSessionId: message.text("replyToGroupId"),
+        partitionKey: typeof partitionKey === "string" ? partitionKey : undefined,
+        userId: Buffer.isBuffer(userId) ? userId : undefined,
+        contentEncoding: message.text("contentEncoding"),
+      };
+    } catch (thrown) {
+      return unreadable(thrown, {});
+    }
   }
 
   #map(): MapView | undefined {
@@ -105,8 +146,9 @@ export class AmqpDelivery implements Delivery {
     return this.#properties;
   }
 
-  renewed(lockedUntilMs: number): void {
+  renewed(lockedUntilMs: number, nowMs: number): void {
     this.#lockedUntilMs = lockedUntilMs;
+    this.lockedAtMs = nowMs;
   }
 
   /** The delivery tag is a GUID in .NET's byte order; a lock token is the same GUID in the network's. */
@@ -156,6 +198,19 @@ function textOf(message: MessageView, name: "messageId" | "correlationId" | "con
     return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
   } catch (thrown) {
     return unreadable(thrown, undefined);
+  }
+}
+
+function idValueOf(value: TypedValue | undefined): IdValue | undefined {
+  switch (value?.type) {
+    case "string":
+    case "ulong":
+    case "binary":
+      return value.value;
+    case "uuid":
+      return { uuid: value.value };
+    default:
+      return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the broker says went wrong, as the one error of the ports. */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import type { ConnectionEnd } from "../../amqp/connection-options.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
 import { busyPauseMs } from "./limits.ts";
 
@@ -18,17 +18,14 @@ const remedies: ReadonlyMap<string, string> = new Map([
   ["amqp:not-allowed", "correct the entity's name or its kind in the configuration"],
 ]);
 
-/** Conditions that trying again does not cure. */
-const lasting: ReadonlySet<string> = new Set([
-  "amqp:not-found",
-  "amqp:not-allowed",
-  "amqp:unauthorized-access",
-  "com.microsoft:auth-failed",
-  "com.microsoft:entity-disabled",
-  "amqp:resource-limit-exceeded",
-  "amqp:link:message-size-exceeded",
-  "amqp:decode-error",
-]);
+/** Conditions that may be the fault of a single message, whatever else was sent with it. */
+const ofMessage: ReadonlySet<string> = new Set(["amqp:link:message-size-exceeded", "amqp:decode-error", "amqp:not-allowed", "amqp:invalid-field"]);
+
+/** Conditions that last until someone changes the message, the entity, its name or a right. */
+const permanent: ReadonlySet<string> = new Set([...ofMessage, "amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"]);
+
+/** Conditions that trying again at once does not cure. */
+const lasting: ReadonlySet<string> = new Set([...permanent, "com.microsoft:entity-disabled", "amqp:resource-limit-exceeded"]);
 
 /** `expected` completes "expected …"; `missing` is found when the broker gave no reason. */
 export function errorOf(expected: string, condition: ErrorCondition | undefined, missing: string): TransportError {
@@ -36,12 +33,17 @@ export function errorOf(expected: string, condition: ErrorCondition | undefined,
   const found = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
   const remedy = remedies.get(condition.condition) ?? "check that the broker is up and reachable";
   const busy = condition.condition === serverBusy ? { retryAfterMs: busyPauseMs } : {};
-  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: condition, ...busy });
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: condition, isPermanent: permanent.has(condition.condition), ...busy });
 }
 
-/** Whether sending the same again would fail again. */
+/** Whether sending the same again soon would fail again. */
 export function isLasting(condition: ErrorCondition | undefined): boolean {
   return condition !== undefined && lasting.has(condition.condition);
+}
+
+/** Whether it may be the fault of one message. */
+export function isOfMessage(condition: ErrorCondition | undefined): boolean {
+  return condition !== undefined && ofMessage.has(condition.condition);
 }
 
 /** Whether it was said that the token does not give the right. */

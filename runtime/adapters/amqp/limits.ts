@@ -68,7 +68,7 @@ export const peeksMax = 16;
 /** Longest dead-letter reason and description the broker accepts. */
 export const deadLetterTextMax = 4_096;
 
-/** How often links are swept for deliveries that nobody settles, and how long after its lock's end one counts as forgotten. */
+/** How often links are swept for deliveries that nobody settles, and how long after the latest end of its lock one counts as forgotten. */
 export const sweepEveryMs = 60_000;
 export const forgottenAfterMs = 300_000;
 

@@ -3,10 +3,10 @@
  * link to the entity's `$management` node is opened with the connection and again when it is lost; requests that find none
  * wait for it, no longer than an answer may take.
  */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import { MessageView } from "../../amqp/message.ts";
-import { array, int, long, uuid } from "../../amqp/types.ts";
-import type { Encodable, Fields, Plain } from "../../amqp/types.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import { MessageView } from "../../amqp/message/message.ts";
+import { array, int, long, uuid } from "../../amqp/codec/types.ts";
+import type { Encodable, Fields, Plain } from "../../amqp/codec/types.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { TransportError } from "../../core/errors.ts";
 import type { RenewResult, SettleOrder, SettleResult } from "../../ports/transport.ts";
@@ -90,7 +90,8 @@ export class Management implements ConnectionUser {
     }
     if (reply.code === 200) {
       const expirations = reply.body?.get("expirations");
-      if (Array.isArray(expirations)) deliveries.forEach((delivery, index) => noteRenewed(delivery, expirations[index] as Plain | undefined, renewed));
+      const nowMs = this.#options.clock.monotonicMs();
+      if (Array.isArray(expirations)) deliveries.forEach((delivery, index) => noteRenewed(delivery, expirations[index] as Plain | undefined, nowMs, renewed));
     } else if (isLockLost(reply.condition) || reply.code === 410) {
       const [only] = deliveries;
       const middle = deliveries.length >> 1;
@@ -225,10 +226,10 @@ export class Management implements ConnectionUser {
   }
 }
 
-function noteRenewed(delivery: AmqpDelivery, until: Plain | undefined, renewed: Renewed): void {
+function noteRenewed(delivery: AmqpDelivery, until: Plain | undefined, nowMs: number, renewed: Renewed): void {
   if (!(until instanceof Date)) return;
   const lockedUntilMs = until.getTime();
-  delivery.renewed(lockedUntilMs);
+  delivery.renewed(lockedUntilMs, nowMs);
   renewed(delivery, { kind: "renewed", lockedUntilMs });
 }
 

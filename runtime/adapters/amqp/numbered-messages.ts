@@ -2,9 +2,9 @@
  * What is done to messages by their sequence numbers, over the entity's management node: scheduling them, cancelling that, and
  * receiving what was deferred, which no link brings.
  */
-import { MessageView } from "../../amqp/message.ts";
-import { array, long, uint } from "../../amqp/types.ts";
-import type { Encodable, Plain } from "../../amqp/types.ts";
+import { MessageView } from "../../amqp/message/message.ts";
+import { array, long, uint } from "../../amqp/codec/types.ts";
+import type { Encodable, Plain } from "../../amqp/codec/types.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { TransportError } from "../../core/errors.ts";
 import { AmqpDelivery } from "./delivery.ts";

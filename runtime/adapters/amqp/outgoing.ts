@@ -1,9 +1,11 @@
-import { format } from "../../amqp/formats.ts";
-import { descriptor } from "../../amqp/descriptors.ts";
-import { writeMessage } from "../../amqp/message-writer.ts";
-import { timestamp } from "../../amqp/types.ts";
-import { Writer } from "../../amqp/writer.ts";
-import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
+import { format } from "../../amqp/codec/formats.ts";
+import { descriptor } from "../../amqp/codec/descriptors.ts";
+import { writeMessage } from "../../amqp/message/message-writer.ts";
+import { timestamp, ulong, uuid } from "../../amqp/codec/types.ts";
+import type { Encodable, Fields } from "../../amqp/codec/types.ts";
+import { Writer } from "../../amqp/codec/writer.ts";
+import type { HeaderValue, IdValue, OutgoingMessage } from "../../core/delivery.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 
 /** The message format of a transfer that carries many messages, each encoded in a data section. */
 export const batchFormat = 0x8001_3700;
@@ -35,13 +37,28 @@ export function aloneOf(section: Buffer): Buffer {
 }
 
 /** As every client reads it: the body as one data section, headers as application properties. */
-function writeOutgoing({ messageId, body, contentType, correlationId, subject, headers, scheduledAtMs }: OutgoingMessage): void {
+function writeOutgoing(message: OutgoingMessage): void {
+  const { messageId, body, contentType, subject, headers, timeToLiveMs, to, replyTo, sessionId, replyToSessionId, userId, contentEncoding } = message;
   writeMessage(writer, {
-    messageAnnotations: scheduledAtMs === undefined ? undefined : { "x-opt-scheduled-enqueue-time": timestamp(Math.trunc(scheduledAtMs)) },
-    properties: { messageId, contentType, correlationId, subject },
+    header: timeToLiveMs === undefined ? undefined : { ttlMs: Math.min(timeToLiveMs, timeToLiveMax) },
+    messageAnnotations: annotationsOf(message),
+    properties: { messageId, userId, to, subject, replyTo, correlationId: encodableId(message.correlationId), contentType, contentEncoding, groupId: sessionId, replyToGroupId: replyToSessionId },
     applicationProperties: isEmpty(headers) ? undefined : headers,
     body: { data: body },
   });
+}
+
+function annotationsOf({ scheduledAtMs, partitionKey }: OutgoingMessage): Fields | undefined {
+  if (scheduledAtMs === undefined && partitionKey === undefined) return undefined;
+  return {
+    ...(scheduledAtMs === undefined ? undefined : { "x-opt-scheduled-enqueue-time": timestamp(Math.trunc(scheduledAtMs)) }),
+    ...(partitionKey === undefined ? undefined : { "x-opt-partition-key": partitionKey }),
+  };
+}
+
+function encodableId(id: IdValue | undefined): Encodable {
+  if (typeof id === "bigint") return ulong(id);
+  return typeof id === "object" && "uuid" in id ? uuid(id.uuid) : id;
 }
 
 function isEmpty(headers: Readonly<Record<string, HeaderValue>>): boolean {

@@ -3,24 +3,30 @@
  * bounded number of batches is on its way at once. Whatever the broker had not answered when a link broke is sent again, in
  * the same order and with the same ids; callers hear of it only when that fails for as long as an answer may take. A
  * throttled namespace is left alone for the pause it asks for.
+ *
+ * The broker takes a batch whole or not at all. When it refuses one for what may be the fault of a single message, each message
+ * of it is sent alone, one after another, so that the one at fault is found and the others arrive.
  */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import type { DeliveryState } from "../../amqp/delivery-state.ts";
-import type { LinkEnd } from "../../amqp/link.ts";
-import type { OutgoingDelivery, Sender } from "../../amqp/sender.ts";
-import type { Session } from "../../amqp/session.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import type { DeliveryState } from "../../amqp/message/delivery-state.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
+import type { OutgoingDelivery, Sender } from "../../amqp/link/sender.ts";
+import type { Session } from "../../amqp/session/session.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { TransportError } from "../../core/errors.ts";
+import { messageOf, TransportError } from "../../core/errors.ts";
 import { Sending } from "../support/sending.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
-import { errorOf, isBusy, isLasting, isUnauthorized, serverBusy, transportErrorOf } from "./errors.ts";
+import { errorOf, isBusy, isLasting, isOfMessage, isUnauthorized, serverBusy, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, busyPauseMs, messagesWaitingMax, reopenPauseMs } from "./limits.ts";
 import { aloneOf, batchFormat, encodeOutgoing } from "./outgoing.ts";
 
 interface Waiting {
-  /** The encoded message in a data section. */
+  readonly message: OutgoingMessage;
+  /** It in a data section, encoded. */
   readonly section: Buffer;
+  /** It may be what its batch was refused for: nothing else is on its way with it. */
+  readonly isSuspect: boolean;
   readonly sending: Sending;
 }
 
@@ -46,6 +52,8 @@ export class Outlet implements ConnectionUser {
   #first = 0;
   readonly #inFlight = new Set<Batch>();
   #batches = 0;
+  /** What is on its way is a suspect. */
+  #isTryingSuspect = false;
   /** What a throttled namespace did not take; it goes first when the pause is over. */
   #refused: Batch[] = [];
   #pause: Timer | undefined;
@@ -75,16 +83,21 @@ export class Outlet implements ConnectionUser {
       return Promise.reject(new TransportError(`expected at most ${messagesWaitingMax} messages waiting to be sent to ${address}, found ${this.#count} and ${messages.length} more; await earlier sends first`));
     }
     const sending = new Sending(messages.length);
-    try {
-      const encoded = messages.map((message) => ({ section: encodeOutgoing(message), sending }));
-      for (const waiting of encoded) this.#waiting.push(waiting);
-    } catch (thrown) {
-      return Promise.reject(transportErrorOf(`messages to ${address} that can be encoded`, thrown));
-    }
+    for (const message of messages) this.#enqueue(message, sending);
+    if (this.#count === 0) return sending.whenSent;
     broker.want();
     if (broker.open !== undefined && this.#session === undefined && this.#reopen === undefined) this.opened(broker.open);
     this.#pumpSoon();
     return sending.whenSent;
+  }
+
+  #enqueue(message: OutgoingMessage, sending: Sending): void {
+    try {
+      this.#waiting.push({ message, section: encodeOutgoing(message), isSuspect: false, sending });
+    } catch (cause) {
+      const error = `expected message '${message.messageId}' to ${this.#options.address} to be one that can be encoded, found ${messageOf(cause)}; correct its ids and headers`;
+      sending.failed(message, new TransportError(error, { cause, isPermanent: true }));
+    }
   }
 
   /** Resolves when nothing waits and nothing is on its way. No pause is waited for: what it keeps back fails. */
@@ -153,12 +166,15 @@ export class Outlet implements ConnectionUser {
     const session = this.#session;
     this.#session = undefined;
     this.#sender = undefined;
-    this.#putBack(unsettled.map(({ context }) => context));
+    const error = errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
+    const batches = unsettled.map(({ context }) => context);
+    const areSuspect = isOfMessage(end.error) && batches.length > 0;
+    if (areSuspect) this.#suspect(batches, error);
+    else this.#putBack(batches);
     if (end.by === "connection") return;
     session?.end();
     if (isUnauthorized(end.error)) connection.refused(this.#options.address);
-    const error = errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
-    if (isLasting(end.error)) this.#failAll(error);
+    if (isLasting(end.error) && !areSuspect) this.#failAll(error);
     else this.#failed(error);
     this.#openAgain(connection, error.retryAfterMs ?? reopenPauseMs(this.#failures));
   }
@@ -181,9 +197,23 @@ export class Outlet implements ConnectionUser {
       this.#forget(batch);
       again.push(...batch.items);
     }
-    if (again.length === 0) return;
-    this.#waiting = [...again, ...this.#waiting.slice(this.#first)];
+    this.#putFirst(again);
+  }
+
+  #putFirst(items: readonly Waiting[]): void {
+    if (items.length === 0) return;
+    this.#waiting = [...items, ...this.#waiting.slice(this.#first)];
     this.#first = 0;
+  }
+
+  /** One of these messages may be at fault: the only one is; of several, each is tried alone. */
+  #suspect(batches: readonly Batch[], error: TransportError): void {
+    for (const batch of batches) this.#forget(batch);
+    const suspects = batches.flatMap(({ items }) => items);
+    const [only] = suspects;
+    if (suspects.length === 1) only?.sending.failed(only.message, error);
+    else this.#putFirst(suspects.map((item) => ({ ...item, isSuspect: true })));
+    this.#checkIdle();
   }
 
   #pumpSoon(): void {
@@ -198,11 +228,17 @@ export class Outlet implements ConnectionUser {
   #pump(): void {
     const sender = this.#sender;
     if (sender === undefined || this.#pause !== undefined) return;
-    while (this.#count > 0 && this.#inFlight.size < batchesInFlightMax && sender.capacity() > 0) this.#sendSome(sender);
+    while (this.#count > 0 && this.#inFlight.size < this.#batchesMax() && sender.capacity() > 0) this.#sendSome(sender);
     if (this.#first === this.#waiting.length) {
       this.#waiting = [];
       this.#first = 0;
     }
+  }
+
+  /** While a suspect is next or on its way, one batch at a time. */
+  #batchesMax(): number {
+    if (this.#waiting[this.#first]?.isSuspect === true) return 1;
+    return this.#isTryingSuspect ? 1 : batchesInFlightMax;
   }
 
   #sendSome(sender: Sender<Batch>): void {
@@ -212,7 +248,7 @@ export class Outlet implements ConnectionUser {
     const [only] = items;
     const alone = only !== undefined && items.length === 1 ? aloneOf(only.section) : undefined;
     if (alone !== undefined && alone.length > bytesMax) {
-      only?.sending.failed(errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${alone.length} bytes` }, ""));
+      only?.sending.failed(only.message, errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${alone.length} bytes` }, ""));
       this.#checkIdle();
       return;
     }
@@ -221,6 +257,7 @@ export class Outlet implements ConnectionUser {
     });
     const batch: Batch = { number: (this.#batches += 1), items, timer };
     this.#inFlight.add(batch);
+    this.#isTryingSuspect = only?.isSuspect === true;
     if (alone !== undefined) sender.send(alone, batch);
     else sender.send(items.map(({ section }) => section), batch, undefined, batchFormat);
   }
@@ -232,9 +269,10 @@ export class Outlet implements ConnectionUser {
     while (this.#count > 0 && items.length < batchMessagesMax) {
       const next = this.#waiting[this.#first]!;
       bytes += next.section.length;
-      if (items.length > 0 && bytes > bytesMax) break;
+      if (items.length > 0 && (bytes > bytesMax || next.isSuspect)) break;
       items.push(next);
       this.#first += 1;
+      if (next.isSuspect) break;
     }
     return items;
   }
@@ -257,7 +295,8 @@ export class Outlet implements ConnectionUser {
 
   #refuse(batch: Batch, condition: ErrorCondition | undefined, kind: string): void {
     const error = errorOf(`${this.#options.address} to accept ${batch.items.length} messages`, condition, `that they were ${kind}`);
-    for (const { sending } of batch.items) sending.failed(error);
+    if (isOfMessage(condition)) this.#suspect([batch], error);
+    else for (const { message, sending } of batch.items) sending.failed(message, error);
   }
 
   /** The namespace is throttled: nothing is sent for a while, then the same again. */
@@ -279,6 +318,7 @@ export class Outlet implements ConnectionUser {
   #forget(batch: Batch): void {
     batch.timer.cancel();
     this.#inFlight.delete(batch);
+    this.#isTryingSuspect = false;
   }
 
   /** Nothing can be sent now; whoever waits is told once that has lasted as long as an answer may take. */
@@ -296,7 +336,7 @@ export class Outlet implements ConnectionUser {
     this.#waiting = [];
     this.#first = 0;
     this.#failingSinceMs = undefined;
-    for (const { sending } of failed) sending.failed(error);
+    for (const { message, sending } of failed) sending.failed(message, error);
     this.#checkIdle();
   }
 

@@ -57,7 +57,7 @@ class AmqpPublisher implements Publisher {
     const { broker, namespace } = this.#started;
     const { entityPath } = namespace;
     if (entityPath !== undefined && entityPath.toLowerCase() !== entity.toLowerCase()) {
-      throw new TransportError(`expected to send to ${entity}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`);
+      throw new TransportError(`expected to send to ${entity}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`, { isPermanent: true });
     }
     let outlet = this.#outlets.get(entity);
     if (outlet === undefined) {

@@ -4,7 +4,7 @@
  * present link, or spent on a delivery that was handed out; when a link is lost, what it was asked for waits again. So never
  * more is handed out than was granted.
  */
-import type { LinkEnd } from "../../amqp/link.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
 import type { Receiver, ReceiverListener } from "../../ports/transport.ts";

@@ -7,13 +7,14 @@
  * While it drains, whatever still comes is released: the broker keeps it as it was. While it is only settling, it stays so
  * that deliveries that were handed out can be settled directly.
  */
-import { accepted, modified, rejected, released } from "../../amqp/delivery-state.ts";
-import type { DeliveryState } from "../../amqp/delivery-state.ts";
-import type { Connection } from "../../amqp/connection.ts";
-import type { LinkEnd } from "../../amqp/link.ts";
-import type { Delivery as EngineDelivery, Receiver as EngineReceiver } from "../../amqp/receiver.ts";
-import type { Session } from "../../amqp/session.ts";
+import { accepted, modified, rejected, released } from "../../amqp/message/delivery-state.ts";
+import type { DeliveryState } from "../../amqp/message/delivery-state.ts";
+import type { Connection } from "../../amqp/connection/connection.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
+import type { Delivery as EngineDelivery, Receiver as EngineReceiver } from "../../amqp/link/receiver.ts";
+import type { Session } from "../../amqp/session/session.ts";
 import type { Clock } from "../../core/clock.ts";
+import { lockMaxMs } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { AmqpDelivery } from "./delivery.ts";
 import type { DeliveryHome } from "./delivery.ts";
@@ -108,10 +109,10 @@ export class ReceivingLink implements DeliveryHome {
    * the link lives, so a link that has such deliveries is ended.
    */
   sweep(): void {
-    const beforeMs = this.#options.clock.wallMs() - forgottenAfterMs;
+    const beforeMs = this.#options.clock.monotonicMs() - lockMaxMs - forgottenAfterMs;
     let isStuck = false;
     this.forEachUnsettled((delivery) => {
-      if (delivery.lockedUntilMs >= beforeMs) return;
+      if (delivery.lockedAtMs >= beforeMs) return;
       if (delivery.group === undefined && !delivery.isLost) {
         delivery.isLost = true;
         delivery.engine.settle(released);
@@ -135,6 +136,8 @@ export class ReceivingLink implements DeliveryHome {
     const batch = this.#batch;
     if (batch.length === 0) return;
     this.#batch = [];
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const delivery of batch) delivery.lockedAtMs = nowMs;
     this.#options.arrived(batch);
   }
 

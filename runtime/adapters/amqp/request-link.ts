@@ -3,17 +3,17 @@
  * of their own. Either both links are up or the pair is over: then every request that is still open fails, and whoever made
  * the pair makes another.
  */
-import type { ErrorCondition } from "../../amqp/condition.ts";
-import type { Connection } from "../../amqp/connection.ts";
-import { accepted } from "../../amqp/delivery-state.ts";
-import type { MessageView } from "../../amqp/message.ts";
-import type { LinkEnd } from "../../amqp/link.ts";
-import { encodeMessage } from "../../amqp/message-writer.ts";
-import type { Delivery, Receiver } from "../../amqp/receiver.ts";
-import type { Sender } from "../../amqp/sender.ts";
-import type { Session } from "../../amqp/session.ts";
-import type { Encodable, Fields } from "../../amqp/types.ts";
-import { MapView } from "../../amqp/views.ts";
+import type { ErrorCondition } from "../../amqp/message/condition.ts";
+import type { Connection } from "../../amqp/connection/connection.ts";
+import { accepted } from "../../amqp/message/delivery-state.ts";
+import type { MessageView } from "../../amqp/message/message.ts";
+import type { LinkEnd } from "../../amqp/link/link.ts";
+import { encodeMessage } from "../../amqp/message/message-writer.ts";
+import type { Delivery, Receiver } from "../../amqp/link/receiver.ts";
+import type { Sender } from "../../amqp/link/sender.ts";
+import type { Session } from "../../amqp/session/session.ts";
+import type { Encodable, Fields } from "../../amqp/codec/types.ts";
+import { MapView } from "../../amqp/codec/views.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { TransportError } from "../../core/errors.ts";
 import { errorOf, transportErrorOf } from "./errors.ts";

@@ -122,7 +122,12 @@ class AmqpTransport implements Transport {
       delivery.group = group;
       delivery.order = order;
       delivery.index = index;
-      delivery.home.settle(delivery, order);
+      try {
+        delivery.home.settle(delivery, order);
+      } catch {
+        // What cannot be told to the broker keeps no other order of the group: the lock of its message runs out.
+        group.finish(index, "unknown");
+      }
     }
     return group.whenAll;
   }

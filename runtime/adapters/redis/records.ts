@@ -7,7 +7,13 @@ type Acquired = ClaimResult & { readonly kind: "acquired" };
 
 const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
 const stepStates: readonly StepRecord["state"][] = ["intent", "completed"];
-const runStates: Readonly<Record<string, RunState>> = { r: "running", w: "waiting", d: "done", x: "dead", p: "parked" };
+const runStates: ReadonlyMap<string, RunState> = new Map([
+  ["r", "running"],
+  ["w", "waiting"],
+  ["d", "done"],
+  ["x", "dead"],
+  ["p", "parked"],
+]);
 export const stateLetters: Readonly<Record<FailWrite["state"], string>> = { waiting: "w", dead: "x", parked: "p" };
 
 /** Kind (1), state (1), codec (4), checksum (4), then the result. */
@@ -132,6 +138,12 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   return { sentinel: textOf(reply[0], "a sentinel"), results };
 }
 
+export function unpackInspection(reply: unknown): { readonly info: string; readonly serverBefore: string | undefined; readonly hasOrphans: boolean } {
+  assertArray(reply, "an inspection");
+  const [info, before, orphans] = reply;
+  return { info: textOf(info, "INFO"), serverBefore: before === null ? undefined : textOf(before, "a replication id"), hasOrphans: numberOf(orphans, "0 or 1") === 1 };
+}
+
 export function unpackWrites(reply: unknown, count: number): WriteResult[] {
   const codes = bytesOf(reply, "write codes");
   if (codes.length !== count) throw unexpected(`${count} write codes`, codes.toString());
@@ -142,7 +154,7 @@ export function unpackView(reply: unknown, consumer: string, eventId: string): R
   if (reply === null) return undefined;
   assertArray(reply, "a run");
   const [letter, epoch, failures, losses, generation, pipelineHash, steps, tail] = reply;
-  const state = runStates[textOf(letter, "a state")];
+  const state = runStates.get(textOf(letter, "a state"));
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
   const hasReason = state === "waiting" || state === "dead" || state === "parked";
   return {

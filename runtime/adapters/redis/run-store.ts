@@ -4,25 +4,27 @@
 // Redis from its other clients for more than a few milliseconds. A consumer's keys share a hash tag and so a cluster's slot:
 //
 //   holdfast:{orders}:sentinel      set once, without an end of life; another value means that records were lost
+//   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
+//   holdfast:{orders}:secret        made once, without an end of life
 //   holdfast:{orders}:probe         written by `ping`
 //
-// Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all. Each claim compares the sentinel, and
-// the first claim after a lost connection compares the server's replication id, both before the run's effects begin; what
-// they find goes to `onForgotten`.
+// Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all, a backup brings back an older state. Each
+// claim compares the sentinel, and the first claim after a start or a lost connection compares the server's replication id, both
+// before the run's effects begin; what they find goes to `onForgotten`. A worker that starts compares with what those before it
+// left: the sentinel with the one that is remembered outside of Redis, the replication id with the one kept in it. Records
+// without a sentinel are what is left of a loss, too.
 import { randomUUID } from "node:crypto";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, ForgettingOptions, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
-import { packClaim, packFinish, packStep, stateLetters, unpackClaims, unpackView, unpackWrites } from "./records.ts";
+import { packClaim, packFinish, packStep, stateLetters, unpackClaims, unpackInspection, unpackView, unpackWrites } from "./records.ts";
 import { type Script, scripts } from "./scripts.ts";
 
-/** `sentinel`: records of this consumer are gone; `failover`: another server answers, and the last writes may be gone. */
-export type Forgetting = "sentinel" | "failover";
-
-export interface RedisRunStoreOptions extends RunStoreOptions {
+export interface RedisRunStoreOptions extends RunStoreOptions, ForgettingOptions {
   /** `redis://` or `rediss://`, with credentials and database where needed. */
   readonly url: string;
   /** Begins every key; letters, digits and `. _ : -`, at most 64. Default `holdfast`. */
@@ -31,8 +33,6 @@ export interface RedisRunStoreOptions extends RunStoreOptions {
   readonly commandTimeoutMs?: number;
   /** The URL names one node of a Redis Cluster. Default false. */
   readonly isCluster?: boolean;
-  /** Told before a claim is answered that shows the store to have lost records. */
-  readonly onForgotten?: (what: Forgetting) => void;
 }
 
 const commandTimeoutMsDefault = 2_000;
@@ -74,8 +74,8 @@ class RedisRunStore implements RunStore {
   readonly #base: string;
   readonly #recordPrefix: string;
   #client: RedisClient | undefined;
-  /** The sentinel's value as last seen; empty before the start. */
-  #sentinel = "";
+  /** The sentinel's value as last seen, by an earlier worker where that is remembered; else empty before the start. */
+  #sentinel: string;
   /** Another server may answer than the one that was inspected. */
   #isDisturbed = true;
   #replicationId: string | undefined;
@@ -87,6 +87,7 @@ class RedisRunStore implements RunStore {
     // Braces in the name would end the hash tag early.
     this.#base = `${options.prefix ?? "holdfast"}:{${options.consumer.replace(/[{}%]/g, encodeURIComponent)}}:`;
     this.#recordPrefix = `${this.#base}r:`;
+    this.#sentinel = options.memory?.recall() ?? "";
   }
 
   async start(): Promise<void> {
@@ -108,6 +109,10 @@ class RedisRunStore implements RunStore {
     const client = this.#client;
     this.#client = undefined;
     await client?.stop();
+  }
+
+  async secret(): Promise<string> {
+    return String(await this.#connected().run(scripts.secret, [`${this.#base}secret`], [makeSecret()]));
   }
 
   async ping(): Promise<boolean> {
@@ -167,6 +172,7 @@ class RedisRunStore implements RunStore {
     if (sentinel !== "" && sentinel !== this.#sentinel) {
       const isFirst = this.#sentinel === "";
       this.#sentinel = sentinel;
+      this.#options.memory?.keep(sentinel);
       if (!isFirst) this.#options.onForgotten?.("sentinel");
     }
     return results;
@@ -197,7 +203,7 @@ class RedisRunStore implements RunStore {
   async #inspect(): Promise<void> {
     this.#isDisturbed = false;
     try {
-      const info = String(await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`], []));
+      const { info, serverBefore, hasOrphans } = unpackInspection(await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]));
       const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1] ?? "none";
       if (policy !== "noeviction") {
         throw new ConfigurationError(
@@ -205,9 +211,11 @@ class RedisRunStore implements RunStore {
         );
       }
       const replicationId = /^master_replid:(.*?)\r?$/m.exec(info)?.[1];
-      const isOther = this.#replicationId !== undefined && this.#replicationId !== replicationId;
+      const known = this.#replicationId ?? serverBefore;
       this.#replicationId = replicationId;
-      if (isOther) this.#options.onForgotten?.("failover");
+      if (known !== undefined && known !== replicationId) this.#options.onForgotten?.("failover");
+      // Where a sentinel is known, the next claim misses it.
+      if (hasOrphans && this.#sentinel === "") this.#options.onForgotten?.("sentinel");
     } catch (error) {
       this.#isDisturbed = true;
       throw error;

@@ -18,7 +18,7 @@ function load(name: string): Script {
   return { name, source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect";
+type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -29,4 +29,5 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   clearOutbox: load("clear-outbox"),
   read: load("read"),
   inspect: load("inspect"),
+  secret: load("secret"),
 };

@@ -1,6 +1,7 @@
 import type { ServiceBusReceivedMessage } from "@azure/service-bus";
-import type { Delivery, HeaderValue } from "../../core/delivery.ts";
+import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder, SettleResult } from "../../ports/transport.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 
 /** The AMQP link object under the SDK's, as far as it concerns us. */
 export interface AmqpLink {
@@ -34,14 +35,17 @@ export class ServiceBusDelivery implements Delivery {
   readonly home: DeliveryHome;
   /** Its place in the order of arrival on its link, from 0. */
   readonly ordinal: number;
+  /** When it came, or its lock was last renewed, monotonic. */
+  lockedAtMs: number;
   /** Set when the one order it may be given was taken. */
   ordered = false;
   private bytes: Uint8Array | undefined;
 
-  constructor(message: ServiceBusReceivedMessage, home: DeliveryHome, ordinal: number) {
+  constructor(message: ServiceBusReceivedMessage, home: DeliveryHome, ordinal: number, lockedAtMs: number) {
     this.message = message;
     this.home = home;
     this.ordinal = ordinal;
+    this.lockedAtMs = lockedAtMs;
   }
 
   get messageId(): string {
@@ -82,6 +86,11 @@ export class ServiceBusDelivery implements Delivery {
     return this.bytes;
   }
 
+  get bodySection(): BodySection {
+    const { body, _rawAmqpMessage } = this.message;
+    return body === undefined || body === null ? "data" : (_rawAmqpMessage.bodyType ?? "data");
+  }
+
   header(name: string): HeaderValue | undefined {
     const properties = this.message.applicationProperties;
     if (properties === undefined || !Object.hasOwn(properties, name)) return undefined;
@@ -89,12 +98,25 @@ export class ServiceBusDelivery implements Delivery {
   }
 
   headers(): Readonly<Record<string, HeaderValue>> {
-    const headers: Record<string, HeaderValue> = {};
-    const properties = this.message.applicationProperties;
-    if (properties === undefined) return headers;
-    for (const name of Object.keys(properties)) headers[name] = headerValueOf(properties[name]);
-    return headers;
+    return Object.fromEntries(Object.entries(this.message.applicationProperties ?? {}).map(([name, value]) => [name, headerValueOf(value)]));
   }
+
+  get timeToLiveMs(): number | undefined {
+    const { timeToLive } = this.message;
+    return timeToLive === undefined || timeToLive >= timeToLiveMax ? undefined : timeToLive;
+  }
+
+  particulars(): Particulars {
+    const { correlationId, to, replyTo, sessionId, replyToSessionId, partitionKey } = this.message;
+    return { correlationId: idValueOf(correlationId), to, replyTo, sessionId, replyToSessionId, partitionKey };
+  }
+}
+
+/** The client gives a UUID and binary alike as bytes. */
+function idValueOf(id: string | number | Buffer | undefined): IdValue | undefined {
+  if (id === undefined || typeof id === "string") return id;
+  if (typeof id === "number") return Number.isSafeInteger(id) && id >= 0 ? BigInt(id) : String(id);
+  return id.length === 16 ? { uuid: id } : id;
 }
 
 function textOf(id: string | number | Buffer | undefined): string | undefined {

@@ -2,26 +2,38 @@ import { messageOf, TransportError } from "../../core/errors.ts";
 import type { SettleResult } from "../../ports/transport.ts";
 import { busyPauseMs } from "./limits.ts";
 
-/** The stable code of an error of the SDK: it has two vocabularies, one a layer. */
+/** The stable code of an error of the SDK: it has two vocabularies, one a layer, and says some only at the beginning of the text. */
 function codeOf(thrown: unknown): string {
-  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
-  return typeof thrown.code === "string" ? thrown.code : "";
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown) || typeof thrown.code !== "string") return "";
+  const said = thrown.code === "GeneralError" ? /^(\w+Error): /.exec(messageOf(thrown))?.[1] : undefined;
+  return said ?? thrown.code;
 }
 
-const remedies: Readonly<Record<string, string>> = {
-  MessagingEntityNotFound: "create it, or correct its name in the configuration",
-  MessagingEntityNotFoundError: "create it, or correct its name in the configuration",
-  MessagingEntityDisabled: "enable it in the namespace",
-  MessagingEntityDisabledError: "enable it in the namespace",
-  UnauthorizedAccess: "check the key or the role assignment: listening and sending are separate rights",
-  UnauthorizedError: "check the key or the role assignment: listening and sending are separate rights",
-  ServiceBusy: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
-  ServerBusyError: "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists",
-  MessageSizeExceeded: "send a smaller body, or keep it in a blob and send its URI",
-  MessageTooLargeError: "send a smaller body, or keep it in a blob and send its URI",
-  QuotaExceeded: "drain the entity or raise its quota",
-  QuotaExceededError: "drain the entity or raise its quota",
-};
+/** Codes that may be the fault of a single message, whatever else was sent with it. */
+const ofMessage: ReadonlySet<string> = new Set(["MessageSizeExceeded", "MessageTooLargeError", "InvalidOperationError", "DecodeError", "InvalidFieldError"]);
+
+/** Codes of what lasts until someone changes the message, the entity, its name or a right. */
+const permanent: ReadonlySet<string> = new Set([...ofMessage, "MessagingEntityNotFound", "MessagingEntityNotFoundError", "UnauthorizedAccess", "UnauthorizedError"]);
+
+/** Whether it may be the fault of one message. */
+export function isOfMessage(thrown: unknown): boolean {
+  return ofMessage.has(codeOf(thrown));
+}
+
+const remedies: ReadonlyMap<string, string> = new Map([
+  ["MessagingEntityNotFound", "create it, or correct its name in the configuration"],
+  ["MessagingEntityNotFoundError", "create it, or correct its name in the configuration"],
+  ["MessagingEntityDisabled", "enable it in the namespace"],
+  ["MessagingEntityDisabledError", "enable it in the namespace"],
+  ["UnauthorizedAccess", "check the key or the role assignment: listening and sending are separate rights"],
+  ["UnauthorizedError", "check the key or the role assignment: listening and sending are separate rights"],
+  ["ServiceBusy", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
+  ["ServerBusyError", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
+  ["MessageSizeExceeded", "send a smaller body, or keep it in a blob and send its URI"],
+  ["MessageTooLargeError", "send a smaller body, or keep it in a blob and send its URI"],
+  ["QuotaExceeded", "drain the entity or raise its quota"],
+  ["QuotaExceededError", "drain the entity or raise its quota"],
+]);
 
 /** Turns whatever the SDK threw into the one error of the port. `expected` completes "expected …". */
 export function transportErrorOf(expected: string, thrown: unknown): TransportError {
@@ -29,8 +41,8 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const code = codeOf(thrown);
   const busy = code === "ServiceBusy" || code === "ServerBusyError";
   const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
-  const remedy = remedies[code] ?? "check that the broker is up and reachable";
-  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
+  const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, isPermanent: permanent.has(code), ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
 }
 
 /** What trying again does not cure: the entity is not there, is closed, or the key does not open it. */

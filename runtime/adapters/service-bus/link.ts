@@ -10,6 +10,7 @@
  */
 import type { ServiceBusReceivedMessage, ServiceBusReceiver } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
+import { lockMaxMs } from "../../core/delivery.ts";
 import { type AmqpLink, type Answers, amqpLinkOf, type DeliveryHome, ServiceBusDelivery } from "./delivery.ts";
 import { closeTimeoutMs, holdFreelyMin, lockGraceMs, spreadMax } from "./limits.ts";
 import type { ManagementLane } from "./management-lane.ts";
@@ -80,7 +81,7 @@ export class Link implements DeliveryHome {
     const amqpLink = amqpLinkOf(message);
     this.#amqpLink ??= amqpLink;
     if (amqpLink !== this.#amqpLink) this.#reattached = true;
-    const delivery = new ServiceBusDelivery(message, this, this.#next);
+    const delivery = new ServiceBusDelivery(message, this, this.#next, this.#options.clock.monotonicMs());
     this.#ring[this.#next & (ringSize - 1)] = delivery;
     this.#next += 1;
     this.#unsettledCount += 1;
@@ -133,14 +134,14 @@ export class Link implements DeliveryHome {
       return;
     }
     if (this.#expiry !== undefined) return;
-    const nowMs = this.#options.clock.wallMs();
-    const lockedUntilMs = Math.max(...this.unsettled().map((delivery) => delivery.lockedUntilMs));
-    this.#expiry = this.#options.clock.after(Math.max(0, lockedUntilMs - nowMs) + lockGraceMs, () => {
+    const { clock } = this.#options;
+    const lastMs = Math.max(...this.unsettled().map((delivery) => delivery.lockedAtMs)) + lockMaxMs + lockGraceMs;
+    this.#expiry = clock.after(lastMs - clock.monotonicMs(), () => {
       this.#expiry = undefined;
       if (this.#state !== "draining") return;
-      const wallMs = this.#options.clock.wallMs();
+      const beforeMs = clock.monotonicMs() - lockMaxMs - lockGraceMs;
       // A lock that was renewed since keeps the link for another round.
-      if (this.unsettled().every((delivery) => delivery.lockedUntilMs + lockGraceMs <= wallMs)) this.lose();
+      if (this.unsettled().every((delivery) => delivery.lockedAtMs <= beforeMs)) this.lose();
       else this.#closeIfDone();
     });
   }

@@ -40,7 +40,10 @@ export class ManagementLane {
     const { promise, resolve } = Promise.withResolvers<RenewResult>();
     this.#add(async () => {
       const renewed = this.#receiver.renewMessageLock(delivery.message).then(
-        (until): RenewResult => ({ kind: "renewed", lockedUntilMs: until.getTime() }),
+        (until): RenewResult => {
+          delivery.lockedAtMs = this.#clock.monotonicMs();
+          return { kind: "renewed", lockedUntilMs: until.getTime() };
+        },
         (thrown: unknown): RenewResult => ({ kind: isLockLost(thrown) ? "lock-lost" : "unknown" }),
       );
       resolve(await this.#within(renewed, { kind: "unknown" }));

@@ -1,29 +1,35 @@
 import type { ServiceBusMessage } from "@azure/service-bus";
-import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
+import type { HeaderValue, IdValue, OutgoingMessage } from "../../core/delivery.ts";
+import { timeToLiveMax } from "../support/time-to-live.ts";
 
 type ApplicationProperties = NonNullable<ServiceBusMessage["applicationProperties"]>;
 
 /** The message as the SDK sends it: bytes go out as one data section, as they are. */
 export function sdkMessageOf(message: OutgoingMessage): ServiceBusMessage {
-  return {
-    messageId: message.messageId,
-    body: message.body,
-    applicationProperties: propertiesOf(message.headers),
-    ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
-    ...(message.correlationId === undefined ? {} : { correlationId: message.correlationId }),
-    ...(message.subject === undefined ? {} : { subject: message.subject }),
-    ...(message.scheduledAtMs === undefined ? {} : { scheduledEnqueueTimeUtc: new Date(message.scheduledAtMs) }),
-  };
+  const sent: ServiceBusMessage = { messageId: message.messageId, body: message.body, applicationProperties: propertiesOf(message.headers) };
+  const correlationId = sdkIdOf(message.correlationId);
+  if (correlationId !== undefined) sent.correlationId = correlationId;
+  for (const name of plainFields) {
+    const value = message[name];
+    if (value !== undefined) sent[name] = value;
+  }
+  if (message.scheduledAtMs !== undefined) sent.scheduledEnqueueTimeUtc = new Date(message.scheduledAtMs);
+  if (message.timeToLiveMs !== undefined) sent.timeToLive = Math.min(message.timeToLiveMs, timeToLiveMax);
+  return sent;
+}
+
+/** Fields of the same name and type on both sides. */
+const plainFields = ["contentType", "subject", "to", "replyTo", "sessionId", "replyToSessionId", "partitionKey"] as const;
+
+/** The client sends numbers as ulong and bytes as UUID; what is neither goes as text. */
+function sdkIdOf(id: IdValue | undefined): string | number | Buffer | undefined {
+  if (id === undefined || typeof id === "string") return id;
+  if (typeof id === "bigint") return id <= Number.MAX_SAFE_INTEGER ? Number(id) : String(id);
+  return "uuid" in id ? Buffer.from(id.uuid) : Buffer.from(id).toString("hex");
 }
 
 function propertiesOf(headers: Readonly<Record<string, HeaderValue>>): ApplicationProperties {
-  const properties: ApplicationProperties = {};
-  for (const name of Object.keys(headers)) {
-    const value = headers[name];
-    if (value === undefined) continue;
-    properties[name] = typeof value === "bigint" ? integerOf(value) : value;
-  }
-  return properties;
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, typeof value === "bigint" ? integerOf(value) : value]));
 }
 
 /** AMQP's signed 64-bit integer, as the client's encoder wants a value whose type is already known. */

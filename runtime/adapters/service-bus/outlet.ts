@@ -4,13 +4,16 @@
  *
  * The SDK puts the annotations of a batch's first message on the batch itself, the scheduled time among them. So messages
  * for later never share a batch with messages for now.
+ *
+ * The broker takes a batch whole or not at all. When it refuses one for what may be the fault of a single message, each message
+ * of it is sent alone.
  */
 import type { ServiceBusMessageBatch, ServiceBusSender } from "@azure/service-bus";
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { TransportError } from "../../core/errors.ts";
+import { messageOf, TransportError } from "../../core/errors.ts";
 import { Sending } from "../support/sending.ts";
-import { transportErrorOf } from "./errors.ts";
+import { isOfMessage, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax } from "./limits.ts";
 import { sdkMessageOf } from "./outgoing.ts";
 
@@ -57,6 +60,8 @@ export class Outlet {
   readonly #clock: Clock;
   readonly #now = new Line();
   readonly #later = new Line();
+  /** Of batches that were refused: one of them may be at fault. */
+  readonly #suspects = new Line();
   /** The most a batch may hold, once the link has told it. */
   #batchBytes: number | undefined;
   #running: Promise<void> | undefined;
@@ -88,9 +93,10 @@ export class Outlet {
   async #run(): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.soon(resolve));
     for (;;) {
-      const line = this.#now.length > 0 ? this.#now : this.#later;
-      if (line.length === 0) break;
+      const line = [this.#suspects, this.#now, this.#later].find(({ length }) => length > 0);
+      if (line === undefined) break;
       if (this.#inFlight.size >= batchesInFlightMax) await Promise.race(this.#inFlight);
+      else if (line === this.#suspects) this.#sendAlone(line);
       else await this.#sendSome(line);
     }
     this.#running = undefined;
@@ -121,8 +127,10 @@ export class Outlet {
   #addTo(batch: ServiceBusMessageBatch, waiting: Waiting): boolean | "no room" {
     try {
       return batch.tryAddMessage(sdkMessageOf(waiting.message)) || "no room";
-    } catch (error) {
-      this.#fail([waiting], error);
+    } catch (cause) {
+      const { message, sending } = waiting;
+      const error = `expected message '${message.messageId}' to ${this.#entity} to be one that can be encoded, found ${messageOf(cause)}; correct its ids and headers`;
+      sending.failed(message, new TransportError(error, { cause, isPermanent: true }));
       return false;
     }
   }
@@ -148,14 +156,23 @@ export class Outlet {
       () => {
         for (const { sending } of taken) sending.sent();
       },
-      (error: unknown) => this.#fail(taken, error),
+      (error: unknown) => this.#refused(taken, error),
     );
     const tracked: Promise<void> = answered.finally(() => this.#inFlight.delete(tracked));
     this.#inFlight.add(tracked);
   }
 
+  #refused(taken: readonly Waiting[], error: unknown): void {
+    if (taken.length === 1 || !isOfMessage(error)) {
+      this.#fail(taken, error);
+      return;
+    }
+    for (const waiting of taken) this.#suspects.push(waiting);
+    this.#running ??= this.#run();
+  }
+
   #fail(taken: readonly Waiting[], error: unknown): void {
     const failure = transportErrorOf(`to send ${taken.length} messages to ${this.#entity}`, error);
-    for (const { sending } of taken) sending.failed(failure);
+    for (const { message, sending } of taken) sending.failed(message, failure);
   }
 }

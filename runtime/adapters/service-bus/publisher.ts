@@ -1,10 +1,9 @@
 import type { ServiceBusClient } from "@azure/service-bus";
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { ConfigurationError, TransportError } from "../../core/errors.ts";
+import { ConfigurationError, messageOf, TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import { createClient, type ServiceBusConnection } from "./client.ts";
-import { transportErrorOf } from "./errors.ts";
 import { answerTimeoutMinMs, closeTimeoutMs, sendRetriesMax, sendTimeoutDefaultMs } from "./limits.ts";
 import { Outlet } from "./outlet.ts";
 import { settledWithin } from "../support/waiting.ts";
@@ -66,8 +65,8 @@ class ServiceBusPublisher implements Publisher {
       const outlet = new Outlet(client.createSender(entity), entity, this.#options.clock);
       this.#outlets.set(entity, outlet);
       return outlet;
-    } catch (error) {
-      throw transportErrorOf(`to send to ${entity}`, error);
+    } catch (cause) {
+      throw new TransportError(`expected to send to ${entity}, found ${messageOf(cause)}; correct the entity's name or the connection string`, { cause, isPermanent: true });
     }
   }
 }

@@ -54,7 +54,15 @@ export class Settling {
  * management link when there is none. On an open link the disposition is queued before this returns.
  */
 export function giveOrder(receiver: ServiceBusReceiver, order: SettleOrder, delivery: ServiceBusDelivery): Promise<void> {
-  const { message } = delivery;
+  try {
+    return give(receiver, order, delivery);
+  } catch (thrown) {
+    // What cannot be told to the SDK keeps no other order of the group.
+    return Promise.reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
+  }
+}
+
+function give(receiver: ServiceBusReceiver, order: SettleOrder, { message }: ServiceBusDelivery): Promise<void> {
   switch (order.verb) {
     case "complete":
       return receiver.completeMessage(message);

@@ -1,8 +1,10 @@
 // The file behind the run store: opening it, its tables, and what its errors mean.
+import { randomInt } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { makeSecret } from "../support/secret.ts";
 
 const schemaVersion = 2;
 
@@ -14,7 +16,8 @@ const schemaVersion = 2;
 const schema = `
   CREATE TABLE consumers (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL UNIQUE,
+    secret TEXT
   ) STRICT;
   CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
@@ -49,13 +52,20 @@ const schema = `
   PRAGMA user_version = ${schemaVersion};
 `;
 
-/** Version 1 counted claims, the one under way included, and not what became of them. */
-const fromVersion1 = `
-  ALTER TABLE runs RENAME COLUMN attempts TO failures;
-  ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
-  UPDATE runs SET failures = max(0, failures - 1) WHERE state = 'running';
-  PRAGMA user_version = ${schemaVersion};
-`;
+/**
+ * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
+ * included, and not what became of them.
+ */
+const upgrades: ReadonlyMap<number, string> = new Map([
+  [
+    1,
+    `ALTER TABLE consumers ADD COLUMN secret TEXT;
+     ALTER TABLE runs RENAME COLUMN attempts TO failures;
+     ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
+     UPDATE runs SET failures = max(0, failures - 1) WHERE state = 'running';
+     PRAGMA user_version = 2;`,
+  ],
+]);
 
 /** How long a transaction waits for other processes' before it gives up; the wait blocks its thread. */
 const lockTimeoutMs = 2_000;
@@ -84,13 +94,17 @@ function numberIn(database: DatabaseSync, sql: string, ...values: readonly strin
   return typeof value === "number" ? value : 0;
 }
 
+function versionOf(database: DatabaseSync): number {
+  return numberIn(database, "PRAGMA user_version");
+}
+
 function createTables(database: DatabaseSync, path: string): void {
   database.exec("BEGIN IMMEDIATE");
   try {
-    const found = numberIn(database, "PRAGMA user_version");
+    for (let upgrade = upgrades.get(versionOf(database)); upgrade !== undefined; upgrade = upgrades.get(versionOf(database))) database.exec(upgrade);
+    const found = versionOf(database);
     const tables = numberIn(database, "SELECT count(*) FROM sqlite_schema");
     if (found === 0 && tables === 0) database.exec(schema);
-    else if (found === 1) database.exec(fromVersion1);
     else if (found !== schemaVersion) {
       throw new ConfigurationError(`expected ${path} to be a run store of version ${schemaVersion}, found version ${found} with ${tables} tables and indexes; name another file`);
     }
@@ -101,14 +115,30 @@ function createTables(database: DatabaseSync, path: string): void {
   }
 }
 
-/** The small number that stands for a consumer in every row. */
-function internConsumer(database: DatabaseSync, name: string): number {
-  return numberIn(database, "INSERT INTO consumers (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id", name);
+interface Consumer {
+  /** The small number that stands for it in every row. */
+  readonly consumerId: number;
+  readonly secret: string;
 }
 
-interface OpenDatabase {
+const internConsumer = `
+  INSERT INTO consumers (name, secret) VALUES (?, ?)
+  ON CONFLICT (name) DO UPDATE SET secret = coalesce(secret, excluded.secret) RETURNING id AS consumerId, secret`;
+
+/** A number that the file was given with its first use, so that another file in its place is known as another. */
+function markOf(database: DatabaseSync): string {
+  const found = numberIn(database, "PRAGMA application_id");
+  if (found !== 0) return String(found);
+  database.exec("BEGIN IMMEDIATE");
+  // Another process may have been first.
+  if (numberIn(database, "PRAGMA application_id") === 0) database.exec(`PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
+  database.exec("COMMIT");
+  return String(numberIn(database, "PRAGMA application_id"));
+}
+
+interface OpenDatabase extends Consumer {
   readonly database: DatabaseSync;
-  readonly consumerId: number;
+  readonly mark: string;
 }
 
 /** Opens or creates the file, and its folder; throws `ConfigurationError` when it cannot be a run store. */
@@ -132,7 +162,8 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
-    return { database, consumerId: internConsumer(database, consumer) };
+    // The columns are named to give exactly the consumer's shape.
+    return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {
     if (database?.isOpen === true) database.close();
     const code = errorCode(error);

@@ -33,6 +33,7 @@ const sweepRowsMax = 1_000;
 const sweepPauseMs = 1_000;
 const reasonCharactersMax = 200;
 const nothing = new Uint8Array(0);
+const notStarted = "expected a started run store, found a stopped one; call start() first";
 
 /** How a claim stands to a record that exists. */
 type Standing = "reused" | "owner" | "held" | "free" | "done" | "dead";
@@ -57,12 +58,14 @@ export function checkOptions({ retentionMs }: RunStoreOptions): void {
   if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
-class SqliteRunStore implements RunStore {
+export class SqliteRunStore implements RunStore {
   readonly #options: SqliteRunStoreOptions;
   readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
   #consumerId = 0;
+  #secret = "";
+  #mark = "";
   /** Rows up to this one were swept in the current pass. */
   #sweptUpTo = 0;
   #sweepDueMs = 0;
@@ -75,19 +78,31 @@ class SqliteRunStore implements RunStore {
   async start(): Promise<void> {
     if (this.#statements !== undefined) return;
     try {
-      const { database, consumerId } = openDatabase(this.#options.path, this.#options.consumer);
+      const { database, consumerId, secret, mark } = openDatabase(this.#options.path, this.#options.consumer);
       this.#database = database;
       this.#consumerId = consumerId;
+      this.#secret = secret;
+      this.#mark = mark;
       this.#statements = prepareStatements(database);
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
   }
 
+  /** What the file is known by; empty before the start. */
+  get mark(): string {
+    return this.#mark;
+  }
+
   async stop(): Promise<void> {
     this.#statements = undefined;
     this.#database?.close();
     this.#database = undefined;
+  }
+
+  async secret(): Promise<string> {
+    if (this.#statements === undefined) throw new StoreUnavailableError(notStarted);
+    return this.#secret;
   }
 
   /** Takes the write lock: a file that can be read but not written serves nothing. */
@@ -234,7 +249,7 @@ class SqliteRunStore implements RunStore {
 
   async #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
     const statements = this.#statements;
-    if (statements === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+    if (statements === undefined) throw new StoreUnavailableError(notStarted);
     try {
       statements.begin();
       const answer = work(statements, Math.floor(this.#clock.wallMs()));
@@ -251,7 +266,7 @@ class SqliteRunStore implements RunStore {
  * A run store on `node:sqlite` that works in the calling thread, which a file's disk and other users hold up. Several
  * processes may share one file. Throws `ConfigurationError` for options it cannot use.
  */
-export function createSqliteRunStore(options: SqliteRunStoreOptions): RunStore {
+export function createSqliteRunStore(options: SqliteRunStoreOptions): SqliteRunStore {
   checkOptions(options);
   return new SqliteRunStore(options);
 }

@@ -1,19 +1,21 @@
 /** The thread of a run store: does the calls it is sent, in their order, and answers each. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { RunStore } from "../../ports/run-store.ts";
-import { createSqliteRunStore } from "./run-store.ts";
+import { createSqliteRunStore, type SqliteRunStore } from "./run-store.ts";
 import { type NumberedAnswer, type NumberedCall, packClaims, packError, packWrites, type StoreCall, type ThreadSettings, unpackFinishes } from "./wire.ts";
 
-async function perform(store: RunStore, call: StoreCall): Promise<unknown> {
+async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown> {
   switch (call.method) {
     case "start":
-      return store.start();
+      await store.start();
+      return store.mark;
     case "stop":
       return store.stop();
+    case "secret":
+      return store.secret();
     case "ping":
       // In a thread that took a lost one's place, the file is not open yet.
       await store.start();
-      return store.ping();
+      return (await store.ping()) ? store.mark : undefined;
     case "claim":
       return packClaims(await store.claim(call.requests, call.leaseMs), call.requests);
     case "checkpoint":
@@ -31,7 +33,7 @@ async function perform(store: RunStore, call: StoreCall): Promise<unknown> {
   }
 }
 
-async function answerTo(store: RunStore, [number, call]: NumberedCall): Promise<NumberedAnswer> {
+async function answerTo(store: SqliteRunStore, [number, call]: NumberedCall): Promise<NumberedAnswer> {
   try {
     return [number, await perform(store, call)];
   } catch (error) {

@@ -10,12 +10,12 @@
 import type { Clock } from "../../core/clock.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, ForgettingOptions, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
 import { checkOptions } from "./run-store.ts";
 import { StoreThread } from "./store-thread.ts";
 import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
 
-export interface ThreadedRunStoreOptions extends RunStoreOptions {
+export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOptions {
   /** The file, made with its folder when missing. */
   readonly path: string;
   /** Times the calls; the store's clock is the machine's. */
@@ -29,6 +29,8 @@ const callTimeoutMsDefault = 5_000;
 
 class ThreadedRunStore implements RunStore {
   readonly #options: ThreadedRunStoreOptions;
+  /** Of the file that was opened last. */
+  #mark: string | undefined;
   /** Undefined while it is stopped. */
   #thread: StoreThread | undefined;
 
@@ -40,7 +42,7 @@ class ThreadedRunStore implements RunStore {
     if (this.#thread !== undefined) return;
     this.#thread = this.#newThread();
     try {
-      await this.#thread.call({ method: "start" });
+      this.#met(await this.#thread.call({ method: "start" }));
     } catch (error) {
       await this.stop();
       throw error;
@@ -53,11 +55,17 @@ class ThreadedRunStore implements RunStore {
     await thread?.stop();
   }
 
+  async secret(): Promise<string> {
+    return (await this.#call({ method: "secret" })) as string;
+  }
+
   async ping(): Promise<boolean> {
     if (this.#thread === undefined) return false;
     if (this.#thread.hasEnded) this.#thread = this.#newThread();
     try {
-      return (await this.#thread.call({ method: "ping" })) === true;
+      const mark = await this.#thread.call({ method: "ping" });
+      this.#met(mark);
+      return mark !== undefined;
     } catch {
       return false;
     }
@@ -90,6 +98,17 @@ class ThreadedRunStore implements RunStore {
 
   async read(eventId: string): Promise<RunView | undefined> {
     return (await this.#call({ method: "read", eventId })) as RunView | undefined;
+  }
+
+  /** A file that was put in the place of the one that is remembered has none of its records. */
+  #met(mark: unknown): void {
+    if (typeof mark !== "string") return;
+    const { memory, onForgotten } = this.#options;
+    const known = this.#mark ?? memory?.recall();
+    this.#mark = mark;
+    if (known === mark) return;
+    memory?.keep(mark);
+    if (known !== undefined) onForgotten?.("sentinel");
   }
 
   async #write(call: StoreCall & { readonly writes: readonly unknown[] }): Promise<readonly WriteResult[]> {

@@ -19,6 +19,7 @@ type PackedFinish = readonly [eventId: string, epoch: number] | readonly [eventI
 export type StoreCall =
   | { readonly method: "start" }
   | { readonly method: "stop" }
+  | { readonly method: "secret" }
   | { readonly method: "ping" }
   | { readonly method: "claim"; readonly requests: readonly ClaimRequest[]; readonly leaseMs: number }
   | { readonly method: "checkpoint"; readonly writes: readonly CheckpointWrite[] }

@@ -1,11 +1,13 @@
-import type { TransportError } from "../../core/errors.ts";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { SendError, type TransportError } from "../../core/errors.ts";
 
-/** One call of a publisher's `send`: fulfilled with its last message, rejected with its first failure. */
+/** One call of a publisher's `send`: settled with its last message, rejected when one of them failed. */
 export class Sending {
   readonly whenSent: Promise<void>;
   #left: number;
+  #failed: Map<OutgoingMessage, TransportError> | undefined;
   readonly #resolve: () => void;
-  readonly #reject: (error: TransportError) => void;
+  readonly #reject: (error: SendError) => void;
 
   constructor(count: number) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -17,10 +19,16 @@ export class Sending {
 
   sent(): void {
     this.#left -= 1;
-    if (this.#left === 0) this.#resolve();
+    if (this.#left === 0) this.#end();
   }
 
-  failed(error: TransportError): void {
-    this.#reject(error);
+  failed(message: OutgoingMessage, error: TransportError): void {
+    (this.#failed ??= new Map()).set(message, error);
+    this.sent();
+  }
+
+  #end(): void {
+    if (this.#failed === undefined) this.#resolve();
+    else this.#reject(new SendError(this.#failed));
   }
 }

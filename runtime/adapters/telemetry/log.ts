@@ -2,6 +2,7 @@
 import { type Logger, pino } from "pino";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
 import type { Clock } from "../../core/clock.ts";
+import { redactValue } from "../../core/redact.ts";
 import type { FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
 import { prettyLine } from "./pretty.ts";
 import { Recurrences } from "./recurrences.ts";
@@ -17,12 +18,14 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
   "suspects.found": "warn",
+  "message.broken": "error",
   "run.stale": "warn",
   "lock.lost": "warn",
   "circuit.changed": "warn",
   "store.down": "error",
   "store.up": "info",
   "store.forgot": "error",
+  "clock.skewed": "warn",
   "transport.disturbed": "warn",
   "transport.recovered": "info",
   "send.failed": "error",
@@ -69,10 +72,11 @@ export class EventLog implements Telemetry {
   }
 
   emit(event: RuntimeEvent): void {
+    const level = levels[event.type];
+    if (!this.#logger.isLevelEnabled(level)) return;
     const key = recurrenceKey(event);
-    if (key === undefined) return this.#logger[levels[event.type]](event, event.type);
-    const repeated = this.#recurrences.occurs(key);
-    if (repeated !== undefined) this.#logger[levels[event.type]](repeated === 0 ? event : { ...event, repeated }, event.type);
+    const repeated = key === undefined ? 0 : this.#recurrences.occurs(key);
+    if (repeated !== undefined) this.#logger[level](redactValue(repeated === 0 ? event : { ...event, repeated }), event.type);
   }
 }
 

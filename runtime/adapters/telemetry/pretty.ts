@@ -1,6 +1,6 @@
 /** Log lines for eyes: a JSON line in, a line to read out. Machines read the JSON. */
 
-const colours: Readonly<Record<string, number>> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 31 };
+const colours: ReadonlyMap<string, number> = new Map([["trace", 90], ["debug", 90], ["info", 32], ["warn", 33], ["error", 31], ["fatal", 31]]);
 const dim = 2;
 const levelWidth = 5;
 /** The same in every line, or shown in its own place. */
@@ -14,7 +14,7 @@ export function prettyLine(json: string, isColoured: boolean): string {
   const level = textOf(line["level"]);
   const message = textOf(line["msg"]);
   const fields = Object.entries(line).filter(([name, value]) => !left.has(name) && !(name === "type" && value === message));
-  const parts = [paint(timeOf(line["time"]), dim), paint(level.toUpperCase().padEnd(levelWidth), colours[level] ?? 0), printable(message)];
+  const parts = [paint(timeOf(line["time"]), dim), paint(level.toUpperCase().padEnd(levelWidth), colours.get(level) ?? 0), printable(message)];
   for (const [name, value] of fields) parts.push(`${paint(`${name}=`, dim)}${shown(value)}`);
   return `${parts.join(" ")}\n`;
 }

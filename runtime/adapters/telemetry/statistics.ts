@@ -41,17 +41,15 @@ export class Statistics implements Telemetry {
 
   snapshot(): StatisticsSnapshot {
     const total = new Float64Array(outcomes.length);
-    const skills: Record<string, Record<FinalOutcome, number>> = {};
-    for (const [skill, counts] of this.#skills) {
+    for (const counts of this.#skills.values()) {
       counts.forEach((count, index) => {
         total[index] = (total[index] ?? 0) + count;
       });
-      skills[skill] = named(counts);
     }
     const latency = this.#latency;
     return {
       outcomes: named(total),
-      skills,
+      skills: Object.fromEntries(Array.from(this.#skills, ([skill, counts]) => [skill, named(counts)])),
       events: Object.fromEntries(this.#events),
       latencyMs: { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99), max: latency.maxValue, count: latency.totalCount },
     };

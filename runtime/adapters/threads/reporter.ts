@@ -1,9 +1,9 @@
 // Groups what a thread's runs have to say, so that a tick costs one message, not one a run.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
-import type { HostSink } from "../../skills/skill-host.ts";
-import { LogBuffer } from "../../skills/run-log.ts";
-import type { LogLevel } from "../../skills/context.ts";
+import type { HostSink } from "../../skills/host/skill-host.ts";
+import { LogBuffer } from "../../skills/host/run-log.ts";
+import type { LogLevel } from "../../skills/author/context.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
 

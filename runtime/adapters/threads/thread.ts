@@ -5,11 +5,11 @@
  */
 import { MessageChannel, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
-import type { Skill } from "../../skills/define-skill.ts";
-import { importPlugin } from "../../skills/plugins.ts";
-import { prepareSkills } from "../../skills/prepared-skill.ts";
-import type { ThreadOrder } from "../../skills/run-order.ts";
-import { SkillHost } from "../../skills/skill-host.ts";
+import type { Skill } from "../../skills/author/define-skill.ts";
+import { importPlugin } from "../../skills/host/plugins.ts";
+import { prepareSkills } from "../../skills/host/prepared-skill.ts";
+import type { ThreadOrder } from "../../skills/host/run-order.ts";
+import { SkillHost } from "../../skills/host/skill-host.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";

@@ -11,9 +11,9 @@ import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { RunOrder, StepAcknowledgement } from "../../ports/executor.ts";
-import type { LogLevel } from "../../skills/context.ts";
-import type { SkillLogLine } from "../../skills/run-log.ts";
-import type { ThreadOrder } from "../../skills/run-order.ts";
+import type { LogLevel } from "../../skills/author/context.ts";
+import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import type { ThreadOrder } from "../../skills/host/run-order.ts";
 
 /** What a thread is started with. */
 export interface ThreadSettings {
@@ -62,8 +62,8 @@ export interface TicketedOrder {
 
 const packr = new Packr({ useRecords: false, moreTypes: false, variableMapSize: true });
 
-const forms: readonly WireForm[] = ["canonical", "snake", "cloudevents-structured", "cloudevents-binary"];
-const codecs: readonly BodyCodec[] = ["json", "msgpack"];
+const forms: readonly WireForm[] = ["canonical", "snake", "cloudevents-structured", "cloudevents-binary", "event-grid", "hooked"];
+const codecs: readonly BodyCodec[] = ["json", "msgpack", "bytes"];
 const kinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
 
 type PackedStep = readonly [name: string, kind: number, isCompleted: boolean, result: Uint8Array, checksum: number, codec: number, atMs: number];
@@ -79,6 +79,7 @@ type PackedOrder = readonly [
   generation: number,
   leaseUntilMs: number,
   timeoutMs: number,
+  enqueuedAtMs: number,
   body: Uint8Array,
   rest: null | readonly [contentEncoding: string | null, headers: Readonly<Record<string, HeaderValue>> | null, steps: readonly PackedStep[], pipelineChanged: boolean],
 ];
@@ -111,6 +112,7 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.generation,
     leaseUntilMs,
     order.timeoutMs,
+    order.enqueuedAtMs,
     body,
     isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged],
   ];
@@ -124,13 +126,14 @@ export function packOrders(skill: string, orders: readonly TicketedOrder[]): Uin
 /** Reads what `packOrders` wrote. Bodies share its memory. */
 export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
   const [skill, orders] = packr.unpack(bytes) as [string, readonly PackedOrder[]];
-  return orders.map(([ticket, eventId, eventType, version, form, codec, epoch, attempt, generation, leaseUntilMs, timeoutMs, body, rest]) => ({
+  return orders.map(([ticket, eventId, eventType, version, form, codec, epoch, attempt, generation, leaseUntilMs, timeoutMs, enqueuedAtMs, body, rest]) => ({
     runId: ticket,
     skill,
     route: { eventId, eventType, version, form: forms[form] ?? "canonical", codec: codecs[codec] ?? "json" },
     body,
     contentEncoding: rest?.[0] ?? undefined,
     headers: rest?.[1] ?? undefined,
+    enqueuedAtMs,
     epoch,
     attempt,
     generation,

@@ -8,7 +8,7 @@ import * as fc from "fast-check";
 import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import type { Executor } from "../../../runtime/ports/executor.ts";
-import type { SkillLogLine } from "../../../runtime/skills/run-log.ts";
+import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
 import { type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import fixture from "../../support/thread-plugin.ts";
@@ -21,7 +21,7 @@ function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
     consumer: "orders",
     plugins: [{ name: "fixture", entry, skills: sharedSkills }],
     dependencies: ["local"],
-    dependencyConfig: {},
+    dependencyConfig: new Map(),
     circuits: new SharedArrayBuffer(4),
     limits: defaultDecodeLimits,
     threads: 2,

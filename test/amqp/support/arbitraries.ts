@@ -1,7 +1,7 @@
 // Generators of AMQP values for fast-check.
 import * as fc from "fast-check";
-import { Typed, array, described } from "#runtime/amqp/types.ts";
-import type { TypeName, TypeValues, TypedValue } from "#runtime/amqp/types.ts";
+import { Typed, array, described } from "#runtime/amqp/codec/types.ts";
+import type { TypeName, TypeValues, TypedValue } from "#runtime/amqp/codec/types.ts";
 
 const bytes = (minLength: number, maxLength: number): fc.Arbitrary<Buffer> => fc.uint8Array({ minLength, maxLength }).map((array) => Buffer.from(array));
 const text = fc.oneof(fc.string({ unit: "grapheme", maxLength: 40 }), fc.string({ unit: "binary", minLength: 80, maxLength: 300 }).map(wellFormed));

@@ -1,18 +1,18 @@
 // A client and a server of the engine, or a peer made of bare frames, on a real loopback socket.
 import { connect as connectTcp } from "node:net";
 import type { Socket } from "node:net";
-import type { Clock } from "#runtime/amqp/clock.ts";
-import type { ClientOptions, ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
-import type { Connection, ConnectionEvents } from "#runtime/amqp/connection.ts";
-import { describedValueAt, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { FrameReader, frameType, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
-import type { Attach } from "#runtime/amqp/performatives.ts";
-import type { Receiver, ReceiverEvents } from "#runtime/amqp/receiver.ts";
-import type { Sender, SenderEvents } from "#runtime/amqp/sender.ts";
-import type { Session, SessionEvents } from "#runtime/amqp/session.ts";
-import { dial, listen } from "#runtime/amqp/sockets.ts";
-import type { DialOptions, Listener, ListenOptions } from "#runtime/amqp/sockets.ts";
+import type { Clock } from "#runtime/amqp/connection/clock.ts";
+import type { ClientOptions, ConnectionEnd, ServerOptions } from "#runtime/amqp/connection/connection-options.ts";
+import type { Connection, ConnectionEvents } from "#runtime/amqp/connection/connection.ts";
+import { describedValueAt, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { FrameReader, frameType, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
+import type { Attach } from "#runtime/amqp/frame/performatives.ts";
+import type { Receiver, ReceiverEvents } from "#runtime/amqp/link/receiver.ts";
+import type { Sender, SenderEvents } from "#runtime/amqp/link/sender.ts";
+import type { Session, SessionEvents } from "#runtime/amqp/session/session.ts";
+import { dial, listen } from "#runtime/amqp/connection/sockets.ts";
+import type { DialOptions, Listener, ListenOptions } from "#runtime/amqp/connection/sockets.ts";
 import { within } from "../../support/eventually.ts";
 
 /** A promise of an event, and how to make it come true. */

@@ -1,20 +1,20 @@
 // A server of the engine with one session, begun by a peer of bare frames, and the frames that such a peer sends in it.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import { readErrorField } from "#runtime/amqp/condition.ts";
-import { accepted } from "#runtime/amqp/delivery-state.ts";
-import { descriptor } from "#runtime/amqp/descriptors.ts";
-import { encodeComposite } from "#runtime/amqp/encode.ts";
-import type { ConnectionEnd } from "#runtime/amqp/connection-options.ts";
-import type { Limits } from "#runtime/amqp/limits.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import { encodeAttach, encodeBegin, encodeOpen, readDetach } from "#runtime/amqp/performatives.ts";
-import type { Role } from "#runtime/amqp/performatives.ts";
-import type { Delivery, Receiver } from "#runtime/amqp/receiver.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
-import { listen } from "#runtime/amqp/sockets.ts";
-import { Raw, ubyte, uint } from "#runtime/amqp/types.ts";
-import type { Encodable } from "#runtime/amqp/types.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import { readErrorField } from "#runtime/amqp/message/condition.ts";
+import { accepted } from "#runtime/amqp/message/delivery-state.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import type { ConnectionEnd } from "#runtime/amqp/connection/connection-options.ts";
+import type { Limits } from "#runtime/amqp/codec/limits.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import { encodeAttach, encodeBegin, encodeOpen, readDetach } from "#runtime/amqp/frame/performatives.ts";
+import type { Role } from "#runtime/amqp/frame/performatives.ts";
+import type { Delivery, Receiver } from "#runtime/amqp/link/receiver.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/link/sender.ts";
+import { listen } from "#runtime/amqp/connection/sockets.ts";
+import { Raw, ubyte, uint } from "#runtime/amqp/codec/types.ts";
+import type { Encodable } from "#runtime/amqp/codec/types.ts";
 import { BarePeer, Signal } from "./loopback.ts";
 
 export const payload: Buffer = encodeMessage({ body: { data: Buffer.from("payload") } });

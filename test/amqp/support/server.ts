@@ -1,12 +1,12 @@
 // A server of the engine for a peer of bare frames, and what such a peer says first.
-import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection-options.ts";
-import type { ConnectionEvents } from "#runtime/amqp/connection.ts";
-import { encodeBegin, encodeOpen } from "#runtime/amqp/performatives.ts";
-import type { SaslServerOptions } from "#runtime/amqp/sasl.ts";
-import { listen } from "#runtime/amqp/sockets.ts";
-import type { Listener } from "#runtime/amqp/sockets.ts";
-import { readErrorField } from "#runtime/amqp/condition.ts";
-import type { ErrorCondition } from "#runtime/amqp/condition.ts";
+import type { ConnectionEnd, ServerOptions } from "#runtime/amqp/connection/connection-options.ts";
+import type { ConnectionEvents } from "#runtime/amqp/connection/connection.ts";
+import { encodeBegin, encodeOpen } from "#runtime/amqp/frame/performatives.ts";
+import type { SaslServerOptions } from "#runtime/amqp/security/sasl.ts";
+import { listen } from "#runtime/amqp/connection/sockets.ts";
+import type { Listener } from "#runtime/amqp/connection/sockets.ts";
+import { readErrorField } from "#runtime/amqp/message/condition.ts";
+import type { ErrorCondition } from "#runtime/amqp/message/condition.ts";
 import { Signal } from "./loopback.ts";
 import type { Seen } from "./loopback.ts";
 

@@ -1,10 +1,10 @@
 // A server's sender with a queue behind it, for receivers to be tested against.
-import type { AttachRequest } from "#runtime/amqp/attach-request.ts";
-import type { DeliveryState } from "#runtime/amqp/delivery-state.ts";
-import type { LinkEnd } from "#runtime/amqp/link.ts";
-import { encodeMessage } from "#runtime/amqp/message-writer.ts";
-import type { Delivery } from "#runtime/amqp/receiver.ts";
-import type { OutgoingDelivery, Sender } from "#runtime/amqp/sender.ts";
+import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
+import type { DeliveryState } from "#runtime/amqp/message/delivery-state.ts";
+import type { LinkEnd } from "#runtime/amqp/link/link.ts";
+import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
+import type { Delivery } from "#runtime/amqp/link/receiver.ts";
+import type { OutgoingDelivery, Sender } from "#runtime/amqp/link/sender.ts";
 import { Signal, startPair } from "./loopback.ts";
 import type { Pair, PairOptions } from "./loopback.ts";
 

@@ -1,10 +1,10 @@
 // A socket whose far end is the test: what goes in is pushed, what goes out is kept, write by write.
 import { Duplex } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { encodeBegin, encodeOpen } from "#runtime/amqp/performatives.ts";
-import { describedValueAt, descriptorAt } from "#runtime/amqp/descriptors.ts";
-import { FieldReader } from "#runtime/amqp/fields.ts";
-import { FrameReader, protocolHeader, protocolId } from "#runtime/amqp/frames.ts";
+import { encodeBegin, encodeOpen } from "#runtime/amqp/frame/performatives.ts";
+import { describedValueAt, descriptorAt } from "#runtime/amqp/codec/descriptors.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { FrameReader, protocolHeader, protocolId } from "#runtime/amqp/frame/frames.ts";
 import { bareFrame } from "./loopback.ts";
 import type { Seen } from "./loopback.ts";
 

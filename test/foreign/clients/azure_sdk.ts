@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type * as serviceBus from "@azure/service-bus";
-import type { ProcessErrorArgs, ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusReceiver } from "@azure/service-bus";
+import type { PeekMessagesOptions, ProcessErrorArgs, ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusReceiver } from "@azure/service-bus";
 import { eventually, within } from "../../support/eventually.ts";
 import { check, runChecks } from "./checks.ts";
 
@@ -15,6 +15,7 @@ const client = new ServiceBusClient(connectionString, { retryOptions });
 const admin = new ServiceBusAdministrationClient(connectionString, { retryOptions });
 const isNext = "purgeMessages" in Object.getPrototypeOf(client.createReceiver("orders"));
 const hasAdministration = isNext || transport === "tls";
+const endpoint = /Endpoint=(sb:\/\/[^;/]+)/.exec(connectionString)?.[1] ?? "";
 
 let count = 0;
 const unique = (name: string): string => `${name}-${process.pid}-${count++}`;
@@ -208,7 +209,60 @@ check("receiving from an empty queue ends in time, and the link goes on", async 
   await receiver.close();
 });
 
+check("who peeks without bodies is told their sizes, and who peeks at nothing gets nothing", async () => {
+  const receiver = client.createReceiver("peeked", { receiveMode: "receiveAndDelete" });
+  assert.deepEqual(await receiver.peekMessages(3), []);
+  await send("peeked", { body: "heavy", messageId: "light", applicationProperties: { n: 1 } });
+  const [light] = await client.createReceiver("peeked").peekMessages(1, { omitMessageBody: true } as PeekMessagesOptions);
+  assert.ok(light);
+  const raw = light._rawAmqpMessage;
+  assert.deepEqual([light.body, light.messageId, light.applicationProperties], [undefined, "light", { n: 1 }]);
+  assert.ok(Number(raw.deliveryAnnotations?.["omitted-message-body-size"]) > 0);
+  const [whole] = await client.createReceiver("peeked").peekMessages(1, { fromSequenceNumber: light.sequenceNumber! });
+  assert.deepEqual([whole?.body, whole?._rawAmqpMessage.deliveryAnnotations?.["omitted-message-body-size"]], ["heavy", undefined]);
+  assert.ok(whole?._rawAmqpMessage.deliveryAnnotations !== undefined);
+  await receive(receiver, 1);
+});
+
+check("a dead letter keeps its delivery count and a reason that is no text", async () => {
+  await send("letters", { body: "dead" });
+  const receiver = client.createReceiver("letters");
+  const [message] = await receive(receiver, 1);
+  assert.ok(message);
+  await receiver.deadLetterMessage(message, { deadLetterReason: 7 as unknown as string, deadLetterErrorDescription: "a number" });
+  const letters = client.createReceiver("letters", { subQueueType: "deadLetter" });
+  for (let tries = 0; tries < 3; tries++) {
+    const [letter] = await receive(letters, 1);
+    assert.ok(letter);
+    assert.deepEqual([letter.deliveryCount, letter.applicationProperties?.["DeadLetterReason"]], [0, 7]);
+    await letters.abandonMessage(letter);
+  }
+  await letters.completeMessage((await receive(letters, 1))[0]!);
+});
+
+check("a refusal is told as the service words it, with where and when", async () => {
+  const told = async (action: () => Promise<unknown>): Promise<string> => action().then(() => "nothing", (error: Error) => error.message);
+  const end = /TrackingId:[0-9a-f-]{36}_\w+, SystemTracker:\S+, Timestamp:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/;
+  for (const [text, action] of [
+    [/The messaging entity 'sb:\/\/[^/]+\/missing' could not be found\. To know more visit https:\/\/aka\.ms\/sbResourceMgrExceptions\./, () => client.createSender("missing").sendMessages({ body: 1 })],
+    [/Failed to lock one or more specified messages\. /, () => client.createReceiver("orders").receiveDeferredMessages(sdkLong(999))],
+    [/It is not possible for an entity that requires sessions to create a non-sessionful message receiver\. /, () => client.createReceiver("sessions").receiveMessages(1)],
+    [/The SessionId was not set on a message/, () => client.createSender("sessions").sendMessages({ body: 1 })],
+  ] as const) {
+    const message = await told(action);
+    assert.match(message, text);
+    assert.match(message, end);
+  }
+});
+
 if (isNext) {
+  check("a queue that is empty is purged, and nothing is deleted from it", async () => {
+    const receiver = client.createReceiver("emptied") as ServiceBusReceiver & { deleteMessages(options: { maxMessageCount: number }): Promise<number>; purgeMessages(): Promise<number> };
+    assert.deepEqual([await receiver.purgeMessages(), await receiver.deleteMessages({ maxMessageCount: 10 })], [0, 0]);
+    await send("emptied", { body: 1 });
+    assert.deepEqual([await receiver.purgeMessages(), await receiver.purgeMessages()], [1, 0]);
+  });
+
   check("messages are deleted in batches, and a queue is purged", async () => {
     await send("deleted", ...Array.from({ length: 25 }, (_, body) => ({ body })));
     const receiver = client.createReceiver("deleted") as ServiceBusReceiver & { deleteMessages(options: { maxMessageCount: number }): Promise<number>; purgeMessages(): Promise<number> };
@@ -240,9 +294,72 @@ if (hasAdministration) {
     const names: string[] = [];
     for await (const page of admin.listQueues().byPage({ maxPageSize: 3 })) names.push(...page.map(({ name }) => name));
     assert.ok(names.includes(queue) && new Set(names).size === names.length);
+    assert.equal((await admin.getTopic(topic)).supportOrdering, true);
     await admin.deleteTopic(topic);
     await admin.deleteQueue(queue);
     assert.deepEqual([await admin.queueExists(queue), await admin.topicExists(topic), (await admin.getNamespaceProperties()).messagingSku], [false, false, "Standard"]);
+  });
+}
+
+if (hasAdministration) {
+  check("an entity to forward to is told by its whole address, and a topic says that it keeps no order", async () => {
+    const [target, queue, topic] = [unique("target"), unique("queue"), unique("topic")];
+    await admin.createQueue(target);
+    const whole = `${endpoint}/${target}`;
+    const made = await admin.createQueue(queue, { forwardTo: target, forwardDeadLetteredMessagesTo: whole });
+    assert.deepEqual([made.forwardTo, made.forwardDeadLetteredMessagesTo], [whole, whole]);
+    const changed = await admin.updateQueue({ ...(await admin.getQueue(queue)), maxDeliveryCount: 3 });
+    assert.deepEqual([changed.forwardTo, changed.maxDeliveryCount], [whole, 3]);
+    await send(queue, { body: "moved" });
+    assert.equal((await admin.getQueueRuntimeProperties(target)).activeMessageCount, 1);
+    assert.equal((await admin.createTopic(topic, { supportOrdering: false })).supportOrdering, false);
+    const subscription = await admin.createSubscription(topic, "s", { forwardTo: target });
+    assert.equal(subscription.forwardTo, whole);
+    await admin.deleteTopic(topic);
+    await admin.deleteQueue(queue);
+    await admin.deleteQueue(target);
+  });
+
+  check("what is listed comes in the order of its names", async () => {
+    const topic = unique("listed");
+    const names = ["c", "a", "b"];
+    await admin.createTopic(topic);
+    await admin.createSubscription(topic, "s");
+    await admin.deleteRule(topic, "s", "$Default");
+    for (const name of names) {
+      await admin.createSubscription(topic, name);
+      await admin.createRule(topic, "s", name, { sqlExpression: "1=1" });
+    }
+    const subscriptions: string[] = [];
+    for await (const { subscriptionName } of admin.listSubscriptions(topic)) subscriptions.push(subscriptionName);
+    const rules: string[] = [];
+    for await (const { name } of admin.listRules(topic, "s")) rules.push(name);
+    const managed: string[] = [];
+    for await (const { name } of client.createRuleManager(topic, "s").listRules()) managed.push(name);
+    assert.deepEqual([subscriptions, rules, managed], [["a", "b", "c", "s"], ["a", "b", "c"], ["a", "b", "c"]]);
+    await admin.deleteTopic(topic);
+  });
+
+  check("the values that a rule names come back as they were, in their types", async () => {
+    const topic = unique("typed");
+    await admin.createTopic(topic);
+    await admin.createSubscription(topic, "s");
+    const values = { whole: 5, large: 2 ** 40, part: 1.5, text: "5", flag: true, at: new Date(86_400_000) };
+    const sqlParameters = { "@whole": 5, "@large": 2 ** 40, "@part": 1.5, "@text": "5", "@flag": true };
+    await admin.createRule(topic, "s", "sql", { sqlExpression: "a = @whole", sqlParameters }, { sqlExpression: "SET a = @part", sqlParameters });
+    await admin.createRule(topic, "s", "correlation", { applicationProperties: values });
+    const { filter, action } = await admin.getRule(topic, "s", "sql");
+    assert.deepEqual([filter, action], [{ sqlExpression: "a = @whole", sqlParameters }, { ...action, sqlExpression: "SET a = @part", sqlParameters }]);
+    assert.deepEqual((await admin.getRule(topic, "s", "correlation")).filter, { ...(await admin.getRule(topic, "s", "correlation")).filter, applicationProperties: values });
+    await admin.deleteTopic(topic);
+  });
+
+  check("what is beyond the service's bounds is refused", async () => {
+    const beyond = [{ lockDuration: "PT5M1S" }, { autoDeleteOnIdle: "PT4M59S" }, { duplicateDetectionHistoryTimeWindow: "P7DT1S" }, { userMetadata: "x".repeat(1025) }];
+    for (const options of beyond) await assert.rejects(admin.createQueue(unique("beyond"), options), { statusCode: 400 }, JSON.stringify(options));
+    const queue = unique("within");
+    await admin.createQueue(queue, { lockDuration: "PT5M", autoDeleteOnIdle: "PT5M", duplicateDetectionHistoryTimeWindow: "P7D", userMetadata: "x".repeat(1024) });
+    await admin.deleteQueue(queue);
   });
 }
 

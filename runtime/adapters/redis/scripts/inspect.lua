@@ -1,5 +1,27 @@
--- Tells what the server that holds these keys is; asked in a script so that a cluster's right node answers.
--- KEYS[1]  sentinel, which names the node
--- Returns the memory and replication sections of INFO
+-- Tells what the server that holds these keys is, and notes it down for who asks next; asked in a script so that a cluster's
+-- right node answers.
+-- KEYS[1]  sentinel
+-- KEYS[2]  where the server's replication id is kept, without an end of life
+-- ARGV[1]  base of the keys
+-- Returns { the memory and replication sections of INFO, the replication id that was kept or nothing, 1 when there are records
+-- without a sentinel, as far as a short look finds }
 
-return redis.call('INFO', 'memory') .. '\r\n' .. redis.call('INFO', 'replication')
+local looksMax, keysPerLook = 20, 1000
+
+local info = redis.call('INFO', 'memory') .. '\r\n' .. redis.call('INFO', 'replication')
+local id = info:match('master_replid:(%w+)')
+local before = redis.call('GET', KEYS[2])
+-- A replica takes no writes, and is no server to remember.
+if id and id ~= before and info:find('role:master', 1, true) then redis.call('SET', KEYS[2], id) end
+
+local orphans = 0
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local cursor = '0'
+  for _ = 1, looksMax do
+    local found = redis.call('SCAN', cursor, 'MATCH', ARGV[1] .. 'r:*', 'COUNT', keysPerLook)
+    cursor = found[1]
+    if #found[2] > 0 then orphans = 1 end
+    if cursor == '0' or orphans == 1 then break end
+  end
+end
+return { info, before, orphans }

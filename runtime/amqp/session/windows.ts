@@ -1,0 +1,62 @@
+// The two windows of a session and the ids that they are told by (part 2, 2.5.6). Both count transfer frames, not messages.
+//
+//   incoming   what the peer may still send. Every flow of ours tells it anew; one goes out when half of it is used.
+//   outgoing   what the peer still takes. Each flow of its tells up to which id, `next-incoming-id + incoming-window`; what
+//              lies between our next id and that one is left, however many transfers the flow crossed on its way.
+//
+// Ids are serial numbers and wrap.
+import { ProtocolError, conditions } from "../codec/errors.ts";
+import type { Begin } from "../frame/performatives.ts";
+import { serialAdd, serialDistance } from "../codec/serial.ts";
+import type { Flow, SessionFlow } from "../frame/transfers.ts";
+
+/** The window that we announce for what we send. It is not used to bound anything; a peer only hears that there is one. */
+export const outgoingWindow = 0x7fff_ffff;
+
+export class Windows {
+  /** Transfer frames the peer takes before it says more. */
+  framesLeft = 0;
+  readonly #initialOutgoingId: number;
+  readonly #incomingFrames: number;
+  #nextOutgoingId: number;
+  /** -1 before the peer's begin. */
+  #nextIncomingId = -1;
+  #incomingLeft: number;
+
+  constructor(initialOutgoingId: number, incomingFrames: number) {
+    this.#initialOutgoingId = initialOutgoingId;
+    this.#nextOutgoingId = initialOutgoingId;
+    this.#incomingFrames = incomingFrames;
+    this.#incomingLeft = incomingFrames;
+  }
+
+  /** The peer's begin tells where its ids start, and its window. */
+  onBegin(remote: Begin): void {
+    this.#nextIncomingId = remote.nextOutgoingId;
+    this.framesLeft = remote.incomingWindow;
+  }
+
+  onFlow(flow: Flow): void {
+    const base = flow.nextIncomingId < 0 ? this.#initialOutgoingId : flow.nextIncomingId;
+    this.framesLeft = Math.max(0, serialDistance(this.#nextOutgoingId, serialAdd(base, Math.min(flow.incomingWindow, outgoingWindow))));
+  }
+
+  /** Counts a transfer frame that goes out. */
+  countOutgoing(): void {
+    this.framesLeft--;
+    this.#nextOutgoingId = serialAdd(this.#nextOutgoingId, 1);
+  }
+
+  /** Counts a transfer frame that came in. Returns whether the window is to be told anew. */
+  countIncoming(): boolean {
+    this.#nextIncomingId = serialAdd(this.#nextIncomingId, 1);
+    if (--this.#incomingLeft < 0) throw new ProtocolError(conditions.windowViolation, "expected no transfer beyond the incoming window", "session");
+    return this.#incomingLeft <= this.#incomingFrames >>> 1;
+  }
+
+  /** The session's half of a flow. To tell the incoming window is to open it anew. */
+  tell(): SessionFlow {
+    this.#incomingLeft = this.#incomingFrames;
+    return { nextIncomingId: this.#nextIncomingId, incomingWindow: this.#incomingFrames, nextOutgoingId: this.#nextOutgoingId, outgoingWindow };
+  }
+}

@@ -1,0 +1,78 @@
+// Checks of what authors define. Each failure is a ConfigurationError that says what was expected and what was found.
+import { ConfigurationError } from "../../core/errors.ts";
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+const shownMax = 80;
+
+/** A value as an error shows it. */
+export function show(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  let text: string | undefined;
+  try {
+    text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value);
+  } catch {
+    text = undefined;
+  }
+  text ??= String(value);
+  return text.length > shownMax ? `${text.slice(0, shownMax)}…` : text;
+}
+
+export function refuse(owner: string, expected: string, got: unknown): never {
+  throw new ConfigurationError(`${owner}: expected ${expected}, got ${show(got)}`);
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Refuses anything but an object whose keys are all known. */
+export function checkKeys(owner: string, value: unknown, known: readonly string[]): asserts value is Readonly<Record<string, unknown>> {
+  if (!isRecord(value)) refuse(owner, "an object", value);
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw new ConfigurationError(`${owner}: expected only the keys ${known.join(", ")}, got '${show(key).slice(1, -1)}'`);
+  }
+}
+
+export function checkInteger(owner: string, value: unknown, range: Range): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < range.min || value > range.max) {
+    refuse(owner, `a whole number from ${range.min} to ${range.max}`, value);
+  }
+  return value;
+}
+
+const namePattern = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
+
+export function checkName(owner: string, value: unknown): string {
+  if (typeof value !== "string" || !namePattern.test(value)) {
+    refuse(owner, "1 to 64 characters of A-Z a-z 0-9 . _ - beginning with a letter", value);
+  }
+  return value;
+}
+
+export function checkOneOf<const Choice extends string>(owner: string, value: unknown, choices: readonly Choice[]): Choice {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) refuse(owner, `one of ${choices.map((choice) => `'${choice}'`).join(", ")}`, value);
+  return found;
+}
+
+export function checkFunction(owner: string, value: unknown): void {
+  if (typeof value !== "function") refuse(owner, "a function", value);
+}
+
+/** Fills a record of whole numbers from defaults; unknown keys and values out of range are refused. */
+export function checkNumbers<Settings extends object>(
+  owner: string,
+  value: unknown,
+  defaults: Settings,
+  ranges: Readonly<Record<keyof Settings & string, Range>>,
+): Settings {
+  if (value === undefined) return defaults;
+  const known = Object.keys(ranges) as (keyof Settings & string)[];
+  checkKeys(owner, value, known);
+  const given = known.filter((key) => value[key] !== undefined).map((key) => [key, checkInteger(`${owner}.${key}`, value[key], ranges[key])] as const);
+  return { ...defaults, ...Object.fromEntries(given) };
+}

@@ -1,0 +1,70 @@
+// What a skill sees.
+import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { StepKind } from "../../core/run.ts";
+import type { Dependency } from "./define-dependency.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Structured log lines, tagged with the run. Batched, capped and redacted on their way to the worker's log. */
+export interface SkillLog {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface EmitOptions {
+  /** Schema version of the emitted payload, `major.minor`. Default "1.0". */
+  readonly version?: string;
+  readonly artifactUri?: string;
+}
+
+/** What is there both in a skill and inside one of its steps. */
+interface CommonContext<Payload> {
+  readonly event: EventEnvelope<Payload>;
+  /** Aborted when the run's time is over or it must stop: pass it to whatever takes one. Made when it is first read. */
+  readonly signal: AbortSignal;
+  readonly log: SkillLog;
+  /** 1 for the first execution of this run. */
+  readonly attempt: number;
+  /**
+   * Calls a dependency that the skill names in `uses`, within its time-outs and retries. Throws `PermanentError` when it
+   * refused for good and `TransientError` when it may work later; `definite` on either says whether it is certain that
+   * nothing happened.
+   */
+  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response>;
+  /**
+   * Adds an event to the run's outbox: it is published, at least once, after the run is done, and not at all if it fails.
+   * Trace, correlation, project and tenant go on; `causationId` is the event at hand. The payload must be JSON.
+   */
+  emit(eventType: string, payload: unknown, options?: EmitOptions): void;
+}
+
+/** What a step's effect is given. */
+export interface StepContext<Payload = unknown> extends CommonContext<Payload> {
+  /** The same at every try of this step of this run: a dependency that honours it carries the effect out once. */
+  readonly idempotencyKey: string;
+}
+
+/** What a skill's `run` is given. */
+export interface SkillContext<Payload = unknown> extends CommonContext<Payload> {
+  /** Of the whole run; a step has one of its own. */
+  readonly idempotencyKey: string;
+  /**
+   * Runs `effect` and stores its result before it returns; on a resumed run returns the stored result and does not call it. One
+   * step at a time, each under a name of its own. Results must be data (what JSON holds, and dates, bytes, maps and sets):
+   * the caller gets what a resumed run would get.
+   */
+  step<Result>(name: string, options: StepOptions<Result, Payload>, effect: StepEffect<Result, Payload>): Promise<Result>;
+}
+
+export type StepEffect<Result, Payload = unknown> = (step: StepContext<Payload>) => Promise<Result> | Result;
+
+/** How often a step's effect may happen; see `StepKind`. Default `keyed`. */
+export type StepOptions<Result, Payload = unknown> =
+  | { readonly kind?: Exclude<StepKind, "queryable"> }
+  | {
+      readonly kind: "queryable";
+      /** Looks whether the effect has happened: its result, or undefined if it has not. Asked before another try. */
+      readonly query: (step: StepContext<Payload>) => Promise<NoInfer<Result> | undefined> | NoInfer<Result> | undefined;
+    };

@@ -1,0 +1,184 @@
+import { type BulkheadPolicy, type CircuitPolicy, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
+import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, refuse } from "./check-options.ts";
+
+/** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
+export interface CallTimeouts {
+  /** Until the connection stands. */
+  readonly connectMs: number;
+  /** From the request's last byte to the response's headers. */
+  readonly headersMs: number;
+  /** Between two pieces of the response's body. */
+  readonly bodyMs: number;
+  /** All tries of one call together, their pauses included. */
+  readonly totalMs: number;
+}
+
+export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 10_000, totalMs: 30_000 };
+
+/** Tries within one call, under one idempotency key, and only while the run's own time lasts. */
+export interface CallRetry {
+  /** The first try included; 1 to 10. */
+  readonly attemptsMax: number;
+  /** Pause before the second try, doubled each time and jittered; 1 to 60 000. */
+  readonly baseDelayMs: number;
+  /** Upper bound of a pause; a longer `Retry-After` ends the call instead. 1 to 60 000. */
+  readonly delayMaxMs: number;
+}
+
+export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000 };
+
+/** Largest response body, in bytes, unless the dependency says otherwise. */
+export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
+
+/** What a request function is told about the call it makes. */
+export interface CallInfo {
+  /**
+   * Stable over all retries of this call, also those of a later execution: pass it on. Only a query's calls have new keys in each
+   * execution, because they must see how things are then.
+   */
+  readonly idempotencyKey: string;
+  /** Aborted when the call's or the run's time is over, or the run must stop. */
+  readonly signal: AbortSignal;
+  readonly eventId: string;
+  /** The step that calls; undefined outside of steps. */
+  readonly step: string | undefined;
+  /** The claim's number: a callee that remembers the highest can refuse a worker that lost its claim. */
+  readonly epoch: number;
+  readonly traceId: string;
+  /** 1 for the first try of this call. */
+  readonly attempt: number;
+  /**
+   * Throws when the request must not go out any more: another worker has the run, or the time is over. HTTP calls ask as they are
+   * written to their connection; a function that lets requests wait asks just before it sends one, because a process that was
+   * stopped meanwhile hears of nothing else first.
+   */
+  readonly checkMayAct: () => void;
+}
+
+/**
+ * Makes one try of a call. It may throw `PermanentError` or `TransientError`; anything else it throws counts as transient with
+ * unknown outcome.
+ */
+export type RequestFunction<Request, Response> = (request: Request, info: CallInfo) => Promise<Response>;
+
+/** A request to an HTTP dependency. */
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Path and query below the dependency's base URL; begins with `/`. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON, unless it is bytes or a string. */
+  readonly body?: unknown;
+}
+
+/** A response with a status from 200 to 299; any other is thrown. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** Parsed if it is JSON, text otherwise; undefined when empty. */
+  readonly body: unknown;
+}
+
+/** Something outside that a skill calls. Made by `defineDependency`. */
+export interface Dependency<Request = never, Response = unknown> {
+  readonly kind: "holdfast.dependency";
+  readonly name: string;
+  readonly bulkhead: BulkheadPolicy;
+  readonly circuit: CircuitPolicy;
+  readonly timeouts: CallTimeouts;
+  readonly retry: CallRetry;
+  /** Of an HTTP dependency; the configuration may give or replace it. */
+  readonly baseUrl: string | undefined;
+  /** Largest response body of an HTTP dependency, in bytes. */
+  readonly responseBytesMax: number;
+  /** Undefined for an HTTP dependency. */
+  readonly request: RequestFunction<Request, Response> | undefined;
+}
+
+/** An HTTP dependency. */
+export type HttpDependency = Dependency<HttpRequest, HttpResponse>;
+
+export interface DependencyOptions {
+  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
+  readonly name: string;
+  /** Default `{ concurrentMax: 32, queueMax: 64, waitMaxMs: 5 000 }`. */
+  readonly bulkhead?: Partial<BulkheadPolicy>;
+  /** Default `{ failureThreshold: 10, resetTimeoutMs: 10 000, halfOpenMax: 2 }`. */
+  readonly circuit?: Partial<CircuitPolicy>;
+  /** Default `{ connectMs: 2 000 or totalMs, headersMs: 10 000, bodyMs: 10 000, totalMs: 30 000 }`. */
+  readonly timeouts?: Partial<CallTimeouts>;
+  /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000 }`. */
+  readonly retry?: Partial<CallRetry>;
+}
+
+export interface HttpDependencyOptions extends DependencyOptions {
+  /** `http:` or `https:`; the configuration may give or replace it. */
+  readonly baseUrl?: string;
+  /** 1 to 1 GiB; default 4 MiB. */
+  readonly responseBytesMax?: number;
+  readonly request?: undefined;
+}
+
+export interface CustomDependencyOptions<Request, Response> extends DependencyOptions {
+  /** Makes the call instead of HTTP. */
+  readonly request: RequestFunction<Request, Response>;
+}
+
+const upTo = (max: number): { readonly min: number; readonly max: number } => ({ min: 1, max });
+const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 }, waitMaxMs: upTo(150_000) };
+const circuitRanges = { failureThreshold: upTo(1_000), resetTimeoutMs: upTo(3_600_000), halfOpenMax: upTo(100) };
+const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), totalMs: upTo(600_000) };
+const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };
+const knownKeys = ["name", "bulkhead", "circuit", "timeouts", "retry", "baseUrl", "responseBytesMax", "request"];
+
+/** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
+export function checkBaseUrl(owner: string, value: unknown): string {
+  const url = typeof value === "string" ? URL.parse(value) : null;
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) refuse(owner, "an absolute http: or https: URL", value);
+  if (url.username !== "" || url.password !== "") refuse(owner, "a URL without credentials (send them in a header)", `${url.protocol}//…@${url.host}`);
+  if (url.search !== "" || url.hash !== "") refuse(owner, "a URL without query or fragment", value);
+  return url.href.replace(/\/$/, "");
+}
+
+function checkTimeouts(owner: string, given: unknown): CallTimeouts {
+  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
+  if (timeouts.connectMs <= timeouts.totalMs) return timeouts;
+  if ((given as Partial<CallTimeouts>).connectMs !== undefined) refuse(owner, `connectMs to be at most totalMs (${timeouts.totalMs})`, timeouts.connectMs);
+  return { ...timeouts, connectMs: timeouts.totalMs };
+}
+
+/**
+ * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
+ * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
+ */
+export function defineDependency(options: HttpDependencyOptions): HttpDependency;
+export function defineDependency<Request, Response>(options: CustomDependencyOptions<Request, Response>): Dependency<Request, Response>;
+export function defineDependency<Request, Response>(
+  options: HttpDependencyOptions | CustomDependencyOptions<Request, Response>,
+): Dependency<Request, Response> | HttpDependency {
+  checkKeys("dependency", options, knownKeys);
+  const name = checkName("dependency.name", options.name);
+  const owner = `dependency '${name}'`;
+  if (options.request !== undefined) checkFunction(`${owner}.request`, options.request);
+  const http = options as HttpDependencyOptions;
+  if (options.request !== undefined && (http.baseUrl !== undefined || http.responseBytesMax !== undefined)) {
+    refuse(owner, "either a request function or baseUrl and responseBytesMax", "both");
+  }
+  const timeouts = checkTimeouts(`${owner}.timeouts`, options.timeouts);
+  return Object.freeze({
+    kind: "holdfast.dependency",
+    name,
+    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadRanges),
+    circuit: checkNumbers(`${owner}.circuit`, options.circuit, defaultCircuitPolicy, circuitRanges),
+    timeouts,
+    retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, retryRanges),
+    baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
+    responseBytesMax:
+      http.responseBytesMax === undefined ? defaultResponseBytesMax : checkInteger(`${owner}.responseBytesMax`, http.responseBytesMax, upTo(1024 ** 3)),
+    request: options.request,
+  });
+}
+
+export function isDependency(value: unknown): value is Dependency {
+  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "holdfast.dependency";
+}

@@ -1,0 +1,150 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { isEventType } from "../../core/event-envelope.ts";
+import { type RetryPolicy, defaultRetryPolicy } from "../../core/skill.ts";
+import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, checkOneOf, isRecord, refuse } from "./check-options.ts";
+import type { SkillContext } from "./context.ts";
+import { type Dependency, isDependency } from "./define-dependency.ts";
+import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
+import { type VersionRange, checkVersionRange } from "./version-range.ts";
+
+/** A JSON Schema document: draft-07, 2019-09 or 2020-12 by its `$schema`, draft-07 without one. */
+export interface JsonSchema {
+  readonly "~standard"?: never;
+  readonly [keyword: string]: unknown;
+}
+
+/** Describes a payload: any Standard Schema validator (zod, valibot, …), or a JSON Schema document. */
+export type PayloadSchema<Payload> = StandardSchemaV1<unknown, Payload> | JsonSchema;
+
+export interface Handles {
+  readonly eventType: string;
+  /** `'1.x'` is every minor version of major 1, `'1.2'` that version alone. Default `'1.x'`. */
+  readonly versions?: VersionRange | readonly VersionRange[];
+}
+
+/** `dedicated`: threads of its own, for work that would keep others waiting. */
+export type Isolation = "shared" | "dedicated";
+
+interface SkillOptionsBase<Payload> {
+  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
+  readonly name: string;
+  /** At least one event type. */
+  readonly handles: readonly Handles[];
+  /** What the payload must be. With a JSON Schema, name the type yourself: `defineSkill<Order>({ … })`. Default: anything. */
+  readonly payload?: PayloadSchema<Payload>;
+  /** Every dependency it calls. A run starts when each has a free slot. */
+  readonly uses?: readonly Dependency[];
+  /** Milliseconds one execution may take; 1 to 3 600 000, default 30 000. */
+  readonly timeoutMs?: number;
+  readonly retry?: Partial<RetryPolicy>;
+  /** Default `shared`. */
+  readonly isolation?: Isolation;
+}
+
+export type SkillOptions<Payload> = SkillOptionsBase<Payload> &
+  (
+    | { readonly run: (context: SkillContext<Payload>) => unknown; readonly steps?: never }
+    | { readonly steps: (begin: StepChain<Payload>) => AnyStepChain; readonly run?: never }
+  );
+
+/** What handles events of some types. Made by `defineSkill`. */
+export interface Skill<Payload = never> {
+  readonly kind: "holdfast.skill";
+  readonly name: string;
+  readonly handles: readonly { readonly eventType: string; readonly versions: readonly string[] }[];
+  readonly payload: PayloadSchema<unknown> | undefined;
+  readonly uses: readonly Dependency[];
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy;
+  readonly isolation: Isolation;
+  /** Empty for a skill written as `run`. */
+  readonly steps: readonly ChainStep[];
+  readonly run: (context: SkillContext<Payload>) => unknown;
+}
+
+export const defaultSkillTimeoutMs = 30_000;
+export const defaultVersions = "1.x";
+export const defaultIsolation: Isolation = "shared";
+
+const timeoutRange = { min: 1, max: 3_600_000 };
+const delayRange = { min: 0, max: 86_400_000 };
+const retryRanges = {
+  attemptsMax: { min: 1, max: 20 },
+  lossesMax: { min: 2, max: 100 },
+  immediateMax: { min: 0, max: 5 },
+  immediateDelayMs: delayRange,
+  baseDelayMs: delayRange,
+  delayFactor: { min: 1, max: 100 },
+  delayMaxMs: delayRange,
+};
+const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "isolation", "run", "steps"];
+
+function checkHandles(owner: string, handles: unknown): Skill["handles"] {
+  if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
+  return handles.map((entry: unknown, index) => {
+    const place = `${owner}.handles[${index}]`;
+    checkKeys(place, entry, ["eventType", "versions"]);
+    const { eventType, versions = defaultVersions } = entry;
+    if (!isEventType(eventType)) refuse(`${place}.eventType`, "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
+    const list: readonly unknown[] = Array.isArray(versions) ? versions : [versions];
+    if (list.length === 0) refuse(`${place}.versions`, "at least one version", versions);
+    return { eventType, versions: list.map((range) => checkVersionRange(`${place}.versions`, range)) };
+  });
+}
+
+function checkUses(owner: string, uses: unknown): readonly Dependency[] {
+  if (uses === undefined) return [];
+  if (!Array.isArray(uses)) refuse(`${owner}.uses`, "a list of dependencies", uses);
+  const names = new Set<string>();
+  return uses.map((dependency: unknown) => {
+    if (!isDependency(dependency)) refuse(`${owner}.uses`, "dependencies made by defineDependency", dependency);
+    if (names.has(dependency.name)) refuse(`${owner}.uses`, "each dependency once", dependency.name);
+    names.add(dependency.name);
+    return dependency;
+  });
+}
+
+function checkPayload(owner: string, payload: unknown): void {
+  if (payload === undefined) return;
+  if (payload === null) refuse(`${owner}.payload`, "a Standard Schema validator or a JSON Schema object", payload);
+  // Some Standard Schema validators are callable.
+  const standard = (payload as { readonly "~standard"?: unknown })["~standard"];
+  if (standard === undefined) {
+    if (!isRecord(payload)) refuse(`${owner}.payload`, "a Standard Schema validator or a JSON Schema object", payload);
+    return;
+  }
+  if (!isRecord(standard) || standard["version"] !== 1 || typeof standard["validate"] !== "function") {
+    refuse(`${owner}.payload`, "a Standard Schema of version 1 with a validate function", standard);
+  }
+}
+
+/**
+ * Defines a skill: which events it handles, what their payload is, what it calls, and what it does, either as `run` or as a
+ * chain of `steps`. The payload's type flows from its schema into `context.event.payload`. Throws `ConfigurationError`.
+ */
+export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): Skill<Payload> {
+  checkKeys("skill", options, knownKeys);
+  const name = checkName("skill.name", options.name);
+  const owner = `skill '${name}'`;
+  const { run, steps: build } = options;
+  if ((run === undefined) === (build === undefined)) refuse(owner, "either run or steps", run === undefined ? "neither" : "both");
+  checkFunction(`${owner}.${run === undefined ? "steps" : "run"}`, run ?? build);
+  checkPayload(owner, options.payload);
+  const steps = build === undefined ? [] : buildChain(owner, build);
+  return Object.freeze<Skill<Payload>>({
+    kind: "holdfast.skill",
+    name,
+    handles: checkHandles(owner, options.handles),
+    payload: options.payload,
+    uses: checkUses(owner, options.uses),
+    timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkInteger(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
+    retry: checkNumbers(`${owner}.retry`, options.retry, defaultRetryPolicy, retryRanges),
+    isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
+    steps,
+    run: run ?? ((context) => runChain(steps, context)),
+  });
+}
+
+export function isSkill(value: unknown): value is Skill {
+  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "holdfast.skill";
+}

@@ -1,0 +1,91 @@
+// Skills written as a chain of steps, each typed by what the ones before it returned.
+import type { StepKind } from "../../core/run.ts";
+import { checkFunction, checkKeys, checkOneOf, refuse } from "./check-options.ts";
+import type { SkillContext, StepContext } from "./context.ts";
+
+type Awaitable<Result> = Promise<Result> | Result;
+
+export type ChainStepOptions<Result, Payload, Results> =
+  | { readonly kind?: Exclude<StepKind, "queryable"> }
+  | {
+      readonly kind: "queryable";
+      readonly query: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<NoInfer<Result> | undefined>;
+    };
+
+/** A chain of steps, whatever they are. */
+export interface AnyStepChain {
+  readonly kind: "holdfast.steps";
+}
+
+/** A chain of steps; `Results` maps the names of those before to what they returned. */
+export interface StepChain<Payload, Results = unknown> extends AnyStepChain {
+  /** The chain with one more step at its end. Its name must be new in the chain. */
+  step<const Name extends string, Result>(
+    name: Name extends keyof Results ? never : Name,
+    options: ChainStepOptions<Result, Payload, Results>,
+    effect: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<Result>,
+  ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
+}
+
+export interface ChainStep {
+  readonly name: string;
+  readonly kind: StepKind;
+  readonly query: ((step: StepContext<never>, results: never) => unknown) | undefined;
+  readonly effect: (step: StepContext<never>, results: never) => unknown;
+}
+
+export const stepsMax = 100;
+export const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
+const stepNamePattern = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/;
+
+export function checkStepName(owner: string, name: unknown): string {
+  if (typeof name !== "string" || !stepNamePattern.test(name)) {
+    refuse(owner, "a step name of 1 to 128 characters of A-Z a-z 0-9 . _ : / - beginning with a letter or digit", name);
+  }
+  return name;
+}
+
+/** Refuses options that no step can have; returns its kind. */
+export function checkStepOptions(owner: string, options: unknown): StepKind {
+  checkKeys(owner, options, ["kind", "query"]);
+  const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], stepKinds);
+  if (kind === "queryable") checkFunction(`${owner}.query`, options["query"]);
+  else if (options["query"] !== undefined) refuse(`${owner}.query`, "it only with kind 'queryable'", kind);
+  return kind;
+}
+
+function chainOf(owner: string, steps: readonly ChainStep[]): StepChain<never> & { readonly steps: readonly ChainStep[] } {
+  return {
+    kind: "holdfast.steps",
+    steps,
+    step(name: string, options: object, effect: ChainStep["effect"]) {
+      const place = `${owner} step '${checkStepName(owner, name)}'`;
+      if (steps.some((step) => step.name === name)) refuse(owner, "each step name once", name);
+      if (steps.length >= stepsMax) refuse(owner, `at most ${stepsMax} steps`, steps.length + 1);
+      const kind = checkStepOptions(place, options);
+      checkFunction(place, effect);
+      const query = (options as { readonly query?: ChainStep["query"] }).query;
+      return chainOf(owner, [...steps, { name, kind, query, effect }]) as never;
+    },
+  };
+}
+
+/** The steps an author's `steps` function builds. */
+export function buildChain(owner: string, build: (begin: never) => AnyStepChain): readonly ChainStep[] {
+  const built = build(chainOf(owner, []) as never) as (AnyStepChain & { readonly steps: readonly ChainStep[] }) | undefined;
+  if (built?.kind !== "holdfast.steps") refuse(`${owner}.steps`, "the chain to be returned", built);
+  if (built.steps.length === 0) refuse(`${owner}.steps`, "at least one step", 0);
+  return built.steps;
+}
+
+/** Runs a chain: each step through the context, its result handed to those after it. */
+export async function runChain(steps: readonly ChainStep[], context: SkillContext): Promise<void> {
+  const results: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+  for (const { name, kind, query, effect } of steps) {
+    const options =
+      kind === "queryable" && query !== undefined
+        ? { kind, query: (step: StepContext) => query(step as StepContext<never>, results as never) }
+        : { kind: kind as Exclude<StepKind, "queryable"> };
+    results[name] = await context.step<unknown>(name, options, (step) => effect(step as StepContext<never>, results as never));
+  }
+}

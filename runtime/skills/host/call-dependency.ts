@@ -1,0 +1,114 @@
+/**
+ * One call of a dependency: tries under one idempotency key, within the call's total time and what is left of the run's. An
+ * open circuit fails it at once. What comes back unknown is tried again here only where the step's kind allows it.
+ */
+import type { StepKind } from "../../core/run.ts";
+import { type SkillError, TransientError } from "../author/errors.ts";
+import { asCallError } from "./failure.ts";
+import type { PreparedDependency } from "./prepared-skill.ts";
+
+/** Failure code of a call that an open circuit refused. */
+export const circuitOpenCode = "CIRCUIT_OPEN";
+
+/** State of each dependency's circuit, as the main thread writes it. */
+export const circuitStates = { closed: 0, open: 1, halfOpen: 2 } as const;
+
+/** What a call needs to know of its run. */
+export interface CallingRun {
+  readonly eventId: string;
+  readonly epoch: number;
+  readonly traceId: string;
+  /** Monotonic end of the run's time. */
+  readonly deadlineMs: number;
+  nowMs(): number;
+  random(): number;
+  isCircuitOpen(dependency: number): boolean;
+  /** Throws when the run has ended or may not act any more. */
+  checkMayAct(): void;
+  /** Hears the end of the run, until the function it returns is called. */
+  onEnd(listener: () => void): () => void;
+}
+
+export interface Call {
+  readonly request: unknown;
+  readonly idempotencyKey: string;
+  readonly step: string | undefined;
+  /** Undefined outside of steps. */
+  readonly stepKind: StepKind | undefined;
+}
+
+const ended = Symbol("the run has ended");
+
+/** `definite`: nothing was sent. */
+function timeout(dependency: string, expected: string, definite: boolean): TransientError {
+  return new TransientError(`${dependency}: expected ${expected} in time, got none`, { code: "CALL_TIMEOUT", dependency, definite });
+}
+
+/** Makes one try and gives up when the time is over or the run ends, whether or not the request function listens. */
+async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Call, attempt: number, endMs: number): Promise<unknown> {
+  const controller = new AbortController();
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const giveUp = (reason: unknown): void => {
+    reject(reason);
+    controller.abort(reason);
+  };
+  const stopListening = run.onEnd(() => giveUp(ended));
+  const tooLate = (): void => giveUp(timeout(dependency.name, "an answer", false));
+  const checkMayAct = (): void => {
+    run.checkMayAct();
+    controller.signal.throwIfAborted();
+    if (run.nowMs() >= endMs) throw timeout(dependency.name, "to be sent", true);
+  };
+  // Where the run ends first, its own end does.
+  const timer = endMs < run.deadlineMs ? setTimeout(tooLate, Math.max(1, endMs - run.nowMs())) : undefined;
+  const { eventId, epoch, traceId } = run;
+  try {
+    const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt, checkMayAct };
+    return await Promise.race([dependency.request(call.request, info), late]);
+  } finally {
+    clearTimeout(timer);
+    stopListening();
+  }
+}
+
+function pause(run: CallingRun, delayMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, delayMs);
+  const stopListening = run.onEnd(() => {
+    clearTimeout(timer);
+    resolve();
+  });
+  return promise.finally(stopListening);
+}
+
+/** How long to wait before the next try; undefined when there is none. */
+function pauseBeforeRetry(run: CallingRun, dependency: PreparedDependency, call: Call, error: SkillError, attempt: number, endMs: number): number | undefined {
+  if (!(error instanceof TransientError) || attempt >= dependency.retry.attemptsMax) return undefined;
+  const mayRepeat = call.stepKind === undefined || call.stepKind === "keyed" || call.stepKind === "idempotent";
+  if (!error.definite && !mayRepeat) return undefined;
+  const { baseDelayMs, delayMaxMs } = dependency.retry;
+  const asked = error.retryAfterMs ?? 0;
+  if (asked > delayMaxMs) return undefined;
+  const delayMs = Math.max(asked, Math.min(delayMaxMs, baseDelayMs * 2 ** (attempt - 1)) * (0.5 + run.random() / 2));
+  return run.nowMs() + delayMs < endMs ? delayMs : undefined;
+}
+
+/** Calls the dependency; throws `PermanentError` or `TransientError`, or whatever `checkMayAct` throws once the run has ended. */
+export async function callDependency(run: CallingRun, dependency: PreparedDependency, call: Call): Promise<unknown> {
+  const endMs = Math.min(run.nowMs() + dependency.timeouts.totalMs, run.deadlineMs);
+  for (let attempt = 1; ; attempt += 1) {
+    run.checkMayAct();
+    if (run.isCircuitOpen(dependency.number)) {
+      throw new TransientError(`${dependency.name}: expected its circuit to be closed, found it open`, { code: circuitOpenCode, dependency: dependency.name });
+    }
+    try {
+      return await tryOnce(run, dependency, call, attempt, endMs);
+    } catch (thrown) {
+      if (thrown === ended) run.checkMayAct();
+      const error = asCallError(thrown, dependency.name);
+      const delayMs = pauseBeforeRetry(run, dependency, call, error, attempt, endMs);
+      if (delayMs === undefined) throw error;
+      await pause(run, delayMs);
+    }
+  }
+}

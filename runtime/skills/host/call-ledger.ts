@@ -1,0 +1,27 @@
+import type { CallReport } from "../../core/outcome.ts";
+
+/** How the calls of one run went, for the circuits of its dependencies: of each the worst counts. */
+export class CallLedger {
+  readonly #results = new Map<string, CallReport["result"]>();
+  readonly #inFlight = new Map<string, number>();
+  /** Calls made outside of steps, by dependency. */
+  readonly outside: Map<string, number> = new Map();
+
+  begin(dependency: string): void {
+    this.#inFlight.set(dependency, (this.#inFlight.get(dependency) ?? 0) + 1);
+  }
+
+  /** Ends a call; undefined says nothing about the dependency. */
+  end(dependency: string, result: CallReport["result"] | undefined): void {
+    const left = (this.#inFlight.get(dependency) ?? 1) - 1;
+    if (left === 0) this.#inFlight.delete(dependency);
+    else this.#inFlight.set(dependency, left);
+    if (result === "failed" || (result === "succeeded" && !this.#results.has(dependency))) this.#results.set(dependency, result);
+  }
+
+  /** What is known; a call that the run's time ran out on has failed. */
+  reports(timedOut: boolean): CallReport[] {
+    if (timedOut) for (const dependency of this.#inFlight.keys()) this.#results.set(dependency, "failed");
+    return Array.from(this.#results, ([dependency, result]) => ({ dependency, result }));
+  }
+}

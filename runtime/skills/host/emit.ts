@@ -1,0 +1,50 @@
+// Makes the messages that a run emits.
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { type EventEnvelope, isEventType, isVersion } from "../../core/event-envelope.ts";
+import { eventHeaders } from "../../core/event-headers.ts";
+import { checkKeys, refuse } from "../author/check-options.ts";
+import type { EmitOptions } from "../author/context.ts";
+import { checkJson } from "./json-value.ts";
+
+/** Events one run may emit. */
+export const emittedMax = 1_000;
+
+/** Largest emitted event, in bytes: what a standard namespace takes, less its headers. */
+export const emittedBytesMax: number = 192 * 1024;
+
+export const defaultEmittedVersion = "1.0";
+
+/** Whose event causes it, and who says so. */
+export interface Emitter {
+  readonly cause: EventEnvelope;
+  readonly agent: string;
+  /** The new event's id: the same whenever the same emission of the same run is executed. */
+  readonly eventId: string;
+  readonly wallMs: number;
+}
+
+/** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
+export function makeEmission({ cause, agent, eventId, wallMs }: Emitter, eventType: string, payload: unknown, options: EmitOptions | undefined): OutgoingMessage {
+  if (!isEventType(eventType)) refuse("emit", "an event type of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
+  const { version = defaultEmittedVersion, artifactUri } = options ?? {};
+  if (options !== undefined) checkKeys("emit", options, ["version", "artifactUri"]);
+  if (!isVersion(version)) refuse("emit.version", "a version such as '1.0'", version);
+  checkJson("emit: payload", payload);
+  const event: EventEnvelope = {
+    eventId,
+    eventType,
+    traceId: cause.traceId,
+    correlationId: cause.correlationId,
+    projectId: cause.projectId,
+    ...(cause.tenantId === undefined ? undefined : { tenantId: cause.tenantId }),
+    originatingAgent: agent,
+    version,
+    timestamp: new Date(wallMs).toISOString(),
+    causationId: cause.eventId,
+    ...(artifactUri === undefined ? undefined : { artifactUri }),
+    payload,
+  };
+  const body = Buffer.from(JSON.stringify(event));
+  if (body.byteLength > emittedBytesMax) refuse("emit", `an event of at most ${emittedBytesMax} bytes`, body.byteLength);
+  return { messageId: eventId, body, contentType: "application/json", correlationId: cause.correlationId, subject: eventType, headers: eventHeaders(event) };
+}

@@ -1,0 +1,146 @@
+// Calls over HTTP through undici: one pool of kept-alive connections a dependency and thread.
+import { TextDecoder } from "node:util";
+import { type Dispatcher, Pool } from "undici";
+import { messageOf } from "../../core/errors.ts";
+import { redact } from "../../core/redact.ts";
+import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
+import { PermanentError, TransientError } from "../author/errors.ts";
+import { deriveSpan, traceparentOf } from "./run-identity.ts";
+
+export interface HttpSettings {
+  readonly name: string;
+  readonly baseUrl: string;
+  readonly timeouts: CallTimeouts;
+  readonly responseBytesMax: number;
+  /** Connections of one thread. */
+  readonly connectionsMax: number;
+}
+
+/** Of a refusal's body this much is quoted. */
+const quotedMax = 200;
+const refusalBytesMax = 16 * 1024;
+const keepAliveMs = 30_000;
+const retryAfterMaxMs = 86_400_000;
+
+/** Statuses that may be another at another time. */
+const transientStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
+
+/** Statuses that say the request was not carried out. */
+const refusedStatuses: ReadonlySet<number> = new Set([425, 429, 503]);
+
+function encodeBody(name: string, body: unknown): { readonly body: string | Uint8Array | null; readonly contentType: string | undefined } {
+  if (body === undefined) return { body: null, contentType: undefined };
+  if (typeof body === "string") return { body, contentType: "text/plain; charset=utf-8" };
+  if (body instanceof Uint8Array) return { body, contentType: "application/octet-stream" };
+  try {
+    return { body: JSON.stringify(body), contentType: "application/json" };
+  } catch (cause) {
+    throw new PermanentError(`${name}: expected a body that JSON can say (a bigint as text), found: ${messageOf(cause, 200)}`, { code: "CALL_INVALID", dependency: name, cause });
+  }
+}
+
+/** The pause that `Retry-After` asks for: seconds, or a date. */
+function retryAfterMs(value: string | readonly string[] | undefined): number | undefined {
+  if (typeof value !== "string") return undefined;
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.min(retryAfterMaxMs, Math.max(0, ms));
+}
+
+function headersOf(request: HttpRequest, info: CallInfo, contentType: string | undefined): Record<string, string> {
+  const headers = Object.create(null) as Record<string, string>;
+  headers["accept"] = "application/json";
+  if (contentType !== undefined) headers["content-type"] = contentType;
+  for (const [name, value] of Object.entries(request.headers ?? {})) headers[name.toLowerCase()] = value;
+  headers["idempotency-key"] = info.idempotencyKey;
+  headers["holdfast-run"] = info.eventId;
+  if (info.step !== undefined) headers["holdfast-step"] = info.step;
+  headers["holdfast-epoch"] = String(info.epoch);
+  headers["traceparent"] = traceparentOf(info.traceId, deriveSpan(info.idempotencyKey, info.attempt));
+  return headers;
+}
+
+/** Reads at most `max` bytes; undefined when there are more. */
+async function readBytes(body: AsyncIterable<Uint8Array>, max: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.byteLength;
+    if (bytes > max) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, bytes);
+}
+
+async function refusalOf(name: string, response: Dispatcher.ResponseData): Promise<PermanentError | TransientError> {
+  const { statusCode: status, headers } = response;
+  const bytes = await readBytes(response.body, refusalBytesMax).catch(() => undefined);
+  const quoted = bytes === undefined ? "" : redact(new TextDecoder().decode(bytes.subarray(0, quotedMax))).replaceAll(/\s+/g, " ").trim();
+  const message = `${name}: expected a status from 200 to 299, got ${status}${quoted === "" ? "" : `: ${quoted}`}`;
+  const options = { code: `HTTP_${status}`, dependency: name, status };
+  if (status < 500 && !transientStatuses.has(status)) return new PermanentError(message, options);
+  return new TransientError(message, { ...options, definite: refusedStatuses.has(status), retryAfterMs: retryAfterMs(headers["retry-after"]) });
+}
+
+function parseBody(name: string, status: number, contentType: unknown, bytes: Uint8Array): unknown {
+  if (bytes.byteLength === 0) return undefined;
+  const text = new TextDecoder().decode(bytes);
+  if (typeof contentType !== "string" || !/^[^;]*\bjson\b/i.test(contentType)) return text;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new TransientError(`${name}: expected JSON as its content type says, got something else`, { code: "HTTP_MALFORMED", dependency: name, status, definite: false, cause });
+  }
+}
+
+function checkRequest(name: string, request: HttpRequest): void {
+  if (typeof request?.path !== "string" || !request.path.startsWith("/")) {
+    throw new PermanentError(`${name}: expected a path that begins with '/', got ${JSON.stringify(request?.path)?.slice(0, 80)}`, { code: "CALL_INVALID", dependency: name });
+  }
+}
+
+/**
+ * Asks whether a request may still go out at the moment when it would be written to its connection. Until then it may have
+ * waited for a connection or behind another request, and the process may have been stopped: the socket's events can then come
+ * before any timer or message that would have called the request off.
+ */
+function checkedAtWriting(checkMayAct: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        checkMayAct();
+        handler.onRequestStart?.(controller, context);
+      },
+      onResponseStart: (controller, status, headers, message) => handler.onResponseStart?.(controller, status, headers, message),
+      onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+      onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
+      onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
+    });
+}
+
+/** The request function of an HTTP dependency. Its pool ends with the thread. */
+export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpRequest, HttpResponse> {
+  const { name, timeouts, responseBytesMax } = settings;
+  const { origin, pathname } = new URL(settings.baseUrl);
+  const prefix = pathname === "/" ? "" : pathname;
+  const pool = new Pool(origin, {
+    connections: settings.connectionsMax,
+    connect: { timeout: timeouts.connectMs },
+    headersTimeout: timeouts.headersMs,
+    bodyTimeout: timeouts.bodyMs,
+    keepAliveTimeout: keepAliveMs,
+  });
+  return async (request, info) => {
+    checkRequest(name, request);
+    const { body, contentType } = encodeBody(name, request.body);
+    const headers = headersOf(request, info, contentType);
+    const response = await pool.compose(checkedAtWriting(info.checkMayAct)).request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
+    const { statusCode: status } = response;
+    if (status < 200 || status > 299) throw await refusalOf(name, response);
+    const bytes = await readBytes(response.body, responseBytesMax);
+    if (bytes === undefined) {
+      const message = `${name}: expected a response of at most ${responseBytesMax} bytes, got more`;
+      throw new PermanentError(message, { code: "RESPONSE_TOO_LARGE", dependency: name, status, definite: false });
+    }
+    return { status, headers: response.headers, body: parseBody(name, status, response.headers["content-type"], bytes) };
+  };
+}

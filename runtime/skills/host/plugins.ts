@@ -1,0 +1,168 @@
+/**
+ * Loads handler plugins. A plugin is a folder, or an installed package, with a manifest `holdfast.plugin.json` beside its code:
+ *
+ *   { "name": "greeter", "version": "1.0.0", "entry": "./index.ts", "skills": ["greeter"], "dependencies": ["mailer"] }
+ *
+ * Only what the configuration lists is loaded, and only from folders that it allows: paths are compared after links have been
+ * followed, so neither `..` nor a link leads out.
+ */
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ConfigurationError, messageOf } from "../../core/errors.ts";
+import { checkKeys, checkName, refuse } from "../author/check-options.ts";
+import type { Dependency } from "../author/define-dependency.ts";
+import { type Plugin, isPlugin } from "../author/define-plugin.ts";
+import type { Skill } from "../author/define-skill.ts";
+import { knowOwnName } from "./own-name.ts";
+
+export interface PluginSources {
+  /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
+  readonly plugins: readonly string[];
+  /** Folders that plugins may lie in. */
+  readonly roots: readonly string[];
+  /** Relative paths start here; packages are looked for in `node_modules` here and above. */
+  readonly directory: string;
+}
+
+export interface LoadedPlugin {
+  readonly name: string;
+  readonly version: string;
+  /** As the configuration lists it. */
+  readonly listedAs: string;
+  /** Links followed. */
+  readonly folder: string;
+  /** `file:` URL of its entry module. */
+  readonly entry: string;
+  readonly skills: readonly Skill[];
+  readonly dependencies: readonly Dependency[];
+}
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly entry: string;
+  readonly skills: readonly string[];
+  readonly dependencies: readonly string[];
+}
+
+const manifestName = "holdfast.plugin.json";
+const manifestKeys = ["name", "version", "entry", "skills", "dependencies"];
+const versionPattern = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
+const urlPattern = /^[A-Za-z][A-Za-z0-9+.-]+:/;
+
+/** Loads every listed plugin, in order; throws `ConfigurationError` for the first that cannot be used. */
+export async function loadPlugins(sources: PluginSources): Promise<readonly LoadedPlugin[]> {
+  const roots = sources.roots.map((root) => realFolder(`plugin root '${root}'`, resolve(sources.directory, root)));
+  const loaded: LoadedPlugin[] = [];
+  for (const listedAs of sources.plugins) loaded.push(await loadPlugin(listedAs, sources.directory, roots));
+  checkUnique("plugin", loaded.map(({ name, listedAs }) => [name, listedAs]));
+  checkUnique("skill", loaded.flatMap((plugin) => plugin.skills.map(({ name }) => [name, plugin.listedAs] as const)));
+  checkUnique("dependency", loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)));
+  return loaded;
+}
+
+async function loadPlugin(listedAs: string, directory: string, roots: readonly string[]): Promise<LoadedPlugin> {
+  const owner = `plugin '${listedAs}'`;
+  const folder = realFolder(owner, findFolder(listedAs, directory));
+  checkInside(owner, folder, roots);
+  const manifest = readManifest(owner, folder, roots);
+  const entry = realFile(`${owner}: entry '${manifest.entry}'`, builtEntry(resolve(folder, manifest.entry)));
+  checkInside(`${owner}: entry '${manifest.entry}'`, entry, [folder]);
+  const url = pathToFileURL(entry).href;
+  const plugin = await importPlugin(owner, url);
+  checkSame(owner, "skills", manifest.skills, plugin.skills);
+  checkSame(owner, "dependencies", manifest.dependencies, plugin.dependencies);
+  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies };
+}
+
+/** Imports an entry module that a manifest names; threads use it too. */
+export async function importPlugin(owner: string, url: string): Promise<Plugin> {
+  let module: { readonly default?: unknown };
+  try {
+    knowOwnName();
+    module = (await import(url)) as { readonly default?: unknown };
+  } catch (error) {
+    throw new ConfigurationError(`${owner}: expected its entry to load, it threw: ${messageOf(error)}`, { cause: error });
+  }
+  if (!isPlugin(module.default)) refuse(owner, "its entry to export by default what definePlugin makes", typeof module.default);
+  return module.default;
+}
+
+function findFolder(listedAs: string, directory: string): string {
+  if (urlPattern.test(listedAs)) {
+    throw new ConfigurationError(`plugin '${listedAs.slice(0, 100)}': expected a path that begins with . or /, or a package name, got a URL; put the plugin into a folder and list that`);
+  }
+  if (listedAs.startsWith(".") || listedAs.startsWith("/")) return resolve(directory, listedAs);
+  for (let place = resolve(directory); ; place = dirname(place)) {
+    const folder = join(place, "node_modules", listedAs);
+    if (existsSync(folder)) return folder;
+    if (place === dirname(place)) break;
+  }
+  throw new ConfigurationError(`plugin '${listedAs}': expected an installed package, found none in node_modules of ${resolve(directory)} or above; install it, or begin a path with ./`);
+}
+
+function realFolder(owner: string, path: string): string {
+  return realFile(owner, path);
+}
+
+function realFile(owner: string, path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    throw new ConfigurationError(`${owner}: expected it at ${path}, found nothing there`);
+  }
+}
+
+/** The compiled module, where only that is there. */
+function builtEntry(path: string): string {
+  const built = path.replace(/\.ts$/, ".js");
+  return !existsSync(path) && existsSync(built) ? built : path;
+}
+
+function isInside(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way === "" || (way !== ".." && !way.startsWith(`..${sep}`) && resolve(folder, way) === path);
+}
+
+function checkInside(owner: string, path: string, folders: readonly string[]): void {
+  if (folders.some((folder) => isInside(path, folder))) return;
+  throw new ConfigurationError(`${owner}: expected it inside ${folders.join(" or ")}, it leads to ${path}; move it, or allow its folder in pluginRoots`);
+}
+
+function readManifest(owner: string, folder: string, roots: readonly string[]): Manifest {
+  const file = realFile(`${owner}: manifest`, join(folder, manifestName));
+  checkInside(`${owner}: manifest`, file, roots);
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ConfigurationError(`${owner}: expected ${manifestName} to be JSON: ${messageOf(error)}`);
+  }
+  const place = `${owner}: ${manifestName}`;
+  checkKeys(place, value, manifestKeys);
+  const { version, entry } = value;
+  if (typeof version !== "string" || !versionPattern.test(version)) refuse(`${place}: version`, "a version such as 1.0.0", version);
+  if (typeof entry !== "string" || urlPattern.test(entry)) refuse(`${place}: entry`, "a path below the plugin's folder", entry);
+  return { name: checkName(`${place}: name`, value["name"]), version, entry, skills: names(`${place}: skills`, value["skills"]), dependencies: names(`${place}: dependencies`, value["dependencies"] ?? []) };
+}
+
+function names(owner: string, value: unknown): readonly string[] {
+  if (!Array.isArray(value)) refuse(owner, "a list of names", value);
+  return value.map((name: unknown) => checkName(owner, name));
+}
+
+function checkSame(owner: string, what: string, named: readonly string[], exported: readonly { readonly name: string }[]): void {
+  const found = exported.map(({ name }) => name);
+  if (named.length === found.length && named.every((name) => found.includes(name))) return;
+  throw new ConfigurationError(`${owner}: expected its manifest and its entry to name the same ${what}, the manifest names ${named.join(", ") || "none"}, the entry exports ${found.join(", ") || "none"}`);
+}
+
+function checkUnique(what: string, entries: readonly (readonly [name: string, listedAs: string])[]): void {
+  const seen = new Map<string, string>();
+  for (const [name, listedAs] of entries) {
+    const first = seen.get(name);
+    if (first !== undefined) throw new ConfigurationError(`expected each ${what} once, found '${name}' in plugin '${first}' and in plugin '${listedAs}'; rename or unlist one`);
+    seen.set(name, listedAs);
+  }
+}

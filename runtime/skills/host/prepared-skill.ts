@@ -1,0 +1,63 @@
+// Skills and dependencies made ready in a thread: schemas compiled, configuration laid over definitions.
+import type { Config } from "../../core/config.ts";
+import { ConfigurationError } from "../../core/errors.ts";
+import { type CallRetry, type CallTimeouts, type Dependency, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
+import type { Skill } from "../author/define-skill.ts";
+import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
+import { configuredDependency } from "./registry.ts";
+
+/** What the configuration says of dependencies. */
+export interface DependencySettings {
+  /** In the order that gives them their numbers; what is not named here comes after. */
+  readonly numbered: readonly string[];
+  readonly config: Config["dependencies"];
+}
+
+export interface PreparedDependency {
+  readonly name: string;
+  /** Its place in the list of circuits. */
+  readonly number: number;
+  readonly timeouts: CallTimeouts;
+  readonly retry: CallRetry;
+  readonly request: RequestFunction<unknown, unknown>;
+}
+
+export interface PreparedSkill {
+  readonly skill: Skill;
+  readonly checkPayload: CheckPayload;
+  /** By name. */
+  readonly dependencies: ReadonlyMap<string, PreparedDependency>;
+}
+
+async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
+  const { name, timeouts, retry, baseUrl, responseBytesMax, bulkhead } = dependency;
+  const prepared = { name, number, timeouts, retry };
+  if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
+  if (baseUrl === undefined) {
+    throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
+  }
+  const url = checkBaseUrl(`dependency '${name}'.baseUrl`, baseUrl);
+  // Only a thread that calls over HTTP loads the client.
+  const { makeHttpRequest } = await import("./http-request.ts");
+  const request = makeHttpRequest({ name, baseUrl: url, timeouts, responseBytesMax, connectionsMax: bulkhead.concurrentMax });
+  return { ...prepared, request: request as unknown as RequestFunction<unknown, unknown> };
+}
+
+/** Makes skills ready; throws `ConfigurationError` when one cannot be. */
+export async function prepareSkills(skills: readonly Skill[], settings: DependencySettings): Promise<Map<string, PreparedSkill>> {
+  const numbers = new Map(settings.numbered.map((name, number) => [name, number]));
+  const dependencies = new Map<string, PreparedDependency>();
+  for (const dependency of skills.flatMap(({ uses }) => uses)) {
+    const { name } = dependency;
+    if (dependencies.has(name)) continue;
+    const number = numbers.get(name) ?? numbers.size;
+    numbers.set(name, number);
+    dependencies.set(name, await prepareDependency(configuredDependency(dependency, settings.config.get(name)), number));
+  }
+  const prepared = new Map<string, PreparedSkill>();
+  for (const skill of skills) {
+    const uses = skill.uses.map(({ name }) => [name, dependencies.get(name) as PreparedDependency] as const);
+    prepared.set(skill.name, { skill, checkPayload: await compilePayloadCheck(`skill '${skill.name}'`, skill.payload), dependencies: new Map(uses) });
+  }
+  return prepared;
+}

@@ -1,0 +1,129 @@
+/** All skills and dependencies of a worker, with what the configuration changes of them. */
+import { hash } from "node:crypto";
+import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
+import { ConfigurationError } from "../../core/errors.ts";
+import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
+import type { Dependency } from "../author/define-dependency.ts";
+import type { Skill } from "../author/define-skill.ts";
+import type { LoadedPlugin } from "./plugins.ts";
+import { rangesOverlap, versionInRange } from "../author/version-range.ts";
+
+interface Handler {
+  readonly versions: readonly string[];
+  readonly policy: SkillPolicy;
+}
+
+/** A skill with where it comes from, for whoever asks what is registered. */
+export interface RegisteredSkill {
+  readonly name: string;
+  readonly handles: Skill["handles"];
+  readonly uses: readonly string[];
+  readonly timeoutMs: number;
+  readonly retry: SkillPolicy["retry"];
+  readonly isolation: Skill["isolation"];
+  readonly pipelineHash: string;
+  readonly plugin: { readonly name: string; readonly version: string; readonly folder: string; readonly listedAs: string };
+}
+
+const pipelineHashLength = 16;
+
+/**
+ * Changes when the skill's steps do: over the names and kinds of a chain, or over the text of `run`, which may be a change that
+ * leaves the steps as they are; then recorded steps still fit, and the run goes on.
+ */
+export function pipelineHashOf(skill: Skill): string {
+  const shape = skill.steps.length > 0 ? skill.steps.map(({ name, kind }) => [name, kind]) : skill.run.toString();
+  return hash("sha256", JSON.stringify([skill.name, shape])).slice(0, pipelineHashLength);
+}
+
+/** The dependency as the configuration wants it. */
+export function configuredDependency(dependency: Dependency, config: DependencyConfig | undefined): Dependency {
+  if (config === undefined) return dependency;
+  return {
+    ...dependency,
+    baseUrl: config.baseUrl ?? dependency.baseUrl,
+    bulkhead: { ...dependency.bulkhead, ...given(config.bulkhead) },
+    circuit: { ...dependency.circuit, ...given(config.circuit) },
+    timeouts: { ...dependency.timeouts, ...given(config.timeouts) },
+    retry: { ...dependency.retry, ...given(config.retry) },
+  };
+}
+
+/** Throws `ConfigurationError` for an HTTP dependency that nobody gave a base URL. */
+export function checkBaseUrls(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies">): void {
+  for (const { name, request, baseUrl } of plugins.flatMap((plugin) => plugin.dependencies)) {
+    if (request !== undefined || baseUrl !== undefined || config.dependencies.get(name)?.baseUrl !== undefined) continue;
+    throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
+  }
+}
+
+export class SkillRegistry implements SkillTable {
+  /** A dependency's place here is its number. */
+  readonly dependencies: readonly DependencyPolicy[];
+  readonly skills: readonly RegisteredSkill[];
+  readonly policies: readonly SkillPolicy[];
+  readonly #handlers = new Map<string, Handler[]>();
+
+  /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. */
+  constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">) {
+    const dependencies = plugins.flatMap((plugin) => plugin.dependencies);
+    const skills = plugins.flatMap((plugin) => plugin.skills.map((skill) => ({ plugin, skill })));
+    checkNames("dependencies", [...config.dependencies.keys()], dependencies.map(({ name }) => name));
+    checkNames("skills", [...config.skills.keys()], skills.map(({ skill }) => skill.name));
+    this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
+    const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
+    const policies: SkillPolicy[] = [];
+    this.policies = policies;
+    this.skills = skills.map(({ plugin, skill }) => {
+      const policy = policyOf(skill, config.skills.get(skill.name), numbers);
+      policies.push(policy);
+      this.#handle(skill, policy);
+      const { name, version, folder, listedAs } = plugin;
+      const { handles, isolation } = skill;
+      return { ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } };
+    });
+  }
+
+  find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version" {
+    const handlers = this.#handlers.get(eventType);
+    if (handlers === undefined) return "unknown-type";
+    for (const { versions, policy } of handlers) {
+      for (const range of versions) if (versionInRange(version, range)) return policy;
+    }
+    return "unsupported-version";
+  }
+
+  #handle(skill: Skill, policy: SkillPolicy): void {
+    for (const { eventType, versions } of skill.handles) {
+      const handlers = this.#handlers.get(eventType) ?? [];
+      for (const other of handlers) {
+        const both = versions.find((range) => other.versions.some((taken) => rangesOverlap(range, taken)));
+        if (both === undefined) continue;
+        throw new ConfigurationError(`expected one skill for each event type and version, found '${other.policy.name}' and '${skill.name}' for ${eventType} ${both}; unlist one, or give them versions that do not overlap`);
+      }
+      handlers.push({ versions, policy });
+      this.#handlers.set(eventType, handlers);
+    }
+  }
+}
+
+function policyOf(skill: Skill, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
+  return {
+    name: skill.name,
+    timeoutMs: config?.timeoutMs ?? skill.timeoutMs,
+    retry: { ...skill.retry, ...given(config?.retry) },
+    uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
+    pipelineHash: pipelineHashOf(skill),
+  };
+}
+
+/** Without the keys that are undefined. */
+function given<T extends object>(value: T | undefined): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value ?? {}).filter(([, entry]) => entry !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+function checkNames(key: string, named: readonly string[], defined: readonly string[]): void {
+  for (const name of named) {
+    if (!defined.includes(name)) throw new ConfigurationError(`${key}.${name}: expected a name that a listed plugin defines (${defined.join(", ") || "none"}), got '${name}'`);
+  }
+}

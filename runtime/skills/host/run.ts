@@ -1,0 +1,461 @@
+/**
+ * One run inside a thread: the context its skill sees, and the rules that keep its effects honest.
+ *
+ *   begin ─▶ running ──(returned, threw)──────────────▶ ended
+ *               │ a step: stored result? ─▶ return it
+ *               │         in doubt? ─▶ again with the same key | query | park
+ *               │         may act? ─▶ [intent] ─▶ effect ─▶ checkpoint ─▶ return
+ *               └──(time over, taken over, told to stop)──▶ ended
+ *
+ * A run ends once, with one answer. Ending does not stop the skill's code, which may be anywhere; it takes its hands away: from
+ * then on every step and call throws, and nothing it does is recorded. Before each effect the lease is looked at on the
+ * monotonic clock, so that a thread that slept through its lease starts nothing more.
+ */
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { StepAcknowledgement } from "../../ports/executor.ts";
+import { type Call, type CallingRun, callDependency, circuitOpenCode } from "./call-dependency.ts";
+import { CallLedger } from "./call-ledger.ts";
+import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "../author/context.ts";
+import type { Dependency } from "../author/define-dependency.ts";
+import { emittedMax, makeEmission } from "./emit.ts";
+import { PermanentError, TransientError } from "../author/errors.ts";
+import { describeFailure } from "./failure.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
+import { deriveKey } from "./run-identity.ts";
+import type { ThreadOrder } from "./run-order.ts";
+import { checkStepName, checkStepOptions } from "../author/step-chain.ts";
+import { decodeStep, encodeIntent, encodeStep, stepResultBytesMax } from "./step-codec.ts";
+
+/** What a run needs of its thread. */
+export interface RunHost {
+  readonly consumer: string;
+  /** Names the emitter of events; the skill's name when undefined. */
+  readonly agent: string | undefined;
+  nowMs(): number;
+  wallMs(): number;
+  random(): number;
+  isCircuitOpen(dependency: number): boolean;
+  writeStep(run: Run, step: StepRecord): Promise<StepAcknowledgement["result"]>;
+  log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
+  ended(run: Run, answer: RunAnswer): void;
+}
+
+/** Thrown into a skill whose run has ended. What it does with it changes nothing. */
+class RunEnded extends Error {
+  constructor() {
+    super("this run has ended: it may start no step, make no call and emit nothing");
+    this.name = "RunEnded";
+  }
+}
+
+const noReports: readonly CallReport[] = [];
+const nothingEmitted: readonly OutgoingMessage[] = [];
+
+/** Runs a check of what the skill passed; trying again would not change its answer. */
+function permanently<Value>(code: string, check: () => Value): Value {
+  try {
+    return check();
+  } catch (cause) {
+    throw new PermanentError(messageOf(cause), { code, cause });
+  }
+}
+
+/** What a failed call says of its dependency. A clear refusal is an answer; a call that was never made is none. */
+function resultOf(error: unknown): CallReport["result"] | undefined {
+  if (error instanceof PermanentError) return "succeeded";
+  return error instanceof TransientError && error.code === circuitOpenCode ? undefined : "failed";
+}
+
+/**
+ * What a step numbers its calls and events by. The query and the effect of a step have one each: what the effect does is then
+ * named the same at every try, whether or not a query went before it.
+ */
+interface StepPart {
+  /** Calls go out under it. */
+  readonly callKey: string;
+  /** Names its events. */
+  readonly emitKey: string;
+  /** Calls so far, by dependency. */
+  readonly calls: Map<string, number>;
+  emitted: number;
+}
+
+/** The step that is being executed. */
+interface OpenStep {
+  readonly name: string;
+  readonly kind: StepKind;
+  readonly idempotencyKey: string;
+  readonly emitted: OutgoingMessage[];
+  part: StepPart;
+}
+
+function stepPart(callKey: string, emitKey: string): StepPart {
+  return { callKey, emitKey, calls: new Map(), emitted: 0 };
+}
+
+export class Run implements SkillContext<never>, CallingRun {
+  readonly order: ThreadOrder;
+  event: EventEnvelope<never>;
+  readonly startedAtMs: number;
+  readonly deadlineMs: number;
+  leaseUntilMs: number;
+  readonly #host: RunHost;
+  readonly #prepared: PreparedSkill;
+  /** Names of the steps that were begun or restored. Most runs have none: what a run may not need is made when it does. */
+  #met: Set<string> | undefined;
+  #emitted: OutgoingMessage[] | undefined;
+  #emittedOutside = 0;
+  #ledger: CallLedger | undefined;
+  #endListeners: Set<() => void> | undefined;
+  #controller: AbortController | undefined;
+  #log: SkillLog | undefined;
+  #open: OpenStep | undefined;
+  #failedStep: { readonly error: unknown; readonly name: string } | undefined;
+  #isEnded = false;
+  #isInterrupted = false;
+
+  constructor(host: RunHost, prepared: PreparedSkill, order: ThreadOrder, event: EventEnvelope, startedAtMs: number) {
+    this.#host = host;
+    this.#prepared = prepared;
+    this.order = order;
+    this.event = event as EventEnvelope<never>;
+    this.startedAtMs = startedAtMs;
+    this.deadlineMs = startedAtMs + order.timeoutMs;
+    this.leaseUntilMs = order.leaseUntilMs;
+  }
+
+  /** Takes what the schema made of the payload. */
+  acceptPayload(payload: unknown): void {
+    if (payload !== this.event.payload) this.event = { ...this.event, payload: payload as never };
+  }
+
+  get attempt(): number {
+    return this.order.attempt;
+  }
+
+  get eventId(): string {
+    return this.order.route.eventId;
+  }
+
+  get epoch(): number {
+    return this.order.epoch;
+  }
+
+  get traceId(): string {
+    return this.event.traceId;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  get idempotencyKey(): string {
+    return this.#derive();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#isEnded) this.#controller.abort(new RunEnded());
+    }
+    return this.#controller.signal;
+  }
+
+  get log(): SkillLog {
+    const write =
+      (level: LogLevel) =>
+      (message: string, fields?: Readonly<Record<string, unknown>>): void =>
+        this.#host.log(this, level, message, fields);
+    this.#log ??= { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+    return this.#log;
+  }
+
+  /** How its calls went so far. */
+  reports(timedOut: boolean): readonly CallReport[] {
+    return this.#ledger?.reports(timedOut) ?? noReports;
+  }
+
+  nowMs(): number {
+    return this.#host.nowMs();
+  }
+
+  random(): number {
+    return this.#host.random();
+  }
+
+  isCircuitOpen(dependency: number): boolean {
+    return this.#host.isCircuitOpen(dependency);
+  }
+
+  onEnd(listener: () => void): () => void {
+    const listeners = (this.#endListeners ??= new Set());
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  /** Asks it to stop: at its next step boundary, or, taken over, at once. */
+  interrupt(as: "interrupted" | "stale"): void {
+    if (as === "stale") this.end({ kind: "stale" });
+    else this.#isInterrupted = true;
+  }
+
+  /** Its time is over. */
+  expire(): void {
+    const step = this.#open === undefined ? undefined : { step: this.#open.name };
+    const message = `expected the run to end within ${this.order.timeoutMs} ms, it did not`;
+    this.end({ kind: "timed-out", failure: { code: "RUN_TIMEOUT", message, ...step } });
+  }
+
+  /** Ends the run with an answer, once; later answers are nothing. */
+  end(answer: RunAnswer): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#host.ended(this, answer);
+    this.#controller?.abort(new RunEnded());
+    if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
+  }
+
+  /** The skill has returned. */
+  complete(): void {
+    if (this.#open !== undefined) {
+      this.fail(new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before`, { code: "STEP_NOT_AWAITED" }));
+      return;
+    }
+    const unmet = this.#unmetSteps();
+    if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
+    else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted });
+  }
+
+  /** The skill has thrown. */
+  fail(thrown: unknown): void {
+    if (this.#isEnded) return;
+    const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
+    const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep);
+    this.end({ kind: "failed", failure: record, retryable });
+  }
+
+  checkMayAct(): void {
+    if (this.#isEnded) throw new RunEnded();
+    const nowMs = this.#host.nowMs();
+    if (nowMs >= this.leaseUntilMs) this.#stop({ kind: "stale" });
+    if (nowMs >= this.deadlineMs) {
+      this.expire();
+      throw new RunEnded();
+    }
+  }
+
+  async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
+    if (this.#isEnded) throw new RunEnded();
+    const prepared = this.#prepared.dependencies.get(dependency?.name);
+    if (prepared === undefined) {
+      const known = [...this.#prepared.dependencies.keys()].join(", ") || "none";
+      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got '${dependency?.name}'`, { code: "CALL_INVALID" });
+    }
+    const { name } = prepared;
+    const ledger = (this.#ledger ??= new CallLedger());
+    ledger.begin(name);
+    try {
+      const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request));
+      ledger.end(name, "succeeded");
+      return response as Response;
+    } catch (error) {
+      ledger.end(name, this.#isEnded ? undefined : resultOf(error));
+      throw error;
+    }
+  }
+
+  /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
+  #describeCall(ledger: CallLedger, dependency: string, request: unknown): Call {
+    const calls = this.#open?.part.calls ?? ledger.outside;
+    const number = (calls.get(dependency) ?? 0) + 1;
+    calls.set(dependency, number);
+    const key = this.#open?.part.callKey ?? this.#derive();
+    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step: this.#open?.name, stepKind: this.#open?.kind };
+  }
+
+  emit(eventType: string, payload: unknown, options?: EmitOptions): void {
+    if (this.#isEnded) throw new RunEnded();
+    const part = this.#open?.part;
+    const list = this.#open?.emitted ?? (this.#emitted ??= []);
+    if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
+    const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
+    const emitter = { cause: this.event, agent: this.#host.agent ?? this.order.skill, eventId, wallMs: this.#host.wallMs() };
+    list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
+    if (part === undefined) this.#emittedOutside += 1;
+    else part.emitted += 1;
+  }
+
+  async step<Result>(name: string, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<Result> {
+    if (this.#isEnded) throw new RunEnded();
+    const kind = this.#admitStep(name, options);
+    if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
+    const record = this.order.steps.find((step) => step.name === name);
+    const stored = record?.state === "completed" ? decodeStep(record) : undefined;
+    (this.#met ??= new Set()).add(name);
+    if (stored !== undefined) {
+      this.#keepEmitted(stored.emitted);
+      return stored.result as Result;
+    }
+    const unmet = record === undefined ? this.#unmetSteps() : undefined;
+    if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
+    const idempotencyKey = this.#derive(name);
+    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name) };
+    this.#open = open;
+    try {
+      const result = (await this.#execute(open, record, options, effect)) as Result;
+      this.#open = undefined;
+      return result;
+    } catch (error) {
+      this.#fail(open, error);
+      throw error;
+    }
+  }
+
+  /** A step that failed is closed, so that the skill may go another way; the failure keeps its name. */
+  #fail(open: OpenStep, error: unknown): void {
+    if (this.#open === open) this.#open = undefined;
+    this.#failedStep = { error, name: open.name };
+  }
+
+  #admitStep(name: string, options: unknown): StepKind {
+    const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options));
+    if (this.#open !== undefined) throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
+    if (this.#met?.has(name) === true) throw new PermanentError(`step '${name}': expected each step's name once in a run`, { code: "STEP_REPEATED" });
+    return kind;
+  }
+
+  /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
+  async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<unknown> {
+    const { name, kind } = open;
+    const context = new OpenStepContext(this, open.idempotencyKey);
+    // What the record says decides what the doubt is about; what the skill says now decides how to try again.
+    if (record?.kind === "atMostOnce") {
+      const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
+      this.#stop({ kind: "outcome-unknown", step: name, why });
+    }
+    this.checkMayAct();
+    if (record !== undefined && options.kind === "queryable") {
+      const effectPart = open.part;
+      open.part = this.#queryPart(open);
+      const found = await options.query(context);
+      this.checkMayAct();
+      if (found !== undefined) return await this.#checkpoint(open, found);
+      open.part = effectPart;
+    }
+    const needsIntent = kind === "atMostOnce" || (kind === "queryable" && record === undefined);
+    if (needsIntent) {
+      await this.#write(encodeIntent(name, kind));
+      this.checkMayAct();
+    }
+    let result: unknown;
+    try {
+      result = await effect(context);
+    } catch (error) {
+      if (kind === "atMostOnce") await this.#settleDoubt(open, error);
+      throw error;
+    }
+    if (this.#isEnded) throw new RunEnded();
+    return await this.#checkpoint(open, result);
+  }
+
+  /** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
+  #queryPart({ name, idempotencyKey }: OpenStep): StepPart {
+    return stepPart(`${idempotencyKey}-query-${this.epoch}.${this.attempt}`, `${name}?`);
+  }
+
+  /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */
+  async #settleDoubt(open: OpenStep, error: unknown): Promise<void> {
+    if (this.#isEnded) return;
+    const isDefinite = error instanceof Error && (error as Partial<PermanentError>).definite === true;
+    if (!isDefinite) this.#stop({ kind: "outcome-unknown", step: open.name, why: describeFailure(error, undefined).record.message });
+    await this.#write(encodeIntent(open.name, "idempotent"));
+  }
+
+  /** Returns what a resumed run would get. */
+  async #checkpoint(open: OpenStep, result: unknown): Promise<unknown> {
+    let record: StepRecord;
+    try {
+      record = encodeStep(open.name, open.kind, { result, emitted: open.emitted });
+    } catch (cause) {
+      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, { code: "STEP_RESULT", definite: false, cause });
+    }
+    if (record.result.byteLength > stepResultBytesMax) {
+      const message = `step '${open.name}': expected a result of at most ${stepResultBytesMax} bytes, got ${record.result.byteLength}`;
+      throw new PermanentError(message, { code: "STEP_RESULT", definite: false });
+    }
+    await this.#write(record);
+    this.#keepEmitted(open.emitted);
+    return typeof result === "object" ? decodeStep(record)?.result : result;
+  }
+
+  #keepEmitted(emitted: readonly OutgoingMessage[]): void {
+    if (emitted.length > 0) (this.#emitted ??= []).push(...emitted);
+  }
+
+  async #write(step: StepRecord): Promise<void> {
+    const result = await this.#host.writeStep(this, step);
+    if (this.#isEnded) throw new RunEnded();
+    if (result === "stale") this.#stop({ kind: "stale" });
+    if (result === "unavailable") {
+      const error = new TransientError(`step '${step.name}': expected its ${step.state === "intent" ? "intent" : "result"} to be stored, the store did not answer`, { code: "STORE_UNAVAILABLE" });
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  /** Ends the run and leaves the skill. */
+  #stop(answer: RunAnswer): never {
+    this.end(answer);
+    throw new RunEnded();
+  }
+
+  /** Recorded steps that another shape of the skill made and this one has not met. */
+  #unmetSteps(): string | undefined {
+    if (!this.order.pipelineChanged) return undefined;
+    const unmet = this.order.steps.map(({ name }) => name).filter((name) => this.#met?.has(name) !== true);
+    return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
+  }
+
+  #derive(...parts: readonly (string | number)[]): string {
+    return deriveKey({ consumer: this.#host.consumer, eventId: this.eventId, generation: this.order.generation }, ...parts);
+  }
+}
+
+/** What a step's effect is given: its run, under the step's own key. */
+class OpenStepContext implements StepContext<never> {
+  readonly idempotencyKey: string;
+  readonly #run: Run;
+
+  constructor(run: Run, idempotencyKey: string) {
+    this.#run = run;
+    this.idempotencyKey = idempotencyKey;
+  }
+
+  get event(): EventEnvelope<never> {
+    return this.#run.event;
+  }
+
+  get signal(): AbortSignal {
+    return this.#run.signal;
+  }
+
+  get log(): SkillLog {
+    return this.#run.log;
+  }
+
+  get attempt(): number {
+    return this.#run.attempt;
+  }
+
+  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
+    return this.#run.call(dependency, request);
+  }
+
+  emit(eventType: string, payload: unknown, options?: EmitOptions): void {
+    this.#run.emit(eventType, payload, options);
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
+ * is handed in.
+ */
+import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { DecodeLimits } from "../../core/read-route.ts";
+import type { StepRecord } from "../../core/run.ts";
+import type { StepAcknowledgement } from "../../ports/executor.ts";
+import { circuitStates } from "./call-dependency.ts";
+import type { LogLevel } from "../author/context.ts";
+import { Deadlines } from "./deadlines.ts";
+import { decodeEvent } from "./decode-event.ts";
+import type { Decoded } from "./decode-body.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
+import type { SkillLogLine } from "./run-log.ts";
+import type { ThreadOrder } from "./run-order.ts";
+import { type RunHost, Run } from "./run.ts";
+
+/** Where the host reports. Called synchronously; whoever listens groups by tick. */
+export interface HostSink {
+  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number): void;
+  step(runId: number, requestId: number, step: StepRecord): void;
+  log(line: SkillLogLine): void;
+}
+
+export interface SkillHostOptions {
+  /** The entity that is read: part of every idempotency key. */
+  readonly consumer: string;
+  /** Names the emitter of events; default the skill's name. */
+  readonly agent: string | undefined;
+  readonly limits: DecodeLimits;
+  readonly skills: ReadonlyMap<string, PreparedSkill>;
+  /** A state for each dependency, by its number; see `circuitStates`. */
+  readonly circuits: Int32Array;
+  readonly sink: HostSink;
+  /** The monotonic clock of the whole process. */
+  nowMs(): number;
+  wallMs(): number;
+  random(): number;
+}
+
+/** News of a run that came before the run itself, or after its end. */
+interface Early {
+  readonly stop?: "interrupted" | "stale";
+  readonly leaseUntilMs?: number;
+}
+
+/** Early news is kept of this many runs, the latest ones. */
+const earlyMax = 4_096;
+
+/** Runs that a description names. */
+const describedMax = 5;
+
+const noCalls: readonly CallReport[] = [];
+
+export class SkillHost implements RunHost {
+  readonly consumer: string;
+  readonly agent: string | undefined;
+  readonly #options: SkillHostOptions;
+  readonly #runs = new Map<number, Run>();
+  readonly #early = new Map<number, Early>();
+  readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
+  readonly #deadlines: Deadlines<Run>;
+  #lastRequestId = 0;
+
+  constructor(options: SkillHostOptions) {
+    this.consumer = options.consumer;
+    this.agent = options.agent;
+    this.#options = options;
+    this.#deadlines = new Deadlines(() => options.nowMs(), (run) => run.expire());
+  }
+
+  /** Runs that have not ended. */
+  get active(): number {
+    return this.#runs.size;
+  }
+
+  /** The runs that have not ended, the longest at work first; for people to read. */
+  describeActive(): string {
+    const runs = [...this.#runs.values()];
+    if (runs.length === 0) return "no run was at work";
+    const named = runs.slice(0, describedMax).map((run) => `'${run.order.skill}' (event ${run.eventId})`);
+    return `at work: ${named.join(", ")}${runs.length > describedMax ? ` and ${runs.length - describedMax} more` : ""}`;
+  }
+
+  /** Begins a run; its answer comes through the sink, now or later. Never throws. */
+  start(order: ThreadOrder): void {
+    const startedAtMs = this.#options.nowMs();
+    const early = this.#takeEarly(order.runId);
+    const prepared = this.#options.skills.get(order.skill);
+    if (prepared === undefined) {
+      const failure = { code: "SKILL_UNKNOWN", message: `expected a skill of this worker, got '${order.skill}'` };
+      this.#refuse(order, { kind: "failed", failure, retryable: false });
+      return;
+    }
+    const leaseUntilMs = early?.leaseUntilMs ?? order.leaseUntilMs;
+    const stop = startedAtMs >= leaseUntilMs ? "stale" : early?.stop;
+    if (stop !== undefined) {
+      this.#refuse(order, { kind: stop });
+      return;
+    }
+    const decoded = decodeEvent(order, this.#options.limits);
+    if (!decoded.ok) {
+      this.#refuse(order, { kind: "invalid", invalid: decoded.invalid });
+      return;
+    }
+    const run = new Run(this, prepared, order, decoded.value, startedAtMs);
+    run.leaseUntilMs = leaseUntilMs;
+    this.#runs.set(order.runId, run);
+    this.#check(run, prepared);
+  }
+
+  /** The main thread's word on a step that was to be stored. */
+  acknowledge(requestId: number, result: StepAcknowledgement["result"]): void {
+    const resolve = this.#writes.get(requestId);
+    this.#writes.delete(requestId);
+    resolve?.(result);
+  }
+
+  /** The claims of these runs are held until then. */
+  extend(runIds: readonly number[], leaseUntilMs: number): void {
+    for (const runId of runIds) {
+      const run = this.#runs.get(runId);
+      if (run === undefined) this.#keepEarly(runId, { leaseUntilMs });
+      else run.leaseUntilMs = leaseUntilMs;
+    }
+  }
+
+  interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
+    for (const runId of runIds) {
+      const run = this.#runs.get(runId);
+      if (run === undefined) this.#keepEarly(runId, { stop: as });
+      else run.interrupt(as);
+    }
+  }
+
+  /** Ends every run as taken over, and the timer. */
+  stop(): void {
+    for (const run of this.#runs.values()) run.interrupt("stale");
+    this.#deadlines.stop();
+  }
+
+  nowMs(): number {
+    return this.#options.nowMs();
+  }
+
+  wallMs(): number {
+    return this.#options.wallMs();
+  }
+
+  random(): number {
+    return this.#options.random();
+  }
+
+  isCircuitOpen(dependency: number): boolean {
+    const { circuits } = this.#options;
+    return dependency < circuits.length && Atomics.load(circuits, dependency) === circuitStates.open;
+  }
+
+  writeStep(run: Run, step: StepRecord): Promise<StepAcknowledgement["result"]> {
+    this.#lastRequestId += 1;
+    const requestId = this.#lastRequestId;
+    return new Promise((resolve) => {
+      this.#writes.set(requestId, resolve);
+      this.#options.sink.step(run.order.runId, requestId, step);
+    });
+  }
+
+  log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void {
+    this.#options.sink.log({ level, skill: run.order.skill, eventId: run.eventId, traceId: run.traceId, attempt: run.attempt, message, fields });
+  }
+
+  ended(run: Run, answer: RunAnswer): void {
+    this.#runs.delete(run.order.runId);
+    this.#deadlines.delete(run);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.#options.nowMs() - run.startedAtMs);
+  }
+
+  #refuse(order: ThreadOrder, answer: RunAnswer): void {
+    this.#options.sink.result(order.runId, answer, noCalls, 0);
+  }
+
+  #check(run: Run, prepared: PreparedSkill): void {
+    let checked: ReturnType<PreparedSkill["checkPayload"]>;
+    try {
+      checked = prepared.checkPayload(run.event.payload);
+    } catch (error) {
+      run.fail(error);
+      return;
+    }
+    if (!(checked instanceof Promise)) {
+      this.#begin(run, prepared, checked);
+      return;
+    }
+    this.#deadlines.add(run);
+    checked.then(
+      (result) => this.#begin(run, prepared, result),
+      (error: unknown) => run.fail(error),
+    );
+  }
+
+  /** Hands the run to its skill. One that answers at once costs no promise and no timer. */
+  #begin(run: Run, prepared: PreparedSkill, checked: Decoded<unknown>): void {
+    if (run.isEnded) return;
+    if (!checked.ok) {
+      run.end({ kind: "invalid", invalid: checked.invalid });
+      return;
+    }
+    run.acceptPayload(checked.value);
+    let returned: unknown;
+    try {
+      returned = prepared.skill.run(run);
+    } catch (error) {
+      run.fail(error);
+      return;
+    }
+    if (!isThenable(returned)) {
+      run.complete();
+      return;
+    }
+    if (!run.isEnded) this.#deadlines.add(run);
+    returned.then(
+      () => run.complete(),
+      (error: unknown) => run.fail(error),
+    );
+  }
+
+  #keepEarly(runId: number, news: Early): void {
+    const oldest = this.#early.keys().next();
+    if (this.#early.size >= earlyMax && oldest.done === false) this.#early.delete(oldest.value);
+    this.#early.set(runId, { ...this.#early.get(runId), ...news });
+  }
+
+  #takeEarly(runId: number): Early | undefined {
+    if (this.#early.size === 0) return undefined;
+    const early = this.#early.get(runId);
+    this.#early.delete(runId);
+    return early;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === "object" || typeof value === "function") && value !== null && typeof (value as { then?: unknown }).then === "function";
+}

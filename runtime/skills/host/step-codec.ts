@@ -1,0 +1,43 @@
+// How a step's result, and the events it emitted, are kept in a checkpoint.
+import { crc32 } from "node:zlib";
+import { Packr } from "msgpackr";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import type { StepKind, StepRecord } from "../../core/run.ts";
+
+/** Raised when what is written can no longer be read by the version before. */
+export const stepCodec = 1;
+
+/** Largest encoded result, with what the step emitted: a checkpoint is no place for artifacts. */
+export const stepResultBytesMax: number = 256 * 1024;
+
+/** Keeps dates, bytes, maps and sets apart from plain objects, each buffer being complete in itself. */
+const packr = new Packr({ structuredClone: true, copyBuffers: true });
+const nothing = new Uint8Array(0);
+
+/** What a completed step left. */
+export interface StepOutcome {
+  readonly result: unknown;
+  readonly emitted: readonly OutgoingMessage[];
+}
+
+export function encodeIntent(name: string, kind: StepKind): StepRecord {
+  return { name, kind, state: "intent", result: nothing, checksum: 0, codec: stepCodec, atMs: 0 };
+}
+
+/** A completed step's record. Throws when the result holds what cannot be kept. */
+export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
+  if (typeof outcome.result === "function" || typeof outcome.result === "symbol") throw new TypeError(`expected data, got a ${typeof outcome.result}`);
+  const result = new Uint8Array(packr.pack([outcome.result, outcome.emitted]));
+  return { name, kind, state: "completed", result, checksum: crc32(result), codec: stepCodec, atMs: 0 };
+}
+
+/** What a completed step left; undefined when its record is damaged or of a later version. */
+export function decodeStep(record: StepRecord): StepOutcome | undefined {
+  if (record.codec !== stepCodec || crc32(record.result) !== record.checksum) return undefined;
+  try {
+    const [result, emitted] = packr.unpack(record.result) as [unknown, readonly OutgoingMessage[]];
+    return { result, emitted };
+  } catch {
+    return undefined;
+  }
+}
