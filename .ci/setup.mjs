@@ -11,6 +11,12 @@ const lock = join(root, ".holdfast", "setup.lock");
 const wanted = readFileSync(join(root, "package-lock.json"), "utf8");
 const staleLockMs = 15 * 60_000;
 
+const nodeMajorMin = 20;
+if (Number(process.versions.node.split(".")[0]) < nodeMajorMin) {
+  process.stderr.write(`holdfast: expected Node ${nodeMajorMin} or later to set the project up, found ${process.versions.node}; install a newer Node\n`);
+  process.exit(2);
+}
+
 const isReady = () => existsSync(stamp) && readFileSync(stamp, "utf8") === wanted;
 
 function tryLock() {
@@ -38,7 +44,17 @@ function install() {
     process.stderr.write("holdfast: expected `npm install` to succeed; see its output above\n");
     process.exit(done.status ?? 1);
   }
+  refuseWithoutOwnNode();
   writeFileSync(stamp, wanted);
+}
+
+/** npm puts node_modules/.bin first: what runs after this is the project's own Node, if npm was let to fetch it. */
+function refuseWithoutOwnNode() {
+  const own = join(root, "node_modules", ".bin", process.platform === "win32" ? "node.cmd" : "node");
+  const asked = spawnSync(own, ["--version"], { encoding: "utf8", shell: process.platform === "win32" });
+  if (asked.status === 0) return;
+  process.stderr.write("holdfast: expected npm to bring the project's own Node, found that it did not start; let npm run install scripts (npm config set ignore-scripts false) and try again\n");
+  process.exit(1);
 }
 
 while (!isReady()) {

@@ -1,5 +1,7 @@
 /** `npm run bench`: lists the benches, runs one, and explains it with `npm run bench -- NAME --help`. */
-import { Command, CommanderError } from "commander";
+import "#runtime/cli/require-node.ts";
+import { Command } from "commander";
+import { carryOut } from "#runtime/cli/carry-out.ts";
 import { amqpCommand } from "./amqp/command.ts";
 import { brokerCommand } from "./broker/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
@@ -10,8 +12,6 @@ import { soakCommand } from "./soak/command.ts";
 import { storeCommand } from "./store/command.ts";
 import { transportCommand } from "./transport/command.ts";
 
-const exitUsage = 2;
-
 const program = new Command("npm run bench --")
   .usage("NAME [options]")
   .description("Measurements, to be judged for oneself. Figures are medians with their range; compare them within one run alone.")
@@ -21,13 +21,6 @@ const program = new Command("npm run bench --")
 
 const commands = [quickCommand(), transportCommand(), soakCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];
 for (const command of commands) program.addCommand(command);
-for (const command of [program, ...program.commands]) command.exitOverride();
 
-try {
-  if (process.argv.length === 2) program.outputHelp();
-  else await program.parseAsync();
-} catch (error) {
-  // Commander has said what is wrong, in a line, or what was asked for.
-  if (!(error instanceof CommanderError)) throw error;
-  process.exitCode = error.exitCode === 0 ? 0 : exitUsage;
-}
+if (process.argv.length === 2) program.outputHelp();
+else await carryOut(program);

@@ -8,8 +8,9 @@ import { createAmqpTransport } from "./adapters/amqp/transport.ts";
 import { mergeTransports } from "./adapters/merged/transport.ts";
 import { type RedisFacts, readRedisFacts } from "./adapters/redis/facts.ts";
 import { createRedisRunStore } from "./adapters/redis/run-store.ts";
-import { type EntitySettings, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
+import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "./adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "./adapters/service-bus/client.ts";
+import { findSequenceNumbers } from "./adapters/service-bus/find-sent.ts";
 import { createServiceBusPublisher } from "./adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "./adapters/service-bus/transport.ts";
 import { createSqliteRunStore } from "./adapters/sqlite/run-store.ts";
@@ -17,6 +18,7 @@ import { createThreadedSqliteRunStore } from "./adapters/sqlite/threaded-run-sto
 import { systemClock } from "./adapters/system/clock.ts";
 import { storeMemoryIn } from "./adapters/system/store-memory.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "./adapters/telemetry/log.ts";
+import { Summaries } from "./adapters/telemetry/summary.ts";
 import { Statistics } from "./adapters/telemetry/statistics.ts";
 import { createThreadsExecutor } from "./adapters/threads/executor.ts";
 import type { Config, ConsumerConfig, ServiceBusConfig, StoreConfig } from "./core/config.ts";
@@ -32,12 +34,18 @@ import type { Transport } from "./ports/transport.ts";
 import { loadPlugins } from "./skills/host/plugins.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "./skills/host/registry.ts";
 
+export { Recurrences } from "./adapters/telemetry/recurrences.ts";
+export { systemClock } from "./adapters/system/clock.ts";
+export type { EntitySettings } from "./adapters/service-bus/administration.ts";
+
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
 
 export interface ComposedWorker {
   readonly worker: Worker;
   readonly statistics: Statistics;
+  /** Since the last one was taken. */
+  readonly summaries: Summaries;
   readonly logger: Logger;
 }
 
@@ -104,21 +112,34 @@ export async function composeTransport(config: Config): Promise<Transport> {
   return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }), systemClock);
 }
 
-/** The settings of the entity that is read, and the broker's time. */
-export async function readBrokerFacts(config: Config): Promise<EntitySettings> {
-  return readEntitySettings(await connectionOf(config.serviceBus), entityOf(config.consumer));
+/** The entities that are read: the configured one first, then the retry queue of a subscription. */
+export function consumedEntities({ consumer }: Config): readonly ServiceBusEntity[] {
+  return "queue" in consumer ? [entityOf(consumer)] : [entityOf(consumer), { queue: consumer.retryQueue }];
+}
+
+/** The settings of an entity, and the broker's time. */
+export async function readBrokerFacts(config: Config, entity: ServiceBusEntity): Promise<EntitySettings> {
+  return readEntitySettings(await connectionOf(config.serviceBus), entity);
+}
+
+/** Every entity that emitted events are sent to. */
+export function publishedEntities({ publish }: Config): readonly string[] {
+  return publish === undefined ? [] : [...new Set([publish.entity, ...publish.byEventType.values()])];
 }
 
 /** Every entity the worker sends to: emitted events and scheduled copies. */
 export function entitiesSentTo(config: Config): readonly string[] {
-  const { publish, consumer } = config;
-  const events = publish === undefined ? [] : [publish.entity, ...publish.byEventType.values()];
-  return [...new Set([...events, retryEntityOf(consumer)])];
+  return [...new Set([...publishedEntities(config), retryEntityOf(config.consumer)])];
 }
 
-/** Rejects with `TransportError` when the worker could not send there. */
-export async function checkSendingTo(config: Config, entity: string): Promise<void> {
-  await checkCanSend(await connectionOf(config.serviceBus), entity);
+/** Whether the worker could send there. */
+export async function checkSendingTo(config: Config, entity: string): Promise<SendingCheck> {
+  return checkCanSend(await connectionOf(config.serviceBus), entity);
+}
+
+/** Sequence numbers of messages that were just sent and still lie in the entity, by message id; see `findSequenceNumbers`. */
+export async function findSent(serviceBus: ServiceBusConfig, entity: string, messageIds: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly string[]>> {
+  return findSequenceNumbers(await connectionOf(serviceBus), entity, messageIds);
 }
 
 function retryEntityOf(consumer: ConsumerConfig): string {
@@ -135,9 +156,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
   const registry = new SkillRegistry(plugins, config);
   checkBaseUrls(plugins, config);
-  const logger = createLogger(config.logLevel);
+  const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
+  const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
   const statistics = new Statistics();
-  const telemetry = teeTelemetry([statistics, new EventLog(logger)]);
+  const summaries = new Summaries();
+  const telemetry = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
   const threads = config.threads ?? availableParallelism();
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const circuitView = new Int32Array(circuits);
@@ -145,7 +169,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
-    workerId: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    workerId,
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
     publisher: await composePublisher(config),
@@ -176,7 +200,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     caution: new Caution(),
     circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
   });
-  return { worker, statistics, logger };
+  return { worker, statistics, summaries, logger };
 }
 
 /** Throws `ConfigurationError` for what would keep the plugins from starting. */

@@ -1,4 +1,5 @@
 // The public surface. Plugins import this and nothing deeper.
+import "./core/refuse-old-node.ts";
 export type { EventEnvelope } from "./core/event-envelope.ts";
 export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";

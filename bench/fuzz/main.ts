@@ -1,14 +1,15 @@
 // `npm run fuzz -- TARGET`: feeds hostile input to a target until the time is over or something is wrong: a crash, a hang, an
 // answer that is not what it should be, memory that grows. A failure prints the seed and the case, which run again on their
 // own with `--seed N --case K`.
+import "#runtime/cli/require-node.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { Argument, Command } from "commander";
+import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { atLeast, helpWidth } from "../support/command.ts";
 import { targets } from "./targets.ts";
 import type { WorkerOrder, WorkerReport } from "./worker.ts";
 
-const exitUsage = 2;
 const caseMsMax = 5_000;
 const watchEveryMs = 500;
 const heldBytesMax = 64 * 1_048_576;
@@ -27,7 +28,7 @@ const program = new Command("npm run fuzz --")
   .option("--seed <n>", "seed of the cases (default: chance)", atLeast(0))
   .option("--case <n>", "this case of the seed alone", atLeast(0))
   .configureHelp({ helpWidth })
-  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : exitUsage))
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? exitCodes.good : exitCodes.usage))
   .parse();
 const name = program.args[0]!;
 const { seconds, seed = Math.floor(Math.random() * 0x1_0000_0000), case: only } = program.opts<FuzzOptions>();
@@ -58,7 +59,7 @@ const watch = setInterval(() => {
 
 function fail(index: number, error: string): never {
   console.error(`fuzz ${name}: case ${index} of seed ${seed} is wrong; run it alone with: npm run fuzz -- ${name} --seed ${seed} --case ${index}\n${error}`);
-  process.exit(1);
+  process.exit(exitCodes.failed);
 }
 
 const [report] = (await once(worker, "message")) as [WorkerReport];

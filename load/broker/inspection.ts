@@ -1,4 +1,5 @@
 // The broker's account of itself, for people and for checkers that judge by it.
+import { type ReadableBody, bodyOf, eventTypeOf } from "./codec/body.ts";
 import { applicationPropertiesOf } from "./codec/message.ts";
 import type { Readable } from "./codec/readable.ts";
 import type { Counters, StateCounts } from "./entities/counters.ts";
@@ -47,6 +48,8 @@ export interface InspectedMessage {
   readonly sequenceNumber: number;
   readonly enqueuedSequenceNumber: number;
   readonly messageId: string;
+  /** Of the event that it brings, by its properties or a JSON body; null when neither tells. */
+  readonly eventType: string | null;
   readonly sessionId: string | null;
   readonly state: InspectedState;
   /** Tries so far. */
@@ -63,6 +66,8 @@ export interface InspectedMessage {
   readonly deadLetterSource: string | null;
   readonly bytes: number;
   readonly applicationProperties: Readonly<Record<string, string | number | boolean | null>>;
+  /** Its first 4 096 bytes, where bodies were asked for. */
+  readonly body?: ReadableBody;
 }
 
 export interface MessagePage {
@@ -76,6 +81,8 @@ export interface PageRequest {
   readonly state?: InspectedState;
   /** Only messages in doubt. Default: false. */
   readonly inDoubt?: boolean;
+  /** Whether bodies are told, too. Default: false. */
+  readonly bodies?: boolean;
   /** Sequence number to begin at. Default: 0. */
   readonly from?: number;
   /** At most this many; 1 to 1000. Default: 100. */
@@ -116,7 +123,7 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
       scanned++;
       from = message.sequenceNumber + 1;
       const isWanted = (request.state === undefined || stateOf(message) === request.state) && (request.inDoubt !== true || message.isInDoubt);
-      if (isWanted) messages.push(inspectMessage(message));
+      if (isWanted) messages.push(inspectMessage(message, request.bodies === true));
     }
   }
   return { messages, next: from };
@@ -155,12 +162,13 @@ function timeOf(ms: number): string | null {
   return ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString() : null;
 }
 
-function inspectMessage(message: StoredMessage): InspectedMessage {
+function inspectMessage(message: StoredMessage, withBody: boolean): InspectedMessage {
   const properties = applicationPropertiesOf(message);
   return {
     sequenceNumber: message.sequenceNumber,
     enqueuedSequenceNumber: message.enqueuedSequenceNumber,
     messageId: message.content.messageId,
+    eventType: eventTypeOf(message.content.bare, properties),
     sessionId: message.content.sessionId ?? null,
     state: stateOf(message),
     deliveryCount: message.deliveryCount,
@@ -174,6 +182,7 @@ function inspectMessage(message: StoredMessage): InspectedMessage {
     deadLetterSource: message.deadLetteredBy ?? null,
     bytes: message.content.bare.length,
     applicationProperties: properties,
+    ...(withBody ? { body: bodyOf(message.content.bare) } : {}),
   };
 }
 

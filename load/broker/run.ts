@@ -5,12 +5,13 @@ import { type Broker, startBroker } from "./broker.ts";
 import type { BrokerFlags, BrokerReady, TakeOver } from "./flags.ts";
 import { parseJson, textOfBytes } from "./json-text.ts";
 import type { Certificate } from "./security/certificate.ts";
+import { BrokerUsageError } from "./usage-error.ts";
 import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 
 /** Runs a broker until the process is asked to stop. Before it listens it may be ended at any moment: nothing was confirmed to anyone. */
 export async function runBroker(flags: BrokerFlags, takeOver: TakeOver): Promise<void> {
   const { sync = false, repair = false, record = false, strict = false, relaxed = false } = flags;
-  if (flags.data === undefined && (sync || repair)) throw new Error(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
+  if (flags.data === undefined && (sync || repair)) throw new BrokerUsageError(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
   const broker = await startOrSayWhy({
     ...(keys === undefined ? {} : { keys }),
@@ -65,7 +66,7 @@ function announce(broker: Broker, { data, sync }: BrokerFlags): void {
 
 async function readConfig({ config, entities, queue = [], topic = [] }: BrokerFlags): Promise<unknown> {
   const ways = [...(config === undefined ? [] : ["--config"]), ...(entities === undefined ? [] : ["--entities"]), ...(queue.length + topic.length === 0 ? [] : ["--queue and --topic"])];
-  if (ways.length > 1) throw new Error(`expected one way to say which entities there are, found ${ways.join(" beside ")}; leave the others out`);
+  if (ways.length > 1) throw new BrokerUsageError(`expected one way to say which entities there are, found ${ways.join(" beside ")}; leave the others out`);
   if (entities !== undefined) return parse("--entities", entities);
   if (config !== undefined) return parse(config, await readText("--config", config));
   return { queues: queue, topics: topicsOf(topic) };
@@ -92,7 +93,7 @@ async function readAllKeys({ key = [], keys }: BrokerFlags): Promise<AccessKey[]
 
 async function readCertificate({ tlsCert, tlsKey }: BrokerFlags): Promise<Certificate | undefined> {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
-  if (tlsCert === undefined || tlsKey === undefined) throw new Error("expected --tls-cert and --tls-key together, found one of them");
+  if (tlsCert === undefined || tlsKey === undefined) throw new BrokerUsageError("expected --tls-cert and --tls-key together, found one of them");
   const [cert, key] = await Promise.all([readText("--tls-cert", tlsCert), readText("--tls-key", tlsKey)]);
   const { checkCertificate } = await import("./security/certificate.ts");
   checkCertificate({ cert, key });
@@ -103,7 +104,7 @@ async function readText(flag: string, path: string): Promise<string> {
   try {
     return textOfBytes(await readFile(path));
   } catch (error) {
-    throw new Error(`${flag}: expected a file that can be read, found ${(error as Error).message}`, { cause: error });
+    throw new BrokerUsageError(`${flag}: expected a file that can be read, found ${(error as Error).message}`, { cause: error });
   }
 }
 
@@ -111,12 +112,12 @@ function parse(where: string, text: string): unknown {
   try {
     return parseJson(text);
   } catch (error) {
-    throw new Error(`${where}: expected JSON (comments and last commas allowed), found ${(error as Error).message}`, { cause: error });
+    throw new BrokerUsageError(`${where}: expected JSON (comments and last commas allowed), found ${(error as Error).message}`, { cause: error });
   }
 }
 
 function portOf(flag: string, text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`${flag}: expected a port from 0 to 65535, found ${text}`);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new BrokerUsageError(`${flag}: expected a port from 0 to 65535, found ${text}`);
   return port;
 }

@@ -1,5 +1,6 @@
 /** One trial from start to summary. */
 import { setTimeout as pause } from "node:timers/promises";
+import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
@@ -28,18 +29,18 @@ const lookEveryMs = 100;
 /** A trial in which nothing ends for this long is given up. */
 const stallMaxMs = 120_000;
 
-/** Runs a trial; 0 when every promise held, or it was stopped before it began, else 1. */
+/** Runs a trial; `good` when every promise held, or it was stopped before it began, else `failed`. */
 export async function runDev(options: DevOptions): Promise<number> {
   const interrupted = new AbortController();
   takeOver({ stop: () => interrupted.abort(), say: (text) => process.stderr.write(`${text}\n`) });
   const display = new Display(process.stdout.isTTY);
   const world = await startWorld(options.transport, interrupted.signal);
-  if (world === undefined) return 0;
+  if (world === undefined) return exitCodes.good;
   try {
     const trial = new Trial(options, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);
-    return isSound(summary) && trial.metExpectations() ? 0 : 1;
+    return isSound(summary) && trial.metExpectations() ? exitCodes.good : exitCodes.failed;
   } finally {
     await world.stop();
   }

@@ -1,11 +1,12 @@
 /** The subcommands. Each loads only what it needs. */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
+import { type Mendable, carryOut } from "./carry-out.ts";
+import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
-
-const exitFailure = 1;
-const exitUsage = 2;
+import type { StartOptions } from "./start.ts";
+import { ownVersion } from "./version.ts";
 
 function integer(text: string): number {
   const value = Number(text);
@@ -19,6 +20,7 @@ function isWorkerCommand(name: string | undefined): boolean {
 
 const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
+  .version(ownVersion(), "-V, --version", "print the version")
   .showHelpAfterError()
   .configureHelp({ sortSubcommands: false });
 
@@ -26,7 +28,8 @@ program
   .command("start")
   .description("run the worker until SIGTERM or Ctrl-C")
   .option("-c, --config <file>", "configuration file (default: holdfast.config.{ts,mjs,js,json})")
-  .action(async (options: { config?: string }) => (await import("./start.ts")).start(options));
+  .addOption(new Option("--log <format>", "how log lines are written (default: pretty on a terminal, else json)").choices(["pretty", "json"]))
+  .action(async (options: StartOptions) => (await import("./start.ts")).start(options));
 
 program
   .command("skills")
@@ -42,7 +45,7 @@ program
   .option("--json", "print JSON")
   .action(async (options: { config?: string; json?: boolean }) => {
     const healthy = await (await import("./doctor.ts")).doctor(options);
-    if (!healthy) process.exitCode = exitFailure;
+    if (!healthy) process.exitCode = exitCodes.failed;
   });
 
 program
@@ -58,6 +61,7 @@ program
   .option("--timestamp <iso>", "time of the event (default: now)")
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
+  .option("--json", "print event ids, message ids and sequence numbers as JSON")
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
@@ -67,13 +71,10 @@ export async function runProgram(): Promise<void> {
     await (await import("./dev.ts")).addDevCommand(program);
     await (await import("./broker.ts")).addBrokerCommand(program);
   }
-  try {
-    await program.parseAsync();
-  } catch (error) {
-    // What a user can mend says so in its message; anything else is a defect, and its stack tells where.
-    const isMendable = error instanceof HoldfastError || (error instanceof Error && process.argv[2] === "broker");
-    if (!isMendable) throw error;
-    process.stderr.write(`holdfast: ${redact(error.message)}\n`);
-    process.exitCode = error instanceof HoldfastError && !(error instanceof ConfigurationError) ? exitFailure : exitUsage;
-  }
+  await carryOut(program, mendable);
 }
+
+const mendable: Mendable = (error) => {
+  if (!(error instanceof HoldfastError)) return undefined;
+  return { message: redact(error.message), code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
+};

@@ -6,7 +6,7 @@ import { eventHeaders } from "../core/event-headers.ts";
 import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { composePublisher } from "../compose.ts";
+import { composePublisher, findSent } from "../compose.ts";
 import { loadConfig } from "./load-config.ts";
 
 export interface SendOptions {
@@ -21,8 +21,19 @@ export interface SendOptions {
   readonly timestamp?: string;
   readonly project: string;
   readonly count: number;
+  readonly json?: boolean;
 }
 
+/** What is known of an event that was sent. Its message has the event's id. */
+interface Sent {
+  readonly eventId: string;
+  readonly messageId: string;
+  /** As many as it was sent, where it still lies in a queue that may be looked into. */
+  readonly sequenceNumbers: readonly string[];
+}
+
+/** Events that are told one by one, where people read. */
+const linesMax = 100;
 /** Messages in one call to the broker. */
 const batchMax = 500;
 const traceIdLength = 32;
@@ -35,17 +46,30 @@ export async function send(options: SendOptions): Promise<void> {
   const payload = readPayload(options.payload);
   const repeated = eventId === undefined ? undefined : makeMessage(options, eventId, payload);
   const { entity, ...through } = await target(options);
+  const eventIds = new Set<string>();
   const publisher = await composePublisher(through);
   await publisher.start();
   try {
     for (let sent = 0; sent < options.count; sent += batchMax) {
       const size = Math.min(batchMax, options.count - sent);
-      await publisher.send(entity, Array.from({ length: size }, () => repeated ?? makeMessage(options, randomUUID(), payload)));
+      const messages = Array.from({ length: size }, () => repeated ?? makeMessage(options, randomUUID(), payload));
+      await publisher.send(entity, messages);
+      for (const { messageId } of messages) eventIds.add(messageId);
     }
   } finally {
     await publisher.stop();
   }
-  process.stdout.write(`sent ${options.count} ${eventType} to ${entity}\n`);
+  const numbers = await findSent(through.serviceBus, entity, eventIds);
+  const sent = [...eventIds].map((id): Sent => ({ eventId: id, messageId: id, sequenceNumbers: numbers.get(id) ?? [] }));
+  process.stdout.write(options.json === true ? `${JSON.stringify(sent, undefined, 2)}\n` : `${describeSent(options, entity, sent)}\n`);
+}
+
+/** A send is answered without a sequence number; one is told where the message could still be seen in the queue. */
+function describeSent({ count, eventType }: SendOptions, entity: string, sent: readonly Sent[]): string {
+  const lines = sent.slice(0, linesMax).map(({ eventId, sequenceNumbers }) => `eventId ${eventId}, ${sequenceNumbers.length === 0 ? "sequence number not known" : `sequence number ${sequenceNumbers.join(", ")}`}`);
+  if (sent.length > linesMax) lines.push(`… and ${sent.length - linesMax} more; --json tells all`);
+  if (sent.some(({ sequenceNumbers }) => sequenceNumbers.length === 0)) lines.push("not known: the message was taken already, it is behind 1 000 others, or the entity is a topic or may not be looked into");
+  return [`sent ${count} ${eventType} to ${entity}; each message has its event's id`, ...lines].join("\n");
 }
 
 function check(flag: string, good: boolean, expected: string, got: string): void {

@@ -1,6 +1,10 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose.ts";
+import { HoldfastError } from "../core/errors.ts";
 import { captureOutput } from "../skills/host/captured-output.ts";
+import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
 
@@ -8,34 +12,63 @@ import { takeOver } from "./stop-signals.ts";
 const reportEveryMs = 200;
 /** Past the budget by this much, the process ends without waiting for whatever hangs. */
 const stopMarginMs = 5_000;
-const exitFailure = 1;
+/** How often the log sums up what happened. */
+const summaryEveryMs = 60_000;
 
-export async function start(options: { readonly config?: string }): Promise<void> {
-  const { config, directory } = await loadConfig(options.config);
-  const { worker, statistics, logger } = await composeWorker(config, directory);
+export interface StartOptions {
+  readonly config?: string;
+  /** Goes before the configuration's `logFormat`. */
+  readonly log?: "pretty" | "json";
+}
+
+export async function start(options: StartOptions): Promise<void> {
+  const { config: asWritten, directory } = await loadConfig(options.config);
+  const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
+  const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config)]);
+  refuseWhenFailed(findings);
   // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
-  captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
+  const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
     process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() });
   };
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
+  const sumUp = (): void => {
+    const summary = summaries.take();
+    if (summary !== undefined) logger.info({ type: "summary", ...summary, inFlight: worker.view().inFlight }, "summary");
+  };
+  const summing = setInterval(sumUp, summaryEveryMs);
   const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
   const stop = (reason: string): void => {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
-      process.exit(exitFailure);
+      process.exit(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
   takeOver({ stop, say: (text) => logger.warn(text) });
   // What does not get started, because something outside does not answer, does not keep it from stopping.
-  await Promise.race([worker.start(), stopped.promise]);
+  await Promise.race([worker.start(), stopped.promise]).catch((error: unknown) => {
+    // The command says it, in plain words.
+    restoreOutput();
+    throw error;
+  });
   if (late === undefined) process.send?.({ type: "ready" });
+  const endChecking = keepChecking(config, logger, findings);
   await stopped.promise;
+  endChecking();
   clearTimeout(late);
   clearInterval(reports);
+  clearInterval(summing);
+  sumUp();
   report();
   if (process.connected) process.disconnect();
+}
+
+/** What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. */
+function refuseWhenFailed(findings: readonly Finding[]): void {
+  const failed = findings.filter(({ verdict }) => verdict === "failed");
+  if (failed.length === 0) return;
+  throw new HoldfastError("HOLDFAST_REFUSED", `the worker was not started; \`holdfast doctor\` shows the same:\n${failed.map((finding) => `  ${describeFinding(finding)}`).join("\n")}`);
 }

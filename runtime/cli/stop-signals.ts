@@ -1,6 +1,6 @@
 /**
  * What asks a command to stop: SIGTERM, SIGINT (Ctrl-C), or a parent that listened and is gone. It is heard from the first
- * line of JavaScript on, before anything else is loaded, so this file imports nothing; only while Node itself starts, some tens
+ * line of JavaScript on, before anything else is loaded, so this file imports nothing but a table; only while Node itself starts, some tens
  * of milliseconds, a signal ends the process as the system has it.
  *
  *   nothing has begun ──ask──▶ exit 0
@@ -11,6 +11,8 @@
  * SIGHUP tells that a terminal is gone. A worker stays; what was run for its user's eyes stops.
  */
 
+import { exitCodes } from "./exit-codes.ts";
+
 /** Who answers when the process is asked to stop. */
 export interface Stoppable {
   /** Called once at most. */
@@ -19,14 +21,13 @@ export interface Stoppable {
   say(text: string): void;
 }
 
-const exitAtOnce = 130;
 /** Within this time a second signal of one kind is npm's copy of the first. */
 const copiedWithinMs = 500;
 
 const beforehand: Stoppable = {
   stop(reason) {
     this.say(`${reason}: nothing had begun yet, it ends`);
-    process.exit(0);
+    process.exit(exitCodes.good);
   },
   say(text) {
     process.stderr.write(`holdfast: ${text}\n`);
@@ -65,7 +66,7 @@ function onSignal(signal: "SIGTERM" | "SIGINT"): void {
   }
   if (asked.reason === signal && isRunByNpm() && performance.now() - asked.atMs < copiedWithinMs) return;
   current.say(`${signal}, after ${asked.reason}: it ends at once; what it held is delivered again when its locks end`);
-  process.exit(exitAtOnce);
+  process.exit(exitCodes.forced);
 }
 
 /** npm passes on to its script what a terminal has sent to both of them. */

@@ -107,12 +107,16 @@ export interface ConfigInput {
   readonly silenceMaxMs?: number | undefined;
   /** From SIGTERM to the end: the pod's grace period less its preStop and a margin. Default 25 000. */
   readonly stopBudgetMs?: number | undefined;
+  /** How often a running worker looks whether the entities and the store are still as it needs them; 1 000 to 86 400 000, default 300 000. */
+  readonly checkEveryMs?: number | undefined;
   /** Default `info`. */
   readonly logLevel?: "trace" | "debug" | "info" | "warn" | "error" | "silent" | undefined;
+  /** `json` for machines, `pretty` for eyes. Default: `pretty` on a terminal, `json` elsewhere. */
+  readonly logFormat?: "json" | "pretty" | undefined;
 }
 
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
-export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "dependencies" | "skills"> {
+export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "dependencies" | "skills" | "logFormat"> {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
@@ -129,7 +133,9 @@ export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish
   readonly storeHoldMaxMs: number;
   readonly silenceMaxMs: number;
   readonly stopBudgetMs: number;
+  readonly checkEveryMs: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly logFormat?: "json" | "pretty" | undefined;
 }
 
 const entityName = z.string().regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
@@ -218,7 +224,9 @@ const schema: z.ZodType<Config, ConfigInput> = z
     storeHoldMaxMs: integer(0, hourMs).default(60_000),
     silenceMaxMs: integer(1_000, hourMs).default(30_000),
     stopBudgetMs: integer(100, hourMs).default(25_000),
+    checkEveryMs: integer(1_000, dayMs).default(300_000),
     logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+    logFormat: z.enum(["json", "pretty"]).optional(),
   })
   .superRefine((config, context) => {
     if (config.serviceBus.webSockets === true && config.transport !== "sdk") {

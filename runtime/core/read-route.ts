@@ -140,6 +140,12 @@ function fieldsOfBody(found: readonly Found[], cloudEvents: boolean, demands: bo
   }
 }
 
+/** The event id that the application properties tell, for naming a message that is not read; undefined when they tell none. */
+export function readEventIdHeader(delivery: Delivery): string | undefined {
+  const { id } = readHeaders(delivery, false);
+  return isEventId(id) ? id : undefined;
+}
+
 const fieldNames: Readonly<Record<WireForm, readonly [id: string, type: string, version: string]>> = {
   canonical: ["eventId", "eventType", "version"],
   snake: ["event_id", "event_type", "version"],

@@ -204,12 +204,12 @@ export class Executions {
       if (!this.#isOver(work)) this.#options.settler.release(work);
       return;
     }
-    if (work.posts > 0) inFlight.renumber(work);
+    const isFirstHere = work.posts === 0;
+    work.begin();
+    if (!isFirstHere) inFlight.renumber(work);
     else if (work.steps.length > 0) {
-      telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, stepsDone: work.steps.length, epoch: work.epoch });
+      telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, stepsDone: work.steps.length, epoch: work.epoch });
     }
-    work.executions += 1;
-    work.posts += 1;
     orders.push(orderFor(work, nowMs));
     work.stage = "executing";
     suspects.started(work);
@@ -250,7 +250,7 @@ export class Executions {
     const { telemetry } = this.#options;
     work.stage = "pausing";
     work.isApart ||= apart;
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempts + work.retriesInPlace + 1, delayMs, code, description });
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, delayMs, code, description });
     this.#admitAfter(work, delayMs);
   }
 
@@ -322,7 +322,7 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     headers: work.headers,
     enqueuedAtMs: delivery.enqueuedAtMs,
     epoch: work.epoch,
-    attempt: work.attempts + work.losses + work.lossesHere + work.retriesInPlace,
+    attempt: work.attempt,
     generation: work.generation,
     leaseMs: work.leaseUntilMs - nowMs,
     timeoutMs: skill.timeoutMs,

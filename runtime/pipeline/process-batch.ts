@@ -105,9 +105,9 @@ export class BatchProcessor {
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
+    work.route = answer.route;
     const skill = skills.find(answer.route.eventType, answer.route.version);
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route));
-    work.route = answer.route;
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
     work.skill = skill;
@@ -258,7 +258,7 @@ export class BatchProcessor {
   /** 12. A delivery has ended: its followers learn from it, its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
     const { brokerClock, telemetry, inFlight } = this.#options;
-    telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs));
+    telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
     inFlight.remove(work);
     const follow = (follower: Work): void => {
       if (follower.stage === "following") this.#followed(follower, work, outcome);

@@ -46,6 +46,8 @@ export class ReceiveLoop {
   #isGranting = false;
   #roomLook: Timer | undefined;
   #lastReceivedMs = 0;
+  /** When receiving was disturbed first, since messages last came; undefined when it was not. */
+  #disturbedSinceMs: number | undefined;
   /** The present receiver is attached: something came, and nothing has disturbed it since. */
   #isServed = false;
 
@@ -125,6 +127,7 @@ export class ReceiveLoop {
     const receiver = transport.openReceiver({
       deliveries: (batch) => {
         this.#received += batch.length;
+        if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
         const nowMs = clock.monotonicMs();
         const wasAwaited = this.#receiver === receiver && this.#isServed && this.#credit > 0 && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
         if (this.#receiver === receiver) {
@@ -136,6 +139,7 @@ export class ReceiveLoop {
         this.replenish();
       },
       disturbed: (error) => {
+        this.#disturbedSinceMs ??= clock.monotonicMs();
         this.#isServed = false;
         telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
       },
@@ -145,6 +149,11 @@ export class ReceiveLoop {
     this.#credit = 0;
     this.#lastReceivedMs = clock.monotonicMs();
     this.#grant();
+  }
+
+  #recovered(sinceMs: number): void {
+    this.#disturbedSinceMs = undefined;
+    this.#options.telemetry.emit({ type: "transport.recovered", afterMs: Math.round(this.#options.clock.monotonicMs() - sinceMs) });
   }
 
   #close(): void {

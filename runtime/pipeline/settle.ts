@@ -244,7 +244,7 @@ export class Settler {
     const { eventId } = work;
     switch (settlement.kind) {
       case "retry-later":
-        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempts + 1, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
+        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempt, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
         this.#copies.add({ work, settlement });
         return;
       case "postpone":
@@ -266,7 +266,7 @@ export class Settler {
   /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
   #giveUp(work: Work, reason: string, said: string): void {
     const description = redact(said);
-    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, skill: work.skillName, reason, description });
+    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, messageId: work.delivery.messageId, skill: work.skillName, attempt: work.attempt, reason, description });
     this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
   }
 

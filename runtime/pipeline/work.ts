@@ -1,5 +1,6 @@
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
+import { readEventIdHeader } from "../core/read-route.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 
@@ -46,6 +47,8 @@ export class Work {
   lossesHere = 0;
   /** It is tried in a thread of its own. */
   isApart = false;
+  /** Number of its last execution, as the skill sees it and every log line tells it; 0 while none has begun. */
+  attempt = 0;
   /** How often it was posted to a thread under this claim. */
   posts = 0;
   generation = 0;
@@ -85,12 +88,20 @@ export class Work {
     return this.skill?.uses ?? noUses;
   }
 
+  /** The event's own; empty when it could not be read. A message's id may be that of a copy, and says nothing to who looks for the event. */
   get eventId(): string {
-    return this.route?.eventId ?? this.delivery.messageId;
+    return this.route?.eventId ?? eventIdOfHeaders(this.delivery) ?? "";
   }
 
   get skillName(): string {
     return this.skill?.name ?? "";
+  }
+
+  /** Counts an execution that begins, and numbers it: 1 for the first of the run, whoever carried out those before. */
+  begin(): void {
+    this.executions += 1;
+    this.posts += 1;
+    this.attempt = this.attempts + this.losses + this.lossesHere + this.retriesInPlace;
   }
 
   /** Number of the claim among those whose execution ended in a failure, if it does; 1 for the first. */
@@ -124,5 +135,14 @@ export class Work {
   /** Remembers a durable step, so that a retry in place does not run it again. */
   recordStep(step: StepRecord): void {
     this.steps = [...this.steps.filter((known) => known.name !== step.name), step];
+  }
+}
+
+/** What cannot even be looked at has no event id. */
+function eventIdOfHeaders(delivery: Delivery): string | undefined {
+  try {
+    return readEventIdHeader(delivery);
+  } catch {
+    return undefined;
   }
 }

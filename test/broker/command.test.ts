@@ -64,7 +64,7 @@ test("reads entities from the vendor's file and prints them", async (t) => {
   assert.deepEqual(lines.slice(4), ["queue: queue.1", "subscription: topic.1/Subscriptions/subscription.1", "topic: topic.1"]);
 });
 
-test("says what is wrong with its configuration and ends with 1", async (t) => {
+test("says what is wrong with its configuration and ends with 2", async (t) => {
   const child = spawn(process.execPath, [main, "--port", "0", "--entities", '{ "queues": [{ "name": "a", "lockDuration": 5 }] }'], { stdio: ["ignore", "ignore", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
   let said = "";
@@ -72,7 +72,7 @@ test("says what is wrong with its configuration and ends with 1", async (t) => {
   // Its streams are closed with it: whatever it said is there by then.
   const closed = once(child, "close");
   const [code] = (await within("the command to end", closed, startDeadlineMs)) as [number | null];
-  assert.equal(code, 1, said);
+  assert.equal(code, 2, said);
   assert.match(said, /queues\[0\]\.lockDuration: expected one of name, .*lockDurationMs.*found 5/);
 });
 
@@ -86,7 +86,7 @@ test("refuses settings beyond Azure's bounds by --entities and --config, names w
   await writeFile(file, `\uFEFF${longLockOfVendor.replace("}]}]", "},]},]")}`);
   for (const way of [["--entities", longLock], ["--config", file]]) {
     const refused = await runUntil(t, /queue: a/, "--port", "0", ...way);
-    assert.equal(refused.code, 1, refused.out);
+    assert.equal(refused.code, 2, refused.out);
     assert.match(refused.err, /a\.lockDurationMs: expected at most 300000 .*--relaxed.*found 300001/);
     assert.equal((await runUntil(t, /queue: a/, "--port", "0", "--relaxed", ...way)).code, 0);
   }
@@ -135,8 +135,8 @@ test("says what to do when it cannot start", async (t) => {
   t.after(() => taken.close());
   await once(taken, "listening");
   const port = String((taken.address() as AddressInfo).port);
-  for (const [args, message] of [
-    [["--port", port], new RegExp(`expected port ${port} to be free, found somebody listening there.*choose another with --port`)],
+  for (const [args, message, expected = 2] of [
+    [["--port", port], new RegExp(`expected port ${port} to be free, found somebody listening there.*choose another with --port`), 1],
     [["--port", "x"], /--port: expected a port from 0 to 65535, found x/],
     [["--queue", "a", "--entities", "{}"], /expected one way to say which entities there are, found --entities beside --queue and --topic/],
     [["--config", "/nowhere.json"], /--config: expected a file that can be read, found ENOENT/],
@@ -146,7 +146,7 @@ test("says what to do when it cannot start", async (t) => {
     [["--tls-cert", main, "--tls-key", main], /expected a certificate and its key, both PEM, found/],
   ] as const) {
     const { code, err } = await runUntil(t, /nothing/, "--port", "0", ...args);
-    assert.equal(code, 1, args.join(" "));
+    assert.equal(code, expected, args.join(" "));
     assert.match(err, message);
   }
 });

@@ -252,3 +252,25 @@ test("a broker with keys is asked with its connection string", async (t) => {
   assert.match(lacking, /--connection-string: expected Endpoint=/);
   assert.ok(!lacking.includes("c2VjcmV0"));
 });
+
+test("a list of messages has the type of each event, and bodies when they are asked for, with nothing that moves the cursor", async (t) => {
+  const { client, broker } = await startBench(t, { entities });
+  const url = `http://127.0.0.1:${broker.controlPort}`;
+  const run = runnerOf(url);
+  await client.createSender("orders").sendMessages([
+    { messageId: "one", body: { name: "Ada" }, applicationProperties: { eventType: "CustomerSignedUp" } },
+    { messageId: "two", body: { eventType: "CustomerLeft", note: "x".repeat(5_000) } },
+    { messageId: "three", body: Buffer.from("\u001b[2J\u009b1m gone") },
+    { messageId: "four\u001b[2J", body: Buffer.from([0xff, 0xfe]) },
+  ]);
+  const list = (await run("inspect", "orders", "--messages")).out;
+  assert.match(list, /one\s.*\n\s+CustomerSignedUp/);
+  assert.match(list, /two\s.*\n\s+CustomerLeft/);
+  assert.ok(!list.includes("Ada"));
+  const bodies = (await run("inspect", "orders", "--bodies")).out;
+  assert.match(bodies, /body of 1:\n\{"name":"Ada"\}\n/);
+  assert.match(bodies, /body of 2, its beginning \(the message has \d+ bytes\):\n\{"eventType":"CustomerLeft","note":"x{4055}/);
+  assert.match(bodies, /body of 3:\n\\u001b\[2J\\u009b1m gone\n/);
+  assert.match(bodies, /body of 4, as base64:\n\/\/4=/);
+  for (const text of [list, bodies]) assert.ok(!text.includes("\u001b") && !text.includes("\u009b"));
+});

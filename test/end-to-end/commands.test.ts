@@ -1,7 +1,7 @@
 // The commands as a user runs them, against a real broker.
 import { strict as assert } from "node:assert";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
@@ -133,7 +133,7 @@ testOnEach("start says what is wrong when the entity does not exist", async (t, 
   const { config } = await startBench(t, { transport });
   const result = await runCommand(["start", "-c", config({ consumer: { queue: "nowhere" } })], env);
   assert.equal(result.code, 1);
-  assert.match(result.stderr, /holdfast: .*expected .*nowhere/);
+  assert.match(result.stderr, /^holdfast: the worker was not started;[^]*send to nowhere: expected .*, found MessagingEntityNotFound.*; create the entity/);
 });
 
 test("skills lists what is registered, from where", async (t) => {
@@ -172,21 +172,25 @@ testOnEach("doctor names an entity that emitted events could not be sent to", as
 
 testOnEach("events that cannot be published for a while wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
-  await administrationOf(broker).createQueue("closed", { status: "SendDisabled" });
+  const administration = administrationOf(broker);
+  const closed = await administration.createQueue("closed");
   const file = config({ publish: { entity: "closed" } });
-  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   const worker = startCommand(["start", "-c", file], env);
   t.after(() => worker.process.kill("SIGKILL"));
   let log = "";
   worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
+  await administration.updateQueue({ ...closed, status: "SendDisabled" });
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{"ref":"refs/heads/main"}}'], env);
   await eventually("the failure to be told", () => log.includes("send.failed"), 30_000);
   await eventually("the message to be postponed", () => broker.inspect().queues["input"]?.totals.scheduledAccepted === 1, 30_000);
   assert.deepEqual([broker.inspect().queues["input"]?.totals.abandoned, broker.inspect().queues["input"]?.totals.deadLettered], [0, 0]);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
-  const mended = startCommand(["start", "-c", config()], env);
+  await administration.updateQueue({ ...closed, status: "Active" });
+  const mended = startCommand(["start", "-c", file], env);
   t.after(() => mended.process.kill("SIGKILL"));
-  await eventually("the event to be published", () => broker.inspect().queues["events"]?.totals.accepted === 1, 60_000);
+  await eventually("the event to be published", () => broker.inspect().queues["closed"]?.totals.accepted === 1, 60_000);
   mended.process.kill("SIGTERM");
   assert.equal((await mended.done).code, 0);
 });
@@ -226,4 +230,50 @@ testOnEach("a store that goes down stops the effects, not the process; what wait
   await eventually("twenty completions", () => broker.inspect().queues["input"]?.totals.completed === 20, 60_000);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
+});
+
+test("a log line has worker, host and a level in words; a run that completes is a line at debug, and the log sums up what happened", async (t) => {
+  const { broker, config } = await startBench(t);
+  const file = config({ logLevel: "debug" });
+  await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--event-id", "the-event"], env);
+  const worker = startCommand(["start", "-c", file], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  await eventually("the completion", () => broker.inspect().queues["input"]?.totals.completed === 1, 30_000);
+  worker.process.kill("SIGTERM");
+  const { stderr } = await worker.done;
+  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  for (const line of lines) assert.ok(typeof line["worker"] === "string" && line["host"] === hostname() && /^(debug|info|warn|error)$/.test(String(line["level"])), JSON.stringify(line));
+  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "run.completed"), { level: "debug", eventId: "the-event", skill: "event-dispatcher", attempt: 1 });
+  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "summary"), { level: "info", completed: 1, duplicates: 0, retried: 0, deadLettered: {}, inFlight: 0 });
+});
+
+test("start --log pretty writes lines for eyes, whatever the configuration says", async (t) => {
+  const { config } = await startBench(t);
+  const worker = startCommand(["start", "--log", "pretty", "-c", config({ logFormat: "json" })], env);
+  t.after(() => worker.process.kill("SIGKILL"));
+  let log = "";
+  worker.process.stderr?.on("data", (text: string) => (log += text));
+  await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
+  worker.process.kill("SIGTERM");
+  const { stderr } = await worker.done;
+  assert.match(stderr, /^\d\d:\d\d:\d\d\.\d{3} INFO {2}worker\.started consumer=input skills=1 threads=1$/m);
+});
+
+testOnEach("send tells the id of each event, and its sequence number where it can be seen in the queue", async (t, transport) => {
+  const { config } = await startBench(t, { transport });
+  const file = config();
+  const one = await runCommand(["send", "-c", file, "--event-type", "Some", "--event-id", "first"], env);
+  assert.deepEqual([one.code, one.stdout], [0, "sent 1 Some to input; each message has its event's id\neventId first, sequence number 1\n"]);
+  const more = await runCommand(["send", "-c", file, "--event-type", "Some", "--count", "2", "--json"], env);
+  const told = JSON.parse(more.stdout) as { eventId: string; messageId: string; sequenceNumbers: string[] }[];
+  assert.deepEqual(told.map(({ sequenceNumbers }) => sequenceNumbers), [["2"], ["3"]]);
+  assert.ok(told.every(({ eventId, messageId }) => eventId === messageId && /^[\da-f-]{36}$/.test(eventId)));
+});
+
+test("send says that it does not know a sequence number, where the entity is a topic", async (t) => {
+  const broker = await startBroker({ entities: { topics: [{ name: "news", subscriptions: ["all"] }] } });
+  t.after(() => broker.stop());
+  const { code, stdout, stderr } = await runCommand(["send", "--connection-string", broker.connectionString, "--entity", "news", "--event-type", "Some", "--event-id", "first"], env);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^sent 1 Some to news; .*\neventId first, sequence number not known\nnot known: the message was taken already, .* or the entity is a topic/);
 });

@@ -13,6 +13,7 @@ import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startCommand } from "../support/holdfast-command.ts";
+import { isLong } from "../support/long.ts";
 import { SkewedClock } from "../support/skewed-clock.ts";
 import { testOnEach } from "../support/transports.ts";
 
@@ -58,8 +59,11 @@ function eventOf(index: number): OutgoingMessage {
   return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
 
-testOnEach("with a clock an hour ahead of the broker's, retries come on time and no lock is lost", (t, transport) => retryAll(t, transport, -hourMs));
-testOnEach("with a clock an hour behind the broker's, retries come on time and no lock is lost", (t, transport) => retryAll(t, transport, hourMs));
+testOnEach("with a clock an hour wrong, retries come on time and no lock is lost", async (t, transport) => {
+  const isAhead = transport === "amqp";
+  await retryAll(t, transport, isAhead ? -hourMs : hourMs);
+  if (isLong) await retryAll(t, transport, isAhead ? hourMs : -hourMs);
+});
 
 async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-skewed-"));

@@ -10,6 +10,7 @@ import { setTimeout as moment } from "node:timers/promises";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type CommandResult, runCommand, startCommand } from "../support/holdfast-command.ts";
+import { isLong } from "../support/long.ts";
 import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -29,6 +30,8 @@ const stopBudgetMs = 10_000;
 interface Life {
   /** Waits until the command has written this to standard error. */
   says(text: string): Promise<void>;
+  /** Calls `hear` for what the command writes to standard output. */
+  heardOutput(hear: () => void): void;
   kill(signal: NodeJS.Signals): void;
   readonly done: Promise<CommandResult>;
 }
@@ -40,6 +43,7 @@ function live(t: TestContext, args: readonly string[], more: NodeJS.ProcessEnv =
   command.process.stderr?.on("data", (text: string) => (said += text));
   return {
     says: async (text) => void (await eventually(`it to say ${text}`, () => said.includes(text), 30_000).catch((error: unknown) => assert.fail(`${String(error)}: ${said}`))),
+    heardOutput: (hear) => void command.process.stdout?.on("data", hear),
     kill: (signal) => void command.process.kill(signal),
     done: command.done,
   };
@@ -132,7 +136,7 @@ async function startSilence(t: TestContext): Promise<Silence> {
 testOnEach("a worker that is stopped at any moment of its start ends with 0, within the budget", async (t, transport) => {
   const { worker } = await startBench(t);
   const file = worker("", { transport });
-  await sweep(t, ["start", "-c", file], (life) => life.says("worker.started"), 12);
+  await sweep(t, ["start", "-c", file], (life) => life.says("worker.started"), isLong ? 20 : 5);
 });
 
 test("the local broker that is stopped at any moment of its start ends with 0", async (t) => {
@@ -219,6 +223,14 @@ test("npm's copy of a signal is not taken for a second one", async (t) => {
   await life.says('"stopping"');
   life.kill("SIGINT");
   await assertEnds(life, "one Ctrl-C");
+});
+
+test("the local broker stops in order when its terminal hangs up", async (t) => {
+  const life = live(t, ["broker", "--port", "0", "--queue", "input"]);
+  const said = new Promise<void>((resolve) => life.heardOutput(() => resolve()));
+  await within("the broker to listen", said, 30_000);
+  life.kill("SIGHUP");
+  await assertEnds(life, "after a hang-up");
 });
 
 test("a worker goes on when its terminal hangs up, and says so", async (t) => {

@@ -84,7 +84,7 @@ describe("a failing run", () => {
     assert.deepEqual(effects, ["one in 1", "two in 1", "two in 2", "two in 3"]);
     assert.deepEqual(
       telemetry.events.filter((event) => event.type === "run.resumed"),
-      [{ type: "run.resumed", eventId: "a", skill: "task", stepsDone: 1, epoch: 2 }],
+      [{ type: "run.resumed", eventId: "a", skill: "task", attempt: 3, stepsDone: 1, epoch: 2 }],
     );
   });
 
@@ -98,6 +98,17 @@ describe("a failing run", () => {
     assert.deepEqual(calls.slice(-2), ["fail as dead", "dead-letter"]);
     assert.deepEqual(world.statesOf("a"), ["completed", "completed", "dead-lettered: RetriesExhausted"]);
     assert.equal((await world.record("a")).state, "dead");
+  });
+
+  test("has one number for each execution: its skill sees the one that the log tells", async () => {
+    const world = new World();
+    const { executor, telemetry } = await world.start();
+    executor.script = () => failedAnswer();
+    world.send("a");
+    await world.clock.advance(1_000_000);
+    const told = telemetry.events.flatMap((event) => (event.type === "run.retrying" || event.type === "run.dead-lettered" ? [[event.type, event.attempt]] : []));
+    assert.deepEqual(told, [["run.retrying", 1], ["run.retrying", 2], ["run.retrying", 3], ["run.dead-lettered", 4]]);
+    assert.deepEqual(executor.posted.map((order) => order.attempt), [1, 2, 3, 4]);
   });
 
   test("does not count executions that a forged header claims", async () => {

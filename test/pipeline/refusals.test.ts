@@ -18,7 +18,7 @@ describe("a message that can never run", () => {
   test("is dead-lettered before it is looked at when it was delivered too often", async () => {
     const world = new World();
     const seen: string[] = [];
-    await world.start({
+    const { telemetry } = await world.start({
       deliveriesMax: 3,
       readRoute: (delivery) => {
         seen.push(`${delivery.messageId} ${delivery.attempt}`);
@@ -32,6 +32,8 @@ describe("a message that can never run", () => {
     await world.clock.advance(1_000);
     assert.deepEqual(seen, []);
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: DeliveryLimit"]);
+    // Whose message it was is known all the same.
+    assert.deepEqual(telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [[event.eventId, event.messageId]] : [])), [["a", stored.message.messageId]]);
   });
 
   test("is dead-lettered when it crashes the reader, and the rest of its batch goes on", async () => {
@@ -45,6 +47,17 @@ describe("a message that can never run", () => {
     world.send("a", "bomb", "c");
     await world.clock.advance(1_000);
     assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "InvalidEnvelope", "completed"]);
+  });
+
+  test("is told by its event's id, never by a message's: empty when it cannot be read", async () => {
+    const world = new World();
+    const { telemetry } = await world.start();
+    const unread = { messageId: "message-x", body: Buffer.from("not JSON"), headers: {} };
+    const inBody = { messageId: "message-y", body: Buffer.from('{"eventId":"b","eventType":"other","version":"1.0"}'), contentType: "application/json", headers: {} };
+    world.send(unread, inBody);
+    await world.clock.advance(1_000);
+    const told = telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [[event.eventId, event.messageId, event.reason]] : []));
+    assert.deepEqual(told, [["", "message-x", "InvalidEnvelope"], ["b", "message-y", "UnknownEventType"]]);
   });
 
   test("is dead-lettered again when its event was given up before, and says what to do", async () => {

@@ -1,6 +1,7 @@
 // What `holdfast broker inspect` and `holdfast broker fault` do: each asks a running broker and returns what is to be printed.
 import type { BrokerInspection, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
 import { type FaultReport, matcherOf } from "../protocol/faults.ts";
+import { BrokerUsageError } from "../usage-error.ts";
 import { askControl } from "./client.ts";
 import { ControlClientError } from "./control-error.ts";
 import { entityTable, faultsTable, inspectionTable, messagesTable } from "./tables.ts";
@@ -14,6 +15,7 @@ export interface InspectFlags extends ControlFlags {
   readonly messages?: boolean;
   readonly state?: string;
   readonly doubt?: boolean;
+  readonly bodies?: boolean;
   readonly from?: string;
   readonly top?: string;
 }
@@ -33,9 +35,9 @@ const topDefault = "20";
 /** @param width columns of the terminal, 80 or more */
 export async function inspect(entity: string | undefined, flags: InspectFlags, width: number): Promise<string> {
   const target = targetOf(flags);
-  const lists = flags.messages === true || flags.doubt === true || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
+  const lists = flags.messages === true || flags.doubt === true || flags.bodies === true || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
   if (entity === undefined) {
-    if (lists) throw new ControlClientError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
+    if (lists) throw new BrokerUsageError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
     const inspection = await askControl<BrokerInspection>(target, "GET", "/inspect");
     return flags.json === true ? json(inspection) : inspectionTable(inspection, width);
   }
@@ -47,10 +49,10 @@ export async function inspect(entity: string | undefined, flags: InspectFlags, w
 }
 
 async function listMessages(target: ControlTarget, entity: string, flags: InspectFlags, width: number): Promise<string> {
-  const { state, doubt = false, from, top = topDefault } = flags;
-  const page = await askPage(target, entity, { ...(state === undefined ? {} : { state }), ...(doubt ? { doubt: "true" } : {}), ...(from === undefined ? {} : { from }), top });
+  const { state, doubt = false, bodies = false, from, top = topDefault } = flags;
+  const page = await askPage(target, entity, { ...(state === undefined ? {} : { state }), ...(doubt ? { doubt: "true" } : {}), ...(bodies ? { bodies: "true" } : {}), ...(from === undefined ? {} : { from }), top });
   if (flags.json === true) return json(page);
-  const again = `holdfast broker inspect ${quoted(entity)} --messages${state === undefined ? "" : ` --state ${state}`}${doubt ? " --doubt" : ""}${flags.top === undefined ? "" : ` --top ${top}`}`;
+  const again = `holdfast broker inspect ${quoted(entity)} --messages${state === undefined ? "" : ` --state ${state}`}${doubt ? " --doubt" : ""}${bodies ? " --bodies" : ""}${flags.top === undefined ? "" : ` --top ${top}`}`;
   return messagesTable(page.messages, page.next === null ? undefined : `${again} --from ${page.next}`, width);
 }
 
@@ -74,7 +76,7 @@ export async function addFault(kind: string, flags: FaultFlags, width: number): 
   for (const [flag, name] of Object.entries(faultNumbers)) {
     const text = flags[flag as keyof typeof faultNumbers];
     if (text === undefined) continue;
-    if (text.trim() === "" || Number.isNaN(Number(text))) throw new ControlClientError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
+    if (text.trim() === "" || Number.isNaN(Number(text))) throw new BrokerUsageError(`--${flag}: expected a number, found ${JSON.stringify(text)}`);
     given.push([name, Number(text)]);
   }
   const request = { kind, ...(flags.target === undefined ? {} : { target: flags.target }), ...Object.fromEntries(given) };

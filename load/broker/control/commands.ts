@@ -1,5 +1,6 @@
 // `holdfast broker inspect` and `holdfast broker fault`: they ask a broker that runs already.
 import { type Command, Option } from "commander";
+import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { faultKinds } from "../protocol/faults.ts";
 import type * as Asking from "./ask.ts";
 import type { ControlFlags, FaultFlags, InspectFlags } from "./ask.ts";
@@ -7,17 +8,17 @@ import type { ControlFlags, FaultFlags, InspectFlags } from "./ask.ts";
 /** Where commands write. */
 export interface Terminal {
   readonly say: (text: string) => void;
-  /** Says what went wrong, and makes the process end with 1. */
-  readonly fail: (text: string) => void;
+  /** Says what went wrong, and makes the process end with this code. */
+  readonly fail: (text: string, code: number) => void;
   /** Columns. Default: 80. */
   readonly width?: number;
 }
 
 const processTerminal: Terminal = {
   say: (text) => void process.stdout.write(`${text}\n`),
-  fail: (text) => {
+  fail: (text, code) => {
     process.stderr.write(`holdfast: ${text}\n`);
-    process.exitCode = 1;
+    process.exitCode = code;
   },
   ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
 };
@@ -30,7 +31,7 @@ Examples:
   holdfast broker inspect                            all entities, by state
   holdfast broker inspect orders                     one: locks, doubts, totals
   holdfast broker inspect orders --messages --top 20 its messages, page by page
-  holdfast broker inspect 'orders/$DeadLetterQueue' --messages
+  holdfast broker inspect 'orders/$DeadLetterQueue' --messages --bodies
   holdfast broker inspect news/Subscriptions/audit --doubt --json
 
 A message is in doubt when a lock on it ended without a settlement: its work may
@@ -65,6 +66,7 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--messages", "list its messages")
     .option("--state <state>", "list those that are active, locked, scheduled or deferred")
     .option("--doubt", "list those in doubt")
+    .option("--bodies", "list them with what is in them, the first 4096 bytes of each")
     .option("--from <number>", "sequence number to begin at")
     .option("--top <number>", "at most so many, 1 to 1000 (default: 20)")
     .addHelpText("after", inspectHelp)
@@ -91,8 +93,15 @@ export async function orSayWhy(run: () => Promise<void>, terminal: Terminal = pr
   try {
     await run();
   } catch (error) {
-    terminal.fail(error instanceof Error ? error.message : String(error));
+    terminal.fail(error instanceof Error ? error.message : String(error), isUsage(error) ? exitCodes.usage : exitCodes.failed);
   }
+}
+
+/** Codes of the errors that say that flags or files cannot be used. They are told by code, so that their classes need not be loaded. */
+const usageCodes: ReadonlySet<unknown> = new Set(["BrokerUsage", "BrokerConfig", "BrokerHost", "AccessKey", "Certificate", "JournalFolder"]);
+
+function isUsage(error: unknown): boolean {
+  return error instanceof Error && "code" in error && usageCodes.has(error.code);
 }
 
 function withControl(command: Command): Command {

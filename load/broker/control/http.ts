@@ -21,7 +21,7 @@ const states: readonly string[] = ["active", "locked", "scheduled", "deferred"];
 const bodyBytesMax = 64 * 1024;
 
 /**
- * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&doubt=&from=&top=`,
+ * `GET /health`, `GET /inspect`, `GET /inspect/<entity>`, `GET /inspect/<entity>/messages?state=&doubt=&bodies=&from=&top=`,
  * `GET /inspect/<entity>/outcomes`, `GET /certificate` (PEM, for clients that are to trust it), and `/faults` (see faults.ts). An entity's path may contain slashes, as in
  * `topic/Subscriptions/name`.
  */
@@ -91,6 +91,7 @@ function sendMessages(broker: Inspectable, entity: string, query: URLSearchParam
   const page: PageRequest = {
     ...(state === null ? {} : { state: state as InspectedState }),
     inDoubt: query.get("doubt") === "true",
+    bodies: query.get("bodies") === "true",
     from: wholeOf(query, "from", 0, Number.MAX_SAFE_INTEGER) ?? 0,
     top: wholeOf(query, "top", 1, pageMax) ?? pageDefault,
   };

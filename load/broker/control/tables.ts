@@ -153,20 +153,31 @@ function more(isMore: boolean, flag?: string): string {
 export function messagesTable(messages: readonly InspectedMessage[], next: string | undefined, width: number): string {
   if (messages.length === 0) return next === undefined ? "no messages" : `none among those looked through; go on with: ${next}`;
   const columns = [number("number"), { head: "message" }, { head: "state", width: 9 }, number("tries"), { head: "came", width: 19 }, number("bytes")];
-  const rows = messages.map((message) => [message.sequenceNumber, `${message.messageId}${remarkOf(message)}`, message.state, message.deliveryCount, message.enqueuedAt.slice(0, 19).replace("T", " "), message.bytes]);
-  const table = tableOf(columns, rows, width);
+  const rows = messages.map((message) => [message.sequenceNumber, `${printable(message.messageId)}${remarkOf(message)}`, message.state, message.deliveryCount, message.enqueuedAt.slice(0, 19).replace("T", " "), message.bytes]);
+  const table = [tableOf(columns, rows, width), ...messages.flatMap(({ sequenceNumber, body, bytes }) => (body === undefined ? [] : [bodyText(sequenceNumber, body, bytes)]))].join("\n\n");
   return next === undefined ? table : `${table}\n\nnext: ${next}`;
 }
 
+function bodyText(sequenceNumber: number, { kind, value, isCut }: NonNullable<InspectedMessage["body"]>, bytes: number): string {
+  const how = kind === "text" ? "" : kind === "base64" ? ", as base64" : ", an AMQP value as JSON";
+  return `body of ${sequenceNumber}${how}${isCut ? `, its beginning (the message has ${bytes} bytes)` : ""}:\n${printable(value)}`;
+}
+
+/** Nothing in a message may move the terminal's cursor; lines and tabs are left. */
+function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|\p{Cf}/gu, (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+}
+
 /** What is worth knowing of a message besides, below its id. */
-function remarkOf({ sessionId, inDoubt, lock, scheduledFor, deadLetterReason, deadLetterDescription }: InspectedMessage): string {
+function remarkOf({ eventType, sessionId, inDoubt, lock, scheduledFor, deadLetterReason, deadLetterDescription }: InspectedMessage): string {
   const remarks: string[] = [];
+  if (eventType !== null) remarks.push(eventType);
   if (sessionId !== null) remarks.push(`session ${sessionId}`);
   if (inDoubt) remarks.push("in doubt");
   if (lock !== null) remarks.push(`lock ends ${untilOf(lock.until)}`);
   if (scheduledFor !== null) remarks.push(`due ${untilOf(scheduledFor)}`);
   if (deadLetterReason !== null) remarks.push(`${deadLetterReason}${deadLetterDescription === null ? "" : `: ${deadLetterDescription}`}`);
-  return remarks.map((remark) => `\n ${remark}`).join("");
+  return remarks.map((remark) => `\n ${printable(remark)}`).join("");
 }
 
 /** "in 25 s". */

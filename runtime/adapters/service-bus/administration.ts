@@ -1,7 +1,8 @@
 /** Reads an entity's settings over the administration API, for checks at start and for the doctor. */
 import { ServiceBusAdministrationClient } from "@azure/service-bus";
 import { type ServiceBusConnection, type ServiceBusEntity, createClient } from "./client.ts";
-import { transportErrorOf } from "./errors.ts";
+import type { TransportError } from "../../core/errors.ts";
+import { isRefusal, transportErrorOf } from "./errors.ts";
 import { answerTimeoutDefaultMs } from "./limits.ts";
 
 export interface EntitySettings {
@@ -11,6 +12,10 @@ export interface EntitySettings {
   /** Infinity when messages never expire. */
   readonly timeToLiveMs: number;
   readonly requiresSession: boolean;
+  /** `Active`, `Disabled`, `SendDisabled`, `ReceiveDisabled`, or what else the service may say. */
+  readonly status: string;
+  /** Where its messages move on to by themselves; undefined when they stay. */
+  readonly forwardTo: string | undefined;
   /** The broker's wall clock when it answered, in whole seconds; undefined when it did not say. */
   readonly brokerTimeMs: number | undefined;
 }
@@ -65,6 +70,8 @@ export async function readEntitySettings(connection: ServiceBusConnection, entit
       deadLettersOnExpiry: found.deadLetteringOnMessageExpiration,
       timeToLiveMs: durationMs(found.defaultMessageTimeToLive),
       requiresSession: found.requiresSession,
+      status: found.status,
+      forwardTo: found.forwardTo === undefined || found.forwardTo === "" ? undefined : found.forwardTo,
       brokerTimeMs: date === undefined ? undefined : Date.parse(date),
     };
   } catch (error) {
@@ -72,13 +79,18 @@ export async function readEntitySettings(connection: ServiceBusConnection, entit
   }
 }
 
-/** Opens a sender and closes it; rejects with `TransportError` when the entity does not exist or may not be sent to. */
-export async function checkCanSend(connection: ServiceBusConnection, entity: string): Promise<void> {
+/** `refused`: the broker said no, and will again; `unanswered`: it did not say. */
+export type SendingCheck = { readonly kind: "possible" } | { readonly kind: "refused" | "unanswered"; readonly error: TransportError };
+
+/** Opens a sender and closes it. */
+export async function checkCanSend(connection: ServiceBusConnection, entity: string): Promise<SendingCheck> {
   const client = createClient(connection, { retriesMax: 0, answerTimeoutMs: answerTimeoutDefaultMs });
   try {
     await client.createSender(entity).createMessageBatch();
-  } catch (error) {
-    throw transportErrorOf(`'${entity}' to exist and to take messages`, error);
+    return { kind: "possible" };
+  } catch (thrown) {
+    const error = transportErrorOf(`'${entity}' to exist and to take messages`, thrown);
+    return { kind: isRefusal(error) ? "refused" : "unanswered", error };
   } finally {
     await client.close();
   }

@@ -45,6 +45,21 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, isPermanent: permanent.has(code), ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
 }
 
+/** What trying again does not cure: the entity is not there, is closed, or the key does not open it. */
+const refusals: ReadonlySet<string> = new Set([
+  "MessagingEntityNotFound",
+  "MessagingEntityNotFoundError",
+  "MessagingEntityDisabled",
+  "MessagingEntityDisabledError",
+  "UnauthorizedAccess",
+  "UnauthorizedError",
+]);
+
+/** Whether the broker has answered, and its answer was no. */
+export function isRefusal(thrown: unknown): boolean {
+  return refusals.has(codeOf(thrown instanceof TransportError ? thrown.cause : thrown));
+}
+
 /** Whether a failed settlement or renewal means that the broker no longer knows the lock. */
 export function isLockLost(thrown: unknown): boolean {
   const code = codeOf(thrown);

@@ -1,8 +1,11 @@
-/** Writes runtime events as JSON lines with pino, secrets redacted and noisy events sampled. */
+/** Writes runtime events as log lines with pino: JSON for machines, or for eyes. What recurs is written less and less often. */
 import { type Logger, pino } from "pino";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
+import type { Clock } from "../../core/clock.ts";
 import { redactValue } from "../../core/redact.ts";
-import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
+import type { FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
+import { prettyLine } from "./pretty.ts";
+import { Recurrences } from "./recurrences.ts";
 
 type Level = "debug" | "info" | "warn" | "error";
 
@@ -24,6 +27,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "store.forgot": "error",
   "clock.skewed": "warn",
   "transport.disturbed": "warn",
+  "transport.recovered": "info",
   "send.failed": "error",
   "receiver.rebuilt": "warn",
   "connection.rebuilt": "error",
@@ -31,26 +35,72 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "loop.blocked": "warn",
 };
 
+export interface LoggerOptions {
+  readonly level: string;
+  /** `json` for machines, `pretty` for eyes. */
+  readonly format: "json" | "pretty";
+  /** In every line of JSON. */
+  readonly worker: string;
+  readonly host: string;
+}
+
 /** Makes the worker's logger; lines go to standard error, so that standard output stays for results. */
-export function createLogger(level: string): Logger {
-  return pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: false }));
+export function createLogger({ level, format, worker, host }: LoggerOptions): Logger {
+  const destination = pino.destination({ dest: 2, sync: false });
+  const isColoured = process.stderr.isTTY && process.env["NO_COLOR"] === undefined;
+  const eyes = { write: (line: string): void => void destination.write(prettyLine(line, isColoured)) };
+  return pino(
+    { level, base: { worker, host, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    format === "json" ? destination : eyes,
+  );
 }
 
 export class EventLog implements Telemetry {
   readonly #logger: Logger;
+  readonly #recurrences: Recurrences;
+  readonly #tellsCompleted: boolean;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, clock: Pick<Clock, "monotonicMs">) {
     this.#logger = logger;
+    this.#recurrences = new Recurrences(clock);
+    this.#tellsCompleted = logger.isLevelEnabled("debug");
   }
 
-  settled(_outcome: FinalOutcome, _skill: string, _latencyMs: number): void {
-    // Deliveries are counted, not logged.
+  settled(outcome: FinalOutcome, skill: string, latencyMs: number, { eventId, attempt }: SettledRun): void {
+    // How the others end has an event of its own; at `info` all are counted, and summed up once a minute.
+    if (this.#tellsCompleted && outcome === "completed") this.#logger.debug({ type: "run.completed", eventId, skill, attempt, latencyMs }, "run.completed");
   }
 
   emit(event: RuntimeEvent): void {
     const level = levels[event.type];
-    if (this.#logger.isLevelEnabled(level)) this.#logger[level](redactValue(event), event.type);
+    if (!this.#logger.isLevelEnabled(level)) return;
+    const key = recurrenceKey(event);
+    const repeated = key === undefined ? 0 : this.#recurrences.occurs(key);
+    if (repeated !== undefined) this.#logger[level](redactValue(repeated === 0 ? event : { ...event, repeated }), event.type);
   }
+}
+
+/** What keeps occurring for as long as its cause lasts has a key, equal for equal causes. Everything else is written each time. */
+function recurrenceKey(event: RuntimeEvent): string | undefined {
+  switch (event.type) {
+    case "transport.disturbed":
+      return `${event.type} ${causeOf(event.error)}`;
+    case "send.failed":
+      return `${event.type} ${event.entity} ${causeOf(event.error)}`;
+    case "transport.recovered":
+    case "receiver.rebuilt":
+    case "connection.rebuilt":
+    case "loop.blocked":
+      return event.type;
+    default:
+      return undefined;
+  }
+}
+
+/** The broker's code for what it found, or else the text without what differs from one time to the next. */
+function causeOf(error: string): string {
+  const code = /found ((?:amqp|com\.microsoft):[\w.:-]*\w|[A-Z]\w+): /.exec(error)?.[1];
+  return code ?? error.replace(/[\da-f-]{8,}|\d+/gi, "#");
 }
 
 /** A line that a skill wrote with `context.log`. */
@@ -67,8 +117,8 @@ export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void
 /** Tells several what one is told. */
 export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
   return {
-    settled(outcome, skill, latencyMs) {
-      for (const telemetry of all) telemetry.settled(outcome, skill, latencyMs);
+    settled(outcome, skill, latencyMs, run) {
+      for (const telemetry of all) telemetry.settled(outcome, skill, latencyMs, run);
     },
     emit(event) {
       for (const telemetry of all) telemetry.emit(event);

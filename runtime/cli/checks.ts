@@ -1,0 +1,141 @@
+/**
+ * What a worker needs of its surroundings: the entities it reads and sends to, the store, the clocks. `doctor` shows these
+ * findings, `start` refuses to begin when one has failed, and a worker that runs looks again from time to time. Each says what
+ * was expected, what was found and what to do about it.
+ */
+import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts, readStoreFacts } from "../compose.ts";
+import type { Config } from "../core/config.ts";
+import { messageOf } from "../core/errors.ts";
+
+/** `unknown`: it could not be looked at, which is no proof of trouble. */
+export type Verdict = "ok" | "failed" | "unknown";
+
+export interface Finding {
+  readonly check: string;
+  readonly verdict: Verdict;
+  readonly expected: string;
+  readonly found: string;
+  /** Empty when all is well. */
+  readonly remedy: string;
+}
+
+const lockMinMs = 2_000;
+/** Beyond this it is worth saying that clocks differ. */
+const skewMaxMs = 2_000;
+const answerTimeoutMs = 15_000;
+
+/** Never rejects. */
+export async function checkSurroundings(config: Config): Promise<readonly Finding[]> {
+  const all = await Promise.all([...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)), checkSending(config), checkStore(config)]);
+  return all.flat();
+}
+
+/** In one line, for a log or an error. */
+export function describeFinding({ check, expected, found, remedy }: Finding): string {
+  return `${check}: expected ${expected}, found ${found}${remedy === "" ? "" : `; ${remedy}`}`;
+}
+
+export function judged(check: string, good: boolean, expected: string, found: string, remedy: string): Finding {
+  return { check, verdict: good ? "ok" : "failed", expected, found, remedy: good ? "" : remedy };
+}
+
+function notChecked(check: string, expected: string, why: string, remedy: string): Finding {
+  return { check, verdict: "unknown", expected, found: `not checked, because ${why}`, remedy };
+}
+
+/** `isSecond`: the checks of the first have the plain names. */
+async function checkEntity(config: Config, entity: ReturnType<typeof consumedEntities>[number], isSecond: boolean): Promise<Finding[]> {
+  const suffix = isSecond && "queue" in entity ? ` of ${entity.queue}` : "";
+  try {
+    const settings = await withDeadline(readBrokerFacts(config, entity));
+    const findings = judgeEntity(config, settings).map((finding) => ({ ...finding, check: `${finding.check}${suffix}` }));
+    return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
+  } catch (error) {
+    const remedy = "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
+    return [notChecked(`entity settings${suffix}`, "the administration API to tell them", foundIn(error), remedy)];
+  }
+}
+
+function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySettings): Finding[] {
+  const lock = `${entity.lockDurationMs} ms`;
+  const neverExpires = entity.timeToLiveMs === Number.POSITIVE_INFINITY;
+  const timeToLive = neverExpires ? "messages never expire" : `${entity.timeToLiveMs} ms`;
+  const onExpiry = entity.deadLettersOnExpiry ? "they are" : `they are dropped after ${timeToLive}`;
+  const isOpen = entity.status === "Active" || entity.status === "SendDisabled";
+  return [
+    judged("status", isOpen, "an entity that lets receive", entity.status, "enable the entity for receiving"),
+    judged("forwarding", entity.forwardTo === undefined, "an entity that keeps its messages", entity.forwardTo === undefined ? "it does" : `they move on to ${entity.forwardTo}`, "read the entity that they are forwarded to, or take the forwarding off"),
+    judged("lock duration", entity.lockDurationMs >= lockMinMs, `at least ${lockMinMs} ms`, lock, "raise the entity's lock duration; 1 minute is a good value"),
+    judged("delivery count", entity.deliveriesMax > deliveriesMax, `more than deliveriesMax (${deliveriesMax})`, String(entity.deliveriesMax), "raise the entity's maximum delivery count, or lower deliveriesMax, so that the worker gives a reason before the broker gives up"),
+    judged("expiry", entity.deadLettersOnExpiry || neverExpires, "expired messages to be dead-lettered", neverExpires ? timeToLive : onExpiry, "turn on dead-lettering on message expiration for the entity"),
+    judged("retention", neverExpires || retentionMs > entity.timeToLiveMs, `retentionMs above the time-to-live (${timeToLive})`, `${retentionMs} ms`, "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice"),
+    judged("sessions", !entity.requiresSession, "an entity without sessions", entity.requiresSession ? "it requires sessions" : "it has none", "read an entity that does not require sessions"),
+  ];
+}
+
+async function checkSending(config: Config): Promise<Finding[]> {
+  return Promise.all(entitiesSentTo(config).map((entity) => checkSendingToOne(config, entity)));
+}
+
+async function checkSendingToOne(config: Config, entity: string): Promise<Finding> {
+  const check = `send to ${entity}`;
+  const expected = "the entity to exist and to take messages";
+  try {
+    const answer = await withDeadline(checkSendingTo(config, entity));
+    if (answer.kind === "refused") return judged(check, false, expected, foundIn(answer.error), "create the entity, enable it, name another in the configuration, or give the key the Send right");
+    if (answer.kind === "unanswered") throw answer.error;
+  } catch (error) {
+    // A namespace that cannot be reached, or asks for patience, says nothing about the entity.
+    return notChecked(check, expected, foundIn(error), "mend what else is wrong with the broker, or look again later");
+  }
+  if (publishedEntities(config).includes(entity) && (await requiresSession(config, entity))) {
+    return judged(check, false, "an entity that takes messages without a session", "it requires sessions", "publish to an entity that does not require sessions");
+  }
+  return judged(check, true, expected, "it does", "");
+}
+
+/** What an error of an adapter says was found; a finding says itself what was expected, and what to do. */
+function foundIn(error: unknown): string {
+  const text = messageOf(error);
+  return /^expected .*?, found (.*)$/s.exec(text)?.[1]?.replace(/; [^;]*$/s, "") ?? text;
+}
+
+/** A topic, or a queue whose settings cannot be read, is taken to require none. */
+async function requiresSession(config: Config, queue: string): Promise<boolean> {
+  return withDeadline(readBrokerFacts(config, { queue })).then(
+    (settings) => settings.requiresSession,
+    () => false,
+  );
+}
+
+async function checkStore(config: Config): Promise<Finding[]> {
+  try {
+    const facts = await withDeadline(readStoreFacts(config));
+    if (facts === undefined) return [];
+    return [
+      judged("store eviction", facts.evictionPolicy === "noeviction", "maxmemory-policy noeviction", facts.evictionPolicy, "set maxmemory-policy to noeviction: an evicted record lets an event run twice"),
+      clockFinding("store clock", facts.timeMs),
+    ];
+  } catch (error) {
+    return [notChecked("store settings", "the store to tell them", foundIn(error), "when nothing else is wrong with the store, let the user read INFO and TIME, or compare maxmemory-policy with noeviction by hand")];
+  }
+}
+
+/** No reason to refuse: locks are reckoned by the broker's clock, and leases are kept by the store's. It is told, for logs are read by clocks. */
+function clockFinding(check: string, theirsMs: number | undefined): Finding {
+  const expected = "a clock that tells its time";
+  if (theirsMs === undefined) return notChecked(check, expected, "it did not tell its time", "compare the clocks by hand");
+  const aheadMs = Math.round(theirsMs - Date.now());
+  const isNear = Math.abs(aheadMs) <= skewMaxMs;
+  return { check, verdict: "ok", expected, found: `${aheadMs} ms ahead of this machine's`, remedy: isNear ? "" : "the worker reckons with it; synchronise the clocks (NTP) so that logs agree" };
+}
+
+export async function withDeadline<T>(promise: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer came within ${answerTimeoutMs} ms`)), answerTimeoutMs);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

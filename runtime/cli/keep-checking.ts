@@ -1,0 +1,60 @@
+/** Looks at the surroundings of a running worker from time to time, and logs what has changed for the worse, and for the better. */
+import type { Logger } from "pino";
+import { Recurrences, systemClock } from "../compose.ts";
+import type { Config } from "../core/config.ts";
+import { type Finding, checkSurroundings } from "./checks.ts";
+
+/** Looks every `checkEveryMs` until the returned function is called. `before`: what was found at the start. */
+export function keepChecking(config: Config, logger: Logger, before: readonly Finding[]): () => void {
+  const watch = new SettingsWatch(logger, before);
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const lookLater = (): void => {
+    timer = setTimeout(() => {
+      void checkSurroundings(config).then((findings) => {
+        if (isOver) return;
+        watch.hear(findings);
+        lookLater();
+      });
+    }, config.checkEveryMs);
+  };
+  lookLater();
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+  };
+}
+
+class SettingsWatch {
+  readonly #logger: Logger;
+  readonly #recurrences = new Recurrences(systemClock);
+  readonly #failed = new Set<string>();
+
+  constructor(logger: Logger, before: readonly Finding[]) {
+    this.#logger = logger;
+    for (const finding of before) if (finding.verdict === "unknown") logger.warn(fieldsOf(finding), `${finding.check}: ${finding.found}`);
+  }
+
+  /** What cannot be looked at now is no news: that the broker or the store does not answer is told elsewhere. */
+  hear(findings: readonly Finding[]): void {
+    for (const finding of findings) {
+      const { check, verdict } = finding;
+      if (verdict === "failed") this.#failedAgain(finding);
+      else if (verdict === "ok" && this.#failed.delete(check)) {
+        this.#recurrences.ended(check);
+        this.#logger.info(fieldsOf(finding), `${check}: it is as it should be again`);
+      }
+    }
+  }
+
+  #failedAgain(finding: Finding): void {
+    this.#failed.add(finding.check);
+    const repeated = this.#recurrences.occurs(finding.check);
+    if (repeated === undefined) return;
+    this.#logger.error({ ...fieldsOf(finding), ...(repeated === 0 ? {} : { repeated }) }, `${finding.check}: what the worker needs has changed, and the next start would be refused`);
+  }
+}
+
+function fieldsOf({ check, expected, found, remedy }: Finding): Record<string, string> {
+  return { type: "settings.checked", check, expected, found, ...(remedy === "" ? {} : { remedy }) };
+}
