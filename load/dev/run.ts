@@ -4,6 +4,7 @@ import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
+import { BySecond } from "./by-second.ts";
 import { Progress } from "./progress.ts";
 import { Display } from "./display.ts";
 import { HangComparison } from "./hang-comparison.ts";
@@ -28,6 +29,8 @@ const eventsDefault = 20_000;
 const lookEveryMs = 100;
 /** A trial in which nothing ends for this long is given up. */
 const stallMaxMs = 120_000;
+/** Seconds of which the account gives the throughput one by one. */
+const secondsListedMax = 60;
 
 /** Runs a trial; `good` when every promise held, or it was stopped before it began, else `failed`. */
 export async function runDev(options: DevOptions): Promise<number> {
@@ -53,6 +56,7 @@ class Trial {
   readonly #interrupted: AbortSignal;
   readonly #stream: Stream;
   readonly #startedMs = performance.now();
+  readonly #bySecond = new BySecond(secondsListedMax);
   #hang: HangComparison | undefined;
   #lastEndMs = performance.now();
   #lastEnded = 0;
@@ -88,7 +92,8 @@ class Trial {
       standIns: this.#world.standIns,
       store: this.#world.store,
       messages: this.#stream.sentMessages(),
-      elapsedMs: this.#lastEndMs - this.#startedMs,
+      elapsedMs: this.#lastEndMs - (this.#stream.startedMs ?? this.#startedMs),
+      bySecond: this.#bySecond.list(),
       latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
       resumed: this.#world.worker.totals().events["run.resumed"] ?? 0,
     });
@@ -116,6 +121,7 @@ class Trial {
         this.#lastEnded = ended;
         this.#lastEndMs = nowMs;
       }
+      this.#bySecond.look(nowMs - (this.#stream.startedMs ?? nowMs), ended);
       this.#display.show({ elapsedMs: nowMs - this.#startedMs, phase, sent: this.#stream.sent, wanted: this.#options.events, account, worker: this.#world.worker });
       if (done(account) || this.#interrupted.aborted) return;
       if (nowMs - this.#lastEndMs > stallMaxMs) throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);

@@ -24,6 +24,7 @@ export class Stream {
   /** Messages given to the sender, in the stream's order. */
   #given = 0;
   #expected = new Map<string, number>();
+  #startedMs: number | undefined;
 
   constructor(options: StreamOptions, world: World) {
     this.#options = options;
@@ -34,6 +35,11 @@ export class Stream {
   /** Messages the broker has confirmed. */
   get sent(): number {
     return this.#sender.accepted;
+  }
+
+  /** When the first message was given to the sender, on the clock of `performance.now()`. */
+  get startedMs(): number | undefined {
+    return this.#startedMs;
   }
 
   /** Of what has been given to the sender so far, the messages that must complete, by skill. */
@@ -90,6 +96,7 @@ export class Stream {
   }
 
   async #add(chunk: readonly GeneratedMessage[]): Promise<void> {
+    this.#startedMs ??= performance.now();
     this.#given += chunk.length;
     for (const { expects, skill } of chunk) {
       if (expects === "completed") this.#expected.set(skill, (this.#expected.get(skill) ?? 0) + 1);

@@ -26,7 +26,10 @@ export interface Summary {
   /** Every keyed effect that a done run recorded stands in the dependencies' ledgers exactly once, and no other. */
   readonly effectsOnce: boolean;
   readonly effects: number;
+  /** Messages that ended, completed or dead-lettered, from when the first was sent to when the last ended. */
   readonly throughputPerSecond: number;
+  /** Messages that ended in each second since the first was sent: of the first minute, and the last second may be cut short. */
+  readonly throughputBySecond: readonly number[];
   /** From the broker's enqueue time to settlement. */
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   /** Runs that went on from a checkpoint. */
@@ -131,13 +134,15 @@ export interface VerdictOptions {
   readonly store: RunStore;
   /** Everything that was sent, made again from the same seed. */
   readonly messages: Iterable<GeneratedMessage>;
+  /** From when the first was sent to when the last ended. */
   readonly elapsedMs: number;
+  readonly bySecond: readonly number[];
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   readonly resumed: number;
 }
 
 export async function summarise(options: VerdictOptions): Promise<Summary> {
-  const { account, broker, standIns, store, messages, elapsedMs, latencyMs, resumed } = options;
+  const { account, broker, standIns, store, messages, elapsedMs, bySecond, latencyMs, resumed } = options;
   const ends = await endsOf(messages, store, await deadLettersByOrigin(broker), account.queued > 0);
   const effects = await effectsOf(standIns, ends.steps);
   return {
@@ -151,6 +156,7 @@ export async function summarise(options: VerdictOptions): Promise<Summary> {
     effectsOnce: effects.once,
     effects: effects.effects,
     throughputPerSecond: Math.round(((account.completed + account.deadLettered) / elapsedMs) * 1_000),
+    throughputBySecond: bySecond,
     latencyMs,
     resumed,
     repeatedCalls: await repeatedCalls(standIns, store),
