@@ -7,24 +7,28 @@ import { MessageChannel, parentPort, threadId, workerData } from "node:worker_th
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
 import { importPlugin } from "../../skills/host/plugins.ts";
-import { prepareSkills } from "../../skills/host/prepared-skill.ts";
+import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
+import { StartTimes } from "../../skills/host/start-times.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
 
-async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<readonly Skill[]> {
+async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
   const loaded: Skill[] = [];
-  for (const { owner, entry, skills } of plugins) {
-    const plugin = await importPlugin(owner, entry);
-    for (const name of skills) {
-      const skill = plugin.skills.find((skill) => skill.name === name);
-      if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${name}', as when it was loaded before, got none`);
+  const pluginOf = new Map<string, string>();
+  for (const { name, entry, skills } of plugins) {
+    const owner = `plugin '${name}'`;
+    const plugin = await times.time(name, "", "import", () => importPlugin(owner, entry));
+    for (const skillName of skills) {
+      const skill = plugin.skills.find((skill) => skill.name === skillName);
+      if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${skillName}', as when it was loaded before, got none`);
       loaded.push(skill);
+      pluginOf.set(skillName, name);
     }
   }
-  return loaded;
+  return prepareSkills(loaded, dependencies, (skill, part, work) => times.time(pluginOf.get(skill) ?? "", skill, part, work));
 }
 
 function listen(host: SkillHost, news: ThreadNews): void {
@@ -46,12 +50,13 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
   const reporter = new Reporter(port1, settings.logLevel);
-  const { consumer, agent, limits, dependencies } = settings;
+  const { consumer, agent, limits } = settings;
+  const times = new StartTimes(monotonicMs);
   const host = new SkillHost({
     consumer,
     agent,
     limits,
-    skills: await prepareSkills(await loadSkills(settings.plugins), dependencies),
+    skills: await loadSkills(settings, times),
     circuits: new Int32Array(settings.circuits),
     sink: reporter.sink,
     nowMs: monotonicMs,
@@ -64,7 +69,7 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   process.on("unhandledRejection", (reason) => {
     reporter.sink.log({ level: "error", skill: "", eventId: "", traceId: "", attempt: 0, message: `a promise was rejected that nobody waits for: ${messageOf(reason)}; ${host.describeActive()}`, fields: undefined });
   });
-  const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
+  const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);
   let last: Promise<unknown> = Promise.resolve();
   // One task after the other, also while one lets the loop turn: runs begin in the order of their numbers, so that the count of

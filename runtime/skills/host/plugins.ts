@@ -15,6 +15,7 @@ import type { Dependency } from "../author/define-dependency.ts";
 import { type Plugin, isPlugin } from "../author/define-plugin.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { knowOwnName } from "./own-name.ts";
+import { type SlowStart, StartTimes } from "./start-times.ts";
 
 export interface PluginSources {
   /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
@@ -36,6 +37,8 @@ export interface LoadedPlugin {
   readonly entry: string;
   readonly skills: readonly Skill[];
   readonly dependencies: readonly Dependency[];
+  /** What was slow in loading it. */
+  readonly slow: readonly SlowStart[];
 }
 
 interface Manifest {
@@ -70,10 +73,11 @@ async function loadPlugin(listedAs: string, directory: string, roots: readonly s
   const entry = realFile(`${owner}: entry '${manifest.entry}'`, builtEntry(resolve(folder, manifest.entry)));
   checkInside(`${owner}: entry '${manifest.entry}'`, entry, [folder]);
   const url = pathToFileURL(entry).href;
-  const plugin = await importPlugin(owner, url);
+  const times = new StartTimes(() => performance.now());
+  const plugin = await times.time(manifest.name, "", "import", () => importPlugin(owner, url));
   checkSame(owner, "skills", manifest.skills, plugin.skills);
   checkSame(owner, "dependencies", manifest.dependencies, plugin.dependencies);
-  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies };
+  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies, slow: times.slow };
 }
 
 /** Imports an entry module that a manifest names; threads use it too. */
