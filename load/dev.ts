@@ -30,7 +30,7 @@ export function registerDevCommand(program: Command): void {
   program
     .command("dev")
     .description("run a whole world on this machine: broker, dependencies, worker and a stream of events")
-    .option("--events <n>", "send this many events as fast as they are taken, then end (default: a steady stream until Ctrl-C)", count)
+    .option("--events <n>", "send this many events as fast as the worker takes them, then end (default: a steady stream until Ctrl-C)", count)
     .option("--rate <n>", "events a second of the steady stream", count, 100)
     .option("--duplicates <share>", "share of events that are sent twice", share, 0.02)
     .option("--poison <share>", "share of messages that no worker can use", share, 0.005)
