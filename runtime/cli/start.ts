@@ -26,7 +26,8 @@ export async function start(options: StartOptions): Promise<void> {
   const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config)]);
   refuseWhenFailed(findings);
   const report = (): void => {
-    process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() });
+    // A parent that has ended meanwhile misses nothing.
+    if (process.connected) process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() }, undefined, undefined, () => undefined);
   };
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
   const sumUp = (): void => {
