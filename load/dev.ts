@@ -1,6 +1,7 @@
 /** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
 import { type Command, InvalidArgumentError } from "commander";
 import { type TransportKind, transportDefault } from "#runtime/core/config.ts";
+import { checkPackagesOfTrials } from "./dev/packages.ts";
 import type { DevOptions } from "./dev/run.ts";
 
 function share(text: string): number {
@@ -39,6 +40,7 @@ export function registerDevCommand(program: Command): void {
     .option("--hang <dependency>", "let a dependency hang for the second half of the events (20000, unless --events says), and compare the throughput of skills that do not use it", dependency)
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .action(async (options: DevOptions) => {
+      checkPackagesOfTrials();
       const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);
     });

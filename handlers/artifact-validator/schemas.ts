@@ -10,6 +10,7 @@ import { threadId } from "node:worker_threads";
 import { Ajv, type ValidateFunction } from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
 import formats from "ajv-formats";
+import { ConfigurationError } from "#runtime/index.ts";
 
 const documentId = "webhooks";
 const schemasPackage = "@octokit/webhooks-schemas";
@@ -67,8 +68,17 @@ function kept(file: string): Checks | undefined {
   }
 }
 
+/** Not installed with the runtime: of ten megabytes, this sample alone has use. */
+function readDocument(): string {
+  try {
+    return readFileSync(require.resolve(schemasPackage), "utf8");
+  } catch (error) {
+    throw new ConfigurationError(`artifact-validator: expected the package ${schemasPackage}, found none; run \`npm install ${schemasPackage}\` where holdfast is installed`, { cause: error });
+  }
+}
+
 function load(): Checks {
-  const document = readFileSync(require.resolve(schemasPackage), "utf8");
+  const document = readDocument();
   const file = cacheFile(document);
   const known = kept(file);
   if (known !== undefined) return known;

@@ -3,6 +3,7 @@ import { composeWorker } from "../compose.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
@@ -37,8 +38,10 @@ export async function start(options: StartOptions): Promise<void> {
   const summing = setInterval(sumUp, summaryEveryMs);
   const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
+  let heartbeat: Heartbeat | undefined;
   const stop = (reason: string): void => {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
+    heartbeat?.stop();
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
       process.exit(exitCodes.failed);
@@ -48,7 +51,10 @@ export async function start(options: StartOptions): Promise<void> {
   takeOver({ stop, say: (text) => logger.warn(text) });
   // What does not get started, because something outside does not answer, does not keep it from stopping.
   await Promise.race([worker.start(), stopped.promise]);
-  if (late === undefined) process.send?.({ type: "ready" });
+  if (late === undefined) {
+    heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
+    process.send?.({ type: "ready" });
+  }
   const endChecking = keepChecking(config, logger, findings);
   await stopped.promise;
   endChecking();
