@@ -9,15 +9,15 @@ import { json } from "node:stream/consumers";
 const file = resolve(import.meta.dirname, "../../README.md");
 const blockPattern = /^```(?<language>\w+)\n(?<text>.*?)^```$/gms;
 
-/** The first code block of a language behind `after`. */
-function readmeBlock(after: string, language: string): string {
+/** The first code block of a language that stands behind `words`, or holds them. */
+export function readmeBlock(words: string, language: string): string {
   const text = readFileSync(file, "utf8");
-  const start = text.indexOf(after);
-  if (start < 0) throw new Error(`expected README.md to say '${after}', it does not; name what it says now`);
-  for (const { groups } of text.slice(start).matchAll(blockPattern)) {
-    if (groups?.["language"] === language) return groups["text"] ?? "";
+  for (const { index, groups } of text.matchAll(blockPattern)) {
+    if (groups?.["language"] !== language) continue;
+    const block = groups["text"] ?? "";
+    if (block.includes(words) || text.slice(0, index).includes(words)) return block;
   }
-  throw new Error(`expected a block of ${language} in README.md behind '${after}', found none`);
+  throw new Error(`expected README.md to have a block of ${language} with or behind '${words}', found none; name what it says now`);
 }
 
 /** Lays the first skill and its configuration into a folder, where the README puts them. */
