@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { type TestContext, after, test } from "node:test";
@@ -113,4 +113,16 @@ test("the README's commands run the first skill: broker, start, send, inspect", 
     child.kill("SIGTERM");
     assert.equal(await ended, 0, said());
   }
+});
+
+test("without the optional packages, as in the image, the broker runs and says what it cannot do", { skip }, async (t) => {
+  renameSync(join(folder, "node_modules", "selfsigned"), join(folder, "selfsigned"));
+  t.after(() => renameSync(join(folder, "selfsigned"), join(folder, "node_modules", "selfsigned")));
+  const broker = start(t, "holdfast broker --port 0 --queue customers");
+  await eventually("the broker to be up", () => broker.said().includes("control: "), 30_000);
+  const control = /control: (http:\/\/[^/]+)/.exec(broker.said())?.[1] ?? "";
+  const refused = await (await fetch(`${control}/certificate`)).text();
+  assert.match(refused, /expected the package selfsigned.*install it, or give --tls-cert and --tls-key/);
+  broker.child.kill("SIGTERM");
+  assert.equal(await broker.ended, 0, broker.said());
 });
