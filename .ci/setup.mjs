@@ -45,6 +45,10 @@ function install() {
     process.exit(done.status ?? 1);
   }
   refuseWithoutOwnNode();
+  // Compiled here once, they need not be compiled when a worker first starts; without them it does so itself.
+  const node = join(root, "node_modules", ".bin", "node");
+  const compile = 'import { loadSchemas } from "./handlers/artifact-validator/schemas.ts"; loadSchemas();';
+  spawnSync(node, ["--input-type=module", "--eval", compile], { cwd: root, stdio: ["ignore", 2, 2] });
   writeFileSync(stamp, wanted);
 }
 

@@ -1,6 +1,7 @@
 /** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
 import { type Command, InvalidArgumentError } from "commander";
 import { type TransportKind, transportDefault } from "#runtime/core/config.ts";
+import { checkPackagesOfTrials } from "./dev/packages.ts";
 import type { DevOptions } from "./dev/run.ts";
 
 function share(text: string): number {
@@ -30,7 +31,7 @@ export function registerDevCommand(program: Command): void {
   program
     .command("dev")
     .description("run a whole world on this machine: broker, dependencies, worker and a stream of events")
-    .option("--events <n>", "send this many events as fast as they are taken, then end (default: a steady stream until Ctrl-C)", count)
+    .option("--events <n>", "send this many events as fast as the worker takes them, then end (default: a steady stream until Ctrl-C)", count)
     .option("--rate <n>", "events a second of the steady stream", count, 100)
     .option("--duplicates <share>", "share of events that are sent twice", share, 0.02)
     .option("--poison <share>", "share of messages that no worker can use", share, 0.005)
@@ -39,6 +40,7 @@ export function registerDevCommand(program: Command): void {
     .option("--hang <dependency>", "let a dependency hang for the second half of the events (20000, unless --events says), and compare the throughput of skills that do not use it", dependency)
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .action(async (options: DevOptions) => {
+      checkPackagesOfTrials();
       const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);
     });

@@ -162,6 +162,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const statistics = new Statistics();
   const summaries = new Summaries();
   const telemetry = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
+  for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const circuitView = new Int32Array(circuits);
@@ -183,6 +184,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
       circuits,
       limits,
       log: (lines) => writeSkillLog(logger, lines),
+      slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
     }),
     telemetry,
     skills: registry,

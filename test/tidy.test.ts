@@ -1,8 +1,9 @@
 // The import directions of the house: each folder may import only what stands below it.
 import { strict as assert } from "node:assert";
-import { globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { test } from "node:test";
+import { packagesOfTrials } from "#load/dev/packages.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -42,7 +43,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^rhea$/, /^(bench|test)\//],
 ];
 
-const importPattern = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s*)["']([^"']+)["']/gm;
+const importPattern = /(?:\bfrom\s*|\b(?:import|require|createRequire\(import\.meta\.url\))\s*\(\s*|^import\s*)["']([^"']+)["']/gm;
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), "utf8");
@@ -117,4 +118,22 @@ test("only adapters import a vendor's SDK", () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test("what is published imports what is installed with it; a trial and a sample, what they check for", () => {
+  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, Record<string, string>>;
+  const installed = new Set(Object.keys({ ...dependencies, ...optionalDependencies }));
+  const wrong: string[] = [];
+  for (const file of sources.filter((source) => /^(runtime|handlers|load)\//.test(source))) {
+    const checkedFor = /^load\/(dev|generator|stand-ins)\//.test(file) ? packagesOfTrials : file.startsWith("handlers/artifact-validator/") ? ["@octokit/webhooks-schemas"] : [];
+    for (const specifier of importsOf(file)) {
+      const name = /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
+      // Comments and templates hold what merely looks like an import.
+      const isPackage = /^(?:@[\w-][\w.-]*\/)?[\w-][\w.-]*$/.test(name) && existsSync(join(root, "node_modules", name));
+      if (!isPackage || installed.has(name) || checkedFor.includes(name)) continue;
+      wrong.push(`${file} imports ${name}; expected it among dependencies, or among those that it checks for`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.deepEqual(packagesOfTrials.filter((name) => devDependencies?.[name] === undefined), []);
 });

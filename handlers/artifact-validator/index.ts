@@ -1,6 +1,6 @@
 import { PermanentError, type Plugin, type Skill, definePlugin, defineSkill } from "#runtime/index.ts";
 import { z } from "zod";
-import { isSchemaName, validate } from "./schemas.ts";
+import { isSchemaName, loadSchemas, validate } from "./schemas.ts";
 
 interface SubmittedArtifact {
   readonly artifactId: string;
@@ -22,6 +22,7 @@ export const artifactValidator: Skill<SubmittedArtifact> = defineSkill({
   handles: [{ eventType: "ArtifactSubmitted", versions: "1.x" }],
   payload,
   timeoutMs: 10_000,
+  warmUp: () => void loadSchemas(),
   run(context) {
     const { artifactId, schema, artifact } = context.event.payload;
     if (!isSchemaName(schema)) throw new PermanentError(`expected a known schema, got '${schema}'`, { code: "UNKNOWN_SCHEMA" });

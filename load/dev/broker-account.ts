@@ -9,6 +9,8 @@ export interface BrokerAccount {
   /** Completions that were final: those of originals that live on as copies are not counted. */
   readonly completed: number;
   readonly deadLettered: number;
+  /** Messages that wait for the worker or are in its hands; not those that come later. */
+  readonly ready: number;
   /** Messages still there, in any state. */
   readonly queued: number;
   readonly expiredLocks: number;
@@ -33,6 +35,7 @@ export class BrokerControl {
       copies: totals.scheduledAccepted,
       completed: totals.completed - totals.scheduledAccepted,
       deadLettered: totals.deadLettered,
+      ready: states.active + states.locked,
       queued: states.active + states.locked + states.scheduled + states.deferred,
       expiredLocks: totals.expiredLocks,
     };

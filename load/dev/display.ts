@@ -1,16 +1,20 @@
-/** The live table of a terminal, or one JSON line a second where there is none. */
-import Table from "cli-table3";
+/** Live tables on a terminal that can redraw, or one JSON line a second, without escape sequences, everywhere else. */
 import logUpdate from "log-update";
 import type { BrokerAccount } from "./broker-account.ts";
+import { fitted, wrapped } from "./fitted.ts";
+import type { Sent } from "./stream.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
 const lineEveryMs = 1_000;
+const columnsDefault = 80;
 
 export interface Moment {
   readonly elapsedMs: number;
   readonly phase: string;
-  readonly sent: number;
-  /** Undefined when there is no end. */
+  /** Nothing changes any more. */
+  readonly isOver: boolean;
+  readonly sent: Sent;
+  /** Events that are to be sent; undefined when there is no end. */
   readonly wanted: number | undefined;
   readonly account: BrokerAccount;
   readonly worker: WorkerProcess;
@@ -23,14 +27,14 @@ export class Display {
   #lastEndedMs = 0;
   #perSecond = 0;
 
-  constructor(terminal: boolean) {
-    this.#terminal = terminal;
+  constructor({ isTTY }: { readonly isTTY: boolean }, term: string | undefined = process.env["TERM"]) {
+    this.#terminal = isTTY && term !== "dumb";
   }
 
   show(moment: Moment): void {
     this.#measure(moment);
     if (this.#terminal) {
-      logUpdate(this.#table(moment));
+      logUpdate(this.#frame(moment, process.stdout.columns || columnsDefault));
       return;
     }
     if (moment.elapsedMs - this.#lastLineMs < lineEveryMs) return;
@@ -59,7 +63,8 @@ export class Display {
       type: "progress",
       phase,
       seconds: Math.round(elapsedMs / 1_000),
-      sent,
+      events: sent.events,
+      sent: sent.messages,
       queued: account.queued,
       completed: account.completed,
       deadLettered: account.deadLettered,
@@ -69,21 +74,21 @@ export class Display {
     };
   }
 
-  #table(moment: Moment): string {
-    const { account, worker, phase, sent, wanted, elapsedMs } = moment;
+  /** By the account's names: what it says at the end, the last frame has said before. */
+  #frame({ account, worker, phase, isOver, sent, wanted, elapsedMs }: Moment, columns: number): string {
     const latencies = worker.latencies();
     const { outcomes } = worker.totals();
-    const style = { head: [], border: [], compact: true };
-    const flow = new Table({ style, head: ["throughput", "in flight", "queued", "p50", "p99"] });
-    const ms = (value: number): string => `${Math.round(value)} ms`;
-    flow.push([`${this.#perSecond}/s`, worker.view?.inFlight ?? 0, account.queued, ms(latencies.getValueAtPercentile(50)), ms(latencies.getValueAtPercentile(99))]);
-    const ends = new Table({ style, head: Object.keys(outcomes) });
-    if (Object.keys(outcomes).length > 0) ends.push(Object.values(outcomes));
-    const gates = new Table({ style, head: ["bulkhead", "in use", "waiting", "circuit"] });
-    for (const gate of worker.view?.gates ?? []) {
-      gates.push([gate.dependency, `${gate.inUse} of ${gate.concurrentMax}`, `${gate.waiting} of ${gate.queueMax}`, gate.circuit]);
-    }
-    const progress = `${Math.round(elapsedMs / 1_000)} s  ${phase}  sent ${sent}${wanted === undefined ? "" : ` of ${wanted}`}`;
-    return [progress, flow.toString(), ends.toString(), gates.toString(), wanted === undefined ? "Ctrl-C drains and ends" : ""].join("\n");
+    const ms = (percentile: number): string => `${Math.round(latencies.getValueAtPercentile(percentile))} ms`;
+    const events = wanted === undefined ? `${sent.events} events sent` : `${sent.events} of ${wanted} events sent`;
+    const progress = [`${Math.round(elapsedMs / 1_000)} s`, phase, `${events}, as ${sent.messages} messages`];
+    const gates = (worker.view?.gates ?? []).map((gate) => [gate.dependency, `${gate.inUse} of ${gate.concurrentMax}`, `${gate.waiting} of ${gate.queueMax}`, gate.circuit]);
+    return [
+      wrapped(progress, columns),
+      wrapped([`${this.#perSecond}/s`, `${worker.view?.inFlight ?? 0} in flight`, `latency p50 ${ms(50)}`, `p99 ${ms(99)}`], columns),
+      wrapped(["duplicate", "retried", "postponed", "released"].map((outcome) => `${outcomes[outcome] ?? 0} ${outcome}`), columns),
+      fitted(["accepted", "completed", "dead-lettered", "queued"], [[account.accepted, account.completed, account.deadLettered, account.queued]], columns),
+      ...(gates.length === 0 ? [] : [fitted(["bulkhead", "in use", "waiting", "circuit"], gates, columns)]),
+      ...(isOver ? [] : [wrapped([wanted === undefined ? "Ctrl-C drains and ends, with an account" : "Ctrl-C ends it now, with an account"], columns)]),
+    ].join("\n");
   }
 }

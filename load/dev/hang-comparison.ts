@@ -76,6 +76,7 @@ export class HangComparison {
       endedMs = performance.now();
       return sending.isDone() && this.#completed() >= this.#expected();
     });
+    await sending.done;
     return (this.#completed() - before) / ((endedMs - startedMs) / 1_000);
   }
 

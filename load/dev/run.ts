@@ -4,10 +4,11 @@ import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
+import { BySecond } from "./by-second.ts";
 import { Progress } from "./progress.ts";
 import { Display } from "./display.ts";
 import { HangComparison } from "./hang-comparison.ts";
-import { Stream } from "./stream.ts";
+import { type Source, Stream, makeAhead } from "./stream.ts";
 import { type Summary, isSound, summarise } from "./verdict.ts";
 import { type World, startWorld } from "./world.ts";
 
@@ -28,22 +29,35 @@ const eventsDefault = 20_000;
 const lookEveryMs = 100;
 /** A trial in which nothing ends for this long is given up. */
 const stallMaxMs = 120_000;
+/** Seconds of which the account gives the throughput one by one. */
+const secondsListedMax = 60;
 
 /** Runs a trial; `good` when every promise held, or it was stopped before it began, else `failed`. */
-export async function runDev(options: DevOptions): Promise<number> {
+export async function runDev(given: DevOptions): Promise<number> {
+  const options = withEvents(given);
   const interrupted = new AbortController();
   takeOver({ stop: () => interrupted.abort(), say: (text) => process.stderr.write(`${text}\n`) });
-  const display = new Display(process.stdout.isTTY);
-  const world = await startWorld(options.transport, interrupted.signal);
-  if (world === undefined) return exitCodes.good;
+  const display = new Display(process.stdout);
+  const [world, source] = await Promise.all([startWorld(options.transport, interrupted.signal), makeAhead(options, interrupted.signal)]);
+  if (world === undefined) {
+    process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
+    return exitCodes.good;
+  }
   try {
-    const trial = new Trial(options, world, display, interrupted.signal);
+    const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);
     return isSound(summary) && trial.metExpectations() ? exitCodes.good : exitCodes.failed;
   } finally {
     await world.stop();
   }
+}
+
+/** A trial that does something after a share of its events has an end. */
+function withEvents(options: DevOptions): DevOptions {
+  const isShare = options.hang !== undefined || options.killWorkerAfter !== undefined;
+  const events = options.events ?? (isShare ? eventsDefault : undefined);
+  return { ...options, ...(events === undefined ? {} : { events }) };
 }
 
 class Trial {
@@ -53,42 +67,36 @@ class Trial {
   readonly #interrupted: AbortSignal;
   readonly #stream: Stream;
   readonly #startedMs = performance.now();
+  readonly #bySecond = new BySecond(secondsListedMax);
   #hang: HangComparison | undefined;
   #lastEndMs = performance.now();
   #lastEnded = 0;
   #killed = false;
 
-  constructor(options: DevOptions, world: World, display: Display, interrupted: AbortSignal) {
+  constructor(options: DevOptions, source: Source, world: World, display: Display, interrupted: AbortSignal) {
     this.#world = world;
     this.#display = display;
     this.#interrupted = interrupted;
-    const isShare = options.hang !== undefined || options.killWorkerAfter !== undefined;
-    const events = options.events ?? (isShare ? eventsDefault : undefined);
-    this.#options = { ...options, ...(events === undefined ? {} : { events }) };
-    this.#stream = new Stream(this.#options, world);
+    this.#options = options;
+    this.#stream = new Stream(options, source, world);
   }
 
   async run(): Promise<Summary & Record<string, unknown>> {
-    const { hang, events } = this.#options;
-    if (hang !== undefined) {
-      this.#hang = new HangComparison(hang, this.#stream, this.#world, this.#interrupted, (phase, done) => this.#until(phase, done));
-      await this.#hang.run(events ?? eventsDefault);
-    } else if (events === undefined) {
-      await this.#steady();
-    } else {
-      const sending = new Progress(this.#stream.send(this.#interrupted));
-      await this.#until("working", (account) => sending.isDone() && account.queued === 0);
-    }
-    this.#display.end();
+    await this.#work();
     await this.#world.worker.stop();
+    // The last frame says what the account says.
+    const account = await this.#look(this.#interrupted.aborted ? "stopped" : "done", true);
+    this.#display.end();
     const latencies = this.#world.worker.latencies();
     const summary = await summarise({
-      account: await this.#world.broker.account(),
+      events: this.#stream.sent.events,
+      account,
       broker: this.#world.broker,
       standIns: this.#world.standIns,
       store: this.#world.store,
       messages: this.#stream.sentMessages(),
-      elapsedMs: this.#lastEndMs - this.#startedMs,
+      elapsedMs: this.#lastEndMs - (this.#stream.startedMs ?? this.#startedMs),
+      bySecond: this.#bySecond.list(),
       latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
       resumed: this.#world.worker.totals().events["run.resumed"] ?? 0,
     });
@@ -100,28 +108,42 @@ class Trial {
     return this.#hang === undefined || this.#interrupted.aborted || this.#hang.result.ratio >= this.#hang.result.ratioExpected;
   }
 
-  async #steady(): Promise<void> {
-    const sending = new Progress(this.#stream.sendSteadily(this.#interrupted));
-    await this.#until("steady", () => sending.isDone());
+  async #work(): Promise<void> {
+    const { hang, events } = this.#options;
+    if (hang !== undefined) {
+      this.#hang = new HangComparison(hang, this.#stream, this.#world, this.#interrupted, (phase, done) => this.#until(phase, done));
+      return this.#hang.run(events ?? eventsDefault);
+    }
+    const isSteady = events === undefined;
+    const sending = new Progress(isSteady ? this.#stream.sendSteadily(this.#interrupted) : this.#stream.send(this.#interrupted));
+    await this.#until(isSteady ? "steady" : "working", ({ queued }) => sending.isDone() && (isSteady || queued === 0));
     await sending.done;
   }
 
   /** Looks at the world until `done`, an interruption or a stall. */
   async #until(phase: string, done: (account: BrokerAccount) => boolean): Promise<void> {
     for (;;) {
-      const account = await this.#world.broker.account();
-      const nowMs = performance.now();
-      const ended = account.completed + account.deadLettered;
-      if (ended !== this.#lastEnded) {
-        this.#lastEnded = ended;
-        this.#lastEndMs = nowMs;
-      }
-      this.#display.show({ elapsedMs: nowMs - this.#startedMs, phase, sent: this.#stream.sent, wanted: this.#options.events, account, worker: this.#world.worker });
+      const account = await this.#look(phase);
       if (done(account) || this.#interrupted.aborted) return;
-      if (nowMs - this.#lastEndMs > stallMaxMs) throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
-      await this.#killWhenDue(ended);
+      const idleMs = performance.now() - this.#lastEndMs;
+      if (idleMs > stallMaxMs) throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
+      await this.#killWhenDue(this.#lastEnded);
       await pause(lookEveryMs);
     }
+  }
+
+  async #look(phase: string, isOver = false): Promise<BrokerAccount> {
+    const account = await this.#world.broker.account();
+    const nowMs = performance.now();
+    const ended = account.completed + account.deadLettered;
+    if (ended !== this.#lastEnded) {
+      this.#lastEnded = ended;
+      this.#lastEndMs = nowMs;
+    }
+    this.#stream.look(account);
+    this.#bySecond.look(nowMs - (this.#stream.startedMs ?? nowMs), ended);
+    this.#display.show({ elapsedMs: nowMs - this.#startedMs, phase, isOver, sent: this.#stream.sent, wanted: this.#options.events, account, worker: this.#world.worker });
+    return account;
   }
 
   async #killWhenDue(ended: number): Promise<void> {

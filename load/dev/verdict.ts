@@ -11,6 +11,8 @@ import type { BrokerAccount, BrokerControl } from "./broker-account.ts";
 
 /** The last line of a run. */
 export interface Summary {
+  /** Events the generator sent, each once; duplicates and poison come on top. */
+  readonly events: number;
   /** Messages the broker accepted from the generator. */
   readonly accepted: number;
   readonly completed: number;
@@ -23,10 +25,13 @@ export interface Summary {
   readonly unexpected: number;
   /** Still in the queue. */
   readonly queued: number;
-  /** Every keyed effect that a done run recorded stands in the dependencies' ledgers exactly once, and no other. */
+  /** Every keyed effect that a run recorded stands in the dependencies' ledgers exactly once, and no other. */
   readonly effectsOnce: boolean;
   readonly effects: number;
+  /** Messages that ended, completed or dead-lettered, from when the first was sent to when the last ended. */
   readonly throughputPerSecond: number;
+  /** Messages that ended in each second since the first was sent: of the first minute, and the last second may be cut short. */
+  readonly throughputBySecond: readonly number[];
   /** From the broker's enqueue time to settlement. */
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   /** Runs that went on from a checkpoint. */
@@ -39,7 +44,7 @@ interface Ends {
   doneRuns: number;
   lost: number;
   unexpected: number;
-  /** Completed steps of done runs, by name. */
+  /** Completed steps, by name. */
   readonly steps: Map<string, number>;
   /**
    * Events whose message was dead-lettered as `EventIdReuse` because the one that reuses its id was claimed first (possible
@@ -74,10 +79,9 @@ function judgeGood(message: GeneratedMessage, run: RunView | undefined, deadLett
   if (isSwapped && message.eventId !== undefined) ends.swapped.add(message.eventId);
   if (deadLetterReason !== undefined && !isSwapped) ends.unexpected += 1;
   if (message.kind === "duplicate") return;
-  if (run?.state === "done") {
-    ends.doneRuns += 1;
-    for (const step of run.steps) if (step.state === "completed") ends.steps.set(step.name, (ends.steps.get(step.name) ?? 0) + 1);
-  } else if (deadLetterReason === undefined) ends.lost += 1;
+  for (const step of run?.steps ?? []) if (step.state === "completed") ends.steps.set(step.name, (ends.steps.get(step.name) ?? 0) + 1);
+  if (run?.state === "done") ends.doneRuns += 1;
+  else if (deadLetterReason === undefined) ends.lost += 1;
 }
 
 /** Judges every message; what is still queued has not ended and is not judged. */
@@ -115,32 +119,40 @@ async function repeatedCalls(standIns: StandInControl, store: RunStore): Promise
   return count;
 }
 
-async function effectsOf(standIns: StandInControl, steps: ReadonlyMap<string, number>): Promise<{ once: boolean; effects: number }> {
+/** While messages are queued, an effect may stand whose step has not been recorded yet; a recorded one always has its effect. */
+async function effectsOf(standIns: StandInControl, steps: ReadonlyMap<string, number>, queued: boolean): Promise<{ once: boolean; effects: number }> {
   const ledgers = Object.values(await standIns.summary());
   const seen = new Map<string, number>();
   for (const ledger of ledgers) for (const [step, count] of Object.entries(ledger.effectsByStep)) seen.set(step, (seen.get(step) ?? 0) + count);
   const clean = ledgers.every(({ effects, distinctKeys, effectsAgain, conflicts, withoutKey, refused }) => effects === distinctKeys && effectsAgain + conflicts + withoutKey + refused === 0);
-  const same = seen.size === steps.size && [...steps].every(([step, count]) => seen.get(step) === count);
+  const same = [...new Set([...seen.keys(), ...steps.keys()])].every((step) => {
+    const [effects, recorded] = [seen.get(step) ?? 0, steps.get(step) ?? 0];
+    return queued ? effects >= recorded : effects === recorded;
+  });
   return { once: clean && same, effects: ledgers.reduce((sum, ledger) => sum + ledger.effects, 0) };
 }
 
 export interface VerdictOptions {
+  readonly events: number;
   readonly account: BrokerAccount;
   readonly broker: BrokerControl;
   readonly standIns: StandInControl;
   readonly store: RunStore;
   /** Everything that was sent, made again from the same seed. */
   readonly messages: Iterable<GeneratedMessage>;
+  /** From when the first was sent to when the last ended. */
   readonly elapsedMs: number;
+  readonly bySecond: readonly number[];
   readonly latencyMs: { readonly p50: number; readonly p99: number };
   readonly resumed: number;
 }
 
 export async function summarise(options: VerdictOptions): Promise<Summary> {
-  const { account, broker, standIns, store, messages, elapsedMs, latencyMs, resumed } = options;
+  const { events, account, broker, standIns, store, messages, elapsedMs, bySecond, latencyMs, resumed } = options;
   const ends = await endsOf(messages, store, await deadLettersByOrigin(broker), account.queued > 0);
-  const effects = await effectsOf(standIns, ends.steps);
+  const effects = await effectsOf(standIns, ends.steps, account.queued > 0);
   return {
+    events,
     accepted: account.accepted,
     completed: account.completed,
     duplicates: account.completed - ends.doneRuns,
@@ -151,6 +163,7 @@ export async function summarise(options: VerdictOptions): Promise<Summary> {
     effectsOnce: effects.once,
     effects: effects.effects,
     throughputPerSecond: Math.round(((account.completed + account.deadLettered) / elapsedMs) * 1_000),
+    throughputBySecond: bySecond,
     latencyMs,
     resumed,
     repeatedCalls: await repeatedCalls(standIns, store),

@@ -55,6 +55,11 @@ export class Sender {
     return this.#accepted.first + this.#accepted.duplicate + this.#accepted.poison;
   }
 
+  /** Of these, the events that are good and new. */
+  get acceptedEvents(): number {
+    return this.#accepted.first;
+  }
+
   /** False once a send has failed at every try. */
   get isSending(): boolean {
     return this.#failure === undefined;

@@ -25,7 +25,14 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
     throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; name one with --config FILE`);
   }
   if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
-  return { config: parseConfig(await read(file), file), directory: dirname(file), file };
+  return { config: parseConfig(withStore(await read(file)), file), directory: dirname(file), file };
+}
+
+/** A configuration that names no store keeps it where `HOLDFAST_DATA` says, as the image does: what lies beside it cannot be written there. */
+function withStore(input: unknown): unknown {
+  const folder = process.env["HOLDFAST_DATA"];
+  if (folder === undefined || folder === "" || typeof input !== "object" || input === null || "store" in input) return input;
+  return { ...input, store: { kind: "sqlite", path: resolve(folder, "runs.sqlite") } };
 }
 
 async function read(file: string): Promise<unknown> {

@@ -4,6 +4,7 @@ import { HoldfastError } from "../core/errors.ts";
 import { captureOutput } from "../skills/host/captured-output.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
@@ -29,7 +30,8 @@ export async function start(options: StartOptions): Promise<void> {
   // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
   const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
-    process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() });
+    // A parent that has ended meanwhile misses nothing.
+    if (process.connected) process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() }, undefined, undefined, () => undefined);
   };
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
   const sumUp = (): void => {
@@ -39,8 +41,10 @@ export async function start(options: StartOptions): Promise<void> {
   const summing = setInterval(sumUp, summaryEveryMs);
   const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
+  let heartbeat: Heartbeat | undefined;
   const stop = (reason: string): void => {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
+    heartbeat?.stop();
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
       process.exit(exitCodes.failed);
@@ -54,7 +58,10 @@ export async function start(options: StartOptions): Promise<void> {
     restoreOutput();
     throw error;
   });
-  if (late === undefined) process.send?.({ type: "ready" });
+  if (late === undefined) {
+    heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
+    process.send?.({ type: "ready" });
+  }
   const endChecking = keepChecking(config, logger, findings);
   await stopped.promise;
   endChecking();

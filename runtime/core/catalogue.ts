@@ -5,6 +5,8 @@
  */
 export type RuntimeEvent =
   | { readonly type: "worker.started"; readonly consumer: string; readonly skills: number; readonly threads: number }
+  /** A plugin kept a thread from being ready for long; `thread` is `main` for the one that all skill threads wait for. `skill` is empty for the plugin as a whole. */
+  | { readonly type: "plugin.slow"; readonly plugin: string; readonly skill: string; readonly part: "import" | "payload schema" | "warmUp"; readonly tookMs: number; readonly thread: "main" | "skills" }
   | { readonly type: "worker.stopping"; readonly inFlight: number }
   | { readonly type: "worker.stopped"; readonly handedBack: number }
   | { readonly type: "run.resumed"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly stepsDone: number; readonly epoch: number }

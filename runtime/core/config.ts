@@ -76,7 +76,7 @@ export interface ConfigInput {
   readonly plugins: readonly string[];
   /** Folders that plugins may lie in. Default: the configuration's own folder. */
   readonly pluginRoots?: readonly string[] | undefined;
-  /** Default: SQLite in `.holdfast/runs.sqlite` beside the configuration. */
+  /** Default: SQLite, in `runs.sqlite` in the folder that `HOLDFAST_DATA` names, or in `.holdfast` beside the configuration. */
   readonly store?: StoreConfig | undefined;
   /** Where emitted events are sent: one entity, and others by event type. Without it, a run that emits is dead-lettered as `PublishUnconfigured`. */
   readonly publish?: { readonly entity: string; readonly byEventType?: Readonly<Record<string, string>> | undefined } | undefined;
@@ -105,7 +105,10 @@ export interface ConfigInput {
   readonly storeHoldMaxMs?: number | undefined;
   /** How long a receiver may get nothing before the queue is looked at; default 30 000. */
   readonly silenceMaxMs?: number | undefined;
-  /** From SIGTERM to the end: the pod's grace period less its preStop and a margin. Default 25 000. */
+  /**
+   * From SIGTERM on, how long what is held may end. A worker that hangs past it is ended five seconds later; both must fit into
+   * the platform's grace period, less its preStop. Default 20 000: with the usual 30 s, five more are left.
+   */
   readonly stopBudgetMs?: number | undefined;
   /** How often a running worker looks whether the entities and the store are still as it needs them; 1 000 to 86 400 000, default 300 000. */
   readonly checkEveryMs?: number | undefined;
@@ -223,7 +226,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),
     storeHoldMaxMs: integer(0, hourMs).default(60_000),
     silenceMaxMs: integer(1_000, hourMs).default(30_000),
-    stopBudgetMs: integer(100, hourMs).default(25_000),
+    stopBudgetMs: integer(100, hourMs).default(20_000),
     checkEveryMs: integer(1_000, dayMs).default(300_000),
     logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
     logFormat: z.enum(["json", "pretty"]).optional(),

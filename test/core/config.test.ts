@@ -22,6 +22,10 @@ test("fills in the defaults", () => {
   assert.deepEqual([config.pluginRoots, config.transport], [["."], "amqp"]);
 });
 
+test("by default a stop, and the forced end five seconds later, leave a margin of the usual 30 s of grace", () => {
+  assert.ok(parseConfig(good, "holdfast.config.json").stopBudgetMs + 5_000 <= 25_000);
+});
+
 test("names the file, the key, what was expected and what was found", () => {
   assert.equal(refusal({ ...good, inFlightMax: 0 }), "holdfast.config.json: inFlightMax: expected number to be >=1, got 0");
 });

@@ -1,6 +1,6 @@
 // The commands as a user runs them, against a real broker.
 import { strict as assert } from "node:assert";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -276,4 +276,31 @@ test("send says that it does not know a sequence number, where the entity is a t
   const { code, stdout, stderr } = await runCommand(["send", "--connection-string", broker.connectionString, "--entity", "news", "--event-type", "Some", "--event-id", "first"], env);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^sent 1 Some to news; .*\neventId first, sequence number not known\nnot known: the message was taken already, .* or the entity is a topic/);
+});
+
+test("keeps its store in HOLDFAST_DATA when the configuration names none, and beats while it works", async (t) => {
+  const { folder, config } = await startBench(t);
+  const data = join(folder, "data");
+  const heartbeat = join(folder, "beats", "worker");
+  const worker = startCommand(["start", "-c", config()], { ...env, HOLDFAST_DATA: data, HOLDFAST_HEARTBEAT: heartbeat });
+  await eventually("a heartbeat", () => existsSync(heartbeat), 30_000);
+  assert.equal((JSON.parse(readFileSync(heartbeat, "utf8")) as { pid: number }).pid, worker.process.pid);
+  assert.ok(existsSync(join(data, "runs.sqlite")));
+  rmSync(heartbeat);
+  await eventually("another heartbeat", () => existsSync(heartbeat), 30_000);
+  worker.process.kill("SIGTERM");
+  const { code, stderr } = await worker.done;
+  assert.equal(code, 0, stderr);
+  assert.ok(!existsSync(heartbeat), "expected no heartbeat of a worker that was stopped");
+});
+
+test("a heartbeat that cannot be written is said, and keeps no worker from its work", async (t) => {
+  const { config } = await startBench(t);
+  const file = config();
+  const worker = startCommand(["start", "-c", file], { ...env, HOLDFAST_HEARTBEAT: join(file, "below-a-file") });
+  let said = "";
+  worker.process.stderr?.on("data", (text: string) => (said += text));
+  await eventually("a word about it", () => said.includes("HOLDFAST_HEARTBEAT: expected to write"), 30_000);
+  worker.process.kill("SIGTERM");
+  assert.equal((await worker.done).code, 0, said);
 });

@@ -40,6 +40,7 @@ test("what a skill does not say has its default", () => {
     timeoutMs: defaultSkillTimeoutMs,
     retry: defaultRetryPolicy,
     isolation: defaultIsolation,
+    warmUp: undefined,
     steps: [],
     run: undefined,
   });

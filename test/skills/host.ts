@@ -41,7 +41,7 @@ export async function makeHost(t: TestContext, skills: readonly Skill[], setting
     consumer: "orders",
     agent: undefined,
     limits: defaultDecodeLimits,
-    skills: await prepareSkills(skills, settings),
+    skills: await prepareSkills(skills, settings, async (_skill, _part, work) => work()),
     circuits,
     nowMs: () => performance.now() + bundle.skewMs,
     wallMs: () => Date.UTC(2024, 4, 1),

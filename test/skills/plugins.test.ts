@@ -55,6 +55,39 @@ test("loads a listed folder and an installed package", async (t) => {
   assert.deepEqual(plugins.map(({ name, listedAs }) => [name, listedAs]), [["greeter", "./greeter"], ["installed", "installed"]]);
 });
 
+const usesZod = 'import { z } from "zod";\nimport { definePlugin, defineSkill } from "holdfast";\nexport default definePlugin({ skills: [defineSkill({ name: "greeter", handles: [{ eventType: z.origin ?? "Runtime" }], run() {} })] });\n';
+
+/** The event type says whose `zod` the plugin has found. */
+async function eventTypeOf(folder: string): Promise<string | undefined> {
+  const [plugin] = await loadPlugins({ plugins: ["./greeter"], roots: ["."], directory: folder });
+  return plugin?.skills[0]?.handles[0]?.eventType;
+}
+
+test("a plugin anywhere finds the runtime and its zod by their names, from modules and from CommonJS", async (t) => {
+  for (const code of [usesZod, usesZod.replace('import { z } from "zod";', 'import { createRequire } from "node:module";\nconst { z } = createRequire(import.meta.url)("zod");')]) {
+    const folder = makeFolder(t);
+    writeFileSync(join(writePlugin(folder, "greeter", { entry: "index.mjs" }), "index.mjs"), code);
+    assert.equal(await eventTypeOf(folder), "Runtime");
+  }
+});
+
+test("what a plugin has installed itself comes before what the runtime lends", async (t) => {
+  const folder = makeFolder(t);
+  const place = writePlugin(folder, "greeter", { entry: "index.mjs" });
+  writeFileSync(join(place, "index.mjs"), usesZod);
+  const own = join(place, "node_modules", "zod");
+  mkdirSync(own, { recursive: true });
+  writeFileSync(join(own, "package.json"), JSON.stringify({ name: "zod", version: "9.9.9", type: "module", exports: "./index.js" }));
+  writeFileSync(join(own, "index.js"), 'export const z = { origin: "Own" };\n');
+  assert.equal(await eventTypeOf(folder), "Own");
+});
+
+test("a package that nobody has installed is refused by its name", async (t) => {
+  const folder = makeFolder(t);
+  writeFileSync(join(writePlugin(folder, "greeter", { entry: "index.mjs" }), "index.mjs"), usesZod.replace('"zod"', '"zod-elsewhere"'));
+  assert.match(await refusal(folder, ["./greeter"]), /Cannot find package 'zod-elsewhere'/);
+});
+
 test("refuses a path that leaves the roots", async (t) => {
   const folder = makeFolder(t);
   writePlugin(folder, "outside");

@@ -1,6 +1,7 @@
 /** Runs the holdfast command as a user would: a process of its own. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { resolve } from "node:path";
+import type { Readable } from "node:stream";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -19,7 +20,16 @@ export interface RunningCommand {
 }
 
 export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = process.env): RunningCommand {
-  const child = spawn(process.execPath, ["runtime/cli/main.ts", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
+  return follow(spawn(process.execPath, ["runtime/cli/main.ts", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] }));
+}
+
+/** Runs `npm start` as a terminal does: in a process group of its own, which Ctrl-C reaches as a whole. */
+export function startByNpm(args: readonly string[], env: NodeJS.ProcessEnv = process.env): RunningCommand & { readonly pressCtrlC: () => void } {
+  const child = spawn("npm", ["start", "--", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  return { ...follow(child), pressCtrlC: () => void process.kill(-(child.pid ?? 0), "SIGINT") };
+}
+
+function follow(child: ChildProcessByStdio<null, Readable, Readable>): RunningCommand {
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));

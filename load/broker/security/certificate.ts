@@ -4,6 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
+import type * as selfsigned from "selfsigned";
 
 export interface Certificate {
   /** Both PEM. */
@@ -56,9 +57,18 @@ function readKept(path: string, host: string): Certificate | undefined {
   }
 }
 
+/** An optional dependency: a worker has no use for it, and an image is made without it. */
+async function certificateMaker(): Promise<typeof selfsigned> {
+  try {
+    return await import("selfsigned");
+  } catch (error) {
+    throw new CertificateError(`expected the package selfsigned, to make a certificate for TLS, found ${(error as Error).message}; install it, or give --tls-cert and --tls-key`, { cause: error });
+  }
+}
+
 /** Makes a certificate for this machine. It signs itself, so clients that check must be told to trust it. */
 export async function makeCertificate(host: string): Promise<Certificate> {
-  const { generate } = await import("selfsigned");
+  const { generate } = await certificateMaker();
   const addresses = [...new Set(["127.0.0.1", "::1", ...(/^[\d.]+$|:/.test(host) ? [host] : [])])];
   const names = [...new Set(["localhost", ...(/^[\d.]+$|:/.test(host) ? [] : [host])])];
   const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {

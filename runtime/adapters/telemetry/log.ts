@@ -11,6 +11,7 @@ type Level = "debug" | "info" | "warn" | "error";
 
 const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "worker.started": "info",
+  "plugin.slow": "warn",
   "worker.stopping": "info",
   "worker.stopped": "info",
   "run.resumed": "info",

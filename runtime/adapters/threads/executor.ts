@@ -15,6 +15,7 @@ import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgeme
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Lane } from "./lane.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { RunEntry } from "./run-entry.ts";
@@ -47,6 +48,8 @@ export interface ThreadsExecutorOptions {
   /** Hears what skills log, from `logLevel` up. */
   readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
   readonly logLevel?: LogLevel | undefined;
+  /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
+  readonly slow?: ((part: SlowStart) => void) | undefined;
 }
 
 export const defaultStartTimeoutMs = 30_000;
@@ -76,6 +79,7 @@ class ThreadsExecutor implements Executor {
   readonly #lanes = new Map<string, Lane>();
   readonly #runs = new Map<number, RunEntry>();
   readonly #tickets = new Map<number, RunEntry>();
+  readonly #slow: (parts: readonly SlowStart[]) => void;
   #lastTicket = 0;
   #lastRequest = 0;
   #listener: ExecutorListener | undefined;
@@ -87,6 +91,7 @@ class ThreadsExecutor implements Executor {
   constructor(options: ThreadsExecutorOptions) {
     this.#options = options;
     this.#graceMs = options.graceMs ?? defaultGraceMs;
+    this.#slow = toldOnce(options.slow);
   }
 
   async start(listener: ExecutorListener): Promise<void> {
@@ -183,7 +188,7 @@ class ThreadsExecutor implements Executor {
       logLevel: log === undefined ? undefined : logLevel,
       plugins: plugins.flatMap((plugin) => {
         const names = plugin.skills.map((skill) => skill.name).filter((skill) => skills.includes(skill));
-        return names.length === 0 ? [] : [{ owner: `plugin '${plugin.name}'`, entry: plugin.entry, folder: plugin.folder, skills: names }];
+        return names.length === 0 ? [] : [{ name: plugin.name, entry: plugin.entry, folder: plugin.folder, skills: names }];
       }),
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
@@ -193,6 +198,7 @@ class ThreadsExecutor implements Executor {
       { size, settings, heapMaxMb, startTimeoutMs },
       {
         reported: (bytes) => this.#reported(bytes),
+        slow: this.#slow,
         free: () => this.#lanes.get(name)?.dispatch(),
         lost: (thread, why) => this.#lost(name, thread, why),
         replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),

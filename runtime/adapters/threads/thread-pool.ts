@@ -11,6 +11,7 @@ import { extname } from "node:path";
 import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { HoldfastError, messageOf } from "../../core/errors.ts";
+import type { SlowStart } from "../../skills/host/start-times.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
@@ -32,6 +33,8 @@ export interface PoolOptions {
 export interface PoolListener {
   /** A report of a thread's; returns the time its task took. */
   reported(bytes: Uint8Array): number;
+  /** Parts of a thread's start that took long. */
+  slow(parts: readonly SlowStart[]): void;
   /** A thread has room for a task. */
   free(): void;
   /** A thread has ended; nothing more comes from it. Returns why it was lost with what it was at. */
@@ -234,6 +237,7 @@ export class ThreadPool {
     this.#created.delete(threadId);
     const thread = new PoolThread(worker, hello);
     this.#threads.set(threadId, thread);
+    this.#listener.slow(hello.slow);
     worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
     worker.once("exit", (code) => this.#exited(thread, code));
     thread.port.on("message", (message: Uint8Array | ThreadLastWords) => this.#heard(thread, message));

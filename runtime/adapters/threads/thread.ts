@@ -10,26 +10,29 @@ import type { Skill } from "../../skills/author/define-skill.ts";
 import { captureOutput } from "../../skills/host/captured-output.ts";
 import { describeFailure } from "../../skills/host/failure.ts";
 import { importPlugin } from "../../skills/host/plugins.ts";
-import { prepareSkills } from "../../skills/host/prepared-skill.ts";
+import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import { runContext } from "../../skills/host/run-context.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
+import { StartTimes } from "../../skills/host/start-times.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
 
-/** The skills to run, each with its plugin's folder. */
-async function loadSkills(plugins: ThreadSettings["plugins"]): Promise<ReadonlyMap<Skill, string>> {
-  const loaded = new Map<Skill, string>();
-  for (const { owner, entry, folder, skills } of plugins) {
-    const plugin = await importPlugin(owner, entry, folder);
-    for (const name of skills) {
-      const skill = plugin.skills.find((skill) => skill.name === name);
-      if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${name}', as when it was loaded before, got none`);
-      loaded.set(skill, folder);
+async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
+  const loaded: Skill[] = [];
+  const pluginOf = new Map<string, { readonly name: string; readonly folder: string }>();
+  for (const { name, entry, folder, skills } of plugins) {
+    const owner = `plugin '${name}'`;
+    const plugin = await times.time(name, "", "import", () => importPlugin(owner, entry, folder));
+    for (const skillName of skills) {
+      const skill = plugin.skills.find((skill) => skill.name === skillName);
+      if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${skillName}', as when it was loaded before, got none`);
+      loaded.push(skill);
+      pluginOf.set(skillName, { name, folder });
     }
   }
-  return loaded;
+  return prepareSkills(loaded, dependencies, (skill, part, work) => times.time(pluginOf.get(skill)?.name ?? "", skill, part, work), (skill) => pluginOf.get(skill)?.folder);
 }
 
 function listen(host: SkillHost, news: ThreadNews): void {
@@ -74,16 +77,16 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
   const reporter = new Reporter(port1, settings.logLevel);
-  const { consumer, agent, limits, dependencies } = settings;
+  const { consumer, agent, limits } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
-  const folders = await loadSkills(settings.plugins);
+  const times = new StartTimes(monotonicMs);
   const host = new SkillHost({
     consumer,
     agent,
     limits,
-    skills: await prepareSkills([...folders.keys()], dependencies, folders),
+    skills: await loadSkills(settings, times),
     circuits: new Int32Array(settings.circuits),
     sink: reporter.sink,
     nowMs: monotonicMs,
@@ -92,7 +95,7 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   });
   port1.on("message", (news: ThreadNews) => listen(host, news));
   hearOutside(host, reporter, port1);
-  const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress };
+  const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);
   let last: Promise<unknown> = Promise.resolve();
   // One task after the other, also while one lets the loop turn: runs begin in the order of their numbers, so that the count of

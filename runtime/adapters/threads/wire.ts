@@ -14,6 +14,7 @@ import type { RunOrder, StepAcknowledgement } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
+import type { SlowStart } from "../../skills/host/start-times.ts";
 
 /** What a thread is started with. */
 export interface ThreadSettings {
@@ -22,8 +23,7 @@ export interface ThreadSettings {
   readonly limits: DecodeLimits;
   readonly logLevel: LogLevel | undefined;
   readonly plugins: readonly {
-    /** Names the plugin in errors. */
-    readonly owner: string;
+    readonly name: string;
     readonly entry: string;
     /** Where its own code lies. */
     readonly folder: string;
@@ -35,7 +35,7 @@ export interface ThreadSettings {
   readonly circuits: SharedArrayBuffer;
 }
 
-/** A thread's first words. */
+/** A thread's first words: its plugins are imported, its skills are ready. */
 export interface ThreadHello {
   readonly type: "holdfast.thread";
   readonly threadId: number;
@@ -43,6 +43,8 @@ export interface ThreadHello {
   readonly port: MessagePort;
   /** What the main thread can see of the thread even while it blocks; see `progressPlaces`. */
   readonly progress: SharedArrayBuffer;
+  /** What took long. */
+  readonly slow: readonly SlowStart[];
 }
 
 /** `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread. */

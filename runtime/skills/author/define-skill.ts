@@ -37,6 +37,11 @@ interface SkillOptionsBase<Payload> {
   /** Milliseconds one execution may take; 1 to 3 600 000, default 30 000. */
   readonly timeoutMs?: number;
   readonly retry?: Partial<RetryPolicy>;
+  /**
+   * Called in each thread before it takes runs, and waited for: what the first run would wait for (a model, a table, compiled
+   * schemas) is loaded here. What it throws keeps the thread from starting.
+   */
+  readonly warmUp?: () => unknown;
   /** Default `shared`. */
   readonly isolation?: Isolation;
 }
@@ -56,6 +61,7 @@ export interface Skill<Payload = never> {
   readonly uses: readonly Dependency[];
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  readonly warmUp: (() => unknown) | undefined;
   readonly isolation: Isolation;
   /** Empty for a skill written as `run`. */
   readonly steps: readonly ChainStep[];
@@ -77,7 +83,7 @@ const retryRanges = {
   delayFactor: { min: 1, max: 100 },
   delayMaxMs: delayRange,
 };
-const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "isolation", "run", "steps"];
+const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "run", "steps"];
 
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
@@ -130,6 +136,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
   if ((run === undefined) === (build === undefined)) refuse(owner, "either run or steps", run === undefined ? "neither" : "both");
   checkFunction(`${owner}.${run === undefined ? "steps" : "run"}`, run ?? build);
   checkPayload(owner, options.payload);
+  if (options.warmUp !== undefined) checkFunction(`${owner}.warmUp`, options.warmUp);
   const steps = build === undefined ? [] : buildChain(owner, build);
   return Object.freeze<Skill<Payload>>({
     kind: "holdfast.skill",
@@ -139,6 +146,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     uses: checkUses(owner, options.uses),
     timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkInteger(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
     retry: checkNumbers(`${owner}.retry`, options.retry, defaultRetryPolicy, retryRanges),
+    warmUp: options.warmUp,
     isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
     steps,
     run: run ?? ((context) => runChain(steps, context)),

@@ -1,18 +1,32 @@
 /**
- * Plugins and configurations import the runtime as `holdfast`. Installed, that leads to the built package; while the runtime runs
- * from its source there need be no build, or an old one beside it, and the name leads to the very modules that run.
+ * What plugins and configurations import by name without having installed it: the runtime as `holdfast`, and `zod`, in which they
+ * write their schemas. They may lie anywhere: beside a clone, under a command that was installed for the whole machine, in a
+ * folder that was mounted into the image; there Node's own search need not find either.
+ *
+ * `holdfast` leads to the very modules that run: another copy, or an old build beside the source, would have classes and state of
+ * its own. `zod` leads to what the plugin has installed, and to the runtime's own where it has none.
  */
 import { registerHooks } from "node:module";
 import { extname } from "node:path";
 
 const ownName = "holdfast";
-const isSource = extname(import.meta.filename) === ".ts";
-const entry = new URL("../../index.ts", import.meta.url).href;
+const entry = new URL(`../../index${extname(import.meta.filename)}`, import.meta.url).href;
+const lent = /^zod(?:\/|$)/;
 let isKnown = false;
 
 /** Call it in each thread before it imports what others wrote. Idempotent. */
 export function knowOwnName(): void {
-  if (!isSource || isKnown) return;
+  if (isKnown) return;
   isKnown = true;
-  registerHooks({ resolve: (specifier, context, next) => (specifier === ownName ? { url: entry, shortCircuit: true } : next(specifier, context)) });
+  registerHooks({
+    resolve(specifier, context, next) {
+      if (specifier === ownName) return { url: entry, shortCircuit: true };
+      try {
+        return next(specifier, context);
+      } catch (error) {
+        if (!lent.test(specifier) || (error as NodeJS.ErrnoException).code?.endsWith("MODULE_NOT_FOUND") !== true) throw error;
+        return { url: import.meta.resolve(specifier), shortCircuit: true };
+      }
+    },
+  });
 }

@@ -18,6 +18,7 @@ import { isWithin } from "./code-place.ts";
 import { captureOutput } from "./captured-output.ts";
 import { importModule, readJson } from "./import-module.ts";
 import { probePlugins } from "./probe.ts";
+import { type SlowStart, StartTimes } from "./start-times.ts";
 
 export interface PluginSources {
   /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
@@ -41,6 +42,8 @@ export interface LoadedPlugin {
   readonly entry: string;
   readonly skills: readonly Skill[];
   readonly dependencies: readonly Dependency[];
+  /** What was slow in loading it. */
+  readonly slow: readonly SlowStart[];
 }
 
 interface Manifest {
@@ -97,10 +100,11 @@ function findPlugin(listedAs: string, directory: string, roots: readonly string[
 }
 
 async function loadPlugin({ owner, listedAs, folder, url, manifest }: FoundPlugin): Promise<LoadedPlugin> {
-  const plugin = await importPlugin(owner, url, folder);
+  const times = new StartTimes(() => performance.now());
+  const plugin = await times.time(manifest.name, "", "import", () => importPlugin(owner, url, folder));
   checkSame(owner, "skills", manifest.skills, plugin.skills);
   checkSame(owner, "dependencies", manifest.dependencies, plugin.dependencies);
-  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies };
+  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies, slow: times.slow };
 }
 
 /** Imports an entry module that a manifest names; threads use it too. */

@@ -1,10 +1,11 @@
 // Skills and dependencies made ready in a thread: schemas compiled, configuration laid over definitions.
 import type { Config } from "../../core/config.ts";
-import { ConfigurationError } from "../../core/errors.ts";
+import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import { type CallRetry, type CallTimeouts, type Dependency, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
 import { configuredDependency } from "./registry.ts";
+import type { SlowStart } from "./start-times.ts";
 
 /** What the configuration says of dependencies. */
 export interface DependencySettings {
@@ -45,8 +46,28 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
   return { ...prepared, request: request as unknown as RequestFunction<unknown, unknown> };
 }
 
-/** Makes skills ready, with the folders of their plugins by skill; throws `ConfigurationError` when one cannot be. */
-export async function prepareSkills(skills: readonly Skill[], settings: DependencySettings, folders: ReadonlyMap<Skill, string> = new Map()): Promise<Map<string, PreparedSkill>> {
+/** Does a part of making a skill ready, and may take its time. */
+export type TimeSkillPart = <Result>(skill: string, part: SlowStart["part"], work: () => Promise<Result> | Result) => Promise<Result>;
+
+/** What a skill needs before its first run; throws `ConfigurationError` when it cannot be had. */
+async function warmUp(skill: Skill): Promise<void> {
+  try {
+    await skill.warmUp?.();
+  } catch (error) {
+    throw new ConfigurationError(`skill '${skill.name}': expected its warmUp to end well, it threw: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Makes skills ready, to the point that their first run costs what the others do; throws `ConfigurationError` when one cannot be.
+ * `folderOf` knows a skill's plugin's folder by the skill's name.
+ */
+export async function prepareSkills(
+  skills: readonly Skill[],
+  settings: DependencySettings,
+  time: TimeSkillPart,
+  folderOf: (skill: string) => string | undefined = () => undefined,
+): Promise<Map<string, PreparedSkill>> {
   const numbers = new Map(settings.numbered.map((name, number) => [name, number]));
   const dependencies = new Map<string, PreparedDependency>();
   for (const dependency of skills.flatMap(({ uses }) => uses)) {
@@ -59,7 +80,9 @@ export async function prepareSkills(skills: readonly Skill[], settings: Dependen
   const prepared = new Map<string, PreparedSkill>();
   for (const skill of skills) {
     const uses = skill.uses.map(({ name }) => [name, dependencies.get(name) as PreparedDependency] as const);
-    prepared.set(skill.name, { skill, folder: folders.get(skill), checkPayload: await compilePayloadCheck(`skill '${skill.name}'`, skill.payload), dependencies: new Map(uses) });
+    const checkPayload = await time(skill.name, "payload schema", () => compilePayloadCheck(`skill '${skill.name}'`, skill.payload));
+    await time(skill.name, "warmUp", () => warmUp(skill));
+    prepared.set(skill.name, { skill, folder: folderOf(skill.name), checkPayload, dependencies: new Map(uses) });
   }
   return prepared;
 }

@@ -9,6 +9,7 @@ import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "..
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import type { Executor } from "../../../runtime/ports/executor.ts";
 import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
+import { type SlowStart, slowStartMs } from "../../../runtime/skills/host/start-times.ts";
 import { type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import fixture from "../../support/thread-plugin.ts";
@@ -241,7 +242,40 @@ test("a run answered slowly holds up none of its batch", async (t) => {
   for (const runId of busy) assert.equal((await answer(runId)).kind, "completed");
 });
 
-async function brokenPlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
+test("threads are ready only when they are warm, and what took long is named once, with its time", async (t) => {
+  const runtime = JSON.stringify(resolve(import.meta.dirname, "../../../runtime/index.ts"));
+  const slow = await writePlugin(
+    t,
+    `import { definePlugin, defineSkill } from ${runtime};
+import { setTimeout as pause } from "node:timers/promises";
+await pause(600);
+let isWarm = false;
+const warmUp = async () => { await pause(700); isWarm = true; };
+const slow = defineSkill({ name: "slow", handles: [{ eventType: "test.slow" }], warmUp, run: (context) => context.emit("Warm", { isWarm }) });
+const quick = defineSkill({ name: "quick", handles: [{ eventType: "test.quick" }], warmUp: () => undefined, run: () => undefined });
+export default definePlugin({ skills: [slow, quick] });`,
+  );
+  const skill = (name: string): (typeof sharedSkills)[number] => ({ ...(sharedSkills[0] as (typeof sharedSkills)[number]), name });
+  const parts: SlowStart[] = [];
+  const { post, answer } = await start(t, { plugins: [{ name: "cold", ...slow, skills: [skill("slow"), skill("quick")] }], slow: (part) => parts.push(part) });
+  assert.deepEqual(parts.map(({ plugin, skill, part }) => [plugin, skill, part]), [["cold", "", "import"], ["cold", "slow", "warmUp"]]);
+  for (const { tookMs } of parts) assert.ok(tookMs >= slowStartMs);
+  const answered = await answer(post("slow")[0] ?? 0);
+  assert.ok(answered.kind === "completed");
+  assert.match(Buffer.from(answered.outbox[0]?.body ?? []).toString("latin1"), /"isWarm":true/);
+});
+
+test("a skill that cannot be warmed up keeps its threads from starting, and is named", async (t) => {
+  const runtime = JSON.stringify(resolve(import.meta.dirname, "../../../runtime/index.ts"));
+  const cold = await writePlugin(t, `import { definePlugin, defineSkill } from ${runtime};
+const noop = defineSkill({ name: "noop", handles: [{ eventType: "test.noop" }], warmUp: () => { throw new Error("no model here"); }, run: () => undefined });
+export default definePlugin({ skills: [noop] });`);
+  const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
+  t.after(() => executor.stop());
+  await assert.rejects(executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined }), /skill 'noop': expected its warmUp to end well, it threw: no model here/);
+});
+
+async function writePlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-threads-"));
   t.after(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "index.mjs"), source);
@@ -249,7 +283,7 @@ async function brokenPlugin(t: TestContext, source: string): Promise<{ readonly 
 }
 
 test("an executor whose threads cannot start says why, is not ready, and still answers", async (t) => {
-  const broken = await brokenPlugin(t, "throw new Error('broken at load')");
+  const broken = await writePlugin(t, "throw new Error('broken at load')");
   const executor = make({ plugins: [{ name: "broken", ...broken, skills: sharedSkills }] });
   const results: unknown[] = [];
   t.after(() => executor.stop());
@@ -258,7 +292,7 @@ test("an executor whose threads cannot start says why, is not ready, and still a
 });
 
 test("threads that hang while they start are given up in time", async (t) => {
-  const hanging = await brokenPlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
+  const hanging = await writePlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
   await assert.rejects(within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })), /it did not start within 300 ms/);

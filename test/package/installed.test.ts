@@ -1,0 +1,128 @@
+// The package as somebody gets it: packed, installed into an empty folder with npm, and used there as the README says.
+import { strict as assert } from "node:assert";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { type TestContext, after, test } from "node:test";
+import { askControl } from "#load/broker/control/client.ts";
+import type { QueueInspection } from "#load/broker/inspection.ts";
+import { packagesOfTrials } from "#load/dev/packages.ts";
+import { eventually } from "../support/eventually.ts";
+import { readmeCommand, startMailer, writeFirstSkill, writeLocalConfig } from "../support/first-skill.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const folder = mkdtempSync(join(tmpdir(), "holdfast-package-"));
+const installed = join(folder, "node_modules", "holdfast");
+const { REDIS_URL: _redis, ...inherited } = process.env;
+const env = { ...inherited, PATH: [join(folder, "node_modules", ".bin"), dirname(process.execPath), process.env["PATH"]].join(delimiter) };
+
+interface Ended {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+function run(line: string, cwd: string, more: NodeJS.ProcessEnv = {}): Ended {
+  const { status, stdout, stderr } = spawnSync("sh", ["-c", line], { cwd, env: { ...env, ...more }, encoding: "utf8" });
+  return { status, output: `${stdout}${stderr}` };
+}
+
+/** Starts a command that runs until it is stopped; `exec`, so that signals are the command's own. */
+function start(t: TestContext, line: string, more: NodeJS.ProcessEnv = {}): { readonly child: ChildProcess; readonly said: () => string; readonly ended: Promise<number | null> } {
+  const child = spawn("sh", ["-c", `exec ${line}`], { cwd: folder, env: { ...env, ...more }, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (piece: string) => (said += piece));
+  const ended = once(child, "close").then(([code]) => code as number | null);
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  return { child, said: () => said, ended };
+}
+
+/** Says why it could not be installed, where that is nobody's fault here. */
+function install(): string | false {
+  const packed = run(`npm pack --silent --pack-destination '${folder}'`, root);
+  assert.equal(packed.status, 0, packed.output);
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  const { status, output } = run("npm install --prefer-offline --no-audit --no-fund --fetch-retries=1 ./holdfast-*.tgz", folder);
+  const unreachable = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT|ENOTCACHED/.exec(output)?.[0];
+  if (status !== 0 && unreachable !== undefined) return `npm's registry is not to be reached from here (${unreachable})`;
+  assert.equal(status, 0, output);
+  writeFirstSkill(folder);
+  return false;
+}
+
+const skip = install();
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+test("everything that its package.json names is there, and no map without its sources", { skip }, () => {
+  const { bin, exports, files } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { bin: Record<string, string>; exports: Record<string, string | Record<string, string>>; files: string[] };
+  const named = [...Object.values(bin), ...files, ...Object.values(exports).flatMap((target) => (typeof target === "string" ? target : Object.values(target)))];
+  assert.deepEqual(named.filter((path) => !existsSync(join(installed, path))), []);
+  assert.deepEqual(globSync("**/*.map", { cwd: join(installed, "dist") }), []);
+  const maps = globSync("**/*.js", { cwd: join(installed, "dist") }).filter((file) => readFileSync(join(installed, "dist", file), "utf8").includes("sourceMappingURL"));
+  assert.deepEqual(maps, []);
+  assert.deepEqual(readdirSync(installed).sort(), ["LICENSE", "README.md", "dist", "package.json"]);
+});
+
+test("it brings nothing that only a trial needs, and dev says what to install", { skip }, () => {
+  assert.deepEqual(packagesOfTrials.filter((name) => existsSync(join(folder, "node_modules", name))), []);
+  const { status, output } = run("holdfast dev", folder);
+  assert.equal(status, 2, output);
+  assert.match(output, /^holdfast: dev: expected packages that only this command needs, found no .*; run `npm install --save-dev .*'fastify@\^\d[^']*'/m);
+});
+
+test("the README's first skill type-checks against the types that are packed, down to the libraries'", { skip }, () => {
+  const compilerOptions = { target: "es2024", lib: ["es2024", "dom"], module: "nodenext", strict: true, exactOptionalPropertyTypes: true, noEmit: true, allowImportingTsExtensions: true, types: ["node"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["plugins", "holdfast.config.ts"] }));
+  const { status, output } = run(`${join(root, "node_modules/.bin/tsc")} --listFiles`, folder);
+  assert.equal(status, 0, output.split("\n").filter((line) => line.includes("error")).join("\n"));
+  assert.match(output, /holdfast\/dist\/runtime\/index\.d\.ts$/m);
+});
+
+test("skills lists the first skill, and finds holdfast and zod from a folder that has no packages at all", { skip }, (t) => {
+  const elsewhere = mkdtempSync(join(tmpdir(), "holdfast-elsewhere-"));
+  t.after(() => rmSync(elsewhere, { recursive: true, force: true }));
+  writeFirstSkill(elsewhere);
+  for (const place of [folder, elsewhere]) {
+    const { status, output } = run("holdfast skills", place);
+    assert.equal(status, 0, output);
+    assert.match(output, /greeter +│ CustomerSignedUp 1\.x +│ mailer/);
+  }
+});
+
+test("the README's commands run the first skill: broker, start, send, inspect", { skip }, async (t) => {
+  const mailer = await startMailer();
+  t.after(() => mailer.stop());
+  const broker = start(t, `${readmeCommand("holdfast broker --queue customers")} --port 0`);
+  await eventually("the broker to be up", () => broker.said().includes("control: "), 30_000);
+  const connectionString = broker.said().split("\n")[0] ?? "";
+  const config = { HOLDFAST_CONFIG: writeLocalConfig(folder, { connectionString, mailerUrl: mailer.url, store: { kind: "sqlite", path: "runs.sqlite" } }) };
+  const worker = start(t, readmeCommand("holdfast start"), config);
+  const sent = run(readmeCommand("holdfast send"), folder, config);
+  assert.equal(sent.status, 0, sent.output);
+  const control = /control: (http:\/\/[^/]+)/.exec(broker.said())?.[1] ?? "";
+  const account = async (): Promise<QueueInspection> => askControl(control, "GET", "/inspect/customers");
+  await eventually("the event to be completed", async () => (await account()).totals.completed === 1, 30_000).catch((error: unknown) => assert.fail(`${String(error)}\n${worker.said()}`));
+  assert.deepEqual(mailer.received, [{ to: "ada@example.com", text: "Welcome, Ada!" }]);
+  const certificate = await fetch(`${control}/certificate`);
+  assert.match(await certificate.text(), /BEGIN CERTIFICATE/);
+  for (const { child, ended, said } of [worker, broker]) {
+    child.kill("SIGTERM");
+    assert.equal(await ended, 0, said());
+  }
+});
+
+test("without the optional packages, as in the image, the broker runs and says what it cannot do", { skip }, async (t) => {
+  renameSync(join(folder, "node_modules", "selfsigned"), join(folder, "selfsigned"));
+  t.after(() => renameSync(join(folder, "selfsigned"), join(folder, "node_modules", "selfsigned")));
+  const broker = start(t, "holdfast broker --port 0 --queue customers");
+  await eventually("the broker to be up", () => broker.said().includes("control: "), 30_000);
+  const control = /control: (http:\/\/[^/]+)/.exec(broker.said())?.[1] ?? "";
+  const refused = await (await fetch(`${control}/certificate`)).text();
+  assert.match(refused, /expected the package selfsigned.*install it, or give --tls-cert and --tls-key/);
+  broker.child.kill("SIGTERM");
+  assert.equal(await broker.ended, 0, broker.said());
+});
