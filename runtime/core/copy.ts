@@ -9,6 +9,9 @@ export const postponedHeader = "holdfast-postponed";
 /** Retries in place that were spent before this copy was made. It is clamped to what the policy allows, so a forged one does little. */
 export const retriesInPlaceHeader = "holdfast-retries-in-place";
 
+/** It did not let go of its thread, or ended it: it is tried in a thread of its own. A forged one costs its own message its speed. */
+export const apartHeader = "holdfast-apart";
+
 function countOf(delivery: Delivery, header: string): number {
   const value = delivery.header(header);
   const count = typeof value === "bigint" ? Number(value) : value;
@@ -22,6 +25,10 @@ export function postponementsOf(delivery: Delivery): number {
 /** Never more than `immediateMax`. */
 export function retriesInPlaceOf(delivery: Delivery, immediateMax: number): number {
   return Math.min(immediateMax, countOf(delivery, retriesInPlaceHeader));
+}
+
+export function isApartOf(delivery: Delivery): boolean {
+  return delivery.header(apartHeader) === true;
 }
 
 /** When it is over with a delivery, by the broker's wall clock; Infinity when it does not say. */
@@ -38,6 +45,7 @@ export interface CopyOrder {
   readonly postponements: number;
   /** In all. */
   readonly retriesInPlace: number;
+  readonly isApart?: boolean;
   /** It comes however old it is by then. */
   readonly outlivesItself?: boolean;
 }
@@ -48,12 +56,13 @@ export interface CopyOrder {
  * original, is one message for a broker that detects duplicates; and no copy is taken for its original, for the copy it
  * was made of, or for what somebody else has sent. What it has left to live counts from when it is due.
  */
-export function copyOf(delivery: Delivery, { atMs, secret, postponements, retriesInPlace, outlivesItself = false }: CopyOrder): OutgoingMessage {
+export function copyOf(delivery: Delivery, { atMs, secret, postponements, retriesInPlace, isApart = false, outlivesItself = false }: CopyOrder): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
   const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
   if (postponements > 0) headers[postponedHeader] = postponements;
   if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
+  if (isApart) headers[apartHeader] = true;
   const untilMs = outlivesItself ? Number.POSITIVE_INFINITY : expiresAtMs(delivery);
   return {
     ...delivery.particulars(),

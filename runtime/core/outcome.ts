@@ -29,7 +29,8 @@ export type RunAnswer =
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   /** The skill threw, or a call failed. `retryable` as the error said; undefined when it did not say. */
   | { readonly kind: "failed"; readonly failure: FailureRecord; readonly retryable: boolean | undefined }
-  | { readonly kind: "timed-out"; readonly failure: FailureRecord }
+  /** `blockedThread`: it did not let go of its thread, which was ended for it. */
+  | { readonly kind: "timed-out"; readonly failure: FailureRecord; readonly blockedThread?: true }
   /** An `atMostOnce` effect may have happened, or a checkpoint cannot be read. */
   | { readonly kind: "outcome-unknown"; readonly step: string; readonly why: string }
   /** The recorded steps do not fit the skill as it is now. */

@@ -22,7 +22,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
-import { aloneFromLosses, type Suspects } from "./suspects.ts";
+import type { Suspects } from "./suspects.ts";
 import type { Work } from "./work.ts";
 
 /** A run waits in a lane for this part of a lock at most: what is returned to the queue must still be ours. */
@@ -58,6 +58,9 @@ export class Executions {
   #laneLook: Timer | undefined;
   #isStopping = false;
   #mayBegin = true;
+  /** The run that has the thread for those that are apart, and those that wait for it: without slots, which others may use. */
+  #apart: Work | undefined;
+  #waitingApart: Work[] = [];
 
   constructor(options: ExecutionsOptions) {
     const { gate, settler, skills } = options;
@@ -103,11 +106,19 @@ export class Executions {
     for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
   }
 
-  /** Gives back what is idle, but for one. */
-  giveBackIdle(except: Work): void {
+  /** Puts back what is idle, but for one. */
+  putBackIdle(except: Work): void {
     for (const work of this.#withdrawIdle()) {
-      if (work !== except) this.#options.settler.release(work);
+      if (work !== except) this.putBack(work);
     }
+  }
+
+  /** Nothing of it has begun here, and others are to have it: at no cost of a delivery, where need be as a copy. */
+  putBack(work: Work): void {
+    const { settler, transport } = this.#options;
+    if (work.lockLost) settler.fail(work, { kind: "drop" });
+    else if (!this.#mayBegin || transport.releaseIsFree) settler.release(work);
+    else this.postpone(work, "not-begun", 0);
   }
 
   /** Asks those that execute to stop at their next step boundary. */
@@ -131,10 +142,13 @@ export class Executions {
       const work = inFlight.get(runId);
       if (work === undefined || work.stage !== "executing") return;
       admission.leave(work, calls, nowMs);
+      if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
       if (outcome.kind === "not-begun" || outcome.kind === "lost") work.executions -= 1;
       if (outcome.kind === "lost" && outcome.part === "sole" && !this.#isStopping) work.lossesHere += 1;
+      // It would hold up others again.
+      if (answer.kind === "timed-out" && answer.blockedThread === true) work.isApart = true;
       this.#settle(work, outcome);
     };
     eachAlone(results, conclude, ({ runId }, error) => {
@@ -142,6 +156,21 @@ export class Executions {
       if (work !== undefined) this.#broke(work, error);
     });
     this.#moveLanes(nowMs);
+    this.#nextApart();
+  }
+
+  #waitApart(work: Work): void {
+    work.stage = "isolated";
+    this.#options.inFlight.decided(work);
+    this.#waitingApart.push(work);
+  }
+
+  #nextApart(): void {
+    while (this.#apart === undefined) {
+      const next = this.#waitingApart.shift();
+      if (next === undefined) return;
+      if (next.stage === "isolated") this.admit([next]);
+    }
   }
 
   /** It comes again later, as a copy. */
@@ -156,6 +185,7 @@ export class Executions {
     const { admission, clock, gate, readAhead, inFlight } = this.#options;
     if (this.#isOver(work)) return;
     if (!gate.isOpen) return this.#stall(work);
+    if (work.isApart && this.#apart !== undefined) return this.#waitApart(work);
     const nowMs = clock.monotonicMs();
     const answer = admission.admit(work, nowMs);
     inFlight.decided(work);
@@ -175,12 +205,6 @@ export class Executions {
     }
   }
 
-  /** It has not begun: its message is for any worker again. */
-  #giveBack(work: Work): void {
-    if (work.lockLost) this.#options.settler.fail(work, { kind: "drop" });
-    else this.#options.settler.release(work);
-  }
-
   /** Nothing starts while the store is down. */
   #stall(work: Work): void {
     const { gate, settler } = this.#options;
@@ -192,7 +216,7 @@ export class Executions {
   /** Whether it must not start here any more; then it is on its way out. */
   #isOver(work: Work): boolean {
     if (!work.lockLost && this.#mayBegin && !this.#options.suspects.excludes(work)) return false;
-    this.#giveBack(work);
+    this.putBack(work);
     return true;
   }
 
@@ -201,7 +225,7 @@ export class Executions {
     const { admission, inFlight, telemetry, suspects } = this.#options;
     if (work.lockLost || work.leaseUntilMs <= nowMs) {
       admission.leave(work, [], nowMs);
-      if (!this.#isOver(work)) this.#options.settler.release(work);
+      if (!this.#isOver(work)) this.putBack(work);
       return;
     }
     const isFirstHere = work.posts === 0;
@@ -210,6 +234,7 @@ export class Executions {
     else if (work.steps.length > 0) {
       telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, stepsDone: work.steps.length, epoch: work.epoch });
     }
+    if (work.isApart) this.#apart = work;
     orders.push(orderFor(work, nowMs));
     work.stage = "executing";
     suspects.started(work);
@@ -272,14 +297,12 @@ export class Executions {
 
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
   #moveLanes(nowMs: number): void {
-    const { admission, gate, keeper, transport } = this.#options;
+    const { admission, gate, keeper } = this.#options;
     if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
     for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
     const expired = admission.expire(nowMs, keeper.lockMs * waitOfLockMax);
-    // A copy costs more than a release and less than a delivery.
-    if (transport.releaseIsFree) for (const run of expired) this.#giveBack(run);
-    else for (const run of expired) this.postpone(run, "lane-full", 0);
+    for (const run of expired) this.putBack(run);
     if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
     for (const run of admitted) this.#start(run, nowMs, orders);
@@ -327,7 +350,7 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     leaseMs: work.leaseUntilMs - nowMs,
     timeoutMs: skill.timeoutMs,
     steps: work.steps,
-    apart: work.isApart || work.losses >= aloneFromLosses,
+    apart: work.isApart,
     pipelineChanged: work.pipelineChanged,
   };
 }

@@ -140,7 +140,9 @@ export class Worker {
       inFlight,
       settler: this.#settler,
       admit: (works) => this.#executions.admit(works),
-      clear: (except) => this.#executions.giveBackIdle(except),
+      deliveriesMax: options.deliveriesMax,
+      putBack: (work) => this.#executions.putBack(work),
+      clear: (except) => this.#executions.putBackIdle(except),
       trim: () => this.#receiveLoop.trim(),
     });
     this.#suspects = suspects;

@@ -6,7 +6,7 @@
  * This file owns every branch; what is decided stands in policy/, what is done to the outside in settle.ts and the ports.
  */
 import type { Clock } from "../core/clock.ts";
-import { retriesInPlaceOf } from "../core/copy.ts";
+import { isApartOf, retriesInPlaceOf } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
@@ -100,8 +100,8 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, executions, settler, suspects } = this.#options;
-    if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
+    const { deliveriesMax, skills, executions, suspects } = this.#options;
+    if (!executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
     if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
@@ -120,7 +120,7 @@ export class BatchProcessor {
   #unpacked(work: Work, skill: SkillPolicy, payloadHash: string): void {
     const { executions, settler, suspects } = this.#options;
     if (work.lockLost) settler.fail(work, { kind: "drop" });
-    else if (!executions.mayBegin || suspects.excludes(work)) settler.release(work);
+    else if (!executions.mayBegin || suspects.excludes(work)) executions.putBack(work);
     else this.#identified(work, skill, payloadHash);
   }
 
@@ -214,26 +214,28 @@ export class BatchProcessor {
     work.losses = losses;
     work.generation = generation;
     work.steps = steps;
+    work.isApart = losses > 1 || (failures > 0 && isApartOf(work.delivery));
     if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 
   /** Another worker has it: wait here if that is short, else come again later. */
   #hold(work: Work, forMs: number): void {
-    const { settler, executions, suspects } = this.#options;
-    if (work.lockLost) return settler.fail(work, { kind: "drop" });
-    if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
+    const { executions, suspects } = this.#options;
+    if (work.lockLost || !executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
     if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
     this.#keep(work, forMs);
   }
 
   /** Its last claim has ended and nothing carries the event on but this delivery: it stays, under its lock, and is claimed anew. */
   waitHere(work: Work, delayMs: number): void {
-    const { settler, executions, inFlight } = this.#options;
+    const { settler, executions, inFlight, suspects } = this.#options;
     inFlight.renumber(work);
     work.endClaim();
+    suspects.claimEnded(work);
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
-    if (!executions.mayBegin) return settler.release(work);
+    // Without a copy it costs a delivery where a release is not free: nothing else can be had for it now.
+    if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     this.#keep(work, delayMs);
   }
 
@@ -291,8 +293,8 @@ export class BatchProcessor {
 
   /** The first of an event's deliveries is out of the way: this one takes its place, or follows whoever did. */
   #succeed(follower: Work): void {
-    const { settler, executions, inFlight } = this.#options;
-    if (!executions.mayBegin) return settler.release(follower);
+    const { executions, inFlight, suspects } = this.#options;
+    if (!executions.mayBegin || suspects.excludes(follower)) return executions.putBack(follower);
     const next = inFlight.ownerOf(follower);
     if (next === undefined) this.#claim(follower);
     else this.#follow(follower, next);

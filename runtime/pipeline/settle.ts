@@ -22,7 +22,7 @@ import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
 import { eachAlone } from "./each-alone.ts";
-import { GroupCommit } from "./group-commit.ts";
+import { GroupCommit, groupItemsMax } from "./group-commit.ts";
 import { Sending, type Unsent } from "./sending.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
@@ -104,11 +104,13 @@ export class Settler {
   readonly #copies: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
   #isDraining = false;
+  #unreturned: FailWrite[] = [];
   #secret = "";
 
   constructor(options: SettlerOptions) {
     const { store, clock, gate, publisher } = options;
     this.#options = options;
+    gate.onReopened(() => this.#returnClaims());
     this.#sending = new Sending(publisher, clock, (entity, messages, error) => options.telemetry.emit({ type: "send.failed", entity, messages, error: messageOf(error) }));
     this.#finishes = new GroupCommit({
       clock,
@@ -196,7 +198,18 @@ export class Settler {
 
   /** Gives a message back without asking the store. */
   handBack(work: Work): void {
-    this.#return(work, this.#options.gate.hasGivenUp);
+    const { hasGivenUp } = this.#options.gate;
+    if (hasGivenUp && work.epoch > 0) this.#unreturned.push(failWrite(work, { kind: "release" }));
+    this.#return(work, hasGivenUp);
+  }
+
+  /** Claims that could not be given back while the store was down: it must not take their workers for dead. */
+  #returnClaims(): void {
+    const writes = this.#unreturned.splice(0);
+    for (let at = 0; at < writes.length; at += groupItemsMax) {
+      // A store that fails again will take them for lost; that is counted and bounded.
+      this.#options.store.fail(writes.slice(at, at + groupItemsMax)).catch(() => undefined);
+    }
   }
 
   /**
@@ -326,6 +339,7 @@ export class Settler {
         secret: this.#secret,
         postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
+        isApart: work.isApart,
         // Its run is done and its events are to go out, however long that takes.
         outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
       });

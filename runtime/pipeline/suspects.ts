@@ -1,25 +1,31 @@
 /**
  * Runs that may have ended the worker that held them: claimed after a lease that nobody gave back.
  *
- *   first loss:     on probation: a few at a time, as many as the window of caution allows, beside what executes here
- *   a second loss:  strictly alone: nothing else is held while it runs, so that only its own account can grow
- *   at the limit:   dead-lettered as `CrashLoop`, before it runs again
+ *   the first losses:  on probation: a few at a time, as many as the window of caution allows, beside what executes here
+ *   the last two:      alone: nothing else is taken while it waits for the others to end, and while it is on probation, so
+ *                      that only its own account can grow
+ *   at the limit:      dead-lettered as `CrashLoop`, before it runs again
  *
- * What cannot be tried yet goes back to the queue unbegun; a probation is over when the run ends or has lived for
- * `probationMs`.
+ * What cannot be tried yet goes back to the queue. A probation ends when the run ends or has lived for long enough; each loss
+ * after the first that is tried alone makes it four times as long. After that the worker goes on as before, however long the
+ * run may take: most workers end for reasons that lie outside of their runs.
  */
 import type { Clock } from "../core/clock.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { Caution } from "../policy/caution.ts";
-import { crashLoop } from "../policy/recoverability.ts";
+import { crashLoop, lossesLimit } from "../policy/recoverability.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Settler } from "./settle.ts";
 import type { Work } from "./work.ts";
 
 /** A suspect that executes for this long without ending the process is taken for harmless. */
 export const probationMs = 1_000;
-/** From this many losses on, a run is tried with nothing beside it. */
-export const aloneFromLosses = 2;
+/** How much longer each further probation alone is. */
+const probationFactor = 4;
+/** How many of the losses before the limit are tried alone. */
+const triesAlone = 2;
+/** What must be alone waits for others to end for this long at most: those that take longer have been harmless for as long. */
+const isolationWaitMs = 5_000;
 
 export interface SuspectsOptions {
   readonly clock: Clock;
@@ -27,6 +33,10 @@ export interface SuspectsOptions {
   readonly caution: Caution;
   readonly inFlight: InFlight;
   readonly settler: Settler;
+  /** Deliveries past this attempt are dead-lettered: a run is given up before, with more to say. */
+  readonly deliveriesMax: number;
+  /** Returns a message of which nothing has begun to the queue. */
+  putBack(work: Work): void;
   /** Starts runs that may be tried now. */
   admit(works: readonly Work[]): void;
   /** Returns everything to the queue that has not begun, but for this one. */
@@ -50,6 +60,12 @@ export class Suspects {
     return this.#alone !== undefined && this.#alone !== work;
   }
 
+  /** Its claim has ended here without an end of its delivery: whatever it is next, it is claimed as such. */
+  claimEnded(work: Work): void {
+    this.#onProbation.delete(work);
+    if (work === this.#alone) this.#alone = undefined;
+  }
+
   /** How many messages may be taken on beside those that are here. */
   room(): number {
     if (this.#alone !== undefined) return 0;
@@ -70,15 +86,19 @@ export class Suspects {
 
   /** A run is posted to a thread. */
   started(work: Work): void {
-    if (!this.#onProbation.has(work) || work === this.#alone) return;
-    this.#options.clock.after(probationMs, () => {
-      if (work.stage === "executing") this.#proved(work);
+    if (!this.#onProbation.has(work)) return;
+    const alreadyAlone = Math.max(0, work.losses - this.#aloneFrom(work));
+    this.#options.clock.after(probationMs * probationFactor ** alreadyAlone, () => {
+      if (work.stage !== "executing") return;
+      if (work === this.#alone) this.#alone = undefined;
+      this.#proved(work);
     });
   }
 
   /** A delivery has ended: its place comes free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    if (work.epoch === 0 && (outcome === "dead-lettered" || outcome === "duplicate")) this.#options.caution.passed(1);
+    // What was refused or put off before a claim can have ended nothing; what was only returned may be anything.
+    if (work.epoch === 0 && outcome !== "released" && outcome !== "dropped") this.#options.caution.passed(1);
     if (work === this.#alone) this.#alone = undefined;
     // One that was returned unbegun has proved nothing.
     if (work.posts > 0) this.#proved(work);
@@ -90,7 +110,7 @@ export class Suspects {
   #choose(suspects: readonly Work[]): readonly Work[] {
     const { caution, settler, telemetry } = this.#options;
     const living = suspects.filter((work) => {
-      const end = crashLoop(work.losses, work.skill?.retry, "its worker ended without a word");
+      const end = crashLoop(work.losses, this.#limitOf(work), "its worker ended without a word");
       if (end !== undefined) settler.fail(work, end);
       return end === undefined;
     });
@@ -98,10 +118,10 @@ export class Suspects {
     if (caution.alarm()) telemetry.emit({ type: "suspects.found", runs: living.length });
     const tried: Work[] = [];
     for (const work of living) {
-      if (this.#alone === undefined && work.losses >= aloneFromLosses) this.#alone = work;
+      if (this.#alone === undefined && work.losses >= this.#aloneFrom(work)) this.#alone = work;
       else if (this.#alone === undefined && this.#onProbation.size < caution.window) tried.push(work);
       else {
-        settler.release(work);
+        this.#options.putBack(work);
         continue;
       }
       this.#onProbation.add(work);
@@ -116,6 +136,7 @@ export class Suspects {
       alone.stage = "isolated";
       this.#options.clear(alone);
       this.#options.clock.soon(() => this.#startAlone());
+      this.#options.clock.after(isolationWaitMs, () => this.#startIsolated(alone));
     }
     this.#options.trim();
   }
@@ -126,7 +147,20 @@ export class Suspects {
     const alone = this.#alone;
     if (alone?.stage !== "isolated") return;
     for (const work of inFlight.works()) if (work !== alone && work.stage !== "following") return;
-    this.#options.admit([alone]);
+    this.#startIsolated(alone);
+  }
+
+  #startIsolated(work: Work): void {
+    if (work === this.#alone && work.stage === "isolated") this.#options.admit([work]);
+  }
+
+  /** Losses at which a run is given up: below the deliveries that it may have, so that its end tells of them. */
+  #limitOf(work: Work): number {
+    return lossesLimit(work.skill?.retry, this.#options.deliveriesMax);
+  }
+
+  #aloneFrom(work: Work): number {
+    return Math.max(1, this.#limitOf(work) - triesAlone);
   }
 
   #proved(work: Work): void {

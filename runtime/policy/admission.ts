@@ -139,7 +139,7 @@ export class Admission<Run extends Admissible> {
           answer.admitted.push(run);
           continue;
         }
-        const refused = this.#wait(run, blocking, nowMs);
+        const refused = this.#wait(run, blocking, nowMs, true);
         if (refused !== undefined) answer.postponed.push({ run, answer: refused });
       }
     }
@@ -184,10 +184,10 @@ export class Admission<Run extends Admissible> {
   }
 
   /** Queues the run where it is blocked; says why when it cannot. */
-  #wait(run: Run, blocking: Gate<Run>, nowMs: number): Postponed | undefined {
+  #wait(run: Run, blocking: Gate<Run>, nowMs: number, hasWaited = false): Postponed | undefined {
     if (this.#state(blocking, nowMs) === "open") return circuitOpen(blocking.circuit.opensInMs(nowMs));
     if (!blocking.bulkhead.hasLaneSpace()) return laneFull;
-    blocking.bulkhead.enqueue(run);
+    blocking.bulkhead.enqueue(run, hasWaited);
     return undefined;
   }
 

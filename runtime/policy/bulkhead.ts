@@ -63,9 +63,10 @@ export class Bulkhead<Run> {
     this.#inUse -= 1;
   }
 
-  enqueue(run: Run): void {
+  /** `hasWaited`: in another lane before, so that its wait says nothing of this one. */
+  enqueue(run: Run, hasWaited = false): void {
     this.#lane.push(run);
-    this.#stamps.push(this.#entered);
+    this.#stamps.push(hasWaited ? Number.NEGATIVE_INFINITY : this.#entered);
   }
 
   first(): Run | undefined {

@@ -59,17 +59,22 @@ const lostPauseMs = 200;
 function decideLost({ why, part }: Extract<Outcome, { kind: "lost" }>, { lockLost, stopping, losses }: History, policy: RetryPolicy): Settlement {
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };
-  return crashLoop(losses, policy, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs };
+  return crashLoop(losses, policy.lossesMax, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs };
+}
+
+/** Losses at which a run is given up: its policy's, and less where an entity allows fewer deliveries, so that its end tells of them. */
+export function lossesLimit({ lossesMax }: RetryPolicy = defaultRetryPolicy, deliveriesMax: number): number {
+  return Math.max(2, Math.min(lossesMax, deliveriesMax - 1));
 }
 
 /** The end of a run whose executions ended with their worker or thread too often; undefined while it may be tried again. */
-export function crashLoop(losses: number, policy: RetryPolicy = defaultRetryPolicy, lastWords: string): Extract<Settlement, { kind: "dead-letter" }> | undefined {
-  if (losses < policy.lossesMax) return undefined;
+export function crashLoop(losses: number, limit: number, lastWords: string): Extract<Settlement, { kind: "dead-letter" }> | undefined {
+  if (losses < limit) return undefined;
   return {
     kind: "dead-letter",
     state: "dead",
     reason: "CrashLoop",
-    description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with nothing beside them; the last words: ${lastWords}; look for process.exit, a native crash or memory in the skill`,
+    description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with little or nothing beside them; the last words: ${lastWords}; look for process.exit, a native crash or memory in the skill, or for what ends its workers from outside`,
   };
 }
 

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
+import type { TransportKind } from "#runtime/core/config.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RunningCommand, runCommand, startCommand } from "../support/holdfast-command.ts";
+import { testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -24,7 +26,7 @@ interface Place {
 }
 
 /** Innocents wait for a dependency with one slot that takes `slowMs`; the others end their thread or their process. */
-async function prepare(t: TestContext, slowMs: number): Promise<Place> {
+async function prepare(t: TestContext, slowMs: number, transport: TransportKind = "amqp"): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-innocents-"));
   const broker = await startBroker({ entities: { queues: [{ name: "input", deliveryCountMax: 10, lockDurationMs: 2_000 }] } });
   const running: RunningCommand[] = [];
@@ -80,7 +82,7 @@ export default definePlugin({ skills: [innocent, threadKiller, processKiller, un
 `,
   );
   const config = join(folder, "holdfast.config.json");
-  writeFileSync(config, JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: ["./mixed"], threads: 1 }));
+  writeFileSync(config, JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }));
   return {
     broker,
     config,
@@ -117,8 +119,8 @@ test("a skill that ends the thread it shares with twenty slow runs is found by i
   assert.equal((await worker.done).code, 0);
 });
 
-test("a skill that kills the whole process beside thirty innocents before a slow dependency is alone dead-lettered, after few crashes", async (t) => {
-  const place = await prepare(t, 30);
+testOnEach("a skill that kills the whole process beside thirty innocents before a slow dependency is alone dead-lettered, after few crashes", async (t, transport) => {
+  const place = await prepare(t, 30, transport);
   await place.send("Innocent", 15);
   await place.send("ProcessKiller", 1);
   await place.send("Innocent", 15);

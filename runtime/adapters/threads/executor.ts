@@ -217,14 +217,13 @@ class ThreadsExecutor implements Executor {
     const known = this.#lanes.get(this.#apart);
     if (known !== undefined) return known;
     const lane = this.#addLane(this.#apart, 1, this.#options.plugins.flatMap((plugin) => plugin.skills.map(({ name }) => name)));
-    lane.pool.start().catch((error: unknown) => this.#loseApart(messageOf(error)));
+    lane.pool.start().catch((error: unknown) => this.#loseApart(lane, messageOf(error)));
     return lane;
   }
 
   /** Its runs are answered; the next one that has to be apart finds it made anew. */
-  #loseApart(why: string): void {
-    const lane = this.#lanes.get(this.#apart);
-    if (lane === undefined || this.#isStopped) return;
+  #loseApart(lane: Lane | undefined, why: string): void {
+    if (lane === undefined || lane !== this.#lanes.get(this.#apart) || this.#isStopped) return;
     for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-begun", why });
     this.#lanes.delete(this.#apart);
     void lane.pool.stop();
@@ -302,10 +301,13 @@ class ThreadsExecutor implements Executor {
     const moved: RunEntry[] = [];
     const held = lane?.lose(thread) ?? [];
     for (const entry of held) if (thread.hasBegun(entry.sequence)) begun.push(entry);
-    const part = begun.some((entry) => entry.isExpired) ? "bystander" : begun.length === 1 ? "sole" : "suspect";
+    // Alone on a thread that others use, too, it may still pay for what one before it left behind there.
+    const part = begun.some((entry) => entry.isExpired) ? "bystander" : begun.length === 1 && lane?.isOneAtATime === true ? "sole" : "suspect";
+    const { beginning } = thread;
+    const isBlocker = (entry: RunEntry): boolean => beginning === undefined || entry.sequence === beginning;
     for (const entry of held) {
       if (thread.hasBegun(entry.sequence)) {
-        this.#giveUp(entry, entry.isExpired ? blocked(entry.order) : { kind: "thread-lost", why, part });
+        this.#giveUp(entry, entry.isExpired ? blocked(entry.order, isBlocker(entry)) : { kind: "thread-lost", why, part });
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
       else if (entry.moves < movesMax) moved.push(entry);
       else this.#giveUp(entry, { kind: "not-begun", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
@@ -316,7 +318,7 @@ class ThreadsExecutor implements Executor {
   }
 
   #wentDown(name: string, why: string): void {
-    if (name === this.#apart) return this.#loseApart(why);
+    if (name === this.#apart) return this.#loseApart(this.#lanes.get(this.#apart), why);
     this.#isDown = `no skill thread is left and none can be started: ${why}`;
     this.#loseAll(this.#isDown);
   }
@@ -387,8 +389,8 @@ class ThreadsExecutor implements Executor {
   }
 }
 
-function blocked(order: RunOrder): RunAnswer {
-  return { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` } };
+function blocked(order: RunOrder, isBlocker = false): RunAnswer {
+  return { kind: "timed-out", ...(isBlocker ? { blockedThread: true } : undefined), failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` } };
 }
 
 /** Names the runs that a lost thread was at, the likeliest culprits first: the one that held it, then those past their time. */

@@ -72,7 +72,7 @@ test("a run that works long within its time is let be, and the runs it holds up 
   assert.deepEqual(losses, []);
 });
 
-test("runs that ended with a thread are suspects, all of them; one that was there alone is its sole cause", async (t) => {
+test("runs that ended with a thread are suspects, all of them, and one that was there alone, too: others may have left something behind; apart it is the sole cause", async (t) => {
   const { post, answer } = await start(t, { threads: 1 });
   const [bystander] = post("deaf");
   await answer(post("noop")[0] ?? 0);
@@ -82,9 +82,11 @@ test("runs that ended with a thread are suspects, all of them; one that was ther
     const lost = await answer(runId ?? 0);
     parts.push(lost.kind === "thread-lost" && lost.part);
   }
-  const [alone] = post("exit");
-  const lost = await answer(alone ?? 0);
-  assert.deepEqual([...parts, lost.kind === "thread-lost" && lost.part], ["suspect", "suspect", "sole"]);
+  for (const apart of [false, true]) {
+    const lost = await answer(post("exit", { apart })[0] ?? 0);
+    parts.push(lost.kind === "thread-lost" && lost.part);
+  }
+  assert.deepEqual(parts, ["suspect", "suspect", "suspect", "sole"]);
 });
 
 test("what ended with a thread that was ended for another run's sake is a bystander", async (t) => {

@@ -2,9 +2,9 @@
 --
 -- A record is one string value, so that claiming an unknown run is one command:
 --
---   state(1) epoch(4) failures(2) losses(2) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
+--   state(1) epoch(4) losses(2) failures(2) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
 --
--- Numbers are big-endian. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
+-- Numbers are big-endian; `losses` comes first, so that the four bytes that once counted attempts alone read as failures. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
 -- owner's token while running, the outbox when done, else the reason. `checkpoints` counts the checkpoints ever written:
 -- while it is 0 there is no hash of steps. That hash has one field a step; its value is the number of the checkpoint (4), the
 -- time of writing (8, in milliseconds), and what the client packed.
@@ -25,7 +25,7 @@ end
 local function decode(value)
   local payloadEnd = value:find('\0', headerBytes + 1, true)
   local pipelineEnd = value:find('\0', payloadEnd + 1, true)
-  local epoch, failures, losses, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I2I2I4I4d', value, 2)
+  local epoch, losses, failures, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I2I2I4I4d', value, 2)
   return {
     state = value:sub(1, 1),
     epoch = epoch,
@@ -42,7 +42,7 @@ end
 
 local function encode(record)
   return record.state
-    .. struct.pack('>I4I2I2I4I4d', record.epoch, math.min(record.failures, countMax), math.min(record.losses, countMax), record.generation, record.checkpoints, record.leaseUntilMs)
+    .. struct.pack('>I4I2I2I4I4d', record.epoch, math.min(record.losses, countMax), math.min(record.failures, countMax), record.generation, record.checkpoints, record.leaseUntilMs)
     .. record.payloadHash .. '\0' .. record.pipelineHash .. '\0' .. record.tail
 end
 
