@@ -6,7 +6,7 @@ export function amqpCommand(): Command {
   const command = benchCommand({
     name: "amqp",
     summary: "the bare AMQP engine beside rhea: CPU to receive and complete a message, and to serve it",
-    about: `The engine's client and rhea's receive and complete 256-byte messages in peek-lock, reading one application property of each. Both are served by the engine's own server in a child process, which writes header and annotations anew for every delivery and has no queue behind it. Told is CPU time a message on each side, in turns; the first round is dropped. What a broker and a transport add is told by the bench transport.`,
+    about: `The engine's client and rhea's receive and complete 256-byte messages in peek-lock, reading one application property of each. Both are served by the engine's own server in a child process, which writes header and annotations again for every delivery and has no queue behind it. Reported is CPU time a message on each side, in turns; the first round is dropped. What a broker and a transport add is measured by the bench transport.`,
   })
     .option("--rounds <n>", "rounds that count", atLeast(1), 5)
     .option("--messages <n>", "messages a turn", atLeast(1), 200_000)

@@ -5,7 +5,7 @@ export function settlementCommand(): Command {
   const command = benchCommand({
     name: "settlement",
     summary: "whether each message ends as it was settled, at full speed, by the broker's own record",
-    about: `Every message is given an outcome at random (half are completed, the others dead-lettered, deferred, or abandoned and completed when they come again), in the same ticks as its neighbours. Afterwards the broker's own record of each message is compared with what was asked for.
+    about: `Every message is given an outcome at random (half are completed, the others dead-lettered, deferred, or abandoned and completed when they are redelivered), in the same ticks as its neighbours. Afterwards the broker's own record of each message is compared with what was asked for.
 
 Holdfast's AMQP transport goes first, then the SDK used plainly: subscribe with 500 concurrent calls, each of which settles its own message. The SDK's client library merges outcomes that share a tick, also those that differ, and reports each of them as done.`,
   })

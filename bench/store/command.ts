@@ -5,7 +5,7 @@ export function storeCommand(): Command {
   const command = benchCommand({
     name: "store",
     summary: "what a claim and a done mark cost on each run store",
-    about: `Runs are claimed and then marked as done in batches, as the worker does it: on SQLite in memory, in a file, and in a file behind a thread (what the worker uses), and on Redis where REDIS_URL is set. Told is CPU time a run, of the main thread and of the store itself (the other threads of the process, or Redis), and runs a second. The stores take turns, and the first round is dropped.`,
+    about: `Runs are claimed and then marked as done in batches, as the worker does it: on SQLite in memory, in a file, and in a file behind a thread (what the worker uses), and on Redis where REDIS_URL is set. Reported is CPU time a run, of the main thread and of the store itself (the other threads of the process, or Redis), and runs a second. The stores take turns, and the first round is dropped.`,
   })
     .option("--rounds <n>", "rounds that count", atLeast(1), 7)
     .option("--batches <n>", "batches a turn", atLeast(2), 40);

@@ -8,7 +8,7 @@ export function transportCommand(): Command {
   const command = benchCommand({
     name: "transport",
     summary: "CPU to receive and complete a message: our transports beside the SDK and rhea",
-    about: `Receives and completes small messages under peek-lock from the local broker, and tells the client's CPU time a message, the broker's, and the speed.
+    about: `Receives and completes small messages under peek-lock from the local broker, and reports the client's CPU time a message, the broker's, and the speed.
 
 Every row has a client process of its own, and all use one broker process. The queue is filled before the client's turn. Rows take turns, round after round, and the first round is dropped; the ratio to the SDK is taken round by round. Connecting and closing is part of a turn.
 

@@ -51,7 +51,7 @@ export function ask<Content>(step: StepContext, question: Question, read: (answe
       const response = await step.call(model, { method: "POST", path: "/v1/chat/completions", body });
       const completion = completionSchema.safeParse(response.body);
       const content = completion.success ? read(completion.data.choices[0]?.message.content ?? "") : undefined;
-      if (content === undefined) throw new PermanentError("expected an answer of use from the model", { code: "MODEL_OUTPUT", dependency: model.name });
+      if (content === undefined) throw new PermanentError("expected a usable answer from the model", { code: "MODEL_OUTPUT", dependency: model.name });
       return { content, source: "model", tokens: completion.data?.usage?.total_tokens ?? 0 };
     },
     (error) => {

@@ -31,7 +31,7 @@ Keys: each is good for some rights (Listen, Send, Manage), everywhere or at one
 Durability, with --data: what was confirmed to a client was in the system's
   hands before: kill -9 loses nothing of it, and brings nothing back that was
   settled. A power cut may cost the last seconds, unless --sync has every write
-  put on the disk first. Locks end with the process: what was locked comes again
+  put on the disk first. Locks end with the process: what was locked is redelivered
   and counts one more try. Totals start at zero. What was made or changed of
   entities at run time stays, until --config says something new about them.
 
@@ -49,7 +49,7 @@ export function registerBrokerCommand(program: Command, takeOver: TakeOver): voi
     .command("broker")
     .description("run a local Service Bus, for development and tests")
     .showHelpAfterError("`holdfast broker --help` lists what can be asked")
-    .option("--port <number>", "port for AMQP, TLS and HTTP, told apart by their first byte; 0 = a free one", "5672")
+    .option("--port <number>", "port for AMQP, TLS and HTTP, distinguished by their first byte; 0 = a free one", "5672")
     .option("--host <address>", "address to listen on; others than this machine's need keys", "127.0.0.1")
     .option("--control-port <number>", "a port for the HTTP control endpoint alone; 0 = a free one")
     .option("--queue <name>", "a queue; can be repeated", collect)
@@ -61,7 +61,7 @@ export function registerBrokerCommand(program: Command, takeOver: TakeOver): voi
     .option("--repair", "with --data: use what is whole in a damaged file; it is kept beside")
     .option("--key <name=key>", "let in only who has a key; can be repeated (default: the emulator's key, or none)", collect)
     .option("--keys <file>", "the same from a file")
-    .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate tells it)")
+    .option("--tls-cert <file>", "certificate for TLS, PEM (default: one is made; GET /certificate returns it)")
     .option("--tls-key <file>", "its key, PEM")
     .option("--strict", "hold entities and clients to the emulator's own bounds")
     .option("--relaxed", "lift Azure's bounds on settings: locks over 5 minutes, ...; for tests")

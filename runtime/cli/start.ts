@@ -46,7 +46,7 @@ export async function start(options: StartOptions): Promise<void> {
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
     heartbeat?.stop();
     late = setTimeout(() => {
-      logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held comes again when its locks end");
+      logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held is redelivered when its locks end");
       process.exit(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);

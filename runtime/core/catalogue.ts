@@ -1,5 +1,5 @@
 /**
- * Every event the runtime tells about itself, in one table. Fields are plain values, safe to log and to label by. `eventId` is the
+ * Every event that the runtime emits about itself, in one table. Fields are plain values, safe to log and to label by. `eventId` is the
  * event's own, whatever message or copy of one brought it, and empty when it could not be read. `attempt` is the number of the
  * execution that it is about, the one that the skill sees as `context.attempt`; 0 when none began.
  */
@@ -13,7 +13,7 @@ export type RuntimeEvent =
   | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string; readonly description: string }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
   | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly messageId: string; readonly skill: string; readonly attempt: number; readonly reason: string; readonly description: string }
-  /** Runs were taken over whose worker ended without a word: they are tried carefully, a few at a time or alone. */
+  /** Runs were taken over whose worker ended without returning them: they are tried carefully, a few at a time or alone. */
   | { readonly type: "suspects.found"; readonly runs: number }
   /** Handling it threw, while others of its group went on: a defect of the worker. A claimed run has failed by it, other messages are handed back. */
   | { readonly type: "message.broken"; readonly eventId: string; readonly stage: string; readonly error: string }
@@ -24,12 +24,12 @@ export type RuntimeEvent =
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
-  /** The broker's clock is so far ahead of ours, or behind (less than 0); told anew when that changes. Its times are reckoned by its own clock. */
+  /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | { readonly type: "transport.disturbed"; readonly error: string }
   /** The first messages came after it was disturbed. */
   | { readonly type: "transport.recovered"; readonly afterMs: number }
-  /** Messages could not be sent to an entity, with all their retries. What they belong to comes again later, or is dead-lettered where they never can be sent. */
+  /** Messages could not be sent to an entity, with all their retries. What they belong to is retried later, or dead-lettered where they can never be sent. */
   | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }
   | { readonly type: "receiver.rebuilt"; readonly why: string }
   /** A new receiver had not helped. */

@@ -42,7 +42,7 @@ export interface EnvelopeSource {
   field(name: string): unknown;
 }
 
-/** A hook's answer: the envelope's fields. What is missing of the optional ones gets the defaults that are told here. */
+/** A hook's answer: the envelope's fields. What is missing of the optional ones gets the defaults that are stated here. */
 export interface HookedEnvelope {
   readonly eventId: string;
   readonly eventType: string;
@@ -68,7 +68,7 @@ export interface HookedEnvelope {
 }
 
 export interface EnvelopeHook {
-  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; it stands in what is said of a message that it cannot read. */
+  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; it is named in the description of a message that it cannot read. */
   readonly name: string;
   /**
    * The fields of a message's envelope, or undefined for a message that is not of its form. Hooks are asked in their order, before

@@ -3,7 +3,7 @@ import { messageOf } from "../core/errors.ts";
 import type { Invalid, Route } from "../core/event-envelope.ts";
 
 export function overDelivered(deliveriesMax: number, attempt: number): Invalid {
-  return { reason: "DeliveryLimit", description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash whoever reads it` };
+  return { reason: "DeliveryLimit", description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash the workers that read it` };
 }
 
 export function unreadable(error: unknown): Invalid {
@@ -23,5 +23,5 @@ export function reused(eventId: string): Invalid {
 /** Of a run whose record says that it is dead or parked. */
 export function givenUp(eventId: string, reason: string): string {
   const why = reason === "" ? "" : ` as ${reason}`;
-  return `expected an event that is still to be done, found that '${eventId}' was given up before${why}, and is not run again under this id; look at why, and at what its steps have done, then send its payload under an eventId of its own`;
+  return `expected an event that was not given up, found that '${eventId}' was given up before${why} and is not run again under this id; look at the reason, and at what its steps have done, then send its payload under a new eventId`;
 }

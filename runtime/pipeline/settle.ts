@@ -177,7 +177,7 @@ export class Settler {
     const leftMs = expiresAtMs(work.delivery) - this.#options.brokerClock.nowMs();
     if (leftMs > settlement.delayMs) return settlement;
     const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
-    const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; give it more, or shorten the skill's pauses; it was to come again because of ${why}`;
+    const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; raise it, or shorten the skill's pauses; it would have been retried because of ${why}`;
     return { kind: "dead-letter", state: "dead", reason: expiredReason, description };
   }
 

@@ -110,7 +110,7 @@ export class Suspects {
   #choose(suspects: readonly Work[]): readonly Work[] {
     const { caution, settler, telemetry } = this.#options;
     const living = suspects.filter((work) => {
-      const end = crashLoop(work.losses, this.#limitOf(work), "its worker ended without a word");
+      const end = crashLoop(work.losses, this.#limitOf(work), "its worker ended without returning it to the queue");
       if (end !== undefined) settler.fail(work, end);
       return end === undefined;
     });

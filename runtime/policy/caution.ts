@@ -1,6 +1,6 @@
 /**
  * How many messages a worker dares to take while one of them may end its process. A run whose lease nobody gave back is a
- * suspect: the worker that held it ended without a word, and perhaps because of it. Everything that is held when a process
+ * suspect: the worker that held it ended without returning it, perhaps because of it. Everything that is held when a process
  * ends pays with a delivery, so little is held until it is known what came back:
  *
  *   start (window 4) ──┐

@@ -161,7 +161,7 @@ test("notices that no token can be had any more, says so, and is back by itself 
   assert.equal(service.connections, 1);
   isRefusing = true;
   const error = await eventually("the connection to be given up", () => heard[0]);
-  assert.match(error.message, /expected to be let into sb:\/\/127\.0\.0\.1\/input\/\$management, found amqp:unauthorized-access: scripted; check the key/);
+  assert.match(error.message, /expected access to sb:\/\/127\.0\.0\.1\/input\/\$management, found amqp:unauthorized-access: scripted; check the key/);
   isRefusing = false;
   assert.deepEqual(await management.peek(0n, 1), []);
   assert.equal(service.connections, 2);
@@ -246,7 +246,7 @@ test("refuses impossible options, and keeps keys out of its messages", async () 
   for (const text of [connectionString, `Endpoint=sb://;${connectionString}`, "Endpoint=sb://host;SharedAccessKey=topsecret", ""]) {
     await assert.rejects(createAmqpTransport({ connectionString: text, entity, clock: systemClock }).start(), (error) => {
       assert.ok(error instanceof ConfigurationError);
-      assert.match(error.message, /^expected .*, found .*; copy it anew/);
+      assert.match(error.message, /^expected .*, found .*; copy it again/);
       assert.doesNotMatch(inspect(error), /topsecret/);
       return true;
     });

@@ -240,7 +240,7 @@ describe("redis run store on a server of its own", () => {
     const server = await serverFor(t, ["--maxmemory-policy", "allkeys-lru"]);
     const redis = plainClient(t, server.url);
     const store = storeFor(t, server.url, "evicting");
-    await assert.rejects(store.start(), (error: unknown) => error instanceof ConfigurationError && /expected .*noeviction, found allkeys-lru; do CONFIG SET/.test(error.message));
+    await assert.rejects(store.start(), (error: unknown) => error instanceof ConfigurationError && /expected .*noeviction, found allkeys-lru; run CONFIG SET/.test(error.message));
     assert.equal(await store.ping(), false);
     await redis.config("SET", "maxmemory-policy", "noeviction");
     await store.start();

@@ -33,7 +33,7 @@ describe("a message that is to come again", () => {
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: TTLExpiredException"]);
     assert.deepEqual([(await world.record("a")).state, (await world.record("a")).reason], ["dead", "TTLExpiredException"]);
     const told = telemetry.events.find((event) => event.type === "run.dead-lettered");
-    assert.match(told?.description ?? "", /^expected the message to live until its next try in \d+ ms, found that its time-to-live ends in \d+ ms; give it more/);
+    assert.match(told?.description ?? "", /^expected the message to live until its next try in \d+ ms, found that its time-to-live ends in \d+ ms; raise it/);
   });
 
   test("comes however old it is once its run is done, until its events are published; they have a life of their own", async () => {

@@ -62,13 +62,13 @@ Examples:
 export function registerControlCommands(broker: Command, terminal: Terminal = processTerminal): void {
   const width = Math.max(widthDefault, terminal.width ?? widthDefault);
   const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> => orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
-  withControl(broker.command("inspect").description("tell what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"))
+  withControl(broker.command("inspect").description("show what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"))
     .option("--messages", "list its messages")
     .option("--state <state>", "list those that are active, locked, scheduled or deferred")
     .option("--doubt", "list those in doubt")
     .option("--bodies", "list them with what is in them, the first 4096 bytes of each")
     .option("--from <number>", "sequence number to begin at")
-    .option("--top <number>", "at most so many, 1 to 1000 (default: 20)")
+    .option("--top <number>", "how many at most, 1 to 1000 (default: 20)")
     .addHelpText("after", inspectHelp)
     .action((entity: string | undefined, flags: InspectFlags) => attempt(async ({ inspect }) => inspect(entity, flags, width)));
   const fault = broker.command("fault").description("make things go wrong in a running broker").addHelpText("after", `${kindsHelp}\n\n\`holdfast broker fault add --help\` has examples.`);
@@ -77,8 +77,8 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--target <path>", "an entity's path, or its beginning followed by * (default: *)")
     .option("--rate <number>", "of how many occasions it strikes, 0 to 1 (default: 1)")
     .option("--seed <number>", "which occasions it strikes (default: 1)")
-    .option("--count <number>", "hits after which it is over")
-    .option("--duration <ms>", "milliseconds after which it is over")
+    .option("--count <number>", "hits after which it ends")
+    .option("--duration <ms>", "milliseconds after which it ends")
     .option("--delay <ms>", "for delaySettlements: by how much (default: 1000)")
     .addHelpText("after", faultHelp)
     .action((kind: string, flags: FaultFlags) => attempt(async ({ addFault }) => addFault(kind, flags, width)));

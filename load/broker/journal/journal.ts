@@ -279,7 +279,7 @@ export class Journal {
       fresh?.close();
       rmSync(this.#freshPath, { force: true });
       this.#compactAtBytes = this.#file.bytes * 2;
-      this.#log(`${this.#folder}: expected to write the file anew, found ${(error as Error).message}; it goes on growing`);
+      this.#log(`${this.#folder}: expected to compact the file, found ${(error as Error).message}; it keeps growing`);
     }
   }
 

@@ -66,14 +66,14 @@ export class Authorizer {
   async #put(audience: string, right: Right): Promise<void> {
     const { clock } = this.#options;
     const token = await this.#newToken(audience);
-    if (this.#isClosed) throw new TransportError(`expected a connection to be let into ${audience} on, found that it is gone; it is made again`);
+    if (this.#isClosed) throw new TransportError(`expected a connection that can get access to ${audience}, found that it has closed; a new one is made`);
     this.#link ??= this.#options.newLink(() => {
       this.#link = undefined;
     });
     const reply = await this.#link.request({ operation: "put-token", type: token.type, name: audience }, token.value);
     if (reply.code < 200 || reply.code > 299) {
       const condition = reply.condition ?? (reply.code === 401 || reply.code === 403 ? "amqp:unauthorized-access" : `status ${reply.code}`);
-      throw errorOf(`to be let into ${audience}`, { condition, description: reply.description }, "a refusal");
+      throw errorOf(`access to ${audience}`, { condition, description: reply.description }, "a refusal");
     }
     right.expiresAtMs = token.expiresAtMs;
     const leftMs = token.expiresAtMs - clock.wallMs();

@@ -188,7 +188,7 @@ export class Management implements ConnectionUser {
     try {
       await connection.authorize(this.#address);
     } catch (thrown) {
-      this.#failed(connection, transportErrorOf(`to be let into ${this.#address}`, thrown));
+      this.#failed(connection, transportErrorOf(`access to ${this.#address}`, thrown));
       return;
     }
     if (this.#isStopped || broker.open !== connection) return;

@@ -73,5 +73,5 @@ function tokensOf(parts: ReadonlyMap<string, string>): TokenSource {
 }
 
 function refused(expected: string, found: string): ConfigurationError {
-  return new ConfigurationError(`expected a Service Bus connection string with ${expected}, found ${found}; copy it anew from the namespace's shared access policies`);
+  return new ConfigurationError(`expected a Service Bus connection string with ${expected}, found ${found}; copy it again from the namespace's shared access policies`);
 }

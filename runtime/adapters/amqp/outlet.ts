@@ -144,7 +144,7 @@ export class Outlet implements ConnectionUser {
     } catch (thrown) {
       if (broker.open !== connection) return;
       this.#isOpening = false;
-      this.#failed(transportErrorOf(`to be let into ${address}`, thrown));
+      this.#failed(transportErrorOf(`access to ${address}`, thrown));
       this.#openAgain(connection, reopenPauseMs(this.#failures));
       return;
     }

@@ -91,7 +91,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
     try {
       await connection.authorize(address);
     } catch (thrown) {
-      this.#failed(connection, transportErrorOf(`to be let into ${address}`, thrown));
+      this.#failed(connection, transportErrorOf(`access to ${address}`, thrown));
       return;
     }
     if (this.#isStopping || broker.open !== connection) return;

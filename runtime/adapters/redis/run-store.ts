@@ -207,7 +207,7 @@ class RedisRunStore implements RunStore {
       const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1] ?? "none";
       if (policy !== "noeviction") {
         throw new ConfigurationError(
-          `expected Redis to have maxmemory-policy noeviction, found ${policy}; do CONFIG SET maxmemory-policy noeviction and keep it in redis.conf, or use a Redis of its own: an evicted record would let a finished run start again`,
+          `expected Redis to have maxmemory-policy noeviction, found ${policy}; run CONFIG SET maxmemory-policy noeviction and keep it in redis.conf, or use a Redis of its own: an evicted record would let a finished run start again`,
         );
       }
       const replicationId = /^master_replid:(.*?)\r?$/m.exec(info)?.[1];

@@ -38,7 +38,7 @@ export function createClient(connection: ServiceBusConnection, patience: Patienc
   } catch (error) {
     // The SDK's message may quote the connection string, which holds a key; it is kept out of ours.
     throw new ConfigurationError(
-      "expected a Service Bus connection string (Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…) or a namespace with a credential, found one that the client refuses; copy it anew from the namespace's shared access policies",
+      "expected a Service Bus connection string (Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…) or a namespace with a credential, found one that the client refuses; copy it again from the namespace's shared access policies",
       error instanceof TypeError ? { cause: error.name } : {},
     );
   }

@@ -30,7 +30,7 @@ export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, d
 /** Largest response body, in bytes, unless the dependency says otherwise. */
 export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
 
-/** What a request function is told about the call it makes. */
+/** What a request function gets about the call it makes. */
 export interface CallInfo {
   /**
    * Stable over all retries of this call, also those of a later execution: pass it on. Only a query's calls have new keys in each
@@ -50,7 +50,7 @@ export interface CallInfo {
   /**
    * Throws when the request must not go out any more: another worker has the run, or the time is over. HTTP calls ask as they are
    * written to their connection; a function that lets requests wait asks just before it sends one, because a process that was
-   * stopped meanwhile hears of nothing else first.
+   * suspended meanwhile learns of nothing else first.
    */
   readonly checkMayAct: () => void;
 }
