@@ -127,7 +127,7 @@ function clockFinding(check: string, theirsMs: number | undefined): Finding {
   if (theirsMs === undefined) return notChecked(check, expected, "it did not tell its time", "compare the clocks by hand");
   const aheadMs = Math.round(theirsMs - Date.now());
   const isNear = Math.abs(aheadMs) <= skewMaxMs;
-  return { check, verdict: "ok", expected, found: `${aheadMs} ms ahead of this machine's`, remedy: isNear ? "" : "the worker reckons with it; synchronise the clocks (NTP) so that logs agree" };
+  return { check, verdict: "ok", expected, found: `${aheadMs} ms ahead of this machine's`, remedy: isNear ? "" : "the worker computes with it; synchronise the clocks (NTP) so that logs agree" };
 }
 
 export async function withDeadline<T>(promise: Promise<T>): Promise<T> {
