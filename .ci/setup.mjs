@@ -57,7 +57,9 @@ function refuseWithoutOwnNode() {
   const own = join(root, "node_modules", ".bin", process.platform === "win32" ? "node.cmd" : "node");
   const asked = spawnSync(own, ["--version"], { encoding: "utf8", shell: process.platform === "win32" });
   if (asked.status === 0) return;
-  process.stderr.write("holdfast: expected npm to bring the project's own Node, found that it did not start; let npm run install scripts (npm config set ignore-scripts false) and try again\n");
+  process.stderr.write(
+    "holdfast: expected npm to bring the project's own Node, found that it did not start; let npm run install scripts (npm config set ignore-scripts false) and try again\n",
+  );
   process.exit(1);
 }
 

@@ -37,7 +37,11 @@ export function registerDevCommand(program: Command): void {
     .option("--poison <share>", "share of messages that no worker can use", share, 0.005)
     .option("--seed <n>", "seed of the stream", count, 1)
     .option("--kill-worker-after <share>", "kill the worker when this share of the messages (20000, unless --events says) has ended, and start it again", share)
-    .option("--hang <dependency>", "let a dependency hang for the second half of the events (20000, unless --events says), and compare the throughput of skills that do not use it", dependency)
+    .option(
+      "--hang <dependency>",
+      "let a dependency hang for the second half of the events (20000, unless --events says), and compare the throughput of skills that do not use it",
+      dependency,
+    )
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .action(async (options: DevOptions) => {
       checkPackagesOfTrials();

@@ -60,7 +60,8 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
   // Only who wants to hear of a loss looks for one, and remembers.
-  const forgetting = forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
+  const forgetting =
+    forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
   if (store.kind === "redis") {
     const { url, prefix, commandTimeoutMs } = store;
     return createRedisRunStore({
@@ -81,7 +82,10 @@ const storeMemoryFile = ".holdfast/stores.json";
 /** Names one store without telling its password. */
 function memoryName(consumer: string, store: StoreConfig): string {
   const place = store.kind === "redis" ? [new URL(store.url).host, new URL(store.url).pathname, store.prefix ?? ""] : [store.path];
-  return `${consumer} ${createHash("sha256").update(JSON.stringify([store.kind, ...place])).digest("hex").slice(0, 16)}`;
+  return `${consumer} ${createHash("sha256")
+    .update(JSON.stringify([store.kind, ...place]))
+    .digest("hex")
+    .slice(0, 16)}`;
 }
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */

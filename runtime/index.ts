@@ -5,14 +5,7 @@ export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { StepKind } from "./core/run.ts";
-export {
-  type BulkheadPolicy,
-  type CircuitPolicy,
-  type RetryPolicy,
-  defaultBulkheadPolicy,
-  defaultCircuitPolicy,
-  defaultRetryPolicy,
-} from "./core/skill.ts";
+export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
 export type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "./skills/author/context.ts";
 export {
   type CallInfo,

@@ -21,7 +21,10 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
   ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
-  ["runtime/compose.ts", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/skills/", "runtime/recovery/", "runtime/admin/", "runtime/adapters/"]],
+  [
+    "runtime/compose.ts",
+    ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/skills/", "runtime/recovery/", "runtime/admin/", "runtime/adapters/"],
+  ],
   ["runtime/cli/dev.ts", ["runtime/", "load/dev.ts"]],
   ["runtime/cli/broker.ts", ["runtime/", "load/broker/"]],
   ["runtime/cli/", ["runtime/"]],
@@ -69,7 +72,8 @@ test("imports point only down", () => {
     for (const specifier of importsOf(file)) {
       const target = resolveImport(file, specifier);
       if (target === undefined || target.startsWith(ownPrefix) || target.endsWith("package.json")) continue;
-      if (!mayImport.some((prefix) => target.startsWith(prefix))) wrong.push(`${file} imports ${target}; allowed: ${mayImport.join(", ") || "nothing of ours"}`);
+      if (!mayImport.some((prefix) => target.startsWith(prefix)))
+        wrong.push(`${file} imports ${target}; allowed: ${mayImport.join(", ") || "nothing of ours"}`);
     }
   }
   assert.deepEqual(wrong, []);
@@ -91,7 +95,9 @@ function circles(): string[][] {
     return seen;
   };
   const ahead = new Map(sources.map((file) => [file, reach(file)]));
-  return sources.filter((file) => ahead.get(file)?.has(file) === true).map((file) => sources.filter((other) => ahead.get(file)?.has(other) === true && ahead.get(other)?.has(file) === true));
+  return sources
+    .filter((file) => ahead.get(file)?.has(file) === true)
+    .map((file) => sources.filter((other) => ahead.get(file)?.has(other) === true && ahead.get(other)?.has(file) === true));
 }
 
 test("no files import each other in a circle, not when they are asked for late either", () => {
@@ -104,7 +110,11 @@ const openRecordPattern = /^.*:\s*(?:Readonly<)?Record<string,[^=\n]*=\s*\{(?!\s
 test("what is looked up by a name from outside is a map", () => {
   const wrong = sources
     .filter((file) => /^(runtime|handlers|load)\//.test(file))
-    .flatMap((file) => [...readFileSync(join(root, file), "utf8").matchAll(openRecordPattern)].map(([line]) => `${file}: ${line.trim()}; use a Map, Object.fromEntries or Object.create(null)`));
+    .flatMap((file) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(openRecordPattern)].map(
+        ([line]) => `${file}: ${line.trim()}; use a Map, Object.fromEntries or Object.create(null)`,
+      ),
+    );
   assert.deepEqual(wrong, []);
 });
 
@@ -121,11 +131,18 @@ test("only adapters import a vendor's SDK", () => {
 });
 
 test("what is published imports what is installed with it; a trial and a sample, what they check for", () => {
-  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, Record<string, string>>;
+  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<
+    string,
+    Record<string, string>
+  >;
   const installed = new Set(Object.keys({ ...dependencies, ...optionalDependencies }));
   const wrong: string[] = [];
   for (const file of sources.filter((source) => /^(runtime|handlers|load)\//.test(source))) {
-    const checkedFor = /^load\/(dev|generator|stand-ins)\//.test(file) ? packagesOfTrials : file.startsWith("handlers/artifact-validator/") ? ["@octokit/webhooks-schemas"] : [];
+    const checkedFor = /^load\/(dev|generator|stand-ins)\//.test(file)
+      ? packagesOfTrials
+      : file.startsWith("handlers/artifact-validator/")
+        ? ["@octokit/webhooks-schemas"]
+        : [];
     for (const specifier of importsOf(file)) {
       const name = /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
       // Comments and templates hold what merely looks like an import.
@@ -135,5 +152,8 @@ test("what is published imports what is installed with it; a trial and a sample,
     }
   }
   assert.deepEqual(wrong, []);
-  assert.deepEqual(packagesOfTrials.filter((name) => devDependencies?.[name] === undefined), []);
+  assert.deepEqual(
+    packagesOfTrials.filter((name) => devDependencies?.[name] === undefined),
+    [],
+  );
 });

@@ -37,7 +37,13 @@ export async function run(options: AmqpOptions): Promise<number> {
     report.table({
       name: "clients",
       title: `Received and completed, ${options.messages.toLocaleString("en")} messages a turn, credit ${options.credit}; median (range) of ${options.rounds} rounds`,
-      columns: { name: "", client: "client CPU, µs a message", lessThanRhea: "times less than rhea", server: "server CPU, µs a message", perSecond: "messages/s" },
+      columns: {
+        name: "",
+        client: "client CPU, µs a message",
+        lessThanRhea: "times less than rhea",
+        server: "server CPU, µs a message",
+        perSecond: "messages/s",
+      },
       rows: [...samples].map(([name, list]) => ({
         name,
         client: clientOf(list),

@@ -30,7 +30,7 @@ export function sdkClient(connectionString: string, queue: string): Client {
       }
     },
     async receive(count) {
-      for (let received = 0; received < count; ) {
+      for (let received = 0; received < count;) {
         const messages = await receiver.receiveMessages(batchMessages);
         await Promise.all(messages.map((message) => receiver.completeMessage(message)));
         received += messages.length;
@@ -48,7 +48,10 @@ export async function amqpClient(connectionString: string, queue: string): Promi
     name: "amqp",
     async send(count) {
       for (let sent = 0; sent < count; sent += batchMessages) {
-        await publisher.send(queue, Array.from({ length: batchMessages }, (_, index) => ({ messageId: `message-${sent + index}`, body, headers: {} })));
+        await publisher.send(
+          queue,
+          Array.from({ length: batchMessages }, (_, index) => ({ messageId: `message-${sent + index}`, body, headers: {} })),
+        );
       }
     },
     async receive(count) {

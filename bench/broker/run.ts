@@ -59,7 +59,10 @@ async function measureCpu(report: Report, broker: BenchBroker, { rounds, message
     rows,
   });
   for (const { name, send, receive } of rows) {
-    report.targets({ what: `${name}: a message sent in a batch`, found: send, unit: "µs", bound: { atMost: 6 } }, { what: `${name}: a message received and completed`, found: receive, unit: "µs", bound: { atMost: 8 }, aim: 4 });
+    report.targets(
+      { what: `${name}: a message sent in a batch`, found: send, unit: "µs", bound: { atMost: 6 } },
+      { what: `${name}: a message received and completed`, found: receive, unit: "µs", bound: { atMost: 8 }, aim: 4 },
+    );
   }
 }
 
@@ -81,7 +84,12 @@ async function measurePings(report: Report, { connectionString }: BenchBroker, {
   showProgress("sending one by one");
   const warmUp = Math.ceil(pings / 5);
   const times = (await pingTimes(connectionString, queue, warmUp + pings)).slice(warmUp);
-  report.targets({ what: "idle, from send to handler, median (range) of single messages", found: { samples: times, digits: 2 }, unit: "ms", bound: { below: 3 } });
+  report.targets({
+    what: "idle, from send to handler, median (range) of single messages",
+    found: { samples: times, digits: 2 },
+    unit: "ms",
+    bound: { below: 3 },
+  });
 }
 
 async function measureStorage(report: Report, broker: BenchBroker, { stored }: BrokerOptions): Promise<void> {
@@ -98,7 +106,12 @@ async function measureStorage(report: Report, broker: BenchBroker, { stored }: B
   report.remark(
     `${stored.toLocaleString("en")} messages stored take ${((used(full) * megabyte) / stored).toFixed(0)} bytes each (resident memory grew by ${((full.rss - before.rss) / megabyte).toFixed(0)} MB); completed, they leave ${used(after).toFixed(1)} MB.`,
   );
-  report.targets({ what: `memory of ${stored.toLocaleString("en")} stored messages`, found: { samples: [used(full)], digits: 1 }, unit: "MB", bound: { below: (200 * stored) / 100_000 } });
+  report.targets({
+    what: `memory of ${stored.toLocaleString("en")} stored messages`,
+    found: { samples: [used(full)], digits: 1 },
+    unit: "MB",
+    bound: { below: (200 * stored) / 100_000 },
+  });
 }
 
 async function measureStartUp(report: Report, { starts }: BrokerOptions): Promise<void> {

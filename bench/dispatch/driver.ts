@@ -81,7 +81,16 @@ export class Driver {
 }
 
 export function bodyOf(payload: object): Uint8Array {
-  const envelope = { eventId: "event-0000", eventType: "bench.Noop", traceId: "trace-0000", correlationId: "flow-0000", projectId: "project", originatingAgent: "bench", version: "1.0", timestamp: "2024-01-01T00:00:00.000Z" };
+  const envelope = {
+    eventId: "event-0000",
+    eventType: "bench.Noop",
+    traceId: "trace-0000",
+    correlationId: "flow-0000",
+    projectId: "project",
+    originatingAgent: "bench",
+    version: "1.0",
+    timestamp: "2024-01-01T00:00:00.000Z",
+  };
   return Buffer.from(JSON.stringify({ ...envelope, payload }));
 }
 

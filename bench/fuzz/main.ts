@@ -67,5 +67,6 @@ clearInterval(watch);
 if (report.kind === "failed") fail(report.case, report.error);
 await worker.terminate();
 console.log(`fuzz ${name}: ${report.cases} cases, nothing wrong; ${report.heldBytes} bytes held beyond the start`);
-for (const [what, count] of [...report.reached].sort((a, b) => b[1] - a[1])) console.log(`  ${((count / report.cases) * 100).toFixed(1).padStart(5)} % ${what}`);
+for (const [what, count] of [...report.reached].sort((a, b) => b[1] - a[1]))
+  console.log(`  ${((count / report.cases) * 100).toFixed(1).padStart(5)} % ${what}`);
 for (const [outcome, count] of [...report.outcomes].sort((a, b) => b[1] - a[1])) console.log(`  ${String(count).padStart(8)} ${outcome}`);

@@ -18,7 +18,13 @@ export interface WorkerOrder {
 }
 
 export type WorkerReport =
-  | { readonly kind: "done"; readonly cases: number; readonly outcomes: ReadonlyMap<string, number>; readonly reached: ReadonlyMap<string, number>; readonly heldBytes: number }
+  | {
+      readonly kind: "done";
+      readonly cases: number;
+      readonly outcomes: ReadonlyMap<string, number>;
+      readonly reached: ReadonlyMap<string, number>;
+      readonly heldBytes: number;
+    }
   | { readonly kind: "failed"; readonly case: number; readonly error: string };
 
 const order = workerData as WorkerOrder;
@@ -56,7 +62,8 @@ async function run(): Promise<WorkerReport> {
       if (index % memoryCheckCases === memoryCheckCases - 1) {
         bytes = heldBytes();
         baseBytes ||= bytes;
-        if (bytes - baseBytes > order.heldBytesMax) throw new Error(`memory: expected at most ${order.heldBytesMax} bytes held beyond the first ${baseBytes}, found ${bytes - baseBytes}`);
+        if (bytes - baseBytes > order.heldBytesMax)
+          throw new Error(`memory: expected at most ${order.heldBytesMax} bytes held beyond the first ${baseBytes}, found ${bytes - baseBytes}`);
       }
     } catch (error) {
       return { kind: "failed", case: index, error: inspect(error) };

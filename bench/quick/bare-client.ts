@@ -6,7 +6,12 @@ const batchMax = 500;
 const waitMs = 1_000;
 
 const client = new ServiceBusClient(connectionString);
-const receiver = client.createReceiver(queue, { receiveMode: "peekLock", maxAutoLockRenewalDurationInMs: 0, skipParsingBodyAsJson: true, skipConvertingDate: true });
+const receiver = client.createReceiver(queue, {
+  receiveMode: "peekLock",
+  maxAutoLockRenewalDurationInMs: 0,
+  skipParsingBodyAsJson: true,
+  skipConvertingDate: true,
+});
 const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort());
 process.send?.({ type: "ready" });

@@ -11,6 +11,8 @@ Both drain a queue that was filled before, each in a process of its own, in turn
   })
     .option("--rounds <n>", "rounds", atLeast(1), 3)
     .option("--messages <n>", "messages a turn", atLeast(1_000), 60_000)
-    .addOption(new Option("--transport <kind>", "what the worker speaks to the broker with: our own AMQP, or the SDK").choices(["amqp", "sdk"]).default("amqp"));
+    .addOption(
+      new Option("--transport <kind>", "what the worker speaks to the broker with: our own AMQP, or the SDK").choices(["amqp", "sdk"]).default("amqp"),
+    );
   return runs(command, () => import("./run.ts"));
 }

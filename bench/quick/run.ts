@@ -64,11 +64,19 @@ async function drain(broker: BenchBroker, messages: number, start: () => Promise
   await broker.peer.call("collectGarbage");
   const completedBefore = await completedBy(broker);
   const consumer = await start();
-  const reach = async (wanted: number): Promise<{ readonly completed: number; readonly atMs: number; readonly clientMs: number; readonly brokerMicros: number }> => {
+  const reach = async (
+    wanted: number,
+  ): Promise<{ readonly completed: number; readonly atMs: number; readonly clientMs: number; readonly brokerMicros: number }> => {
     const endMs = performance.now() + turnMaxMs;
     for (;;) {
       const completed = (await completedBy(broker)) - completedBefore;
-      if (completed >= wanted) return { completed, atMs: performance.now(), clientMs: processCpuMs(consumer.process.pid ?? 0) ?? Number.NaN, brokerMicros: await broker.peer.call("cpuMicros") };
+      if (completed >= wanted)
+        return {
+          completed,
+          atMs: performance.now(),
+          clientMs: processCpuMs(consumer.process.pid ?? 0) ?? Number.NaN,
+          brokerMicros: await broker.peer.call("cpuMicros"),
+        };
       if (performance.now() > endMs) throw new Error(`expected ${wanted} messages to be completed within ${turnMaxMs} ms, ${completed} were`);
       await pause(lookEveryMs);
     }
@@ -111,7 +119,10 @@ function workerConfig(connectionString: string, folder: string, transport: Trans
     consumer: { queue },
     serviceBus: { connectionString },
     transport,
-    store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
+    store:
+      redis === undefined
+        ? { kind: "sqlite", path: join(folder, "runs.sqlite") }
+        : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
     plugins: [resolve(import.meta.dirname, "../plugins/no-op")],
     pluginRoots: [resolve(import.meta.dirname, "../plugins")],
     retentionMs: 600_000,
@@ -136,5 +147,11 @@ function tell(report: Report, { messages, rounds, transport }: QuickOptions, bar
     columns: { name: "", perSecond: "messages/s", client: "client CPU, µs a message", broker: "broker CPU, µs a message" },
     rows: [row("bare SDK: receive 500, complete", bare), row(`Holdfast, no-op skill, transport ${transport}`, worker)],
   });
-  report.targets({ what: "messages/s: Holdfast / bare SDK", found: ratio(speed(worker), speed(bare), 2), unit: "", bound: { atLeast: 0.6 }, aim: ratioAims[transport] });
+  report.targets({
+    what: "messages/s: Holdfast / bare SDK",
+    found: ratio(speed(worker), speed(bare), 2),
+    unit: "",
+    bound: { atLeast: 0.6 },
+    aim: ratioAims[transport],
+  });
 }

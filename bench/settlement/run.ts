@@ -25,7 +25,10 @@ const stillMaxMs = 10_000;
 
 export async function run(options: SettlementOptions): Promise<number> {
   const report = new Report("settlement", options);
-  const broker = await startBenchBroker(contenders.map(({ name }) => name), { record: true });
+  const broker = await startBenchBroker(
+    contenders.map(({ name }) => name),
+    { record: true },
+  );
   const outcomes: Outcome[] = [];
   try {
     for (const contender of contenders) outcomes.push(await settleAll(broker, contender, options));
@@ -57,7 +60,13 @@ async function settleAll(broker: BenchBroker, contender: Contender, { messages, 
   const outcomes = (await broker.peer.call("outcomes", name)) ?? new Map<string, readonly string[]>();
   showProgress("");
   const { settlements } = wishes;
-  return { name, settlements, reported: settling.reported(), wrong: wishes.wrongIn(outcomes, messages), perSecond: Math.round((settlements / (doneMs - startMs)) * 1_000) };
+  return {
+    name,
+    settlements,
+    reported: settling.reported(),
+    wrong: wishes.wrongIn(outcomes, messages),
+    perSecond: Math.round((settlements / (doneMs - startMs)) * 1_000),
+  };
 }
 
 /** Waits until the queue holds nothing that could be received or is locked, or nothing changes any more. */

@@ -57,7 +57,11 @@ const calls = {
     let sending = Promise.resolve();
     while (sent < end) {
       const first = sent;
-      const messages = Array.from({ length: Math.min(batchMessages, end - sent) }, (_, index) => ({ messageId: `${first + index}`, body, headers: { eventId: `${first + index}`, eventType: "Measured" } }));
+      const messages = Array.from({ length: Math.min(batchMessages, end - sent) }, (_, index) => ({
+        messageId: `${first + index}`,
+        body,
+        headers: { eventId: `${first + index}`, eventType: "Measured" },
+      }));
       sent += messages.length;
       // Two batches are on their way at a time, so that neither side waits for the other's answer.
       const before = sending;

@@ -44,7 +44,9 @@ export async function run(options: SoakOptions): Promise<number> {
         await client.call("pump", messages - before);
         const perSecond = ((messages - before) / (performance.now() - startMs)) * 1_000;
         readings.push({ messages, perSecond, client: await client.call("memory"), broker: await broker.peer.call("memory") });
-        showProgress(`${messages.toLocaleString("en")} of ${options.messages.toLocaleString("en")} messages, ${Math.round(perSecond).toLocaleString("en")} a second`);
+        showProgress(
+          `${messages.toLocaleString("en")} of ${options.messages.toLocaleString("en")} messages, ${Math.round(perSecond).toLocaleString("en")} a second`,
+        );
       }
     } finally {
       showProgress("");
@@ -85,7 +87,12 @@ function tell(report: Report, { messages, body }: SoakOptions, readings: readonl
   const settled = readings.slice(Math.ceil(readings.length * settlingPart));
   for (const process of ["client", "broker"] as const) {
     report.targets(
-      growth(`${process}: growth of heap and external memory a message`, settled, (reading) => reading[process].heapUsed + reading[process].external, heapSlopeMax),
+      growth(
+        `${process}: growth of heap and external memory a message`,
+        settled,
+        (reading) => reading[process].heapUsed + reading[process].external,
+        heapSlopeMax,
+      ),
       growth(`${process}: growth of resident memory a message`, settled, (reading) => reading[process].rss, rssSlopeMax),
     );
   }

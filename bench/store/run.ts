@@ -35,7 +35,11 @@ interface Cost {
 
 const nothing = new Uint8Array(0);
 const sqliteBatches = [256, 500];
-const redisBatches = [[256, 1], [500, 1], [500, 2]] as const;
+const redisBatches = [
+  [256, 1],
+  [500, 1],
+  [500, 2],
+] as const;
 
 export async function run(options: StoreOptions): Promise<number> {
   const report = new Report("store", options);
@@ -51,7 +55,18 @@ export async function run(options: StoreOptions): Promise<number> {
       name: "costs",
       title: `A run's cost, claimed and marked as done in batches; median (range) of ${options.rounds} rounds`,
       columns: { name: "store", what: "", main: "main thread CPU, µs a run", store: "store's own CPU, µs a run", perSecond: "runs/s" },
-      rows: [...samples].flatMap(([name, turns]) => [rowOf(name, "claim", turns.map(({ claim }) => claim)), rowOf("", "done", turns.map(({ finish }) => finish))]),
+      rows: [...samples].flatMap(([name, turns]) => [
+        rowOf(
+          name,
+          "claim",
+          turns.map(({ claim }) => claim),
+        ),
+        rowOf(
+          "",
+          "done",
+          turns.map(({ finish }) => finish),
+        ),
+      ]),
     });
     if (redis === undefined) report.remark("Redis was not measured: set REDIS_URL.");
   } finally {
@@ -135,7 +150,11 @@ function otherThreadsMicros(): number {
   return user + system - mainThreadMicros();
 }
 
-function rowOf(name: string, what: string, costs: readonly Cost[]): { name: string; what: string; main: ReturnType<typeof figure>; store: ReturnType<typeof figure>; perSecond: ReturnType<typeof figure> } {
+function rowOf(
+  name: string,
+  what: string,
+  costs: readonly Cost[],
+): { name: string; what: string; main: ReturnType<typeof figure>; store: ReturnType<typeof figure>; perSecond: ReturnType<typeof figure> } {
   return {
     name,
     what,

@@ -30,7 +30,10 @@ export async function fill({ connectionString }: BenchBroker, queue: string, cou
   await publisher.start();
   for (let sent = 0; sent < count; sent += sliceMessages) {
     const from = sent;
-    await publisher.send(queue, Array.from({ length: Math.min(sliceMessages, count - sent) }, (_, index) => make(from + index)));
+    await publisher.send(
+      queue,
+      Array.from({ length: Math.min(sliceMessages, count - sent) }, (_, index) => make(from + index)),
+    );
   }
   await publisher.stop();
 }

@@ -66,7 +66,10 @@ export class Peer<Calls extends Served> {
     return new Peer<Calls>(child, [script, ...parameters].join(" "));
   }
 
-  call<Name extends keyof (Calls & ServedByAll) & string>(name: Name, ...parameters: Parameters<(Calls & ServedByAll)[Name]>): Promise<Awaited<ReturnType<(Calls & ServedByAll)[Name]>>> {
+  call<Name extends keyof (Calls & ServedByAll) & string>(
+    name: Name,
+    ...parameters: Parameters<(Calls & ServedByAll)[Name]>
+  ): Promise<Awaited<ReturnType<(Calls & ServedByAll)[Name]>>> {
     type Result = Awaited<ReturnType<(Calls & ServedByAll)[Name]>>;
     this.#calls += 1;
     const id = this.#calls;

@@ -68,12 +68,21 @@ export class Report {
   }
 
   #document(): unknown {
-    const tables = this.#parts.filter((part) => typeof part !== "string").map(({ name, rows }) => [name, rows.map((row) => Object.fromEntries(Object.entries(row).map(([column, cell]) => [column, jsonOf(cell)])))]);
+    const tables = this.#parts
+      .filter((part) => typeof part !== "string")
+      .map(({ name, rows }) => [name, rows.map((row) => Object.fromEntries(Object.entries(row).map(([column, cell]) => [column, jsonOf(cell)])))]);
     return {
       bench: this.#bench,
       ...Object.fromEntries(tables),
       remarks: this.#parts.filter((part) => typeof part === "string"),
-      targets: this.#targets.map((target) => ({ what: target.what, unit: target.unit, ...target.bound, aim: target.aim, found: jsonOf(target.found), met: isMet(target) })),
+      targets: this.#targets.map((target) => ({
+        what: target.what,
+        unit: target.unit,
+        ...target.bound,
+        aim: target.aim,
+        found: jsonOf(target.found),
+        met: isMet(target),
+      })),
       machine: this.#machine,
     };
   }

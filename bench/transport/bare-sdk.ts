@@ -2,14 +2,19 @@
 import { ServiceBusClient, type ServiceBusReceiverOptions } from "@azure/service-bus";
 import type { Source } from "./source.ts";
 
-const options: ServiceBusReceiverOptions = { receiveMode: "peekLock", skipParsingBodyAsJson: true, skipConvertingDate: true, maxAutoLockRenewalDurationInMs: 0 };
+const options: ServiceBusReceiverOptions = {
+  receiveMode: "peekLock",
+  skipParsingBodyAsJson: true,
+  skipConvertingDate: true,
+  maxAutoLockRenewalDurationInMs: 0,
+};
 const batchMax = 500;
 const callsMax = 200;
 
 export async function receiveBatches({ connectionString, queue, messages }: Source): Promise<number> {
   const client = new ServiceBusClient(connectionString);
   const receiver = client.createReceiver(queue, options);
-  for (let received = 0; received < messages; ) {
+  for (let received = 0; received < messages;) {
     const batch = await receiver.receiveMessages(Math.min(batchMax, messages - received));
     received += batch.length;
     await Promise.all(batch.map((message) => receiver.completeMessage(message)));

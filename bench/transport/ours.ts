@@ -35,7 +35,11 @@ export async function receiveWithTransport(kind: "sdk-transport" | "amqp", { con
   const receivers = transports.flatMap((transport) => Array.from({ length: links }, () => open(transport)));
   await done;
   const doneMs = performance.now();
-  for (const transport of transports) completed += await complete(transport, held.filter(([home]) => home === transport).map(([, delivery]) => delivery));
+  for (const transport of transports)
+    completed += await complete(
+      transport,
+      held.filter(([home]) => home === transport).map(([, delivery]) => delivery),
+    );
   if (completed !== messages) throw new Error(`expected ${messages} messages to be completed, found ${completed}`);
   await Promise.all(receivers.map((receiver) => receiver.stop()));
   await Promise.all(transports.map((transport) => transport.stop()));

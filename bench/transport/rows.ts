@@ -16,7 +16,10 @@ export interface Way {
   readonly connections?: number;
 }
 
-export type Row = { readonly name: string; readonly what: string } & ({ readonly client: "sdk-batches" | "sdk-subscribe" | "rhea" } | { readonly client: "sdk-transport" | "amqp"; readonly way: Way });
+export type Row = { readonly name: string; readonly what: string } & (
+  | { readonly client: "sdk-batches" | "sdk-subscribe" | "rhea" }
+  | { readonly client: "sdk-transport" | "amqp"; readonly way: Way }
+);
 
 const amqp = (name: string, what: string, way: Way): Row => ({ name, what, client: "amqp", way });
 

@@ -83,7 +83,13 @@ function tell(report: Report, { rounds, messages, peerMessages, body }: Transpor
   report.table({
     name: "rows",
     title: `Received and completed, ${body}-byte bodies; ${messages.toLocaleString("en")} messages a turn (amqp), ${peerMessages.toLocaleString("en")} (others); median (range) of ${rounds} rounds`,
-    columns: { name: "", client: "client CPU, µs a message", lessThanSdk: "times less than the SDK", broker: "broker CPU, µs a message", perSecond: "messages/s" },
+    columns: {
+      name: "",
+      client: "client CPU, µs a message",
+      lessThanSdk: "times less than the SDK",
+      broker: "broker CPU, µs a message",
+      perSecond: "messages/s",
+    },
     rows: [...figures].map(([name, row]) => ({ name, ...row })),
   });
   const claim = figures.get(claimName);

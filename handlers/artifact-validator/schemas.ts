@@ -73,7 +73,10 @@ function readDocument(): string {
   try {
     return readFileSync(require.resolve(schemasPackage), "utf8");
   } catch (error) {
-    throw new ConfigurationError(`artifact-validator: expected the package ${schemasPackage}, found none; run \`npm install ${schemasPackage}\` where holdfast is installed`, { cause: error });
+    throw new ConfigurationError(
+      `artifact-validator: expected the package ${schemasPackage}, found none; run \`npm install ${schemasPackage}\` where holdfast is installed`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,7 +1,19 @@
 import { type HttpDependency, PermanentError, type Plugin, type Skill, defineDependency, definePlugin, defineSkill } from "#runtime/index.ts";
 import { z } from "zod";
 import { ask, attemptsMax, model } from "./model.ts";
-import { type Matter, compose, outlineQuestion, readOutline, readReview, readSection, reviewQuestion, sectionQuestion, templateOutline, templateReview, templateSection } from "./writing.ts";
+import {
+  type Matter,
+  compose,
+  outlineQuestion,
+  readOutline,
+  readReview,
+  readSection,
+  reviewQuestion,
+  sectionQuestion,
+  templateOutline,
+  templateReview,
+  templateSection,
+} from "./writing.ts";
 
 interface RequestedDocument {
   readonly title: string;

@@ -39,7 +39,12 @@ const completionSchema = z.looseObject({
  * fails for good, or for the last time, the template answers. To ask twice costs tokens and nothing else, so an unknown
  * outcome is treated like a failure.
  */
-export function ask<Content>(step: StepContext, question: Question, read: (answer: string) => Content | undefined, template: () => Content): Promise<Written<Content>> {
+export function ask<Content>(
+  step: StepContext,
+  question: Question,
+  read: (answer: string) => Content | undefined,
+  template: () => Content,
+): Promise<Written<Content>> {
   return withFallback<Written<Content>, Written<Content>>(
     async () => {
       const messages = [

@@ -15,7 +15,9 @@ export class BrokerHostError extends Error {
 export function checkHost(host: string, keys: readonly AccessKey[] | undefined): void {
   if (keys !== undefined || isLoopback(host)) return;
   const { name, key } = emulatorKey;
-  throw new BrokerHostError(`expected keys with the address ${host}, which others can reach, found none; say who may come in with --key name=key (or --key ${name}=${key} for the emulator's, which everybody knows), or leave --host out`);
+  throw new BrokerHostError(
+    `expected keys with the address ${host}, which others can reach, found none; say who may come in with --key name=key (or --key ${name}=${key} for the emulator's, which everybody knows), or leave --host out`,
+  );
 }
 
 function isLoopback(host: string): boolean {

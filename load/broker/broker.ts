@@ -17,6 +17,7 @@ import { Access } from "./protocol/access.ts";
 import type { Journal, JournalOptions } from "./journal/journal.ts";
 import type { EntityJournal } from "./entities/message-store.ts";
 import { OpenLinks } from "./protocol/open-links.ts";
+import type { ProtocolContext } from "./protocol/context.ts";
 import { Router } from "./protocol/router.ts";
 import { Tracking } from "./protocol/tracking.ts";
 import { Door } from "./door.ts";
@@ -89,15 +90,14 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const verifier = new TokenVerifier(options.keys, () => systemClock.now());
   const access = new Access(verifier, links, systemClock);
   const tracking = new Tracking(randomUUID, () => systemClock.now());
-  const router = new Router(namespace, { tokens: new LockTokens(randomBytes(8)), newMessageId: () => randomUUID().replaceAll("-", ""), links, access, faults, tracking, trouble: () => journal?.trouble, onDefinitions: () => journal?.onDefinitions(), ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule), nowMs: () => namespace.nowMs });
+  const router = routerOf(namespace, journal, { links, access, faults, tracking });
   namespace.onIdleDeleted = (path): void => {
     links.closeGone(path);
     journal?.onChange(path);
   };
   const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax, () => journal?.flush());
   if (journal !== undefined) journal.onTrouble = (): void => amqp.cut();
-  let made: Promise<Certificate> | undefined;
-  const certificate = (): Promise<Certificate> => (made ??= certificateOf(options, host));
+  const certificate = madeOnce(() => certificateOf(options, host));
   const inspectable = {
     inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
     inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
@@ -105,7 +105,10 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     certificate: async (): Promise<string> => (await certificate()).cert,
     outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
   };
-  const http = createHttpServer({ namespace, links, verifier, tracking, onChange: (gone) => journal?.confirmChange(gone) }, controlHandler(inspectable, verifier));
+  const http = createHttpServer(
+    { namespace, links, verifier, tracking, onChange: (gone) => journal?.confirmChange(gone) },
+    controlHandler(inspectable, verifier),
+  );
   const door = new Door(amqp, http, certificate, log);
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
@@ -147,14 +150,39 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   };
 }
 
+/** Asked again, it answers with what the first call made. */
+function madeOnce<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+function routerOf(namespace: Namespace, journal: Journal | undefined, parts: Pick<ProtocolContext, "links" | "access" | "faults" | "tracking">): Router {
+  return new Router(namespace, {
+    ...parts,
+    tokens: new LockTokens(randomBytes(8)),
+    newMessageId: () => randomUUID().replaceAll("-", ""),
+    trouble: () => journal?.trouble,
+    onDefinitions: () => journal?.onDefinitions(),
+    ruleTrouble: (path, rule) => namespace.ruleTrouble(path, rule),
+    nowMs: () => namespace.nowMs,
+  });
+}
+
 /** The entities, with what was kept of them. What keeps them is loaded only for those who want it. */
-async function openNamespace(options: BrokerOptions, log: (message: string) => void): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
+async function openNamespace(
+  options: BrokerOptions,
+  log: (message: string) => void,
+): Promise<{ readonly namespace: Namespace; readonly journal: Journal | undefined }> {
   const bounding = boundingOf(options);
   const entities = readEntities(options.entities ?? {});
   checkBounds(entities, bounding);
   const common = { clock: options.clock ?? systemClock, record: options.record ?? false, bounding };
   if (options.data === undefined) return { namespace: new Namespace(entities, common), journal: undefined };
-  const [{ Journal }, { mergeEntities }, { restore, startKeeping }] = await Promise.all([import("./journal/journal.ts"), import("./journal/merge.ts"), import("./journal/restore.ts")]);
+  const [{ Journal }, { mergeEntities }, { restore, startKeeping }] = await Promise.all([
+    import("./journal/journal.ts"),
+    import("./journal/merge.ts"),
+    import("./journal/restore.ts"),
+  ]);
   const journal = new Journal(options.data, options.journal ?? {}, log);
   const kept = journal.read();
   const merged = mergeEntities(entities, kept.definitions);

@@ -5,7 +5,6 @@ import type { Command } from "commander";
 import { orSayWhy, registerControlCommands } from "./control/commands.ts";
 import type { BrokerFlags, TakeOver } from "./flags.ts";
 
-
 /** In 80 columns. */
 const help = `
 Examples:

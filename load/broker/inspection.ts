@@ -98,7 +98,14 @@ const scanMax = 100_000;
 export function inspectNamespace(namespace: Namespace, connections: number): BrokerInspection {
   const queues = Object.create(null) as Record<string, QueueInspection>;
   for (const queue of namespace.messageQueues()) {
-    queues[queue.path] = { kind: kindOf(queue), path: queue.path, states: queue.states, totals: { ...queue.counters }, receivers: queue.consumerCount, ...sessionsOf(queue) };
+    queues[queue.path] = {
+      kind: kindOf(queue),
+      path: queue.path,
+      states: queue.states,
+      totals: { ...queue.counters },
+      receivers: queue.consumerCount,
+      ...sessionsOf(queue),
+    };
   }
   const topics = Object.create(null) as Record<string, TopicInspection>;
   for (const topic of namespace.topics.values()) {
@@ -115,7 +122,7 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
   const top = Math.min(Math.max(1, request.top ?? pageDefault), pageMax);
   const messages: InspectedMessage[] = [];
   let from = request.from ?? 0;
-  for (let scanned = 0; scanned < scanMax; ) {
+  for (let scanned = 0; scanned < scanMax;) {
     const chunk = found.queue.look(from, Math.min(pageMax, scanMax - scanned));
     if (chunk.length === 0) return { messages, next: null };
     for (const message of chunk) {

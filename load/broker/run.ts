@@ -11,7 +11,8 @@ import { type AccessKey, readKey, readKeys } from "./security/keys.ts";
 /** Runs a broker until the process is asked to stop. Before it listens it may be ended at any moment: nothing was confirmed to anyone. */
 export async function runBroker(flags: BrokerFlags, takeOver: TakeOver): Promise<void> {
   const { sync = false, repair = false, record = false, strict = false, relaxed = false } = flags;
-  if (flags.data === undefined && (sync || repair)) throw new BrokerUsageError(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
+  if (flags.data === undefined && (sync || repair))
+    throw new BrokerUsageError(`expected --data with ${sync ? "--sync" : "--repair"}, found none; say in which folder messages are to be kept`);
   const [entities, tls, keys] = await Promise.all([readConfig(flags), readCertificate(flags), readAllKeys(flags)]);
   const broker = await startOrSayWhy({
     ...(keys === undefined ? {} : { keys }),
@@ -43,7 +44,9 @@ async function startOrSayWhy(options: Parameters<typeof startBroker>[0] & { port
   } catch (error) {
     const { code, port } = error as NodeJS.ErrnoException & { port?: number };
     if (code !== "EADDRINUSE") throw error;
-    throw new Error(`expected port ${port} to be free, found somebody listening there, perhaps another broker; choose another with --port, or 0 for any`, { cause: error });
+    throw new Error(`expected port ${port} to be free, found somebody listening there, perhaps another broker; choose another with --port, or 0 for any`, {
+      cause: error,
+    });
   }
 }
 
@@ -56,7 +59,11 @@ function announce(broker: Broker, { data, sync }: BrokerFlags): void {
   }
   const control = `http://${broker.host.includes(":") ? `[${broker.host}]` : broker.host}:${controlPort}`;
   const { queues, topics } = broker.inspect();
-  const lines = [connectionStringShown, `control: ${control}/inspect`, `messages: ${data === undefined ? "in memory, gone when it stops" : `kept in ${data}${sync === true ? ", synced" : ""}`}`];
+  const lines = [
+    connectionStringShown,
+    `control: ${control}/inspect`,
+    `messages: ${data === undefined ? "in memory, gone when it stops" : `kept in ${data}${sync === true ? ", synced" : ""}`}`,
+  ];
   lines.push(`certificate for TLS: ${control}/certificate (for NODE_EXTRA_CA_CERTS)`);
   const all = [...Object.values(queues), ...Object.values(topics)].filter(({ kind }) => kind !== "deadLetterQueue");
   for (const { kind, path } of all) lines.push(`${kind}: ${path}`);
@@ -65,7 +72,11 @@ function announce(broker: Broker, { data, sync }: BrokerFlags): void {
 }
 
 async function readConfig({ config, entities, queue = [], topic = [] }: BrokerFlags): Promise<unknown> {
-  const ways = [...(config === undefined ? [] : ["--config"]), ...(entities === undefined ? [] : ["--entities"]), ...(queue.length + topic.length === 0 ? [] : ["--queue and --topic"])];
+  const ways = [
+    ...(config === undefined ? [] : ["--config"]),
+    ...(entities === undefined ? [] : ["--entities"]),
+    ...(queue.length + topic.length === 0 ? [] : ["--queue and --topic"]),
+  ];
   if (ways.length > 1) throw new BrokerUsageError(`expected one way to say which entities there are, found ${ways.join(" beside ")}; leave the others out`);
   if (entities !== undefined) return parse("--entities", entities);
   if (config !== undefined) return parse(config, await readText("--config", config));

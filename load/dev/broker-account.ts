@@ -44,7 +44,7 @@ export class BrokerControl {
   /** Every message of the dead-letter sub-queue, oldest first. */
   async *deadLetters(): AsyncGenerator<MessagePage["messages"][number]> {
     const path = encodeURIComponent(`${this.#queue}/$DeadLetterQueue`);
-    for (let from: number | null = 0; from !== null; ) {
+    for (let from: number | null = 0; from !== null;) {
       const page: MessagePage = await this.#get<MessagePage>(`/inspect/${path}/messages?from=${from}&top=1000`);
       yield* page.messages;
       from = page.next;

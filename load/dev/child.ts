@@ -16,7 +16,11 @@ export interface Child<Ready> {
 }
 
 /** Starts `script` (a path below the project, without extension) and waits for its message of type `ready`. */
-export async function startChild<Ready>(script: string, args: readonly string[], onMessage: (message: unknown) => void = () => undefined): Promise<Child<Ready>> {
+export async function startChild<Ready>(
+  script: string,
+  args: readonly string[],
+  onMessage: (message: unknown) => void = () => undefined,
+): Promise<Child<Ready>> {
   // A group of its own: a terminal's Ctrl-C is for the parent alone, which stops its children in order.
   const child = fork(join(root, `${script}${extension}`), args, { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: true });
   const exited = new Promise<void>((done) => {
@@ -28,7 +32,9 @@ export async function startChild<Ready>(script: string, args: readonly string[],
       else onMessage(message);
     });
     child.once("error", fail);
-    child.once("exit", (code, signal) => fail(new HoldfastError("HOLDFAST_CHILD_ENDED", `expected ${script} to start, it ended with ${code ?? signal}; see its output above`)));
+    child.once("exit", (code, signal) =>
+      fail(new HoldfastError("HOLDFAST_CHILD_ENDED", `expected ${script} to start, it ended with ${code ?? signal}; see its output above`)),
+    );
   });
   return {
     process: child,

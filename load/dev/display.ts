@@ -81,11 +81,19 @@ export class Display {
     const ms = (percentile: number): string => `${Math.round(latencies.getValueAtPercentile(percentile))} ms`;
     const events = wanted === undefined ? `${sent.events} events sent` : `${sent.events} of ${wanted} events sent`;
     const progress = [`${Math.round(elapsedMs / 1_000)} s`, phase, `${events}, as ${sent.messages} messages`];
-    const gates = (worker.view?.gates ?? []).map((gate) => [gate.dependency, `${gate.inUse} of ${gate.concurrentMax}`, `${gate.waiting} of ${gate.queueMax}`, gate.circuit]);
+    const gates = (worker.view?.gates ?? []).map((gate) => [
+      gate.dependency,
+      `${gate.inUse} of ${gate.concurrentMax}`,
+      `${gate.waiting} of ${gate.queueMax}`,
+      gate.circuit,
+    ]);
     return [
       wrapped(progress, columns),
       wrapped([`${this.#perSecond}/s`, `${worker.view?.inFlight ?? 0} in flight`, `latency p50 ${ms(50)}`, `p99 ${ms(99)}`], columns),
-      wrapped(["duplicate", "retried", "postponed", "released"].map((outcome) => `${outcomes[outcome] ?? 0} ${outcome}`), columns),
+      wrapped(
+        ["duplicate", "retried", "postponed", "released"].map((outcome) => `${outcomes[outcome] ?? 0} ${outcome}`),
+        columns,
+      ),
       fitted(["accepted", "completed", "dead-lettered", "queued"], [[account.accepted, account.completed, account.deadLettered, account.queued]], columns),
       ...(gates.length === 0 ? [] : [fitted(["bulkhead", "in use", "waiting", "circuit"], gates, columns)]),
       ...(isOver ? [] : [wrapped([wanted === undefined ? "Ctrl-C drains and ends, with an account" : "Ctrl-C ends it now, with an account"], columns)]),

@@ -26,5 +26,12 @@ export function fitted(head: readonly string[], rows: readonly (readonly Cell[])
   const text = table.toString();
   const width = Math.max(...text.split("\n").map((line) => line.length));
   if (width <= columns) return text;
-  return rows.map((row) => wrapped(row.map((cell, at) => `${head[at]} ${cell}`), columns)).join("\n");
+  return rows
+    .map((row) =>
+      wrapped(
+        row.map((cell, at) => `${head[at]} ${cell}`),
+        columns,
+      ),
+    )
+    .join("\n");
 }

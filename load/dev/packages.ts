@@ -19,7 +19,10 @@ function versionsTried(): Readonly<Record<string, string>> {
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
     const file = join(folder, "package.json");
     if (!existsSync(file)) continue;
-    const { name, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as { readonly name?: string; readonly devDependencies?: Readonly<Record<string, string>> };
+    const { name, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as {
+      readonly name?: string;
+      readonly devDependencies?: Readonly<Record<string, string>>;
+    };
     if (name === "holdfast") return devDependencies ?? {};
   }
   return {};
@@ -31,5 +34,7 @@ export function checkPackagesOfTrials(): void {
   if (missing.length === 0) return;
   const versions = versionsTried();
   const wanted = missing.map((name) => `'${name}@${versions[name] ?? "latest"}'`).join(" ");
-  throw new ConfigurationError(`dev: expected packages that only this command needs, found no ${missing.join(", no ")}; run \`npm install --save-dev ${wanted}\` where holdfast is installed`);
+  throw new ConfigurationError(
+    `dev: expected packages that only this command needs, found no ${missing.join(", no ")}; run \`npm install --save-dev ${wanted}\` where holdfast is installed`,
+  );
 }

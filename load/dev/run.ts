@@ -126,7 +126,8 @@ class Trial {
       const account = await this.#look(phase);
       if (done(account) || this.#interrupted.aborted) return;
       const idleMs = performance.now() - this.#lastEndMs;
-      if (idleMs > stallMaxMs) throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
+      if (idleMs > stallMaxMs)
+        throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
       await this.#killWhenDue(this.#lastEnded);
       await pause(lookEveryMs);
     }
@@ -142,7 +143,15 @@ class Trial {
     }
     this.#stream.look(account);
     this.#bySecond.look(nowMs - (this.#stream.startedMs ?? nowMs), ended);
-    this.#display.show({ elapsedMs: nowMs - this.#startedMs, phase, isOver, sent: this.#stream.sent, wanted: this.#options.events, account, worker: this.#world.worker });
+    this.#display.show({
+      elapsedMs: nowMs - this.#startedMs,
+      phase,
+      isOver,
+      sent: this.#stream.sent,
+      wanted: this.#options.events,
+      account,
+      worker: this.#world.worker,
+    });
     return account;
   }
 
@@ -154,4 +163,3 @@ class Trial {
     await this.#world.worker.start();
   }
 }
-

@@ -90,7 +90,7 @@ export class Stream {
   async send(signal: AbortSignal, messages: number = Number.POSITIVE_INFINITY): Promise<void> {
     const interrupted = (): void => this.#looked.resolve();
     signal.addEventListener("abort", interrupted);
-    for (let left = messages; left > 0 && !signal.aborted; ) {
+    for (let left = messages; left > 0 && !signal.aborted;) {
       const { accepted, ready } = this.#account;
       const room = backlogMax - ready - (this.#given - accepted);
       if (room <= 0) {

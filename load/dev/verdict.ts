@@ -124,7 +124,10 @@ async function effectsOf(standIns: StandInControl, steps: ReadonlyMap<string, nu
   const ledgers = Object.values(await standIns.summary());
   const seen = new Map<string, number>();
   for (const ledger of ledgers) for (const [step, count] of Object.entries(ledger.effectsByStep)) seen.set(step, (seen.get(step) ?? 0) + count);
-  const clean = ledgers.every(({ effects, distinctKeys, effectsAgain, conflicts, withoutKey, refused }) => effects === distinctKeys && effectsAgain + conflicts + withoutKey + refused === 0);
+  const clean = ledgers.every(
+    ({ effects, distinctKeys, effectsAgain, conflicts, withoutKey, refused }) =>
+      effects === distinctKeys && effectsAgain + conflicts + withoutKey + refused === 0,
+  );
   const same = [...new Set([...seen.keys(), ...steps.keys()])].every((step) => {
     const [effects, recorded] = [seen.get(step) ?? 0, steps.get(step) ?? 0];
     return queued ? effects >= recorded : effects === recorded;

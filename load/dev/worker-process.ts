@@ -57,7 +57,9 @@ export class WorkerProcess {
     return {
       outcomes: sumOf(all.map(({ outcomes }) => outcomes)),
       events: sumOf(all.map(({ events }) => events)),
-      skills: Object.fromEntries(Array.from(skills, (skill) => [skill, sumOf(all.filter((one) => Object.hasOwn(one.skills, skill)).map((one) => one.skills[skill] ?? {}))])),
+      skills: Object.fromEntries(
+        Array.from(skills, (skill) => [skill, sumOf(all.filter((one) => Object.hasOwn(one.skills, skill)).map((one) => one.skills[skill] ?? {}))]),
+      ),
     };
   }
 

@@ -39,7 +39,10 @@ export interface World {
 
 /** Retries that a trial can wait for. */
 const retry = { attemptsMax: 10, immediateDelayMs: 100, baseDelayMs: 1_000, delayFactor: 2, delayMaxMs: 5_000 };
-const impatient = { timeouts: { connectMs: 500, headersMs: 1_000, bodyMs: 1_000, totalMs: 1_000 }, circuit: { failureThreshold: 10, resetTimeoutMs: 1_000, halfOpenMax: 2 } };
+const impatient = {
+  timeouts: { connectMs: 500, headersMs: 1_000, bodyMs: 1_000, totalMs: 1_000 },
+  circuit: { failureThreshold: 10, resetTimeoutMs: 1_000, halfOpenMax: 2 },
+};
 
 function configOf(connectionString: string, transport: TransportKind, urls: Readonly<Record<string, string>>, folder: string): ConfigInput {
   const redis = process.env["REDIS_URL"];
@@ -48,7 +51,10 @@ function configOf(connectionString: string, transport: TransportKind, urls: Read
     consumer: { queue: inputQueue },
     serviceBus: { connectionString },
     transport,
-    store: redis === undefined ? { kind: "sqlite", path: join(folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: `holdfast-dev-${randomUUID().slice(0, 8)}` },
+    store:
+      redis === undefined
+        ? { kind: "sqlite", path: join(folder, "runs.sqlite") }
+        : { kind: "redis", url: redis, prefix: `holdfast-dev-${randomUUID().slice(0, 8)}` },
     plugins: skills.map((skill) => join(root, "handlers", skill)),
     pluginRoots: [join(root, "handlers")],
     publish: { entity: "agent-events" },
@@ -92,7 +98,16 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
     await store.start();
     closing.unshift(() => store.stop());
     interrupted.throwIfAborted();
-    return { config, broker: new BrokerControl(broker.ready.controlPort, inputQueue), standIns: new StandInControl(standIns.controlUrl), worker, publisher, store, queue: inputQueue, stop };
+    return {
+      config,
+      broker: new BrokerControl(broker.ready.controlPort, inputQueue),
+      standIns: new StandInControl(standIns.controlUrl),
+      worker,
+      publisher,
+      store,
+      queue: inputQueue,
+      stop,
+    };
   } catch (error) {
     await stop();
     if (interrupted.aborted) return undefined;

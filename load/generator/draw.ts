@@ -25,7 +25,8 @@ export class Weighted<Name extends string> {
   constructor(what: string, weights: Readonly<Record<Name, number>>) {
     const entries = (Object.entries(weights) as [Name, number][]).filter(([, weight]) => weight !== 0);
     const total = entries.reduce((sum, [, weight]) => sum + weight, 0);
-    if (!(total > 0) || entries.some(([, weight]) => !(weight > 0))) throw new RangeError(`expected weights of 0 or more for ${what}, one of them above 0, got ${JSON.stringify(weights)}`);
+    if (!(total > 0) || entries.some(([, weight]) => !(weight > 0)))
+      throw new RangeError(`expected weights of 0 or more for ${what}, one of them above 0, got ${JSON.stringify(weights)}`);
     let sum = 0;
     for (const [name, weight] of entries) {
       sum += weight / total;

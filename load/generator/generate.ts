@@ -45,7 +45,12 @@ export interface GeneratedMessage {
   readonly reason: InvalidReason | undefined;
 }
 
-export const defaultMix: Readonly<Record<SkillName, number>> = { "event-dispatcher": 45, "artifact-validator": 25, "webhook-notifier": 20, "document-drafter": 10 };
+export const defaultMix: Readonly<Record<SkillName, number>> = {
+  "event-dispatcher": 45,
+  "artifact-validator": 25,
+  "webhook-notifier": 20,
+  "document-drafter": 10,
+};
 
 export const defaultForms: Readonly<Record<Form, number>> = {
   canonical: 58,
@@ -104,7 +109,16 @@ class EventMaker {
     const skill = this.#skill(index);
     const messageId = copy === 0 ? envelope.eventId : `${envelope.eventId}~dup${copy}`;
     const message = encode(form, envelope, this.#payload(index, skill, codecOf(form)), messageId);
-    return { message, eventId: envelope.eventId, kind: copy === 0 ? "first" : "duplicate", expects: "completed", skill, form, poison: undefined, reason: undefined };
+    return {
+      message,
+      eventId: envelope.eventId,
+      kind: copy === 0 ? "first" : "duplicate",
+      expects: "completed",
+      skill,
+      form,
+      poison: undefined,
+      reason: undefined,
+    };
   }
 
   /** The `number`th poisoned message, at a place of the stream. */
@@ -120,7 +134,16 @@ class EventMaker {
     };
     const message = makePoison(kind, { envelope, messageId: envelope.eventId, goodPayload, bodyBytesMax: this.#bodyBytesMax });
     const readable = kind !== "missing-event-id" && kind !== "array-event-id" && kind !== "long-event-id" && kind !== "bad-event-id";
-    return { message, eventId: readable ? envelope.eventId : undefined, kind: "poison", expects: "dead-lettered", skill, form: undefined, poison: kind, reason };
+    return {
+      message,
+      eventId: readable ? envelope.eventId : undefined,
+      kind: "poison",
+      expects: "dead-lettered",
+      skill,
+      form: undefined,
+      poison: kind,
+      reason,
+    };
   }
 
   /** How many events later the given duplicate comes, or undefined when there is none. */
@@ -144,7 +167,16 @@ class EventMaker {
     const envelope = this.#envelope(victim, `${this.#prefix}-${victim}`);
     const other = this.#material.otherThan(this.#exampleOf(victim));
     const message = encode("canonical", envelope, this.#material.json(skill, other), `${envelope.eventId}~reuse${number}`);
-    return { message, eventId: envelope.eventId, kind: "poison", expects: "dead-lettered", skill, form: "canonical", poison: "event-id-reuse", reason: "EventIdReuse" };
+    return {
+      message,
+      eventId: envelope.eventId,
+      kind: "poison",
+      expects: "dead-lettered",
+      skill,
+      form: "canonical",
+      poison: "event-id-reuse",
+      reason: "EventIdReuse",
+    };
   }
 
   #skill(index: number): SkillName {
@@ -167,7 +199,8 @@ class EventMaker {
     const envelope: Mutable<Envelope> = {
       eventId,
       eventType: eventTypes[this.#skill(index)],
-      traceId: hex32(draw(index, draws.trace)) + hex32(draw(index, draws.trace + 100)) + hex32(draw(index, draws.trace + 200)) + hex32(draw(index, draws.trace + 300)),
+      traceId:
+        hex32(draw(index, draws.trace)) + hex32(draw(index, draws.trace + 100)) + hex32(draw(index, draws.trace + 200)) + hex32(draw(index, draws.trace + 300)),
       correlationId: `flow-${flow.toString(16)}`,
       projectId: `project-${project}`,
       originatingAgent: "repository-watcher",

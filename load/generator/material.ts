@@ -59,7 +59,12 @@ function textAt(event: Example["event"], ...path: readonly string[]): string | u
 }
 
 function titleOf({ name, event }: Example): string {
-  const what = textAt(event, "issue", "title") ?? textAt(event, "pull_request", "title") ?? textAt(event, "release", "name") ?? textAt(event, "repository", "full_name") ?? "the organization";
+  const what =
+    textAt(event, "issue", "title") ??
+    textAt(event, "pull_request", "title") ??
+    textAt(event, "release", "name") ??
+    textAt(event, "repository", "full_name") ??
+    "the organization";
   const action = textAt(event, "action");
   return `${name}${action === undefined ? "" : ` ${action}`}: ${what}`.slice(0, titleCharactersMax);
 }
@@ -141,7 +146,11 @@ export class Material {
       case "webhook-notifier": {
         const link = textAt(event, "repository", "html_url");
         const text = `${title}, by ${textAt(event, "sender", "login") ?? "somebody"}`;
-        return { fields: { channel: name.replaceAll("_", "-"), title, text, ...(link === undefined ? {} : { link }), about: { name } }, inAbout: true, lastField: "event" };
+        return {
+          fields: { channel: name.replaceAll("_", "-"), title, text, ...(link === undefined ? {} : { link }), about: { name } },
+          inAbout: true,
+          lastField: "event",
+        };
       }
       case "document-drafter":
         return { fields: { title, audience: number % 2 === 0 ? "engineers" : "customers", about: { name } }, inAbout: true, lastField: "event" };

@@ -105,14 +105,32 @@ export function encode(form: Form, envelope: Envelope, payload: EncodedPayload, 
     case "snake-bare": {
       const { event_id, event_type, version } = snakeFields(envelope) as Record<string, string>;
       const headers = form === "snake" ? ({ event_id, event_type, version } as Headers) : noHeaders;
-      return { messageId, correlationId, contentType: "application/json", headers, body: bodyOf(`${openJson(snakeFields(envelope))},`, fieldsOnly(payload), "") };
+      return {
+        messageId,
+        correlationId,
+        contentType: "application/json",
+        headers,
+        body: bodyOf(`${openJson(snakeFields(envelope))},`, fieldsOnly(payload), ""),
+      };
     }
     case "cloudevents-structured": {
       const fields = { ...cloudEventAttributes(envelope, ""), datacontenttype: "application/json" };
-      return { messageId, correlationId, contentType: "application/cloudevents+json; charset=utf-8", headers: noHeaders, body: bodyOf(`${openJson(fields)},"data":`, payload, "}") };
+      return {
+        messageId,
+        correlationId,
+        contentType: "application/cloudevents+json; charset=utf-8",
+        headers: noHeaders,
+        body: bodyOf(`${openJson(fields)},"data":`, payload, "}"),
+      };
     }
     case "cloudevents-binary":
-      return { messageId, correlationId, contentType: "application/json", headers: cloudEventAttributes(envelope, "cloudEvents:"), body: bodyOf("", payload, "") };
+      return {
+        messageId,
+        correlationId,
+        contentType: "application/json",
+        headers: cloudEventAttributes(envelope, "cloudEvents:"),
+        body: bodyOf("", payload, ""),
+      };
     case "msgpack": {
       const head = packHead(envelope as unknown as Readonly<Record<string, unknown>>, "payload");
       return { messageId, correlationId, contentType: "application/msgpack", headers: canonicalHeaders(envelope), body: bodyOf(head, payload, "") };

@@ -22,7 +22,8 @@ export function makeControl(targets: readonly Target[]): FastifyInstance {
     if ("error" in change) return reply.code(400).send({ error: change.error });
     const { target: name, ...fields } = change;
     const chosen = targets.filter((target) => name === "all" || target.name === name);
-    if (chosen.length === 0) return reply.code(400).send({ error: `expected target to be all or one of ${targets.map((target) => target.name).join(", ")}, got ${name}` });
+    if (chosen.length === 0)
+      return reply.code(400).send({ error: `expected target to be all or one of ${targets.map((target) => target.name).join(", ")}, got ${name}` });
     for (const target of chosen) target.behave(fields);
     return byTarget((target) => target.behaviour);
   });

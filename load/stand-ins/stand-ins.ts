@@ -20,7 +20,12 @@ export async function startStandIns(): Promise<StandIns> {
   const model = makeModel();
   const library = makeLibrary();
   const control = makeControl([notifier, model, library]);
-  const [notifierUrl, modelUrl, libraryUrl, controlUrl] = await Promise.all([notifier.start(), model.start(), library.start(), control.listen({ port: 0, host: "127.0.0.1" })]);
+  const [notifierUrl, modelUrl, libraryUrl, controlUrl] = await Promise.all([
+    notifier.start(),
+    model.start(),
+    library.start(),
+    control.listen({ port: 0, host: "127.0.0.1" }),
+  ]);
   let stopped: Promise<void> | undefined;
   return {
     urls: { notifier: notifierUrl, model: modelUrl, library: libraryUrl },

@@ -26,7 +26,11 @@ const answerTimeoutMs = 15_000;
 
 /** Never rejects. */
 export async function checkSurroundings(config: Config): Promise<readonly Finding[]> {
-  const all = await Promise.all([...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)), checkSending(config), checkStore(config)]);
+  const all = await Promise.all([
+    ...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)),
+    checkSending(config),
+    checkStore(config),
+  ]);
   return all.flat();
 }
 
@@ -51,7 +55,8 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
     const findings = judgeEntity(config, settings).map((finding) => ({ ...finding, check: `${finding.check}${suffix}` }));
     return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
-    const remedy = "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
+    const remedy =
+      "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
     return [notChecked(`entity settings${suffix}`, "the administration API to tell them", foundIn(error), remedy)];
   }
 }
@@ -64,12 +69,42 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
   const isOpen = entity.status === "Active" || entity.status === "SendDisabled";
   return [
     judged("status", isOpen, "an entity that lets receive", entity.status, "enable the entity for receiving"),
-    judged("forwarding", entity.forwardTo === undefined, "an entity that keeps its messages", entity.forwardTo === undefined ? "it does" : `they move on to ${entity.forwardTo}`, "read the entity that they are forwarded to, or take the forwarding off"),
+    judged(
+      "forwarding",
+      entity.forwardTo === undefined,
+      "an entity that keeps its messages",
+      entity.forwardTo === undefined ? "it does" : `they move on to ${entity.forwardTo}`,
+      "read the entity that they are forwarded to, or take the forwarding off",
+    ),
     judged("lock duration", entity.lockDurationMs >= lockMinMs, `at least ${lockMinMs} ms`, lock, "raise the entity's lock duration; 1 minute is a good value"),
-    judged("delivery count", entity.deliveriesMax > deliveriesMax, `more than deliveriesMax (${deliveriesMax})`, String(entity.deliveriesMax), "raise the entity's maximum delivery count, or lower deliveriesMax, so that the worker gives a reason before the broker gives up"),
-    judged("expiry", entity.deadLettersOnExpiry || neverExpires, "expired messages to be dead-lettered", neverExpires ? timeToLive : onExpiry, "turn on dead-lettering on message expiration for the entity"),
-    judged("retention", neverExpires || retentionMs > entity.timeToLiveMs, `retentionMs above the time-to-live (${timeToLive})`, `${retentionMs} ms`, "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice"),
-    judged("sessions", !entity.requiresSession, "an entity without sessions", entity.requiresSession ? "it requires sessions" : "it has none", "read an entity that does not require sessions"),
+    judged(
+      "delivery count",
+      entity.deliveriesMax > deliveriesMax,
+      `more than deliveriesMax (${deliveriesMax})`,
+      String(entity.deliveriesMax),
+      "raise the entity's maximum delivery count, or lower deliveriesMax, so that the worker gives a reason before the broker gives up",
+    ),
+    judged(
+      "expiry",
+      entity.deadLettersOnExpiry || neverExpires,
+      "expired messages to be dead-lettered",
+      neverExpires ? timeToLive : onExpiry,
+      "turn on dead-lettering on message expiration for the entity",
+    ),
+    judged(
+      "retention",
+      neverExpires || retentionMs > entity.timeToLiveMs,
+      `retentionMs above the time-to-live (${timeToLive})`,
+      `${retentionMs} ms`,
+      "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice",
+    ),
+    judged(
+      "sessions",
+      !entity.requiresSession,
+      "an entity without sessions",
+      entity.requiresSession ? "it requires sessions" : "it has none",
+      "read an entity that does not require sessions",
+    ),
   ];
 }
 
@@ -82,14 +117,27 @@ async function checkSendingToOne(config: Config, entity: string): Promise<Findin
   const expected = "the entity to exist and to take messages";
   try {
     const answer = await withDeadline(checkSendingTo(config, entity));
-    if (answer.kind === "refused") return judged(check, false, expected, foundIn(answer.error), "create the entity, enable it, name another in the configuration, or give the key the Send right");
+    if (answer.kind === "refused")
+      return judged(
+        check,
+        false,
+        expected,
+        foundIn(answer.error),
+        "create the entity, enable it, name another in the configuration, or give the key the Send right",
+      );
     if (answer.kind === "unanswered") throw answer.error;
   } catch (error) {
     // A namespace that cannot be reached, or asks for patience, says nothing about the entity.
     return notChecked(check, expected, foundIn(error), "mend what else is wrong with the broker, or look again later");
   }
   if (publishedEntities(config).includes(entity) && (await requiresSession(config, entity))) {
-    return judged(check, false, "an entity that takes messages without a session", "it requires sessions", "publish to an entity that does not require sessions");
+    return judged(
+      check,
+      false,
+      "an entity that takes messages without a session",
+      "it requires sessions",
+      "publish to an entity that does not require sessions",
+    );
   }
   return judged(check, true, expected, "it does", "");
 }
@@ -113,11 +161,24 @@ async function checkStore(config: Config): Promise<Finding[]> {
     const facts = await withDeadline(readStoreFacts(config));
     if (facts === undefined) return [];
     return [
-      judged("store eviction", facts.evictionPolicy === "noeviction", "maxmemory-policy noeviction", facts.evictionPolicy, "set maxmemory-policy to noeviction: an evicted record lets an event run twice"),
+      judged(
+        "store eviction",
+        facts.evictionPolicy === "noeviction",
+        "maxmemory-policy noeviction",
+        facts.evictionPolicy,
+        "set maxmemory-policy to noeviction: an evicted record lets an event run twice",
+      ),
       clockFinding("store clock", facts.timeMs),
     ];
   } catch (error) {
-    return [notChecked("store settings", "the store to tell them", foundIn(error), "when nothing else is wrong with the store, let the user read INFO and TIME, or compare maxmemory-policy with noeviction by hand")];
+    return [
+      notChecked(
+        "store settings",
+        "the store to tell them",
+        foundIn(error),
+        "when nothing else is wrong with the store, let the user read INFO and TIME, or compare maxmemory-policy with noeviction by hand",
+      ),
+    ];
   }
 }
 
@@ -127,7 +188,13 @@ function clockFinding(check: string, theirsMs: number | undefined): Finding {
   if (theirsMs === undefined) return notChecked(check, expected, "it did not tell its time", "compare the clocks by hand");
   const aheadMs = Math.round(theirsMs - Date.now());
   const isNear = Math.abs(aheadMs) <= skewMaxMs;
-  return { check, verdict: "ok", expected, found: `${aheadMs} ms ahead of this machine's`, remedy: isNear ? "" : "the worker computes with it; synchronise the clocks (NTP) so that logs agree" };
+  return {
+    check,
+    verdict: "ok",
+    expected,
+    found: `${aheadMs} ms ahead of this machine's`,
+    remedy: isNear ? "" : "the worker computes with it; synchronise the clocks (NTP) so that logs agree",
+  };
 }
 
 export async function withDeadline<T>(promise: Promise<T>): Promise<T> {

@@ -64,7 +64,12 @@ function print(findings: readonly Finding[], json: boolean): void {
     process.stdout.write(`${JSON.stringify(findings, undefined, 2)}\n`);
     return;
   }
-  const table = new Table({ head: ["check", "", "expected", "found", "remedy"], colWidths: [17, 9, 34, 40, 44], wordWrap: true, style: { head: [], border: [] } });
+  const table = new Table({
+    head: ["check", "", "expected", "found", "remedy"],
+    colWidths: [17, 9, 34, 40, 44],
+    wordWrap: true,
+    style: { head: [], border: [] },
+  });
   for (const { check, verdict, expected, found, remedy } of findings) table.push([check, verdict, expected, found, remedy]);
   process.stdout.write(`${table.toString()}\n`);
 }

@@ -51,7 +51,10 @@ class SettingsWatch {
     this.#failed.add(finding.check);
     const repeated = this.#recurrences.occurs(finding.check);
     if (repeated === undefined) return;
-    this.#logger.error({ ...fieldsOf(finding), ...(repeated === 0 ? {} : { repeated }) }, `${finding.check}: what the worker needs has changed, and the next start would be refused`);
+    this.#logger.error(
+      { ...fieldsOf(finding), ...(repeated === 0 ? {} : { repeated }) },
+      `${finding.check}: what the worker needs has changed, and the next start would be refused`,
+    );
   }
 }
 

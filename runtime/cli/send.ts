@@ -66,9 +66,15 @@ export async function send(options: SendOptions): Promise<void> {
 
 /** A send is answered without a sequence number; one is told where the message could still be seen in the queue. */
 function describeSent({ count, eventType }: SendOptions, entity: string, sent: readonly Sent[]): string {
-  const lines = sent.slice(0, linesMax).map(({ eventId, sequenceNumbers }) => `eventId ${eventId}, ${sequenceNumbers.length === 0 ? "sequence number not known" : `sequence number ${sequenceNumbers.join(", ")}`}`);
+  const lines = sent
+    .slice(0, linesMax)
+    .map(
+      ({ eventId, sequenceNumbers }) =>
+        `eventId ${eventId}, ${sequenceNumbers.length === 0 ? "sequence number not known" : `sequence number ${sequenceNumbers.join(", ")}`}`,
+    );
   if (sent.length > linesMax) lines.push(`… and ${sent.length - linesMax} more; --json tells all`);
-  if (sent.some(({ sequenceNumbers }) => sequenceNumbers.length === 0)) lines.push("not known: the message was taken already, it is behind 1 000 others, or the entity is a topic or may not be looked into");
+  if (sent.some(({ sequenceNumbers }) => sequenceNumbers.length === 0))
+    lines.push("not known: the message was taken already, it is behind 1 000 others, or the entity is a topic or may not be looked into");
   return [`sent ${count} ${eventType} to ${entity}; each message has its event's id`, ...lines].join("\n");
 }
 

@@ -31,7 +31,13 @@ export async function start(options: StartOptions): Promise<void> {
   const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
     // A parent that has ended meanwhile misses nothing.
-    if (process.connected) process.send?.({ type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() }, undefined, undefined, () => undefined);
+    if (process.connected)
+      process.send?.(
+        { type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() },
+        undefined,
+        undefined,
+        () => undefined,
+      );
   };
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
   const sumUp = (): void => {
@@ -77,5 +83,8 @@ export async function start(options: StartOptions): Promise<void> {
 function refuseWhenFailed(findings: readonly Finding[]): void {
   const failed = findings.filter(({ verdict }) => verdict === "failed");
   if (failed.length === 0) return;
-  throw new HoldfastError("HOLDFAST_REFUSED", `the worker was not started; \`holdfast doctor\` shows the same:\n${failed.map((finding) => `  ${describeFinding(finding)}`).join("\n")}`);
+  throw new HoldfastError(
+    "HOLDFAST_REFUSED",
+    `the worker was not started; \`holdfast doctor\` shows the same:\n${failed.map((finding) => `  ${describeFinding(finding)}`).join("\n")}`,
+  );
 }

@@ -6,13 +6,43 @@
 export type RuntimeEvent =
   | { readonly type: "worker.started"; readonly consumer: string; readonly skills: number; readonly threads: number }
   /** A plugin kept a thread from being ready for long; `thread` is `main` for the one that all skill threads wait for. `skill` is empty for the plugin as a whole. */
-  | { readonly type: "plugin.slow"; readonly plugin: string; readonly skill: string; readonly part: "import" | "payload schema" | "warmUp"; readonly tookMs: number; readonly thread: "main" | "skills" }
+  | {
+      readonly type: "plugin.slow";
+      readonly plugin: string;
+      readonly skill: string;
+      readonly part: "import" | "payload schema" | "warmUp";
+      readonly tookMs: number;
+      readonly thread: "main" | "skills";
+    }
   | { readonly type: "worker.stopping"; readonly inFlight: number }
   | { readonly type: "worker.stopped"; readonly handedBack: number }
-  | { readonly type: "run.resumed"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly stepsDone: number; readonly epoch: number }
-  | { readonly type: "run.retrying"; readonly eventId: string; readonly skill: string; readonly attempt: number; readonly delayMs: number; readonly code: string; readonly description: string }
+  | {
+      readonly type: "run.resumed";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly stepsDone: number;
+      readonly epoch: number;
+    }
+  | {
+      readonly type: "run.retrying";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly delayMs: number;
+      readonly code: string;
+      readonly description: string;
+    }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
-  | { readonly type: "run.dead-lettered"; readonly eventId: string; readonly messageId: string; readonly skill: string; readonly attempt: number; readonly reason: string; readonly description: string }
+  | {
+      readonly type: "run.dead-lettered";
+      readonly eventId: string;
+      readonly messageId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly reason: string;
+      readonly description: string;
+    }
   /** Runs were taken over whose worker ended without returning them: they are tried carefully, a few at a time or alone. */
   | { readonly type: "suspects.found"; readonly runs: number }
   /** Handling it threw, while others of its group went on: a defect of the worker. A claimed run has failed by it, other messages are handed back. */

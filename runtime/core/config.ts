@@ -178,7 +178,10 @@ const store = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("redis"),
     url: z.string().regex(/^rediss?:\/\//, "expected redis://… or rediss://…"),
-    prefix: z.string().regex(/^[A-Za-z0-9:_-]{1,64}$/, "expected 1 to 64 characters of A-Z a-z 0-9 : _ -").optional(),
+    prefix: z
+      .string()
+      .regex(/^[A-Za-z0-9:_-]{1,64}$/, "expected 1 to 64 characters of A-Z a-z 0-9 : _ -")
+      .optional(),
     commandTimeoutMs: integer(50, 60_000).optional(),
   }),
 ]);
@@ -233,7 +236,11 @@ const schema: z.ZodType<Config, ConfigInput> = z
   })
   .superRefine((config, context) => {
     if (config.serviceBus.webSockets === true && config.transport !== "sdk") {
-      context.addIssue({ code: "custom", path: ["serviceBus", "webSockets"], message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them` });
+      context.addIssue({
+        code: "custom",
+        path: ["serviceBus", "webSockets"],
+        message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them`,
+      });
     }
     config.envelopes.forEach(({ name }, index) => {
       if (config.envelopes.findIndex((other) => other.name === name) < index) {
@@ -243,7 +250,11 @@ const schema: z.ZodType<Config, ConfigInput> = z
     for (const [name, dependency] of config.dependencies) {
       const { connectMs = 0, totalMs = Number.POSITIVE_INFINITY } = dependency.timeouts ?? {};
       if (connectMs > totalMs) {
-        context.addIssue({ code: "custom", path: ["dependencies", name, "timeouts"], message: `expected connectMs at most totalMs (${totalMs}), got ${connectMs}` });
+        context.addIssue({
+          code: "custom",
+          path: ["dependencies", name, "timeouts"],
+          message: `expected connectMs at most totalMs (${totalMs}), got ${connectMs}`,
+        });
       }
     }
   });
@@ -299,7 +310,11 @@ function choose(place: string, value: unknown): number | string | undefined {
 }
 
 function expectation(message: string): string {
-  return message.replace(/^Invalid (input|option): /, "").replace(/, received .*$/, "").replace(/^Too (small|big): /, "").replace(/^Invalid discriminator value\. Expected (.*)$/, (_message, kinds: string) => `expected ${kinds.replaceAll(" | ", " or ")}`);
+  return message
+    .replace(/^Invalid (input|option): /, "")
+    .replace(/, received .*$/, "")
+    .replace(/^Too (small|big): /, "")
+    .replace(/^Invalid discriminator value\. Expected (.*)$/, (_message, kinds: string) => `expected ${kinds.replaceAll(" | ", " or ")}`);
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

@@ -56,7 +56,10 @@ export interface CopyOrder {
  * original, is one message for a broker that detects duplicates; and no copy is taken for its original, for the copy it
  * was made of, or for what somebody else has sent. What it has left to live counts from when it is due.
  */
-export function copyOf(delivery: Delivery, { atMs, secret, postponements, retriesInPlace, isApart = false, outlivesItself = false }: CopyOrder): OutgoingMessage {
+export function copyOf(
+  delivery: Delivery,
+  { atMs, secret, postponements, retriesInPlace, isApart = false, outlivesItself = false }: CopyOrder,
+): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
   const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };

@@ -124,7 +124,8 @@ class Source implements EnvelopeSource {
     const { body } = this.#delivery;
     const bytes = this.#codec === "json" ? jsonValueOf(body, name, this.#depthMax) : msgpackValueOf(body, name, this.#depthMax);
     if (bytes === undefined) return undefined;
-    if (bytes.byteLength > fieldBytesMax) throw new RangeError(`expected field '${name}' to take at most ${fieldBytesMax} bytes, found ${bytes.byteLength}; leave large values to the skill`);
+    if (bytes.byteLength > fieldBytesMax)
+      throw new RangeError(`expected field '${name}' to take at most ${fieldBytesMax} bytes, found ${bytes.byteLength}; leave large values to the skill`);
     return this.#codec === "json" ? (JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown) : unpackMsgpack(bytes);
   }
 }
@@ -162,7 +163,8 @@ function describe(value: unknown): string {
 function textIn(fields: Readonly<Record<string, unknown>>, name: string): string | undefined {
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== "string" || value === "" || value.length > textMax) throw new Nonsense(`${name}: expected a string of 1 to ${textMax} characters, got ${describe(value)}`);
+  if (typeof value !== "string" || value === "" || value.length > textMax)
+    throw new Nonsense(`${name}: expected a string of 1 to ${textMax} characters, got ${describe(value)}`);
   return value;
 }
 
@@ -182,7 +184,8 @@ const codecs: readonly unknown[] = ["json", "msgpack", "bytes", undefined];
 const demandable = ["traceId", "correlationId", "projectId", "originatingAgent", "timestamp", "version"] as const;
 
 function check(hook: EnvelopeHook, delivery: Delivery, answer: unknown, demands: boolean): Hooked {
-  if (typeof answer !== "object" || answer === null || Array.isArray(answer) || answer instanceof Promise) throw new Nonsense(`expected fields or undefined, got ${describe(answer)}`);
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer) || answer instanceof Promise)
+    throw new Nonsense(`expected fields or undefined, got ${describe(answer)}`);
   const fields = answer as Readonly<Record<string, unknown>>;
   const eventId = needed("eventId", "a string of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", fields["eventId"], isEventId);
   const eventType = needed("eventType", "a string of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", fields["eventType"], isEventType);
@@ -190,21 +193,43 @@ function check(hook: EnvelopeHook, delivery: Delivery, answer: unknown, demands:
   if (!codecs.includes(codec)) throw new Nonsense(`codec: expected 'json', 'msgpack' or 'bytes', got ${describe(codec)}`);
   const payload = textIn(fields, "payload");
   if (payload !== undefined && codec === "bytes") throw new Nonsense("payload: expected no key to be named beside the codec 'bytes', got one");
-  if (demands) for (const name of demandable) needed(name, "a value, for the configuration demands them all", fields[name] ?? undefined, (value): value is unknown => value !== undefined);
+  if (demands)
+    for (const name of demandable)
+      needed(name, "a value, for the configuration demands them all", fields[name] ?? undefined, (value): value is unknown => value !== undefined);
   const correlationId = textIn(fields, "correlationId") ?? (delivery.correlationId || eventId).slice(0, defaultTextMax);
-  const optional = { timestamp: timestampIn(fields), tenantId: textIn(fields, "tenantId"), causationId: textIn(fields, "causationId"), artifactUri: textIn(fields, "artifactUri"), payload };
+  const optional = {
+    timestamp: timestampIn(fields),
+    tenantId: textIn(fields, "tenantId"),
+    causationId: textIn(fields, "causationId"),
+    artifactUri: textIn(fields, "artifactUri"),
+    payload,
+  };
   const stated = {
     traceId: textIn(fields, "traceId") ?? correlationId,
     correlationId,
     projectId: textIn(fields, "projectId") ?? defaultProjectId,
     originatingAgent: textIn(fields, "originatingAgent") ?? hook.name,
   };
-  const headers: Readonly<Record<string, HeaderValue>> = Object.fromEntries(Object.entries({ ...stated, ...optional }).filter((entry): entry is [string, string] => entry[1] !== undefined));
-  return { eventId, eventType, version: needed("version", "a string 'major.minor' of digits", fields["version"] ?? defaultVersion, isVersion), codec: codec as BodyCodec | undefined, headers };
+  const headers: Readonly<Record<string, HeaderValue>> = Object.fromEntries(
+    Object.entries({ ...stated, ...optional }).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+  return {
+    eventId,
+    eventType,
+    version: needed("version", "a string 'major.minor' of digits", fields["version"] ?? defaultVersion, isVersion),
+    codec: codec as BodyCodec | undefined,
+    headers,
+  };
 }
 
 /** Asks the hooks in their order; undefined when the message is of none of their forms. `codec` is what its body seems to be. */
-export function askHooks(hooks: readonly EnvelopeHook[], delivery: Delivery, codec: BodyCodec, depthMax: number, demands: boolean): Hooked | Invalid | undefined {
+export function askHooks(
+  hooks: readonly EnvelopeHook[],
+  delivery: Delivery,
+  codec: BodyCodec,
+  depthMax: number,
+  demands: boolean,
+): Hooked | Invalid | undefined {
   const source = new Source(delivery, codec, depthMax);
   for (const hook of hooks) {
     try {

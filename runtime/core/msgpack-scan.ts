@@ -166,7 +166,9 @@ export function lookAtMsgpack(bytes: Uint8Array, cloudEvents: boolean, depthMax:
     const end = reader.at;
     reader.at = valueAt;
     reader.advance();
-    fields[place] = reader.isString() ? Buffer.from(bytes.buffer, bytes.byteOffset + reader.start, reader.at - reader.start).toString("utf8") : { found: describe(reader) };
+    fields[place] = reader.isString()
+      ? Buffer.from(bytes.buffer, bytes.byteOffset + reader.start, reader.at - reader.start).toString("utf8")
+      : { found: describe(reader) };
     reader.at = end;
     if (isEnough(fields, cloudEvents)) break;
   }

@@ -19,7 +19,9 @@ export interface FailureRecord {
 
 /** A failure in one line, for a log or a dead-letter description: what happened, and where. */
 export function failureText({ message, step, at }: FailureRecord, skill: string | undefined): string {
-  const places = [skill === undefined ? undefined : `skill '${skill}'`, step === undefined ? undefined : `step '${step}'`, at].filter((place) => place !== undefined);
+  const places = [skill === undefined ? undefined : `skill '${skill}'`, step === undefined ? undefined : `step '${step}'`, at].filter(
+    (place) => place !== undefined,
+  );
   return places.length === 0 ? message : `${message} (${places.join(", ")})`;
 }
 

@@ -217,7 +217,13 @@ function routeByBody(delivery: Delivery, headers: Fields, content: Content, limi
   return routeOf(fields, form, codec, undefined, delivery);
 }
 
-function routeByHook(delivery: Delivery, hooks: readonly EnvelopeHook[], content: Content, contentEncoding: ContentEncoding | undefined, limits: DecodeLimits): RouteResult | undefined {
+function routeByHook(
+  delivery: Delivery,
+  hooks: readonly EnvelopeHook[],
+  content: Content,
+  contentEncoding: ContentEncoding | undefined,
+  limits: DecodeLimits,
+): RouteResult | undefined {
   const { body } = delivery;
   const seeming = contentEncoding === undefined ? codecOf(content, body) : "bytes";
   const hooked = askHooks(hooks, delivery, seeming, limits.depthMax, limits.demandsAttributes);

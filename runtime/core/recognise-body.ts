@@ -17,7 +17,10 @@ function beginsWith(bytes: Uint8Array, ...start: readonly number[]): boolean {
 /** The first bytes as text, one character a byte, without a byte order mark and leading space. */
 function startOf(bytes: Uint8Array, length: number): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, length + 64)).toString("latin1");
-  return text.replace(/^\u00ef\u00bb\u00bf/, "").trimStart().slice(0, length);
+  return text
+    .replace(/^\u00ef\u00bb\u00bf/, "")
+    .trimStart()
+    .slice(0, length);
 }
 
 /** Every second byte of plain text in UTF-16 is zero. */
@@ -66,7 +69,8 @@ function isLikeProtobuf(bytes: Uint8Array): boolean {
   return next === bytes.length;
 }
 
-const asBytes = "send JSON or msgpack, or have it handed over as bytes: by a binary CloudEvent whose content type names it, or by an envelope hook with codec 'bytes'";
+const asBytes =
+  "send JSON or msgpack, or have it handed over as bytes: by a binary CloudEvent whose content type names it, or by an envelope hook with codec 'bytes'";
 const dataContract = "http://schemas.microsoft.com/2003/10/Serialization/";
 
 const kinds: readonly Kind[] = [
@@ -82,8 +86,16 @@ const kinds: readonly Kind[] = [
     remedy: "construct its BrokeredMessage from a Stream of the bytes instead of an object, or send with Azure.Messaging.ServiceBus",
     is: (bytes) => bytes[0] === 0x40 && startOf(bytes, 160).includes(dataContract),
   },
-  { found: "gzip data", remedy: "say so in the application property content-encoding: gzip, beside eventId, eventType and version", is: (bytes) => beginsWith(bytes, 0x1f, 0x8b) },
-  { found: "zstd data", remedy: "compress it with gzip, deflate or br, and say so in the application property content-encoding", is: (bytes) => beginsWith(bytes, 0x28, 0xb5, 0x2f, 0xfd) },
+  {
+    found: "gzip data",
+    remedy: "say so in the application property content-encoding: gzip, beside eventId, eventType and version",
+    is: (bytes) => beginsWith(bytes, 0x1f, 0x8b),
+  },
+  {
+    found: "zstd data",
+    remedy: "compress it with gzip, deflate or br, and say so in the application property content-encoding",
+    is: (bytes) => beginsWith(bytes, 0x28, 0xb5, 0x2f, 0xfd),
+  },
   {
     found: "deflate data",
     remedy: "say so in the application property content-encoding: deflate, beside eventId, eventType and version",
@@ -93,7 +105,11 @@ const kinds: readonly Kind[] = [
   { found: "XML or HTML", remedy: asBytes, is: (bytes) => /^<[A-Za-z!?]/.test(startOf(bytes, 2)) },
   { found: "JSON in base64", remedy: "send the bytes that it stands for", is: (bytes) => /^eyJ[A-Za-z0-9+/_-]*={0,2}$/.test(startOf(bytes, 64)) },
   { found: "a JSON string that holds JSON", remedy: "encode it once, not twice", is: (bytes) => /^"\s*(?:\{\s*\\"|\[)/.test(startOf(bytes, 32)) },
-  { found: "several JSON values, one after another", remedy: "send each as a message of its own", is: (bytes) => /^\{[^\n]*\}\s*\n\s*\{/.test(startOf(bytes, 4_096)) },
+  {
+    found: "several JSON values, one after another",
+    remedy: "send each as a message of its own",
+    is: (bytes) => /^\{[^\n]*\}\s*\n\s*\{/.test(startOf(bytes, 4_096)),
+  },
   { found: "bytes that look like protobuf", remedy: asBytes, is: isLikeProtobuf },
 ];
 

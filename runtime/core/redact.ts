@@ -49,7 +49,8 @@ export const secretKinds: readonly SecretKind[] = [
   },
   {
     kind: "the password in a URL, up to the last @ before its host",
-    pattern: /((?<![A-Za-z0-9+.-])[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@?#"'<>]{0,256}:)(?:[^\s/?#"'<>]{0,512}(?=@)|(?!\d{1,5}(?:[/?#]|$))[^\s"'<>@]{0,512}(?=@))/gi,
+    pattern:
+      /((?<![A-Za-z0-9+.-])[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@?#"'<>]{0,256}:)(?:[^\s/?#"'<>]{0,512}(?=@)|(?!\d{1,5}(?:[/?#]|$))[^\s"'<>@]{0,512}(?=@))/gi,
     example: "amqp://user:p@ss@broker:5672/orders",
     shown: "amqp://user:[redacted]@broker:5672/orders",
   },
@@ -165,13 +166,16 @@ function redactPart(value: unknown, depth: number, budget: { left: number }): un
 }
 
 function redactObject(value: object, depth: number, budget: { left: number }): unknown {
-  if (value instanceof Error) return { name: redactPart(fieldOf(value, "name"), depthMax, budget), message: redactPart(fieldOf(value, "message"), depthMax, budget) };
+  if (value instanceof Error)
+    return { name: redactPart(fieldOf(value, "name"), depthMax, budget), message: redactPart(fieldOf(value, "message"), depthMax, budget) };
   if (depth >= depthMax) return "[deep]";
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (types.isDate(value)) return Number.isNaN(value.getTime()) ? "[no date]" : value.toISOString();
   if (value instanceof Map || value instanceof Set) return redactPart(Array.from(value as Iterable<unknown>), depth, budget);
   if (Array.isArray(value)) return value.slice(0, entriesMax).map((entry) => redactPart(entry, depth + 1, budget));
-  const entries = Object.keys(value).slice(0, entriesMax).map((name) => [name, isSecretName(name) ? mask : redactField(value, name, depth, budget)]);
+  const entries = Object.keys(value)
+    .slice(0, entriesMax)
+    .map((name) => [name, isSecretName(name) ? mask : redactField(value, name, depth, budget)]);
   return Object.fromEntries(entries) as unknown;
 }
 

@@ -130,7 +130,11 @@ export class Executions {
   /** Claimed runs: they start, wait, or come again later. */
   admit(works: readonly Work[]): void {
     const orders: RunOrder[] = [];
-    eachAlone(works, (work) => this.#admit(work, orders), (work, error) => this.#broke(work, error));
+    eachAlone(
+      works,
+      (work) => this.#admit(work, orders),
+      (work, error) => this.#broke(work, error),
+    );
     this.#post(orders);
   }
 
@@ -232,7 +236,14 @@ export class Executions {
     work.begin();
     if (!isFirstHere) inFlight.renumber(work);
     else if (work.steps.length > 0) {
-      telemetry.emit({ type: "run.resumed", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, stepsDone: work.steps.length, epoch: work.epoch });
+      telemetry.emit({
+        type: "run.resumed",
+        eventId: work.eventId,
+        skill: work.skillName,
+        attempt: work.attempt,
+        stepsDone: work.steps.length,
+        epoch: work.epoch,
+      });
     }
     if (work.isApart) this.#apart = work;
     orders.push(orderFor(work, nowMs));

@@ -64,7 +64,10 @@ export class Leases {
 
   async #write(works: readonly Work[]): Promise<Extended> {
     const { leaseMs, untilMs } = this.ask();
-    const results = await this.#options.store.extend(works.map(({ eventId, epoch }) => ({ eventId, epoch })), leaseMs);
+    const results = await this.#options.store.extend(
+      works.map(({ eventId, epoch }) => ({ eventId, epoch })),
+      leaseMs,
+    );
     return { untilMs, results };
   }
 

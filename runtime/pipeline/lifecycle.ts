@@ -133,20 +133,29 @@ export class Worker {
       waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
       ended: (work, outcome) => this.#ended(work, outcome),
     });
-    const suspects = new Suspects({
-      clock,
-      telemetry,
-      caution: options.caution,
+    this.#suspects = new Suspects({
+      ...options,
       inFlight,
       settler: this.#settler,
       admit: (works) => this.#executions.admit(works),
-      deliveriesMax: options.deliveriesMax,
       putBack: (work) => this.#executions.putBack(work),
       clear: (except) => this.#executions.putBackIdle(except),
       trim: () => this.#receiveLoop.trim(),
     });
-    this.#suspects = suspects;
-    const parts = { ...options, brokerClock, suspects, trim: () => this.#receiveLoop.trim(), gate, keeper, leases, inFlight, admission: this.#admission, retryBudget: new RetryBudget(), readAhead: new ReadAhead(), settler: this.#settler };
+    const parts = {
+      ...options,
+      brokerClock,
+      suspects: this.#suspects,
+      trim: () => this.#receiveLoop.trim(),
+      gate,
+      keeper,
+      leases,
+      inFlight,
+      admission: this.#admission,
+      retryBudget: new RetryBudget(),
+      readAhead: new ReadAhead(),
+      settler: this.#settler,
+    };
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = new ReceiveLoop({

@@ -3,7 +3,10 @@ import { messageOf } from "../core/errors.ts";
 import type { Invalid, Route } from "../core/event-envelope.ts";
 
 export function overDelivered(deliveriesMax: number, attempt: number): Invalid {
-  return { reason: "DeliveryLimit", description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash the workers that read it` };
+  return {
+    reason: "DeliveryLimit",
+    description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash the workers that read it`,
+  };
 }
 
 export function unreadable(error: unknown): Invalid {
@@ -17,7 +20,10 @@ export function unroutable(why: "unknown-type" | "unsupported-version", route: R
 }
 
 export function reused(eventId: string): Invalid {
-  return { reason: "EventIdReuse", description: `expected the same payload for eventId '${eventId}', found another; give each event an id of its own, and send an event again with the payload that it had` };
+  return {
+    reason: "EventIdReuse",
+    description: `expected the same payload for eventId '${eventId}', found another; give each event an id of its own, and send an event again with the payload that it had`,
+  };
 }
 
 /** Of a run whose record says that it is dead or parked. */

@@ -111,7 +111,9 @@ export class Settler {
     const { store, clock, gate, publisher } = options;
     this.#options = options;
     gate.onReopened(() => this.#returnClaims());
-    this.#sending = new Sending(publisher, clock, (entity, messages, error) => options.telemetry.emit({ type: "send.failed", entity, messages, error: messageOf(error) }));
+    this.#sending = new Sending(publisher, clock, (entity, messages, error) =>
+      options.telemetry.emit({ type: "send.failed", entity, messages, error: messageOf(error) }),
+    );
     this.#finishes = new GroupCommit({
       clock,
       gate,
@@ -257,7 +259,15 @@ export class Settler {
     const { eventId } = work;
     switch (settlement.kind) {
       case "retry-later":
-        telemetry.emit({ type: "run.retrying", eventId, skill: work.skillName, attempt: work.attempt, delayMs: settlement.delayMs, code: settlement.code, description: settlement.description });
+        telemetry.emit({
+          type: "run.retrying",
+          eventId,
+          skill: work.skillName,
+          attempt: work.attempt,
+          delayMs: settlement.delayMs,
+          code: settlement.code,
+          description: settlement.description,
+        });
         this.#copies.add({ work, settlement });
         return;
       case "postpone":
@@ -279,7 +289,15 @@ export class Settler {
   /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
   #giveUp(work: Work, reason: string, said: string): void {
     const description = redact(said);
-    this.#options.telemetry.emit({ type: "run.dead-lettered", eventId: work.eventId, messageId: work.delivery.messageId, skill: work.skillName, attempt: work.attempt, reason, description });
+    this.#options.telemetry.emit({
+      type: "run.dead-lettered",
+      eventId: work.eventId,
+      messageId: work.delivery.messageId,
+      skill: work.skillName,
+      attempt: work.attempt,
+      reason,
+      description,
+    });
     this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
   }
 
@@ -347,7 +365,11 @@ export class Settler {
     };
     eachAlone(items, makeCopy, this.#brokenItem);
     const unsent = await this.#sending.send(this.#options.retryEntity, [...copies.values()]);
-    eachAlone([...copies], ([{ work, settlement }, copy]) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId), ([item], error) => this.#brokenItem(item, error));
+    eachAlone(
+      [...copies],
+      ([{ work, settlement }, copy]) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId),
+      ([item], error) => this.#brokenItem(item, error),
+    );
   }
 
   /** The copy carries the event on. Without one the message does what the copy would have done: handed back, it would come at once. */

@@ -16,7 +16,19 @@ import type { SkillPolicy } from "../core/skill.ts";
  *
  * `waiting`, `held`, `pausing`, `stalled`, `isolated` and `following` are idle: nothing of it is under way anywhere.
  */
-export type Stage = "routing" | "claiming" | "following" | "held" | "waiting" | "stalled" | "isolated" | "executing" | "pausing" | "recording" | "settling" | "gone";
+export type Stage =
+  | "routing"
+  | "claiming"
+  | "following"
+  | "held"
+  | "waiting"
+  | "stalled"
+  | "isolated"
+  | "executing"
+  | "pausing"
+  | "recording"
+  | "settling"
+  | "gone";
 
 const noUses: readonly number[] = [];
 const noSteps: readonly StepRecord[] = [];

@@ -59,7 +59,9 @@ const lostPauseMs = 200;
 function decideLost({ why, part }: Extract<Outcome, { kind: "lost" }>, { lockLost, stopping, losses }: History, policy: RetryPolicy): Settlement {
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };
-  return crashLoop(losses, policy.lossesMax, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs };
+  return (
+    crashLoop(losses, policy.lossesMax, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs }
+  );
 }
 
 /** Losses at which a run is given up: its policy's, and less where an entity allows fewer deliveries, so that its end tells of them. */

@@ -44,17 +44,27 @@ test("signs a token for each address it uses, as Service Bus checks it", async (
   await transport.start();
   transport.openReceiver({ deliveries() {}, disturbed() {} });
   await eventually("two tokens", () => service.puts.length === 2);
-  assert.deepEqual(service.puts.map(({ audience }) => audience), ["sb://127.0.0.1/input/$management", "sb://127.0.0.1/input"]);
+  assert.deepEqual(
+    service.puts.map(({ audience }) => audience),
+    ["sb://127.0.0.1/input/$management", "sb://127.0.0.1/input"],
+  );
   for (const { audience, token, type } of service.puts) {
     const { sr, sig, se, skn } = Object.fromEntries(new URLSearchParams(token.replace("SharedAccessSignature ", "")));
-    const expected = createHmac("sha256", "secret").update(`${encodeURIComponent(audience)}\n${se}`).digest("base64");
+    const expected = createHmac("sha256", "secret")
+      .update(`${encodeURIComponent(audience)}\n${se}`)
+      .digest("base64");
     assert.deepEqual([type, sr, sig, skn], ["servicebus.windows.net:sastoken", audience, expected, "root"]);
     assert.ok(Math.abs(Number(se) * 1_000 - Date.now() - hourMs) < 10_000);
   }
 });
 
 /** An authorizer on a clock that stands still, and a link that answers with the next of these codes, then with 202. */
-function startAuthorizer(codes: number[]): { readonly manual: ManualClock; readonly authorizer: Authorizer; readonly putAtMs: number[]; readonly expired: TransportError[] } {
+function startAuthorizer(codes: number[]): {
+  readonly manual: ManualClock;
+  readonly authorizer: Authorizer;
+  readonly putAtMs: number[];
+  readonly expired: TransportError[];
+} {
   const manual = new ManualClock(0);
   const putAtMs: number[] = [];
   const expired: TransportError[] = [];
@@ -62,7 +72,12 @@ function startAuthorizer(codes: number[]): { readonly manual: ManualClock; reado
     putAtMs.push(manual.now());
     return { code: codes.shift() ?? 202, condition: undefined, description: "scripted", body: undefined };
   };
-  const authorizer = new Authorizer({ tokens: sharedKeyTokens("root", "secret"), clock: runtimeClock(manual), newLink: () => ({ request, close() {} }), expired: (error) => expired.push(error) });
+  const authorizer = new Authorizer({
+    tokens: sharedKeyTokens("root", "secret"),
+    clock: runtimeClock(manual),
+    newLink: () => ({ request, close() {} }),
+    expired: (error) => expired.push(error),
+  });
   return { manual, authorizer, putAtMs, expired };
 }
 
@@ -149,7 +164,11 @@ test("notices that no token can be had any more, says so, and is back by itself 
   let isRefusing = false;
   const service = await startScriptedService(t, { onToken: () => ({ code: isRefusing ? 401 : 202 }) });
   const tokens: TokenSource = async (_audience, wallMs) => ({ type: "jwt", value: "short", expiresAtMs: wallMs + 1_500 });
-  const broker = new BrokerConnection({ namespace: { host: "127.0.0.1", port: service.listener.port, isPlain: true, tokens, entityPath: undefined }, clock: systemClock, answerTimeoutMs: 2_000 });
+  const broker = new BrokerConnection({
+    namespace: { host: "127.0.0.1", port: service.listener.port, isPlain: true, tokens, entityPath: undefined },
+    clock: systemClock,
+    answerTimeoutMs: 2_000,
+  });
   const management = new Management({ broker, address: "input", clock: systemClock, answerTimeoutMs: 2_000 });
   t.after(async () => {
     management.stop();
@@ -178,7 +197,10 @@ test("asks anew for what was refused", async () => {
 test("does not start when it is not let in, and says why", async (t) => {
   const service = await startRecording(t, 401);
   const transport = createAmqpTransport({ connectionString: service.connectionString, entity, clock: systemClock });
-  await assert.rejects(transport.start(), /^TransportError: expected to reach the entity input of 127\.0\.0\.1, found amqp:unauthorized-access: scripted; check the key/);
+  await assert.rejects(
+    transport.start(),
+    /^TransportError: expected to reach the entity input of 127\.0\.0\.1, found amqp:unauthorized-access: scripted; check the key/,
+  );
 });
 
 test("asks an identity for a token of Service Bus", async () => {
@@ -232,7 +254,10 @@ test("refuses a certificate for another host", async (t) => {
   trust(t, certificate);
   const service = await startScriptedService(t, {}, { host: "127.0.0.2", tls: { key, cert: certificate } });
   const connectionString = service.connectionString.replace("127.0.0.1", "127.0.0.2");
-  await assert.rejects(createAmqpTransport({ connectionString, entity, clock: systemClock }).start(), /^TransportError: expected to reach the entity input of 127\.0\.0\.2, found .*does not match/);
+  await assert.rejects(
+    createAmqpTransport({ connectionString, entity, clock: systemClock }).start(),
+    /^TransportError: expected to reach the entity input of 127\.0\.0\.2, found .*does not match/,
+  );
 });
 
 test("refuses a certificate that nobody vouches for", async (t) => {
@@ -251,7 +276,10 @@ test("refuses impossible options, and keeps keys out of its messages", async () 
       return true;
     });
   }
-  for (const create of [() => createAmqpTransport({ connectionString, entity, clock: systemClock, answerTimeoutMs: 99 }), () => createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 0 })]) {
+  for (const create of [
+    () => createAmqpTransport({ connectionString, entity, clock: systemClock, answerTimeoutMs: 99 }),
+    () => createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs: 0 }),
+  ]) {
     assert.throws(create, /answerTimeoutMs of at least 100, got/);
   }
 });
@@ -259,9 +287,15 @@ test("refuses impossible options, and keeps keys out of its messages", async () 
 test("says so when the connection string is for another entity", async (t) => {
   const service = await startScriptedService(t, {});
   const connectionString = `${service.connectionString};EntityPath=other`;
-  await assert.rejects(createAmqpTransport({ connectionString, entity, clock: systemClock }).start(), /^TransportError: expected to reach the entity input of .*, found .*EntityPath/);
+  await assert.rejects(
+    createAmqpTransport({ connectionString, entity, clock: systemClock }).start(),
+    /^TransportError: expected to reach the entity input of .*, found .*EntityPath/,
+  );
   const publisher = createAmqpPublisher({ connectionString, clock: systemClock });
   t.after(() => publisher.stop());
   await publisher.start();
-  await assert.rejects(publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]), /^TransportError: expected to send to input, found .*EntityPath/);
+  await assert.rejects(
+    publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]),
+    /^TransportError: expected to send to input, found .*EntityPath/,
+  );
 });

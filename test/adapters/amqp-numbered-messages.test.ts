@@ -12,7 +12,11 @@ import { numbered } from "../support/transport-bench.ts";
 
 async function start(t: TestContext): Promise<BrokerBench & { readonly management: Management }> {
   const bench = await startBench(t, { entities: { queues: ["input"] }, record: true });
-  const broker = new BrokerConnection({ namespace: parseNamespace({ connectionString: bench.broker.connectionString }), clock: systemClock, answerTimeoutMs: 2_000 });
+  const broker = new BrokerConnection({
+    namespace: parseNamespace({ connectionString: bench.broker.connectionString }),
+    clock: systemClock,
+    answerTimeoutMs: 2_000,
+  });
   const management = new Management({ broker, address: "input", clock: systemClock, answerTimeoutMs: 2_000 });
   t.after(async () => {
     management.stop();
@@ -31,8 +35,14 @@ test("schedules messages, says their numbers and cancels them by these", async (
   assert.equal(account("input").states.scheduled, 3);
   await cancelScheduled(management, numbers.slice(0, 2));
   const [left, none] = await client.createReceiver("input").peekMessages(3);
-  assert.deepEqual([left?.messageId, left?.applicationProperties, left?.state, left?.sequenceNumber?.toString(), none], ["c", { kind: "late" }, "scheduled", String(numbers[2]), undefined]);
-  await assert.rejects(cancelScheduled(management, [987_654n]), (error) => error instanceof TransportError && /expected cancel-scheduled-message to be carried out, found/.test(error.message));
+  assert.deepEqual(
+    [left?.messageId, left?.applicationProperties, left?.state, left?.sequenceNumber?.toString(), none],
+    ["c", { kind: "late" }, "scheduled", String(numbers[2]), undefined],
+  );
+  await assert.rejects(
+    cancelScheduled(management, [987_654n]),
+    (error) => error instanceof TransportError && /expected cancel-scheduled-message to be carried out, found/.test(error.message),
+  );
 });
 
 test("receives what was deferred, and settles and renews it", async (t) => {
@@ -45,10 +55,16 @@ test("receives what was deferred, and settles and renews it", async (t) => {
     await receiver.deferMessage(message);
   }
   const deliveries = await receiveDeferred(management, numbers);
-  assert.deepEqual(deliveries.map(({ messageId, sequenceNumber }) => [messageId, sequenceNumber]), numbers.map((number, index) => [`m${index}`, number]));
+  assert.deepEqual(
+    deliveries.map(({ messageId, sequenceNumber }) => [messageId, sequenceNumber]),
+    numbers.map((number, index) => [`m${index}`, number]),
+  );
   assert.equal(Buffer.from(deliveries[1]!.body).toString(), "body 1");
   const renewed = await management.renew(deliveries);
-  assert.deepEqual([...renewed.values()].map(({ kind }) => kind), ["renewed", "renewed", "renewed"]);
+  assert.deepEqual(
+    [...renewed.values()].map(({ kind }) => kind),
+    ["renewed", "renewed", "renewed"],
+  );
   const group = new SettleGroup(3, 0);
   (["complete", "defer", "abandon"] as const).forEach((verb, index) => {
     const delivery = deliveries[index]!;
@@ -62,5 +78,8 @@ test("receives what was deferred, and settles and renews it", async (t) => {
 
 test("refuses more messages than fit into one request", async (t) => {
   const { management } = await start(t);
-  await assert.rejects(cancelScheduled(management, Array<bigint>(251).fill(1n)), /expected at most 250 messages to cancel in one request, found 251; make several/);
+  await assert.rejects(
+    cancelScheduled(management, Array<bigint>(251).fill(1n)),
+    /expected at most 250 messages to cancel in one request, found 251; make several/,
+  );
 });

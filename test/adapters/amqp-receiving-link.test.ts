@@ -30,11 +30,14 @@ async function start(t: TestContext): Promise<Bench> {
     onReceiver(request) {
       let sent = 0;
       const message = encodeMessage({ messageAnnotations: { "x-opt-locked-until": timestamp(Date.now() + lockMs) }, body: { data: Buffer.from("body") } });
-      request.acceptAsSender({ settles: "owner" }, {
-        onSendable(sender) {
-          while (sent < 2 && sender.send(message, undefined, Buffer.alloc(16, sent)) !== undefined) sent += 1;
+      request.acceptAsSender(
+        { settles: "owner" },
+        {
+          onSendable(sender) {
+            while (sent < 2 && sender.send(message, undefined, Buffer.alloc(16, sent)) !== undefined) sent += 1;
+          },
         },
-      });
+      );
     },
   });
   let passedMs = 0;

@@ -77,7 +77,10 @@ test("sends nothing until the pause is over, then what was refused, once and in 
   broker.faults.clear();
   manual.advance(1);
   await within("all to be sent", Promise.all(sends));
-  assert.deepEqual([...(broker.outcomes("input") ?? [])], ["first", "a", "b", "c", "d"].map((id) => [id, ["accepted"]]));
+  assert.deepEqual(
+    [...(broker.outcomes("input") ?? [])],
+    ["first", "a", "b", "c", "d"].map((id) => [id, ["accepted"]]),
+  );
 });
 
 test("says so to whoever sends when the namespace is throttled for longer", async (t) => {
@@ -156,5 +159,8 @@ test("asks nothing of the entity until the pause is over", async (t) => {
   assert.deepEqual(await transport.settle([{ verb: "complete", delivery: deliveries[0]! }]), ["settled"]);
   broker.faults.clear();
   manual.advance(1);
-  assert.deepEqual((await transport.renew(deliveries.slice(1))).map(({ kind }) => kind), ["renewed"]);
+  assert.deepEqual(
+    (await transport.renew(deliveries.slice(1))).map(({ kind }) => kind),
+    ["renewed"],
+  );
 });

@@ -55,11 +55,14 @@ function tagOf(index: number): Buffer {
 /** Attaches a receiver and sends it numbered messages, as many as there is credit, `count` at most. */
 function deliver(request: AttachRequest, count: number, bytesOf: (index: number) => Buffer = message): Sender {
   let sent = 0;
-  return request.acceptAsSender({ settles: "owner" }, {
-    onSendable(sender) {
-      while (sent < count && sender.send(bytesOf(sent), undefined, tagOf(sent)) !== undefined) sent += 1;
+  return request.acceptAsSender(
+    { settles: "owner" },
+    {
+      onSendable(sender) {
+        while (sent < count && sender.send(bytesOf(sent), undefined, tagOf(sent)) !== undefined) sent += 1;
+      },
     },
-  });
+  );
 }
 
 test("whoever stops a connection gets what a callback throws that hears of the end", async (t) => {
@@ -82,14 +85,17 @@ test("attaches again with what is left of its credit when the broker lets go of 
   const credits: number[] = [];
   const transport = await startTransport(t, {
     onReceiver(request) {
-      request.acceptAsSender({}, {
-        onSendable(sender) {
-          credits.push(sender.credit);
-          if (credits.length > 1) return;
-          for (let index = 0; index < 3; index++) sender.send(message(index), undefined, tagOf(index));
-          sender.close({ condition: "amqp:link:detach-forced", description: "idle" });
+      request.acceptAsSender(
+        {},
+        {
+          onSendable(sender) {
+            credits.push(sender.credit);
+            if (credits.length > 1) return;
+            for (let index = 0; index < 3; index++) sender.send(message(index), undefined, tagOf(index));
+            sender.close({ condition: "amqp:link:detach-forced", description: "idle" });
+          },
         },
-      });
+      );
     },
   });
   const inbox = new Inbox(transport);
@@ -100,7 +106,10 @@ test("attaches again with what is left of its credit when the broker lets go of 
 });
 
 test("answers unknown when the broker does not answer", async (t) => {
-  const transport = await startTransport(t, { onReceiver: (request) => void deliver(request, 2), onManagement: (operation) => (operation === "peek-message" ? { code: 204 } : undefined) });
+  const transport = await startTransport(t, {
+    onReceiver: (request) => void deliver(request, 2),
+    onManagement: (operation) => (operation === "peek-message" ? { code: 204 } : undefined),
+  });
   const inbox = new Inbox(transport);
   inbox.addCredit(2);
   const deliveries = await inbox.upTo(2);
@@ -158,7 +167,15 @@ test("renews a thousand locks a request, and finds the one that is lost", async 
       // A token is the tag's GUID in the network's byte order, so that its first group reads as the number.
       const numbers = tokens.map((token) => Number.parseInt(String(token).slice(0, 8), 16));
       if (numbers.includes(lost)) return { code: 410, condition: "com.microsoft:message-lock-lost" };
-      return { code: 200, body: { expirations: array("timestamp", numbers.map((number) => timestamp(until + number))) } };
+      return {
+        code: 200,
+        body: {
+          expirations: array(
+            "timestamp",
+            numbers.map((number) => timestamp(until + number)),
+          ),
+        },
+      };
     },
   });
   const inbox = new Inbox(transport);
@@ -182,7 +199,10 @@ test("tells what it can of a message that is not well formed", async (t) => {
   for (const delivery of await inbox.upTo(cut.length)) {
     const { messageId, sequenceNumber, attempt, lockedUntilMs, enqueuedAtMs, contentType, correlationId, subject, body } = delivery;
     assert.deepEqual([messageId, sequenceNumber, attempt, lockedUntilMs, enqueuedAtMs], ["", 0n, 1, 0, 0]);
-    assert.deepEqual([contentType, correlationId, subject, body.length, delivery.header("eventId"), delivery.headers()], [undefined, undefined, undefined, 0, undefined, {}]);
+    assert.deepEqual(
+      [contentType, correlationId, subject, body.length, delivery.header("eventId"), delivery.headers()],
+      [undefined, undefined, undefined, 0, undefined, {}],
+    );
   }
   assert.equal(inbox.disturbances.length, 0);
 });
@@ -194,13 +214,16 @@ test("sends again, in order and on another connection, what a broker did not ans
     onSender(request) {
       const answers = (links += 1) > 1;
       request
-        .acceptAsReceiver({}, {
-          onDelivery(delivery) {
-            if (!answers) return;
-            received.push(delivery.message.text("messageId") ?? "");
-            delivery.settle(accepted);
+        .acceptAsReceiver(
+          {},
+          {
+            onDelivery(delivery) {
+              if (!answers) return;
+              received.push(delivery.message.text("messageId") ?? "");
+              delivery.settle(accepted);
+            },
           },
-        })
+        )
         .addCredit(10);
     },
   });
@@ -219,12 +242,15 @@ test("goes on when the broker detaches a sender", async (t) => {
   const publisher = await startPublisher(t, {
     onSender(request) {
       const first = (links += 1) === 1;
-      const receiver = request.acceptAsReceiver({}, {
-        onDelivery(delivery) {
-          if (first) receiver.close({ condition: "amqp:link:detach-forced", description: "moved" });
-          else delivery.settle(accepted);
+      const receiver = request.acceptAsReceiver(
+        {},
+        {
+          onDelivery(delivery) {
+            if (first) receiver.close({ condition: "amqp:link:detach-forced", description: "moved" });
+            else delivery.settle(accepted);
+          },
         },
-      });
+      );
       receiver.addCredit(10);
     },
   });
@@ -239,24 +265,33 @@ for (const way of ["refuses the batch of", "detaches the link for"] as const) {
     const trouble = { condition: "amqp:not-allowed", description: "no such message here" };
     const publisher = await startPublisher(t, {
       onSender(request) {
-        const receiver = request.acceptAsReceiver({}, {
-          onDelivery(delivery) {
-            const ids = idsOf(delivery);
-            if (!ids.some(isGuilty)) {
-              received.push(...ids);
-              delivery.settle(accepted);
-            } else if (way === "refuses the batch of") delivery.settle(rejected(trouble));
-            else receiver.close(trouble);
+        const receiver = request.acceptAsReceiver(
+          {},
+          {
+            onDelivery(delivery) {
+              const ids = idsOf(delivery);
+              if (!ids.some(isGuilty)) {
+                received.push(...ids);
+                delivery.settle(accepted);
+              } else if (way === "refuses the batch of") delivery.settle(rejected(trouble));
+              else receiver.close(trouble);
+            },
           },
-        });
+        );
         receiver.addCredit(100);
       },
     });
     const ids = ["a", "b", "guilty", "c", "d"];
-    const sent = publisher.send("input", ids.map((messageId) => ({ messageId, body: Buffer.alloc(1), headers: {} })));
+    const sent = publisher.send(
+      "input",
+      ids.map((messageId) => ({ messageId, body: Buffer.alloc(1), headers: {} })),
+    );
     const error: unknown = await within("the refusal", sent).catch((thrown: unknown) => thrown);
     assert.ok(error instanceof SendError, String(error));
-    assert.deepEqual(Array.from(error.failed, ([{ messageId }, { isPermanent }]) => [messageId, isPermanent]), [["guilty", true]]);
+    assert.deepEqual(
+      Array.from(error.failed, ([{ messageId }, { isPermanent }]) => [messageId, isPermanent]),
+      [["guilty", true]],
+    );
     assert.deepEqual(received.toSorted(), ["a", "b", "c", "d"]);
   });
 }

@@ -111,12 +111,18 @@ describe("redis run store", () => {
     const redis = redisFor(t, prefix);
     const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d" });
     await store.start();
-    await store.claim(["one", "two", "x{y}"].map((eventId) => claimOf(eventId)), leaseMs);
+    await store.claim(
+      ["one", "two", "x{y}"].map((eventId) => claimOf(eventId)),
+      leaseMs,
+    );
     await store.checkpoint([{ eventId: "one", epoch: 1, step: stepOf("first") }]);
     assert.equal(await store.ping(), true);
     const keys = await keysOf(redis, prefix);
     const tag = `${prefix}:{a%7Bb%7Dc/d}:`;
-    assert.deepEqual(keys, ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel", "server"].map((key) => tag + key));
+    assert.deepEqual(
+      keys,
+      ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel", "server"].map((key) => tag + key),
+    );
     for (const key of keys) {
       const lifeMs = await redis.pttl(key);
       if (/:(sentinel|server)$/.test(key)) assert.equal(lifeMs, -1);
@@ -230,7 +236,11 @@ describe("redis run store on a server of its own", () => {
     const redis = plainClient(t, server.url);
     const make = (): RunStore => storeFor(t, server.url, "test");
     await session({ make }, undefined, "a");
-    await Promise.all([redis.del("test:{orders}:sentinel"), redis.del("test:{orders}:server"), ...Array.from({ length: 3_000 }, (_, index) => redis.set(`other:${index}`, ""))]);
+    await Promise.all([
+      redis.del("test:{orders}:sentinel"),
+      redis.del("test:{orders}:server"),
+      ...Array.from({ length: 3_000 }, (_, index) => redis.set(`other:${index}`, "")),
+    ]);
     const harness = { make: (options: Partial<RedisRunStoreOptions>) => storeFor(t, server.url, "test", options) };
     assert.deepEqual(await session(harness, undefined, "b"), [["sentinel"], ["sentinel"]]);
     assert.deepEqual(await session(harness, undefined, "c"), [[], []]);
@@ -240,7 +250,10 @@ describe("redis run store on a server of its own", () => {
     const server = await serverFor(t, ["--maxmemory-policy", "allkeys-lru"]);
     const redis = plainClient(t, server.url);
     const store = storeFor(t, server.url, "evicting");
-    await assert.rejects(store.start(), (error: unknown) => error instanceof ConfigurationError && /expected .*noeviction, found allkeys-lru; run CONFIG SET/.test(error.message));
+    await assert.rejects(
+      store.start(),
+      (error: unknown) => error instanceof ConfigurationError && /expected .*noeviction, found allkeys-lru; run CONFIG SET/.test(error.message),
+    );
     assert.equal(await store.ping(), false);
     await redis.config("SET", "maxmemory-policy", "noeviction");
     await store.start();
@@ -310,7 +323,10 @@ describe("redis run store on a server of its own", () => {
   test("says that a server will not have its credentials, without showing them", async (t) => {
     const { port } = await serverFor(t, ["--requirepass", "secret-word"]);
     const wrong = storeFor(t, `redis://:wrong-word@127.0.0.1:${port}`, "wrong");
-    await assert.rejects(wrong.start(), (error: unknown) => error instanceof ConfigurationError && /WRONGPASS/.test(error.message) && !error.message.includes("wrong-word"));
+    await assert.rejects(
+      wrong.start(),
+      (error: unknown) => error instanceof ConfigurationError && /WRONGPASS/.test(error.message) && !error.message.includes("wrong-word"),
+    );
     const none = storeFor(t, `redis://127.0.0.1:${port}`, "none");
     await assert.rejects(none.start(), ConfigurationError);
     const right = await started(t, `redis://:secret-word@127.0.0.1:${port}`);
@@ -355,7 +371,16 @@ describe("redis run store on a server of its own", () => {
 
   test("keeps every key and call of a consumer in one slot of a cluster, reached as a cluster or as its only node", { timeout: 60_000 }, async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
-    const server = await serverFor(t, ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-announce-ip", "127.0.0.1", "--dir", folder]);
+    const server = await serverFor(t, [
+      "--cluster-enabled",
+      "yes",
+      "--cluster-config-file",
+      "nodes.conf",
+      "--cluster-announce-ip",
+      "127.0.0.1",
+      "--dir",
+      folder,
+    ]);
     t.after(() => rm(folder, { recursive: true }));
     const redis = plainClient(t, server.url);
     await redis.call("CLUSTER", ["ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot)]);
@@ -363,7 +388,10 @@ describe("redis run store on a server of its own", () => {
     for (const isCluster of [true, false]) {
       const store = await started(t, server.url, { isCluster, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
       const ids = Array.from({ length: 600 }, (_, index) => `event-${index}`);
-      const claimed = await store.claim(ids.map((eventId) => claimOf(eventId)), leaseMs);
+      const claimed = await store.claim(
+        ids.map((eventId) => claimOf(eventId)),
+        leaseMs,
+      );
       assert.ok(claimed.every((result) => result.kind === "acquired"));
       await store.checkpoint(ids.slice(0, 5).map((eventId) => ({ eventId, epoch: 1, step: stepOf("one") })));
       const written = await store.finish(ids.map((eventId) => ({ eventId, epoch: 1, outbox })));

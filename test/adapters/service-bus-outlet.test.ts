@@ -24,7 +24,10 @@ test("puts the messages of all calls of one turn into one batch", async () => {
   const { clock, sender, outlet } = makeBench();
   const sent = [outlet.send(outgoing("a", "b")), outlet.send(outgoing("c")), outlet.send(outgoing("d"))];
   await clock.settle();
-  assert.deepEqual(sender.sends.map(({ ids }) => ids), [["a", "b", "c", "d"]]);
+  assert.deepEqual(
+    sender.sends.map(({ ids }) => ids),
+    [["a", "b", "c", "d"]],
+  );
   sender.sends[0]?.accept();
   await Promise.all(sent);
   await outlet.whenIdle();
@@ -37,7 +40,10 @@ test("never puts messages for later into a batch with messages for now", async (
   assert.ok(now && later);
   void outlet.send([{ ...later, scheduledAtMs: 5 }, now]);
   await clock.settle();
-  assert.deepEqual(sender.sends.map(({ ids }) => ids), [["now"], ["later"]]);
+  assert.deepEqual(
+    sender.sends.map(({ ids }) => ids),
+    [["now"], ["later"]],
+  );
 });
 
 test("keeps four batches on their way at most", async () => {
@@ -50,7 +56,10 @@ test("keeps four batches on their way at most", async () => {
     sender.sends[answered]?.accept();
     await clock.settle();
   }
-  assert.deepEqual(sender.sends.map(({ ids }) => ids.length), [10, 10, 10, 10, 10, 10, 5]);
+  assert.deepEqual(
+    sender.sends.map(({ ids }) => ids.length),
+    [10, 10, 10, 10, 10, 10, 5],
+  );
   await sent;
 });
 
@@ -72,7 +81,10 @@ test("fails a message that cannot be encoded alone, and sends what is around it"
   const odd = assert.rejects(outlet.send(outgoing("odd")), /found an odd message/);
   const after = outlet.send(outgoing("b"));
   await clock.settle();
-  assert.deepEqual(sender.sends.map(({ ids }) => ids), [["a", "b"]]);
+  assert.deepEqual(
+    sender.sends.map(({ ids }) => ids),
+    [["a", "b"]],
+  );
   sender.sends[0]?.accept();
   await Promise.all([before, odd, after]);
 });
@@ -82,7 +94,10 @@ test("sends a message that fits no batch alone", async () => {
   sender.countMax = 0;
   const sent = outlet.send(outgoing("large", "larger"));
   await clock.settle();
-  assert.deepEqual(sender.sends.map(({ ids }) => ids), [["large"], ["larger"]]);
+  assert.deepEqual(
+    sender.sends.map(({ ids }) => ids),
+    [["large"], ["larger"]],
+  );
   for (const send of sender.sends) send.accept();
   await sent;
 });
@@ -90,14 +105,19 @@ test("sends a message that fits no batch alone", async () => {
 test("refuses more messages than may wait, and says what to do", async () => {
   const { sender, outlet } = makeBench();
   void outlet.send(numbered(90_000, "m"));
-  await assert.rejects(outlet.send(numbered(10_001, "n")), /^TransportError: expected at most 100000 messages waiting to be sent to orders, found 90000 and 10001 more; await earlier sends first/);
+  await assert.rejects(
+    outlet.send(numbered(10_001, "n")),
+    /^TransportError: expected at most 100000 messages waiting to be sent to orders, found 90000 and 10001 more; await earlier sends first/,
+  );
   assert.equal(sender.sends.length, 0);
 });
 
 test("fails everything that waits when the entity cannot be reached", async () => {
   const { clock, sender, outlet } = makeBench();
   sender.createMessageBatch = () => Promise.reject(Object.assign(new Error("no such entity"), { code: "MessagingEntityNotFound" }));
-  const calls = [outlet.send(outgoing("a")), outlet.send(outgoing("b"))].map((sent) => assert.rejects(sent, /orders, found MessagingEntityNotFound: no such entity; create it/));
+  const calls = [outlet.send(outgoing("a")), outlet.send(outgoing("b"))].map((sent) =>
+    assert.rejects(sent, /orders, found MessagingEntityNotFound: no such entity; create it/),
+  );
   await clock.settle();
   await Promise.all(calls);
   await outlet.whenIdle();
@@ -111,7 +131,10 @@ test("sends each message of a batch alone that was refused for what may be the f
   const trouble = Object.assign(new Error("InvalidOperationError: no such message here"), { code: "GeneralError" });
   sender.sends[0]?.refuse(trouble);
   await clock.settle();
-  assert.deepEqual(sender.sends.slice(1).map(({ ids }) => ids), [["a"], ["b"], ["guilty"], ["c"]]);
+  assert.deepEqual(
+    sender.sends.slice(1).map(({ ids }) => ids),
+    [["a"], ["b"], ["guilty"], ["c"]],
+  );
   for (const send of sender.sends.slice(1)) {
     if (send.ids[0] === "guilty") send.refuse(trouble);
     else send.accept();

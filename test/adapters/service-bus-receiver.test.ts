@@ -94,7 +94,10 @@ test("pauses for ten seconds when the namespace is throttled, then receives agai
   await clock.settle();
   await link(0).fail(serverBusy);
   await clock.settle();
-  assert.deepEqual(disturbances.map(({ retryAfterMs }) => retryAfterMs), [10_000]);
+  assert.deepEqual(
+    disturbances.map(({ retryAfterMs }) => retryAfterMs),
+    [10_000],
+  );
   assert.ok(link(0).isClosed);
   await clock.advance(9_900);
   receiver.addCredit(1);
@@ -149,7 +152,10 @@ test("gives back a message that came without credit", async () => {
   const progress = await link(0).deliver([first, second]);
   await clock.settle();
   assert.equal(progress.ended, 0);
-  assert.deepEqual(deliveries.map(({ messageId }) => messageId), [first.messageId]);
+  assert.deepEqual(
+    deliveries.map(({ messageId }) => messageId),
+    [first.messageId],
+  );
   assert.deepEqual(settler.ticks.flat(), [{ verb: "abandon", messageId: second.messageId }]);
 });
 
@@ -248,7 +254,10 @@ test("changes to batches when much comes, and back when little does", async () =
     }
   };
   await flood(0);
-  assert.deepEqual(link(1).calls.map(({ count }) => count), [500]);
+  assert.deepEqual(
+    link(1).calls.map(({ count }) => count),
+    [500],
+  );
   link(1).calls[0]?.resolve(messages(500));
   await clock.settle();
   receiver.addCredit(500);
@@ -289,8 +298,14 @@ test("waits for a batch that is on its way when it stops, and hands it out: give
   link(1).calls[0]?.resolve(late);
   await clock.advance(100);
   await stopped;
-  assert.deepEqual(deliveries.slice(handedOut).map(({ messageId }) => messageId), late.map(({ messageId }) => messageId));
-  assert.deepEqual(settler.ticks.flat().filter(({ verb }) => verb === "abandon"), []);
+  assert.deepEqual(
+    deliveries.slice(handedOut).map(({ messageId }) => messageId),
+    late.map(({ messageId }) => messageId),
+  );
+  assert.deepEqual(
+    settler.ticks.flat().filter(({ verb }) => verb === "abandon"),
+    [],
+  );
   receiver.addCredit(5);
   await clock.settle();
   assert.equal(link(1).calls.length, 1);

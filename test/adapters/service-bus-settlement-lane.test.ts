@@ -56,7 +56,10 @@ test("gives completes of one turn as one run in arrival order", async () => {
   for (const ordinal of [3, 1, 0, 4, 2]) give(ordinal);
   await clock.settle();
   assert.deepEqual(client.ticks.map(ordinals), [[0, 1, 2, 3, 4]]);
-  assert.deepEqual([...results.values()], Array.from({ length: 5 }, () => "settled"));
+  assert.deepEqual(
+    [...results.values()],
+    Array.from({ length: 5 }, () => "settled"),
+  );
 });
 
 test("never lets two kinds, two runs or two other settlements leave together", async () => {
@@ -124,17 +127,26 @@ test("waits once for a message that is missing, and then no more", async () => {
   await clock.settle();
   assert.equal(client.ticks.length, 0);
   await clock.advance(11);
-  assert.deepEqual(client.ticks.map(({ length }) => length), [40]);
+  assert.deepEqual(
+    client.ticks.map(({ length }) => length),
+    [40],
+  );
   for (let ordinal = 41; ordinal <= 80; ordinal += 1) give(ordinal);
   await clock.settle();
-  assert.deepEqual(client.ticks.map(({ length }) => length), [40, 40]);
+  assert.deepEqual(
+    client.ticks.map(({ length }) => length),
+    [40, 40],
+  );
 });
 
 test("does not wait for a message that was settled in another way", async () => {
   const { clock, client, give } = makeBench();
   for (let ordinal = 0; ordinal < 40; ordinal += 1) give(ordinal, ordinal === 20 ? "abandon" : "complete");
   await clock.settle();
-  assert.deepEqual(client.ticks.map(({ length }) => length), [1, 20, 19]);
+  assert.deepEqual(
+    client.ticks.map(({ length }) => length),
+    [1, 20, 19],
+  );
 });
 
 test("holds nothing when that would keep more from coming", async () => {
@@ -144,12 +156,19 @@ test("holds nothing when that would keep more from coming", async () => {
   assert.equal(client.ticks.length, 0);
   give(20);
   await clock.settle();
-  assert.deepEqual(client.ticks.map(({ length }) => length), [20]);
+  assert.deepEqual(
+    client.ticks.map(({ length }) => length),
+    [20],
+  );
 });
 
 test("tells a lost lock from a settlement whose fate is unknown", async () => {
   const { clock, client, give, results } = makeBench();
-  const failures = [Object.assign(new Error("gone"), { code: "MessageLockLost" }), new Error("The message has either been deleted or already settled"), Object.assign(new Error("slow"), { code: "ServiceTimeout" })];
+  const failures = [
+    Object.assign(new Error("gone"), { code: "MessageLockLost" }),
+    new Error("The message has either been deleted or already settled"),
+    Object.assign(new Error("slow"), { code: "ServiceTimeout" }),
+  ];
   client.answer = ({ messageId }) => failures[Number(messageId)];
   for (const ordinal of [0, 1, 2]) give(ordinal);
   await clock.settle();
@@ -171,7 +190,13 @@ test("gives everything unanswered again over management when the link is lost", 
   give(5, "dead-letter");
   await clock.settle();
   assert.deepEqual(Object.fromEntries(results), { 0: "settled", 1: "unknown", 3: "settled", 4: "lock-lost", 5: "settled" });
-  assert.deepEqual(management.ticks.flat().map(({ verb, messageId }) => `${verb} ${messageId}`).sort(), ["abandon 3", "complete 0", "complete 1", "complete 4", "dead-letter 5"]);
+  assert.deepEqual(
+    management.ticks
+      .flat()
+      .map(({ verb, messageId }) => `${verb} ${messageId}`)
+      .sort(),
+    ["abandon 3", "complete 0", "complete 1", "complete 4", "dead-letter 5"],
+  );
 });
 
 test("answers unknown when management does not answer in time", async () => {

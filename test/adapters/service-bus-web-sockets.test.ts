@@ -20,7 +20,11 @@ import { Inbox } from "../support/transport-bench.ts";
 /** Carries AMQP over WebSockets to the broker; what it tells is where to reach it. */
 async function startGateway(t: TestContext, { broker }: BrokerBench): Promise<string> {
   const server = createHttpsServer({ key, cert: certificate });
-  const sockets = new WebSocketServer({ server, path: "/$servicebus/websocket", handleProtocols: (offered) => (offered.has("AMQPWSB10") ? "AMQPWSB10" : false) });
+  const sockets = new WebSocketServer({
+    server,
+    path: "/$servicebus/websocket",
+    handleProtocols: (offered) => (offered.has("AMQPWSB10") ? "AMQPWSB10" : false),
+  });
   sockets.on("connection", (socket) => {
     const stream = createWebSocketStream(socket);
     const target = connect(broker.port, "127.0.0.1");
@@ -91,9 +95,20 @@ test("goes through the proxy that Node was told of", async (t) => {
   writeFileSync(authority, certificate);
   const file = join(folder, "holdfast.config.json");
   const root = resolve(import.meta.dirname, "../..");
-  const config = { consumer: { queue: "input" }, serviceBus: { connectionString, webSockets: true }, transport: "sdk", plugins: [join(root, "handlers/event-dispatcher")], pluginRoots: [join(root, "handlers")] };
+  const config = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString, webSockets: true },
+    transport: "sdk",
+    plugins: [join(root, "handlers/event-dispatcher")],
+    pluginRoots: [join(root, "handlers")],
+  };
   writeFileSync(file, JSON.stringify(config));
-  const sent = await runCommand(["send", "-c", file, "--event-type", "Tried", "--payload", "{}"], { ...process.env, NODE_EXTRA_CA_CERTS: authority, NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: url });
+  const sent = await runCommand(["send", "-c", file, "--event-type", "Tried", "--payload", "{}"], {
+    ...process.env,
+    NODE_EXTRA_CA_CERTS: authority,
+    NODE_USE_ENV_PROXY: "1",
+    HTTPS_PROXY: url,
+  });
   assert.equal(sent.code, 0, sent.stderr);
   assert.match(connectionString, new RegExp(`//${tunnels[0]};`));
   assert.equal(bench.account("input").totals.accepted, 1);

@@ -21,7 +21,10 @@ publisherContract("the SDK", (t) => startTransportBench(t, adapter));
 
 test("replaces a link long before the client's count of deliveries overflows", async (t) => {
   const frames = new FrameCounter();
-  const recycling: Adapter = { ...adapter, newTransport: (connectionString, entity) => createServiceBusTransport({ connectionString, entity, clock: systemClock, deliveriesPerLinkMax: 400 }) };
+  const recycling: Adapter = {
+    ...adapter,
+    newTransport: (connectionString, entity) => createServiceBusTransport({ connectionString, entity, clock: systemClock, deliveriesPerLinkMax: 400 }),
+  };
   const bench = await startTransportBench(t, recycling, frames.look);
   await bench.send(numbered(3_000));
   const transport = await bench.startTransport();
@@ -39,7 +42,8 @@ test("replaces a link long before the client's count of deliveries overflows", a
 
 test("refuses impossible options, and keeps keys out of its messages", async () => {
   const entity = { queue: "input" };
-  for (const creditMax of [0, 501, 1.5]) assert.throws(() => createServiceBusTransport({ connectionString: "", entity, clock: systemClock, creditMax }), /creditMax.* 1 to 500, got/);
+  for (const creditMax of [0, 501, 1.5])
+    assert.throws(() => createServiceBusTransport({ connectionString: "", entity, clock: systemClock, creditMax }), /creditMax.* 1 to 500, got/);
   assert.throws(() => createServiceBusPublisher({ connectionString: "", clock: systemClock, answerTimeoutMs: 0 }), /answerTimeoutMs of at least 100, got 0/);
   const connectionString = "SharedAccessKeyName=root;SharedAccessKey=topsecret";
   await assert.rejects(createServiceBusTransport({ connectionString, entity, clock: systemClock }).start(), (error) => {
@@ -57,5 +61,8 @@ test("says so when the connection string is for another entity", async (t) => {
   const bench = await startTransportBench(t, elsewhere);
   await assert.rejects(bench.newTransport().start(), /^TransportError: expected to reach the entity input of .*, found .*EntityPath/);
   const publisher = await bench.startPublisher();
-  await assert.rejects(publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]), /^TransportError: expected to send to input, found .*EntityPath/);
+  await assert.rejects(
+    publisher.send("input", [{ messageId: "m", body: Buffer.alloc(1), headers: {} }]),
+    /^TransportError: expected to send to input, found .*EntityPath/,
+  );
 });

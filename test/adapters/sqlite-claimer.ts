@@ -10,7 +10,10 @@ const acquired: string[] = [];
 let written = 0;
 for (let batch = 0; batch < 40; batch += 1) {
   const ids = Array.from({ length: 50 }, (_, index) => `event-${batch * 50 + index}`);
-  const results = await store.claim(ids.map((id) => claimOf(id, { token: `${worker}:${id}` })), 60_000);
+  const results = await store.claim(
+    ids.map((id) => claimOf(id, { token: `${worker}:${id}` })),
+    60_000,
+  );
   const mine = ids.filter((_, index) => results[index]?.kind === "acquired");
   acquired.push(...mine);
   const answers = await store.finish(mine.map((eventId) => ({ eventId, epoch: 1, outbox: new Uint8Array(0) })));

@@ -74,10 +74,16 @@ describe("sqlite run store", () => {
       const reader = new DatabaseSync(path, { readOnly: true });
       const count = (table: "runs" | "steps"): unknown => reader.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.["rows"];
       const old = Array.from({ length: 2_500 }, (_, index) => `old-${index}`);
-      await store.claim(old.map((eventId) => claimOf(eventId)), 1_000);
+      await store.claim(
+        old.map((eventId) => claimOf(eventId)),
+        1_000,
+      );
       await store.checkpoint(old.slice(0, 100).map((eventId) => ({ eventId, epoch: 1, step: stepOf("one") })));
       clock.advance(40_000);
-      await store.extend(old.slice(0, 3).map((eventId) => ({ eventId, epoch: 1 })), 1_000);
+      await store.extend(
+        old.slice(0, 3).map((eventId) => ({ eventId, epoch: 1 })),
+        1_000,
+      );
       clock.advance(30_000);
       const left: unknown[] = [];
       for (let call = 0; call < 4; call += 1) {
@@ -88,8 +94,7 @@ describe("sqlite run store", () => {
       assert.equal(count("steps"), 3);
       reader.close();
       await store.stop();
-    }),
-  );
+    }));
 
   test("refuses a file that is no run store, saying what was found", () =>
     withFolder(async (folder) => {
@@ -107,8 +112,7 @@ describe("sqlite run store", () => {
       foreign.exec("CREATE TABLE things (id INTEGER PRIMARY KEY)");
       foreign.close();
       await refuses(join(folder, "foreign"), /version 2, found version 0 with 1 tables/);
-    }),
-  );
+    }));
 
   test("gives a file of the first version the secret it lacks, and keeps its records", () =>
     withFolder(async (folder) => {
@@ -122,7 +126,9 @@ describe("sqlite run store", () => {
       await first.claim([claimOf("a")], 1_000);
       await first.stop();
       const old = new DatabaseSync(path);
-      old.exec("ALTER TABLE consumers DROP COLUMN secret; ALTER TABLE runs RENAME COLUMN failures TO attempts; ALTER TABLE runs DROP COLUMN losses; PRAGMA user_version = 1");
+      old.exec(
+        "ALTER TABLE consumers DROP COLUMN secret; ALTER TABLE runs RENAME COLUMN failures TO attempts; ALTER TABLE runs DROP COLUMN losses; PRAGMA user_version = 1",
+      );
       old.close();
       const second = await open();
       const secret = await second.secret();
@@ -132,8 +138,7 @@ describe("sqlite run store", () => {
       const third = await open();
       assert.equal(await third.secret(), secret);
       await third.stop();
-    }),
-  );
+    }));
 
   test("keeps its records when it is opened again, in a folder it made", () =>
     withFolder(async (folder) => {
@@ -148,6 +153,5 @@ describe("sqlite run store", () => {
       await second.start();
       assert.equal((await second.claim([claimOf("a")], 1_000))[0]?.kind, "done");
       await second.stop();
-    }),
-  );
+    }));
 });

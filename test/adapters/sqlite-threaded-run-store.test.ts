@@ -87,7 +87,10 @@ describe("threaded sqlite run store", () => {
     );
     const all = claimed.flatMap((report) => report.acquired);
     assert.deepEqual([all.length, new Set(all).size], [2_000, 2_000]);
-    assert.equal(claimed.reduce((sum, report) => sum + report.written, 0), 2_000);
+    assert.equal(
+      claimed.reduce((sum, report) => sum + report.written, 0),
+      2_000,
+    );
   });
 
   test("waits off the main thread for another's write lock, gives the call up in time, and goes on once it is free", async (t) => {
@@ -100,7 +103,10 @@ describe("threaded sqlite run store", () => {
     t.after(() => holder.close());
     holder.exec("BEGIN IMMEDIATE");
     const claimed = patient.claim([claimOf("a")], leaseMs);
-    await assert.rejects(hasty.claim([claimOf("b")], leaseMs), (error: unknown) => error instanceof StoreUnavailableError && /'claim' within 50 ms/.test(error.message));
+    await assert.rejects(
+      hasty.claim([claimOf("b")], leaseMs),
+      (error: unknown) => error instanceof StoreUnavailableError && /'claim' within 50 ms/.test(error.message),
+    );
     assert.equal(await hasty.ping(), false);
     holder.exec("ROLLBACK");
     assert.equal((await claimed)[0]?.kind, "acquired");
@@ -115,7 +121,10 @@ describe("threaded sqlite run store", () => {
     const holder = new DatabaseSync(path);
     t.after(() => holder.close());
     holder.exec("BEGIN IMMEDIATE");
-    await assert.rejects(store.claim([claimOf("a")], leaseMs), (error: unknown) => error instanceof StoreUnavailableError && /database is locked/.test(error.message));
+    await assert.rejects(
+      store.claim([claimOf("a")], leaseMs),
+      (error: unknown) => error instanceof StoreUnavailableError && /database is locked/.test(error.message),
+    );
   });
 
   test("rejects every call under way when its thread is lost, and works in another after the next ping", async (t) => {
@@ -132,9 +141,15 @@ describe("threaded sqlite run store", () => {
     holder.exec("ROLLBACK");
     await ended;
     for (const answer of await within("every answer", answers)) {
-      assert.ok(answer.status === "rejected" && answer.reason instanceof StoreUnavailableError && /lost: .*exit code/.test(answer.reason.message), answer.status);
+      assert.ok(
+        answer.status === "rejected" && answer.reason instanceof StoreUnavailableError && /lost: .*exit code/.test(answer.reason.message),
+        answer.status,
+      );
     }
-    await assert.rejects(store.claim([claimOf("c")], leaseMs), (error: unknown) => error instanceof StoreUnavailableError && /next ping starts another/.test(error.message));
+    await assert.rejects(
+      store.claim([claimOf("c")], leaseMs),
+      (error: unknown) => error instanceof StoreUnavailableError && /next ping starts another/.test(error.message),
+    );
     assert.equal(await store.ping(), true);
     assert.equal((await store.claim([claimOf("a", { payloadHash: "other" })], leaseMs))[0]?.kind, "reused");
     assert.equal((await store.claim([claimOf("c")], leaseMs))[0]?.kind, "acquired");

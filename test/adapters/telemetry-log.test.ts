@@ -6,7 +6,9 @@ import { EventLog } from "#runtime/adapters/telemetry/log.ts";
 
 test("no event reaches the log with a secret in it, whoever wrote its text", () => {
   const lines: string[] = [];
-  const log = new EventLog(pino({ level: "debug" }, new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) })), { monotonicMs: () => 0 });
+  const log = new EventLog(pino({ level: "debug" }, new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) })), {
+    monotonicMs: () => 0,
+  });
   const text = "connect amqp://user:p@ss@host failed, SharedAccessKey=abc+/=";
   log.emit({ type: "transport.disturbed", error: text });
   log.emit({ type: "run.dead-lettered", eventId: "e", messageId: "m", skill: "s", attempt: 1, reason: "R", description: text });

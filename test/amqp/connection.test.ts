@@ -226,9 +226,20 @@ describe("violations get the condition that names them", () => {
     ["a begin without its fields", bareFrame(encodeComposite(descriptor.begin, [])), conditions.invalidField],
     ["a channel beyond channel-max", bareFrame(begin, 256), conditions.framingError],
     ["a begin on a channel in use", Buffer.concat([bareFrame(begin, 3), bareFrame(begin, 3)]), conditions.notAllowed],
-    ["an answer to no begin", bareFrame(encodeBegin({ remoteChannel: 0, nextOutgoingId: 0, incomingWindow: 1, outgoingWindow: 1, handleMax: 0 })), conditions.notAllowed],
+    [
+      "an answer to no begin",
+      bareFrame(encodeBegin({ remoteChannel: 0, nextOutgoingId: 0, incomingWindow: 1, outgoingWindow: 1, handleMax: 0 })),
+      conditions.notAllowed,
+    ],
     ["a frame on a channel without a session", bareFrame(encodeComposite(descriptor.end, []), 9), conditions.notAllowed],
-    ["a handle beyond handle-max", Buffer.concat([bareFrame(begin), bareFrame(encodeAttach({ name: "l", handle: 256, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {} }))]), conditions.framingError],
+    [
+      "a handle beyond handle-max",
+      Buffer.concat([
+        bareFrame(begin),
+        bareFrame(encodeAttach({ name: "l", handle: 256, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {} })),
+      ]),
+      conditions.framingError,
+    ],
   ];
   for (const [what, bytes, condition] of opened) {
     test(`${what}: ${condition}`, async () => {
@@ -292,7 +303,9 @@ describe("violations get the condition that names them", () => {
     peer.frame(begin);
     await peer.next(descriptor.begin);
     peer.socket.pause();
-    const beginEnd = Buffer.concat(Array.from({ length: 2_000 }, () => Buffer.concat([bareFrame(begin, 5), bareFrame(encodeComposite(descriptor.end, []), 5)])));
+    const beginEnd = Buffer.concat(
+      Array.from({ length: 2_000 }, () => Buffer.concat([bareFrame(begin, 5), bareFrame(encodeComposite(descriptor.end, []), 5)])),
+    );
     const flood = (): void => {
       if (!server.closed.isSet && !peer.socket.destroyed) peer.socket.write(beginEnd, flood);
     };

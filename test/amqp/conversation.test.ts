@@ -26,7 +26,13 @@ describe("what the specification allows works", () => {
     transfer(peer, { handle: 0 }, payload.subarray(4));
     transfer(peer, { handle: 1, settled: true }, payload.subarray(6));
     await eventually("both", () => got.length === 2);
-    assert.deepEqual(got.map((delivery) => [delivery.id, delivery.message.data.toString(), delivery.settled, delivery.tag.toString()]), [[0xffff_ffff, "payload", false, "tag"], [0, "payload", true, "tag"]]);
+    assert.deepEqual(
+      got.map((delivery) => [delivery.id, delivery.message.data.toString(), delivery.settled, delivery.tag.toString()]),
+      [
+        [0xffff_ffff, "payload", false, "tag"],
+        [0, "payload", true, "tag"],
+      ],
+    );
   });
 
   test("an aborted delivery is forgotten, whole or in frames, and took its credit", async () => {
@@ -115,7 +121,10 @@ describe("what the specification allows works", () => {
     disposition(peer, 0, 0x7fff_0000, { role: false });
     disposition(peer, 0, 0x7fff_0000);
     await eventually("the last", () => scene.outcomes.length === 9);
-    assert.deepEqual(scene.outcomes.map((delivery) => delivery.context), [1, 2, 3, 0, 1, 2, 3, 4, 5]);
+    assert.deepEqual(
+      scene.outcomes.map((delivery) => delivery.context),
+      [1, 2, 3, 0, 1, 2, 3, 4, 5],
+    );
     assert.ok(scene.outcomes.slice(3).every((delivery) => delivery.settled));
   });
 
@@ -166,7 +175,16 @@ describe("what the specification allows works", () => {
   test("performatives named by symbol are understood", async () => {
     await using scene = await startScene();
     const { peer } = scene;
-    const body = encodeAttach({ name: "n", handle: 0, role: "sender", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {}, initialDeliveryCount: 0 });
+    const body = encodeAttach({
+      name: "n",
+      handle: 0,
+      role: "sender",
+      senderSettleMode: "mixed",
+      receiverSettleMode: "first",
+      source: {},
+      target: {},
+      initialDeliveryCount: 0,
+    });
     const name = Buffer.from("amqp:attach:list");
     peer.frame(Buffer.concat([Buffer.from([0, 0xa3, name.length]), name, body.subarray(3)]));
     assert.equal(readAttach((await peer.next(descriptor.attach)).fields).name, "n");
@@ -190,14 +208,21 @@ describe("what the specification allows works", () => {
     transfer(peer, { id: 3, receiverSettleMode: 1 });
     await eventually("four", () => got.length === 4);
     for (const delivery of got) assert.equal(delivery.settle(accepted), true);
-    assert.deepEqual(got.map((delivery) => delivery.settled), [false, true, true, false]);
+    assert.deepEqual(
+      got.map((delivery) => delivery.settled),
+      [false, true, true, false],
+    );
     const told: unknown[] = [];
     for (let i = 0; i < 3; i++) {
       const said = new Disposition();
       said.read((await peer.next(descriptor.disposition)).fields);
       told.push([said.first, said.last, said.settled]);
     }
-    assert.deepEqual(told, [[0, 0, false], [3, 3, false], [1, 2, true]]);
+    assert.deepEqual(told, [
+      [0, 0, false],
+      [3, 3, false],
+      [1, 2, true],
+    ]);
   });
 
   test("a disposition says nothing of deliveries that are sent in answer to it, however far it reaches", async () => {
@@ -212,10 +237,20 @@ describe("what the specification allows works", () => {
     for (let i = 0; i < 4; i++) await peer.next(descriptor.transfer);
     flow(peer, [4, 1_000, 0, 1_000, undefined, undefined, undefined, undefined, undefined, true]);
     await peer.next(descriptor.flow);
-    assert.deepEqual(scene.outcomes.map(({ context }) => context), [0, 1]);
+    assert.deepEqual(
+      scene.outcomes.map(({ context }) => context),
+      [0, 1],
+    );
     disposition(peer, 2, undefined);
     await eventually("one that was sent in answer", () => scene.outcomes.length === 3);
-    assert.deepEqual(scene.outcomes.map(({ context, settled }) => [context, settled]), [[0, true], [1, true], [10, true]]);
+    assert.deepEqual(
+      scene.outcomes.map(({ context, settled }) => [context, settled]),
+      [
+        [0, true],
+        [1, true],
+        [10, true],
+      ],
+    );
   });
 
   test("a delivery that is settled is not told of again", async () => {
@@ -232,14 +267,27 @@ describe("what the specification allows works", () => {
     disposition(peer, 5, 9);
     flow(peer, [2, 1_000, 0, 1_000, undefined, undefined, undefined, undefined, undefined, true]);
     await peer.next(descriptor.flow);
-    assert.deepEqual(scene.outcomes.map(({ context }) => context), [0, 1]);
+    assert.deepEqual(
+      scene.outcomes.map(({ context }) => context),
+      [0, 1],
+    );
     assert.equal(scene.outcomes[0]!.settle(accepted), false);
   });
 
   test("a link that wants to be resumed is attached anew: our end knows of no delivery", async () => {
     await using scene = await startScene();
     const { peer } = scene;
-    const fields = [uint(0), false, undefined, undefined, encodeTarget({ address: "q" }), encodeTarget({ address: "q" }), new Map([[Buffer.from("tag"), new Raw(accepted.bytes)]]), true, uint(7)];
+    const fields = [
+      uint(0),
+      false,
+      undefined,
+      undefined,
+      encodeTarget({ address: "q" }),
+      encodeTarget({ address: "q" }),
+      new Map([[Buffer.from("tag"), new Raw(accepted.bytes)]]),
+      true,
+      uint(7),
+    ];
     peer.frame(encodeComposite(descriptor.attach, ["again", ...fields]));
     const { fields: answer } = await peer.next(descriptor.attach);
     for (let left = 7; left > 0; left--) answer.span();
@@ -260,18 +308,26 @@ describe("what the specification allows works", () => {
 
   test("why a link, a session or a connection ended is shortened to what the peer's frames take", async () => {
     const error = { condition: "x:long", description: "é".repeat(2_000), info: { more: "m".repeat(2_000) } };
-    const server = await startServer({}, {
-      onSession: (session, connection) => ({
-        onAttach: (request) => (request.attach.name === "link" ? request.refuse(error) : request.attach.name === "session" ? session.end(error) : connection.close(error)),
-      }),
-    });
+    const server = await startServer(
+      {},
+      {
+        onSession: (session, connection) => ({
+          onAttach: (request) =>
+            request.attach.name === "link" ? request.refuse(error) : request.attach.name === "session" ? session.end(error) : connection.close(error),
+        }),
+      },
+    );
     await using _server = server;
     await using peer = new BarePeer(server.listener.port);
     peer.header();
     peer.frame(encodeOpen({ containerId: "bare", maxFrameSize: 512, channelMax: 10 }));
     const begin = encodeBegin({ nextOutgoingId: 0, incomingWindow: 10, outgoingWindow: 10, handleMax: 10 });
     peer.frame(begin);
-    for (const [name, code, skipped] of [["link", descriptor.detach, 2], ["session", descriptor.end, 0], ["connection", descriptor.close, 0]] as const) {
+    for (const [name, code, skipped] of [
+      ["link", descriptor.detach, 2],
+      ["session", descriptor.end, 0],
+      ["connection", descriptor.close, 0],
+    ] as const) {
       attach(peer, "sender", 0, name);
       const { body, fields } = await peer.next(code);
       assert.ok(body.length + 8 <= 512);

@@ -37,22 +37,57 @@ function stage(role: "client" | "server", options: Partial<ClientOptions> | Part
   return { socket, clock, connection, ends };
 }
 
-const sasl = (fields: readonly Parameters<typeof encodeComposite>[1][number][], code: number): Buffer => bareFrame(encodeComposite(code, fields), 0, frameType.sasl);
+const sasl = (fields: readonly Parameters<typeof encodeComposite>[1][number][], code: number): Buffer =>
+  bareFrame(encodeComposite(code, fields), 0, frameType.sasl);
 const saslHeader = protocolHeader(protocolId.sasl);
 const attachFrame = (role: "sender" | "receiver", name: string, handle: number): Buffer =>
-  bareFrame(encodeAttach({ name, handle, role, senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {}, initialDeliveryCount: role === "sender" ? 0 : undefined }));
-const transferFrame = (handle: number, id: number, more = false): Buffer => bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(handle), uint(id), Buffer.from("t"), uint(0), false, more]), payload]));
-const flowFrame = (handle: number, credit: number): Buffer => bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(handle), uint(0), uint(credit)]));
-const dispositionFrame = (first: number, last: number): Buffer => bareFrame(encodeComposite(descriptor.disposition, [true, uint(first), uint(last), true, new Raw(accepted.bytes)]));
+  bareFrame(
+    encodeAttach({
+      name,
+      handle,
+      role,
+      senderSettleMode: "mixed",
+      receiverSettleMode: "first",
+      source: {},
+      target: {},
+      initialDeliveryCount: role === "sender" ? 0 : undefined,
+    }),
+  );
+const transferFrame = (handle: number, id: number, more = false): Buffer =>
+  bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(handle), uint(id), Buffer.from("t"), uint(0), false, more]), payload]));
+const flowFrame = (handle: number, credit: number): Buffer =>
+  bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(handle), uint(0), uint(credit)]));
+const dispositionFrame = (first: number, last: number): Buffer =>
+  bareFrame(encodeComposite(descriptor.disposition, [true, uint(first), uint(last), true, new Raw(accepted.bytes)]));
 
 /** Each state, and the way there. */
 const states: readonly (readonly [state: string, reach: () => Promise<Stage>])[] = [
   ["before a client's header is answered", async () => stage("client")],
   ["before a server heard anything", async () => stage("server")],
   ["in the middle of a header", async () => reached(stage("server"), header.subarray(0, 5))],
-  ["a client in SASL", async () => reached(stage("client", { ...idle, sasl: { mechanism: "ANONYMOUS" } }), saslHeader, sasl([symbols(["ANONYMOUS"])], descriptor.saslMechanisms))],
-  ["a client past SASL", async () => reached(stage("client", { ...idle, sasl: { mechanism: "ANONYMOUS" } }), saslHeader, sasl([symbols(["ANONYMOUS"])], descriptor.saslMechanisms), sasl([ubyte(0)], descriptor.saslOutcome))],
-  ["a server that judges", async () => reached(stage("server", { ...idle, sasl: { mechanisms: ["ANONYMOUS"], authenticate: () => undefined } }), saslHeader, sasl([symbol("ANONYMOUS")], descriptor.saslInit))],
+  [
+    "a client in SASL",
+    async () => reached(stage("client", { ...idle, sasl: { mechanism: "ANONYMOUS" } }), saslHeader, sasl([symbols(["ANONYMOUS"])], descriptor.saslMechanisms)),
+  ],
+  [
+    "a client past SASL",
+    async () =>
+      reached(
+        stage("client", { ...idle, sasl: { mechanism: "ANONYMOUS" } }),
+        saslHeader,
+        sasl([symbols(["ANONYMOUS"])], descriptor.saslMechanisms),
+        sasl([ubyte(0)], descriptor.saslOutcome),
+      ),
+  ],
+  [
+    "a server that judges",
+    async () =>
+      reached(
+        stage("server", { ...idle, sasl: { mechanisms: ["ANONYMOUS"], authenticate: () => undefined } }),
+        saslHeader,
+        sasl([symbol("ANONYMOUS")], descriptor.saslInit),
+      ),
+  ],
   ["a client that waits for open", async () => reached(stage("client"), header)],
   ["a server that waits for open", async () => reached(stage("server"), header)],
   ["open", async () => reached(stage("client"), header, openFrame)],
@@ -62,7 +97,10 @@ const states: readonly (readonly [state: string, reach: () => Promise<Stage>])[]
     "in the middle of a delivery, with credit and settlements that were not written",
     async () => {
       const ready = stage("server", idle, {
-        onSession: () => ({ onAttach: (request) => request.acceptAsReceiver({ receiverSettleMode: "second" }, { onDelivery: (delivery) => delivery.settle(accepted) }).addCredit(10) }),
+        onSession: () => ({
+          onAttach: (request) =>
+            request.acceptAsReceiver({ receiverSettleMode: "second" }, { onDelivery: (delivery) => delivery.settle(accepted) }).addCredit(10),
+        }),
       });
       return reached(ready, header, openFrame, beginFrame(), attachFrame("sender", "l", 0), transferFrame(0, 0), transferFrame(0, 1, true));
     },
@@ -191,13 +229,19 @@ describe("a callback that throws", () => {
       if ("onDrained" in events) link.drain();
     },
   });
-  const sender = (events: object): SessionEvents => ({ onAttach: (request) => void request.acceptAsSender<undefined>({}, { onSendable: (link) => void link.send(payload, undefined), ...events }) });
+  const sender = (events: object): SessionEvents => ({
+    onAttach: (request) => void request.acceptAsSender<undefined>({}, { onSendable: (link) => void link.send(payload, undefined), ...events }),
+  });
   const cases: readonly (readonly [callback: string, session: SessionEvents, frames: readonly Buffer[]])[] = [
     ["onAttach", { onAttach: throws }, receiving],
     ["onDelivery", receiver({ onDelivery: throws }), [...receiving, transferFrame(0, 0)]],
     ["onDeliveriesEnd", receiver({ onDeliveriesEnd: throws }), [...receiving, transferFrame(0, 0)]],
     ["onDrained", receiver({ onDrained: throws }), [...receiving, transferFrame(0, 0)]],
-    ["onSettled", receiver({ onDelivery: () => undefined, onSettled: throws }), [...receiving, transferFrame(0, 0), bareFrame(encodeComposite(descriptor.disposition, [false, uint(0), uint(0), true]))]],
+    [
+      "onSettled",
+      receiver({ onDelivery: () => undefined, onSettled: throws }),
+      [...receiving, transferFrame(0, 0), bareFrame(encodeComposite(descriptor.disposition, [false, uint(0), uint(0), true]))],
+    ],
     ["onCredit", sender({ onCredit: throws }), [...sending, flowFrame(0, 1)]],
     ["onSendable", sender({ onSendable: throws }), [...sending, flowFrame(0, 1)]],
     ["onOutcome", sender({ onOutcome: throws }), [...sending, flowFrame(0, 1), dispositionFrame(0, 0)]],
@@ -213,7 +257,19 @@ describe("a callback that throws", () => {
       };
       let sessions = 0;
       const ready = stage("server", idle, { onSession: () => (sessions++ === 0 ? others : thrower) });
-      const other = bareFrame(encodeAttach({ name: "other", handle: 0, role: "sender", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {}, initialDeliveryCount: 0 }), 5);
+      const other = bareFrame(
+        encodeAttach({
+          name: "other",
+          handle: 0,
+          role: "sender",
+          senderSettleMode: "mixed",
+          receiverSettleMode: "first",
+          source: {},
+          target: {},
+          initialDeliveryCount: 0,
+        }),
+        5,
+      );
       await ready.socket.feed(header, openFrame, beginFrame(undefined, 5), other);
       for (const frame of frames) await ready.socket.feed(frame);
       const close = ready.socket.frames.find((frame) => frame.code === descriptor.close);
@@ -229,7 +285,11 @@ describe("a callback that throws", () => {
   /** Every way in which a connection ends, with the error that its owner hears of. */
   const endings: readonly (readonly [how: string, end: (ready: Stage) => Promise<void> | void, error: string | undefined])[] = [
     ["a close by the peer", ({ socket }) => socket.feed(bareFrame(encodeClose({ condition: "x:theirs" }))), "x:theirs"],
-    ["a close of ours that is answered", ({ connection, socket }) => (connection.close({ condition: "x:ours" }), socket.feed(bareFrame(encodeClose(undefined)))), "x:ours"],
+    [
+      "a close of ours that is answered",
+      ({ connection, socket }) => (connection.close({ condition: "x:ours" }), socket.feed(bareFrame(encodeClose(undefined)))),
+      "x:ours",
+    ],
     ["a close of ours that is not answered in time", async ({ connection, clock }) => (connection.close(), await nextTurn(), clock.advance(5_000)), undefined],
     ["an abort", ({ connection }) => connection.abort(), undefined],
     ["a socket that fails", ({ socket }) => void socket.destroy(new Error("ECONNRESET")), undefined],
@@ -252,7 +312,16 @@ describe("a callback that throws", () => {
         },
         onEnd: tells("session"),
       };
-      const ready = await reached(stage("server", idle, { onSession: () => events }), header, openFrame, beginFrame(), attachFrame("sender", "a", 0), attachFrame("sender", "waits", 1), attachFrame("receiver", "b", 2), beginFrame(undefined, 1));
+      const ready = await reached(
+        stage("server", idle, { onSession: () => events }),
+        header,
+        openFrame,
+        beginFrame(),
+        attachFrame("sender", "a", 0),
+        attachFrame("sender", "waits", 1),
+        attachFrame("receiver", "b", 2),
+        beginFrame(undefined, 1),
+      );
       await end(ready);
       const found = await over(ready);
       assert.deepEqual([found.by, found.cause, found.error?.condition], ["fault", bug, error]);
@@ -269,7 +338,14 @@ describe("a callback that throws", () => {
       frame.writeUInt16BE(5, 6);
       return frame;
     };
-    await ready.socket.feed(header, openFrame, beginFrame(), attachFrame("sender", "closer", 0), beginFrame(undefined, 5), on5(attachFrame("sender", "thrower", 0)));
+    await ready.socket.feed(
+      header,
+      openFrame,
+      beginFrame(),
+      attachFrame("sender", "closer", 0),
+      beginFrame(undefined, 5),
+      on5(attachFrame("sender", "thrower", 0)),
+    );
     await ready.socket.feed(Buffer.concat([transferFrame(0, 0), on5(transferFrame(0, 0))]));
     await ready.socket.feed(bareFrame(encodeClose(undefined)));
     const end = await over(ready);

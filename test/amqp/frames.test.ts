@@ -64,7 +64,7 @@ describe("frames", () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.integer({ min: 1, max: 12 })), (sizes) => {
         const { lines, reader } = recorder();
-        for (let at = 0; at < bytes.length; ) {
+        for (let at = 0; at < bytes.length;) {
           const size = sizes.next().value as number;
           reader.push(bytes.subarray(at, at + size));
           at += size;
@@ -116,7 +116,12 @@ describe("frames", () => {
   });
 
   test("a header that is not AMQP 1.0.0 is told apart", () => {
-    for (const [header, line] of [["AMQP\u0000\u0000\u0009\u0001", "header 0 false"], ["HTTP/1.1", "header 47 false"], ["AMQP\u0003\u0001\u0000\u0000", "header 3 true"], ["AMQP\u0000\u0001\u0001\u0000", "header 0 false"]] as const) {
+    for (const [header, line] of [
+      ["AMQP\u0000\u0000\u0009\u0001", "header 0 false"],
+      ["HTTP/1.1", "header 47 false"],
+      ["AMQP\u0003\u0001\u0000\u0000", "header 3 true"],
+      ["AMQP\u0000\u0001\u0001\u0000", "header 0 false"],
+    ] as const) {
       const { lines, reader } = recorder();
       reader.push(Buffer.from(header, "latin1"));
       assert.deepEqual(lines, [line]);
@@ -184,6 +189,9 @@ describe("output", () => {
     output.endFrame(0);
     const { lines, reader } = recorder(300_000);
     reader.push(collected(output));
-    assert.deepEqual(lines.map((line) => line.length), [13, 4_010, 200 * 1_005 + 10]);
+    assert.deepEqual(
+      lines.map((line) => line.length),
+      [13, 4_010, 200 * 1_005 + 10],
+    );
   });
 });

@@ -78,11 +78,20 @@ async function startRheaServer(options: object = {}): Promise<RheaServer> {
   };
 }
 
-async function openTo(port: number, options: { readonly sasl?: SaslCredentials; readonly frameBytesMax?: number } = {}): Promise<{ readonly connection: Connection; readonly closed: Signal<ConnectionEnd> }> {
+async function openTo(
+  port: number,
+  options: { readonly sasl?: SaslCredentials; readonly frameBytesMax?: number } = {},
+): Promise<{ readonly connection: Connection; readonly closed: Signal<ConnectionEnd> }> {
   const opened = new Signal<Connection>("the connection to open");
   const closed = new Signal<ConnectionEnd>("the connection to be over");
   dial(
-    { containerId: "ours", host: "127.0.0.1", port, sasl: options.sasl ?? { mechanism: "ANONYMOUS" }, ...(options.frameBytesMax !== undefined && { limits: { frameBytesMax: options.frameBytesMax } }) },
+    {
+      containerId: "ours",
+      host: "127.0.0.1",
+      port,
+      sasl: options.sasl ?? { mechanism: "ANONYMOUS" },
+      ...(options.frameBytesMax !== undefined && { limits: { frameBytesMax: options.frameBytesMax } }),
+    },
     { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) },
   );
   return { connection: await opened.wait(), closed };
@@ -102,7 +111,10 @@ describe("our client with rhea's server", () => {
   test("is told that its password is wrong", async () => {
     await using server = await startRheaServer();
     const closed = new Signal<ConnectionEnd>("the connection to be over");
-    dial({ containerId: "ours", host: "127.0.0.1", port: server.port, sasl: { mechanism: "PLAIN", username: "user", password: "wrong" } }, { onClosed: (_connection, end) => closed.set(end) });
+    dial(
+      { containerId: "ours", host: "127.0.0.1", port: server.port, sasl: { mechanism: "PLAIN", username: "user", password: "wrong" } },
+      { onClosed: (_connection, end) => closed.set(end) },
+    );
     assert.equal((await closed.wait()).by, "sasl");
   });
 
@@ -119,32 +131,38 @@ describe("our client with rhea's server", () => {
           next++;
         }
       });
-      const note = (kind: string) => ({ delivery }: EventContext) => {
-        const sent = delivery as unknown as RheaDelivery;
-        outcomes.set(sentIds.get(sent) ?? -1, kind);
-        if (receiverSettleMode === "second") {
-          sent.update(true, (sent as unknown as { remote_state: { described(): unknown } }).remote_state.described());
-          sent.remote_settled = true;
-        }
-      };
+      const note =
+        (kind: string) =>
+        ({ delivery }: EventContext) => {
+          const sent = delivery as unknown as RheaDelivery;
+          outcomes.set(sentIds.get(sent) ?? -1, kind);
+          if (receiverSettleMode === "second") {
+            sent.update(true, (sent as unknown as { remote_state: { described(): unknown } }).remote_state.described());
+            sent.remote_settled = true;
+          }
+        };
       for (const kind of ["accepted", "rejected", "modified", "released"] as const) server.container.on(kind, note(kind));
       const { connection, closed } = await openTo(server.port);
       const states: readonly DeliveryState[] = [accepted, accepted, rejected({ condition: "x:bad" }), modified({ undeliverableHere: true })];
       const kinds = ["accepted", "accepted", "rejected", "modified"];
       const held: Delivery[] = [];
       let answered = 0;
-      const receiver = await attachedReceiver(connection.begin({}), { name: "r", source: { address: "q" }, senderSettleMode: "unsettled", receiverSettleMode }, {
-        onDelivery: (delivery) => held.push(delivery),
-        onDeliveriesEnd: () => {
-          for (const delivery of held.splice(0).toReversed()) {
-            const n = delivery.message.applicationProperties?.number("n") ?? -1;
-            assert.equal(delivery.message.text("messageId"), String(n));
-            assert.equal(delivery.message.values()[0]?.plain(), `body ${n}`);
-            delivery.settle(states[n % 4]!);
-          }
+      const receiver = await attachedReceiver(
+        connection.begin({}),
+        { name: "r", source: { address: "q" }, senderSettleMode: "unsettled", receiverSettleMode },
+        {
+          onDelivery: (delivery) => held.push(delivery),
+          onDeliveriesEnd: () => {
+            for (const delivery of held.splice(0).toReversed()) {
+              const n = delivery.message.applicationProperties?.number("n") ?? -1;
+              assert.equal(delivery.message.text("messageId"), String(n));
+              assert.equal(delivery.message.values()[0]?.plain(), `body ${n}`);
+              delivery.settle(states[n % 4]!);
+            }
+          },
+          onSettled: () => answered++,
         },
-        onSettled: () => answered++,
-      });
+      );
       receiver.addCredit(200);
       // rhea names a modified outcome twice, as modified and as released.
       await eventually("all outcomes", () => outcomes.size === 200 && (receiverSettleMode === "first" || answered === 200));
@@ -170,7 +188,11 @@ describe("our client with rhea's server", () => {
     const pump = (sender: Sender<number>): void => {
       for (let message = queue.shift(); message !== undefined; message = queue.shift()) sender.send(message, message.length);
     };
-    await attachedSender<number>(connection.begin({}), { name: "s", target: { address: "q" } }, { onSendable: pump, onOutcome: (_delivery, state) => outcomes.push(state?.error?.condition ?? state?.kind ?? "none") });
+    await attachedSender<number>(
+      connection.begin({}),
+      { name: "s", target: { address: "q" } },
+      { onSendable: pump, onOutcome: (_delivery, state) => outcomes.push(state?.error?.condition ?? state?.kind ?? "none") },
+    );
     await eventually("all outcomes", () => outcomes.length === wanted.length);
     assert.deepEqual(sizes, wanted);
     assert.deepEqual(outcomes, ["accepted", "x:even", "accepted", "x:even", "accepted", "x:even", "accepted"]);
@@ -214,14 +236,21 @@ interface OurServer extends AsyncDisposable {
 }
 
 /** Our server, where receivers get `count` messages and senders are taken from. */
-async function startOurServer(onAttach: (request: AttachRequest) => void, options: { readonly limits?: Partial<Limits>; readonly idleTimeOutMs?: number } = {}, events: ConnectionEvents = {}): Promise<OurServer> {
+async function startOurServer(
+  onAttach: (request: AttachRequest) => void,
+  options: { readonly limits?: Partial<Limits>; readonly idleTimeOutMs?: number } = {},
+  events: ConnectionEvents = {},
+): Promise<OurServer> {
   const listener = await listen(
     {
       containerId: "ours",
       port: 0,
       idleTimeOutMs: options.idleTimeOutMs,
       limits: options.limits,
-      sasl: { mechanisms: ["ANONYMOUS", "PLAIN"], authenticate: ({ mechanism, response }, decide) => decide(mechanism === "ANONYMOUS" || parsePlain(response)?.password === "secret") },
+      sasl: {
+        mechanisms: ["ANONYMOUS", "PLAIN"],
+        authenticate: ({ mechanism, response }, decide) => decide(mechanism === "ANONYMOUS" || parsePlain(response)?.password === "secret"),
+      },
     },
     { onSession: () => ({ onAttach }), ...events },
   );
@@ -269,20 +298,27 @@ describe("our server with rhea's client", () => {
       const sizes = [0, 100, 400, 450, 500, 5_000, 30_000, 1];
       const source = (request: AttachRequest): void => {
         let next = 0;
-        request.acceptAsSender<number>({ settles: "owner" }, {
-          onSendable: (sender) => {
-            while (next < sizes.length && sender.capacity() > 0) {
-              const body = encodeMessage({ properties: { messageId: `m${next}` }, applicationProperties: { n: next }, body: { data: Buffer.alloc(sizes[next]!, "x") } });
-              sender.send([body.subarray(0, 7), body.subarray(7)], next, Buffer.from(`tag ${next}`));
-              next++;
-            }
+        request.acceptAsSender<number>(
+          { settles: "owner" },
+          {
+            onSendable: (sender) => {
+              while (next < sizes.length && sender.capacity() > 0) {
+                const body = encodeMessage({
+                  properties: { messageId: `m${next}` },
+                  applicationProperties: { n: next },
+                  body: { data: Buffer.alloc(sizes[next]!, "x") },
+                });
+                sender.send([body.subarray(0, 7), body.subarray(7)], next, Buffer.from(`tag ${next}`));
+                next++;
+              }
+            },
+            onDrain: (sender) => sender.drained(),
+            onOutcome: (delivery, state, settled) => {
+              outcomes.set(delivery.context, state?.error?.condition ?? state?.kind ?? "none");
+              if (!settled) delivery.settle(state);
+            },
           },
-          onDrain: (sender) => sender.drained(),
-          onOutcome: (delivery, state, settled) => {
-            outcomes.set(delivery.context, state?.error?.condition ?? state?.kind ?? "none");
-            if (!settled) delivery.settle(state);
-          },
-        });
+        );
       };
       await using server = await startOurServer(source);
       const connection = connectRhea(server.port, { username: "anonymous", max_frame_size: 512 });
@@ -302,8 +338,14 @@ describe("our server with rhea's client", () => {
       });
       receiver.on("settled", () => settled++);
       await eventually("all outcomes", () => outcomes.size === sizes.length && (receiverSettleMode === 0 || settled === sizes.length));
-      assert.deepEqual(got, sizes.map((size, n) => [n, size]));
-      assert.deepEqual([...outcomes].sort(([a], [b]) => a - b).map(([, kind]) => kind), sizes.map((_, n) => ["accepted", "x:bad", "modified"][n % 3]));
+      assert.deepEqual(
+        got,
+        sizes.map((size, n) => [n, size]),
+      );
+      assert.deepEqual(
+        [...outcomes].sort(([a], [b]) => a - b).map(([, kind]) => kind),
+        sizes.map((_, n) => ["accepted", "x:bad", "modified"][n % 3]),
+      );
       const drained = new Signal("rhea to hear of the drain");
       receiver.on("receiver_drained", () => drained.set());
       receiver.drain_credit();
@@ -315,14 +357,17 @@ describe("our server with rhea's client", () => {
   test("takes messages and tells their outcomes", async () => {
     const texts: string[] = [];
     const sink = (request: AttachRequest): void => {
-      const receiver = request.acceptAsReceiver({ receiverSettleMode: "first", maxMessageSize: 1_048_576 }, {
-        onDelivery: (delivery) => {
-          const plain = delivery.message.values()[0]?.plain();
-          const text = typeof plain === "string" ? plain : "";
-          texts.push(`${text.length} ${delivery.message.text("subject")}`);
-          delivery.settle(text.startsWith("bad") ? rejected({ condition: "x:bad", description: "bad" }) : text.startsWith("later") ? released : accepted);
+      const receiver = request.acceptAsReceiver(
+        { receiverSettleMode: "first", maxMessageSize: 1_048_576 },
+        {
+          onDelivery: (delivery) => {
+            const plain = delivery.message.values()[0]?.plain();
+            const text = typeof plain === "string" ? plain : "";
+            texts.push(`${text.length} ${delivery.message.text("subject")}`);
+            delivery.settle(text.startsWith("bad") ? rejected({ condition: "x:bad", description: "bad" }) : text.startsWith("later") ? released : accepted);
+          },
         },
-      });
+      );
       receiver.addCredit(10);
     };
     await using server = await startOurServer(sink, { limits: { frameBytesMax: 600 } });
@@ -345,16 +390,19 @@ describe("our server with rhea's client", () => {
     const taken: number[] = [];
     const tooLarge: [length: number, kept: number][] = [];
     const sink = (request: AttachRequest): void => {
-      const receiver = request.acceptAsReceiver({ receiverSettleMode: "first", maxMessageSize: 1_000 }, {
-        onDelivery: (delivery) => {
-          taken.push(delivery.message.bytes.length);
-          delivery.settle(accepted);
+      const receiver = request.acceptAsReceiver(
+        { receiverSettleMode: "first", maxMessageSize: 1_000 },
+        {
+          onDelivery: (delivery) => {
+            taken.push(delivery.message.bytes.length);
+            delivery.settle(accepted);
+          },
+          onTooLarge: (delivery, length) => {
+            tooLarge.push([length, delivery.message.bytes.length]);
+            delivery.settle(rejected({ condition: "x:large" }));
+          },
         },
-        onTooLarge: (delivery, length) => {
-          tooLarge.push([length, delivery.message.bytes.length]);
-          delivery.settle(rejected({ condition: "x:large" }));
-        },
-      });
+      );
       receiver.addCredit(10);
     };
     await using server = await startOurServer(sink, { limits: { partialBytesMax: 100_000 } });
@@ -368,7 +416,10 @@ describe("our server with rhea's client", () => {
     await eventually("all outcomes", () => outcomes.length === 4);
     assert.deepEqual(outcomes.toSorted(), ["accepted", "accepted", "rejected", "rejected"]);
     assert.deepEqual(taken, [100, 999]);
-    assert.deepEqual(tooLarge, [[2_000, 0], [300_000, 0]]);
+    assert.deepEqual(tooLarge, [
+      [2_000, 0],
+      [300_000, 0],
+    ]);
     await closeRhea(connection);
   });
 
@@ -386,7 +437,10 @@ describe("our server with rhea's client", () => {
       receiver.on("receiver_error", failed.set);
       if (address === "there") (await accepted.wait()).close({ condition: "amqp:link:detach-forced", description: "off" });
       const { receiver: ended } = await failed.wait();
-      assert.equal((ended?.error as { readonly condition: string } | undefined)?.condition, address === "missing" ? "amqp:not-found" : "amqp:link:detach-forced");
+      assert.equal(
+        (ended?.error as { readonly condition: string } | undefined)?.condition,
+        address === "missing" ? "amqp:not-found" : "amqp:link:detach-forced",
+      );
     }
     await closeRhea(connection);
   });

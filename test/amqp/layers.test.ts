@@ -24,7 +24,10 @@ test("a file imports only from its own layer and those above it", () => {
     const layer = file.split("/")[0]!;
     for (const [, specifier] of readFileSync(join(folder, `${file}.ts`), "utf8").matchAll(/^(?:import|export|\}).* from "([^"]+)";$/gm)) {
       const [, other] = /^\.\.\/([a-z]+)\/[a-z-]+\.ts$/.exec(specifier!) ?? [];
-      const isKnown = specifier!.startsWith("node:") || /^\.\/[a-z-]+\.ts$/.test(specifier!) || (other !== undefined && layers.indexOf(other) >= 0 && layers.indexOf(other) < layers.indexOf(layer));
+      const isKnown =
+        specifier!.startsWith("node:") ||
+        /^\.\/[a-z-]+\.ts$/.test(specifier!) ||
+        (other !== undefined && layers.indexOf(other) >= 0 && layers.indexOf(other) < layers.indexOf(layer));
       if (!isKnown) wrong.push(`${file} imports ${specifier}`);
     }
   }

@@ -29,24 +29,54 @@ interface Breach {
 }
 
 const breaches: { readonly [Name in Exclude<keyof Limits, "outputBytesHigh" | "outputBytesMax" | "saslFrameBytesMax" | "idleTimeOutMsMin">]: Breach } = {
-  frameBytesMax: { limits: { frameBytesMax: 600 }, act: ({ peer }) => peer.frame(Buffer.alloc(593)), code: descriptor.close, condition: conditions.framingError },
-  sessionsMax: { limits: { sessionsMax: 2 }, act: ({ peer }) => [1, 2].forEach((channel) => peer.frame(begin, channel)), code: descriptor.close, condition: conditions.framingError },
-  linksMax: { limits: { linksMax: 2 }, act: ({ peer }) => [0, 1, 2].forEach((handle) => attach(peer, "sender", handle)), code: descriptor.close, condition: conditions.framingError },
+  frameBytesMax: {
+    limits: { frameBytesMax: 600 },
+    act: ({ peer }) => peer.frame(Buffer.alloc(593)),
+    code: descriptor.close,
+    condition: conditions.framingError,
+  },
+  sessionsMax: {
+    limits: { sessionsMax: 2 },
+    act: ({ peer }) => [1, 2].forEach((channel) => peer.frame(begin, channel)),
+    code: descriptor.close,
+    condition: conditions.framingError,
+  },
+  linksMax: {
+    limits: { linksMax: 2 },
+    act: ({ peer }) => [0, 1, 2].forEach((handle) => attach(peer, "sender", handle)),
+    code: descriptor.close,
+    condition: conditions.framingError,
+  },
   incomingWindowFrames: {
     limits: { incomingWindowFrames: 4 },
     act: ({ peer }) => (peer.socket.cork(), attach(peer, "sender", 0), [0, 1, 2, 3, 4].forEach((id) => transfer(peer, { id })), peer.socket.uncork()),
     code: descriptor.end,
     condition: conditions.windowViolation,
   },
-  unsettledMax: { limits: { unsettledMax: 3 }, act: ({ peer }) => (attach(peer, "sender", 0), [0, 1, 2, 3].forEach((id) => transfer(peer, { id }))), code: descriptor.end, condition: conditions.resourceLimitExceeded },
-  messageBytesMax: { limits: { messageBytesMax: 30 }, act: ({ peer }) => (attach(peer, "sender", 0), transfer(peer, { id: 0 }, Buffer.alloc(31))), code: descriptor.detach, condition: conditions.messageSizeExceeded },
+  unsettledMax: {
+    limits: { unsettledMax: 3 },
+    act: ({ peer }) => (attach(peer, "sender", 0), [0, 1, 2, 3].forEach((id) => transfer(peer, { id }))),
+    code: descriptor.end,
+    condition: conditions.resourceLimitExceeded,
+  },
+  messageBytesMax: {
+    limits: { messageBytesMax: 30 },
+    act: ({ peer }) => (attach(peer, "sender", 0), transfer(peer, { id: 0 }, Buffer.alloc(31))),
+    code: descriptor.detach,
+    condition: conditions.messageSizeExceeded,
+  },
   partialBytesMax: {
     limits: { partialBytesMax: 100 },
     act: ({ peer }) => [0, 1].forEach((handle) => (attach(peer, "sender", handle), transfer(peer, { handle, id: handle, more: true }, Buffer.alloc(60)))),
     code: descriptor.close,
     condition: conditions.resourceLimitExceeded,
   },
-  attachBytesMax: { limits: { attachBytesMax: 2_000 }, act: ({ peer }) => [0, 1].forEach((handle) => attach(peer, "sender", handle, `${handle}`.repeat(1_000))), code: descriptor.close, condition: conditions.resourceLimitExceeded },
+  attachBytesMax: {
+    limits: { attachBytesMax: 2_000 },
+    act: ({ peer }) => [0, 1].forEach((handle) => attach(peer, "sender", handle, `${handle}`.repeat(1_000))),
+    code: descriptor.close,
+    condition: conditions.resourceLimitExceeded,
+  },
 };
 
 describe("past a limit a peer is told so", () => {
@@ -61,7 +91,12 @@ describe("past a limit a peer is told so", () => {
   test("saslFrameBytesMax: the socket ends, for SASL has no close", async () => {
     await using server = await startServer({ sasl: { mechanisms: ["PLAIN"], authenticate: () => assert.fail("expected the frame to be refused") } });
     await using peer = new BarePeer(server.listener.port);
-    peer.socket.write(Buffer.concat([protocolHeader(protocolId.sasl), bareFrame(encodeComposite(descriptor.saslInit, [symbol("PLAIN"), Buffer.alloc(512)]), 0, frameType.sasl)]));
+    peer.socket.write(
+      Buffer.concat([
+        protocolHeader(protocolId.sasl),
+        bareFrame(encodeComposite(descriptor.saslInit, [symbol("PLAIN"), Buffer.alloc(512)]), 0, frameType.sasl),
+      ]),
+    );
     assert.equal((await server.closed.wait()).error?.condition, conditions.framingError);
     await peer.ended.wait();
   });
@@ -88,7 +123,9 @@ describe("past a limit a peer is told so", () => {
     });
     assert.equal(scene.closed.isSet, false);
     const echo = encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), undefined, undefined, undefined, undefined, undefined, true]);
-    const flood = Buffer.concat(Array.from({ length: 2_000 }, () => Buffer.concat([bareFrame(begin, 5), bareFrame(echo), bareFrame(encodeComposite(descriptor.end, []), 5)])));
+    const flood = Buffer.concat(
+      Array.from({ length: 2_000 }, () => Buffer.concat([bareFrame(begin, 5), bareFrame(echo), bareFrame(encodeComposite(descriptor.end, []), 5)])),
+    );
     const pour = (): void => {
       if (!scene.closed.isSet && !peer.socket.destroyed) peer.socket.write(flood, pour);
     };
@@ -128,7 +165,13 @@ describe("limits that are the same for all", () => {
   });
 
   test("elements of one value, and elements of an array that have no width", () => {
-    const nulls = (count: number): Buffer => encode(array("null", Array.from({ length: count }, () => ({ type: "null", value: null }))));
+    const nulls = (count: number): Buffer =>
+      encode(
+        array(
+          "null",
+          Array.from({ length: count }, () => ({ type: "null", value: null })),
+        ),
+      );
     const most = nulls(widthlessElementsMax);
     assert.equal((new Decoder(most, 0, most.length).plain() as readonly null[]).length, widthlessElementsMax);
     refused(nulls(widthlessElementsMax + 1));
@@ -138,7 +181,12 @@ describe("limits that are the same for all", () => {
   });
 
   test("a map of arrays without width is read with one allowance, not one for each", () => {
-    const wide = encode(array("null", Array.from({ length: widthlessElementsMax }, () => ({ type: "null", value: null }))));
+    const wide = encode(
+      array(
+        "null",
+        Array.from({ length: widthlessElementsMax }, () => ({ type: "null", value: null })),
+      ),
+    );
     const many = encode(Object.fromEntries(Array.from({ length: elementsMax / widthlessElementsMax + 1 }, (_, index) => [`k${index}`, 1])));
     assert.equal(new MapView(many, 0, many.length).toMap().size, elementsMax / widthlessElementsMax + 1);
     const entries = Array.from({ length: elementsMax / widthlessElementsMax + 1 }, (_, index) => [encode(`k${index}`), wide]).flat();
@@ -209,13 +257,25 @@ describe("limits of an owner's own", () => {
   test("are checked", () => {
     assert.deepEqual(resolveLimits(undefined), defaultLimits);
     assert.deepEqual(resolveLimits({ linksMax: 1 }), { ...defaultLimits, linksMax: 1 });
-    for (const [changes, name] of [[{ frameBytesMax: 511 }, "frameBytesMax"], [{ linksMax: 65_537 }, "linksMax"], [{ sessionsMax: 0 }, "sessionsMax"], [{ unsettledMax: 1.5 }, "unsettledMax"], [{ messageBytesMax: 2 ** 32 }, "messageBytesMax"]] as const) {
-      assert.throws(() => resolveLimits(changes), (error) => error instanceof RangeError && error.message.includes(name));
+    for (const [changes, name] of [
+      [{ frameBytesMax: 511 }, "frameBytesMax"],
+      [{ linksMax: 65_537 }, "linksMax"],
+      [{ sessionsMax: 0 }, "sessionsMax"],
+      [{ unsettledMax: 1.5 }, "unsettledMax"],
+      [{ messageBytesMax: 2 ** 32 }, "messageBytesMax"],
+    ] as const) {
+      assert.throws(
+        () => resolveLimits(changes),
+        (error) => error instanceof RangeError && error.message.includes(name),
+      );
     }
   });
 
   test("are announced", async () => {
-    await using server = await startServer({ limits: { sessionsMax: 7, frameBytesMax: 1_234, linksMax: 9, incomingWindowFrames: 77 } }, { onSession: () => ({}) });
+    await using server = await startServer(
+      { limits: { sessionsMax: 7, frameBytesMax: 1_234, linksMax: 9, incomingWindowFrames: 77 } },
+      { onSession: () => ({}) },
+    );
     await using peer = new BarePeer(server.listener.port);
     peer.header();
     peer.frame(open);

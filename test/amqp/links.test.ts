@@ -23,17 +23,26 @@ describe("attaching and detaching", () => {
       },
     });
     const remote = new Signal<MapView | undefined>("the attach");
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l", source: { address: "queue", filter: { f: "x" } }, receiverSettleMode: "second", properties: { "x:timeout": 5 }, maxMessageSize: 1_000 }, {
-      onDelivery: () => undefined,
-      onAttach: (_receiver, attach) => remote.set(attach.source?.filter),
-    });
-    assert.deepEqual([requests[0]?.attach.role, requests[0]?.attach.source?.address, requests[0]?.attach.properties?.get("x:timeout"), requests[0]?.attach.maxMessageSize], ["receiver", "queue", 5, 1_000]);
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l", source: { address: "queue", filter: { f: "x" } }, receiverSettleMode: "second", properties: { "x:timeout": 5 }, maxMessageSize: 1_000 },
+      {
+        onDelivery: () => undefined,
+        onAttach: (_receiver, attach) => remote.set(attach.source?.filter),
+      },
+    );
+    assert.deepEqual(
+      [requests[0]?.attach.role, requests[0]?.attach.source?.address, requests[0]?.attach.properties?.get("x:timeout"), requests[0]?.attach.maxMessageSize],
+      ["receiver", "queue", 5, 1_000],
+    );
     assert.equal((await remote.wait())?.get("f"), "x", "the source is echoed as it came");
     assert.deepEqual([receiver.remote?.receiverSettleMode, receiver.remote?.source?.address, receiver.isAttached], ["second", "queue", true]);
   });
 
   test("a refusal is an attach without a terminus and a detach with the error", async () => {
-    await using pair = await startPair({ sessionEvents: { onAttach: (request) => request.refuse({ condition: "amqp:not-found", description: "no such queue" }) } });
+    await using pair = await startPair({
+      sessionEvents: { onAttach: (request) => request.refuse({ condition: "amqp:not-found", description: "no such queue" }) },
+    });
     const session = pair.client.begin({});
     for (const role of ["sender", "receiver"] as const) {
       const ended = new Signal<LinkEnd>("the link to be over");
@@ -128,20 +137,27 @@ describe("attaching and detaching", () => {
     assert.deepEqual([(await source.ended.wait()).closed, (await source.ended.wait()).by], [false, "peer"]);
   });
 
-  for (const [how, by] of [["close", "local"], ["end", "session"], ["abort", "connection"]] as const) {
+  for (const [how, by] of [
+    ["close", "local"],
+    ["end", "session"],
+    ["abort", "connection"],
+  ] as const) {
     test(`what a link leaves unsettled is told when it ends by ${by}`, async () => {
       const source = new Source(["a", "b", "c"]);
       const sourceUnsettled: string[] = [];
       await using pair = await startPair({
         sessionEvents: {
           onAttach: (request) => {
-            request.acceptAsSender<string>({ settles: "owner" }, {
-              onSendable: (sender) => source.pump(sender),
-              onDetach: (_sender, end, unsettled) => {
-                sourceUnsettled.push(...unsettled.map((delivery) => delivery.context));
-                source.ended.set(end);
+            request.acceptAsSender<string>(
+              { settles: "owner" },
+              {
+                onSendable: (sender) => source.pump(sender),
+                onDetach: (_sender, end, unsettled) => {
+                  sourceUnsettled.push(...unsettled.map((delivery) => delivery.context));
+                  source.ended.set(end);
+                },
               },
-            });
+            );
           },
         },
       });
@@ -149,13 +165,17 @@ describe("attaching and detaching", () => {
       const ended = new Signal<LinkEnd>("the receiver to be over");
       let left: readonly Delivery[] = [];
       const session = pair.client.begin({});
-      const receiver = await attachedReceiver(session, { name: "l", receiverSettleMode: "second" }, {
-        onDelivery: (delivery) => got.push(delivery),
-        onDetach: (_link, end, unsettled) => {
-          left = unsettled;
-          ended.set(end);
+      const receiver = await attachedReceiver(
+        session,
+        { name: "l", receiverSettleMode: "second" },
+        {
+          onDelivery: (delivery) => got.push(delivery),
+          onDetach: (_link, end, unsettled) => {
+            left = unsettled;
+            ended.set(end);
+          },
         },
-      });
+      );
       receiver.addCredit(3);
       await eventually("all deliveries", () => got.length === 3);
       got[1]!.settle(accepted);
@@ -163,7 +183,14 @@ describe("attaching and detaching", () => {
       else if (how === "end") session.end();
       else pair.client.abort();
       assert.equal((await ended.wait()).by, by);
-      assert.deepEqual(left.map((delivery) => [textOf(delivery), delivery.state?.kind]), [["a", undefined], ["b", "accepted"], ["c", undefined]]);
+      assert.deepEqual(
+        left.map((delivery) => [textOf(delivery), delivery.state?.kind]),
+        [
+          ["a", undefined],
+          ["b", "accepted"],
+          ["c", undefined],
+        ],
+      );
       assert.equal((await source.ended.wait()).by, by === "local" ? "peer" : by);
       assert.deepEqual(sourceUnsettled, ["a", "b", "c"]);
       assert.equal(got[0]!.settle(accepted), false);

@@ -14,8 +14,19 @@ const full: MessageParts = {
   deliveryAnnotations: { "x-opt-lock-token": uuid(Buffer.alloc(16, 1)) },
   messageAnnotations: { "x-opt-sequence-number": long(2n ** 60n), "x-opt-enqueued-time": timestamp(1_000) },
   properties: {
-    messageId: "id", userId: "me", to: "queue", subject: "label", replyTo: "back", correlationId: ulong(7), contentType: "application/json", contentEncoding: "gzip",
-    absoluteExpiryTime: new Date(5_000), creationTime: timestamp(4_000), groupId: "session", groupSequence: 9, replyToGroupId: "other",
+    messageId: "id",
+    userId: "me",
+    to: "queue",
+    subject: "label",
+    replyTo: "back",
+    correlationId: ulong(7),
+    contentType: "application/json",
+    contentEncoding: "gzip",
+    absoluteExpiryTime: new Date(5_000),
+    creationTime: timestamp(4_000),
+    groupId: "session",
+    groupSequence: 9,
+    replyToGroupId: "other",
   },
   applicationProperties: { eventId: "e-1", attempt: 2, flag: true },
   body: { data: Buffer.from("hello") },
@@ -34,7 +45,11 @@ describe("a message view", () => {
     const { footer, ...rest } = full;
     const whole = encodeMessage(rest);
     const bodyAt = whole.length - new MessageView(whole).section("body")!.length;
-    const bytes = Buffer.concat([whole.subarray(0, bodyAt), new MessageView(encodeMessage({ footer, body: { data: [] } })).section("footer")!, whole.subarray(bodyAt)]);
+    const bytes = Buffer.concat([
+      whole.subarray(0, bodyAt),
+      new MessageView(encodeMessage({ footer, body: { data: [] } })).section("footer")!,
+      whole.subarray(bodyAt),
+    ]);
     const message = view(bytes);
     assert.equal(message.data.toString(), "hello");
     assert.deepEqual(message.footer?.get("signature"), Buffer.from("s"));
@@ -52,9 +67,28 @@ describe("a message view", () => {
     assert.deepEqual(message.messageAnnotations?.get("x-opt-enqueued-time"), new Date(1_000));
     assert.equal(message.messageAnnotations?.timeMs("x-opt-enqueued-time"), 1_000);
     assert.equal(message.messageAnnotations?.timeMs("x-opt-sequence-number"), undefined);
-    assert.equal(view({ messageAnnotations: { before: timestamp(-1_500_000_000_000) }, body: { data: [] } }).messageAnnotations?.timeMs("before"), -1_500_000_000_000);
+    assert.equal(
+      view({ messageAnnotations: { before: timestamp(-1_500_000_000_000) }, body: { data: [] } }).messageAnnotations?.timeMs("before"),
+      -1_500_000_000_000,
+    );
     assert.deepEqual(
-      (["messageId", "userId", "to", "subject", "replyTo", "correlationId", "contentType", "contentEncoding", "absoluteExpiryTime", "creationTime", "groupId", "groupSequence", "replyToGroupId"] as const).map((name) => message.property(name)),
+      (
+        [
+          "messageId",
+          "userId",
+          "to",
+          "subject",
+          "replyTo",
+          "correlationId",
+          "contentType",
+          "contentEncoding",
+          "absoluteExpiryTime",
+          "creationTime",
+          "groupId",
+          "groupSequence",
+          "replyToGroupId",
+        ] as const
+      ).map((name) => message.property(name)),
       ["id", Buffer.from("me"), "queue", "label", "back", 7, "application/json", "gzip", new Date(5_000), new Date(4_000), "session", 9, "other"],
     );
     assert.equal(message.text("messageId"), "id");
@@ -70,7 +104,10 @@ describe("a message view", () => {
   test("has the specification's defaults where sections are missing", () => {
     const message = view(Buffer.alloc(0));
     assert.deepEqual([message.durable, message.priority, message.ttlMs, message.firstAcquirer, message.deliveryCount], [false, 4, undefined, false, 0]);
-    assert.deepEqual([message.property("to"), message.applicationProperties, message.bodyKind, message.section("body")], [undefined, undefined, "none", undefined]);
+    assert.deepEqual(
+      [message.property("to"), message.applicationProperties, message.bodyKind, message.section("body")],
+      [undefined, undefined, "none", undefined],
+    );
     assert.deepEqual([message.data.length, message.values().length, message.from("header").length], [0, 0, 0]);
     assert.equal(view({ header: {}, body: { value: null } }).priority, 4);
     assert.equal(view({ properties: { to: "x" }, body: { value: null } }).property("groupId"), undefined);
@@ -96,7 +133,10 @@ describe("a message view", () => {
     assert.equal(several.data.toString(), "abc");
     const sequences = view({ body: { sequences: [[1, "a"], []] }, footer: { f: 1 } });
     assert.equal(sequences.bodyKind, "sequence");
-    assert.deepEqual(sequences.values().map((value) => value.plain()), [[1, "a"], []]);
+    assert.deepEqual(
+      sequences.values().map((value) => value.plain()),
+      [[1, "a"], []],
+    );
     const value = view({ body: { value: { k: new Typed("ushort", 5) } } });
     assert.equal(value.bodyKind, "value");
     assert.deepEqual(value.values()[0]?.plain(), new Map([["k", 5]]));
@@ -107,7 +147,15 @@ describe("a message view", () => {
     const message = view(full);
     const [header, properties, body] = [message.section("header")!, message.section("properties")!, message.section("body")!];
     const sequence = view({ body: { sequences: [[1]] } }).bytes;
-    for (const wrong of [[properties, header], [header, header], [body, sequence], [body, header], [Buffer.from("0053794500", "hex")], [encode("no section")], [Buffer.from([0])]]) {
+    for (const wrong of [
+      [properties, header],
+      [header, header],
+      [body, sequence],
+      [body, header],
+      [Buffer.from("0053794500", "hex")],
+      [encode("no section")],
+      [Buffer.from([0])],
+    ]) {
       assert.throws(() => view(Buffer.concat(wrong)).check(), ProtocolError);
     }
     for (let length = 1; length < message.bytes.length; length++) {
@@ -135,8 +183,16 @@ describe("a message view", () => {
         for (const [at, value] of changes) changed[at] = value;
         const message = view(changed);
         const reads: readonly (() => unknown)[] = [
-          () => message.check(), () => message.ttlMs, () => message.deliveryCount, () => message.property("replyToGroupId"), () => message.applicationProperties?.toMap(),
-          () => message.messageAnnotations?.get("x-opt-enqueued-time"), () => message.data, () => message.values().map((value) => value.typed()), () => message.footer?.raw(), () => message.section("properties"),
+          () => message.check(),
+          () => message.ttlMs,
+          () => message.deliveryCount,
+          () => message.property("replyToGroupId"),
+          () => message.applicationProperties?.toMap(),
+          () => message.messageAnnotations?.get("x-opt-enqueued-time"),
+          () => message.data,
+          () => message.values().map((value) => value.typed()),
+          () => message.footer?.raw(),
+          () => message.section("properties"),
         ];
         for (const read of reads) {
           try {
@@ -154,7 +210,20 @@ describe("a message view", () => {
 describe("with rhea", () => {
   test("rhea reads what is written here", () => {
     const theirs = rhea.message.decode(encodeMessage(full));
-    assert.deepEqual([theirs.durable, theirs.priority, theirs.ttl, theirs.delivery_count, theirs.message_id, theirs.correlation_id, theirs.content_type, theirs.group_id, theirs.group_sequence], [true, 7, 60_000, 3, "id", 7, "application/json", "session", 9]);
+    assert.deepEqual(
+      [
+        theirs.durable,
+        theirs.priority,
+        theirs.ttl,
+        theirs.delivery_count,
+        theirs.message_id,
+        theirs.correlation_id,
+        theirs.content_type,
+        theirs.group_id,
+        theirs.group_sequence,
+      ],
+      [true, 7, 60_000, 3, "id", 7, "application/json", "session", 9],
+    );
     assert.deepEqual(theirs.application_properties, { eventId: "e-1", attempt: 2, flag: true });
     assert.deepEqual(theirs.creation_time, new Date(4_000));
     const body = theirs.body as { readonly content: Buffer };
@@ -162,9 +231,19 @@ describe("with rhea", () => {
   });
 
   test("what rhea writes is read here", () => {
-    const bytes = rhea.message.encode({ message_id: "m", subject: "s", ttl: 5, application_properties: { n: 5, text: "t" }, message_annotations: { "x-opt-a": "b" }, body: { key: ["value"] } });
+    const bytes = rhea.message.encode({
+      message_id: "m",
+      subject: "s",
+      ttl: 5,
+      application_properties: { n: 5, text: "t" },
+      message_annotations: { "x-opt-a": "b" },
+      body: { key: ["value"] },
+    });
     const message = view(bytes);
-    assert.deepEqual([message.text("messageId"), message.text("subject"), message.ttlMs, message.applicationProperties?.get("n"), message.messageAnnotations?.get("x-opt-a")], ["m", "s", 5, 5, "b"]);
+    assert.deepEqual(
+      [message.text("messageId"), message.text("subject"), message.ttlMs, message.applicationProperties?.get("n"), message.messageAnnotations?.get("x-opt-a")],
+      ["m", "s", 5, 5, "b"],
+    );
     assert.deepEqual(message.values()[0]?.plain(), new Map([["key", ["value"]]]));
   });
 });

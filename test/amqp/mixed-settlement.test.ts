@@ -9,12 +9,23 @@ import { Signal, attachedReceiver, startPair } from "./support/loopback.ts";
 import { Source, message, pairWith, textOf } from "./support/source.ts";
 
 describe("at speed", () => {
-  const modes: readonly (readonly [SenderSettleMode, ReceiverSettleMode])[] = [["mixed", "first"], ["mixed", "second"]];
+  const modes: readonly (readonly [SenderSettleMode, ReceiverSettleMode])[] = [
+    ["mixed", "first"],
+    ["mixed", "second"],
+  ];
   for (const [senderSettleMode, receiverSettleMode] of modes) {
     test(`20 000 mixed outcomes in random order across the wrap of every serial number, settling ${receiverSettleMode}: none is wrong`, async () => {
       const total = 20_000;
       const near = 0xffff_ffff - 5_000;
-      const states = [accepted, accepted, accepted, released, modified({ deliveryFailed: true }), rejected({ condition: "x:a" }), rejected({ condition: "x:b" })];
+      const states = [
+        accepted,
+        accepted,
+        accepted,
+        released,
+        modified({ deliveryFailed: true }),
+        rejected({ condition: "x:a" }),
+        rejected({ condition: "x:b" }),
+      ];
       const wanted = new Map<string, string>();
       const heard = new Map<string, string>();
       let next = 0;
@@ -25,16 +36,19 @@ describe("at speed", () => {
           onOpen: (connection) => {
             // The server begins the session here, so that its ids start near the wrap.
             const session: Session = connection.begin({}, { initialOutgoingId: near });
-            session.openSender<string>({ name: "s", senderSettleMode, receiverSettleMode, initialDeliveryCount: near, settles: "owner" }, {
-              onSendable: (sender) => {
-                while (next < total && sender.send(message(String(next)), String(next)) !== undefined) next++;
+            session.openSender<string>(
+              { name: "s", senderSettleMode, receiverSettleMode, initialDeliveryCount: near, settles: "owner" },
+              {
+                onSendable: (sender) => {
+                  while (next < total && sender.send(message(String(next)), String(next)) !== undefined) next++;
+                },
+                onOutcome: (delivery, state, settled) => {
+                  assert.ok(!heard.has(delivery.context), "told once");
+                  heard.set(delivery.context, state?.key ?? "");
+                  if (!settled) delivery.settle(state);
+                },
               },
-              onOutcome: (delivery, state, settled) => {
-                assert.ok(!heard.has(delivery.context), "told once");
-                heard.set(delivery.context, state?.key ?? "");
-                if (!settled) delivery.settle(state);
-              },
-            });
+            );
           },
         },
         clientEvents: {
@@ -55,17 +69,20 @@ describe("at speed", () => {
                 wanted.set(textOf(delivery), state.key);
                 delivery.settle(state);
               };
-              const receiver = request.acceptAsReceiver({ receiverSettleMode }, {
-                onDelivery: (delivery) => {
-                  held.push(delivery);
-                  if (held.length > 300) settleOne();
+              const receiver = request.acceptAsReceiver(
+                { receiverSettleMode },
+                {
+                  onDelivery: (delivery) => {
+                    held.push(delivery);
+                    if (held.length > 300) settleOne();
+                  },
+                  onDeliveriesEnd: (link) => {
+                    link.addCredit(1_000 - link.credit);
+                    if (wanted.size + held.length === total) while (held.length > 0) settleOne();
+                  },
+                  onSettled: () => answered++,
                 },
-                onDeliveriesEnd: (link) => {
-                  link.addCredit(1_000 - link.credit);
-                  if (wanted.size + held.length === total) while (held.length > 0) settleOne();
-                },
-                onSettled: () => answered++,
-              });
+              );
               receiver.addCredit(1_000);
             },
           }),
@@ -82,13 +99,17 @@ describe("at speed", () => {
     await using pair = await pairWith(source, { client: { limits: { incomingWindowFrames: 100 } } });
     const held = new Signal<Delivery>("the first delivery");
     let got = 0;
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l", receiverSettleMode: "second" }, {
-      onDelivery: (delivery) => {
-        if (got++ === 0) held.set(delivery);
-        else delivery.settle(accepted);
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l", receiverSettleMode: "second" },
+      {
+        onDelivery: (delivery) => {
+          if (got++ === 0) held.set(delivery);
+          else delivery.settle(accepted);
+        },
+        onDeliveriesEnd: (link) => link.addCredit(100 - link.credit),
       },
-      onDeliveriesEnd: (link) => link.addCredit(100 - link.credit),
-    });
+    );
     receiver.addCredit(100);
     await eventually("all deliveries", () => got === 5_000);
     (await held.wait()).settle(rejected({ condition: "x:late" }));

@@ -37,10 +37,23 @@ async function ready(): Promise<Ready> {
 }
 
 const attachFrame = (role: Role, name: string, handle: number): Buffer =>
-  bareFrame(encodeAttach({ name, handle, role, senderSettleMode: "mixed", receiverSettleMode: "second", source: {}, target: {}, initialDeliveryCount: role === "sender" ? 9 : undefined }));
+  bareFrame(
+    encodeAttach({
+      name,
+      handle,
+      role,
+      senderSettleMode: "mixed",
+      receiverSettleMode: "second",
+      source: {},
+      target: {},
+      initialDeliveryCount: role === "sender" ? 9 : undefined,
+    }),
+  );
 const detachFrame = (handle: number, closed = true): Buffer => bareFrame(encodeDetach({ handle, closed, error: undefined }));
-const transferFrame = (id: number): Buffer => bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(0), uint(id), Buffer.from("t"), uint(0)]), payload]));
-const dispositionFrame = (isReceiver: boolean, first: number, settled: boolean): Buffer => bareFrame(encodeComposite(descriptor.disposition, [isReceiver, uint(first), undefined, settled, new Raw(released.bytes)]));
+const transferFrame = (id: number): Buffer =>
+  bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(0), uint(id), Buffer.from("t"), uint(0)]), payload]));
+const dispositionFrame = (isReceiver: boolean, first: number, settled: boolean): Buffer =>
+  bareFrame(encodeComposite(descriptor.disposition, [isReceiver, uint(first), undefined, settled, new Raw(released.bytes)]));
 const endFrame = bareFrame(encodeEnd(undefined));
 
 describe("what is said before the peer has answered", () => {
@@ -55,7 +68,21 @@ describe("what is said before the peer has answered", () => {
     assert.deepEqual(socket.codes(), [descriptor.open, descriptor.begin, descriptor.attach]);
     await socket.feed(beginFrame(0, 3));
     assert.equal(socket.frames.length, 3, "no flow without a link");
-    await socket.feed(bareFrame(encodeAttach({ name: "l", handle: 4, role: "sender", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {}, initialDeliveryCount: 9 }), 3));
+    await socket.feed(
+      bareFrame(
+        encodeAttach({
+          name: "l",
+          handle: 4,
+          role: "sender",
+          senderSettleMode: "mixed",
+          receiverSettleMode: "first",
+          source: {},
+          target: {},
+          initialDeliveryCount: 9,
+        }),
+        3,
+      ),
+    );
     const flow = new Flow();
     flow.read(socket.frames[3]!.fields);
     assert.deepEqual([flow.nextIncomingId, flow.handle, flow.deliveryCount, flow.linkCredit, flow.drain], [0, 0, 9, 5, true]);
@@ -82,7 +109,10 @@ describe("what is said before the peer has answered", () => {
     await socket.feed(attachFrame("receiver", "l", 0));
     assert.equal(ends.length, 0);
     await socket.feed(detachFrame(0));
-    assert.deepEqual(ends.map(({ by }) => by), ["local"]);
+    assert.deepEqual(
+      ends.map(({ by }) => by),
+      ["local"],
+    );
     assert.deepEqual(socket.codes(), [descriptor.attach, descriptor.detach]);
     assert.equal(session.openSender({ name: "l" }, {}).handle, sender.handle);
   });
@@ -106,7 +136,10 @@ describe("what crosses", () => {
     await socket.feed(attachFrame("sender", "l", 0));
     receiver.close({ condition: "x:ours" });
     await socket.feed(bareFrame(encodeDetach({ handle: 0, closed: true, error: { condition: "x:theirs" } })));
-    assert.deepEqual(ends.map(({ by, error }) => [by, error?.condition]), [["local", "x:theirs"]]);
+    assert.deepEqual(
+      ends.map(({ by, error }) => [by, error?.condition]),
+      [["local", "x:theirs"]],
+    );
     assert.deepEqual(socket.codes(), [descriptor.attach, descriptor.detach]);
   });
 
@@ -124,20 +157,31 @@ describe("what crosses", () => {
     session.events = { onAttach: (request) => (names.push(request.attach.name), void request.acceptAsReceiver({}, { onDelivery: () => undefined })) };
     await socket.feed(attachFrame("sender", "a", 0), detachFrame(0), attachFrame("sender", "a", 0), detachFrame(0), attachFrame("sender", "b", 0));
     assert.deepEqual(names, ["a", "a", "b"]);
-    assert.deepEqual(socket.frames.filter(({ code }) => code === descriptor.attach).map(({ fields }) => readAttach(fields).handle), [0, 0, 0]);
+    assert.deepEqual(
+      socket.frames.filter(({ code }) => code === descriptor.attach).map(({ fields }) => readAttach(fields).handle),
+      [0, 0, 0],
+    );
   });
 
   test("two ends are one, and what comes between is dropped", async () => {
     const { socket, session, connection, ends } = await ready();
     const linkEnds: LinkEnd[] = [];
-    session.openReceiver({ name: "l" }, { onDelivery: () => assert.fail("the session is ending"), onDetach: (_receiver, end) => linkEnds.push(end) }).addCredit(10);
+    session
+      .openReceiver({ name: "l" }, { onDelivery: () => assert.fail("the session is ending"), onDetach: (_receiver, end) => linkEnds.push(end) })
+      .addCredit(10);
     await socket.feed(attachFrame("sender", "l", 0));
     session.end({ condition: "x:ours" });
     session.end();
     await socket.feed(transferFrame(0), detachFrame(0), detachFrame(55), endFrame);
     assert.deepEqual(ends, ["session local"]);
-    assert.deepEqual(linkEnds.map(({ by, error }) => [by, error?.condition]), [["session", "x:ours"]]);
-    assert.deepEqual(socket.codes().filter((code) => code === descriptor.end || code === descriptor.detach), [descriptor.end]);
+    assert.deepEqual(
+      linkEnds.map(({ by, error }) => [by, error?.condition]),
+      [["session", "x:ours"]],
+    );
+    assert.deepEqual(
+      socket.codes().filter((code) => code === descriptor.end || code === descriptor.detach),
+      [descriptor.end],
+    );
     await socket.feed(beginFrame(undefined, 0));
     assert.equal(connection.state.at, "open", "the peer's channel is free again");
   });
@@ -147,7 +191,10 @@ describe("what crosses", () => {
     const got: Delivery[] = [];
     const told: string[] = [];
     session
-      .openReceiver({ name: "l", receiverSettleMode: "second" }, { onDelivery: (delivery) => got.push(delivery), onSettled: (delivery, state) => told.push(`${delivery.id} ${state?.kind}`) })
+      .openReceiver(
+        { name: "l", receiverSettleMode: "second" },
+        { onDelivery: (delivery) => got.push(delivery), onSettled: (delivery, state) => told.push(`${delivery.id} ${state?.kind}`) },
+      )
       .addCredit(10);
     await socket.feed(attachFrame("sender", "l", 0), transferFrame(0), transferFrame(1));
     got[0]!.settle(accepted);
@@ -165,7 +212,8 @@ describe("what crosses", () => {
     receiver.addCredit(10);
     await socket.feed(attachFrame("sender", "l", 0));
     receiver.drain();
-    const flow = (count: number): Buffer => bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(100), uint(2), uint(100), uint(0), uint(count), uint(0), undefined, true]));
+    const flow = (count: number): Buffer =>
+      bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(100), uint(2), uint(100), uint(0), uint(count), uint(0), undefined, true]));
     await socket.feed(transferFrame(0), transferFrame(1));
     assert.equal(drained, 0);
     await socket.feed(flow(19));
@@ -182,7 +230,10 @@ describe("what crosses", () => {
   test("a drain that had nothing to wait for, and the end of its link: only the end is told", async () => {
     const { socket, session } = await ready();
     const told: string[] = [];
-    const receiver = session.openReceiver({ name: "l" }, { onDelivery: ({ receiver: link }) => link.drain(), onDrained: () => told.push("drained"), onDetach: () => told.push("detached") });
+    const receiver = session.openReceiver(
+      { name: "l" },
+      { onDelivery: ({ receiver: link }) => link.drain(), onDrained: () => told.push("drained"), onDetach: () => told.push("detached") },
+    );
     receiver.addCredit(1);
     await socket.feed(attachFrame("sender", "l", 0));
     receiver.drain();
@@ -199,7 +250,10 @@ describe("credit", () => {
   test("of a receiver that has not heard our delivery-count counts from where it began, across the wrap", async () => {
     const { socket, session } = await ready();
     const sender = session.openSender({ name: "l", initialDeliveryCount: 0xffff_fffe }, {});
-    const flow = (count: number | undefined, credit: number): Buffer => bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(100), uint(0), uint(100), uint(0), count === undefined ? undefined : uint(count), uint(credit)]));
+    const flow = (count: number | undefined, credit: number): Buffer =>
+      bareFrame(
+        encodeComposite(descriptor.flow, [uint(0), uint(100), uint(0), uint(100), uint(0), count === undefined ? undefined : uint(count), uint(credit)]),
+      );
     await socket.feed(attachFrame("receiver", "l", 0), flow(undefined, 5));
     assert.equal(sender.credit, 5);
     for (let i = 0; i < 3; i++) sender.send(payload, i);

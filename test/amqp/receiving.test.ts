@@ -9,21 +9,30 @@ import { Signal, attachedReceiver, startPair } from "./support/loopback.ts";
 import { Source, message, pairWith, textOf } from "./support/source.ts";
 
 describe("receiving", () => {
-  for (const [senderSettleMode, receiverSettleMode] of [["unsettled", "first"], ["unsettled", "second"], ["settled", "first"], ["mixed", "second"]] as const) {
+  for (const [senderSettleMode, receiverSettleMode] of [
+    ["unsettled", "first"],
+    ["unsettled", "second"],
+    ["settled", "first"],
+    ["mixed", "second"],
+  ] as const) {
     test(`${senderSettleMode} deliveries, the receiver settling ${receiverSettleMode}: every outcome arrives once`, async () => {
       const states: readonly DeliveryState[] = [accepted, released, modified({ deliveryFailed: true }), rejected({ condition: "x:bad", description: "why" })];
       const source = new Source(["a", "b", "c", "d"]);
       await using pair = await pairWith(source);
       const got: Delivery[] = [];
       const settled: [string, DeliveryState | undefined][] = [];
-      const receiver = await attachedReceiver(pair.client.begin({}), { name: "l", source: { address: "q" }, senderSettleMode, receiverSettleMode }, {
-        onDelivery: (delivery) => {
-          got.push(delivery);
-          assert.equal(delivery.settle(states[got.length - 1]!), senderSettleMode !== "settled");
-          assert.equal(delivery.settle(accepted), false, "only once");
+      const receiver = await attachedReceiver(
+        pair.client.begin({}),
+        { name: "l", source: { address: "q" }, senderSettleMode, receiverSettleMode },
+        {
+          onDelivery: (delivery) => {
+            got.push(delivery);
+            assert.equal(delivery.settle(states[got.length - 1]!), senderSettleMode !== "settled");
+            assert.equal(delivery.settle(accepted), false, "only once");
+          },
+          onSettled: (delivery, state) => settled.push([textOf(delivery), state]),
         },
-        onSettled: (delivery, state) => settled.push([textOf(delivery), state]),
-      });
+      );
       receiver.addCredit(4);
       if (senderSettleMode === "settled") {
         await eventually("all deliveries", () => got.length === 4);
@@ -33,9 +42,16 @@ describe("receiving", () => {
       await eventually("all outcomes", () => source.heard.length === 4 && (receiverSettleMode === "first" || settled.length === 4));
       const byText = new Map(source.heard.map(({ delivery, state, settled: final }) => [delivery.context, [state?.key, final]]));
       for (const [index, text] of ["a", "b", "c", "d"].entries()) assert.deepEqual(byText.get(text), [states[index]!.key, receiverSettleMode === "first"]);
-      assert.deepEqual(source.heard.find(({ delivery }) => delivery.context === "d")?.state?.error, { condition: "x:bad", description: "why", info: undefined });
+      assert.deepEqual(source.heard.find(({ delivery }) => delivery.context === "d")?.state?.error, {
+        condition: "x:bad",
+        description: "why",
+        info: undefined,
+      });
       if (receiverSettleMode === "second") {
-        assert.deepEqual(new Map(settled.map(([text, state]) => [text, state?.key])), new Map(["a", "b", "c", "d"].map((text, index) => [text, states[index]!.key])));
+        assert.deepEqual(
+          new Map(settled.map(([text, state]) => [text, state?.key])),
+          new Map(["a", "b", "c", "d"].map((text, index) => [text, states[index]!.key])),
+        );
         assert.ok(got.every((delivery) => delivery.settled));
       }
     });
@@ -46,7 +62,11 @@ describe("receiving", () => {
     source.answer = () => rejected({ condition: "com.microsoft:message-lock-lost" });
     await using pair = await pairWith(source);
     const answered = new Signal<DeliveryState | undefined>("the answer");
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l", receiverSettleMode: "second" }, { onDelivery: (delivery) => delivery.settle(accepted), onSettled: (_delivery, state) => answered.set(state) });
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l", receiverSettleMode: "second" },
+      { onDelivery: (delivery) => delivery.settle(accepted), onSettled: (_delivery, state) => answered.set(state) },
+    );
     receiver.addCredit(1);
     assert.equal((await answered.wait())?.error?.condition, "com.microsoft:message-lock-lost");
   });
@@ -61,7 +81,11 @@ describe("receiving", () => {
       const delivery = sender.send(message("a"), "a");
       if (delivery !== undefined) sent.push(delivery);
     };
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l", receiverSettleMode: "second" }, { onDelivery: delivered.set, onSettled: told.set });
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l", receiverSettleMode: "second" },
+      { onDelivery: delivered.set, onSettled: told.set },
+    );
     receiver.addCredit(1);
     const delivery = await delivered.wait();
     assert.equal(sent[0]?.settle(released), true);
@@ -79,16 +103,23 @@ describe("receiving", () => {
     await using pair = await pairWith(source);
     const batches: string[][] = [[]];
     const got: Delivery[] = [];
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l" }, {
-      onDelivery: (delivery) => {
-        got.push(delivery);
-        batches.at(-1)!.push(textOf(delivery));
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l" },
+      {
+        onDelivery: (delivery) => {
+          got.push(delivery);
+          batches.at(-1)!.push(textOf(delivery));
+        },
+        onDeliveriesEnd: () => batches.push([]),
       },
-      onDeliveriesEnd: () => batches.push([]),
-    });
+    );
     receiver.addCredit(2);
     await eventually("both deliveries", () => got.length === 2);
-    assert.deepEqual([got[0]!.tag.toString(), got[0]!.messageFormat, textOf(got[0]!), got[1]!.messageFormat, got[1]!.tag.length], ["0123456789abcdef", 0x80013700, "a", 0, 4]);
+    assert.deepEqual(
+      [got[0]!.tag.toString(), got[0]!.messageFormat, textOf(got[0]!), got[1]!.messageFormat, got[1]!.tag.length],
+      ["0123456789abcdef", 0x80013700, "a", 0, 4],
+    );
     assert.deepEqual(batches, [["a", "b"], []]);
   });
 });
@@ -107,12 +138,17 @@ describe("credit", () => {
     assert.equal(source.sender.send(message("x"), "x"), undefined, "no credit, no delivery");
     receiver.addCredit(3);
     await eventually("three more", () => got.length === 10);
-    assert.deepEqual(got, Array.from({ length: 10 }, (_, index) => String(index)));
+    assert.deepEqual(
+      got,
+      Array.from({ length: 10 }, (_, index) => String(index)),
+    );
   });
 
   test("is told whenever the receiver sets it, used or not", async () => {
     const told: number[] = [];
-    await using pair = await startPair({ sessionEvents: { onAttach: (request) => request.acceptAsSender({}, { onCredit: ({ credit }) => told.push(credit) }) } });
+    await using pair = await startPair({
+      sessionEvents: { onAttach: (request) => request.acceptAsSender({}, { onCredit: ({ credit }) => told.push(credit) }) },
+    });
     const receiver = await attachedReceiver(pair.client.begin({}), { name: "l" }, { onDelivery: () => undefined });
     receiver.addCredit(5);
     await eventually("the first credit", () => told.length === 1);
@@ -135,7 +171,11 @@ describe("credit", () => {
     await using pair = await pairWith(source);
     const got: string[] = [];
     let drained = 0;
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l" }, { onDelivery: (delivery) => got.push(textOf(delivery)), onDrained: () => drained++ });
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l" },
+      { onDelivery: (delivery) => got.push(textOf(delivery)), onDrained: () => drained++ },
+    );
     receiver.addCredit(10);
     receiver.drain();
     assert.equal(receiver.draining, true);
@@ -158,7 +198,11 @@ describe("credit", () => {
     const source = new Source(["a", "b", "c"]);
     await using pair = await pairWith(source);
     const order: string[] = [];
-    const receiver = await attachedReceiver(pair.client.begin({}), { name: "l" }, { onDelivery: (delivery) => order.push(textOf(delivery)), onDrained: () => order.push("drained") });
+    const receiver = await attachedReceiver(
+      pair.client.begin({}),
+      { name: "l" },
+      { onDelivery: (delivery) => order.push(textOf(delivery)), onDrained: () => order.push("drained") },
+    );
     receiver.addCredit(2);
     receiver.drain();
     await eventually("the drain", () => order.length === 3);

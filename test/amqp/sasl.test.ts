@@ -31,7 +31,12 @@ interface Ready {
 
 function client(credentials: SaslCredentials = { mechanism: "ANONYMOUS" }): Ready {
   const [socket, ends] = [new StubSocket(), [] as ConnectionEnd[]];
-  return { socket, ends, inits: [], connection: openClient(socket, { containerId: "c", sasl: credentials }, { onClosed: (_connection, end) => ends.push(end) }) };
+  return {
+    socket,
+    ends,
+    inits: [],
+    connection: openClient(socket, { containerId: "c", sasl: credentials }, { onClosed: (_connection, end) => ends.push(end) }),
+  };
 }
 
 function server(mechanisms: readonly string[] = ["PLAIN", "ANONYMOUS"]): Ready {
@@ -40,7 +45,12 @@ function server(mechanisms: readonly string[] = ["PLAIN", "ANONYMOUS"]): Ready {
     inits.push(asked);
     decide(true);
   };
-  return { socket, ends, inits, connection: openServer(socket, { containerId: "s", sasl: { mechanisms, authenticate } }, { onClosed: (_connection, end) => ends.push(end) }) };
+  return {
+    socket,
+    ends,
+    inits,
+    connection: openServer(socket, { containerId: "s", sasl: { mechanisms, authenticate } }, { onClosed: (_connection, end) => ends.push(end) }),
+  };
 }
 
 const lastOf = ({ socket }: Ready): number => socket.frames.at(-1)?.code ?? -2;
@@ -66,11 +76,20 @@ describe("a client", () => {
     assert.equal(ready.connection.state.at, "open");
   });
 
-  for (const [code, reason] of [[1, "the credentials were refused"], [2, "the peer failed"], [3, "the peer failed for good"], [4, "the peer failed for now"], [9, "the peer answered with code 9"]] as const) {
+  for (const [code, reason] of [
+    [1, "the credentials were refused"],
+    [2, "the peer failed"],
+    [3, "the peer failed for good"],
+    [4, "the peer failed for now"],
+    [9, "the peer answered with code 9"],
+  ] as const) {
     test(`is over by outcome ${code}, which says why`, async () => {
       const ready = client();
       await ready.socket.feed(saslHeader, offer, sasl(descriptor.saslOutcome, [ubyte(code)]));
-      assert.deepEqual(ready.ends.map(({ by, error }) => [by, error?.condition, error?.description]), [["sasl", "amqp:unauthorized-access", reason]]);
+      assert.deepEqual(
+        ready.ends.map(({ by, error }) => [by, error?.condition, error?.description]),
+        [["sasl", "amqp:unauthorized-access", reason]],
+      );
       assert.deepEqual(ready.socket.headers, [protocolId.sasl], "nothing goes out behind it");
     });
   }
@@ -82,13 +101,20 @@ describe("a client", () => {
     ["an init of the server's", [init("ANONYMOUS")], conditions.notAllowed],
     ["an AMQP frame", [amqpFrame], conditions.framingError],
     ["an empty frame", [bareFrame(Buffer.alloc(0), 0, frameType.sasl)], conditions.decodeError],
-    ["a second outcome, where a header belongs", [offer, sasl(descriptor.saslOutcome, [ubyte(0)]), sasl(descriptor.saslOutcome, [ubyte(0)])], conditions.framingError],
+    [
+      "a second outcome, where a header belongs",
+      [offer, sasl(descriptor.saslOutcome, [ubyte(0)]), sasl(descriptor.saslOutcome, [ubyte(0)])],
+      conditions.framingError,
+    ],
   ];
   for (const [what, frames, condition] of wrong) {
     test(`gives up on ${what}`, async () => {
       const ready = client();
       await ready.socket.feed(saslHeader, ...frames);
-      assert.deepEqual(ready.ends.map(({ by, error }) => [by, error?.condition]), [["violation", condition]]);
+      assert.deepEqual(
+        ready.ends.map(({ by, error }) => [by, error?.condition]),
+        [["violation", condition]],
+      );
     });
   }
 });
@@ -102,7 +128,10 @@ describe("a server", () => {
     assert.deepEqual(ready.socket.frames[0]!.fields.symbols(), ["PLAIN", "ANONYMOUS"]);
     await ready.socket.feed(sasl(descriptor.saslInit, [symbol("PLAIN"), Buffer.from("\0u\0p"), "host"], 0xbeef));
     assert.equal(lastOf(ready), descriptor.saslOutcome);
-    assert.deepEqual(ready.inits.map(({ mechanism, response, hostname }) => [mechanism, parsePlain(response), hostname]), [["PLAIN", { username: "u", password: "p" }, "host"]]);
+    assert.deepEqual(
+      ready.inits.map(({ mechanism, response, hostname }) => [mechanism, parsePlain(response), hostname]),
+      [["PLAIN", { username: "u", password: "p" }, "host"]],
+    );
     await ready.socket.feed(header, openFrame);
     assert.equal(ready.connection.state.at, "open");
   });
@@ -120,7 +149,10 @@ describe("a server", () => {
       const ready = server();
       await ready.socket.feed(saslHeader, ...frames);
       await ready.socket.feed();
-      assert.deepEqual(ready.ends.map(({ by, error }) => [by, error?.condition]), [["violation", condition]]);
+      assert.deepEqual(
+        ready.ends.map(({ by, error }) => [by, error?.condition]),
+        [["violation", condition]],
+      );
     });
   }
 

@@ -39,13 +39,21 @@ describe("SASL", () => {
           },
         },
       });
-      assert.deepEqual(asked.map((init) => [init.mechanism, init.response.toString(), init.hostname]), [[sasl.mechanism, response, "host"]]);
+      assert.deepEqual(
+        asked.map((init) => [init.mechanism, init.response.toString(), init.hostname]),
+        [[sasl.mechanism, response, "host"]],
+      );
     });
   }
 
   test("a password that is wrong is refused on both sides", async () => {
-    await using server = await startServer({ sasl: { mechanisms: ["PLAIN"], authenticate: ({ response }, decide) => decide(parsePlain(response)?.password === "right") } });
-    for (const [password, by] of [["wrong", "sasl"], ["right", "local"]] as const) {
+    await using server = await startServer({
+      sasl: { mechanisms: ["PLAIN"], authenticate: ({ response }, decide) => decide(parsePlain(response)?.password === "right") },
+    });
+    for (const [password, by] of [
+      ["wrong", "sasl"],
+      ["right", "local"],
+    ] as const) {
       const closed = new Signal<ConnectionEnd>("the client to be over");
       dial(
         { containerId: "c", host: "127.0.0.1", port: server.listener.port, sasl: { mechanism: "PLAIN", username: "u", password } },
@@ -60,7 +68,10 @@ describe("SASL", () => {
   test("a mechanism that is not offered is not tried", async () => {
     await using server = await startServer({ sasl: { mechanisms: ["PLAIN", "EXTERNAL"], authenticate: allow } });
     const closed = new Signal<ConnectionEnd>("the client to be over");
-    dial({ containerId: "c", host: "127.0.0.1", port: server.listener.port, sasl: { mechanism: "ANONYMOUS" } }, { onClosed: (_connection, end) => closed.set(end) });
+    dial(
+      { containerId: "c", host: "127.0.0.1", port: server.listener.port, sasl: { mechanism: "ANONYMOUS" } },
+      { onClosed: (_connection, end) => closed.set(end) },
+    );
     assert.match((await closed.wait()).error?.description ?? "", /expected the peer to offer ANONYMOUS, it offers PLAIN, EXTERNAL/);
     await using peer = new BarePeer(server.listener.port);
     peer.header(protocolId.sasl);
@@ -100,13 +111,19 @@ describe("SASL", () => {
   });
 
   test("credentials that do not fit into the one frame of 512 bytes are refused before they are sent", () => {
-    assert.throws(() => dial({ containerId: "c", host: "127.0.0.1", port: 1, sasl: { mechanism: "PLAIN", username: "u", password: "x".repeat(500) } }, {}), RangeError);
+    assert.throws(
+      () => dial({ containerId: "c", host: "127.0.0.1", port: 1, sasl: { mechanism: "PLAIN", username: "u", password: "x".repeat(500) } }, {}),
+      RangeError,
+    );
   });
 });
 
 describe("TLS", () => {
   test("carries a connection, with the name checked", async () => {
-    await using pair = await startPair({ server: { tls: { key, cert: certificate } }, client: { host: "localhost", tls: { ca: certificate, host: "127.0.0.1" } } });
+    await using pair = await startPair({
+      server: { tls: { key, cert: certificate } },
+      client: { host: "localhost", tls: { ca: certificate, host: "127.0.0.1" } },
+    });
     assert.equal(pair.client.remote?.containerId, "server");
   });
 
@@ -123,7 +140,10 @@ describe("TLS", () => {
     await within("the socket to connect", once(peer.socket, "connect"));
     const opened = new Signal<Connection>("a client to open");
     const closed = new Signal<ConnectionEnd>("the client to be over");
-    dial({ containerId: "c", host: "127.0.0.1", port: listener.port, tls: { ca: certificate } }, { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) });
+    dial(
+      { containerId: "c", host: "127.0.0.1", port: listener.port, tls: { ca: certificate } },
+      { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) },
+    );
     await opened.wait();
     await within("the listener to close", listener.close());
     assert.equal((await closed.wait()).by, "peer", "a connection that is open is closed in order");

@@ -13,14 +13,21 @@ import { message, textOf } from "./support/source.ts";
 
 describe("sending", () => {
   /** A server that takes messages and settles each as `outcome` says. */
-  const sink = (got: Delivery[], outcome: (text: string) => DeliveryState, options: { readonly receiverSettleMode?: ReceiverSettleMode; readonly credit?: number; readonly maxMessageSize?: number } = {}) => ({
+  const sink = (
+    got: Delivery[],
+    outcome: (text: string) => DeliveryState,
+    options: { readonly receiverSettleMode?: ReceiverSettleMode; readonly credit?: number; readonly maxMessageSize?: number } = {},
+  ) => ({
     onAttach: (request: AttachRequest) => {
-      const receiver = request.acceptAsReceiver({ receiverSettleMode: options.receiverSettleMode ?? "first", maxMessageSize: options.maxMessageSize }, {
-        onDelivery: (delivery) => {
-          got.push(delivery);
-          delivery.settle(outcome(textOf(delivery)));
+      const receiver = request.acceptAsReceiver(
+        { receiverSettleMode: options.receiverSettleMode ?? "first", maxMessageSize: options.maxMessageSize },
+        {
+          onDelivery: (delivery) => {
+            got.push(delivery);
+            delivery.settle(outcome(textOf(delivery)));
+          },
         },
-      });
+      );
       receiver.addCredit(options.credit ?? 100);
     },
   });
@@ -28,18 +35,31 @@ describe("sending", () => {
   for (const receiverSettleMode of ["first", "second"] as const) {
     test(`outcomes come back, the receiver settling ${receiverSettleMode}`, async () => {
       const got: Delivery[] = [];
-      await using pair = await startPair({ sessionEvents: sink(got, (text) => (text === "bad" ? rejected({ condition: "x:bad" }) : accepted), { receiverSettleMode }) });
+      await using pair = await startPair({
+        sessionEvents: sink(got, (text) => (text === "bad" ? rejected({ condition: "x:bad" }) : accepted), { receiverSettleMode }),
+      });
       const heard = new Map<string, string | undefined>();
       const sendable = new Signal("credit");
-      const sender = await attachedSender<string>(pair.client.begin({}), { name: "s", target: { address: "q" }, receiverSettleMode }, {
-        onSendable: () => sendable.set(),
-        onOutcome: ({ context }, state) => heard.set(context, state?.error?.condition ?? state?.kind),
-      });
+      const sender = await attachedSender<string>(
+        pair.client.begin({}),
+        { name: "s", target: { address: "q" }, receiverSettleMode },
+        {
+          onSendable: () => sendable.set(),
+          onOutcome: ({ context }, state) => heard.set(context, state?.error?.condition ?? state?.kind),
+        },
+      );
       await sendable.wait();
       for (const text of ["one", "bad", "two"]) assert.ok(sender.send(message(text), text));
       assert.equal(sender.sendSettled(message("quiet"), "quiet")?.settled, true);
       await eventually("all outcomes", () => heard.size === 3 && got.length === 4);
-      assert.deepEqual(heard, new Map<string, string>([["one", "accepted"], ["bad", "x:bad"], ["two", "accepted"]]));
+      assert.deepEqual(
+        heard,
+        new Map<string, string>([
+          ["one", "accepted"],
+          ["bad", "x:bad"],
+          ["two", "accepted"],
+        ]),
+      );
       assert.equal(got[3]?.settled, true);
       await eventually("the server to be told", () => got.every((delivery) => delivery.settled));
     });
@@ -58,10 +78,20 @@ describe("sending", () => {
         assert.ok(sender.send([next.subarray(0, 5), next.subarray(5, 300), next.subarray(300)], "x"));
       }
     };
-    await attachedSender<string>(pair.client.begin({}), { name: "s" }, { onSendable: pump, onOutcome: (_delivery, state) => outcomes.push(state?.kind ?? "none") });
+    await attachedSender<string>(
+      pair.client.begin({}),
+      { name: "s" },
+      { onSendable: pump, onOutcome: (_delivery, state) => outcomes.push(state?.kind ?? "none") },
+    );
     await eventually("all outcomes", () => outcomes.length === sizes.length);
-    assert.deepEqual(got.map((delivery) => [delivery.message.data.length, new Set(delivery.message.data).size]), sizes.map((size) => [size, Math.min(size, 1)]));
-    assert.deepEqual(got.map((delivery) => delivery.message.data[0]), sizes.map((size, index) => (size === 0 ? undefined : index)));
+    assert.deepEqual(
+      got.map((delivery) => [delivery.message.data.length, new Set(delivery.message.data).size]),
+      sizes.map((size) => [size, Math.min(size, 1)]),
+    );
+    assert.deepEqual(
+      got.map((delivery) => delivery.message.data[0]),
+      sizes.map((size, index) => (size === 0 ? undefined : index)),
+    );
   });
 
   test("a delivery that has begun goes on where no other may begin", async () => {
@@ -70,11 +100,15 @@ describe("sending", () => {
     await using pair = await startPair({ server: { limits: narrow }, client: { limits: { unsettledMax: 1 } }, sessionEvents: sink(got, () => accepted) });
     const payload = encodeMessage({ body: { data: Buffer.alloc(5_000) } });
     let left = 3;
-    await attachedSender(pair.client.begin({}), { name: "s" }, {
-      onSendable: (sender) => {
-        while (left > 0 && sender.send(payload, undefined) !== undefined) left--;
+    await attachedSender(
+      pair.client.begin({}),
+      { name: "s" },
+      {
+        onSendable: (sender) => {
+          while (left > 0 && sender.send(payload, undefined) !== undefined) left--;
+        },
       },
-    });
+    );
     await eventually("three deliveries, one by one", () => got.length === 3);
   });
 
@@ -91,7 +125,11 @@ describe("sending", () => {
     });
     const session = pair.client.begin({});
     const payload = encodeMessage({ body: { data: Buffer.alloc(3_000) } });
-    const left = new Map([["a", 5], ["b", 5], ["starved", 5]]);
+    const left = new Map([
+      ["a", 5],
+      ["b", 5],
+      ["starved", 5],
+    ]);
     const pump = (sender: Sender): void => {
       while (left.get(sender.name)! > 0 && sender.capacity() > 0) {
         left.set(sender.name, left.get(sender.name)! - 1);
@@ -111,11 +149,14 @@ describe("sending", () => {
     const source: { onAttach: (request: AttachRequest) => void } = {
       onAttach: (request) => {
         senders.push(
-          request.acceptAsSender({}, {
-            onSendable: (sender) => {
-              while (sent < 1_000 && sender.sendSettled(payload, undefined) !== undefined) sent++;
+          request.acceptAsSender(
+            {},
+            {
+              onSendable: (sender) => {
+                while (sent < 1_000 && sender.sendSettled(payload, undefined) !== undefined) sent++;
+              },
             },
-          }),
+          ),
         );
       },
     };

@@ -49,7 +49,15 @@ function said(batch: DispositionBatch): Said[] {
   return lines;
 }
 
-const states: readonly (DeliveryState | undefined)[] = [undefined, accepted, released, rejected({ condition: "a" }), rejected({ condition: "a" }), rejected({ condition: "b" }), modified({ deliveryFailed: true })];
+const states: readonly (DeliveryState | undefined)[] = [
+  undefined,
+  accepted,
+  released,
+  rejected({ condition: "a" }),
+  rejected({ condition: "a" }),
+  rejected({ condition: "b" }),
+  modified({ deliveryFailed: true }),
+];
 
 describe("serial numbers", () => {
   test("follow RFC 1982 across the wrap", () => {
@@ -106,7 +114,13 @@ describe("dispositions of a tick", () => {
     const batch = new DispositionBatch(true);
     batch.add(0, accepted, true);
     batch.add(1, rejected({ condition: "com.microsoft:dead-letter" }), true);
-    assert.deepEqual(said(batch).map(({ first, last }) => [first, last]), [[0, 0], [1, 1]]);
+    assert.deepEqual(
+      said(batch).map(({ first, last }) => [first, last]),
+      [
+        [0, 0],
+        [1, 1],
+      ],
+    );
   });
 
   test("a thousand completes in random order are one range", () => {
@@ -121,7 +135,13 @@ describe("dispositions of a tick", () => {
     batch.add(9, accepted, true);
     batch.add(8, accepted, false);
     batch.add(8, accepted, true);
-    assert.deepEqual(said(batch).map(({ first, last, settled }) => [first, last, settled]), [[8, 8, false], [8, 9, true]]);
+    assert.deepEqual(
+      said(batch).map(({ first, last, settled }) => [first, last, settled]),
+      [
+        [8, 8, false],
+        [8, 9, true],
+      ],
+    );
   });
 });
 
@@ -148,7 +168,10 @@ describe("the table of unsettled deliveries", () => {
             const found: number[] = [];
             table.forRange(id, serialAdd(id, step.width), (item) => found.push(item.id));
             const inside = [...model.keys()].filter((key) => serialDistance(id, key) >= 0 && serialDistance(id, key) <= step.width);
-            assert.deepEqual(found, inside.sort((a, b) => serialDistance(id, a) - serialDistance(id, b)));
+            assert.deepEqual(
+              found,
+              inside.sort((a, b) => serialDistance(id, a) - serialDistance(id, b)),
+            );
           }
           assert.equal(table.size, model.size);
           assert.equal(table.get(id), model.get(id));

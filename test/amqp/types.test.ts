@@ -6,7 +6,24 @@ import { decode, decodeTyped } from "#runtime/amqp/codec/decode.ts";
 import { encode } from "#runtime/amqp/codec/encode.ts";
 import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
 import { skipValue } from "#runtime/amqp/codec/skip.ts";
-import { Described, Raw, Typed, array, described, int, long, symbol, symbolMap, symbols, timestamp, ubyte, uint, ulong, ushort, uuid } from "#runtime/amqp/codec/types.ts";
+import {
+  Described,
+  Raw,
+  Typed,
+  array,
+  described,
+  int,
+  long,
+  symbol,
+  symbolMap,
+  symbols,
+  timestamp,
+  ubyte,
+  uint,
+  ulong,
+  ushort,
+  uuid,
+} from "#runtime/amqp/codec/types.ts";
 import type { Encodable, TypedValue } from "#runtime/amqp/codec/types.ts";
 import { FieldReader } from "#runtime/amqp/codec/fields.ts";
 import { MapView } from "#runtime/amqp/codec/views.ts";
@@ -129,7 +146,10 @@ describe("against rhea's encoder", () => {
   test("lists, maps and arrays past the short form are the same bytes", () => {
     const items = Array.from({ length: 300 }, (_, index) => `item ${index}`);
     assert.deepEqual(encode(items), rheaEncode(rheaValue("wrap_list", items)));
-    assert.deepEqual(encode(Object.fromEntries(items.map((item) => [item, item]))), rheaEncode(rheaValue("wrap_map", Object.fromEntries(items.map((item) => [item, item])))));
+    assert.deepEqual(
+      encode(Object.fromEntries(items.map((item) => [item, item]))),
+      rheaEncode(rheaValue("wrap_map", Object.fromEntries(items.map((item) => [item, item])))),
+    );
     assert.deepEqual(encode(symbols(items)), rheaEncode(rheaValue("wrap_array", items, 0xa3)));
     assert.deepEqual(encode([]), rheaEncode(rheaValue("wrap_list", [])));
   });
@@ -143,13 +163,29 @@ describe("against rhea's encoder", () => {
 
 describe("bounds of a value to be written", () => {
   const wrong: readonly TypedValue[] = [
-    ubyte(256), ushort(-1), uint(0x1_0000_0000), uint(1.5), ulong(-1), int(0x8000_0000), long(2n ** 63n), new Typed("byte", 128),
-    new Typed("char", "ab"), new Typed("char", "\ud800"), new Typed("uuid", Buffer.alloc(15)), symbol("é"), symbols(["é"]),
-    array("uint", [int(1)]), array({ descriptor: ulong(1), of: "uint" }, [uint(1)]), array("uint", [uint(-1)]),
+    ubyte(256),
+    ushort(-1),
+    uint(0x1_0000_0000),
+    uint(1.5),
+    ulong(-1),
+    int(0x8000_0000),
+    long(2n ** 63n),
+    new Typed("byte", 128),
+    new Typed("char", "ab"),
+    new Typed("char", "\ud800"),
+    new Typed("uuid", Buffer.alloc(15)),
+    symbol("é"),
+    symbols(["é"]),
+    array("uint", [int(1)]),
+    array({ descriptor: ulong(1), of: "uint" }, [uint(1)]),
+    array("uint", [uint(-1)]),
   ];
   for (const value of wrong) {
     test(`${inspect(value, { breakLength: Infinity })} is refused`, () => {
-      assert.throws(() => encode(value), (error) => error instanceof RangeError || error instanceof TypeError);
+      assert.throws(
+        () => encode(value),
+        (error) => error instanceof RangeError || error instanceof TypeError,
+      );
     });
   }
 });
@@ -208,7 +244,14 @@ describe("hostile bytes", () => {
   });
 
   test("arrays of every element code of no width, and of described elements, are read", () => {
-    for (const [code, value] of [["40", null], ["41", true], ["42", false], ["43", 0], ["44", 0]] as const) assert.deepEqual(decode(hex(`e0 02 03 ${code}`)), [value, value, value]);
+    for (const [code, value] of [
+      ["40", null],
+      ["41", true],
+      ["42", false],
+      ["43", 0],
+      ["44", 0],
+    ] as const)
+      assert.deepEqual(decode(hex(`e0 02 03 ${code}`)), [value, value, value]);
     assert.deepEqual(decode(hex("e0 02 02 45")), [[], []]);
     assert.deepEqual(decode(hex("e0 08 02 00 a3 01 61 50 07 08")), [new Described("a", 7), new Described("a", 8)]);
     assert.deepEqual(decode(hex("e0 02 00 50")), []);
@@ -245,7 +288,17 @@ describe("a map as a view", () => {
 
   test("looks entries up by string or symbol without decoding the others", () => {
     const text = (value: string): TypedValue => new Typed("string", value);
-    const map = view(new Typed("map", [[symbol("one"), int(1)], [text("two"), text("zwei")], [int(5), text("five")], [text("größe"), int(3)], [text("one!"), int(4)], [text(""), int(0)], [text("two"), text("again")]]));
+    const map = view(
+      new Typed("map", [
+        [symbol("one"), int(1)],
+        [text("two"), text("zwei")],
+        [int(5), text("five")],
+        [text("größe"), int(3)],
+        [text("one!"), int(4)],
+        [text(""), int(0)],
+        [text("two"), text("again")],
+      ]),
+    );
     assert.equal(map.size, 7);
     assert.equal(map.get("one"), 1);
     assert.equal(map.string("two"), "zwei");
@@ -276,7 +329,12 @@ describe("a map as a view", () => {
   });
 
   test("tells whether its entries fill it, and where each begins", () => {
-    const map = view(new Map<Encodable, Encodable>([["a", 1], [symbol("b"), new Map([["c", 2]])]]));
+    const map = view(
+      new Map<Encodable, Encodable>([
+        ["a", 1],
+        [symbol("b"), new Map([["c", 2]])],
+      ]),
+    );
     const places: number[] = [];
     map.forEach((_key, _value, at) => places.push(at));
     assert.deepEqual(places, [5, 10]);

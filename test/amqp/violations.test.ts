@@ -17,15 +17,50 @@ describe("a session ends with the condition that names the violation", () => {
     ["a detach of a handle without a link", {}, (peer) => peer.frame(encodeDetach({ handle: 7, closed: true, error: undefined })), conditions.unattachedHandle],
     ["a transfer to a link that sends", {}, (peer) => (attach(peer, "receiver", 0), transfer(peer, { id: 0 })), conditions.notAllowed],
     ["a transfer on a link that was not answered", { postpone: true }, (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 0 })), conditions.notAllowed],
-    ["a second attach of a link that was not answered", { postpone: true }, (peer) => (attach(peer, "sender", 0, "n"), attach(peer, "sender", 1, "n")), conditions.notAllowed],
-    ["a delivery-id that leaves a gap", {}, (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5 }), transfer(peer, { id: 7 })), conditions.invalidField],
-    ["a delivery-id that comes twice", {}, (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5 }), transfer(peer, { id: 5 })), conditions.invalidField],
-    ["another delivery before the last frame of one", {}, (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5, more: true }), transfer(peer, { id: 6 })), conditions.notAllowed],
+    [
+      "a second attach of a link that was not answered",
+      { postpone: true },
+      (peer) => (attach(peer, "sender", 0, "n"), attach(peer, "sender", 1, "n")),
+      conditions.notAllowed,
+    ],
+    [
+      "a delivery-id that leaves a gap",
+      {},
+      (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5 }), transfer(peer, { id: 7 })),
+      conditions.invalidField,
+    ],
+    [
+      "a delivery-id that comes twice",
+      {},
+      (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5 }), transfer(peer, { id: 5 })),
+      conditions.invalidField,
+    ],
+    [
+      "another delivery before the last frame of one",
+      {},
+      (peer) => (attach(peer, "sender", 0), transfer(peer, { id: 5, more: true }), transfer(peer, { id: 6 })),
+      conditions.notAllowed,
+    ],
     ["a first transfer without a delivery-id", {}, (peer) => (attach(peer, "sender", 0), transfer(peer, {})), conditions.invalidField],
-    ["more transfers than the window", { limits: { incomingWindowFrames: 2 } }, (peer) => (peer.socket.cork(), attach(peer, "sender", 0), [0, 1, 2].forEach((id) => transfer(peer, { id })), peer.socket.uncork()), conditions.windowViolation],
-    ["more unsettled deliveries than the limit", { limits: { unsettledMax: 2 } }, (peer) => (attach(peer, "sender", 0), [0, 1, 2].forEach((id) => transfer(peer, { id }))), conditions.resourceLimitExceeded],
+    [
+      "more transfers than the window",
+      { limits: { incomingWindowFrames: 2 } },
+      (peer) => (peer.socket.cork(), attach(peer, "sender", 0), [0, 1, 2].forEach((id) => transfer(peer, { id })), peer.socket.uncork()),
+      conditions.windowViolation,
+    ],
+    [
+      "more unsettled deliveries than the limit",
+      { limits: { unsettledMax: 2 } },
+      (peer) => (attach(peer, "sender", 0), [0, 1, 2].forEach((id) => transfer(peer, { id }))),
+      conditions.resourceLimitExceeded,
+    ],
     ["a range that ends before it begins", {}, (peer) => disposition(peer, 5, 4), conditions.invalidField],
-    ["more links than the peer lets us answer", { limits: { linksMax: 100 } }, (peer) => Array.from({ length: 12 }, (_, handle) => attach(peer, "sender", handle)), conditions.notAllowed],
+    [
+      "more links than the peer lets us answer",
+      { limits: { linksMax: 100 } },
+      (peer) => Array.from({ length: 12 }, (_, handle) => attach(peer, "sender", handle)),
+      conditions.notAllowed,
+    ],
   ];
   for (const [what, options, act, condition] of cases) {
     test(`${what}: ${condition}`, async () => {
@@ -47,7 +82,12 @@ describe("a link ends with the condition that names the violation, its session g
   const cases: readonly (readonly [what: string, options: SceneOptions, act: (peer: BarePeer) => void, condition: string])[] = [
     ["a transfer without credit", { credit: 1 }, (peer) => (transfer(peer, { id: 0 }), transfer(peer, { id: 1 })), conditions.transferLimitExceeded],
     ["a message beyond the link's maximum", { maxMessageSize: 20 }, (peer) => transfer(peer, { id: 0 }, Buffer.alloc(21)), conditions.messageSizeExceeded],
-    ["a message beyond the maximum in frames", { limits: { messageBytesMax: 50 } }, (peer) => [0, 1, 2].forEach((part) => transfer(peer, { id: part === 0 ? 0 : undefined, more: true }, Buffer.alloc(20))), conditions.messageSizeExceeded],
+    [
+      "a message beyond the maximum in frames",
+      { limits: { messageBytesMax: 50 } },
+      (peer) => [0, 1, 2].forEach((part) => transfer(peer, { id: part === 0 ? 0 : undefined, more: true }, Buffer.alloc(20))),
+      conditions.messageSizeExceeded,
+    ],
     ["a delivery to be settled second on a link that settles first", {}, (peer) => transfer(peer, { id: 0, receiverSettleMode: 1 }), conditions.invalidField],
     ["a settle mode that there is not", {}, (peer) => transfer(peer, { id: 0, receiverSettleMode: 2 }), conditions.invalidField],
     ["a delivery that is resumed", {}, (peer) => transfer(peer, { id: 0, resume: true }), conditions.notImplemented],
@@ -80,7 +120,10 @@ describe("a link ends with the condition that names the violation, its session g
     peer.frame(encodeDetach({ handle: 0, closed: true, error: undefined }));
     transfer(peer, { handle: 1, id: 0 });
     await eventually("a delivery on the second", () => scene.got.length === 1);
-    assert.deepEqual(scene.ends.map((end) => end.error?.condition), [conditions.stolen]);
+    assert.deepEqual(
+      scene.ends.map((end) => end.error?.condition),
+      [conditions.stolen],
+    );
     assert.equal(scene.got[0]?.receiver, scene.receivers[1]);
   });
 });

@@ -8,7 +8,16 @@ import { Flow } from "#runtime/amqp/frame/transfers.ts";
 import { Windows } from "#runtime/amqp/session/windows.ts";
 
 const near = fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 0xffff_ff00, max: 0xffff_ffff }), fc.constant(0));
-const begin = (nextOutgoingId: number, incomingWindow: number) => ({ remoteChannel: 0, nextOutgoingId, incomingWindow, outgoingWindow: 10, handleMax: 0, offeredCapabilities: [], desiredCapabilities: [], properties: undefined });
+const begin = (nextOutgoingId: number, incomingWindow: number) => ({
+  remoteChannel: 0,
+  nextOutgoingId,
+  incomingWindow,
+  outgoingWindow: 10,
+  handleMax: 0,
+  offeredCapabilities: [],
+  desiredCapabilities: [],
+  properties: undefined,
+});
 
 function flowOf(nextIncomingId: number, incomingWindow: number): Flow {
   return Object.assign(new Flow(), { nextIncomingId, incomingWindow, nextOutgoingId: 0, outgoingWindow: 0 });
@@ -16,7 +25,10 @@ function flowOf(nextIncomingId: number, incomingWindow: number): Flow {
 
 describe("the outgoing window", () => {
   test("is what the peer told last, less what it had not seen when it told", () => {
-    const step = fc.oneof(fc.record({ kind: fc.constant("send" as const), frames: fc.nat(300) }), fc.record({ kind: fc.constant("flow" as const), behind: fc.nat(400), window: fc.oneof(fc.nat(500), fc.constant(0x7fff_ffff), fc.constant(0xffff_ffff)) }));
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("send" as const), frames: fc.nat(300) }),
+      fc.record({ kind: fc.constant("flow" as const), behind: fc.nat(400), window: fc.oneof(fc.nat(500), fc.constant(0x7fff_ffff), fc.constant(0xffff_ffff)) }),
+    );
     fc.assert(
       fc.property(near, fc.nat(1_000), fc.array(step, { maxLength: 60 }), (initial, window, steps) => {
         const windows = new Windows(initial, 100);
@@ -62,7 +74,10 @@ describe("the incoming window", () => {
         let left = size;
         for (const tell of tells) {
           if (left === 0) {
-            assert.throws(() => windows.countIncoming(), (error) => error instanceof ProtocolError && error.code === conditions.windowViolation && error.scope === "session");
+            assert.throws(
+              () => windows.countIncoming(),
+              (error) => error instanceof ProtocolError && error.code === conditions.windowViolation && error.scope === "session",
+            );
             return;
           }
           const isDue = windows.countIncoming();

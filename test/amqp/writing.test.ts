@@ -36,18 +36,42 @@ interface Ready {
 
 /** A server with a session that takes any link, whose peer has ten receivers and ten senders attached. */
 async function ready(receiverSettleMode: ReceiverSettleMode, open: Buffer = openFrame): Promise<Ready> {
-  const made: { -readonly [Name in keyof Ready]: Ready[Name] } = { socket: new StubSocket(), clock: new ManualClock(), receivers: [], senders: [], got: [], onDelivery: (delivery) => void made.got.push(delivery), connection: undefined as never };
-  made.connection = openServer(made.socket, { containerId: "server", clock: made.clock }, {
-    onSession: () => ({
-      onAttach: (request) => {
-        if (request.attach.role === "sender") made.receivers.push(request.acceptAsReceiver({ receiverSettleMode }, { onDelivery: (delivery) => made.onDelivery(delivery) }));
-        else made.senders.push(request.acceptAsSender({}, {}));
-      },
-    }),
-  });
+  const made: { -readonly [Name in keyof Ready]: Ready[Name] } = {
+    socket: new StubSocket(),
+    clock: new ManualClock(),
+    receivers: [],
+    senders: [],
+    got: [],
+    onDelivery: (delivery) => void made.got.push(delivery),
+    connection: undefined as never,
+  };
+  made.connection = openServer(
+    made.socket,
+    { containerId: "server", clock: made.clock },
+    {
+      onSession: () => ({
+        onAttach: (request) => {
+          if (request.attach.role === "sender")
+            made.receivers.push(request.acceptAsReceiver({ receiverSettleMode }, { onDelivery: (delivery) => made.onDelivery(delivery) }));
+          else made.senders.push(request.acceptAsSender({}, {}));
+        },
+      }),
+    },
+  );
   const attaches = Array.from({ length: 20 }, (_, handle) => {
     const role = handle < 10 ? "sender" : "receiver";
-    return bareFrame(encodeAttach({ name: `${handle}`, handle, role, senderSettleMode: "mixed", receiverSettleMode, source: {}, target: {}, initialDeliveryCount: role === "sender" ? 0 : undefined }));
+    return bareFrame(
+      encodeAttach({
+        name: `${handle}`,
+        handle,
+        role,
+        senderSettleMode: "mixed",
+        receiverSettleMode,
+        source: {},
+        target: {},
+        initialDeliveryCount: role === "sender" ? 0 : undefined,
+      }),
+    );
   });
   await made.socket.feed(header, open, beginFrame(), ...attaches);
   return made;
@@ -58,7 +82,11 @@ async function deliver({ socket, receivers, got }: Ready, total: number): Promis
   for (const receiver of receivers) receiver.addCredit(total);
   await socket.feed();
   for (let from = 0; from < total; from += 200) {
-    await socket.feed(...Array.from({ length: Math.min(200, total - from) }, (_, index) => bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(index % 10), uint(from + index), Buffer.from("t"), uint(0)]), payload]))));
+    await socket.feed(
+      ...Array.from({ length: Math.min(200, total - from) }, (_, index) =>
+        bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(index % 10), uint(from + index), Buffer.from("t"), uint(0)]), payload])),
+      ),
+    );
   }
   assert.equal(got.length, total);
 }
@@ -93,7 +121,11 @@ describe("one tick is one write", () => {
   test("whatever was settled, granted, sent, attached and begun in it", async () => {
     const made = await ready("second");
     await deliver(made, 100);
-    await made.socket.feed(...made.senders.map((_, index) => bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(10 + index), uint(0), uint(100)]))));
+    await made.socket.feed(
+      ...made.senders.map((_, index) =>
+        bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(10 + index), uint(0), uint(100)])),
+      ),
+    );
     made.socket.frames.length = 0;
     made.socket.writes = 0;
     for (const delivery of made.got) delivery.settle(accepted);
@@ -109,7 +141,16 @@ describe("one tick is one write", () => {
     assert.equal(made.socket.writes, 1);
     const tally = new Map<number, number>();
     for (const code of made.socket.codes()) tally.set(code, (tally.get(code) ?? 0) + 1);
-    assert.deepEqual([...tally].sort(([a], [b]) => a - b), [[descriptor.begin, 1], [descriptor.attach, 1], [descriptor.flow, 10], [descriptor.transfer, 20], [descriptor.disposition, 1]]);
+    assert.deepEqual(
+      [...tally].sort(([a], [b]) => a - b),
+      [
+        [descriptor.begin, 1],
+        [descriptor.attach, 1],
+        [descriptor.flow, 10],
+        [descriptor.transfer, 20],
+        [descriptor.disposition, 1],
+      ],
+    );
   });
 
   test("messages that come in one piece and are settled as they come are answered in one write", async () => {
@@ -118,7 +159,11 @@ describe("one tick is one write", () => {
     await made.socket.feed();
     made.socket.writes = 0;
     made.onDelivery = (delivery) => delivery.settle(accepted);
-    await made.socket.feed(...Array.from({ length: 500 }, (_, id) => bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(id % 10), uint(id), Buffer.from("t"), uint(0)]), payload]))));
+    await made.socket.feed(
+      ...Array.from({ length: 500 }, (_, id) =>
+        bareFrame(Buffer.concat([encodeComposite(descriptor.transfer, [uint(id % 10), uint(id), Buffer.from("t"), uint(0)]), payload])),
+      ),
+    );
     assert.equal(made.socket.writes, 1);
     assert.deepEqual(dispositions(made.socket), [{ first: 0, last: 499, settled: true }]);
   });
@@ -141,8 +186,15 @@ describe(`dispositions of ${count} deliveries of ten links`, () => {
     const states = new Map<number, DeliveryState>([[300, rejected({ condition: "x:y" })]]);
     for (const delivery of shuffled(made.got, 9)) if (delivery.id !== 700) assert.ok(delivery.settle(states.get(delivery.id) ?? accepted));
     await made.socket.feed();
-    const told = dispositions(made.socket).map(({ first, last }) => [first, last]).sort(([a], [b]) => a! - b!);
-    assert.deepEqual(told, [[0, 299], [300, 300], [301, 699], [701, 999]]);
+    const told = dispositions(made.socket)
+      .map(({ first, last }) => [first, last])
+      .sort(([a], [b]) => a! - b!);
+    assert.deepEqual(told, [
+      [0, 299],
+      [300, 300],
+      [301, 699],
+      [701, 999],
+    ]);
   });
 
   test("that finish in random order, a quarter in each of four ticks: never more than there are runs", async () => {
@@ -171,19 +223,34 @@ describe("a peer that is slow", () => {
     const socket = new StubSocket();
     socket.isSlow = true;
     let sent = 0;
-    openServer(socket, { containerId: "server", limits: { outputBytesHigh: 1 } }, {
-      onSession: () => ({
-        onAttach: (request) => {
-          request.acceptAsSender({}, {
-            onSendable: (sender) => {
-              while (sender.send(payload, sent) !== undefined) sent++;
-            },
-          });
-        },
-      }),
-    });
-    const attach = bareFrame(encodeAttach({ name: "l", handle: 0, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {} }));
-    await socket.feed(header, openFrame, beginFrame(), attach, bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(0), uint(0), uint(20)])));
+    openServer(
+      socket,
+      { containerId: "server", limits: { outputBytesHigh: 1 } },
+      {
+        onSession: () => ({
+          onAttach: (request) => {
+            request.acceptAsSender(
+              {},
+              {
+                onSendable: (sender) => {
+                  while (sender.send(payload, sent) !== undefined) sent++;
+                },
+              },
+            );
+          },
+        }),
+      },
+    );
+    const attach = bareFrame(
+      encodeAttach({ name: "l", handle: 0, role: "receiver", senderSettleMode: "mixed", receiverSettleMode: "first", source: {}, target: {} }),
+    );
+    await socket.feed(
+      header,
+      openFrame,
+      beginFrame(),
+      attach,
+      bareFrame(encodeComposite(descriptor.flow, [uint(0), uint(1_000), uint(0), uint(1_000), uint(0), uint(0), uint(20)])),
+    );
     await eventually("all that there is credit for", () => sent === 20);
   });
 });
@@ -225,7 +292,9 @@ describe("a socket", () => {
       const channels = ["net.client.socket", "net.server.socket"];
       for (const channel of channels) subscribe(channel, note);
       try {
-        await using _pair = await startPair(tls ? { server: { tls: { key, cert: certificate } }, client: { host: "localhost", tls: { ca: certificate, host: "127.0.0.1" } } } : {});
+        await using _pair = await startPair(
+          tls ? { server: { tls: { key, cert: certificate } }, client: { host: "localhost", tls: { ca: certificate, host: "127.0.0.1" } } } : {},
+        );
         assert.equal(sockets.length, 2);
         for (const socket of sockets) {
           const noDelay = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === "kSetNoDelay");

@@ -32,15 +32,38 @@ describe("figures", () => {
   test("are held to targets by their median", () => {
     const found = { samples: [4, 5, 9], digits: 0 };
     const target = { what: "cost", found, unit: "µs" };
-    assert.deepEqual([4, 5].map((atMost) => isMet({ ...target, bound: { atMost } })), [false, true]);
-    assert.deepEqual([5, 6].map((below) => isMet({ ...target, bound: { below } })), [false, true]);
-    assert.deepEqual([5, 6].map((atLeast) => isMet({ ...target, bound: { atLeast } })), [true, false]);
+    assert.deepEqual(
+      [4, 5].map((atMost) => isMet({ ...target, bound: { atMost } })),
+      [false, true],
+    );
+    assert.deepEqual(
+      [5, 6].map((below) => isMet({ ...target, bound: { below } })),
+      [false, true],
+    );
+    assert.deepEqual(
+      [5, 6].map((atLeast) => isMet({ ...target, bound: { atLeast } })),
+      [true, false],
+    );
     assert.deepEqual(targetRow({ ...target, bound: { atMost: 4 }, aim: 3 }), ["cost", "at most 4, aim 3 µs", "5 (4–9) µs", "MISSED"]);
   });
 
   test("of a growing memory give its slope", () => {
-    assert.equal(slopeOf([[0, 5], [10, 7], [20, 9]]), 0.2);
-    assert.equal(slopeOf([[0, 5], [10, 6], [20, 5]]), 0);
+    assert.equal(
+      slopeOf([
+        [0, 5],
+        [10, 7],
+        [20, 9],
+      ]),
+      0.2,
+    );
+    assert.equal(
+      slopeOf([
+        [0, 5],
+        [10, 6],
+        [20, 5],
+      ]),
+      0,
+    );
   });
 });
 
@@ -51,7 +74,13 @@ test("contenders take turns, and the first round is dropped", async () => {
     return Promise.resolve(turns.length);
   });
   assert.deepEqual(turns, ["a warming up", "b warming up", "a", "b", "a", "b"]);
-  assert.deepEqual([...samples], [["a", [3, 5]], ["b", [4, 6]]]);
+  assert.deepEqual(
+    [...samples],
+    [
+      ["a", [3, 5]],
+      ["b", [4, 6]],
+    ],
+  );
 });
 
 test("a message that ended otherwise than it was settled is counted as wrong, and one without a record too", () => {
@@ -70,7 +99,8 @@ describe("the bench command", () => {
   test("lists the benches in a line each", () => {
     const { status, out } = bench();
     assert.equal(status, 0);
-    for (const name of ["quick", "transport", "settlement", "soak", "broker", "amqp", "store", "dispatch"]) assert.match(out, new RegExp(`^  ${name} +\\S.*$`, "m"));
+    for (const name of ["quick", "transport", "settlement", "soak", "broker", "amqp", "store", "dispatch"])
+      assert.match(out, new RegExp(`^  ${name} +\\S.*$`, "m"));
   });
 
   test("explains a bench with its options, units and defaults", () => {
@@ -81,7 +111,14 @@ describe("the bench command", () => {
   });
 
   test("answers what it does not know in one line", () => {
-    for (const parameters of [["no-such"], ["transport", "--rounds", "none"], ["transport", "--only", "nobody"], ["quick", "--transport", "pigeon"], ["store", "--no-such"], ["store", "much"]]) {
+    for (const parameters of [
+      ["no-such"],
+      ["transport", "--rounds", "none"],
+      ["transport", "--only", "nobody"],
+      ["quick", "--transport", "pigeon"],
+      ["store", "--no-such"],
+      ["store", "much"],
+    ]) {
       const { status, out, error } = bench(...parameters);
       assert.deepEqual([status, out, error.trimEnd().split("\n").length], [2, "", 1], `${parameters.join(" ")}: ${error}`);
       assert.match(error, /^error: /);

@@ -33,8 +33,28 @@ const places: readonly (readonly [address: string, send: boolean, receive: boole
   ["news/Subscriptions/all/$Transfer/$DeadLetterQueue", false, true],
   ["news/Subscriptions/sorted/$DeadLetterQueue", false, true],
 ];
-const nodes = ["$cbs", "$CBS", "orders/$management", "Orders/$Management", "orders/$DeadLetterQueue/$management", "orders/$Transfer/$DeadLetterQueue/$management", "news/$management", "news/Subscriptions/all/$management", "news/Subscriptions/all/$DeadLetterQueue/$management", "sb://localhost/orders/$management"];
-const nowhere = ["nothing", "orders/$Nothing", "news/Subscriptions", "news/Subscriptions/nobody", "news/all", "news/$DeadLetterQueue", "news/Subscriptions/all/more", "nothing/$management"];
+const nodes = [
+  "$cbs",
+  "$CBS",
+  "orders/$management",
+  "Orders/$Management",
+  "orders/$DeadLetterQueue/$management",
+  "orders/$Transfer/$DeadLetterQueue/$management",
+  "news/$management",
+  "news/Subscriptions/all/$management",
+  "news/Subscriptions/all/$DeadLetterQueue/$management",
+  "sb://localhost/orders/$management",
+];
+const nowhere = [
+  "nothing",
+  "orders/$Nothing",
+  "news/Subscriptions",
+  "news/Subscriptions/nobody",
+  "news/all",
+  "news/$DeadLetterQueue",
+  "news/Subscriptions/all/more",
+  "nothing/$management",
+];
 
 test("finds queues, topics, subscriptions and their sub-queues whatever the case and the host before", async (t) => {
   const { broker } = await startBench(t, { entities });
@@ -55,7 +75,10 @@ test("refuses what is not there with a condition and a text that clients look fo
   const { broker } = await startBench(t, { entities });
   const session = (await connectWire(t, broker)).connection.begin({});
   for (const address of nowhere) {
-    for (const { end } of [await askForSender(session, { name: `to ${address}`, target: { address } }), await askForReceiver(session, { name: `from ${address}`, source: { address } })]) {
+    for (const { end } of [
+      await askForSender(session, { name: `to ${address}`, target: { address } }),
+      await askForReceiver(session, { name: `from ${address}`, source: { address } }),
+    ]) {
       assert.deepEqual([end?.by, end?.closed, end?.error?.condition], ["peer", true, "amqp:not-found"], address);
       assert.ok(end?.error?.description?.startsWith(`The messaging entity 'sb://localhost/${address}' could not be found`), end?.error?.description);
     }
@@ -68,7 +91,10 @@ test("tells a sender the largest message and gives it credit", async (t) => {
   const session = (await connectWire(t, broker)).connection.begin({});
   const credit = new Signal<number>("credit");
   const remotes = new Signal<number>("the attach");
-  session.openSender({ name: "s", target: { address: "small" } }, { onAttach: (_sender, remote) => remotes.set(remote.maxMessageSize), onSendable: (sender) => credit.set(sender.credit) });
+  session.openSender(
+    { name: "s", target: { address: "small" } },
+    { onAttach: (_sender, remote) => remotes.set(remote.maxMessageSize), onSendable: (sender) => credit.set(sender.credit) },
+  );
   assert.equal(await remotes.wait(), 4096);
   assert.ok((await credit.wait()) > 0);
 });
@@ -87,7 +113,11 @@ for (const { wanted, senderSettleMode, receiverSettleMode, locked } of modes) {
     assert.deepEqual([remote?.senderSettleMode, remote?.receiverSettleMode, remote?.source?.address], [senderSettleMode, receiverSettleMode, address]);
     assert.equal(account("Orders").totals.delivered, 0);
     const delivered = new Signal<boolean>("the message");
-    const receiver = await attachedReceiver(session, { name: "second", source: { address }, senderSettleMode, receiverSettleMode }, { onDelivery: ({ settled }) => delivered.set(settled) });
+    const receiver = await attachedReceiver(
+      session,
+      { name: "second", source: { address }, senderSettleMode, receiverSettleMode },
+      { onDelivery: ({ settled }) => delivered.set(settled) },
+    );
     receiver.addCredit(1);
     assert.equal(await delivered.wait(), wanted === "receive-and-delete");
     assert.equal(account("Orders").states.locked, locked);
@@ -116,7 +146,10 @@ test("grants a session by its id, and tells until when in ticks of .NET", async 
 
 test("grants the next session with messages at once, and tells which it is", async (t) => {
   const { broker, client } = await startBench(t, { entities });
-  await client.createSender("steps").sendMessages([{ body: 1, sessionId: "first" }, { body: 2, sessionId: "second" }]);
+  await client.createSender("steps").sendMessages([
+    { body: 1, sessionId: "first" },
+    { body: 2, sessionId: "second" },
+  ]);
   const session = (await connectWire(t, broker)).connection.begin({});
   for (const expected of ["first", "second"]) {
     const { remote } = await askForReceiver(session, { name: expected, source: sessionSource("STEPS", null) });

@@ -15,7 +15,15 @@ test("tells the settings of a queue and of a subscription", async (t) => {
   const admin = administrationOf(broker);
   const orders = await admin.getQueue("orders");
   assert.deepEqual(
-    [orders.name, orders.lockDuration, orders.maxDeliveryCount, orders.defaultMessageTimeToLive, orders.deadLetteringOnMessageExpiration, orders.requiresSession, orders.status],
+    [
+      orders.name,
+      orders.lockDuration,
+      orders.maxDeliveryCount,
+      orders.defaultMessageTimeToLive,
+      orders.deadLetteringOnMessageExpiration,
+      orders.requiresSession,
+      orders.status,
+    ],
     ["orders", "PT5S", 3, "PT1M30S", true, false, "Active"],
   );
   assert.equal((await admin.getQueue("in/boxes")).name, "in/boxes");
@@ -69,7 +77,13 @@ test("lists entities in pages", async (t) => {
 test("creates, changes and deletes queues", async (t) => {
   const { broker, client } = await startBench(t, { entities });
   const admin = administrationOf(broker);
-  const created = await admin.createQueue("fresh", { lockDuration: "PT2S", maxDeliveryCount: 2, requiresSession: false, forwardDeadLetteredMessagesTo: "orders", userMetadata: "ours" });
+  const created = await admin.createQueue("fresh", {
+    lockDuration: "PT2S",
+    maxDeliveryCount: 2,
+    requiresSession: false,
+    forwardDeadLetteredMessagesTo: "orders",
+    userMetadata: "ours",
+  });
   assert.deepEqual([created.name, created.lockDuration, created.maxDeliveryCount], ["fresh", "PT2S", 2]);
   assert.match(created.forwardDeadLetteredMessagesTo ?? "", /orders$/);
   await assert.rejects(admin.createQueue("Fresh"), { statusCode: 409, code: "MessageEntityAlreadyExistsError" });
@@ -120,13 +134,20 @@ test("creates, changes and deletes topics and subscriptions", async (t) => {
 });
 
 test("tells where messages are forwarded to by the whole address, whether that was set by name or by address", async (t) => {
-  const { broker, client, account } = await startBench(t, { entities: { queues: ["target", "graves", { name: "configured", forwardTo: "target" }], topics: ["news"] } });
+  const { broker, client, account } = await startBench(t, {
+    entities: { queues: ["target", "graves", { name: "configured", forwardTo: "target" }], topics: ["news"] },
+  });
   const admin = administrationOf(broker);
   const address = (name: string): string => `sb://127.0.0.1:${broker.port}/${name}`;
   const byName = { forwardTo: "target", forwardDeadLetteredMessagesTo: "graves" };
   const byAddress = { forwardTo: address("target"), forwardDeadLetteredMessagesTo: "sb://elsewhere.servicebus.windows.net/graves" };
   for (const [i, set] of [byName, byAddress].entries()) {
-    for (const told of [await admin.createQueue(`q${i}`, set), await admin.getQueue(`q${i}`), await admin.createSubscription("news", `s${i}`, set), await admin.getSubscription("news", `s${i}`)]) {
+    for (const told of [
+      await admin.createQueue(`q${i}`, set),
+      await admin.getQueue(`q${i}`),
+      await admin.createSubscription("news", `s${i}`, set),
+      await admin.getSubscription("news", `s${i}`),
+    ]) {
       assert.deepEqual([told.forwardTo, told.forwardDeadLetteredMessagesTo], [address("target"), address("graves")]);
     }
   }
@@ -156,7 +177,10 @@ test("lists queues, topics, subscriptions and rules in the order of their names,
     return found;
   };
   const page = { maxPageSize: 2 };
-  assert.deepEqual(await told(admin.listQueues().byPage(page), ({ name }) => name), inOrder.map((name) => `q${name}`));
+  assert.deepEqual(
+    await told(admin.listQueues().byPage(page), ({ name }) => name),
+    inOrder.map((name) => `q${name}`),
+  );
   assert.deepEqual(await told(admin.listTopics().byPage(page), ({ name }) => name), [...inOrder.map((name) => `t${name}`), "z"]);
   assert.deepEqual(await told(admin.listSubscriptions("z").byPage(page), ({ subscriptionName }) => subscriptionName), ["a", "a1", "b", "c", "D", "s"]);
   assert.deepEqual(await told(admin.listRules("z", "s").byPage(page), ({ name }) => name), inOrder);
@@ -167,9 +191,18 @@ test("gives back every setting that it was given", async (t) => {
   const { broker } = await startBench(t, { entities });
   const admin = administrationOf(broker);
   const shared = { defaultMessageTimeToLive: "P1DT2H3M4.5S", autoDeleteOnIdle: "PT7M", enableBatchedOperations: false, userMetadata: "kept <&> as it is" };
-  const sending = { maxSizeInMegabytes: 2048, requiresDuplicateDetection: true, duplicateDetectionHistoryTimeWindow: "PT3M", enablePartitioning: true, enableExpress: true, maxMessageSizeInKilobytes: 512 };
+  const sending = {
+    maxSizeInMegabytes: 2048,
+    requiresDuplicateDetection: true,
+    duplicateDetectionHistoryTimeWindow: "PT3M",
+    enablePartitioning: true,
+    enableExpress: true,
+    maxMessageSizeInKilobytes: 512,
+  };
   const receiving = { lockDuration: "PT45S", requiresSession: true, deadLetteringOnMessageExpiration: true, maxDeliveryCount: 7 };
-  const rights = [{ claimType: "SharedAccessKey", accessRights: ["Listen", "Send"] as ("Listen" | "Send")[], keyName: "worker", primaryKey: "first", secondaryKey: "second" }];
+  const rights = [
+    { claimType: "SharedAccessKey", accessRights: ["Listen", "Send"] as ("Listen" | "Send")[], keyName: "worker", primaryKey: "first", secondaryKey: "second" },
+  ];
   const told = (properties: object, given: object): object => Object.fromEntries(Object.entries(properties).filter(([key]) => key in given));
   const queue = { ...shared, ...sending, ...receiving, authorizationRules: rights };
   await admin.createQueue("every", queue);
@@ -187,7 +220,17 @@ test("gives back every setting that it was given", async (t) => {
 test("tells runtime counts of every state, transfers included, and the times of an entity", async (t) => {
   const clock = new ManualClock();
   const startedAt = clock.now();
-  const { broker, client } = await startBench(t, { clock, entities: { queues: [{ name: "orders", sizeMegabytesMax: 100 }, { name: "gone", status: "SendDisabled" }, { name: "source", forwardTo: "gone" }], topics: [{ name: "news", subscriptions: ["a", "b"] }] } });
+  const { broker, client } = await startBench(t, {
+    clock,
+    entities: {
+      queues: [
+        { name: "orders", sizeMegabytesMax: 100 },
+        { name: "gone", status: "SendDisabled" },
+        { name: "source", forwardTo: "gone" },
+      ],
+      topics: [{ name: "news", subscriptions: ["a", "b"] }],
+    },
+  });
   const admin = administrationOf(broker);
   clock.advance(1000);
   const sender = client.createSender("orders");
@@ -201,7 +244,14 @@ test("tells runtime counts of every state, transfers included, and the times of 
   await receiver.completeMessage(completed);
   const counts = await admin.getQueueRuntimeProperties("orders");
   assert.deepEqual(
-    [counts.activeMessageCount, counts.deadLetterMessageCount, counts.scheduledMessageCount, counts.transferMessageCount, counts.transferDeadLetterMessageCount, counts.totalMessageCount],
+    [
+      counts.activeMessageCount,
+      counts.deadLetterMessageCount,
+      counts.scheduledMessageCount,
+      counts.transferMessageCount,
+      counts.transferDeadLetterMessageCount,
+      counts.totalMessageCount,
+    ],
     [3, 1, 2, 0, 0, 6],
   );
   assert.deepEqual([counts.createdAt.getTime(), counts.modifiedAt.getTime(), counts.accessedAt.getTime()], [startedAt, startedAt, startedAt + 1000]);
@@ -219,10 +269,17 @@ test("tells runtime counts of every state, transfers included, and the times of 
   await news.sendMessages([{ body: "x".repeat(1000) }, { body: 2 }]);
   await news.scheduleMessages({ body: 3 }, new Date(clock.now() + 60_000));
   const topic = await admin.getTopicRuntimeProperties("news");
-  assert.deepEqual([topic.subscriptionCount, topic.scheduledMessageCount, (topic.sizeInBytes ?? 0) > 2000, topic.accessedAt.getTime()], [2, 1, true, startedAt + 2000]);
+  assert.deepEqual(
+    [topic.subscriptionCount, topic.scheduledMessageCount, (topic.sizeInBytes ?? 0) > 2000, topic.accessedAt.getTime()],
+    [2, 1, true, startedAt + 2000],
+  );
   const listed: (readonly [string, number, number])[] = [];
-  for await (const { subscriptionName, activeMessageCount, totalMessageCount } of admin.listSubscriptionsRuntimeProperties("news")) listed.push([subscriptionName, activeMessageCount, totalMessageCount]);
-  assert.deepEqual(listed, [["a", 2, 2], ["b", 2, 2]]);
+  for await (const { subscriptionName, activeMessageCount, totalMessageCount } of admin.listSubscriptionsRuntimeProperties("news"))
+    listed.push([subscriptionName, activeMessageCount, totalMessageCount]);
+  assert.deepEqual(listed, [
+    ["a", 2, 2],
+    ["b", 2, 2],
+  ]);
   const queues: string[] = [];
   for await (const { name } of admin.listQueuesRuntimeProperties()) queues.push(name);
   assert.deepEqual(queues, ["gone", "orders", "source"]);
@@ -235,7 +292,8 @@ test("updates the version that is meant, and no other", async (t) => {
     const response = await fetch(url);
     return { tag: response.headers.get("etag") ?? "", body: await response.text() };
   };
-  const put = (ifMatch: string, body: string): Promise<Response> => fetch(url, { method: "PUT", headers: { "if-match": ifMatch, "content-type": "application/atom+xml" }, body });
+  const put = (ifMatch: string, body: string): Promise<Response> =>
+    fetch(url, { method: "PUT", headers: { "if-match": ifMatch, "content-type": "application/atom+xml" }, body });
   const first = await get();
   assert.match(first.tag, /^"[0-9a-f]{40}"$/);
   assert.equal((await get()).tag, first.tag, "expected the same version to have the same tag");
@@ -292,11 +350,21 @@ test("moves waiting messages on when their queue is set to forward, dead letters
   await receiver.deadLetterMessage(dead);
   await receiver.deferMessage(deferred);
   await admin.updateQueue({ ...(await admin.getQueue("from")), forwardTo: "to", forwardDeadLetteredMessagesTo: "graves" });
-  assert.deepEqual((await client.createReceiver("to").peekMessages(5)).map(({ body }) => body as string), ["waiting", "waiting too"]);
-  assert.deepEqual((await client.createReceiver("graves").peekMessages(5)).map(({ body }) => body as string), ["dead"]);
+  assert.deepEqual(
+    (await client.createReceiver("to").peekMessages(5)).map(({ body }) => body as string),
+    ["waiting", "waiting too"],
+  );
+  assert.deepEqual(
+    (await client.createReceiver("graves").peekMessages(5)).map(({ body }) => body as string),
+    ["dead"],
+  );
   assert.deepEqual(account("from").states, { active: 0, locked: 1, scheduled: 1, deferred: 1, deadLettered: 0 });
   await receiver.abandonMessage(held);
-  assert.deepEqual([account("from").states.locked, account("from").states.active, account("to").states.active], [0, 0, 3], "expected what comes back to move on, too");
+  assert.deepEqual(
+    [account("from").states.locked, account("from").states.active, account("to").states.active],
+    [0, 0, 3],
+    "expected what comes back to move on, too",
+  );
   const { forwardTo: _, forwardDeadLetteredMessagesTo: __, ...rest } = await admin.getQueue("from");
   await admin.updateQueue(rest);
   await sender.sendMessages({ body: "stays" });

@@ -21,14 +21,45 @@ interface Bound {
 }
 
 const bounds: readonly Bound[] = [
-  { what: "a lock over 5 minutes", own: [{ lockDurationMs: 300_000 }, { lockDurationMs: 300_001 }], vendor: [{ LockDuration: "PT5M" }, { LockDuration: "PT5M1S" }], isOfTopics: false, refusal: /exceeds the allowed maximum of .*5.* minutes\. lockDurationMs: expected at most 300000/ },
-  { what: "deletion when idle for under 5 minutes", own: [{ autoDeleteOnIdleMs: 300_000 }, { autoDeleteOnIdleMs: 299_999 }], vendor: [{ AutoDeleteOnIdle: "PT5M" }, { AutoDeleteOnIdle: "PT4M59S" }], isOfTopics: true, refusal: /AutoDeleteOnIdle must be at least .*autoDeleteOnIdleMs: expected at least 300000/ },
-  { what: "a duplicate window over 7 days", own: [{ duplicateWindowMs: 604_800_000 }, { duplicateWindowMs: 604_800_001 }], vendor: [{ DuplicateDetectionHistoryTimeWindow: "P7D" }, { DuplicateDetectionHistoryTimeWindow: "P7DT1S" }], isOfTopics: true, refusal: /duplicateWindowMs: expected 20000 to 604800000/ },
-  { what: "a duplicate window under 20 seconds", own: [{ duplicateWindowMs: 20_000 }, { duplicateWindowMs: 19_999 }], vendor: [{ DuplicateDetectionHistoryTimeWindow: "PT20S" }, { DuplicateDetectionHistoryTimeWindow: "PT19S" }], isOfTopics: true, refusal: /duplicateWindowMs: expected 20000 to 604800000/ },
-  { what: "metadata over 1024 characters", own: undefined, vendor: [{ UserMetadata: "x".repeat(1024) }, { UserMetadata: "x".repeat(1025) }], isOfTopics: true, refusal: /userMetadata: expected at most 1024 characters.*found 1025/ },
+  {
+    what: "a lock over 5 minutes",
+    own: [{ lockDurationMs: 300_000 }, { lockDurationMs: 300_001 }],
+    vendor: [{ LockDuration: "PT5M" }, { LockDuration: "PT5M1S" }],
+    isOfTopics: false,
+    refusal: /exceeds the allowed maximum of .*5.* minutes\. lockDurationMs: expected at most 300000/,
+  },
+  {
+    what: "deletion when idle for under 5 minutes",
+    own: [{ autoDeleteOnIdleMs: 300_000 }, { autoDeleteOnIdleMs: 299_999 }],
+    vendor: [{ AutoDeleteOnIdle: "PT5M" }, { AutoDeleteOnIdle: "PT4M59S" }],
+    isOfTopics: true,
+    refusal: /AutoDeleteOnIdle must be at least .*autoDeleteOnIdleMs: expected at least 300000/,
+  },
+  {
+    what: "a duplicate window over 7 days",
+    own: [{ duplicateWindowMs: 604_800_000 }, { duplicateWindowMs: 604_800_001 }],
+    vendor: [{ DuplicateDetectionHistoryTimeWindow: "P7D" }, { DuplicateDetectionHistoryTimeWindow: "P7DT1S" }],
+    isOfTopics: true,
+    refusal: /duplicateWindowMs: expected 20000 to 604800000/,
+  },
+  {
+    what: "a duplicate window under 20 seconds",
+    own: [{ duplicateWindowMs: 20_000 }, { duplicateWindowMs: 19_999 }],
+    vendor: [{ DuplicateDetectionHistoryTimeWindow: "PT20S" }, { DuplicateDetectionHistoryTimeWindow: "PT19S" }],
+    isOfTopics: true,
+    refusal: /duplicateWindowMs: expected 20000 to 604800000/,
+  },
+  {
+    what: "metadata over 1024 characters",
+    own: undefined,
+    vendor: [{ UserMetadata: "x".repeat(1024) }, { UserMetadata: "x".repeat(1025) }],
+    isOfTopics: true,
+    refusal: /userMetadata: expected at most 1024 characters.*found 1025/,
+  },
 ];
 
-const smallFirst = (settings: Readonly<Record<string, string>>): object => Object.fromEntries(Object.entries(settings).map(([name, value]) => [`${name.charAt(0).toLowerCase()}${name.slice(1)}`, value]));
+const smallFirst = (settings: Readonly<Record<string, string>>): object =>
+  Object.fromEntries(Object.entries(settings).map(([name, value]) => [`${name.charAt(0).toLowerCase()}${name.slice(1)}`, value]));
 const vendorOf = (Queues: unknown, Topics: unknown = []): unknown => ({ UserConfig: { Namespaces: [{ Name: "n", Queues, Topics }] } });
 
 function configsOf({ own, vendor, isOfTopics }: Bound, which: 0 | 1): unknown[] {
@@ -61,7 +92,8 @@ for (const bound of bounds) {
     const entities = { queues: ["there"], topics: [{ name: "topic", subscriptions: ["s"] }] };
     const { broker } = await startBench(t, { entities });
     const admin = administrationOf(broker);
-    const refused = (error: Error & { readonly statusCode?: number }): boolean => error.statusCode === 400 && /SubCode=40000\. /.test(error.message) && refusal.test(error.message) && /--relaxed/.test(error.message);
+    const refused = (error: Error & { readonly statusCode?: number }): boolean =>
+      error.statusCode === 400 && /SubCode=40000\. /.test(error.message) && refusal.test(error.message) && /--relaxed/.test(error.message);
     await admin.createQueue("q", within);
     await assert.rejects(admin.createQueue("other", beyond), refused);
     await assert.rejects(admin.updateQueue({ ...(await admin.getQueue("there")), ...beyond }), refused);
@@ -94,6 +126,9 @@ test("refuses what an earlier run kept beyond the bounds, leaves the folder free
 });
 
 test("holds to Azure's bounds beside the emulator's narrower ones, and to none of both at once", async () => {
-  await assert.rejects(startBroker({ strict: true, entities: { queues: [{ name: "a", autoDeleteOnIdleMs: 299_999 }] } }), /a\.autoDeleteOnIdleMs: expected at least 300000 .*--strict/);
+  await assert.rejects(
+    startBroker({ strict: true, entities: { queues: [{ name: "a", autoDeleteOnIdleMs: 299_999 }] } }),
+    /a\.autoDeleteOnIdleMs: expected at least 300000 .*--strict/,
+  );
   await assert.rejects(startBroker({ strict: true, relaxed: true }), /strict and relaxed: expected one of them/);
 });

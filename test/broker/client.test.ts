@@ -6,7 +6,12 @@ import { startBench } from "../support/broker.ts";
 import { eventually } from "../support/eventually.ts";
 
 const entities = {
-  queues: [{ name: "orders", lockDurationMs: 5000 }, { name: "brief", lockDurationMs: 4000 }, { name: "small", messageBytesMax: 5000 }, { name: "steps", requiresSession: true, lockDurationMs: 4000 }],
+  queues: [
+    { name: "orders", lockDurationMs: 5000 },
+    { name: "brief", lockDurationMs: 4000 },
+    { name: "small", messageBytesMax: 5000 },
+    { name: "steps", requiresSession: true, lockDurationMs: 4000 },
+  ],
   topics: [{ name: "news", subscriptions: ["a"] }],
 };
 
@@ -34,7 +39,10 @@ for (const [what, message] of bodies) {
     const raw = received._rawAmqpMessage;
     assert.deepEqual(received.body, message.body);
     assert.equal(raw.bodyType, message.bodyType);
-    assert.deepEqual([raw.header?.durable, raw.header?.priority, raw.properties?.messageId, raw.properties?.groupSequence, raw.properties?.contentEncoding], [true, 6, "m", 3, "utf-8"]);
+    assert.deepEqual(
+      [raw.header?.durable, raw.header?.priority, raw.properties?.messageId, raw.properties?.groupSequence, raw.properties?.contentEncoding],
+      [true, 6, "m", 3, "utf-8"],
+    );
     assert.deepEqual([raw.applicationProperties?.["n"], raw.messageAnnotations?.["mine"], raw.footer?.["end"]], [1, "kept", 1]);
     await receiver.completeMessage(received);
   });

@@ -59,7 +59,8 @@ test("keeps what the sender wrote and writes what the broker knows", () => {
       const original = codec.decode(codec.encode(sent));
       const view = viewOf(codec.encode(sent));
       const received = codec.decode(encodeDelivery(view));
-      for (const field of ["correlation_id", "group_id", "subject", "to", "body", "application_properties"] as const) assert.deepEqual(received[field], original[field], field);
+      for (const field of ["correlation_id", "group_id", "subject", "to", "body", "application_properties"] as const)
+        assert.deepEqual(received[field], original[field], field);
       assert.equal(received.message_id, original.message_id ?? "stamped");
       assert.equal(view.content.sessionId, original.group_id);
       assert.equal(received.ttl, original.ttl);
@@ -67,7 +68,8 @@ test("keeps what the sender wrote and writes what the broker knows", () => {
       assert.equal(received.priority, sent.priority ?? 4);
       assert.equal(received.durable, sent.durable ?? false);
       const annotations = received.message_annotations as Record<string, unknown>;
-      for (const [key, annotation] of Object.entries((original.message_annotations ?? {}) as Record<string, unknown>)) assert.deepEqual(annotations[key], annotation);
+      for (const [key, annotation] of Object.entries((original.message_annotations ?? {}) as Record<string, unknown>))
+        assert.deepEqual(annotations[key], annotation);
       assert.equal(annotations["x-opt-sequence-number"], 2 ** 40 + 7);
       assert.equal(annotations["x-opt-enqueue-sequence-number"], 5);
       assert.deepEqual(annotations["x-opt-enqueued-time"], new Date(1_700_000_000_123));
@@ -101,7 +103,13 @@ test("shows a property whatever its name", () => {
 
 test("drops annotations that are the broker's own, and reads the schedule", () => {
   const bytes = codec.encode({
-    message_annotations: { "x-opt-sequence-number": 1, "x-opt-deadletter-source": "forged", "x-opt-scheduled-enqueue-time": types.wrap_timestamp(5_000), "x-opt-partition-key": "p", mine: 1 },
+    message_annotations: {
+      "x-opt-sequence-number": 1,
+      "x-opt-deadletter-source": "forged",
+      "x-opt-scheduled-enqueue-time": types.wrap_timestamp(5_000),
+      "x-opt-partition-key": "p",
+      mine: 1,
+    },
     body: "b",
   });
   const view = viewOf(bytes, { lockedUntilMs: 0, deadLetterSource: "q" });
@@ -124,7 +132,13 @@ test("splits a batch into its messages", () => {
 });
 
 test("answers broken bytes with an error of its own, never with anything else", () => {
-  const whole = codec.encode({ message_id: "m", group_id: "g", application_properties: { a: 1 }, message_annotations: { b: "c" }, body: codec.data_section(Buffer.alloc(40)) });
+  const whole = codec.encode({
+    message_id: "m",
+    group_id: "g",
+    application_properties: { a: 1 },
+    message_annotations: { b: "c" },
+    body: codec.data_section(Buffer.alloc(40)),
+  });
   fc.assert(
     fc.property(
       fc.oneof(

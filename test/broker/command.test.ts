@@ -65,7 +65,9 @@ test("reads entities from the vendor's file and prints them", async (t) => {
 });
 
 test("says what is wrong with its configuration and ends with 2", async (t) => {
-  const child = spawn(process.execPath, [main, "--port", "0", "--entities", '{ "queues": [{ "name": "a", "lockDuration": 5 }] }'], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, [main, "--port", "0", "--entities", '{ "queues": [{ "name": "a", "lockDuration": 5 }] }'], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   t.after(() => child.kill("SIGKILL"));
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
@@ -84,7 +86,10 @@ test("refuses settings beyond Azure's bounds by --entities and --config, names w
   t.after(() => rm(folder, { recursive: true, force: true }));
   const file = join(folder, "Config.json");
   await writeFile(file, `\uFEFF${longLockOfVendor.replace("}]}]", "},]},]")}`);
-  for (const way of [["--entities", longLock], ["--config", file]]) {
+  for (const way of [
+    ["--entities", longLock],
+    ["--config", file],
+  ]) {
     const refused = await runUntil(t, /queue: a/, "--port", "0", ...way);
     assert.equal(refused.code, 2, refused.out);
     assert.match(refused.err, /a\.lockDurationMs: expected at most 300000 .*--relaxed.*found 300001/);
@@ -117,11 +122,36 @@ test("takes entities by name, and tells where messages are kept", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-broker-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const data = join(folder, "made", "here");
-  const { out, code } = await runUntil(t, /topic: empty/, "--port", "0", "--queue", "orders", "--queue", "a/b", "--topic", "news/audit", "--topic", "news/all", "--topic", "empty", "--data", data, "--sync");
+  const { out, code } = await runUntil(
+    t,
+    /topic: empty/,
+    "--port",
+    "0",
+    "--queue",
+    "orders",
+    "--queue",
+    "a/b",
+    "--topic",
+    "news/audit",
+    "--topic",
+    "news/all",
+    "--topic",
+    "empty",
+    "--data",
+    data,
+    "--sync",
+  );
   assert.equal(code, 0);
   assert.match(out, new RegExp(`messages: kept in ${data}, synced\\ncertificate for TLS: http://127.0.0.1:\\d+/certificate`));
   const entities = out.split("\n").filter((line) => /^(queue|topic|subscription): /.test(line));
-  assert.deepEqual(entities, ["queue: orders", "queue: a/b", "subscription: news/Subscriptions/audit", "subscription: news/Subscriptions/all", "topic: news", "topic: empty"]);
+  assert.deepEqual(entities, [
+    "queue: orders",
+    "queue: a/b",
+    "subscription: news/Subscriptions/audit",
+    "subscription: news/Subscriptions/all",
+    "topic: news",
+    "topic: empty",
+  ]);
 });
 
 test("shows no configured key, and none on the way", async (t) => {

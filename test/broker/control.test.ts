@@ -171,7 +171,14 @@ test("the same seed spoils the same sends, another one others", async (t) => {
     const senders = [client.createSender("orders"), client.createSender("others")];
     const results: string[] = [];
     // What happens elsewhere is no occasion of this fault.
-    for (let i = 0; i < 40; i++) for (const sender of senders) results.push(await sender.sendMessages({ body: i }).then(() => ".", () => "x"));
+    for (let i = 0; i < 40; i++)
+      for (const sender of senders)
+        results.push(
+          await sender.sendMessages({ body: i }).then(
+            () => ".",
+            () => "x",
+          ),
+        );
     return results.join("");
   };
   const [first, again, other] = [await spoiltWith("7"), await spoiltWith("7"), await spoiltWith("8")];
@@ -199,7 +206,10 @@ test("entities, locks, doubts and pages of messages are told in 80 columns, and 
   assert.match(all, /topic +sched in copied unmatched subs\nnews +0 +0 +0 +0 +1\n\n1 connection$/);
   const orders = (await run("inspect", "orders")).out;
   assertFits(orders);
-  assert.match(orders, /^queue orders\n5 active, 23 locked, 1 scheduled, 0 deferred, 1 dead lettered, 1 receiver\nsince the broker started: 30 accepted, .*1\s+completed/s);
+  assert.match(
+    orders,
+    /^queue orders\n5 active, 23 locked, 1 scheduled, 0 deferred, 1 dead lettered, 1 receiver\nsince the broker started: 30 accepted, .*1\s+completed/s,
+  );
   assert.match(orders, /3 message-2-x+.* in \d+ s +a\n.*… and more: --state locked lists them\na = orders.* of\s.* at 127/s);
   const steps = (await run("inspect", "steps")).out;
   assert.match(steps, /locked session +ends +by\ncustomer-42 +in \d+ s +a\na = steps.* of\s/);
@@ -217,12 +227,18 @@ test("entities, locks, doubts and pages of messages are told in 80 columns, and 
   const told = JSON.parse((await run("inspect", "orders", "--json")).out) as { inDoubt: { sequenceNumber: number }[] };
   assert.equal(told.inDoubt.length, 23);
   const seen: number[] = [];
-  for (let from: number | null = 0; from !== null; ) {
-    const page = JSON.parse((await run("inspect", "orders", "--messages", "--top", "7", "--from", String(from), "--json")).out) as { messages: { sequenceNumber: number }[]; next: number | null };
+  for (let from: number | null = 0; from !== null;) {
+    const page = JSON.parse((await run("inspect", "orders", "--messages", "--top", "7", "--from", String(from), "--json")).out) as {
+      messages: { sequenceNumber: number }[];
+      next: number | null;
+    };
     seen.push(...page.messages.map(({ sequenceNumber }) => sequenceNumber));
     from = page.next;
   }
-  assert.deepEqual(seen, Array.from({ length: 29 }, (_, i) => i + 3));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 29 }, (_, i) => i + 3),
+  );
 });
 
 test("what cannot be told is said with what is there instead", async (t) => {
@@ -233,18 +249,27 @@ test("what cannot be told is said with what is there instead", async (t) => {
   assert.match((await run("inspect", "orders", "--state", "odd")).err, /expected state to be one of active, locked, scheduled, deferred, found odd/);
   assert.match((await run("inspect", "orders", "--top", "x")).err, /expected top to be a whole number from 1 to 1000, found x/);
   assert.match((await run("inspect", "--messages")).err, /expected an entity whose messages are to be listed, found none/);
-  assert.match((await runnerOf("http://127.0.0.1:1")("inspect")).err, /expected a broker's control endpoint at http:\/\/127\.0\.0\.1:1, found none \(.*\); start `holdfast broker`, or say where it is with --control/);
+  assert.match(
+    (await runnerOf("http://127.0.0.1:1")("inspect")).err,
+    /expected a broker's control endpoint at http:\/\/127\.0\.0\.1:1, found none \(.*\); start `holdfast broker`, or say where it is with --control/,
+  );
   assert.match((await runnerOf("somewhere")("inspect")).err, /--control: expected an address such as http:\/\/127\.0\.0\.1:5672, found somewhere/);
   const other = createServer((_, response) => response.writeHead(404).end("<html>")).listen(0, "127.0.0.1");
   t.after(() => other.close());
   await once(other, "listening");
-  assert.match((await runnerOf(`http://127.0.0.1:${(other.address() as AddressInfo).port}`)("fault", "list")).err, /found something else, which answered GET \/faults with status 404/);
+  assert.match(
+    (await runnerOf(`http://127.0.0.1:${(other.address() as AddressInfo).port}`)("fault", "list")).err,
+    /found something else, which answered GET \/faults with status 404/,
+  );
 });
 
 test("a broker with keys is asked with its connection string", async (t) => {
   const { broker } = await startBench(t, { entities, keys: [{ name: "root", key: "c2VjcmV0" }] });
   const url = `http://127.0.0.1:${broker.controlPort}`;
-  assert.match((await runnerOf(url)("inspect")).err, /expected a token of a key with Manage rights, found none; give the command --connection-string or HOLDFAST_BROKER/);
+  assert.match(
+    (await runnerOf(url)("inspect")).err,
+    /expected a token of a key with Manage rights, found none; give the command --connection-string or HOLDFAST_BROKER/,
+  );
   assert.match((await runnerOf(url, "--connection-string", broker.connectionString)("inspect")).out, /orders/);
   const forged = broker.connectionString.replace("c2VjcmV0", "d3Jvbmc=");
   assert.match((await runnerOf(url, "--connection-string", forged)("fault", "list")).err, /InvalidSignature/);

@@ -97,7 +97,11 @@ async function runRound(t: TestContext, data: string, round: number, orders: Led
     receive(client, "orders", orders),
     take(client, "steps", steps),
   ];
-  await eventually("traffic", () => orders.sent.size > before.sent + sentMin && orders.completed.size > before.completed + settledMin && steps.taken.size > before.taken, 60_000);
+  await eventually(
+    "traffic",
+    () => orders.sent.size > before.sent + sentMin && orders.completed.size > before.completed + settledMin && steps.taken.size > before.taken,
+    60_000,
+  );
   child.kill("SIGKILL");
   await once(child, "exit");
   await Promise.all(traffic);
@@ -119,7 +123,7 @@ test("loses nothing that was confirmed, and brings nothing back that was settled
   t.after(() => broker.stop());
   const held = (path: string, state?: "deferred"): Set<string> => {
     const ids: string[] = [];
-    for (let from: number | null = 0; from !== null; ) {
+    for (let from: number | null = 0; from !== null;) {
       const page = broker.inspectMessages(path, { from, top: 1000, ...(state === undefined ? {} : { state }) });
       ids.push(...(page?.messages ?? []).map(({ messageId }) => messageId));
       from = page?.next ?? null;
@@ -130,17 +134,40 @@ test("loses nothing that was confirmed, and brings nothing back that was settled
   const letters = held("orders/$DeadLetterQueue");
   const active = held("orders");
   const ended = new Set([...orders.completed, ...orders.deadLettered]);
-  assertNone("confirmed and neither held nor settled", [...orders.sent].filter((id) => !active.has(id) && !letters.has(id) && !orders.asked.has(id)));
-  assertNone("settled and back", [...active].filter((id) => ended.has(id)));
-  assertNone("dead-lettered and gone", [...orders.deadLettered].filter((id) => !letters.has(id)));
-  assertNone("in the queue and in its dead-letter queue", [...active].filter((id) => letters.has(id)));
+  assertNone(
+    "confirmed and neither held nor settled",
+    [...orders.sent].filter((id) => !active.has(id) && !letters.has(id) && !orders.asked.has(id)),
+  );
+  assertNone(
+    "settled and back",
+    [...active].filter((id) => ended.has(id)),
+  );
+  assertNone(
+    "dead-lettered and gone",
+    [...orders.deadLettered].filter((id) => !letters.has(id)),
+  );
+  assertNone(
+    "in the queue and in its dead-letter queue",
+    [...active].filter((id) => letters.has(id)),
+  );
   const deferred = held("orders", "deferred");
-  assertNone("deferred and not so", [...orders.deferred].filter((id) => !deferred.has(id)));
+  assertNone(
+    "deferred and not so",
+    [...orders.deferred].filter((id) => !deferred.has(id)),
+  );
   const rest = held("steps");
-  assertNone("received, deleted and back", [...rest].filter((id) => steps.taken.has(id)));
+  assertNone(
+    "received, deleted and back",
+    [...rest].filter((id) => steps.taken.has(id)),
+  );
   for (const name of ["a", "b"]) {
     const copies = held(`news/Subscriptions/${name}`);
-    assertNone(`not in ${name}`, [...news.sent].filter((id) => !copies.has(id)));
+    assertNone(
+      `not in ${name}`,
+      [...news.sent].filter((id) => !copies.has(id)),
+    );
   }
-  t.diagnostic(`${orders.sent.size} sends and ${ended.size + orders.deferred.size} settlements confirmed, ${steps.taken.size} received and deleted, ${rounds} kills`);
+  t.diagnostic(
+    `${orders.sent.size} sends and ${ended.size + orders.deferred.size} settlements confirmed, ${steps.taken.size} received and deleted, ${rounds} kills`,
+  );
 });

@@ -37,7 +37,14 @@ test("keeps messages in every state over a restart, and what was set of them", a
   const due = new Date(Date.now() + 3_600_000);
   const deferred = await withBroker(data, async (client) => {
     const sender = client.createSender("orders");
-    await sender.sendMessages(["done", "abandoned", "deferred", "dead", "locked", "active"].map((body) => ({ body, messageId: body, applicationProperties: { from: "test" }, timeToLive: 3_600_000 })));
+    await sender.sendMessages(
+      ["done", "abandoned", "deferred", "dead", "locked", "active"].map((body) => ({
+        body,
+        messageId: body,
+        applicationProperties: { from: "test" },
+        timeToLive: 3_600_000,
+      })),
+    );
     await sender.scheduleMessages({ body: "scheduled" }, due);
     await client.createSender("news").scheduleMessages({ body: "later news" }, due);
     await client.createSender("news").sendMessages({ body: "news" });
@@ -56,14 +63,20 @@ test("keeps messages in every state over a restart, and what was set of them", a
   await withBroker(data, async (client, broker) => {
     assert.deepEqual(broker.inspect().queues["orders"]?.states, { active: 3, locked: 0, scheduled: 1, deferred: 1, deadLettered: 1 });
     assert.equal(broker.inspect().topics["news"]?.scheduled, 1);
-    assert.deepEqual(broker.inspectMessages("orders", { inDoubt: true })?.messages.map(({ messageId }) => messageId), ["locked"]);
+    assert.deepEqual(
+      broker.inspectMessages("orders", { inDoubt: true })?.messages.map(({ messageId }) => messageId),
+      ["locked"],
+    );
     const receiver = client.createReceiver("orders");
     const messages = await receiver.receiveMessages(3);
-    assert.deepEqual(messages.map(({ body, deliveryCount, applicationProperties }) => [body as string, deliveryCount, applicationProperties]), [
-      ["abandoned", 1, { from: "test" }],
-      ["locked", 1, { from: "test" }],
-      ["active", 0, { from: "test" }],
-    ]);
+    assert.deepEqual(
+      messages.map(({ body, deliveryCount, applicationProperties }) => [body as string, deliveryCount, applicationProperties]),
+      [
+        ["abandoned", 1, { from: "test" }],
+        ["locked", 1, { from: "test" }],
+        ["active", 0, { from: "test" }],
+      ],
+    );
     const [later] = await receiver.receiveDeferredMessages(deferred);
     assert.deepEqual([later?.body, later?.applicationProperties], ["deferred", { from: "test", why: "later" }]);
     const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).receiveMessages(1);
@@ -115,10 +128,14 @@ test("loses nothing that was accepted when the process is killed, and bears a to
   const file = join(data, "messages.log");
   await appendFile(file, Buffer.from([9, 0, 0, 0, 1, 2, 3, 4, 5]));
   const told: string[] = [];
-  await withBroker(data, async (again, broker) => {
-    assert.equal(broker.inspect().queues["orders"]?.states.active, 500);
-    await again.createSender("orders").sendMessages({ body: "after" });
-  }, { entities: { queues: ["orders"] }, log: (line) => told.push(line) });
+  await withBroker(
+    data,
+    async (again, broker) => {
+      assert.equal(broker.inspect().queues["orders"]?.states.active, 500);
+      await again.createSender("orders").sendMessages({ body: "after" });
+    },
+    { entities: { queues: ["orders"] }, log: (line) => told.push(line) },
+  );
   assert.match(told.join("\n"), /cut off 9 bytes/);
   await truncate(file, (await stat(file)).size - 3);
   await withBroker(data, async (_, broker) => {
@@ -129,66 +146,109 @@ test("loses nothing that was accepted when the process is killed, and bears a to
 test("keeps its file short", async (t) => {
   const data = await folderOf(t);
   const options: BrokerOptions = { entities, journal: { compactBytesMin: 100_000 } };
-  await withBroker(data, async (client) => {
-    const sender = client.createSender("orders");
-    const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
-    await sender.sendMessages({ body: "stays for ever", sessionId: "x" });
-    for (let round = 0; round < 20; round++) {
-      await sender.sendMessages(Array.from({ length: 50 }, () => ({ body: Buffer.alloc(1000) })));
-      await receiver.receiveMessages(50);
-    }
-    await sender.sendMessages({ body: "last" });
-  }, options);
+  await withBroker(
+    data,
+    async (client) => {
+      const sender = client.createSender("orders");
+      const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
+      await sender.sendMessages({ body: "stays for ever", sessionId: "x" });
+      for (let round = 0; round < 20; round++) {
+        await sender.sendMessages(Array.from({ length: 50 }, () => ({ body: Buffer.alloc(1000) })));
+        await receiver.receiveMessages(50);
+      }
+      await sender.sendMessages({ body: "last" });
+    },
+    options,
+  );
   const { size } = await stat(join(data, "messages.log"));
   assert.ok(size < 200_000, `expected a file of less than 200000 bytes after a million bytes passed, found ${size}`);
-  await withBroker(data, async (_, broker) => {
-    assert.equal(broker.inspect().queues["orders"]?.states.active, 2);
-  }, options);
+  await withBroker(
+    data,
+    async (_, broker) => {
+      assert.equal(broker.inspect().queues["orders"]?.states.active, 2);
+    },
+    options,
+  );
 });
 
 test("finds duplicates of what was sent before a restart, also when the file was written anew", async (t) => {
   const data = await folderOf(t);
-  const history = { queues: [{ name: "orders", requiresDuplicateDetection: true }], topics: [{ name: "news", requiresDuplicateDetection: true, subscriptions: ["s"] }] };
+  const history = {
+    queues: [{ name: "orders", requiresDuplicateDetection: true }],
+    topics: [{ name: "news", requiresDuplicateDetection: true, subscriptions: ["s"] }],
+  };
   const options: BrokerOptions = { entities: history, journal: { compactBytesMin: 2000 } };
-  await withBroker(data, async (client) => {
-    await client.createSender("orders").sendMessages([{ body: 1, messageId: "a" }, { body: 2, messageId: "b" }]);
-    await client.createReceiver("orders", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
-    await client.createSender("news").sendMessages({ body: 1, messageId: "n" });
-    await client.createSender("orders").scheduleMessages({ body: 3, messageId: "later" }, new Date(Date.now() + 3_600_000));
-    // Makes the file long enough to be written anew.
-    await client.createSender("news").sendMessages({ body: "x".repeat(5000), messageId: "long" });
-    await client.createReceiver("news", "s", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
-  }, options);
-  await withBroker(data, async (client, broker) => {
-    await client.createSender("orders").sendMessages(["a", "b", "c", "later"].map((messageId) => ({ body: messageId, messageId })));
-    await client.createSender("news").sendMessages([{ body: 1, messageId: "n" }, { body: 2, messageId: "m" }]);
-    assert.deepEqual(broker.inspectMessages("orders", { state: "active" })?.messages.map(({ messageId }) => messageId), ["c"]);
-    assert.deepEqual(broker.inspectMessages("news/Subscriptions/s")?.messages.map(({ messageId }) => messageId), ["m"]);
-  }, options);
+  await withBroker(
+    data,
+    async (client) => {
+      await client.createSender("orders").sendMessages([
+        { body: 1, messageId: "a" },
+        { body: 2, messageId: "b" },
+      ]);
+      await client.createReceiver("orders", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
+      await client.createSender("news").sendMessages({ body: 1, messageId: "n" });
+      await client.createSender("orders").scheduleMessages({ body: 3, messageId: "later" }, new Date(Date.now() + 3_600_000));
+      // Makes the file long enough to be written anew.
+      await client.createSender("news").sendMessages({ body: "x".repeat(5000), messageId: "long" });
+      await client.createReceiver("news", "s", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
+    },
+    options,
+  );
+  await withBroker(
+    data,
+    async (client, broker) => {
+      await client.createSender("orders").sendMessages(["a", "b", "c", "later"].map((messageId) => ({ body: messageId, messageId })));
+      await client.createSender("news").sendMessages([
+        { body: 1, messageId: "n" },
+        { body: 2, messageId: "m" },
+      ]);
+      assert.deepEqual(
+        broker.inspectMessages("orders", { state: "active" })?.messages.map(({ messageId }) => messageId),
+        ["c"],
+      );
+      assert.deepEqual(
+        broker.inspectMessages("news/Subscriptions/s")?.messages.map(({ messageId }) => messageId),
+        ["m"],
+      );
+    },
+    options,
+  );
 });
 
 test("keeps what was changed of configured entities, until their configuration changes", async (t) => {
   const data = await folderOf(t);
   const configured = { queues: ["orders", "gone"], topics: [{ name: "news", subscriptions: ["s"] }] };
-  await withBroker(data, async (client, broker) => {
-    const admin = administrationOf(broker);
-    const orders = await admin.getQueue("orders");
-    await admin.updateQueue({ ...orders, maxDeliveryCount: 3 });
-    await admin.deleteQueue("gone");
-    const rules = client.createRuleManager("news", "s");
-    await rules.deleteRule("$Default");
-    await rules.createRule("big", { sqlExpression: "size > 5" });
-  }, { entities: configured });
-  await withBroker(data, async (client, broker) => {
-    const admin = administrationOf(broker);
-    assert.equal((await admin.getQueue("orders")).maxDeliveryCount, 3);
-    assert.equal(await admin.queueExists("gone"), false);
-    await client.createSender("news").sendMessages([1, 9].map((size) => ({ body: size, applicationProperties: { size } })));
-    assert.equal(broker.inspect().queues["news/Subscriptions/s"]?.states.active, 1);
-  }, { entities: configured });
-  await withBroker(data, async (_, broker) => {
-    assert.equal((await administrationOf(broker).getQueue("orders")).maxDeliveryCount, 7);
-  }, { entities: { ...configured, queues: [{ name: "orders", deliveryCountMax: 7 }, "gone"] } });
+  await withBroker(
+    data,
+    async (client, broker) => {
+      const admin = administrationOf(broker);
+      const orders = await admin.getQueue("orders");
+      await admin.updateQueue({ ...orders, maxDeliveryCount: 3 });
+      await admin.deleteQueue("gone");
+      const rules = client.createRuleManager("news", "s");
+      await rules.deleteRule("$Default");
+      await rules.createRule("big", { sqlExpression: "size > 5" });
+    },
+    { entities: configured },
+  );
+  await withBroker(
+    data,
+    async (client, broker) => {
+      const admin = administrationOf(broker);
+      assert.equal((await admin.getQueue("orders")).maxDeliveryCount, 3);
+      assert.equal(await admin.queueExists("gone"), false);
+      await client.createSender("news").sendMessages([1, 9].map((size) => ({ body: size, applicationProperties: { size } })));
+      assert.equal(broker.inspect().queues["news/Subscriptions/s"]?.states.active, 1);
+    },
+    { entities: configured },
+  );
+  await withBroker(
+    data,
+    async (_, broker) => {
+      assert.equal((await administrationOf(broker).getQueue("orders")).maxDeliveryCount, 7);
+    },
+    { entities: { ...configured, queues: [{ name: "orders", deliveryCountMax: 7 }, "gone"] } },
+  );
 });
 
 test("dead-letters what was locked once too often over restarts, and goes on counting sequence numbers", async (t) => {
@@ -196,20 +256,28 @@ test("dead-letters what was locked once too often over restarts, and goes on cou
   const options: BrokerOptions = { entities: { queues: [{ name: "orders", deliveryCountMax: 2 }] } };
   let last = 0;
   for (let round = 0; round < 2; round++) {
-    await withBroker(data, async (client) => {
-      await client.createSender("orders").sendMessages({ body: round, messageId: `m${round}` });
-      const [first] = await client.createReceiver("orders").receiveMessages(1);
-      assert.deepEqual([first?.messageId, first?.deliveryCount], ["m0", round]);
-      const peeked = await client.createReceiver("orders").peekMessages(10);
-      const newest = peeked.at(-1)?.sequenceNumber?.toNumber() ?? 0;
-      assert.ok(newest > last, `expected a number above ${last}, found ${newest}`);
-      last = newest;
-    }, options);
+    await withBroker(
+      data,
+      async (client) => {
+        await client.createSender("orders").sendMessages({ body: round, messageId: `m${round}` });
+        const [first] = await client.createReceiver("orders").receiveMessages(1);
+        assert.deepEqual([first?.messageId, first?.deliveryCount], ["m0", round]);
+        const peeked = await client.createReceiver("orders").peekMessages(10);
+        const newest = peeked.at(-1)?.sequenceNumber?.toNumber() ?? 0;
+        assert.ok(newest > last, `expected a number above ${last}, found ${newest}`);
+        last = newest;
+      },
+      options,
+    );
   }
-  await withBroker(data, async (client) => {
-    const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).receiveMessages(1);
-    assert.deepEqual([letter?.messageId, letter?.deadLetterReason], ["m0", "MaxDeliveryCountExceeded"]);
-  }, options);
+  await withBroker(
+    data,
+    async (client) => {
+      const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).receiveMessages(1);
+      assert.deepEqual([letter?.messageId, letter?.deadLetterReason], ["m0", "MaxDeliveryCountExceeded"]);
+    },
+    options,
+  );
 });
 
 test("takes nothing while the disk is full, says so, and goes on when there is room", async (t) => {
@@ -221,22 +289,35 @@ test("takes nothing while the disk is full, says so, and goes on when there is r
     return writeSync(fd, bytes, from, length);
   };
   const options: BrokerOptions = { entities, journal: { write }, log: (line) => told.push(line) };
-  await withBroker(data, async (client, broker) => {
-    const sender = client.createSender("orders");
-    const receiver = client.createReceiver("orders");
-    await sender.sendMessages([{ body: 1, messageId: "first" }, { body: 2, messageId: "second" }]);
-    const [first] = await receiver.receiveMessages(1);
-    assert.ok(first);
-    isFull = true;
-    await assert.rejects(receiver.completeMessage(first));
-    await eventually("the connections to be cut", () => broker.inspect().connections === 0);
-    await assert.rejects(sender.sendMessages({ body: 3, messageId: "refused" }), /cannot write to its data folder and takes nothing until it can: ENOSPC: no space left on device/);
-    isFull = false;
-    await sender.sendMessages({ body: 4, messageId: "third" });
-  }, options);
+  await withBroker(
+    data,
+    async (client, broker) => {
+      const sender = client.createSender("orders");
+      const receiver = client.createReceiver("orders");
+      await sender.sendMessages([
+        { body: 1, messageId: "first" },
+        { body: 2, messageId: "second" },
+      ]);
+      const [first] = await receiver.receiveMessages(1);
+      assert.ok(first);
+      isFull = true;
+      await assert.rejects(receiver.completeMessage(first));
+      await eventually("the connections to be cut", () => broker.inspect().connections === 0);
+      await assert.rejects(
+        sender.sendMessages({ body: 3, messageId: "refused" }),
+        /cannot write to its data folder and takes nothing until it can: ENOSPC: no space left on device/,
+      );
+      isFull = false;
+      await sender.sendMessages({ body: 4, messageId: "third" });
+    },
+    options,
+  );
   assert.match(told.join("\n"), /expected to write, found ENOSPC.*connections are cut[^]*can be written to again/);
   await withBroker(data, async (_, broker) => {
-    assert.deepEqual(broker.inspectMessages("orders")?.messages.map(({ messageId }) => messageId), ["second", "third"]);
+    assert.deepEqual(
+      broker.inspectMessages("orders")?.messages.map(({ messageId }) => messageId),
+      ["second", "third"],
+    );
   });
 });
 
@@ -251,26 +332,30 @@ test("lets the file grow while there is no room to write it anew, and does so la
     if (isTight && fd !== first) throw new Error("ENOSPC: no space left on device, write");
     return writeSync(fd, bytes, from, length);
   };
-  await withBroker(data, async (client, broker) => {
-    const sender = client.createSender("orders");
-    const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
-    const pass = async (): Promise<void> => {
-      await sender.sendMessages(Array.from({ length: 10 }, () => ({ body: Buffer.alloc(1000) })));
-      await receiver.receiveMessages(10);
-    };
-    await sender.sendMessages({ body: "stays" });
-    await receiver.receiveMessages(1);
-    await sender.sendMessages({ body: "stays", messageId: "stays" });
-    for (let round = 0; round < 5; round++) await pass();
-    const { size } = await stat(join(data, "messages.log"));
-    assert.ok(size > 40_000, `expected the file to have grown, found ${size}`);
-    isTight = false;
-    await eventually("the file to be written anew", async () => {
-      await pass();
-      return (await stat(join(data, "messages.log"))).size < size;
-    });
-    assert.equal(broker.inspect().connections, 1);
-  }, { entities, journal: { write, compactBytesMin: 10_000 }, log: (line) => told.push(line) });
+  await withBroker(
+    data,
+    async (client, broker) => {
+      const sender = client.createSender("orders");
+      const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
+      const pass = async (): Promise<void> => {
+        await sender.sendMessages(Array.from({ length: 10 }, () => ({ body: Buffer.alloc(1000) })));
+        await receiver.receiveMessages(10);
+      };
+      await sender.sendMessages({ body: "stays" });
+      await receiver.receiveMessages(1);
+      await sender.sendMessages({ body: "stays", messageId: "stays" });
+      for (let round = 0; round < 5; round++) await pass();
+      const { size } = await stat(join(data, "messages.log"));
+      assert.ok(size > 40_000, `expected the file to have grown, found ${size}`);
+      isTight = false;
+      await eventually("the file to be written anew", async () => {
+        await pass();
+        return (await stat(join(data, "messages.log"))).size < size;
+      });
+      assert.equal(broker.inspect().connections, 1);
+    },
+    { entities, journal: { write, compactBytesMin: 10_000 }, log: (line) => told.push(line) },
+  );
   assert.match(told.join("\n"), /expected to compact the file, found ENOSPC.*; it keeps growing/);
   await withBroker(data, async () => undefined);
 });
@@ -288,11 +373,18 @@ test("refuses a folder in use, one of another version, and a damaged file unless
   const at = damaged.indexOf("b", damaged.indexOf("orders"));
   damaged.fill(0xff, at, at + 1);
   await writeFile(file, damaged);
-  await assert.rejects(startBroker({ data, entities }), { code: "JournalDamaged", message: /expected whole records, found \d+ damaged bytes from byte \d+ on.*start with --repair/ });
+  await assert.rejects(startBroker({ data, entities }), {
+    code: "JournalDamaged",
+    message: /expected whole records, found \d+ damaged bytes from byte \d+ on.*start with --repair/,
+  });
   const told: string[] = [];
-  await withBroker(data, async (_, broker) => {
-    assert.ok((broker.inspectMessages("orders")?.messages.length ?? 0) < 3);
-  }, { entities, journal: { repairs: true }, log: (line) => told.push(line) });
+  await withBroker(
+    data,
+    async (_, broker) => {
+      assert.ok((broker.inspectMessages("orders")?.messages.length ?? 0) < 3);
+    },
+    { entities, journal: { repairs: true }, log: (line) => told.push(line) },
+  );
   assert.match(told.join("\n"), /the file as it was is kept as .*messages\.log\.damaged/);
   assert.deepEqual(await readFile(`${file}.damaged`), damaged);
   await withBroker(data, async () => undefined);

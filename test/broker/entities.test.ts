@@ -26,9 +26,17 @@ test("gives each subscription of a topic its own copy", async (t) => {
 
 test("drops expired messages, or dead-letters them where that is set", async (t) => {
   const clock = new ManualClock();
-  const entities = { queues: [{ name: "drops", timeToLiveMs: 10_000 }, { name: "keeps", deadLetterOnExpiry: true, lockDurationMs: 60_000 }] };
+  const entities = {
+    queues: [
+      { name: "drops", timeToLiveMs: 10_000 },
+      { name: "keeps", deadLetterOnExpiry: true, lockDurationMs: 60_000 },
+    ],
+  };
   const { client, account } = await startBench(t, { entities, clock });
-  await client.createSender("drops").sendMessages([{ body: "short", timeToLive: 1000 }, { body: "long", timeToLive: 60_000 }]);
+  await client.createSender("drops").sendMessages([
+    { body: "short", timeToLive: 1000 },
+    { body: "long", timeToLive: 60_000 },
+  ]);
   await client.createSender("keeps").sendMessages([{ body: "held", timeToLive: 1000 }, { body: "short", timeToLive: 1000 }, { body: "for ever" }]);
   const receiver = client.createReceiver("keeps");
   const [held] = await receiver.receiveMessages(1);
@@ -52,7 +60,11 @@ test("drops repeats of a message id within the window, for queues and topics", a
   const entities = { queues: [{ name: "orders", ...detection }], topics: [{ name: "news", ...detection, subscriptions: ["a"] }] };
   const { client, broker, account } = await startBench(t, { entities, clock, record: true, relaxed: true });
   const sender = client.createSender("orders");
-  await sender.sendMessages([{ body: 1, messageId: "x" }, { body: 2, messageId: "x" }, { body: 3, messageId: "y" }]);
+  await sender.sendMessages([
+    { body: 1, messageId: "x" },
+    { body: 2, messageId: "x" },
+    { body: 3, messageId: "y" },
+  ]);
   await sender.scheduleMessages({ body: 4, messageId: "y" }, new Date(clock.now() + 1000));
   assert.deepEqual([account("orders").totals.accepted, account("orders").totals.duplicatesDropped, account("orders").totals.scheduledAccepted], [2, 2, 0]);
   clock.advance(9999);
@@ -62,7 +74,10 @@ test("drops repeats of a message id within the window, for queues and topics", a
   await sender.sendMessages({ body: 6, messageId: "x" });
   assert.equal(account("orders").totals.accepted, 3);
   assert.deepEqual(broker.outcomes("orders")?.get("x"), ["accepted", "duplicate", "duplicate", "accepted"]);
-  await client.createSender("news").sendMessages([{ body: 1, messageId: "x" }, { body: 2, messageId: "x" }]);
+  await client.createSender("news").sendMessages([
+    { body: 1, messageId: "x" },
+    { body: 2, messageId: "x" },
+  ]);
   assert.equal(account("news/Subscriptions/a").states.active, 1);
 });
 
@@ -81,7 +96,13 @@ test("forwards a subscription's messages to a queue", async (t) => {
   const { client, account } = await startBench(t, { entities });
   await client.createSender("news").sendMessages([{ body: 1, applicationProperties: { eventId: "e" } }, { body: 2 }]);
   assert.deepEqual(
-    [account("input").states.active, account("input").totals.movedIn, account("news/Subscriptions/a").totals.forwarded, account("news/Subscriptions/a").states.active, account("news/Subscriptions/b").states.active],
+    [
+      account("input").states.active,
+      account("input").totals.movedIn,
+      account("news/Subscriptions/a").totals.forwarded,
+      account("news/Subscriptions/a").states.active,
+      account("news/Subscriptions/b").states.active,
+    ],
     [2, 2, 2, 0, 2],
   );
   const [message] = await client.createReceiver("input").receiveMessages(1);
@@ -89,7 +110,12 @@ test("forwards a subscription's messages to a queue", async (t) => {
 });
 
 test("ends a circle of forwards in the transfer dead-letter queue", async (t) => {
-  const entities = { queues: [{ name: "a", forwardTo: "b" }, { name: "b", forwardTo: "a" }] };
+  const entities = {
+    queues: [
+      { name: "a", forwardTo: "b" },
+      { name: "b", forwardTo: "a" },
+    ],
+  };
   const { client } = await startBench(t, { entities });
   await client.createSender("a").sendMessages({ body: 1 });
   const [message] = await client.createReceiver("a", { subQueueType: "transferDeadLetter" }).receiveMessages(1);
@@ -116,13 +142,24 @@ const bad: readonly (readonly [name: string, config: unknown, message: RegExp])[
   ["a name used twice", { queues: ["a", "A"] }, /A: expected each queue and topic to have a name of its own/],
   ["forwarding to nowhere", { queues: [{ name: "a", forwardTo: "b" }] }, /a\.forwardTo: expected a queue or topic of this configuration, found "b"/],
   ["a wrong number", { queues: [{ name: "a", deliveryCountMax: 0 }] }, /deliveryCountMax: expected a whole number of at least 1, found 0/],
-  ["a vendor duration", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { LockDuration: "1m" } }] }] } }, /LockDuration: expected an ISO 8601 duration/],
+  [
+    "a vendor duration",
+    { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { LockDuration: "1m" } }] }] } },
+    /LockDuration: expected an ISO 8601 duration/,
+  ],
   ["a key that every object knows", { queues: [{ name: "a", constructor: 1 }] }, /queues\[0\]\.constructor: expected one of name, /],
-  ["a vendor key that every object knows", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { toString: 1 } }] }] } }, /Properties\.toString: expected one of/],
+  [
+    "a vendor key that every object knows",
+    { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { toString: 1 } }] }] } },
+    /Properties\.toString: expected one of/,
+  ],
   ["an unknown vendor key", { UserConfig: { Namespaces: [{ Queues: [{ Name: "a", Properties: { Lock: 1 } }] }] } }, /Properties\.Lock: expected one of/],
 ];
 for (const [name, config, message] of bad) {
   test(`refuses a configuration with ${name}`, () => {
-    assert.throws(() => readEntities(config), (error) => error instanceof BrokerConfigError && message.test(error.message));
+    assert.throws(
+      () => readEntities(config),
+      (error) => error instanceof BrokerConfigError && message.test(error.message),
+    );
   });
 }

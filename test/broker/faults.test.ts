@@ -26,7 +26,10 @@ test("strikes at the same occasions for the same seed, with the rate asked for, 
   const clock = new ManualClock();
   const faults = new Faults(clock);
   faults.add({ kind: "throttle", target: "orders*", count: 2 });
-  assert.deepEqual(["orders", "Orders/x", "others", "orders"].map((path) => faults.strike("throttle", path) !== undefined), [true, true, false, false]);
+  assert.deepEqual(
+    ["orders", "Orders/x", "others", "orders"].map((path) => faults.strike("throttle", path) !== undefined),
+    [true, true, false, false],
+  );
   assert.equal(faults.any, false);
   faults.add({ kind: "throttle", durationMs: 100 });
   clock.advance(99);
@@ -100,13 +103,19 @@ test("holds deliveries back until it is over", async (t) => {
 
 test("ends locks early: at once, after deliveries, and of sessions", async (t) => {
   const { client, broker, account } = await startBench(t, { entities, record: true });
-  await client.createSender("orders").sendMessages([{ body: 1, messageId: "a" }, { body: 2, messageId: "b" }]);
+  await client.createSender("orders").sendMessages([
+    { body: 1, messageId: "a" },
+    { body: 2, messageId: "b" },
+  ]);
   const receiver = client.createReceiver("orders");
   const [one] = await receiver.receiveMessages(1);
   assert.ok(one);
   assert.equal(broker.faults.add({ kind: "expireLocks", target: "orders" }).hits, 1);
   await assert.rejects(receiver.completeMessage(one), failsWith("MessageLockLost"));
-  assert.deepEqual(broker.inspectMessages("orders", { inDoubt: true })?.messages.map(({ messageId }) => messageId), ["a"]);
+  assert.deepEqual(
+    broker.inspectMessages("orders", { inDoubt: true })?.messages.map(({ messageId }) => messageId),
+    ["a"],
+  );
   broker.faults.add({ kind: "expireLocks", rate: 1, count: 1 });
   const [again] = await receiver.receiveMessages(1);
   assert.ok(again);

@@ -145,22 +145,33 @@ const bad: readonly (readonly [string, RegExp])[] = [
   ["AND color = 1", /found 'AND' at position 1/],
   ["color = 1 AND", /found the end at position 14/],
   ["(1 = 1) (2 = 2)", /found '\(' at position 9/],
-  ["\"color", /expected a name that ends with ", found the end at position 1/],
+  ['"color', /expected a name that ends with ", found the end at position 1/],
   ["[color = 1", /expected a name that ends with \], found the end at position 1/],
   ["sys.[Label] = sys.Nothing", /found 'sys.Nothing' at position 19/],
   [`${"(".repeat(200)}1=1${")".repeat(200)}`, /levels of nesting/],
   [`a = '${"x".repeat(2000)}'`, /at most 1024 characters/],
 ];
 for (const [text, message] of bad) {
-  test(`refuses ${text.slice(0, 30)}`, () => assert.throws(() => parseCondition(text), (error) => error instanceof FilterSyntaxError && message.test(error.message)));
+  test(`refuses ${text.slice(0, 30)}`, () =>
+    assert.throws(
+      () => parseCondition(text),
+      (error) => error instanceof FilterSyntaxError && message.test(error.message),
+    ));
 }
 
 test("reads actions, and refuses bad ones", () => {
   assert.deepEqual(
     parseAction("SET a = 1; REMOVE [b c]; SET sys.Label = 'x' + a;").map(({ kind, property }) => [kind, property.scope, property.name]),
-    [["set", "user", "a"], ["remove", "user", "b c"], ["set", "sys", "Label"]],
+    [
+      ["set", "user", "a"],
+      ["remove", "user", "b c"],
+      ["set", "sys", "Label"],
+    ],
   );
-  assert.deepEqual(parseAction("SET a = 1 REMOVE b, SET c = 2").map(({ property }) => property.name), ["a", "b", "c"]);
+  assert.deepEqual(
+    parseAction("SET a = 1 REMOVE b, SET c = 2").map(({ property }) => property.name),
+    ["a", "b", "c"],
+  );
   assert.equal(parseAction("SET a = 1;".repeat(32)).length, 32);
   for (const [text, message] of [
     ["", /expected SET or REMOVE, found the end/],
@@ -172,7 +183,10 @@ test("reads actions, and refuses bad ones", () => {
     ["SET a 1", /expected '=', found '1' at position 7/],
     ["SET sys.SequenceNumber = 1", /expected a property that can be changed, found sys.SequenceNumber at position 5/],
   ] as const) {
-    assert.throws(() => parseAction(text), (error) => error instanceof FilterSyntaxError && message.test(error.message));
+    assert.throws(
+      () => parseAction(text),
+      (error) => error instanceof FilterSyntaxError && message.test(error.message),
+    );
   }
 });
 
@@ -189,16 +203,45 @@ test("takes parameters, and tells what cannot be computed", () => {
 test("agrees with a regular expression on LIKE, whatever the pattern", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "%", "_"), maxLength: 12 });
   fc.assert(
-    fc.property(text.map((value) => value.replaceAll(/[%_]/g, "c")), text, (value, pattern) => {
-      const expected = new RegExp(`^${pattern.replaceAll("%", "[^]*").replaceAll("_", "[^]")}$`).test(value);
-      assert.equal(result(`'${value}' LIKE '${pattern}'`), expected);
-    }),
+    fc.property(
+      text.map((value) => value.replaceAll(/[%_]/g, "c")),
+      text,
+      (value, pattern) => {
+        const expected = new RegExp(`^${pattern.replaceAll("%", "[^]*").replaceAll("_", "[^]")}$`).test(value);
+        assert.equal(result(`'${value}' LIKE '${pattern}'`), expected);
+      },
+    ),
     { numRuns: 2000 },
   );
 });
 
 test("reads any text, or refuses it with a position", () => {
-  const part = fc.constantFrom("a", "sys.Label", "'x'", "1", "2.5", "=", "<>", "AND", "OR", "NOT", "(", ")", "IN", "LIKE", ",", "IS", "NULL", "+", "-", "[b]", "EXISTS", "@p", "#", "'");
+  const part = fc.constantFrom(
+    "a",
+    "sys.Label",
+    "'x'",
+    "1",
+    "2.5",
+    "=",
+    "<>",
+    "AND",
+    "OR",
+    "NOT",
+    "(",
+    ")",
+    "IN",
+    "LIKE",
+    ",",
+    "IS",
+    "NULL",
+    "+",
+    "-",
+    "[b]",
+    "EXISTS",
+    "@p",
+    "#",
+    "'",
+  );
   fc.assert(
     fc.property(fc.array(part, { maxLength: 20 }), (parts) => {
       try {
@@ -223,7 +266,10 @@ const { condition } = fc.letrec<{ sum: Expression; condition: Expression }>((tie
   sum: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
     values,
-    fc.record({ kind: fc.constant("negate" as const), of: fc.constantFrom("size", "nothing").map((name) => ({ kind: "property" as const, scope: "user" as const, name })) }),
+    fc.record({
+      kind: fc.constant("negate" as const),
+      of: fc.constantFrom("size", "nothing").map((name) => ({ kind: "property" as const, scope: "user" as const, name })),
+    }),
     fc.record({ kind: fc.constant("arithmetic" as const), operator: fc.constantFrom("+", "-", "*"), left: tie("sum"), right: tie("sum") }),
   ),
   condition: fc.oneof(
@@ -315,5 +361,8 @@ test("yields unknown exactly where SQL does: a tree of three-valued conditions a
     }
     return evaluate(tree, view) as boolean | undefined;
   };
-  fc.assert(fc.property(condition, (tree) => assert.equal(evaluate(tree, view), table(tree), written(tree))), { numRuns: 5000 });
+  fc.assert(
+    fc.property(condition, (tree) => assert.equal(evaluate(tree, view), table(tree), written(tree))),
+    { numRuns: 5000 },
+  );
 });

@@ -34,7 +34,18 @@ const step = fc.record({
 });
 
 function contentOf(messageId: string, bytes: number, timeToLiveMs: number | undefined): MessageContent {
-  return { bare: Buffer.alloc(bytes), durable: false, priority: 4, timeToLiveMs, annotations: undefined, annotationCount: 0, messageId, sessionId: undefined, partitionKey: undefined, scheduledAtMs: undefined };
+  return {
+    bare: Buffer.alloc(bytes),
+    durable: false,
+    priority: 4,
+    timeToLiveMs,
+    annotations: undefined,
+    annotationCount: 0,
+    messageId,
+    sessionId: undefined,
+    partitionKey: undefined,
+    scheduledAtMs: undefined,
+  };
 }
 
 function settlementOf(kind: Settlement["kind"]): Settlement {
@@ -57,7 +68,10 @@ class World {
   readonly held: Held[] = [];
 
   constructor(configs: readonly object[]) {
-    this.namespace = new Namespace({ queues: names.map((name, i) => ({ name, lockDurationMs: 100, ...configs[i] })), topics: [] }, { clock: this.clock, record: false });
+    this.namespace = new Namespace(
+      { queues: names.map((name, i) => ({ name, lockDurationMs: 100, ...configs[i] })), topics: [] },
+      { clock: this.clock, record: false },
+    );
   }
 
   queueOf(name: string, place: string): MessageQueue {

@@ -74,12 +74,21 @@ test("ends the session, and no more, of a client that sends on a handle that was
 test("survives whatever bytes come in", async (t) => {
   const bench = await startBench(t, { entities });
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.oneof(fc.constantFrom(header, open, begin), fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))), { maxLength: 8 }), async (parts) => {
-      const socket = await rawSocket(t, bench, Buffer.concat([header, ...parts]));
-      socket.resume();
-      socket.end();
-      await within("the connection to be closed", once(socket, "close"));
-    }),
+    fc.asyncProperty(
+      fc.array(
+        fc.oneof(
+          fc.constantFrom(header, open, begin),
+          fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+        ),
+        { maxLength: 8 },
+      ),
+      async (parts) => {
+        const socket = await rawSocket(t, bench, Buffer.concat([header, ...parts]));
+        socket.resume();
+        socket.end();
+        await within("the connection to be closed", once(socket, "close"));
+      },
+    ),
     { numRuns: 200 },
   );
   await servesOthers(bench);

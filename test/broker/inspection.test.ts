@@ -15,7 +15,9 @@ test("tells over HTTP, on the AMQP port, what every entity holds and did", async
   const { client, broker } = await startBench(t, { entities });
   const get = <T>(path: string, status?: number): Promise<T> => getJson<T>(broker.controlPort, path, status);
   assert.deepEqual(await get("/health"), { status: "healthy" });
-  await client.createSender("orders").sendMessages(Array.from({ length: 5 }, (_, i) => ({ body: i, messageId: `m${i}`, applicationProperties: { eventId: `e${i}` } })));
+  await client
+    .createSender("orders")
+    .sendMessages(Array.from({ length: 5 }, (_, i) => ({ body: i, messageId: `m${i}`, applicationProperties: { eventId: `e${i}` } })));
   const receiver = client.createReceiver("orders");
   const [first, second] = await receiver.receiveMessages(2);
   assert.ok(first && second);
@@ -27,14 +29,28 @@ test("tells over HTTP, on the AMQP port, what every entity holds and did", async
   assert.equal((await get<QueueInspection>("/inspect/news")).kind, "topic");
 
   const locked = await get<MessagePage>("/inspect/orders/messages?state=locked");
-  assert.deepEqual(locked.messages.map(({ messageId, state }) => [messageId, state]), [["m0", "locked"]]);
+  assert.deepEqual(
+    locked.messages.map(({ messageId, state }) => [messageId, state]),
+    [["m0", "locked"]],
+  );
   assert.match(locked.messages[0]?.lock?.holder ?? "", /orders/);
   const page = await get<MessagePage>("/inspect/orders/messages?state=active&top=2");
-  assert.deepEqual(page.messages.map(({ messageId }) => messageId), ["m2", "m3"]);
+  assert.deepEqual(
+    page.messages.map(({ messageId }) => messageId),
+    ["m2", "m3"],
+  );
   const next = await get<MessagePage>(`/inspect/orders/messages?state=active&top=2&from=${page.next}`);
   assert.deepEqual([next.messages.map(({ applicationProperties }) => applicationProperties["eventId"]), next.next], [["e4"], null]);
   const letters = await get<MessagePage>("/inspect/orders/$DeadLetterQueue/messages");
-  assert.deepEqual(letters.messages.map(({ messageId, deadLetterReason, deadLetterDescription, deadLetterSource }) => [messageId, deadLetterReason, deadLetterDescription, deadLetterSource]), [["m1", "Broken", "why", "orders"]]);
+  assert.deepEqual(
+    letters.messages.map(({ messageId, deadLetterReason, deadLetterDescription, deadLetterSource }) => [
+      messageId,
+      deadLetterReason,
+      deadLetterDescription,
+      deadLetterSource,
+    ]),
+    [["m1", "Broken", "why", "orders"]],
+  );
 
   await get("/inspect/nothing", 404);
   await get("/inspect/nothing/messages", 404);
@@ -46,7 +62,10 @@ test("tells over HTTP, on the AMQP port, what every entity holds and did", async
 test("keeps each message id's outcomes when asked to", async (t) => {
   const { client, broker } = await startBench(t, { entities, record: true, controlPort: 0 });
   assert.notEqual(broker.controlPort, broker.port);
-  await client.createSender("orders").sendMessages([{ body: 1, messageId: "a" }, { body: 2, messageId: "b" }]);
+  await client.createSender("orders").sendMessages([
+    { body: 1, messageId: "a" },
+    { body: 2, messageId: "b" },
+  ]);
   const receiver = client.createReceiver("orders");
   const [a, b] = await receiver.receiveMessages(2);
   assert.ok(a && b);

@@ -156,7 +156,13 @@ test("entities are those of the last time, except where the configuration was ch
   };
   assert.deepEqual(mergeEntities(given, { given: before, entities }), {
     queues: [{ name: "same", lockDurationMs: 7000 }, { name: "edited", lockDurationMs: 1000 }, { name: "added" }, { name: "dropped" }, { name: "made" }],
-    topics: [{ name: "news", timeToLiveMs: 5, subscriptions: [{ name: "old", lockDurationMs: 7000 }, { name: "changed", deliveryCountMax: 3 }, { name: "fresh" }, { name: "own" }] }],
+    topics: [
+      {
+        name: "news",
+        timeToLiveMs: 5,
+        subscriptions: [{ name: "old", lockDurationMs: 7000 }, { name: "changed", deliveryCountMax: 3 }, { name: "fresh" }, { name: "own" }],
+      },
+    ],
   });
   assert.deepEqual(mergeEntities(given, undefined), given);
   const turned = mergeEntities({ queues: [{ name: "News" }], topics: [] }, { given: before, entities });

@@ -57,7 +57,14 @@ test("refuses what is over a topic's size, whatever of it waits in a subscriptio
 });
 
 test("keeps what cannot be forwarded to a full queue as a transfer dead letter", async (t) => {
-  const { client, account } = await startBench(t, { entities: { queues: [{ name: "full", sizeMegabytesMax }, { name: "source", forwardTo: "full" }] } });
+  const { client, account } = await startBench(t, {
+    entities: {
+      queues: [
+        { name: "full", sizeMegabytesMax },
+        { name: "source", forwardTo: "full" },
+      ],
+    },
+  });
   await client.createSender("full").sendMessages([{ body }, { body }]);
   await client.createSender("source").sendMessages({ body });
   const [letter] = await client.createReceiver("source", { subQueueType: "transferDeadLetter" }).receiveMessages(1);
@@ -74,7 +81,11 @@ for (const [why, settings, message] of unmovable) {
   test(`keeps a message as a transfer dead letter that ${why}, whether it was sent, copied by a topic or dead-lettered`, async (t) => {
     const { client, account } = await startBench(t, {
       entities: {
-        queues: [{ name: "target", ...settings }, { name: "source", forwardTo: "target" }, { name: "dying", forwardDeadLettersTo: "target" }],
+        queues: [
+          { name: "target", ...settings },
+          { name: "source", forwardTo: "target" },
+          { name: "dying", forwardDeadLettersTo: "target" },
+        ],
         topics: [{ name: "news", subscriptions: [{ name: "s", forwardTo: "target" }] }],
       },
     });
@@ -98,7 +109,10 @@ test("deletes queues, topics and subscriptions that nobody has used for as long 
   const autoDeleteOnIdleMs = 300_000;
   const entities = {
     queues: [{ name: "temporary", autoDeleteOnIdleMs }, "lasting"],
-    topics: [{ name: "news", subscriptions: [{ name: "brief", autoDeleteOnIdleMs }, "long"] }, { name: "gossip", autoDeleteOnIdleMs, subscriptions: ["s"] }],
+    topics: [
+      { name: "news", subscriptions: [{ name: "brief", autoDeleteOnIdleMs }, "long"] },
+      { name: "gossip", autoDeleteOnIdleMs, subscriptions: ["s"] },
+    ],
   };
   const { broker, client } = await startBench(t, { entities, clock });
   const paths = (): string[] => [...Object.keys(broker.inspect().queues), ...Object.keys(broker.inspect().topics)].filter((path) => !path.includes("$"));
@@ -118,12 +132,18 @@ test("deletes queues, topics and subscriptions that nobody has used for as long 
 
 test("counts sending through an entity as its use, and watching it as none", async (t) => {
   const clock = new ManualClock();
-  const { broker, client } = await startBench(t, { entities: { queues: [{ name: "passing", autoDeleteOnIdleMs: 300_000, forwardTo: "sink" }, "sink", { name: "watched", autoDeleteOnIdleMs: 300_000 }] }, clock });
+  const { broker, client } = await startBench(t, {
+    entities: { queues: [{ name: "passing", autoDeleteOnIdleMs: 300_000, forwardTo: "sink" }, "sink", { name: "watched", autoDeleteOnIdleMs: 300_000 }] },
+    clock,
+  });
   clock.advance(200_000);
   await client.createSender("passing").sendMessages({ body: 1 });
   assert.equal(broker.inspectMessages("watched")?.messages.length, 0);
   clock.advance(200_000);
-  assert.deepEqual(Object.keys(broker.inspect().queues).filter((path) => !path.includes("$")), ["passing", "sink"]);
+  assert.deepEqual(
+    Object.keys(broker.inspect().queues).filter((path) => !path.includes("$")),
+    ["passing", "sink"],
+  );
 });
 
 test("keeps an entity while a receiver waits on it, and closes links to one that goes", async (t) => {
@@ -172,7 +192,8 @@ const statuses = [
 for (const { status, sends, receives } of statuses) {
   test(`${sends ? "lets" : "does not let"} clients send to and ${receives ? "lets" : "does not let"} them receive from a queue that is ${status}`, async (t) => {
     const { client } = await startBench(t, { entities: { queues: [{ name: "orders", status }] } });
-    const judge = async (isAllowed: boolean, what: Promise<unknown>): Promise<void> => (isAllowed ? void (await what) : assert.rejects(what, failsWith("MessagingEntityDisabled")));
+    const judge = async (isAllowed: boolean, what: Promise<unknown>): Promise<void> =>
+      isAllowed ? void (await what) : assert.rejects(what, failsWith("MessagingEntityDisabled"));
     await judge(sends, client.createSender("orders").sendMessages({ body: 1 }));
     await judge(sends, client.createSender("orders").scheduleMessages({ body: 1 }, new Date(Date.now() + 60_000)));
     await judge(receives, client.createReceiver("orders").receiveMessages(1, { maxWaitTimeInMs: 50 }));

@@ -28,19 +28,30 @@ test("two links that share a narrow window get all that is there for each, in or
   const bench = await startBench(t, { entities });
   const { connection } = await connectWire(t, bench.broker, { incomingWindowFrames: 3 });
   const session = connection.begin({});
-  const got = new Map<string, (string | undefined)[]>([["left", []], ["right", []]]);
+  const got = new Map<string, (string | undefined)[]>([
+    ["left", []],
+    ["right", []],
+  ]);
   for (const [address, texts] of got) {
-    const receiver = await attachedReceiver(session, { name: address, source: { address }, ...lossless }, {
-      onDelivery: (delivery) => {
-        texts.push(delivery.message.text("messageId"));
-        delivery.settle(accepted);
+    const receiver = await attachedReceiver(
+      session,
+      { name: address, source: { address }, ...lossless },
+      {
+        onDelivery: (delivery) => {
+          texts.push(delivery.message.text("messageId"));
+          delivery.settle(accepted);
+        },
       },
-    });
+    );
     receiver.addCredit(100);
   }
   await Promise.all([send(bench, "left", 50), send(bench, "right", 50)]);
   await eventually("all messages to be completed", () => ["left", "right"].every((queue) => bench.account(queue).totals.completed === 50));
-  for (const [queue, texts] of got) assert.deepEqual(texts, Array.from({ length: 50 }, (_, index) => `${queue} ${index}`));
+  for (const [queue, texts] of got)
+    assert.deepEqual(
+      texts,
+      Array.from({ length: 50 }, (_, index) => `${queue} ${index}`),
+    );
 });
 
 test("lets go of what waits for a client that does not read when its link is closed", async (t) => {
@@ -49,12 +60,16 @@ test("lets go of what waits for a client that does not read when its link is clo
   const session = connection.begin({});
   let received = 0;
   const open = async (address: string): Promise<Receiver> => {
-    const receiver = await attachedReceiver(session, { name: address, source: { address }, ...lossless }, {
-      onDelivery: (delivery) => {
-        received++;
-        delivery.settle(accepted);
+    const receiver = await attachedReceiver(
+      session,
+      { name: address, source: { address }, ...lossless },
+      {
+        onDelivery: (delivery) => {
+          received++;
+          delivery.settle(accepted);
+        },
       },
-    });
+    );
     receiver.addCredit(100);
     return receiver;
   };
@@ -88,18 +103,36 @@ test("settles a request before it replies, and tells the lock of a deferred mess
   const address = "left/$management";
   const heard: string[] = [];
   const replied = new Signal<Delivery>("the reply");
-  const replies = await attachedReceiver(session, { name: "replies", source: { address }, target: { address: "replies" }, senderSettleMode: "unsettled" }, {
-    onDelivery: (delivery) => {
-      heard.push("reply");
-      delivery.settle(accepted);
-      replied.set(delivery);
+  const replies = await attachedReceiver(
+    session,
+    { name: "replies", source: { address }, target: { address: "replies" }, senderSettleMode: "unsettled" },
+    {
+      onDelivery: (delivery) => {
+        heard.push("reply");
+        delivery.settle(accepted);
+        replied.set(delivery);
+      },
     },
-  });
+  );
   replies.addCredit(10);
   const sendable = new Signal<Sender>("credit");
-  await attachedSender(session, { name: "requests", target: { address } }, { onSendable: sendable.set, onOutcome: (_delivery, state) => heard.push(state?.kind ?? "none") });
-  const body = new Map<string, Encodable>([["sequence-numbers", array("long", [long(1)])], ["receiver-settle-mode", uint(1)]]);
-  (await sendable.wait()).send(encodeMessage({ properties: { messageId: "r", replyTo: "replies" }, applicationProperties: { operation: "com.microsoft:receive-by-sequence-number" }, body: { value: body } }), undefined);
+  await attachedSender(
+    session,
+    { name: "requests", target: { address } },
+    { onSendable: sendable.set, onOutcome: (_delivery, state) => heard.push(state?.kind ?? "none") },
+  );
+  const body = new Map<string, Encodable>([
+    ["sequence-numbers", array("long", [long(1)])],
+    ["receiver-settle-mode", uint(1)],
+  ]);
+  (await sendable.wait()).send(
+    encodeMessage({
+      properties: { messageId: "r", replyTo: "replies" },
+      applicationProperties: { operation: "com.microsoft:receive-by-sequence-number" },
+      body: { value: body },
+    }),
+    undefined,
+  );
   const [reply] = (await replied.wait()).message.values();
   assert.deepEqual(heard, ["accepted", "reply"]);
   assert.ok(reply);
@@ -148,7 +181,12 @@ for (const [what, role, terminus] of beyond) {
 for (const mechanism of ["ANONYMOUS", "MSSBCBS", "EXTERNAL", "PLAIN"] as const) {
   test(`lets a client in by ${mechanism}`, async (t) => {
     const bench = await startBench(t, { entities });
-    await connectWire(t, bench.broker, {}, mechanism === "PLAIN" ? { mechanism, username: "RootManageSharedAccessKey", password: "SAS_KEY_VALUE" } : { mechanism });
+    await connectWire(
+      t,
+      bench.broker,
+      {},
+      mechanism === "PLAIN" ? { mechanism, username: "RootManageSharedAccessKey", password: "SAS_KEY_VALUE" } : { mechanism },
+    );
     assert.equal(bench.broker.inspect().connections, 1);
   });
 }

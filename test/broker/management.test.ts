@@ -12,7 +12,10 @@ import { connectWire, type Reply, WireNode } from "../support/broker-wire.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const entities = {
-  queues: [{ name: "orders", messageBytesMax: 2000, lockDurationMs: 30_000 }, { name: "steps", requiresSession: true, lockDurationMs: 30_000 }],
+  queues: [
+    { name: "orders", messageBytesMax: 2000, lockDurationMs: 30_000 },
+    { name: "steps", requiresSession: true, lockDurationMs: 30_000 },
+  ],
   topics: [{ name: "news", subscriptions: ["s"] }],
 };
 
@@ -61,7 +64,12 @@ async function receive({ client }: BrokerBench, count: number): Promise<ServiceB
 
 test("replies with a status of type int, a description, a condition that is a symbol, and the tracking id of the request", async (t) => {
   const { ask } = await start(t);
-  const refused = await ask("orders", "cancel-scheduled-message", { "sequence-numbers": longs(7) }, { properties: { "com.microsoft:tracking-id": "track-7", "associated-link-name": "link" } });
+  const refused = await ask(
+    "orders",
+    "cancel-scheduled-message",
+    { "sequence-numbers": longs(7) },
+    { properties: { "com.microsoft:tracking-id": "track-7", "associated-link-name": "link" } },
+  );
   const properties = refused.message.applicationProperties;
   assert.deepEqual(properties?.view("statusCode")?.typed(), int(404));
   assert.equal(properties?.view("statusDescription")?.typed().type, "string");
@@ -132,7 +140,8 @@ function peeked(reply: Reply): MessageView[] {
 test("peek-message: from a number on, so many, of one session, without bodies; and 204 past the end", async (t) => {
   const { ask, client } = await start(t);
   await client.createSender("steps").sendMessages(["a", "b", "a", "b", "a"].map((sessionId, i) => ({ body: `body ${i}`, sessionId, messageId: `m${i}` })));
-  const peek = async (body: { readonly [name: string]: Encodable }): Promise<(string | undefined)[]> => peeked(await ask("steps", "peek-message", body)).map((message) => message.text("messageId"));
+  const peek = async (body: { readonly [name: string]: Encodable }): Promise<(string | undefined)[]> =>
+    peeked(await ask("steps", "peek-message", body)).map((message) => message.text("messageId"));
   assert.deepEqual(await peek({ "from-sequence-number": long(1), "message-count": int(2) }), ["m0", "m1"]);
   assert.deepEqual(await peek({ "from-sequence-number": long(3), "message-count": int(100) }), ["m2", "m3", "m4"]);
   assert.deepEqual(await peek({ "from-sequence-number": long(2), "message-count": int(100), "session-id": "a" }), ["m2", "m4"]);
@@ -160,7 +169,11 @@ test("peek-message: ends a page that grows large, and the next one goes on from 
 test("schedule-message and cancel-scheduled-message: numbers of type long, for queues, sessions and topics", async (t) => {
   const { ask, clock, account, broker } = await start(t);
   const item = (sessionId?: string): Encodable => {
-    const message = encodeMessage({ properties: { messageId: "m", groupId: sessionId }, messageAnnotations: { "x-opt-scheduled-enqueue-time": timestamp(clock.now() + 5000), "x-opt-partition-key": sessionId ?? "p" }, body: { value: "later" } });
+    const message = encodeMessage({
+      properties: { messageId: "m", groupId: sessionId },
+      messageAnnotations: { "x-opt-scheduled-enqueue-time": timestamp(clock.now() + 5000), "x-opt-partition-key": sessionId ?? "p" },
+      body: { value: "later" },
+    });
     return { message, "message-id": "m", ...(sessionId === undefined ? { "partition-key": "p" } : { "session-id": sessionId, "partition-key": sessionId }) };
   };
   const reply = await ask("orders", "schedule-message", { messages: [item(), item()] });
@@ -173,8 +186,20 @@ test("schedule-message and cancel-scheduled-message: numbers of type long, for q
   assert.equal(account("orders").states.scheduled, 2, "expected all or none to be cancelled");
   assert.equal((await ask("orders", "cancel-scheduled-message", { "sequence-numbers": longs(1) })).code, 200);
   clock.advance(5000);
-  assert.deepEqual([account("orders").states.active, account("steps").states.active, account("news/Subscriptions/s").states.active, broker.inspect().topics["news"]?.scheduled], [1, 1, 1, 0]);
-  assert.equal((await ask("orders", "cancel-scheduled-message", { "sequence-numbers": longs(2) })).code, 404, "expected a message that is due to be beyond cancelling");
+  assert.deepEqual(
+    [
+      account("orders").states.active,
+      account("steps").states.active,
+      account("news/Subscriptions/s").states.active,
+      broker.inspect().topics["news"]?.scheduled,
+    ],
+    [1, 1, 1, 0],
+  );
+  assert.equal(
+    (await ask("orders", "cancel-scheduled-message", { "sequence-numbers": longs(2) })).code,
+    404,
+    "expected a message that is due to be beyond cancelling",
+  );
 });
 
 test("receive-by-sequence-number: the message with a token beside it, a lock where that is asked for, and the session's own alone", async (t) => {
@@ -199,7 +224,12 @@ test("receive-by-sequence-number: the message with a token beside it, a lock whe
   const [step] = await session.receiveMessages(1);
   assert.ok(step);
   await session.deferMessage(step);
-  const from = (sessionId: string | undefined): Promise<Reply> => ask("steps", "receive-by-sequence-number", { "sequence-numbers": longs(1), "receiver-settle-mode": uint(1), ...(sessionId !== undefined && { "session-id": sessionId }) });
+  const from = (sessionId: string | undefined): Promise<Reply> =>
+    ask("steps", "receive-by-sequence-number", {
+      "sequence-numbers": longs(1),
+      "receiver-settle-mode": uint(1),
+      ...(sessionId !== undefined && { "session-id": sessionId }),
+    });
   assert.equal((await from(undefined)).condition, "com.microsoft:session-lock-lost");
   assert.equal((await from("b")).condition, "com.microsoft:session-lock-lost");
   assert.equal((await from("a")).code, 200);
@@ -217,7 +247,13 @@ for (const [status, states] of dispositions) {
     const { ask, client, account } = bench;
     const messages = await receive(bench, 1);
     const properties = { note: "set", count: long(5), at: new Date(1000) };
-    const body = { "lock-tokens": tokens(...messages), "disposition-status": status, "properties-to-modify": properties, "deadletter-reason": "Why", "deadletter-description": "because" };
+    const body = {
+      "lock-tokens": tokens(...messages),
+      "disposition-status": status,
+      "properties-to-modify": properties,
+      "deadletter-reason": "Why",
+      "deadletter-description": "because",
+    };
     assert.equal((await ask("orders", "update-disposition", body)).code, 200);
     assert.deepEqual(account("orders").states, { ...states, locked: 0, scheduled: 0 });
     const again = await ask("orders", "update-disposition", body);
@@ -225,7 +261,12 @@ for (const [status, states] of dispositions) {
     const [left] = await client.createReceiver("orders", status === "suspended" ? { subQueueType: "deadLetter" } : {}).peekMessages(1);
     if (status === "completed") assert.equal(left, undefined);
     else {
-      assert.deepEqual(left?.applicationProperties, { note: "set", count: 5, at: 1000, ...(status === "suspended" && { DeadLetterReason: "Why", DeadLetterErrorDescription: "because" }) });
+      assert.deepEqual(left?.applicationProperties, {
+        note: "set",
+        count: 5,
+        at: 1000,
+        ...(status === "suspended" && { DeadLetterReason: "Why", DeadLetterErrorDescription: "because" }),
+      });
       assert.equal(left?.deliveryCount, status === "suspended" ? 0 : 1);
     }
   });
@@ -233,12 +274,19 @@ for (const [status, states] of dispositions) {
 
 test("update-disposition: in a session, while its lock is held", async (t) => {
   const { ask, client, account, clock } = await start(t);
-  await client.createSender("steps").sendMessages([{ body: 1, sessionId: "a" }, { body: 2, sessionId: "a" }]);
+  await client.createSender("steps").sendMessages([
+    { body: 1, sessionId: "a" },
+    { body: 2, sessionId: "a" },
+  ]);
   const session = await client.acceptSession("steps", "a", { maxAutoLockRenewalDurationInMs: 0 });
   const [first, second] = await session.receiveMessages(2);
   assert.ok(first && second);
   const settle = (message: ServiceBusReceivedMessage, sessionId?: string): Promise<Reply> =>
-    ask("steps", "update-disposition", { "lock-tokens": tokens(message), "disposition-status": "completed", ...(sessionId !== undefined && { "session-id": sessionId }) });
+    ask("steps", "update-disposition", {
+      "lock-tokens": tokens(message),
+      "disposition-status": "completed",
+      ...(sessionId !== undefined && { "session-id": sessionId }),
+    });
   assert.equal((await settle(first)).condition, "com.microsoft:session-lock-lost");
   assert.equal((await settle(first, "a")).code, 200);
   assert.equal(account("steps").totals.completed, 1);
@@ -270,7 +318,8 @@ test("get-message-sessions: those with messages, or whose state was set since, i
   await client.createSender("steps").sendMessages(["c", "a", "b"].map((sessionId) => ({ body: 1, sessionId })));
   const session = await client.acceptSession("steps", "quiet");
   await session.setSessionState("x");
-  const list = (since: Date, skip: number, top: number): Promise<Reply> => ask("steps", "get-message-sessions", { "last-updated-time": since, skip: int(skip), top: int(top) });
+  const list = (since: Date, skip: number, top: number): Promise<Reply> =>
+    ask("steps", "get-message-sessions", { "last-updated-time": since, skip: int(skip), top: int(top) });
   const always = new Date(Date.UTC(9999, 11, 31));
   assert.deepEqual(typedOf(await list(always, 0, 2), "sessions-ids"), array("string", [new Typed("string", "a"), new Typed("string", "b")]));
   assert.deepEqual((await list(always, 2, 2)).body.get("sessions-ids"), ["c"]);
@@ -283,9 +332,15 @@ test("add-rule, enumerate-rules and remove-rule: described as the service descri
   const at = "news/Subscriptions/s";
   const add = (name: string, description: Encodable): Promise<Reply> => ask(at, "add-rule", { "rule-name": name, "rule-description": description });
   assert.equal((await add("sql", { "sql-filter": { expression: "a = 1" }, "sql-rule-action": { expression: "SET b = 2" } })).code, 200);
-  const properties = new Map<Encodable, Encodable>([["n", 5], ["text", "x"]]);
+  const properties = new Map<Encodable, Encodable>([
+    ["n", 5],
+    ["text", "x"],
+  ]);
   assert.equal((await add("correlation", { "correlation-filter": { "correlation-id": "c", label: "l", "content-type": "t", properties } })).code, 200);
-  assert.deepEqual([(await add("SQL", { "sql-filter": { expression: "a = 1" } })).code, (await add("SQL", { "sql-filter": { expression: "a = 1" } })).condition], [409, "com.microsoft:entity-already-exists"]);
+  assert.deepEqual(
+    [(await add("SQL", { "sql-filter": { expression: "a = 1" } })).code, (await add("SQL", { "sql-filter": { expression: "a = 1" } })).condition],
+    [409, "com.microsoft:entity-already-exists"],
+  );
   assert.equal((await add("bad", { "sql-filter": { expression: "a = = 1" } })).code, 400);
   assert.equal((await add("bad", {})).code, 400);
   const rules = async (skip: number, top: number): Promise<Described[]> => {
@@ -294,20 +349,45 @@ test("add-rule, enumerate-rules and remove-rule: described as the service descri
   };
   const [first, correlation, sql] = await rules(0, 100);
   assert.ok(first && sql && correlation);
-  const codes = ({ descriptor, value }: Described): Plain[] => [descriptor, ...(value as readonly Plain[]).slice(0, 2).map((part) => (part as Described).descriptor)];
-  assert.deepEqual([codes(first), codes(sql), codes(correlation)], [
-    [1335734829060, 83483426823, 1335734829061],
-    [1335734829060, 83483426822, 1335734829062],
-    [1335734829060, 83483426825, 1335734829061],
-  ]);
+  const codes = ({ descriptor, value }: Described): Plain[] => [
+    descriptor,
+    ...(value as readonly Plain[]).slice(0, 2).map((part) => (part as Described).descriptor),
+  ];
+  assert.deepEqual(
+    [codes(first), codes(sql), codes(correlation)],
+    [
+      [1335734829060, 83483426823, 1335734829061],
+      [1335734829060, 83483426822, 1335734829062],
+      [1335734829060, 83483426825, 1335734829061],
+    ],
+  );
   const [filter, action, name] = sql.value as [Described, Described, string];
   assert.deepEqual([(filter.value as readonly Plain[])[0], (action.value as readonly Plain[])[0], name], ["a = 1", "SET b = 2", "sql"]);
   const [fields] = correlation.value as [Described];
-  assert.deepEqual(fields.value, ["c", null, null, null, "l", null, null, "t", new Map<Plain, Plain>([["n", 5], ["text", "x"]])]);
-  assert.deepEqual((await rules(1, 1)).map(({ value }) => (value as readonly Plain[])[2]), ["correlation"]);
+  assert.deepEqual(fields.value, [
+    "c",
+    null,
+    null,
+    null,
+    "l",
+    null,
+    null,
+    "t",
+    new Map<Plain, Plain>([
+      ["n", 5],
+      ["text", "x"],
+    ]),
+  ]);
+  assert.deepEqual(
+    (await rules(1, 1)).map(({ value }) => (value as readonly Plain[])[2]),
+    ["correlation"],
+  );
   assert.equal((await ask(at, "enumerate-rules", { skip: int(3), top: int(10) })).code, 204);
   assert.equal((await ask(at, "remove-rule", { "rule-name": "SQL" })).code, 200);
-  assert.deepEqual([(await ask(at, "remove-rule", { "rule-name": "sql" })).code, (await ask("orders", "remove-rule", { "rule-name": "sql" })).code], [404, 400]);
+  assert.deepEqual(
+    [(await ask(at, "remove-rule", { "rule-name": "sql" })).code, (await ask("orders", "remove-rule", { "rule-name": "sql" })).code],
+    [404, 400],
+  );
   assert.equal((await rules(0, 100)).length, 2);
 });
 
@@ -316,13 +396,17 @@ test("batch-delete-messages: oldest first, none that is held, deferred or later 
   const { client, account, ask, clock } = bench;
   await receive(bench, 1);
   await client.createSender("orders").sendMessages(Array.from({ length: 9 }, (_, i) => ({ body: i + 1 })));
-  const remove = (entity: string, count: number, before: Date, more: { readonly [name: string]: Encodable } = {}): Promise<Reply> => ask(entity, "batch-delete-messages", { "message-count": int(count), "enqueued-time-utc": before, ...more });
+  const remove = (entity: string, count: number, before: Date, more: { readonly [name: string]: Encodable } = {}): Promise<Reply> =>
+    ask(entity, "batch-delete-messages", { "message-count": int(count), "enqueued-time-utc": before, ...more });
   const later = new Date(clock.now() + 1000);
   assert.deepEqual(typedOf(await remove("orders", 4, later), "message-count"), int(4));
   assert.equal((await remove("orders", 4, new Date(clock.now() - 1))).code, 204);
   assert.deepEqual([account("orders").states, account("orders").totals.deleted], [{ active: 5, locked: 1, scheduled: 0, deferred: 0, deadLettered: 0 }, 4]);
   const peek = await client.createReceiver("orders").peekMessages(10);
-  assert.deepEqual(peek.map(({ body }) => body as number), [0, 5, 6, 7, 8, 9]);
+  assert.deepEqual(
+    peek.map(({ body }) => body as number),
+    [0, 5, 6, 7, 8, 9],
+  );
   assert.equal((await ask("orders", "batch-delete-messages", { "message-count": int(4) })).code, 400);
   await client.createSender("steps").sendMessages(["a", "b", "a"].map((sessionId) => ({ body: 1, sessionId })));
   assert.equal((await remove("steps", 10, later, { "session-id": "a" })).body.get("message-count"), 2);
@@ -331,7 +415,9 @@ test("batch-delete-messages: oldest first, none that is held, deferred or later 
 
 test("refuses to schedule a message over the entity's size, with the condition for it", async (t) => {
   const bench = await start(t);
-  await assert.rejects(bench.client.createSender("orders").scheduleMessages({ body: Buffer.alloc(3000) }, new Date(Date.now() + 1000)), { code: "MessageSizeExceeded" });
+  await assert.rejects(bench.client.createSender("orders").scheduleMessages({ body: Buffer.alloc(3000) }, new Date(Date.now() + 1000)), {
+    code: "MessageSizeExceeded",
+  });
   assert.equal(bench.account("orders").totals.scheduledAccepted, 0);
 });
 

@@ -13,7 +13,12 @@ import { connectWire } from "../support/broker-wire.ts";
 import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-const entities = { queues: [{ name: "orders", lockDurationMs: 30_000, deliveryCountMax: 3 }, { name: "short", timeToLiveMs: 10_000 }] };
+const entities = {
+  queues: [
+    { name: "orders", lockDurationMs: 30_000, deliveryCountMax: 3 },
+    { name: "short", timeToLiveMs: 10_000 },
+  ],
+};
 
 interface Bench extends BrokerBench {
   readonly clock: ManualClock;
@@ -30,7 +35,11 @@ async function start(t: TestContext): Promise<Bench> {
 async function senderTo(session: Session, address: string): Promise<(bytes: Buffer, format?: number) => Promise<DeliveryState | undefined>> {
   const ready = new Signal("credit");
   let outcome = new Signal<DeliveryState | undefined>("an outcome");
-  const sender: Sender = await attachedSender(session, { name: `to ${address}`, target: { address } }, { onSendable: () => ready.set(), onOutcome: (_delivery, state) => outcome.set(state) });
+  const sender: Sender = await attachedSender(
+    session,
+    { name: `to ${address}`, target: { address } },
+    { onSendable: () => ready.set(), onOutcome: (_delivery, state) => outcome.set(state) },
+  );
   await ready.wait();
   return (bytes, format) => {
     outcome = new Signal("an outcome");
@@ -49,10 +58,14 @@ interface Incoming {
 async function receiverFrom(session: Session, address: string): Promise<Incoming> {
   const deliveries: Delivery[] = [];
   const settled: (DeliveryState | undefined)[] = [];
-  const receiver = await attachedReceiver(session, { name: `from ${address}`, source: { address }, senderSettleMode: "unsettled", receiverSettleMode: "second" }, {
-    onDelivery: (delivery) => deliveries.push(delivery),
-    onSettled: (_delivery, state) => settled.push(state),
-  });
+  const receiver = await attachedReceiver(
+    session,
+    { name: `from ${address}`, source: { address }, senderSettleMode: "unsettled", receiverSettleMode: "second" },
+    {
+      onDelivery: (delivery) => deliveries.push(delivery),
+      onSettled: (_delivery, state) => settled.push(state),
+    },
+  );
   let taken = 0;
   return {
     receiver,
@@ -85,7 +98,15 @@ test("stamps what it knows with the types that clients expect, and keeps everyth
   const annotations = message.messageAnnotations;
   const typed = (name: string): unknown => annotations?.view(name)?.typed();
   assert.deepEqual(
-    ["x-opt-sequence-number", "x-opt-enqueue-sequence-number", "x-opt-enqueued-time", "x-opt-locked-until", "x-opt-message-state", "x-opt-partition-key", "mine"].map(typed),
+    [
+      "x-opt-sequence-number",
+      "x-opt-enqueue-sequence-number",
+      "x-opt-enqueued-time",
+      "x-opt-locked-until",
+      "x-opt-message-state",
+      "x-opt-partition-key",
+      "mine",
+    ].map(typed),
     [long(1), long(1), timestamp(clock.now()), timestamp(clock.now() + 30_000), int(0), new Typed("string", "p"), symbol("kept")],
   );
   assert.equal(annotations?.size, 7, "expected what a sender says of the broker's own to be dropped");
@@ -98,7 +119,12 @@ test("stamps what it knows with the types that clients expect, and keeps everyth
 test("stamps a message that has no id with one, and takes ids of every type", async (t) => {
   const { session, client } = await start(t);
   const send = await senderTo(session, "orders");
-  for (const properties of [undefined, { subject: "s" }, { messageId: ulong(7) }, { messageId: uuid(Buffer.from("00112233445566778899aabbccddeeff", "hex")) }]) {
+  for (const properties of [
+    undefined,
+    { subject: "s" },
+    { messageId: ulong(7) },
+    { messageId: uuid(Buffer.from("00112233445566778899aabbccddeeff", "hex")) },
+  ]) {
     assert.equal((await send(encodeMessage({ ...(properties && { properties }), body: { value: "x" } })))?.kind, "accepted");
   }
   const receiver = client.createReceiver("orders");
@@ -125,7 +151,10 @@ test("tells the life that a message has here, which may be shorter than its send
   const { client } = await start(t);
   await client.createSender("short").sendMessages([{ body: 1 }, { body: 2, timeToLive: 4000 }, { body: 3, timeToLive: 60_000 }]);
   const messages = await client.createReceiver("short").peekMessages(3);
-  assert.deepEqual(messages.map(({ expiresAtUtc, enqueuedTimeUtc }) => (expiresAtUtc?.getTime() ?? 0) - (enqueuedTimeUtc?.getTime() ?? 0)), [10_000, 4000, 10_000]);
+  assert.deepEqual(
+    messages.map(({ expiresAtUtc, enqueuedTimeUtc }) => (expiresAtUtc?.getTime() ?? 0) - (enqueuedTimeUtc?.getTime() ?? 0)),
+    [10_000, 4000, 10_000],
+  );
 });
 
 const verbs: readonly (readonly [verb: string, state: DeliveryState, after: object, tries: number])[] = [
@@ -184,7 +213,11 @@ test("drains: uses what credit it can and gives the rest back", async (t) => {
   await client.createSender("orders").sendMessages([{ body: 1 }, { body: 2 }]);
   const drained = new Signal("the drain");
   let delivered = 0;
-  const receiver = await attachedReceiver(session, { name: "drainer", source: { address: "orders" }, receiverSettleMode: "second" }, { onDelivery: () => delivered++, onDrained: () => drained.set() });
+  const receiver = await attachedReceiver(
+    session,
+    { name: "drainer", source: { address: "orders" }, receiverSettleMode: "second" },
+    { onDelivery: () => delivered++, onDrained: () => drained.set() },
+  );
   receiver.addCredit(10);
   receiver.drain();
   await drained.wait();
@@ -209,16 +242,38 @@ test("forwards a message four times, and keeps it at the fifth", async (t) => {
 
 test("keeps the number of a message where it was first enqueued, through topics, forwards and dead letters", async (t) => {
   const bench = await startBench(t, {
-    entities: { queues: ["sink", { name: "graves" }], topics: [{ name: "news", subscriptions: [{ name: "on", forwardTo: "sink" }, { name: "off", forwardDeadLettersTo: "graves" }] }] },
+    entities: {
+      queues: ["sink", { name: "graves" }],
+      topics: [
+        {
+          name: "news",
+          subscriptions: [
+            { name: "on", forwardTo: "sink" },
+            { name: "off", forwardDeadLettersTo: "graves" },
+          ],
+        },
+      ],
+    },
   });
   await bench.client.createSender("sink").sendMessages([{ body: "before" }, { body: "before" }]);
   await bench.client.createSender("news").sendMessages([{ body: "first" }, { body: "second" }]);
   const sink = await bench.client.createReceiver("sink").peekMessages(4);
-  assert.deepEqual(sink.map(({ sequenceNumber, enqueuedSequenceNumber }) => [sequenceNumber?.toNumber(), enqueuedSequenceNumber]), [[1, 1], [2, 2], [3, 1], [4, 2]]);
+  assert.deepEqual(
+    sink.map(({ sequenceNumber, enqueuedSequenceNumber }) => [sequenceNumber?.toNumber(), enqueuedSequenceNumber]),
+    [
+      [1, 1],
+      [2, 2],
+      [3, 1],
+      [4, 2],
+    ],
+  );
   const off = bench.client.createReceiver("news", "off");
   const [, second] = await off.receiveMessages(2);
   assert.ok(second);
   await off.deadLetterMessage(second, { deadLetterReason: "R", deadLetterErrorDescription: "d" });
   const [grave] = await bench.client.createReceiver("graves").receiveMessages(1);
-  assert.deepEqual([grave?.body, grave?.sequenceNumber?.toNumber(), grave?.enqueuedSequenceNumber, grave?.deadLetterSource, grave?.deadLetterReason], ["second", 1, 2, "news/Subscriptions/off", "R"]);
+  assert.deepEqual(
+    [grave?.body, grave?.sequenceNumber?.toNumber(), grave?.enqueuedSequenceNumber, grave?.deadLetterSource, grave?.deadLetterReason],
+    ["second", 1, 2, "news/Subscriptions/off", "R"],
+  );
 });

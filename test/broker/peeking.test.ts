@@ -19,17 +19,23 @@ test("peeks across states, in order and page by page, without locking", async (t
   const peeker = client.createReceiver("orders");
   const first = await peeker.peekMessages(2);
   const rest = await peeker.peekMessages(10);
-  assert.deepEqual([...first, ...rest].map(({ body, state, sequenceNumber }) => [body as string, state, sequenceNumber?.toNumber()]), [
-    ["locked", "active", 1],
-    ["deferred", "deferred", 2],
-    ["active", "active", 3],
-    ["scheduled", "scheduled", 4],
-  ]);
+  assert.deepEqual(
+    [...first, ...rest].map(({ body, state, sequenceNumber }) => [body as string, state, sequenceNumber?.toNumber()]),
+    [
+      ["locked", "active", 1],
+      ["deferred", "deferred", 2],
+      ["active", "active", 3],
+      ["scheduled", "scheduled", 4],
+    ],
+  );
   assert.equal(first[0]?.lockedUntilUtc, undefined);
   assert.deepEqual(await peeker.peekMessages(1), []);
   const third = second.sequenceNumber?.add(1);
   assert.ok(third);
-  assert.deepEqual((await peeker.peekMessages(1, { fromSequenceNumber: third })).map(({ body }) => body as string), ["active"]);
+  assert.deepEqual(
+    (await peeker.peekMessages(1, { fromSequenceNumber: third })).map(({ body }) => body as string),
+    ["active"],
+  );
   assert.deepEqual(account("orders").states, { active: 1, locked: 1, scheduled: 1, deferred: 1, deadLettered: 0 });
 });
 

@@ -145,7 +145,10 @@ export class QueueModel {
   }
 
   deleteBatch(countMax: number): number {
-    const picked = this.messages.filter(({ state }) => state === "ready").sort((a, b) => a.sequence - b.sequence).slice(0, countMax);
+    const picked = this.messages
+      .filter(({ state }) => state === "ready")
+      .sort((a, b) => a.sequence - b.sequence)
+      .slice(0, countMax);
     for (const message of picked) message.state = "deleted";
     return picked.length;
   }

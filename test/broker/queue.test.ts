@@ -13,7 +13,21 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { type ModelMessage, type ModelSettings, QueueModel } from "./queue-model.ts";
 
 interface Step {
-  readonly op: "send" | "schedule" | "cancel" | "credit" | "settle" | "renew" | "advance" | "jump" | "receiveDeferred" | "leave" | "repeat" | "expireLocks" | "delete" | "letters";
+  readonly op:
+    | "send"
+    | "schedule"
+    | "cancel"
+    | "credit"
+    | "settle"
+    | "renew"
+    | "advance"
+    | "jump"
+    | "receiveDeferred"
+    | "leave"
+    | "repeat"
+    | "expireLocks"
+    | "delete"
+    | "letters";
   /** Picks among what there is, or says how much. */
   readonly pick: number;
   readonly kind: Settlement["kind"];
@@ -28,7 +42,10 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 6, arbitrary: fc.constant("settle" as const) },
     { weight: 3, arbitrary: fc.constant("advance" as const) },
     { weight: 4, arbitrary: fc.constantFrom("schedule" as const, "cancel" as const, "renew" as const, "receiveDeferred" as const) },
-    { weight: 3, arbitrary: fc.constantFrom("leave" as const, "repeat" as const, "jump" as const, "expireLocks" as const, "delete" as const, "letters" as const) },
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom("leave" as const, "repeat" as const, "jump" as const, "expireLocks" as const, "delete" as const, "letters" as const),
+    },
   ),
   pick: fc.nat(7),
   kind: fc.constantFrom("complete", "abandon", "release", "defer", "deadLetter"),
@@ -88,7 +105,15 @@ class Pair {
   constructor(config: ModelSettings, clock: ManualClock = new ManualClock(1_000_000)) {
     this.clock = clock;
     let lastLockId = 0;
-    const common = { clock: this.clock, nextLockId: (): number => ++lastLockId, forward: (): undefined => undefined, timeToLiveMaxMs: (): number => Infinity, transferLetters: undefined, log: undefined, journal: undefined };
+    const common = {
+      clock: this.clock,
+      nextLockId: (): number => ++lastLockId,
+      forward: (): undefined => undefined,
+      timeToLiveMaxMs: (): number => Infinity,
+      transferLetters: undefined,
+      log: undefined,
+      journal: undefined,
+    };
     this.deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
     const { duplicateWindowMs = 1, ...rest } = config;
     const settings = { ...queueDefaults, ...rest, duplicateWindowMs, requiresDuplicateDetection: config.duplicateWindowMs !== undefined };
@@ -180,7 +205,14 @@ class Pair {
     if (got === undefined || expected === undefined) return;
     assert.equal(this.deadLetters.settle(got.message, got.lockId, settlementOf("deadLetter")), "notAllowed");
     const isDone = each.kind === "complete" || each.kind === "deadLetter";
-    assert.equal(this.deadLetters.settle(got.message, got.lockId, isDone ? { kind: "complete" } : each.kind === "abandon" ? { kind: "abandon", properties: undefined } : { kind: "release" }), "settled");
+    assert.equal(
+      this.deadLetters.settle(
+        got.message,
+        got.lockId,
+        isDone ? { kind: "complete" } : each.kind === "abandon" ? { kind: "abandon", properties: undefined } : { kind: "release" },
+      ),
+      "settled",
+    );
     assert.equal(got.message.deliveryCount, expected.deliveryCount, "expected the count of a dead letter to stand still");
     if (isDone) {
       expected.state = "taken";
@@ -239,8 +271,22 @@ class Pair {
     });
     const { counters } = queue;
     assert.deepEqual(
-      [counters.completed, counters.receivedAndDeleted + counters.deleted, counters.deadLettered, counters.expiredDropped, counters.cancelled, counters.duplicatesDropped],
-      [model.count("completed"), model.count("deleted"), model.count("dead") + this.lettersTaken.length, model.count("expired"), model.count("cancelled"), this.#repeats],
+      [
+        counters.completed,
+        counters.receivedAndDeleted + counters.deleted,
+        counters.deadLettered,
+        counters.expiredDropped,
+        counters.cancelled,
+        counters.duplicatesDropped,
+      ],
+      [
+        model.count("completed"),
+        model.count("deleted"),
+        model.count("dead") + this.lettersTaken.length,
+        model.count("expired"),
+        model.count("cancelled"),
+        this.#repeats,
+      ],
     );
     assert.deepEqual(
       this.deadLetters.peek(0, 1000).map(({ content, sequenceNumber, deliveryCount }) => [content.messageId, sequenceNumber, deliveryCount]),
@@ -251,7 +297,14 @@ class Pair {
     const { delivered, abandoned, released, deferred, expiredLocks, renewedLocks, lockLost } = counters;
     assert.deepEqual({ delivered, abandoned, released, deferred, expiredLocks, renewedLocks, lockLost }, model.happened);
     const cameIn = counters.accepted + counters.scheduledAccepted + counters.movedIn;
-    const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.deleted + counters.forwarded;
+    const wentOut =
+      counters.completed +
+      counters.receivedAndDeleted +
+      counters.deadLettered +
+      counters.expiredDropped +
+      counters.cancelled +
+      counters.deleted +
+      counters.forwarded;
     assert.equal(cameIn - wentOut, queue.size, "expected what came in less what went out to be what is held");
     assert.equal(counters.deadLetteredByReceiver + counters.deadLetteredByDeliveryCount + counters.deadLetteredByExpiry, counters.deadLettered);
     assert.deepEqual(
@@ -260,9 +313,20 @@ class Pair {
     );
     assert.deepEqual(
       queue.peek(0, 1000).map(({ deliveryCount, lockId, lockedUntilMs, state }) => [deliveryCount, lockId, lockedUntilMs, state]),
-      model.held().map((message) => [message.deliveryCount, message.state === "locked" ? message.lockId : 0, message.state === "locked" ? message.lockedUntilMs : 0, message.state === "scheduled" ? "scheduled" : message.deferred ? "deferred" : "active"]),
+      model
+        .held()
+        .map((message) => [
+          message.deliveryCount,
+          message.state === "locked" ? message.lockId : 0,
+          message.state === "locked" ? message.lockedUntilMs : 0,
+          message.state === "scheduled" ? "scheduled" : message.deferred ? "deferred" : "active",
+        ]),
     );
-    if (model.count("ready") > 0) assert.ok(this.consumers.every(({ credit }) => credit === 0), "expected no message to wait while there is credit");
+    if (model.count("ready") > 0)
+      assert.ok(
+        this.consumers.every(({ credit }) => credit === 0),
+        "expected no message to wait while there is credit",
+      );
   }
 }
 
@@ -283,7 +347,13 @@ test("agrees with a simple model after any sequence of steps", () => {
       const received: string[] = [];
       pair.queue.setCredit({ mode: "receiveAndDelete", name: "end", deliver: (message) => received.push(message.content.messageId) }, 1000);
       assert.equal(pair.queue.size, 0);
-      assert.deepEqual(received.sort(), pair.model.messages.filter(({ state }) => state === "ready").map(({ id }) => id).sort());
+      assert.deepEqual(
+        received.sort(),
+        pair.model.messages
+          .filter(({ state }) => state === "ready")
+          .map(({ id }) => id)
+          .sort(),
+      );
     }),
     { numRuns: 2000 },
   );

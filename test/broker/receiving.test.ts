@@ -11,7 +11,13 @@ test("hands out and forgets in receive-and-delete", async (t) => {
   await client.createSender("orders").sendMessages([{ body: 1 }, { body: 2 }]);
   const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
   const messages = await receiver.receiveMessages(2);
-  assert.deepEqual(messages.map(({ body, lockToken }) => [body as number, lockToken]), [[1, undefined], [2, undefined]]);
+  assert.deepEqual(
+    messages.map(({ body, lockToken }) => [body as number, lockToken]),
+    [
+      [1, undefined],
+      [2, undefined],
+    ],
+  );
   const { states, totals } = account("orders");
   assert.deepEqual([states.active, states.locked, totals.receivedAndDeleted, totals.completed], [0, 0, 2, 0]);
 });
@@ -31,7 +37,7 @@ test("streams thousands of messages in order to a subscriber", async (t) => {
   const { client, account } = await startBench(t, { entities });
   const sender = client.createSender("orders");
   const count = 5000;
-  for (let sent = 0; sent < count; ) {
+  for (let sent = 0; sent < count;) {
     const batch = await sender.createMessageBatch();
     while (sent < count && batch.count < 500 && batch.tryAddMessage({ body: sent, messageId: `m${sent}` })) sent++;
     await sender.sendMessages(batch);
@@ -49,14 +55,19 @@ test("streams thousands of messages in order to a subscriber", async (t) => {
     { maxConcurrentCalls: 100 },
   );
   await eventually("all to be completed", () => account("orders").totals.completed === count, 60_000);
-  assert.deepEqual(seen, Array.from({ length: count }, (_, i) => i));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: count }, (_, i) => i),
+  );
   assert.deepEqual(account("orders").states, { active: 0, locked: 0, scheduled: 0, deferred: 0, deadLettered: 0 });
 });
 
 test("shares a queue between receivers, each message with one of them", async (t) => {
   const { client, newClient, account } = await startBench(t, { entities });
   await client.createSender("orders").sendMessages(Array.from({ length: 100 }, (_, i) => ({ body: i })));
-  const batches = await Promise.all([client, newClient(), newClient()].map((each) => each.createReceiver("orders").receiveMessages(100, { maxWaitTimeInMs: 300 })));
+  const batches = await Promise.all(
+    [client, newClient(), newClient()].map((each) => each.createReceiver("orders").receiveMessages(100, { maxWaitTimeInMs: 300 })),
+  );
   const bodies = batches.flat().map(({ body }) => body as number);
   assert.equal(bodies.length, 100);
   assert.equal(new Set(bodies).size, 100);
@@ -91,9 +102,14 @@ test("refuses links to what is not there, and the wrong way round", async (t) =>
 });
 
 test("lets nobody receive from what it forwards itself", async (t) => {
-  const { client } = await startBench(t, { entities: { queues: ["sink", { name: "source", forwardTo: "sink" }, { name: "letters", forwardDeadLettersTo: "sink" }] } });
+  const { client } = await startBench(t, {
+    entities: { queues: ["sink", { name: "source", forwardTo: "sink" }, { name: "letters", forwardDeadLettersTo: "sink" }] },
+  });
   await client.createSender("source").sendMessages({ body: 1 });
-  await assert.rejects(client.createReceiver("source").receiveMessages(1), /Cannot create a message receiver on an entity with auto-forwarding enabled\. TrackingId/);
+  await assert.rejects(
+    client.createReceiver("source").receiveMessages(1),
+    /Cannot create a message receiver on an entity with auto-forwarding enabled\. TrackingId/,
+  );
   await assert.rejects(client.createReceiver("letters", { subQueueType: "deadLetter" }).receiveMessages(1), /auto-forwarding enabled/);
   assert.deepEqual(await client.createReceiver("letters").receiveMessages(1, { maxWaitTimeInMs: 50 }), []);
   const [message] = await client.createReceiver("sink").receiveMessages(1);

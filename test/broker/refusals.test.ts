@@ -15,7 +15,16 @@ import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const entities = {
-  queues: ["orders", { name: "steps", requiresSession: true }, { name: "off", status: "Disabled" }, { name: "deaf", status: "ReceiveDisabled" }, { name: "small", messageBytesMax: 2000 }, { name: "full", sizeMegabytesMax: 0.0001 }, "sink", { name: "source", forwardTo: "sink" }],
+  queues: [
+    "orders",
+    { name: "steps", requiresSession: true },
+    { name: "off", status: "Disabled" },
+    { name: "deaf", status: "ReceiveDisabled" },
+    { name: "small", messageBytesMax: 2000 },
+    { name: "full", sizeMegabytesMax: 0.0001 },
+    "sink",
+    { name: "source", forwardTo: "sink" },
+  ],
   topics: [{ name: "news", subscriptions: ["s"] }],
 };
 const uuidPattern = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
@@ -24,7 +33,9 @@ const uuidPattern = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 function expectTold(told: unknown, text: RegExp, host: string, path: string): void {
   const message = told instanceof Error ? told.message : String(told);
   assert.match(message, text);
-  const end = new RegExp(` TrackingId:${uuidPattern}_B0, SystemTracker:${host.replaceAll(".", "\\.")}:${path.replaceAll("$", "\\$")}, Timestamp:\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(?:$|</Detail>|\\W)`);
+  const end = new RegExp(
+    ` TrackingId:${uuidPattern}_B0, SystemTracker:${host.replaceAll(".", "\\.")}:${path.replaceAll("$", "\\$")}, Timestamp:\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(?:$|</Detail>|\\W)`,
+  );
   assert.match(message, end);
   assert.ok(!message.includes("{host}"), message);
 }
@@ -47,21 +58,85 @@ interface Case {
 
 const resourceHelp = "To know more visit https://aka\\.ms/sbResourceMgrExceptions\\. ";
 const help = "For more information please see https://aka\\.ms/ServiceBusExceptions \\. ";
-const send = ({ client }: BrokerBench, queue: string, message: object = { body: 1 }): Promise<void> => client.createSender(queue).sendMessages(message as { body: unknown });
+const send = ({ client }: BrokerBench, queue: string, message: object = { body: 1 }): Promise<void> =>
+  client.createSender(queue).sendMessages(message as { body: unknown });
 
 const cases: readonly Case[] = [
-  { what: "a sender to what is not there", path: "missing", text: new RegExp(`The messaging entity 'sb://127\\.0\\.0\\.1/missing' could not be found\\. ${resourceHelp}`), act: (bench) => send(bench, "missing") },
-  { what: "a receiver from what is not there", path: "news/Subscriptions/none", text: /'sb:\/\/127\.0\.0\.1\/news\/Subscriptions\/none' could not be found\./, act: ({ client }) => client.createReceiver("news", "none").receiveMessages(1) },
-  { what: "a sender to what is disabled", path: "off", text: new RegExp(`Messaging entity 'sb://127\\.0\\.0\\.1/off' is currently disabled\\. ${help}`), act: (bench) => send(bench, "off") },
-  { what: "a receiver from what is disabled", path: "deaf", text: /Messaging entity 'sb:\/\/127\.0\.0\.1\/deaf' is currently disabled\./, act: ({ client }) => client.createReceiver("deaf").receiveMessages(1) },
-  { what: "a request to what is disabled", path: "off", text: /Messaging entity 'sb:\/\/127\.0\.0\.1\/off' is currently disabled\./, act: ({ client }) => client.createReceiver("off").peekMessages(1) },
-  { what: "a receiver without a session where they are required", path: "steps", text: /It is not possible for an entity that requires sessions to create a non-sessionful message receiver\. /, act: ({ client }) => client.createReceiver("steps").receiveMessages(1) },
-  { what: "a message without a session", path: "steps", text: /The SessionId was not set on a message, and it cannot be sent to the entity\. /, act: (bench) => send(bench, "steps") },
-  { what: "a scheduled message without a session", path: "steps", text: /The SessionId was not set on a message, and it cannot be sent to the entity\. /, act: ({ client }) => client.createSender("steps").scheduleMessages({ body: 1 }, new Date(Date.now() + 60_000)) },
-  { what: "a wait for the next session", path: "steps", text: /did not complete within the allotted timeout of 00:00:0[01]\.\d{3}\. The time allotted to this operation may have been a portion of a longer timeout\./, act: ({ newClient }) => newClient({ timeoutInMs: 1500 }).acceptNextSession("steps") },
-  { what: "a receiver from what is forwarded", path: "source", text: /Cannot create a message receiver on an entity with auto-forwarding enabled\. /, act: ({ client }) => client.createReceiver("source").receiveMessages(1) },
-  { what: "a message to what is full", path: "full", text: /The maximum entity size has been reached or exceeded for Queue: 'full'\. Size of entity in bytes:0, Max entity size in bytes:\d/, act: (bench) => send(bench, "full", { body: "x".repeat(500) }) },
-  { what: "a deferred message that is none", path: "orders", text: /Failed to lock one or more specified messages\. Either the message is already locked or does not exist\. /, act: async ({ client }) => client.createReceiver("orders").receiveDeferredMessages((await client.createSender("orders").scheduleMessages({ body: 1 }, new Date(Date.now() + 60_000)))[0]!) },
+  {
+    what: "a sender to what is not there",
+    path: "missing",
+    text: new RegExp(`The messaging entity 'sb://127\\.0\\.0\\.1/missing' could not be found\\. ${resourceHelp}`),
+    act: (bench) => send(bench, "missing"),
+  },
+  {
+    what: "a receiver from what is not there",
+    path: "news/Subscriptions/none",
+    text: /'sb:\/\/127\.0\.0\.1\/news\/Subscriptions\/none' could not be found\./,
+    act: ({ client }) => client.createReceiver("news", "none").receiveMessages(1),
+  },
+  {
+    what: "a sender to what is disabled",
+    path: "off",
+    text: new RegExp(`Messaging entity 'sb://127\\.0\\.0\\.1/off' is currently disabled\\. ${help}`),
+    act: (bench) => send(bench, "off"),
+  },
+  {
+    what: "a receiver from what is disabled",
+    path: "deaf",
+    text: /Messaging entity 'sb:\/\/127\.0\.0\.1\/deaf' is currently disabled\./,
+    act: ({ client }) => client.createReceiver("deaf").receiveMessages(1),
+  },
+  {
+    what: "a request to what is disabled",
+    path: "off",
+    text: /Messaging entity 'sb:\/\/127\.0\.0\.1\/off' is currently disabled\./,
+    act: ({ client }) => client.createReceiver("off").peekMessages(1),
+  },
+  {
+    what: "a receiver without a session where they are required",
+    path: "steps",
+    text: /It is not possible for an entity that requires sessions to create a non-sessionful message receiver\. /,
+    act: ({ client }) => client.createReceiver("steps").receiveMessages(1),
+  },
+  {
+    what: "a message without a session",
+    path: "steps",
+    text: /The SessionId was not set on a message, and it cannot be sent to the entity\. /,
+    act: (bench) => send(bench, "steps"),
+  },
+  {
+    what: "a scheduled message without a session",
+    path: "steps",
+    text: /The SessionId was not set on a message, and it cannot be sent to the entity\. /,
+    act: ({ client }) => client.createSender("steps").scheduleMessages({ body: 1 }, new Date(Date.now() + 60_000)),
+  },
+  {
+    what: "a wait for the next session",
+    path: "steps",
+    text: /did not complete within the allotted timeout of 00:00:0[01]\.\d{3}\. The time allotted to this operation may have been a portion of a longer timeout\./,
+    act: ({ newClient }) => newClient({ timeoutInMs: 1500 }).acceptNextSession("steps"),
+  },
+  {
+    what: "a receiver from what is forwarded",
+    path: "source",
+    text: /Cannot create a message receiver on an entity with auto-forwarding enabled\. /,
+    act: ({ client }) => client.createReceiver("source").receiveMessages(1),
+  },
+  {
+    what: "a message to what is full",
+    path: "full",
+    text: /The maximum entity size has been reached or exceeded for Queue: 'full'\. Size of entity in bytes:0, Max entity size in bytes:\d/,
+    act: (bench) => send(bench, "full", { body: "x".repeat(500) }),
+  },
+  {
+    what: "a deferred message that is none",
+    path: "orders",
+    text: /Failed to lock one or more specified messages\. Either the message is already locked or does not exist\. /,
+    act: async ({ client }) =>
+      client
+        .createReceiver("orders")
+        .receiveDeferredMessages((await client.createSender("orders").scheduleMessages({ body: 1 }, new Date(Date.now() + 60_000)))[0]!),
+  },
   {
     what: "a schedule that is over",
     path: "orders",
@@ -73,8 +148,18 @@ const cases: readonly Case[] = [
       await sender.cancelScheduledMessages([one!, two!]);
     },
   },
-  { what: "a rule that is there", path: "news/Subscriptions/s", text: new RegExp(`The messaging entity '127\\.0\\.0\\.1:Topic:news\\|s\\|\\$Default' already exists\\. ${resourceHelp}`), act: ({ client }) => client.createRuleManager("news", "s").createRule("$Default", { sqlExpression: "1=1" }) },
-  { what: "a rule that is not there", path: "news/Subscriptions/s", text: new RegExp(`The messaging entity '127\\.0\\.0\\.1:Topic:news\\|s\\|none' could not be found\\. ${resourceHelp}`), act: ({ client }) => client.createRuleManager("news", "s").deleteRule("none") },
+  {
+    what: "a rule that is there",
+    path: "news/Subscriptions/s",
+    text: new RegExp(`The messaging entity '127\\.0\\.0\\.1:Topic:news\\|s\\|\\$Default' already exists\\. ${resourceHelp}`),
+    act: ({ client }) => client.createRuleManager("news", "s").createRule("$Default", { sqlExpression: "1=1" }),
+  },
+  {
+    what: "a rule that is not there",
+    path: "news/Subscriptions/s",
+    text: new RegExp(`The messaging entity '127\\.0\\.0\\.1:Topic:news\\|s\\|none' could not be found\\. ${resourceHelp}`),
+    act: ({ client }) => client.createRuleManager("news", "s").deleteRule("none"),
+  },
   {
     what: "a throttled send",
     path: "orders",
@@ -111,7 +196,9 @@ async function lose(t: TestContext): Promise<Lost & { readonly settle: () => Pro
 
 test("says in Azure's words that a lock is lost, with a reference, on its link and over management", async (t) => {
   const { settle, renew } = await lose(t);
-  const text = new RegExp(`The lock supplied is invalid\\. Either the lock expired, or the message has already been removed from the queue\\. ${help}Reference:${uuidPattern}, TrackingId:`);
+  const text = new RegExp(
+    `The lock supplied is invalid\\. Either the lock expired, or the message has already been removed from the queue\\. ${help}Reference:${uuidPattern}, TrackingId:`,
+  );
   expectTold(await errorOf(settle()), text, "127.0.0.1", "orders");
   expectTold(await errorOf(renew()), text, "127.0.0.1", "orders");
 });
@@ -121,7 +208,11 @@ test("says in Azure's words that a session is lost, to its link and over managem
   const { broker, client } = await startBench(t, { entities, clock });
   const { connection } = await connectWire(t, broker);
   const closed = new Signal<LinkEnd>("the link to be closed");
-  await attachedReceiver(connection.begin({}), { name: "holder", source: { address: "steps", filter: { "com.microsoft:session-filter": "a" } } }, { onDelivery: () => undefined, onDetach: (_receiver, end) => closed.set(end) });
+  await attachedReceiver(
+    connection.begin({}),
+    { name: "holder", source: { address: "steps", filter: { "com.microsoft:session-filter": "a" } } },
+    { onDelivery: () => undefined, onDetach: (_receiver, end) => closed.set(end) },
+  );
   clock.advance(60_000);
   const text = /^The session lock has expired on the MessageSession\. Accept a new MessageSession\. /;
   expectTold((await closed.wait()).error?.description, text, "localhost", "steps");
@@ -136,7 +227,9 @@ test("says in Azure's words that a session is lost, to its link and over managem
 test("ends everything that management and $cbs refuse with where and when, and nothing that they grant", async (t) => {
   const { broker } = await startBench(t, { entities });
   const { connection } = await connectWire(t, broker);
-  const open = async (entity: string): Promise<(operation: string, body: Encodable, properties?: { readonly [name: string]: Encodable }) => Promise<string>> => {
+  const open = async (
+    entity: string,
+  ): Promise<(operation: string, body: Encodable, properties?: { readonly [name: string]: Encodable }) => Promise<string>> => {
     const node = await WireNode.open(connection.begin({}), entity);
     return async (operation, body, properties) => {
       const told = (await node.ask(operation, body, { properties: properties ?? {} })).message.applicationProperties;
@@ -144,7 +237,10 @@ test("ends everything that management and $cbs refuse with where and when, and n
     };
   };
   const orders = await open("orders/$management");
-  const scheduled = encodeMessage({ messageAnnotations: { "x-opt-scheduled-enqueue-time": timestamp(Date.now() + 60_000) }, body: { value: "x".repeat(3000) } });
+  const scheduled = encodeMessage({
+    messageAnnotations: { "x-opt-scheduled-enqueue-time": timestamp(Date.now() + 60_000) },
+    body: { value: "x".repeat(3000) },
+  });
   const wrong: readonly (readonly [operation: string, body: Encodable, text: RegExp])[] = [
     ["com.microsoft:none", {}, /is not supported/],
     ["com.microsoft:peek-message", "no map", /must be a map/],
@@ -152,14 +248,30 @@ test("ends everything that management and $cbs refuse with where and when, and n
     ["com.microsoft:get-session-state", { "session-id": "a" }, /does not require sessions/],
     ["com.microsoft:update-disposition", { "lock-tokens": array("uuid", []), "disposition-status": "odd" }, /must be completed, abandoned/],
     ["com.microsoft:renew-lock", { "lock-tokens": array("uuid", [uuid(Buffer.alloc(16))]) }, /The lock supplied is invalid/],
-    ["com.microsoft:receive-by-sequence-number", { "sequence-numbers": array("long", [long(9)]), "receiver-settle-mode": uint(1) }, /Failed to lock one or more/],
+    [
+      "com.microsoft:receive-by-sequence-number",
+      { "sequence-numbers": array("long", [long(9)]), "receiver-settle-mode": uint(1) },
+      /Failed to lock one or more/,
+    ],
     ["com.microsoft:add-rule", {}, /Rules belong to subscriptions/],
   ];
   for (const [operation, body, text] of wrong) expectTold(await orders(operation, body), text, "localhost", "orders");
-  expectTold(await (await open("small/$management"))("com.microsoft:schedule-message", { messages: [{ message: scheduled }] }), /exceeds the limit \(2000 bytes\) currently allowed on the link\./, "localhost", "small");
+  expectTold(
+    await (
+      await open("small/$management")
+    )("com.microsoft:schedule-message", { messages: [{ message: scheduled }] }),
+    /exceeds the limit \(2000 bytes\) currently allowed on the link\./,
+    "localhost",
+    "small",
+  );
   assert.equal(await orders("com.microsoft:peek-message", { "from-sequence-number": long(0), "message-count": int(1) }), "No Content");
   const cbs = await open("$cbs");
-  expectTold(await cbs("put-token", "SharedAccessSignature sr=x&sig=y&se=9&skn=z", { type: "servicebus.windows.net:sastoken", name: "amqp://localhost/orders" }), /^InvalidSignature: The token has an invalid signature\. /, "localhost", "orders");
+  expectTold(
+    await cbs("put-token", "SharedAccessSignature sr=x&sig=y&se=9&skn=z", { type: "servicebus.windows.net:sastoken", name: "amqp://localhost/orders" }),
+    /^InvalidSignature: The token has an invalid signature\. /,
+    "localhost",
+    "orders",
+  );
 });
 
 test("ends the errors of links with where and when, whoever closes them", async (t) => {
@@ -167,14 +279,21 @@ test("ends the errors of links with where and when, whoever closes them", async 
   const { connection } = await connectWire(t, broker);
   const session = connection.begin({});
   const closed = new Signal<LinkEnd>("the link to be closed");
-  await attachedReceiver(session, { name: "taker", source: { address: "amqps://elsewhere/orders" } }, { onDelivery: () => undefined, onDetach: (_receiver, end) => closed.set(end) });
+  await attachedReceiver(
+    session,
+    { name: "taker", source: { address: "amqps://elsewhere/orders" } },
+    { onDelivery: () => undefined, onDetach: (_receiver, end) => closed.set(end) },
+  );
   broker.faults.add({ kind: "detach", target: "orders" });
   expectTold((await closed.wait()).error?.description, /^The link 'taker' is force detached\. Code: consumer\. Details: /, "localhost", "orders");
   const gone = new Signal<LinkEnd>("the link to be closed");
   await attachedReceiver(session, { name: "gone", source: { address: "sink" } }, { onDelivery: () => undefined, onDetach: (_receiver, end) => gone.set(end) });
   await administrationOf(broker).deleteQueue("sink");
   expectTold((await gone.wait()).error?.description, /^The messaging entity 'sb:\/\/localhost\/sink' could not be found\./, "localhost", "sink");
-  for (const { end } of [await askForReceiver(session, { name: "topic", source: { address: "news" } }), await askForSender(session, { name: "sub", target: { address: "news/Subscriptions/s" } })]) {
+  for (const { end } of [
+    await askForReceiver(session, { name: "topic", source: { address: "news" } }),
+    await askForSender(session, { name: "sub", target: { address: "news/Subscriptions/s" } }),
+  ]) {
     expectTold(end?.error?.description, /^Messages cannot be /, "localhost", "news(?:/Subscriptions/s)?");
   }
 });
@@ -184,7 +303,12 @@ test("tells why a session cannot be had, which the SDK keeps to itself", async (
   const session = (await connectWire(t, broker)).connection.begin({});
   const filter = { "com.microsoft:session-filter": "a" };
   const odd = await askForReceiver(session, { name: "odd", source: { address: "orders", filter } });
-  expectTold(odd.end?.error?.description, /^A sessionful message receiver cannot be created on an entity that does not require sessions\. Ensure RequiresSession/, "localhost", "orders");
+  expectTold(
+    odd.end?.error?.description,
+    /^A sessionful message receiver cannot be created on an entity that does not require sessions\. Ensure RequiresSession/,
+    "localhost",
+    "orders",
+  );
   await client.acceptSession("steps", "a");
   const late = await askForReceiver(session, { name: "late", source: { address: "steps", filter } });
   expectTold(late.end?.error?.description, /^The requested session 'a' cannot be accepted\. It may be locked by another receiver\. /, "localhost", "steps");
@@ -198,17 +322,66 @@ test("tells a message that is too large with its size and the limit", async (t) 
   t.after(() => connection.close());
   const sender = connection.open_sender("small");
   sender.once("sendable", () => sender.send({ body: "x".repeat(3000) }));
-  sender.once("rejected", ({ delivery }: EventContext) => ended.set((delivery?.remote_state as { readonly error?: { readonly description?: unknown } } | undefined)?.error?.description));
-  expectTold(await ended.wait(), /^The received message \(delivery-id:0, size:30\d\d bytes\) exceeds the limit \(2000 bytes\) currently allowed on the link\. /, "localhost", "small");
+  sender.once("rejected", ({ delivery }: EventContext) =>
+    ended.set((delivery?.remote_state as { readonly error?: { readonly description?: unknown } } | undefined)?.error?.description),
+  );
+  expectTold(
+    await ended.wait(),
+    /^The received message \(delivery-id:0, size:30\d\d bytes\) exceeds the limit \(2000 bytes\) currently allowed on the link\. /,
+    "localhost",
+    "small",
+  );
 });
 
-const refusedByAdministration: readonly (readonly [what: string, status: number, path: string, text: RegExp, act: (admin: ReturnType<typeof administrationOf>) => Promise<unknown>])[] = [
-  ["a queue that is not there", 404, "missing", /SubCode=40400\. Not Found\. Entity 'missing' was not found\. To know more/, (admin) => admin.deleteQueue("missing")],
-  ["a queue that is there", 409, "orders", /SubCode=40900\. Conflict\. You're requesting an operation that isn't allowed in the resource's current state/, (admin) => admin.createQueue("orders")],
-  ["a subscription that is there", 409, "news/Subscriptions/s", /The messaging entity '127\.0\.0\.1:Topic:news\|s' already exists\. To know more/, (admin) => admin.createSubscription("news", "s")],
-  ["a rule that is there", 409, "news/Subscriptions/s/Rules/\\$Default", /The messaging entity '127\.0\.0\.1:Topic:news\|s\|\$Default' already exists\. To know more/, (admin) => admin.createRule("news", "s", "$Default", { sqlExpression: "1=1" })],
-  ["a name that is none", 400, "-odd-", /SubCode=40000\. 'http:\/\/127\.0\.0\.1:\d+\/-odd-' contains character\(s\) that is not allowed by Service Bus/, (admin) => admin.createQueue("-odd-")],
-  ["a change of what cannot be changed", 400, "orders", /SubCode=40000\. The value for the 'requiresSession' property of an existing Queue\(or Topic\) can't be changed/, async (admin) => admin.updateQueue({ ...(await admin.getQueue("orders")), requiresSession: true })],
+const refusedByAdministration: readonly (readonly [
+  what: string,
+  status: number,
+  path: string,
+  text: RegExp,
+  act: (admin: ReturnType<typeof administrationOf>) => Promise<unknown>,
+])[] = [
+  [
+    "a queue that is not there",
+    404,
+    "missing",
+    /SubCode=40400\. Not Found\. Entity 'missing' was not found\. To know more/,
+    (admin) => admin.deleteQueue("missing"),
+  ],
+  [
+    "a queue that is there",
+    409,
+    "orders",
+    /SubCode=40900\. Conflict\. You're requesting an operation that isn't allowed in the resource's current state/,
+    (admin) => admin.createQueue("orders"),
+  ],
+  [
+    "a subscription that is there",
+    409,
+    "news/Subscriptions/s",
+    /The messaging entity '127\.0\.0\.1:Topic:news\|s' already exists\. To know more/,
+    (admin) => admin.createSubscription("news", "s"),
+  ],
+  [
+    "a rule that is there",
+    409,
+    "news/Subscriptions/s/Rules/\\$Default",
+    /The messaging entity '127\.0\.0\.1:Topic:news\|s\|\$Default' already exists\. To know more/,
+    (admin) => admin.createRule("news", "s", "$Default", { sqlExpression: "1=1" }),
+  ],
+  [
+    "a name that is none",
+    400,
+    "-odd-",
+    /SubCode=40000\. 'http:\/\/127\.0\.0\.1:\d+\/-odd-' contains character\(s\) that is not allowed by Service Bus/,
+    (admin) => admin.createQueue("-odd-"),
+  ],
+  [
+    "a change of what cannot be changed",
+    400,
+    "orders",
+    /SubCode=40000\. The value for the 'requiresSession' property of an existing Queue\(or Topic\) can't be changed/,
+    async (admin) => admin.updateQueue({ ...(await admin.getQueue("orders")), requiresSession: true }),
+  ],
 ];
 for (const [what, status, path, text, act] of refusedByAdministration) {
   test(`says in Azure's words, with where and when, why administration refuses ${what}`, async (t) => {

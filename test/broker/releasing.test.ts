@@ -12,7 +12,12 @@ import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const lockDurationMs = 30_000;
-const entities = { queues: [{ name: "orders", lockDurationMs, deliveryCountMax: 2 }, { name: "steps", lockDurationMs, deliveryCountMax: 2, requiresSession: true }] };
+const entities = {
+  queues: [
+    { name: "orders", lockDurationMs, deliveryCountMax: 2 },
+    { name: "steps", lockDurationMs, deliveryCountMax: 2, requiresSession: true },
+  ],
+};
 const kinds = [
   ["a queue", "orders", undefined],
   ["a session", "steps", "a"],
@@ -41,11 +46,18 @@ async function start(t: TestContext, queue: string, sessionId: string | undefine
   return {
     ...bench,
     clock,
-    send: (count) => bench.client.createSender(queue).sendMessages(Array.from({ length: count }, (_, i) => ({ body: i, messageId: `m${i}`, ...(sessionId !== undefined && { sessionId }) }))),
+    send: (count) =>
+      bench.client
+        .createSender(queue)
+        .sendMessages(Array.from({ length: count }, (_, i) => ({ body: i, messageId: `m${i}`, ...(sessionId !== undefined && { sessionId }) }))),
     async open() {
       const { connection, socket } = await connectWire(t, bench.broker);
       const got: Delivery[] = [];
-      const receiver = await attachedReceiver(connection.begin({}), { name: "taker", source: { address: queue, ...filter }, receiverSettleMode: "second" }, { onDelivery: (delivery) => got.push(delivery) });
+      const receiver = await attachedReceiver(
+        connection.begin({}),
+        { name: "taker", source: { address: queue, ...filter }, receiverSettleMode: "second" },
+        { onDelivery: (delivery) => got.push(delivery) },
+      );
       return {
         receiver,
         got,
@@ -61,7 +73,8 @@ async function start(t: TestContext, queue: string, sessionId: string | undefine
   };
 }
 
-const told = (deliveries: readonly Delivery[]): (readonly [string | undefined, number | undefined])[] => deliveries.map(({ message }) => [message.text("messageId"), message.deliveryCount] as const);
+const told = (deliveries: readonly Delivery[]): (readonly [string | undefined, number | undefined])[] =>
+  deliveries.map(({ message }) => [message.text("messageId"), message.deliveryCount] as const);
 
 for (const [kind, queue, sessionId] of kinds) {
   test(`counts no delivery that is released, however often, and has it back at its place in ${kind} at once`, async (t) => {
@@ -70,7 +83,11 @@ for (const [kind, queue, sessionId] of kinds) {
     const inbox = await open();
     for (let round = 0; round < 5; round++) {
       const taken = await inbox.take(3);
-      assert.deepEqual(told(taken), [["m0", 0], ["m1", 0], ["m2", 0]]);
+      assert.deepEqual(told(taken), [
+        ["m0", 0],
+        ["m1", 0],
+        ["m2", 0],
+      ]);
       // Whatever the order in which they are let go.
       for (const delivery of taken.toReversed()) delivery.settle(released);
       await eventually("them to be back", () => account(queue).states.active === 3);
@@ -106,7 +123,10 @@ for (const [kind, queue, sessionId] of kinds) {
     await eventually("the first to be back", () => account(queue).states.active === 1);
     clock.advance(lockDurationMs);
     await eventually("the other lock to end", () => account(queue).states.active === 2);
-    assert.deepEqual(told(await (await open()).take(2)), [["m0", 0], ["m1", 1]]);
+    assert.deepEqual(told(await (await open()).take(2)), [
+      ["m0", 0],
+      ["m1", 1],
+    ]);
   });
 }
 
@@ -124,7 +144,10 @@ for (const how of ["link", "connection"] as const) {
     assert.deepEqual([account("orders").states.locked, account("orders").states.active], [1, 2]);
     const other = await open();
     const others = await other.take(2);
-    assert.deepEqual(told(others), [["m0", 0], ["m2", 0]]);
+    assert.deepEqual(told(others), [
+      ["m0", 0],
+      ["m2", 0],
+    ]);
     for (const delivery of others) delivery.settle(accepted);
     await eventually("them to be completed", () => account("orders").totals.completed === 2);
     clock.advance(lockDurationMs - 1);
@@ -143,7 +166,11 @@ for (const how of ["link", "connection"] as const) {
     if (how === "link") inbox.receiver.close();
     else inbox.cut();
     await eventually("all to be back", () => account("steps").states.active === 3);
-    assert.deepEqual(told(await (await open()).take(3)), [["m0", 0], ["m1", 0], ["m2", 0]]);
+    assert.deepEqual(told(await (await open()).take(3)), [
+      ["m0", 0],
+      ["m1", 0],
+      ["m2", 0],
+    ]);
   });
 }
 
@@ -157,7 +184,13 @@ test("inspection shows how many deliveries were released and abandoned, and how 
   await eventually("both to be back", () => account("orders").states.active === 2);
   const page = broker.inspectMessages("orders");
   assert.ok(page);
-  assert.deepEqual(page.messages.map(({ messageId, deliveryCount }) => [messageId, deliveryCount]), [["m0", 0], ["m1", 1]]);
+  assert.deepEqual(
+    page.messages.map(({ messageId, deliveryCount }) => [messageId, deliveryCount]),
+    [
+      ["m0", 0],
+      ["m1", 1],
+    ],
+  );
   const none = { messages: [], next: null };
   assert.match(entityTable(account("orders"), none, none, 120), /2 delivered, 1 abandoned, 1 released/);
   assert.match(messagesTable(page.messages, undefined, 120), /tries[\s\S]*m1\s+active\s+1/);

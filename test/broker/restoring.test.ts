@@ -43,7 +43,10 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 5, arbitrary: fc.constant("send" as const) },
     { weight: 5, arbitrary: fc.constant("receive" as const) },
     { weight: 6, arbitrary: fc.constant("settle" as const) },
-    { weight: 4, arbitrary: fc.constantFrom("schedule" as const, "receiveDeferred" as const, "cancel" as const, "state" as const, "advance" as const, "turn" as const) },
+    {
+      weight: 4,
+      arbitrary: fc.constantFrom("schedule" as const, "receiveDeferred" as const, "cancel" as const, "state" as const, "advance" as const, "turn" as const),
+    },
   ),
   where: fc.nat(5),
   pick: fc.nat(5),
@@ -160,10 +163,13 @@ class World {
   }
 
   #receiveDeferred(queue: MessageQueue): void {
-    const deferred = [...queue.messages()].find(({ state, lockId, content }) => state === "deferred" && lockId === 0 && (queue.sessions === undefined || content.sessionId === "s0"));
+    const deferred = [...queue.messages()].find(
+      ({ state, lockId, content }) => state === "deferred" && lockId === 0 && (queue.sessions === undefined || content.sessionId === "s0"),
+    );
     // The protocol asks for the session's lock first.
     if (deferred === undefined || (queue.sessions !== undefined && queue.sessions.lockedUntil(deferred.content.sessionId) === undefined)) return;
-    for (const message of queue.receiveDeferred([deferred.sequenceNumber], "peekLock", "test", deferred.content.sessionId) ?? []) this.#held.push({ queue, message, lockId: message.lockId });
+    for (const message of queue.receiveDeferred([deferred.sequenceNumber], "peekLock", "test", deferred.content.sessionId) ?? [])
+      this.#held.push({ queue, message, lockId: message.lockId });
   }
 
   #queue(where: number): MessageQueue {
@@ -182,7 +188,13 @@ class World {
 }
 
 function settlementOf(kind: Settlement["kind"], pick: number): Settlement {
-  const properties = pick % 2 === 0 ? undefined : new Map<string, string | Buffer>([["why", `reason ${pick}`], ["raw", Buffer.from([0x50, pick])]]);
+  const properties =
+    pick % 2 === 0
+      ? undefined
+      : new Map<string, string | Buffer>([
+          ["why", `reason ${pick}`],
+          ["raw", Buffer.from([0x50, pick])],
+        ]);
   switch (kind) {
     case "complete":
     case "release":
@@ -199,16 +211,38 @@ function settlementOf(kind: Settlement["kind"], pick: number): Settlement {
 function accountOf({ namespace }: World): unknown {
   return [...namespace.allQueues(), ...namespace.topics.values()].map((holder) => ({
     path: holder.path,
-    messages: [...holder.messages()].map(({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, isInDoubt, expiresAtMs, dueAtMs, properties, deadLetteredBy, isBuried, hops }) => ({
-      content,
-      numbers: [sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, dueAtMs, deliveryCount, hops],
-      state,
-      isInDoubt,
-      properties: [...(properties ?? [])],
-      letter: [deadLetteredBy, isBuried],
-    })),
+    messages: [...holder.messages()].map(
+      ({
+        content,
+        sequenceNumber,
+        enqueuedSequenceNumber,
+        enqueuedAtMs,
+        state,
+        deliveryCount,
+        isInDoubt,
+        expiresAtMs,
+        dueAtMs,
+        properties,
+        deadLetteredBy,
+        isBuried,
+        hops,
+      }) => ({
+        content,
+        numbers: [sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, dueAtMs, deliveryCount, hops],
+        state,
+        isInDoubt,
+        properties: [...(properties ?? [])],
+        letter: [deadLetteredBy, isBuried],
+      }),
+    ),
     states: "states" in holder ? holder.states : holder.scheduledCount,
-    sessions: "sessions" in holder && holder.sessions !== undefined ? [...holder.sessions.all()].filter(({ state }) => state !== undefined).map(({ sessionId, state }) => `${sessionId}: ${state?.toString() ?? ""}`).sort() : [],
+    sessions:
+      "sessions" in holder && holder.sessions !== undefined
+        ? [...holder.sessions.all()]
+            .filter(({ state }) => state !== undefined)
+            .map(({ sessionId, state }) => `${sessionId}: ${state?.toString() ?? ""}`)
+            .sort()
+        : [],
     // What is past its window counts no more, and may be gone or not.
     seen: [...holder.history.entries()].filter(([, atMs]) => atMs + holder.settings.duplicateWindowMs > namespace.nowMs),
   }));

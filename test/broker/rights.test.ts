@@ -46,7 +46,12 @@ function lacks(claims: string, path: string): (error: unknown) => boolean {
   return (error) => {
     assert.ok(isServiceBusError(error));
     assert.equal(error.code, "UnauthorizedAccess");
-    assert.ok(error.message.includes(`Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://127.0.0.1/${path}'. TrackingId:`), error.message);
+    assert.ok(
+      error.message.includes(
+        `Unauthorized access. '${claims}' claim(s) are required to perform this operation. Resource: 'sb://127.0.0.1/${path}'. TrackingId:`,
+      ),
+      error.message,
+    );
     return true;
   };
 }
@@ -102,11 +107,14 @@ test("administration needs to manage, and says so", async (t) => {
 function login(t: TestContext, broker: Broker, options: Record<string, unknown>): Promise<string> {
   const connection = rhea.create_container().connect({ port: broker.port, host: "127.0.0.1", reconnect: false, ...options });
   t.after(() => connection.close());
-  return within("an answer", new Promise<string>((resolve) => {
-    connection.once("connection_open", () => resolve("open"));
-    connection.once("connection_error", () => resolve("refused"));
-    connection.once("disconnected", () => resolve("refused"));
-  }));
+  return within(
+    "an answer",
+    new Promise<string>((resolve) => {
+      connection.once("connection_open", () => resolve("open"));
+      connection.once("connection_error", () => resolve("refused"));
+      connection.once("disconnected", () => resolve("refused"));
+    }),
+  );
 }
 
 test("a name and a key may be shown at log-in, and must then be right", async (t) => {
@@ -128,10 +136,13 @@ function linkWithout(broker: Broker, sasl: SaslCredentials): Promise<string> {
     { host: "127.0.0.1", port: broker.port, containerId: "test", sasl },
     {
       onOpen: (opened) => {
-        opened.begin({}).openSender({ name: "link", target: { address: "orders" } }, {
-          onSendable: () => resolve("attached"),
-          onDetach: (_, { error }) => resolve(error?.condition ?? "detached"),
-        });
+        opened.begin({}).openSender(
+          { name: "link", target: { address: "orders" } },
+          {
+            onSendable: () => resolve("attached"),
+            onDetach: (_, { error }) => resolve(error?.condition ?? "detached"),
+          },
+        );
       },
       onClosed: (_, { by }) => resolve(`closed by ${by}`),
     },
@@ -177,13 +188,23 @@ test("without keys the control endpoint is for this machine's programs, not for 
         .on("error", reject)
         .end();
     });
-  assert.deepEqual(await Promise.all([{}, { host: "localhost:5672" }, { host: "[::1]:5672" }, { host: "rebound.example.com" }, { origin: "https://example.com" }].map((headers) => ask(headers))), [200, 200, 200, 403, 403]);
+  assert.deepEqual(
+    await Promise.all(
+      [{}, { host: "localhost:5672" }, { host: "[::1]:5672" }, { host: "rebound.example.com" }, { origin: "https://example.com" }].map((headers) =>
+        ask(headers),
+      ),
+    ),
+    [200, 200, 200, 403, 403],
+  );
   const administration = "/orders?api-version=2021-05";
   assert.deepEqual([await ask({}, administration), await ask({ origin: "https://example.com" }, administration)], [404, 403]);
 });
 
 test("only keys let others than this machine in", async (t) => {
-  await assert.rejects(startBroker({ host: "0.0.0.0" }), { code: "BrokerHost", message: /expected keys with the address 0\.0\.0\.0, which others can reach, found none; say who may come in with --key/ });
+  await assert.rejects(startBroker({ host: "0.0.0.0" }), {
+    code: "BrokerHost",
+    message: /expected keys with the address 0\.0\.0\.0, which others can reach, found none; say who may come in with --key/,
+  });
   const broker = await start(t, { host: "0.0.0.0" });
   assert.match(broker.connectionString, /^Endpoint=sb:\/\/localhost:\d+;SharedAccessKeyName=root;SharedAccessKey=cm9vdA==;/);
   assert.match(broker.connectionStringShown, /SharedAccessKey=…;/);
@@ -214,10 +235,18 @@ test("reads keys, and never repeats one in an error", () => {
     ["a=verysecret;rights=Write", /--key\.rights: expected some of Listen, Send, Manage, found \["Write"\]/],
     ["a=verysecret;right=Send", /expected name, key, rights and entity, found right/],
   ] as const) {
-    assert.throws(() => readKey("--key", text), (error: Error) => message.test(error.message) && !error.message.includes("verysecret"), text);
+    assert.throws(
+      () => readKey("--key", text),
+      (error: Error) => message.test(error.message) && !error.message.includes("verysecret"),
+      text,
+    );
   }
   for (const text of ['[{ "name": "a", "key": "verysecret" ', '{ "key": "verysecret" }', '[{ "name": 5, "key": "verysecret" }]', '["verysecret"]']) {
-    assert.throws(() => readKeys("keys.json", text), (error: Error) => error.message.startsWith("keys.json") && !error.message.includes("verysecret"), text);
+    assert.throws(
+      () => readKeys("keys.json", text),
+      (error: Error) => error.message.startsWith("keys.json") && !error.message.includes("verysecret"),
+      text,
+    );
   }
 });
 

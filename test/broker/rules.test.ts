@@ -85,7 +85,11 @@ test("changes copies by actions, one copy for each rule that has one", async (t)
   const bench = await start(t);
   const rules = bench.client.createRuleManager("news", "s");
   await rules.deleteRule("$Default");
-  await rules.createRule("mark", { sqlExpression: "color = 'red' AND size = 1" }, { sqlExpression: "SET mark = color + '!'; SET doubled = size * 2; REMOVE size; SET sys.Label = 'marked'; SET sys.To = 'there'" });
+  await rules.createRule(
+    "mark",
+    { sqlExpression: "color = 'red' AND size = 1" },
+    { sqlExpression: "SET mark = color + '!'; SET doubled = size * 2; REMOVE size; SET sys.Label = 'marked'; SET sys.To = 'there'" },
+  );
   await rules.createRule("red", { sqlExpression: "color = 'red'" });
   await bench.client.createSender("news").sendMessages(messages[0] ?? { body: "" });
   const found = await received(bench);
@@ -111,10 +115,15 @@ test("dead-letters what a filter cannot be computed for, where that is set", asy
 test("creates, changes and deletes rules by administration", async (t) => {
   const bench = await start(t);
   const admin = administrationOf(bench.broker);
-  await admin.createSubscription("news", "own", { defaultRuleOptions: { name: "first", filter: { sqlExpression: "size > @least", sqlParameters: { "@least": 5 } } } });
+  await admin.createSubscription("news", "own", {
+    defaultRuleOptions: { name: "first", filter: { sqlExpression: "size > @least", sqlParameters: { "@least": 5 } } },
+  });
   assert.deepEqual((await admin.getRule("news", "own", "first")).filter, { sqlExpression: "size > @least", sqlParameters: { "@least": 5 } });
   const created = await admin.createRule("news", "s", "red", { sqlExpression: "color = 'red'" }, { sqlExpression: "SET seen = 1" });
-  assert.deepEqual([created.name, created.filter, created.action.sqlExpression], ["red", { sqlExpression: "color = 'red'", sqlParameters: undefined }, "SET seen = 1"]);
+  assert.deepEqual(
+    [created.name, created.filter, created.action.sqlExpression],
+    ["red", { sqlExpression: "color = 'red'", sqlParameters: undefined }, "SET seen = 1"],
+  );
   await assert.rejects(admin.createRule("news", "s", "red", { sqlExpression: "1=1" }), { statusCode: 409 });
   await assert.rejects(admin.createRule("news", "s", "bad", { sqlExpression: "a = = 1" }), (error: Error) => /position 5/.test(error.message));
   await admin.createRule("news", "s", "by", { subject: "sky", applicationProperties: { size: 9, when: new Date(0), sunny: true, text: "x" } });
@@ -142,7 +151,10 @@ test("takes the vendor's rules from a configuration", async (t) => {
   await bench.client.createSender("news").sendMessages(messages);
   assert.deepEqual(
     (await received(bench)).map(({ body, applicationProperties }) => [body as unknown, applicationProperties?.["by"]]),
-    [["red-large", "sql"], ["blue-large", undefined]],
+    [
+      ["red-large", "sql"],
+      ["blue-large", undefined],
+    ],
   );
 });
 
@@ -174,7 +186,11 @@ const correlations: readonly (readonly [field: string, matches: object, differs:
   ["an application property of a number", { applicationProperties: { count: 5, share: 0.5 } }, { applicationProperties: { count: 5, share: 0.6 } }],
   ["an application property of a flag", { applicationProperties: { flag: true } }, { applicationProperties: { flag: false } }],
   ["an application property of a time", { applicationProperties: { when: new Date(86_400_000) } }, { applicationProperties: { when: new Date(0) } }],
-  ["all of them", { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true } }, { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true, missing: 1 } }],
+  [
+    "all of them",
+    { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true } },
+    { correlationId: "c", subject: "l", applicationProperties: { text: "x", flag: true, missing: 1 } },
+  ],
 ];
 for (const by of ["the rule manager", "administration"] as const) {
   test(`selects by ${correlations.map(([field]) => field).join(", ")}, as ${by} sets it`, async (t) => {
@@ -183,7 +199,8 @@ for (const by of ["the rule manager", "administration"] as const) {
     const manager = client.createRuleManager("news", "s");
     const admin = administrationOf(broker);
     await manager.deleteRule("$Default");
-    const create = (name: string, filter: object): Promise<unknown> => (by === "administration" ? admin.createRule("news", "s", name, filter) : manager.createRule(name, filter));
+    const create = (name: string, filter: object): Promise<unknown> =>
+      by === "administration" ? admin.createRule("news", "s", name, filter) : manager.createRule(name, filter);
     for (const [field, matches, differs] of correlations) {
       await create("matches", matches);
       await client.createSender("news").sendMessages(whole);
@@ -234,7 +251,10 @@ test("lets an action's statements follow one another, and keeps names and types 
   await bench.client.createSender("news").sendMessages(whole);
   const [message] = await received(bench);
   assert.deepEqual(message?.applicationProperties, { text: "5", count: 7, share: 2, flag: false, first: 1, second: 2, fresh: "f7" });
-  assert.deepEqual([message?.correlationId, message?.replyTo, message?.messageId, message?.to, message?.contentType, message?.body, message?.subject, message?.sessionId], ["c-2", "c-2", "changed", undefined, "application/x", "whole", "l", "s"]);
+  assert.deepEqual(
+    [message?.correlationId, message?.replyTo, message?.messageId, message?.to, message?.contentType, message?.body, message?.subject, message?.sessionId],
+    ["c-2", "c-2", "changed", undefined, "application/x", "whole", "l", "s"],
+  );
   assert.equal((message?.expiresAtUtc?.getTime() ?? 0) - (message?.enqueuedTimeUtc?.getTime() ?? 0), 5000);
 });
 
@@ -247,7 +267,10 @@ test("changes rules while messages flow, and each message meets the rules of its
   const flow = { isOver: false };
   const flowing = (async (): Promise<void> => {
     while (!flow.isOver) {
-      await sender.sendMessages([{ body: "a", applicationProperties: { parity: sent++ % 2 } }, { body: "b", applicationProperties: { parity: sent++ % 2 } }]);
+      await sender.sendMessages([
+        { body: "a", applicationProperties: { parity: sent++ % 2 } },
+        { body: "b", applicationProperties: { parity: sent++ % 2 } },
+      ]);
     }
   })();
   const seen: (readonly [name: string, count: number])[] = [];
@@ -302,7 +325,20 @@ test("entities, rules and properties may have names that every object knows", as
   const properties = Object.fromEntries(oddNames.map((name) => [name, "x"]));
   const entities = {
     queues: oddWords.map((name) => ({ name })),
-    topics: [{ name: "topics/constructor", subscriptions: [{ name: "toString", rules: [{ name: "valueOf", sql, action: "SET [__proto__] = 'y'" }, { name: "constructor", correlation: { properties } }] }] }],
+    topics: [
+      {
+        name: "topics/constructor",
+        subscriptions: [
+          {
+            name: "toString",
+            rules: [
+              { name: "valueOf", sql, action: "SET [__proto__] = 'y'" },
+              { name: "constructor", correlation: { properties } },
+            ],
+          },
+        ],
+      },
+    ],
   };
   const { broker, client, account } = await start(t, entities);
   for (const name of oddWords) {
@@ -344,14 +380,23 @@ const typed: readonly (readonly [type: string, text: string])[] = [
 test("rule parameters keep their types and all their digits, in filters, actions and correlations, and after a restart", async (t) => {
   const data = mkdtempSync(join(tmpdir(), "holdfast-rules-"));
   t.after(() => rmSync(data, { recursive: true, force: true }));
-  const pairs = typed.map(([type, text], i) => `<KeyValueOfstringanyType><Key>@p${i}</Key><Value i:type="d6p1:${type}" xmlns:d6p1="http://www.w3.org/2001/XMLSchema">${text}</Value></KeyValueOfstringanyType>`).join("");
+  const pairs = typed
+    .map(
+      ([type, text], i) =>
+        `<KeyValueOfstringanyType><Key>@p${i}</Key><Value i:type="d6p1:${type}" xmlns:d6p1="http://www.w3.org/2001/XMLSchema">${text}</Value></KeyValueOfstringanyType>`,
+    )
+    .join("");
   const entry = (filter: string, action: string): string =>
     `<entry xmlns="http://www.w3.org/2005/Atom"><content type="application/xml"><RuleDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect" xmlns:i="http://www.w3.org/2001/XMLSchema-instance">${filter}${action}</RuleDescription></content></entry>`;
   const rules = {
-    sql: entry(`<Filter i:type="SqlFilter"><SqlExpression>a = @p0</SqlExpression><Parameters>${pairs}</Parameters></Filter>`, `<Action i:type="SqlRuleAction"><SqlExpression>SET b = @p1</SqlExpression><Parameters>${pairs}</Parameters></Action>`),
+    sql: entry(
+      `<Filter i:type="SqlFilter"><SqlExpression>a = @p0</SqlExpression><Parameters>${pairs}</Parameters></Filter>`,
+      `<Action i:type="SqlRuleAction"><SqlExpression>SET b = @p1</SqlExpression><Parameters>${pairs}</Parameters></Action>`,
+    ),
     correlation: entry(`<Filter i:type="CorrelationFilter"><Properties>${pairs}</Properties></Filter>`, ""),
   };
-  const found = (xml: string): (readonly [string, string])[] => [...xml.matchAll(/<Value i:type="d6p1:(\w+)" [^>]*>([^<]*)<\/Value>/g)].map(([, type = "", text = ""]) => [type, text]);
+  const found = (xml: string): (readonly [string, string])[] =>
+    [...xml.matchAll(/<Value i:type="d6p1:(\w+)" [^>]*>([^<]*)<\/Value>/g)].map(([, type = "", text = ""]) => [type, text]);
   const urlOf = (port: number, name: string): string => `http://127.0.0.1:${port}/news/Subscriptions/s/Rules/${name}?api-version=2021-05`;
   const first = await startBroker({ entities: { topics }, data });
   for (const [name, body] of Object.entries(rules)) assert.equal((await fetch(urlOf(first.port, name), { method: "PUT", body })).status, 201);
@@ -386,7 +431,8 @@ test("rule parameters set over AMQP keep their types, whoever reads them", async
   const bytes = message.bytes.toString("latin1");
   for (const [name, value] of sent) assert.ok(bytes.includes(`${name}${encode(value).toString("latin1")}`), `expected ${name} to be told as it was sent`);
   const xml = await (await fetch(`http://127.0.0.1:${broker.port}/news/Subscriptions/s/Rules/typed?api-version=2021-05`)).text();
-  for (const [name, , type, text] of sent) assert.match(xml, new RegExp(`<Key>${name}</Key><Value i:type="d6p1:${type}" [^>]*>${text.replaceAll(".", "\\.")}</Value>`));
+  for (const [name, , type, text] of sent)
+    assert.match(xml, new RegExp(`<Key>${name}</Key><Value i:type="d6p1:${type}" [^>]*>${text.replaceAll(".", "\\.")}</Value>`));
 });
 
 test("compares typed parameters by value: longs beyond 2^53 exactly, durations with time spans and times to live, doubles with whole numbers", async (t) => {
@@ -400,10 +446,16 @@ test("compares typed parameters by value: longs beyond 2^53 exactly, durations w
     });
   await administrationOf(bench.broker).deleteRule("news", "s", "$Default");
   const big = 2n ** 53n + 1n;
-  for (const [name, expression, type, text] of [["big", "n = @p", "long", String(big)], ["span", "span &gt; @p", "duration", "PT1S"], ["life", "sys.TimeToLive &lt; @p", "duration", "PT1M"], ["half", "n / @p = 2.5", "double", "2"]] as const) {
+  for (const [name, expression, type, text] of [
+    ["big", "n = @p", "long", String(big)],
+    ["span", "span &gt; @p", "duration", "PT1S"],
+    ["life", "sys.TimeToLive &lt; @p", "duration", "PT1M"],
+    ["half", "n / @p = 2.5", "double", "2"],
+  ] as const) {
     assert.equal((await rule(name, expression, type, text)).status, 201, name);
   }
-  const send = (messageId: string, applicationProperties: Fields, ttlMs?: number): unknown => sender.send(encodeMessage({ header: { ttlMs }, properties: { messageId }, applicationProperties, body: { value: 1 } }), undefined);
+  const send = (messageId: string, applicationProperties: Fields, ttlMs?: number): unknown =>
+    sender.send(encodeMessage({ header: { ttlMs }, properties: { messageId }, applicationProperties, body: { value: 1 } }), undefined);
   send("exact", { n: long(big) });
   send("near", { n: long(big - 1n) });
   send("span", { span: described(symbol("com.microsoft:timespan"), long(10_000_001)) });
@@ -411,5 +463,8 @@ test("compares typed parameters by value: longs beyond 2^53 exactly, durations w
   send("brief", { n: int(1) }, 59_000);
   send("half", { n: int(5) });
   await eventually("all to be there", () => bench.account("news/Subscriptions/all").totals.accepted === 6);
-  assert.deepEqual((await received(bench)).map(({ messageId }) => messageId), ["exact", "span", "brief", "half"]);
+  assert.deepEqual(
+    (await received(bench)).map(({ messageId }) => messageId),
+    ["exact", "span", "brief", "half"],
+  );
 });

@@ -34,12 +34,25 @@ test("schedules by annotation on ordinary sends, alone and inside a batch", asyn
   const sender = client.createSender("orders");
   const later = new Date(clock.now() + 1000);
   await sender.sendMessages({ body: "alone", scheduledEnqueueTimeUtc: later });
-  await sender.sendMessages([{ body: "now" }, { body: "batched", scheduledEnqueueTimeUtc: later }, { body: "past", scheduledEnqueueTimeUtc: new Date(clock.now() - 1) }]);
-  assert.deepEqual([account("orders").states.active, account("orders").states.scheduled, account("orders").totals.accepted, account("orders").totals.scheduledAccepted], [2, 2, 2, 2]);
+  await sender.sendMessages([
+    { body: "now" },
+    { body: "batched", scheduledEnqueueTimeUtc: later },
+    { body: "past", scheduledEnqueueTimeUtc: new Date(clock.now() - 1) },
+  ]);
+  assert.deepEqual(
+    [account("orders").states.active, account("orders").states.scheduled, account("orders").totals.accepted, account("orders").totals.scheduledAccepted],
+    [2, 2, 2, 2],
+  );
   const receiver = client.createReceiver("orders", { receiveMode: "receiveAndDelete" });
-  assert.deepEqual((await receiver.receiveMessages(2)).map(({ body }) => body as string), ["now", "past"]);
+  assert.deepEqual(
+    (await receiver.receiveMessages(2)).map(({ body }) => body as string),
+    ["now", "past"],
+  );
   clock.advance(1000);
-  assert.deepEqual((await receiver.receiveMessages(2)).map(({ body }) => body as string), ["alone", "batched"]);
+  assert.deepEqual(
+    (await receiver.receiveMessages(2)).map(({ body }) => body as string),
+    ["alone", "batched"],
+  );
 });
 
 test("a topic holds scheduled messages and copies them when they are due", async (t) => {

@@ -25,7 +25,9 @@ function clientOf(t: TestContext, connectionString: string): ServiceBusClient {
 const isUnauthorized = (error: unknown): boolean => isServiceBusError(error) && error.code === "UnauthorizedAccess";
 
 function sign(resource: string, expiry: number, { name, key }: { name: string; key: string }): string {
-  const signature = createHmac("sha256", key).update(`${encodeURIComponent(resource)}\n${expiry}`).digest("base64");
+  const signature = createHmac("sha256", key)
+    .update(`${encodeURIComponent(resource)}\n${expiry}`)
+    .digest("base64");
   return `SharedAccessSignature sr=${encodeURIComponent(resource)}&sig=${encodeURIComponent(signature)}&se=${expiry}&skn=${name}`;
 }
 
@@ -49,7 +51,10 @@ test("takes a token for an entity's management node as one for that node alone",
   assert.deepEqual(await client.createReceiver("orders").peekMessages(1), []);
   const [key = { name: "", key: "" }] = keys;
   const resource = `sb://127.0.0.1:${broker.port}/orders/$management`;
-  const narrow = clientOf(t, `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessSignature=${sign(resource, Math.floor(Date.now() / 1000) + 60, key)};UseDevelopmentEmulator=true`);
+  const narrow = clientOf(
+    t,
+    `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessSignature=${sign(resource, Math.floor(Date.now() / 1000) + 60, key)};UseDevelopmentEmulator=true`,
+  );
   assert.deepEqual(await narrow.createReceiver("orders").peekMessages(1), []);
   await assert.rejects(narrow.createSender("orders").sendMessages({ body: 1 }), isUnauthorized);
 });

@@ -79,7 +79,12 @@ class Pair {
       journal: undefined,
     };
     const deadLetters = new MessageQueue({ ...common, path: "q/dead", settings: { ...queueDefaults, deliveryCountMax: Infinity }, deadLetters: undefined });
-    this.queue = new MessageQueue({ ...common, path: "q", settings: { ...queueDefaults, lockDurationMs, requiresSession: true, deliveryCountMax: triesMax }, deadLetters });
+    this.queue = new MessageQueue({
+      ...common,
+      path: "q",
+      settings: { ...queueDefaults, lockDurationMs, requiresSession: true, deliveryCountMax: triesMax },
+      deadLetters,
+    });
     this.triesMax = triesMax;
   }
 
@@ -112,9 +117,12 @@ class Pair {
   /** What is due by itself up to now: schedules, in their order, and lives that end without a lock. */
   tick(): void {
     const nowMs = this.clock.now();
-    const due = this.messages.filter(({ state, dueAtMs }) => state === "scheduled" && dueAtMs <= nowMs).sort((a, b) => a.dueAtMs - b.dueAtMs || a.sequence - b.sequence);
+    const due = this.messages
+      .filter(({ state, dueAtMs }) => state === "scheduled" && dueAtMs <= nowMs)
+      .sort((a, b) => a.dueAtMs - b.dueAtMs || a.sequence - b.sequence);
     for (const message of due) Object.assign(message, { state: "ready", sequence: ++this.lastSequence, expiresAtMs: message.dueAtMs + message.livesMs });
-    for (const message of this.messages) if ((message.state === "ready" || message.state === "deferred") && message.expiresAtMs <= nowMs) message.state = "expired";
+    for (const message of this.messages)
+      if ((message.state === "ready" || message.state === "deferred") && message.expiresAtMs <= nowMs) message.state = "expired";
     this.messages.sort((a, b) => a.sequence - b.sequence);
   }
 
@@ -138,7 +146,10 @@ class Pair {
     const holder = this.holders.get(sessionId);
     const isHolding = holder?.held.some(({ model }) => model.state === "locked") === true;
     if (holder !== undefined) holder.untilMs = this.clock.now();
-    assert.equal(this.queue.expireLocksNow(({ content }) => content.sessionId === sessionId), isHolding ? 1 : 0);
+    assert.equal(
+      this.queue.expireLocksNow(({ content }) => content.sessionId === sessionId),
+      isHolding ? 1 : 0,
+    );
     if (holder !== undefined && !isHolding) holder.untilMs = this.sessions.lockedUntil(sessionId) ?? 0;
   }
 
@@ -229,11 +240,19 @@ class Pair {
   check(): void {
     this.tick();
     const count = (state: ModelMessage["state"]): number => this.messages.filter((message) => message.state === state).length;
-    assert.deepEqual(this.queue.states, { active: count("ready"), locked: count("locked"), scheduled: count("scheduled"), deferred: count("deferred"), deadLettered: count("dead") });
+    assert.deepEqual(this.queue.states, {
+      active: count("ready"),
+      locked: count("locked"),
+      scheduled: count("scheduled"),
+      deferred: count("deferred"),
+      deadLettered: count("dead"),
+    });
     assert.deepEqual([this.queue.counters.completed, this.queue.counters.expiredDropped], [count("completed"), count("expired")]);
     assert.deepEqual(
       this.queue.peek(0, 1000).map(({ content, sequenceNumber, deliveryCount, lockId }) => [content.messageId, sequenceNumber, deliveryCount, lockId !== 0]),
-      this.messages.filter(({ state }) => !["completed", "dead", "expired"].includes(state)).map(({ id, sequence, tries, state }) => [id, sequence, tries, state === "locked"]),
+      this.messages
+        .filter(({ state }) => !["completed", "dead", "expired"].includes(state))
+        .map(({ id, sequence, tries, state }) => [id, sequence, tries, state === "locked"]),
     );
     const waitingIds = new Set(this.messages.filter(({ state }) => state === "ready" || state === "locked").map(({ sessionId }) => sessionId));
     assert.deepEqual(this.sessions.ids(undefined), [...waitingIds].sort());
@@ -255,7 +274,18 @@ class Pair {
 }
 
 function contentOf(messageId: string, sessionId: string, livesMs: number): MessageContent {
-  return { bare: Buffer.alloc(0), durable: false, priority: 4, timeToLiveMs: livesMs === Infinity ? undefined : livesMs, annotations: undefined, annotationCount: 0, messageId, sessionId, partitionKey: undefined, scheduledAtMs: undefined };
+  return {
+    bare: Buffer.alloc(0),
+    durable: false,
+    priority: 4,
+    timeToLiveMs: livesMs === Infinity ? undefined : livesMs,
+    annotations: undefined,
+    annotationCount: 0,
+    messageId,
+    sessionId,
+    partitionKey: undefined,
+    scheduledAtMs: undefined,
+  };
 }
 
 function settlementOf(kind: Settlement["kind"]): Settlement {
@@ -277,7 +307,20 @@ interface Step {
 const step: fc.Arbitrary<Step> = fc.record({
   op: fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom("send" as const, "credit" as const, "settle" as const) },
-    { weight: 1, arbitrary: fc.constantFrom("accept" as const, "acceptNext" as const, "settleLate" as const, "renew" as const, "close" as const, "wait" as const, "advance" as const, "receiveDeferred" as const, "expireNow" as const) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        "accept" as const,
+        "acceptNext" as const,
+        "settleLate" as const,
+        "renew" as const,
+        "close" as const,
+        "wait" as const,
+        "advance" as const,
+        "receiveDeferred" as const,
+        "expireNow" as const,
+      ),
+    },
   ),
   id: fc.constantFrom(...ids),
   pick: fc.nat(5),
@@ -347,7 +390,10 @@ test("agrees with a simple model of sessions after any sequence of steps", () =>
         holder.credit = 1000;
         pair.queue.setCredit(holder, 1000);
       }
-      assert.equal([...pair.holders.values()].reduce((sum, { held }) => sum + held.length, 0), left);
+      assert.equal(
+        [...pair.holders.values()].reduce((sum, { held }) => sum + held.length, 0),
+        left,
+      );
       pair.stop();
       pair.clock.advance(1000);
       assert.equal(pair.clock.pending, 0);

@@ -6,10 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const entities = {
-  queues: [
-    { name: "steps", requiresSession: true, deliveryCountMax: 3 },
-    "plain",
-  ],
+  queues: [{ name: "steps", requiresSession: true, deliveryCountMax: 3 }, "plain"],
   topics: [{ name: "news", subscriptions: [{ name: "s", requiresSession: true }] }],
 };
 
@@ -29,7 +26,10 @@ test("gives a session's messages to whoever accepts it, in order, and to nobody 
   await assert.rejects(newClient().acceptSession("steps", "a"), failsWith("SessionCannotBeLocked"));
   const messages = await a.receiveMessages(10, { maxWaitTimeInMs: 300 });
   assert.deepEqual(bodies(messages), [0, 2, 4]);
-  assert.deepEqual(messages.map(({ sessionId }) => sessionId), ["a", "a", "a"]);
+  assert.deepEqual(
+    messages.map(({ sessionId }) => sessionId),
+    ["a", "a", "a"],
+  );
   for (const message of messages) await a.completeMessage(message);
   const b = await newClient().acceptNextSession("steps");
   assert.equal(b.sessionId, "b");
@@ -73,7 +73,13 @@ test("takes an expired session away, and counts a try for what was handed out", 
   await assert.rejects(lost.completeMessage(held), failsWith("SessionLockLost"));
   const next = await newClient().acceptSession("steps", "a");
   const messages = await next.receiveMessages(2, { maxWaitTimeInMs: 1000 });
-  assert.deepEqual(messages.map(({ body, deliveryCount }) => [body as number, deliveryCount]), [[1, 1], [2, 0]]);
+  assert.deepEqual(
+    messages.map(({ body, deliveryCount }) => [body as number, deliveryCount]),
+    [
+      [1, 1],
+      [2, 0],
+    ],
+  );
 });
 
 test("renews a session's lock", async (t) => {
@@ -142,7 +148,10 @@ test("subscribes to a session, and to a subscription's", async (t) => {
     processError: ({ error }) => Promise.reject(error),
   });
   await eventually("all to be completed", () => account("news/Subscriptions/s").totals.completed === 50);
-  assert.deepEqual(seen, Array.from({ length: 50 }, (_, i) => i));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 50 }, (_, i) => i),
+  );
 });
 
 test("refuses messages without a session, receivers without one, and sessions where there are none", async (t) => {
@@ -171,5 +180,9 @@ test("hands sessions out one by one to many clients, each message once", async (
     }),
   );
   assert.equal(account("steps").totals.completed, 120);
-  for (const [i, id] of ids.entries()) assert.deepEqual(seen.get(id), Array.from({ length: 10 }, (_, k) => i + k * ids.length));
+  for (const [i, id] of ids.entries())
+    assert.deepEqual(
+      seen.get(id),
+      Array.from({ length: 10 }, (_, k) => i + k * ids.length),
+    );
 });

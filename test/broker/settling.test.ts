@@ -83,7 +83,10 @@ for (const [kind, reason, shown] of reasons) {
       const settling = way === "over management" ? client.createReceiver("orders") : receiver;
       await settling.deadLetterMessage(message, { deadLetterReason: reason as string, deadLetterErrorDescription: reason as string });
       const [letter] = await client.createReceiver("orders", { subQueueType: "deadLetter" }).peekMessages(1);
-      assert.deepEqual([letter?.applicationProperties?.["DeadLetterReason"], letter?.applicationProperties?.["DeadLetterErrorDescription"]], reason === null ? [undefined, undefined] : [reason, reason]);
+      assert.deepEqual(
+        [letter?.applicationProperties?.["DeadLetterReason"], letter?.applicationProperties?.["DeadLetterErrorDescription"]],
+        reason === null ? [undefined, undefined] : [reason, reason],
+      );
       const [inspected] = broker.inspectMessages("orders/$DeadLetterQueue")?.messages ?? [];
       assert.deepEqual([inspected?.deadLetterReason, inspected?.deadLetterDescription], [shown, shown]);
     });

@@ -101,9 +101,15 @@ test("consumers with credit take turns", () => {
   consumers.setCredit(a, 2);
   consumers.setCredit(b, 100);
   consumers.setCredit(c, 100);
-  assert.deepEqual(Array.from({ length: 8 }, () => consumers.next()?.name), ["a", "b", "c", "a", "b", "c", "b", "c"]);
+  assert.deepEqual(
+    Array.from({ length: 8 }, () => consumers.next()?.name),
+    ["a", "b", "c", "a", "b", "c", "b", "c"],
+  );
   consumers.remove(b);
-  assert.deepEqual(Array.from({ length: 3 }, () => consumers.next()?.name), ["c", "c", "c"]);
+  assert.deepEqual(
+    Array.from({ length: 3 }, () => consumers.next()?.name),
+    ["c", "c", "c"],
+  );
   consumers.setCredit(c, 0);
   assert.equal(consumers.next(), undefined);
   consumers.setCredit(a, 1);

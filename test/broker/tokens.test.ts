@@ -57,12 +57,16 @@ for (const [what, code, token, properties, operation = "put-token"] of refused) 
 /** Opens a link for replies and tells what came on it. */
 async function repliesOn(session: Session, name: string, target: string | undefined): Promise<MessageView[]> {
   const got: MessageView[] = [];
-  const receiver = await attachedReceiver(session, { name, source: { address: "$cbs" }, target: target === undefined ? {} : { address: target } }, {
-    onDelivery: (delivery) => {
-      delivery.settle(accepted);
-      got.push(delivery.message);
+  const receiver = await attachedReceiver(
+    session,
+    { name, source: { address: "$cbs" }, target: target === undefined ? {} : { address: target } },
+    {
+      onDelivery: (delivery) => {
+        delivery.settle(accepted);
+        got.push(delivery.message);
+      },
     },
-  });
+  );
   receiver.addCredit(10);
   return got;
 }
@@ -74,9 +78,17 @@ test("finds the link for a reply by its address, then by its name, then because 
   const outcomes: string[] = [];
   const openRequests = async (on: Session): Promise<(replyTo: string | undefined) => void> => {
     const ready = new Signal("credit");
-    const sender = await attachedSender(on, { name: "requests", target: { address: "$cbs" } }, { onSendable: () => ready.set(), onOutcome: (_delivery, state) => outcomes.push(state?.kind ?? "") });
+    const sender = await attachedSender(
+      on,
+      { name: "requests", target: { address: "$cbs" } },
+      { onSendable: () => ready.set(), onOutcome: (_delivery, state) => outcomes.push(state?.kind ?? "") },
+    );
     await ready.wait();
-    return (replyTo) => void sender.send(encodeMessage({ properties: { messageId: "r", replyTo }, applicationProperties: { operation: "put-token", ...told }, body: { value: tokenOf() } }), undefined);
+    return (replyTo) =>
+      void sender.send(
+        encodeMessage({ properties: { messageId: "r", replyTo }, applicationProperties: { operation: "put-token", ...told }, body: { value: tokenOf() } }),
+        undefined,
+      );
   };
   const ask = await openRequests(session);
   const byAddress = await repliesOn(session, "here", "the address");

@@ -116,7 +116,10 @@ export function executorContract(name: string, make: () => Executor): void {
     // With both threads gone at once, one that waits may be past its short time before a new thread is up.
     const kinds: string[] = [];
     for (const runId of blocking) kinds.push((await answer(runId)).kind);
-    assert.ok(kinds.every((kind) => kind === "timed-out" || kind === "not-begun"), kinds.join(" "));
+    assert.ok(
+      kinds.every((kind) => kind === "timed-out" || kind === "not-begun"),
+      kinds.join(" "),
+    );
     const timedOut = kinds.filter((kind) => kind === "timed-out").length;
     assert.ok(timedOut > 0);
     await eventually("every loss to be told", () => losses.length === timedOut, 20_000);
@@ -209,7 +212,13 @@ export function executorContract(name: string, make: () => Executor): void {
     executor.interrupt([runId], "stale");
     executor.post([{ ...defaultOrder("noop"), runId }]);
     await eventually("the second answer", () => results.length === 2);
-    assert.deepEqual(results.map(({ runId: id, answer }) => [id, answer.kind]), [[runId, "failed"], [runId, "completed"]]);
+    assert.deepEqual(
+      results.map(({ runId: id, answer }) => [id, answer.kind]),
+      [
+        [runId, "failed"],
+        [runId, "completed"],
+      ],
+    );
   });
 
   contract("answers what is left when it stops, and everything posted afterwards", async ({ post, answer, executor, results }) => {

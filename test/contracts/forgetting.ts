@@ -18,7 +18,11 @@ export function memoryOf(): StoreMemory {
 }
 
 /** A worker's time: from the store's start to its stop, with a run in between. Returns what was told, by the end of the start and in all. */
-export async function session(harness: Pick<ForgettingHarness, "make">, memory: StoreMemory | undefined, eventId: string): Promise<readonly [atStart: readonly Forgetting[], inAll: readonly Forgetting[]]> {
+export async function session(
+  harness: Pick<ForgettingHarness, "make">,
+  memory: StoreMemory | undefined,
+  eventId: string,
+): Promise<readonly [atStart: readonly Forgetting[], inAll: readonly Forgetting[]]> {
   const told: Forgetting[] = [];
   const store = harness.make({ ...(memory === undefined ? {} : { memory }), onForgotten: (what) => told.push(what) });
   await store.start();

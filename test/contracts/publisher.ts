@@ -129,7 +129,10 @@ function describeSending(makeBench: (t: TestContext) => Promise<TransportBench>)
     const bench = await makeBench(t);
     const publisher = await bench.startPublisher();
     await publisher.send("input", [outgoing("large", Buffer.alloc(1_040_000)), outgoing("small")]);
-    assert.deepEqual((await bench.take("input", 2)).map(({ body }) => body.length).sort((a, b) => a - b), [5, 1_040_000]);
+    assert.deepEqual(
+      (await bench.take("input", 2)).map(({ body }) => body.length).sort((a, b) => a - b),
+      [5, 1_040_000],
+    );
   });
 
   test("schedules messages, each for its own time, beside others for now", async (t) => {
@@ -160,7 +163,10 @@ function describeSending(makeBench: (t: TestContext) => Promise<TransportBench>)
 
 /** What became of each message, by its id: whether it can never be sent. */
 async function failuresOf(sent: Promise<void>): Promise<Readonly<Record<string, boolean>>> {
-  const error: unknown = await within("the refusal", sent, 30_000).then(() => assert.fail("expected the send to be refused"), (thrown: unknown) => thrown);
+  const error: unknown = await within("the refusal", sent, 30_000).then(
+    () => assert.fail("expected the send to be refused"),
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof SendError, String(error));
   for (const { message } of error.failed.values()) assert.match(message, /^expected .*, found .*; .+/s);
   return Object.fromEntries(Array.from(error.failed, ([{ messageId }, { isPermanent }]) => [messageId, isPermanent]));
@@ -170,14 +176,29 @@ function describeFailing(makeBench: (t: TestContext) => Promise<TransportBench>)
   test("tells a message that can never be sent from one that may, and one of them keeps no other", async (t) => {
     const bench = await makeBench(t);
     const publisher = await bench.startPublisher();
-    const unencodable = { ...outgoing("no message"), headers: { get odd(): string { throw new RangeError("no such value"); } } };
+    const unencodable = {
+      ...outgoing("no message"),
+      headers: {
+        get odd(): string {
+          throw new RangeError("no such value");
+        },
+      },
+    };
     const large = outgoing("too large", Buffer.alloc(1_200_000));
-    assert.deepEqual(await failuresOf(publisher.send("input", [...many(3, "a"), unencodable, ...many(3, "b"), large, ...many(3, "c")])), { "no message": true, "too large": true });
-    assert.deepEqual([...bench.outcomes("input").keys()].sort(), [...many(3, "a"), ...many(3, "b"), ...many(3, "c")].map(({ messageId }) => messageId));
+    assert.deepEqual(await failuresOf(publisher.send("input", [...many(3, "a"), unencodable, ...many(3, "b"), large, ...many(3, "c")])), {
+      "no message": true,
+      "too large": true,
+    });
+    assert.deepEqual(
+      [...bench.outcomes("input").keys()].sort(),
+      [...many(3, "a"), ...many(3, "b"), ...many(3, "c")].map(({ messageId }) => messageId),
+    );
     assert.deepEqual(await failuresOf(publisher.send("nowhere", many(2))), { m0: true, m1: true });
     assert.deepEqual(await failuresOf(publisher.send("in//valid\u0000", many(1))), { m0: true });
     assert.deepEqual(await failuresOf(publisher.send("sessions", many(2))), { m0: true, m1: true });
-    assert.deepEqual(await failuresOf(publisher.send("full", [outgoing("what fits", Buffer.alloc(900_000)), outgoing("more", Buffer.alloc(900_000))])), { more: false });
+    assert.deepEqual(await failuresOf(publisher.send("full", [outgoing("what fits", Buffer.alloc(900_000)), outgoing("more", Buffer.alloc(900_000))])), {
+      more: false,
+    });
     assert.deepEqual(await failuresOf(publisher.send("disabled", many(1))), { m0: false });
     await publisher.send("input", many(1, "after-"));
   });

@@ -25,7 +25,19 @@ class ModelStore {
   claim({ eventId, token, payloadHash, pipelineHash }: ClaimRequest): ClaimResult {
     let record = this.records.get(eventId);
     if (record === undefined) {
-      record = { state: "waiting", epoch: 0, failures: 0, losses: 0, leased: false, token, payloadHash, pipelineHash, steps: [], outbox: new Uint8Array(0), reason: undefined };
+      record = {
+        state: "waiting",
+        epoch: 0,
+        failures: 0,
+        losses: 0,
+        leased: false,
+        token,
+        payloadHash,
+        pipelineHash,
+        steps: [],
+        outbox: new Uint8Array(0),
+        reason: undefined,
+      };
       this.records.set(eventId, record);
     }
     if (record.payloadHash !== payloadHash) return { kind: "reused" };
@@ -39,7 +51,15 @@ class ModelStore {
       if (record.steps.length === 0) record.pipelineHash = pipelineHash;
       Object.assign(record, { state: "running", token, leased: true, reason: undefined });
     }
-    return { kind: "acquired", epoch: record.epoch, failures: record.failures, losses: record.losses, generation: 0, pipelineHash: record.pipelineHash, steps: record.steps };
+    return {
+      kind: "acquired",
+      epoch: record.epoch,
+      failures: record.failures,
+      losses: record.losses,
+      generation: 0,
+      pipelineHash: record.pipelineHash,
+      steps: record.steps,
+    };
   }
 
   owned(eventId: string, epoch: number): ModelRecord | undefined {
@@ -108,13 +128,26 @@ const batch = { minLength: 1, maxLength: 4 };
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("claim" as const), requests: fc.array(request, batch), lapses }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("checkpoint" as const), writes: fc.array(fc.record({ eventId, epochOffset, step }), batch) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("finish" as const), writes: fc.array(fc.record({ eventId, epochOffset, outbox: bytes }), { minLength: 1, maxLength: 2 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("finish" as const),
+      writes: fc.array(fc.record({ eventId, epochOffset, outbox: bytes }), { minLength: 1, maxLength: 2 }),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant("fail" as const),
       writes: fc.array(
-        fc.record({ eventId, epochOffset, state: fc.constantFrom("waiting", "waiting", "waiting", "dead", "parked"), reason: fc.string({ maxLength: 20 }), failures: fc.constantFrom(0, 1), losses: fc.nat(3) }),
+        fc.record({
+          eventId,
+          epochOffset,
+          state: fc.constantFrom("waiting", "waiting", "waiting", "dead", "parked"),
+          reason: fc.string({ maxLength: 20 }),
+          failures: fc.constantFrom(0, 1),
+          losses: fc.nat(3),
+        }),
         batch,
       ),
     }),
@@ -173,7 +206,10 @@ class Comparison {
       case "finish": {
         const writes = this.named(next.writes);
         const answers = await store.finish(writes);
-        assert.deepEqual(answers, writes.map(({ eventId, epoch, outbox }) => model.end(eventId, epoch, "done", (record) => (record.outbox = outbox))));
+        assert.deepEqual(
+          answers,
+          writes.map(({ eventId, epoch, outbox }) => model.end(eventId, epoch, "done", (record) => (record.outbox = outbox))),
+        );
         return;
       }
       case "fail": {
@@ -193,7 +229,10 @@ class Comparison {
         const writes = this.named(next.writes);
         const answers = await store.extend(writes, next.lapses ? briefMs : longMs);
         const owned = writes.filter((write) => model.owned(write.eventId, write.epoch));
-        assert.deepEqual(answers, writes.map((write) => (owned.includes(write) ? "written" : "stale")));
+        assert.deepEqual(
+          answers,
+          writes.map((write) => (owned.includes(write) ? "written" : "stale")),
+        );
         for (const write of owned) Object.assign(model.owned(write.eventId, write.epoch) ?? {}, { leased: true });
         if (next.lapses) await this.lapse(owned);
         return;
@@ -229,7 +268,16 @@ class Comparison {
       const { state, epoch, failures, losses, pipelineHash, outbox, reason } = view;
       assert.deepEqual(
         { state, epoch, failures, losses, pipelineHash, reason, outbox: [...outbox], steps: plainSteps(view.steps) },
-        { state: record.state, epoch: record.epoch, failures: record.failures, losses: record.losses, pipelineHash: record.pipelineHash, reason: record.reason, outbox: [...record.outbox], steps: plainSteps(record.steps) },
+        {
+          state: record.state,
+          epoch: record.epoch,
+          failures: record.failures,
+          losses: record.losses,
+          pipelineHash: record.pipelineHash,
+          reason: record.reason,
+          outbox: [...record.outbox],
+          steps: plainSteps(record.steps),
+        },
       );
     }
   }

@@ -142,7 +142,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         const results = await store.claim(requests, longMs);
         assert.equal(results.length, requests.length);
         const odd = results.flatMap((result, index) => (result.kind === "acquired" ? [] : [[index, result.kind]]));
-        assert.deepEqual(odd, [[0, "done"], [777, "held"]]);
+        assert.deepEqual(odd, [
+          [0, "done"],
+          [777, "held"],
+        ]);
       });
 
       test("takes a lease that is no whole number", async () => {
@@ -167,7 +170,16 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         const stores = [store, other, await harness.open(), await harness.open()];
         const ids = Array.from({ length: 60 }, (_, index) => `raced-${index}`);
         const answers = await Promise.all(
-          stores.map((racer, turn) => Promise.all([0, 1, 2].map((part) => racer.claim(rotated(ids, turn * 15 + part * 20).map((id) => claimOf(id)), longMs)))),
+          stores.map((racer, turn) =>
+            Promise.all(
+              [0, 1, 2].map((part) =>
+                racer.claim(
+                  rotated(ids, turn * 15 + part * 20).map((id) => claimOf(id)),
+                  longMs,
+                ),
+              ),
+            ),
+          ),
         );
         const owners = answers.flat(2).filter((result) => result.kind === "acquired");
         const held = answers.flat(2).filter((result) => result.kind === "held");
@@ -198,7 +210,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         const names = Array.from({ length: 300 }, (_, index) => `step-${(index * 7) % 300}`);
         await store.checkpoint(names.map((step) => ({ eventId: "a", epoch: 1, step: stepOf(step) })));
         const view = await store.read("a");
-        assert.deepEqual(view?.steps.map((step) => step.name), names);
+        assert.deepEqual(
+          view?.steps.map((step) => step.name),
+          names,
+        );
       });
 
       test("replaces a step of the same name", async () => {
@@ -224,7 +239,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
           { eventId: "a", epoch: 2, step: stepOf("one") },
         ]);
         assert.deepEqual(written, ["stale", "written", "stale", "written"]);
-        assert.deepEqual((await store.read("a"))?.steps.map((step) => step.name), ["one"]);
+        assert.deepEqual(
+          (await store.read("a"))?.steps.map((step) => step.name),
+          ["one"],
+        );
       });
 
       test("is refused once the run is finished or given up", async () => {
@@ -270,7 +288,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         await store.finish([{ eventId: "a", epoch: 1, outbox: Uint8Array.of(5) }]);
         const view = await other.read("a");
         assert.deepEqual(plainSteps(view?.steps ?? []), plainSteps([stepOf("one")]));
-        assert.deepEqual([view?.state, view?.epoch, view?.failures, view?.losses, view?.generation, view?.pipelineHash, view?.reason], ["done", 1, 0, 0, 0, "pipeline-1", undefined]);
+        assert.deepEqual(
+          [view?.state, view?.epoch, view?.failures, view?.losses, view?.generation, view?.pipelineHash, view?.reason],
+          ["done", 1, 0, 0, 0, "pipeline-1", undefined],
+        );
         assert.deepEqual([...(view?.outbox ?? [])], [5]);
       });
 
@@ -292,7 +313,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
 
       test("carries large outboxes in one batch", async () => {
         const ids = Array.from({ length: 40 }, (_, index) => `large-${index}`);
-        await store.claim(ids.map((id) => claimOf(id)), longMs);
+        await store.claim(
+          ids.map((id) => claimOf(id)),
+          longMs,
+        );
         const outbox = new Uint8Array(100_000).fill(200);
         const written = await store.finish(ids.map((eventId) => ({ eventId, epoch: 1, outbox })));
         assert.ok(written.length === ids.length && written.every((result) => result === "written"));
@@ -366,7 +390,10 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         await harness.advance(shortMs);
         await acquire(other, claimOf("a"));
         await store.finish([{ eventId: "b", epoch: 1, outbox: new Uint8Array(0) }]);
-        const written = await store.extend(["a", "b", "unknown"].map((eventId) => ({ eventId, epoch: 1 })), longMs);
+        const written = await store.extend(
+          ["a", "b", "unknown"].map((eventId) => ({ eventId, epoch: 1 })),
+          longMs,
+        );
         assert.deepEqual(written, ["stale", "stale", "stale"]);
       });
     });
@@ -385,28 +412,29 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         assert.deepEqual((await brief.read("a"))?.steps, []);
       });
 
-      if (options.isShared) test("starts anew with every kind of write", async () => {
-        const brief = await harness.open({ retentionMs: shortMs });
-        const writes: Record<string, (eventId: string) => Promise<unknown>> = {
-          claimed: (eventId) => store.claim([claimOf(eventId, { token: "mine" })], longMs),
-          checkpointed: (eventId) => store.checkpoint([{ eventId, epoch: 1, step: stepOf("one") }]),
-          finished: (eventId) => store.finish([{ eventId, epoch: 1, outbox: Uint8Array.of(1) }]),
-          failed: (eventId) => store.fail([{ eventId, epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]),
-          extended: (eventId) => store.extend([{ eventId, epoch: 1 }], longMs),
-        };
-        const kept: string[] = [];
-        for (const [eventId, write] of Object.entries(writes)) {
-          // A brief record may be gone before the write reaches it on a slow machine: then the write says so and it is made again.
-          for (let found = false; !found; ) {
-            await brief.claim([claimOf(eventId, { token: "mine" })], longMs);
-            const answer = await write(eventId);
-            found = !JSON.stringify(answer).includes("stale");
+      if (options.isShared)
+        test("starts anew with every kind of write", async () => {
+          const brief = await harness.open({ retentionMs: shortMs });
+          const writes: Record<string, (eventId: string) => Promise<unknown>> = {
+            claimed: (eventId) => store.claim([claimOf(eventId, { token: "mine" })], longMs),
+            checkpointed: (eventId) => store.checkpoint([{ eventId, epoch: 1, step: stepOf("one") }]),
+            finished: (eventId) => store.finish([{ eventId, epoch: 1, outbox: Uint8Array.of(1) }]),
+            failed: (eventId) => store.fail([{ eventId, epoch: 1, state: "waiting", reason: "", failures: 1, losses: 0 }]),
+            extended: (eventId) => store.extend([{ eventId, epoch: 1 }], longMs),
+          };
+          const kept: string[] = [];
+          for (const [eventId, write] of Object.entries(writes)) {
+            // A brief record may be gone before the write reaches it on a slow machine: then the write says so and it is made again.
+            for (let found = false; !found;) {
+              await brief.claim([claimOf(eventId, { token: "mine" })], longMs);
+              const answer = await write(eventId);
+              found = !JSON.stringify(answer).includes("stale");
+            }
+            await harness.advance(shortMs);
+            if ((await store.read(eventId)) !== undefined) kept.push(eventId);
           }
-          await harness.advance(shortMs);
-          if ((await store.read(eventId)) !== undefined) kept.push(eventId);
-        }
-        assert.deepEqual(kept, Object.keys(writes));
-      });
+          assert.deepEqual(kept, Object.keys(writes));
+        });
     });
 
     describe("read", () => {

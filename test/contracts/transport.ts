@@ -169,7 +169,12 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
       const transport = await bench.startTransport(entity);
       const inbox = new Inbox(transport);
       inbox.addCredit(3);
-      const orders = (await inbox.upTo(3)).map((delivery): SettleOrder => ({ verb: "dead-letter", delivery, reason: "Broken", description: delivery.messageId }));
+      const orders = (await inbox.upTo(3)).map((delivery): SettleOrder => ({
+        verb: "dead-letter",
+        delivery,
+        reason: "Broken",
+        description: delivery.messageId,
+      }));
       await transport.settle(orders);
       const dead = await bench.startTransport({ ...entity, subQueue: "dead-letter" });
       assert.equal(await dead.hasBacklog(), true);
@@ -180,7 +185,10 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
         deliveries.map((delivery) => [delivery.messageId, delivery.header("DeadLetterReason"), delivery.header("DeadLetterErrorDescription")]),
         ["m0", "m1", "m2"].map((id) => [id, "Broken", id]),
       );
-      assert.deepEqual((await dead.renew(deliveries)).map(({ kind }) => kind), ["renewed", "renewed", "renewed"]);
+      assert.deepEqual(
+        (await dead.renew(deliveries)).map(({ kind }) => kind),
+        ["renewed", "renewed", "renewed"],
+      );
       assert.deepEqual(await dead.settle(completeAll(deliveries)), ["settled", "settled", "settled"]);
       assert.equal(bench.account(`${path}/$DeadLetterQueue`).states.active, 0);
     }
@@ -235,7 +243,13 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
   test("tells application properties one by one and together, with their types", async (t) => {
     const bench = await makeBench(t);
     const at = new Date(1_700_000_000_123);
-    await bench.send([{ messageId: "m", body: Buffer.alloc(1), applicationProperties: { text: "größer", whole: 7, negative: -3, share: 0.25, large: 2 ** 40, yes: true, no: false, at, nothing: null } }]);
+    await bench.send([
+      {
+        messageId: "m",
+        body: Buffer.alloc(1),
+        applicationProperties: { text: "größer", whole: 7, negative: -3, share: 0.25, large: 2 ** 40, yes: true, no: false, at, nothing: null },
+      },
+    ]);
     const inbox = new Inbox(await bench.startTransport());
     inbox.addCredit(1);
     const delivery = await inbox.at(0);
@@ -264,7 +278,13 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     assert.equal(second.timeToLiveMs, undefined);
     assert.deepEqual(withoutUndefined(second.particulars()), { correlationId: 7n });
     const publisher = await bench.startPublisher();
-    const copies = [first, second].map((delivery) => ({ ...delivery.particulars(), messageId: `${delivery.messageId}-copy`, body: delivery.body, headers: {}, timeToLiveMs: delivery.timeToLiveMs }));
+    const copies = [first, second].map((delivery) => ({
+      ...delivery.particulars(),
+      messageId: `${delivery.messageId}-copy`,
+      body: delivery.body,
+      headers: {},
+      timeToLiveMs: delivery.timeToLiveMs,
+    }));
     await publisher.send("other", copies);
     const [one, two] = await bench.take("other", 2);
     assert.ok(one !== undefined && two !== undefined);
@@ -284,7 +304,10 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     const inbox = new Inbox(await bench.startTransport());
     inbox.addCredit(3);
     const deliveries = await inbox.upTo(3);
-    assert.deepEqual(deliveries.map(({ bodySection }) => bodySection), ["value", "value", "sequence"]);
+    assert.deepEqual(
+      deliveries.map(({ bodySection }) => bodySection),
+      ["value", "value", "sequence"],
+    );
     const bodies = deliveries.map(({ body }) => Buffer.from(body).toString());
     assert.equal(bodies[0], "plain text");
     assert.deepEqual(JSON.parse(bodies[1] ?? ""), { a: 1, b: "two" });
@@ -313,7 +336,10 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
       inbox.addCredit(4);
       const taken = (await inbox.upTo(4)).slice();
       const attempt = transport.releaseIsFree ? 1 : round + 1;
-      assert.deepEqual(taken.map(({ messageId, attempt: found }) => [messageId, found]), [0, 1, 2, 3].map((index) => [`m${index}`, attempt]));
+      assert.deepEqual(
+        taken.map(({ messageId, attempt: found }) => [messageId, found]),
+        [0, 1, 2, 3].map((index) => [`m${index}`, attempt]),
+      );
       await inbox.receiver.stop();
       assert.deepEqual(new Set(await transport.settle(taken.toReversed().map((delivery) => ({ verb: "release", delivery })))), new Set(["settled"]));
     }
@@ -335,7 +361,10 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     inbox.onBatch = (batch) => {
       const orders = batch.map((delivery): SettleOrder => {
         const again = wanted.get(delivery.messageId);
-        const verb = again === undefined ? (["complete", "complete", "complete", "abandon", "release", "defer", "dead-letter"] as const)[Math.floor(random() * 7)] ?? "complete" : "complete";
+        const verb =
+          again === undefined
+            ? ((["complete", "complete", "complete", "abandon", "release", "defer", "dead-letter"] as const)[Math.floor(random() * 7)] ?? "complete")
+            : "complete";
         const reason = `reason ${delivery.messageId}`;
         if (again === undefined) wanted.set(delivery.messageId, { verb, reason });
         return verb === "dead-letter" ? { verb, delivery, reason, description: `description ${delivery.messageId}` } : { verb, delivery };
@@ -390,7 +419,10 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     inbox.addCredit(5);
     const deliveries = await inbox.upTo(5);
     const odd = { verb: "dead-letter", reason: undefined as unknown as string, description: "" } as const;
-    const results = await within("the results", transport.settle(deliveries.map((delivery, index) => (index === 2 ? { ...odd, delivery } : { verb: "complete", delivery }))));
+    const results = await within(
+      "the results",
+      transport.settle(deliveries.map((delivery, index) => (index === 2 ? { ...odd, delivery } : { verb: "complete", delivery }))),
+    );
     assert.deepEqual(results, ["settled", "settled", "unknown", "settled", "settled"]);
   });
 
@@ -417,7 +449,13 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     const [first, second] = await inbox.upTo(2);
     assert.ok(first && second);
     bench.advance(lockDurationMs + 1_000);
-    assert.deepEqual(await transport.settle([{ verb: "complete", delivery: first }, { verb: "abandon", delivery: second }]), ["lock-lost", "lock-lost"]);
+    assert.deepEqual(
+      await transport.settle([
+        { verb: "complete", delivery: first },
+        { verb: "abandon", delivery: second },
+      ]),
+      ["lock-lost", "lock-lost"],
+    );
     inbox.addCredit(2);
     const [, , again, other] = await inbox.upTo(4);
     assert.deepEqual([again?.attempt, other?.attempt], [2, 2]);
@@ -452,9 +490,15 @@ function describeSettling(makeBench: (t: TestContext) => Promise<TransportBench>
     const [first, second] = await inbox.upTo(2);
     assert.ok(first && second);
     bench.advance(lockDurationMs / 2);
-    assert.deepEqual((await transport.renew([second])).map(({ kind }) => kind), ["renewed"]);
+    assert.deepEqual(
+      (await transport.renew([second])).map(({ kind }) => kind),
+      ["renewed"],
+    );
     bench.advance(lockDurationMs / 2 + 1_000);
-    assert.deepEqual((await transport.renew([first, second])).map(({ kind }) => kind), ["lock-lost", "renewed"]);
+    assert.deepEqual(
+      (await transport.renew([first, second])).map(({ kind }) => kind),
+      ["lock-lost", "renewed"],
+    );
   });
 }
 
@@ -489,7 +533,11 @@ function describeTrouble(makeBench: (t: TestContext) => Promise<TransportBench>)
       const handedOut = inbox.deliveries.length;
       assert.deepEqual([bench.account("input").states.locked, handedOut <= 100], [handedOut, true]);
       assert.ok((await transport.settle(inbox.deliveries.map((delivery) => ({ verb: "release", delivery })))).every((result) => result === "settled"));
-      if (transport.releaseIsFree) assert.ok(inbox.deliveries.every(({ attempt }) => attempt === 1), "nothing was counted, whenever it came");
+      if (transport.releaseIsFree)
+        assert.ok(
+          inbox.deliveries.every(({ attempt }) => attempt === 1),
+          "nothing was counted, whenever it came",
+        );
       assert.equal(bench.account("input").states.locked, 0);
       assert.equal(inbox.deliveries.length, handedOut);
     }

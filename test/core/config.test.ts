@@ -3,7 +3,11 @@ import { test } from "node:test";
 import { oddNames } from "../support/odd-names.ts";
 import { type ConfigInput, parseConfig } from "#runtime/core/config.ts";
 
-const good: ConfigInput = { consumer: { queue: "input" }, serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKey=s3cret" }, plugins: ["./plugins/a"] };
+const good: ConfigInput = {
+  consumer: { queue: "input" },
+  serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKey=s3cret" },
+  plugins: ["./plugins/a"],
+};
 
 function refusal(input: unknown): string {
   try {
@@ -51,9 +55,15 @@ test("refuses wrong units: durations are whole milliseconds", () => {
 });
 
 test("refuses impossible combinations", () => {
-  assert.match(refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }), /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/);
+  assert.match(
+    refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }),
+    /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/,
+  );
   assert.match(refusal({ ...good, consumer: { topic: "t", subscription: "s" } }), /consumer\.retryQueue/);
-  assert.match(refusal({ ...good, serviceBus: { ...good.serviceBus, webSockets: true } }), /serviceBus\.webSockets: expected transport 'sdk' beside it, for 'amqp' does not speak them, got true/);
+  assert.match(
+    refusal({ ...good, serviceBus: { ...good.serviceBus, webSockets: true } }),
+    /serviceBus\.webSockets: expected transport 'sdk' beside it, for 'amqp' does not speak them, got true/,
+  );
 });
 
 test("reports every mistake at once", () => {
@@ -68,17 +78,31 @@ test("keeps secrets out of its messages", () => {
 });
 
 test("a __proto__ key is refused like any unknown key, and pollutes nothing", () => {
-  assert.match(refusal(JSON.parse('{"consumer":{"queue":"a"},"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')), /__proto__/);
+  assert.match(
+    refusal(JSON.parse('{"consumer":{"queue":"a"},"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')),
+    /__proto__/,
+  );
   assert.equal(({} as { polluted?: unknown }).polluted, undefined);
 });
 
 test("event types, skills and dependencies may have any name, also one that every object knows", () => {
   for (const name of oddNames) {
-    const config = parseConfig(JSON.parse(JSON.stringify(good).replace(/}$/, `,"publish":{"entity":"a","byEventType":{"${name}":"b"}},"skills":{"${name}":{"timeoutMs":7}},"dependencies":{"${name}":{"baseUrl":"http://x"}}}`)), "c");
+    const config = parseConfig(
+      JSON.parse(
+        JSON.stringify(good).replace(
+          /}$/,
+          `,"publish":{"entity":"a","byEventType":{"${name}":"b"}},"skills":{"${name}":{"timeoutMs":7}},"dependencies":{"${name}":{"baseUrl":"http://x"}}}`,
+        ),
+      ),
+      "c",
+    );
     assert.deepEqual([...(config.publish?.byEventType ?? [])], [[name, "b"]]);
     assert.deepEqual([...config.skills], [[name, { timeoutMs: 7 }]]);
     assert.deepEqual([...config.dependencies], [[name, { baseUrl: "http://x" }]]);
-    assert.match(refusal({ ...good, publish: { entity: "a", byEventType: JSON.parse(`{"${name}":""}`) as never } }), new RegExp(`publish\\.byEventType\\.${name}: expected the name of a queue.*got ""`));
+    assert.match(
+      refusal({ ...good, publish: { entity: "a", byEventType: JSON.parse(`{"${name}":""}`) as never } }),
+      new RegExp(`publish\\.byEventType\\.${name}: expected the name of a queue.*got ""`),
+    );
   }
   assert.match(refusal({ ...good, skills: [] }), /skills: expected an object, got \[\]/);
 });

@@ -1,6 +1,15 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type CopyOrder, copyOf, expiresAtMs, originHeader, postponedHeader, postponementsOf, retriesInPlaceHeader, retriesInPlaceOf } from "#runtime/core/copy.ts";
+import {
+  type CopyOrder,
+  copyOf,
+  expiresAtMs,
+  originHeader,
+  postponedHeader,
+  postponementsOf,
+  retriesInPlaceHeader,
+  retriesInPlaceOf,
+} from "#runtime/core/copy.ts";
 import type { Delivery, HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
 
 const enqueuedAtMs = 1_700_000_000_000;
@@ -97,6 +106,7 @@ test("what was spent is carried along, and read no further than the policy allow
   assert.deepEqual([copy.headers[postponedHeader], copy.headers[retriesInPlaceHeader]], [4, 2]);
   const back = comeBack(copy, 2n);
   assert.deepEqual([postponementsOf(back), retriesInPlaceOf(back, 5), retriesInPlaceOf(back, 1)], [4, 2, 1]);
-  for (const forged of [-1, 1.5, Number.NaN, "7", true, null, 2n ** 70n]) assert.equal(postponementsOf(deliveryOf("m", 1n, { [postponedHeader]: forged })), 0, String(forged));
+  for (const forged of [-1, 1.5, Number.NaN, "7", true, null, 2n ** 70n])
+    assert.equal(postponementsOf(deliveryOf("m", 1n, { [postponedHeader]: forged })), 0, String(forged));
   assert.equal(postponementsOf(deliveryOf("m", 1n, { [postponedHeader]: 3n })), 3);
 });

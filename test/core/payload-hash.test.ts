@@ -30,7 +30,8 @@ interface Form {
   readonly other: Fields;
 }
 
-const headersOf = (fields: Fields): Record<string, string> => Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (typeof value === "string" ? [[`ce-${name}`, value]] : [])));
+const headersOf = (fields: Fields): Record<string, string> =>
+  Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (typeof value === "string" ? [[`ce-${name}`, value]] : [])));
 const later = { traceId: "trace-2", correlationId: "correlation-2", timestamp: fresh };
 const snakeLater = { trace_id: "trace-2", correlation_id: "correlation-2", timestamp: fresh };
 
@@ -38,15 +39,51 @@ const forms: readonly Form[] = [
   ...(["payload last", "payload first"] as const).map((name): Form => {
     const { payload, ...rest } = envelope;
     const order = (fields: Fields): Fields => (name === "payload first" ? { payload, ...rest, ...fields } : { ...rest, payload, ...fields });
-    return { name: `canonical, ${name}`, send: (fields) => delivery(json(order(fields))), fields: {}, again: { ...later, more: { sentAt: 1 } }, other: { payload: { orderId: "o-2" } } };
+    return {
+      name: `canonical, ${name}`,
+      send: (fields) => delivery(json(order(fields))),
+      fields: {},
+      again: { ...later, more: { sentAt: 1 } },
+      other: { payload: { orderId: "o-2" } },
+    };
   }),
-  { name: "canonical, routed by headers", send: (fields) => delivery(json({ ...envelope, ...fields }), routeHeaders, "application/json"), fields: {}, again: later, other: { payload: 1 } },
-  { name: "canonical in msgpack", send: (fields) => delivery(msgpack({ ...envelope, ...fields })), fields: {}, again: later, other: { payload: { orderId: "o-2" } } },
+  {
+    name: "canonical, routed by headers",
+    send: (fields) => delivery(json({ ...envelope, ...fields }), routeHeaders, "application/json"),
+    fields: {},
+    again: later,
+    other: { payload: 1 },
+  },
+  {
+    name: "canonical in msgpack",
+    send: (fields) => delivery(msgpack({ ...envelope, ...fields })),
+    fields: {},
+    again: later,
+    other: { payload: { orderId: "o-2" } },
+  },
   { name: "snake", send: (fields) => delivery(json({ ...snake, ...fields })), fields: {}, again: snakeLater, other: { orderId: "o-2" } },
   { name: "snake in msgpack", send: (fields) => delivery(msgpack({ ...snake, ...fields })), fields: {}, again: snakeLater, other: { note: "n" } },
-  { name: "snake under canonical headers", send: (fields) => delivery(json({ ...snake, ...fields }), routeHeaders), fields: {}, again: snakeLater, other: { more: 1 } },
-  { name: "structured CloudEvent", send: (fields) => delivery(json({ ...cloudEvent, ...fields }), {}, "application/cloudevents+json"), fields: {}, again: { time: fresh, traceid: "t2" }, other: { data: 2 } },
-  { name: "structured CloudEvent, by its keys alone", send: (fields) => delivery(json({ ...cloudEvent, ...fields })), fields: {}, again: { time: fresh, traceid: "t2" }, other: { data: 2 } },
+  {
+    name: "snake under canonical headers",
+    send: (fields) => delivery(json({ ...snake, ...fields }), routeHeaders),
+    fields: {},
+    again: snakeLater,
+    other: { more: 1 },
+  },
+  {
+    name: "structured CloudEvent",
+    send: (fields) => delivery(json({ ...cloudEvent, ...fields }), {}, "application/cloudevents+json"),
+    fields: {},
+    again: { time: fresh, traceid: "t2" },
+    other: { data: 2 },
+  },
+  {
+    name: "structured CloudEvent, by its keys alone",
+    send: (fields) => delivery(json({ ...cloudEvent, ...fields })),
+    fields: {},
+    again: { time: fresh, traceid: "t2" },
+    other: { data: 2 },
+  },
   {
     name: "structured CloudEvent of bytes",
     send: (fields) => delivery(json({ ...cloudEvent, data: undefined, data_base64: "AAEC", ...fields })),
@@ -54,9 +91,21 @@ const forms: readonly Form[] = [
     again: { time: fresh },
     other: { data_base64: "AAED" },
   },
-  { name: "structured CloudEvent without data", send: (fields) => delivery(json({ ...cloudEvent, data: undefined, ...fields })), fields: {}, again: { time: fresh }, other: { data: 2 } },
+  {
+    name: "structured CloudEvent without data",
+    send: (fields) => delivery(json({ ...cloudEvent, data: undefined, ...fields })),
+    fields: {},
+    again: { time: fresh },
+    other: { data: 2 },
+  },
   { name: "Event Grid", send: (fields) => delivery(json({ ...eventGridEvent, ...fields })), fields: {}, again: { eventTime: fresh }, other: { data: 2 } },
-  { name: "Event Grid in a list of one", send: (fields) => delivery(json([{ ...eventGridEvent, ...fields }])), fields: {}, again: { eventTime: fresh }, other: { data: 2 } },
+  {
+    name: "Event Grid in a list of one",
+    send: (fields) => delivery(json([{ ...eventGridEvent, ...fields }])),
+    fields: {},
+    again: { eventTime: fresh },
+    other: { data: 2 },
+  },
   {
     name: "binary CloudEvent",
     send: ({ body = envelope.payload, ...fields }) => delivery(json(body), { ...headersOf(cloudEvent), ...headersOf(fields) }, "application/json"),
@@ -64,15 +113,19 @@ const forms: readonly Form[] = [
     again: { time: fresh, traceid: "t2" },
     other: { body: 1 },
   },
-  ...([["gzip", gzipSync], ["deflate", deflateSync], ["br", brotliCompressSync]] as const).map(
-    ([contentEncoding, compress]): Form => ({
-      name: `compressed by ${contentEncoding}`,
-      send: (fields) => delivery(compress(json({ ...envelope, ...fields })), { ...routeHeaders, contentEncoding }),
-      fields: {},
-      again: later,
-      other: { payload: 2 },
-    }),
-  ),
+  ...(
+    [
+      ["gzip", gzipSync],
+      ["deflate", deflateSync],
+      ["br", brotliCompressSync],
+    ] as const
+  ).map(([contentEncoding, compress]): Form => ({
+    name: `compressed by ${contentEncoding}`,
+    send: (fields) => delivery(compress(json({ ...envelope, ...fields })), { ...routeHeaders, contentEncoding }),
+    fields: {},
+    again: later,
+    other: { payload: 2 },
+  })),
 ];
 
 describe("an event sent again has the hash that it had, and another payload has another", () => {
@@ -112,18 +165,27 @@ test("a body in which no payload is found is hashed whole, also when it does not
 });
 
 test("many compressed bodies at once are each hashed", async () => {
-  const hashes = await Promise.all(Array.from({ length: 40 }, (_, payload) => hashOf(delivery(gzipSync(json({ ...envelope, payload })), { ...routeHeaders, contentEncoding: "gzip" }))));
+  const hashes = await Promise.all(
+    Array.from({ length: 40 }, (_, payload) => hashOf(delivery(gzipSync(json({ ...envelope, payload })), { ...routeHeaders, contentEncoding: "gzip" }))),
+  );
   assert.equal(new Set(hashes).size, 40);
 });
 
 test("the payload is found whatever it is and wherever it stands", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.jsonValue({ maxDepth: 5 }), fc.jsonValue({ maxDepth: 3 }), fc.boolean(), fc.constantFrom(undefined, 1, "\t"), async (payload, extra, isFirst, space) => {
-      const { payload: _, ...rest } = envelope;
-      const text = (timestamp: string): string => JSON.stringify(isFirst ? { payload, extra, ...rest, timestamp } : { ...rest, extra, timestamp, payload, late: timestamp }, undefined, space);
-      const first = await hashOf(delivery(Buffer.from(text("2024-05-01T12:00:00Z")), routeHeaders));
-      assert.equal(await hashOf(delivery(Buffer.from(text(fresh)), routeHeaders)), first);
-    }),
+    fc.asyncProperty(
+      fc.jsonValue({ maxDepth: 5 }),
+      fc.jsonValue({ maxDepth: 3 }),
+      fc.boolean(),
+      fc.constantFrom(undefined, 1, "\t"),
+      async (payload, extra, isFirst, space) => {
+        const { payload: _, ...rest } = envelope;
+        const text = (timestamp: string): string =>
+          JSON.stringify(isFirst ? { payload, extra, ...rest, timestamp } : { ...rest, extra, timestamp, payload, late: timestamp }, undefined, space);
+        const first = await hashOf(delivery(Buffer.from(text("2024-05-01T12:00:00Z")), routeHeaders));
+        assert.equal(await hashOf(delivery(Buffer.from(text(fresh)), routeHeaders)), first);
+      },
+    ),
     { numRuns: 300 },
   );
 });

@@ -28,7 +28,7 @@ test("routes every wire form, from headers or from the body", () => {
     [delivery(msgpack(snake), {}), "snake", "msgpack"],
     [delivery(msgpack(cloudEvent), {}, "application/cloudevents+msgpack"), "cloudevents-structured", "msgpack"],
     [delivery(Buffer.from("\uFEFF" + JSON.stringify(envelope))), "canonical", "json"],
-    [delivery(json({ first: { eventId: "inner", deep: [[["]}\""]]] }, ...envelope })), "canonical", "json"],
+    [delivery(json({ first: { eventId: "inner", deep: [[[']}"']]] }, ...envelope })), "canonical", "json"],
   ];
   for (const [message, form, codec] of cases) {
     assert.deepEqual(routeOf(readRoute(message, limits)), { eventId, eventType, version, form, codec });
@@ -37,7 +37,13 @@ test("routes every wire form, from headers or from the body", () => {
 
 test("does not look at the body when the headers say all", () => {
   const garbage = Buffer.from([0xff, 0x00, 0x22]);
-  assert.deepEqual(routeOf(readRoute(delivery(garbage, routeHeaders, "application/json"), limits)), { eventId, eventType, version, form: "canonical", codec: "json" });
+  assert.deepEqual(routeOf(readRoute(delivery(garbage, routeHeaders, "application/json"), limits)), {
+    eventId,
+    eventType,
+    version,
+    form: "canonical",
+    codec: "json",
+  });
   const headers = { event_id: eventId, event_type: eventType, version };
   assert.deepEqual(routeOf(readRoute(delivery(garbage, headers), limits)), { eventId, eventType, version, form: "snake", codec: "json" });
 });
@@ -121,11 +127,17 @@ test("control headers of a sender change nothing", () => {
 
 const headerValue = fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.bigInt());
 const headerName = fc.constantFrom("eventId", "eventType", "version", "event_id", "event_type", "cloudEvents:id", "ce-id", "ce-type", "contentEncoding", "x");
-const contentType = fc.option(fc.constantFrom("application/json", "application/cloudevents+json", "application/msgpack", "text/plain", "\u0000"), { nil: undefined });
+const contentType = fc.option(fc.constantFrom("application/json", "application/cloudevents+json", "application/msgpack", "text/plain", "\u0000"), {
+  nil: undefined,
+});
 
 /** Bytes that nearly are an envelope. */
 const nearly = fc
-  .tuple(fc.constantFrom(json(envelope), json(snake), json(cloudEvent), msgpack(envelope), msgpack(cloudEvent)), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 6 }), fc.nat())
+  .tuple(
+    fc.constantFrom(json(envelope), json(snake), json(cloudEvent), msgpack(envelope), msgpack(cloudEvent)),
+    fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 6 }),
+    fc.nat(),
+  )
   .map(([bytes, changes, cut]) => {
     const copy = Uint8Array.from(bytes);
     for (const [at, byte] of changes) copy[at % copy.length] = byte;
@@ -133,7 +145,11 @@ const nearly = fc
   });
 
 test("whatever is sent, reading its route never throws and gives a route that is well-formed", () => {
-  const bodies = fc.oneof(fc.uint8Array({ maxLength: 300 }), nearly, fc.json().map((text) => Uint8Array.from(Buffer.from(text))));
+  const bodies = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    nearly,
+    fc.json().map((text) => Uint8Array.from(Buffer.from(text))),
+  );
   fc.assert(
     fc.property(bodies, fc.dictionary(headerName, headerValue), contentType, (body, headers, type) => {
       const result = readRoute(delivery(body, headers, type), limits);

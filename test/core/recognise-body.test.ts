@@ -32,7 +32,11 @@ const bodies: readonly (readonly [what: string, body: Uint8Array, said: RegExp])
   ["UTF-16, the other end first", Buffer.concat([Buffer.from([0xfe, 0xff]), swapped]), /found UTF-16 text with a byte order mark/],
   ["UTF-16 without a mark", Buffer.from(text, "utf16le"), /found UTF-16 text without a byte order mark; encode it as UTF-8/],
   ["UTF-16 without a mark, the other end first", swapped, /found UTF-16 text without a byte order mark/],
-  ["the old .NET client's text", Buffer.concat([Buffer.from(`@\x06string\x083${dataContract}\x99\x05`), Buffer.from("hello")]), /found the DataContract envelope .* construct its BrokeredMessage from a Stream/],
+  [
+    "the old .NET client's text",
+    Buffer.concat([Buffer.from(`@\x06string\x083${dataContract}\x99\x05`), Buffer.from("hello")]),
+    /found the DataContract envelope .* construct its BrokeredMessage from a Stream/,
+  ],
   ["the old .NET client's bytes", Buffer.from(`@\x0cbase64Binary\x083${dataContract}\x9f\x01a`), /found the DataContract envelope/],
   ["XML", Buffer.from(`\uFEFF<?xml version="1.0"?><a/>`), /found XML or HTML; .*envelope hook with codec 'bytes'/],
   ["Avro", Buffer.from([0x4f, 0x62, 0x6a, 0x01, 0x04, 0x16]), /found an Avro object container; .*binary CloudEvent/],

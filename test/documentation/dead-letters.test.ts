@@ -10,7 +10,9 @@ const reasonsTold = tableOf(deadLetters, "reason");
 const codesTold = tableOf(deadLetters, "code").flatMap(([name = "", fate = ""]) => codeIn(name).map((code) => ({ code, fate })));
 
 function textsOf(pattern: string): string {
-  return globSync(pattern, { cwd: root }).map((file) => readFileSync(join(root, file), "utf8")).join("\n");
+  return globSync(pattern, { cwd: root })
+    .map((file) => readFileSync(join(root, file), "utf8"))
+    .join("\n");
 }
 
 /** What `patterns` capture in a text, and each string in it, once each. */
@@ -32,15 +34,31 @@ test("every reason that the worker gives has its row, and every row is a reason 
   assert.ok(given.length > 10, `found only ${given.join(", ")}`);
   const byBroker = captured(textsOf("load/broker/entities/*.ts"), [/deadLetter\(message, "(\w+)"/g]);
   const told = reasonsTold.flatMap(([name = ""]) => codeIn(name));
-  assert.deepEqual([...told].sort(), [...new Set([...given, ...byBroker])].sort(), "expected README.md's table of dead-letter reasons to match the code; add a row with the remedy, or take one away");
+  assert.deepEqual(
+    [...told].sort(),
+    [...new Set([...given, ...byBroker])].sort(),
+    "expected README.md's table of dead-letter reasons to match the code; add a row with the remedy, or take one away",
+  );
 });
 
 test("a reason that is new is given in a way that the test above knows", () => {
   // Where a reason is not written out it is one of these: the union of refusals, a permanent error's code, or what the record says.
-  const known = ["outcome.invalid.reason", "outcome.failure.code", "outcome.reason", "invalid.reason", "result.reason", "expiredReason", "settlement.reason", "reason"];
+  const known = [
+    "outcome.invalid.reason",
+    "outcome.failure.code",
+    "outcome.reason",
+    "invalid.reason",
+    "result.reason",
+    "expiredReason",
+    "settlement.reason",
+    "reason",
+  ];
   const given = [...pipeline.matchAll(/kind: "dead-letter",[^}]*?\breason(?:: ([^,}]+))?[,}]/g)].map((match) => (match[1] ?? "reason").trim());
   assert.ok(given.length > 5);
-  assert.deepEqual(given.filter((expression) => !/^"\w+"$/.test(expression) && !known.includes(expression) && expression !== "string"), []);
+  assert.deepEqual(
+    given.filter((expression) => !/^"\w+"$/.test(expression) && !known.includes(expression) && expression !== "string"),
+    [],
+  );
 });
 
 test("every row says what happened, what to do, and how to send the message again", () => {
@@ -62,7 +80,11 @@ test("every code that the runtime gives a failure has its row, and the row says 
   assert.ok(given.length > 15, `found only ${given.join(", ")}`);
   const fixed = codesTold.filter(({ code }) => !/^HTTP_\d/.test(code));
   assert.deepEqual(fixed.map(({ code }) => code).sort(), given, "expected README.md's table of codes to match the code; add a row, or take one away");
-  const permanent = captured(skills, [/new PermanentError\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*?\bcode: "([A-Z_]+)"/g, /permanently\("([A-Z_]+)"/g, /super\("(PERMANENT)"/g]);
+  const permanent = captured(skills, [
+    /new PermanentError\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*?\bcode: "([A-Z_]+)"/g,
+    /permanently\("([A-Z_]+)"/g,
+    /super\("(PERMANENT)"/g,
+  ]);
   assert.ok(permanent.length > 7, `found only ${permanent.join(", ")}`);
   const saidPermanent = fixed.filter(({ fate }) => fate === "permanent").map(({ code }) => code);
   assert.deepEqual(saidPermanent.filter((code) => code !== "SKILL_UNKNOWN").sort(), permanent);

@@ -18,7 +18,12 @@ const answered = (body: unknown): HttpResponse => ({ status: 200, headers: {}, b
 test("every example in TypeScript has the types that it claims, under the project's own compiler settings", () => {
   const config = {
     extends: join(root, "tsconfig.json"),
-    compilerOptions: { paths: { holdfast: [join(root, "runtime/index.ts")] }, typeRoots: [join(root, "node_modules/@types")], isolatedDeclarations: false, declaration: false },
+    compilerOptions: {
+      paths: { holdfast: [join(root, "runtime/index.ts")] },
+      typeRoots: [join(root, "node_modules/@types")],
+      isolatedDeclarations: false,
+      declaration: false,
+    },
     include: ["examples"],
     exclude: [],
   };
@@ -48,14 +53,25 @@ test("each configuration is one that the worker accepts", async () => {
 
 test("the chain of steps hands each step what those before it returned", async () => {
   const { welcomer } = await importExample<{ welcomer: Skill<{ customerId: string }> }>("export const welcomer");
-  const { calls, ran, emitted } = await runSkill(welcomer, { customerId: "7" }, { answers: { customers: () => answered({ name: "Ada", email: "ada@example.com" }), mailer: () => answered({}) } });
+  const { calls, ran, emitted } = await runSkill(
+    welcomer,
+    { customerId: "7" },
+    { answers: { customers: () => answered({ name: "Ada", email: "ada@example.com" }), mailer: () => answered({}) } },
+  );
   assert.deepEqual(ran, ["find", "greet"]);
-  assert.deepEqual(calls.map(({ request }) => request.path), ["/customers/7", "/messages"]);
+  assert.deepEqual(
+    calls.map(({ request }) => request.path),
+    ["/customers/7", "/messages"],
+  );
   assert.deepEqual(emitted, [{ eventType: "CustomerGreeted", payload: { email: "ada@example.com" } }]);
 });
 
 /** The skill as it is, and every call that it makes, on dependencies that answer here. */
-async function hosted(t: TestContext, skill: Skill, answer: (method: string) => HttpResponse): Promise<{ readonly asked: string[]; readonly host: HostBundle }> {
+async function hosted(
+  t: TestContext,
+  skill: Skill,
+  answer: (method: string) => HttpResponse,
+): Promise<{ readonly asked: string[]; readonly host: HostBundle }> {
   const asked: string[] = [];
   const uses = skill.uses.map(({ name }) =>
     defineDependency({
@@ -73,7 +89,10 @@ async function hosted(t: TestContext, skill: Skill, answer: (method: string) => 
 test("the step that can be queried is carried out at once the first time, and looks first when it is in doubt", async (t) => {
   const { booker } = await importExample<{ booker: Skill }>("export const booker");
   const body = json({ ...envelope, payload: { orderId: "o-1", amount: 5 } });
-  const order = { body, route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "json" } } as const;
+  const order = {
+    body,
+    route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "json" },
+  } as const;
   let bookings: readonly { readonly id: string }[] = [];
   const { asked, host } = await hosted(t, booker, (method) => answered(method === "GET" ? { bookings } : { id: "b-1" }));
   assert.equal((await host.run(order)).answer.kind, "completed");
@@ -93,7 +112,17 @@ test("the fallback answers for a failure without effect, and not when the effect
   const priced = async (answer: () => unknown): Promise<unknown> => (await runWith(answer)).emitted[0]?.payload;
   assert.deepEqual(await priced(() => answered({ rate: 2 })), { amount: 200 });
   const refused = new PermanentError("rates: no", { dependency: "rates" });
-  assert.deepEqual(await priced(() => { throw refused; }), { amount: 108 });
+  assert.deepEqual(
+    await priced(() => {
+      throw refused;
+    }),
+    { amount: 108 },
+  );
   const unknown = new TransientError("rates: no answer in time", { dependency: "rates", definite: false });
-  await assert.rejects(runWith(() => { throw unknown; }), unknown);
+  await assert.rejects(
+    runWith(() => {
+      throw unknown;
+    }),
+    unknown,
+  );
 });

@@ -10,7 +10,12 @@ const documents = globSync(["*.md", "{runtime,handlers,load,bench,test,deploy}/*
 /** As GitHub makes them. */
 function anchorsOf(markdown: string): string[] {
   const plain = markdown.replaceAll(/^```.*?^```$/gms, "");
-  const headings = [...plain.matchAll(/^#+ (.+)$/gm)].map(([, text = ""]) => text.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-"));
+  const headings = [...plain.matchAll(/^#+ (.+)$/gm)].map(([, text = ""]) =>
+    text
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
   return [...headings, ...[...plain.matchAll(/<a id="([^"]+)">/g)].map((match) => match[1] ?? "")];
 }
 
@@ -35,7 +40,17 @@ function isThere(document: string, path: string): boolean {
 
 test("every file that a document names exists", () => {
   const missing: string[] = [];
-  for (const document of ["README.md", "CONTRIBUTING.md", "SECURITY.md", "runtime/README.md", "load/README.md", "load/broker/README.md", "bench/README.md", "handlers/README.md", "test/README.md"]) {
+  for (const document of [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "runtime/README.md",
+    "load/README.md",
+    "load/broker/README.md",
+    "bench/README.md",
+    "handlers/README.md",
+    "test/README.md",
+  ]) {
     const prose = readDocument(document).replaceAll(/^```.*?^```$/gms, "");
     for (const name of codeIn(prose)) {
       const isPath = /^[\w.-]+(?:\/[\w.-]+)+$/.test(name) && !/^(?:application|plugins|node_modules|\.holdfast)\//.test(name);
@@ -55,7 +70,9 @@ test("every npm script and every subcommand that a document names exists", () =>
     const text = readDocument(document);
     for (const [line, script = ""] of text.matchAll(/npm run ([a-z:]+)/g)) if (scripts[script] === undefined) unknown.push(`${document}: ${line}`);
     for (const [line, name = ""] of text.matchAll(/npm run bench -- ([a-z]+)/g)) if (!benches.includes(name)) unknown.push(`${document}: ${line}`);
-    const typed = codeBlocksOf(text).filter(({ language }) => language === "sh").flatMap(({ text }) => text.split("\n"));
+    const typed = codeBlocksOf(text)
+      .filter(({ language }) => language === "sh")
+      .flatMap(({ text }) => text.split("\n"));
     for (const line of typed) for (const [, name = ""] of line.matchAll(/^holdfast ([a-z]+)/g)) if (!known.has(name)) unknown.push(`${document}: ${line}`);
   }
   assert.deepEqual(unknown, []);

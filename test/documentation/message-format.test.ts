@@ -61,7 +61,10 @@ for (const [title, form] of forms) {
 }
 
 test("every example of a message is one of the forms above", () => {
-  assert.deepEqual(examples.filter(({ language }) => language === "json").map(({ title }) => title), forms.map(([title]) => title));
+  assert.deepEqual(
+    examples.filter(({ language }) => language === "json").map(({ title }) => title),
+    forms.map(([title]) => title),
+  );
 });
 
 test("the canonical example is read without its application properties, too", () => {
@@ -110,18 +113,32 @@ test("the example of a copy is what the worker sends: the message of before, a n
 
 test("the headers of copies stand in the table of headers", () => {
   const named = tableOf(format, "application property").flatMap(([name = ""]) => codeIn(name));
-  for (const header of [originHeader, postponedHeader, retriesInPlaceHeader, "content-encoding"]) assert.ok(named.includes(header), `expected the table to name ${header}`);
+  for (const header of [originHeader, postponedHeader, retriesInPlaceHeader, "content-encoding"])
+    assert.ok(named.includes(header), `expected the table to name ${header}`);
 });
 
 test("the stated pauses are those of the default policy, and every reason for postponing has its row", () => {
   const bounds = (delay: (random: () => number) => number): number[] => [delay(() => 0), delay(() => 1)];
-  assert.deepEqual(bounds((random) => immediateDelayMs(defaultRetryPolicy, 1, random)), [200, 400]);
-  assert.deepEqual(bounds((random) => queueDelayMs(defaultRetryPolicy, 1, random)), [30_000, 60_000]);
-  assert.deepEqual(bounds((random) => queueDelayMs(defaultRetryPolicy, 2, random)), [300_000, 600_000]);
+  assert.deepEqual(
+    bounds((random) => immediateDelayMs(defaultRetryPolicy, 1, random)),
+    [200, 400],
+  );
+  assert.deepEqual(
+    bounds((random) => queueDelayMs(defaultRetryPolicy, 1, random)),
+    [30_000, 60_000],
+  );
+  assert.deepEqual(
+    bounds((random) => queueDelayMs(defaultRetryPolicy, 2, random)),
+    [300_000, 600_000],
+  );
   assert.equal(defaultRetryPolicy.attemptsMax, 4);
   assert.equal(postponeMaxMs, 60_000);
   const rows = tableOf(format, "what happened");
-  for (const text of ["200–400 ms", "30–60 s, then 5–10 min", "doubled each time up to 60 s"]) assert.ok(rows.some(([, pause]) => pause?.includes(text)), `expected a row with '${text}'`);
+  for (const text of ["200–400 ms", "30–60 s, then 5–10 min", "doubled each time up to 60 s"])
+    assert.ok(
+      rows.some(([, pause]) => pause?.includes(text)),
+      `expected a row with '${text}'`,
+    );
   const declared = /type PostponeReason = (.*);/.exec(readDocument("runtime/core/settlement.ts"))?.[1] ?? "";
   const reasons = [...declared.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? "");
   assert.ok(reasons.length > 0);

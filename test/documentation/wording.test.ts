@@ -30,7 +30,10 @@ function offences(where: string, text: string): string[] {
 
 test("the documents use standard words", () => {
   const documents = globSync(["*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
-  assert.deepEqual(documents.flatMap((file) => offences(file, readFileSync(join(root, file), "utf8"))), []);
+  assert.deepEqual(
+    documents.flatMap((file) => offences(file, readFileSync(join(root, file), "utf8"))),
+    [],
+  );
 });
 
 test("errors, descriptions and help use standard words", () => {

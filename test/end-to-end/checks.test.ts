@@ -34,7 +34,14 @@ async function startBench(t: TestContext, options: BrokerOptions): Promise<Bench
     broker,
     config(changes = {}) {
       const file = join(folder, "holdfast.config.json");
-      const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: [join(root, "handlers/event-dispatcher")], pluginRoots: [join(root, "handlers")], publish: { entity: "events" }, threads: 1 };
+      const settings = {
+        consumer: { queue: "input" },
+        serviceBus: { connectionString: broker.connectionString },
+        plugins: [join(root, "handlers/event-dispatcher")],
+        pluginRoots: [join(root, "handlers")],
+        publish: { entity: "events" },
+        threads: 1,
+      };
       writeFileSync(file, JSON.stringify({ ...settings, ...changes }));
       return file;
     },
@@ -69,7 +76,10 @@ class LiveWorker {
 
   lines(): Line[] {
     const whole = this.#text.slice(0, this.#text.lastIndexOf("\n") + 1);
-    return whole.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
+    return whole
+      .split("\n")
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as Line);
   }
 
   async says(what: string, isIt: (line: Line) => boolean): Promise<Line> {
@@ -177,7 +187,17 @@ test("a lock that is shortened while the worker runs is told once, with what to 
   await administration.updateQueue({ ...queue, maxDeliveryCount: 5 });
   await worker.says("that the lock is good again", ({ check, level }) => check === "lock duration" && level === "info");
   await worker.says("that deliveries are too few", ({ check, level }) => check === "delivery count" && level === "error");
-  assert.deepEqual(worker.lines().filter(({ type }) => type === "settings.checked").map(({ check, level }) => [check, level]), [["lock duration", "error"], ["lock duration", "info"], ["delivery count", "error"]]);
+  assert.deepEqual(
+    worker
+      .lines()
+      .filter(({ type }) => type === "settings.checked")
+      .map(({ check, level }) => [check, level]),
+    [
+      ["lock duration", "error"],
+      ["lock duration", "info"],
+      ["delivery count", "error"],
+    ],
+  );
   await worker.stop();
 });
 

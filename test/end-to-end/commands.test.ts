@@ -56,7 +56,10 @@ function findings(stdout: string): Record<string, string> {
 testOnEach("send puts events on the queue, start works them off and ends on SIGTERM", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
   const file = config();
-  const sent = await runCommand(["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--count", "5"], env);
+  const sent = await runCommand(
+    ["send", "-c", file, "--event-type", "RepositoryEventReceived", "--payload", '{"name":"push","event":{}}', "--count", "5"],
+    env,
+  );
   assert.equal(sent.code, 0, sent.stderr);
   const worker = startCommand(["start", "-c", file], env);
   await eventually("five completions", () => broker.inspect().queues["input"]?.totals.completed === 5, 30_000);
@@ -80,7 +83,13 @@ test("finds the runtime by its name from anywhere, and tells why a run is tried 
      export default definePlugin({ skills: [skill] });`,
   );
   const file = join(folder, "holdfast.config.mjs");
-  const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: [plugin], pluginRoots: [folder], threads: 1 };
+  const settings = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString: broker.connectionString },
+    plugins: [plugin],
+    pluginRoots: [folder],
+    threads: 1,
+  };
   writeFileSync(file, `import { defineConfig } from "holdfast";\nexport default defineConfig(${JSON.stringify(settings)});\n`);
   const sent = await runCommand(["send", "-c", file, "--event-type", "Thrown"], env);
   assert.equal(sent.code, 0, sent.stderr);
@@ -114,7 +123,10 @@ test("every line of a worker is JSON, whatever its plugins print, and tells whos
   const { code, stdout, stderr } = await worker.done;
   assert.equal(code, 0, stderr);
   assert.equal(stdout, "");
-  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line) as { readonly msg: string; readonly skill?: string; readonly eventId?: string });
+  const lines = stderr
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { readonly msg: string; readonly skill?: string; readonly eventId?: string });
   for (const text of ["to standard output", "to standard error"]) {
     const line = lines.find(({ msg }) => msg === text);
     assert.deepEqual([line?.skill, line?.eventId], ["printer", "evt-printed"]);
@@ -241,10 +253,23 @@ test("a log line has worker, host and a level in words; a run that completes is 
   await eventually("the completion", () => broker.inspect().queues["input"]?.totals.completed === 1, 30_000);
   worker.process.kill("SIGTERM");
   const { stderr } = await worker.done;
-  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
-  for (const line of lines) assert.ok(typeof line["worker"] === "string" && line["host"] === hostname() && /^(debug|info|warn|error)$/.test(String(line["level"])), JSON.stringify(line));
-  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "run.completed"), { level: "debug", eventId: "the-event", skill: "event-dispatcher", attempt: 1 });
-  assert.partialDeepStrictEqual(lines.find(({ type }) => type === "summary"), { level: "info", completed: 1, duplicates: 0, retried: 0, deadLettered: {}, inFlight: 0 });
+  const lines = stderr
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  for (const line of lines)
+    assert.ok(
+      typeof line["worker"] === "string" && line["host"] === hostname() && /^(debug|info|warn|error)$/.test(String(line["level"])),
+      JSON.stringify(line),
+    );
+  assert.partialDeepStrictEqual(
+    lines.find(({ type }) => type === "run.completed"),
+    { level: "debug", eventId: "the-event", skill: "event-dispatcher", attempt: 1 },
+  );
+  assert.partialDeepStrictEqual(
+    lines.find(({ type }) => type === "summary"),
+    { level: "info", completed: 1, duplicates: 0, retried: 0, deadLettered: {}, inFlight: 0 },
+  );
 });
 
 test("start --log pretty writes lines for eyes, whatever the configuration says", async (t) => {
@@ -266,16 +291,25 @@ testOnEach("send tells the id of each event, and its sequence number where it ca
   assert.deepEqual([one.code, one.stdout], [0, "sent 1 Some to input; each message has its event's id\neventId first, sequence number 1\n"]);
   const more = await runCommand(["send", "-c", file, "--event-type", "Some", "--count", "2", "--json"], env);
   const told = JSON.parse(more.stdout) as { eventId: string; messageId: string; sequenceNumbers: string[] }[];
-  assert.deepEqual(told.map(({ sequenceNumbers }) => sequenceNumbers), [["2"], ["3"]]);
+  assert.deepEqual(
+    told.map(({ sequenceNumbers }) => sequenceNumbers),
+    [["2"], ["3"]],
+  );
   assert.ok(told.every(({ eventId, messageId }) => eventId === messageId && /^[\da-f-]{36}$/.test(eventId)));
 });
 
 test("send says that it does not know a sequence number, where the entity is a topic", async (t) => {
   const broker = await startBroker({ entities: { topics: [{ name: "news", subscriptions: ["all"] }] } });
   t.after(() => broker.stop());
-  const { code, stdout, stderr } = await runCommand(["send", "--connection-string", broker.connectionString, "--entity", "news", "--event-type", "Some", "--event-id", "first"], env);
+  const { code, stdout, stderr } = await runCommand(
+    ["send", "--connection-string", broker.connectionString, "--entity", "news", "--event-type", "Some", "--event-id", "first"],
+    env,
+  );
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /^sent 1 Some to news; .*\neventId first, sequence number not known\nnot known: the message was taken already, .* or the entity is a topic/);
+  assert.match(
+    stdout,
+    /^sent 1 Some to news; .*\neventId first, sequence number not known\nnot known: the message was taken already, .* or the entity is a topic/,
+  );
 });
 
 test("keeps its store in HOLDFAST_DATA when the configuration names none, and beats while it works", async (t) => {

@@ -26,13 +26,19 @@ function assertSound(result: CommandResult, what: string): Record<string, number
 }
 
 test("npm start that is stopped by Ctrl-C ends with 0 and the account, which agrees with its lines; what is piped is plain", async () => {
-  for (const args of [["--rate", "50"], ["--events", "20000", "--duplicates", "0.1", "--poison", "0.05"]]) {
+  for (const args of [
+    ["--rate", "50"],
+    ["--events", "20000", "--duplicates", "0.1", "--poison", "0.05"],
+  ]) {
     const command = startByNpm(args, withoutRedis);
     await working(command);
     command.pressCtrlC();
     const result = await command.done;
     const summary = assertSound(result, args.join(" "));
-    const lines = result.stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, number>);
+    const lines = result.stdout
+      .split("\n")
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as Record<string, number>);
     for (const { events = 0, sent = 0, completed = 0 } of lines.slice(0, -1)) {
       assert.ok(events <= sent && events <= (summary["events"] ?? 0) && completed <= (summary["completed"] ?? 0));
     }
@@ -54,7 +60,10 @@ test("a second Ctrl-C ends npm start at once with 130, and no process of it comp
 });
 
 testOnEach("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async (_t, transport) => {
-  const summary = assertSound(await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis), "sqlite");
+  const summary = assertSound(
+    await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis),
+    "sqlite",
+  );
   assert.deepEqual([summary["events"], summary["queued"]], [800, 0]);
   assert.ok((summary["duplicates"] ?? 0) > 20);
   assert.ok((summary["deadLettered"] ?? 0) > 10);
@@ -66,6 +75,12 @@ testOnEach("the same on Redis", async (_t, transport) => {
 });
 
 testOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
-  const summary = assertSound(await runCommand(["dev", "--transport", transport, "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"], withoutRedis), "kill");
+  const summary = assertSound(
+    await runCommand(
+      ["dev", "--transport", transport, "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"],
+      withoutRedis,
+    ),
+    "kill",
+  );
   assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
 });

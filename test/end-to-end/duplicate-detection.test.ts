@@ -33,7 +33,17 @@ export default definePlugin({ skills: [stumbler] });
 `;
 
 function eventOf(eventId: string): OutgoingMessage {
-  const envelope = { eventId, eventType: "Stumbled", traceId: "t", correlationId: eventId, projectId: "p", originatingAgent: "a", version: "1.0", timestamp: "2026-01-01T00:00:00.000Z", payload: {} };
+  const envelope = {
+    eventId,
+    eventType: "Stumbled",
+    traceId: "t",
+    correlationId: eventId,
+    projectId: "p",
+    originatingAgent: "a",
+    version: "1.0",
+    timestamp: "2026-01-01T00:00:00.000Z",
+    payload: {},
+  };
   return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
 
@@ -44,14 +54,35 @@ function foreign(messageId: string): OutgoingMessage {
 testOnEach("a run is tried again, and its event published, although messages of the ids that could be foretold were sent before", async (t, transport) => {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-foretold-"));
   const settings = { requiresDuplicateDetection: true, duplicateWindowMs: 600_000 };
-  const broker = await startBroker({ record: true, entities: { queues: [{ name: "input", ...settings }, { name: "output", ...settings }] } });
+  const broker = await startBroker({
+    record: true,
+    entities: {
+      queues: [
+        { name: "input", ...settings },
+        { name: "output", ...settings },
+      ],
+    },
+  });
   const publisher = createAmqpPublisher({ connectionString: broker.connectionString, clock: systemClock });
   const place = join(folder, "stumbler");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }),
+  );
   writeFileSync(join(place, "index.ts"), skill);
   const config = join(folder, "holdfast.config.json");
-  writeFileSync(config, JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./stumbler"], threads: 1, publish: { entity: "output" } }));
+  writeFileSync(
+    config,
+    JSON.stringify({
+      consumer: { queue: "input" },
+      serviceBus: { connectionString: broker.connectionString },
+      transport,
+      plugins: ["./stumbler"],
+      threads: 1,
+      publish: { entity: "output" },
+    }),
+  );
   t.after(async () => {
     await publisher.stop();
     await broker.stop();
@@ -65,7 +96,11 @@ testOnEach("a run is tried again, and its event published, although messages of 
   await publisher.send("output", [foreign(emittedId)]);
   const worker = startCommand(["start", "-c", config], env);
   t.after(() => worker.process.kill("SIGKILL"));
-  await eventually("the input to be empty", () => Object.values(broker.inspect().queues["input"]?.states ?? {}).reduce((sum, count) => sum + count, 0) === 2, 30_000);
+  await eventually(
+    "the input to be empty",
+    () => Object.values(broker.inspect().queues["input"]?.states ?? {}).reduce((sum, count) => sum + count, 0) === 2,
+    30_000,
+  );
   worker.process.kill("SIGTERM");
   const ended = await worker.done;
   assert.equal(ended.code, 0, ended.stderr);

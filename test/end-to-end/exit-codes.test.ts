@@ -35,7 +35,13 @@ async function config(t: TestContext, changes: Record<string, unknown> = {}): Pr
     rmSync(folder, { recursive: true, force: true });
   });
   const file = join(folder, "holdfast.config.json");
-  const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: [join(root, "handlers/event-dispatcher")], pluginRoots: [join(root, "handlers")], threads: 1 };
+  const settings = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString: broker.connectionString },
+    plugins: [join(root, "handlers/event-dispatcher")],
+    pluginRoots: [join(root, "handlers")],
+    threads: 1,
+  };
   writeFileSync(file, JSON.stringify({ ...settings, ...changes }));
   return file;
 }
@@ -55,7 +61,8 @@ test("every command ends with 0 when it did what it was asked", async (t) => {
     ["load/broker/main.ts", "--help"],
     ["bench/main.ts"],
     ["bench/fuzz/main.ts", "--help"],
-  ]) assert.equal(await codeOf(t, args), exitCodes.good, args.join(" "));
+  ])
+    assert.equal(await codeOf(t, args), exitCodes.good, args.join(" "));
 });
 
 test("every command ends with 1 when it found something wrong, or could not do it", async (t) => {
@@ -68,7 +75,8 @@ test("every command ends with 1 when it found something wrong, or could not do i
     [holdfast, "broker", "inspect", "--control", nobody],
     [holdfast, "broker", "fault", "list", "--control", nobody],
     ["load/broker/main.ts", "inspect", "--control", nobody],
-  ]) assert.equal(await codeOf(t, args), exitCodes.failed, args.join(" "));
+  ])
+    assert.equal(await codeOf(t, args), exitCodes.failed, args.join(" "));
 });
 
 test("every command ends with 2 when it is used in a wrong way, or its configuration is wrong", async (t) => {
@@ -88,5 +96,6 @@ test("every command ends with 2 when it is used in a wrong way, or its configura
     ["load/broker/main.ts", "--entities", "{"],
     ["bench/main.ts", "nonsense"],
     ["bench/fuzz/main.ts", "nonsense"],
-  ]) assert.equal(await codeOf(t, args), exitCodes.usage, args.join(" "));
+  ])
+    assert.equal(await codeOf(t, args), exitCodes.usage, args.join(" "));
 });

@@ -47,7 +47,14 @@ async function startBench(t: TestContext, transport: string): Promise<Bench> {
      export default definePlugin({ skills: [skill] });`,
   );
   const file = join(folder, "holdfast.config.mjs");
-  const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: [plugin], pluginRoots: [folder], threads: 1, transport };
+  const settings = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString: broker.connectionString },
+    plugins: [plugin],
+    pluginRoots: [folder],
+    threads: 1,
+    transport,
+  };
   writeFileSync(
     file,
     `import { defineConfig } from "holdfast";
@@ -62,7 +69,11 @@ async function startBench(t: TestContext, transport: string): Promise<Bench> {
      export default defineConfig({ ...${JSON.stringify(settings)}, envelopes: [massTransit] });\n`,
   );
   const seen = (): Map<string, string> =>
-    new Map((existsSync(marks) ? readFileSync(marks, "utf8").split("\n") : []).filter((line) => line !== "").map((line) => [line.slice(0, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
+    new Map(
+      (existsSync(marks) ? readFileSync(marks, "utf8").split("\n") : [])
+        .filter((line) => line !== "")
+        .map((line) => [line.slice(0, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]),
+    );
   return { broker, file, seen };
 }
 
@@ -86,9 +97,19 @@ const again = { timestamp: "2024-05-01T13:00:00Z", traceId: "u" };
 const readable: readonly ServiceBusMessage[] = [
   { body: bytesOf(eventGridEvent), applicationProperties: { "aeg-event-type": "Notification", "aeg-data-version": "" } },
   { body: bytesOf([{ ...eventGridEvent, id: "grid-2" }]) },
-  { body: bytesOf({ ...cloudEvent, id: "cloud-1", datacontenttype: "image/png", data_base64: "iVBORw==" }), contentType: "application/cloudevents+json; charset=utf-8" },
-  { body: bytesOf({ n: 1 }), contentType: "application/json", applicationProperties: { "cloudEvents_id": "cloud-2", "cloudEvents_type": "Ordered", "cloudEvents_source": "/shop" } },
-  { body: bytesOf({ messageId: "mass-1", messageType: ["urn:message:Shop:OrderPlaced"], message: { id: 7 } }), contentType: "application/vnd.masstransit+json" },
+  {
+    body: bytesOf({ ...cloudEvent, id: "cloud-1", datacontenttype: "image/png", data_base64: "iVBORw==" }),
+    contentType: "application/cloudevents+json; charset=utf-8",
+  },
+  {
+    body: bytesOf({ n: 1 }),
+    contentType: "application/json",
+    applicationProperties: { cloudEvents_id: "cloud-2", cloudEvents_type: "Ordered", cloudEvents_source: "/shop" },
+  },
+  {
+    body: bytesOf({ messageId: "mass-1", messageType: ["urn:message:Shop:OrderPlaced"], message: { id: 7 } }),
+    contentType: "application/vnd.masstransit+json",
+  },
   { body: Buffer.from(pack(canonical("packed-1", { payload: { big: 2n ** 60n } }))), contentType: "application/msgpack" },
   { body: bytesOf(canonical("resent-1")), applicationProperties: { DeadLetterReason: "UnknownEventType", DeadLetterErrorDescription: "expected …" } },
   { body: bytesOf(canonical("twice-1")) },
@@ -101,7 +122,11 @@ const unreadable: readonly (readonly [message: ServiceBusMessage, reason: string
   [{ body: Buffer.from(JSON.stringify(canonical("x")), "utf16le") }, "InvalidEnvelope", /UTF-16 text without a byte order mark/],
   [{ body: Buffer.from("<order/>"), applicationProperties: headersOf("xml-1") }, "InvalidEnvelope", /XML or HTML/],
   [{ body: gzipSync(bytesOf(canonical("x"))) }, "InvalidEnvelope", /gzip data; say so in the application property content-encoding/],
-  [{ body: bytesOf({ messageId: 7, messageType: ["urn:message:Shop:OrderPlaced"] }) }, "InvalidEnvelope", /envelope hook 'masstransit': eventId: expected a string/],
+  [
+    { body: bytesOf({ messageId: 7, messageType: ["urn:message:Shop:OrderPlaced"] }) },
+    "InvalidEnvelope",
+    /envelope hook 'masstransit': eventId: expected a string/,
+  ],
 ];
 
 testOnEach("messages of others run, each once, and those that cannot be read say what they are", async (t, transport) => {
@@ -110,14 +135,21 @@ testOnEach("messages of others run, each once, and those that cannot be read say
   t.after(() => client.close());
   const sender = client.createSender("input");
   for (const message of [...readable, ...unreadable.map(([message]) => message)]) await sender.sendMessages(message);
-  const annotated = [{ body: [canonical("x")], bodyType: "sequence" as const }, { body: 7, bodyType: "value" as const }];
+  const annotated = [
+    { body: [canonical("x")], bodyType: "sequence" as const },
+    { body: 7, bodyType: "value" as const },
+  ];
   for (const message of annotated) await sender.sendMessages(message);
   const deadMax = unreadable.length + annotated.length;
   const worker = startCommand(["start", "-c", file], env);
-  await eventually("every message to end", () => {
-    const totals = broker.inspect().queues["input"]?.totals;
-    return totals !== undefined && totals.completed + totals.deadLettered === readable.length + deadMax;
-  }, 60_000);
+  await eventually(
+    "every message to end",
+    () => {
+      const totals = broker.inspect().queues["input"]?.totals;
+      return totals !== undefined && totals.completed + totals.deadLettered === readable.length + deadMax;
+    },
+    60_000,
+  );
   worker.process.kill("SIGTERM");
   const { code, stderr } = await worker.done;
   assert.equal(code, 0, stderr);
@@ -125,19 +157,32 @@ testOnEach("messages of others run, each once, and those that cannot be read say
   const dead = await client.createReceiver("input", { subQueueType: "deadLetter" }).receiveMessages(deadMax, { maxWaitTimeInMs: 5_000 });
   const said = dead.map(({ deadLetterReason, deadLetterErrorDescription }) => `${deadLetterReason}: ${deadLetterErrorDescription}`);
   assert.equal(said.length, deadMax, said.join("\n"));
-  for (const [, reason, text] of unreadable) assert.ok(said.some((one) => one.startsWith(reason) && text.test(one)), `${text} in\n${said.join("\n")}`);
-  assert.ok(said.some((one) => /expected an object, found an AMQP sequence; send/.test(one)), said.join("\n"));
-  assert.ok(said.some((one) => /found an AMQP value that is neither text of an envelope nor a map/.test(one)), said.join("\n"));
+  for (const [, reason, text] of unreadable)
+    assert.ok(
+      said.some((one) => one.startsWith(reason) && text.test(one)),
+      `${text} in\n${said.join("\n")}`,
+    );
+  assert.ok(
+    said.some((one) => /expected an object, found an AMQP sequence; send/.test(one)),
+    said.join("\n"),
+  );
+  assert.ok(
+    said.some((one) => /found an AMQP value that is neither text of an envelope nor a map/.test(one)),
+    said.join("\n"),
+  );
 
-  assert.deepEqual(seen(), new Map([
-    [String(eventGridEvent["id"]), "{ api: 'PutBlob', contentLength: 30 }"],
-    ["grid-2", "{ api: 'PutBlob', contentLength: 30 }"],
-    ["cloud-1", "Uint8Array(4) [ 137, 80, 78, 71 ]"],
-    ["cloud-2", "{ n: 1 }"],
-    ["mass-1", "{ id: 7 }"],
-    ["packed-1", "{ big: 1152921504606846976n }"],
-    ["resent-1", "{ amount: 1 }"],
-    ["twice-1", "{ amount: 1 }"],
-    ["zipped-1", "{ amount: 1 }"],
-  ]));
+  assert.deepEqual(
+    seen(),
+    new Map([
+      [String(eventGridEvent["id"]), "{ api: 'PutBlob', contentLength: 30 }"],
+      ["grid-2", "{ api: 'PutBlob', contentLength: 30 }"],
+      ["cloud-1", "Uint8Array(4) [ 137, 80, 78, 71 ]"],
+      ["cloud-2", "{ n: 1 }"],
+      ["mass-1", "{ id: 7 }"],
+      ["packed-1", "{ big: 1152921504606846976n }"],
+      ["resent-1", "{ amount: 1 }"],
+      ["twice-1", "{ amount: 1 }"],
+      ["zipped-1", "{ amount: 1 }"],
+    ]),
+  );
 });

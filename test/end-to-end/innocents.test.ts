@@ -40,7 +40,16 @@ async function prepare(t: TestContext, slowMs: number, transport: TransportKind 
   });
   const place = join(folder, "mixed");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "mixed", version: "1.0.0", entry: "./index.ts", skills: ["innocent", "thread-killer", "process-killer", "unwell"], dependencies: ["slow"] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({
+      name: "mixed",
+      version: "1.0.0",
+      entry: "./index.ts",
+      skills: ["innocent", "thread-killer", "process-killer", "unwell"],
+      dependencies: ["slow"],
+    }),
+  );
   writeFileSync(
     join(place, "index.ts"),
     `import { appendFileSync, existsSync, writeFileSync } from "node:fs";
@@ -82,7 +91,10 @@ export default definePlugin({ skills: [innocent, threadKiller, processKiller, un
 `,
   );
   const config = join(folder, "holdfast.config.json");
-  writeFileSync(config, JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }));
+  writeFileSync(
+    config,
+    JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }),
+  );
   return {
     broker,
     config,
@@ -113,34 +125,43 @@ test("a skill that ends the thread it shares with twenty slow runs is found by i
   const worker = place.start();
   await eventually("everything to end", () => place.isEmpty(), 60_000);
   const dead = place.deadLetters();
-  assert.deepEqual(dead.map(({ deadLetterReason }) => deadLetterReason), ["CrashLoop"]);
+  assert.deepEqual(
+    dead.map(({ deadLetterReason }) => deadLetterReason),
+    ["CrashLoop"],
+  );
   assert.match(String(dead[0]?.deadLetterDescription), /exited with code 7/);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
 });
 
-testOnEach("a skill that kills the whole process beside thirty innocents before a slow dependency is alone dead-lettered, after few crashes", async (t, transport) => {
-  const place = await prepare(t, 30, transport);
-  await place.send("Innocent", 15);
-  await place.send("ProcessKiller", 1);
-  await place.send("Innocent", 15);
-  let crashes = 0;
-  let isOver = false;
-  while (!isOver) {
-    const worker = place.start();
-    let isGone = false;
-    void worker.done.then(() => (isGone = true));
-    await eventually("a crash or the end", () => isGone || place.isEmpty(), 60_000);
-    isOver = place.isEmpty();
-    if (isOver) worker.process.kill("SIGTERM");
-    else crashes += 1;
-    const { code, signal, stderr } = await worker.done;
-    assert.deepEqual([code, signal], isOver ? [0, null] : [null, "SIGKILL"], stderr.slice(-2_000));
-    assert.ok(crashes <= 5, `expected few crashes, saw ${crashes}`);
-  }
-  assert.deepEqual(place.deadLetters().map(({ deadLetterReason }) => deadLetterReason), ["CrashLoop"]);
-  assert.ok(place.input().totals.completed >= 30);
-});
+testOnEach(
+  "a skill that kills the whole process beside thirty innocents before a slow dependency is alone dead-lettered, after few crashes",
+  async (t, transport) => {
+    const place = await prepare(t, 30, transport);
+    await place.send("Innocent", 15);
+    await place.send("ProcessKiller", 1);
+    await place.send("Innocent", 15);
+    let crashes = 0;
+    let isOver = false;
+    while (!isOver) {
+      const worker = place.start();
+      let isGone = false;
+      void worker.done.then(() => (isGone = true));
+      await eventually("a crash or the end", () => isGone || place.isEmpty(), 60_000);
+      isOver = place.isEmpty();
+      if (isOver) worker.process.kill("SIGTERM");
+      else crashes += 1;
+      const { code, signal, stderr } = await worker.done;
+      assert.deepEqual([code, signal], isOver ? [0, null] : [null, "SIGKILL"], stderr.slice(-2_000));
+      assert.ok(crashes <= 5, `expected few crashes, saw ${crashes}`);
+    }
+    assert.deepEqual(
+      place.deadLetters().map(({ deadLetterReason }) => deadLetterReason),
+      ["CrashLoop"],
+    );
+    assert.ok(place.input().totals.completed >= 30);
+  },
+);
 
 test("an event whose worker was killed three times while it ran is tried again after its first failure", async (t) => {
   const place = await prepare(t, 10);

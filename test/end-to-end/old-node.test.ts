@@ -35,7 +35,8 @@ function findOldNode(): { readonly path: string; readonly version: string } | un
 }
 
 test("minor versions count", () => {
-  for (const version of ["18.20.4", "20.20.2", "22.21.1", "23.11.0", "24.0.0", "24.11.1"]) assert.match(tooOldNode(version) ?? "", new RegExp(`^expected Node 24\\.12 or later, found ${version}; install a newer Node$`));
+  for (const version of ["18.20.4", "20.20.2", "22.21.1", "23.11.0", "24.0.0", "24.11.1"])
+    assert.match(tooOldNode(version) ?? "", new RegExp(`^expected Node 24\\.12 or later, found ${version}; install a newer Node$`));
   for (const version of ["24.12.0", "24.21.0", "25.0.0", "26.1.0-nightly"]) assert.equal(tooOldNode(version), undefined);
 });
 

@@ -24,14 +24,22 @@ testOnEach("an event is published whatever its type is called; one that never ca
   const types = [...oddNames, "Lost", "propertyIsEnumerable", "Done"];
   for (const [index, eventType] of types.entries()) await bench.send(`e${index}`, { eventType });
   const states = (path: string): Readonly<Record<string, number>> => ({ ...bench.broker.inspect().queues[path]?.states });
-  await eventually("all messages to have ended", () => states("input")["active"] === 0 && states("input")["locked"] === 0 && states("input")["deadLettered"] === 1, 20_000).catch((error: unknown) => assert.fail(`${String(error)}: ${worker.log()}`));
+  await eventually(
+    "all messages to have ended",
+    () => states("input")["active"] === 0 && states("input")["locked"] === 0 && states("input")["deadLettered"] === 1,
+    20_000,
+  ).catch((error: unknown) => assert.fail(`${String(error)}: ${worker.log()}`));
   assert.equal(states("input")["scheduled"], 0);
-  const typesIn = (path: string): string[] => (bench.broker.inspectMessages(path)?.messages ?? []).map(({ applicationProperties }) => String(applicationProperties["eventType"])).toSorted();
+  const typesIn = (path: string): string[] =>
+    (bench.broker.inspectMessages(path)?.messages ?? []).map(({ applicationProperties }) => String(applicationProperties["eventType"])).toSorted();
   assert.deepEqual(typesIn("constructor"), oddNames.toSorted());
   assert.deepEqual(typesIn("others"), ["Done", "propertyIsEnumerable"]);
   const [dead] = bench.broker.inspectMessages("input/$DeadLetterQueue")?.messages ?? [];
   assert.equal(dead?.deadLetterReason, "PublishFailed");
-  assert.match(dead?.deadLetterDescription ?? "", /'Lost' to 'nowhere' cannot be: expected .*nowhere.*create it.*\. Then send this message again: its run is done/s);
+  assert.match(
+    dead?.deadLetterDescription ?? "",
+    /'Lost' to 'nowhere' cannot be: expected .*nowhere.*create it.*\. Then send this message again: its run is done/s,
+  );
 
   await administrationOf(bench.broker).createQueue("nowhere");
   await bench.send(`e${types.indexOf("Lost")}`, { eventType: "Lost" });

@@ -15,7 +15,8 @@ const quietModule = (): string => `import { definePlugin, defineSkill } from ${J
 export default definePlugin({ skills: [defineSkill({ name: "quiet", handles: [{ eventType: "Tried" }], run() {} })] });
 `;
 
-const startQuiet = (t: Parameters<typeof startWorkerBench>[0]): Promise<WorkerBench> => startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["quiet"], module: quietModule });
+const startQuiet = (t: Parameters<typeof startWorkerBench>[0]): Promise<WorkerBench> =>
+  startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["quiet"], module: quietModule });
 
 /** One worker's life: it handles an event and stops. Returns what it said its store forgot. */
 async function live(bench: WorkerBench, store: unknown, eventId: string): Promise<readonly unknown[]> {
@@ -85,7 +86,12 @@ test("a call that waited inside the HTTP client while its process slept past its
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const bench = await startWorkerBench(t, { entities: { queues: [{ name: "input", lockDurationMs: 3_000 }] }, skills: ["caller"], dependencies: ["web"], module: () => callingModule(url) });
+  const bench = await startWorkerBench(t, {
+    entities: { queues: [{ name: "input", lockDurationMs: 3_000 }] },
+    skills: ["caller"],
+    dependencies: ["web"],
+    module: () => callingModule(url),
+  });
   const sleeper = await bench.startWorker();
   await bench.send("a");
   await eventually("the first call", () => held.length === 1, 20_000);
@@ -97,7 +103,11 @@ test("a call that waited inside the HTTP client while its process slept past its
   await once(held[0] as ServerResponse, "close");
   sleeper.process.kill("SIGCONT");
   await isAwake(sleeper);
-  assert.deepEqual(received, [["/first", "1"], ["/first", "2"], ["/second", "2"]]);
+  assert.deepEqual(received, [
+    ["/first", "1"],
+    ["/first", "2"],
+    ["/second", "2"],
+  ]);
 });
 
 /** It has seen what came while it slept: it stops as it is told. */

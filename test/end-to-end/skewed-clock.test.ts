@@ -55,7 +55,17 @@ export default definePlugin({ skills: [stumbler] });
 
 function eventOf(index: number): OutgoingMessage {
   const eventId = `e${index}`;
-  const envelope = { eventId, eventType: "Stumbled", traceId: "t", correlationId: eventId, projectId: "p", originatingAgent: "a", version: "1.0", timestamp: "2026-01-01T00:00:00.000Z", payload: {} };
+  const envelope = {
+    eventId,
+    eventType: "Stumbled",
+    traceId: "t",
+    correlationId: eventId,
+    projectId: "p",
+    originatingAgent: "a",
+    version: "1.0",
+    timestamp: "2026-01-01T00:00:00.000Z",
+    payload: {},
+  };
   return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
 
@@ -73,10 +83,23 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
   const publisher = createAmqpPublisher({ connectionString: broker.connectionString, clock: systemClock });
   const place = join(folder, "stumbler");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }),
+  );
   writeFileSync(join(place, "index.ts"), skillIn(folder));
   const config = join(folder, "holdfast.config.json");
-  writeFileSync(config, JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./stumbler"], threads: 1, inFlightMax: 200 }));
+  writeFileSync(
+    config,
+    JSON.stringify({
+      consumer: { queue: "input" },
+      serviceBus: { connectionString: broker.connectionString },
+      transport,
+      plugins: ["./stumbler"],
+      threads: 1,
+      inFlightMax: 200,
+    }),
+  );
   t.after(async () => {
     await publisher.stop();
     await broker.stop();
@@ -84,13 +107,21 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
   });
   await publisher.start();
   // What lies there before the worker comes shows no more of the broker's time than that it is later; their copies show it well.
-  await publisher.send("input", Array.from({ length: backlog }, (_, index) => eventOf(index)));
+  await publisher.send(
+    "input",
+    Array.from({ length: backlog }, (_, index) => eventOf(index)),
+  );
   const worker = startCommand(["start", "-c", config], env);
   t.after(() => worker.process.kill("SIGKILL"));
   const queue = (): NonNullable<ReturnType<typeof broker.inspect>["queues"][string]> => broker.inspect().queues["input"]!;
   await eventually("the backlog to be completed", () => queue().totals.completed === 2 * backlog, 60_000);
-  await publisher.send("input", Array.from({ length: count - backlog }, (_, index) => eventOf(backlog + index)));
-  await eventually("everything to be completed", () => queue().totals.completed === 2 * count, 60_000).catch((error: unknown) => assert.fail(`${String(error)}: ${JSON.stringify(queue())}`));
+  await publisher.send(
+    "input",
+    Array.from({ length: count - backlog }, (_, index) => eventOf(backlog + index)),
+  );
+  await eventually("everything to be completed", () => queue().totals.completed === 2 * count, 60_000).catch((error: unknown) =>
+    assert.fail(`${String(error)}: ${JSON.stringify(queue())}`),
+  );
   worker.process.kill("SIGTERM");
   const ended = await worker.done;
   assert.equal(ended.code, 0, ended.stderr);
@@ -108,10 +139,13 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
 /** The time between the two tries of each event. */
 function pausesIn(folder: string): number[] {
   const first = new Map<string, number>();
-  return readFileSync(join(folder, "marks"), "utf8").trimEnd().split("\n").flatMap((line) => {
-    const [eventId, atMs] = JSON.parse(line) as [string, number];
-    const beforeMs = first.get(eventId);
-    first.set(eventId, atMs);
-    return beforeMs === undefined ? [] : [atMs - beforeMs];
-  });
+  return readFileSync(join(folder, "marks"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .flatMap((line) => {
+      const [eventId, atMs] = JSON.parse(line) as [string, number];
+      const beforeMs = first.get(eventId);
+      first.set(eventId, atMs);
+      return beforeMs === undefined ? [] : [atMs - beforeMs];
+    });
 }

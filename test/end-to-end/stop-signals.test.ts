@@ -42,7 +42,8 @@ function live(t: TestContext, args: readonly string[], more: NodeJS.ProcessEnv =
   let said = "";
   command.process.stderr?.on("data", (text: string) => (said += text));
   return {
-    says: async (text) => void (await eventually(`it to say ${text}`, () => said.includes(text), 30_000).catch((error: unknown) => assert.fail(`${String(error)}: ${said}`))),
+    says: async (text) =>
+      void (await eventually(`it to say ${text}`, () => said.includes(text), 30_000).catch((error: unknown) => assert.fail(`${String(error)}: ${said}`))),
     heardOutput: (hear) => void command.process.stdout?.on("data", hear),
     kill: (signal) => void command.process.kill(signal),
     done: command.done,
@@ -97,7 +98,10 @@ async function startBench(t: TestContext): Promise<Bench> {
     worker(source, changes = {}) {
       const place = join(folder, "plugin");
       mkdirSync(place);
-      writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "plugin", version: "1.0.0", entry: "./index.ts", skills: ["skill"], dependencies: [] }));
+      writeFileSync(
+        join(place, "holdfast.plugin.json"),
+        JSON.stringify({ name: "plugin", version: "1.0.0", entry: "./index.ts", skills: ["skill"], dependencies: [] }),
+      );
       writeFileSync(
         join(place, "index.ts"),
         `import { appendFileSync } from "node:fs";
@@ -111,7 +115,14 @@ export default definePlugin({ skills: [skill] });
 `,
       );
       const file = join(folder, "holdfast.config.json");
-      const config = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: ["./plugin"], threads: 2, stopBudgetMs, ...changes };
+      const config = {
+        consumer: { queue: "input" },
+        serviceBus: { connectionString: broker.connectionString },
+        plugins: ["./plugin"],
+        threads: 2,
+        stopBudgetMs,
+        ...changes,
+      };
       writeFileSync(file, JSON.stringify(config));
       return file;
     },
@@ -203,7 +214,11 @@ async function startStuck(t: TestContext, more: NodeJS.ProcessEnv = {}): Promise
   return life;
 }
 
-for (const [first, second] of [["SIGTERM", "SIGTERM"], ["SIGINT", "SIGTERM"], ["SIGTERM", "SIGINT"]] as const) {
+for (const [first, second] of [
+  ["SIGTERM", "SIGTERM"],
+  ["SIGINT", "SIGTERM"],
+  ["SIGTERM", "SIGINT"],
+] as const) {
   test(`a ${second} after a ${first} ends a worker at once with 130, and the log says so`, async (t) => {
     const life = await startStuck(t);
     life.kill(first);

@@ -49,7 +49,10 @@ async function startDependency(t: TestContext): Promise<Dependency> {
 function writeWorker(folder: string, broker: Broker, transport: TransportKind, baseUrl: string): string {
   const place = join(folder, "caller");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "caller", version: "1.0.0", entry: "./index.ts", skills: ["caller"], dependencies: ["slow"] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "caller", version: "1.0.0", entry: "./index.ts", skills: ["caller"], dependencies: ["slow"] }),
+  );
   writeFileSync(
     join(place, "index.ts"),
     `import { defineDependency, definePlugin, defineSkill } from "${root}/runtime/index.ts";
@@ -64,43 +67,57 @@ export default definePlugin({ skills: [caller], dependencies: [slow] });
 `,
   );
   const file = join(folder, "holdfast.config.json");
-  const config = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./caller"], threads: 1, deliveriesMax: stopsCount - 1, stopBudgetMs: transport === "sdk" ? 3_000 : 1_000 };
+  const config = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString: broker.connectionString },
+    transport,
+    plugins: ["./caller"],
+    threads: 1,
+    deliveriesMax: stopsCount - 1,
+    stopBudgetMs: transport === "sdk" ? 3_000 : 1_000,
+  };
   writeFileSync(file, JSON.stringify(config));
   return file;
 }
 
-testOnEach(`${stopsCount} stops before a slow dependency dead-letter none of forty messages, and count no delivery for what never began`, async (t, transport) => {
-  const folder = mkdtempSync(join(tmpdir(), "holdfast-stops-"));
-  const broker = await startBroker({ entities: { queues: [{ name: "input", deliveryCountMax: stopsCount }] } });
-  t.after(async () => {
-    await broker.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  const dependency = await startDependency(t);
-  // Our own transport gives back even what was begun, so that there it may hang.
-  dependency.answerMs = transport === "sdk" ? answerMs : undefined;
-  const file = writeWorker(folder, broker, transport, dependency.url);
-  const sent = await runCommand(["send", "-c", file, "--event-type", "Called", "--count", String(messagesCount)], env);
-  assert.equal(sent.code, 0, sent.stderr);
-  const input = (): NonNullable<ReturnType<Broker["inspect"]>["queues"][string]> => broker.inspect().queues["input"]!;
-  for (let stop = 0; stop < stopsCount; stop += 1) {
-    const before = dependency.calls;
+testOnEach(
+  `${stopsCount} stops before a slow dependency dead-letter none of forty messages, and count no delivery for what never began`,
+  async (t, transport) => {
+    const folder = mkdtempSync(join(tmpdir(), "holdfast-stops-"));
+    const broker = await startBroker({ entities: { queues: [{ name: "input", deliveryCountMax: stopsCount }] } });
+    t.after(async () => {
+      await broker.stop();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const dependency = await startDependency(t);
+    // Our own transport gives back even what was begun, so that there it may hang.
+    dependency.answerMs = transport === "sdk" ? answerMs : undefined;
+    const file = writeWorker(folder, broker, transport, dependency.url);
+    const sent = await runCommand(["send", "-c", file, "--event-type", "Called", "--count", String(messagesCount)], env);
+    assert.equal(sent.code, 0, sent.stderr);
+    const input = (): NonNullable<ReturnType<Broker["inspect"]>["queues"][string]> => broker.inspect().queues["input"]!;
+    for (let stop = 0; stop < stopsCount; stop += 1) {
+      const before = dependency.calls;
+      const worker = startCommand(["start", "-c", file], env);
+      t.after(() => worker.process.kill("SIGKILL"));
+      await eventually("a call", () => dependency.calls > before, 30_000);
+      worker.process.kill("SIGTERM");
+      const { code, stderr } = await worker.done;
+      assert.equal(code, 0, stderr);
+    }
+    const { states, totals } = input();
+    assert.deepEqual([states.locked, states.scheduled, states.deadLettered, states.active + totals.completed], [0, 0, 0, messagesCount]);
+    const counts = broker.inspectMessages("input", { top: 1_000 })?.messages.map(({ deliveryCount }) => deliveryCount) ?? [];
+    assert.deepEqual(
+      counts,
+      counts.map(() => 0),
+    );
+    dependency.answerMs = 0;
     const worker = startCommand(["start", "-c", file], env);
     t.after(() => worker.process.kill("SIGKILL"));
-    await eventually("a call", () => dependency.calls > before, 30_000);
+    await eventually("all completions", () => input().totals.completed === messagesCount, 30_000);
     worker.process.kill("SIGTERM");
-    const { code, stderr } = await worker.done;
-    assert.equal(code, 0, stderr);
-  }
-  const { states, totals } = input();
-  assert.deepEqual([states.locked, states.scheduled, states.deadLettered, states.active + totals.completed], [0, 0, 0, messagesCount]);
-  const counts = broker.inspectMessages("input", { top: 1_000 })?.messages.map(({ deliveryCount }) => deliveryCount) ?? [];
-  assert.deepEqual(counts, counts.map(() => 0));
-  dependency.answerMs = 0;
-  const worker = startCommand(["start", "-c", file], env);
-  t.after(() => worker.process.kill("SIGKILL"));
-  await eventually("all completions", () => input().totals.completed === messagesCount, 30_000);
-  worker.process.kill("SIGTERM");
-  assert.equal((await worker.done).code, 0);
-  assert.equal(input().states.deadLettered, 0);
-});
+    assert.equal((await worker.done).code, 0);
+    assert.equal(input().states.deadLettered, 0);
+  },
+);

@@ -50,7 +50,10 @@ async function startBench(context: TestContext): Promise<Bench> {
 function writePlugin(folder: string): void {
   const place = join(folder, "stumbler");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "stumbler", version: "1.0.0", entry: "./index.ts", skills: ["stumbler"], dependencies: [] }),
+  );
   writeFileSync(
     join(place, "index.ts"),
     `import { appendFileSync, readFileSync } from "node:fs";

@@ -16,13 +16,17 @@ const pinned = resolve(import.meta.dirname, "../..");
 async function run(t: TestContext, folder: string, transport: "plain" | "tls"): Promise<void> {
   const { broker, certificatePath, troubles } = await startForeignBroker(t, entities);
   const secure = `Endpoint=sb://localhost:${broker.port};SharedAccessKeyName=${accessKey.name};SharedAccessKey=${accessKey.key}`;
-  await runChecks(t, process.execPath, [script, folder, transport === "tls" ? secure : broker.connectionString, transport], { NODE_EXTRA_CA_CERTS: certificatePath });
+  await runChecks(t, process.execPath, [script, folder, transport === "tls" ? secure : broker.connectionString, transport], {
+    NODE_EXTRA_CA_CERTS: certificatePath,
+  });
   assert.deepEqual(troubles, []);
 }
 
 for (const name of ["azureJs", "azureJsNewest", "azureJsNext"] as const satisfies readonly PeerName[]) {
   const peer = await peerOf(name);
   for (const transport of ["plain", "tls"] as const) {
-    test(`${peer.title}, ${transport === "tls" ? "over TLS" : "in plain TCP"}`, { skip: peer.skip }, (t) => run(t, name === "azureJs" ? pinned : peer.folder, transport));
+    test(`${peer.title}, ${transport === "tls" ? "over TLS" : "in plain TCP"}`, { skip: peer.skip }, (t) =>
+      run(t, name === "azureJs" ? pinned : peer.folder, transport),
+    );
   }
 }

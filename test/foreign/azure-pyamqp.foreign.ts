@@ -12,5 +12,8 @@ test(peer.title, { skip: peer.skip }, async (t) => {
   await runPython(t, "azure_pyamqp.py", [String(broker.port), accessKey.name, accessKey.key, certificatePath]);
   assert.equal(broker.inspect().connections, 0);
   // It goes on in a session that it has ended, once a link in it was refused.
-  assert.deepEqual(troubles.filter((trouble) => !trouble.endsWith("amqp:not-allowed expected the channel of a session, found 1")), []);
+  assert.deepEqual(
+    troubles.filter((trouble) => !trouble.endsWith("amqp:not-allowed expected the channel of a session, found 1")),
+    [],
+  );
 });

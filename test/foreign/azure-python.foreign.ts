@@ -28,6 +28,10 @@ async function runScript(t: TestContext, script: string): Promise<void> {
   assert.deepEqual([broker.inspect().connections, troubles], [0, []]);
 }
 
-for (const [what, script] of [["messages", "azure_messages.py"], ["sessions", "azure_sessions.py"], ["administration", "azure_administration.py"]] as const) {
+for (const [what, script] of [
+  ["messages", "azure_messages.py"],
+  ["sessions", "azure_sessions.py"],
+  ["administration", "azure_administration.py"],
+] as const) {
   test(`${peer.title}: ${what}`, { skip: peer.skip }, (t) => runScript(t, script));
 }

@@ -34,7 +34,12 @@ export async function startForeignBroker(t: TestContext, entities: unknown, acce
   t.after(() => rm(folder, { recursive: true, force: true }));
   const certificatePath = join(folder, "certificate.pem");
   await writeFile(certificatePath, await broker.certificate());
-  return { broker, certificatePath, troubles, secureConnectionString: `Endpoint=sb://localhost;SharedAccessKeyName=${accessKey.name};SharedAccessKey=${accessKey.key}` };
+  return {
+    broker,
+    certificatePath,
+    troubles,
+    secureConnectionString: `Endpoint=sb://localhost;SharedAccessKeyName=${accessKey.name};SharedAccessKey=${accessKey.key}`,
+  };
 }
 
 interface Line {

@@ -37,7 +37,10 @@ export interface EngineServer {
 export async function connectTo(server: EngineServer, options: Partial<DialOptions> = {}): Promise<Client> {
   const opened = new Signal<Connection>("the server to open the connection");
   const closed = new Signal<ConnectionEnd>("the connection to be over");
-  const connection = dial({ containerId: "holdfast-test", ...server.dialOptions(), ...options }, { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) });
+  const connection = dial(
+    { containerId: "holdfast-test", ...server.dialOptions(), ...options },
+    { onOpen: opened.set, onClosed: (_connection, end) => closed.set(end) },
+  );
   await Promise.race([opened.wait(), closed.wait()]);
   return {
     connection,
@@ -52,7 +55,14 @@ export async function connectTo(server: EngineServer, options: Partial<DialOptio
 /** Sends messages of the given sizes, as room comes, and waits until all have an outcome. */
 export async function sendAll(connection: Connection, address: string, sizes: readonly number[], isSettled = false): Promise<string[]> {
   const outcomes: string[] = [];
-  const queue = sizes.map((size, index) => encodeMessage({ header: { durable: true }, properties: { messageId: `m${index}`, subject: "foreign" }, applicationProperties: { index }, body: { data: Buffer.alloc(size, index) } }));
+  const queue = sizes.map((size, index) =>
+    encodeMessage({
+      header: { durable: true },
+      properties: { messageId: `m${index}`, subject: "foreign" },
+      applicationProperties: { index },
+      body: { data: Buffer.alloc(size, index) },
+    }),
+  );
   const pump = (sender: Sender): void => {
     while (queue.length > 0 && sender.capacity() > 0) {
       const next = queue.shift()!;
@@ -61,11 +71,15 @@ export async function sendAll(connection: Connection, address: string, sizes: re
     }
   };
   const ended = new Signal<LinkEnd>("the sender to be over");
-  const sender = await attachedSender(connection.begin({}), { name: `to ${address} ${Math.random()}`, target: { address } }, {
-    onSendable: pump,
-    onOutcome: (_delivery: OutgoingDelivery, state) => outcomes.push(state?.kind ?? "none"),
-    onDetach: (_sender, end) => ended.set(end),
-  });
+  const sender = await attachedSender(
+    connection.begin({}),
+    { name: `to ${address} ${Math.random()}`, target: { address } },
+    {
+      onSendable: pump,
+      onOutcome: (_delivery: OutgoingDelivery, state) => outcomes.push(state?.kind ?? "none"),
+      onDetach: (_sender, end) => ended.set(end),
+    },
+  );
   await eventually("everything to be sent", () => queue.length === 0 && (isSettled || outcomes.length === sizes.length));
   sender.close();
   await ended.wait();
@@ -75,12 +89,16 @@ export async function sendAll(connection: Connection, address: string, sizes: re
 /** Takes and accepts messages until there are as many, over one link. */
 export async function takeAll(connection: Connection, address: string, count: number): Promise<Delivery[]> {
   const got: Delivery[] = [];
-  const receiver = await attachedReceiver(connection.begin({}), { name: `from ${address} ${Math.random()}`, source: { address } }, {
-    onDelivery: (delivery) => {
-      got.push(delivery);
-      delivery.settle(accepted);
+  const receiver = await attachedReceiver(
+    connection.begin({}),
+    { name: `from ${address} ${Math.random()}`, source: { address } },
+    {
+      onDelivery: (delivery) => {
+        got.push(delivery);
+        delivery.settle(accepted);
+      },
     },
-  });
+  );
   receiver.addCredit(count);
   await eventually(`${count} messages`, () => got.length === count);
   receiver.close();
@@ -122,10 +140,16 @@ export function engineChecks(server: EngineServer): void {
       await using client = await connectTo(server, { limits: { frameBytesMax } });
       const address = server.addressOf(`sizes-${frameBytesMax}`);
       const sizes = [0, 1, 500, 1_000, 5_000, 70_000, 300_000];
-      assert.deepEqual(await sendAll(client.connection, address, sizes), sizes.map(() => "accepted"));
+      assert.deepEqual(
+        await sendAll(client.connection, address, sizes),
+        sizes.map(() => "accepted"),
+      );
       const got = await takeAll(client.connection, address, sizes.length);
       assert.deepEqual(sizesOf(got), sizes);
-      assert.deepEqual(got.map(({ message }) => [message.text("messageId"), message.text("subject"), message.applicationProperties?.number("index")]), sizes.map((_, index) => [`m${index}`, "foreign", index]));
+      assert.deepEqual(
+        got.map(({ message }) => [message.text("messageId"), message.text("subject"), message.applicationProperties?.number("index")]),
+        sizes.map((_, index) => [`m${index}`, "foreign", index]),
+      );
     });
   }
 
@@ -143,12 +167,16 @@ function checkFlow(server: EngineServer): void {
     const session = client.connection.begin({});
     const got = new Map<string, number[]>(addresses.map((address) => [address, []]));
     for (const [address, found] of got) {
-      const receiver = await attachedReceiver(session, { name: address, source: { address } }, {
-        onDelivery: (delivery) => {
-          found.push(delivery.message.data.length);
-          delivery.settle(accepted);
+      const receiver = await attachedReceiver(
+        session,
+        { name: address, source: { address } },
+        {
+          onDelivery: (delivery) => {
+            found.push(delivery.message.data.length);
+            delivery.settle(accepted);
+          },
         },
-      });
+      );
       receiver.addCredit(sizes.length);
     }
     await eventually("all messages", () => [...got.values()].every((found) => found.length === sizes.length));
@@ -158,10 +186,22 @@ function checkFlow(server: EngineServer): void {
   test("gives no more than it was given credit for", async () => {
     await using client = await connectTo(server);
     const address = server.addressOf("credit");
-    await sendAll(client.connection, address, Array.from({ length: 20 }, () => 10));
+    await sendAll(
+      client.connection,
+      address,
+      Array.from({ length: 20 }, () => 10),
+    );
     const got: Delivery[] = [];
-    const receiver = await attachedReceiver(client.connection.begin({}), { name: "credit", source: { address } }, { onDelivery: (delivery) => void got.push(delivery) });
-    for (const [more, sum] of [[1, 1], [4, 5], [15, 20]] as const) {
+    const receiver = await attachedReceiver(
+      client.connection.begin({}),
+      { name: "credit", source: { address } },
+      { onDelivery: (delivery) => void got.push(delivery) },
+    );
+    for (const [more, sum] of [
+      [1, 1],
+      [4, 5],
+      [15, 20],
+    ] as const) {
       receiver.addCredit(more);
       await eventually(`${sum} messages`, () => got.length === sum);
       assert.equal(receiver.credit, 0);
@@ -177,13 +217,17 @@ function checkFlow(server: EngineServer): void {
     await sendAll(client.connection, address, [1, 2, 3]);
     const got: Delivery[] = [];
     const drained = new Signal("the drain to be done");
-    const receiver = await attachedReceiver(client.connection.begin({}), { name: "drained", source: { address } }, {
-      onDelivery: (delivery) => {
-        got.push(delivery);
-        delivery.settle(accepted);
+    const receiver = await attachedReceiver(
+      client.connection.begin({}),
+      { name: "drained", source: { address } },
+      {
+        onDelivery: (delivery) => {
+          got.push(delivery);
+          delivery.settle(accepted);
+        },
+        onDrained: () => drained.set(),
       },
-      onDrained: () => drained.set(),
-    });
+    );
     receiver.addCredit(50);
     receiver.drain();
     await drained.wait();
@@ -200,19 +244,29 @@ function checkOutcomes(server: EngineServer): void {
     await using client = await connectTo(server);
     const address = server.addressOf("outcomes");
     const count = 400;
-    await sendAll(client.connection, address, Array.from({ length: count }, () => 256));
-    const states: readonly DeliveryState[] = server.redelivers ? [accepted, released, rejected({ condition: "x:bad" })] : [accepted, rejected({ condition: "x:bad" })];
+    await sendAll(
+      client.connection,
+      address,
+      Array.from({ length: count }, () => 256),
+    );
+    const states: readonly DeliveryState[] = server.redelivers
+      ? [accepted, released, rejected({ condition: "x:bad" })]
+      : [accepted, rejected({ condition: "x:bad" })];
     const first: Delivery[] = [];
     const again: string[] = [];
-    const receiver = await attachedReceiver(client.connection.begin({}), { name: "mixed", source: { address } }, {
-      onDelivery: (delivery) => {
-        if (first.length < count) first.push(delivery);
-        else {
-          again.push(delivery.message.text("messageId") ?? "");
-          delivery.settle(accepted);
-        }
+    const receiver = await attachedReceiver(
+      client.connection.begin({}),
+      { name: "mixed", source: { address } },
+      {
+        onDelivery: (delivery) => {
+          if (first.length < count) first.push(delivery);
+          else {
+            again.push(delivery.message.text("messageId") ?? "");
+            delivery.settle(accepted);
+          }
+        },
       },
-    });
+    );
     receiver.addCredit(count);
     await eventually("all messages", () => first.length === count);
     for (const [index, delivery] of first.entries()) delivery.settle(states[index % states.length]!);

@@ -66,15 +66,39 @@ const sources: Readonly<Record<PeerName, Source>> = {
     build: buildProton,
     version: () => debianVersion("libqpid-proton11-dev"),
   },
-  azurePython: { title: "Azure's Service Bus SDK for Python", packages: ["python3-azure", "python3-uamqp"], version: () => `${moduleVersion("azure.servicebus._version", "VERSION")} on uamqp ${moduleVersion("uamqp", "__version__")}` },
-  azurePyamqp: { title: "Azure's AMQP in Python alone", packages: ["python3-azure"], version: () => `of azure-eventhub ${moduleVersion("azure.eventhub._version", "VERSION")}` },
+  azurePython: {
+    title: "Azure's Service Bus SDK for Python",
+    packages: ["python3-azure", "python3-uamqp"],
+    version: () => `${moduleVersion("azure.servicebus._version", "VERSION")} on uamqp ${moduleVersion("uamqp", "__version__")}`,
+  },
+  azurePyamqp: {
+    title: "Azure's AMQP in Python alone",
+    packages: ["python3-azure"],
+    version: () => `of azure-eventhub ${moduleVersion("azure.eventhub._version", "VERSION")}`,
+  },
   azureJs: { title: "Azure's Service Bus SDK for JavaScript, as pinned", version: () => sdkVersion("node_modules") },
-  azureJsNewest: { title: "Azure's Service Bus SDK for JavaScript, newest release", npm: ["@azure/service-bus@latest"], version: (folder) => sdkVersion(join(folder, "node_modules")) },
-  azureJsNext: { title: "Azure's Service Bus SDK for JavaScript, next version", npm: ["@azure/service-bus@7.10.0-beta.2"], version: (folder) => sdkVersion(join(folder, "node_modules")) },
+  azureJsNewest: {
+    title: "Azure's Service Bus SDK for JavaScript, newest release",
+    npm: ["@azure/service-bus@latest"],
+    version: (folder) => sdkVersion(join(folder, "node_modules")),
+  },
+  azureJsNext: {
+    title: "Azure's Service Bus SDK for JavaScript, next version",
+    npm: ["@azure/service-bus@7.10.0-beta.2"],
+    version: (folder) => sdkVersion(join(folder, "node_modules")),
+  },
   rhea: { title: "rhea", version: () => npmVersion("node_modules/rhea") },
   amqp10: { title: "amqp10 for Node", npm: ["amqp10@3"], version: (folder) => npmVersion(join(folder, "node_modules/amqp10")) },
-  activemq: { title: "ActiveMQ", version: () => "", never: "Debian's activemq comes without its AMQP connector (there is no activemq-amqp.jar in libactivemq-java), and no other package has it" },
-  azurePythonNewest: { title: "Azure's Service Bus SDK for Python, newest release", version: () => "", never: "it is on the Python registry alone, and Debian has 7.8; its AMQP is tried as that of azure-eventhub" },
+  activemq: {
+    title: "ActiveMQ",
+    version: () => "",
+    never: "Debian's activemq comes without its AMQP connector (there is no activemq-amqp.jar in libactivemq-java), and no other package has it",
+  },
+  azurePythonNewest: {
+    title: "Azure's Service Bus SDK for Python, newest release",
+    version: () => "",
+    never: "it is on the Python registry alone, and Debian has 7.8; its AMQP is tried as that of azure-eventhub",
+  },
   azureOthers: { title: "Azure's Service Bus SDKs for Go, Java and .NET", version: () => "", never: "neither Debian nor npm has them" },
 };
 
@@ -124,7 +148,10 @@ function installPackages(names: readonly string[]): readonly string[] {
 }
 
 function buildProton(folder: string): string | undefined {
-  for (const [language, compiler, libraries] of [["c", "gcc", ["-lqpid-proton"]], ["cpp", "g++", ["-lqpid-proton-cpp", "-lqpid-proton"]]] as const) {
+  for (const [language, compiler, libraries] of [
+    ["c", "gcc", ["-lqpid-proton"]],
+    ["cpp", "g++", ["-lqpid-proton-cpp", "-lqpid-proton"]],
+  ] as const) {
     for (const name of protonPrograms[language]) {
       const source = join(protonExamples, language, `${name}.${language}`);
       const { status, stderr } = spawnSync(compiler, ["-o", join(folder, name), source, ...libraries, "-lpthread"], { encoding: "utf8" });
@@ -138,10 +165,16 @@ async function get(source: Source, folder: string, missing: readonly string[]): 
   const { title, packages = [], npm, build } = source;
   if (source.never !== undefined) return { title, absent: source.never };
   const lacking = packages.filter((name) => missing.includes(name));
-  if (lacking.length > 0) return { title, absent: `it needs the Debian packages ${lacking.join(", ")}; install them with: sudo apt-get install --no-install-recommends ${lacking.join(" ")}` };
+  if (lacking.length > 0)
+    return {
+      title,
+      absent: `it needs the Debian packages ${lacking.join(", ")}; install them with: sudo apt-get install --no-install-recommends ${lacking.join(" ")}`,
+    };
   await mkdir(folder);
   if (npm !== undefined) {
-    const { status, stderr } = spawnSync("npm", ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", ...npm], { encoding: "utf8" });
+    const { status, stderr } = spawnSync("npm", ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", ...npm], {
+      encoding: "utf8",
+    });
     if (status !== 0) return { title, absent: `npm cannot install ${npm.join(", ")}: ${stderr.trim().split("\n").at(-1) ?? ""}` };
   }
   const trouble = build?.(folder);
@@ -164,7 +197,8 @@ export async function getPeers(folder: string): Promise<{ readonly peers: Peers;
 /** What a run found of a peer. */
 export async function peerOf(name: PeerName): Promise<{ readonly title: string; readonly folder: string; readonly skip: string | false }> {
   const file = process.env[environmentKey];
-  if (file === undefined) throw new Error("expected the peers to be there, found none; start these tests with `npm run test:foreign`, which can be given their files");
+  if (file === undefined)
+    throw new Error("expected the peers to be there, found none; start these tests with `npm run test:foreign`, which can be given their files");
   const peer = (JSON.parse(await readFile(file, "utf8")) as Peers)[name];
   return "absent" in peer ? { title: peer.title, folder: "", skip: peer.absent } : { ...peer, skip: false };
 }

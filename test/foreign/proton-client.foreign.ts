@@ -20,14 +20,22 @@ test(inPython.title, { skip: inPython.skip }, async (t) => {
   const { completed, deadLettered } = queues["mixed"]?.totals ?? {};
   assert.deepEqual([completed, deadLettered, connections], [666, 334, 0]);
   // What the client did wrong on purpose, and nothing else.
-  assert.deepEqual(troubles.filter((trouble) => !/^TLS: |ended by sasl: .* the credentials were refused$/.test(trouble)), []);
+  assert.deepEqual(
+    troubles.filter((trouble) => !/^TLS: |ended by sasl: .* the credentials were refused$/.test(trouble)),
+    [],
+  );
 });
 
 const programMsMax = 120_000;
 
 /** Runs one of the programs and returns what it said. */
 async function run(t: TestContext, name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const child = spawn(join(programs.folder, name), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env }, signal: t.signal, timeout: programMsMax });
+  const child = spawn(join(programs.folder, name), args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+    signal: t.signal,
+    timeout: programMsMax,
+  });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (said += text.toString()));
   const [code] = (await once(child, "close")) as [number | null];
@@ -63,9 +71,18 @@ describe(programs.title, { skip: programs.skip }, () => {
 
   test("service_bus.cpp, with sessions by name and as the next, over TLS", async (t) => {
     const { broker, certificatePath } = await startForeignBroker(t, entities);
-    const said = await run(t, "service_bus", ["-n", `localhost:${broker.port}`, "-p", accessKey.name, "-k", accessKey.key, "-e", "sessions"], { SSL_CERT_FILE: certificatePath });
+    const said = await run(t, "service_bus", ["-n", `localhost:${broker.port}`, "-p", accessKey.name, "-k", accessKey.key, "-e", "sessions"], {
+      SSL_CERT_FILE: certificatePath,
+    });
     const granted = [...said.matchAll(/receiving messages with session identifier "?(\w+)"?/g)].map(([, name = ""]) => name);
-    assert.deepEqual([granted.slice(0, 2), granted.slice(2).toSorted()], [["green", "red"], ["black", "blue", "yellow"]], said);
+    assert.deepEqual(
+      [granted.slice(0, 2), granted.slice(2).toSorted()],
+      [
+        ["green", "red"],
+        ["black", "blue", "yellow"],
+      ],
+      said,
+    );
     assert.deepEqual(said.match(/ {3}received message: /g)?.length, 7, said);
   });
 });

@@ -29,7 +29,10 @@ describe(`${peer.title}, the broker, used by our engine`, { skip: peer.skip }, (
   const server: EngineServer = {
     dialOptions: () => ({ host: "127.0.0.1", port, sasl: { mechanism: "ANONYMOUS" } }),
     ways: () => ({ "no SASL": { sasl: undefined }, "ANONYMOUS over TLS": { tls: { rejectUnauthorized: false } } }),
-    wrongWays: () => ({ "a mechanism that it does not have": { sasl: { mechanism: "MSSBCBS" } }, "TLS that is not trusted": { tls: { servername: "localhost" } } }),
+    wrongWays: () => ({
+      "a mechanism that it does not have": { sasl: { mechanism: "MSSBCBS" } },
+      "TLS that is not trusted": { tls: { servername: "localhost" } },
+    }),
     addressOf: (queue) => queue,
     drains: false,
     redelivers: false,

@@ -55,7 +55,15 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /** Starts a server with the AMQP 1.0 plugin, and waits until it accepts connections. */
-export async function startRabbitMq({ authority, certificate, key }: { readonly authority: string; readonly certificate: string; readonly key: string }): Promise<RabbitMq> {
+export async function startRabbitMq({
+  authority,
+  certificate,
+  key,
+}: {
+  readonly authority: string;
+  readonly certificate: string;
+  readonly key: string;
+}): Promise<RabbitMq> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-rabbitmq-"));
   const [port = 0, securePort = 0, distributionPort = 0, epmdPort = 0] = await freePorts(4);
   const authorityPath = join(folder, "authority.pem");

@@ -73,7 +73,12 @@ function serve(container: Container, queues: Queues): void {
     else setImmediate(() => sender?.set_drained(true));
   });
   container.on("sender_close", ({ sender }: EventContext) => queues.forget(sender!));
-  for (const [event, isBack] of [["accepted", false], ["rejected", false], ["released", true], ["modified", true]] as const) {
+  for (const [event, isBack] of [
+    ["accepted", false],
+    ["rejected", false],
+    ["released", true],
+    ["modified", true],
+  ] as const) {
     container.on(event, ({ delivery }: EventContext) => queues.ended(delivery as unknown as Delivery, isBack));
   }
 }
@@ -103,7 +108,9 @@ export async function startRheaServer(options: object = {}): Promise<RheaServer>
     detach(address, condition) {
       for (const connection of connections) {
         connection.each_sender((sender: RheaSender) => sender.source?.address === address && sender.close({ condition, description: "as the test wants it" }));
-        connection.each_receiver((receiver: Receiver) => receiver.target?.address === address && receiver.close({ condition, description: "as the test wants it" }));
+        connection.each_receiver(
+          (receiver: Receiver) => receiver.target?.address === address && receiver.close({ condition, description: "as the test wants it" }),
+        );
       }
     },
     [Symbol.asyncDispose]: async () => {

@@ -89,7 +89,9 @@ class ServiceBus {
 
   /** rhea leaves a message of a format that it does not know encoded. */
   take(message: Message | Buffer): void {
-    const parts = Buffer.isBuffer(message) ? [bytesOf(rhea.message.decode(message))].flat().map((part) => bytesOf(rhea.message.decode(part))) : [bytesOf(message)];
+    const parts = Buffer.isBuffer(message)
+      ? [bytesOf(rhea.message.decode(message))].flat().map((part) => bytesOf(rhea.message.decode(part)))
+      : [bytesOf(message)];
     this.taken.push(...parts.map(String));
   }
 
@@ -103,7 +105,15 @@ class ServiceBus {
     return {
       correlation_id: message.message_id,
       application_properties: { "status-code": rhea.types.wrap_int(address === "$cbs" ? 202 : code), statusCode: rhea.types.wrap_int(code) },
-      body: isRenewal ? { expirations: rhea.types.wrap_array(tokens.map(() => lockedUntil.getTime()), 0x83, undefined) } : {},
+      body: isRenewal
+        ? {
+            expirations: rhea.types.wrap_array(
+              tokens.map(() => lockedUntil.getTime()),
+              0x83,
+              undefined,
+            ),
+          }
+        : {},
     } as unknown as Message;
   }
 }
@@ -129,7 +139,8 @@ function serve(container: Container, bus: ServiceBus): void {
     if (isNode(address)) replies.get(session)?.send(bus.answer(address, message!));
     else bus.take(message!);
   });
-  for (const outcome of ["accepted", "rejected", "released", "modified"] as const) container.on(outcome, ({ delivery }: EventContext) => bus.ended(delivery as unknown as Delivery, outcome));
+  for (const outcome of ["accepted", "rejected", "released", "modified"] as const)
+    container.on(outcome, ({ delivery }: EventContext) => bus.ended(delivery as unknown as Delivery, outcome));
   for (const event of ["connection_error", "session_error", "sender_error", "receiver_error", "disconnected", "error"]) container.on(event, () => undefined);
 }
 

@@ -34,7 +34,7 @@ describe(`${peer.title} as a server, used by our engine`, () => {
   const server: EngineServer = {
     dialOptions: () => ({ host: "127.0.0.1", port: plain.port, sasl: login }),
     ways: () => ({
-      "ANONYMOUS": { sasl: { mechanism: "ANONYMOUS" } },
+      ANONYMOUS: { sasl: { mechanism: "ANONYMOUS" } },
       "no SASL": { sasl: undefined },
       "EXTERNAL over TLS": { port: secure.port, tls: shown, sasl: { mechanism: "EXTERNAL" } },
       "PLAIN over TLS": { port: secure.port, tls: shown },
@@ -56,11 +56,16 @@ describe(`${peer.title} as a server, used by our engine`, () => {
     const session = client.connection.begin({});
     const ends = { sender: new Signal<LinkEnd>("the sender's end"), receiver: new Signal<LinkEnd>("the receiver's end") };
     await attachedSender(session, { name: "out", target: { address: "ended" } }, { onDetach: (_sender, end) => ends.sender.set(end) });
-    const receiver = await attachedReceiver(session, { name: "in", source: { address: "ended" } }, { onDelivery: () => undefined, onDetach: (_receiver, end) => ends.receiver.set(end) });
+    const receiver = await attachedReceiver(
+      session,
+      { name: "in", source: { address: "ended" } },
+      { onDelivery: () => undefined, onDetach: (_receiver, end) => ends.receiver.set(end) },
+    );
     receiver.addCredit(10);
     await eventually("rhea to know the connection", () => plain.connections.size > 0);
     plain.detach("ended", "amqp:link:detach-forced");
-    for (const end of [await ends.sender.wait(), await ends.receiver.wait()]) assert.deepEqual([end.by, end.error?.condition, end.error?.description], ["peer", "amqp:link:detach-forced", "as the test wants it"]);
+    for (const end of [await ends.sender.wait(), await ends.receiver.wait()])
+      assert.deepEqual([end.by, end.error?.condition, end.error?.description], ["peer", "amqp:link:detach-forced", "as the test wants it"]);
     assert.deepEqual(await sendAll(client.connection, "others", [10]), ["accepted"]);
   });
 
@@ -97,10 +102,18 @@ describe(`${peer.title} as a Service Bus, used by our transport`, () => {
     bus.put(count);
     receiver.addCredit(count);
     await eventually("all messages", () => got.length === count);
-    assert.deepEqual(got.map(({ messageId, attempt, sequenceNumber }) => [messageId, attempt, sequenceNumber]), got.map((_, index) => [`m${index}`, 1, BigInt(index + 1)]));
+    assert.deepEqual(
+      got.map(({ messageId, attempt, sequenceNumber }) => [messageId, attempt, sequenceNumber]),
+      got.map((_, index) => [`m${index}`, 1, BigInt(index + 1)]),
+    );
     const renewed = await transport.renew(got);
     assert.ok(renewed.every((result) => result.kind === "renewed" && result.lockedUntilMs === Date.UTC(2100, 0, 1)));
-    const orderOf = (delivery: Delivery, index: number): SettleOrder => (index % 3 === 0 ? { verb: "complete", delivery } : index % 3 === 1 ? { verb: "dead-letter", delivery, reason: "r", description: "d" } : { verb: "defer", delivery });
+    const orderOf = (delivery: Delivery, index: number): SettleOrder =>
+      index % 3 === 0
+        ? { verb: "complete", delivery }
+        : index % 3 === 1
+          ? { verb: "dead-letter", delivery, reason: "r", description: "d" }
+          : { verb: "defer", delivery };
     const results = await transport.settle(got.map(orderOf));
     assert.ok(results.every((result) => result === "settled"));
     const expected = ["accepted", "rejected", "modified"];

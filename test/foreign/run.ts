@@ -67,7 +67,10 @@ try {
   const patterns = process.argv.slice(2);
   const files = patterns.length > 0 ? patterns : globSync("test/foreign/*.foreign.ts", { cwd: root }).sort();
   const rows = await runFiles(files, environment);
-  tell(rows, Object.values(peers).flatMap((peer) => ("absent" in peer ? [`${peer.title}: ${peer.absent}`] : [])));
+  tell(
+    rows,
+    Object.values(peers).flatMap((peer) => ("absent" in peer ? [`${peer.title}: ${peer.absent}`] : [])),
+  );
   if (rows.length === 0 || rows.some(({ failed }) => failed > 0)) process.exitCode = 1;
 } finally {
   await rm(folder, { recursive: true, force: true });

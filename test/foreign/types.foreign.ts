@@ -19,7 +19,14 @@ const azureJs = await peerOf("azureJs");
 const topic = "values";
 const clientTimeOutMs = 60_000;
 // uamqp, under Azure's SDK for Python, gives up a link over a char or a decimal.
-const entities = { topics: [{ name: topic, subscriptions: [...producers.filter((name) => name !== "azurePython"), { name: "azurePython", rules: [{ name: "known", sql: "sys.Label <> 'rare'" }] }] }] };
+const entities = {
+  topics: [
+    {
+      name: topic,
+      subscriptions: [...producers.filter((name) => name !== "azurePython"), { name: "azurePython", rules: [{ name: "known", sql: "sys.Label <> 'rare'" }] }],
+    },
+  ],
+};
 
 interface Client {
   readonly title: string;
@@ -33,7 +40,10 @@ interface Client {
 }
 
 async function runPython(t: TestContext, script: string, ...args: readonly string[]): Promise<unknown> {
-  const { stdout } = await promisify(execFile)(python, ["-B", join(import.meta.dirname, "clients", script), ...args], { signal: t.signal, timeout: clientTimeOutMs });
+  const { stdout } = await promisify(execFile)(python, ["-B", join(import.meta.dirname, "clients", script), ...args], {
+    signal: t.signal,
+    timeout: clientTimeOutMs,
+  });
   return JSON.parse(stdout);
 }
 
@@ -41,7 +51,12 @@ function clientsOn(t: TestContext, broker: Broker, secure: readonly string[]): P
   const url = `amqp://${broker.host}:${broker.port}`;
   const place = (name: ProducerName): string => `${topic}/Subscriptions/${name}`;
   return {
-    engine: { title: "our engine", precision: "typed", send: () => engineSend(t, broker, topic), receive: (count) => engineReceive(t, broker, place("engine"), count) },
+    engine: {
+      title: "our engine",
+      precision: "typed",
+      send: () => engineSend(t, broker, topic),
+      receive: (count) => engineReceive(t, broker, place("engine"), count),
+    },
     transport: {
       title: "our transport",
       precision: "plain",
@@ -49,8 +64,21 @@ function clientsOn(t: TestContext, broker: Broker, secure: readonly string[]): P
       send: () => transportSend(t, broker, topic),
       receive: (count) => transportReceive(t, broker, topic, "transport", count),
     },
-    rhea: { title: rheaPeer.title, precision: "plain", doubles: true, send: () => rheaSend(t, broker, topic), receive: (count) => rheaReceive(t, broker, place("rhea"), count) },
-    azureJs: { title: azureJs.title, precision: "plain", doubles: true, blind: ["userId"], send: () => azureSend(t, broker, topic), receive: (count) => azureReceive(t, broker, topic, "azureJs", count) },
+    rhea: {
+      title: rheaPeer.title,
+      precision: "plain",
+      doubles: true,
+      send: () => rheaSend(t, broker, topic),
+      receive: (count) => rheaReceive(t, broker, place("rhea"), count),
+    },
+    azureJs: {
+      title: azureJs.title,
+      precision: "plain",
+      doubles: true,
+      blind: ["userId"],
+      send: () => azureSend(t, broker, topic),
+      receive: (count) => azureReceive(t, broker, topic, "azureJs", count),
+    },
     ...(protonPython.skip === false && {
       proton: {
         title: protonPython.title,
@@ -72,7 +100,8 @@ function clientsOn(t: TestContext, broker: Broker, secure: readonly string[]): P
 
 /** What a message must be to a client: without what the client does not show, and without an id that the broker gave it. */
 function shownTo(client: Client, expected: Seen, found: Seen | undefined): [Seen, Seen | undefined] {
-  const isHidden = (name: string): boolean => client.blind?.includes(name) === true || (name === "id" && expected["id"] === undefined) || (expected[name] === undefined && found?.[name] === "null");
+  const isHidden = (name: string): boolean =>
+    client.blind?.includes(name) === true || (name === "id" && expected["id"] === undefined) || (expected[name] === undefined && found?.[name] === "null");
   const readable = (text: string): string => (client.doubles === true ? text.replace("9007199254740993", "9007199254740992") : text);
   const shown = (seen: Seen): Seen => Object.fromEntries(Object.entries(seen).flatMap(([name, text]) => (isHidden(name) ? [] : [[name, readable(text)]])));
   return [shown(expected), found === undefined ? undefined : shown(found)];

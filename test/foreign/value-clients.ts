@@ -59,11 +59,25 @@ function engineMessages(): Buffer[] {
   const message = (subject: string, body: MessageBody, properties: MessageProperties = {}, values: object = {}): Buffer =>
     encodeMessage({ properties: { ...properties, subject }, applicationProperties: { from: "engine", ...values }, body });
   const empty = { data: Buffer.alloc(0) };
-  const fields = { messageId: "the id", correlationId: "correlated", contentType: symbol("text/plain"), to: "to", replyTo: "back", userId: Buffer.from("user"), groupId: "group", replyToGroupId: "back group" };
+  const fields = {
+    messageId: "the id",
+    correlationId: "correlated",
+    contentType: symbol("text/plain"),
+    to: "to",
+    replyTo: "back",
+    userId: Buffer.from("user"),
+    groupId: "group",
+    replyToGroupId: "back group",
+  };
   const ids = { ulong: ulong(7), uuid: uuid(uuidBytes), binary: bytes, string: "s" };
   return [
     message("scalars", { data: bytes }, fields, engineScalars),
-    message("rare", empty, {}, { char: new Typed("char", "☃"), ...Object.fromEntries(decimalBytes.map(([name, value]) => [name, new Typed(name as "decimal32", value)])) }),
+    message(
+      "rare",
+      empty,
+      {},
+      { char: new Typed("char", "☃"), ...Object.fromEntries(decimalBytes.map(([name, value]) => [name, new Typed(name as "decimal32", value)])) },
+    ),
     message("nested", { value: { ...nested, big } }),
     message("text", { value: text }),
     message("sequence", { sequences: [[1, "two", [3]]] }),
@@ -76,7 +90,11 @@ export async function engineSend(t: TestContext, broker: Broker, address: string
   const messages = engineMessages();
   const outcomes: (string | undefined)[] = [];
   const sendable = new Signal<Sender>("credit");
-  const sender = await attachedSender(connection.begin({}), { name: "values", target: { address } }, { onSendable: sendable.set, onOutcome: (_delivery, state) => outcomes.push(state?.kind) });
+  const sender = await attachedSender(
+    connection.begin({}),
+    { name: "values", target: { address } },
+    { onSendable: sendable.set, onOutcome: (_delivery, state) => outcomes.push(state?.kind) },
+  );
   await sendable.wait();
   for (const message of messages) sender.send(message, undefined);
   await eventually("every message to be accepted", () => outcomes.filter((kind) => kind === "accepted").length === messages.length);
@@ -98,23 +116,31 @@ function engineSeen(message: MessageView): readonly [string, Seen] {
   const plain = message.values().map((view) => view.plain());
   seen["body"] = message.bodyKind === "data" ? message.data.toString("hex") : textOf("", message.bodyKind === "sequence" ? plain.flat() : value?.plain());
   const subject = message.text("subject") ?? "";
-  for (const [name, field] of [["id", "messageId"], ["correlationId", "correlationId"]] as const) {
+  for (const [name, field] of [
+    ["id", "messageId"],
+    ["correlationId", "correlationId"],
+  ] as const) {
     const found = message.property(field);
     if (found !== undefined) seen[name] = textOf(name, found);
   }
-  if (subject === "scalars") for (const name of ["contentType", "to", "replyTo", "userId", "groupId", "replyToGroupId"] as const) seen[name] = textOf(name, message.property(name));
+  if (subject === "scalars")
+    for (const name of ["contentType", "to", "replyTo", "userId", "groupId", "replyToGroupId"] as const) seen[name] = textOf(name, message.property(name));
   return [`${from} ${subject}`, seen];
 }
 
 export async function engineReceive(t: TestContext, broker: Broker, address: string, count: number): Promise<Received> {
   const { connection } = await connectWire(t, broker);
   const found: (readonly [string, Seen])[] = [];
-  const receiver = await attachedReceiver(connection.begin({}), { name: "values", source: { address } }, {
-    onDelivery: (delivery) => {
-      found.push(engineSeen(delivery.message));
-      delivery.settle(accepted);
+  const receiver = await attachedReceiver(
+    connection.begin({}),
+    { name: "values", source: { address } },
+    {
+      onDelivery: (delivery) => {
+        found.push(engineSeen(delivery.message));
+        delivery.settle(accepted);
+      },
     },
-  });
+  );
   receiver.addCredit(count);
   await eventually("all messages", () => found.length === count);
   return found;
@@ -125,7 +151,17 @@ export async function engineReceive(t: TestContext, broker: Broker, address: str
 export async function transportSend(_t: TestContext, broker: Broker, address: string): Promise<void> {
   const publisher = createAmqpPublisher({ connectionString: broker.connectionString, clock: systemClock });
   await publisher.start();
-  const headers = { from: "transport", nothing: null, yes: true, no: false, int: -2_147_483_647, long: -9_223_372_036_854_775_808n, double: 0.1, timestamp: at, string: text };
+  const headers = {
+    from: "transport",
+    nothing: null,
+    yes: true,
+    no: false,
+    int: -2_147_483_647,
+    long: -9_223_372_036_854_775_808n,
+    double: 0.1,
+    timestamp: at,
+    string: text,
+  };
   await publisher.send(address, [{ messageId: "the id", correlationId: "correlated", contentType: "text/plain", subject: "scalars", body: bytes, headers }]);
   await publisher.stop();
 }
@@ -134,10 +170,16 @@ export async function transportSend(_t: TestContext, broker: Broker, address: st
 function transportSeen(delivery: Delivery): readonly [string, Seen] {
   const { from, ...headers } = delivery.headers();
   const seen: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) seen[`property ${name}`] = textOf(name, typeof value === "string" ? value.replace(/^"(.*)"$/, "$1") : value);
+  for (const [name, value] of Object.entries(headers))
+    seen[`property ${name}`] = textOf(name, typeof value === "string" ? value.replace(/^"(.*)"$/, "$1") : value);
   const subject = delivery.subject ?? "";
   const body = Buffer.from(delivery.body);
-  seen["body"] = subject === "nested" || subject === "sequence" ? textOf("", JSON.parse(body.toString("utf8"))) : subject === "text" ? body.toString("utf8") : body.toString("hex");
+  seen["body"] =
+    subject === "nested" || subject === "sequence"
+      ? textOf("", JSON.parse(body.toString("utf8")))
+      : subject === "text"
+        ? body.toString("utf8")
+        : body.toString("hex");
   seen["id"] = delivery.messageId;
   if (delivery.correlationId !== undefined) seen["correlationId"] = delivery.correlationId;
   if (subject === "scalars") seen["contentType"] = delivery.contentType ?? "null";
@@ -201,17 +243,38 @@ function rheaMessages(): Message[] {
     string: text,
     symbol: wrap("symbol", "sym"),
   };
-  const message = (subject: string, body: unknown, fields: Partial<Message> = {}): Message => ({ subject, body, ...fields, application_properties: { from: "rhea", ...(fields.application_properties as object | undefined) } });
+  const message = (subject: string, body: unknown, fields: Partial<Message> = {}): Message => ({
+    subject,
+    body,
+    ...fields,
+    application_properties: { from: "rhea", ...(fields.application_properties as object | undefined) },
+  });
   const data = (content: Buffer): unknown => rhea.message.data_section(content);
-  const fields = { message_id: "the id", correlation_id: "correlated", content_type: "text/plain", to: "to", reply_to: "back", user_id: Buffer.from("user"), group_id: "group", reply_to_group_id: "back group" } as unknown as Partial<Message>;
+  const fields = {
+    message_id: "the id",
+    correlation_id: "correlated",
+    content_type: "text/plain",
+    to: "to",
+    reply_to: "back",
+    user_id: Buffer.from("user"),
+    group_id: "group",
+    reply_to_group_id: "back group",
+  } as unknown as Partial<Message>;
   const ids = { ulong: 7, uuid: wrap("uuid", uuidBytes), binary: wrap("binary", bytes), string: "s" };
   return [
     message("scalars", data(bytes), { ...fields, application_properties: scalars }),
-    message("rare", data(Buffer.alloc(0)), { application_properties: { char: rheaValue("CharUTF32", "☃".codePointAt(0)), ...Object.fromEntries(decimalBytes.map(([name, value]) => [name, rheaValue(`D${name.slice(1)}`, value)])) } as never }),
+    message("rare", data(Buffer.alloc(0)), {
+      application_properties: {
+        char: rheaValue("CharUTF32", "☃".codePointAt(0)),
+        ...Object.fromEntries(decimalBytes.map(([name, value]) => [name, rheaValue(`D${name.slice(1)}`, value)])),
+      } as never,
+    }),
     message("nested", { ...nested, big: wrap("long", signed64(big)) }),
     message("text", text),
     message("sequence", rhea.message.sequence_section([1, "two", [3]] as never)),
-    ...Object.entries(ids).map(([kind, id]) => message(`id ${kind}`, data(Buffer.alloc(0)), { message_id: id, correlation_id: id } as unknown as Partial<Message>)),
+    ...Object.entries(ids).map(([kind, id]) =>
+      message(`id ${kind}`, data(Buffer.alloc(0)), { message_id: id, correlation_id: id } as unknown as Partial<Message>),
+    ),
   ];
 }
 
@@ -247,7 +310,8 @@ function rheaSeen(message: Message): readonly [string, Seen] {
   const idName = subject.replace("id ", "");
   if (message.message_id !== undefined) seen["id"] = textOf(idName, message.message_id);
   if (message.correlation_id !== undefined) seen["correlationId"] = textOf(idName, message.correlation_id);
-  if (subject === "scalars") for (const [name, field] of Object.entries(rheaFields)) seen[name] = textOf(name, (message as unknown as Record<string, unknown>)[field]);
+  if (subject === "scalars")
+    for (const [name, field] of Object.entries(rheaFields)) seen[name] = textOf(name, (message as unknown as Record<string, unknown>)[field]);
   return [`${String(from)} ${subject}`, seen];
 }
 
@@ -267,7 +331,16 @@ export async function azureSend(_t: TestContext, broker: Broker, address: string
   const client = new ServiceBusClient(broker.connectionString);
   const sender = client.createSender(address);
   const applicationProperties = { from: "azureJs", nothing: null, yes: true, no: false, int: -2_147_483_647, double: 0.1, timestamp: at, string: text };
-  const properties = { messageId: "the id", correlationId: "correlated", contentType: "text/plain", subject: "scalars", to: "to", replyTo: "back", groupId: "group", replyToGroupId: "back group" };
+  const properties = {
+    messageId: "the id",
+    correlationId: "correlated",
+    contentType: "text/plain",
+    subject: "scalars",
+    to: "to",
+    replyTo: "back",
+    groupId: "group",
+    replyToGroupId: "back group",
+  };
   const messages = [
     { bodyType: "data", body: bytes, properties, applicationProperties },
     { bodyType: "value", body: nested, properties: { subject: "nested" }, applicationProperties: { from: "azureJs" } },
@@ -291,7 +364,9 @@ function azureSeen({ bodyType, body, properties = {}, applicationProperties = {}
   const idName = subject.replace("id ", "");
   if (properties.messageId !== undefined) seen["id"] = textOf(idName, properties.messageId);
   if (properties.correlationId !== undefined) seen["correlationId"] = textOf(idName, properties.correlationId);
-  if (subject === "scalars") for (const name of ["contentType", "to", "replyTo", "userId", "groupId", "replyToGroupId"] as const) seen[name] = textOf(name, (properties as unknown as Record<string, unknown>)[name]);
+  if (subject === "scalars")
+    for (const name of ["contentType", "to", "replyTo", "userId", "groupId", "replyToGroupId"] as const)
+      seen[name] = textOf(name, (properties as unknown as Record<string, unknown>)[name]);
   return [`${String(from)} ${subject}`, seen];
 }
 

@@ -110,7 +110,10 @@ export function textOf(name: string, value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => textOf("", item)).join(",")}]`;
   if (typeof value === "object") {
     const entries = value instanceof Map ? ([...value] as [string, unknown][]) : Object.entries(value);
-    return `{${entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => `${key}:${textOf(key, item)}`).join(",")}}`;
+    return `{${entries
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${key}:${textOf(key, item)}`)
+      .join(",")}}`;
   }
   if (name === "char" && typeof value === "number") return String.fromCodePoint(value);
   return `${value as string | number | boolean | bigint}`;

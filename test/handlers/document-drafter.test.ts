@@ -10,7 +10,11 @@ import { type Call, Crash, type HarnessOptions, type HarnessResult, type StoredS
 import { webhookExamples } from "../support/webhook-examples.ts";
 
 const allSteps = ["outline", "draft-1", "draft-2", "review", "publish"];
-const payload = { title: "Checkout is faster", audience: "engineers", about: { name: "pull_request", event: { action: "closed", repository: { full_name: "octo/shop" }, sender: { login: "mona" } } } };
+const payload = {
+  title: "Checkout is faster",
+  audience: "engineers",
+  about: { name: "pull_request", event: { action: "closed", repository: { full_name: "octo/shop" }, sender: { login: "mona" } } },
+};
 
 let standIns: StandIns;
 let control: StandInControl;
@@ -22,14 +26,22 @@ after(() => standIns.stop());
 
 /** The payload of the one event that a run emitted. */
 function draftedOf({ emitted }: HarnessResult): Record<string, unknown> {
-  assert.deepEqual(emitted.map(({ eventType }) => eventType), ["DocumentDrafted"]);
+  assert.deepEqual(
+    emitted.map(({ eventType }) => eventType),
+    ["DocumentDrafted"],
+  );
   return emitted[0]?.payload as Record<string, unknown>;
 }
 
 /** Calls the stand-ins over HTTP, with the headers that the runtime sends. */
 function overHttp(dependency: "model" | "library"): (request: HttpRequest, call: Call) => Promise<unknown> {
   return async (request, call) => {
-    const headers = { "content-type": "application/json", "idempotency-key": call.idempotencyKey, "holdfast-run": call.idempotencyKey.split("/")[0] ?? "", "holdfast-step": call.step ?? "" };
+    const headers = {
+      "content-type": "application/json",
+      "idempotency-key": call.idempotencyKey,
+      "holdfast-run": call.idempotencyKey.split("/")[0] ?? "",
+      "holdfast-step": call.step ?? "",
+    };
     const response = await fetch(`${standIns.urls[dependency]}${request.path}`, { method: request.method, headers, body: JSON.stringify(request.body) });
     if (!response.ok) throw new PermanentError(`answered ${response.status}`, { code: `HTTP_${response.status}`, dependency });
     return { status: response.status, headers: {}, body: await response.json() };
@@ -43,7 +55,10 @@ test("drafts in five steps, one call each, and emits what it cost", async () => 
   const result = await draft({ eventId: "evt-plain" });
   const { ran, calls } = result;
   assert.deepEqual(ran, allSteps);
-  assert.deepEqual(calls.map(({ step, dependency }) => [step, dependency]), allSteps.map((step) => [step, step === "publish" ? "library" : "model"]));
+  assert.deepEqual(
+    calls.map(({ step, dependency }) => [step, dependency]),
+    allSteps.map((step) => [step, step === "publish" ? "library" : "model"]),
+  );
   assert.equal(new Set(calls.map((call) => call.idempotencyKey)).size, allSteps.length);
   const drafted = draftedOf(result);
   assert.deepEqual(drafted["sources"], ["model"]);
@@ -98,7 +113,10 @@ test("lets a passing failure be retried, and answers from the template at the la
 });
 
 test("an answer of no use is answered from the template, a defect is not", async () => {
-  const saying = (content: unknown): HarnessOptions => ({ eventId: "evt-useless", answers: { library: () => ({ status: 200, headers: {}, body: { revision: 1 } }), model: () => ({ status: 200, headers: {}, body: content }) } });
+  const saying = (content: unknown): HarnessOptions => ({
+    eventId: "evt-useless",
+    answers: { library: () => ({ status: 200, headers: {}, body: { revision: 1 } }), model: () => ({ status: 200, headers: {}, body: content }) },
+  });
   for (const content of ["", { choices: [] }, { choices: [{ message: { content: "   " } }] }]) {
     assert.deepEqual(draftedOf(await draft(saying(content)))["sources"], ["template"]);
   }

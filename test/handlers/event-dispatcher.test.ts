@@ -17,14 +17,24 @@ test("a rule matches by event, action and conditions, all of them", () => {
   assert.ok(!matches({ actions: ["closed"] }));
   assert.ok(matches({ where: [{ path: "issue.labels.name", oneOf: ["bug"] }] }));
   assert.ok(!matches({ where: [{ path: "issue.labels.name", oneOf: ["docs"] }] }));
-  assert.ok(!matches({ where: [{ path: "issue.labels.name", oneOf: ["bug"] }, { path: "issue.locked", oneOf: [true] }] }));
+  assert.ok(
+    !matches({
+      where: [
+        { path: "issue.labels.name", oneOf: ["bug"] },
+        { path: "issue.locked", oneOf: [true] },
+      ],
+    }),
+  );
   assert.ok(matches({ where: [{ path: "*.locked", oneOf: [false] }] }));
   assert.ok(!matches({ where: [{ path: "issue.constructor.name", oneOf: ["Object"] }] }), "expected inherited fields not to count");
 });
 
 test("every rule that matches asks for its task, in order", () => {
   const event = { action: "opened", issue: { labels: [{ name: "bug" }] } };
-  assert.deepEqual(classify("issues", event).map((task) => task.rule), ["bug-reported", "issue-opened"]);
+  assert.deepEqual(
+    classify("issues", event).map((task) => task.rule),
+    ["bug-reported", "issue-opened"],
+  );
   assert.deepEqual(classify("watch", { action: "started" }), []);
 });
 
@@ -48,10 +58,13 @@ test("the subject is the most particular thing an event carries", () => {
 test("emits a task event for each rule that matches, and nothing where none does", async () => {
   const event = { action: "opened", repository: { full_name: "octo/shop" }, issue: { title: "Broken", number: 4, labels: [{ name: "bug" }] } };
   const { emitted } = await runSkill(eventDispatcher, { name: "issues", event });
-  assert.deepEqual(emitted.map(({ eventType, payload }) => [eventType, (payload as Record<string, unknown>)["taskType"]]), [
-    ["TaskRequested", "reproduce-bug"],
-    ["TaskRequested", "triage-issue"],
-  ]);
+  assert.deepEqual(
+    emitted.map(({ eventType, payload }) => [eventType, (payload as Record<string, unknown>)["taskType"]]),
+    [
+      ["TaskRequested", "reproduce-bug"],
+      ["TaskRequested", "triage-issue"],
+    ],
+  );
   assert.deepEqual(emitted[1]?.payload, {
     taskType: "triage-issue",
     priority: "normal",

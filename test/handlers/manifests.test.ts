@@ -19,7 +19,10 @@ interface Manifest {
 const read = (path: string): Manifest => JSON.parse(readFileSync(join(handlers, path), "utf8")) as Manifest;
 
 test("the four built-in plugins are there", () => {
-  assert.deepEqual(manifests.map((path) => read(path).name), ["artifact-validator", "document-drafter", "event-dispatcher", "webhook-notifier"]);
+  assert.deepEqual(
+    manifests.map((path) => read(path).name),
+    ["artifact-validator", "document-drafter", "event-dispatcher", "webhook-notifier"],
+  );
 });
 
 test("each manifest names what its entry exports", async () => {
@@ -28,8 +31,14 @@ test("each manifest names what its entry exports", async () => {
     const manifest = read(path);
     assert.equal(manifest.name, dirname(path));
     const { default: plugin } = (await import(pathToFileURL(join(handlers, dirname(path), manifest.entry)).href)) as { readonly default: Plugin };
-    assert.deepEqual(plugin.skills.map(({ name }) => name), manifest.skills);
-    assert.deepEqual(plugin.dependencies.map(({ name }) => name), manifest.dependencies);
+    assert.deepEqual(
+      plugin.skills.map(({ name }) => name),
+      manifest.skills,
+    );
+    assert.deepEqual(
+      plugin.dependencies.map(({ name }) => name),
+      manifest.dependencies,
+    );
     eventTypes.push(...plugin.skills.flatMap(({ handles }) => handles.map(({ eventType }) => eventType)));
   }
   assert.equal(new Set(eventTypes).size, eventTypes.length, "expected no two skills for one event type");

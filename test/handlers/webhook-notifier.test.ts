@@ -10,10 +10,17 @@ const accepted = { status: 202, headers: {}, body: { id: "hook-7" } };
 test("posts to the channel in one step and emits the receipt", async () => {
   const { calls, emitted, ran } = await runSkill(webhookNotifier, payload, { answers: { notifier: () => accepted } });
   assert.deepEqual(ran, ["post"]);
-  assert.deepEqual(calls.map(({ dependency, step, request }) => ({ dependency, step, method: request.method, path: request.path })), [
-    { dependency: "notifier", step: "post", method: "POST", path: "/hooks/builds" },
-  ]);
-  assert.deepEqual(calls[0]?.request.body, { title: "Build failed", text: "main is red", link: "https://example.test/1", about: "check_run", eventId: "evt-1" });
+  assert.deepEqual(
+    calls.map(({ dependency, step, request }) => ({ dependency, step, method: request.method, path: request.path })),
+    [{ dependency: "notifier", step: "post", method: "POST", path: "/hooks/builds" }],
+  );
+  assert.deepEqual(calls[0]?.request.body, {
+    title: "Build failed",
+    text: "main is red",
+    link: "https://example.test/1",
+    about: "check_run",
+    eventId: "evt-1",
+  });
   assert.deepEqual(emitted, [{ eventType: "NotificationDelivered", payload: { channel: "builds", receipt: "hook-7" } }]);
 });
 
@@ -39,7 +46,10 @@ test("a run whose post is recorded emits the same receipt and calls nobody", asy
 });
 
 test("an answer without a receipt is a failure for good, a failure of the call goes through", async () => {
-  await assert.rejects(runSkill(webhookNotifier, payload, { answers: { notifier: () => ({ ...accepted, body: "ok" }) } }), (error) => error instanceof PermanentError && error.code === "NO_RECEIPT");
+  await assert.rejects(
+    runSkill(webhookNotifier, payload, { answers: { notifier: () => ({ ...accepted, body: "ok" }) } }),
+    (error) => error instanceof PermanentError && error.code === "NO_RECEIPT",
+  );
   const outage = new TransientError("down");
   await assert.rejects(
     runSkill(webhookNotifier, payload, {

@@ -65,7 +65,11 @@ export class Image {
     const { root, config } = this.#built;
     const [at] = Object.keys(config.Volumes);
     const inside = [...this.#chroot(env), ...config.Entrypoint, ...args];
-    const child = spawn("unshare", ["--mount", "--propagation", "private", "--pid", "--fork", "sh", "-c", enter, "enter", root, this.volume, at ?? "/tmp", ...inside], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(
+      "unshare",
+      ["--mount", "--propagation", "private", "--pid", "--fork", "sh", "-c", enter, "enter", root, this.volume, at ?? "/tmp", ...inside],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (said += text));
     const ended = once(child, "close").then(([code]) => code as number | null);

@@ -21,7 +21,9 @@ function say(text: string): void {
 function checkMachine(): void {
   const isDebian = process.platform === "linux" && existsSync("/etc/debian_version");
   if (!isDebian || process.getuid?.() !== 0) {
-    say(`expected Debian, and root, to bootstrap a base and to enter a chroot; found ${isDebian ? "Debian" : process.platform}, user ${process.getuid?.() ?? "unknown"}; run it there as root`);
+    say(
+      `expected Debian, and root, to bootstrap a base and to enter a chroot; found ${isDebian ? "Debian" : process.platform}, user ${process.getuid?.() ?? "unknown"}; run it there as root`,
+    );
     process.exit(exitUsage);
   }
   const missing = Object.entries(tools).filter(([command]) => spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0);
@@ -60,7 +62,8 @@ function bootstrap(folder: string): void {
 /** Builds base, image, and the image that the README makes of it; mounts the last. */
 function build(work: string): BuiltImage {
   const env = { ...process.env, TMPDIR: work };
-  const buildah = (...args: string[]): string => must("buildah", ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs", ...args], { env });
+  const buildah = (...args: string[]): string =>
+    must("buildah", ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs", ...args], { env });
   const bud = (tag: string, dockerfile: string, context: string, ...args: string[]): string =>
     buildah("bud", "--isolation", "chroot", "--format", "docker", "--pull-never", ...args, "--file", dockerfile, "--tag", tag, context);
   say("bootstrapping a Debian");

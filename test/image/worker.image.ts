@@ -37,12 +37,16 @@ async function startWorld(t: TestContext): Promise<World> {
 }
 
 test("what is added to the base is root's, closed to everybody else, and small", () => {
-  const open = spawnSync("find", [image.path("opt/holdfast"), image.path("app"), "(", "!", "-user", "root", "-o", "!", "-type", "l", "-perm", "/022", ")"], { encoding: "utf8" });
+  const open = spawnSync("find", [image.path("opt/holdfast"), image.path("app"), "(", "!", "-user", "root", "-o", "!", "-type", "l", "-perm", "/022", ")"], {
+    encoding: "utf8",
+  });
   assert.equal(open.stdout, "");
   const size = spawnSync("du", ["-sm", image.path("opt/holdfast")], { encoding: "utf8" });
   const megabytes = Number.parseInt(size.stdout, 10);
   assert.ok(megabytes < megabytesMax, `expected less than ${megabytesMax} MB, found ${megabytes}`);
-  const packages = ["typescript", "@octokit/webhooks-schemas", "fastify", "selfsigned", "node"].filter((name) => existsSync(image.path(`opt/holdfast/node_modules/${name}`)));
+  const packages = ["typescript", "@octokit/webhooks-schemas", "fastify", "selfsigned", "node"].filter((name) =>
+    existsSync(image.path(`opt/holdfast/node_modules/${name}`)),
+  );
   assert.deepEqual(packages, []);
   assert.match(image.config.User, /^[1-9]\d*:[1-9]\d*$/);
 });

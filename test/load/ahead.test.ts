@@ -19,12 +19,19 @@ const unlimited = { itemsMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIV
 const never = new AbortController().signal;
 
 test("items are made ahead up to the number and the bytes asked for, and read in their order", async () => {
-  for (const [limits, madeAhead] of [[{ ...unlimited, itemsMax: 70 }, 70], [{ ...unlimited, bytesMax: 35 }, 4], [unlimited, 200]] as const) {
+  for (const [limits, madeAhead] of [
+    [{ ...unlimited, itemsMax: 70 }, 70],
+    [{ ...unlimited, bytesMax: 35 }, 4],
+    [unlimited, 200],
+  ] as const) {
     const made: number[] = [];
     const ahead = new Ahead(numbers(200, made), () => 10);
     await ahead.make(limits, never);
     assert.equal(made.length, madeAhead);
-    assert.deepEqual(rest(ahead), Array.from({ length: 200 }, (_, at) => at));
+    assert.deepEqual(
+      rest(ahead),
+      Array.from({ length: 200 }, (_, at) => at),
+    );
   }
 });
 

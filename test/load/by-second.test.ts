@@ -26,7 +26,10 @@ test("nothing is counted twice or left out, however looks fall, and only the fir
         all.look(atMs, ended);
         first.look(atMs, ended);
       }
-      assert.equal(all.list().reduce((sum, count) => sum + count, 0), ended);
+      assert.equal(
+        all.list().reduce((sum, count) => sum + count, 0),
+        ended,
+      );
       assert.ok(all.list().every((count) => count >= 0));
       assert.ok(first.list().length <= 3);
       assert.deepEqual(first.list(), all.list().slice(0, 3));

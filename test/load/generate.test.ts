@@ -27,7 +27,10 @@ const checks = new Map(await Promise.all(skills.map(async (skill) => [skill.name
 function decode(message: OutgoingMessage): EventEnvelope | Invalid {
   const routed = readRoute(delivery(message.body, message.headers, message.contentType), limits);
   if (!routed.ok) return routed.invalid;
-  const decoded = decodeEvent({ route: routed.route, body: message.body, contentEncoding: routed.contentEncoding, headers: routed.headers, enqueuedAtMs: 0 }, limits);
+  const decoded = decodeEvent(
+    { route: routed.route, body: message.body, contentEncoding: routed.contentEncoding, headers: routed.headers, enqueuedAtMs: 0 },
+    limits,
+  );
   return decoded.ok ? decoded.value : decoded.invalid;
 }
 
@@ -61,12 +64,18 @@ function assertShare(what: string, found: number, total: number, share: number):
 }
 
 test("the same seed makes the same stream, byte for byte, and another seed another", () => {
-  const fingerprint = (seed: number): string[] => Array.from(generate({ ...normal, events: 500, poison: 0.1, seed }), ({ message }) => JSON.stringify({ ...message, body: Buffer.from(message.body).toString("base64") }));
+  const fingerprint = (seed: number): string[] =>
+    Array.from(generate({ ...normal, events: 500, poison: 0.1, seed }), ({ message }) =>
+      JSON.stringify({ ...message, body: Buffer.from(message.body).toString("base64") }),
+    );
   const once = fingerprint(7);
   assert.deepEqual(fingerprint(7), once);
   assert.notDeepEqual(fingerprint(8), once);
   const ids = new Set(Array.from(generate({ ...normal, events: 500, poison: 0, seed: 7 }), ({ eventId }) => eventId));
-  assert.ok(Array.from(generate({ ...normal, events: 500, poison: 0, seed: 8 })).every(({ eventId }) => !ids.has(eventId)), "expected no id of one seed in the stream of another");
+  assert.ok(
+    Array.from(generate({ ...normal, events: 500, poison: 0, seed: 8 })).every(({ eventId }) => !ids.has(eventId)),
+    "expected no id of one seed in the stream of another",
+  );
 });
 
 test("a stream can be iterated again", () => {
@@ -119,7 +128,10 @@ test("message ids are unique, duplicates carry the event's id and body and follo
   }
   assert.ok(distances.filter((distance) => distance < 10).length > 100, "expected some near");
   assert.ok(distances.filter((distance) => distance > 500).length > 100, "expected some far");
-  assert.ok([...messageIds].some((id) => id.endsWith("~dup2")), "expected some events three times");
+  assert.ok(
+    [...messageIds].some((id) => id.endsWith("~dup2")),
+    "expected some events three times",
+  );
 });
 
 test("the last duplicates come even when the events have ended", () => {
@@ -148,7 +160,9 @@ describe("every good message", () => {
   });
 
   test("says the same in every form", () => {
-    const [expected, ...others] = Object.keys(defaultForms).map((form) => decodeGood([...generate({ events: 3, seed: 5, forms: { [form]: 1 } })][2] as GeneratedMessage));
+    const [expected, ...others] = Object.keys(defaultForms).map((form) =>
+      decodeGood([...generate({ events: 3, seed: 5, forms: { [form]: 1 } })][2] as GeneratedMessage),
+    );
     for (const other of others) {
       // A CloudEvent names its source as a URI, and the agent is taken from it.
       assert.deepEqual({ ...other, originatingAgent: "" }, { ...expected, originatingAgent: "" });
@@ -199,14 +213,19 @@ describe("poison", () => {
       const first = firsts.get(generated.eventId ?? "");
       assert.ok(first, "expected the event to have come before");
       assert.equal(generated.skill, first.skill);
-      assert.deepEqual({ ...decodeGood(generated), originatingAgent: "", payload: undefined }, { ...decodeGood(first), originatingAgent: "", payload: undefined });
+      assert.deepEqual(
+        { ...decodeGood(generated), originatingAgent: "", payload: undefined },
+        { ...decodeGood(first), originatingAgent: "", payload: undefined },
+      );
       assert.notDeepEqual(decodeGood(generated).payload, decodeGood(first).payload);
     }
     assert.ok(reused > 30);
   });
 
   test("is larger than the cap that it is told", () => {
-    const large = [...generate({ events: 200, poison: 1, bodyBytesMax: 1_000_000, payloadBytesMax: 1_500 })].filter(({ poison }) => poison === "body-too-large");
+    const large = [...generate({ events: 200, poison: 1, bodyBytesMax: 1_000_000, payloadBytesMax: 1_500 })].filter(
+      ({ poison }) => poison === "body-too-large",
+    );
     assert.ok(large.length > 0);
     assert.ok(large.every(({ message }) => message.body.byteLength > 1_000_000 && message.body.byteLength < 1_001_000));
   });
@@ -214,13 +233,20 @@ describe("poison", () => {
 
 test("each event has the effects that are said of its skill", async () => {
   const ok = (body: unknown) => (): unknown => ({ status: 200, headers: {}, body });
-  const answers = { notifier: ok({ id: "hook-1" }), model: ok({ choices: [{ message: { content: '1. One\n2. Two\n{"approved":true}' } }] }), library: ok({ revision: 1 }) };
+  const answers = {
+    notifier: ok({ id: "hook-1" }),
+    model: ok({ choices: [{ message: { content: '1. One\n2. Two\n{"approved":true}' } }] }),
+    library: ok({ revision: 1 }),
+  };
   for (const generated of generate({ events: 40, forms: { canonical: 1 } })) {
     const skill = skills.find(({ name }) => name === generated.skill);
     assert.ok(skill);
     const { calls } = await runSkill(skill as Parameters<typeof runSkill>[0], decodeGood(generated).payload, { answers });
     const effects = count(calls.map(({ dependency }) => dependency));
-    assert.deepEqual({ notifier: effects.get("notifier") ?? 0, model: effects.get("model") ?? 0, library: effects.get("library") ?? 0 }, effectsPerEvent[generated.skill]);
+    assert.deepEqual(
+      { notifier: effects.get("notifier") ?? 0, model: effects.get("model") ?? 0, library: effects.get("library") ?? 0 },
+      effectsPerEvent[generated.skill],
+    );
   }
 });
 
@@ -234,7 +260,16 @@ test("a long stream keeps no bodies", () => {
 });
 
 test("options out of range are refused with what was expected", () => {
-  for (const wrong of [{ events: -1 }, { events: 1.5 }, { duplicates: 2 }, { poison: -0.1 }, { seed: -1 }, { mix: {} }, { mix: { "event-dispatcher": -1 } }, { payloadBytesMax: 10 }]) {
+  for (const wrong of [
+    { events: -1 },
+    { events: 1.5 },
+    { duplicates: 2 },
+    { poison: -0.1 },
+    { seed: -1 },
+    { mix: {} },
+    { mix: { "event-dispatcher": -1 } },
+    { payloadBytesMax: 10 },
+  ]) {
     assert.throws(() => [...generate({ events: 1, ...wrong })], /expected .+ got/);
   }
   assert.ok(largestExample < 256 * 1024, "expected every example to fit under the default cap");

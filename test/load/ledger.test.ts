@@ -23,7 +23,10 @@ test("digests that share a slot are told apart", () => {
   const index = new HashIndex(100);
   const alike = Array.from({ length: 50 }, (_, high) => ({ high, low: 7 }));
   for (const digest of alike) index.add(digest);
-  assert.deepEqual(alike.map((digest) => index.find(digest)), alike.map((_, row) => row));
+  assert.deepEqual(
+    alike.map((digest) => index.find(digest)),
+    alike.map((_, row) => row),
+  );
 });
 
 test("a full ledger refuses new keys, counts them, and still knows the old ones", () => {
@@ -39,7 +42,13 @@ test("the first call of a repeated key is told as from a different run when it w
   const ledger = new Ledger();
   ledger.arrive(call("a", { run: "evt-1" }));
   ledger.arrive(call("a", { run: "evt-2", atMs: 2_000 }));
-  assert.deepEqual(ledger.repeats()[0]?.calls.map(({ run, atMs }) => [run, atMs]), [["(a different run)", 1_000], ["evt-2", 2_000]]);
+  assert.deepEqual(
+    ledger.repeats()[0]?.calls.map(({ run, atMs }) => [run, atMs]),
+    [
+      ["(a different run)", 1_000],
+      ["evt-2", 2_000],
+    ],
+  );
 });
 
 test("a call is kept in about a hundred bytes", () => {

@@ -62,14 +62,29 @@ class FakePublisher implements Publisher {
 test("sends the whole stream in bounded batches, a bounded number at once, and counts each kind", async () => {
   const publisher = new FakePublisher(() => nextTurn());
   const options = { events: 1_000, duplicates: 0.1, poison: 0.05, bodyBytesMax: 20_000, ...small };
-  const report = await sendAll(generate(options), { publisher, entity: "events", clock: new FakeClock(), batchMessagesMax: 30, batchBytesMax: 40_000, inFlightMax: 3 });
+  const report = await sendAll(generate(options), {
+    publisher,
+    entity: "events",
+    clock: new FakeClock(),
+    batchMessagesMax: 30,
+    batchBytesMax: 40_000,
+    inFlightMax: 3,
+  });
   const made = [...generate(options)];
   assert.deepEqual(
-    publisher.sends.flat().map(({ messageId }) => messageId).sort(),
+    publisher.sends
+      .flat()
+      .map(({ messageId }) => messageId)
+      .sort(),
     made.map(({ message }) => message.messageId).sort(),
   );
   const ofKind = (kind: string): number => made.filter((generated) => generated.kind === kind).length;
-  assert.deepEqual(report, { accepted: { first: 1_000, duplicate: ofKind("duplicate"), poison: ofKind("poison") }, sendsRepeated: 0, unconfirmed: 0, failure: undefined });
+  assert.deepEqual(report, {
+    accepted: { first: 1_000, duplicate: ofKind("duplicate"), poison: ofKind("poison") },
+    sendsRepeated: 0,
+    unconfirmed: 0,
+    failure: undefined,
+  });
   assert.equal(publisher.inFlightSeen, 3);
   for (const batch of publisher.sends) {
     assert.ok(batch.length <= 30);
@@ -103,7 +118,10 @@ test("sends again what failed, with the same ids, after growing pauses", async (
   const report = await sendAll(generate({ events: 50, ...small }), { publisher, entity: "events", clock, inFlightMax: 1 });
   assert.deepEqual(report, { accepted: { first: 50, duplicate: 0, poison: 0 }, sendsRepeated: 2, unconfirmed: 0, failure: undefined });
   assert.deepEqual(clock.waitsMs, [100, 200]);
-  assert.deepEqual(publisher.sends.flat().map(({ messageId }) => messageId), Array.from(generate({ events: 50, ...small }), ({ message }) => message.messageId));
+  assert.deepEqual(
+    publisher.sends.flat().map(({ messageId }) => messageId),
+    Array.from(generate({ events: 50, ...small }), ({ message }) => message.messageId),
+  );
 });
 
 test("stops when a send fails at every try, and says what is unconfirmed", async () => {
@@ -128,10 +146,22 @@ test("a paced stream keeps its schedule whatever the consumer does", async () =>
     // The consumer falls half a second behind once.
     if (seen.length === 11) clock.nowMs += 500;
   }
-  assert.deepEqual(seen.map(({ item }) => item), items);
-  assert.deepEqual(seen.map(({ intendedAtMs }) => intendedAtMs), items.map((item) => item * 10));
-  assert.ok(seen.every(({ lateMs }) => lateMs >= 0), "expected nothing before its time");
-  assert.deepEqual(seen.slice(0, 11).map(({ batch }) => batch), Array.from({ length: 11 }, () => 1));
+  assert.deepEqual(
+    seen.map(({ item }) => item),
+    items,
+  );
+  assert.deepEqual(
+    seen.map(({ intendedAtMs }) => intendedAtMs),
+    items.map((item) => item * 10),
+  );
+  assert.ok(
+    seen.every(({ lateMs }) => lateMs >= 0),
+    "expected nothing before its time",
+  );
+  assert.deepEqual(
+    seen.slice(0, 11).map(({ batch }) => batch),
+    Array.from({ length: 11 }, () => 1),
+  );
   assert.equal(seen[11]?.batch, 20, "expected what had become due to come together");
   assert.equal(seen.at(-1)?.lateMs, 0, "expected the schedule to be caught up with");
 });

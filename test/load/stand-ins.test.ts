@@ -41,7 +41,18 @@ describe("stand-ins", () => {
     chat = `${standIns.urls.model}/v1/chat/completions`;
   });
   beforeEach(async () => {
-    await control.behave({ target: "all", latencyMs: 0, jitterMs: 0, failureRate: 0, failureStatus: 503, permanentFailureRate: 0, permanentFailureStatus: 400, lostAnswerRate: 0, hang: false, seed: 1 });
+    await control.behave({
+      target: "all",
+      latencyMs: 0,
+      jitterMs: 0,
+      failureRate: 0,
+      failureStatus: 503,
+      permanentFailureRate: 0,
+      permanentFailureStatus: 400,
+      lostAnswerRate: 0,
+      hang: false,
+      seed: 1,
+    });
     await control.forget();
   });
   after(() => standIns.stop());
@@ -59,17 +70,33 @@ describe("stand-ins", () => {
     const { notifier, model } = await control.summary();
     assert.deepEqual(
       { ...notifier },
-      { calls: 3, distinctKeys: 2, effects: 2, replays: 1, repeatedKeys: 1, failures: 0, effectsAgain: 0, conflicts: 0, withoutKey: 0, refused: 0, hung: 0, effectsByStep: { post: 2 } },
+      {
+        calls: 3,
+        distinctKeys: 2,
+        effects: 2,
+        replays: 1,
+        repeatedKeys: 1,
+        failures: 0,
+        effectsAgain: 0,
+        conflicts: 0,
+        withoutKey: 0,
+        refused: 0,
+        hung: 0,
+        effectsByStep: { post: 2 },
+      },
     );
     assert.equal(model.calls, 0);
     const [repeat] = (await control.repeats()).notifier;
     assert.ok(repeat);
     assert.equal(repeat.key, "k1");
     assert.equal(repeat.effects, 1);
-    assert.deepEqual(repeat.calls.map(({ run, step, epoch }) => ({ run, step, epoch })), [
-      { run: "evt-1", step: "post", epoch: 1 },
-      { run: "evt-1", step: "post", epoch: 2 },
-    ]);
+    assert.deepEqual(
+      repeat.calls.map(({ run, step, epoch }) => ({ run, step, epoch })),
+      [
+        { run: "evt-1", step: "post", epoch: 1 },
+        { run: "evt-1", step: "post", epoch: 2 },
+      ],
+    );
     assert.ok(repeat.calls.every((call) => Math.abs(call.atMs - Date.now()) < 60_000));
   });
 
@@ -186,7 +213,8 @@ describe("stand-ins", () => {
   });
 
   test("the library keeps each document once for a key", async () => {
-    const put = (key: string, id: string): Promise<Response> => fetch(`${standIns.urls.library}/documents/${id}`, { method: "PUT", headers: headersOf({ key }), body: JSON.stringify({ text: "a note" }) });
+    const put = (key: string, id: string): Promise<Response> =>
+      fetch(`${standIns.urls.library}/documents/${id}`, { method: "PUT", headers: headersOf({ key }), body: JSON.stringify({ text: "a note" }) });
     const first = (await (await put("k1", "note-1")).json()) as Record<string, unknown>;
     assert.equal(first["id"], "note-1");
     assert.deepEqual(await (await put("k1", "note-1")).json(), first);
@@ -204,7 +232,11 @@ describe("stand-ins", () => {
 
   test("the control refuses what it does not know", async () => {
     await assert.rejects(control.behave({ target: "printer", hang: true }), /expected target to be all or one of notifier, model, library, got printer/);
-    const refused = await fetch(`${standIns.controlUrl}/behaviour`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ target: "all", failRate: 1 }) });
+    const refused = await fetch(`${standIns.controlUrl}/behaviour`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ target: "all", failRate: 1 }),
+    });
     assert.equal(refused.status, 400);
     assert.match(await refused.text(), /failRate/);
     await assert.rejects(control.behave({ target: "all", failureRate: 2 }), /400/);

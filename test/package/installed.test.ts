@@ -29,7 +29,11 @@ function run(line: string, cwd: string, more: NodeJS.ProcessEnv = {}): Ended {
 }
 
 /** Starts a command that runs until it is stopped; `exec`, so that signals are the command's own. */
-function start(t: TestContext, line: string, more: NodeJS.ProcessEnv = {}): { readonly child: ChildProcess; readonly said: () => string; readonly ended: Promise<number | null> } {
+function start(
+  t: TestContext,
+  line: string,
+  more: NodeJS.ProcessEnv = {},
+): { readonly child: ChildProcess; readonly said: () => string; readonly ended: Promise<number | null> } {
   const child = spawn("sh", ["-c", `exec ${line}`], { cwd: folder, env: { ...env, ...more }, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (piece: string) => (said += piece));
@@ -58,27 +62,55 @@ const skip = install();
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 test("everything that its package.json names is there, and no map without its sources", { skip }, () => {
-  const { bin, exports, files } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { bin: Record<string, string>; exports: Record<string, string | Record<string, string>>; files: string[] };
+  const { bin, exports, files } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as {
+    bin: Record<string, string>;
+    exports: Record<string, string | Record<string, string>>;
+    files: string[];
+  };
   const named = [...Object.values(bin), ...files, ...Object.values(exports).flatMap((target) => (typeof target === "string" ? target : Object.values(target)))];
-  assert.deepEqual(named.filter((path) => !existsSync(join(installed, path))), []);
+  assert.deepEqual(
+    named.filter((path) => !existsSync(join(installed, path))),
+    [],
+  );
   assert.deepEqual(globSync("**/*.map", { cwd: join(installed, "dist") }), []);
-  const maps = globSync("**/*.js", { cwd: join(installed, "dist") }).filter((file) => readFileSync(join(installed, "dist", file), "utf8").includes("sourceMappingURL"));
+  const maps = globSync("**/*.js", { cwd: join(installed, "dist") }).filter((file) =>
+    readFileSync(join(installed, "dist", file), "utf8").includes("sourceMappingURL"),
+  );
   assert.deepEqual(maps, []);
   assert.deepEqual(readdirSync(installed).sort(), ["LICENSE", "README.md", "dist", "package.json"]);
 });
 
 test("it brings nothing that only a trial needs, and dev says what to install", { skip }, () => {
-  assert.deepEqual(packagesOfTrials.filter((name) => existsSync(join(folder, "node_modules", name))), []);
+  assert.deepEqual(
+    packagesOfTrials.filter((name) => existsSync(join(folder, "node_modules", name))),
+    [],
+  );
   const { status, output } = run("holdfast dev", folder);
   assert.equal(status, 2, output);
   assert.match(output, /^holdfast: dev: expected packages that only this command needs, found no .*; run `npm install --save-dev .*'fastify@\^\d[^']*'/m);
 });
 
 test("the README's first skill type-checks against the types that are packed, down to the libraries'", { skip }, () => {
-  const compilerOptions = { target: "es2024", lib: ["es2024", "dom"], module: "nodenext", strict: true, exactOptionalPropertyTypes: true, noEmit: true, allowImportingTsExtensions: true, types: ["node"] };
+  const compilerOptions = {
+    target: "es2024",
+    lib: ["es2024", "dom"],
+    module: "nodenext",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    allowImportingTsExtensions: true,
+    types: ["node"],
+  };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["plugins", "holdfast.config.ts"] }));
   const { status, output } = run(`${join(root, "node_modules/.bin/tsc")} --listFiles`, folder);
-  assert.equal(status, 0, output.split("\n").filter((line) => line.includes("error")).join("\n"));
+  assert.equal(
+    status,
+    0,
+    output
+      .split("\n")
+      .filter((line) => line.includes("error"))
+      .join("\n"),
+  );
   assert.match(output, /holdfast\/dist\/runtime\/index\.d\.ts$/m);
 });
 
@@ -105,7 +137,9 @@ test("the README's commands run the first skill: broker, start, send, inspect", 
   assert.equal(sent.status, 0, sent.output);
   const control = /control: (http:\/\/[^/]+)/.exec(broker.said())?.[1] ?? "";
   const account = async (): Promise<QueueInspection> => askControl(control, "GET", "/inspect/customers");
-  await eventually("the event to be completed", async () => (await account()).totals.completed === 1, 30_000).catch((error: unknown) => assert.fail(`${String(error)}\n${worker.said()}`));
+  await eventually("the event to be completed", async () => (await account()).totals.completed === 1, 30_000).catch((error: unknown) =>
+    assert.fail(`${String(error)}\n${worker.said()}`),
+  );
   assert.deepEqual(mailer.received, [{ to: "ada@example.com", text: "Welcome, Ada!" }]);
   const certificate = await fetch(`${control}/certificate`);
   assert.match(await certificate.text(), /BEGIN CERTIFICATE/);

@@ -15,7 +15,11 @@ test("the README's first skill in a clone has its types from the source, whether
   writeFirstSkill(folder);
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", include: ["holdfast.config.ts", "plugins"] }));
   const check = (): { readonly status: number | null; readonly text: string } => {
-    const { status, stdout, stderr } = spawnSync(join(root, "node_modules/.bin/tsc"), ["-p", folder, "--listFiles"], { cwd: root, encoding: "utf8", env: { ...process.env, PATH: `${resolve(process.execPath, "..")}:${process.env["PATH"]}` } });
+    const { status, stdout, stderr } = spawnSync(join(root, "node_modules/.bin/tsc"), ["-p", folder, "--listFiles"], {
+      cwd: root,
+      encoding: "utf8",
+      env: { ...process.env, PATH: `${resolve(process.execPath, "..")}:${process.env["PATH"]}` },
+    });
     return { status, text: `${stdout}${stderr}` };
   };
   const good = check();

@@ -53,14 +53,20 @@ describe("a message that is to come again", () => {
     assert.equal(world.broker.stored[1]?.message.timeToLiveMs, undefined);
     await world.clock.advance(60_000);
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed", "completed"], 1]);
-    assert.deepEqual(world.broker.published.map(({ message }) => [message.timeToLiveMs, message.replyTo]), [[undefined, undefined]]);
+    assert.deepEqual(
+      world.broker.published.map(({ message }) => [message.timeToLiveMs, message.replyTo]),
+      [[undefined, undefined]],
+    );
   });
 });
 
 describe("a worker whose wall clock is wrong", () => {
   for (const skewMs of [3_600_000, -3_600_000]) {
     test(`by ${skewMs} ms has its copies come on time, keeps its locks, and says so`, async () => {
-      const skill = skillPolicy("task", { timeoutMs: 120_000, retry: { ...defaultRetryPolicy, immediateMax: 0, baseDelayMs: 10_000, delayFactor: 1, delayMaxMs: 10_000 } });
+      const skill = skillPolicy("task", {
+        timeoutMs: 120_000,
+        retry: { ...defaultRetryPolicy, immediateMax: 0, baseDelayMs: 10_000, delayFactor: 1, delayMaxMs: 10_000 },
+      });
       const world = new World({ skills: [skill], broker: { lockMs: 10_000 } });
       const { executor, telemetry, connection } = await world.start({}, (process) => (process.clock.skewMs = skewMs));
       const failedAtMs = new Map<string, number>();
@@ -82,11 +88,20 @@ describe("a worker whose wall clock is wrong", () => {
       }
       await world.clock.until("all to be completed", () => world.broker.open.length === 0, 300_000);
       assert.equal(pausesMs.length, 120);
-      assert.ok(pausesMs.every((pauseMs) => pauseMs >= 10_000), `${Math.min(...pausesMs)}`);
-      assert.ok(pausesMs.every((pauseMs) => pauseMs < 25_000), `${Math.max(...pausesMs)}`);
+      assert.ok(
+        pausesMs.every((pauseMs) => pauseMs >= 10_000),
+        `${Math.min(...pausesMs)}`,
+      );
+      assert.ok(
+        pausesMs.every((pauseMs) => pauseMs < 25_000),
+        `${Math.max(...pausesMs)}`,
+      );
       assert.deepEqual([telemetry.types().includes("lock.lost"), world.broker.stored.some((one) => one.failedDeliveries > 0)], [false, false]);
       assert.equal(connection.handedOut, 240);
-      assert.deepEqual(telemetry.events.flatMap((event) => (event.type === "clock.skewed" ? [Math.round(event.brokerAheadMs / 1_000)] : [])), [-skewMs / 1_000]);
+      assert.deepEqual(
+        telemetry.events.flatMap((event) => (event.type === "clock.skewed" ? [Math.round(event.brokerAheadMs / 1_000)] : [])),
+        [-skewMs / 1_000],
+      );
       assert.equal(telemetry.outcomes.length, 240);
     });
   }

@@ -108,7 +108,10 @@ describe("a second message of an event", () => {
     const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
     connection.send = async (entity, messages) => {
       // The broker delivers the copy before it answers that it has taken it.
-      await send(entity, messages.map((message) => ({ ...message, scheduledAtMs: 0 })));
+      await send(
+        entity,
+        messages.map((message) => ({ ...message, scheduledAtMs: 0 })),
+      );
       await answered;
     };
     world.send("a");
@@ -254,7 +257,11 @@ describe("a second message of an event", () => {
     await world.clock.advance(60_000);
     assert.deepEqual(world.statesOf("a"), ["completed", "completed", "completed"]);
     assert.equal(first.executor.posted.length + second.executor.posted.length, 1);
-    assert.deepEqual(world.broker.stored.map((one) => one.failedDeliveries), [0, 0, 0], "expected no delivery to be burnt");
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.failedDeliveries),
+      [0, 0, 0],
+      "expected no delivery to be burnt",
+    );
   });
 
   test("waits here for the lease of an owner elsewhere when that is short, and takes the run over", async () => {

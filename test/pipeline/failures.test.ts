@@ -19,10 +19,13 @@ describe("a failing run", () => {
     world.send("a");
     await world.clock.advance(1_000);
     assert.deepEqual(effects, ["one in 1", "two in 1", "two in 2"]);
-    assert.deepEqual(executor.posted.map(({ runId, epoch, attempt, steps }) => [runId, epoch, attempt, steps.map((step) => step.name)]), [
-      [1, 1, 1, []],
-      [2, 1, 2, ["one"]],
-    ]);
+    assert.deepEqual(
+      executor.posted.map(({ runId, epoch, attempt, steps }) => [runId, epoch, attempt, steps.map((step) => step.name)]),
+      [
+        [1, 1, 1, []],
+        [2, 1, 2, ["one"]],
+      ],
+    );
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 
@@ -35,7 +38,10 @@ describe("a failing run", () => {
     };
     world.send("a");
     await world.clock.advance(1_000);
-    assert.deepEqual(executor.posted[1]?.steps.map((step) => [step.name, step.state]), [["pay", "completed"]]);
+    assert.deepEqual(
+      executor.posted[1]?.steps.map((step) => [step.name, step.state]),
+      [["pay", "completed"]],
+    );
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 
@@ -44,12 +50,20 @@ describe("a failing run", () => {
     await world.records.start();
     const claim = { token: "t", payloadHash: "vyGp6PvFo4RvsFtPoIWeCReyIC8=", pipelineHash: "an older shape" };
     for (const eventId of ["with-steps", "without"]) await world.records.claim([{ ...claim, eventId }], 1_000);
-    await world.records.checkpoint([{ eventId: "with-steps", epoch: 1, step: { name: "one", kind: "keyed", state: "completed", result: new Uint8Array(0), checksum: 0, codec: 1, atMs: 0 } }]);
+    await world.records.checkpoint([
+      { eventId: "with-steps", epoch: 1, step: { name: "one", kind: "keyed", state: "completed", result: new Uint8Array(0), checksum: 0, codec: 1, atMs: 0 } },
+    ]);
     await world.clock.advance(2_000);
     const { executor } = await world.start();
     world.send("with-steps", "without");
     await world.clock.advance(1_000);
-    assert.deepEqual(executor.posted.map((order) => [order.route.eventId, order.pipelineChanged]), [["with-steps", true], ["without", false]]);
+    assert.deepEqual(
+      executor.posted.map((order) => [order.route.eventId, order.pipelineChanged]),
+      [
+        ["with-steps", true],
+        ["without", false],
+      ],
+    );
   });
 
   test("comes again through the queue as a scheduled copy of the same event, 30 to 60 s later", async () => {
@@ -94,7 +108,10 @@ describe("a failing run", () => {
     executor.script = () => failedAnswer();
     world.send("a");
     await world.clock.advance(1_000_000);
-    assert.deepEqual(executor.posted.map((order) => order.attempt), [1, 2, 3, 4]);
+    assert.deepEqual(
+      executor.posted.map((order) => order.attempt),
+      [1, 2, 3, 4],
+    );
     assert.deepEqual(calls.slice(-2), ["fail as dead", "dead-letter"]);
     assert.deepEqual(world.statesOf("a"), ["completed", "completed", "dead-lettered: RetriesExhausted"]);
     assert.equal((await world.record("a")).state, "dead");
@@ -106,9 +123,19 @@ describe("a failing run", () => {
     executor.script = () => failedAnswer();
     world.send("a");
     await world.clock.advance(1_000_000);
-    const told = telemetry.events.flatMap((event) => (event.type === "run.retrying" || event.type === "run.dead-lettered" ? [[event.type, event.attempt]] : []));
-    assert.deepEqual(told, [["run.retrying", 1], ["run.retrying", 2], ["run.retrying", 3], ["run.dead-lettered", 4]]);
-    assert.deepEqual(executor.posted.map((order) => order.attempt), [1, 2, 3, 4]);
+    const told = telemetry.events.flatMap((event) =>
+      event.type === "run.retrying" || event.type === "run.dead-lettered" ? [[event.type, event.attempt]] : [],
+    );
+    assert.deepEqual(told, [
+      ["run.retrying", 1],
+      ["run.retrying", 2],
+      ["run.retrying", 3],
+      ["run.dead-lettered", 4],
+    ]);
+    assert.deepEqual(
+      executor.posted.map((order) => order.attempt),
+      [1, 2, 3, 4],
+    );
   });
 
   test("does not count executions that a forged header claims", async () => {
@@ -141,7 +168,10 @@ describe("a failing run", () => {
     };
     world.send("a", "killer");
     await world.clock.advance(1_000);
-    assert.deepEqual(executor.posted.map((order) => order.route.eventId), ["a", "killer", "killer"]);
+    assert.deepEqual(
+      executor.posted.map((order) => order.route.eventId),
+      ["a", "killer", "killer"],
+    );
     assert.deepEqual(telemetry.outcomes, ["completed", "completed"]);
   });
 
@@ -151,7 +181,10 @@ describe("a failing run", () => {
     executor.script = () => (executor.posted.length <= 5 ? { kind: "not-begun", why: "no thread" } : completedAnswer);
     world.send("a");
     await world.clock.advance(200_000);
-    assert.deepEqual(executor.posted.map(({ attempt }) => attempt), [1, 1, 1, 1, 1, 1]);
+    assert.deepEqual(
+      executor.posted.map(({ attempt }) => attempt),
+      [1, 1, 1, 1, 1, 1],
+    );
     assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "completed"]);
   });
 
@@ -170,7 +203,10 @@ describe("a failing run", () => {
   });
 
   test("counts as tried when it is postponed while it waits for its retry in place", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })] });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })],
+    });
     const { executor, telemetry } = await world.start();
     executor.script = (run) => {
       run.called("api", "failed");
@@ -210,7 +246,18 @@ describe("a failing run", () => {
     await world.clock.advance(1_000);
     checkpoint.release();
     await world.clock.advance(100_000);
-    assert.deepEqual(calls, ["claim 1", "post 1", "checkpoint one completed", "fail as waiting", "schedule on work", "complete", "claim 1", "post 1", "finish 1", "complete"]);
+    assert.deepEqual(calls, [
+      "claim 1",
+      "post 1",
+      "checkpoint one completed",
+      "fail as waiting",
+      "schedule on work",
+      "complete",
+      "claim 1",
+      "post 1",
+      "finish 1",
+      "complete",
+    ]);
     assert.deepEqual(effects, ["one"]);
   });
 

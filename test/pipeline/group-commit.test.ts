@@ -52,7 +52,10 @@ describe("a group commit", () => {
     );
     for (const item of range(0, groupItemsMax * 3)) group.add(item);
     await clock.settle();
-    assert.deepEqual(calls.map((call) => call.length), Array(groupCallsMax).fill(groupItemsMax));
+    assert.deepEqual(
+      calls.map((call) => call.length),
+      Array(groupCallsMax).fill(groupItemsMax),
+    );
     group.add(-1);
     answers[0]?.();
     await clock.settle();
@@ -115,7 +118,10 @@ describe("a group commit", () => {
     for (const item of range(0, 40)) group.add(item);
     await clock.settle();
     assert.deepEqual(abandoned, [13]);
-    assert.deepEqual(written.flatMap(([items]) => items).toSorted((one, other) => one - other), range(0, 40).filter((item) => item !== 13));
+    assert.deepEqual(
+      written.flatMap(([items]) => items).toSorted((one, other) => one - other),
+      range(0, 40).filter((item) => item !== 13),
+    );
     assert.equal(gate.isOpen, true);
   });
 });

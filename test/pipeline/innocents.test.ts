@@ -12,10 +12,13 @@ async function restarted(world: World, scriptOf: (process: Process) => Script, q
   for (let kills = 0; kills <= killsMax; kills += 1) {
     const life = { isOver: false };
     const process = await world.start({}, (prepared) => {
-      const script = scriptOf({ ...prepared, kill: () => {
-        life.isOver = true;
-        prepared.kill();
-      } });
+      const script = scriptOf({
+        ...prepared,
+        kill: () => {
+          life.isOver = true;
+          prepared.kill();
+        },
+      });
       prepared.executor.script = script;
       prepared.connection.releaseIsFree = releaseIsFree;
     });
@@ -57,35 +60,44 @@ describe("a run that ends with its worker", () => {
     assert.deepEqual([failures, losses], [1, 3]);
   });
 
-  for (const releaseIsFree of [true, false]) test(`ends as CrashLoop once it ended its worker too often, and costs the others three deliveries at most, where a release is ${releaseIsFree ? "free" : "not free"}`, async () => {
-    const world = new World({
-      skills: [skillPolicy("task"), skillPolicy("slow", { uses: [0] })],
-      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 100, waitMaxMs: 5_000 })],
-      broker: { lockMs: 10_000, deliveriesMax: 10 },
-      calmAt: 256,
+  for (const releaseIsFree of [true, false])
+    test(`ends as CrashLoop once it ended its worker too often, and costs the others three deliveries at most, where a release is ${releaseIsFree ? "free" : "not free"}`, async () => {
+      const world = new World({
+        skills: [skillPolicy("task"), skillPolicy("slow", { uses: [0] })],
+        dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 100, waitMaxMs: 5_000 })],
+        broker: { lockMs: 10_000, deliveriesMax: 10 },
+        calmAt: 256,
+      });
+      world.send(
+        ...innocents.slice(0, 15).map((event) => world.message(event, "slow")),
+        "guilty",
+        ...innocents.slice(15).map((event) => world.message(event, "slow")),
+      );
+      const kills = await restarted(
+        world,
+        (process) => async (run) => {
+          if (run.eventId === "guilty") process.kill();
+          await run.takes(500);
+          return completedAnswer;
+        },
+        90_000,
+        defaultRetryPolicy.lossesMax,
+        releaseIsFree,
+      );
+      assert.equal(kills, defaultRetryPolicy.lossesMax);
+      assert.equal(world.statesOf("guilty").at(-1), "dead-lettered: CrashLoop");
+      for (const event of innocents) assert.equal(world.statesOf(event).at(-1), "completed", event);
+      const paid = world.broker.stored.filter((one) => one.message.headers["eventId"] !== "guilty").map((one) => one.failedDeliveries);
+      assert.ok(Math.max(...paid) <= 3, `deliveries that innocents paid for: ${paid.join(" ")}`);
+      for (const event of innocents) assert.ok((await world.record(event)).losses <= 3, event);
     });
-    world.send(...innocents.slice(0, 15).map((event) => world.message(event, "slow")), "guilty", ...innocents.slice(15).map((event) => world.message(event, "slow")));
-    const kills = await restarted(
-      world,
-      (process) => async (run) => {
-        if (run.eventId === "guilty") process.kill();
-        await run.takes(500);
-        return completedAnswer;
-      },
-      90_000,
-      defaultRetryPolicy.lossesMax,
-      releaseIsFree,
-    );
-    assert.equal(kills, defaultRetryPolicy.lossesMax);
-    assert.equal(world.statesOf("guilty").at(-1), "dead-lettered: CrashLoop");
-    for (const event of innocents) assert.equal(world.statesOf(event).at(-1), "completed", event);
-    const paid = world.broker.stored.filter((one) => one.message.headers["eventId"] !== "guilty").map((one) => one.failedDeliveries);
-    assert.ok(Math.max(...paid) <= 3, `deliveries that innocents paid for: ${paid.join(" ")}`);
-    for (const event of innocents) assert.ok((await world.record(event)).losses <= 3, event);
-  });
 
   test("that takes long does not keep its worker from others, however often its workers were killed", async () => {
-    const world = new World({ skills: [skillPolicy("task"), skillPolicy("long", { timeoutMs: 700_000 })], broker: { lockMs: 5_000, deliveriesMax: 10 }, calmAt: 256 });
+    const world = new World({
+      skills: [skillPolicy("task"), skillPolicy("long", { timeoutMs: 700_000 })],
+      broker: { lockMs: 5_000, deliveriesMax: 10 },
+      calmAt: 256,
+    });
     const script: Script = async (run) => {
       await run.takes(run.order.skill === "long" ? 600_000 : 10);
       return completedAnswer;
@@ -106,7 +118,12 @@ describe("a run that ends with its worker", () => {
   });
 
   test("is one that had a worker: a store that goes down, and what it handed back meanwhile, counts for nothing", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 50, waitMaxMs: 5_000 })], broker: { lockMs: 5_000 }, calmAt: 256 });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 50, waitMaxMs: 5_000 })],
+      broker: { lockMs: 5_000 },
+      calmAt: 256,
+    });
     const { executor, store } = await world.start({ storeHoldMaxMs: 2_000 });
     executor.script = async (run) => {
       await run.takes(300);
@@ -184,7 +201,13 @@ describe("a run that ends with its thread", () => {
     executor.script = () => (executor.posted.length === 1 ? { kind: "thread-lost", why: "it did not answer", part: "bystander" } : completedAnswer);
     world.send("a");
     await world.clock.advance(1_000);
-    assert.deepEqual(executor.posted.map(({ apart, attempt }) => [apart, attempt]), [[false, 1], [false, 1]]);
+    assert.deepEqual(
+      executor.posted.map(({ apart, attempt }) => [apart, attempt]),
+      [
+        [false, 1],
+        [false, 1],
+      ],
+    );
     assert.deepEqual(telemetry.outcomes, ["completed"]);
   });
 });

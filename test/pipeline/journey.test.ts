@@ -100,7 +100,10 @@ describe("the journey", () => {
     executor.script = (run) => (run.eventId === "bad" ? failedAnswer("EWRONG", {}, false) : completedAnswer);
     world.send("a", "bad", "c");
     await world.clock.advance(1_000);
-    assert.deepEqual(["a", "bad", "c"].map((event) => world.statesOf(event)), [["completed"], ["dead-lettered: EWRONG"], ["completed"]]);
+    assert.deepEqual(
+      ["a", "bad", "c"].map((event) => world.statesOf(event)),
+      [["completed"], ["dead-lettered: EWRONG"], ["completed"]],
+    );
     assert.deepEqual(telemetry.outcomes.toSorted(), ["completed", "completed", "dead-lettered"]);
   });
 });

@@ -37,7 +37,10 @@ describe("lanes", () => {
     const events = Array.from({ length: 20 }, (_, index) => `e${index}`);
     for (const event of events) world.send(world.message(event, "healthy"));
     await world.clock.advance(1_000);
-    assert.deepEqual(executor.posted.map((order) => order.route.eventId), events);
+    assert.deepEqual(
+      executor.posted.map((order) => order.route.eventId),
+      events,
+    );
   });
 
   test("of a hung dependency hold its slots and its lane, and no more: the rest of its messages come again later", async () => {
@@ -80,7 +83,10 @@ describe("lanes", () => {
   });
 
   test("are emptied when the circuit of their dependency opens", async () => {
-    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 10 }, { failureThreshold: 3, resetTimeoutMs: 20_000 })] });
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 3, queueMax: 10 }, { failureThreshold: 3, resetTimeoutMs: 20_000 })],
+    });
     const { executor, telemetry, circuits, worker } = await world.start();
     executor.script = async (run) => {
       await run.takes(10);
@@ -94,7 +100,10 @@ describe("lanes", () => {
   });
 
   test("go on when a probe has closed the circuit again", async () => {
-    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }, { failureThreshold: 2, resetTimeoutMs: 5_000 })] });
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }, { failureThreshold: 2, resetTimeoutMs: 5_000 })],
+    });
     const { executor, circuits } = await world.start();
     let isDown = true;
     executor.script = async (run) => {
@@ -139,7 +148,10 @@ describe("lanes", () => {
   });
 
   test("do not keep a circuit from being probed, when nothing else is received", async () => {
-    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] })], dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })] });
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", {}, { failureThreshold: 1, resetTimeoutMs: 5_000 })],
+    });
     const { executor, circuits } = await world.start();
     let isDown = true;
     executor.script = (run) => {
@@ -158,7 +170,10 @@ describe("lanes", () => {
   });
 
   test("tell of a resumed run when it starts, not each time it is postponed", async () => {
-    const world = new World({ skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 0 })] });
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 0 })],
+    });
     const { executor, telemetry } = await world.start();
     executor.script = async (run) => {
       await run.step("one", { takesMs: run.eventId === "first" ? 40_000 : 10 });

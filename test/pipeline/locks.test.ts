@@ -23,15 +23,31 @@ describe("locks and leases", () => {
   });
 
   test("are kept while a run waits in a lane, where it waits for half a lock at most", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })], broker: { lockMs: 4_000 } });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1 })],
+      broker: { lockMs: 4_000 },
+    });
     const { executor, telemetry } = await world.start();
     executor.script = takes(15_000);
     world.send("first", "second");
     await world.clock.advance(31_000);
-    assert.deepEqual(executor.posted.map((order) => [order.route.eventId, order.epoch]), [["first", 1], ["second", 2]]);
+    assert.deepEqual(
+      executor.posted.map((order) => [order.route.eventId, order.epoch]),
+      [
+        ["first", 1],
+        ["second", 2],
+      ],
+    );
     assert.deepEqual(telemetry.outcomes, ["released", "completed", "completed"]);
     assert.ok((executor.posted[1]?.leaseMs ?? 0) > 1_500, "expected a lease that has time left");
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["completed", 0], ["completed", 0]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [
+        ["completed", 0],
+        ["completed", 0],
+      ],
+    );
   });
 
   test("keep another worker from the run for as long as it takes", async () => {
@@ -91,7 +107,10 @@ describe("locks and leases", () => {
     world.send("c");
     await world.clock.advance(30_000);
     assert.deepEqual(renewals, [2, 1, 2, 1, 2, 1]);
-    assert.deepEqual(calls.filter((call) => call.startsWith("extend")), ["extend 2", "extend 1", "extend 2", "extend 1", "extend 2", "extend 1"]);
+    assert.deepEqual(
+      calls.filter((call) => call.startsWith("extend")),
+      ["extend 2", "extend 1", "extend 2", "extend 1", "extend 2", "extend 1"],
+    );
   });
 
   test("keep short locks also when long ones came first", async () => {
@@ -103,7 +122,13 @@ describe("locks and leases", () => {
     Object.assign(world.broker, { lockMs: 3_000 });
     world.send("b");
     await world.clock.advance(40_000);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["completed", 0], ["completed", 0]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [
+        ["completed", 0],
+        ["completed", 0],
+      ],
+    );
   });
 
   test("survive a broker that does not answer for a while", async () => {
@@ -135,7 +160,10 @@ describe("a lost lock", () => {
     world.broker.loseLock(stored);
     await world.clock.advance(20_000);
     assert.deepEqual(effects, ["one under 1", "two under 2"]);
-    assert.deepEqual(telemetry.events.filter((event) => event.type === "lock.lost"), [{ type: "lock.lost", eventId: "a", where: "renew" }]);
+    assert.deepEqual(
+      telemetry.events.filter((event) => event.type === "lock.lost"),
+      [{ type: "lock.lost", eventId: "a", where: "renew" }],
+    );
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 
@@ -153,7 +181,11 @@ describe("a lost lock", () => {
   });
 
   test("of a run that waits in a lane keeps it from starting", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })], broker: { lockMs: 4_000 } });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1 })],
+      broker: { lockMs: 4_000 },
+    });
     const { executor, telemetry } = await world.start();
     executor.script = takes(2_600);
     world.send("first", "second");
@@ -163,9 +195,22 @@ describe("a lost lock", () => {
     world.broker.loseLock(stored);
     await world.clock.advance(60_000);
     // The second claim was postponed: a lane whose runs waited too long holds fewer.
-    assert.deepEqual(executor.posted.map((order) => [order.route.eventId, order.epoch]), [["first", 1], ["second", 3]]);
+    assert.deepEqual(
+      executor.posted.map((order) => [order.route.eventId, order.epoch]),
+      [
+        ["first", 1],
+        ["second", 3],
+      ],
+    );
     assert.deepEqual(telemetry.outcomes.toSorted(), ["completed", "completed", "postponed", "released"]);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["completed", 0], ["completed", 1], ["completed", 0]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [
+        ["completed", 0],
+        ["completed", 1],
+        ["completed", 0],
+      ],
+    );
   });
 
   test("is noticed even when the broker never answers the renewal", async () => {
@@ -204,7 +249,10 @@ describe("a worker that was stopped and goes on", () => {
     await world.start({}, prepare("second"));
     await world.clock.advance(60_000);
     assert.deepEqual(effects, ["one by first under 1", "one by second under 2", "two by second under 2"]);
-    assert.ok(first.telemetry.outcomes.every((outcome) => outcome === "dropped"), first.telemetry.outcomes.join());
+    assert.ok(
+      first.telemetry.outcomes.every((outcome) => outcome === "dropped"),
+      first.telemetry.outcomes.join(),
+    );
     assert.ok(!first.calls.includes("complete"));
     assert.deepEqual(world.statesOf("a"), ["completed"]);
     assert.equal(first.telemetry.types().includes("loop.blocked"), true);

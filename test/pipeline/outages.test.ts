@@ -14,12 +14,21 @@ describe("while the store is down", () => {
     world.send("a", "b", "c", "d");
     await world.clock.advance(20_000);
     assert.equal(executor.posted.length, 0);
-    assert.deepEqual(["a", "b", "c", "d"].flatMap((event) => world.statesOf(event)), ["locked", "locked", "active", "active"]);
-    assert.deepEqual(world.broker.stored.map((one) => one.failedDeliveries), [0, 0, 0, 0]);
+    assert.deepEqual(
+      ["a", "b", "c", "d"].flatMap((event) => world.statesOf(event)),
+      ["locked", "locked", "active", "active"],
+    );
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.failedDeliveries),
+      [0, 0, 0, 0],
+    );
     assert.equal(connection.receivers.length, 1);
     store.isDown = false;
     await world.clock.advance(5_000);
-    assert.deepEqual(["a", "b", "c", "d"].flatMap((event) => world.statesOf(event)), ["completed", "completed", "completed", "completed"]);
+    assert.deepEqual(
+      ["a", "b", "c", "d"].flatMap((event) => world.statesOf(event)),
+      ["completed", "completed", "completed", "completed"],
+    );
     assert.deepEqual(telemetry.types(), ["worker.started", "store.down", "store.up"]);
   });
 
@@ -31,19 +40,30 @@ describe("while the store is down", () => {
     await world.clock.advance(9_000);
     assert.deepEqual(world.statesOf("a"), ["locked"]);
     await world.clock.advance(60_000);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 0], ["active", 0], ["active", 0]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [
+        ["active", 0],
+        ["active", 0],
+        ["active", 0],
+      ],
+    );
     assert.deepEqual(telemetry.outcomes, ["released", "released"]);
     assert.equal(worker.view().inFlight, 0);
     store.isDown = false;
     await world.clock.advance(5_000);
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed", "completed"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["completed", "completed", "completed"],
+    );
   });
 
   test("a message that the store itself refuses is counted each time that it goes back, so that it ends", async () => {
     const world = new World();
     const { store, executor } = await world.start();
     const claim = store.claim.bind(store);
-    store.claim = (requests, leaseMs) => (requests.some(({ eventId }) => eventId === "odd") ? Promise.reject(new Error("expected another kind of id")) : claim(requests, leaseMs));
+    store.claim = (requests, leaseMs) =>
+      requests.some(({ eventId }) => eventId === "odd") ? Promise.reject(new Error("expected another kind of id")) : claim(requests, leaseMs);
     world.send("odd", "even");
     await world.clock.advance(60_000);
     assert.deepEqual([world.statesOf("odd"), world.statesOf("even"), executor.posted.length], [["dead-lettered: DeliveryLimit"], ["completed"], 1]);
@@ -59,7 +79,10 @@ describe("while the store is down", () => {
     };
     world.send("a");
     await world.clock.advance(20_000);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [["active", 1]],
+    );
   });
 
   test("a run that waits in a lane or for its retry does not start, and starts when the store is back", async () => {
@@ -80,11 +103,23 @@ describe("while the store is down", () => {
     // Its claim finds out that the store is down.
     world.send("third");
     await world.clock.advance(10_000);
-    assert.deepEqual(executor.posted.map((order) => order.route.eventId), ["holds", "retried"]);
+    assert.deepEqual(
+      executor.posted.map((order) => order.route.eventId),
+      ["holds", "retried"],
+    );
     store.isDown = false;
     await world.clock.advance(10_000);
-    assert.deepEqual(executor.posted.slice(2).map((order) => order.route.eventId).toSorted(), ["retried", "third", "waits"]);
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed", "completed", "completed"]);
+    assert.deepEqual(
+      executor.posted
+        .slice(2)
+        .map((order) => order.route.eventId)
+        .toSorted(),
+      ["retried", "third", "waits"],
+    );
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["completed", "completed", "completed", "completed"],
+    );
   });
 
   test("a step does not go on, and does so when the store is back", async () => {
@@ -224,7 +259,10 @@ describe("a store that comes and goes", () => {
     }
     const downs = telemetry.events.flatMap((event) => (event.type === "store.up" ? [event.downMs] : []));
     assert.equal(downs.length, 3);
-    assert.ok(downs.every((downMs) => downMs === downs[0]), downs.join());
+    assert.ok(
+      downs.every((downMs) => downMs === downs[0]),
+      downs.join(),
+    );
   });
 
   test("gets a whole hold for what is taken after it had been given up", async () => {
@@ -246,7 +284,11 @@ describe("a store that comes and goes", () => {
   });
 
   test("after which a lease is over gets no run started on it: the message is handed back, and runs when it comes again", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })], broker: { lockMs: 2_000 } });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1 })],
+      broker: { lockMs: 2_000 },
+    });
     const { executor, store, telemetry } = await world.start({ storeHoldMaxMs: 60_000 });
     executor.script = async (run) => {
       await run.takes(1_000);
@@ -263,7 +305,10 @@ describe("a store that comes and goes", () => {
     assert.deepEqual(executor.posted.map((order) => order.route.eventId).toSorted(), ["first", "second", "third"]);
     assert.ok(executor.posted.every((order) => order.leaseMs > 0));
     assert.ok(telemetry.outcomes.includes("released"));
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["completed", "completed", "completed"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["completed", "completed", "completed"],
+    );
   });
 });
 
@@ -281,7 +326,10 @@ describe("a lost answer of the store", () => {
       store.loseNextAnswer(name);
       world.send("a", "bad");
       await world.clock.advance(10_000);
-      assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "EWRONG"]);
+      assert.deepEqual(
+        world.broker.stored.map((one) => one.reason ?? one.state),
+        ["completed", "EWRONG"],
+      );
       assert.deepEqual(effects, ["one of a", "one of bad"]);
       assert.deepEqual([(await world.record("a")).epoch, (await world.record("a")).losses], [1, 0]);
     });
@@ -298,7 +346,10 @@ describe("while the broker takes no messages", () => {
     await world.clock.advance(1_500);
     brokerFaults.off();
     await world.clock.advance(5_000);
-    assert.deepEqual(world.broker.published.map(({ message }) => message.messageId), [await world.idPublished("a:0")]);
+    assert.deepEqual(
+      world.broker.published.map(({ message }) => message.messageId),
+      [await world.idPublished("a:0")],
+    );
     assert.deepEqual([world.statesOf("a"), executor.posted.length], [["completed"], 1]);
   });
 

@@ -46,7 +46,10 @@ async function start(typeOf: (eventId: string) => string, refuses: Refuses): Pro
   const entityFor = (eventType: string): string => (eventType === "Lost" ? "nowhere" : outputEntity);
   const worker = await world.start({ publisher, entityFor });
   const bench: Bench = { world, worker, refuses, sends };
-  worker.executor.script = ({ eventId }) => ({ kind: "completed", outbox: [{ messageId: `${eventId}:0`, body: new Uint8Array(1), headers: { eventType: typeOf(eventId) } }] });
+  worker.executor.script = ({ eventId }) => ({
+    kind: "completed",
+    outbox: [{ messageId: `${eventId}:0`, body: new Uint8Array(1), headers: { eventType: typeOf(eventId) } }],
+  });
   return bench;
 }
 
@@ -56,14 +59,23 @@ const published = ({ broker }: World): string[] => broker.published.map(({ messa
 
 describe("an event that can never be published", () => {
   test("ends its message in words at once, keeps no other, and is published when the message is sent again", async () => {
-    const bench = await start((eventId) => (eventId === "b" ? "Lost" : "Done"), (entity) => (entity === "nowhere" ? missing : undefined));
+    const bench = await start(
+      (eventId) => (eventId === "b" ? "Lost" : "Done"),
+      (entity) => (entity === "nowhere" ? missing : undefined),
+    );
     const { world, worker } = bench;
     world.send("a", "b", "c");
     await world.clock.advance(1_000);
-    assert.deepEqual(["a", "b", "c"].map((event) => world.statesOf(event)), [["completed"], ["dead-lettered: PublishFailed"], ["completed"]]);
+    assert.deepEqual(
+      ["a", "b", "c"].map((event) => world.statesOf(event)),
+      [["completed"], ["dead-lettered: PublishFailed"], ["completed"]],
+    );
     assert.deepEqual(published(world), ["a:0", "c:0"]);
     const told = worker.telemetry.events.find((event) => event.type === "run.dead-lettered");
-    assert.match(told?.description ?? "", /^expected the 1 emitted events to be published, found that 'Lost' to 'nowhere' cannot be: .*create it\. Then send this message again: its run is done/);
+    assert.match(
+      told?.description ?? "",
+      /^expected the 1 emitted events to be published, found that 'Lost' to 'nowhere' cannot be: .*create it\. Then send this message again: its run is done/,
+    );
     const record = await world.record("b");
     assert.deepEqual([record.state, decodeOutbox(record.outbox).map(madeAs)], ["done", ["b:0"]]);
     bench.refuses = () => undefined;
@@ -73,9 +85,15 @@ describe("an event that can never be published", () => {
   });
 
   test("waits with its message for those beside it that may still be published", async () => {
-    const bench = await start(() => "Done", () => undefined);
+    const bench = await start(
+      () => "Done",
+      () => undefined,
+    );
     const { world, worker } = bench;
-    worker.executor.script = () => ({ kind: "completed", outbox: ["Lost", "Done"].map((eventType) => ({ messageId: eventType, body: new Uint8Array(1), headers: { eventType } })) });
+    worker.executor.script = () => ({
+      kind: "completed",
+      outbox: ["Lost", "Done"].map((eventType) => ({ messageId: eventType, body: new Uint8Array(1), headers: { eventType } })),
+    });
     bench.refuses = (entity) => (entity === "nowhere" ? missing : entity === outputEntity ? full : undefined);
     world.send("a");
     await world.clock.advance(3_000);
@@ -87,19 +105,31 @@ describe("an event that can never be published", () => {
 });
 
 test("an event is published whatever name its type has, and settles no later than others", async () => {
-  const bench = await start((eventId) => oddNames[Number(eventId)] ?? "Done", () => undefined);
+  const bench = await start(
+    (eventId) => oddNames[Number(eventId)] ?? "Done",
+    () => undefined,
+  );
   const { world, worker } = bench;
   const events = [...oddNames.keys(), 99].map(String);
   world.send(...events);
   await world.clock.advance(100);
-  assert.deepEqual(events.flatMap((event) => world.statesOf(event)), events.map(() => "completed"));
+  assert.deepEqual(
+    events.flatMap((event) => world.statesOf(event)),
+    events.map(() => "completed"),
+  );
   assert.equal(worker.telemetry.types().includes("run.postponed"), false);
 });
 
 describe("while no copy can be sent, for good or for a while,", () => {
-  for (const [what, error] of [["for good", missing], ["for a while", full]] as const) {
+  for (const [what, error] of [
+    ["for good", missing],
+    ["for a while", full],
+  ] as const) {
     test(`a message to try again (${what}) waits here as long as the copy would have, and loses no delivery`, async () => {
-      const bench = await start(() => "Done", (entity) => (entity === queueName ? error : undefined));
+      const bench = await start(
+        () => "Done",
+        (entity) => (entity === queueName ? error : undefined),
+      );
       const { world, worker } = bench;
       const tries: (readonly [attempt: number, atMs: number])[] = [];
       worker.executor.script = ({ order }) => {
@@ -109,17 +139,29 @@ describe("while no copy can be sent, for good or for a while,", () => {
       const task = skillPolicy("task");
       world.send("a");
       await world.clock.advance(600_000);
-      assert.deepEqual(tries.map(([attempt]) => attempt), [1, 2, 3, 4]);
+      assert.deepEqual(
+        tries.map(([attempt]) => attempt),
+        [1, 2, 3, 4],
+      );
       // One retry in place, then pauses of minutes: nothing comes at once that should come later.
       const pausesMs = tries.slice(1).map(([, atMs], index) => atMs - (tries[index]?.[1] ?? 0));
-      assert.ok(pausesMs.slice(1).every((pauseMs) => pauseMs >= task.retry.baseDelayMs / 2), `expected long pauses, found ${pausesMs.join()}`);
-      assert.deepEqual(world.broker.stored.map(({ failedDeliveries }) => failedDeliveries), [0]);
+      assert.ok(
+        pausesMs.slice(1).every((pauseMs) => pauseMs >= task.retry.baseDelayMs / 2),
+        `expected long pauses, found ${pausesMs.join()}`,
+      );
+      assert.deepEqual(
+        world.broker.stored.map(({ failedDeliveries }) => failedDeliveries),
+        [0],
+      );
       assert.ok(worker.telemetry.events.some((event) => event.type === "send.failed" && event.entity === queueName));
     });
   }
 
   test("a stop hands it back", async () => {
-    const bench = await start(() => "Done", (entity) => (entity === queueName ? full : undefined));
+    const bench = await start(
+      () => "Done",
+      (entity) => (entity === queueName ? full : undefined),
+    );
     const { world, worker } = bench;
     worker.executor.script = () => failedAnswer();
     world.send("a");
@@ -135,7 +177,13 @@ describe("a message whose handling throws", () => {
 
   test("as it is routed goes back alone", async () => {
     const world = new World();
-    const skills = { policies: [skillPolicy("task")], find: (eventType: string) => { if (eventType === "odd") throw new Error("found a defect"); return skillPolicy("task"); } };
+    const skills = {
+      policies: [skillPolicy("task")],
+      find: (eventType: string) => {
+        if (eventType === "odd") throw new Error("found a defect");
+        return skillPolicy("task");
+      },
+    };
     const { telemetry } = await world.start({ skills });
     world.send("a", world.message("b", "odd"), "c");
     await world.clock.advance(1_000);
@@ -148,7 +196,10 @@ describe("a message whose handling throws", () => {
     ["what it emitted is no message", { kind: "completed", outbox: [null as unknown as OutgoingMessage] }],
   ] as const) {
     test(`because ${what}, ends alone and keeps no other`, async () => {
-      const bench = await start(() => "Done", () => undefined);
+      const bench = await start(
+        () => "Done",
+        () => undefined,
+      );
       const { world, worker } = bench;
       const { script } = worker.executor;
       worker.executor.script = (run) => (run.eventId === "b" ? odd : script(run));

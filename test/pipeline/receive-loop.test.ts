@@ -72,6 +72,9 @@ describe("the receive loop", () => {
     const world = new World();
     const { telemetry } = await world.start({}, ({ brokerFaults }) => brokerFaults.set("disturbed", 1));
     await world.clock.advance(100);
-    assert.deepEqual(telemetry.events.find((event) => event.type === "transport.disturbed"), { type: "transport.disturbed", error: "expected the link to stay, it was detached" });
+    assert.deepEqual(
+      telemetry.events.find((event) => event.type === "transport.disturbed"),
+      { type: "transport.disturbed", error: "expected the link to stay, it was detached" },
+    );
   });
 });

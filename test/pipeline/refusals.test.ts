@@ -9,7 +9,10 @@ describe("a message that can never run", () => {
     const { executor, calls } = await world.start();
     world.send(world.message("bad id"), world.message("b", "other"), world.message("c", "task", {}, { version: "2.0" }), "good");
     await world.clock.advance(1_000);
-    assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["InvalidEnvelope", "UnknownEventType", "UnsupportedVersion", "completed"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.reason ?? one.state),
+      ["InvalidEnvelope", "UnknownEventType", "UnsupportedVersion", "completed"],
+    );
     assert.equal(executor.posted.length, 1);
     assert.equal(calls[0], "dead-letter");
     assert.equal(await world.records.read("b"), undefined);
@@ -33,7 +36,10 @@ describe("a message that can never run", () => {
     assert.deepEqual(seen, []);
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: DeliveryLimit"]);
     // Whose message it was is known all the same.
-    assert.deepEqual(telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [[event.eventId, event.messageId]] : [])), [["a", stored.message.messageId]]);
+    assert.deepEqual(
+      telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [[event.eventId, event.messageId]] : [])),
+      [["a", stored.message.messageId]],
+    );
   });
 
   test("is dead-lettered when it crashes the reader, and the rest of its batch goes on", async () => {
@@ -46,18 +52,29 @@ describe("a message that can never run", () => {
     });
     world.send("a", "bomb", "c");
     await world.clock.advance(1_000);
-    assert.deepEqual(world.broker.stored.map((one) => one.reason ?? one.state), ["completed", "InvalidEnvelope", "completed"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.reason ?? one.state),
+      ["completed", "InvalidEnvelope", "completed"],
+    );
   });
 
   test("is told by its event's id, never by a message's: empty when it cannot be read", async () => {
     const world = new World();
     const { telemetry } = await world.start();
     const unread = { messageId: "message-x", body: Buffer.from("not JSON"), headers: {} };
-    const inBody = { messageId: "message-y", body: Buffer.from('{"eventId":"b","eventType":"other","version":"1.0"}'), contentType: "application/json", headers: {} };
+    const inBody = {
+      messageId: "message-y",
+      body: Buffer.from('{"eventId":"b","eventType":"other","version":"1.0"}'),
+      contentType: "application/json",
+      headers: {},
+    };
     world.send(unread, inBody);
     await world.clock.advance(1_000);
     const told = telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [[event.eventId, event.messageId, event.reason]] : []));
-    assert.deepEqual(told, [["", "message-x", "InvalidEnvelope"], ["b", "message-y", "UnknownEventType"]]);
+    assert.deepEqual(told, [
+      ["", "message-x", "InvalidEnvelope"],
+      ["b", "message-y", "UnknownEventType"],
+    ]);
   });
 
   test("is dead-lettered again when its event was given up before, and says what to do", async () => {
@@ -71,7 +88,10 @@ describe("a message that can never run", () => {
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: REFUSED", "dead-lettered: REFUSED"]);
     assert.equal(executor.posted.length, 1);
     const said = telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [event.description] : []));
-    assert.match(said[1] ?? "", /^expected an event that was not given up, found that 'a' was given up before as REFUSED and is not run again under this id; .* send its payload under a new eventId$/);
+    assert.match(
+      said[1] ?? "",
+      /^expected an event that was not given up, found that 'a' was given up before as REFUSED and is not run again under this id; .* send its payload under a new eventId$/,
+    );
   });
 
   test("runs like any other when it was resent by hand with the reason of its dead letter, and its event was never seen", async () => {

@@ -35,7 +35,11 @@ describe("sending", () => {
       if (attempt < 3) throw new TransportError("refused");
     });
     assert.deepEqual(ids(await clock.finish("send", sending.send("x", messages))), []);
-    assert.deepEqual(attempts, [[0, "abc"], [100, "abc"], [300, "abc"]]);
+    assert.deepEqual(attempts, [
+      [0, "abc"],
+      [100, "abc"],
+      [300, "abc"],
+    ]);
   });
 
   test("sends each message by itself in the last attempt, so that one that cannot be sent does not keep the others", async () => {
@@ -43,7 +47,10 @@ describe("sending", () => {
       if (batch.some((message) => message.messageId === "b")) throw new TransportError("too large");
     });
     assert.deepEqual(ids(await clock.finish("send", sending.send("x", messages))), ["b"]);
-    assert.deepEqual(attempts.slice(sendAttemptsMax - 1).map(([, sent]) => sent), ["a", "b", "c"]);
+    assert.deepEqual(
+      attempts.slice(sendAttemptsMax - 1).map(([, sent]) => sent),
+      ["a", "b", "c"],
+    );
   });
 
   test("waits as long as the broker asks, within a bound", async () => {
@@ -52,7 +59,10 @@ describe("sending", () => {
       throw new TransportError("busy", { retryAfterMs: asked[attempt - 1] ?? 0 });
     });
     await clock.finish("send", sending.send("x", messages.slice(0, 1)));
-    assert.deepEqual(attempts.map(([atMs]) => atMs), [0, 3_000, 3_000 + sendPauseMaxMs, 3_001 + sendPauseMaxMs]);
+    assert.deepEqual(
+      attempts.map(([atMs]) => atMs),
+      [0, 3_000, 3_000 + sendPauseMaxMs, 3_001 + sendPauseMaxMs],
+    );
   });
 
   test("does not wait any more once it is stopped", async () => {
@@ -68,14 +78,23 @@ describe("sending", () => {
 
   test("sends only what failed again, and believes what is said twice never to be sendable", async () => {
     const { clock, attempts, sending } = fixture((batch, attempt) => {
-      const failed = new Map(batch.filter(({ messageId }) => messageId === "b").map((message) => [message, new TransportError("too large", { isPermanent: true })]));
+      const failed = new Map(
+        batch.filter(({ messageId }) => messageId === "b").map((message) => [message, new TransportError("too large", { isPermanent: true })]),
+      );
       const late = batch.find(({ messageId }) => messageId === "c");
       if (late !== undefined && attempt < 3) failed.set(late, new TransportError("busy"));
       if (failed.size > 0) throw new SendError(failed);
     });
     const unsent = await clock.finish("send", sending.send("x", messages));
-    assert.deepEqual(attempts, [[0, "abc"], [100, "bc"], [300, "c"]]);
-    assert.deepEqual(Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]), [["b", true, "too large"]]);
+    assert.deepEqual(attempts, [
+      [0, "abc"],
+      [100, "bc"],
+      [300, "c"],
+    ]);
+    assert.deepEqual(
+      Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]),
+      [["b", true, "too large"]],
+    );
   });
 
   test("a refusal that was once said to be for good and then was not is no last word", async () => {
@@ -90,6 +109,9 @@ describe("sending", () => {
       if (batch.some(({ messageId }) => messageId === "a")) throw new TypeError("odd");
     });
     const unsent = await clock.finish("send", sending.send("x", messages));
-    assert.deepEqual(Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]), [["a", true, "odd"]]);
+    assert.deepEqual(
+      Array.from(unsent, ([{ messageId }, { isPermanent, message }]) => [messageId, isPermanent, message]),
+      [["a", true, "odd"]],
+    );
   });
 });

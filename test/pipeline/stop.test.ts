@@ -26,7 +26,10 @@ describe("stopping", () => {
   });
 
   test("hands back at once what has not begun, takes nothing more, and counts no attempt for it", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0] }), skillPolicy("free")], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })] });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0] }), skillPolicy("free")],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1 })],
+    });
     const { executor, worker } = await world.start();
     executor.script = async (run) => {
       if (run.order.skill === "free") return failedAnswer();
@@ -38,7 +41,10 @@ describe("stopping", () => {
     const stopped = worker.stop(budgetMs);
     world.send("late");
     await world.clock.advance(1_000);
-    assert.deepEqual(["executes", "waits", "pauses", "late"].map((event) => world.statesOf(event)), [["locked"], ["active"], ["active"], ["active"]]);
+    assert.deepEqual(
+      ["executes", "waits", "pauses", "late"].map((event) => world.statesOf(event)),
+      [["locked"], ["active"], ["active"], ["active"]],
+    );
     assert.equal((await world.record("waits")).failures, 0);
     await world.clock.finish("stop", stopped);
     assert.deepEqual(world.statesOf("executes"), ["completed"]);
@@ -78,7 +84,10 @@ describe("stopping", () => {
     const startedMs = world.clock.monotonicMs();
     await world.clock.finish("stop", worker.stop(budgetMs));
     assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["active", "active", "active"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["active", "active", "active"],
+    );
     assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 3 });
   });
 
@@ -97,7 +106,10 @@ describe("stopping", () => {
     const startedMs = world.clock.monotonicMs();
     await world.clock.finish("stop", worker.stop(budgetMs));
     assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
-    assert.deepEqual(world.broker.stored.map((one) => one.state), ["active", "active"]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["active", "active"],
+    );
   });
 
   test("keeps its budget when nothing outside answers any more, and asks nothing for ever", async () => {
@@ -120,7 +132,10 @@ describe("stopping", () => {
   });
 
   test("counts no delivery of what goes back, begun or not, however often a worker stops", async () => {
-    const world = new World({ skills: [skillPolicy("task", { uses: [0], timeoutMs: 600_000 })], dependencies: [dependencyPolicy("api", { concurrentMax: 1 })] });
+    const world = new World({
+      skills: [skillPolicy("task", { uses: [0], timeoutMs: 600_000 })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1 })],
+    });
     world.send("a", "b", "c", "d");
     for (let stops = 0; stops < 10; stops += 1) {
       const { worker, executor } = await world.start();
@@ -132,7 +147,10 @@ describe("stopping", () => {
       assert.equal(executor.posted.length, 1);
       await world.clock.finish("stop", worker.stop(1_000));
     }
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [0, 0, 0, 0].map((count) => ["active", count]));
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [0, 0, 0, 0].map((count) => ["active", count]),
+    );
   });
 
   test("hands nothing back before nothing more is on its way here, so that it does not come here again", async () => {
@@ -155,7 +173,10 @@ describe("stopping", () => {
     await world.clock.advance(100);
     assert.equal(calls.filter((call) => call === "release").length, 1);
     await world.clock.finish("stop", stopped);
-    assert.deepEqual(["executes", "waits"].map((event) => world.statesOf(event)), [["completed"], ["active"]]);
+    assert.deepEqual(
+      ["executes", "waits"].map((event) => world.statesOf(event)),
+      [["completed"], ["active"]],
+    );
   });
 
   test("takes only what can begin soon, and lets it begin while runs may finish, where giving back counts as a delivery", async () => {
@@ -177,7 +198,10 @@ describe("stopping", () => {
   });
 
   test("hands back what could not begin in time where that counts as a delivery, within its budget", async () => {
-    const world = new World({ skills: [patient].map((skill) => ({ ...skill, uses: [0] })), dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 100 })] });
+    const world = new World({
+      skills: [patient].map((skill) => ({ ...skill, uses: [0] })),
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 100 })],
+    });
     const { worker, executor } = await world.start({}, ({ connection }) => {
       connection.releaseIsFree = false;
     });
@@ -190,7 +214,14 @@ describe("stopping", () => {
     const startedMs = world.clock.monotonicMs();
     await world.clock.finish("stop", worker.stop(budgetMs));
     assert.ok(world.clock.monotonicMs() - startedMs <= budgetMs);
-    assert.deepEqual(world.broker.stored.map((one) => [one.state, one.failedDeliveries]), [["active", 1], ["active", 1], ["active", 0]]);
+    assert.deepEqual(
+      world.broker.stored.map((one) => [one.state, one.failedDeliveries]),
+      [
+        ["active", 1],
+        ["active", 1],
+        ["active", 0],
+      ],
+    );
   });
 
   test("closes every part though one cannot be closed, and says what went wrong", async () => {

@@ -122,7 +122,10 @@ describe("the watchdog", () => {
     await world.clock.advance(500);
     clock.freeze(5_000);
     await world.clock.advance(6_000);
-    assert.deepEqual(telemetry.events.filter((event) => event.type === "loop.blocked"), [{ type: "loop.blocked", delayMs: 4_500 }]);
+    assert.deepEqual(
+      telemetry.events.filter((event) => event.type === "loop.blocked"),
+      [{ type: "loop.blocked", delayMs: 4_500 }],
+    );
     await world.clock.advance(2_000);
     assert.equal(worker.view().loopDelayMs, 0);
   });

@@ -55,7 +55,13 @@ describe("admission", () => {
     const { admit, admission } = fixture(dependency("a", 2, 5), dependency("b", 1, 5));
     admit("holds b", [1]);
     assert.equal(admit("needs both", [0, 1]), "waiting");
-    assert.deepEqual(admission.view(0).map(({ inUse, waiting }) => [inUse, waiting]), [[0, 0], [1, 1]]);
+    assert.deepEqual(
+      admission.view(0).map(({ inUse, waiting }) => [inUse, waiting]),
+      [
+        [0, 0],
+        [1, 1],
+      ],
+    );
   });
 
   test("does not let a run that waits for a hung dependency stop the lane of a healthy one", () => {
@@ -77,7 +83,10 @@ describe("admission", () => {
     admit("needs both", [0, 1]);
     admit("holds b", [1]);
     admission.leave(runOf("holds a", [0]), [], 0);
-    assert.deepEqual(admission.next(0), { admitted: [], postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", atLeastMs: 0 } }] });
+    assert.deepEqual(admission.next(0), {
+      admitted: [],
+      postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", atLeastMs: 0 } }],
+    });
   });
 
   test("postpones what needs a dependency whose circuit is open, also what waits in another's lane", () => {
@@ -189,7 +198,11 @@ class AdmissionWorld {
     const run = [...this.running][pick % Math.max(1, this.running.size)];
     if (run === undefined) return;
     this.running.delete(run);
-    this.admission.leave(run, run.uses.map((number) => ({ dependency: `d${number}`, result: fails.includes(number) ? "failed" : "succeeded" })), this.nowMs);
+    this.admission.leave(
+      run,
+      run.uses.map((number) => ({ dependency: `d${number}`, result: fails.includes(number) ? "failed" : "succeeded" })),
+      this.nowMs,
+    );
   }
 
   next(): void {
@@ -215,7 +228,10 @@ class AdmissionWorld {
       assert.ok(users <= (this.#bulkheads[number]?.concurrentMax ?? 0));
       assert.ok(gate.waiting <= (this.#bulkheads[number]?.queueMax ?? 0));
     });
-    assert.equal(this.admission.view(this.nowMs).reduce((sum, gate) => sum + gate.waiting, 0), this.waiting.size);
+    assert.equal(
+      this.admission.view(this.nowMs).reduce((sum, gate) => sum + gate.waiting, 0),
+      this.waiting.size,
+    );
   }
 
   /** Everything that waits gets its turn once runs end and circuits have had time. */

@@ -35,7 +35,10 @@ describe("backoff", () => {
   });
 
   test("doubles the pause in place with each retry", () => {
-    assert.deepEqual([1, 2, 3].map((number) => immediateDelayMs(defaultRetryPolicy, number, low)), [200, 400, 800]);
+    assert.deepEqual(
+      [1, 2, 3].map((number) => immediateDelayMs(defaultRetryPolicy, number, low)),
+      [200, 400, 800],
+    );
   });
 
   test("keeps every pause through the queue between its bounded base and twice that", () => {
@@ -51,7 +54,11 @@ describe("backoff", () => {
   });
 
   test("never shortens the pause through the queue from one retry to the next, with the same chance", () => {
-    fc.assert(fc.property(policy, retry, chance, (given, number, random) => assert.ok(queueDelayMs(given, number + 1, () => random) >= queueDelayMs(given, number, () => random))));
+    fc.assert(
+      fc.property(policy, retry, chance, (given, number, random) =>
+        assert.ok(queueDelayMs(given, number + 1, () => random) >= queueDelayMs(given, number, () => random)),
+      ),
+    );
   });
 
   test("postpones for at least what is asked, and by itself for no longer than the maximum", () => {

@@ -16,7 +16,9 @@ class Scene {
 
   constructor(aheadMs: number) {
     this.aheadMs = aheadMs;
-    this.clock = new BrokerClock({ wallMs: () => this.brokerMs + this.aheadMs, monotonicMs: () => 5_000 + this.passedMs }, (distanceMs) => this.told.push(distanceMs));
+    this.clock = new BrokerClock({ wallMs: () => this.brokerMs + this.aheadMs, monotonicMs: () => 5_000 + this.passedMs }, (distanceMs) =>
+      this.told.push(distanceMs),
+    );
   }
 
   get brokerMs(): number {
@@ -64,7 +66,10 @@ describe("the broker's clock", () => {
       scene.receiveFresh();
       assert.ok(scene.errorMs <= 0 && scene.errorMs >= -10, `${aheadMs}: ${scene.errorMs}`);
       assert.ok(Math.abs(scene.lockLeftMs(50_000) - 50_000) <= 10);
-      assert.deepEqual(scene.told.map((told) => Math.round(told / 1_000)), [-aheadMs / 1_000]);
+      assert.deepEqual(
+        scene.told.map((told) => Math.round(told / 1_000)),
+        [-aheadMs / 1_000],
+      );
     }
   });
 

@@ -90,33 +90,42 @@ describe("circuit", () => {
   test("agrees with a model over any sequence of runs and any passage of time", () => {
     const operation = fc.oneof(
       fc.record({ kind: fc.constant("enter" as const) }),
-      fc.record({ kind: fc.constant("leave" as const), pick: fc.nat(), result: fc.constantFrom("succeeded" as const, "failed" as const, "failed" as const, "unused" as const) }),
+      fc.record({
+        kind: fc.constant("leave" as const),
+        pick: fc.nat(),
+        result: fc.constantFrom("succeeded" as const, "failed" as const, "failed" as const, "unused" as const),
+      }),
       fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 700 }) }),
     );
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), fc.array(operation, { maxLength: 120 }), (failureThreshold, halfOpenMax, operations) => {
-        const circuit = new Circuit<number>({ failureThreshold, halfOpenMax, resetTimeoutMs: 1_000 });
-        const model = new CircuitModel(failureThreshold, halfOpenMax, 1_000);
-        const inside: number[] = [];
-        let nowMs = 0;
-        operations.forEach((next, number) => {
-          if (next.kind === "wait") nowMs += next.ms;
-          if (next.kind === "enter") {
-            assert.equal(circuit.admits(nowMs), model.admits(nowMs));
-            if (circuit.admits(nowMs)) {
-              inside.push(number);
-              circuit.enter(number, nowMs);
-              model.enter(number, nowMs);
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(operation, { maxLength: 120 }),
+        (failureThreshold, halfOpenMax, operations) => {
+          const circuit = new Circuit<number>({ failureThreshold, halfOpenMax, resetTimeoutMs: 1_000 });
+          const model = new CircuitModel(failureThreshold, halfOpenMax, 1_000);
+          const inside: number[] = [];
+          let nowMs = 0;
+          operations.forEach((next, number) => {
+            if (next.kind === "wait") nowMs += next.ms;
+            if (next.kind === "enter") {
+              assert.equal(circuit.admits(nowMs), model.admits(nowMs));
+              if (circuit.admits(nowMs)) {
+                inside.push(number);
+                circuit.enter(number, nowMs);
+                model.enter(number, nowMs);
+              }
             }
-          }
-          if (next.kind === "leave" && inside.length > 0) {
-            const [run] = inside.splice(next.pick % inside.length, 1);
-            circuit.leave(run ?? 0, next.result, nowMs);
-            model.leave(run ?? 0, next.result, nowMs);
-          }
-          assert.equal(circuit.state(nowMs), model.state(nowMs));
-        });
-      }),
+            if (next.kind === "leave" && inside.length > 0) {
+              const [run] = inside.splice(next.pick % inside.length, 1);
+              circuit.leave(run ?? 0, next.result, nowMs);
+              model.leave(run ?? 0, next.result, nowMs);
+            }
+            assert.equal(circuit.state(nowMs), model.state(nowMs));
+          });
+        },
+      ),
     );
   });
 });

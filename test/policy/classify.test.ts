@@ -14,11 +14,19 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
   ["a failure that says nothing is transient", { kind: "failed", failure, retryable: undefined }, { kind: "transient", failure }],
   ["a failure that says it must not be retried is permanent", { kind: "failed", failure, retryable: false }, { kind: "permanent", failure }],
   ["a time-out is transient", { kind: "timed-out", failure }, { kind: "transient", failure }],
-  ["an unknown outcome is parked", { kind: "outcome-unknown", step: "pay", why: "no reply" }, { kind: "parked", reason: "OutcomeUnknown", why: "step 'pay': no reply" }],
+  [
+    "an unknown outcome is parked",
+    { kind: "outcome-unknown", step: "pay", why: "no reply" },
+    { kind: "parked", reason: "OutcomeUnknown", why: "step 'pay': no reply" },
+  ],
   ["a run of another shape is parked", { kind: "pipeline-changed", why: "step gone" }, { kind: "parked", reason: "PipelineChanged", why: "step gone" }],
   ["a stale run is stale", { kind: "stale" }, { kind: "stale" }],
   ["an interrupted run is interrupted", { kind: "interrupted" }, { kind: "interrupted" }],
-  ["a lost thread is a loss and no failure", { kind: "thread-lost", why: "out of memory", part: "suspect" }, { kind: "lost", why: "out of memory", part: "suspect" }],
+  [
+    "a lost thread is a loss and no failure",
+    { kind: "thread-lost", why: "out of memory", part: "suspect" },
+    { kind: "lost", why: "out of memory", part: "suspect" },
+  ],
   ["a run that no thread began is neither", { kind: "not-begun", why: "no thread" }, { kind: "not-begun", why: "no thread" }],
 ];
 

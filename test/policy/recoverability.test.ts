@@ -26,13 +26,22 @@ interface Row {
 /** With a chance of 0, so that every delay is its lower bound. */
 const table: readonly Row[] = [
   { name: "completes what succeeded", outcome: { kind: "succeeded", outbox: [] }, settlement: { kind: "complete" } },
-  { name: "completes what succeeded after its lock was lost: the done mark absorbs the redelivery", outcome: { kind: "succeeded", outbox: [] }, history: { lockLost: true }, settlement: { kind: "complete" } },
+  {
+    name: "completes what succeeded after its lock was lost: the done mark absorbs the redelivery",
+    outcome: { kind: "succeeded", outbox: [] },
+    history: { lockLost: true },
+    settlement: { kind: "complete" },
+  },
   {
     name: "dead-letters what is invalid at once",
     outcome: { kind: "invalid", invalid: { reason: "InvalidPayload", description: "expected a number" } },
     settlement: { kind: "dead-letter", state: "dead", reason: "InvalidPayload", description: "expected a number" },
   },
-  { name: "dead-letters a permanent failure at once", outcome: { kind: "permanent", failure }, settlement: { kind: "dead-letter", state: "dead", reason: "ECONNRESET", description: "gone" } },
+  {
+    name: "dead-letters a permanent failure at once",
+    outcome: { kind: "permanent", failure },
+    settlement: { kind: "dead-letter", state: "dead", reason: "ECONNRESET", description: "gone" },
+  },
   {
     name: "parks an unknown outcome",
     outcome: { kind: "parked", reason: "OutcomeUnknown", why: "no reply" },
@@ -46,47 +55,144 @@ const table: readonly Row[] = [
   { name: "leaves a stale run alone", outcome: { kind: "stale" }, settlement: { kind: "drop" } },
   { name: "hands back an interrupted run", outcome: { kind: "interrupted" }, history: { stopping: true }, settlement: { kind: "release" } },
   { name: "drops an interrupted run whose lock is lost", outcome: { kind: "interrupted" }, history: { lockLost: true }, settlement: { kind: "drop" } },
-  { name: "retries a first transient failure in place", outcome: transient, settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 } },
-  { name: "drops a transient failure whose lock is lost: the message comes again by itself", outcome: transient, history: { lockLost: true }, settlement: { kind: "drop" } },
-  { name: "goes through the queue when the budget for retries in place is spent", outcome: transient, budget: false, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
-  { name: "goes through the queue once the retries in place are used up", outcome: transient, history: { retriesInPlace: 1 }, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
-  { name: "goes through the queue when the worker is stopping", outcome: transient, history: { stopping: true }, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
-  { name: "goes through the queue when the policy allows no retry in place", outcome: transient, policy: { immediateMax: 0 }, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 } },
-  { name: "waits longer for the second retry through the queue", outcome: transient, history: { attempts: 2, retriesInPlace: 1 }, settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 300_000 } },
+  {
+    name: "retries a first transient failure in place",
+    outcome: transient,
+    settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 },
+  },
+  {
+    name: "drops a transient failure whose lock is lost: the message comes again by itself",
+    outcome: transient,
+    history: { lockLost: true },
+    settlement: { kind: "drop" },
+  },
+  {
+    name: "goes through the queue when the budget for retries in place is spent",
+    outcome: transient,
+    budget: false,
+    settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 },
+  },
+  {
+    name: "goes through the queue once the retries in place are used up",
+    outcome: transient,
+    history: { retriesInPlace: 1 },
+    settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 },
+  },
+  {
+    name: "goes through the queue when the worker is stopping",
+    outcome: transient,
+    history: { stopping: true },
+    settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 },
+  },
+  {
+    name: "goes through the queue when the policy allows no retry in place",
+    outcome: transient,
+    policy: { immediateMax: 0 },
+    settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 30_000 },
+  },
+  {
+    name: "waits longer for the second retry through the queue",
+    outcome: transient,
+    history: { attempts: 2, retriesInPlace: 1 },
+    settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: 300_000 },
+  },
   {
     name: "dead-letters after the last execution allowed",
     outcome: transient,
     history: { attempts: 3, retriesInPlace: 1 },
-    settlement: { kind: "dead-letter", state: "dead", reason: "RetriesExhausted", description: "gave up after 4 executions, at most 4 allowed; the last one failed with ECONNRESET: gone" },
+    settlement: {
+      kind: "dead-letter",
+      state: "dead",
+      reason: "RetriesExhausted",
+      description: "gave up after 4 executions, at most 4 allowed; the last one failed with ECONNRESET: gone",
+    },
   },
   {
     name: "dead-letters the first failure of a policy without retries",
     outcome: transient,
     policy: { attemptsMax: 1 },
-    settlement: { kind: "dead-letter", state: "dead", reason: "RetriesExhausted", description: "gave up after 1 executions, at most 1 allowed; the last one failed with ECONNRESET: gone" },
+    settlement: {
+      kind: "dead-letter",
+      state: "dead",
+      reason: "RetriesExhausted",
+      description: "gave up after 1 executions, at most 1 allowed; the last one failed with ECONNRESET: gone",
+    },
   },
-  { name: "does not count executions that never happened: one more try when no retry in place was used", outcome: rateLimited, history: { attempts: 3 }, settlement: { kind: "retry-later", code: "HTTP_429", description: "slow down", delayMs: 300_000 } },
-  { name: "waits as long as a dependency asks, never in place", outcome: rateLimited, settlement: { kind: "retry-later", code: "HTTP_429", description: "slow down", delayMs: 90_000 } },
+  {
+    name: "does not count executions that never happened: one more try when no retry in place was used",
+    outcome: rateLimited,
+    history: { attempts: 3 },
+    settlement: { kind: "retry-later", code: "HTTP_429", description: "slow down", delayMs: 300_000 },
+  },
+  {
+    name: "waits as long as a dependency asks, never in place",
+    outcome: rateLimited,
+    settlement: { kind: "retry-later", code: "HTTP_429", description: "slow down", delayMs: 90_000 },
+  },
   {
     name: "bounds the pause that a dependency asks for",
     outcome: { kind: "transient", failure: { ...failure, retryAfterMs: 1e12 } },
     settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: askedPauseMaxMs },
   },
-  { name: "ignores a pause that is no pause", outcome: { kind: "transient", failure: { ...failure, retryAfterMs: Number.NaN } }, settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 } },
-  { name: "postpones a run that found a circuit open, for as long as it stays open", outcome: circuitOpen, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
-  { name: "postpones for an open circuit even when every attempt is used up: it was not tried", outcome: circuitOpen, history: { attempts: 20 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 } },
-  { name: "postpones longer the more often it was postponed", outcome: circuitOpen, history: { postponements: 5 }, settlement: { kind: "postpone", why: "circuit-open", delayMs: 16_000 } },
+  {
+    name: "ignores a pause that is no pause",
+    outcome: { kind: "transient", failure: { ...failure, retryAfterMs: Number.NaN } },
+    settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 },
+  },
+  {
+    name: "postpones a run that found a circuit open, for as long as it stays open",
+    outcome: circuitOpen,
+    settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 },
+  },
+  {
+    name: "postpones for an open circuit even when every attempt is used up: it was not tried",
+    outcome: circuitOpen,
+    history: { attempts: 20 },
+    settlement: { kind: "postpone", why: "circuit-open", delayMs: 7_000 },
+  },
+  {
+    name: "postpones longer the more often it was postponed",
+    outcome: circuitOpen,
+    history: { postponements: 5 },
+    settlement: { kind: "postpone", why: "circuit-open", delayMs: 16_000 },
+  },
   { name: "postpones a run that was not begun", outcome: notBegun, settlement: { kind: "postpone", why: "not-begun", delayMs: 500 } },
-  { name: "postpones a run that was not begun even when every attempt is used up: it was not tried", outcome: notBegun, history: { attempts: 20 }, settlement: { kind: "postpone", why: "not-begun", delayMs: 500 } },
-  { name: "postpones a run that was not begun longer the more often it was postponed", outcome: notBegun, history: { postponements: 5 }, settlement: { kind: "postpone", why: "not-begun", delayMs: 16_000 } },
+  {
+    name: "postpones a run that was not begun even when every attempt is used up: it was not tried",
+    outcome: notBegun,
+    history: { attempts: 20 },
+    settlement: { kind: "postpone", why: "not-begun", delayMs: 500 },
+  },
+  {
+    name: "postpones a run that was not begun longer the more often it was postponed",
+    outcome: notBegun,
+    history: { postponements: 5 },
+    settlement: { kind: "postpone", why: "not-begun", delayMs: 16_000 },
+  },
   { name: "hands back a run that was not begun when the worker is stopping", outcome: notBegun, history: { stopping: true }, settlement: { kind: "release" } },
-  { name: "drops a run that was not begun and whose lock is lost", outcome: notBegun, history: { lockLost: true, stopping: true }, settlement: { kind: "drop" } },
+  {
+    name: "drops a run that was not begun and whose lock is lost",
+    outcome: notBegun,
+    history: { lockLost: true, stopping: true },
+    settlement: { kind: "drop" },
+  },
   { name: "drops a run that found a circuit open after its lock was lost", outcome: circuitOpen, history: { lockLost: true }, settlement: { kind: "drop" } },
 ];
 
 describe("decide", () => {
   for (const { name, outcome, history, policy, budget, settlement } of table) {
-    test(name, () => assert.deepEqual(decide(outcome, { ...first, ...history }, { ...defaultRetryPolicy, ...policy }, () => budget ?? true, () => 0), settlement));
+    test(name, () =>
+      assert.deepEqual(
+        decide(
+          outcome,
+          { ...first, ...history },
+          { ...defaultRetryPolicy, ...policy },
+          () => budget ?? true,
+          () => 0,
+        ),
+        settlement,
+      ),
+    );
   }
 
   test("asks the budget only when a retry in place is otherwise right", () => {
@@ -109,12 +215,25 @@ describe("decide", () => {
         let history = first;
         let executions = 1;
         let inPlace = 0;
-        let settlement = decide(transient, history, policy, () => hasBudget(executions), () => 0);
+        let settlement = decide(
+          transient,
+          history,
+          policy,
+          () => hasBudget(executions),
+          () => 0,
+        );
         while (settlement.kind === "retry-now" || settlement.kind === "retry-later") {
           executions += 1;
           if (settlement.kind === "retry-now") inPlace += 1;
-          history = settlement.kind === "retry-now" ? { ...history, retriesInPlace: history.retriesInPlace + 1 } : { ...history, attempts: history.attempts + 1 };
-          settlement = decide(transient, history, policy, () => hasBudget(executions), () => 0);
+          history =
+            settlement.kind === "retry-now" ? { ...history, retriesInPlace: history.retriesInPlace + 1 } : { ...history, attempts: history.attempts + 1 };
+          settlement = decide(
+            transient,
+            history,
+            policy,
+            () => hasBudget(executions),
+            () => 0,
+          );
           assert.ok(executions <= 20);
         }
         assert.deepEqual([settlement.kind, executions], ["dead-letter", attemptsMax]);

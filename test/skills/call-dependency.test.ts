@@ -32,7 +32,10 @@ interface Received {
 }
 
 /** A server on a free port that answers through `answer` and keeps what it received. */
-async function serve(t: TestContext, answer: (response: ServerResponse, number: number) => void): Promise<{ readonly url: string; readonly received: Received[] }> {
+async function serve(
+  t: TestContext,
+  answer: (response: ServerResponse, number: number) => void,
+): Promise<{ readonly url: string; readonly received: Received[] }> {
   const received: Received[] = [];
   const server = createServer((request, response) => {
     let body = "";
@@ -83,7 +86,12 @@ test("an HTTP call carries the idempotency key, the run, the step, the epoch and
   const { answer, calls } = await runWith(t, dependency, (context) =>
     context.step("post", {}, async (step) => {
       keys.push(step.idempotencyKey);
-      const response = await step.call(dependency, { method: "POST", path: "/hooks?a=1", headers: { "X-Own": "1", "Idempotency-Key": "forged" }, body: { text: "ä" } });
+      const response = await step.call(dependency, {
+        method: "POST",
+        path: "/hooks?a=1",
+        headers: { "X-Own": "1", "Idempotency-Key": "forged" },
+        body: { text: "ä" },
+      });
       assert.deepEqual([response.status, response.body, response.headers["x-made"]], [201, { id: "n-1" }, "yes"]);
       await context.call(dependency, { method: "GET", path: "/again" });
     }),
@@ -92,15 +100,23 @@ test("an HTTP call carries the idempotency key, the run, the step, the epoch and
   assert.deepEqual(calls, [{ dependency: "web", result: "succeeded" }]);
   const [post, again] = received;
   assert.ok(post && again);
-  assert.deepEqual([post.method, post.url, post.body, post.headers["content-type"], post.headers["x-own"]], ["POST", "/api/hooks?a=1", '{"text":"ä"}', "application/json", "1"]);
-  assert.deepEqual([post.headers["idempotency-key"], post.headers["holdfast-run"], post.headers["holdfast-step"], post.headers["holdfast-epoch"]], [keys[0], envelope.eventId, "post", "3"]);
+  assert.deepEqual(
+    [post.method, post.url, post.body, post.headers["content-type"], post.headers["x-own"]],
+    ["POST", "/api/hooks?a=1", '{"text":"ä"}', "application/json", "1"],
+  );
+  assert.deepEqual(
+    [post.headers["idempotency-key"], post.headers["holdfast-run"], post.headers["holdfast-step"], post.headers["holdfast-epoch"]],
+    [keys[0], envelope.eventId, "post", "3"],
+  );
   assert.match(String(post.headers["traceparent"]), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
   assert.equal(again.headers["idempotency-key"], `${keys[0]}-2`);
 });
 
 test("a transient answer is tried again under the same key, until it works", async (t) => {
   const { url, received } = await serve(t, (response, number) => json(response, number < 3 ? 503 : 200, {}));
-  const { answer, calls } = await runWith(t, httpOf(url), (context) => context.step("s", {}, (step) => step.call(httpOf(url), { method: "PUT", path: "/" }).then(() => undefined)));
+  const { answer, calls } = await runWith(t, httpOf(url), (context) =>
+    context.step("s", {}, (step) => step.call(httpOf(url), { method: "PUT", path: "/" }).then(() => undefined)),
+  );
   assert.equal(answer.kind, "completed");
   assert.deepEqual(calls, [{ dependency: "web", result: "succeeded" }]);
   assert.equal(received.length, 3);
@@ -121,7 +137,10 @@ test("a status says whether to try again and whether it is certain that nothing 
   for (const [status, retryable, definite, requests] of cases) {
     const { url, received } = await serve(t, (response) => json(response, status, { error: "token=abc123 is bad" }));
     const { error, answered } = await errorOf(t, httpOf(url));
-    assert.deepEqual([error.code, error.status, error.retryable, error.definite, error.dependency, received.length], [`HTTP_${status}`, status, retryable, definite, "web", requests]);
+    assert.deepEqual(
+      [error.code, error.status, error.retryable, error.definite, error.dependency, received.length],
+      [`HTTP_${status}`, status, retryable, definite, "web", requests],
+    );
     assert.equal(error instanceof PermanentError, !retryable);
     assert.deepEqual(answered.calls, [{ dependency: "web", result: retryable ? "failed" : "succeeded" }]);
     assert.doesNotMatch(error.message, /abc123/);
@@ -152,10 +171,16 @@ test("a time-out or broken connection after the request was sent leaves the outc
 });
 
 test("what may be unknown is not tried again inside a step that must not repeat it", async (t) => {
-  for (const [options, requests] of [[{ kind: "atMostOnce" }, 1], [{ kind: "queryable", query: () => undefined }, 1], [{ kind: "idempotent" }, 3]] as const) {
+  for (const [options, requests] of [
+    [{ kind: "atMostOnce" }, 1],
+    [{ kind: "queryable", query: () => undefined }, 1],
+    [{ kind: "idempotent" }, 3],
+  ] as const) {
     const { url, received } = await serve(t, (response) => json(response, 500, {}));
     const dependency = httpOf(url);
-    const { answer } = await runWith(t, dependency, (context) => context.step("s", options, (step) => step.call(dependency, { method: "POST", path: "/" }).then(() => 1)));
+    const { answer } = await runWith(t, dependency, (context) =>
+      context.step("s", options, (step) => step.call(dependency, { method: "POST", path: "/" }).then(() => 1)),
+    );
     assert.equal(answer.kind, options.kind === "atMostOnce" ? "outcome-unknown" : "failed");
     assert.equal(received.length, requests);
   }
@@ -193,15 +218,28 @@ test("settings of the configuration replace what the definition says", async (t)
   const { url, received } = await serve(t, (response) => json(response, 500, {}));
   const dependency = defineDependency({ name: "web" });
   const skill = defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "GET", path: "/" }) });
-  await assert.rejects(makeHost(t, [skill]), /dependency 'web': expected a base URL in its definition or in dependencies.web.baseUrl of the configuration, got neither/);
-  await assert.rejects(makeHost(t, [skill], { numbered: ["web"], config: new Map([["web", { baseUrl: "ftp://x" }]]) }), /expected an absolute http: or https: URL, got "ftp:\/\/x"/);
-  const bundle = await makeHost(t, [skill], { numbered: ["other", "web"], config: new Map([["web", { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } }]]) });
+  await assert.rejects(
+    makeHost(t, [skill]),
+    /dependency 'web': expected a base URL in its definition or in dependencies.web.baseUrl of the configuration, got neither/,
+  );
+  await assert.rejects(
+    makeHost(t, [skill], { numbered: ["web"], config: new Map([["web", { baseUrl: "ftp://x" }]]) }),
+    /expected an absolute http: or https: URL, got "ftp:\/\/x"/,
+  );
+  const bundle = await makeHost(t, [skill], {
+    numbered: ["other", "web"],
+    config: new Map([["web", { baseUrl: url, retry: { attemptsMax: 2, baseDelayMs: undefined } }]]),
+  });
   await bundle.run();
   assert.equal(received.length, 2);
 });
 
 /** A host with one skill that calls a dependency of its own making once. */
-async function customHost(t: TestContext, request: (request: string, info: CallInfo) => Promise<string>, options: Partial<DependencyOptions> = {}): Promise<HostBundle & { readonly seen: unknown[] }> {
+async function customHost(
+  t: TestContext,
+  request: (request: string, info: CallInfo) => Promise<string>,
+  options: Partial<DependencyOptions> = {},
+): Promise<HostBundle & { readonly seen: unknown[] }> {
   const dependency = defineDependency({ name: "own", retry: quickRetry, ...options, request });
   const seen: unknown[] = [];
   const run = async (context: SkillContext): Promise<void> => {
@@ -222,15 +260,18 @@ test("a dependency may be any function, told all that a callee needs", async (t)
   assert.ok(info);
   const { checkMayAct, ...told } = info;
   assert.equal(typeof checkMayAct, "function");
-  assert.deepEqual({ ...told, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length }, {
-    idempotencyKey: 32,
-    signal: false,
-    eventId: envelope.eventId,
-    step: undefined,
-    epoch: 3,
-    traceId: envelope.traceId,
-    attempt: 1,
-  });
+  assert.deepEqual(
+    { ...told, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length },
+    {
+      idempotencyKey: 32,
+      signal: false,
+      eventId: envelope.eventId,
+      step: undefined,
+      epoch: 3,
+      traceId: envelope.traceId,
+      attempt: 1,
+    },
+  );
 });
 
 test("an open circuit fails a call at once and says nothing of its dependency; a half-open one lets it pass", async (t) => {
@@ -247,11 +288,16 @@ test("an open circuit fails a call at once and says nothing of its dependency; a
 });
 
 test("what a function throws that does not say otherwise is transient with unknown outcome", async (t) => {
-  const bundle = await customHost(t, async () => { throw new Error("odd"); });
+  const bundle = await customHost(t, async () => {
+    throw new Error("odd");
+  });
   const { calls } = await bundle.run();
   const [error] = bundle.seen;
   assert.ok(error instanceof TransientError);
-  assert.deepEqual([error.code, error.message, error.definite, error.dependency, calls], ["Error", "own: odd", false, "own", [{ dependency: "own", result: "failed" }]]);
+  assert.deepEqual(
+    [error.code, error.message, error.definite, error.dependency, calls],
+    ["Error", "own: odd", false, "own", [{ dependency: "own", result: "failed" }]],
+  );
 });
 
 test("a function that ignores its signal is left behind when the time is over", async (t) => {
@@ -266,15 +312,32 @@ test("a dependency that the skill does not name cannot be called", async (t) => 
   const other = defineDependency({ name: "other", request: async () => 1 });
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [declared], run: (context) => context.call(other, undefined) })]);
   const { answer } = await bundle.run();
-  assert.deepEqual(answer, { kind: "failed", failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'; add it to the skill's uses" }, retryable: false });
+  assert.deepEqual(answer, {
+    kind: "failed",
+    failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'; add it to the skill's uses" },
+    retryable: false,
+  });
 });
 
 test("a fallback answers for a definite failure, and for an unknown one only if asked", async () => {
-  const failing = (definite: boolean) => () => { throw new TransientError("down", { definite }); };
+  const failing = (definite: boolean) => () => {
+    throw new TransientError("down", { definite });
+  };
   assert.equal(await withFallback(failing(true), (error) => error.code), "TRANSIENT");
-  await assert.rejects(withFallback(failing(false), () => "template"), /down/);
+  await assert.rejects(
+    withFallback(failing(false), () => "template"),
+    /down/,
+  );
   assert.equal(await withFallback(failing(false), () => "template", { whenUnknown: true }), "template");
-  await assert.rejects(withFallback(() => { throw new TypeError("defect"); }, () => "template"), TypeError);
+  await assert.rejects(
+    withFallback(
+      () => {
+        throw new TypeError("defect");
+      },
+      () => "template",
+    ),
+    TypeError,
+  );
 });
 
 test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {
@@ -284,7 +347,10 @@ test("the effect of a queryable step goes out under one key at every try; its qu
   const look = (step: StepContext): Promise<undefined> => {
     keys.push(step.idempotencyKey);
     step.emit("Looked", {});
-    return step.call(dependency, { method: "GET", path: "/made" }).then(() => undefined, () => undefined);
+    return step.call(dependency, { method: "GET", path: "/made" }).then(
+      () => undefined,
+      () => undefined,
+    );
   };
   const run = (context: SkillContext): Promise<number> =>
     context.step("make", { kind: "queryable", query: look }, async (step) => {
@@ -298,13 +364,17 @@ test("the effect of a queryable step goes out under one key at every try; its qu
   const steps = bundle.steps.slice();
   await bundle.run({ steps, attempt: 2 });
   const { answer } = await bundle.run({ steps, epoch: 4, attempt: 2 });
-  assert.deepEqual(received.map(({ method }) => method), ["POST", "GET", "POST", "GET", "POST"]);
+  assert.deepEqual(
+    received.map(({ method }) => method),
+    ["POST", "GET", "POST", "GET", "POST"],
+  );
   const keysOf = (method: string): unknown[] => received.filter((one) => one.method === method).map(({ headers }) => headers["idempotency-key"]);
   assert.deepEqual(new Set(keysOf("POST")), new Set([keys[0]]));
   assert.equal(new Set(keys).size, 1);
   assert.equal(new Set([...keysOf("GET"), ...keysOf("POST")]).size, 3);
   const again = await bundle.run();
-  const idsOf = ({ answer: one }: Answered): string[] => (one.kind === "completed" ? one.outbox.filter(({ subject }) => subject === "Made").map(({ messageId }) => messageId) : []);
+  const idsOf = ({ answer: one }: Answered): string[] =>
+    one.kind === "completed" ? one.outbox.filter(({ subject }) => subject === "Made").map(({ messageId }) => messageId) : [];
   assert.equal(idsOf(again).length, 1);
   assert.deepEqual(idsOf({ answer, calls: [] }), idsOf(again));
 });
@@ -313,7 +383,14 @@ test("a call that waits behind another over one connection is not sent once its 
   const first = Promise.withResolvers<ServerResponse>();
   const { url, received } = await serve(t, (response, number) => (number === 1 ? first.resolve(response) : json(response, 200, {})));
   const dependency = httpOf(url, { bulkhead: { concurrentMax: 1 } });
-  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => Promise.all(["/first", "/second"].map((path) => context.call(dependency, { method: "POST", path }))) })]);
+  const bundle = await makeHost(t, [
+    defineSkill({
+      name: "test",
+      handles,
+      uses: [dependency],
+      run: (context) => Promise.all(["/first", "/second"].map((path) => context.call(dependency, { method: "POST", path }))),
+    }),
+  ]);
   const { answered } = bundle.begin();
   const response = await first.promise;
   // What a stop of the whole process is to this thread: time has passed, and no timer has come yet.
@@ -322,13 +399,18 @@ test("a call that waits behind another over one connection is not sent once its 
   assert.deepEqual((await answered).answer, { kind: "stale" });
   // The connection is sound: the next run's call goes out over it.
   assert.equal((await bundle.run({ timeoutMs: 100_000 })).answer.kind, "completed");
-  assert.deepEqual(received.map((one) => one.url), ["/first", "/first", "/second"]);
+  assert.deepEqual(
+    received.map((one) => one.url),
+    ["/first", "/first", "/second"],
+  );
 });
 
 test("a call that waits for its connection is not sent once its run may be another worker's", async (t) => {
   const { url, received } = await serve(t, (response) => json(response, 200, {}));
   const dependency = httpOf(url);
-  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "POST", path: "/" }) })]);
+  const bundle = await makeHost(t, [
+    defineSkill({ name: "test", handles, uses: [dependency], run: (context) => context.call(dependency, { method: "POST", path: "/" }) }),
+  ]);
   const { answered } = bundle.begin();
   bundle.skewMs += 61_000;
   assert.deepEqual((await answered).answer, { kind: "stale" });
@@ -339,7 +421,11 @@ test("a call whose own time is over before it is sent is not sent, and it is cer
   const { url, received } = await serve(t, (response) => json(response, 200, {}));
   const dependency = httpOf(url, { retry: { attemptsMax: 1 }, timeouts: { totalMs: 20_000 } });
   const errors: unknown[] = [];
-  const run = (context: SkillContext): Promise<void> => context.call(dependency, { method: "POST", path: "/" }).then(() => undefined, (error: unknown) => void errors.push(error));
+  const run = (context: SkillContext): Promise<void> =>
+    context.call(dependency, { method: "POST", path: "/" }).then(
+      () => undefined,
+      (error: unknown) => void errors.push(error),
+    );
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [dependency], run })]);
   const { answered } = bundle.begin();
   bundle.skewMs += 20_000;
@@ -358,7 +444,11 @@ test("dependencies and the headers of calls may have names that every object kno
     for (const dependency of dependencies) answers.push((await context.call(dependency, { method: "GET", path: `/${dependency.name}`, headers })).headers);
   };
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: dependencies, run })], { numbered: [], config: new Map() });
-  assert.deepEqual((await bundle.run()).calls, oddWords.map((name) => ({ dependency: name, result: "succeeded" })));
-  for (const { headers: got } of received) for (const name of oddNames) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value ?? "sent __proto__", `sent ${name}`);
+  assert.deepEqual(
+    (await bundle.run()).calls,
+    oddWords.map((name) => ({ dependency: name, result: "succeeded" })),
+  );
+  for (const { headers: got } of received)
+    for (const name of oddNames) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value ?? "sent __proto__", `sent ${name}`);
   for (const got of answers) for (const name of oddWords) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value, "answered");
 });

@@ -85,9 +85,16 @@ test("refuses envelopes that lack a field or hold another type, naming the field
 });
 
 test("ids in the properties must be those in the body", () => {
-  for (const [field, name] of [["eventId", "eventId"], ["eventType", "eventType"], ["version", "version"]] as const) {
+  for (const [field, name] of [
+    ["eventId", "eventId"],
+    ["eventType", "eventType"],
+    ["version", "version"],
+  ] as const) {
     const other = field === "version" ? "9.9" : "other";
-    assert.match(refusal(withHeaders(json({ ...envelope, [field]: other }))), new RegExp(`^InvalidEnvelope: ${name}: expected the same in the message's properties and its body`));
+    assert.match(
+      refusal(withHeaders(json({ ...envelope, [field]: other }))),
+      new RegExp(`^InvalidEnvelope: ${name}: expected the same in the message's properties and its body`),
+    );
   }
   assert.match(refusal(withHeaders(json({ ...cloudEvent, id: "other" }), "application/cloudevents+json")), /^InvalidEnvelope: id: expected the same/);
 });
@@ -98,7 +105,8 @@ test("a repeated key cannot route one event and run another", () => {
 });
 
 test("refuses what is too deep before it is parsed", () => {
-  const nested = (depth: number): Uint8Array => Buffer.from(JSON.stringify(envelope).replace('{"orderId"', `{"deep":${"[".repeat(depth)}${"]".repeat(depth)},"orderId"`));
+  const nested = (depth: number): Uint8Array =>
+    Buffer.from(JSON.stringify(envelope).replace('{"orderId"', `{"deep":${"[".repeat(depth)}${"]".repeat(depth)},"orderId"`));
   assert.equal(decode(withHeaders(nested(62))).ok, true);
   assert.match(refusal(withHeaders(nested(63))), /^DecodeLimit: body: expected a depth of at most 64, got more$/);
   assert.match(refusal(withHeaders(Buffer.alloc(limits.bodyBytesMax, "["))), /^DecodeLimit: /);
@@ -128,7 +136,12 @@ test("refuses msgpack extension types other than the timestamp", () => {
 });
 
 test("refuses prototype keys in any disguise, at any depth", () => {
-  const bodies = ['{"__proto__":{"admin":true}}', '{"a":[{"\\u005f_proto__":1}]}', '{"a":{"__prot\\u006F__":1}}', '{"constructor":{"prototype":{"admin":true}}}'];
+  const bodies = [
+    '{"__proto__":{"admin":true}}',
+    '{"a":[{"\\u005f_proto__":1}]}',
+    '{"a":{"__prot\\u006F__":1}}',
+    '{"constructor":{"prototype":{"admin":true}}}',
+  ];
   for (const payload of bodies) {
     const body = Buffer.from(JSON.stringify({ ...envelope, payload: 0 }).replace('"payload":0', `"payload":${payload}`));
     assert.match(refusal(withHeaders(body)), /^InvalidEnvelope: body: expected no key '__proto__'/);
@@ -143,7 +156,11 @@ test("refuses prototype keys in any disguise, at any depth", () => {
 test("refuses a body that decompresses past the cap or the ratio", () => {
   const compressed = (bytes: Uint8Array, contentEncoding: string): ReturnType<typeof delivery> => delivery(bytes, { ...routeHeaders, contentEncoding });
   const spaces = Buffer.alloc(8 * 1024 * 1024, " ");
-  for (const [bytes, encoding] of [[gzipSync(spaces), "gzip"], [deflateSync(spaces), "deflate"], [brotliCompressSync(spaces), "br"]] as const) {
+  for (const [bytes, encoding] of [
+    [gzipSync(spaces), "gzip"],
+    [deflateSync(spaces), "deflate"],
+    [brotliCompressSync(spaces), "br"],
+  ] as const) {
     assert.match(refusal(compressed(bytes, encoding)), /^BodyTooLarge: body: expected at most \d+ bytes when decompressed from \d+, got more$/);
   }
   const ratio = gzipSync(Buffer.alloc(512 * 1024, " "));
@@ -175,15 +192,29 @@ test("what decodes, and how, does not depend on how the payload is made", () => 
 test("whatever is sent, decoding never throws and takes no time to speak of", () => {
   const route = { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version };
   const near = fc
-    .tuple(fc.constantFrom(json(envelope), json(snake), json(cloudEvent), msgpack(envelope), gzipSync(json(envelope))), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }))
+    .tuple(
+      fc.constantFrom(json(envelope), json(snake), json(cloudEvent), msgpack(envelope), gzipSync(json(envelope))),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+    )
     .map(([bytes, changes]) => {
       const copy = Uint8Array.from(bytes);
       for (const [at, byte] of changes) copy[at % copy.length] = byte;
       return copy;
     });
   const event = fc.record({
-    body: fc.oneof(fc.uint8Array({ maxLength: 200 }), near, fc.jsonValue().map((value) => json(value))),
-    form: fc.constantFrom("canonical" as const, "snake" as const, "cloudevents-structured" as const, "cloudevents-binary" as const, "event-grid" as const, "hooked" as const),
+    body: fc.oneof(
+      fc.uint8Array({ maxLength: 200 }),
+      near,
+      fc.jsonValue().map((value) => json(value)),
+    ),
+    form: fc.constantFrom(
+      "canonical" as const,
+      "snake" as const,
+      "cloudevents-structured" as const,
+      "cloudevents-binary" as const,
+      "event-grid" as const,
+      "hooked" as const,
+    ),
     codec: fc.constantFrom("json" as const, "msgpack" as const, "bytes" as const),
     contentEncoding: fc.constantFrom(undefined, "gzip", "deflate", "br", "toString"),
     headers: fc.option(fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.integer(), fc.constant(null))), { nil: undefined }),

@@ -31,25 +31,31 @@ function refused(define: () => unknown, expected: RegExp): void {
 
 test("what a skill does not say has its default", () => {
   const skill = defineSkill({ name: "greet", handles, run });
-  assert.deepEqual({ ...skill, run: undefined }, {
-    kind: "holdfast.skill",
-    name: "greet",
-    handles: [{ eventType: "Arrived", versions: ["1.x"] }],
-    payload: undefined,
-    uses: [],
-    timeoutMs: defaultSkillTimeoutMs,
-    retry: defaultRetryPolicy,
-    isolation: defaultIsolation,
-    warmUp: undefined,
-    steps: [],
-    run: undefined,
-  });
+  assert.deepEqual(
+    { ...skill, run: undefined },
+    {
+      kind: "holdfast.skill",
+      name: "greet",
+      handles: [{ eventType: "Arrived", versions: ["1.x"] }],
+      payload: undefined,
+      uses: [],
+      timeoutMs: defaultSkillTimeoutMs,
+      retry: defaultRetryPolicy,
+      isolation: defaultIsolation,
+      warmUp: undefined,
+      steps: [],
+      run: undefined,
+    },
+  );
   const retry = { attemptsMax: 2 };
   assert.deepEqual(defineSkill({ name: "greet", handles, run, retry }).retry, { ...defaultRetryPolicy, attemptsMax: 2 });
 });
 
 test("a skill that cannot be used is refused where it is defined", () => {
-  const skill = (options: Record<string, unknown>): (() => unknown) => () => defineSkill({ name: "greet", handles, run, ...options });
+  const skill =
+    (options: Record<string, unknown>): (() => unknown) =>
+    () =>
+      defineSkill({ name: "greet", handles, run, ...options });
   refused(skill({ timeout: 5 }), /^skill: expected only the keys name, handles, .*, got 'timeout'$/);
   refused(skill({ name: "two words" }), /^skill\.name: expected 1 to 64 characters .*, got "two words"$/);
   refused(skill({ handles: [] }), /^skill 'greet'\.handles: expected at least one \{ eventType, versions \}, got \[\]$/);
@@ -72,8 +78,10 @@ test("a skill that cannot be used is refused where it is defined", () => {
 });
 
 test("a chain's steps are checked as they are built", () => {
-  const chain = (...step: readonly unknown[]): (() => unknown) => () =>
-    defineSkill({ name: "greet", handles, steps: (begin) => (begin.step as unknown as (...step: readonly unknown[]) => typeof begin)(...step) });
+  const chain =
+    (...step: readonly unknown[]): (() => unknown) =>
+    () =>
+      defineSkill({ name: "greet", handles, steps: (begin) => (begin.step as unknown as (...step: readonly unknown[]) => typeof begin)(...step) });
   refused(chain("a b", {}, run), /^skill 'greet': expected a step name of 1 to 128 characters .*, got "a b"$/);
   refused(chain("a", { kind: "once" }, run), /^skill 'greet' step 'a'\.kind: expected one of 'keyed', .*, got "once"$/);
   refused(chain("a", { kind: "queryable" }, run), /^skill 'greet' step 'a'\.query: expected a function, got undefined$/);
@@ -99,11 +107,17 @@ test("what a dependency does not say has its default", () => {
 });
 
 test("a dependency that cannot be used is refused where it is defined", () => {
-  const dependency = (options: Record<string, unknown>): (() => unknown) => () => defineDependency({ name: "post", ...options } as DependencyOptions as HttpDependencyOptions);
+  const dependency =
+    (options: Record<string, unknown>): (() => unknown) =>
+    () =>
+      defineDependency({ name: "post", ...options } as DependencyOptions as HttpDependencyOptions);
   refused(dependency({ url: "http://x" }), /^dependency: expected only the keys name, bulkhead, .*, got 'url'$/);
   refused(dependency({ bulkhead: { concurrentMax: 0 } }), /^dependency 'post'\.bulkhead\.concurrentMax: expected a whole number from 1 to 10000, got 0$/);
   refused(dependency({ circuit: { threshold: 1 } }), /^dependency 'post'\.circuit: expected only the keys failureThreshold, .*, got 'threshold'$/);
-  refused(dependency({ timeouts: { connectMs: 900, totalMs: 500 } }), /^dependency 'post'\.timeouts: expected connectMs to be at most totalMs \(500\), got 900$/);
+  refused(
+    dependency({ timeouts: { connectMs: 900, totalMs: 500 } }),
+    /^dependency 'post'\.timeouts: expected connectMs to be at most totalMs \(500\), got 900$/,
+  );
   refused(dependency({ retry: { attemptsMax: 1.5 } }), /got 1\.5$/);
   refused(dependency({ baseUrl: "x.example" }), /expected an absolute http: or https: URL, got "x\.example"$/);
   refused(dependency({ baseUrl: "https://u:hunter2@x.example" }), /^(?!.*hunter2).*expected a URL without credentials/);

@@ -8,7 +8,11 @@ import { makeHost } from "./host.ts";
 const handles = [{ eventType: envelope.eventType }];
 
 /** How a skill's run fails, with its code; within a moment, or the test fails. */
-async function failureOf(t: TestContext, run: (context: SkillContext) => unknown, uses: readonly Dependency[] = []): Promise<{ readonly code: string; readonly message: string }> {
+async function failureOf(
+  t: TestContext,
+  run: (context: SkillContext) => unknown,
+  uses: readonly Dependency[] = [],
+): Promise<{ readonly code: string; readonly message: string }> {
   const { answer } = await (await makeHost(t, [defineSkill({ name: "test", handles, uses, run })])).run();
   assert.equal(answer.kind, "failed");
   return answer.kind === "failed" ? answer.failure : { code: "", message: "" };
@@ -80,16 +84,44 @@ const thrown: readonly (readonly [what: string, value: unknown, message: RegExp]
   ["a huge error", new Error("x".repeat(5_000_000)), /^x{800}…$/],
   ["an error that is its own cause", causedByItself(), /^loop$/],
   ["an AggregateError", new AggregateError([new Error("one"), new TypeError("two"), 3], "all failed"), /^all failed: \[1\] one; \[2\] two; \[3\] 3$/],
-  ["an AggregateError of the net", new AggregateError([new Error("connect ECONNREFUSED ::1:80"), new Error("connect ECONNREFUSED 127.0.0.1:80")]), /without a message: \[1\] connect ECONNREFUSED ::1:80; \[2\] connect/],
-  ["a chain of causes", new Error("no order", { cause: new Error("fetch failed", { cause: new Error("connect ECONNREFUSED") }) }), /^no order; caused by: fetch failed; caused by: connect ECONNREFUSED$/],
-  ["a cause that the message repeats", new Error("saved: disk full", { cause: new Error("disk full", { cause: new Error("ENOSPC") }) }), /^saved: disk full; caused by: ENOSPC$/],
+  [
+    "an AggregateError of the net",
+    new AggregateError([new Error("connect ECONNREFUSED ::1:80"), new Error("connect ECONNREFUSED 127.0.0.1:80")]),
+    /without a message: \[1\] connect ECONNREFUSED ::1:80; \[2\] connect/,
+  ],
+  [
+    "a chain of causes",
+    new Error("no order", { cause: new Error("fetch failed", { cause: new Error("connect ECONNREFUSED") }) }),
+    /^no order; caused by: fetch failed; caused by: connect ECONNREFUSED$/,
+  ],
+  [
+    "a cause that the message repeats",
+    new Error("saved: disk full", { cause: new Error("disk full", { cause: new Error("ENOSPC") }) }),
+    /^saved: disk full; caused by: ENOSPC$/,
+  ],
 ];
 
 for (const [what, value, message] of thrown) {
   test(`a run ends at once, and says what was thrown, when its skill throws ${what}`, async (t) => {
-    assert.match((await failureOf(t, () => { throw value; })).message, message);
+    assert.match(
+      (
+        await failureOf(t, () => {
+          throw value;
+        })
+      ).message,
+      message,
+    );
     assert.match((await failureOf(t, () => Promise.reject(value))).message, message);
-    assert.match((await failureOf(t, (context) => context.step("a", {}, () => { throw value; }))).message, message);
+    assert.match(
+      (
+        await failureOf(t, (context) =>
+          context.step("a", {}, () => {
+            throw value;
+          }),
+        )
+      ).message,
+      message,
+    );
     const local = defineDependency({ name: "local", retry: { attemptsMax: 1 }, request: () => Promise.reject(value) });
     assert.ok((await failureOf(t, (context) => context.call(local, undefined), [local])).message.startsWith("local: "));
   });
@@ -102,7 +134,9 @@ test("a run ends at once when reading what its skill returned throws", async (t)
 });
 
 test("a log call with fields that cannot be read writes the rest of them", async (t) => {
-  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run: (context) => context.log.info("x", Object.defineProperty({ a: 1 }, "b", { get: refusal, enumerable: true })) })]);
+  const bundle = await makeHost(t, [
+    defineSkill({ name: "test", handles, run: (context) => context.log.info("x", Object.defineProperty({ a: 1 }, "b", { get: refusal, enumerable: true })) }),
+  ]);
   assert.equal((await bundle.run()).answer.kind, "completed");
 });
 
@@ -114,7 +148,11 @@ const results: readonly (readonly [what: string, value: unknown, message: RegExp
   ["a function", () => 1, /result: expected data \(leave functions out\), got a function$/],
   ["a function inside", { list: [{ run: () => 1 }] }, /result\.list\[0\]\.run: expected data \(leave functions out\)/],
   ["a promise inside", { user: Promise.resolve(1) }, /result\.user: expected data \(await the promise first\), got a promise$/],
-  ["an instance of a class", new Order(), /result: expected plain data \(return its fields in an object of their own, as \{ \.\.\.it \}\), got "an instance of Order"$/],
+  [
+    "an instance of a class",
+    new Order(),
+    /result: expected plain data \(return its fields in an object of their own, as \{ \.\.\.it \}\), got "an instance of Order"$/,
+  ],
   ["an instance in a map", new Map([["a", new Order()]]), /an entry of a Map: expected plain data/],
   ["a symbol", Symbol("s"), /result: expected data .*Symbol\(s\)/],
   ["a getter that throws", Object.defineProperty({}, "a", { get: refusal, enumerable: true }), /cannot be kept: trap$/],
@@ -131,7 +169,9 @@ for (const [what, value, message] of results) {
 
 test("a step may return dates, bytes, maps, sets, bigints and what refers to itself", async (t) => {
   const value = { at: new Date(0), bytes: Buffer.from("x"), map: new Map([[1, new Set([2n])]]), none: undefined, bare: Object.create(null) as object };
-  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run: (context) => context.step("load", {}, () => Object.assign(value, { self: value })) })]);
+  const bundle = await makeHost(t, [
+    defineSkill({ name: "test", handles, run: (context) => context.step("load", {}, () => Object.assign(value, { self: value })) }),
+  ]);
   assert.equal((await bundle.run()).answer.kind, "completed");
 });
 
@@ -157,11 +197,17 @@ test("a skill that ends before its step does fails, with the step's name and wha
 
 test("a call of a dependency that the skill does not use is refused, with what to do", async (t) => {
   const local = defineDependency({ name: "local", request: async () => 1 });
-  assert.equal((await failureOf(t, (context) => context.call(local, undefined as never))).message, "call: expected a dependency that the skill names in uses (none), got 'local'; add it to the skill's uses");
+  assert.equal(
+    (await failureOf(t, (context) => context.call(local, undefined as never))).message,
+    "call: expected a dependency that the skill names in uses (none), got 'local'; add it to the skill's uses",
+  );
   assert.match((await failureOf(t, (context) => context.call(undefined as never, undefined as never))).message, /got undefined; add it/);
 });
 
 test("a path without a leading slash is refused, with what to do", async (t) => {
   const http = defineDependency({ name: "payments", baseUrl: "http://127.0.0.1:9" });
-  assert.equal((await failureOf(t, (context) => context.call(http, { method: "GET", path: "charges" }), [http])).message, `payments: expected a path that begins with '/', got "charges"; write it below the dependency's base URL, as '/charges'`);
+  assert.equal(
+    (await failureOf(t, (context) => context.call(http, { method: "GET", path: "charges" }), [http])).message,
+    `payments: expected a path that begins with '/', got "charges"; write it below the dependency's base URL, as '/charges'`,
+  );
 });

@@ -56,17 +56,43 @@ describe("a CloudEvent with no attribute but what its specification asks for", (
   });
 
   test("has its own where it has them", () => {
-    const more = { traceparent, dataschema: "https://schemas.example/order/2.7", time: "2024-05-01T12:00:00Z", projectid: "p", correlationid: "c", originatingagent: "a" };
-    const expected = { ...filled, traceId: traceparent.slice(3, 35), version: "2.7", timestamp: "2024-05-01T12:00:00Z", projectId: "p", correlationId: "c", originatingAgent: "a", payload: 1 };
+    const more = {
+      traceparent,
+      dataschema: "https://schemas.example/order/2.7",
+      time: "2024-05-01T12:00:00Z",
+      projectid: "p",
+      correlationid: "c",
+      originatingagent: "a",
+    };
+    const expected = {
+      ...filled,
+      traceId: traceparent.slice(3, 35),
+      version: "2.7",
+      timestamp: "2024-05-01T12:00:00Z",
+      projectId: "p",
+      correlationId: "c",
+      originatingAgent: "a",
+      payload: 1,
+    };
     assert.deepEqual(eventOf(structured({ ...more, data: 1 })), expected);
     for (const prefix of ["cloudEvents:", "cloudEvents_", "ce-"]) assert.deepEqual(eventOf(binary(prefix, more)), expected);
   });
 
   test("is read as Event Grid delivers it to a queue: its headers beside it, alone or in a list of one", () => {
-    const headers = { "aeg-subscription-name": "TO-QUEUE", "aeg-delivery-count": "0", "aeg-event-type": "Notification", "aeg-metadata-version": "1.0", "aeg-output-event-id": "e-1" };
+    const headers = {
+      "aeg-subscription-name": "TO-QUEUE",
+      "aeg-delivery-count": "0",
+      "aeg-event-type": "Notification",
+      "aeg-metadata-version": "1.0",
+      "aeg-output-event-id": "e-1",
+    };
     const event = { ...plain, type: "Microsoft.Storage.BlobCreated", subject: "b.png", data: { api: "PutBlob" } };
     for (const body of [event, [event]]) {
-      assert.deepEqual(eventOf(delivery(json(body), headers, "application/cloudevents+json; charset=utf-8")), { ...filled, eventType: event.type, payload: event.data });
+      assert.deepEqual(eventOf(delivery(json(body), headers, "application/cloudevents+json; charset=utf-8")), {
+        ...filled,
+        eventType: event.type,
+        payload: event.data,
+      });
       assert.deepEqual(eventOf(delivery(json(body), headers)), { ...filled, eventType: event.type, payload: event.data });
     }
   });
@@ -80,7 +106,10 @@ describe("a CloudEvent with no attribute but what its specification asks for", (
     const own = { version: "1.0", traceid: "t", correlationid: "c", projectid: "p", originatingagent: "a", time: "2024-05-01T12:00:00Z" };
     assert.ok(decode(structured(own), [], demanding).ok);
     for (const name of Object.keys(own)) {
-      assert.match(refusal(structured({ ...own, [name]: undefined, dataschema: "urn:order:v1.0", traceparent }), [], demanding), new RegExp(`^InvalidEnvelope: ${name}: expected .* got nothing$`));
+      assert.match(
+        refusal(structured({ ...own, [name]: undefined, dataschema: "urn:order:v1.0", traceparent }), [], demanding),
+        new RegExp(`^InvalidEnvelope: ${name}: expected .* got nothing$`),
+      );
       const { [name]: _, ...rest } = own as Record<string, string>;
       assert.match(refusal(binary("ce-", rest), [], demanding), new RegExp(`^InvalidEnvelope: (?:cloudEvents:)?${name}: expected .* got nothing$`));
     }
@@ -89,7 +118,8 @@ describe("a CloudEvent with no attribute but what its specification asks for", (
 
 describe("the data of a CloudEvent", () => {
   const bytes = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0, 255);
-  const base64 = (data: Uint8Array, datacontenttype?: string): Message => delivery(json({ ...plain, datacontenttype, data_base64: Buffer.from(data).toString("base64") }));
+  const base64 = (data: Uint8Array, datacontenttype?: string): Message =>
+    delivery(json({ ...plain, datacontenttype, data_base64: Buffer.from(data).toString("base64") }));
 
   test("arrives as bytes when it is base64 of what is no JSON", () => {
     for (const type of ["image/png", "application/octet-stream", "application/xml", undefined]) assert.deepEqual(eventOf(base64(bytes, type)).payload, bytes);
@@ -97,7 +127,8 @@ describe("the data of a CloudEvent", () => {
   });
 
   test("is decoded when it is base64 of JSON or msgpack, and refused when it only says so", () => {
-    for (const type of ["application/json", "application/vnd.x+json; charset=utf-8", undefined]) assert.deepEqual(eventOf(base64(json({ a: 1 }), type)).payload, { a: 1 });
+    for (const type of ["application/json", "application/vnd.x+json; charset=utf-8", undefined])
+      assert.deepEqual(eventOf(base64(json({ a: 1 }), type)).payload, { a: 1 });
     assert.deepEqual(eventOf(base64(msgpack({ a: 1 }), "application/msgpack")).payload, { a: 1 });
     assert.match(refusal(base64(bytes, "application/json")), /^InvalidEnvelope: body: expected UTF-8/);
     assert.match(refusal(delivery(json({ ...plain, data_base64: "not base64!" }))), /^InvalidEnvelope: data_base64: expected base64/);
@@ -134,7 +165,10 @@ describe("an Event Grid event", () => {
     const versions = { "": "1.0", "1": "1.0", "2": "2.0", "2.1": "2.1", "2.1.7": "2.1" };
     for (const [dataVersion, version] of Object.entries(versions)) assert.equal(eventOf(delivery(json({ ...eventGridEvent, dataVersion }))).version, version);
     assert.equal(eventOf(delivery(json({ ...eventGridEvent, dataVersion: undefined }))).version, "1.0");
-    assert.match(refusal(delivery(json({ ...eventGridEvent, dataVersion: "2020-08-01" }))), /^InvalidEnvelope: dataVersion: expected a string 'major.minor' of digits/);
+    assert.match(
+      refusal(delivery(json({ ...eventGridEvent, dataVersion: "2020-08-01" }))),
+      /^InvalidEnvelope: dataVersion: expected a string 'major.minor' of digits/,
+    );
   });
 
   test("is refused in a list of several, and where the configuration demands what it cannot carry", () => {
@@ -152,7 +186,19 @@ describe("integers of msgpack", () => {
   const numbers = { least: -(2n ** 63n), most: 2n ** 64n - 1n, past: 2n ** 53n + 1n, last: 2 ** 53, small: -5, share: 0.5 };
 
   test("arrive as bigint beyond 2^53, and as numbers up to there", () => {
-    const body = Uint8Array.from(pack({ eventId: "e", eventType: "T", version: "1.0", traceId: "t", correlationId: "c", projectId: "p", originatingAgent: "a", timestamp: "2024-05-01T12:00:00Z", payload: { ...numbers, last: 2n ** 53n } }));
+    const body = Uint8Array.from(
+      pack({
+        eventId: "e",
+        eventType: "T",
+        version: "1.0",
+        traceId: "t",
+        correlationId: "c",
+        projectId: "p",
+        originatingAgent: "a",
+        timestamp: "2024-05-01T12:00:00Z",
+        payload: { ...numbers, last: 2n ** 53n },
+      }),
+    );
     assert.deepEqual(eventOf(delivery(body)).payload, numbers);
   });
 });
@@ -193,7 +239,17 @@ const nServiceBus: EnvelopeHook = {
 
 const own: EnvelopeHook = {
   name: "own",
-  read: (message) => (message.header("x-kind") === undefined ? undefined : { eventId: String(message.header("x-id")), eventType: String(message.header("x-kind")), version: "3.0", codec: "bytes", projectId: "legacy", timestamp: new Date(0) }),
+  read: (message) =>
+    message.header("x-kind") === undefined
+      ? undefined
+      : {
+          eventId: String(message.header("x-id")),
+          eventType: String(message.header("x-kind")),
+          version: "3.0",
+          codec: "bytes",
+          projectId: "legacy",
+          timestamp: new Date(0),
+        },
 };
 
 describe("an envelope hook", () => {

@@ -33,7 +33,11 @@ export interface HostBundle {
 }
 
 /** Makes a host that ends with the test. */
-export async function makeHost(t: TestContext, skills: readonly Skill[], settings: DependencySettings = { numbered: [], config: new Map() }): Promise<HostBundle> {
+export async function makeHost(
+  t: TestContext,
+  skills: readonly Skill[],
+  settings: DependencySettings = { numbered: [], config: new Map() },
+): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
   let lastRunId = 0;

@@ -22,25 +22,45 @@ test("a refusal names the paths of the first issues and shows no values", async 
 
 test("a validator may answer later", async () => {
   const check = await compilePayloadCheck("skill 's'", {
-    "~standard": { version: 1, vendor: "test", validate: async (value: unknown) => (value === 1 ? { value: 2 } : { issues: [{ message: "no", path: [{ key: "a" }, 0] }] }) },
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: async (value: unknown) => (value === 1 ? { value: 2 } : { issues: [{ message: "no", path: [{ key: "a" }, 0] }] }),
+    },
   });
   assert.deepEqual(await check(1), { ok: true, value: 2 });
   assert.deepEqual(await check(0), { ok: false, invalid: { reason: "InvalidPayload", description: "payload/a/0: no" } });
 });
 
 test("JSON Schemas of each draft are checked, with formats", async () => {
-  for (const $schema of [undefined, "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema"]) {
-    const schema: JsonSchema = { ...($schema === undefined ? {} : { $schema }), $id: "same", type: "object", required: ["at"], properties: { at: { type: "string", format: "date-time" } } };
+  for (const $schema of [
+    undefined,
+    "http://json-schema.org/draft-07/schema#",
+    "https://json-schema.org/draft/2019-09/schema",
+    "https://json-schema.org/draft/2020-12/schema",
+  ]) {
+    const schema: JsonSchema = {
+      ...($schema === undefined ? {} : { $schema }),
+      $id: "same",
+      type: "object",
+      required: ["at"],
+      properties: { at: { type: "string", format: "date-time" } },
+    };
     for (let time = 0; time < 2; time += 1) {
       const check = await compilePayloadCheck("skill 's'", schema);
       assert.deepEqual(await check({ at: "2024-05-01T12:00:00Z" }), { ok: true, value: { at: "2024-05-01T12:00:00Z" } });
-      assert.deepEqual(await check({ at: "soon" }), { ok: false, invalid: { reason: "InvalidPayload", description: 'payload/at: must match format "date-time"' } });
+      assert.deepEqual(await check({ at: "soon" }), {
+        ok: false,
+        invalid: { reason: "InvalidPayload", description: 'payload/at: must match format "date-time"' },
+      });
     }
   }
 });
 
 test("a published draft-07 document with loose keywords compiles", async () => {
-  const schemas = JSON.parse(readFileSync(createRequire(import.meta.url).resolve("@octokit/webhooks-schemas/schema.json"), "utf8")) as { definitions: Record<string, unknown> };
+  const schemas = JSON.parse(readFileSync(createRequire(import.meta.url).resolve("@octokit/webhooks-schemas/schema.json"), "utf8")) as {
+    definitions: Record<string, unknown>;
+  };
   const check = await compilePayloadCheck("skill 's'", { definitions: schemas.definitions, $ref: "#/definitions/star$created" });
   const result = await check({ action: "created" });
   assert.ok(!result.ok && result.invalid.description.startsWith("payload: must have required property"), JSON.stringify(result));
@@ -48,7 +68,10 @@ test("a published draft-07 document with loose keywords compiles", async () => {
 
 test("a schema that cannot be used is refused at start", async () => {
   const refused = async (schema: JsonSchema, expected: RegExp): Promise<void> => {
-    await assert.rejects(compilePayloadCheck("skill 's'", schema), (error: Error & { code?: string }) => error.code === "HOLDFAST_CONFIGURATION" && expected.test(error.message));
+    await assert.rejects(
+      compilePayloadCheck("skill 's'", schema),
+      (error: Error & { code?: string }) => error.code === "HOLDFAST_CONFIGURATION" && expected.test(error.message),
+    );
   };
   await refused({ type: "nothing" }, /^skill 's'\.payload: expected a JSON Schema that compiles, got: /);
   await refused({ $ref: "#/definitions/none" }, /^skill 's'\.payload: expected a JSON Schema that compiles, got: /);

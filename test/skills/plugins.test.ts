@@ -33,7 +33,10 @@ function writePlugin(folder: string, name: string, files: PluginFiles = {}): str
   const manifest = files.manifest ?? { name, version: "1.0.0", entry: `./${entry}`, skills: [name], dependencies: [] };
   writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify(manifest));
   const code = files.code ?? `defineSkill({ name: "${name}", handles: [{ eventType: "${eventType}", versions: "${versions}" }], run() {} })`;
-  writeFileSync(join(place, entry), `import { definePlugin, defineSkill } from "${project}/runtime/index.ts";\nexport default definePlugin({ skills: [${code}] });\n`);
+  writeFileSync(
+    join(place, entry),
+    `import { definePlugin, defineSkill } from "${project}/runtime/index.ts";\nexport default definePlugin({ skills: [${code}] });\n`,
+  );
   return place;
 }
 
@@ -52,10 +55,17 @@ test("loads a listed folder and an installed package", async (t) => {
   writePlugin(folder, "greeter");
   writePlugin(join(folder, "node_modules"), "installed", { entry: "index.mjs" });
   const plugins = await loadPlugins({ plugins: ["./greeter", "installed"], roots: ["."], directory: folder });
-  assert.deepEqual(plugins.map(({ name, listedAs }) => [name, listedAs]), [["greeter", "./greeter"], ["installed", "installed"]]);
+  assert.deepEqual(
+    plugins.map(({ name, listedAs }) => [name, listedAs]),
+    [
+      ["greeter", "./greeter"],
+      ["installed", "installed"],
+    ],
+  );
 });
 
-const usesZod = 'import { z } from "zod";\nimport { definePlugin, defineSkill } from "holdfast";\nexport default definePlugin({ skills: [defineSkill({ name: "greeter", handles: [{ eventType: z.origin ?? "Runtime" }], run() {} })] });\n';
+const usesZod =
+  'import { z } from "zod";\nimport { definePlugin, defineSkill } from "holdfast";\nexport default definePlugin({ skills: [defineSkill({ name: "greeter", handles: [{ eventType: z.origin ?? "Runtime" }], run() {} })] });\n';
 
 /** The event type says whose `zod` the plugin has found. */
 async function eventTypeOf(folder: string): Promise<string | undefined> {
@@ -64,7 +74,10 @@ async function eventTypeOf(folder: string): Promise<string | undefined> {
 }
 
 test("a plugin anywhere finds the runtime and its zod by their names, from modules and from CommonJS", async (t) => {
-  for (const code of [usesZod, usesZod.replace('import { z } from "zod";', 'import { createRequire } from "node:module";\nconst { z } = createRequire(import.meta.url)("zod");')]) {
+  for (const code of [
+    usesZod,
+    usesZod.replace('import { z } from "zod";', 'import { createRequire } from "node:module";\nconst { z } = createRequire(import.meta.url)("zod");'),
+  ]) {
     const folder = makeFolder(t);
     writeFileSync(join(writePlugin(folder, "greeter", { entry: "index.mjs" }), "index.mjs"), code);
     assert.equal(await eventTypeOf(folder), "Runtime");
@@ -141,8 +154,14 @@ test("refuses unknown keys, a missing manifest, a module that throws", async (t)
 
 test("refuses one skill name in two plugins", async (t) => {
   const folder = makeFolder(t);
-  writePlugin(folder, "one", { manifest: { name: "one", version: "1.0.0", entry: "./index.ts", skills: ["same"] }, code: 'defineSkill({ name: "same", handles: [{ eventType: "A" }], run() {} })' });
-  writePlugin(folder, "two", { manifest: { name: "two", version: "1.0.0", entry: "./index.ts", skills: ["same"] }, code: 'defineSkill({ name: "same", handles: [{ eventType: "B" }], run() {} })' });
+  writePlugin(folder, "one", {
+    manifest: { name: "one", version: "1.0.0", entry: "./index.ts", skills: ["same"] },
+    code: 'defineSkill({ name: "same", handles: [{ eventType: "A" }], run() {} })',
+  });
+  writePlugin(folder, "two", {
+    manifest: { name: "two", version: "1.0.0", entry: "./index.ts", skills: ["same"] },
+    code: 'defineSkill({ name: "same", handles: [{ eventType: "B" }], run() {} })',
+  });
   assert.match(await refusal(folder, ["./one", "./two"]), /found 'same' in plugin '\.\/one' and in plugin '\.\/two'/);
 });
 
@@ -151,7 +170,8 @@ test("refuses two skills for one event type, unless their versions do not overla
   writePlugin(folder, "old", { eventType: "Order", versions: "1.x" });
   writePlugin(folder, "new", { eventType: "Order", versions: "2.x" });
   writePlugin(folder, "late", { eventType: "Order", versions: "1.4" });
-  const load = (...names: string[]): ReturnType<typeof loadPlugins> => loadPlugins({ plugins: names.map((name) => `./${name}`), roots: ["."], directory: folder });
+  const load = (...names: string[]): ReturnType<typeof loadPlugins> =>
+    loadPlugins({ plugins: names.map((name) => `./${name}`), roots: ["."], directory: folder });
   const registry = new SkillRegistry(await load("old", "new"), none);
   const found = registry.find("Order", "2.3");
   assert.equal(typeof found === "string" ? found : found.name, "new");
@@ -165,7 +185,10 @@ test("refuses configuration for skills and dependencies that no plugin defines",
   const folder = makeFolder(t);
   writePlugin(folder, "greeter");
   const plugins = await loadPlugins({ plugins: ["./greeter"], roots: ["."], directory: folder });
-  assert.throws(() => new SkillRegistry(plugins, { ...none, skills: new Map([["greter", { timeoutMs: 5 }]]) }), /skills\.greter: expected a name that a listed plugin defines \(greeter\)/);
+  assert.throws(
+    () => new SkillRegistry(plugins, { ...none, skills: new Map([["greter", { timeoutMs: 5 }]]) }),
+    /skills\.greter: expected a name that a listed plugin defines \(greeter\)/,
+  );
   assert.throws(() => new SkillRegistry(plugins, { ...none, dependencies: new Map([["mailer", {}]]) }), /dependencies\.mailer/);
 });
 
@@ -180,8 +203,18 @@ export default definePlugin({ skills: [skill], dependencies: [dependency] });`;
     writeFileSync(join(place, "index.ts"), code);
   }
   const plugins = await loadPlugins({ plugins: oddWords.map((name) => `./${name}`), roots: ["."], directory: folder });
-  const configured = new SkillRegistry(plugins, { skills: new Map([["constructor", { timeoutMs: 7 }]]), dependencies: new Map([["toString", { bulkhead: { concurrentMax: 3 } }]]) });
-  assert.deepEqual(configured.policies.map(({ name, timeoutMs }) => [name, timeoutMs]), oddWords.map((name) => [name, name === "constructor" ? 7 : 30_000]));
-  assert.deepEqual(configured.dependencies.map(({ name, bulkhead }) => [name, bulkhead.concurrentMax]), oddWords.map((name) => [name, name === "toString" ? 3 : 32]));
-  for (const name of oddNames) assert.deepEqual(configured.find(name, "1.0"), oddWords.includes(name) ? configured.policies.find((policy) => policy.name === name) : "unknown-type");
+  const configured = new SkillRegistry(plugins, {
+    skills: new Map([["constructor", { timeoutMs: 7 }]]),
+    dependencies: new Map([["toString", { bulkhead: { concurrentMax: 3 } }]]),
+  });
+  assert.deepEqual(
+    configured.policies.map(({ name, timeoutMs }) => [name, timeoutMs]),
+    oddWords.map((name) => [name, name === "constructor" ? 7 : 30_000]),
+  );
+  assert.deepEqual(
+    configured.dependencies.map(({ name, bulkhead }) => [name, bulkhead.concurrentMax]),
+    oddWords.map((name) => [name, name === "toString" ? 3 : 32]),
+  );
+  for (const name of oddNames)
+    assert.deepEqual(configured.find(name, "1.0"), oddWords.includes(name) ? configured.policies.find((policy) => policy.name === name) : "unknown-type");
 });

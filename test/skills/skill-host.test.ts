@@ -43,7 +43,10 @@ test("an envelope or payload that is wrong is invalid, and its skill is not run"
 
 test("a bigint of the payload passes through steps and logs, and is refused in words where JSON is written", async (t) => {
   const big = 2n ** 60n + 1n;
-  const order = { body: msgpack({ ...envelope, payload: { big } }), route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "msgpack" } } as const;
+  const order = {
+    body: msgpack({ ...envelope, payload: { big } }),
+    route: { eventId: envelope.eventId, eventType: envelope.eventType, version: envelope.version, form: "canonical", codec: "msgpack" },
+  } as const;
   const seen: unknown[] = [];
   const kept = await hostOf(t, async (context) => {
     const { big } = context.event.payload as { readonly big: bigint };
@@ -56,13 +59,24 @@ test("a bigint of the payload passes through steps and logs, and is refused in w
   assert.deepEqual(kept.logs[0]?.fields, { big });
   const emitting = await hostOf(t, (context) => context.emit("Next", context.event.payload));
   const { answer } = await emitting.run(order);
-  assert.match(answer.kind === "failed" ? answer.failure.message : "", /^emit: payload\.big: expected a value of JSON \(a bigint as text, String\(it\)\), got 1152921504606846977n$/);
+  assert.match(
+    answer.kind === "failed" ? answer.failure.message : "",
+    /^emit: payload\.big: expected a value of JSON \(a bigint as text, String\(it\)\), got 1152921504606846977n$/,
+  );
 });
 
 test("what a skill throws becomes a record that says whether to try again", async (t) => {
   const failure = async (thrown: unknown): Promise<unknown> => {
-    const { answer } = await (await hostOf(t, () => { throw thrown; })).run();
-    const later = await (await hostOf(t, async () => { throw thrown; })).run();
+    const { answer } = await (
+      await hostOf(t, () => {
+        throw thrown;
+      })
+    ).run();
+    const later = await (
+      await hostOf(t, async () => {
+        throw thrown;
+      })
+    ).run();
     assert.deepEqual(later.answer, answer);
     return answer;
   };
@@ -72,7 +86,11 @@ test("what a skill throws becomes a record that says whether to try again", asyn
     failure: { code: "TRANSIENT", message: "later", retryAfterMs: 500 },
     retryable: true,
   });
-  assert.deepEqual(await failure(new TypeError("x of undefined")), { kind: "failed", failure: { code: "TypeError", message: "x of undefined" }, retryable: undefined });
+  assert.deepEqual(await failure(new TypeError("x of undefined")), {
+    kind: "failed",
+    failure: { code: "TypeError", message: "x of undefined" },
+    retryable: undefined,
+  });
   assert.deepEqual(await failure("text"), { kind: "failed", failure: { code: "THROWN", message: "text" }, retryable: undefined });
   assert.deepEqual(await failure(new Error("login with password=hunter2 failed")), {
     kind: "failed",
@@ -97,7 +115,13 @@ test("a step's result is stored before the next begins, and a resumed run does n
   });
   assert.deepEqual((await bundle.run()).answer, { kind: "completed", outbox: [] });
   assert.deepEqual(order, ["effect one", "effect two, stored 1"]);
-  assert.deepEqual(bundle.steps.map(({ name, kind, state }) => [name, kind, state]), [["one", "keyed", "completed"], ["two", "keyed", "completed"]]);
+  assert.deepEqual(
+    bundle.steps.map(({ name, kind, state }) => [name, kind, state]),
+    [
+      ["one", "keyed", "completed"],
+      ["two", "keyed", "completed"],
+    ],
+  );
 
   const [one] = bundle.steps;
   assert.ok(one);
@@ -155,7 +179,10 @@ test("an effect that may happen once has its intent stored first, and does not b
   bundle.store = "written";
   bundle.steps.length = 0;
   await bundle.run();
-  assert.deepEqual(bundle.steps.map(({ kind, state }) => `${kind} ${state}`), ["atMostOnce intent", "atMostOnce completed"]);
+  assert.deepEqual(
+    bundle.steps.map(({ kind, state }) => `${kind} ${state}`),
+    ["atMostOnce intent", "atMostOnce completed"],
+  );
   assert.equal(effects, 1);
 });
 
@@ -196,10 +223,14 @@ test("in doubt, a queryable step asks before it tries again", async (t) => {
   let found: string | undefined;
   let effects = 0;
   const bundle = await hostOf(t, async (context) => {
-    const id = await context.step("create", { kind: "queryable", query: (step) => (found === undefined ? undefined : `${found} ${step.idempotencyKey.length}`) }, () => {
-      effects += 1;
-      return "made";
-    });
+    const id = await context.step(
+      "create",
+      { kind: "queryable", query: (step) => (found === undefined ? undefined : `${found} ${step.idempotencyKey.length}`) },
+      () => {
+        effects += 1;
+        return "made";
+      },
+    );
     context.log.info(id);
   });
   await bundle.run();
@@ -209,7 +240,10 @@ test("in doubt, a queryable step asks before it tries again", async (t) => {
   await bundle.run({ steps: [intent] });
   found = "found";
   await bundle.run({ steps: [intent] });
-  assert.deepEqual(bundle.logs.map(({ message }) => message), ["made", "made", "found 32"]);
+  assert.deepEqual(
+    bundle.logs.map(({ message }) => message),
+    ["made", "made", "found 32"],
+  );
   assert.equal(effects, 2);
 });
 
@@ -311,18 +345,25 @@ test("a changed pipeline must meet every recorded step before it starts a new on
   });
   await made.run();
   const steps = [...made.steps];
-  const parked = async (run: (context: SkillContext) => unknown): Promise<unknown> => (await (await hostOf(t, run)).run({ steps, pipelineChanged: true })).answer;
+  const parked = async (run: (context: SkillContext) => unknown): Promise<unknown> =>
+    (await (await hostOf(t, run)).run({ steps, pipelineChanged: true })).answer;
   const whyParked = { kind: "pipeline-changed", why: "expected the skill to meet the recorded steps two before a new one, it did not" };
-  assert.deepEqual(await parked(async (context) => {
-    await context.step("one", {}, () => assert.fail());
-    await context.step("new", {}, () => assert.fail());
-  }), whyParked);
+  assert.deepEqual(
+    await parked(async (context) => {
+      await context.step("one", {}, () => assert.fail());
+      await context.step("new", {}, () => assert.fail());
+    }),
+    whyParked,
+  );
   assert.deepEqual(await parked((context) => context.step("one", {}, () => assert.fail())), whyParked);
-  assert.deepEqual(await parked(async (context) => {
-    await context.step("two", {}, () => assert.fail());
-    await context.step("one", {}, () => assert.fail());
-    await context.step("new", {}, () => 1);
-  }), { kind: "completed", outbox: [] });
+  assert.deepEqual(
+    await parked(async (context) => {
+      await context.step("two", {}, () => assert.fail());
+      await context.step("one", {}, () => assert.fail());
+      await context.step("new", {}, () => 1);
+    }),
+    { kind: "completed", outbox: [] },
+  );
 });
 
 test("steps are one at a time, named once, awaited, and hold plain data", async (t) => {
@@ -332,11 +373,19 @@ test("steps are one at a time, named once, awaited, and hold plain data", async 
   };
   assert.deepEqual(await code((context) => Promise.all([context.step("a", {}, () => 1), context.step("b", {}, () => 1)])), ["STEP_OVERLAP", false]);
   assert.deepEqual(await code((context) => context.step("a", {}, () => context.step("b", {}, () => 1))), ["STEP_OVERLAP", false]);
-  assert.deepEqual(await code(async (context) => {
-    await context.step("a", {}, () => 1);
-    await context.step("a", {}, () => 1);
-  }), ["STEP_REPEATED", false]);
-  assert.deepEqual(await code((context) => { void context.step("a", {}, () => new Promise(() => undefined)); }), ["STEP_NOT_AWAITED", false]);
+  assert.deepEqual(
+    await code(async (context) => {
+      await context.step("a", {}, () => 1);
+      await context.step("a", {}, () => 1);
+    }),
+    ["STEP_REPEATED", false],
+  );
+  assert.deepEqual(
+    await code((context) => {
+      void context.step("a", {}, () => new Promise(() => undefined));
+    }),
+    ["STEP_NOT_AWAITED", false],
+  );
   assert.deepEqual(await code((context) => context.step("a b", {}, () => 1)), ["STEP_INVALID", false]);
   assert.deepEqual(await code((context) => context.step("a", { kind: "twice" as never }, () => 1)), ["STEP_INVALID", false]);
   assert.deepEqual(await code((context) => context.step("a", {}, () => "x".repeat(300_000))), ["STEP_RESULT", false]);
@@ -350,9 +399,17 @@ test("a chain's steps see the results before them, also when resumed", async (t)
     handles,
     steps: (begin) =>
       begin
-        .step("outline", {}, () => { effects.push("outline"); return ["a", "b"]; })
-        .step("draft", { kind: "queryable", query: (_step, { outline }) => (outline.length === 9 ? "never" : undefined) }, (_step, { outline }) => { effects.push("draft"); return outline.join("+"); })
-        .step("send", { kind: "idempotent" }, (step, { outline, draft }) => { step.emit("Drafted", { draft, sections: outline.length }); }),
+        .step("outline", {}, () => {
+          effects.push("outline");
+          return ["a", "b"];
+        })
+        .step("draft", { kind: "queryable", query: (_step, { outline }) => (outline.length === 9 ? "never" : undefined) }, (_step, { outline }) => {
+          effects.push("draft");
+          return outline.join("+");
+        })
+        .step("send", { kind: "idempotent" }, (step, { outline, draft }) => {
+          step.emit("Drafted", { draft, sections: outline.length });
+        }),
   });
   const bundle = await makeHost(t, [skill]);
   const { answer } = await bundle.run();
@@ -365,15 +422,17 @@ test("a chain's steps see the results before them, also when resumed", async (t)
 });
 
 test("an emitted event carries the flow on, under an id that every execution of the run makes again", async (t) => {
-  const bundle = await makeHost(t, [defineSkill({
-    name: "test",
-    handles,
-    async run(context) {
-      context.emit("First", { n: 1 });
-      await context.step("one", {}, (step) => step.emit("InStep", { n: 2 }, { version: "2.1", artifactUri: "git:x" }));
-      context.emit("First", { n: 3 });
-    },
-  })]);
+  const bundle = await makeHost(t, [
+    defineSkill({
+      name: "test",
+      handles,
+      async run(context) {
+        context.emit("First", { n: 1 });
+        await context.step("one", {}, (step) => step.emit("InStep", { n: 2 }, { version: "2.1", artifactUri: "git:x" }));
+        context.emit("First", { n: 3 });
+      },
+    }),
+  ]);
   const { answer } = await bundle.run({ body: json({ ...envelope, tenantId: "t" }) });
   assert.ok(answer.kind === "completed");
   const [first, inStep, last] = answer.outbox;
@@ -393,17 +452,29 @@ test("an emitted event carries the flow on, under an id that every execution of 
     causationId: envelope.eventId,
     artifactUri: "git:x",
   });
-  assert.deepEqual([inStep.headers["eventId"], inStep.headers["eventType"], inStep.headers["version"], inStep.contentType], [inStep.messageId, "InStep", "2.1", "application/json"]);
+  assert.deepEqual(
+    [inStep.headers["eventId"], inStep.headers["eventType"], inStep.headers["version"], inStep.contentType],
+    [inStep.messageId, "InStep", "2.1", "application/json"],
+  );
   assert.equal(new Set([first.messageId, inStep.messageId, last.messageId]).size, 3);
 
   // Resumed past the step that emitted: the same outbox, from its checkpoint.
   const resumed = await bundle.run({ body: json({ ...envelope, tenantId: "t" }), steps: [...bundle.steps], attempt: 2 });
-  assert.deepEqual(resumed.answer.kind === "completed" && resumed.answer.outbox.map(({ messageId }) => messageId), [first.messageId, inStep.messageId, last.messageId]);
+  assert.deepEqual(resumed.answer.kind === "completed" && resumed.answer.outbox.map(({ messageId }) => messageId), [
+    first.messageId,
+    inStep.messageId,
+    last.messageId,
+  ]);
 });
 
 test("a step that failed emits nothing", async (t) => {
   const bundle = await hostOf(t, async (context) => {
-    await context.step("one", {}, (step) => { step.emit("Lost", 1); throw new PermanentError("no"); }).catch(() => undefined);
+    await context
+      .step("one", {}, (step) => {
+        step.emit("Lost", 1);
+        throw new PermanentError("no");
+      })
+      .catch(() => undefined);
     context.emit("Kept", 2);
   });
   const { answer } = await bundle.run();
@@ -421,7 +492,11 @@ test("an event that cannot be emitted fails the run for good", async (t) => {
     const { answer } = await (await hostOf(t, emit)).run();
     assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["EMIT_INVALID", false]);
   }
-  const { answer } = await (await hostOf(t, (context) => { for (let n = 0; n <= 1_000; n += 1) context.emit("T", n); })).run();
+  const { answer } = await (
+    await hostOf(t, (context) => {
+      for (let n = 0; n <= 1_000; n += 1) context.emit("T", n);
+    })
+  ).run();
   assert.equal(answer.kind === "failed" && answer.failure.code, "EMIT_LIMIT");
 });
 
@@ -455,11 +530,18 @@ test("steps and emitted events may have names that every object knows", async (t
     for (const name of oddWords) await context.step(name, {}, () => void ran.push(name));
     for (const name of oddNames) context.emit(name, {});
   };
-  const chain = defineSkill({ name: "chain", handles, steps: (begin) => begin.step("constructor", {}, () => 1).step("toString", {}, (_step, { constructor }) => ran.push(`chained ${String(constructor)}`)) });
+  const chain = defineSkill({
+    name: "chain",
+    handles,
+    steps: (begin) => begin.step("constructor", {}, () => 1).step("toString", {}, (_step, { constructor }) => ran.push(`chained ${String(constructor)}`)),
+  });
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run }), chain]);
   const { answer } = await bundle.run();
   assert.ok(answer.kind === "completed");
-  assert.deepEqual(answer.outbox.map(({ subject, headers }) => [subject, headers["eventType"]]), oddNames.map((name) => [name, name]));
+  assert.deepEqual(
+    answer.outbox.map(({ subject, headers }) => [subject, headers["eventType"]]),
+    oddNames.map((name) => [name, name]),
+  );
   assert.equal((await bundle.run({ steps: bundle.steps.slice() })).answer.kind, "completed");
   assert.deepEqual(ran, oddWords);
   assert.equal((await bundle.run({ skill: "chain" })).answer.kind, "completed");

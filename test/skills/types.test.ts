@@ -28,7 +28,10 @@ test("the payload's type flows from a Standard Schema into run", () => {
       void (() => context.call(ledger, { method: "GET", path: "/" }));
     },
   });
-  assert.deepEqual(skill.uses.map((dependency: Dependency) => dependency.name), ["ledger", "web"]);
+  assert.deepEqual(
+    skill.uses.map((dependency: Dependency) => dependency.name),
+    ["ledger", "web"],
+  );
   assert.equal(definePlugin({ skills: [skill], dependencies: [ledger, web] }).skills[0], skill);
 });
 
@@ -90,7 +93,10 @@ test("a chain hands each step the results of those before it", () => {
           void results.send;
         }),
   });
-  assert.deepEqual(skill.steps.map(({ name, kind }) => `${name} ${kind}`), ["outline idempotent", "draft keyed", "send atMostOnce"]);
+  assert.deepEqual(
+    skill.steps.map(({ name, kind }) => `${name} ${kind}`),
+    ["outline idempotent", "draft keyed", "send atMostOnce"],
+  );
   assert.throws(
     () =>
       defineSkill({

@@ -24,7 +24,12 @@ export interface WireClient {
   readonly closed: Signal<ConnectionEnd>;
 }
 
-export async function connectWire(t: TestContext, { host, port }: Broker, limits: Partial<Limits> = {}, sasl: SaslCredentials = { mechanism: "ANONYMOUS" }): Promise<WireClient> {
+export async function connectWire(
+  t: TestContext,
+  { host, port }: Broker,
+  limits: Partial<Limits> = {},
+  sasl: SaslCredentials = { mechanism: "ANONYMOUS" },
+): Promise<WireClient> {
   const opened = new Signal<Connection>("the connection to open");
   const closed = new Signal<ConnectionEnd>("the connection to be closed");
   const socket = connectTcp({ host, port, noDelay: true });
@@ -83,12 +88,16 @@ export class WireNode {
     const ready = new Signal("credit for requests");
     const sender = await attachedSender(session, { name: `requests to ${address}`, target: { address } }, { onSendable: () => ready.set() });
     const node = new WireNode(sender, replyTo);
-    const receiver: Receiver = await attachedReceiver(session, { name: `replies of ${address}`, source: { address }, target: { address: replyTo } }, {
-      onDelivery: (delivery) => {
-        delivery.settle(accepted);
-        node.#waiting?.set(replyOf(delivery.message));
+    const receiver: Receiver = await attachedReceiver(
+      session,
+      { name: `replies of ${address}`, source: { address }, target: { address: replyTo } },
+      {
+        onDelivery: (delivery) => {
+          delivery.settle(accepted);
+          node.#waiting?.set(replyOf(delivery.message));
+        },
       },
-    });
+    );
     receiver.addCredit(100);
     await ready.wait();
     return node;

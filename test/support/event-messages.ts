@@ -12,7 +12,7 @@ export const envelope: EventEnvelope<Readonly<Record<string, unknown>>> = {
   originatingAgent: "shop",
   version: "1.2",
   timestamp: "2024-05-01T12:00:00.000Z",
-  payload: { orderId: "o-1", lines: [{ sku: "a", count: 2 }], note: "größer \"quoted\" \\ 漢字" },
+  payload: { orderId: "o-1", lines: [{ sku: "a", count: 2 }], note: 'größer "quoted" \\ 漢字' },
 };
 
 export const snake: Readonly<Record<string, unknown>> = {

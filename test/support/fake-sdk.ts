@@ -28,7 +28,12 @@ export class FakeSettler {
       (verb: Verb) =>
       (message: ServiceBusReceivedMessage): Promise<void> =>
         this.#settle({ verb, messageId: String(message.messageId) });
-    return { completeMessage: settle("complete"), abandonMessage: settle("abandon"), deferMessage: settle("defer"), deadLetterMessage: settle("dead-letter") } as unknown as ServiceBusReceiver;
+    return {
+      completeMessage: settle("complete"),
+      abandonMessage: settle("abandon"),
+      deferMessage: settle("defer"),
+      deadLetterMessage: settle("dead-letter"),
+    } as unknown as ServiceBusReceiver;
   }
 
   #settle(given: Given): Promise<void> {

@@ -34,7 +34,10 @@ export function writeFirstSkill(folder: string): void {
 }
 
 /** The configuration as the README says to try it by hand: a broker here, a store here, and a mailer that answers. Returns its path. */
-export function writeLocalConfig(folder: string, { connectionString, mailerUrl, store }: { readonly connectionString: string; readonly mailerUrl: string; readonly store?: object }): string {
+export function writeLocalConfig(
+  folder: string,
+  { connectionString, mailerUrl, store }: { readonly connectionString: string; readonly mailerUrl: string; readonly store?: object },
+): string {
   const path = join(folder, "local.config.ts");
   const changes = { serviceBus: { connectionString }, ...(store === undefined ? {} : { store }), dependencies: { mailer: { baseUrl: mailerUrl } }, threads: 1 };
   writeFileSync(
@@ -50,7 +53,9 @@ export default defineConfig({ ...others, ...${JSON.stringify(changes)} });
 
 /** The command that the README says to type, without its comment. */
 export function readmeCommand(beginning: string): string {
-  const line = readFileSync(file, "utf8").split("\n").find((text) => text.startsWith(beginning));
+  const line = readFileSync(file, "utf8")
+    .split("\n")
+    .find((text) => text.startsWith(beginning));
   if (line === undefined) throw new Error(`expected README.md to have a line that begins '${beginning}', found none`);
   return line.replace(/\s+#.*$/, "");
 }

@@ -258,7 +258,12 @@ export class ModelBroker {
     const index = Number(stored.sequenceNumber) - 1;
     const last = this.#ready.at(-1);
     if (last === undefined || last < index) this.#ready.push(index);
-    else this.#ready.splice(this.#ready.findIndex((other) => other > index), 0, index);
+    else
+      this.#ready.splice(
+        this.#ready.findIndex((other) => other > index),
+        0,
+        index,
+      );
     this.pump();
   }
 

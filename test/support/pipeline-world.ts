@@ -41,7 +41,11 @@ export function skillPolicy(name: string, overrides: Partial<SkillPolicy> = {}):
   return { name, timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], pipelineHash: `${name}-1`, ...overrides };
 }
 
-export function dependencyPolicy(name: string, bulkhead: Partial<DependencyPolicy["bulkhead"]> = {}, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
+export function dependencyPolicy(
+  name: string,
+  bulkhead: Partial<DependencyPolicy["bulkhead"]> = {},
+  circuit: Partial<DependencyPolicy["circuit"]> = {},
+): DependencyPolicy {
   return {
     name,
     bulkhead: { concurrentMax: 4, queueMax: 4, waitMaxMs: 30_000, ...bulkhead },
@@ -71,7 +75,9 @@ interface WorldOptions {
   readonly calmAt?: number;
 }
 
-type WorkerOverrides = Partial<Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher">>;
+type WorkerOverrides = Partial<
+  Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher">
+>;
 
 /** One worker process and all that is its own. */
 export interface Process {
@@ -152,7 +158,20 @@ export class World {
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });
-    const prepared: Process = { worker, clock, connection, store, executor, telemetry, brokerFaults, storeFaults, circuits, calls, called: undefined, kill: () => connection.kill() };
+    const prepared: Process = {
+      worker,
+      clock,
+      connection,
+      store,
+      executor,
+      telemetry,
+      brokerFaults,
+      storeFaults,
+      circuits,
+      calls,
+      called: undefined,
+      kill: () => connection.kill(),
+    };
     return prepared;
   }
 
@@ -177,7 +196,10 @@ export class World {
 
   /** Puts events into the queue now; each argument is an event id, or a whole message. */
   send(...events: readonly (string | OutgoingMessage)[]): void {
-    this.broker.accept(queueName, events.map((event) => (typeof event === "string" ? this.message(event) : event)));
+    this.broker.accept(
+      queueName,
+      events.map((event) => (typeof event === "string" ? this.message(event) : event)),
+    );
   }
 
   /** The id under which an emitted message of this id is published. */
@@ -193,6 +215,8 @@ export class World {
 
   /** The states of all messages of an event, in the order of their sending. */
   statesOf(eventId: string): string[] {
-    return this.broker.stored.filter((one) => one.message.headers["eventId"] === eventId).map((one) => (one.reason === undefined ? one.state : `${one.state}: ${one.reason}`));
+    return this.broker.stored
+      .filter((one) => one.message.headers["eventId"] === eventId)
+      .map((one) => (one.reason === undefined ? one.state : `${one.state}: ${one.reason}`));
   }
 }

@@ -23,6 +23,7 @@ for (const { file, text } of examples) writeFileSync(file, text);
 export async function importExample<Exports>(words: string): Promise<Exports> {
   knowOwnName();
   const [example, ...others] = examples.filter(({ text }) => text.includes(words));
-  if (example === undefined || others.length > 0) throw new Error(`expected one example of README.md to contain '${words}', found ${example === undefined ? 0 : others.length + 1}`);
+  if (example === undefined || others.length > 0)
+    throw new Error(`expected one example of README.md to contain '${words}', found ${example === undefined ? 0 : others.length + 1}`);
   return (await import(pathToFileURL(example.file).href)) as Exports;
 }

@@ -21,7 +21,10 @@ function install(): void {
   process.stderr.write("redis-server is missing; installing it with apt-get\n");
   const root = process.getuid?.() === 0;
   const apt = (...args: string[]): boolean =>
-    spawnSync(root ? "apt-get" : "sudo", root ? args : ["-n", "apt-get", ...args], { stdio: ["ignore", 2, 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }).status === 0;
+    spawnSync(root ? "apt-get" : "sudo", root ? args : ["-n", "apt-get", ...args], {
+      stdio: ["ignore", 2, 2],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    }).status === 0;
   apt("-qq", "update");
   apt("-qq", "-y", "install", "redis-server");
   if (!isInstalled()) {

@@ -71,7 +71,9 @@ function scriptedSession(script: Script): SessionEvents {
     if (reply === undefined) return;
     const status = { statusCode: int(reply.code), "status-code": int(reply.code), statusDescription: "scripted" };
     const applicationProperties = reply.condition === undefined ? status : { ...status, errorCondition: symbol(reply.condition) };
-    waiting.push(encodeMessage({ properties: { correlationId: message.propertyView("messageId")?.raw() }, applicationProperties, body: { value: reply.body ?? null } }));
+    waiting.push(
+      encodeMessage({ properties: { correlationId: message.propertyView("messageId")?.raw() }, applicationProperties, body: { value: reply.body ?? null } }),
+    );
     pump();
   };
   return {
@@ -85,12 +87,15 @@ function scriptedSession(script: Script): SessionEvents {
         else script.onReceiver(request, address);
       } else if (isNode || script.onSender === undefined) {
         request
-          .acceptAsReceiver({ receiverSettleMode: "first" }, {
-            onDelivery(delivery) {
-              delivery.settle(accepted);
-              if (isNode) answer(address, delivery.message);
+          .acceptAsReceiver(
+            { receiverSettleMode: "first" },
+            {
+              onDelivery(delivery) {
+                delivery.settle(accepted);
+                if (isNode) answer(address, delivery.message);
+              },
             },
-          })
+          )
           .addCredit(1_000);
       } else script.onSender(request, address);
     },

@@ -61,7 +61,13 @@ class Simulation {
     const skills = allSkills.filter(() => this.#chance(0.6));
     this.#skills = skills.length > 0 ? skills : allSkills;
     this.#inFlightMax = this.#between(4, 60);
-    this.#world = new World({ seed, skills: this.#skills, dependencies, calmAt: this.#chance(0.5) ? 1 : 16, broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 } });
+    this.#world = new World({
+      seed,
+      skills: this.#skills,
+      dependencies,
+      calmAt: this.#chance(0.5) ? 1 : 16,
+      broker: { lockMs: 2_000 + Math.floor(this.#random() * 10_000), deliveriesMax: 10 },
+    });
   }
 
   async run(): Promise<SimulationReport> {
@@ -76,7 +82,12 @@ class Simulation {
     await this.#settleAll();
     await this.#check();
     await Promise.all(this.#processes.map((process) => clock.finish("a worker to stop", process.worker.stop(budgetMs))));
-    return { messages: this.#messages, executions: this.#executions, simulatedMs: clock.monotonicMs(), happened: Object.fromEntries([...this.#happened].toSorted(([one], [other]) => one.localeCompare(other))) };
+    return {
+      messages: this.#messages,
+      executions: this.#executions,
+      simulatedMs: clock.monotonicMs(),
+      happened: Object.fromEntries([...this.#happened].toSorted(([one], [other]) => one.localeCompare(other))),
+    };
   }
 
   #chance(rate: number): boolean {
@@ -142,7 +153,12 @@ class Simulation {
     }
     const eventId = `event-${this.#messages}`;
     const type = this.#pick(this.#skills)?.name ?? "plain";
-    this.#events.set(eventId, { type, doom: this.#chance(0.03) ? this.#doom() : undefined, steps: type === "plain" ? 0 : this.#between(1, 4), emits: this.#chance(0.3) ? this.#between(1, 3) : 0 });
+    this.#events.set(eventId, {
+      type,
+      doom: this.#chance(0.03) ? this.#doom() : undefined,
+      steps: type === "plain" ? 0 : this.#between(1, 4),
+      emits: this.#chance(0.3) ? this.#between(1, 3) : 0,
+    });
     world.send(world.message(eventId, type));
   }
 
@@ -197,12 +213,14 @@ class Simulation {
     const { eventId, order } = run;
     const key = `${eventId} ${step}`;
     this.#effects.set(key, (this.#effects.get(key) ?? 0) + 1);
-    if (this.#events.get(eventId)?.type === "pay" && step === "step 0" && this.#effects.get(key) !== 1) this.#violate(`an atMostOnce effect of ${eventId} began twice`);
+    if (this.#events.get(eventId)?.type === "pay" && step === "step 0" && this.#effects.get(key) !== 1)
+      this.#violate(`an atMostOnce effect of ${eventId} began twice`);
     for (const gate of process.worker.view().gates) if (gate.inUse > gate.concurrentMax) this.#violate(`bulkhead ${gate.dependency} holds ${gate.inUse}`);
     if (process.worker.view().inFlight > this.#inFlightMax) this.#violate(`${process.worker.view().inFlight} messages in flight`);
     void this.#world.records.read(eventId).then((record) => {
       if (record?.epoch !== order.epoch) this.#violate(`${key} began under epoch ${order.epoch} while the record has ${record?.epoch}`);
-      if (record?.steps.some((known) => known.name === step && known.state === "completed") === true) this.#violate(`${key} began again while its checkpoint survives`);
+      if (record?.steps.some((known) => known.name === step && known.state === "completed") === true)
+        this.#violate(`${key} began again while its checkpoint survives`);
     });
     // It hangs: its run times out, and the effect succeeds later.
     if (this.#isStormy && this.#chance(0.02)) run.leaveHanging();
@@ -291,9 +309,11 @@ class Simulation {
 
   async #settleAll(): Promise<void> {
     const { clock, broker } = this.#world;
-    await clock.until("every message to be settled", () => broker.open.length === 0, calmMaxMs, 1_000).catch((error: unknown) => {
-      this.#violate(`${String(error)}; open: ${broker.open.map((one) => `${one.message.messageId} ${one.state}`).join(", ")}`);
-    });
+    await clock
+      .until("every message to be settled", () => broker.open.length === 0, calmMaxMs, 1_000)
+      .catch((error: unknown) => {
+        this.#violate(`${String(error)}; open: ${broker.open.map((one) => `${one.message.messageId} ${one.state}`).join(", ")}`);
+      });
     await clock.advance(30_000);
   }
 
@@ -309,7 +329,8 @@ class Simulation {
       const ended = process.telemetry.outcomes.length;
       if (ended !== process.connection.handedOut) this.#violate(`a worker got ${process.connection.handedOut} deliveries and ended ${ended}`);
       if (inFlight > 0 || executing > 0) this.#violate(`a worker still holds ${inFlight} messages and executes ${executing} runs`);
-      for (const gate of gates) if (gate.inUse > 0 || gate.waiting > 0) this.#violate(`gate ${gate.dependency} still holds ${gate.inUse} slots and ${gate.waiting} runs`);
+      for (const gate of gates)
+        if (gate.inUse > 0 || gate.waiting > 0) this.#violate(`gate ${gate.dependency} still holds ${gate.inUse} slots and ${gate.waiting} runs`);
     }
     for (const { telemetry, brokerFaults, storeFaults } of this.#all) {
       for (const event of telemetry.events) this.#count(event.type);
@@ -330,7 +351,9 @@ class Simulation {
     switch (record?.state) {
       case "done": {
         if (ofRun.length > 0) this.#violate(`${eventId} is done and dead-lettered as ${ofRun.join()}`);
-        const published = new Set(this.#world.broker.published.flatMap(({ message }) => (message.headers["causationId"] === eventId ? [message.messageId] : [])));
+        const published = new Set(
+          this.#world.broker.published.flatMap(({ message }) => (message.headers["causationId"] === eventId ? [message.messageId] : [])),
+        );
         const expected = await Promise.all(Array.from({ length: emits }, (_, index) => this.#world.idPublished(`${eventId}:0:${index}`)));
         const missing = expected.filter((id) => !published.has(id));
         if (missing.length > 0 && ofMessage.length === 0) this.#violate(`${eventId} is done and did not publish ${missing.join()}`);
@@ -339,10 +362,12 @@ class Simulation {
       }
       case "dead":
       case "parked":
-        if (ofRun.length === 0 && ofMessage.length === 0) this.#violate(`${eventId} was given up and is not dead-lettered: ${messages.map((one) => one.state).join()}`);
+        if (ofRun.length === 0 && ofMessage.length === 0)
+          this.#violate(`${eventId} was given up and is not dead-lettered: ${messages.map((one) => one.state).join()}`);
         return;
       default:
-        if (ofMessage.length === 0) this.#violate(`${eventId} is lost: its record is ${record?.state}, its messages are ${messages.map((one) => one.reason ?? one.state).join()}`);
+        if (ofMessage.length === 0)
+          this.#violate(`${eventId} is lost: its record is ${record?.state}, its messages are ${messages.map((one) => one.reason ?? one.state).join()}`);
     }
   }
 }

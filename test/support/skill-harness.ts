@@ -52,13 +52,27 @@ export async function readPayload<Payload>(schema: PayloadSchema<Payload> | unde
 }
 
 function envelopeOf<Payload>(eventId: string, eventType: string, payload: Payload): EventEnvelope<Payload> {
-  return { eventId, eventType, traceId: "trace-1", correlationId: "flow-1", projectId: "project-1", originatingAgent: "test", version: "1.0", timestamp: "2026-01-01T00:00:00.000Z", payload };
+  return {
+    eventId,
+    eventType,
+    traceId: "trace-1",
+    correlationId: "flow-1",
+    projectId: "project-1",
+    originatingAgent: "test",
+    version: "1.0",
+    timestamp: "2026-01-01T00:00:00.000Z",
+    payload,
+  };
 }
 
 /** Validates the payload and runs the skill for it. */
 export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown, options: HarnessOptions = {}): Promise<HarnessResult> {
   const { eventId = "evt-1", answers = {}, stored = new Map<string, unknown>(), attempt = 1 } = options;
-  const event = envelopeOf(eventId, skill.handles[0]?.eventType ?? "", await readPayload<Payload>(skill.payload as PayloadSchema<Payload> | undefined, payload));
+  const event = envelopeOf(
+    eventId,
+    skill.handles[0]?.eventType ?? "",
+    await readPayload<Payload>(skill.payload as PayloadSchema<Payload> | undefined, payload),
+  );
   const emitted: Emitted[] = [];
   const calls: Call[] = [];
   const ran: string[] = [];
@@ -84,7 +98,11 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
 
   const context: SkillContext<Payload> = {
     ...contextOf(undefined),
-    async step<Result>(name: string, _options: StepOptions<Result, Payload>, effect: (step: StepContext<Payload>) => Promise<Result> | Result): Promise<Result> {
+    async step<Result>(
+      name: string,
+      _options: StepOptions<Result, Payload>,
+      effect: (step: StepContext<Payload>) => Promise<Result> | Result,
+    ): Promise<Result> {
       if (!stored.has(name)) {
         ran.push(name);
         const result = await effect(contextOf(name));

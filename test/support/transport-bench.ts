@@ -52,7 +52,11 @@ export interface TransportBench {
   refuse(refused: boolean): void;
 }
 
-export async function startTransportBench(t: TestContext, adapter: Adapter, onClientBytes?: (bytes: Buffer, connection: number) => void): Promise<TransportBench> {
+export async function startTransportBench(
+  t: TestContext,
+  adapter: Adapter,
+  onClientBytes?: (bytes: Buffer, connection: number) => void,
+): Promise<TransportBench> {
   const clock = new SkewedClock();
   const broker = await startBroker({ entities, record: true, clock });
   const relay = await startRelay(broker.port, onClientBytes);
@@ -107,7 +111,11 @@ export async function startTransportBench(t: TestContext, adapter: Adapter, onCl
     },
     deadLetters(path) {
       const page = broker.inspectMessages(`${path}/$DeadLetterQueue`, { top: 1_000 });
-      return (page?.messages ?? []).map(({ messageId, deadLetterReason, deadLetterDescription }) => ({ messageId, reason: deadLetterReason, description: deadLetterDescription }));
+      return (page?.messages ?? []).map(({ messageId, deadLetterReason, deadLetterDescription }) => ({
+        messageId,
+        reason: deadLetterReason,
+        description: deadLetterDescription,
+      }));
     },
     messages: (path) => broker.inspectMessages(path)?.messages ?? [],
     advance: (ms) => clock.advance(ms),
@@ -138,7 +146,8 @@ export class Inbox {
       deliveries: (batch) => {
         this.deliveries.push(...batch);
         this.batches.push(batch.length);
-        if (this.deliveries.length > this.granted) throw new Error(`expected at most ${this.granted} deliveries, the credit granted, found ${this.deliveries.length}`);
+        if (this.deliveries.length > this.granted)
+          throw new Error(`expected at most ${this.granted} deliveries, the credit granted, found ${this.deliveries.length}`);
         this.onBatch(batch);
       },
       disturbed: (error) => this.disturbances.push(error),

@@ -8,6 +8,9 @@ export interface WebhookExample {
 
 /** Every example of @octokit/webhooks-examples. */
 export function webhookExamples(): WebhookExample[] {
-  const groups = createRequire(import.meta.url)("@octokit/webhooks-examples") as readonly { readonly name: string; readonly examples: readonly WebhookExample["event"][] }[];
+  const groups = createRequire(import.meta.url)("@octokit/webhooks-examples") as readonly {
+    readonly name: string;
+    readonly examples: readonly WebhookExample["event"][];
+  }[];
   return groups.flatMap(({ name, examples }) => examples.map((event) => ({ name, event })));
 }

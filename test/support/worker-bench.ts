@@ -53,14 +53,24 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
     rmSync(folder, { recursive: true, force: true });
   });
   mkdirSync(join(folder, "plugin"));
-  writeFileSync(join(folder, "plugin", "holdfast.plugin.json"), JSON.stringify({ name: "plugin", version: "1.0.0", entry: "./index.ts", skills, dependencies }));
+  writeFileSync(
+    join(folder, "plugin", "holdfast.plugin.json"),
+    JSON.stringify({ name: "plugin", version: "1.0.0", entry: "./index.ts", skills, dependencies }),
+  );
   writeFileSync(join(folder, "plugin", "index.ts"), module(folder));
   return {
     broker,
     folder,
     async startWorker(changes = {}) {
       const file = join(folder, `holdfast-${running.length}.config.json`);
-      const config = { consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, plugins: ["./plugin"], threads: 1, store: { kind: "sqlite", path: "runs.sqlite" }, ...changes };
+      const config = {
+        consumer: { queue: "input" },
+        serviceBus: { connectionString: broker.connectionString },
+        plugins: ["./plugin"],
+        threads: 1,
+        store: { kind: "sqlite", path: "runs.sqlite" },
+        ...changes,
+      };
       writeFileSync(file, JSON.stringify(config));
       const command = startCommand(["start", "-c", file], env);
       running.push(command);
@@ -77,8 +87,22 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       return { ...command, log: () => log, events };
     },
     async send(eventId, payload = {}) {
-      const event = { eventId, eventType: "Tried", traceId: "t", correlationId: eventId, projectId: "p", originatingAgent: "test", version: "1.0", timestamp: "2026-01-01T00:00:00.000Z" };
-      await sender.sendMessages({ messageId: eventId, contentType: "application/json", applicationProperties: eventHeaders(event) as Record<string, string>, body: { ...event, payload } });
+      const event = {
+        eventId,
+        eventType: "Tried",
+        traceId: "t",
+        correlationId: eventId,
+        projectId: "p",
+        originatingAgent: "test",
+        version: "1.0",
+        timestamp: "2026-01-01T00:00:00.000Z",
+      };
+      await sender.sendMessages({
+        messageId: eventId,
+        contentType: "application/json",
+        applicationProperties: eventHeaders(event) as Record<string, string>,
+        body: { ...event, payload },
+      });
     },
   };
 }

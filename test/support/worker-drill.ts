@@ -98,12 +98,22 @@ export async function startDrill(t: TestContext, transport: TransportKind): Prom
         const { active, locked, scheduled, deferred } = (await account()).states;
         return active + locked + scheduled + deferred === 0;
       };
-      await eventually("the queue to be empty", isEmpty, deadlineMs).catch(async (error: unknown) => assert.fail(`${String(error)}: ${JSON.stringify(await account())} ${log.slice(-3_000)}`));
+      await eventually("the queue to be empty", isEmpty, deadlineMs).catch(async (error: unknown) =>
+        assert.fail(`${String(error)}: ${JSON.stringify(await account())} ${log.slice(-3_000)}`),
+      );
       const page = await askControl<MessagePage>(control, "GET", "/inspect/input%2F$DeadLetterQueue/messages?top=1000");
       const dead = page.messages.map(({ messageId, deadLetterReason }) => `${messageId.split("~")[0]} ${deadLetterReason}`);
       const ids = sent.map(({ messageId }) => messageId);
-      assertSame("events that were handled", marks(folder), ids.filter((_, index) => !isPoison(index)));
-      assertSame("dead letters", dead, ids.filter((_, index) => isPoison(index)).map((id) => `${id} PERMANENT`));
+      assertSame(
+        "events that were handled",
+        marks(folder),
+        ids.filter((_, index) => !isPoison(index)),
+      );
+      assertSame(
+        "dead letters",
+        dead,
+        ids.filter((_, index) => isPoison(index)).map((id) => `${id} PERMANENT`),
+      );
     },
   };
 }
@@ -121,7 +131,17 @@ function isPoison(index: number): boolean {
 
 function messageOf(index: number): OutgoingMessage {
   const eventId = `e${index}`;
-  const envelope = { eventId, eventType: "Drilled", traceId: "t", correlationId: eventId, projectId: "drill", originatingAgent: "drill", version: "1.0", timestamp: new Date().toISOString(), payload: { isPoison: isPoison(index) } };
+  const envelope = {
+    eventId,
+    eventType: "Drilled",
+    traceId: "t",
+    correlationId: eventId,
+    projectId: "drill",
+    originatingAgent: "drill",
+    version: "1.0",
+    timestamp: new Date().toISOString(),
+    payload: { isPoison: isPoison(index) },
+  };
   return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
 
@@ -134,7 +154,10 @@ function marks(folder: string): readonly string[] {
 function writeWorker(folder: string, connectionString: string, transport: TransportKind): string {
   const place = join(folder, "marker");
   mkdirSync(place);
-  writeFileSync(join(place, "holdfast.plugin.json"), JSON.stringify({ name: "marker", version: "1.0.0", entry: "./index.ts", skills: ["marker"], dependencies: [] }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "marker", version: "1.0.0", entry: "./index.ts", skills: ["marker"], dependencies: [] }),
+  );
   writeFileSync(
     join(place, "index.ts"),
     `import { appendFileSync } from "node:fs";
@@ -154,7 +177,16 @@ export default definePlugin({ skills: [marker] });
 `,
   );
   const file = join(folder, "holdfast.config.json");
-  const config = { consumer: { queue: "input" }, serviceBus: { connectionString }, transport, plugins: ["./marker"], threads: 1, deliveriesMax, inFlightMax: 50, silenceMaxMs: 2_000 };
+  const config = {
+    consumer: { queue: "input" },
+    serviceBus: { connectionString },
+    transport,
+    plugins: ["./marker"],
+    threads: 1,
+    deliveriesMax,
+    inFlightMax: 50,
+    silenceMaxMs: 2_000,
+  };
   writeFileSync(file, JSON.stringify(config));
   return file;
 }

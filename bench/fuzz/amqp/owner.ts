@@ -13,7 +13,14 @@ import type { OutgoingDelivery, Sender, SenderEvents } from "#runtime/amqp/link/
 import type { Session, SessionEvents } from "#runtime/amqp/session/session.ts";
 import type { Random } from "../random.ts";
 
-const states: readonly DeliveryState[] = [accepted, accepted, accepted, released, modified({ deliveryFailed: true }), rejected({ condition: "x:y", description: "because" })];
+const states: readonly DeliveryState[] = [
+  accepted,
+  accepted,
+  accepted,
+  released,
+  modified({ deliveryFailed: true }),
+  rejected({ condition: "x:y", description: "because" }),
+];
 const messages = [20, 300, 5_000].map((size) => encodeMessage({ applicationProperties: { size }, body: { data: Buffer.alloc(size) } }));
 const creditMax = 2_000;
 const sendsMax = 50;
@@ -156,7 +163,8 @@ export class Owner {
       onDetach: (_receiver, { by }, unsettled) => {
         this.reached.add(by === "connection" ? "a receiver's connection over" : "receiver over");
         if (unsettled.length > 0) this.reached.add("deliveries left unsettled");
-        for (const delivery of unsettled) if (!this.#got.delete(delivery)) throw new Error(`expected no word of delivery ${delivery.id} that came, which is over`);
+        for (const delivery of unsettled)
+          if (!this.#got.delete(delivery)) throw new Error(`expected no word of delivery ${delivery.id} that came, which is over`);
       },
       onSettled: (delivery) => {
         this.reached.add("settled by the peer");

@@ -37,15 +37,28 @@ export class PairCase {
     ];
     this.#owners = [new Owner(random), new Owner(random)];
     const options = () => ({ containerId: "engine", clock: this.#clock, limits: this.#limits() });
-    const events = (index: number) => ({ ...this.#owners[index]!.connectionEvents(index === 0), onClosed: (_connection: Connection, end: ConnectionEnd) => void this.#ends.push(end) });
-    const server = openServer(sockets[1], { ...options(), sasl: { mechanisms: ["ANONYMOUS"], authenticate: (_init, decide) => decide(true), optional: true } }, events(1));
+    const events = (index: number) => ({
+      ...this.#owners[index]!.connectionEvents(index === 0),
+      onClosed: (_connection: Connection, end: ConnectionEnd) => void this.#ends.push(end),
+    });
+    const server = openServer(
+      sockets[1],
+      { ...options(), sasl: { mechanisms: ["ANONYMOUS"], authenticate: (_init, decide) => decide(true), optional: true } },
+      events(1),
+    );
     const client = openClient(sockets[0], { ...options(), ...(random.chance(0.5) && { sasl: { mechanism: "ANONYMOUS" as const } }) }, events(0));
     this.#connections = [client, server];
   }
 
   #limits(): Partial<Limits> {
     const random = this.#random;
-    return { frameBytesMax: random.pick([512, 1_000, 65_536]), incomingWindowFrames: random.pick([1, 2, 10, 1_000]), unsettledMax: random.pick([1, 20, 1_000]), linksMax: random.pick([2, 20]), sessionsMax: 4 };
+    return {
+      frameBytesMax: random.pick([512, 1_000, 65_536]),
+      incomingWindowFrames: random.pick([1, 2, 10, 1_000]),
+      unsettledMax: random.pick([1, 20, 1_000]),
+      linksMax: random.pick([2, 20]),
+      sessionsMax: 4,
+    };
   }
 
   async run(): Promise<CaseReport> {
@@ -60,7 +73,10 @@ export class PairCase {
     for (const { from } of this.#ways) from.destroy();
     const wasOpen = this.#owners.every(({ reached }) => reached.has("open"));
     for (const end of this.#ends) {
-      if (end.by !== "local" && end.by !== "peer" && (wasOpen || end.by !== "socket")) throw new Error(`expected both ends to close in order, found ${end.by} ${end.error?.condition ?? ""}: ${end.error?.description ?? ""}`, { cause: end.cause });
+      if (end.by !== "local" && end.by !== "peer" && (wasOpen || end.by !== "socket"))
+        throw new Error(`expected both ends to close in order, found ${end.by} ${end.error?.condition ?? ""}: ${end.error?.description ?? ""}`, {
+          cause: end.cause,
+        });
     }
     if (this.#ends.length !== 2) throw new Error(`expected both ends to be over, found ${this.#connections.map(({ state }) => state.at).join(" and ")}`);
     for (const owner of this.#owners) owner.checkFates();

@@ -17,7 +17,13 @@ import type { Encodable } from "#runtime/amqp/codec/types.ts";
 import type { Random } from "../random.ts";
 import { anyValue, frame } from "./traffic.ts";
 
-const states: readonly Raw[] = [accepted, accepted, released, modified({ deliveryFailed: true, messageAnnotations: { a: 1 } }), rejected({ condition: "x:y", description: "z", info: { a: "b" } })].map((state) => new Raw(state.bytes));
+const states: readonly Raw[] = [
+  accepted,
+  accepted,
+  released,
+  modified({ deliveryFailed: true, messageAnnotations: { a: 1 } }),
+  rejected({ condition: "x:y", description: "z", info: { a: "b" } }),
+].map((state) => new Raw(state.bytes));
 const handlesMax = 8;
 const windowFrames = 1_000;
 
@@ -77,7 +83,11 @@ export class Peer {
     if (sasl) {
       parts.push(protocolHeader(protocolId.sasl));
       const { isServer } = this.#options;
-      if (isServer) parts.push(frame(encodeComposite(descriptor.saslMechanisms, [symbols(["ANONYMOUS", "PLAIN"])]), 0, frameType.sasl), frame(encodeComposite(descriptor.saslOutcome, [ubyte(0)]), 0, frameType.sasl));
+      if (isServer)
+        parts.push(
+          frame(encodeComposite(descriptor.saslMechanisms, [symbols(["ANONYMOUS", "PLAIN"])]), 0, frameType.sasl),
+          frame(encodeComposite(descriptor.saslOutcome, [ubyte(0)]), 0, frameType.sasl),
+        );
       else parts.push(frame(encodeComposite(descriptor.saslInit, [symbol("ANONYMOUS"), Buffer.from("x")]), 0, frameType.sasl));
     }
     const maxFrameSize = this.#random.pick([512, 600, 4_096, 65_536, 0xffff_ffff]);
@@ -101,7 +111,8 @@ export class Peer {
     this.wasWrong = true;
     const numbers = [...fields.entries()].filter(([, field]) => field instanceof Typed && field.type === "uint");
     const [index, field] = numbers.length > 0 && random.chance(0.8) ? random.pick(numbers) : [random.below(fields.length), undefined];
-    if (field instanceof Typed && field.type === "uint") fields[index] = uint(random.chance(0.5) ? random.edge() : serialAdd(field.value, random.pick([1, -1, 2, -2, 0x7fff_ffff])));
+    if (field instanceof Typed && field.type === "uint")
+      fields[index] = uint(random.chance(0.5) ? random.edge() : serialAdd(field.value, random.pick([1, -1, 2, -2, 0x7fff_ffff])));
     else fields[index] = random.pick([undefined, random.chance(0.5), anyValue(random)]);
   }
 
@@ -139,7 +150,13 @@ export class Peer {
     this.#nextOutgoingId = this.#random.pick([0, 0xffff_fff0]);
     this.#nextDeliveryId = this.#random.pick([0, 0xffff_fff0, 77]);
     this.#windowGiven = this.#random.pick([1, 5, windowFrames]);
-    return this.#say(descriptor.begin, [answers === undefined ? undefined : ushort(answers), uint(this.#nextOutgoingId), uint(this.#windowGiven), uint(windowFrames), uint(handlesMax - 1)]);
+    return this.#say(descriptor.begin, [
+      answers === undefined ? undefined : ushort(answers),
+      uint(this.#nextOutgoingId),
+      uint(this.#windowGiven),
+      uint(windowFrames),
+      uint(handlesMax - 1),
+    ]);
   }
 
   #end(): Buffer {
@@ -152,7 +169,16 @@ export class Peer {
     const random = this.#random;
     const taken = new Set(this.#links.map((link) => link.handle));
     const handle = Array.from({ length: handlesMax }, (_, index) => index).find((index) => !taken.has(index)) ?? handlesMax;
-    const link: PeerLink = { name, handle, isSender, engineHandle: answers?.handle ?? -1, detachSent: false, deliveryCount: isSender ? random.pick([0, 0xffff_ffff]) : (answers?.initialDeliveryCount ?? 0), credit: 0, isMidDelivery: false };
+    const link: PeerLink = {
+      name,
+      handle,
+      isSender,
+      engineHandle: answers?.handle ?? -1,
+      detachSent: false,
+      deliveryCount: isSender ? random.pick([0, 0xffff_ffff]) : (answers?.initialDeliveryCount ?? 0),
+      credit: 0,
+      isMidDelivery: false,
+    };
     this.#links.push(link);
     const accepts = answers === undefined || random.chance(0.9);
     const attach = this.#say(descriptor.attach, [
@@ -190,7 +216,14 @@ export class Peer {
       const credit = link.isSender ? Math.max(0, link.credit) : random.pick([0, 1, 10, 500, 0x7fff_ffff]);
       const creditEnd = serialAdd(link.deliveryCount, credit);
       if (!link.isSender) this.#effects.push(() => (link.credit = serialDistance(link.deliveryCount, creditEnd)));
-      fields.push(uint(link.handle), uint(link.deliveryCount), uint(credit), random.chance(0.1) ? uint(3) : undefined, !link.isSender && random.chance(0.2), echo);
+      fields.push(
+        uint(link.handle),
+        uint(link.deliveryCount),
+        uint(credit),
+        random.chance(0.1) ? uint(3) : undefined,
+        !link.isSender && random.chance(0.2),
+        echo,
+      );
     }
     return this.#say(descriptor.flow, fields);
   }
@@ -208,7 +241,18 @@ export class Peer {
     link.isMidDelivery = !aborted && random.chance(0.3);
     this.#nextOutgoingId = serialAdd(this.#nextOutgoingId, 1);
     this.#windowLeft--;
-    const fields = [uint(link.handle), begins ? uint(id) : undefined, begins ? random.bytes(random.below(33)) : undefined, begins ? uint(0) : undefined, random.chance(0.2), link.isMidDelivery, random.chance(0.1) ? ubyte(0) : undefined, undefined, undefined, aborted];
+    const fields = [
+      uint(link.handle),
+      begins ? uint(id) : undefined,
+      begins ? random.bytes(random.below(33)) : undefined,
+      begins ? uint(0) : undefined,
+      random.chance(0.2),
+      link.isMidDelivery,
+      random.chance(0.1) ? ubyte(0) : undefined,
+      undefined,
+      undefined,
+      aborted,
+    ];
     return this.#say(descriptor.transfer, fields, random.chance(0.8) ? this.#message() : random.bytes(random.below(200)));
   }
 

@@ -21,7 +21,17 @@ import { PairCase } from "./pair.ts";
 import { anyFrame, certain, mutated } from "./traffic.ts";
 import { FuzzClock, FuzzSocket } from "./wire.ts";
 
-const limits: Partial<Limits> = { frameBytesMax: 65_536, linksMax: 8, sessionsMax: 4, unsettledMax: 100, incomingWindowFrames: 64, messageBytesMax: 20_000, partialBytesMax: 30_000, outputBytesHigh: 100_000, outputBytesMax: 400_000 };
+const limits: Partial<Limits> = {
+  frameBytesMax: 65_536,
+  linksMax: 8,
+  sessionsMax: 4,
+  unsettledMax: 100,
+  incomingWindowFrames: 64,
+  messageBytesMax: 20_000,
+  partialBytesMax: 30_000,
+  outputBytesHigh: 100_000,
+  outputBytesMax: 400_000,
+};
 const knownConditions: ReadonlySet<string> = new Set([...Object.values(conditions), "amqp:unauthorized-access"]);
 
 /** One case in so many has an engine at both ends. */
@@ -68,7 +78,8 @@ class Judge {
     }
     if (this.#sawOpen === (code === descriptor.open)) throw new Error(`wrote 0x${code.toString(16)} ${this.#sawOpen ? "after" : "before"} open`);
     if (code === descriptor.begin) this.#openSession.add(channel);
-    else if (code >= descriptor.attach && code <= descriptor.end && !this.#openSession.has(channel)) throw new Error(`wrote 0x${code.toString(16)} on channel ${channel} without a session`);
+    else if (code >= descriptor.attach && code <= descriptor.end && !this.#openSession.has(channel))
+      throw new Error(`wrote 0x${code.toString(16)} on channel ${channel} without a session`);
     if (code === descriptor.end) this.#openSession.delete(channel);
     this.#readFields(code, fields);
     this.#peer.hear(bytes, start, end, channel);
@@ -134,7 +145,11 @@ class Case {
     const events = { ...this.#owner.connectionEvents(this.#isClient), onClosed: (_connection: Connection, end: ConnectionEnd) => void (this.#end = end) };
     this.#connection = this.#isClient
       ? openClient(this.#socket, { ...options, ...(this.#sasl && { sasl: { mechanism: "ANONYMOUS" as const } }) }, events)
-      : openServer(this.#socket, { ...options, ...(this.#sasl && { sasl: { mechanisms: ["ANONYMOUS"], authenticate: (_init, decide) => this.#decide(decide) } }) }, events);
+      : openServer(
+          this.#socket,
+          { ...options, ...(this.#sasl && { sasl: { mechanisms: ["ANONYMOUS"], authenticate: (_init, decide) => this.#decide(decide) } }) },
+          events,
+        );
   }
 
   #decide(decide: (allowed: boolean) => void): void {
@@ -200,7 +215,7 @@ class Case {
   /** Feeds bytes in chunks of any sizes, some of them in one tick. */
   async #feed(bytes: Buffer): Promise<void> {
     const random = this.#random;
-    for (let at = 0; at < bytes.length && !this.#socket.destroyed && this.#end === undefined; ) {
+    for (let at = 0; at < bytes.length && !this.#socket.destroyed && this.#end === undefined;) {
       const size = random.chance(0.7) ? bytes.length - at : 1 + random.below(12);
       const isLast = at + size >= bytes.length;
       if (isLast) this.#peer.said();
@@ -231,7 +246,8 @@ class Case {
     await nextTick();
     this.#clock.advance(60_000);
     await nextTick();
-    if (this.#end === undefined || this.#connection.state.at !== "closed") throw new Error(`expected the connection to end, found it ${this.#connection.state.at}`);
+    if (this.#end === undefined || this.#connection.state.at !== "closed")
+      throw new Error(`expected the connection to end, found it ${this.#connection.state.at}`);
     this.#socket.destroy();
     this.#listen();
     const { by, error, cause } = this.#end;
@@ -239,9 +255,11 @@ class Case {
     if (by === "violation" && !knownConditions.has(error?.condition ?? "")) throw new Error(`expected a known condition, found ${error?.condition}`);
     this.#owner.checkFates();
     const isBlameless = !this.#peer.wasWrong && !this.#socket.stalls;
-    if (isBlameless && by === "violation") throw new Error(`expected no violation of a peer that did all as it should, found ${error?.condition}: ${error?.description}`);
+    if (isBlameless && by === "violation")
+      throw new Error(`expected no violation of a peer that did all as it should, found ${error?.condition}: ${error?.description}`);
     if (isBlameless) this.#owner.reached.add("(a peer that did all as it should)");
-    if (this.#socket.writableLength > limits.outputBytesMax! + 200_000) throw new Error(`expected at most ${limits.outputBytesMax} bytes to wait, found ${this.#socket.writableLength}`);
+    if (this.#socket.writableLength > limits.outputBytesMax! + 200_000)
+      throw new Error(`expected at most ${limits.outputBytesMax} bytes to wait, found ${this.#socket.writableLength}`);
     if (expected !== undefined) {
       if (error?.condition !== expected) throw new Error(`expected ${expected}, found ${by} ${error?.condition}`);
       if (this.#judge.closeCondition !== expected) throw new Error(`expected a close with ${expected}, found ${this.#judge.closeCondition}`);

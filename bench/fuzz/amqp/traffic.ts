@@ -104,7 +104,10 @@ export function certain(random: Random): { readonly bytes: Buffer; readonly cond
     { bytes: frame(encodeEnd(undefined), 100 + random.below(60_000)), condition: conditions.notAllowed },
     { bytes: frame(encodeComposite(0x60, [])), condition: conditions.notImplemented },
     { bytes: frame(encodeOpen({ containerId: "again", maxFrameSize: 512, channelMax: 1 })), condition: conditions.illegalState },
-    { bytes: frame(Buffer.concat([Buffer.from([0, 0x53, 0x11]), random.pick([Buffer.from([0xff]), Buffer.from([0xd0, 0, 0]), Buffer.from([0x43])])])), condition: conditions.decodeError },
+    {
+      bytes: frame(Buffer.concat([Buffer.from([0, 0x53, 0x11]), random.pick([Buffer.from([0xff]), Buffer.from([0xd0, 0, 0]), Buffer.from([0x43])])])),
+      condition: conditions.decodeError,
+    },
     { bytes: frame(encodeComposite(descriptor.begin, [])), condition: conditions.invalidField },
   ]);
 }

@@ -32,9 +32,25 @@ const entities = readEntities({
     { name: "once", requiresDuplicateDetection: true, duplicateWindowMs: 200, timeToLiveMs: 300, deadLetterOnExpiry: true },
     { name: "chain", forwardTo: "plain", forwardDeadLettersTo: "once" },
   ],
-  topics: [{ name: "news", subscriptions: ["all", { name: "steps", requiresSession: true }, { name: "red", rules: [{ name: "r", sql: "color = 'red'", action: "SET n = n + 1" }] }] }],
+  topics: [
+    {
+      name: "news",
+      subscriptions: ["all", { name: "steps", requiresSession: true }, { name: "red", rules: [{ name: "r", sql: "color = 'red'", action: "SET n = n + 1" }] }],
+    },
+  ],
 });
-const paths = ["plain", "steps", "once", "chain", "news", "news/Subscriptions/all", "news/Subscriptions/steps", "news/Subscriptions/red", "plain/$DeadLetterQueue", "nothing"];
+const paths = [
+  "plain",
+  "steps",
+  "once",
+  "chain",
+  "news",
+  "news/Subscriptions/all",
+  "news/Subscriptions/steps",
+  "news/Subscriptions/red",
+  "plain/$DeadLetterQueue",
+  "nothing",
+];
 const stepsMax = 120;
 /** Links that a case begins with: without some nothing happens. */
 const linksFirst = 24;
@@ -104,7 +120,10 @@ class Case {
     this.#namespace = new Namespace(entities, { clock: this.#clock, record: false });
     const links = new OpenLinks();
     const verifier = new TokenVerifier(undefined, () => this.#clock.now());
-    const tracking = new Tracking(() => "00000000-0000-0000-0000-000000000000", () => this.#clock.now());
+    const tracking = new Tracking(
+      () => "00000000-0000-0000-0000-000000000000",
+      () => this.#clock.now(),
+    );
     let lastId = 0;
     this.#context = {
       tokens: new LockTokens(Buffer.alloc(8, 7)),
@@ -239,12 +258,31 @@ class Case {
   #administer(): void {
     const random = this.#random;
     const kind = random.pick(["QueueDescription", "TopicDescription", "SubscriptionDescription", "RuleDescription"]);
-    const setting = random.pick(["LockDuration>PT5S", "LockDuration>soon", "MaxDeliveryCount>2", "Status>Disabled", "Status>Active", "ForwardTo>sb://x/plain", "ForwardTo>nowhere", "RequiresSession>true"]);
+    const setting = random.pick([
+      "LockDuration>PT5S",
+      "LockDuration>soon",
+      "MaxDeliveryCount>2",
+      "Status>Disabled",
+      "Status>Active",
+      "ForwardTo>sb://x/plain",
+      "ForwardTo>nowhere",
+      "RequiresSession>true",
+    ]);
     const filter = `<Filter i:type="SqlFilter"><SqlExpression>n ${random.pick(["=", ">", "=="])} 1</SqlExpression></Filter>`;
     const body = `<entry xmlns="http://www.w3.org/2005/Atom"><content><${kind} xmlns:i="x"><${setting}</${setting.split(">")[0]}>${filter}</${kind}></content></entry>`;
     const call: Call = {
       method: random.pick(["GET", "PUT", "PUT", "DELETE", "POST"]),
-      path: random.pick([...paths, "made", "made/Subscriptions/x", "news/Subscriptions/all/Rules/r", "$Resources/queues", "$namespaceinfo", "news/Subscriptions", "/", "%"]),
+      path: random.pick([
+        ...paths,
+        "made",
+        "made/Subscriptions/x",
+        "news/Subscriptions/all/Rules/r",
+        "$Resources/queues",
+        "$namespaceinfo",
+        "news/Subscriptions",
+        "/",
+        "%",
+      ]),
       query: new URLSearchParams({ $skip: String(random.edge()), $top: random.pick(["1", "x", "-1"]) }),
       authorization: undefined,
       ifMatch: random.chance(0.5) ? "*" : undefined,
@@ -258,7 +296,14 @@ class Case {
 
 function checkAccount({ path, counters, states, size }: MessageQueue): void {
   const cameIn = counters.accepted + counters.scheduledAccepted + counters.movedIn;
-  const wentOut = counters.completed + counters.receivedAndDeleted + counters.deadLettered + counters.expiredDropped + counters.cancelled + counters.deleted + counters.forwarded;
+  const wentOut =
+    counters.completed +
+    counters.receivedAndDeleted +
+    counters.deadLettered +
+    counters.expiredDropped +
+    counters.cancelled +
+    counters.deleted +
+    counters.forwarded;
   if (cameIn - wentOut !== size) throw new Error(`${path}: expected ${cameIn} in less ${wentOut} out to be held, found ${size}`);
   const { active, locked, scheduled, deferred } = states;
   if (active + locked + scheduled + deferred !== size) throw new Error(`${path}: expected the states to add up to ${size}, found ${JSON.stringify(states)}`);

@@ -50,7 +50,24 @@ export const operations: readonly string[] = [
   "make-coffee",
 ];
 
-const texts: readonly string[] = ["", "a", "b", "completed", "abandoned", "defered", "suspended", "$Default", "1=1", "n > 1", "color = 'red' AND", "SET n = n + 1", "REMOVE n", "x LIKE '%%%%%%a'", "😀", "x".repeat(300)];
+const texts: readonly string[] = [
+  "",
+  "a",
+  "b",
+  "completed",
+  "abandoned",
+  "defered",
+  "suspended",
+  "$Default",
+  "1=1",
+  "n > 1",
+  "color = 'red' AND",
+  "SET n = n + 1",
+  "REMOVE n",
+  "x LIKE '%%%%%%a'",
+  "😀",
+  "x".repeat(300),
+];
 
 export function anyValue(random: Random, depth = 0): Encodable {
   switch (random.below(depth > 3 ? 9 : 12)) {

@@ -43,7 +43,8 @@ const claims: ReadonlyMap<string, string> = new Map([
 /** A token that is shown must be good, and where keys are configured one must be shown. */
 function refuseStranger({ verifier }: AdministrationContext, { authorization, base, path, method }: Call): Answer | undefined {
   if (authorization === undefined) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: The Authorization header is missing.") : undefined;
-  if (!/^SharedAccessSignature\s/.test(authorization)) return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: Use a shared access signature.") : undefined;
+  if (!/^SharedAccessSignature\s/.test(authorization))
+    return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: Use a shared access signature.") : undefined;
   const verdict = verifier.verify(authorization, `${base}/${path}`);
   if (!verdict.ok) return refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
   if (verdict.grant.rights.has("Manage") && isAt(path.toLowerCase(), verdict.grant.place)) return undefined;

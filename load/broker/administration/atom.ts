@@ -36,7 +36,13 @@ const atomNamespace = "http://www.w3.org/2005/Atom";
 const serviceNamespace = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect";
 const instanceNamespace = "http://www.w3.org/2001/XMLSchema-instance";
 
-const builder = new XMLBuilder({ ignoreAttributes: false, attributeNamePrefix: "@", textNodeName: "#text", suppressEmptyNode: true, suppressBooleanAttributes: false });
+const builder = new XMLBuilder({
+  ignoreAttributes: false,
+  attributeNamePrefix: "@",
+  textNodeName: "#text",
+  suppressEmptyNode: true,
+  suppressBooleanAttributes: false,
+});
 
 function build(root: XmlElement): string {
   return `<?xml version="1.0" encoding="utf-8"?>${builder.build(root)}`;

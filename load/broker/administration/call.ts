@@ -52,7 +52,13 @@ export function refuse(status: number, refusal: string): Answer {
 export function complete({ tracking }: AdministrationContext, { base, path }: Call, answer: Answer): Answer {
   const { status, refusal } = answer;
   if (refusal === undefined) return answer;
-  return { status, body: errorXml(status, tracking.complete(`${refusal} To know more visit https://aka.ms/sbResourceMgrExceptions. `, { host: hostOf(base).replace(/:\d+$/, ""), path })) };
+  return {
+    status,
+    body: errorXml(
+      status,
+      tracking.complete(`${refusal} To know more visit https://aka.ms/sbResourceMgrExceptions. `, { host: hostOf(base).replace(/:\d+$/, ""), path }),
+    ),
+  };
 }
 
 /** Whether a change is meant for the version that is there: any, or the one it names. */

@@ -30,7 +30,8 @@ export function putEntity(context: AdministrationContext, call: Call): Answer {
 
 export function deleteEntity({ namespace, links }: AdministrationContext, call: Call): Answer {
   const [, owner, ruleName] = rulePattern.exec(call.path) ?? [];
-  if (owner !== undefined && ruleName !== undefined) return namespace.subscriptionAt(owner)?.rules.remove(ruleName) === true ? { status: 200, body: "" } : notFound(call);
+  if (owner !== undefined && ruleName !== undefined)
+    return namespace.subscriptionAt(owner)?.rules.remove(ruleName) === true ? { status: 200, body: "" } : notFound(call);
   if (!namespace.remove(call.path)) return notFound(call);
   links.closeGone(call.path);
   return { status: 200, body: "" };
@@ -45,7 +46,11 @@ function putQueue(context: AdministrationContext, call: Call): Answer {
     if (!isMeantFor(call, describeQueue(existing, call.base))) return otherVersion(call);
     return updateQueue(context, call, existing, settings) ?? entry(call, describeQueue(existing, call.base));
   }
-  const refusal = refuseName(context, call) ?? refuseEntity(namespace) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  const refusal =
+    refuseName(context, call) ??
+    refuseEntity(namespace) ??
+    refuseSettings(namespace, settings) ??
+    refuseForwarding(context, call, { ...queueDefaults, ...settings });
   return refusal ?? entry(call, describeQueue(namespace.addQueue({ ...settings, name: call.path }), call.base), 201);
 }
 
@@ -93,7 +98,8 @@ function putSubscription(context: AdministrationContext, call: Call, topicPath: 
   }
   if (existing !== undefined) return conflict(call);
   if (name.length > nameLengthMax || !isName(name)) return badName(call);
-  const refusal = refuseSubscription(namespace, topic) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
+  const refusal =
+    refuseSubscription(namespace, topic) ?? refuseSettings(namespace, settings) ?? refuseForwarding(context, call, { ...queueDefaults, ...settings });
   if (refusal !== undefined) return refusal;
   const first = childOf(description, "DefaultRuleDescription");
   const rule = first === undefined ? defaultRule : readRule(textOf(first, "Name") ?? defaultRule.name, first);
@@ -133,7 +139,10 @@ function updateTopic(context: AdministrationContext, call: Call, topic: Topic, c
 
 function closeDisabled({ links }: AdministrationContext, { path, settings: { status } }: Topic | MessageQueue): void {
   const closed = { sender: status === "Disabled" || status === "SendDisabled", receiver: status === "Disabled" || status === "ReceiveDisabled" };
-  links.close((link) => link.path === path && closed[link.role], () => entityDisabled(path));
+  links.close(
+    (link) => link.path === path && closed[link.role],
+    () => entityDisabled(path),
+  );
 }
 
 function refuseName({ namespace }: AdministrationContext, call: Call): Answer | undefined {
@@ -158,7 +167,10 @@ function badRequest(detail: string): Answer {
 }
 
 function badName({ base, path }: Call): Answer {
-  return refuse(400, `SubCode=40000. '${base}/${path}' contains character(s) that is not allowed by Service Bus, or too many. Entity segments can contain only letters, numbers, periods (.), hyphens (-), and underscores (_).`);
+  return refuse(
+    400,
+    `SubCode=40000. '${base}/${path}' contains character(s) that is not allowed by Service Bus, or too many. Entity segments can contain only letters, numbers, periods (.), hyphens (-), and underscores (_).`,
+  );
 }
 
 function unchangeable(setting: string, path: string): Answer {
@@ -168,6 +180,13 @@ function unchangeable(setting: string, path: string): Answer {
 /** Of a queue or a topic the real service says less than of what lies below one. */
 function conflict({ path }: Call): Answer {
   const below = /^(.+?)\/subscriptions\/([^/]+)(?:\/rules\/(.+))?$/i.exec(path);
-  if (below === null) return refuse(409, `SubCode=40900. Conflict. You're requesting an operation that isn't allowed in the resource's current state: '${path}' already exists.`);
-  return refuse(409, `The messaging entity '${hostMark}:Topic:${below.slice(1).filter((part) => part !== undefined).join("|")}' already exists.`);
+  if (below === null)
+    return refuse(409, `SubCode=40900. Conflict. You're requesting an operation that isn't allowed in the resource's current state: '${path}' already exists.`);
+  return refuse(
+    409,
+    `The messaging entity '${hostMark}:Topic:${below
+      .slice(1)
+      .filter((part) => part !== undefined)
+      .join("|")}' already exists.`,
+  );
 }

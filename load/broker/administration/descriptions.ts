@@ -135,7 +135,15 @@ export function describeSubscription({ name, queue }: Subscription, base: string
 
 export function describeNamespace(namespace: Namespace, name: string): Description {
   const { createdAtMs } = namespace;
-  const fields = { Alias: "", CreatedTime: timeOf(createdAtMs), MessagingSKU: "Standard", MessagingUnits: 0, ModifiedTime: timeOf(createdAtMs), Name: name, NamespaceType: "Messaging" };
+  const fields = {
+    Alias: "",
+    CreatedTime: timeOf(createdAtMs),
+    MessagingSKU: "Standard",
+    MessagingUnits: 0,
+    ModifiedTime: timeOf(createdAtMs),
+    Name: name,
+    NamespaceType: "Messaging",
+  };
   return { path: "$namespaceinfo", title: name, kind: "NamespaceInfo", fields, version: fields, createdAtMs, updatedAtMs: createdAtMs };
 }
 

@@ -48,6 +48,10 @@ function decodePath(path: string): string {
 }
 
 function send(response: ServerResponse, { status, tag, body }: Answer): void {
-  response.writeHead(status, { ...(tag !== undefined && { etag: tag }), "content-type": "application/atom+xml;type=entry;charset=utf-8", "content-length": Buffer.byteLength(body) });
+  response.writeHead(status, {
+    ...(tag !== undefined && { etag: tag }),
+    "content-type": "application/atom+xml;type=entry;charset=utf-8",
+    "content-length": Buffer.byteLength(body),
+  });
   response.end(body);
 }

@@ -16,10 +16,25 @@ const rulePattern = /^(.+\/subscriptions\/[^/]+)\/rules\/(.+)$/;
 export function read(namespace: Namespace, call: Call): Answer {
   const path = call.path.toLowerCase();
   if (path === "$namespaceinfo") return entry(call, describeNamespace(namespace, hostOf(call.base).replace(/:\d+$/, "")));
-  if (path === "$resources/queues") return page(call, byName(namespace.queues.values(), ({ path: name }) => name), (queue) => describeQueue(queue, call.base));
-  if (path === "$resources/topics") return page(call, byName(namespace.topics.values(), ({ path: name }) => name), describeTopic);
+  if (path === "$resources/queues")
+    return page(
+      call,
+      byName(namespace.queues.values(), ({ path: name }) => name),
+      (queue) => describeQueue(queue, call.base),
+    );
+  if (path === "$resources/topics")
+    return page(
+      call,
+      byName(namespace.topics.values(), ({ path: name }) => name),
+      describeTopic,
+    );
   const listed = namespace.topics.get(subscriptionsPattern.exec(path)?.[1] ?? "");
-  if (listed !== undefined) return page(call, byName(listed.subscriptions.values(), ({ name }) => name), (subscription) => describeSubscription(subscription, call.base));
+  if (listed !== undefined)
+    return page(
+      call,
+      byName(listed.subscriptions.values(), ({ name }) => name),
+      (subscription) => describeSubscription(subscription, call.base),
+    );
   const ruled = namespace.subscriptionAt(rulesPattern.exec(path)?.[1] ?? "");
   if (ruled !== undefined) return page(call, ruled.rules.all(), (rule) => describeRule(ruled.queue.path, rule));
   const description = describe(namespace, path, call.base);

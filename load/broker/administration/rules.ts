@@ -62,7 +62,11 @@ function valueXml({ type, text }: ReturnType<typeof writtenOf>): XmlElement {
 export function readRule(name: string, element: ParsedElement): RuleDescription {
   const filter = childOf(element, "Filter");
   const action = childOf(element, "Action");
-  return { name, filter: filter === undefined ? { kind: "true" } : readFilter(filter), action: textOf(action, "SqlExpression") === undefined ? undefined : readSql(action) };
+  return {
+    name,
+    filter: filter === undefined ? { kind: "true" } : readFilter(filter),
+    action: textOf(action, "SqlExpression") === undefined ? undefined : readSql(action),
+  };
 }
 
 function readFilter(element: ParsedElement): FilterDescription {

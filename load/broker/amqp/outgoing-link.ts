@@ -53,7 +53,10 @@ export class OutgoingLink implements SendingLink {
     this.#promised--;
     const messageBytesMax = this.#sender.remote?.maxMessageSize ?? 0;
     if (messageBytesMax > 0 && parts[0].length + parts[1].length > messageBytesMax) {
-      this.close({ condition: "amqp:link:message-size-exceeded", description: `The next message is larger than the ${messageBytesMax} bytes that the link takes.` });
+      this.close({
+        condition: "amqp:link:message-size-exceeded",
+        description: `The next message is larger than the ${messageBytesMax} bytes that the link takes.`,
+      });
       return;
     }
     if (this.#waiting.length > 0 || !this.#write(tag, parts, held)) this.#waiting.push({ tag, parts, held });

@@ -23,7 +23,10 @@ const options: Omit<ServerOptions, "sasl"> = {
 const stopping: WireError = { condition: "amqp:connection:forced", description: "The broker stops." };
 
 function tooMany(connectionsMax: number): WireError {
-  return { condition: "amqp:resource-limit-exceeded", description: `ConnectionsQuotaExceeded for namespace: ${hostMark}. It takes at most ${connectionsMax} connections at one time.` };
+  return {
+    condition: "amqp:resource-limit-exceeded",
+    description: `ConnectionsQuotaExceeded for namespace: ${hostMark}. It takes at most ${connectionsMax} connections at one time.`,
+  };
 }
 
 /** All AMQP connections of a broker. */
@@ -96,23 +99,27 @@ class ClientConnection implements WireConnection {
       authenticate: ({ mechanism, response }, decide) => decide(server.login(this, mechanism, response)),
       optional: true,
     };
-    this.#connection = openServer(socket, { ...options, sasl }, {
-      onOpen: (_connection, remote) => {
-        this.#containerId = remote.containerId;
-        if (remote.hostname !== undefined && remote.hostname !== "") this.#host = remote.hostname;
-      },
-      onWriting,
-      onSession: () => ({
-        onAttach: (request, session) => {
-          if (refusal === undefined) answerAttach(server, this, session, request);
-          else request.refuse(server.tell(refusal, this, addressOf(request)));
+    this.#connection = openServer(
+      socket,
+      { ...options, sasl },
+      {
+        onOpen: (_connection, remote) => {
+          this.#containerId = remote.containerId;
+          if (remote.hostname !== undefined && remote.hostname !== "") this.#host = remote.hostname;
         },
-      }),
-      onClosed: (_connection, end) => {
-        onClosed(end);
-        closed.resolve();
+        onWriting,
+        onSession: () => ({
+          onAttach: (request, session) => {
+            if (refusal === undefined) answerAttach(server, this, session, request);
+            else request.refuse(server.tell(refusal, this, addressOf(request)));
+          },
+        }),
+        onClosed: (_connection, end) => {
+          onClosed(end);
+          closed.resolve();
+        },
       },
-    });
+    );
   }
 
   get name(): string {

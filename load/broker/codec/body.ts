@@ -20,7 +20,16 @@ const typeFields = ["eventType", "event_type", "type"] as const;
 
 export function bodyOf(bare: Buffer): ReadableBody {
   const message = new MessageView(bare);
-  if (message.bodyKind !== "data") return cut("value", Buffer.from(message.values().map(({ bytes, start, end }) => JSON.stringify(readable(decodedOrNull(bytes.subarray(start, end))))).join("\n")));
+  if (message.bodyKind !== "data")
+    return cut(
+      "value",
+      Buffer.from(
+        message
+          .values()
+          .map(({ bytes, start, end }) => JSON.stringify(readable(decodedOrNull(bytes.subarray(start, end)))))
+          .join("\n"),
+      ),
+    );
   const bytes = message.data;
   return isText(bytes) ? cut("text", bytes) : cut("base64", bytes);
 }

@@ -74,7 +74,8 @@ function writeProperties(writer: Writer, message: MessageView, changes: FieldCha
   const kept = message.fields("properties");
   if (kept === undefined && changes.size === 0) return;
   const fields: Encodable[] = Array.from({ length: kept?.left ?? 0 }, () => kept?.view()?.raw());
-  for (const [field, value] of changes) fields[propertyFields.indexOf(propertyNames[field])] = field === "contentType" && value !== undefined ? symbol(value) : value;
+  for (const [field, value] of changes)
+    fields[propertyFields.indexOf(propertyNames[field])] = field === "contentType" && value !== undefined ? symbol(value) : value;
   writeComposite(writer, descriptor.properties, Array.from(fields));
 }
 

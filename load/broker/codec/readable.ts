@@ -11,5 +11,7 @@ export function readable(value: Plain): Readable {
   if (Buffer.isBuffer(value)) return value.toString("base64");
   if (value instanceof Described) return readable(value.value);
   if (value instanceof Typed) return Buffer.from(value.value).toString("base64");
-  return JSON.stringify(Array.isArray(value) ? value.map(readable) : [...(value as ReadonlyMap<Plain, Plain>)].map(([key, item]) => [readable(key), readable(item)]));
+  return JSON.stringify(
+    Array.isArray(value) ? value.map(readable) : [...(value as ReadonlyMap<Plain, Plain>)].map(([key, item]) => [readable(key), readable(item)]),
+  );
 }

@@ -9,9 +9,10 @@ import { skipValue } from "#runtime/amqp/codec/skip.ts";
  * @throws ProtocolError when the bytes are no row of sections
  */
 export function withFooterLast(bytes: Buffer): Buffer {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const next = skipValue(bytes, describedValueAt(bytes, at, bytes.length), bytes.length);
-    if (descriptorAt(bytes, at, bytes.length) === descriptor.footer) return next === bytes.length ? bytes : Buffer.concat([bytes.subarray(0, at), bytes.subarray(next), bytes.subarray(at, next)]);
+    if (descriptorAt(bytes, at, bytes.length) === descriptor.footer)
+      return next === bytes.length ? bytes : Buffer.concat([bytes.subarray(0, at), bytes.subarray(next), bytes.subarray(at, next)]);
     at = next;
   }
   return bytes;

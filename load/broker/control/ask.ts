@@ -35,7 +35,13 @@ const topDefault = "20";
 /** @param width columns of the terminal, 80 or more */
 export async function inspect(entity: string | undefined, flags: InspectFlags, width: number): Promise<string> {
   const target = targetOf(flags);
-  const lists = flags.messages === true || flags.doubt === true || flags.bodies === true || flags.state !== undefined || flags.from !== undefined || flags.top !== undefined;
+  const lists =
+    flags.messages === true ||
+    flags.doubt === true ||
+    flags.bodies === true ||
+    flags.state !== undefined ||
+    flags.from !== undefined ||
+    flags.top !== undefined;
   if (entity === undefined) {
     if (lists) throw new BrokerUsageError("expected an entity whose messages are to be listed, found none: holdfast broker inspect ENTITY --messages");
     const inspection = await askControl<BrokerInspection>(target, "GET", "/inspect");
@@ -43,14 +49,21 @@ export async function inspect(entity: string | undefined, flags: InspectFlags, w
   }
   if (lists) return listMessages(target, entity, flags, width);
   const found = await askControl<QueueInspection | TopicInspection>(target, "GET", pathOf(entity));
-  if (found.kind === "topic") return flags.json === true ? json(found) : inspectionTable({ connections: undefined, queues: {}, topics: { [found.path]: found } }, width);
+  if (found.kind === "topic")
+    return flags.json === true ? json(found) : inspectionTable({ connections: undefined, queues: {}, topics: { [found.path]: found } }, width);
   const [locked, inDoubt] = await Promise.all([askPage(target, entity, { state: "locked" }), askPage(target, entity, { doubt: "true" })]);
   return flags.json === true ? json({ entity: found, locked: locked.messages, inDoubt: inDoubt.messages }) : entityTable(found, locked, inDoubt, width);
 }
 
 async function listMessages(target: ControlTarget, entity: string, flags: InspectFlags, width: number): Promise<string> {
   const { state, doubt = false, bodies = false, from, top = topDefault } = flags;
-  const page = await askPage(target, entity, { ...(state === undefined ? {} : { state }), ...(doubt ? { doubt: "true" } : {}), ...(bodies ? { bodies: "true" } : {}), ...(from === undefined ? {} : { from }), top });
+  const page = await askPage(target, entity, {
+    ...(state === undefined ? {} : { state }),
+    ...(doubt ? { doubt: "true" } : {}),
+    ...(bodies ? { bodies: "true" } : {}),
+    ...(from === undefined ? {} : { from }),
+    top,
+  });
   if (flags.json === true) return json(page);
   const again = `holdfast broker inspect ${quoted(entity)} --messages${state === undefined ? "" : ` --state ${state}`}${doubt ? " --doubt" : ""}${bodies ? " --bodies" : ""}${flags.top === undefined ? "" : ` --top ${top}`}`;
   return messagesTable(page.messages, page.next === null ? undefined : `${again} --from ${page.next}`, width);
@@ -93,7 +106,9 @@ async function noteOnTarget(target: ControlTarget, report: FaultReport): Promise
   const { queues, topics } = await askControl<BrokerInspection>(target, "GET", "/inspect");
   const paths = [...Object.keys(queues), ...Object.keys(topics)];
   const matches = matcherOf(report.target);
-  return report.target === "*" || paths.some(matches) ? undefined : `note: no entity is at ${report.target} now; there are ${paths.filter((path) => !path.includes("$")).join(", ") || "none"}`;
+  return report.target === "*" || paths.some(matches)
+    ? undefined
+    : `note: no entity is at ${report.target} now; there are ${paths.filter((path) => !path.includes("$")).join(", ") || "none"}`;
 }
 
 export async function listFaults(flags: ControlFlags, width: number): Promise<string> {
@@ -104,11 +119,11 @@ export async function listFaults(flags: ControlFlags, width: number): Promise<st
 
 export async function clearFaults(id: string | undefined, flags: ControlFlags): Promise<string> {
   const answer = await askControl<{ cleared: number }>(targetOf(flags), "DELETE", id === undefined ? "/faults" : `/faults/${encodeURIComponent(id)}`);
-  if (id !== undefined && answer.cleared === 0) throw new ControlClientError(`expected the number of a fault, found none numbered ${id}; \`holdfast broker fault list\` lists them`);
+  if (id !== undefined && answer.cleared === 0)
+    throw new ControlClientError(`expected the number of a fault, found none numbered ${id}; \`holdfast broker fault list\` lists them`);
   return flags.json === true ? json(answer) : `${answer.cleared} cleared`;
 }
 
 function json(value: unknown): string {
   return JSON.stringify(value, undefined, 2);
 }
-

@@ -14,12 +14,18 @@ export async function askControl<T>(target: ControlTarget | string, method: "GET
   try {
     response = await fetch(new URL(path, url), init);
   } catch (error) {
-    throw new ControlClientError(`expected a broker's control endpoint at ${url}, found none (${whyOf(error)}); start \`holdfast broker\`, or say where it is with --control`, { cause: error });
+    throw new ControlClientError(
+      `expected a broker's control endpoint at ${url}, found none (${whyOf(error)}); start \`holdfast broker\`, or say where it is with --control`,
+      { cause: error },
+    );
   }
   const answer: unknown = await response.json().catch(() => undefined);
   if (response.ok && answer !== undefined) return answer as T;
   const told = (answer as { error?: string } | undefined)?.error;
-  throw new ControlClientError(told ?? `expected a broker's control endpoint at ${url}, found something else, which answered ${method} ${path} with status ${response.status}; say where the broker is with --control`);
+  throw new ControlClientError(
+    told ??
+      `expected a broker's control endpoint at ${url}, found something else, which answered ${method} ${path} with status ${response.status}; say where the broker is with --control`,
+  );
 }
 
 function whyOf(error: unknown): string {

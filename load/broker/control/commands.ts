@@ -39,7 +39,9 @@ have been done or not. Totals count since the broker started.`;
 
 const kindsHelp = `
 Kinds (in this form or in-this-one):
-${Object.entries(faultKinds).map(([kind, what]) => `  ${kind.padEnd(17)} ${what}`).join("\n")}`;
+${Object.entries(faultKinds)
+  .map(([kind, what]) => `  ${kind.padEnd(17)} ${what}`)
+  .join("\n")}`;
 
 const faultHelp = `${kindsHelp}
 
@@ -61,8 +63,14 @@ Examples:
 
 export function registerControlCommands(broker: Command, terminal: Terminal = processTerminal): void {
   const width = Math.max(widthDefault, terminal.width ?? widthDefault);
-  const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> => orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
-  withControl(broker.command("inspect").description("show what a running broker holds, who holds which lock, and which messages are in doubt").argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"))
+  const attempt = (run: (ask: typeof Asking) => Promise<string>): Promise<void> =>
+    orSayWhy(async () => terminal.say(await run(await import("./ask.ts"))), terminal);
+  withControl(
+    broker
+      .command("inspect")
+      .description("show what a running broker holds, who holds which lock, and which messages are in doubt")
+      .argument("[entity]", "a queue, topic, `topic/Subscriptions/name`, or any with /$DeadLetterQueue"),
+  )
     .option("--messages", "list its messages")
     .option("--state <state>", "list those that are active, locked, scheduled or deferred")
     .option("--doubt", "list those in doubt")
@@ -71,7 +79,10 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--top <number>", "how many at most, 1 to 1000 (default: 20)")
     .addHelpText("after", inspectHelp)
     .action((entity: string | undefined, flags: InspectFlags) => attempt(async ({ inspect }) => inspect(entity, flags, width)));
-  const fault = broker.command("fault").description("make things go wrong in a running broker").addHelpText("after", `${kindsHelp}\n\n\`holdfast broker fault add --help\` has examples.`);
+  const fault = broker
+    .command("fault")
+    .description("make things go wrong in a running broker")
+    .addHelpText("after", `${kindsHelp}\n\n\`holdfast broker fault add --help\` has examples.`);
   withControl(fault.command("add").description("add a fault").argument("<kind>", "what is to go wrong"))
     .showHelpAfterError("`holdfast broker fault add --help` lists the kinds")
     .option("--target <path>", "an entity's path, or its beginning followed by * (default: *)")
@@ -82,9 +93,11 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
     .option("--delay <ms>", "for delaySettlements: by how much (default: 1000)")
     .addHelpText("after", faultHelp)
     .action((kind: string, flags: FaultFlags) => attempt(async ({ addFault }) => addFault(kind, flags, width)));
-  withControl(fault.command("list").description("list what goes wrong now")).action((flags: ControlFlags) => attempt(async ({ listFaults }) => listFaults(flags, width)));
-  withControl(fault.command("clear").description("end a fault, or all of them").argument("[id]", "the fault's number")).action((id: string | undefined, flags: ControlFlags) =>
-    attempt(async ({ clearFaults }) => clearFaults(id, flags)),
+  withControl(fault.command("list").description("list what goes wrong now")).action((flags: ControlFlags) =>
+    attempt(async ({ listFaults }) => listFaults(flags, width)),
+  );
+  withControl(fault.command("clear").description("end a fault, or all of them").argument("[id]", "the fault's number")).action(
+    (id: string | undefined, flags: ControlFlags) => attempt(async ({ clearFaults }) => clearFaults(id, flags)),
   );
 }
 

@@ -43,7 +43,8 @@ export function readFault(body: string): FaultRequest {
   for (const [name, value] of Object.entries(rest)) {
     const [min, max] = numbers.get(name) ?? [];
     if (min === undefined || max === undefined) throw new ControlRequestError(`${name}: expected one of kind, target, ${[...numbers.keys()].join(", ")}`);
-    if (typeof value !== "number" || !(value >= min && value <= max)) throw new ControlRequestError(`${name}: expected a number from ${min} to ${max}, found ${JSON.stringify(value)}`);
+    if (typeof value !== "number" || !(value >= min && value <= max))
+      throw new ControlRequestError(`${name}: expected a number from ${min} to ${max}, found ${JSON.stringify(value)}`);
   }
   return { kind, ...(target === undefined ? {} : { target }), ...(rest as Omit<FaultRequest, "kind" | "target">) };
 }
@@ -61,6 +62,7 @@ function parse(body: string): Readonly<Record<string, unknown>> {
   } catch (error) {
     throw new ControlRequestError(`expected a fault as JSON, found ${(error as Error).message}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ControlRequestError(`expected a fault as a JSON object, found ${body.slice(0, 100)}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new ControlRequestError(`expected a fault as a JSON object, found ${body.slice(0, 100)}`);
   return value as Readonly<Record<string, unknown>>;
 }

@@ -18,9 +18,17 @@ export function refuseControl(verifier: TokenVerifier, request: IncomingMessage,
   const { authorization, host = "localhost", origin } = request.headers;
   if (!verifier.isRequired) {
     if (origin === undefined && isLocalName(host)) return undefined;
-    return { status: 403, error: `expected a request from this machine's own programs, found one ${origin === undefined ? `for ${host}` : `from the page ${origin}`}; call http://127.0.0.1 from outside a browser` };
+    return {
+      status: 403,
+      error: `expected a request from this machine's own programs, found one ${origin === undefined ? `for ${host}` : `from the page ${origin}`}; call http://127.0.0.1 from outside a browser`,
+    };
   }
-  if (authorization === undefined) return { status: 401, error: "expected a token of a key with Manage rights, found none; give the command --connection-string or HOLDFAST_BROKER, or a request the header Authorization: SharedAccessSignature …" };
+  if (authorization === undefined)
+    return {
+      status: 401,
+      error:
+        "expected a token of a key with Manage rights, found none; give the command --connection-string or HOLDFAST_BROKER, or a request the header Authorization: SharedAccessSignature …",
+    };
   const verdict = verifier.verify(authorization, `http://${host}/`);
   if (!verdict.ok) return { status: 401, error: verdict.reason };
   if (verdict.grant.rights.has("Manage") && verdict.grant.place === "") return undefined;

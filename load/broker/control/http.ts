@@ -65,9 +65,13 @@ function route(broker: Inspectable, request: IncomingMessage, path: string, body
   if (path === "/certificate") return sendCertificate(broker, response);
   if (path === "/health") return send(response, 200, { status: "healthy" });
   if (path === "/inspect") return send(response, 200, broker.inspect());
-  if (!path.startsWith("/inspect/")) return send(response, 404, { error: "expected /health, /certificate, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes" });
+  if (!path.startsWith("/inspect/"))
+    return send(response, 404, {
+      error: "expected /health, /certificate, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes",
+    });
   const entity = path.slice("/inspect/".length);
-  if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), new URL(request.url ?? "/", "http://broker").searchParams, response);
+  if (entity.endsWith("/messages"))
+    return sendMessages(broker, entity.slice(0, -"/messages".length), new URL(request.url ?? "/", "http://broker").searchParams, response);
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
   const { queues, topics } = broker.inspect();
   const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());

@@ -19,9 +19,26 @@ const pathWidthMin = 12;
 
 /** Lines without borders; what does not fit into its column goes on below. */
 function tableOf(columns: readonly Column[], rows: readonly Row[], width: number): string {
-  const widths = columns.map((column, i) => (column.isNumber === true ? Math.max(column.head.length, ...rows.map((row) => String(row[i]).length)) : column.width));
+  const widths = columns.map((column, i) =>
+    column.isNumber === true ? Math.max(column.head.length, ...rows.map((row) => String(row[i]).length)) : column.width,
+  );
   const taken = widths.reduce<number>((sum, each) => sum + (each ?? 0), columns.length - 1);
-  const edges = ["top", "top-mid", "top-left", "top-right", "bottom", "bottom-mid", "bottom-left", "bottom-right", "left", "left-mid", "mid", "mid-mid", "right", "right-mid"];
+  const edges = [
+    "top",
+    "top-mid",
+    "top-left",
+    "top-right",
+    "bottom",
+    "bottom-mid",
+    "bottom-left",
+    "bottom-right",
+    "left",
+    "left-mid",
+    "mid",
+    "mid-mid",
+    "right",
+    "right-mid",
+  ];
   const table = new Table({
     head: columns.map(({ head }) => head),
     colWidths: widths.map((each, i) => each ?? Math.min(Math.max(pathWidthMin, width - taken), widestOf(columns[i]?.head ?? "", rows, i))),
@@ -67,7 +84,10 @@ const queueColumns: readonly Column[] = [
 ];
 
 /** Every entity with what it holds. `connections` undefined = the account is of one entity. */
-export function inspectionTable({ connections, queues, topics }: Omit<BrokerInspection, "connections"> & { readonly connections: number | undefined }, width: number): string {
+export function inspectionTable(
+  { connections, queues, topics }: Omit<BrokerInspection, "connections"> & { readonly connections: number | undefined },
+  width: number,
+): string {
   const parts: string[] = [];
   const shown = Object.values(queues).filter(isShown).map(queueRow);
   if (shown.length > 0) {
@@ -86,12 +106,30 @@ function isShown({ kind, states, receivers, totals }: QueueInspection): boolean 
 }
 
 function queueRow({ path, states: { active, locked, scheduled, deferred, deadLettered }, totals, receivers }: QueueInspection): Row {
-  return [path, active, locked, scheduled, deferred, deadLettered, totals.accepted + totals.scheduledAccepted + totals.movedIn, totals.completed + totals.receivedAndDeleted, totals.released, receivers];
+  return [
+    path,
+    active,
+    locked,
+    scheduled,
+    deferred,
+    deadLettered,
+    totals.accepted + totals.scheduledAccepted + totals.movedIn,
+    totals.completed + totals.receivedAndDeleted,
+    totals.released,
+    receivers,
+  ];
 }
 
 function topicsTable(topics: readonly TopicInspection[], width: number): string {
   const columns = [{ head: "topic" }, number("sched"), number("in"), number("copied"), number("unmatched"), number("subs")];
-  const rows = topics.map(({ path, scheduled, totals, subscriptions }) => [path, scheduled, totals.accepted + totals.scheduledAccepted, totals.copied, totals.unmatched, subscriptions.length]);
+  const rows = topics.map(({ path, scheduled, totals, subscriptions }) => [
+    path,
+    scheduled,
+    totals.accepted + totals.scheduledAccepted,
+    totals.copied,
+    totals.unmatched,
+    subscriptions.length,
+  ]);
   return tableOf(columns, rows, width);
 }
 
@@ -113,14 +151,26 @@ export function entityTable(queue: QueueInspection, locked: MessagePage, inDoubt
 function lockedTable({ messages, next }: MessagePage, width: number): string {
   const holders = new Holders();
   const columns = [number("number"), { head: "locked message" }, number("tries"), { head: "ends", width: 9 }, { head: "by", width: 3 }];
-  const rows = messages.slice(0, rowsMax).map(({ sequenceNumber, messageId, deliveryCount, lock }) => [sequenceNumber, messageId, deliveryCount, untilOf(lock?.until), holders.letterOf(lock?.holder)]);
+  const rows = messages
+    .slice(0, rowsMax)
+    .map(({ sequenceNumber, messageId, deliveryCount, lock }) => [
+      sequenceNumber,
+      messageId,
+      deliveryCount,
+      untilOf(lock?.until),
+      holders.letterOf(lock?.holder),
+    ]);
   return tableOf(columns, rows, width) + more(next !== null || messages.length > rowsMax, "--state locked") + holders.legend(width);
 }
 
 function sessionsTable(sessions: readonly InspectedSession[], width: number): string {
   const holders = new Holders();
   const rows = sessions.slice(0, rowsMax).map(({ sessionId, lock }) => [sessionId, untilOf(lock?.until), holders.letterOf(lock?.holder)]);
-  return tableOf([{ head: "locked session" }, { head: "ends", width: 9 }, { head: "by", width: 3 }], rows, width) + more(sessions.length > rowsMax) + holders.legend(width);
+  return (
+    tableOf([{ head: "locked session" }, { head: "ends", width: 9 }, { head: "by", width: 3 }], rows, width) +
+    more(sessions.length > rowsMax) +
+    holders.legend(width)
+  );
 }
 
 /** Those who hold locks have long names: a table has a letter for each, which is explained below it. */
@@ -129,7 +179,8 @@ class Holders {
 
   letterOf(holder: string | undefined): string {
     if (holder === undefined) return "";
-    const letter = this.#letters.get(holder) ?? String.fromCodePoint((this.#letters.size % 26) + "a".charCodeAt(0)).repeat(Math.floor(this.#letters.size / 26) + 1);
+    const letter =
+      this.#letters.get(holder) ?? String.fromCodePoint((this.#letters.size % 26) + "a".charCodeAt(0)).repeat(Math.floor(this.#letters.size / 26) + 1);
     this.#letters.set(holder, letter);
     return letter;
   }
@@ -153,8 +204,18 @@ function more(isMore: boolean, flag?: string): string {
 export function messagesTable(messages: readonly InspectedMessage[], next: string | undefined, width: number): string {
   if (messages.length === 0) return next === undefined ? "no messages" : `none among those looked through; go on with: ${next}`;
   const columns = [number("number"), { head: "message" }, { head: "state", width: 9 }, number("tries"), { head: "came", width: 19 }, number("bytes")];
-  const rows = messages.map((message) => [message.sequenceNumber, `${printable(message.messageId)}${remarkOf(message)}`, message.state, message.deliveryCount, message.enqueuedAt.slice(0, 19).replace("T", " "), message.bytes]);
-  const table = [tableOf(columns, rows, width), ...messages.flatMap(({ sequenceNumber, body, bytes }) => (body === undefined ? [] : [bodyText(sequenceNumber, body, bytes)]))].join("\n\n");
+  const rows = messages.map((message) => [
+    message.sequenceNumber,
+    `${printable(message.messageId)}${remarkOf(message)}`,
+    message.state,
+    message.deliveryCount,
+    message.enqueuedAt.slice(0, 19).replace("T", " "),
+    message.bytes,
+  ]);
+  const table = [
+    tableOf(columns, rows, width),
+    ...messages.flatMap(({ sequenceNumber, body, bytes }) => (body === undefined ? [] : [bodyText(sequenceNumber, body, bytes)])),
+  ].join("\n\n");
   return next === undefined ? table : `${table}\n\nnext: ${next}`;
 }
 
@@ -207,8 +268,24 @@ function wrapped(text: string, width: number): string {
 }
 
 export function faultsTable(faults: readonly FaultReport[], width: number): string {
-  const columns = [number("id"), { head: "kind", width: 17 }, { head: "target" }, number("rate"), number("seed"), number("hits"), { head: "ends after", width: 18 }];
-  const rows = faults.map((fault) => [fault.id, fault.kind === "delaySettlements" ? `${fault.kind}\n by ${fault.delayMs} ms` : fault.kind, fault.target, fault.rate, fault.seed, fault.hits, endOf(fault)]);
+  const columns = [
+    number("id"),
+    { head: "kind", width: 17 },
+    { head: "target" },
+    number("rate"),
+    number("seed"),
+    number("hits"),
+    { head: "ends after", width: 18 },
+  ];
+  const rows = faults.map((fault) => [
+    fault.id,
+    fault.kind === "delaySettlements" ? `${fault.kind}\n by ${fault.delayMs} ms` : fault.kind,
+    fault.target,
+    fault.rate,
+    fault.seed,
+    fault.hits,
+    endOf(fault),
+  ]);
   return tableOf(columns, rows, width);
 }
 

@@ -24,7 +24,8 @@ export function targetOf({ control, connectionString }: TargetFlags): ControlTar
   if (connectionString === undefined) return { url: urlOf(control ?? controlDefault), authorization: undefined };
   const fields = new Map(connectionString.split(";").map((part) => [part.slice(0, part.indexOf("=")).toLowerCase(), part.slice(part.indexOf("=") + 1)]));
   const [endpoint, name, key] = ["endpoint", "sharedaccesskeyname", "sharedaccesskey"].map((field) => fields.get(field));
-  if (endpoint === undefined || name === undefined || key === undefined) throw new BrokerUsageError("--connection-string: expected Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…, found one of them missing");
+  if (endpoint === undefined || name === undefined || key === undefined)
+    throw new BrokerUsageError("--connection-string: expected Endpoint=sb://…;SharedAccessKeyName=…;SharedAccessKey=…, found one of them missing");
   const place = endpoint.replace(/^sb:/i, "http:");
   const found = URL.canParse(place) ? new URL(place) : undefined;
   if (found === undefined) throw new BrokerUsageError(`--connection-string: expected an Endpoint such as sb://127.0.0.1:5672, found ${endpoint}`);

@@ -50,7 +50,8 @@ export function fieldsOf(where: string, value: unknown): Fields {
 /** Keys that are not known would be dropped with whatever they were meant to say. */
 export function checkKeys(where: string, fields: Fields, known: readonly string[]): void {
   const unknown = Object.keys(fields).find((key) => !known.includes(key));
-  if (unknown !== undefined) throw new BrokerConfigError(`${where}.${unknown}`, known.length === 1 ? `${known.join("")} alone` : `one of ${known.join(", ")}`, fields[unknown]);
+  if (unknown !== undefined)
+    throw new BrokerConfigError(`${where}.${unknown}`, known.length === 1 ? `${known.join("")} alone` : `one of ${known.join(", ")}`, fields[unknown]);
 }
 
 export function listOf(where: string, value: unknown): readonly unknown[] {

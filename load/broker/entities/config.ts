@@ -59,7 +59,9 @@ function ownTopic(where: string, item: unknown): TopicConfig {
 function ownSubscription(where: string, item: unknown): SubscriptionConfig {
   const { rules, ...rest } = (typeof item === "string" ? { name: item } : fieldsOf(where, item)) as Fields & { rules?: unknown };
   const subscription = ownEntity(where, rest, queueKeys);
-  return rules === undefined ? subscription : { ...subscription, rules: listOf(`${where}.rules`, rules).map((rule, i) => ownRule(`${where}.rules[${i}]`, rule)) };
+  return rules === undefined
+    ? subscription
+    : { ...subscription, rules: listOf(`${where}.rules`, rules).map((rule, i) => ownRule(`${where}.rules[${i}]`, rule)) };
 }
 
 function ownEntity(where: string, item: unknown, keys: ReadonlyMap<string, Check>): { name: string } {
@@ -81,7 +83,8 @@ function checkForwarding(config: EntitiesConfig): void {
   for (const source of [...config.queues, ...config.topics.flatMap((topic) => topic.subscriptions)]) {
     for (const key of ["forwardTo", "forwardDeadLettersTo"] as const) {
       const target = source[key];
-      if (target !== undefined && !known.has(target.toLowerCase())) throw new BrokerConfigError(`${source.name}.${key}`, "a queue or topic of this configuration", target);
+      if (target !== undefined && !known.has(target.toLowerCase()))
+        throw new BrokerConfigError(`${source.name}.${key}`, "a queue or topic of this configuration", target);
     }
   }
 }

@@ -59,7 +59,8 @@ export function countRules(rules: Iterable<RuleDescription>, kind: "sql" | "corr
 /** @throws BrokerConfigError when there is more of something than the emulator has */
 export function checkCounts({ queues, topics }: EntitiesConfig): void {
   const { entitiesMax, subscriptionsMax, sqlRulesMax, correlationRulesMax } = emulatorBounds;
-  if (queues.length + topics.length > entitiesMax) throw new BrokerConfigError("configuration", `at most ${entitiesMax} queues and topics`, queues.length + topics.length);
+  if (queues.length + topics.length > entitiesMax)
+    throw new BrokerConfigError("configuration", `at most ${entitiesMax} queues and topics`, queues.length + topics.length);
   for (const { name, subscriptions } of topics) {
     if (subscriptions.length > subscriptionsMax) throw new BrokerConfigError(name, `at most ${subscriptionsMax} subscriptions`, subscriptions.length);
     const rules = subscriptions.flatMap(({ rules: of = [] }) => of);

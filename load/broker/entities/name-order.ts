@@ -2,5 +2,8 @@
 
 /** In the order of their names, whatever the case that they are written in. */
 export function byName<T>(items: Iterable<T>, nameOf: (item: T) => string): T[] {
-  return [...items].map((item) => [nameOf(item).toLowerCase(), item] as const).sort(([a], [b]) => (a < b ? -1 : Number(a > b))).map(([, item]) => item);
+  return [...items]
+    .map((item) => [nameOf(item).toLowerCase(), item] as const)
+    .sort(([a], [b]) => (a < b ? -1 : Number(a > b)))
+    .map(([, item]) => item);
 }

@@ -14,7 +14,13 @@ import { type Subscription, Topic } from "./topic.ts";
 
 /** What an address means. `management` marks the entity's `$management` node. */
 export type Resolution =
-  | { readonly kind: "queue"; readonly queue: MessageQueue; readonly subscription: Subscription | undefined; readonly sendable: boolean; readonly management: boolean }
+  | {
+      readonly kind: "queue";
+      readonly queue: MessageQueue;
+      readonly subscription: Subscription | undefined;
+      readonly sendable: boolean;
+      readonly management: boolean;
+    }
   | { readonly kind: "topic"; readonly topic: Topic; readonly management: boolean }
   | { readonly kind: "notFound" };
 
@@ -132,7 +138,11 @@ export class Namespace {
       topics: [...this.topics.values()].map(({ path, settings, subscriptions }) => ({
         name: path,
         ...settings,
-        subscriptions: [...subscriptions.values()].map(({ name, queue, rules }) => ({ name, ...queue.settings, rules: rules.all().map(({ description }) => description) })),
+        subscriptions: [...subscriptions.values()].map(({ name, queue, rules }) => ({
+          name,
+          ...queue.settings,
+          rules: rules.all().map(({ description }) => description),
+        })),
       })),
     };
   }
@@ -158,7 +168,9 @@ export class Namespace {
     if (this.bounding !== "emulator" || topic === undefined || (filter.kind !== "sql" && filter.kind !== "correlation")) return undefined;
     const max = filter.kind === "sql" ? sqlRulesMax : correlationRulesMax;
     const rules = [...topic.subscriptions.values()].flatMap((subscription) => subscription.rules.all().map(({ description }) => description));
-    return countRules(rules, filter.kind) < max ? undefined : `The subscriptions of a topic have at most ${max} rules with a ${filter.kind === "sql" ? "SQL" : "correlation"} filter.`;
+    return countRules(rules, filter.kind) < max
+      ? undefined
+      : `The subscriptions of a topic have at most ${max} rules with a ${filter.kind === "sql" ? "SQL" : "correlation"} filter.`;
   }
 
   /** The subscription at `<topic>/Subscriptions/<name>`. */
@@ -210,7 +222,11 @@ export class Namespace {
 
   #newQueue(path: string, settings: QueueSettings, timeToLiveMaxMs: () => number): MessageQueue {
     const { clock, record, journalOf } = this.#options;
-    const common = { clock, nextLockId: (): number => ++this.#lastLockId, forward: (transfer: Transfer, to: string): string | undefined => this.#forward(transfer, to) };
+    const common = {
+      clock,
+      nextLockId: (): number => ++this.#lastLockId,
+      forward: (transfer: Transfer, to: string): string | undefined => this.#forward(transfer, to),
+    };
     const newLog = (): OutcomeLog | undefined => (record ? new OutcomeLog() : undefined);
     const letters = (suffix: string, forwardTo: string | undefined, transferLetters: MessageQueue | undefined): MessageQueue =>
       new MessageQueue({
@@ -238,7 +254,8 @@ export class Namespace {
     if (status === "Disabled" || status === "SendDisabled") return `The messaging entity '${to}' to forward to is disabled.`;
     if (!destination.hasRoomFor(transfer.content.bare.length)) return `The messaging entity '${to}' to forward to has reached its maximum size.`;
     if (transfer.content.bare.length > messageBytesMax) return `The message is larger than the ${messageBytesMax} bytes that '${to}' takes.`;
-    if (target.kind === "queue" && target.queue.settings.requiresSession && transfer.content.sessionId === undefined) return `The message has no session id, which '${to}' requires.`;
+    if (target.kind === "queue" && target.queue.settings.requiresSession && transfer.content.sessionId === undefined)
+      return `The message has no session id, which '${to}' requires.`;
     destination.acceptTransfer(transfer, "movedIn");
     destination.dispatch();
     return undefined;

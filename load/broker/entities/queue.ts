@@ -55,7 +55,8 @@ export class MessageQueue extends QueueLife {
     const nowMs = this.clock.now();
     if (this.isRepeat(transfer.content, nowMs)) return;
     this.note(how, transfer.content);
-    if (this.sessions !== undefined && transfer.content.sessionId === undefined) this.#acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
+    if (this.sessions !== undefined && transfer.content.sessionId === undefined)
+      this.#acceptDead(transfer, "SessionIdMissing", "The message has no session id, which this entity requires.");
     else this.enqueue(transfer, nowMs);
   }
 

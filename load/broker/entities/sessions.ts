@@ -158,7 +158,8 @@ export class Sessions implements Shelf {
     const nowMs = this.#host.clock.now();
     this.expireLocks(nowMs);
     for (const session of this.#available) {
-      for (let message = session.ready.first(); message !== undefined && message.expiresAtMs <= nowMs; message = session.ready.first()) this.#host.expire(message);
+      for (let message = session.ready.first(); message !== undefined && message.expiresAtMs <= nowMs; message = session.ready.first())
+        this.#host.expire(message);
       if (session.ready.size > 0) return this.#lock(session);
     }
     return undefined;
@@ -236,7 +237,8 @@ export class Sessions implements Shelf {
   }
 
   expireLocks(nowMs: number): void {
-    for (let session = this.#lockExpiries.peek(); session !== undefined && session.lockedUntilMs <= nowMs; session = this.#lockExpiries.peek()) this.#expire(session);
+    for (let session = this.#lockExpiries.peek(); session !== undefined && session.lockedUntilMs <= nowMs; session = this.#lockExpiries.peek())
+      this.#expire(session);
   }
 
   /** Ends the locks of the sessions that hold a message which `wanted` picks, as if their time were over. Returns how many. */
@@ -269,8 +271,13 @@ export class Sessions implements Shelf {
   /** Ids of sessions that have messages; or, with a time, of those whose state was set since. */
   ids(stateChangedSinceMs: number | undefined): string[] {
     const wanted = (session: Session): boolean =>
-      stateChangedSinceMs === undefined ? session.ready.size + session.locked.size > 0 : session.state !== undefined && session.stateChangedAtMs > stateChangedSinceMs;
-    return [...this.#sessions.values()].filter(wanted).map(({ sessionId }) => sessionId).sort();
+      stateChangedSinceMs === undefined
+        ? session.ready.size + session.locked.size > 0
+        : session.state !== undefined && session.stateChangedAtMs > stateChangedSinceMs;
+    return [...this.#sessions.values()]
+      .filter(wanted)
+      .map(({ sessionId }) => sessionId)
+      .sort();
   }
 
   /** Every session with who holds it, for people and for keeping. */

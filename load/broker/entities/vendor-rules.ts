@@ -39,7 +39,8 @@ function vendorFilter(where: string, { FilterType: type, SqlFilter: sql, Correla
   if (!isNone(type) && type !== "Sql" && type !== "Correlation") throw new BrokerConfigError(`${where}.FilterType`, "Sql or Correlation", type);
   const isCorrelation = type === "Correlation" || (isNone(type) && !isNone(correlation));
   const other = isCorrelation ? (["SqlFilter", sql] as const) : (["CorrelationFilter", correlation] as const);
-  if (!isNone(other[1])) throw new BrokerConfigError(`${where}.${other[0]}`, `none beside a ${isCorrelation ? "CorrelationFilter" : "filter of the type Sql"}`, other[1]);
+  if (!isNone(other[1]))
+    throw new BrokerConfigError(`${where}.${other[0]}`, `none beside a ${isCorrelation ? "CorrelationFilter" : "filter of the type Sql"}`, other[1]);
   if (isCorrelation) return correlationOf(`${where}.CorrelationFilter`, correlation, "Properties", vendorFields);
   if (isNone(type) && isNone(sql)) return { kind: "sql", expression: "1=1", parameters: new Map() };
   return { kind: "sql", ...sqlOf(`${where}.SqlFilter`, sql) };
@@ -91,7 +92,8 @@ function correlationOf(where: string, item: unknown, propertiesKey: string, name
 }
 
 function valueOf(where: string, value: unknown): Constant {
-  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) throw new BrokerConfigError(where, "a number below 2^53, beyond which JSON rounds", value);
+  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value))
+    throw new BrokerConfigError(where, "a number below 2^53, beyond which JSON rounds", value);
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   throw new BrokerConfigError(where, "text, a number, true or false", value);
 }

@@ -22,7 +22,9 @@ const wholeRanges: ReadonlyMap<string, readonly [bigint, bigint]> = new Map([
 ]);
 
 /** What a text of an exact type may be. */
-const isWritten: Readonly<Record<Exclude<ExactType, "byte" | "unsignedByte" | "short" | "unsignedShort" | "unsignedInt" | "unsignedLong">, (text: string) => boolean>> = {
+const isWritten: Readonly<
+  Record<Exclude<ExactType, "byte" | "unsignedByte" | "short" | "unsignedShort" | "unsignedInt" | "unsignedLong">, (text: string) => boolean>
+> = {
   float: (text) => numberOf(text) !== undefined,
   double: (text) => numberOf(text) !== undefined,
   decimal: (text) => decimalPattern.test(text),

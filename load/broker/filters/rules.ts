@@ -75,7 +75,9 @@ function compile(filter: FilterDescription): (view: MessageView) => boolean {
       const { fields } = filter;
       const properties = new Map([...filter.properties].map(([name, constant]) => [name, valueOf(constant)]));
       if (fields.size === 0 && properties.size === 0) throw new FilterSyntaxError("expected a correlation filter to name at least one property, found none", 0);
-      return (view) => [...fields].every(([field, value]) => view.system(field) === value) && [...properties].every(([name, value]) => compare("=", view.user(name), value) === true);
+      return (view) =>
+        [...fields].every(([field, value]) => view.system(field) === value) &&
+        [...properties].every(([name, value]) => compare("=", view.user(name), value) === true);
     }
   }
 }

@@ -3,7 +3,20 @@
 import type { Double } from "../codec/encoded.ts";
 
 /** Types that JavaScript has no values of, by their XML Schema names. */
-export type ExactType = "byte" | "unsignedByte" | "short" | "unsignedShort" | "unsignedInt" | "unsignedLong" | "float" | "double" | "decimal" | "duration" | "char" | "guid" | "anyURI";
+export type ExactType =
+  | "byte"
+  | "unsignedByte"
+  | "short"
+  | "unsignedShort"
+  | "unsignedInt"
+  | "unsignedLong"
+  | "float"
+  | "double"
+  | "decimal"
+  | "duration"
+  | "char"
+  | "guid"
+  | "anyURI";
 
 /** A constant as it was written. */
 export interface Exact {
@@ -43,7 +56,9 @@ export type Expression =
   | { readonly kind: "and" | "or"; readonly left: Expression; readonly right: Expression }
   | { readonly kind: "not"; readonly of: Expression };
 
-export type Statement = { readonly kind: "set"; readonly property: Property; readonly value: Expression } | { readonly kind: "remove"; readonly property: Property };
+export type Statement =
+  | { readonly kind: "set"; readonly property: Property; readonly value: Expression }
+  | { readonly kind: "remove"; readonly property: Property };
 
 /** Constants by the name that an expression calls them by, after an @. */
 export type Parameters = ReadonlyMap<string, Constant>;

@@ -37,7 +37,10 @@ export function evaluate(expression: Expression, view: FilterView): Value {
     case "in":
       return negatedIf(expression.negated, isIn(evaluate(expression.of, view), expression.items, view));
     case "like":
-      return negatedIf(expression.negated, isLike(evaluate(expression.of, view), evaluate(expression.pattern, view), expression.escape && evaluate(expression.escape, view)));
+      return negatedIf(
+        expression.negated,
+        isLike(evaluate(expression.of, view), evaluate(expression.pattern, view), expression.escape && evaluate(expression.escape, view)),
+      );
     case "and":
     case "or":
       return junction(expression, view);
@@ -195,7 +198,8 @@ function describe(value: NonNullable<Value>): string {
 /** % stands for any text, _ for one character; the escape character takes their meaning from them. */
 function isLike(value: Value, pattern: Value, escape: Value): boolean | undefined {
   if (typeof value !== "string" || typeof pattern !== "string") return undefined;
-  if (escape !== undefined && (typeof escape !== "string" || escape.length !== 1)) throw new FilterEvaluationError(`expected one character after ESCAPE, found ${textOf(escape)}`);
+  if (escape !== undefined && (typeof escape !== "string" || escape.length !== 1))
+    throw new FilterEvaluationError(`expected one character after ESCAPE, found ${textOf(escape)}`);
   const parts = partsOf(pattern, escape);
   let at = 0;
   let part = 0;

@@ -26,7 +26,8 @@ const pattern =
   /\s+|(?<name>\p{L}[\p{L}\p{Nd}_]*)|@(?<parameter>[\p{L}_][\p{L}\p{Nd}_]*)|(?<decimal>(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>\d+)|'(?<string>(?:[^']|'')*)'|\[(?<bracketed>(?:[^\]]|\]\])*)\]|"(?<quoted>(?:[^"]|"")*)"|(?<symbol><>|!=|<=|>=|[-+*/%=<>(),.;])/uy;
 
 export function tokenize(text: string): Token[] {
-  if (text.length > expressionLengthMax) throw new FilterSyntaxError(`expected at most ${expressionLengthMax} characters, found ${text.length}`, expressionLengthMax);
+  if (text.length > expressionLengthMax)
+    throw new FilterSyntaxError(`expected at most ${expressionLengthMax} characters, found ${text.length}`, expressionLengthMax);
   const tokens: Token[] = [];
   pattern.lastIndex = 0;
   for (let position = 0; position < text.length; position = pattern.lastIndex) {

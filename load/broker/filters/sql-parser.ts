@@ -93,7 +93,8 @@ class Parser {
     const { position } = this.#token;
     const property = this.#property();
     const system = property.scope === "sys" ? systemProperties.get(property.name.toLowerCase()) : undefined;
-    if (system !== undefined && !settable.has(system)) throw new FilterSyntaxError(`expected a property that can be changed, found sys.${property.name}`, position);
+    if (system !== undefined && !settable.has(system))
+      throw new FilterSyntaxError(`expected a property that can be changed, found sys.${property.name}`, position);
     return property;
   }
 
@@ -124,7 +125,14 @@ class Parser {
     }
     const negated = this.#takeWord("not");
     if (this.#takeWord("in")) return { kind: "in", of: left, items: this.#items(), negated };
-    if (this.#takeWord("like")) return { kind: "like", of: left, pattern: this.#text("a pattern in quotes", Infinity), escape: this.#takeWord("escape") ? this.#text("one character in quotes", 1) : undefined, negated };
+    if (this.#takeWord("like"))
+      return {
+        kind: "like",
+        of: left,
+        pattern: this.#text("a pattern in quotes", Infinity),
+        escape: this.#takeWord("escape") ? this.#text("one character in quotes", 1) : undefined,
+        negated,
+      };
     if (negated) throw this.#unexpected("IN or LIKE");
     return left;
   }
@@ -149,20 +157,23 @@ class Parser {
 
   #sum(): Expression {
     let left = this.#product();
-    for (let operator = this.#takeOperator("+-"); operator !== undefined; operator = this.#takeOperator("+-")) left = { kind: "arithmetic", operator, left, right: this.#product() };
+    for (let operator = this.#takeOperator("+-"); operator !== undefined; operator = this.#takeOperator("+-"))
+      left = { kind: "arithmetic", operator, left, right: this.#product() };
     return left;
   }
 
   #product(): Expression {
     let left = this.#unary();
-    for (let operator = this.#takeOperator("*/%"); operator !== undefined; operator = this.#takeOperator("*/%")) left = { kind: "arithmetic", operator, left, right: this.#unary() };
+    for (let operator = this.#takeOperator("*/%"); operator !== undefined; operator = this.#takeOperator("*/%"))
+      left = { kind: "arithmetic", operator, left, right: this.#unary() };
     return left;
   }
 
   #unary(): Expression {
     this.#enter();
     let expression: Expression;
-    if (this.#takeSymbol("-")) expression = this.#token.kind === "integer" ? { kind: "constant", value: this.#integer(-1n) } : { kind: "negate", of: this.#unary() };
+    if (this.#takeSymbol("-"))
+      expression = this.#token.kind === "integer" ? { kind: "constant", value: this.#integer(-1n) } : { kind: "negate", of: this.#unary() };
     else if (this.#takeSymbol("+")) expression = this.#unary();
     else expression = this.#primary();
     this.#depth--;

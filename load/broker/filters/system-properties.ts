@@ -37,4 +37,14 @@ export type SystemProperty =
   | "partitionKey";
 
 /** Those that an action can set. */
-export const settable: ReadonlySet<SystemProperty> = new Set<SystemProperty>(["messageId", "correlationId", "subject", "to", "replyTo", "sessionId", "replyToSessionId", "contentType", "timeToLive"]);
+export const settable: ReadonlySet<SystemProperty> = new Set<SystemProperty>([
+  "messageId",
+  "correlationId",
+  "subject",
+  "to",
+  "replyTo",
+  "sessionId",
+  "replyToSessionId",
+  "contentType",
+  "timeToLive",
+]);

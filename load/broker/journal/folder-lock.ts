@@ -37,9 +37,14 @@ export function lockFolder(folder: string): FolderLock {
     if (found === undefined) continue;
     const holder = holderOf(found);
     if (holder !== undefined && holder.host !== hostname()) {
-      throw new FolderInUseError(`${folder}: expected a folder that no other broker uses, found a lock by process ${holder.pid} on ${holder.host}; stop it, or delete ${path} if it is gone`);
+      throw new FolderInUseError(
+        `${folder}: expected a folder that no other broker uses, found a lock by process ${holder.pid} on ${holder.host}; stop it, or delete ${path} if it is gone`,
+      );
     }
-    if (holder !== undefined && isAlive(holder)) throw new FolderInUseError(`${folder}: expected a folder that no other broker uses, found it in use by process ${holder.pid}; stop it, or choose another folder`);
+    if (holder !== undefined && isAlive(holder))
+      throw new FolderInUseError(
+        `${folder}: expected a folder that no other broker uses, found it in use by process ${holder.pid}; stop it, or choose another folder`,
+      );
     if (takeAway(path, found)) tookOverFrom = holder?.pid;
   }
   throw new FolderInUseError(`${folder}: expected to lock the folder, found others doing the same; try again, or choose another folder`);

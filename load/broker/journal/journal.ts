@@ -135,7 +135,8 @@ export class Journal {
     const id = this.#idOf(path);
     return {
       put: (message) => this.#append(packMessage(id, message)),
-      change: ({ sequenceNumber, state, deliveryCount, properties, isInDoubt }) => this.#append(pack([kind.change, id, sequenceNumber, state, deliveryCount, properties, isInDoubt])),
+      change: ({ sequenceNumber, state, deliveryCount, properties, isInDoubt }) =>
+        this.#append(pack([kind.change, id, sequenceNumber, state, deliveryCount, properties, isInDoubt])),
       lock: ({ sequenceNumber }) => this.#append(pack([kind.lock, id, sequenceNumber])),
       remove: ({ sequenceNumber }) => this.#append(pack([kind.remove, id, sequenceNumber])),
       setSessionState: (sessionId, state) => this.#append(pack([kind.session, id, sessionId, state])),
@@ -162,7 +163,8 @@ export class Journal {
    */
   confirmChange(gone: string | undefined): void {
     this.onChange(gone);
-    if (this.#trouble !== undefined) throw new JournalFolderError(`The change holds, but the broker cannot write to its data folder, and it may be gone after a restart: ${this.#trouble}`);
+    if (this.#trouble !== undefined)
+      throw new JournalFolderError(`The change holds, but the broker cannot write to its data folder, and it may be gone after a restart: ${this.#trouble}`);
   }
 
   /** An entity is gone with all it held, sub-queues and subscriptions, too. */
@@ -220,7 +222,10 @@ export class Journal {
     if (first !== undefined) {
       const bytes = damages.reduce((sum, damage) => sum + damage.bytes, 0);
       const found = `${this.#file.path}: expected whole records, found ${bytes} damaged bytes from byte ${first.at} on, and whole records behind them`;
-      if (this.#options.repairs !== true) throw new JournalDamagedError(`${found}; start with --repair to go on without what was damaged (messages in it are missing, and settled ones may be back), or choose another folder`);
+      if (this.#options.repairs !== true)
+        throw new JournalDamagedError(
+          `${found}; start with --repair to go on without what was damaged (messages in it are missing, and settled ones may be back), or choose another folder`,
+        );
       const copy = `${this.#file.path}.damaged`;
       copyFileSync(this.#file.path, copy);
       this.#log(`${found}; they are left out, and the file as it was is kept as ${copy}`);

@@ -20,7 +20,10 @@ export function mergeEntities(given: EntitiesConfig, kept: KeptDefinitions | und
     queues: queues.filter((queue) => isNew(nameOf(queue), given.queues)),
     topics: topics
       .filter((topic) => isNew(nameOf(topic), given.topics))
-      .map((topic) => ({ ...topic, subscriptions: merge(subscriptionsOf(given, topic.name), subscriptionsOf(kept.given, topic.name), subscriptionsOf(kept.entities, topic.name)) })),
+      .map((topic) => ({
+        ...topic,
+        subscriptions: merge(subscriptionsOf(given, topic.name), subscriptionsOf(kept.given, topic.name), subscriptionsOf(kept.entities, topic.name)),
+      })),
   };
 }
 

@@ -91,7 +91,7 @@ export class RecordFile {
         at = next;
         continue;
       }
-      for (let from = 0; from < batch.length; ) {
+      for (let from = 0; from < batch.length;) {
         const length = batch.readUInt32LE(from);
         onRecord(batch.subarray(from + lengthBytes, from + lengthBytes + length));
         from += lengthBytes + length;
@@ -125,7 +125,7 @@ export class RecordFile {
     const { length } = this.#head();
     try {
       if (this.#isTorn) this.#mend();
-      for (let done = 0; done < length; ) done += this.#write(this.#fd, this.#buffer, done, length - done);
+      for (let done = 0; done < length;) done += this.#write(this.#fd, this.#buffer, done, length - done);
       if (isSynced) fdatasyncSync(this.#fd);
     } catch (error) {
       this.#isTorn = true;
@@ -228,7 +228,7 @@ function batchAt(source: Source, at: number): Buffer | undefined {
 
 /** Where the next whole batch begins. */
 function findBatch(source: Source, from: number): number | undefined {
-  for (let at = from; at + batchHeadBytes <= source.size; ) {
+  for (let at = from; at + batchHeadBytes <= source.size;) {
     const found = source.slice(at, bufferBytes).indexOf(markerBytes);
     // A marker may lie across the end of what was looked at.
     if (found < 0) at += bufferBytes - (lengthBytes - 1);
@@ -239,9 +239,13 @@ function findBatch(source: Source, from: number): number | undefined {
 }
 
 function checkHead(path: string, head: Buffer): void {
-  if (head.subarray(0, magic.length).toString("latin1") !== magic) throw new RecordFileError(`${path}: expected a file that a broker wrote, found something else; choose another folder for --data`);
+  if (head.subarray(0, magic.length).toString("latin1") !== magic)
+    throw new RecordFileError(`${path}: expected a file that a broker wrote, found something else; choose another folder for --data`);
   const found = head.readUInt32LE(magic.length);
-  if (found !== version) throw new RecordFileError(`${path}: expected version ${version} of the format, found ${found}; use the version of holdfast that wrote it, or another folder for --data`);
+  if (found !== version)
+    throw new RecordFileError(
+      `${path}: expected version ${version} of the format, found ${found}; use the version of holdfast that wrote it, or another folder for --data`,
+    );
 }
 
 function u32(value: number): Buffer {

@@ -33,14 +33,59 @@ export interface KeptMessage {
 }
 
 export function packMessage(entity: number, message: StoredMessage): Buffer {
-  const { sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetteredBy, isInDoubt, lockId } = message;
+  const {
+    sequenceNumber,
+    enqueuedSequenceNumber,
+    enqueuedAtMs,
+    state,
+    deliveryCount,
+    properties,
+    expiresAtMs,
+    dueAtMs,
+    hops,
+    deadLetteredBy,
+    isInDoubt,
+    lockId,
+  } = message;
   const { bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs } = message.content;
   const content = [bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs];
-  return pack([kind.put, entity, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetteredBy, content, isInDoubt, lockId !== 0]);
+  return pack([
+    kind.put,
+    entity,
+    sequenceNumber,
+    enqueuedSequenceNumber,
+    enqueuedAtMs,
+    state,
+    deliveryCount,
+    properties,
+    expiresAtMs,
+    dueAtMs,
+    hops,
+    deadLetteredBy,
+    content,
+    isInDoubt,
+    lockId !== 0,
+  ]);
 }
 
 export function unpackMessage(record: readonly unknown[]): KeptMessage {
-  const [, , sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, state, deliveryCount, properties, expiresAtMs, dueAtMs, hops, deadLetterSource, content, isInDoubt, isLocked] = record;
+  const [
+    ,
+    ,
+    sequenceNumber,
+    enqueuedSequenceNumber,
+    enqueuedAtMs,
+    state,
+    deliveryCount,
+    properties,
+    expiresAtMs,
+    dueAtMs,
+    hops,
+    deadLetterSource,
+    content,
+    isInDoubt,
+    isLocked,
+  ] = record;
   const [bare, durable, priority, timeToLiveMs, annotations, annotationCount, messageId, sessionId, partitionKey, scheduledAtMs] = content as unknown[];
   return {
     sequenceNumber,

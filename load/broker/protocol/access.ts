@@ -57,7 +57,9 @@ export class Access {
     if (typeof token !== "string") return { code: 400, description: "The token must be text." };
     if (type !== "servicebus.windows.net:sastoken") {
       // Nobody here can check what a directory signed.
-      return this.#verifier.isRequired ? { code: 401, description: `InvalidToken: Tokens of the type '${String(type)}' are not taken; use a shared access signature.` } : accepted;
+      return this.#verifier.isRequired
+        ? { code: 401, description: `InvalidToken: Tokens of the type '${String(type)}' are not taken; use a shared access signature.` }
+        : accepted;
     }
     const verdict = this.#verifier.verify(token, audience);
     if (!verdict.ok) return { code: 401, description: verdict.reason };
@@ -110,7 +112,10 @@ export class Access {
       this.#timers.delete(cancel);
       // A timer may ring a moment early.
       const nowMs = Math.max(ringMs, this.#clock.now());
-      this.#links.close((link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs), () => tokenExpired);
+      this.#links.close(
+        (link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs),
+        () => tokenExpired,
+      );
     });
     this.#timers.add(cancel);
   }

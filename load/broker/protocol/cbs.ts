@@ -17,6 +17,7 @@ function judge(connection: WireConnection, { properties, body }: Request, { faul
   if (properties?.get("operation") !== "put-token") return { code: 400, description: "The operation is unknown; put-token is the only one." };
   const audience = properties.get("name");
   if (typeof audience !== "string") return { code: 400, description: "The application property 'name' must say what the token is for." };
-  if (faults.any && faults.strike("failTokens", pathOf(audience)) !== undefined) return { code: 401, description: "InvalidSignature: The token has an invalid signature." };
+  if (faults.any && faults.strike("failTokens", pathOf(audience)) !== undefined)
+    return { code: 401, description: "InvalidSignature: The token has an invalid signature." };
   return access.putToken(connection, body?.plain(), properties.get("type"), audience);
 }

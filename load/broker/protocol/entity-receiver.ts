@@ -46,7 +46,14 @@ function handlerOf(queue: MessageQueue, receiver: EntityReceiver): SendingHandle
 }
 
 /** A receiver of one session, whose lock was just given. */
-export function receiveSession(queue: MessageQueue, sessions: Sessions, lock: SessionLock, attach: Attach, link: SendingLink, context: ProtocolContext): SendingHandler {
+export function receiveSession(
+  queue: MessageQueue,
+  sessions: Sessions,
+  lock: SessionLock,
+  attach: Attach,
+  link: SendingLink,
+  context: ProtocolContext,
+): SendingHandler {
   const receiver = new EntityReceiver(queue, attach, link, context);
   sessions.open(lock, receiver);
   return handlerOf(queue, receiver);

@@ -4,7 +4,16 @@
 import type { Clock } from "../entities/clock.ts";
 
 /** What can go wrong; `faultKinds` tells what each one does. */
-export type FaultKind = "throttle" | "detach" | "drop" | "expireLocks" | "delaySettlements" | "loseSettlements" | "deliverTwice" | "holdDeliveries" | "failTokens";
+export type FaultKind =
+  | "throttle"
+  | "detach"
+  | "drop"
+  | "expireLocks"
+  | "delaySettlements"
+  | "loseSettlements"
+  | "deliverTwice"
+  | "holdDeliveries"
+  | "failTokens";
 
 export const faultKinds: Readonly<Record<FaultKind, string>> = {
   throttle: "refuse sends, requests and new links: server-busy",

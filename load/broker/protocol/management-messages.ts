@@ -11,7 +11,23 @@ import { deadLetterSettlement } from "./settlements.ts";
 import type { EncodedFields } from "./wire.ts";
 import { bytesOf, full, requiresSession } from "./entity-sender.ts";
 import { deferredNotFound, messageTooLarge, scheduledNotFound, sessionIdMissing } from "./refusals.ts";
-import { BadRequest, destinationOf, done, type Entity, listOf, lockIds, noContent, numberOf, type Operation, queueOf, type Reply, replyLockLost, replySessionLockLost, sequenceNumbers, textOf } from "./management-fields.ts";
+import {
+  BadRequest,
+  destinationOf,
+  done,
+  type Entity,
+  listOf,
+  lockIds,
+  noContent,
+  numberOf,
+  type Operation,
+  queueOf,
+  type Reply,
+  replyLockLost,
+  replySessionLockLost,
+  sequenceNumbers,
+  textOf,
+} from "./management-fields.ts";
 
 export const messageOperations: readonly (readonly [string, Operation])[] = [
   ["com.microsoft:renew-lock", renewLock],
@@ -47,7 +63,10 @@ function peekMessage(fields: MapView, entity: Entity): Reply {
   for (const message of queueOf(entity).peek(from, Math.min(count, peekCountMax), textOf(fields, "session-id"))) {
     // A lock is its holder's business: who peeks sees none.
     const { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, state, deadLetterSource, properties } = message;
-    const encoded = encodePeeked({ content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties }, omitBody);
+    const encoded = encodePeeked(
+      { content, sequenceNumber, enqueuedSequenceNumber, enqueuedAtMs, expiresAtMs, deliveryCount, lockedUntilMs: 0, state, deadLetterSource, properties },
+      omitBody,
+    );
     messages.push({ message: encoded });
     bytes += encoded.length;
     if (bytes >= peekBytesMax) break;
@@ -100,7 +119,8 @@ function updateDisposition(fields: MapView, entity: Entity, context: ProtocolCon
   for (const lockId of lockIds(fields, context)) {
     const result = lockId === undefined ? "lockLost" : queue.settleByLock(lockId, settlement);
     if (result === "lockLost") return replyLockLost;
-    if (result === "notAllowed") return { code: 400, description: "A message in a dead-letter sub-queue cannot be dead-lettered again.", condition: "amqp:not-allowed" };
+    if (result === "notAllowed")
+      return { code: 400, description: "A message in a dead-letter sub-queue cannot be dead-lettered again.", condition: "amqp:not-allowed" };
   }
   return done;
 }
@@ -118,7 +138,10 @@ function batchDeleteMessages(fields: MapView, entity: Entity): Reply {
 /** The reason and the description, which have fields of their own here, among the properties to change. */
 function withLetters(properties: EncodedFields | undefined, fields: MapView): EncodedFields {
   const all = new Map(properties);
-  for (const [field, name] of [["deadletter-reason", "DeadLetterReason"], ["deadletter-description", "DeadLetterErrorDescription"]] as const) {
+  for (const [field, name] of [
+    ["deadletter-reason", "DeadLetterReason"],
+    ["deadletter-description", "DeadLetterErrorDescription"],
+  ] as const) {
     const value = fields.view(field);
     if (value !== undefined) all.set(name, Buffer.from(value.bytes.subarray(value.start, value.end)));
   }

@@ -45,11 +45,19 @@ function getMessageSessions(fields: MapView, entity: Entity): Reply {
   const since = fields.get("last-updated-time");
   const sinceMs = since instanceof Date && since.getTime() < pendingFromMs ? since.getTime() : undefined;
   const skip = numberOf(fields, "skip");
-  const ids = sessionsOf(entity).ids(sinceMs).slice(skip, skip + Math.min(numberOf(fields, "top"), idsMax));
+  const ids = sessionsOf(entity)
+    .ids(sinceMs)
+    .slice(skip, skip + Math.min(numberOf(fields, "top"), idsMax));
   if (ids.length === 0) return noContent("com.microsoft:session-not-found");
   return {
     ...done,
-    body: { skip: int(skip + ids.length), "sessions-ids": array("string", ids.map((id) => new Typed("string", id))) },
+    body: {
+      skip: int(skip + ids.length),
+      "sessions-ids": array(
+        "string",
+        ids.map((id) => new Typed("string", id)),
+      ),
+    },
   };
 }
 

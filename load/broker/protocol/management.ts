@@ -20,13 +20,17 @@ const operations: ReadonlyMap<string, Operation> = new Map([...messageOperations
 export function answerManagement(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Buffer {
   const reply = answer(entity, request, context, connection);
   const { path } = entity.kind === "topic" ? entity.topic : entity.queue;
-  return encodeAnswer(request, reply.code < 300 ? reply : { ...reply, description: context.tracking.complete(reply.description, { host: connection.host, path }, reply.condition) });
+  return encodeAnswer(
+    request,
+    reply.code < 300 ? reply : { ...reply, description: context.tracking.complete(reply.description, { host: connection.host, path }, reply.condition) },
+  );
 }
 
 function answer(entity: Entity, request: Request, context: ProtocolContext, connection: WireConnection): Reply {
   const name = request.properties?.get("operation");
   const operation = typeof name === "string" ? operations.get(name) : undefined;
-  if (operation === undefined || typeof name !== "string") return { code: 501, description: `The operation '${readable(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
+  if (operation === undefined || typeof name !== "string")
+    return { code: 501, description: `The operation '${readable(name ?? null)}' is not supported.`, condition: "amqp:not-implemented" };
   const fields = request.body?.asMap();
   if (fields === undefined) return { code: 400, description: "The body of a management request must be a map.", condition: "amqp:invalid-field" };
   const { faults, access } = context;

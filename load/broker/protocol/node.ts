@@ -79,7 +79,8 @@ export class Node {
     if (!this.#links.has(link)) return;
     link.waiting.push(bytes);
     flush(link);
-    if (link.waiting.length > waitingMax) link.link.close({ condition: "amqp:resource-limit-exceeded", description: `More than ${waitingMax} replies are waiting for credit.` });
+    if (link.waiting.length > waitingMax)
+      link.link.close({ condition: "amqp:resource-limit-exceeded", description: `More than ${waitingMax} replies are waiting for credit.` });
   }
 
   /** Where a reply goes: by the link's address, then by its name, then the only link there is. */

@@ -33,7 +33,10 @@ export class OpenLinks {
   /** Closes the links of an entity that is gone, with all that belonged to it. */
   closeGone(gone: string): void {
     const key = gone.toLowerCase();
-    this.close(({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`), () => entityNotFound(gone));
+    this.close(
+      ({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`),
+      () => entityNotFound(gone),
+    );
   }
 
   [Symbol.iterator](): IterableIterator<OpenLink> {

@@ -40,19 +40,30 @@ export class Router implements WireServer {
     const { address } = attach;
     if (attach.beyond !== undefined) return refuse("amqp:not-implemented", `This broker has no ${attach.beyond}.`);
     if (address === undefined) return refuse("amqp:invalid-field", "The link names no address.");
-    if (address.toLowerCase() === cbsAddress) return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(attach.connection, request, this.#context)));
+    if (address.toLowerCase() === cbsAddress)
+      return this.#joinNode(role, attach, cbsAddress, () => new Node((request) => answerTokenRequest(attach.connection, request, this.#context)));
     const found = this.#namespace.resolve(address);
     if (found.kind === "notFound") return refused(entityNotFound(pathOf(address)));
     const { faults, access } = this.#context;
     const trouble = this.#context.trouble();
-    if (trouble !== undefined) return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
+    if (trouble !== undefined)
+      return refuse("com.microsoft:server-busy", `The broker cannot write to its data folder and takes nothing until it can: ${trouble}`);
     const path = found.kind === "topic" ? found.topic.path : found.queue.path;
     // Each request to a node needs rights of its own.
     const unauthorized = found.management ? access.refuseManaging(attach.connection, path, allRights) : access.refuseLink(attach.connection, path, role);
     if (unauthorized !== undefined) return refused(unauthorized);
     if (!found.management && faults.any && faults.strike("throttle", path) !== undefined) return refused(serverBusy);
     if (found.management) {
-      return this.#joinNode(role, attach, address.toLowerCase(), () => new Node((request) => answerManagement(found, request, this.#context, attach.connection), (request) => postponeSettlement(path, request, faults)));
+      return this.#joinNode(
+        role,
+        attach,
+        address.toLowerCase(),
+        () =>
+          new Node(
+            (request) => answerManagement(found, request, this.#context, attach.connection),
+            (request) => postponeSettlement(path, request, faults),
+          ),
+      );
     }
     return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
   }
@@ -75,7 +86,8 @@ export class Router implements WireServer {
   }
 
   #receiver(found: Found, attach: Attach, address: string): AttachDecision {
-    if (found.kind === "topic") return refuse("amqp:not-allowed", `Messages cannot be received from the topic '${address}'; receive from one of its subscriptions.`);
+    if (found.kind === "topic")
+      return refuse("amqp:not-allowed", `Messages cannot be received from the topic '${address}'; receive from one of its subscriptions.`);
     const { queue } = found;
     const { status } = queue.settings;
     if (status === "Disabled" || status === "ReceiveDisabled") return refused(entityDisabled(queue.path));
@@ -87,7 +99,9 @@ export class Router implements WireServer {
     }
     const { sessions } = queue;
     if (sessions !== undefined) {
-      return attachSession(sessions, attach, (of, lock, link) => this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)));
+      return attachSession(sessions, attach, (of, lock, link) =>
+        this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)),
+      );
     }
     if (attach.filters.has(sessionFilter)) return refused(noSessions);
     return { kind: "send", start: (link) => this.#open("receiver", queue.path, attach, link, receiveFrom(queue, attach, link, this.#context)) };

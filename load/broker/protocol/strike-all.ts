@@ -6,7 +6,11 @@ import { detachForced } from "./refusals.ts";
 
 /** Returns how many links, connections or locks were hit. */
 export function strikeAll(kind: FaultKind, matches: (path: string) => boolean, namespace: Namespace, links: OpenLinks): number {
-  if (kind === "detach") return links.close(({ path }) => matches(path), ({ name, role }) => detachForced(name, role));
+  if (kind === "detach")
+    return links.close(
+      ({ path }) => matches(path),
+      ({ name, role }) => detachForced(name, role),
+    );
   if (kind === "drop") {
     const connections = new Set([...links].filter(({ path }) => matches(path)).map(({ connection }) => connection));
     for (const connection of connections) connection.cut();

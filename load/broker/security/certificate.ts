@@ -62,7 +62,10 @@ async function certificateMaker(): Promise<typeof selfsigned> {
   try {
     return await import("selfsigned");
   } catch (error) {
-    throw new CertificateError(`expected the package selfsigned, to make a certificate for TLS, found ${(error as Error).message}; install it, or give --tls-cert and --tls-key`, { cause: error });
+    throw new CertificateError(
+      `expected the package selfsigned, to make a certificate for TLS, found ${(error as Error).message}; install it, or give --tls-cert and --tls-key`,
+      { cause: error },
+    );
   }
 }
 

@@ -60,9 +60,12 @@ function checkKey(where: string, fields: object): AccessKey {
   const { name, key, rights, entity, ...others } = fields as Record<string, unknown>;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw new AccessKeyError(`${where}: expected name, key, rights and entity, found ${unknown}`);
-  if (typeof name !== "string" || name === "" || typeof key !== "string" || key === "") throw new AccessKeyError(`${where}: expected a name and a key as text, found ${typeof name} and ${typeof key}`);
-  if (entity !== undefined && (typeof entity !== "string" || entity === "")) throw new AccessKeyError(`${where}.entity: expected the path of a queue or topic, found ${JSON.stringify(entity)}`);
-  if (rights !== undefined && !(Array.isArray(rights) && rights.length > 0 && rights.every(isRight))) throw new AccessKeyError(`${where}.rights: expected some of ${allRights.join(", ")}, found ${JSON.stringify(rights)}`);
+  if (typeof name !== "string" || name === "" || typeof key !== "string" || key === "")
+    throw new AccessKeyError(`${where}: expected a name and a key as text, found ${typeof name} and ${typeof key}`);
+  if (entity !== undefined && (typeof entity !== "string" || entity === ""))
+    throw new AccessKeyError(`${where}.entity: expected the path of a queue or topic, found ${JSON.stringify(entity)}`);
+  if (rights !== undefined && !(Array.isArray(rights) && rights.length > 0 && rights.every(isRight)))
+    throw new AccessKeyError(`${where}.rights: expected some of ${allRights.join(", ")}, found ${JSON.stringify(rights)}`);
   return { name, key, ...(rights === undefined ? {} : { rights }), ...(entity === undefined ? {} : { entity }) };
 }
 

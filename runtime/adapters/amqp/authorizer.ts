@@ -83,7 +83,8 @@ export class Authorizer {
   /** A credential that hangs must not keep the connection without a token, unseen. */
   #newToken(audience: string): Promise<Token> {
     const { tokens, clock } = this.#options;
-    const late = (): TransportError => new TransportError(`expected a token for ${audience} within ${tokenTimeoutMs} ms, found none; check the credential and what it asks`);
+    const late = (): TransportError =>
+      new TransportError(`expected a token for ${audience} within ${tokenTimeoutMs} ms, found none; check the credential and what it asks`);
     return answeredWithin(clock, tokenTimeoutMs, tokens(audience, clock.wallMs()), late);
   }
 
@@ -96,7 +97,10 @@ export class Authorizer {
     try {
       await this.#put(audience, right);
     } catch (thrown) {
-      const error = thrown instanceof TransportError ? thrown : new TransportError(`expected a new token for ${audience}, found none; check the credential`, { cause: thrown });
+      const error =
+        thrown instanceof TransportError
+          ? thrown
+          : new TransportError(`expected a new token for ${audience}, found none; check the credential`, { cause: thrown });
       const leftMs = right.expiresAtMs - this.#options.clock.wallMs();
       if (this.#isClosed || this.#rights.get(audience) !== right) return;
       if (leftMs <= 0) this.#options.expired(error);

@@ -63,7 +63,10 @@ export function connectionErrorOf(host: string, end: ConnectionEnd): TransportEr
   if (error !== undefined) return errorOf(expected, error, "none");
   const cause = "cause" in end ? end.cause : undefined;
   const found = cause === undefined ? "that it was closed" : messageOf(cause);
-  return new TransportError(`expected ${expected}, found ${found || "that it failed"}; check that the broker is up and reachable`, cause === undefined ? {} : { cause });
+  return new TransportError(
+    `expected ${expected}, found ${found || "that it failed"}; check that the broker is up and reachable`,
+    cause === undefined ? {} : { cause },
+  );
 }
 
 /** Keeps a TransportError as it is and wraps anything else. */

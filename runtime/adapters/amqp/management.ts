@@ -74,7 +74,8 @@ export class Management implements ConnectionUser {
     const results = new Map<AmqpDelivery, RenewResult>();
     const renewed: Renewed = (delivery, result) => void results.set(delivery, result);
     const parts: Promise<void>[] = [];
-    for (let from = 0; from < deliveries.length; from += locksPerRequestMax) parts.push(this.#renew(deliveries.slice(from, from + locksPerRequestMax), renewed));
+    for (let from = 0; from < deliveries.length; from += locksPerRequestMax)
+      parts.push(this.#renew(deliveries.slice(from, from + locksPerRequestMax), renewed));
     await Promise.all(parts);
     return results;
   }
@@ -133,7 +134,10 @@ export class Management implements ConnectionUser {
   async ask(operation: string, fields: { readonly [key: string]: Encodable }): Promise<Reply> {
     const { clock } = this.#options;
     const pauseMs = this.#busyUntilMs - clock.monotonicMs();
-    if (pauseMs > 0) throw new TransportError(`expected to ask ${this.#address}, found that the namespace is throttled; it is asked again after a pause`, { retryAfterMs: Math.ceil(pauseMs) });
+    if (pauseMs > 0)
+      throw new TransportError(`expected to ask ${this.#address}, found that the namespace is throttled; it is asked again after a pause`, {
+        retryAfterMs: Math.ceil(pauseMs),
+      });
     const link = this.#link ?? (await this.#whenOpen());
     const properties: Fields = { operation: `com.microsoft:${operation}` };
     const reply = await link.request(properties, fields);
@@ -145,7 +149,11 @@ export class Management implements ConnectionUser {
   #whenOpen(): Promise<RequestLink> {
     const { clock, answerTimeoutMs } = this.#options;
     if (this.#isStopped || this.#waiting.size >= requestsWaitingMax) {
-      return Promise.reject(new TransportError(`expected to ask ${this.#address}, found ${this.#isStopped ? "that the transport has stopped" : `${requestsWaitingMax} requests waiting`}; try again later`));
+      return Promise.reject(
+        new TransportError(
+          `expected to ask ${this.#address}, found ${this.#isStopped ? "that the transport has stopped" : `${requestsWaitingMax} requests waiting`}; try again later`,
+        ),
+      );
     }
     return new Promise((resolve, reject) => {
       const end = (): void => {
@@ -162,7 +170,11 @@ export class Management implements ConnectionUser {
           reject(error);
         },
       };
-      const timer = clock.after(answerTimeoutMs, () => waiting.failed(new TransportError(`expected to reach ${this.#address} within ${answerTimeoutMs} ms, found no connection; check that the broker is up and reachable`)));
+      const timer = clock.after(answerTimeoutMs, () =>
+        waiting.failed(
+          new TransportError(`expected to reach ${this.#address} within ${answerTimeoutMs} ms, found no connection; check that the broker is up and reachable`),
+        ),
+      );
       this.#waiting.add(waiting);
     });
   }

@@ -68,10 +68,13 @@ function tokensOf(parts: ReadonlyMap<string, string>): TokenSource {
   if (signature !== undefined) return sharedSignatureTokens(signature);
   const name = parts.get("sharedaccesskeyname");
   const key = parts.get("sharedaccesskey");
-  if (name === undefined || name === "" || key === undefined || key === "") throw refused("SharedAccessKeyName and SharedAccessKey, or SharedAccessSignature", "neither");
+  if (name === undefined || name === "" || key === undefined || key === "")
+    throw refused("SharedAccessKeyName and SharedAccessKey, or SharedAccessSignature", "neither");
   return sharedKeyTokens(name, key);
 }
 
 function refused(expected: string, found: string): ConfigurationError {
-  return new ConfigurationError(`expected a Service Bus connection string with ${expected}, found ${found}; copy it again from the namespace's shared access policies`);
+  return new ConfigurationError(
+    `expected a Service Bus connection string with ${expected}, found ${found}; copy it again from the namespace's shared access policies`,
+  );
 }

@@ -27,7 +27,10 @@ export async function scheduleMessages(management: Management, messages: readonl
   const entries = messages.map((message): Encodable => ({ "message-id": message.messageId, message: aloneOf(encodeOutgoing(message)) }));
   const reply = await ask(management, "schedule-message", { messages: entries });
   const numbers = reply.body?.get("sequence-numbers");
-  if (!Array.isArray(numbers) || numbers.length !== messages.length) throw new TransportError(`expected the sequence numbers of ${messages.length} scheduled messages, found ${Array.isArray(numbers) ? numbers.length : "none"}; they may have been scheduled`);
+  if (!Array.isArray(numbers) || numbers.length !== messages.length)
+    throw new TransportError(
+      `expected the sequence numbers of ${messages.length} scheduled messages, found ${Array.isArray(numbers) ? numbers.length : "none"}; they may have been scheduled`,
+    );
   return numbers.map((number: Plain) => (typeof number === "number" || typeof number === "bigint" ? BigInt(number) : 0n));
 }
 
@@ -40,7 +43,10 @@ export async function cancelScheduled(management: Management, sequenceNumbers: r
 /** Receives deferred messages under locks of their own; rejects with `TransportError`, when none of them was locked. */
 export async function receiveDeferred(management: Management, sequenceNumbers: readonly bigint[]): Promise<readonly AmqpDelivery[]> {
   refuseTooMany("to receive", sequenceNumbers.length);
-  const reply = await ask(management, "receive-by-sequence-number", { "sequence-numbers": array("long", sequenceNumbers.map(long)), "receiver-settle-mode": uint(peekLock) });
+  const reply = await ask(management, "receive-by-sequence-number", {
+    "sequence-numbers": array("long", sequenceNumbers.map(long)),
+    "receiver-settle-mode": uint(peekLock),
+  });
   const messages = reply.body?.get("messages");
   if (!Array.isArray(messages)) return [];
   const home: DeliveryHome = {
@@ -62,7 +68,8 @@ async function ask(management: Management, operation: string, fields: { readonly
 }
 
 function refuseTooMany(expected: string, count: number): void {
-  if (count > numbersPerRequestMax) throw new TransportError(`expected at most ${numbersPerRequestMax} messages ${expected} in one request, found ${count}; make several`);
+  if (count > numbersPerRequestMax)
+    throw new TransportError(`expected at most ${numbersPerRequestMax} messages ${expected} in one request, found ${count}; make several`);
 }
 
 /** A lock token is the delivery tag's GUID in the network's byte order; see `AmqpDelivery.lockToken`. */

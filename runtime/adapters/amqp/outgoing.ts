@@ -42,7 +42,18 @@ function writeOutgoing(message: OutgoingMessage): void {
   writeMessage(writer, {
     header: timeToLiveMs === undefined ? undefined : { ttlMs: Math.min(timeToLiveMs, timeToLiveMax) },
     messageAnnotations: annotationsOf(message),
-    properties: { messageId, userId, to, subject, replyTo, correlationId: encodableId(message.correlationId), contentType, contentEncoding, groupId: sessionId, replyToGroupId: replyToSessionId },
+    properties: {
+      messageId,
+      userId,
+      to,
+      subject,
+      replyTo,
+      correlationId: encodableId(message.correlationId),
+      contentType,
+      contentEncoding,
+      groupId: sessionId,
+      replyToGroupId: replyToSessionId,
+    },
     applicationProperties: isEmpty(headers) ? undefined : headers,
     body: { data: body },
   });

@@ -80,7 +80,11 @@ export class Outlet implements ConnectionUser {
   send(messages: readonly OutgoingMessage[]): Promise<void> {
     const { address, broker } = this.#options;
     if (this.#count + messages.length > messagesWaitingMax) {
-      return Promise.reject(new TransportError(`expected at most ${messagesWaitingMax} messages waiting to be sent to ${address}, found ${this.#count} and ${messages.length} more; await earlier sends first`));
+      return Promise.reject(
+        new TransportError(
+          `expected at most ${messagesWaitingMax} messages waiting to be sent to ${address}, found ${this.#count} and ${messages.length} more; await earlier sends first`,
+        ),
+      );
     }
     const sending = new Sending(messages.length);
     for (const message of messages) this.#enqueue(message, sending);
@@ -248,18 +252,33 @@ export class Outlet implements ConnectionUser {
     const [only] = items;
     const alone = only !== undefined && items.length === 1 ? aloneOf(only.section) : undefined;
     if (alone !== undefined && alone.length > bytesMax) {
-      only?.sending.failed(only.message, errorOf(`messages of at most ${bytesMax} bytes to ${address}`, { condition: "amqp:link:message-size-exceeded", description: `${alone.length} bytes` }, ""));
+      only?.sending.failed(
+        only.message,
+        errorOf(
+          `messages of at most ${bytesMax} bytes to ${address}`,
+          { condition: "amqp:link:message-size-exceeded", description: `${alone.length} bytes` },
+          "",
+        ),
+      );
       this.#checkIdle();
       return;
     }
     const timer = clock.after(answerTimeoutMs, () => {
-      broker.abort(new TransportError(`expected ${address} to accept ${items.length} messages within ${answerTimeoutMs} ms, found no answer; they are sent again`));
+      broker.abort(
+        new TransportError(`expected ${address} to accept ${items.length} messages within ${answerTimeoutMs} ms, found no answer; they are sent again`),
+      );
     });
     const batch: Batch = { number: (this.#batches += 1), items, timer };
     this.#inFlight.add(batch);
     this.#isTryingSuspect = only?.isSuspect === true;
     if (alone !== undefined) sender.send(alone, batch);
-    else sender.send(items.map(({ section }) => section), batch, undefined, batchFormat);
+    else
+      sender.send(
+        items.map(({ section }) => section),
+        batch,
+        undefined,
+        batchFormat,
+      );
   }
 
   /** From the front, as many as fit into one batch; at least one. */

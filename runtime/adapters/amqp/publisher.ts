@@ -28,7 +28,8 @@ class AmqpPublisher implements Publisher {
 
   constructor(options: AmqpPublisherOptions) {
     const { answerTimeoutMs = answerTimeoutDefaultMs } = options;
-    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+    if (!(answerTimeoutMs >= answerTimeoutMinMs))
+      throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#answerTimeoutMs = answerTimeoutMs;
   }
@@ -51,13 +52,18 @@ class AmqpPublisher implements Publisher {
 
   async send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {
     if (this.#started === undefined || this.#stopped !== undefined) {
-      throw new TransportError(`expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#started === undefined ? "was not started" : "has stopped"}; send between start and stop`);
+      throw new TransportError(
+        `expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#started === undefined ? "was not started" : "has stopped"}; send between start and stop`,
+      );
     }
     if (messages.length === 0) return;
     const { broker, namespace } = this.#started;
     const { entityPath } = namespace;
     if (entityPath !== undefined && entityPath.toLowerCase() !== entity.toLowerCase()) {
-      throw new TransportError(`expected to send to ${entity}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`, { isPermanent: true });
+      throw new TransportError(
+        `expected to send to ${entity}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`,
+        { isPermanent: true },
+      );
     }
     let outlet = this.#outlets.get(entity);
     if (outlet === undefined) {

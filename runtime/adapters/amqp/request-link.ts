@@ -92,7 +92,11 @@ export class RequestLink {
     const { address, clock, answerTimeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
       if (this.#isOver || this.#unsent.length >= requestsWaitingMax) {
-        reject(new TransportError(`expected room to ask ${address}, found ${this.#isOver ? "that its link is gone" : `${requestsWaitingMax} requests waiting`}; try again`));
+        reject(
+          new TransportError(
+            `expected room to ask ${address}, found ${this.#isOver ? "that its link is gone" : `${requestsWaitingMax} requests waiting`}; try again`,
+          ),
+        );
         return;
       }
       const id = `${this.#nextId++}`;

@@ -37,7 +37,8 @@ export function sharedSignatureTokens(signature: string): TokenSource {
   const expiresS = Number(/(?:^|[&\s])se=(\d+)/.exec(signature)?.[1] ?? Number.NaN);
   return async (_audience, wallMs) => {
     const expiresAtMs = Number.isFinite(expiresS) ? expiresS * 1_000 : wallMs + sasLifetimeMs;
-    if (expiresAtMs <= wallMs) throw new TransportError("expected a SharedAccessSignature that is valid, found one that has expired; put a new one into the connection string");
+    if (expiresAtMs <= wallMs)
+      throw new TransportError("expected a SharedAccessSignature that is valid, found one that has expired; put a new one into the connection string");
     return { type: "servicebus.windows.net:sastoken", value: signature, expiresAtMs };
   };
 }

@@ -45,7 +45,8 @@ class AmqpTransport implements Transport {
 
   constructor(options: AmqpTransportOptions) {
     const { answerTimeoutMs = answerTimeoutDefaultMs } = options;
-    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+    if (!(answerTimeoutMs >= answerTimeoutMinMs))
+      throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#address = addressOf(options.entity);
     this.#answerTimeoutMs = answerTimeoutMs;
@@ -199,5 +200,8 @@ function startError(expected: string, thrown: unknown): TransportError {
   const error = transportErrorOf(expected, thrown);
   if (error.message.startsWith(`expected ${expected}`)) return error;
   const found = error.message.replace(/^expected .*?, found /s, "");
-  return new TransportError(`expected ${expected}, found ${found}`, { cause: error, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) });
+  return new TransportError(`expected ${expected}, found ${found}`, {
+    cause: error,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+  });
 }

@@ -94,7 +94,11 @@ class MergedTransport implements Transport {
   }
 
   /** Asks each source once, for what is its own; the results are in the order of `items`. */
-  async #each<Item, Result>(items: readonly Item[], isRetried: (item: Item) => boolean, ask: (source: Transport, part: readonly Item[]) => Promise<readonly Result[]>): Promise<readonly Result[]> {
+  async #each<Item, Result>(
+    items: readonly Item[],
+    isRetried: (item: Item) => boolean,
+    ask: (source: Transport, part: readonly Item[]) => Promise<readonly Result[]>,
+  ): Promise<readonly Result[]> {
     const retried = items.filter(isRetried);
     if (retried.length === 0) return ask(this.#main, items);
     if (retried.length === items.length) return ask(this.#retry, items);

@@ -78,7 +78,10 @@ export class RedisClient {
       const cause = this.#lastError ?? error;
       const found = messageOf(cause);
       if (refusals.some((word) => found.startsWith(word))) {
-        throw new ConfigurationError(`expected Redis at ${this.#address} to accept the credentials of the URL, found: ${found}; correct the URL or the user's permissions`, { cause });
+        throw new ConfigurationError(
+          `expected Redis at ${this.#address} to accept the credentials of the URL, found: ${found}; correct the URL or the user's permissions`,
+          { cause },
+        );
       }
       throw this.#unavailable(cause);
     }

@@ -14,7 +14,13 @@ const answerTimeoutMs = 3_000;
 
 /** Asks a Redis what the doctor wants to know; rejects with `StoreUnavailableError`. */
 export async function readRedisFacts(url: string): Promise<RedisFacts> {
-  const redis = new Redis(url, { lazyConnect: true, connectTimeout: answerTimeoutMs, commandTimeout: answerTimeoutMs, maxRetriesPerRequest: 0, retryStrategy: () => null });
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: answerTimeoutMs,
+    commandTimeout: answerTimeoutMs,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
   // A connection that fails says so by rejecting `connect`.
   redis.on("error", () => undefined);
   try {

@@ -23,7 +23,9 @@ const stampBytes = 12;
 const nothing = Buffer.alloc(0);
 
 function unexpected(what: string, found: unknown): StoreUnavailableError {
-  return new StoreUnavailableError(`expected ${what} from Redis, found ${JSON.stringify(found)?.slice(0, 200)}; check what else writes under the store's prefix`);
+  return new StoreUnavailableError(
+    `expected ${what} from Redis, found ${JSON.stringify(found)?.slice(0, 200)}; check what else writes under the store's prefix`,
+  );
 }
 
 function assertArray(value: unknown, what: string): asserts value is readonly unknown[] {
@@ -141,7 +143,11 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
 export function unpackInspection(reply: unknown): { readonly info: string; readonly serverBefore: string | undefined; readonly hasOrphans: boolean } {
   assertArray(reply, "an inspection");
   const [info, before, orphans] = reply;
-  return { info: textOf(info, "INFO"), serverBefore: before === null ? undefined : textOf(before, "a replication id"), hasOrphans: numberOf(orphans, "0 or 1") === 1 };
+  return {
+    info: textOf(info, "INFO"),
+    serverBefore: before === null ? undefined : textOf(before, "a replication id"),
+    hasOrphans: numberOf(orphans, "0 or 1") === 1,
+  };
 }
 
 export function unpackWrites(reply: unknown, count: number): WriteResult[] {

@@ -18,7 +18,18 @@
 import { randomUUID } from "node:crypto";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, ForgettingOptions, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  ForgettingOptions,
+  RunStore,
+  RunStoreOptions,
+  WriteResult,
+} from "../../ports/run-store.ts";
 import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
 import { packClaim, packFinish, packStep, stateLetters, unpackClaims, unpackInspection, unpackView, unpackWrites } from "./records.ts";
@@ -63,9 +74,12 @@ const noBytes = (): number => 0;
 
 function checkOptions({ url, prefix = "", retentionMs }: RedisRunStoreOptions): void {
   const protocol = URL.canParse(url) ? new URL(url).protocol : "";
-  if (protocol !== "redis:" && protocol !== "rediss:") throw new ConfigurationError("expected the Redis URL to begin with redis:// or rediss://, found something else; correct it");
-  if (!/^[\w.:-]{0,64}$/.test(prefix)) throw new ConfigurationError(`expected a Redis prefix of at most 64 letters, digits and . _ : -, found ${JSON.stringify(prefix)}; correct it`);
-  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
+  if (protocol !== "redis:" && protocol !== "rediss:")
+    throw new ConfigurationError("expected the Redis URL to begin with redis:// or rediss://, found something else; correct it");
+  if (!/^[\w.:-]{0,64}$/.test(prefix))
+    throw new ConfigurationError(`expected a Redis prefix of at most 64 letters, digits and . _ : -, found ${JSON.stringify(prefix)}; correct it`);
+  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1)
+    throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
 class RedisRunStore implements RunStore {
@@ -133,11 +147,23 @@ class RedisRunStore implements RunStore {
   }
 
   checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.checkpoint, writes, [], ({ step }) => step.result.length, ({ epoch, step }, args) => args.push(String(epoch), step.name, packStep(step)));
+    return this.#write(
+      scripts.checkpoint,
+      writes,
+      [],
+      ({ step }) => step.result.length,
+      ({ epoch, step }, args) => args.push(String(epoch), step.name, packStep(step)),
+    );
   }
 
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.finish, writes, [], ({ outbox }) => outbox.length, ({ epoch, outbox }, args) => args.push(packFinish(epoch, outbox)));
+    return this.#write(
+      scripts.finish,
+      writes,
+      [],
+      ({ outbox }) => outbox.length,
+      ({ epoch, outbox }, args) => args.push(packFinish(epoch, outbox)),
+    );
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
@@ -152,7 +178,11 @@ class RedisRunStore implements RunStore {
 
   async clearOutbox(eventIds: readonly string[]): Promise<void> {
     for (const part of partsOf(eventIds, noBytes)) {
-      await this.#connected().run(scripts.clearOutbox, part.map((eventId) => this.#recordPrefix + eventId), [this.#retentionMs, this.#base]);
+      await this.#connected().run(
+        scripts.clearOutbox,
+        part.map((eventId) => this.#recordPrefix + eventId),
+        [this.#retentionMs, this.#base],
+      );
     }
   }
 
@@ -203,7 +233,9 @@ class RedisRunStore implements RunStore {
   async #inspect(): Promise<void> {
     this.#isDisturbed = false;
     try {
-      const { info, serverBefore, hasOrphans } = unpackInspection(await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]));
+      const { info, serverBefore, hasOrphans } = unpackInspection(
+        await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]),
+      );
       const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1] ?? "none";
       if (policy !== "noeviction") {
         throw new ConfigurationError(

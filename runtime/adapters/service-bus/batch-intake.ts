@@ -52,7 +52,8 @@ export class BatchIntake implements Intake {
     this.#options.opened();
     credit.add(Math.max(0, asked - messages.length));
     messages.forEach((message, index) => this.#take(message, index < asked));
-    if (link.isReattached) this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });
+    if (link.isReattached)
+      this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });
     else if (link.isWornOut) this.end({ kind: "worn-out" });
     this.#thin = messages.length < asked || asked < batchCreditMin ? this.#thin + 1 : 0;
     if (messages.length === 0 || this.#thin >= thinBatchesMax) this.end({ kind: "quiet" });

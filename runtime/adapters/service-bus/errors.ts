@@ -13,7 +13,13 @@ function codeOf(thrown: unknown): string {
 const ofMessage: ReadonlySet<string> = new Set(["MessageSizeExceeded", "MessageTooLargeError", "InvalidOperationError", "DecodeError", "InvalidFieldError"]);
 
 /** Codes of what lasts until someone changes the message, the entity, its name or a right. */
-const permanent: ReadonlySet<string> = new Set([...ofMessage, "MessagingEntityNotFound", "MessagingEntityNotFoundError", "UnauthorizedAccess", "UnauthorizedError"]);
+const permanent: ReadonlySet<string> = new Set([
+  ...ofMessage,
+  "MessagingEntityNotFound",
+  "MessagingEntityNotFoundError",
+  "UnauthorizedAccess",
+  "UnauthorizedError",
+]);
 
 /** Whether it may be the fault of one message. */
 export function isOfMessage(thrown: unknown): boolean {
@@ -42,7 +48,11 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const busy = code === "ServiceBusy" || code === "ServerBusyError";
   const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
   const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
-  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: thrown, isPermanent: permanent.has(code), ...(busy ? { retryAfterMs: busyPauseMs } : {}) });
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
+    cause: thrown,
+    isPermanent: permanent.has(code),
+    ...(busy ? { retryAfterMs: busyPauseMs } : {}),
+  });
 }
 
 /** What trying again does not cure: the entity is not there, is closed, or the key does not open it. */

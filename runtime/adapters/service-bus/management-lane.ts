@@ -32,7 +32,12 @@ export class ManagementLane {
   /** Settles a delivery whose link is gone. */
   settle(settling: Settling, settled: (result: SettleResult) => void): void {
     this.#add(async () => {
-      settled(await this.#within<SettleResult>(giveOrder(this.#receiver, settling.order, settling.delivery).then(() => "settled", settleResultOf), "unknown"));
+      settled(
+        await this.#within<SettleResult>(
+          giveOrder(this.#receiver, settling.order, settling.delivery).then(() => "settled", settleResultOf),
+          "unknown",
+        ),
+      );
     });
   }
 

@@ -76,7 +76,9 @@ export class Outlet {
   send(messages: readonly OutgoingMessage[]): Promise<void> {
     if (this.#now.length + this.#later.length + messages.length > messagesWaitingMax) {
       return Promise.reject(
-        new TransportError(`expected at most ${messagesWaitingMax} messages waiting to be sent to ${this.#entity}, found ${this.#now.length + this.#later.length} and ${messages.length} more; await earlier sends first`),
+        new TransportError(
+          `expected at most ${messagesWaitingMax} messages waiting to be sent to ${this.#entity}, found ${this.#now.length + this.#later.length} and ${messages.length} more; await earlier sends first`,
+        ),
       );
     }
     const sending = new Sending(messages.length);

@@ -31,7 +31,8 @@ class ServiceBusPublisher implements Publisher {
 
   constructor(options: ServiceBusPublisherOptions) {
     const { answerTimeoutMs = sendTimeoutDefaultMs } = options;
-    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+    if (!(answerTimeoutMs >= answerTimeoutMinMs))
+      throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#answerTimeoutMs = answerTimeoutMs;
   }
@@ -52,7 +53,9 @@ class ServiceBusPublisher implements Publisher {
 
   async send(entity: string, messages: readonly OutgoingMessage[]): Promise<void> {
     if (this.#client === undefined || this.#stopped !== undefined) {
-      throw new TransportError(`expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#client === undefined ? "was not started" : "has stopped"}; send between start and stop`);
+      throw new TransportError(
+        `expected a running publisher for ${messages.length} messages to ${entity}, found one that ${this.#client === undefined ? "was not started" : "has stopped"}; send between start and stop`,
+      );
     }
     if (messages.length === 0) return;
     await this.#outletTo(entity, this.#client).send(messages);
@@ -66,7 +69,10 @@ class ServiceBusPublisher implements Publisher {
       this.#outlets.set(entity, outlet);
       return outlet;
     } catch (cause) {
-      throw new TransportError(`expected to send to ${entity}, found ${messageOf(cause)}; correct the entity's name or the connection string`, { cause, isPermanent: true });
+      throw new TransportError(`expected to send to ${entity}, found ${messageOf(cause)}; correct the entity's name or the connection string`, {
+        cause,
+        isPermanent: true,
+      });
     }
   }
 }

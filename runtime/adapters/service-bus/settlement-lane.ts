@@ -125,7 +125,7 @@ export class SettlementLane {
     const all = !this.#busy || this.#options.isStarvedBy(completes.length);
     const held: Settling[] = [];
     let dueMs = Infinity;
-    for (let from = 0; from < completes.length; ) {
+    for (let from = 0; from < completes.length;) {
       const to = endOfRun(completes, from);
       const first = ordinalAt(completes, from);
       const heldFromMs = first === this.#head ? -Infinity : oldestOf(completes, from, to, nowMs);

@@ -116,7 +116,8 @@ export class StreamIntake implements Intake {
       return new Promise(() => {});
     }
     this.#options.arrived(message);
-    if (link.isReattached) this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });
+    if (link.isReattached)
+      this.end({ kind: "lost", error: new TransportError("expected the receiving link to stay attached, found another in its place; it is opened again") });
     else if (link.isWornOut) this.end({ kind: "worn-out" });
     if (this.#ended.value === undefined && credit.take(1) === 1) {
       this.#loan += 1;

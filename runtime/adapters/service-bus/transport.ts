@@ -7,7 +7,16 @@ import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult
 import { createClient, createReceiver, nameOf, type ServiceBusConnection, type ServiceBusEntity } from "./client.ts";
 import { ServiceBusDelivery } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
-import { answerTimeoutDefaultMs, answerTimeoutMinMs, closeTimeoutMs, creditDefault, creditLimit, deliveriesPerLinkDefault, peekCount, peeksMax } from "./limits.ts";
+import {
+  answerTimeoutDefaultMs,
+  answerTimeoutMinMs,
+  closeTimeoutMs,
+  creditDefault,
+  creditLimit,
+  deliveriesPerLinkDefault,
+  peekCount,
+  peeksMax,
+} from "./limits.ts";
 import { Link } from "./link.ts";
 import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
@@ -54,7 +63,8 @@ class ServiceBusTransport implements Transport {
     if (!Number.isInteger(creditMax) || creditMax < 1 || creditMax > creditLimit) {
       throw new ConfigurationError(`expected creditMax to be a whole number from 1 to ${creditLimit}, got ${creditMax}`);
     }
-    if (!(answerTimeoutMs >= answerTimeoutMinMs)) throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+    if (!(answerTimeoutMs >= answerTimeoutMinMs))
+      throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
     this.#options = options;
     this.#creditMax = creditMax;
     this.#answerTimeoutMs = answerTimeoutMs;

@@ -86,7 +86,9 @@ function errorCode(error: unknown): number {
 
 export function unavailable(error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
-  return new StoreUnavailableError(`expected the run store's SQLite file to serve, found: ${messageOf(error)}; look at the disk and at who holds the file`, { cause: error });
+  return new StoreUnavailableError(`expected the run store's SQLite file to serve, found: ${messageOf(error)}; look at the disk and at who holds the file`, {
+    cause: error,
+  });
 }
 
 function numberIn(database: DatabaseSync, sql: string, ...values: readonly string[]): number {
@@ -106,7 +108,9 @@ function createTables(database: DatabaseSync, path: string): void {
     const tables = numberIn(database, "SELECT count(*) FROM sqlite_schema");
     if (found === 0 && tables === 0) database.exec(schema);
     else if (found !== schemaVersion) {
-      throw new ConfigurationError(`expected ${path} to be a run store of version ${schemaVersion}, found version ${found} with ${tables} tables and indexes; name another file`);
+      throw new ConfigurationError(
+        `expected ${path} to be a run store of version ${schemaVersion}, found version ${found} with ${tables} tables and indexes; name another file`,
+      );
     }
     database.exec("COMMIT");
   } catch (error) {
@@ -167,9 +171,13 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
   } catch (error) {
     if (database?.isOpen === true) database.close();
     const code = errorCode(error);
-    if (code === sqliteNotADatabase) throw new ConfigurationError(`expected ${path} to be a SQLite file, found something else; name another file`, { cause: error });
+    if (code === sqliteNotADatabase)
+      throw new ConfigurationError(`expected ${path} to be a SQLite file, found something else; name another file`, { cause: error });
     if (code === sqliteCannotOpen || code === sqliteReadOnly || (error instanceof Error && "syscall" in error)) {
-      throw new ConfigurationError(`expected to create or open ${path} for writing, found: ${messageOf(error)}; look at its folder's permissions or name another file`, { cause: error });
+      throw new ConfigurationError(
+        `expected to create or open ${path} for writing, found: ${messageOf(error)}; look at its folder's permissions or name another file`,
+        { cause: error },
+      );
     }
     throw error;
   }

@@ -16,7 +16,17 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  RunStore,
+  RunStoreOptions,
+  WriteResult,
+} from "../../ports/run-store.ts";
 import { openDatabase, unavailable } from "./database.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
@@ -55,7 +65,8 @@ function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing
 }
 
 export function checkOptions({ retentionMs }: RunStoreOptions): void {
-  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1) throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
+  if (!Number.isSafeInteger(retentionMs) || retentionMs < 1)
+    throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
 export class SqliteRunStore implements RunStore {
@@ -154,7 +165,17 @@ export class SqliteRunStore implements RunStore {
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
       writes.map(({ eventId, epoch, state, reason, failures, losses }) => {
-        const changed = statements.failRun(state, reason.slice(0, reasonCharactersMax), failures, losses, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        const changed = statements.failRun(
+          state,
+          reason.slice(0, reasonCharactersMax),
+          failures,
+          losses,
+          nowMs + this.#options.retentionMs,
+          this.#consumerId,
+          eventId,
+          epoch,
+          nowMs,
+        );
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
@@ -176,7 +197,18 @@ export class SqliteRunStore implements RunStore {
       if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
       const { state, epoch, failures, losses, generation, pipelineHash } = row;
       const key = { consumer: this.#options.consumer, eventId };
-      return { key, state, epoch, failures, losses, generation, pipelineHash, steps: statements.stepsOf(row.id), outbox: row.outbox ?? nothing, reason: row.reason ?? undefined };
+      return {
+        key,
+        state,
+        epoch,
+        failures,
+        losses,
+        generation,
+        pipelineHash,
+        steps: statements.stepsOf(row.id),
+        outbox: row.outbox ?? nothing,
+        reason: row.reason ?? undefined,
+      };
     });
   }
 

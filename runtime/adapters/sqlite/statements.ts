@@ -35,7 +35,15 @@ export interface Statements {
   insertRun(...values: readonly [...Key, leaseUntilMs: number, expiresAtMs: number, token: string, payloadHash: string, pipelineHash: string]): number;
   findRun(...key: Key): RunRow | undefined;
   forgetRun(id: number): void;
-  takeRun(values: { readonly epoch: number; readonly losses: number; readonly leaseUntilMs: number; readonly expiresAtMs: number; readonly token: string; readonly pipelineHash: string; readonly id: number }): void;
+  takeRun(values: {
+    readonly epoch: number;
+    readonly losses: number;
+    readonly leaseUntilMs: number;
+    readonly expiresAtMs: number;
+    readonly token: string;
+    readonly pipelineHash: string;
+    readonly id: number;
+  }): void;
   renewClaim(leaseUntilMs: number, expiresAtMs: number, id: number): void;
   finishRun(...values: readonly [outbox: Uint8Array | null, expiresAtMs: number, ...OwnedKey]): number;
   failRun(...values: readonly [state: string, reason: string, failures: number, losses: number, expiresAtMs: number, ...OwnedKey]): number;
@@ -59,7 +67,9 @@ function numberFrom(row: Record<string, unknown> | undefined, column: string): n
   return typeof value === "number" ? value : undefined;
 }
 
-function prepareRuns(database: DatabaseSync): Pick<Statements, "insertRun" | "findRun" | "takeRun" | "renewClaim" | "finishRun" | "failRun" | "extendRun" | "touchRun" | "clearOutbox"> {
+function prepareRuns(
+  database: DatabaseSync,
+): Pick<Statements, "insertRun" | "findRun" | "takeRun" | "renewClaim" | "finishRun" | "failRun" | "extendRun" | "touchRun" | "clearOutbox"> {
   const insert = database.prepare(
     `INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
      VALUES (?, ?, 'running', 1, 0, 0, 0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -69,18 +79,25 @@ function prepareRuns(database: DatabaseSync): Pick<Statements, "insertRun" | "fi
        payload_hash AS payloadHash, pipeline_hash AS pipelineHash, outbox, reason
      FROM runs WHERE consumer = ? AND event_id = ?`,
   );
-  const take = database.prepare("UPDATE runs SET state = 'running', epoch = ?, losses = ?, lease_until_ms = ?, expires_at_ms = ?, token = ?, pipeline_hash = ?, reason = NULL WHERE id = ?");
+  const take = database.prepare(
+    "UPDATE runs SET state = 'running', epoch = ?, losses = ?, lease_until_ms = ?, expires_at_ms = ?, token = ?, pipeline_hash = ?, reason = NULL WHERE id = ?",
+  );
   const renew = database.prepare("UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? WHERE id = ?");
   const finish = database.prepare(`UPDATE runs SET state = 'done', token = '', outbox = ?, expires_at_ms = ? ${whereOwned}`);
-  const fail = database.prepare(`UPDATE runs SET state = ?, token = '', reason = ?, failures = failures + ?, losses = losses + ?, expires_at_ms = ? ${whereOwned}`);
+  const fail = database.prepare(
+    `UPDATE runs SET state = ?, token = '', reason = ?, failures = failures + ?, losses = losses + ?, expires_at_ms = ? ${whereOwned}`,
+  );
   const extend = database.prepare(`UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned}`);
   const touch = database.prepare(`UPDATE runs SET expires_at_ms = ? ${whereOwned} RETURNING id`);
-  const clear = database.prepare("UPDATE runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?");
+  const clear = database.prepare(
+    "UPDATE runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?",
+  );
   return {
     insertRun: (...values) => changesOf(insert, values),
     // The columns are named to give exactly the row's shape.
     findRun: (...key) => find.get(...key) as RunRow | undefined,
-    takeRun: ({ epoch, losses, leaseUntilMs, expiresAtMs, token, pipelineHash, id }) => void take.run(epoch, losses, leaseUntilMs, expiresAtMs, token, pipelineHash, id),
+    takeRun: ({ epoch, losses, leaseUntilMs, expiresAtMs, token, pipelineHash, id }) =>
+      void take.run(epoch, losses, leaseUntilMs, expiresAtMs, token, pipelineHash, id),
     renewClaim: (...values) => void renew.run(...values),
     finishRun: (...values) => changesOf(finish, values),
     failRun: (...values) => changesOf(fail, values),

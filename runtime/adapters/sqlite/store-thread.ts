@@ -54,7 +54,11 @@ export class StoreThread {
     const timeoutMs = call.method === "start" ? startTimeoutMs : this.#options.callTimeoutMs;
     const timer = this.#options.clock.after(timeoutMs, () => {
       this.#pending.delete(number);
-      reject(new StoreUnavailableError(`expected the run store to answer '${call.method}' within ${timeoutMs} ms, it did not; look at the disk and at who holds the file`));
+      reject(
+        new StoreUnavailableError(
+          `expected the run store to answer '${call.method}' within ${timeoutMs} ms, it did not; look at the disk and at who holds the file`,
+        ),
+      );
     });
     this.#pending.set(number, { resolve, reject, timer });
     return promise;

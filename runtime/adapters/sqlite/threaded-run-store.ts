@@ -10,7 +10,18 @@
 import type { Clock } from "../../core/clock.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, ForgettingOptions, RunStore, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  ForgettingOptions,
+  RunStore,
+  RunStoreOptions,
+  WriteResult,
+} from "../../ports/run-store.ts";
 import { checkOptions } from "./run-store.ts";
 import { StoreThread } from "./store-thread.ts";
 import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";

@@ -81,7 +81,10 @@ export function packClaims(results: readonly ClaimResult[], requests: readonly C
 const noSteps: readonly StepRecord[] = [];
 
 export function unpackClaims(packed: readonly PackedClaim[], requests: readonly ClaimRequest[]): ClaimResult[] {
-  return packed.map((result, index) => result ?? { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps });
+  return packed.map(
+    (result, index) =>
+      result ?? { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps },
+  );
 }
 
 /** The places of those that are stale. */

@@ -1,6 +1,13 @@
 /** Log lines for eyes: a JSON line in, a line to read out. Machines read the JSON. */
 
-const colours: ReadonlyMap<string, number> = new Map([["trace", 90], ["debug", 90], ["info", 32], ["warn", 33], ["error", 31], ["fatal", 31]]);
+const colours: ReadonlyMap<string, number> = new Map([
+  ["trace", 90],
+  ["debug", 90],
+  ["info", 32],
+  ["warn", 33],
+  ["error", 31],
+  ["fatal", 31],
+]);
 const dim = 2;
 const levelWidth = 5;
 /** The same in every line, or shown in its own place. */

@@ -46,7 +46,15 @@ export class Summaries implements Telemetry {
     const { completed, duplicate, retried, postponed, released, dropped } = this.#counts;
     const latency = this.#latency;
     const latencyMs = completed === 0 ? undefined : { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99) };
-    const summary = { completed, duplicates: duplicate, retried, postponed, returned: released + dropped, deadLettered: Object.fromEntries(this.#reasons), latencyMs };
+    const summary = {
+      completed,
+      duplicates: duplicate,
+      retried,
+      postponed,
+      returned: released + dropped,
+      deadLettered: Object.fromEntries(this.#reasons),
+      latencyMs,
+    };
     this.#counts = none();
     this.#reasons = new Map();
     this.#isEmpty = true;

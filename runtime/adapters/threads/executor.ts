@@ -149,7 +149,11 @@ class ThreadsExecutor implements Executor {
 
   extend(runIds: readonly number[], leaseMs: number): void {
     const leaseUntilMs = monotonicMs() + leaseMs;
-    this.#tell(runIds, (entry) => (entry.leaseUntilMs = leaseUntilMs), (tickets) => ({ type: "extend", tickets, leaseUntilMs }));
+    this.#tell(
+      runIds,
+      (entry) => (entry.leaseUntilMs = leaseUntilMs),
+      (tickets) => ({ type: "extend", tickets, leaseUntilMs }),
+    );
   }
 
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
@@ -216,7 +220,11 @@ class ThreadsExecutor implements Executor {
   #laneApart(): Lane {
     const known = this.#lanes.get(this.#apart);
     if (known !== undefined) return known;
-    const lane = this.#addLane(this.#apart, 1, this.#options.plugins.flatMap((plugin) => plugin.skills.map(({ name }) => name)));
+    const lane = this.#addLane(
+      this.#apart,
+      1,
+      this.#options.plugins.flatMap((plugin) => plugin.skills.map(({ name }) => name)),
+    );
     lane.pool.start().catch((error: unknown) => this.#loseApart(lane, messageOf(error)));
     return lane;
   }
@@ -332,11 +340,14 @@ class ThreadsExecutor implements Executor {
 
   #armWatch(): void {
     if (this.#watch !== undefined || this.#isStopped) return;
-    this.#watch = setTimeout(() => {
-      this.#watch = undefined;
-      for (const lane of this.#lanes.values()) this.#look(lane);
-      if (this.#tickets.size > 0) this.#armWatch();
-    }, Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)));
+    this.#watch = setTimeout(
+      () => {
+        this.#watch = undefined;
+        for (const lane of this.#lanes.values()) this.#look(lane);
+        if (this.#tickets.size > 0) this.#armWatch();
+      },
+      Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)),
+    );
   }
 
   /** With no thread to run them, waiting runs are answered when their time would be over. */
@@ -390,7 +401,11 @@ class ThreadsExecutor implements Executor {
 }
 
 function blocked(order: RunOrder, isBlocker = false): RunAnswer {
-  return { kind: "timed-out", ...(isBlocker ? { blockedThread: true } : undefined), failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` } };
+  return {
+    kind: "timed-out",
+    ...(isBlocker ? { blockedThread: true } : undefined),
+    failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` },
+  };
 }
 
 /** Names the runs that a lost thread was at, the likeliest culprits first: the one that held it, then those past their time. */

@@ -32,7 +32,12 @@ async function loadSkills({ plugins, dependencies }: ThreadSettings, times: Star
       pluginOf.set(skillName, { name, folder });
     }
   }
-  return prepareSkills(loaded, dependencies, (skill, part, work) => times.time(pluginOf.get(skill)?.name ?? "", skill, part, work), (skill) => pluginOf.get(skill)?.folder);
+  return prepareSkills(
+    loaded,
+    dependencies,
+    (skill, part, work) => times.time(pluginOf.get(skill)?.name ?? "", skill, part, work),
+    (skill) => pluginOf.get(skill)?.folder,
+  );
 }
 
 function listen(host: SkillHost, news: ThreadNews): void {

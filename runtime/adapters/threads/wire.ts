@@ -91,7 +91,9 @@ type PackedOrder = readonly [
   timeoutMs: number,
   enqueuedAtMs: number,
   body: Uint8Array,
-  rest: null | readonly [contentEncoding: string | null, headers: Readonly<Record<string, HeaderValue>> | null, steps: readonly PackedStep[], pipelineChanged: boolean],
+  rest:
+    | null
+    | readonly [contentEncoding: string | null, headers: Readonly<Record<string, HeaderValue>> | null, steps: readonly PackedStep[], pipelineChanged: boolean],
 ];
 
 function packStep({ name, kind, state, result, checksum, codec, atMs }: StepRecord): PackedStep {
@@ -155,7 +157,9 @@ export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
 }
 
 /** An answer: only its ticket and time when a run completed, emitted nothing and called nothing. */
-type PackedResult = readonly [ticket: number, durationMs: number] | readonly [ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]];
+type PackedResult =
+  | readonly [ticket: number, durationMs: number]
+  | readonly [ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]];
 
 export interface ReportedResult {
   readonly ticket: number;

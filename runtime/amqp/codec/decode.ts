@@ -120,13 +120,22 @@ export class Decoder {
         return new Typed("list", []);
       case format.list8:
       case format.list32:
-        return new Typed("list", this.#compound(code, (count) => this.#times(count, () => this.typed())));
+        return new Typed(
+          "list",
+          this.#compound(code, (count) => this.#times(count, () => this.typed())),
+        );
       case format.map8:
       case format.map32:
-        return new Typed("map", this.#compound(code, (count) => this.#typedMap(count)));
+        return new Typed(
+          "map",
+          this.#compound(code, (count) => this.#typedMap(count)),
+        );
       case format.array8:
       case format.array32:
-        return new Typed("array", this.#compound(code, (count) => this.#typedArray(count)));
+        return new Typed(
+          "array",
+          this.#compound(code, (count) => this.#typedArray(count)),
+        );
       case format.described:
         return this.#nested(() => new Typed("described", { descriptor: this.typed(), value: this.typed() }));
       default:
@@ -147,7 +156,8 @@ export class Decoder {
   /** The code that `count` elements share. */
   #elementCode(count: number): number {
     const code = this.#code();
-    if (layouts[code] === 0 && count > widthlessElementsMax) throw malformed(`array: expected at most ${widthlessElementsMax} elements of no width, found ${count}`);
+    if (layouts[code] === 0 && count > widthlessElementsMax)
+      throw malformed(`array: expected at most ${widthlessElementsMax} elements of no width, found ${count}`);
     return code;
   }
 

@@ -101,7 +101,8 @@ export class MapView extends ValueView {
     let at = this.#firstAt;
     for (let left = this.#elements; left > 0; left -= 2) {
       const valueAt = skipValue(bytes, at, end);
-      if (keys === "strings" && u8(bytes, at) !== format.string8 && u8(bytes, at) !== format.string32) throw malformed("expected the keys of a map to be strings");
+      if (keys === "strings" && u8(bytes, at) !== format.string8 && u8(bytes, at) !== format.string32)
+        throw malformed("expected the keys of a map to be strings");
       at = skipValue(bytes, valueAt, end);
     }
     if (at !== end) throw malformed(`expected the entries of a map to fill it, found ${end - at} bytes after them`);

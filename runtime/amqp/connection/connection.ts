@@ -103,7 +103,11 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
       guard: (run) => this.#guard(run),
       onWriting: () => this.#events.onWriting?.(),
       onWritten: () => this.#idle?.noteWritten(),
-      onOverflow: (bytes) => this.#finish({ by: "violation", error: { condition: conditions.resourceLimitExceeded, description: `expected the peer to read; ${bytes} bytes wait for it` } }),
+      onOverflow: (bytes) =>
+        this.#finish({
+          by: "violation",
+          error: { condition: conditions.resourceLimitExceeded, description: `expected the peer to read; ${bytes} bytes wait for it` },
+        }),
     });
     this.output = this.#egress.output;
     this.#handshake = new Handshake(this, this.#reader, side);
@@ -183,7 +187,8 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
 
   #onOpen(remote: Open): void {
     if (this.state.at !== "opening") throw new ProtocolError(conditions.illegalState, "expected one open");
-    if (remote.maxFrameSize < frameBytesMin) throw new ProtocolError(conditions.invalidField, `expected a max-frame-size of at least ${frameBytesMin}, found ${remote.maxFrameSize}`);
+    if (remote.maxFrameSize < frameBytesMin)
+      throw new ProtocolError(conditions.invalidField, `expected a max-frame-size of at least ${frameBytesMin}, found ${remote.maxFrameSize}`);
     if (remote.idleTimeOutMs > 0 && remote.idleTimeOutMs < this.limits.idleTimeOutMsMin) {
       throw new ProtocolError(conditions.notAllowed, `expected an idle-time-out of at least ${this.limits.idleTimeOutMsMin} ms, found ${remote.idleTimeOutMs}`);
     }
@@ -200,7 +205,10 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
           this.#egress.write();
         });
       },
-      onSilence: () => this.#guard(() => this.#close({ by: "silence" }, { condition: conditions.resourceLimitExceeded, description: "nothing was heard for twice the idle-time-out" })),
+      onSilence: () =>
+        this.#guard(() =>
+          this.#close({ by: "silence" }, { condition: conditions.resourceLimitExceeded, description: "nothing was heard for twice the idle-time-out" }),
+        ),
     });
     this.#events.onOpen?.(this, remote);
   }
@@ -298,12 +306,14 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
 
   holdAttach(bytes: number): void {
     this.#attachBytes += bytes;
-    if (this.#attachBytes > this.limits.attachBytesMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.attachBytesMax} bytes of attaches`);
+    if (this.#attachBytes > this.limits.attachBytesMax)
+      throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.attachBytesMax} bytes of attaches`);
   }
 
   holdPartial(bytes: number): void {
     this.#partialBytes += bytes;
-    if (this.#partialBytes > this.limits.partialBytesMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.partialBytesMax} bytes of messages that are not whole`);
+    if (this.#partialBytes > this.limits.partialBytesMax)
+      throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${this.limits.partialBytesMax} bytes of messages that are not whole`);
   }
 
   noteDelivery(receiver: Receiver): void {

@@ -16,7 +16,11 @@ import type { Output } from "../frame/output.ts";
 import { SaslClient, SaslServer } from "../security/sasl.ts";
 import type { SaslExchange, SaslHost, SaslProgress } from "../security/sasl.ts";
 
-export type HandshakeState = { readonly at: "sasl"; readonly exchange: SaslExchange } | { readonly at: "header" } | { readonly at: "done" } | { readonly at: "failed" };
+export type HandshakeState =
+  | { readonly at: "sasl"; readonly exchange: SaslExchange }
+  | { readonly at: "header" }
+  | { readonly at: "done" }
+  | { readonly at: "failed" };
 
 /** What a handshake needs of its connection. */
 export interface HandshakeHost {

@@ -61,13 +61,15 @@ export class Sessions {
   #onBegin(remoteChannel: number, remote: Begin): void {
     const { sessionsMax } = this.#host.limits;
     if (remoteChannel >= sessionsMax) throw new ProtocolError(conditions.framingError, `expected a channel up to ${sessionsMax - 1}, found ${remoteChannel}`);
-    if (this.#channels.remote(remoteChannel) !== undefined) throw new ProtocolError(conditions.notAllowed, `expected a channel without a session, found ${remoteChannel}`);
+    if (this.#channels.remote(remoteChannel) !== undefined)
+      throw new ProtocolError(conditions.notAllowed, `expected a channel without a session, found ${remoteChannel}`);
     if (remote.remoteChannel === undefined) {
       this.#accept(remoteChannel, remote);
       return;
     }
     const own = this.#channels.own(remote.remoteChannel);
-    if (own === undefined || own.remoteChannel >= 0) throw new ProtocolError(conditions.notAllowed, `expected an answer to a begin, found channel ${remote.remoteChannel}`);
+    if (own === undefined || own.remoteChannel >= 0)
+      throw new ProtocolError(conditions.notAllowed, `expected an answer to a begin, found channel ${remote.remoteChannel}`);
     this.#channels.tie(remoteChannel, own);
     own.onBegin(remoteChannel, remote);
   }
@@ -75,7 +77,8 @@ export class Sessions {
   #accept(remoteChannel: number, remote: Begin): void {
     const channel = this.#channels.free;
     const { channelMax } = this.#host;
-    if (channel > channelMax) throw new ProtocolError(conditions.notAllowed, `expected no more sessions than the peer's own channel-max of ${channelMax} lets us answer`);
+    if (channel > channelMax)
+      throw new ProtocolError(conditions.notAllowed, `expected no more sessions than the peer's own channel-max of ${channelMax} lets us answer`);
     const session = new Session(this.#host, channel, {}, {});
     this.#channels.add(session);
     this.#channels.tie(remoteChannel, session);

@@ -37,7 +37,10 @@ export interface Listener {
 export function dial(options: DialOptions, events: ConnectionEvents): Connection {
   const { host, port, tls } = options;
   // Small frames must not wait for the acknowledgement of the ones before them.
-  const socket = tls === undefined ? connectTcp({ host, port, noDelay: true }) : connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...tls }).setNoDelay(true);
+  const socket =
+    tls === undefined
+      ? connectTcp({ host, port, noDelay: true })
+      : connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...tls }).setNoDelay(true);
   try {
     return openClient(socket, { hostname: host, ...options }, events);
   } catch (error) {

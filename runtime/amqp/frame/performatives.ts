@@ -63,7 +63,10 @@ export function encodeOpen(open: OpenFields): Buffer {
 
 /** Until the opens are exchanged frames have at most 512 bytes (part 2, 2.4.1), so our own open must fit into one. */
 export function requireOpenFits(open: Buffer): Buffer {
-  if (open.length + 8 > frameBytesMin) throw new RangeError(`open: expected container id, host name, capabilities and properties to fit into a frame of ${frameBytesMin} bytes, got ${open.length + 8}`);
+  if (open.length + 8 > frameBytesMin)
+    throw new RangeError(
+      `open: expected container id, host name, capabilities and properties to fit into a frame of ${frameBytesMin} bytes, got ${open.length + 8}`,
+    );
   return open;
 }
 
@@ -232,7 +235,11 @@ export function encodeClose(error: ErrorCondition | undefined): Buffer {
 
 function encodeExtras(extras: Extras): Encodable[] {
   const { properties } = extras;
-  return [multiple(extras.offeredCapabilities), multiple(extras.desiredCapabilities), properties instanceof MapView ? properties.raw() : properties && symbolMap(properties)];
+  return [
+    multiple(extras.offeredCapabilities),
+    multiple(extras.desiredCapabilities),
+    properties instanceof MapView ? properties.raw() : properties && symbolMap(properties),
+  ];
 }
 
 function readExtras(fields: FieldReader): ReadExtras {

@@ -46,7 +46,15 @@ export class Transfer {
 }
 
 /** Writes the performative of a delivery's first frame. `tag` is at most 32 bytes. */
-export function writeTransfer(writer: Writer, handle: number, deliveryId: number, tag: Uint8Array, messageFormat: number, settled: boolean, more: boolean): void {
+export function writeTransfer(
+  writer: Writer,
+  handle: number,
+  deliveryId: number,
+  tag: Uint8Array,
+  messageFormat: number,
+  settled: boolean,
+  more: boolean,
+): void {
   writer.descriptor(descriptor.transfer);
   const mark = writer.openCompound(format.list8);
   writer.uint(handle);

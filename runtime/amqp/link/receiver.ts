@@ -72,7 +72,17 @@ export class Delivery implements Settleable {
   readonly #tagStart: number;
   readonly #tagEnd: number;
 
-  constructor(receiver: Receiver, id: number, messageFormat: number, settlesFirst: boolean, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number) {
+  constructor(
+    receiver: Receiver,
+    id: number,
+    messageFormat: number,
+    settlesFirst: boolean,
+    settled: boolean,
+    message: MessageView,
+    tagBytes: Buffer,
+    tagStart: number,
+    tagEnd: number,
+  ) {
     this.receiver = receiver;
     this.settlesFirst = settlesFirst;
     this.id = id;
@@ -243,7 +253,16 @@ export class Receiver extends Link {
     if (!transfer.aborted) {
       const tooLarge = end - start > this.#messageBytesMax;
       if (tooLarge) this.#requireTooLarge();
-      const delivery = this.#take(transfer.deliveryId, transfer.messageFormat, settlesFirst, transfer.settled, new MessageView(bytes, start, tooLarge ? start : end), bytes, transfer.tagStart, transfer.tagEnd);
+      const delivery = this.#take(
+        transfer.deliveryId,
+        transfer.messageFormat,
+        settlesFirst,
+        transfer.settled,
+        new MessageView(bytes, start, tooLarge ? start : end),
+        bytes,
+        transfer.tagStart,
+        transfer.tagEnd,
+      );
       if (tooLarge) this.#events.onTooLarge?.(delivery, end - start);
       else this.#events.onDelivery(delivery);
     }
@@ -254,7 +273,8 @@ export class Receiver extends Link {
   #settlesFirst({ receiverSettleMode }: Transfer): boolean {
     const linkSettlesFirst = this.receiverSettleMode === "first";
     if (receiverSettleMode < 0) return linkSettlesFirst;
-    if (receiverSettleMode > 1 || (receiverSettleMode === 1 && linkSettlesFirst)) throw new ProtocolError(conditions.invalidField, "expected no rcv-settle-mode second of a delivery on a link that settles first", "link");
+    if (receiverSettleMode > 1 || (receiverSettleMode === 1 && linkSettlesFirst))
+      throw new ProtocolError(conditions.invalidField, "expected no rcv-settle-mode second of a delivery on a link that settles first", "link");
     return receiverSettleMode === 0;
   }
 
@@ -268,7 +288,16 @@ export class Receiver extends Link {
       this.#append(partial, bytes, start, end);
       if (transfer.more) return;
       this.#dropPartial();
-      const delivery = this.#take(partial.id, partial.messageFormat, partial.settlesFirst, partial.settled, new MessageView(partial.bytes, 0, partial.tooLarge ? 0 : partial.length), partial.tag, 0, partial.tag.length);
+      const delivery = this.#take(
+        partial.id,
+        partial.messageFormat,
+        partial.settlesFirst,
+        partial.settled,
+        new MessageView(partial.bytes, 0, partial.tooLarge ? 0 : partial.length),
+        partial.tag,
+        0,
+        partial.tag.length,
+      );
       if (partial.tooLarge) this.#events.onTooLarge?.(delivery, partial.length);
       else this.#events.onDelivery(delivery);
     }
@@ -298,14 +327,25 @@ export class Receiver extends Link {
 
   /** Ends the link on a message that is too large, unless its owner wants to hear of it. */
   #requireTooLarge(): void {
-    if (this.#events.onTooLarge === undefined) throw new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");
+    if (this.#events.onTooLarge === undefined)
+      throw new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");
   }
 
-  #take(id: number, messageFormat: number, settlesFirst: boolean, settled: boolean, message: MessageView, tagBytes: Buffer, tagStart: number, tagEnd: number): Delivery {
+  #take(
+    id: number,
+    messageFormat: number,
+    settlesFirst: boolean,
+    settled: boolean,
+    message: MessageView,
+    tagBytes: Buffer,
+    tagStart: number,
+    tagEnd: number,
+  ): Delivery {
     const delivery = new Delivery(this, id, messageFormat < 0 ? 0 : messageFormat, settlesFirst, settled, message, tagBytes, tagStart, tagEnd);
     const { host } = this;
     if (!settled) {
-      if (host.incoming.size >= host.limits.unsettledMax) throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${host.limits.unsettledMax} unsettled deliveries`, "session");
+      if (host.incoming.size >= host.limits.unsettledMax)
+        throw new ProtocolError(conditions.resourceLimitExceeded, `expected at most ${host.limits.unsettledMax} unsettled deliveries`, "session");
       host.incoming.set(id, delivery);
     }
     if (!this.inBatch) {

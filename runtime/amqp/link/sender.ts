@@ -179,7 +179,8 @@ export class Sender<Context = unknown> extends Link {
     if (tag !== undefined && tag.length > tagBytesMax) throw new RangeError(`delivery tag: expected at most ${tagBytesMax} bytes, got ${tag.length}`);
     const length = payloadBytes(payload);
     const lengthMax = this.remote?.maxMessageSize ?? 0;
-    if (lengthMax > 0 && length > lengthMax) throw new RangeError(`message: expected at most ${lengthMax} bytes, which the peer takes on link ${this.name}, got ${length}`);
+    if (lengthMax > 0 && length > lengthMax)
+      throw new RangeError(`message: expected at most ${lengthMax} bytes, which the peer takes on link ${this.name}, got ${length}`);
     const { host } = this;
     const id = host.takeDeliveryId();
     const delivery = new OutgoingDelivery(this, id, tag ?? this.#makeTag(), context, settled);
@@ -239,7 +240,7 @@ export class Sender<Context = unknown> extends Link {
 
   #appendUnfinished(unfinished: Unfinished, length: number): void {
     unfinished.left -= length;
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       const slice = unfinished.slices[unfinished.slice]!;
       const take = Math.min(left, slice.length - unfinished.offset);
       this.host.output.append(slice, unfinished.offset, unfinished.offset + take);

@@ -102,7 +102,7 @@ export class DispositionBatch {
   #writeGroup(group: Group, output: Output, channel: number): void {
     group.sort();
     const { ids, count } = group;
-    for (let i = 0; i < count; ) {
+    for (let i = 0; i < count;) {
       const first = ids[i]!;
       let last = first;
       while (++i < count && ids[i] === (last + 1) >>> 0) last = ids[i]!;

@@ -86,10 +86,11 @@ export class MessageView {
     if (this.#indexed) return;
     const { buffer, end } = this;
     let last = 0;
-    for (let at = this.start; at < end; ) {
+    for (let at = this.start; at < end;) {
       const code = descriptorAt(buffer, at, end);
       const repeats = code === last && (code === descriptor.data || code === descriptor.sequence);
-      if (code === descriptor.footer ? this.#footer >= 0 : code <= last && !repeats) throw malformed("expected the sections of a message in their order, each once");
+      if (code === descriptor.footer ? this.#footer >= 0 : code <= last && !repeats)
+        throw malformed("expected the sections of a message in their order, each once");
       const next = skipValue(buffer, describedValueAt(buffer, at, end), end);
       if (!repeats) this.#place(code, at, last);
       if (code !== descriptor.footer) {
@@ -293,7 +294,7 @@ export class MessageView {
   #bodySections(): ValueView[] {
     this.#index();
     const views: ValueView[] = [];
-    for (let at = this.#body; at >= 0 && at < this.#bodyEnd; ) {
+    for (let at = this.#body; at >= 0 && at < this.#bodyEnd;) {
       const valueAt = describedValueAt(this.buffer, at, this.end);
       at = skipValue(this.buffer, valueAt, this.end);
       views.push(new ValueView(this.buffer, valueAt, at));

@@ -113,7 +113,8 @@ export class SaslClient implements SaslExchange {
     this.#host = host;
     this.#mechanism = credentials.mechanism;
     this.#init = encodeComposite(descriptor.saslInit, [symbol(credentials.mechanism), initialResponse(credentials), hostname]);
-    if (this.#init.length + 8 > frameBytesMin) throw new RangeError(`SASL credentials: expected them to fit into a frame of ${frameBytesMin} bytes, got ${this.#init.length + 8}`);
+    if (this.#init.length + 8 > frameBytesMin)
+      throw new RangeError(`SASL credentials: expected them to fit into a frame of ${frameBytesMin} bytes, got ${this.#init.length + 8}`);
   }
 
   onHeaders(): void {

@@ -50,7 +50,8 @@ export class Deliveries {
   /** The peer tells something of all deliveries in a range. Ids that are settled, or were never sent, are nobody's. */
   onDisposition(disposition: Disposition, state: DeliveryState | undefined): void {
     const { first, last, settled, fromReceiver } = disposition;
-    if (serialDistance(first, last) < 0) throw new ProtocolError(conditions.invalidField, `expected last not to come before first, found ${first}..${last}`, "session");
+    if (serialDistance(first, last) < 0)
+      throw new ProtocolError(conditions.invalidField, `expected last not to come before first, found ${first}..${last}`, "session");
     if (!fromReceiver) {
       this.incoming.forRange(first, last, (delivery) => delivery.onDisposition(state, settled));
       return;
@@ -91,5 +92,9 @@ export class Deliveries {
 /** A disposition cannot be cut into frames, so its state must fit into one that the peer takes. */
 function requireFit({ frameBytesMax }: Output, state: DeliveryState | undefined): void {
   if (state === undefined || state.bytes.length + dispositionHeadBytes <= frameBytesMax) return;
-  throw new ProtocolError(conditions.frameSizeTooSmall, `expected a state that fits into the peer's frames of ${frameBytesMax} bytes, found ${state.bytes.length}`, "session");
+  throw new ProtocolError(
+    conditions.frameSizeTooSmall,
+    `expected a state that fits into the peer's frames of ${frameBytesMax} bytes, found ${state.bytes.length}`,
+    "session",
+  );
 }

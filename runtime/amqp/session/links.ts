@@ -69,7 +69,8 @@ export class Links implements AttachRequestHost {
   }
 
   #attach(link: Link): void {
-    if (this.#handles.named(link.role, link.name) !== undefined) throw new Error(`link ${link.name}: expected a name that no ${link.role} link of the session has`);
+    if (this.#handles.named(link.role, link.name) !== undefined)
+      throw new Error(`link ${link.name}: expected a name that no ${link.role} link of the session has`);
     this.#host.writeAttach(link.attachFields());
     this.#handles.add(link);
   }
@@ -79,7 +80,8 @@ export class Links implements AttachRequestHost {
   onAttach(attach: Attach): void {
     const { linksMax } = this.#host.limits;
     if (attach.handle >= linksMax) throw new ProtocolError(conditions.framingError, `expected a handle up to ${linksMax - 1}, found ${attach.handle}`);
-    if (this.#handles.isTaken(attach.handle)) throw new ProtocolError(conditions.handleInUse, `expected a handle that is free, found ${attach.handle} in use`, "session");
+    if (this.#handles.isTaken(attach.handle))
+      throw new ProtocolError(conditions.handleInUse, `expected a handle that is free, found ${attach.handle} in use`, "session");
     const known = this.#handles.named(oppositeOf(attach.role), attach.name);
     if (known instanceof AttachRequest) throw new ProtocolError(conditions.notAllowed, "expected a link to be attached once", "session");
     this.#host.holdAttach(attach.bytes);
@@ -110,7 +112,8 @@ export class Links implements AttachRequestHost {
 
   refuse(attach: Attach, options: LinkOptions, error: ErrorCondition): void {
     const handle = this.#handles.free;
-    const link = attach.role === "receiver" ? new Sender(this.#host, handle, options, {}) : new Receiver(this.#host, handle, options, { onDelivery: () => undefined });
+    const link =
+      attach.role === "receiver" ? new Sender(this.#host, handle, options, {}) : new Receiver(this.#host, handle, options, { onDelivery: () => undefined });
     this.#answer(link, attach);
     link.close(error);
   }
@@ -132,7 +135,8 @@ export class Links implements AttachRequestHost {
   /** Writes an attach that answers the peer's. */
   #write(fields: AttachFields): void {
     const { handleMax } = this.#host;
-    if (fields.handle > handleMax) throw new ProtocolError(conditions.notAllowed, `expected no more links than the peer's own handle-max of ${handleMax} lets us answer`, "session");
+    if (fields.handle > handleMax)
+      throw new ProtocolError(conditions.notAllowed, `expected no more links than the peer's own handle-max of ${handleMax} lets us answer`, "session");
     this.#host.writeAttach(fields);
   }
 
@@ -149,7 +153,16 @@ export class Links implements AttachRequestHost {
     const handle = this.#handles.free;
     const { name, role, senderSettleMode, receiverSettleMode } = entry.attach;
     const isSender = role === "receiver";
-    this.#write({ name, handle, role: oppositeOf(role), senderSettleMode, receiverSettleMode, source: null, target: null, initialDeliveryCount: isSender ? 0 : undefined });
+    this.#write({
+      name,
+      handle,
+      role: oppositeOf(role),
+      senderSettleMode,
+      receiverSettleMode,
+      source: null,
+      target: null,
+      initialDeliveryCount: isSender ? 0 : undefined,
+    });
     this.#host.writeRefusal(handle, detach.closed);
   }
 

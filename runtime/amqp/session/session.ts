@@ -165,7 +165,12 @@ export class Session implements LinksHost {
   /** A frame that is encoded already. Only transfers can be cut, so another that the peer does not take cannot be sent. */
   #frame(body: Buffer): void {
     const { frameBytesMax } = this.output;
-    if (body.length + 8 > frameBytesMax) throw new ProtocolError(conditions.frameSizeTooSmall, `expected frames of ${body.length + 8} bytes to be taken, found a max-frame-size of ${frameBytesMax}`, "session");
+    if (body.length + 8 > frameBytesMax)
+      throw new ProtocolError(
+        conditions.frameSizeTooSmall,
+        `expected frames of ${body.length + 8} bytes to be taken, found a max-frame-size of ${frameBytesMax}`,
+        "session",
+      );
     this.output.frame(frameType.amqp, this.channel, body);
     this.requestFlush();
   }
@@ -268,7 +273,9 @@ export class Session implements LinksHost {
   /** Writes our begin: the first, or the answer to the peer's. */
   begin(remoteChannel: number | undefined): void {
     const { incomingWindowFrames, linksMax } = this.limits;
-    this.#frame(encodeBegin({ remoteChannel, nextOutgoingId: this.#initialOutgoingId, incomingWindow: incomingWindowFrames, outgoingWindow, handleMax: linksMax - 1 }));
+    this.#frame(
+      encodeBegin({ remoteChannel, nextOutgoingId: this.#initialOutgoingId, incomingWindow: incomingWindowFrames, outgoingWindow, handleMax: linksMax - 1 }),
+    );
   }
 
   onBegin(remoteChannel: number, remote: Begin): void {
@@ -295,7 +302,10 @@ export class Session implements LinksHost {
     if (this.state.at === "ended") return;
     this.state = { at: "ended", end };
     this.#host.release(this);
-    callAll([() => this.#endLinks({ by: end.by === "connection" ? "connection" : "session", closed: true, error: end.error }), () => this.events.onEnd?.(this, end)]);
+    callAll([
+      () => this.#endLinks({ by: end.by === "connection" ? "connection" : "session", closed: true, error: end.error }),
+      () => this.events.onEnd?.(this, end),
+    ]);
   }
 
   #endLinks(end: LinkEnd): void {
@@ -325,9 +335,11 @@ export class Session implements LinksHost {
     const { deliveryId } = transfer;
     const isNext = deliveryId >= 0 && (deliveryId === expected || expected < 0);
     if (isNext) this.#nextIncomingDeliveryId = serialAdd(deliveryId, 1);
-    if (!(entry instanceof Receiver)) throw new ProtocolError(conditions.notAllowed, "expected transfers on a link that the peer attached as sender and that was answered", "session");
+    if (!(entry instanceof Receiver))
+      throw new ProtocolError(conditions.notAllowed, "expected transfers on a link that the peer attached as sender and that was answered", "session");
     if (!entry.isAttached) return;
-    if (!isNext && deliveryId >= 0 && !entry.isMidDelivery) throw new ProtocolError(conditions.invalidField, `expected delivery-id ${expected}, found ${deliveryId}`, "session");
+    if (!isNext && deliveryId >= 0 && !entry.isMidDelivery)
+      throw new ProtocolError(conditions.invalidField, `expected delivery-id ${expected}, found ${deliveryId}`, "session");
     try {
       entry.onTransfer(transfer, bytes, start, end);
     } catch (error) {

@@ -35,7 +35,9 @@ export function definePlugin(options: PluginOptions): Plugin {
   for (const skill of skills) {
     for (const used of skill.uses) {
       if (!dependencies.includes(used)) {
-        throw new ConfigurationError(`plugin: expected dependency '${used.name}', which skill '${skill.name}' uses, in its dependencies, got ${dependencies.map(({ name }) => name).join(", ") || "none"}`);
+        throw new ConfigurationError(
+          `plugin: expected dependency '${used.name}', which skill '${skill.name}' uses, in its dependencies, got ${dependencies.map(({ name }) => name).join(", ") || "none"}`,
+        );
       }
     }
   }

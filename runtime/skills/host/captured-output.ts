@@ -7,7 +7,9 @@ export type OutputStream = "stdout" | "stderr";
 function textOfChunk(chunk: unknown, encoding: unknown): string {
   if (typeof chunk === "string") return chunk;
   if (!(chunk instanceof Uint8Array)) return String(chunk);
-  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString(typeof encoding === "string" && Buffer.isEncoding(encoding) ? encoding : "utf8");
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString(
+    typeof encoding === "string" && Buffer.isEncoding(encoding) ? encoding : "utf8",
+  );
 }
 
 /** Hands every write of this thread over, its last line break taken off, until the function that it returns is called. */

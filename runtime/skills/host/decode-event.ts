@@ -232,7 +232,8 @@ function hookedEvent(event: EncodedEvent, body: Uint8Array, limits: DecodeLimits
   if (!decoded.ok) return decoded;
   if (typeof key !== "string") return { ok: true, value: envelopeOf(event.route, fields, canonicalNames, decoded.value) };
   const { value } = decoded;
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) throw new FieldProblem(key, "the payload, which the envelope hook says is there", undefined);
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key))
+    throw new FieldProblem(key, "the payload, which the envelope hook says is there", undefined);
   return { ok: true, value: envelopeOf(event.route, fields, canonicalNames, (value as Fields)[key]) };
 }
 

@@ -24,7 +24,12 @@ export interface Emitter {
 }
 
 /** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
-export function makeEmission({ cause, agent, eventId, wallMs }: Emitter, eventType: string, payload: unknown, options: EmitOptions | undefined): OutgoingMessage {
+export function makeEmission(
+  { cause, agent, eventId, wallMs }: Emitter,
+  eventType: string,
+  payload: unknown,
+  options: EmitOptions | undefined,
+): OutgoingMessage {
   if (!isEventType(eventType)) refuse("emit", "an event type of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
   const { version = defaultEmittedVersion, artifactUri } = options ?? {};
   if (options !== undefined) checkKeys("emit", options, ["version", "artifactUri"]);

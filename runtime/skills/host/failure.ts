@@ -71,7 +71,15 @@ export function isDefinite(thrown: unknown): boolean {
 }
 
 /** Codes of errors that come before anything was sent. */
-const unsentCodes: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT", "EADDRNOTAVAIL"]);
+const unsentCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "EADDRNOTAVAIL",
+]);
 
 /** Makes what a request function threw into a `SkillError` of that dependency. */
 export function asCallError(thrown: unknown, dependency: string): SkillError {

@@ -36,7 +36,11 @@ function encodeBody(name: string, body: unknown): { readonly body: string | Uint
   try {
     return { body: JSON.stringify(body), contentType: "application/json" };
   } catch (cause) {
-    throw new PermanentError(`${name}: expected a body that JSON can say (a bigint as text), found: ${messageOf(cause, 200)}`, { code: "CALL_INVALID", dependency: name, cause });
+    throw new PermanentError(`${name}: expected a body that JSON can say (a bigint as text), found: ${messageOf(cause, 200)}`, {
+      code: "CALL_INVALID",
+      dependency: name,
+      cause,
+    });
   }
 }
 
@@ -75,7 +79,12 @@ async function readBytes(body: AsyncIterable<Uint8Array>, max: number): Promise<
 async function refusalOf(name: string, response: Dispatcher.ResponseData): Promise<PermanentError | TransientError> {
   const { statusCode: status, headers } = response;
   const bytes = await readBytes(response.body, refusalBytesMax).catch(() => undefined);
-  const quoted = bytes === undefined ? "" : redact(new TextDecoder().decode(bytes.subarray(0, quotedMax))).replaceAll(/\s+/g, " ").trim();
+  const quoted =
+    bytes === undefined
+      ? ""
+      : redact(new TextDecoder().decode(bytes.subarray(0, quotedMax)))
+          .replaceAll(/\s+/g, " ")
+          .trim();
   const message = `${name}: expected a status from 200 to 299, got ${status}${quoted === "" ? "" : `: ${quoted}`}`;
   const options = { code: `HTTP_${status}`, dependency: name, status };
   if (status < 500 && !transientStatuses.has(status)) return new PermanentError(message, options);
@@ -89,13 +98,22 @@ function parseBody(name: string, status: number, contentType: unknown, bytes: Ui
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new TransientError(`${name}: expected JSON as its content type says, got something else`, { code: "HTTP_MALFORMED", dependency: name, status, definite: false, cause });
+    throw new TransientError(`${name}: expected JSON as its content type says, got something else`, {
+      code: "HTTP_MALFORMED",
+      dependency: name,
+      status,
+      definite: false,
+      cause,
+    });
   }
 }
 
 function checkRequest(name: string, request: HttpRequest): void {
   if (typeof request?.path !== "string" || !request.path.startsWith("/")) {
-    throw new PermanentError(`${name}: expected a path that begins with '/', got ${show(request?.path)}; write it below the dependency's base URL, as '/charges'`, { code: "CALL_INVALID", dependency: name });
+    throw new PermanentError(
+      `${name}: expected a path that begins with '/', got ${show(request?.path)}; write it below the dependency's base URL, as '/charges'`,
+      { code: "CALL_INVALID", dependency: name },
+    );
   }
 }
 
@@ -134,7 +152,9 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
     checkRequest(name, request);
     const { body, contentType } = encodeBody(name, request.body);
     const headers = headersOf(request, info, contentType);
-    const response = await pool.compose(checkedAtWriting(info.checkMayAct)).request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
+    const response = await pool
+      .compose(checkedAtWriting(info.checkMayAct))
+      .request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
     const { statusCode: status } = response;
     if (status < 200 || status > 299) throw await refusalOf(name, response);
     const bytes = await readBytes(response.body, responseBytesMax);

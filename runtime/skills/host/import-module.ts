@@ -107,7 +107,11 @@ function placeOfImport(error: unknown): CodePlace | undefined {
 /** Of a syntax error in JavaScript Node tells the place only on standard error: a check of the file that was loaded last does. */
 function placeOfSyntax(error: unknown, loading: string): CodePlace | undefined {
   if (!(error instanceof SyntaxError) || !loading.startsWith("file:")) return undefined;
-  const { stderr } = spawnSync(process.execPath, ["--check", fileURLToPath(loading)], { encoding: "utf8", timeout: checkTimeoutMs, stdio: ["ignore", "ignore", "pipe"] });
+  const { stderr } = spawnSync(process.execPath, ["--check", fileURLToPath(loading)], {
+    encoding: "utf8",
+    timeout: checkTimeoutMs,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   return placeAhead(stderr);
 }
 

@@ -74,9 +74,18 @@ export async function loadPlugins(sources: PluginSources): Promise<readonly Load
   } finally {
     restoreOutput();
   }
-  checkUnique("plugin", loaded.map(({ name, listedAs }) => [name, listedAs]));
-  checkUnique("skill", loaded.flatMap((plugin) => plugin.skills.map(({ name }) => [name, plugin.listedAs] as const)));
-  checkUnique("dependency", loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)));
+  checkUnique(
+    "plugin",
+    loaded.map(({ name, listedAs }) => [name, listedAs]),
+  );
+  checkUnique(
+    "skill",
+    loaded.flatMap((plugin) => plugin.skills.map(({ name }) => [name, plugin.listedAs] as const)),
+  );
+  checkUnique(
+    "dependency",
+    loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)),
+  );
   return loaded;
 }
 
@@ -104,7 +113,16 @@ async function loadPlugin({ owner, listedAs, folder, url, manifest }: FoundPlugi
   const plugin = await times.time(manifest.name, "", "import", () => importPlugin(owner, url, folder));
   checkSame(owner, "skills", manifest.skills, plugin.skills);
   checkSame(owner, "dependencies", manifest.dependencies, plugin.dependencies);
-  return { name: manifest.name, version: manifest.version, listedAs, folder, entry: url, skills: plugin.skills, dependencies: plugin.dependencies, slow: times.slow };
+  return {
+    name: manifest.name,
+    version: manifest.version,
+    listedAs,
+    folder,
+    entry: url,
+    skills: plugin.skills,
+    dependencies: plugin.dependencies,
+    slow: times.slow,
+  };
 }
 
 /** Imports an entry module that a manifest names; threads use it too. */
@@ -121,7 +139,9 @@ export async function importPlugin(owner: string, url: string, folder: string): 
 
 function findFolder(listedAs: string, directory: string): string {
   if (urlPattern.test(listedAs)) {
-    throw new ConfigurationError(`plugin '${listedAs.slice(0, 100)}': expected a path that begins with . or /, or a package name, got a URL; put the plugin into a folder and list that`);
+    throw new ConfigurationError(
+      `plugin '${listedAs.slice(0, 100)}': expected a path that begins with . or /, or a package name, got a URL; put the plugin into a folder and list that`,
+    );
   }
   if (listedAs.startsWith(".") || listedAs.startsWith("/")) return resolve(directory, listedAs);
   for (let place = resolve(directory); ; place = dirname(place)) {
@@ -129,7 +149,9 @@ function findFolder(listedAs: string, directory: string): string {
     if (existsSync(folder)) return folder;
     if (place === dirname(place)) break;
   }
-  throw new ConfigurationError(`plugin '${listedAs}': expected an installed package, found none in node_modules of ${resolve(directory)} or above; install it, or begin a path with ./`);
+  throw new ConfigurationError(
+    `plugin '${listedAs}': expected an installed package, found none in node_modules of ${resolve(directory)} or above; install it, or begin a path with ./`,
+  );
 }
 
 function realFolder(owner: string, path: string): string {
@@ -169,7 +191,13 @@ function readManifest(owner: string, folder: string, roots: readonly string[]): 
   const { version, entry } = value;
   if (typeof version !== "string" || !versionPattern.test(version)) refuse(`${place}: version`, "a version such as 1.0.0", version);
   if (typeof entry !== "string" || urlPattern.test(entry)) refuse(`${place}: entry`, "a path below the plugin's folder", entry);
-  return { name: checkName(`${place}: name`, value["name"]), version, entry, skills: names(`${place}: skills`, value["skills"]), dependencies: names(`${place}: dependencies`, value["dependencies"] ?? []) };
+  return {
+    name: checkName(`${place}: name`, value["name"]),
+    version,
+    entry,
+    skills: names(`${place}: skills`, value["skills"]),
+    dependencies: names(`${place}: dependencies`, value["dependencies"] ?? []),
+  };
 }
 
 function names(owner: string, value: unknown): readonly string[] {
@@ -180,14 +208,17 @@ function names(owner: string, value: unknown): readonly string[] {
 function checkSame(owner: string, what: string, named: readonly string[], exported: readonly { readonly name: string }[]): void {
   const found = exported.map(({ name }) => name);
   if (named.length === found.length && named.every((name) => found.includes(name))) return;
-  throw new ConfigurationError(`${owner}: expected its manifest and its entry to name the same ${what}, the manifest names ${named.join(", ") || "none"}, the entry exports ${found.join(", ") || "none"}`);
+  throw new ConfigurationError(
+    `${owner}: expected its manifest and its entry to name the same ${what}, the manifest names ${named.join(", ") || "none"}, the entry exports ${found.join(", ") || "none"}`,
+  );
 }
 
 function checkUnique(what: string, entries: readonly (readonly [name: string, listedAs: string])[]): void {
   const seen = new Map<string, string>();
   for (const [name, listedAs] of entries) {
     const first = seen.get(name);
-    if (first !== undefined) throw new ConfigurationError(`expected each ${what} once, found '${name}' in plugin '${first}' and in plugin '${listedAs}'; rename or unlist one`);
+    if (first !== undefined)
+      throw new ConfigurationError(`expected each ${what} once, found '${name}' in plugin '${first}' and in plugin '${listedAs}'; rename or unlist one`);
     seen.set(name, listedAs);
   }
 }

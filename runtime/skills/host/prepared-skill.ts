@@ -37,7 +37,9 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
   const prepared = { name, number, timeouts, retry };
   if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
   if (baseUrl === undefined) {
-    throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
+    throw new ConfigurationError(
+      `dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`,
+    );
   }
   const url = checkBaseUrl(`dependency '${name}'.baseUrl`, baseUrl);
   // Only a thread that calls over HTTP loads the client.

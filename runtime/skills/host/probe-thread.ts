@@ -20,7 +20,10 @@ process.on("uncaughtExceptionMonitor", () => (isEnding = true));
 process.exit = (code) => {
   if (isEnding) return exit(code);
   const place = importing === undefined ? undefined : placeOf(new Error("here"), importing.folder);
-  say({ type: "failed", why: `it ended the process with process.exit(${code ?? ""})${importing === undefined || place === undefined ? "" : placed(place, importing.folder)}` });
+  say({
+    type: "failed",
+    why: `it ended the process with process.exit(${code ?? ""})${importing === undefined || place === undefined ? "" : placed(place, importing.folder)}`,
+  });
   return exit(code);
 };
 

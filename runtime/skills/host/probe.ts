@@ -15,10 +15,7 @@ export interface ProbedPlugin {
 }
 
 /** What the thread says on its way. */
-export type ProbeNews =
-  | { readonly type: "begins"; readonly owner: string }
-  | { readonly type: "failed"; readonly why: string }
-  | { readonly type: "loaded" };
+export type ProbeNews = { readonly type: "begins"; readonly owner: string } | { readonly type: "failed"; readonly why: string } | { readonly type: "loaded" };
 
 /** How long one plugin may take to be imported. */
 export const importTimeoutMs = 10_000;
@@ -33,7 +30,8 @@ export async function probePlugins(plugins: readonly ProbedPlugin[], timeoutMs: 
   worker.stderr.resume();
   let owner = plugins[0]?.owner ?? "";
   const refuse = (why: string): void => reject(new ConfigurationError(`${owner}: expected its entry to load, ${why}`));
-  const tooLate = (): void => refuse(`it had not ended its import after ${timeoutMs} ms: look for a loop without end, or an await at its top level that nothing answers`);
+  const tooLate = (): void =>
+    refuse(`it had not ended its import after ${timeoutMs} ms: look for a loop without end, or an await at its top level that nothing answers`);
   let timer = setTimeout(tooLate, timeoutMs);
   worker.on("message", (news: ProbeNews) => {
     if (news.type === "loaded") return resolve();

@@ -53,7 +53,9 @@ export function configuredDependency(dependency: Dependency, config: DependencyC
 export function checkBaseUrls(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies">): void {
   for (const { name, request, baseUrl } of plugins.flatMap((plugin) => plugin.dependencies)) {
     if (request !== undefined || baseUrl !== undefined || config.dependencies.get(name)?.baseUrl !== undefined) continue;
-    throw new ConfigurationError(`dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`);
+    throw new ConfigurationError(
+      `dependency '${name}': expected a base URL in its definition or in dependencies.${name}.baseUrl of the configuration, got neither`,
+    );
   }
 }
 
@@ -68,8 +70,16 @@ export class SkillRegistry implements SkillTable {
   constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">) {
     const dependencies = plugins.flatMap((plugin) => plugin.dependencies);
     const skills = plugins.flatMap((plugin) => plugin.skills.map((skill) => ({ plugin, skill })));
-    checkNames("dependencies", [...config.dependencies.keys()], dependencies.map(({ name }) => name));
-    checkNames("skills", [...config.skills.keys()], skills.map(({ skill }) => skill.name));
+    checkNames(
+      "dependencies",
+      [...config.dependencies.keys()],
+      dependencies.map(({ name }) => name),
+    );
+    checkNames(
+      "skills",
+      [...config.skills.keys()],
+      skills.map(({ skill }) => skill.name),
+    );
     this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
@@ -99,7 +109,9 @@ export class SkillRegistry implements SkillTable {
       for (const other of handlers) {
         const both = versions.find((range) => other.versions.some((taken) => rangesOverlap(range, taken)));
         if (both === undefined) continue;
-        throw new ConfigurationError(`expected one skill for each event type and version, found '${other.policy.name}' and '${skill.name}' for ${eventType} ${both}; unlist one, or give them versions that do not overlap`);
+        throw new ConfigurationError(
+          `expected one skill for each event type and version, found '${other.policy.name}' and '${skill.name}' for ${eventType} ${both}; unlist one, or give them versions that do not overlap`,
+        );
       }
       handlers.push({ versions, policy });
       this.#handlers.set(eventType, handlers);
@@ -124,6 +136,7 @@ function given<T extends object>(value: T | undefined): { [K in keyof T]?: Exclu
 
 function checkNames(key: string, named: readonly string[], defined: readonly string[]): void {
   for (const name of named) {
-    if (!defined.includes(name)) throw new ConfigurationError(`${key}.${name}: expected a name that a listed plugin defines (${defined.join(", ") || "none"}), got '${name}'`);
+    if (!defined.includes(name))
+      throw new ConfigurationError(`${key}.${name}: expected a name that a listed plugin defines (${defined.join(", ") || "none"}), got '${name}'`);
   }
 }

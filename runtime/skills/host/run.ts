@@ -236,7 +236,11 @@ export class Run implements SkillContext<never>, CallingRun {
   /** The skill has returned. */
   complete(): void {
     if (this.#open !== undefined) {
-      this.fail(new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before; write await before the step`, { code: "STEP_NOT_AWAITED" }));
+      this.fail(
+        new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before; write await before the step`, {
+          code: "STEP_NOT_AWAITED",
+        }),
+      );
       return;
     }
     const unmet = this.#unmetSteps();
@@ -267,7 +271,9 @@ export class Run implements SkillContext<never>, CallingRun {
     const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
     if (prepared === undefined) {
       const known = [...this.#prepared.dependencies.keys()].join(", ") || "none";
-      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got ${nameOf(dependency)}; add it to the skill's uses`, { code: "CALL_INVALID" });
+      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got ${nameOf(dependency)}; add it to the skill's uses`, {
+        code: "CALL_INVALID",
+      });
     }
     const { name } = prepared;
     const ledger = (this.#ledger ??= new CallLedger());
@@ -337,13 +343,19 @@ export class Run implements SkillContext<never>, CallingRun {
 
   #admitStep(name: string, options: unknown): StepKind {
     const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options));
-    if (this.#open !== undefined) throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
+    if (this.#open !== undefined)
+      throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
     if (this.#met?.has(name) === true) throw new PermanentError(`step '${name}': expected each step's name once in a run`, { code: "STEP_REPEATED" });
     return kind;
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
-  async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<unknown> {
+  async #execute<Result>(
+    open: OpenStep,
+    record: StepRecord | undefined,
+    options: StepOptions<Result, never>,
+    effect: StepEffect<Result, never>,
+  ): Promise<unknown> {
     const { name, kind } = open;
     const context = new OpenStepContext(this, open.idempotencyKey);
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
@@ -384,7 +396,8 @@ export class Run implements SkillContext<never>, CallingRun {
   /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */
   async #settleDoubt(open: OpenStep, error: unknown): Promise<void> {
     if (this.#isEnded) return;
-    if (!isDefinite(error)) this.#stop({ kind: "outcome-unknown", step: open.name, why: failureText(describeFailure(error, undefined, this.#prepared.folder).record, undefined) });
+    if (!isDefinite(error))
+      this.#stop({ kind: "outcome-unknown", step: open.name, why: failureText(describeFailure(error, undefined, this.#prepared.folder).record, undefined) });
     await this.#write(encodeIntent(open.name, "idempotent"));
   }
 
@@ -394,7 +407,11 @@ export class Run implements SkillContext<never>, CallingRun {
     try {
       record = encodeStep(open.name, open.kind, { result, emitted: open.emitted });
     } catch (cause) {
-      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, { code: "STEP_RESULT", definite: false, cause });
+      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, {
+        code: "STEP_RESULT",
+        definite: false,
+        cause,
+      });
     }
     if (record.result.byteLength > stepResultBytesMax) {
       const message = `step '${open.name}': expected a result of at most ${stepResultBytesMax} bytes, got ${record.result.byteLength}`;
@@ -414,7 +431,10 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
-      const error = new TransientError(`step '${step.name}': expected its ${step.state === "intent" ? "intent" : "result"} to be stored, the store did not answer`, { code: "STORE_UNAVAILABLE" });
+      const error = new TransientError(
+        `step '${step.name}': expected its ${step.state === "intent" ? "intent" : "result"} to be stored, the store did not answer`,
+        { code: "STORE_UNAVAILABLE" },
+      );
       this.fail(error);
       throw error;
     }

@@ -68,7 +68,10 @@ export class SkillHost implements RunHost {
     this.consumer = options.consumer;
     this.agent = options.agent;
     this.#options = options;
-    this.#deadlines = new Deadlines(() => options.nowMs(), (run) => run.expire());
+    this.#deadlines = new Deadlines(
+      () => options.nowMs(),
+      (run) => run.expire(),
+    );
   }
 
   /** Runs that have not ended. */

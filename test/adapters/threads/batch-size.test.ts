@@ -22,15 +22,21 @@ test("work worth sharing is shared out among idle threads, other work is not", (
 
 test("a batch is never empty, nor larger than what waits", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 10_000 }), fc.nat(64), fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }), (queued, idleThreads, workMs) => {
-      const size = batchSize({ queued, idleThreads, workMs });
-      assert.ok(Number.isInteger(size) && size >= 1 && size <= Math.min(queued, batchMax));
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 10_000 }),
+      fc.nat(64),
+      fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }),
+      (queued, idleThreads, workMs) => {
+        const size = batchSize({ queued, idleThreads, workMs });
+        assert.ok(Number.isInteger(size) && size >= 1 && size <= Math.min(queued, batchMax));
+      },
+    ),
   );
 });
 
 test("the measure of work falls fast and rises slowly, and gets there both ways", () => {
-  const after = (fromMs: number, toMs: number, tasks: number): number => Array.from({ length: tasks }).reduce<number>((workMs) => measuredWorkMs(workMs, toMs * 10, 10), fromMs);
+  const after = (fromMs: number, toMs: number, tasks: number): number =>
+    Array.from({ length: tasks }).reduce<number>((workMs) => measuredWorkMs(workMs, toMs * 10, 10), fromMs);
   assert.equal(measuredWorkMs(undefined, 10, 10), 1);
   assert.ok(after(1, 0.1, 10) < 0.15);
   assert.ok(after(0.1, 5, 1) < 0.2);

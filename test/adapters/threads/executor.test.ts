@@ -115,7 +115,10 @@ test("a run that is posted apart has a thread of its own, one at a time, and tak
   }
   // Each began only when the one before it had ended.
   for (const [index, atMs] of endedAtMs.entries()) assert.ok(index === 0 || atMs - endedAtMs[index - 1]! > 100, endedAtMs.join(" "));
-  assert.equal(results.some(({ runId }) => runId === other), false);
+  assert.equal(
+    results.some(({ runId }) => runId === other),
+    false,
+  );
   assert.ok(executor.isReady());
 });
 
@@ -160,9 +163,15 @@ test("a run that every thread is lost before it is begun is answered as such in 
   const culprits = post("exit", ...Array.from({ length: movesMax + 3 }, () => ({})));
   const kinds: string[] = [];
   for (const runId of culprits) kinds.push((await answer(runId)).kind);
-  assert.ok(kinds.every((kind) => kind === "thread-lost" || kind === "not-begun"), kinds.join(" "));
+  assert.ok(
+    kinds.every((kind) => kind === "thread-lost" || kind === "not-begun"),
+    kinds.join(" "),
+  );
   await eventually("every loss to be told", () => losses.length === kinds.filter((kind) => kind === "thread-lost").length, 20_000);
-  assert.ok(losses.every(({ why }) => why.includes("'exit' (event ")), losses[0]?.why);
+  assert.ok(
+    losses.every(({ why }) => why.includes("'exit' (event ")),
+    losses[0]?.why,
+  );
   assert.ok(kinds.filter((kind) => kind === "thread-lost").length > movesMax, kinds.join(" "));
 });
 
@@ -190,7 +199,13 @@ test("whatever becomes of threads and runs, each run is answered once", async (t
         return posted;
       });
       await eventually("every answer", () => results.length >= before + runIds.length, 30_000);
-      assert.deepEqual(results.slice(before).map(({ runId }) => runId).toSorted((a, b) => a - b), runIds);
+      assert.deepEqual(
+        results
+          .slice(before)
+          .map(({ runId }) => runId)
+          .toSorted((a, b) => a - b),
+        runIds,
+      );
     }),
     { numRuns: 6 },
   );
@@ -203,7 +218,10 @@ test("a rejected promise that nobody waits for is logged, and its thread lives",
   assert.equal((await answer(post("reject-outside")[0] ?? 0)).kind, "completed");
   const line = await eventually("a line", () => lines[0]);
   assert.equal(line.level, "error");
-  assert.match(line.message, /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:57:27\), by 'reject-outside' \(event .+\), which had ended$/);
+  assert.match(
+    line.message,
+    /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:57:27\), by 'reject-outside' \(event .+\), which had ended$/,
+  );
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   assert.deepEqual(losses, []);
 });
@@ -260,7 +278,13 @@ export default definePlugin({ skills: [slow, quick] });`,
   const skill = (name: string): (typeof sharedSkills)[number] => ({ ...(sharedSkills[0] as (typeof sharedSkills)[number]), name });
   const parts: SlowStart[] = [];
   const { post, answer } = await start(t, { plugins: [{ name: "cold", ...slow, skills: [skill("slow"), skill("quick")] }], slow: (part) => parts.push(part) });
-  assert.deepEqual(parts.map(({ plugin, skill, part }) => [plugin, skill, part]), [["cold", "", "import"], ["cold", "slow", "warmUp"]]);
+  assert.deepEqual(
+    parts.map(({ plugin, skill, part }) => [plugin, skill, part]),
+    [
+      ["cold", "", "import"],
+      ["cold", "slow", "warmUp"],
+    ],
+  );
   for (const { tookMs } of parts) assert.ok(tookMs >= slowStartMs);
   const answered = await answer(post("slow")[0] ?? 0);
   assert.ok(answered.kind === "completed");
@@ -269,12 +293,18 @@ export default definePlugin({ skills: [slow, quick] });`,
 
 test("a skill that cannot be warmed up keeps its threads from starting, and is named", async (t) => {
   const runtime = JSON.stringify(resolve(import.meta.dirname, "../../../runtime/index.ts"));
-  const cold = await writePlugin(t, `import { definePlugin, defineSkill } from ${runtime};
+  const cold = await writePlugin(
+    t,
+    `import { definePlugin, defineSkill } from ${runtime};
 const noop = defineSkill({ name: "noop", handles: [{ eventType: "test.noop" }], warmUp: () => { throw new Error("no model here"); }, run: () => undefined });
-export default definePlugin({ skills: [noop] });`);
+export default definePlugin({ skills: [noop] });`,
+  );
   const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
   t.after(() => executor.stop());
-  await assert.rejects(executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined }), /skill 'noop': expected its warmUp to end well, it threw: no model here/);
+  await assert.rejects(
+    executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined }),
+    /skill 'noop': expected its warmUp to end well, it threw: no model here/,
+  );
 });
 
 async function writePlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
@@ -289,7 +319,10 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   const executor = make({ plugins: [{ name: "broken", ...broken, skills: sharedSkills }] });
   const results: unknown[] = [];
   t.after(() => executor.stop());
-  await assert.rejects(executor.start({ steps: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }), /expected skill threads to start, one could not: plugin 'broken': .*broken at load/);
+  await assert.rejects(
+    executor.start({ steps: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }),
+    /expected skill threads to start, one could not: plugin 'broken': .*broken at load/,
+  );
   assert.ok(!executor.isReady());
 });
 
@@ -297,7 +330,10 @@ test("threads that hang while they start are given up in time", async (t) => {
   const hanging = await writePlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
-  await assert.rejects(within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })), /it did not start within 300 ms/);
+  await assert.rejects(
+    within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })),
+    /it did not start within 300 ms/,
+  );
 });
 
 test("threads that cannot be replaced leave an executor that is not ready and answers everything", async (t) => {
@@ -305,7 +341,10 @@ test("threads that cannot be replaced leave an executor that is not ready and an
   t.after(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, "index.mjs");
   await writeFile(path, `export { default } from ${JSON.stringify(entry)};`);
-  const { executor, post, answer, losses } = await start(t, { threads: 1, plugins: [{ name: "vanishing", entry: pathToFileURL(path).href, folder, skills: sharedSkills }] });
+  const { executor, post, answer, losses } = await start(t, {
+    threads: 1,
+    plugins: [{ name: "vanishing", entry: pathToFileURL(path).href, folder, skills: sharedSkills }],
+  });
   await rm(path);
   const [culprit] = post("exit");
   assert.equal((await answer(culprit ?? 0)).kind, "thread-lost");

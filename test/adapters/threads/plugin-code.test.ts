@@ -22,8 +22,13 @@ interface PluginBundle extends ExecutorBundle {
 async function startPlugin(t: TestContext, bodies: Readonly<Record<string, string>>, head = "", tail = ""): Promise<PluginBundle> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-plugin-code-"));
   t.after(() => rmSync(folder, { recursive: true }));
-  const skills = Object.entries(bodies).map(([name, body]) => `defineSkill({ name: "${name}", handles: [{ eventType: "test.${name}" }], run(context) {\n${body}\n} })`);
-  writeFileSync(join(folder, "index.mjs"), `import { definePlugin, defineSkill } from "holdfast";\n${head}\nexport default definePlugin({ skills: [\n${skills.join(",\n")}\n] });\n${tail}`);
+  const skills = Object.entries(bodies).map(
+    ([name, body]) => `defineSkill({ name: "${name}", handles: [{ eventType: "test.${name}" }], run(context) {\n${body}\n} })`,
+  );
+  writeFileSync(
+    join(folder, "index.mjs"),
+    `import { definePlugin, defineSkill } from "holdfast";\n${head}\nexport default definePlugin({ skills: [\n${skills.join(",\n")}\n] });\n${tail}`,
+  );
   const entry = pathToFileURL(join(folder, "index.mjs")).href;
   const lines: SkillLogLine[] = [];
   const names = Object.keys(bodies).map((name) => ({ name, isolation: "shared" })) as unknown as Plugin["skills"];
@@ -87,7 +92,14 @@ test("what a skill prints becomes log lines with the ids of its run", async (t) 
   );
   const [runId] = bundle.post("prints", eventOf("evt-prints"));
   assert.equal((await bundle.answer(runId ?? 0)).kind, "completed");
-  for (const [pattern, level] of [[/^to the console \{ a: 1 \}$/, "info"], [/^straight out$/, "info"], [/^as bytes$/, "info"], [/^the write was heard$/, "warn"], [/│ 0/, "info"], [/^later$/, "warn"]] as const) {
+  for (const [pattern, level] of [
+    [/^to the console \{ a: 1 \}$/, "info"],
+    [/^straight out$/, "info"],
+    [/^as bytes$/, "info"],
+    [/^the write was heard$/, "warn"],
+    [/│ 0/, "info"],
+    [/^later$/, "warn"],
+  ] as const) {
     const found = await line(bundle, pattern);
     assert.deepEqual([found.level, found.skill, found.eventId], [level, "prints", "evt-prints"]);
   }
@@ -117,7 +129,10 @@ test("an error thrown outside of every promise, after its run has ended, names t
   assert.equal((await bundle.answer(late ?? 0)).kind, "completed");
   const [working] = bundle.post("working", eventOf("evt-working"));
   const lost = await bundle.answer(working ?? 0);
-  assert.match(lost.kind === "thread-lost" ? lost.why : "", /^an error was thrown outside of every promise: too late \(index\.mjs:5:\d+\), by 'late' \(event evt-late\), which had ended$/);
+  assert.match(
+    lost.kind === "thread-lost" ? lost.why : "",
+    /^an error was thrown outside of every promise: too late \(index\.mjs:5:\d+\), by 'late' \(event evt-late\), which had ended$/,
+  );
   const loss = await eventually("a loss", () => bundle.losses[0], 20_000);
   assert.match(loss.why, /it was at 'working' \(event evt-working\)/);
 });
@@ -125,5 +140,8 @@ test("an error thrown outside of every promise, after its run has ended, names t
 test("process.exit in a skill names its run and its line", async (t) => {
   const bundle = await startPlugin(t, { leaves: `process.exit(7);` });
   const lost = await bundle.answer(bundle.post("leaves", eventOf("evt-leaves"))[0] ?? 0);
-  assert.match(lost.kind === "thread-lost" ? lost.why : "", /^it exited with code 7, as process\.exit was called \(index\.mjs:5:9\), by 'leaves' \(event evt-leaves\)$/);
+  assert.match(
+    lost.kind === "thread-lost" ? lost.why : "",
+    /^it exited with code 7, as process\.exit was called \(index\.mjs:5:9\), by 'leaves' \(event evt-leaves\)$/,
+  );
 });

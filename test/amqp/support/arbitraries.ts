@@ -51,7 +51,12 @@ const descriptor: fc.Arbitrary<TypedValue> = fc.oneof(scalarOf("ulong"), scalarO
 const scalarArray: fc.Arbitrary<TypedValue> = fc.constantFrom(...scalarNames).chain((name) =>
   fc.tuple(fc.option(descriptor, { nil: undefined }), fc.array(scalarOf(name), { maxLength: 6 })).map(([description, items]) => {
     const of = name as Exclude<TypeName, "described">;
-    return description === undefined ? array(of, items) : array({ descriptor: description, of }, items.map((item) => described(description, item)));
+    return description === undefined
+      ? array(of, items)
+      : array(
+          { descriptor: description, of },
+          items.map((item) => described(description, item)),
+        );
   }),
 );
 

@@ -98,7 +98,11 @@ export async function startPair(options: PairOptions = {}): Promise<Pair> {
 }
 
 /** Waits until a link that was opened is attached; throws when it is refused. */
-export async function attachedSender<Context>(session: Session, options: Parameters<Session["openSender"]>[0], events: SenderEvents<Context> = {}): Promise<Sender<Context>> {
+export async function attachedSender<Context>(
+  session: Session,
+  options: Parameters<Session["openSender"]>[0],
+  events: SenderEvents<Context> = {},
+): Promise<Sender<Context>> {
   const attached = new Signal<Sender<Context>>("the sender to be attached");
   session.openSender<Context>(options, {
     ...events,

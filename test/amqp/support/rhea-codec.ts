@@ -42,7 +42,9 @@ interface RheaFrames {
 }
 
 const frames = createRequire(import.meta.url)("rhea/lib/frames.js") as RheaFrames;
-const terminus = createRequire(import.meta.url)("rhea/lib/terminus.js") as Readonly<Record<"source" | "target", (fields: object) => { described(): unknown }>> & { unwrap(value: unknown): Readonly<Record<string, unknown>> };
+const terminus = createRequire(import.meta.url)("rhea/lib/terminus.js") as Readonly<
+  Record<"source" | "target", (fields: object) => { described(): unknown }>
+> & { unwrap(value: unknown): Readonly<Record<string, unknown>> };
 
 /** A frame as rhea writes it, without its eight bytes of head. */
 export function rheaFrameBody(performative: string, fields: object, payload?: Buffer): Buffer {

@@ -43,20 +43,36 @@ export interface SceneOptions {
 
 /** A server with one session, begun by a bare peer on channel 0. */
 export async function startScene({ limits, credit = 10, maxMessageSize, receiverSettleMode, onOutcome, postpone = false }: SceneOptions = {}): Promise<Scene> {
-  const scene: Omit<Scene, "peer" | typeof Symbol.asyncDispose> = { requests: [], receivers: [], senders: [], got: [], outcomes: [], ends: [], closed: new Signal("the server's connection to be over") };
+  const scene: Omit<Scene, "peer" | typeof Symbol.asyncDispose> = {
+    requests: [],
+    receivers: [],
+    senders: [],
+    got: [],
+    outcomes: [],
+    ends: [],
+    closed: new Signal("the server's connection to be over"),
+  };
   const onAttach = (request: AttachRequest): void => {
     scene.requests.push(request);
     if (postpone) return;
     const onDetach = (_link: unknown, end: LinkEnd): void => void scene.ends.push(end);
     if (request.attach.role === "receiver") {
-      scene.senders.push(request.acceptAsSender<number>({ settles: "owner" }, { onDetach, onOutcome: (delivery) => (scene.outcomes.push(delivery), onOutcome?.(delivery)) }));
+      scene.senders.push(
+        request.acceptAsSender<number>({ settles: "owner" }, { onDetach, onOutcome: (delivery) => (scene.outcomes.push(delivery), onOutcome?.(delivery)) }),
+      );
       return;
     }
-    const receiver = request.acceptAsReceiver({ maxMessageSize, ...(receiverSettleMode !== undefined && { receiverSettleMode }) }, { onDetach, onDelivery: (delivery) => scene.got.push(delivery) });
+    const receiver = request.acceptAsReceiver(
+      { maxMessageSize, ...(receiverSettleMode !== undefined && { receiverSettleMode }) },
+      { onDetach, onDelivery: (delivery) => scene.got.push(delivery) },
+    );
     receiver.addCredit(credit);
     scene.receivers.push(receiver);
   };
-  const listener = await listen({ containerId: "server", port: 0, closeTimeOutMs: 200, ...(limits !== undefined && { limits }) }, { onSession: () => ({ onAttach }), onClosed: (_connection, end) => scene.closed.set(end) });
+  const listener = await listen(
+    { containerId: "server", port: 0, closeTimeOutMs: 200, ...(limits !== undefined && { limits }) },
+    { onSession: () => ({ onAttach }), onClosed: (_connection, end) => scene.closed.set(end) },
+  );
   const peer = new BarePeer(listener.port);
   peer.header();
   peer.frame(encodeOpen({ containerId: "bare", maxFrameSize: 65_536, channelMax: 10 }));
@@ -73,7 +89,18 @@ export async function startScene({ limits, credit = 10, maxMessageSize, receiver
 }
 
 export function attach(peer: BarePeer, role: Role, handle: number, name: string = `link ${handle}`): void {
-  peer.frame(encodeAttach({ name, handle, role, senderSettleMode: "mixed", receiverSettleMode: "first", source: { address: "q" }, target: { address: "q" }, initialDeliveryCount: role === "sender" ? 0 : undefined }));
+  peer.frame(
+    encodeAttach({
+      name,
+      handle,
+      role,
+      senderSettleMode: "mixed",
+      receiverSettleMode: "first",
+      source: { address: "q" },
+      target: { address: "q" },
+      initialDeliveryCount: role === "sender" ? 0 : undefined,
+    }),
+  );
 }
 
 export interface TransferFields {
@@ -87,13 +114,33 @@ export interface TransferFields {
   readonly aborted?: boolean;
 }
 
-export function transfer(peer: BarePeer, { handle = 0, id, more, settled, receiverSettleMode, resume, aborted }: TransferFields, bytes: Uint8Array = payload): void {
-  const fields = [uint(handle), id === undefined ? undefined : uint(id), Buffer.from("tag"), uint(0), settled, more, receiverSettleMode === undefined ? undefined : ubyte(receiverSettleMode), undefined, resume, aborted];
+export function transfer(
+  peer: BarePeer,
+  { handle = 0, id, more, settled, receiverSettleMode, resume, aborted }: TransferFields,
+  bytes: Uint8Array = payload,
+): void {
+  const fields = [
+    uint(handle),
+    id === undefined ? undefined : uint(id),
+    Buffer.from("tag"),
+    uint(0),
+    settled,
+    more,
+    receiverSettleMode === undefined ? undefined : ubyte(receiverSettleMode),
+    undefined,
+    resume,
+    aborted,
+  ];
   peer.frame(Buffer.concat([encodeComposite(descriptor.transfer, fields), bytes]));
 }
 
 export function flow(peer: BarePeer, fields: readonly Encodable[]): void {
-  peer.frame(encodeComposite(descriptor.flow, fields.map((field) => (typeof field === "number" ? uint(field) : field))));
+  peer.frame(
+    encodeComposite(
+      descriptor.flow,
+      fields.map((field) => (typeof field === "number" ? uint(field) : field)),
+    ),
+  );
 }
 
 export interface GrantOptions {
@@ -105,11 +152,21 @@ export interface GrantOptions {
 }
 
 /** Grants credit to the server's sender on our handle. */
-export function grant(peer: BarePeer, handle: number, credit: number, { drain = false, echo = false, window = 1_000, count = 0, incomingId = 0 }: GrantOptions = {}): void {
+export function grant(
+  peer: BarePeer,
+  handle: number,
+  credit: number,
+  { drain = false, echo = false, window = 1_000, count = 0, incomingId = 0 }: GrantOptions = {},
+): void {
   flow(peer, [incomingId, window, 0, 1_000, handle, count, credit, undefined, drain, echo]);
 }
 
-export function disposition(peer: BarePeer, first: number, last: number | undefined, { role = true, settled = true }: { readonly role?: boolean; readonly settled?: boolean } = {}): void {
+export function disposition(
+  peer: BarePeer,
+  first: number,
+  last: number | undefined,
+  { role = true, settled = true }: { readonly role?: boolean; readonly settled?: boolean } = {},
+): void {
   peer.frame(encodeComposite(descriptor.disposition, [role, uint(first), last === undefined ? undefined : uint(last), settled, new Raw(accepted.bytes)]));
 }
 

@@ -11,9 +11,15 @@ import { Signal } from "./loopback.ts";
 import type { Seen } from "./loopback.ts";
 
 /** A server for a peer of bare frames. */
-export async function startServer(options: Partial<ServerOptions> = {}, events: ConnectionEvents = {}): Promise<{ readonly listener: Listener; readonly closed: Signal<ConnectionEnd> } & AsyncDisposable> {
+export async function startServer(
+  options: Partial<ServerOptions> = {},
+  events: ConnectionEvents = {},
+): Promise<{ readonly listener: Listener; readonly closed: Signal<ConnectionEnd> } & AsyncDisposable> {
   const closed = new Signal<ConnectionEnd>("the server's connection to be over");
-  const listener = await listen({ containerId: "server", port: 0, closeTimeOutMs: 200, ...options }, { ...events, onClosed: (_connection, end) => closed.set(end) });
+  const listener = await listen(
+    { containerId: "server", port: 0, closeTimeOutMs: 200, ...options },
+    { ...events, onClosed: (_connection, end) => closed.set(end) },
+  );
   return { listener, closed, [Symbol.asyncDispose]: () => listener.close() };
 }
 

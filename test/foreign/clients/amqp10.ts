@@ -6,7 +6,14 @@ import { eventually, within } from "../../support/eventually.ts";
 import { check, runChecks } from "./checks.ts";
 
 interface Receiver {
-  on(event: "message", listener: (message: { readonly body: unknown; readonly properties: { readonly messageId: string }; readonly header: { readonly deliveryCount: number } }) => void): void;
+  on(
+    event: "message",
+    listener: (message: {
+      readonly body: unknown;
+      readonly properties: { readonly messageId: string };
+      readonly header: { readonly deliveryCount: number };
+    }) => void,
+  ): void;
   accept(message: object): void;
   release(message: object): void;
   reject(message: object, reason: string): void;
@@ -28,7 +35,10 @@ interface Library {
 
 const [folder = "", url = ""] = process.argv.slice(2);
 const { Client, Policy, Constants } = createRequire(join(folder, "package.json"))("amqp10") as Library;
-const policy = Policy.merge({ senderLink: { attach: { maxMessageSize: 1_000_000 } }, receiverLink: { attach: { maxMessageSize: 1_000_000 } }, reconnect: { forever: false, retries: 0 } }, Policy.ServiceBusQueue);
+const policy = Policy.merge(
+  { senderLink: { attach: { maxMessageSize: 1_000_000 } }, receiverLink: { attach: { maxMessageSize: 1_000_000 } }, reconnect: { forever: false, retries: 0 } },
+  Policy.ServiceBusQueue,
+);
 const client = new Client(policy);
 
 check("a name and a key let in", async () => {
@@ -38,7 +48,10 @@ check("a name and a key let in", async () => {
 check("messages are sent, come in order, and end by every outcome", async () => {
   const sender = await within("the sender", client.createSender("plain"));
   for (let index = 0; index < 30; index++) await within("an outcome", sender.send({ body: { index }, properties: { messageId: `m${index}` } }));
-  const receiver = await within("the receiver", client.createReceiver("plain", { attach: { rcvSettleMode: Constants.receiverSettleMode.settleOnDisposition } }));
+  const receiver = await within(
+    "the receiver",
+    client.createReceiver("plain", { attach: { rcvSettleMode: Constants.receiverSettleMode.settleOnDisposition } }),
+  );
   const seen: string[] = [];
   receiver.on("message", (message) => {
     seen.push(message.properties.messageId);
@@ -49,7 +62,10 @@ check("messages are sent, come in order, and end by every outcome", async () => 
     else receiver.accept(message);
   });
   await eventually("each message, and those given back again", () => seen.length === 40);
-  assert.deepEqual([...new Set(seen)], Array.from({ length: 30 }, (_, index) => `m${index}`));
+  assert.deepEqual(
+    [...new Set(seen)],
+    Array.from({ length: 30 }, (_, index) => `m${index}`),
+  );
 });
 
 check("a large message comes whole", async () => {

@@ -44,7 +44,12 @@ check("each way to settle does what it says, in one tick as well as one by one",
   const receiver = client.createReceiver("settled");
   const messages = await receive(receiver, 4);
   assert.deepEqual(bodiesOf(messages), ["complete", "abandon", "dead", "defer"]);
-  const [complete, abandon, dead, defer] = messages as [ServiceBusReceivedMessage, ServiceBusReceivedMessage, ServiceBusReceivedMessage, ServiceBusReceivedMessage];
+  const [complete, abandon, dead, defer] = messages as [
+    ServiceBusReceivedMessage,
+    ServiceBusReceivedMessage,
+    ServiceBusReceivedMessage,
+    ServiceBusReceivedMessage,
+  ];
   await receiver.completeMessage(complete);
   await receiver.deadLetterMessage(dead, { deadLetterReason: "bad", deadLetterErrorDescription: "very bad", more: 7 });
   await receiver.deferMessage(defer, { note: "later" });
@@ -60,7 +65,10 @@ check("each way to settle does what it says, in one tick as well as one by one",
   const letters = client.createReceiver("settled", { subQueueType: "deadLetter" });
   const [letter] = await receive(letters, 1);
   assert.ok(letter);
-  assert.deepEqual([letter.body, letter.deadLetterReason, letter.deadLetterErrorDescription, letter.applicationProperties?.["more"]], ["dead", "bad", "very bad", 7]);
+  assert.deepEqual(
+    [letter.body, letter.deadLetterReason, letter.deadLetterErrorDescription, letter.applicationProperties?.["more"]],
+    ["dead", "bad", "very bad", 7],
+  );
   await letters.completeMessage(letter);
   await assert.rejects(receiver.completeMessage(complete));
 });
@@ -74,7 +82,18 @@ check("bodies of every shape come back as they were", async () => {
 
 check("fields that a message can have come back as they were", async () => {
   const at = new Date(1_700_000_000_123);
-  const sent = { body: "b", messageId: unique("id"), contentType: "text/plain", correlationId: "c", subject: "s", to: "t", replyTo: "r", replyToSessionId: "rs", timeToLive: 3_600_000, applicationProperties: { n: 1, d: 1.5, s: "x", b: false, at, none: null } };
+  const sent = {
+    body: "b",
+    messageId: unique("id"),
+    contentType: "text/plain",
+    correlationId: "c",
+    subject: "s",
+    to: "t",
+    replyTo: "r",
+    replyToSessionId: "rs",
+    timeToLive: 3_600_000,
+    applicationProperties: { n: 1, d: 1.5, s: "x", b: false, at, none: null },
+  };
   await send("fields", sent);
   const [message] = await receive(client.createReceiver("fields", { receiveMode: "receiveAndDelete" }), 1);
   assert.ok(message);
@@ -93,7 +112,10 @@ check("batches hold what fits, and large messages what is allowed", async () => 
   await sender.sendMessages({ body: Buffer.alloc(900_000, 7) });
   await assert.rejects(sender.sendMessages({ body: Buffer.alloc(1_200_000) }), { code: "MessageSizeExceeded" });
   const messages = await receive(client.createReceiver("large", { receiveMode: "receiveAndDelete" }), 501);
-  assert.deepEqual(bodiesOf(messages.slice(0, 500)), Array.from({ length: 500 }, (_, index) => index));
+  assert.deepEqual(
+    bodiesOf(messages.slice(0, 500)),
+    Array.from({ length: 500 }, (_, index) => index),
+  );
   assert.deepEqual(messages[500]?.body, Buffer.alloc(900_000, 7));
 });
 
@@ -101,7 +123,10 @@ check("a subscriber gets what comes, many at once, and closes when it is told to
   const receiver = client.createReceiver("subscribed");
   const got: number[] = [];
   const errors: ProcessErrorArgs[] = [];
-  const subscription = receiver.subscribe({ processMessage: async ({ body }) => void got.push(body as number), processError: async (error) => void errors.push(error) }, { maxConcurrentCalls: 20 });
+  const subscription = receiver.subscribe(
+    { processMessage: async ({ body }) => void got.push(body as number), processError: async (error) => void errors.push(error) },
+    { maxConcurrentCalls: 20 },
+  );
   for (let part = 0; part < 5; part++) await send("subscribed", ...Array.from({ length: 100 }, (_, index) => ({ body: part * 100 + index })));
   await eventually("all messages", () => got.length === 500);
   await subscription.close();
@@ -115,7 +140,10 @@ check("scheduled messages wait, are peeked and cancelled", async () => {
   await sender.cancelScheduledMessages(cancelled!);
   const receiver = client.createReceiver("scheduled", { receiveMode: "receiveAndDelete" });
   const peeked = await receiver.peekMessages(5);
-  assert.deepEqual(peeked.map(({ body, state, sequenceNumber }) => [body, state, String(sequenceNumber)]), [["kept", "scheduled", String(kept)]]);
+  assert.deepEqual(
+    peeked.map(({ body, state, sequenceNumber }) => [body, state, String(sequenceNumber)]),
+    [["kept", "scheduled", String(kept)]],
+  );
   await sender.scheduleMessages({ body: "soon" }, new Date(Date.now() + 300));
   assert.deepEqual(bodiesOf(await receive(receiver, 1)), ["soon"]);
   await sender.cancelScheduledMessages(kept!);
@@ -173,10 +201,20 @@ check("subscriptions get what rules let through, and rules change over the same 
   const names: string[] = [];
   for await (const { name } of rules.listRules()) names.push(name);
   assert.deepEqual(names.toSorted(), ["blue", "red"]);
-  await send("news", ...["red", "blue", "green"].flatMap((colour) => [1, 5].map((size) => ({ body: `${colour}${size}`, applicationProperties: { colour, size } }))));
+  await send(
+    "news",
+    ...["red", "blue", "green"].flatMap((colour) => [1, 5].map((size) => ({ body: `${colour}${size}`, applicationProperties: { colour, size } }))),
+  );
   const receiver = client.createReceiver("news", "few", { receiveMode: "receiveAndDelete" });
   const found = await receive(receiver, 3);
-  assert.deepEqual(found.map(({ body, applicationProperties }) => [body, applicationProperties?.["seen"]]), [["red1", 1], ["blue1", undefined], ["blue5", undefined]]);
+  assert.deepEqual(
+    found.map(({ body, applicationProperties }) => [body, applicationProperties?.["seen"]]),
+    [
+      ["red1", 1],
+      ["blue1", undefined],
+      ["blue5", undefined],
+    ],
+  );
   assert.equal((await receive(client.createReceiver("news", "all", { receiveMode: "receiveAndDelete" }), 6)).length, 6);
 });
 
@@ -241,12 +279,22 @@ check("a dead letter keeps its delivery count and a reason that is no text", asy
 });
 
 check("a refusal is told as the service words it, with where and when", async () => {
-  const told = async (action: () => Promise<unknown>): Promise<string> => action().then(() => "nothing", (error: Error) => error.message);
+  const told = async (action: () => Promise<unknown>): Promise<string> =>
+    action().then(
+      () => "nothing",
+      (error: Error) => error.message,
+    );
   const end = /TrackingId:[0-9a-f-]{36}_\w+, SystemTracker:\S+, Timestamp:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/;
   for (const [text, action] of [
-    [/The messaging entity 'sb:\/\/[^/]+\/missing' could not be found\. To know more visit https:\/\/aka\.ms\/sbResourceMgrExceptions\./, () => client.createSender("missing").sendMessages({ body: 1 })],
+    [
+      /The messaging entity 'sb:\/\/[^/]+\/missing' could not be found\. To know more visit https:\/\/aka\.ms\/sbResourceMgrExceptions\./,
+      () => client.createSender("missing").sendMessages({ body: 1 }),
+    ],
     [/Failed to lock one or more specified messages\. /, () => client.createReceiver("orders").receiveDeferredMessages(sdkLong(999))],
-    [/It is not possible for an entity that requires sessions to create a non-sessionful message receiver\. /, () => client.createReceiver("sessions").receiveMessages(1)],
+    [
+      /It is not possible for an entity that requires sessions to create a non-sessionful message receiver\. /,
+      () => client.createReceiver("sessions").receiveMessages(1),
+    ],
     [/The SessionId was not set on a message/, () => client.createSender("sessions").sendMessages({ body: 1 })],
   ] as const) {
     const message = await told(action);
@@ -257,7 +305,10 @@ check("a refusal is told as the service words it, with where and when", async ()
 
 if (isNext) {
   check("a queue that is empty is purged, and nothing is deleted from it", async () => {
-    const receiver = client.createReceiver("emptied") as ServiceBusReceiver & { deleteMessages(options: { maxMessageCount: number }): Promise<number>; purgeMessages(): Promise<number> };
+    const receiver = client.createReceiver("emptied") as ServiceBusReceiver & {
+      deleteMessages(options: { maxMessageCount: number }): Promise<number>;
+      purgeMessages(): Promise<number>;
+    };
     assert.deepEqual([await receiver.purgeMessages(), await receiver.deleteMessages({ maxMessageCount: 10 })], [0, 0]);
     await send("emptied", { body: 1 });
     assert.deepEqual([await receiver.purgeMessages(), await receiver.purgeMessages()], [1, 0]);
@@ -265,7 +316,10 @@ if (isNext) {
 
   check("messages are deleted in batches, and a queue is purged", async () => {
     await send("deleted", ...Array.from({ length: 25 }, (_, body) => ({ body })));
-    const receiver = client.createReceiver("deleted") as ServiceBusReceiver & { deleteMessages(options: { maxMessageCount: number }): Promise<number>; purgeMessages(): Promise<number> };
+    const receiver = client.createReceiver("deleted") as ServiceBusReceiver & {
+      deleteMessages(options: { maxMessageCount: number }): Promise<number>;
+      purgeMessages(): Promise<number>;
+    };
     assert.equal(await receiver.deleteMessages({ maxMessageCount: 10 }), 10);
     assert.deepEqual(bodiesOf(await receiver.peekMessages(1)), [10]);
     assert.equal(await receiver.purgeMessages(), 15);
@@ -276,8 +330,16 @@ if (isNext) {
 if (hasAdministration) {
   check("administration makes, reads, lists, counts, changes and deletes", async () => {
     const [queue, topic] = [unique("queue"), unique("topic")];
-    const made = await admin.createQueue(queue, { lockDuration: "PT20S", maxDeliveryCount: 4, userMetadata: "a & <b>", deadLetteringOnMessageExpiration: true });
-    assert.deepEqual([made.name, made.lockDuration, made.maxDeliveryCount, made.userMetadata, made.deadLetteringOnMessageExpiration], [queue, "PT20S", 4, "a & <b>", true]);
+    const made = await admin.createQueue(queue, {
+      lockDuration: "PT20S",
+      maxDeliveryCount: 4,
+      userMetadata: "a & <b>",
+      deadLetteringOnMessageExpiration: true,
+    });
+    assert.deepEqual(
+      [made.name, made.lockDuration, made.maxDeliveryCount, made.userMetadata, made.deadLetteringOnMessageExpiration],
+      [queue, "PT20S", 4, "a & <b>", true],
+    );
     assert.equal((await admin.updateQueue({ ...made, maxDeliveryCount: 6 })).maxDeliveryCount, 6);
     await assert.rejects(admin.createQueue(queue), { statusCode: 409 });
     await send(queue, { body: 1 }, { body: 2 });
@@ -290,14 +352,23 @@ if (hasAdministration) {
     for await (const { name, filter } of admin.listRules(topic, "s")) rules.push([name, filter]);
     assert.deepEqual(rules.length, 2);
     const { filter, action } = await admin.getRule(topic, "s", "second");
-    assert.deepEqual([filter, action], [{ ...filter, correlationId: "c", applicationProperties: { n: 1, s: "t", b: true } }, { ...action, sqlExpression: "SET x = 1" }]);
+    assert.deepEqual(
+      [filter, action],
+      [
+        { ...filter, correlationId: "c", applicationProperties: { n: 1, s: "t", b: true } },
+        { ...action, sqlExpression: "SET x = 1" },
+      ],
+    );
     const names: string[] = [];
     for await (const page of admin.listQueues().byPage({ maxPageSize: 3 })) names.push(...page.map(({ name }) => name));
     assert.ok(names.includes(queue) && new Set(names).size === names.length);
     assert.equal((await admin.getTopic(topic)).supportOrdering, true);
     await admin.deleteTopic(topic);
     await admin.deleteQueue(queue);
-    assert.deepEqual([await admin.queueExists(queue), await admin.topicExists(topic), (await admin.getNamespaceProperties()).messagingSku], [false, false, "Standard"]);
+    assert.deepEqual(
+      [await admin.queueExists(queue), await admin.topicExists(topic), (await admin.getNamespaceProperties()).messagingSku],
+      [false, false, "Standard"],
+    );
   });
 }
 
@@ -336,7 +407,14 @@ if (hasAdministration) {
     for await (const { name } of admin.listRules(topic, "s")) rules.push(name);
     const managed: string[] = [];
     for await (const { name } of client.createRuleManager(topic, "s").listRules()) managed.push(name);
-    assert.deepEqual([subscriptions, rules, managed], [["a", "b", "c", "s"], ["a", "b", "c"], ["a", "b", "c"]]);
+    assert.deepEqual(
+      [subscriptions, rules, managed],
+      [
+        ["a", "b", "c", "s"],
+        ["a", "b", "c"],
+        ["a", "b", "c"],
+      ],
+    );
     await admin.deleteTopic(topic);
   });
 
@@ -349,16 +427,35 @@ if (hasAdministration) {
     await admin.createRule(topic, "s", "sql", { sqlExpression: "a = @whole", sqlParameters }, { sqlExpression: "SET a = @part", sqlParameters });
     await admin.createRule(topic, "s", "correlation", { applicationProperties: values });
     const { filter, action } = await admin.getRule(topic, "s", "sql");
-    assert.deepEqual([filter, action], [{ sqlExpression: "a = @whole", sqlParameters }, { ...action, sqlExpression: "SET a = @part", sqlParameters }]);
-    assert.deepEqual((await admin.getRule(topic, "s", "correlation")).filter, { ...(await admin.getRule(topic, "s", "correlation")).filter, applicationProperties: values });
+    assert.deepEqual(
+      [filter, action],
+      [
+        { sqlExpression: "a = @whole", sqlParameters },
+        { ...action, sqlExpression: "SET a = @part", sqlParameters },
+      ],
+    );
+    assert.deepEqual((await admin.getRule(topic, "s", "correlation")).filter, {
+      ...(await admin.getRule(topic, "s", "correlation")).filter,
+      applicationProperties: values,
+    });
     await admin.deleteTopic(topic);
   });
 
   check("what is beyond the service's bounds is refused", async () => {
-    const beyond = [{ lockDuration: "PT5M1S" }, { autoDeleteOnIdle: "PT4M59S" }, { duplicateDetectionHistoryTimeWindow: "P7DT1S" }, { userMetadata: "x".repeat(1025) }];
+    const beyond = [
+      { lockDuration: "PT5M1S" },
+      { autoDeleteOnIdle: "PT4M59S" },
+      { duplicateDetectionHistoryTimeWindow: "P7DT1S" },
+      { userMetadata: "x".repeat(1025) },
+    ];
     for (const options of beyond) await assert.rejects(admin.createQueue(unique("beyond"), options), { statusCode: 400 }, JSON.stringify(options));
     const queue = unique("within");
-    await admin.createQueue(queue, { lockDuration: "PT5M", autoDeleteOnIdle: "PT5M", duplicateDetectionHistoryTimeWindow: "P7D", userMetadata: "x".repeat(1024) });
+    await admin.createQueue(queue, {
+      lockDuration: "PT5M",
+      autoDeleteOnIdle: "PT5M",
+      duplicateDetectionHistoryTimeWindow: "P7D",
+      userMetadata: "x".repeat(1024),
+    });
     await admin.deleteQueue(queue);
   });
 }
