@@ -22,7 +22,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
   ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
   [
-    "runtime/compose.ts",
+    "runtime/compose/",
     ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/skills/", "runtime/recovery/", "runtime/admin/", "runtime/adapters/"],
   ],
   ["runtime/cli/dev.ts", ["runtime/", "load/dev.ts"]],

@@ -3,7 +3,8 @@
  * findings, `start` refuses to begin when one has failed, and a worker that runs looks again from time to time. Each says what
  * was expected, what was found and what to do about it.
  */
-import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts, readStoreFacts } from "../compose.ts";
+import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts } from "../compose/broker.ts";
+import { readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 

@@ -3,7 +3,9 @@
  * begins, the others by beginning.
  */
 import Table from "cli-table3";
-import { composeRunStore, composeTransport, checkPlugins as loadAndCheck } from "../compose.ts";
+import { composeTransport } from "../compose/broker.ts";
+import { composeSkills } from "../compose/skills.ts";
+import { composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 import { type Finding, checkSurroundings, judged, withDeadline } from "./checks.ts";
@@ -25,10 +27,10 @@ export async function doctor(options: { readonly config?: string; readonly json?
 async function checkPlugins(config: Config, directory: string): Promise<Finding> {
   const expected = "every listed plugin to load";
   try {
-    const skills = await loadAndCheck(config, directory);
+    const { skills } = (await composeSkills(config, directory)).registry;
     return judged("plugins", true, expected, skills.map(({ name }) => name).join(", "), "");
   } catch (error) {
-    return judged("plugins", false, expected, messageOf(error), "mend the plugin, or take it off the list; `holdfast skills` shows what is registered");
+    return judged("plugins", false, expected, messageOf(error), "correct the plugin, or take it off the list; `holdfast skills` shows what is registered");
   }
 }
 

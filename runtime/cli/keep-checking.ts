@@ -1,6 +1,6 @@
 /** Looks at the surroundings of a running worker from time to time, and logs what has changed for the worse, and for the better. */
 import type { Logger } from "pino";
-import { Recurrences, systemClock } from "../compose.ts";
+import { Recurrences, systemClock } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
 import { type Finding, checkSurroundings } from "./checks.ts";
 

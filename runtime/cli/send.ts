@@ -6,7 +6,7 @@ import { eventHeaders } from "../core/event-headers.ts";
 import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { composePublisher, findSent } from "../compose.ts";
+import { composePublisher, findSent } from "../compose/broker.ts";
 import { loadConfig } from "./load-config.ts";
 
 export interface SendOptions {

@@ -1,6 +1,6 @@
 /** `holdfast skills`: what is registered, from where, and what would handle which event. */
 import Table from "cli-table3";
-import { describeSkills } from "../compose.ts";
+import { describeSkills } from "../compose/skills.ts";
 import { loadConfig } from "./load-config.ts";
 
 export async function skills(options: { readonly config?: string; readonly json?: boolean }): Promise<void> {

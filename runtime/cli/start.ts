@@ -1,5 +1,5 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
-import { composeWorker } from "../compose.ts";
+import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { captureOutput } from "../skills/host/captured-output.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";

@@ -1,0 +1,86 @@
+/** What of a worker speaks to the broker: transport and publisher, and what can be asked of entities. */
+import { createAmqpPublisher } from "../adapters/amqp/publisher.ts";
+import { createAmqpTransport } from "../adapters/amqp/transport.ts";
+import { mergeTransports } from "../adapters/merged/transport.ts";
+import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "../adapters/service-bus/administration.ts";
+import type { ServiceBusConnection, ServiceBusEntity } from "../adapters/service-bus/client.ts";
+import { findSequenceNumbers } from "../adapters/service-bus/find-sent.ts";
+import { createServiceBusPublisher } from "../adapters/service-bus/publisher.ts";
+import { createServiceBusTransport } from "../adapters/service-bus/transport.ts";
+import { systemClock } from "../adapters/system/clock.ts";
+import type { Config, ConsumerConfig, ServiceBusConfig } from "../core/config.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import type { Publisher } from "../ports/publisher.ts";
+import type { Transport } from "../ports/transport.ts";
+
+export type { EntitySettings } from "../adapters/service-bus/administration.ts";
+
+/** The broker's address with what to log in with: a key, or the workload's own identity. */
+async function connectionOf(serviceBus: ServiceBusConfig): Promise<ServiceBusConnection> {
+  if ("connectionString" in serviceBus) return serviceBus;
+  const { DefaultAzureCredential } = await import("@azure/identity");
+  return { ...serviceBus, credential: new DefaultAzureCredential() };
+}
+
+function entityOf(consumer: ConsumerConfig): ServiceBusEntity {
+  return "queue" in consumer ? { queue: consumer.queue } : { topic: consumer.topic, subscription: consumer.subscription };
+}
+
+export async function composePublisher(config: Pick<Config, "serviceBus" | "transport">): Promise<Publisher> {
+  const options = { ...(await connectionOf(config.serviceBus)), clock: systemClock };
+  return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
+}
+
+/** A subscription is read together with its retry queue. */
+export async function composeTransport(config: Config): Promise<Transport> {
+  const { consumer } = config;
+  const connection = await connectionOf(config.serviceBus);
+  const transportOf = (entity: ServiceBusEntity): Transport => {
+    const options = { ...connection, entity, clock: systemClock };
+    return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
+  };
+  const main = transportOf(entityOf(consumer));
+  return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }), systemClock);
+}
+
+/** The entities that are read: the configured one first, then the retry queue of a subscription. */
+export function consumedEntities({ consumer }: Config): readonly ServiceBusEntity[] {
+  return "queue" in consumer ? [entityOf(consumer)] : [entityOf(consumer), { queue: consumer.retryQueue }];
+}
+
+/** The settings of an entity, and the broker's time. */
+export async function readBrokerFacts(config: Config, entity: ServiceBusEntity): Promise<EntitySettings> {
+  return readEntitySettings(await connectionOf(config.serviceBus), entity);
+}
+
+/** Every entity that emitted events are sent to. */
+export function publishedEntities({ publish }: Config): readonly string[] {
+  return publish === undefined ? [] : [...new Set([publish.entity, ...publish.byEventType.values()])];
+}
+
+/** Every entity the worker sends to: emitted events and scheduled copies. */
+export function entitiesSentTo(config: Config): readonly string[] {
+  return [...new Set([...publishedEntities(config), retryEntityOf(config.consumer)])];
+}
+
+/** Whether the worker could send there. */
+export async function checkSendingTo(config: Config, entity: string): Promise<SendingCheck> {
+  return checkCanSend(await connectionOf(config.serviceBus), entity);
+}
+
+/** Sequence numbers of messages that were just sent and still lie in the entity, by message id; see `findSequenceNumbers`. */
+export async function findSent(serviceBus: ServiceBusConfig, entity: string, messageIds: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly string[]>> {
+  return findSequenceNumbers(await connectionOf(serviceBus), entity, messageIds);
+}
+
+/** Where scheduled copies are sent. */
+export function retryEntityOf(consumer: ConsumerConfig): string {
+  return "queue" in consumer ? consumer.queue : consumer.retryQueue;
+}
+
+/** Where an event of this type is sent. Throws `ConfigurationError` when that is not configured. */
+export function entityFor(config: Config, eventType: string): string {
+  const entity = config.publish?.byEventType.get(eventType) ?? config.publish?.entity;
+  if (entity === undefined) throw new ConfigurationError(`publish: expected an entity to send '${eventType}' to, got none; a skill emitted it`);
+  return entity;
+}

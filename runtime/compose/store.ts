@@ -1,0 +1,55 @@
+/** The run store, and what can be asked of it. */
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
+import { createRedisRunStore } from "../adapters/redis/run-store.ts";
+import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
+import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
+import { systemClock } from "../adapters/system/clock.ts";
+import { storeMemoryIn } from "../adapters/system/store-memory.ts";
+import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
+import type { Forgetting, RunStore } from "../ports/run-store.ts";
+
+/** The name under which runs of this consumer are kept. */
+export function consumerName(consumer: ConsumerConfig): string {
+  return "queue" in consumer ? consumer.queue : `${consumer.topic}/${consumer.subscription}`;
+}
+
+/** `forgot` hears that the store has lost records. */
+export function composeRunStore(config: Config, directory: string, forgot?: (what: Forgetting) => void): RunStore {
+  const { store } = config;
+  const consumer = consumerName(config.consumer);
+  const options = { consumer, retentionMs: config.retentionMs };
+  // Only who wants to hear of a loss looks for one, and remembers.
+  const forgetting =
+    forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
+  if (store.kind === "redis") {
+    const { url, prefix, commandTimeoutMs } = store;
+    return createRedisRunStore({
+      ...options,
+      url,
+      ...(prefix === undefined ? {} : { prefix }),
+      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+      ...forgetting,
+    });
+  }
+  if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
+  return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+}
+
+/** What a worker must know of its store after a restart; beside the configuration. */
+const storeMemoryFile = ".holdfast/stores.json";
+
+/** Names one store without telling its password. */
+function memoryName(consumer: string, store: StoreConfig): string {
+  const place = store.kind === "redis" ? [new URL(store.url).host, new URL(store.url).pathname, store.prefix ?? ""] : [store.path];
+  return `${consumer} ${createHash("sha256")
+    .update(JSON.stringify([store.kind, ...place]))
+    .digest("hex")
+    .slice(0, 16)}`;
+}
+
+/** What a shared store says of itself; undefined for one that is a file. */
+export async function readStoreFacts(config: Config): Promise<RedisFacts | undefined> {
+  return config.store.kind === "redis" ? readRedisFacts(config.store.url) : undefined;
+}

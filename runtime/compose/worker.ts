@@ -1,0 +1,74 @@
+/** A whole worker, of the parts that the other files of this folder make. */
+import { randomUUID } from "node:crypto";
+import { availableParallelism, hostname } from "node:os";
+import { systemClock } from "../adapters/system/clock.ts";
+import { writeSkillLog } from "../adapters/telemetry/log.ts";
+import { createThreadsExecutor } from "../adapters/threads/executor.ts";
+import type { Config } from "../core/config.ts";
+import { createPayloadHash } from "../core/payload-hash.ts";
+import { defaultDecodeLimits, readRoute } from "../core/read-route.ts";
+import { Worker } from "../pipeline/lifecycle.ts";
+import { Caution } from "../policy/caution.ts";
+import type { CircuitState } from "../policy/circuit.ts";
+import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
+import { composeSkills } from "./skills.ts";
+import { composeRunStore, consumerName } from "./store.ts";
+import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
+
+export { Recurrences } from "../adapters/telemetry/recurrences.ts";
+export { systemClock } from "../adapters/system/clock.ts";
+
+/** Circuit states as the threads read them. */
+const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
+
+export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry"> {
+  readonly worker: Worker;
+}
+
+/** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
+export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
+  const { plugins, registry } = await composeSkills(config, directory);
+  const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  const { telemetry, ...reports } = composeTelemetry(config, workerId);
+  for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
+  const threads = config.threads ?? availableParallelism();
+  const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
+  const circuitView = new Int32Array(circuits);
+  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
+  const worker = new Worker({
+    clock: systemClock,
+    random: Math.random,
+    workerId,
+    consumer: consumerName(config.consumer),
+    transport: await composeTransport(config),
+    publisher: await composePublisher(config),
+    store: composeRunStore(config, directory, (what) => telemetry.emit({ type: "store.forgot", what })),
+    executor: createThreadsExecutor({
+      plugins,
+      threads,
+      consumer: consumerName(config.consumer),
+      dependencies: registry.dependencies.map(({ name }) => name),
+      dependencyConfig: config.dependencies,
+      circuits,
+      limits,
+      log: (lines) => writeSkillLog(reports.logger, lines),
+      slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
+    }),
+    telemetry,
+    skills: registry,
+    skillCount: registry.skills.length,
+    threads,
+    dependencies: registry.dependencies,
+    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
+    hashPayload: createPayloadHash(limits),
+    inFlightMax: config.inFlightMax,
+    deliveriesMax: config.deliveriesMax,
+    retryEntity: retryEntityOf(config.consumer),
+    entityFor: (eventType) => entityFor(config, eventType),
+    storeHoldMaxMs: config.storeHoldMaxMs,
+    silenceMaxMs: config.silenceMaxMs,
+    caution: new Caution(),
+    circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
+  });
+  return { worker, ...reports };
+}

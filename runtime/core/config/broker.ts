@@ -1,0 +1,43 @@
+// What is read, and how the broker is reached.
+import { z } from "zod";
+import { entityName } from "./fields.ts";
+
+/** What is read: a queue, or a subscription with a private queue for the copies of messages to retry. */
+export type ConsumerConfig =
+  | { readonly queue: string }
+  | {
+      readonly topic: string;
+      readonly subscription: string;
+      /** Copies of messages to retry go here, read by the worker too; sent to the topic they would reach every subscriber. It must exist. */
+      readonly retryQueue: string;
+    };
+
+/** How the broker is reached: a connection string, or a host name and the workload's own identity. */
+export type ServiceBusConfig = ({ readonly connectionString: string } | { readonly fullyQualifiedNamespace: string }) & {
+  /**
+   * Only with the transport `sdk`: over WebSockets on port 443, and through the proxy that `HTTPS_PROXY` names when Node is
+   * started with `NODE_USE_ENV_PROXY=1`. Default false: AMQP over TLS on port 5671.
+   */
+  readonly webSockets?: boolean | undefined;
+};
+
+/** Which client speaks to the broker. */
+export type TransportKind = "amqp" | "sdk";
+export const transportDefault: TransportKind = "amqp";
+
+export const consumerSchema: z.ZodType<ConsumerConfig, ConsumerConfig> = z.union([
+  z.strictObject({ queue: entityName }),
+  z.strictObject({
+    topic: entityName,
+    subscription: entityName,
+    retryQueue: entityName,
+  }),
+]);
+
+export const serviceBusSchema: z.ZodType<ServiceBusConfig, ServiceBusConfig> = z.union([
+  z.strictObject({ connectionString: z.string().min(1), webSockets: z.boolean().optional() }),
+  z.strictObject({
+    fullyQualifiedNamespace: z.string().regex(/^[A-Za-z0-9.-]+$/, "expected a host name such as NAME.servicebus.windows.net"),
+    webSockets: z.boolean().optional(),
+  }),
+]);

@@ -1,0 +1,61 @@
+// What is said of a configuration that is refused: each key, what was expected and what was found.
+import type { z } from "zod";
+
+const secretKey = /connectionString|password|secret|token|key|url/i;
+
+/** One line for each thing that is wrong. */
+export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
+  const place = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const chosen = choose(place, valueAt(input, issue.path));
+    if (typeof chosen === "string") return [chosen];
+    return issue.keys.map((key) => `${place === "" ? key : `${place}.${key}`}: unknown key; check its spelling or remove it`);
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const chosen = choose(place, valueAt(input, issue.path));
+    if (typeof chosen === "string") return [chosen];
+    const nearest = issue.errors[chosen ?? -1] ?? issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? [];
+    const inner = nearest.flatMap((nested) => describeIssue({ ...nested, path: [...issue.path, ...nested.path] }, input));
+    if (inner.length > 0) return inner;
+  }
+  const unit = place.endsWith("Ms") ? " (milliseconds, as a whole number)" : "";
+  return [`${place || "configuration"}: ${expectation(issue.message)}${unit}, got ${shown(place, valueAt(input, issue.path))}`];
+}
+
+/** What can be said in two ways, of which one is chosen: the keys of each, in the order of the schema. */
+const choices: ReadonlyMap<string, readonly (readonly string[])[]> = new Map([
+  ["consumer", [["queue"], ["topic", "subscription", "retryQueue"]]],
+  ["serviceBus", [["connectionString"], ["fullyQualifiedNamespace"]]],
+]);
+
+/** Which way was meant, by the keys that are there; a text when it is none or more than one. */
+function choose(place: string, value: unknown): number | string | undefined {
+  const ways = choices.get(place);
+  if (ways === undefined || typeof value !== "object" || value === null) return undefined;
+  const given = Object.keys(value);
+  const meant = ways.flatMap((keys, index) => (keys.some((key) => given.includes(key)) ? [index] : []));
+  if (meant.length === 1) return meant[0];
+  const expected = ways.map((keys) => keys.join(" + ")).join(", or ");
+  return `${place}: expected either ${expected}, got ${given.join(" + ") || "nothing"}; ${meant.length === 0 ? "give one of the two" : "keep one of the two"}`;
+}
+
+function expectation(message: string): string {
+  return message
+    .replace(/^Invalid (input|option): /, "")
+    .replace(/, received .*$/, "")
+    .replace(/^Too (small|big): /, "")
+    .replace(/^Invalid discriminator value\. Expected (.*)$/, (_message, kinds: string) => `expected ${kinds.replaceAll(" | ", " or ")}`);
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  let value = input;
+  for (const key of path) value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
+  return value;
+}
+
+function shown(place: string, value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string" && secretKey.test(place)) return `text of ${value.length} characters`;
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,19 @@
+// Fields that several parts of the configuration share.
+import { z } from "zod";
+
+export const entityName: z.ZodString = z
+  .string()
+  .regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
+export const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
+export const hourMs: number = 3_600_000;
+export const dayMs: number = 24 * hourMs;
+
+/** An object with any names as its keys, as a map. */
+export function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodType<ReadonlyMap<string, Output>, Readonly<Record<string, Input>>> {
+  const entries = z.transform((input: Readonly<Record<string, Input>>, context): Map<string, Input> => {
+    if (typeof input === "object" && input !== null && !Array.isArray(input)) return new Map(Object.entries(input));
+    context.issues.push({ code: "custom", message: "expected an object", input });
+    return z.NEVER;
+  });
+  return z.pipe(entries, z.map(z.string(), value));
+}
