@@ -129,7 +129,7 @@ async function checkSendingToOne(config: Config, entity: string): Promise<Findin
     if (answer.kind === "unanswered") throw answer.error;
   } catch (error) {
     // A namespace that cannot be reached, or asks for patience, says nothing about the entity.
-    return notChecked(check, expected, foundIn(error), "mend what else is wrong with the broker, or look again later");
+    return notChecked(check, expected, foundIn(error), "correct what else is wrong with the broker, or look again later");
   }
   if (publishedEntities(config).includes(entity) && (await requiresSession(config, entity))) {
     return judged(

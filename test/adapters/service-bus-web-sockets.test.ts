@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, type Server, type Socket, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -17,9 +17,23 @@ import { type BrokerBench, startBench } from "../support/broker.ts";
 import { runCommand } from "../support/holdfast-command.ts";
 import { Inbox } from "../support/transport-bench.ts";
 
+/** Closes a server with everything that it was handed over: neither tunnels nor upgraded connections are its own any more. */
+function closing(server: Server): () => Promise<void> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return () => {
+    for (const socket of sockets) socket.destroy();
+    return new Promise((done) => server.close(() => done()));
+  };
+}
+
 /** Carries AMQP over WebSockets to the broker; what it tells is where to reach it. */
 async function startGateway(t: TestContext, { broker }: BrokerBench): Promise<string> {
   const server = createHttpsServer({ key, cert: certificate });
+  const closeServer = closing(server);
   const sockets = new WebSocketServer({
     server,
     path: "/$servicebus/websocket",
@@ -33,10 +47,7 @@ async function startGateway(t: TestContext, { broker }: BrokerBench): Promise<st
     target.on("error", () => stream.destroy());
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  t.after(async () => {
-    for (const socket of sockets.clients) socket.terminate();
-    await new Promise((done) => server.close(done));
-  });
+  t.after(closeServer);
   return `Endpoint=sb://localhost:${(server.address() as AddressInfo).port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE`;
 }
 
@@ -44,6 +55,7 @@ async function startGateway(t: TestContext, { broker }: BrokerBench): Promise<st
 async function startProxy(t: TestContext): Promise<{ readonly url: string; readonly tunnels: string[] }> {
   const tunnels: string[] = [];
   const server = createHttpServer();
+  const closeServer = closing(server);
   server.on("connect", (request, client) => {
     tunnels.push(request.url ?? "");
     const [, port] = (request.url ?? "").split(":");
@@ -55,10 +67,7 @@ async function startProxy(t: TestContext): Promise<{ readonly url: string; reado
     client.on("error", () => target.destroy());
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  t.after(() => {
-    server.closeAllConnections();
-    return new Promise((done) => server.close(done));
-  });
+  t.after(closeServer);
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, tunnels };
 }
 
