@@ -58,7 +58,7 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
   } catch (error) {
     const remedy =
       "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
-    return [notChecked(`entity settings${suffix}`, "the administration API to tell them", foundIn(error), remedy)];
+    return [notChecked(`entity settings${suffix}`, "the administration API to answer", foundIn(error), remedy)];
   }
 }
 
@@ -69,7 +69,7 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
   const onExpiry = entity.deadLettersOnExpiry ? "they are" : `they are dropped after ${timeToLive}`;
   const isOpen = entity.status === "Active" || entity.status === "SendDisabled";
   return [
-    judged("status", isOpen, "an entity that lets receive", entity.status, "enable the entity for receiving"),
+    judged("status", isOpen, "an entity that is open for receiving", entity.status, "enable the entity for receiving"),
     judged(
       "forwarding",
       entity.forwardTo === undefined,
@@ -175,7 +175,7 @@ async function checkStore(config: Config): Promise<Finding[]> {
     return [
       notChecked(
         "store settings",
-        "the store to tell them",
+        "the store to answer",
         foundIn(error),
         "when nothing else is wrong with the store, let the user read INFO and TIME, or compare maxmemory-policy with noeviction by hand",
       ),
@@ -183,10 +183,10 @@ async function checkStore(config: Config): Promise<Finding[]> {
   }
 }
 
-/** No reason to refuse: locks are reckoned by the broker's clock, and leases are kept by the store's. It is told, for logs are read by clocks. */
+/** No reason to refuse: locks are computed by the broker's clock, and leases are kept by the store's. It is reported, because logs are compared by time. */
 function clockFinding(check: string, theirsMs: number | undefined): Finding {
-  const expected = "a clock that tells its time";
-  if (theirsMs === undefined) return notChecked(check, expected, "it did not tell its time", "compare the clocks by hand");
+  const expected = "a clock that can be read";
+  if (theirsMs === undefined) return notChecked(check, expected, "it could not be read", "compare the clocks by hand");
   const aheadMs = Math.round(theirsMs - Date.now());
   const isNear = Math.abs(aheadMs) <= skewMaxMs;
   return {

@@ -4,10 +4,12 @@
  */
 import Table from "cli-table3";
 import { composeTransport } from "../compose/broker.ts";
+import { composeExecutor } from "../compose/executor.ts";
 import { composeSkills } from "../compose/skills.ts";
 import { composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
+import type { ExecutorListener } from "../ports/executor.ts";
 import { type Finding, checkSurroundings, judged, withDeadline } from "./checks.ts";
 import { loadConfig } from "./load-config.ts";
 
@@ -24,11 +26,20 @@ export async function doctor(options: { readonly config?: string; readonly json?
   return findings.every(({ verdict }) => verdict !== "failed");
 }
 
+/** Nothing runs on a thread that is only tried out. */
+const deaf: ExecutorListener = { steps: () => undefined, results: () => undefined, threadLost: () => undefined };
+
 async function checkPlugins(config: Config, directory: string): Promise<Finding> {
-  const expected = "every listed plugin to load";
+  const expected = "every listed plugin to load, and a thread to get ready with it";
   try {
-    const { skills } = (await composeSkills(config, directory)).registry;
-    return judged("plugins", true, expected, skills.map(({ name }) => name).join(", "), "");
+    const skills = await composeSkills(config, directory);
+    const { executor } = composeExecutor(config, skills, { threads: 1 });
+    try {
+      await executor.start(deaf);
+    } finally {
+      await executor.stop();
+    }
+    return judged("plugins", true, expected, skills.registry.skills.map(({ name }) => name).join(", "), "");
   } catch (error) {
     return judged("plugins", false, expected, messageOf(error), "correct the plugin, or take it off the list; `holdfast skills` shows what is registered");
   }

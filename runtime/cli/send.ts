@@ -72,7 +72,7 @@ function describeSent({ count, eventType }: SendOptions, entity: string, sent: r
       ({ eventId, sequenceNumbers }) =>
         `eventId ${eventId}, ${sequenceNumbers.length === 0 ? "sequence number not known" : `sequence number ${sequenceNumbers.join(", ")}`}`,
     );
-  if (sent.length > linesMax) lines.push(`… and ${sent.length - linesMax} more; --json tells all`);
+  if (sent.length > linesMax) lines.push(`… and ${sent.length - linesMax} more; --json lists all`);
   if (sent.some(({ sequenceNumbers }) => sequenceNumbers.length === 0))
     lines.push("not known: the message was taken already, it is behind 1 000 others, or the entity is a topic or may not be looked into");
   return [`sent ${count} ${eventType} to ${entity}; each message has its event's id`, ...lines].join("\n");

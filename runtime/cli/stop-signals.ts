@@ -26,7 +26,7 @@ const copiedWithinMs = 500;
 
 const beforehand: Stoppable = {
   stop(reason) {
-    this.say(`${reason}: nothing had begun yet, it ends`);
+    this.say(`${reason}: nothing had started yet, so it ends`);
     process.exit(exitCodes.good);
   },
   say(text) {

@@ -3,14 +3,14 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
-import { createThreadsExecutor } from "../adapters/threads/executor.ts";
 import type { Config } from "../core/config.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
-import { defaultDecodeLimits, readRoute } from "../core/read-route.ts";
+import { readRoute } from "../core/read-route.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
+import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeSkills } from "./skills.ts";
 import { composeRunStore, consumerName } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
@@ -27,14 +27,18 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry"> {
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
 export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
-  const { plugins, registry } = await composeSkills(config, directory);
+  const skills = await composeSkills(config, directory);
+  const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const { telemetry, ...reports } = composeTelemetry(config, workerId);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
-  const circuitView = new Int32Array(circuits);
-  const limits = { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
+  const { executor, circuits } = composeExecutor(config, skills, {
+    threads,
+    log: (lines) => writeSkillLog(reports.logger, lines),
+    slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
+  });
+  const limits = limitsOf(config);
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -43,17 +47,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     transport: await composeTransport(config),
     publisher: await composePublisher(config),
     store: composeRunStore(config, directory, (what) => telemetry.emit({ type: "store.forgot", what })),
-    executor: createThreadsExecutor({
-      plugins,
-      threads,
-      consumer: consumerName(config.consumer),
-      dependencies: registry.dependencies.map(({ name }) => name),
-      dependencyConfig: config.dependencies,
-      circuits,
-      limits,
-      log: (lines) => writeSkillLog(reports.logger, lines),
-      slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
-    }),
+    executor,
     telemetry,
     skills: registry,
     skillCount: registry.skills.length,
@@ -68,7 +62,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
-    circuitChanged: (dependency, state) => Atomics.store(circuitView, dependency, circuitNumbers[state]),
+    circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, ...reports };
 }

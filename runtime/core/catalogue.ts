@@ -15,7 +15,7 @@ export type RuntimeEvent =
       readonly thread: "main" | "skills";
     }
   | { readonly type: "worker.stopping"; readonly inFlight: number }
-  | { readonly type: "worker.stopped"; readonly handedBack: number }
+  | { readonly type: "worker.stopped"; readonly returned: number }
   | {
       readonly type: "run.resumed";
       readonly eventId: string;

@@ -25,7 +25,7 @@ export function failureText({ message, step, at }: FailureRecord, skill: string 
   return places.length === 0 ? message : `${message} (${places.join(", ")})`;
 }
 
-/** What a thread says of one run. `thread-lost` and `not-begun` are said by the executor on behalf of a thread that died or never came. */
+/** What a thread says of one run. `thread-lost` and `not-started` are said by the executor on behalf of a thread that died or never came. */
 export type RunAnswer =
   | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[] }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
@@ -44,7 +44,7 @@ export type RunAnswer =
   /** Its thread ended while it ran, or may have run. */
   | { readonly kind: "thread-lost"; readonly why: string; readonly part: LossPart }
   /** No thread began it, and none will: nothing of it happened. */
-  | { readonly kind: "not-begun"; readonly why: string };
+  | { readonly kind: "not-started"; readonly why: string };
 
 /**
  * What a run has to do with the end of its thread. `sole`: nothing else ran there, so it ended the thread. `suspect`: one of
@@ -68,4 +68,4 @@ export type Outcome =
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }
   | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }
-  | { readonly kind: "not-begun"; readonly why: string };
+  | { readonly kind: "not-started"; readonly why: string };

@@ -118,7 +118,7 @@ export class Executions {
     const { settler, transport } = this.#options;
     if (work.lockLost) settler.fail(work, { kind: "drop" });
     else if (!this.#mayBegin || transport.releaseIsFree) settler.release(work);
-    else this.postpone(work, "not-begun", 0);
+    else this.postpone(work, "not-started", 0);
   }
 
   /** Asks those that execute to stop at their next step boundary. */
@@ -149,7 +149,7 @@ export class Executions {
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
-      if (outcome.kind === "not-begun" || outcome.kind === "lost") work.executions -= 1;
+      if (outcome.kind === "not-started" || outcome.kind === "lost") work.executions -= 1;
       if (outcome.kind === "lost" && outcome.part === "sole" && !this.#isStopping) work.lossesHere += 1;
       // It would hold up others again.
       if (answer.kind === "timed-out" && answer.blockedThread === true) work.isApart = true;

@@ -101,7 +101,7 @@ export class Worker {
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
   readonly #watchdog: Watchdog;
-  #handedBack = 0;
+  #returned = 0;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WorkerOptions) {
@@ -250,7 +250,7 @@ export class Worker {
     /** Whether the promise has settled by the time when this part of the budget is over. */
     const by = (part: number, promise: Promise<unknown>): Promise<boolean> => settledWithin(clock, promise, startedMs + budgetMs * part - clock.monotonicMs());
     telemetry.emit({ type: "worker.stopping", inFlight: this.#inFlight.size });
-    this.#handedBack = 0;
+    this.#returned = 0;
     this.#watchdog.stop();
     this.#settler.drain();
     this.#executions.stop();
@@ -273,12 +273,12 @@ export class Worker {
     this.#keeper.stop();
     const closed = stopAll([transport, publisher, store]);
     const isClosed = await by(1, closed);
-    telemetry.emit({ type: "worker.stopped", handedBack: this.#handedBack });
+    telemetry.emit({ type: "worker.stopped", returned: this.#returned });
     if (isClosed) await closed;
   }
 
   #ended(work: Work, outcome: FinalOutcome): void {
-    if (outcome === "released") this.#handedBack += 1;
+    if (outcome === "released") this.#returned += 1;
     this.#processor.ended(work, outcome);
     this.#suspects.ended(work, outcome);
     this.#receiveLoop.replenish();

@@ -21,7 +21,7 @@ export function classify(answer: RunAnswer): Outcome {
       return { kind: "interrupted" };
     case "thread-lost":
       return { kind: "lost", why: answer.why, part: answer.part };
-    case "not-begun":
-      return { kind: "not-begun", why: answer.why };
+    case "not-started":
+      return { kind: "not-started", why: answer.why };
   }
 }

@@ -45,7 +45,7 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
       return history.lockLost ? { kind: "drop" } : { kind: "release" };
     case "lost":
       return decideLost(outcome, history, policy);
-    case "not-begun":
+    case "not-started":
       return decideNotBegun(history, random);
     case "transient":
       return decideTransient(outcome, history, policy, mayRetryHere, random);
@@ -76,7 +76,7 @@ export function crashLoop(losses: number, limit: number, lastWords: string): Ext
     kind: "dead-letter",
     state: "dead",
     reason: "CrashLoop",
-    description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with little or nothing beside them; the last words: ${lastWords}; look for process.exit, a native crash or memory in the skill, or for what ends its workers from outside`,
+    description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with little or nothing beside them; the last message was: ${lastWords}; look for process.exit, a native crash or memory in the skill, or for what ends its workers from outside`,
   };
 }
 
@@ -84,7 +84,7 @@ export function crashLoop(losses: number, limit: number, lastWords: string): Ext
 function decideNotBegun({ lockLost, stopping, postponements }: History, random: Random): Settlement {
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };
-  return { kind: "postpone", why: "not-begun", delayMs: postponeDelayMs(postponements, 0, random) };
+  return { kind: "postpone", why: "not-started", delayMs: postponeDelayMs(postponements, 0, random) };
 }
 
 function decideTransient(

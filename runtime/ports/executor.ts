@@ -66,7 +66,7 @@ export interface ExecutorListener {
 /**
  * Runs skills on threads. Every posted run is answered exactly once through the listener, whatever becomes of its thread:
  * also past its deadline, when the thread hangs or cannot start. A run that its thread had not begun is moved to another one,
- * without an answer; only when it was moved too often, or no thread can be had, is it answered `not-begun`. `thread-lost` and
+ * without an answer; only when it was moved too often, or no thread can be had, is it answered `not-started`. `thread-lost` and
  * `timed-out` are said of runs that were begun, or may have been.
  */
 export interface Executor {
@@ -83,6 +83,6 @@ export interface Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;
-  /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-begun`. Idempotent. */
+  /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-started`. Idempotent. */
   stop(): Promise<void>;
 }

@@ -117,7 +117,7 @@ export function executorContract(name: string, make: () => Executor): void {
     const kinds: string[] = [];
     for (const runId of blocking) kinds.push((await answer(runId)).kind);
     assert.ok(
-      kinds.every((kind) => kind === "timed-out" || kind === "not-begun"),
+      kinds.every((kind) => kind === "timed-out" || kind === "not-started"),
       kinds.join(" "),
     );
     const timedOut = kinds.filter((kind) => kind === "timed-out").length;
@@ -226,8 +226,8 @@ export function executorContract(name: string, make: () => Executor): void {
     await executor.stop();
     await executor.stop();
     assert.ok(!executor.isReady());
-    for (const runId of runIds) assert.match((await answer(runId)).kind, /^(thread-lost|not-begun)$/);
-    assert.equal((await answer(post("noop")[0] ?? 0)).kind, "not-begun");
+    for (const runId of runIds) assert.match((await answer(runId)).kind, /^(thread-lost|not-started)$/);
+    assert.equal((await answer(post("noop")[0] ?? 0)).kind, "not-started");
     assert.equal(results.length, 51);
   });
 }

@@ -138,7 +138,7 @@ test("start and doctor refuse a queue that is disabled", async (t) => {
   const file = config();
   assert.ok((await failedByDoctor(file)).includes("status"));
   const { code, stderr } = await runCommand(["start", "-c", file], env);
-  assert.deepEqual([code, /status: expected an entity that lets receive, found ReceiveDisabled; enable the entity/.test(stderr)], [1, true], stderr);
+  assert.deepEqual([code, /status: expected an entity that is open for receiving, found ReceiveDisabled; enable the entity/.test(stderr)], [1, true], stderr);
 });
 
 test("start and doctor refuse a retry queue that is not there, or is not as it must be", async (t) => {

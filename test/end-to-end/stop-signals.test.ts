@@ -177,7 +177,7 @@ test("a worker is stopped while a plugin's import never ends", async (t) => {
   await eventually("the import", () => existsSync(join(folder, "mark")), 30_000);
   life.kill("SIGTERM");
   const { stderr } = await assertEnds(life, "during the import");
-  assert.match(stderr, /SIGTERM: nothing had begun yet/);
+  assert.match(stderr, /SIGTERM: nothing had started yet/);
 });
 
 test("a worker is stopped while its threads never start", async (t) => {

@@ -178,7 +178,7 @@ describe("a failing run", () => {
   test("that no thread began comes again without an attempt counted, and is never given up for it", async () => {
     const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, attemptsMax: 1 } })] });
     const { executor, telemetry } = await world.start();
-    executor.script = () => (executor.posted.length <= 5 ? { kind: "not-begun", why: "no thread" } : completedAnswer);
+    executor.script = () => (executor.posted.length <= 5 ? { kind: "not-started", why: "no thread" } : completedAnswer);
     world.send("a");
     await world.clock.advance(200_000);
     assert.deepEqual(

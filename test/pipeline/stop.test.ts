@@ -22,7 +22,7 @@ describe("stopping", () => {
     await world.clock.finish("stop", worker.stop(budgetMs));
     assert.ok(world.clock.monotonicMs() - startedMs < 3_500);
     assert.deepEqual(world.statesOf("a"), ["completed"]);
-    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 0 });
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", returned: 0 });
   });
 
   test("hands back at once what has not begun, takes nothing more, and counts no attempt for it", async () => {
@@ -69,7 +69,7 @@ describe("stopping", () => {
     assert.deepEqual(world.statesOf("a"), ["active"]);
     const { state, steps, failures } = await world.record("a");
     assert.deepEqual([state, steps.length, failures], ["waiting", effects.length, 0]);
-    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 1 });
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", returned: 1 });
   });
 
   test("ends the threads of what never reaches a step, and hands it back, within its budget", async () => {
@@ -88,7 +88,7 @@ describe("stopping", () => {
       world.broker.stored.map((one) => one.state),
       ["active", "active", "active"],
     );
-    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", handedBack: 3 });
+    assert.deepEqual(telemetry.events.at(-1), { type: "worker.stopped", returned: 3 });
   });
 
   test("hands back what waits for a store that is down, within its budget", async () => {

@@ -27,7 +27,7 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
     { kind: "thread-lost", why: "out of memory", part: "suspect" },
     { kind: "lost", why: "out of memory", part: "suspect" },
   ],
-  ["a run that no thread began is neither", { kind: "not-begun", why: "no thread" }, { kind: "not-begun", why: "no thread" }],
+  ["a run that no thread began is neither", { kind: "not-started", why: "no thread" }, { kind: "not-started", why: "no thread" }],
 ];
 
 describe("classify", () => {

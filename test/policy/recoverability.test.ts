@@ -11,7 +11,7 @@ const first: History = { attempts: 1, losses: 0, retriesInPlace: 0, postponement
 const failure: FailureRecord = { code: "ECONNRESET", message: "gone" };
 const transient: Outcome = { kind: "transient", failure };
 const circuitOpen: Outcome = { kind: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
-const notBegun: Outcome = { kind: "not-begun", why: "no thread" };
+const notBegun: Outcome = { kind: "not-started", why: "no thread" };
 const rateLimited: Outcome = { kind: "transient", failure: { code: "HTTP_429", message: "slow down", retryAfterMs: 90_000 } };
 
 interface Row {
@@ -156,18 +156,18 @@ const table: readonly Row[] = [
     history: { postponements: 5 },
     settlement: { kind: "postpone", why: "circuit-open", delayMs: 16_000 },
   },
-  { name: "postpones a run that was not begun", outcome: notBegun, settlement: { kind: "postpone", why: "not-begun", delayMs: 500 } },
+  { name: "postpones a run that was not begun", outcome: notBegun, settlement: { kind: "postpone", why: "not-started", delayMs: 500 } },
   {
     name: "postpones a run that was not begun even when every attempt is used up: it was not tried",
     outcome: notBegun,
     history: { attempts: 20 },
-    settlement: { kind: "postpone", why: "not-begun", delayMs: 500 },
+    settlement: { kind: "postpone", why: "not-started", delayMs: 500 },
   },
   {
     name: "postpones a run that was not begun longer the more often it was postponed",
     outcome: notBegun,
     history: { postponements: 5 },
-    settlement: { kind: "postpone", why: "not-begun", delayMs: 16_000 },
+    settlement: { kind: "postpone", why: "not-started", delayMs: 16_000 },
   },
   { name: "hands back a run that was not begun when the worker is stopping", outcome: notBegun, history: { stopping: true }, settlement: { kind: "release" } },
   {

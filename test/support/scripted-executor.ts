@@ -151,7 +151,7 @@ export class ScriptedExecutor implements Executor {
       const run = new ScriptedRun(this, order);
       this.#runs.set(order.runId, run);
       this.clock.after(order.timeoutMs, () => this.answer(run, { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: "too slow" } }));
-      if (!this.isReadyNow || this.#isStopped) this.answer(run, { kind: "not-begun", why: "no thread" });
+      if (!this.isReadyNow || this.#isStopped) this.answer(run, { kind: "not-started", why: "no thread" });
       else this.clock.soon(() => void this.#execute(run));
     }
   }

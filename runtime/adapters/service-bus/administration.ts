@@ -75,7 +75,7 @@ export async function readEntitySettings(connection: ServiceBusConnection, entit
       brokerTimeMs: date === undefined ? undefined : Date.parse(date),
     };
   } catch (error) {
-    throw transportErrorOf("the administration API to tell the entity's settings", error);
+    throw transportErrorOf("the administration API to return the entity's settings", error);
   }
 }
 

@@ -57,7 +57,7 @@ export const defaultGraceMs = 2_000;
 /** A thread that has begun nothing of what it was given for this long past the grace is stuck outside of every run. */
 const stallMs = 10_000;
 const watchMaxMs = 250;
-/** How often a run is moved from a thread that was lost before it began the run; then it is answered `not-begun`. */
+/** How often a run is moved from a thread that was lost before it began the run; then it is answered `not-started`. */
 export const movesMax = 3;
 /** Runs that are named when a thread is lost. */
 const suspectsMax = 3;
@@ -118,8 +118,8 @@ class ThreadsExecutor implements Executor {
     for (const order of orders) {
       const lane = this.#isDown === undefined ? this.#laneOf(order) : undefined;
       if (lane === undefined) {
-        const unknown = { kind: "not-begun", why: `no thread runs a skill '${order.skill}'` } as const;
-        this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-begun", why: this.#isDown });
+        const unknown = { kind: "not-started", why: `no thread runs a skill '${order.skill}'` } as const;
+        this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-started", why: this.#isDown });
         continue;
       }
       this.#lastTicket += 1;
@@ -232,7 +232,7 @@ class ThreadsExecutor implements Executor {
   /** Its runs are answered; the next one that has to be apart finds it made anew. */
   #loseApart(lane: Lane | undefined, why: string): void {
     if (lane === undefined || lane !== this.#lanes.get(this.#apart) || this.#isStopped) return;
-    for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-begun", why });
+    for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-started", why });
     this.#lanes.delete(this.#apart);
     void lane.pool.stop();
   }
@@ -318,7 +318,7 @@ class ThreadsExecutor implements Executor {
         this.#giveUp(entry, entry.isExpired ? blocked(entry.order, isBlocker(entry)) : { kind: "thread-lost", why, part });
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
       else if (entry.moves < movesMax) moved.push(entry);
-      else this.#giveUp(entry, { kind: "not-begun", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
+      else this.#giveUp(entry, { kind: "not-started", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
     }
     lane?.putBack(moved);
     lane?.dispatch();
@@ -334,7 +334,7 @@ class ThreadsExecutor implements Executor {
   #loseAll(why: string): void {
     for (const entry of this.#tickets.values()) {
       // A thread that still lives may begin a run of its own while it is ended.
-      this.#giveUp(entry, entry.thread === undefined ? { kind: "not-begun", why } : { kind: "thread-lost", why, part: "bystander" });
+      this.#giveUp(entry, entry.thread === undefined ? { kind: "not-started", why } : { kind: "thread-lost", why, part: "bystander" });
     }
   }
 
@@ -354,7 +354,7 @@ class ThreadsExecutor implements Executor {
   #giveUpWaiting(lane: Lane, nowMs: number): void {
     for (const entry of lane.waiting()) {
       if (nowMs <= entry.postedAtMs + entry.order.timeoutMs + this.#graceMs) continue;
-      this.#giveUp(entry, { kind: "not-begun", why: "no thread was there to begin it" });
+      this.#giveUp(entry, { kind: "not-started", why: "no thread was there to begin it" });
     }
   }
 

@@ -164,7 +164,7 @@ test("a run that every thread is lost before it is begun is answered as such in 
   const kinds: string[] = [];
   for (const runId of culprits) kinds.push((await answer(runId)).kind);
   assert.ok(
-    kinds.every((kind) => kind === "thread-lost" || kind === "not-begun"),
+    kinds.every((kind) => kind === "thread-lost" || kind === "not-started"),
     kinds.join(" "),
   );
   await eventually("every loss to be told", () => losses.length === kinds.filter((kind) => kind === "thread-lost").length, 20_000);
@@ -351,5 +351,5 @@ test("threads that cannot be replaced leave an executor that is not ready and an
   const [waiting] = post("noop", { timeoutMs: 100 });
   await eventually("it to be told", () => losses.some(({ replaced }) => !replaced), 20_000);
   assert.ok(!executor.isReady());
-  assert.equal((await answer(waiting ?? 0)).kind, "not-begun");
+  assert.equal((await answer(waiting ?? 0)).kind, "not-started");
 });

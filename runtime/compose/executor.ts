@@ -1,0 +1,30 @@
+/** The threads that run skills. */
+import { createThreadsExecutor, type ThreadsExecutorOptions } from "../adapters/threads/executor.ts";
+import type { Config } from "../core/config.ts";
+import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
+import type { Executor } from "../ports/executor.ts";
+import type { ComposedSkills } from "./skills.ts";
+import { consumerName } from "./store.ts";
+
+export function limitsOf(config: Config): DecodeLimits {
+  return { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
+}
+
+export function composeExecutor(
+  config: Config,
+  { plugins, registry }: ComposedSkills,
+  { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow"> & { readonly threads: number },
+): { readonly executor: Executor; readonly circuits: Int32Array } {
+  const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
+  const executor = createThreadsExecutor({
+    ...reports,
+    plugins,
+    threads,
+    consumer: consumerName(config.consumer),
+    dependencies: registry.dependencies.map(({ name }) => name),
+    dependencyConfig: config.dependencies,
+    circuits,
+    limits: limitsOf(config),
+  });
+  return { executor, circuits: new Int32Array(circuits) };
+}
