@@ -109,7 +109,7 @@ testOnEach("doctor reports a retry queue that does not exist, and start refuses 
   assert.match(verdictOf(found.stdout, "broker")?.found ?? "", /nowhere/);
   const started = await runCommand(["start", "-c", file], env);
   assert.equal(started.code, 1);
-  assert.match(started.stderr, /holdfast: .*expected .*nowhere/);
+  assert.match(started.stderr, /holdfast: the worker was not started;.*send to nowhere: expected .*nowhere/s);
 });
 
 /** How often the skill was run. */
