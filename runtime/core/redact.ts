@@ -20,7 +20,8 @@ export function isSecretName(name: string): boolean {
 /** `name=value` and `"name": "value"` in all their writings, for the names above. */
 function besideSecretName(): RegExp {
   const names = secretName.source.replaceAll("$", String.raw`(?![\w.-])`).replaceAll("^", String.raw`(?<![\w.-])`);
-  const name = String.raw`(?<![\w.-])[\w.-]{0,63}?(?:${names})[\w.-]{0,63}(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}`;
+  // The name of an error stands before words, not before a value.
+  const name = String.raw`(?<![\w.-])(?![\w.-]{0,63}(?:Error|Exception)[ \t]{0,8}:)[\w.-]{0,63}?(?:${names})[\w.-]{0,63}(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}`;
   const value = String.raw`"(?:[^"\\]|\\[^])*"?|'(?:[^'\\]|\\[^])*'?|\\"[^"\\]*(?:\\")?|[^\s"'&;,\\{}[\]]+`;
   return new RegExp(String.raw`(${name})(?!expected |\[redacted\])(?:${value})`, "gi");
 }

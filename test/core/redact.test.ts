@@ -144,3 +144,9 @@ test("hostile texts of 64 KB take time in proportion to their length", () => {
     assert.ok(tookMs < 500, `${JSON.stringify(piece)} took ${tookMs} ms`);
   }
 });
+
+test("the words behind an error's name are no secret", () => {
+  const text = "CredentialUnavailableError: Studio Code is not available; AuthorizationException: no right";
+  assert.equal(redact(text), text);
+  assert.equal(redact("credential: abc123"), "credential: [redacted]");
+});

@@ -114,6 +114,20 @@ test("skills, start and doctor find a plugin that never ends its import, each wi
   assert.match(doctor.stdout, /it had not ended its import after 10000 ms/);
 });
 
+for (const [what, option, says] of [
+  ["a payload schema that cannot be compiled", 'payload: { type: "nonsense" }', /nonsense|payload/],
+  ["a skill that cannot be warmed up", 'warmUp() { throw new Error("no model"); }', /no model/],
+] as const) {
+  test(`doctor finds ${what}, which a thread could not start with`, async (t) => {
+    const file = await configFor(t, { "index.mjs": good.replace("run() {}", `run() {}, ${option}`) });
+    const { code, stdout, stderr } = await runCommand(["doctor", "-c", file, "--json"]);
+    assert.equal(code, 1, stderr);
+    const plugins = (JSON.parse(stdout) as { check: string; verdict: string; found: string }[]).find(({ check }) => check === "plugins");
+    assert.equal(plugins?.verdict, "failed");
+    assert.match(plugins.found, says);
+  });
+}
+
 test("what a plugin prints while it is imported does not get between the lines of skills --json", async (t) => {
   const file = await configFor(t, { "index.mjs": `console.log("hello");\nprocess.stdout.write("hello");\n${good}` });
   const { code, stdout, stderr } = await runCommand(["skills", "-c", file, "--json"]);
