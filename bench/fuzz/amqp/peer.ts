@@ -59,6 +59,8 @@ export class Peer {
   wasWrong = false;
   #session: "none" | "begun" | "mapped" | "ended" = "none";
   #engineChannel = -1;
+  /** Handles of links that the engine ended before its attach was answered. */
+  readonly #overBeforeAnswer = new Set<number>();
   readonly #links: PeerLink[] = [];
   #names = 0;
   #nextOutgoingId = 0;
@@ -147,6 +149,7 @@ export class Peer {
   #begin(answers: number | undefined): Buffer {
     this.#session = answers === undefined ? "begun" : "mapped";
     this.#links.length = this.#theirs.length = this.#ours.length = 0;
+    this.#overBeforeAnswer.clear();
     this.#nextOutgoingId = this.#random.pick([0, 0xffff_fff0]);
     this.#nextDeliveryId = this.#random.pick([0, 0xffff_fff0, 77]);
     this.#windowGiven = this.#random.pick([1, 5, windowFrames]);
@@ -181,6 +184,7 @@ export class Peer {
     };
     this.#links.push(link);
     const accepts = answers === undefined || random.chance(0.9);
+    const isOver = answers !== undefined && this.#overBeforeAnswer.delete(answers.handle);
     const attach = this.#say(descriptor.attach, [
       name,
       uint(handle),
@@ -197,7 +201,11 @@ export class Peer {
       undefined,
       symbolMap({ p: anyValue(random) }),
     ]);
-    return accepts ? attach : Buffer.concat([attach, this.#detach(link, true)]);
+    if (accepts && !isOver) return attach;
+    const both = Buffer.concat([attach, this.#detach(link, true)]);
+    // With both ends over, its handles are free for others.
+    if (isOver) this.#links.splice(this.#links.indexOf(link), 1);
+    return both;
   }
 
   #detach(link: PeerLink, closed: boolean): Buffer {
@@ -343,6 +351,7 @@ export class Peer {
   #hearAttach(attach: Attach): void {
     const known = this.#links.find((link) => link.name === attach.name && link.isSender === (attach.role === "receiver"));
     if (known === undefined) {
+      this.#overBeforeAnswer.delete(attach.handle);
       if (this.#links.length < handlesMax) this.#due.push(() => this.#attach(attach.role === "receiver", attach.name, attach));
       return;
     }
@@ -400,7 +409,10 @@ export class Peer {
 
   #hearDetach(engineHandle: number): void {
     const link = this.#linkOf(engineHandle);
-    if (link === undefined) return;
+    if (link === undefined) {
+      this.#overBeforeAnswer.add(engineHandle);
+      return;
+    }
     if (!link.detachSent) this.#due.push(() => this.#detach(link, true));
     this.#links.splice(this.#links.indexOf(link), 1);
   }
