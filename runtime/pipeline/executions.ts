@@ -9,7 +9,7 @@ import type { Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
-import { postponeDelayMs } from "../policy/backoff.ts";
+import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
 import { classify } from "../policy/classify.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
@@ -118,7 +118,7 @@ export class Executions {
     const { settler, transport } = this.#options;
     if (work.lockLost) settler.fail(work, { kind: "drop" });
     else if (!this.#mayBegin || transport.releaseIsFree) settler.release(work);
-    else this.postpone(work, "not-started", 0);
+    else this.postpone(work, "not-started");
   }
 
   /** Asks those that execute to stop at their next step boundary. */
@@ -178,10 +178,10 @@ export class Executions {
   }
 
   /** It comes again later, as a copy. */
-  postpone(work: Work, why: PostponeReason, atLeastMs: number): void {
+  postpone(work: Work, why: PostponeReason, pause: PauseBounds = {}): void {
     const { settler, random, readAhead } = this.#options;
     if (why === "lane-full") readAhead.postponed();
-    settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), atLeastMs, random) });
+    settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), pause, random) });
   }
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
@@ -204,7 +204,7 @@ export class Executions {
         this.#lookAtLanesLater();
         return;
       case "postponed":
-        this.postpone(work, answer.why, answer.atLeastMs);
+        this.postpone(work, answer.why, answer);
         return;
     }
   }
@@ -311,7 +311,7 @@ export class Executions {
     const { admission, gate, keeper } = this.#options;
     if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
-    for (const { run, answer } of postponed) this.postpone(run, answer.why, answer.atLeastMs);
+    for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
     const expired = admission.expire(nowMs, keeper.lockMs * waitOfLockMax);
     for (const run of expired) this.putBack(run);
     if (expired.length > 0) this.#options.trim();

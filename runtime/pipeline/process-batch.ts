@@ -132,7 +132,7 @@ export class BatchProcessor {
     if (owner !== undefined) return this.#follow(work, owner);
     // What cannot be admitted anyway need not be claimed first.
     const refused = skill.uses.length === 0 ? undefined : admission.refuses(skill.uses, clock.monotonicMs());
-    if (refused !== undefined) executions.postpone(work, refused.why, refused.atLeastMs);
+    if (refused !== undefined) executions.postpone(work, refused.why, refused);
     else this.#claim(work);
   }
 
@@ -152,7 +152,7 @@ export class BatchProcessor {
     const { executions, inFlight } = this.#options;
     if (work.payloadHash !== owner.payloadHash) return this.#claim(work);
     owner.followers ??= [];
-    if (owner.followers.length >= followersMax) return executions.postpone(work, "held", 0);
+    if (owner.followers.length >= followersMax) return executions.postpone(work, "held");
     work.stage = "following";
     owner.followers.push(work);
     inFlight.decided(work);
@@ -223,7 +223,7 @@ export class BatchProcessor {
   #hold(work: Work, forMs: number): void {
     const { executions, suspects } = this.#options;
     if (work.lockLost || !executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
-    if (forMs > holdHereMaxMs) return executions.postpone(work, "held", forMs);
+    if (forMs > holdHereMaxMs) return executions.postpone(work, "held", { atLeastMs: forMs });
     this.#keep(work, forMs);
   }
 
@@ -281,7 +281,7 @@ export class BatchProcessor {
       case "retried":
       case "postponed":
         if (follower.delivery.messageId === owner.copyId) this.#succeed(follower);
-        else executions.postpone(follower, "held", owner.copyDelayMs);
+        else executions.postpone(follower, "held", { atLeastMs: owner.copyDelayMs });
         return;
       case "dead-lettered":
       case "released":

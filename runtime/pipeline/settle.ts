@@ -343,7 +343,7 @@ export class Settler {
   /** The run is done and its events wait in its outbox: the message comes again later and has them published. */
   #publishAgain(work: Work): void {
     if (this.#sending.isStopped) return this.handBack(work);
-    const delayMs = postponeDelayMs(postponementsOf(work.delivery), publishPauseMinMs, this.#options.random);
+    const delayMs = postponeDelayMs(postponementsOf(work.delivery), { atLeastMs: publishPauseMinMs }, this.#options.random);
     this.#act(work, { kind: "postpone", why: "publish-failed", delayMs });
   }
 

@@ -22,6 +22,8 @@ export interface Postponed {
   readonly kind: "postponed";
   readonly why: PostponeReason;
   readonly atLeastMs: number;
+  /** A longer pause would waste what will have come free by then; undefined when nothing is known of that. */
+  readonly atMostMs?: number | undefined;
 }
 
 export type AdmissionAnswer = { readonly kind: "admitted" } | { readonly kind: "waiting" } | Postponed;
@@ -35,7 +37,13 @@ export interface LaneAnswer<Run> {
 
 const admitted: AdmissionAnswer = { kind: "admitted" };
 const waiting: AdmissionAnswer = { kind: "waiting" };
-const laneFull: Postponed = { kind: "postponed", why: "lane-full", atLeastMs: 0 };
+/** What is postponed for a full lane returns when the lane has moved on by this many times its length, as far as can be told. */
+const drainsMax = 2;
+
+function laneFull<Run extends Admissible>(bulkhead: Bulkhead<Run>, nowMs: number): Postponed {
+  const drainMs = bulkhead.drainMs(nowMs - (bulkhead.first()?.waitingSinceMs ?? nowMs));
+  return { kind: "postponed", why: "lane-full", atLeastMs: 0, ...(drainMs === undefined ? undefined : { atMostMs: drainMs * drainsMax }) };
+}
 
 function circuitOpen(opensInMs: number): Postponed {
   return { kind: "postponed", why: "circuit-open", atLeastMs: opensInMs };
@@ -102,7 +110,7 @@ export class Admission<Run extends Admissible> {
     for (const number of uses) {
       const gate = this.#gate(number);
       if (this.#state(gate, nowMs) === "open") return circuitOpen(gate.circuit.opensInMs(nowMs));
-      if (gate.bulkhead.room === 0) return laneFull;
+      if (gate.bulkhead.room === 0) return laneFull(gate.bulkhead, nowMs);
     }
     return undefined;
   }
@@ -186,7 +194,7 @@ export class Admission<Run extends Admissible> {
   /** Queues the run where it is blocked; says why when it cannot. */
   #wait(run: Run, blocking: Gate<Run>, nowMs: number, hasWaited = false): Postponed | undefined {
     if (this.#state(blocking, nowMs) === "open") return circuitOpen(blocking.circuit.opensInMs(nowMs));
-    if (!blocking.bulkhead.hasLaneSpace()) return laneFull;
+    if (!blocking.bulkhead.hasLaneSpace()) return laneFull(blocking.bulkhead, nowMs);
     blocking.bulkhead.enqueue(run, hasWaited);
     return undefined;
   }

@@ -19,13 +19,21 @@ export const postponeMaxMs = 60_000;
 export const postponementsCountedMax = 6;
 const postponeSpreadMs = 100;
 
+/** What is known of when a postponed message can be used. */
+export interface PauseBounds {
+  /** Before that it would be in vain; default 0. */
+  readonly atLeastMs?: number | undefined;
+  /** By then there should be room; default `postponeMaxMs`. Never makes a pause shorter than `postponeBaseMs`. */
+  readonly atMostMs?: number | undefined;
+}
+
 /**
- * Pause before a postponed message comes again: at least `atLeastMs`, longer the more often it was postponed, and spread so
- * that messages that were postponed together do not come back together.
+ * Pause before a postponed message is received again: at least `atLeastMs`, longer the more often it was postponed but doubled
+ * no further than `atMostMs`, and spread so that messages that were postponed together do not come back together.
  */
-export function postponeDelayMs(postponements: number, atLeastMs: number, random: Random): number {
+export function postponeDelayMs(postponements: number, { atLeastMs = 0, atMostMs = postponeMaxMs }: PauseBounds, random: Random): number {
   const doubled = postponeBaseMs * 2 ** Math.min(postponements, postponementsCountedMax);
-  const jittered = Math.min(postponeMaxMs, doubled) * (0.5 + random() / 2);
+  const jittered = Math.min(postponeMaxMs, doubled, Math.max(postponeBaseMs, atMostMs)) * (0.5 + random() / 2);
   return Math.round(Math.max(atLeastMs, jittered) + random() * postponeSpreadMs);
 }
 

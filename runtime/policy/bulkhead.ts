@@ -73,6 +73,12 @@ export class Bulkhead<Run> {
     return this.#lane[this.#head];
   }
 
+  /** How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined while nothing got a slot in that time. */
+  drainMs(waitedMs: number): number | undefined {
+    const moved = this.#entered - (this.#stamps[this.#head] ?? this.#entered);
+    return moved > 0 && Number.isFinite(moved) ? (this.waiting * waitedMs) / moved : undefined;
+  }
+
   /** Takes the first run out because it waited too long. */
   expire(): Run | undefined {
     this.#laneMax = Math.min(this.#laneMax, this.#entered - (this.#stamps[this.#head] ?? this.#entered));

@@ -84,7 +84,7 @@ export function crashLoop(losses: number, limit: number, lastWords: string): Ext
 function decideNotBegun({ lockLost, stopping, postponements }: History, random: Random): Settlement {
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };
-  return { kind: "postpone", why: "not-started", delayMs: postponeDelayMs(postponements, 0, random) };
+  return { kind: "postpone", why: "not-started", delayMs: postponeDelayMs(postponements, {}, random) };
 }
 
 function decideTransient(
@@ -97,7 +97,7 @@ function decideTransient(
   if (history.lockLost) return { kind: "drop" };
   const waitMs = askedPauseMs(failure.retryAfterMs);
   if (failure.code === circuitOpenCode) {
-    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, waitMs, random) };
+    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, { atLeastMs: waitMs }, random) };
   }
   const executions = history.attempts + history.retriesInPlace;
   const description = failureText(failure, history.skill);

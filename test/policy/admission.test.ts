@@ -43,6 +43,15 @@ describe("admission", () => {
     assert.deepEqual(admission.admit(runOf("5", [0]), 0), { kind: "postponed", why: "lane-full", atLeastMs: 0 });
   });
 
+  test("says when a full lane that moves should have room again", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 2));
+    for (const name of ["1", "2", "3"]) admit(name, [0]);
+    admission.leave(runOf("1", [0]), [], 100);
+    admission.next(100);
+    admit("4", [0], 100);
+    assert.deepEqual(admission.admit(runOf("5", [0]), 203), { kind: "postponed", why: "lane-full", atLeastMs: 0, atMostMs: 800 });
+  });
+
   test("lets the longest waiting run in when a slot comes free", () => {
     const { admit, admission } = fixture(dependency("a", 1, 5));
     for (const name of ["1", "2", "3"]) admit(name, [0]);

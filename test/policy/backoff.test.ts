@@ -64,7 +64,7 @@ describe("backoff", () => {
   test("postpones for at least what is asked, and by itself for no longer than the maximum", () => {
     fc.assert(
       fc.property(fc.nat({ max: 1_000_000 }), fc.integer({ min: 0, max: 1_000_000 }), chance, (postponements, atLeastMs, random) => {
-        const delayMs = postponeDelayMs(postponements, atLeastMs, () => random);
+        const delayMs = postponeDelayMs(postponements, { atLeastMs }, () => random);
         assert.ok(delayMs >= atLeastMs && delayMs >= postponeBaseMs / 2, `${delayMs}`);
         assert.ok(delayMs <= Math.max(atLeastMs, postponeMaxMs) + 100, `${delayMs}`);
       }),
@@ -72,9 +72,16 @@ describe("backoff", () => {
   });
 
   test("postpones longer the more often it was postponed, up to a count that no header can pass", () => {
-    const delays = [0, 1, 2, 3, 4, 5, 6, 1e15].map((postponements) => postponeDelayMs(postponements, 0, low));
+    const delays = [0, 1, 2, 3, 4, 5, 6, 1e15].map((postponements) => postponeDelayMs(postponements, {}, low));
     assert.deepEqual(delays, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
     assert.equal(postponementsCountedMax, 6);
+  });
+
+  test("doubles no further than until there should be room, and never below the shortest pause", () => {
+    const paused = (atMostMs: number): number[] => [0, 1, 2, 3, 4].map((postponements) => postponeDelayMs(postponements, { atMostMs }, low));
+    assert.deepEqual(paused(3_000), [500, 1_000, 1_500, 1_500, 1_500]);
+    assert.deepEqual(paused(10), [500, 500, 500, 500, 500]);
+    assert.equal(postponeDelayMs(0, { atLeastMs: 5_000, atMostMs: 2_000 }, low), 5_000);
   });
 
   test("honours a pause that a dependency asks for, within a bound, and ignores nonsense", () => {

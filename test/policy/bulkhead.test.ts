@@ -39,6 +39,18 @@ describe("bulkhead", () => {
     assert.deepEqual([bulkhead.hasLaneSpace(), bulkhead.room], [true, 1]);
   });
 
+  test("tells how long its lane takes to move on by its length, once it has moved", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000 });
+    bulkhead.take();
+    for (const run of ["a", "b", "c", "d"]) bulkhead.enqueue(run);
+    assert.equal(bulkhead.drainMs(600), undefined);
+    bulkhead.give();
+    bulkhead.dequeue();
+    bulkhead.take();
+    // One got a slot while "b" waited 600 ms, and three wait.
+    assert.equal(bulkhead.drainMs(600), 1_800);
+  });
+
   test("refuses a slot back that nobody took", () => {
     assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000 }).give(), /expected a taken slot/);
   });
