@@ -23,9 +23,14 @@ const chunkMessages = 256;
  * takes in a flood has the machine for seconds, and the worker that is to be shown has not.
  */
 const backlogMax = 2_000;
+/** As many may wait at first, and one more for each that ended: a worker that has just started would lose its first second to the sender. */
+const backlogFirst = 256;
 /** What is made ahead of sending: some 25 000 messages, and of a steady stream enough to begin with. */
 const aheadBytesMax = 256 * 1024 * 1024;
 const aheadSteadyMax = 256;
+
+/** What the stream goes by. */
+type Seen = Pick<BrokerAccount, "accepted" | "ready" | "completed" | "deadLettered">;
 
 /** What was sent: good events, and the messages that they, their duplicates and the poison among them took. */
 export interface Sent {
@@ -55,7 +60,7 @@ export class Stream {
   #given = 0;
   #expected = new Map<string, number>();
   #startedMs: number | undefined;
-  #account: Pick<BrokerAccount, "accepted" | "ready"> = { accepted: 0, ready: 0 };
+  #account: Seen = { accepted: 0, ready: 0, completed: 0, deadLettered: 0 };
   #looked = Promise.withResolvers<void>();
 
   constructor(options: StreamOptions, source: Source, world: World) {
@@ -80,7 +85,7 @@ export class Stream {
   }
 
   /** What the broker holds now: there may be room for more. */
-  look(account: Pick<BrokerAccount, "accepted" | "ready">): void {
+  look(account: Seen): void {
     this.#account = account;
     this.#looked.resolve();
     this.#looked = Promise.withResolvers();
@@ -91,8 +96,8 @@ export class Stream {
     const interrupted = (): void => this.#looked.resolve();
     signal.addEventListener("abort", interrupted);
     for (let left = messages; left > 0 && !signal.aborted;) {
-      const { accepted, ready } = this.#account;
-      const room = backlogMax - ready - (this.#given - accepted);
+      const { accepted, ready, completed, deadLettered } = this.#account;
+      const room = Math.min(backlogMax, backlogFirst + completed + deadLettered) - ready - (this.#given - accepted);
       if (room <= 0) {
         await this.#looked.promise;
         continue;
