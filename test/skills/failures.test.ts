@@ -195,6 +195,11 @@ test("a skill that ends before its step does fails, with the step's name and wha
   assert.equal(failure.message, "expected the skill to wait for its step 'charge', it returned before; write await before the step");
 });
 
+test("a step without an effect is refused, with what is wanted", async (t) => {
+  const failure = await failureOf(t, (context) => context.step("charge", {}, undefined as never));
+  assert.equal(failure.message, "step 'charge': expected its effect, a function, as the last argument, got undefined");
+});
+
 test("a call of a dependency that the skill does not use is refused, with what to do", async (t) => {
   const local = defineDependency({ name: "local", request: async () => 1 });
   assert.equal(

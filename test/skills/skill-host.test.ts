@@ -107,7 +107,7 @@ test("a step's result is stored before the next begins, and a resumed run does n
       return { at: new Date(0), bytes: new Uint8Array([1, 2]), tags: new Map([["a", new Set([1])]]), none: undefined };
     });
     assert.deepEqual(one, { at: new Date(0), bytes: new Uint8Array([1, 2]), tags: new Map([["a", new Set([1])]]), none: undefined });
-    const two = await context.step("two", {}, () => {
+    const two = await context.step("two", () => {
       order.push(`effect two, stored ${bundle.steps.length}`);
       return 7;
     });

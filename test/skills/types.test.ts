@@ -66,6 +66,8 @@ test("a step's type reaches its caller", () => {
         return { text: step.idempotencyKey };
       });
       expectSame<typeof drafted, { text: string }>(true);
+      const short = await context.step("short", (step) => step.event.payload.total);
+      expectSame<typeof short, number>(true);
       const found = await context.step("find", { kind: "queryable", query: () => undefined }, () => 7);
       expectSame<typeof found, number>(true);
       // @ts-expect-error only a queryable step has a query

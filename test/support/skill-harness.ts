@@ -2,7 +2,18 @@
 // crash can be put before or after any step's result is stored. It says what a skill does; how the runtime does it is
 // tested elsewhere.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Dependency, EventEnvelope, HttpRequest, PayloadSchema, Skill, SkillContext, SkillLog, StepContext, StepOptions } from "#runtime/index.ts";
+import type {
+  Dependency,
+  EventEnvelope,
+  HttpRequest,
+  PayloadSchema,
+  Skill,
+  SkillContext,
+  SkillLog,
+  StepContext,
+  StepEffect,
+  StepOptions,
+} from "#runtime/index.ts";
 
 export interface Call {
   readonly dependency: string;
@@ -98,11 +109,8 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
 
   const context: SkillContext<Payload> = {
     ...contextOf(undefined),
-    async step<Result>(
-      name: string,
-      _options: StepOptions<Result, Payload>,
-      effect: (step: StepContext<Payload>) => Promise<Result> | Result,
-    ): Promise<Result> {
+    async step<Result>(name: string, given: StepOptions<Result, Payload> | StepEffect<Result, Payload>, last?: StepEffect<Result, Payload>): Promise<Result> {
+      const effect = last ?? (given as StepEffect<Result, Payload>);
       if (!stored.has(name)) {
         ran.push(name);
         const result = await effect(contextOf(name));

@@ -56,8 +56,9 @@ export interface SkillContext<Payload = unknown> extends CommonContext<Payload> 
   /**
    * Runs `effect` and stores its result before it returns; on a resumed run returns the stored result and does not call it. One
    * step at a time, each under a name of its own. Results must be data (what JSON holds, and dates, bytes, maps and sets):
-   * the caller gets what a resumed run would get.
+   * the caller gets what a resumed run would get. Without options the step is `keyed`.
    */
+  step<Result>(name: string, effect: StepEffect<Result, Payload>): Promise<Result>;
   step<Result>(name: string, options: StepOptions<Result, Payload>, effect: StepEffect<Result, Payload>): Promise<Result>;
 }
 

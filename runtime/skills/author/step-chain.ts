@@ -19,7 +19,11 @@ export interface AnyStepChain {
 
 /** A chain of steps; `Results` maps the names of those before to what they returned. */
 export interface StepChain<Payload, Results = unknown> extends AnyStepChain {
-  /** The chain with one more step at its end. Its name must be new in the chain. */
+  /** The chain with one more step at its end, `keyed` without options. Its name must be new in the chain. */
+  step<const Name extends string, Result>(
+    name: Name extends keyof Results ? never : Name,
+    effect: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<Result>,
+  ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
   step<const Name extends string, Result>(
     name: Name extends keyof Results ? never : Name,
     options: ChainStepOptions<Result, Payload, Results>,
@@ -54,16 +58,22 @@ export function checkStepOptions(owner: string, options: unknown): StepKind {
   return kind;
 }
 
+/** A step's arguments after its name: its options, which may be left out, and its effect. */
+export function stepArguments<Options extends object, Effect>(given: Options | Effect, last: Effect | undefined): readonly [Options, Effect | undefined] {
+  return typeof given === "function" && last === undefined ? [{} as Options, given as Effect] : [given as Options, last];
+}
+
 function chainOf(owner: string, steps: readonly ChainStep[]): StepChain<never> & { readonly steps: readonly ChainStep[] } {
   return {
     kind: "holdfast.steps",
     steps,
-    step(name: string, options: object, effect: ChainStep["effect"]) {
+    step(name: string, given: object, last?: ChainStep["effect"]) {
+      const [options, effect] = stepArguments<object, ChainStep["effect"]>(given, last);
       const place = `${owner} step '${checkStepName(owner, name)}'`;
       if (steps.some((step) => step.name === name)) refuse(owner, "each step name once", name);
       if (steps.length >= stepsMax) refuse(owner, `at most ${stepsMax} steps`, steps.length + 1);
       const kind = checkStepOptions(place, options);
-      checkFunction(place, effect);
+      if (typeof effect !== "function") refuse(place, "its effect, a function, as the last argument", effect);
       const query = (options as { readonly query?: ChainStep["query"] }).query;
       return chainOf(owner, [...steps, { name, kind, query, effect }]) as never;
     },

@@ -30,7 +30,7 @@ import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { show } from "../author/check-options.ts";
-import { checkStepName, checkStepOptions } from "../author/step-chain.ts";
+import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { decodeStep, encodeIntent, encodeStep, stepResultBytesMax } from "./step-codec.ts";
 
 /** What a run needs of its thread. */
@@ -309,9 +309,16 @@ export class Run implements SkillContext<never>, CallingRun {
     else part.emitted += 1;
   }
 
-  async step<Result>(name: string, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<Result> {
+  step<Result>(name: string, effect: StepEffect<Result, never>): Promise<Result>;
+  step<Result>(name: string, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<Result>;
+  async step<Result>(name: string, given: StepOptions<Result, never> | StepEffect<Result, never>, last?: StepEffect<Result, never>): Promise<Result> {
     if (this.#isEnded) throw new RunEnded();
+    const [options, effect] = stepArguments<StepOptions<Result, never>, StepEffect<Result, never>>(given, last);
     const kind = this.#admitStep(name, options);
+    if (typeof effect !== "function")
+      throw new PermanentError(`step '${name}': expected its effect, a function, as the last argument, got ${show(effect)}`, {
+        code: "STEP_INVALID",
+      });
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
     const record = this.order.steps.find((step) => step.name === name);
     const stored = record?.state === "completed" ? decodeStep(record) : undefined;
