@@ -93,7 +93,7 @@ function fileOf(at: string): string {
 }
 
 /** The failure's own, whatever the event and the attempt. */
-export function fingerprintOf(cause: DeathCause, skill: string): string {
+export function fingerprintOf(cause: Omit<DeathCause, "class"> & { readonly class: string }, skill: string): string {
   const { code, step = "", message, at = "" } = cause;
   const parts = [cause.class, code, skill, step, normalised(message), fileOf(at)];
   return hash("sha256", JSON.stringify(parts), "hex").slice(0, fingerprintCharacters);
