@@ -1,18 +1,14 @@
 /** The subcommands. Each loads only what it needs. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
+import { integer } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
+import { addDlqCommand } from "./dlq-command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
 import type { StartOptions } from "./start.ts";
 import { ownVersion } from "./version.ts";
-
-function integer(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number of 1 or more, got '${text}'.`);
-  return value;
-}
 
 function isWorkerCommand(name: string | undefined): boolean {
   return name !== undefined && program.commands.some((command) => command.name() === name);
@@ -63,6 +59,8 @@ program
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
   .action(async (options: SendOptions) => (await import("./send.ts")).send(options));
+
+addDlqCommand(program);
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {

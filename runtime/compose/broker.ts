@@ -16,7 +16,7 @@ import type { Transport } from "../ports/transport.ts";
 export type { EntitySettings } from "../adapters/service-bus/administration.ts";
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */
-async function connectionOf(serviceBus: ServiceBusConfig): Promise<ServiceBusConnection> {
+export async function connectionOf(serviceBus: ServiceBusConfig): Promise<ServiceBusConnection> {
   if ("connectionString" in serviceBus) return serviceBus;
   const { DefaultAzureCredential } = await import("@azure/identity");
   return { ...serviceBus, credential: new DefaultAzureCredential() };
@@ -31,16 +31,17 @@ export async function composePublisher(config: Pick<Config, "serviceBus" | "tran
   return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
 }
 
+/** Of one entity, or of its dead letters. */
+export async function composeTransportOf(config: Config, entity: ServiceBusEntity): Promise<Transport> {
+  const options = { ...(await connectionOf(config.serviceBus)), entity, clock: systemClock };
+  return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
+}
+
 /** A subscription is read together with its retry queue. */
 export async function composeTransport(config: Config): Promise<Transport> {
   const { consumer } = config;
-  const connection = await connectionOf(config.serviceBus);
-  const transportOf = (entity: ServiceBusEntity): Transport => {
-    const options = { ...connection, entity, clock: systemClock };
-    return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
-  };
-  const main = transportOf(entityOf(consumer));
-  return "queue" in consumer ? main : mergeTransports(main, transportOf({ queue: consumer.retryQueue }), systemClock);
+  const main = await composeTransportOf(config, entityOf(consumer));
+  return "queue" in consumer ? main : mergeTransports(main, await composeTransportOf(config, { queue: consumer.retryQueue }), systemClock);
 }
 
 /** The entities that are read: the configured one first, then the retry queue of a subscription. */

@@ -57,6 +57,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
     deliveriesMax: config.deliveriesMax,
+    resends: config.resends,
     retryEntity: retryEntityOf(config.consumer),
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,

@@ -43,6 +43,14 @@ export type RuntimeEvent =
       readonly reason: string;
       readonly description: string;
     }
+  /** An event that was given up is brought back: by a replay, or by a message of it that was sent again. */
+  | {
+      readonly type: "run.revived";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly by: "resend" | "replay";
+      readonly from: "checkpoint" | "start";
+    }
   /** Runs were taken over whose worker ended without returning them: they are tried carefully, a few at a time or alone. */
   | { readonly type: "suspects.found"; readonly runs: number }
   /** Handling it threw, while others of its group went on: a defect of the worker. A claimed run has failed by it, other messages are handed back. */

@@ -47,6 +47,11 @@ export interface ConfigInput {
   readonly inFlightMax?: number | undefined;
   /** Deliveries past this attempt are dead-lettered unseen; keep it below the entity's own maximum. 1 to 2 000, default 9. */
   readonly deliveriesMax?: number | undefined;
+  /**
+   * What becomes of an event that was given up when a message of it is sent again: `resume` goes on behind its last step, with
+   * fresh attempts; `refuse` dead-letters the message, and leaves it to `holdfast dlq replay`. Default `resume`.
+   */
+  readonly resends?: "resume" | "refuse" | undefined;
   /** 1 to 100 MiB, default 256 KiB. */
   readonly bodyBytesMax?: number | undefined;
   /** 1 to 256; default one a core. */
@@ -82,6 +87,7 @@ export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish
   readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
   readonly deliveriesMax: number;
+  readonly resends: "resume" | "refuse";
   readonly bodyBytesMax: number;
   readonly threads?: number | undefined;
   readonly retentionMs: number;
@@ -113,6 +119,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     envelopeDefaults: z.boolean().default(true),
     inFlightMax: integer(1, 10_000).default(1_000),
     deliveriesMax: integer(1, 2_000).default(9),
+    resends: z.enum(["resume", "refuse"]).default("resume"),
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
     threads: integer(1, 256).optional(),
     retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),

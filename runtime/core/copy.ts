@@ -1,5 +1,6 @@
 /** Scheduled copies: how a message is made to come again later, since Service Bus cannot abandon with a delay. */
 import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
+import { deathHeaders } from "./death.ts";
 import { unguessableId } from "./message-ids.ts";
 
 /** The message id of the first of a chain of copies, for whoever follows a message through the queue. */
@@ -11,6 +12,12 @@ export const retriesInPlaceHeader = "holdfast-retries-in-place";
 
 /** It did not let go of its thread, or ended it: it is tried in a thread of its own. A forged one costs its own message its speed. */
 export const apartHeader = "holdfast-apart";
+
+/**
+ * When the first of a chain of copies was enqueued, in the broker's milliseconds. A copy is enqueued when it is due, and is no
+ * younger for that. A forged one only makes its own message older than it is.
+ */
+export const enqueuedFirstHeader = "holdfast-enqueued-first";
 
 function countOf(delivery: Delivery, header: string): number {
   const value = delivery.header(header);
@@ -29,6 +36,14 @@ export function retriesInPlaceOf(delivery: Delivery, immediateMax: number): numb
 
 export function isApartOf(delivery: Delivery): boolean {
   return delivery.header(apartHeader) === true;
+}
+
+/** When this message of its event was first enqueued, by the broker's wall clock, through all its copies. */
+export function enqueuedFirstMs(delivery: Delivery): number {
+  const first = countOf(delivery, enqueuedFirstHeader);
+  // A dead letter that was sent again as it was has the times of the message that died.
+  if (first === 0 || delivery.header("DeadLetterReason") !== undefined) return delivery.enqueuedAtMs;
+  return Math.min(first, delivery.enqueuedAtMs);
 }
 
 /** When it is over with a delivery, by the broker's wall clock; Infinity when it does not say. */
@@ -50,6 +65,11 @@ export interface CopyOrder {
   readonly outlivesItself?: boolean;
 }
 
+/** The application properties of a delivery, without what an earlier death has left. */
+export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
+  return Object.fromEntries(Object.entries(delivery.headers()).filter(([name]) => !deathHeaders.has(name)));
+}
+
 /**
  * The copy of a delivery that comes again later, and the same message in every other respect. Its id stands for this very
  * delivery's message, in its entity: a copy that is made twice, because of a crash between scheduling it and completing the
@@ -62,7 +82,9 @@ export function copyOf(
 ): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
-  const headers: Record<string, HeaderValue> = { ...delivery.headers(), [originHeader]: origin };
+  const headers = livingHeaders(delivery);
+  headers[originHeader] = origin;
+  headers[enqueuedFirstHeader] = enqueuedFirstMs(delivery);
   if (postponements > 0) headers[postponedHeader] = postponements;
   if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
   if (isApart) headers[apartHeader] = true;

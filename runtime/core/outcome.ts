@@ -1,3 +1,4 @@
+import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
 
@@ -23,6 +24,11 @@ export function failureText({ message, step, at }: FailureRecord, skill: string 
     (place) => place !== undefined,
   );
   return places.length === 0 ? message : `${message} (${places.join(", ")})`;
+}
+
+/** Why a run ends for good because of a failure. */
+export function causeOf(kind: DeathClass, { code, message, step, at }: FailureRecord): DeathCause {
+  return { class: kind, code, message, ...(step === undefined ? {} : { step }), ...(at === undefined ? {} : { at }) };
 }
 
 /** What a thread says of one run. `thread-lost` and `not-started` are said by the executor on behalf of a thread that died or never came. */
@@ -64,7 +70,7 @@ export type Outcome =
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   | { readonly kind: "transient"; readonly failure: FailureRecord }
   | { readonly kind: "permanent"; readonly failure: FailureRecord }
-  | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string }
+  | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string; readonly step?: string }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }
   | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }

@@ -1,3 +1,5 @@
+import type { HistoryEntry } from "./history.ts";
+
 /**
  * A run is one execution of a skill for one event. Its record, one a consumer and eventId, carries de-duplication, lease,
  * checkpoints and outbox together, so that they can never disagree.
@@ -46,11 +48,16 @@ export interface RunView {
   readonly failures: number;
   /** Executions that ended with their worker or thread; starts at 0. Counted apart: they say nothing against the skill yet. */
   readonly losses: number;
+  /** How often it was brought back after it was given up; starts at 0. */
   readonly generation: number;
+  /** How often of these it began anew, without its steps; starts at 0. */
+  readonly restarts: number;
   readonly pipelineHash: string;
   readonly steps: readonly StepRecord[];
   /** Encoded outbox that is not yet known to be published; empty when there is none. */
   readonly outbox: Uint8Array;
   /** Why it is `waiting`, `dead` or `parked`. */
   readonly reason: string | undefined;
+  /** Deaths and what brought it back, the oldest first. */
+  readonly history: readonly HistoryEntry[];
 }

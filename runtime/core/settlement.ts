@@ -1,3 +1,5 @@
+import type { DeathCause } from "./death.ts";
+
 /** What is to become of a delivery, decided once from the outcome, the history and the policy. */
 export type Settlement =
   | { readonly kind: "complete" }
@@ -5,7 +7,8 @@ export type Settlement =
   | { readonly kind: "retry-now"; readonly apart: boolean; readonly delayMs: number; readonly code: string; readonly description: string }
   /** Schedule a copy, then complete the original. */
   | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string; readonly description: string }
-  | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked" }
+  /** Without a `cause` the message itself is at fault: it is poison, and the reason says all. */
+  | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked"; readonly cause?: DeathCause }
   /** Like `retry-later`, but it was never tried: no attempt is counted. */
   | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason }
   /** Hand it back to the broker now, for any worker. */

@@ -70,6 +70,8 @@ export interface DependencyPolicy {
 /** What the main thread knows of a skill. */
 export interface SkillPolicy {
   readonly name: string;
+  /** Of the plugin that it belongs to. */
+  readonly version: string;
   /** Milliseconds one execution may take. */
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;

@@ -357,7 +357,7 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     enqueuedAtMs: delivery.enqueuedAtMs,
     epoch: work.epoch,
     attempt: work.attempt,
-    generation: work.generation,
+    generation: work.restarts,
     leaseMs: work.leaseUntilMs - nowMs,
     timeoutMs: skill.timeoutMs,
     steps: work.steps,

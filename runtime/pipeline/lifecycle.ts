@@ -55,6 +55,7 @@ export interface WorkerOptions {
   /** Messages held at once. */
   readonly inFlightMax: number;
   readonly deliveriesMax: number;
+  readonly resends: ProcessBatchOptions["resends"];
   /** Where scheduled copies go. */
   readonly retryEntity: string;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
@@ -185,7 +186,11 @@ export class Worker {
         started.unshift(part);
         await part.start();
       }
-      if (!this.#isStopping) this.#settler.start(await store.secret());
+      if (!this.#isStopping) {
+        const secret = await store.secret();
+        this.#settler.start(secret);
+        this.#processor.start(secret);
+      }
       if (!this.#isStopping) {
         started.unshift(this.#options.executor);
         await this.#startExecutor();

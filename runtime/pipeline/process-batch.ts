@@ -9,6 +9,7 @@ import type { Clock } from "../core/clock.ts";
 import { isApartOf, retriesInPlaceOf } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
+import { lastDeath } from "../core/history.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { RouteResult } from "../core/read-route.ts";
 import type { SkillPolicy, SkillTable } from "../core/skill.ts";
@@ -23,6 +24,7 @@ import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Leases } from "./leases.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
+import { Revivals, type Resends } from "./revivals.ts";
 import { givenUp, overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -52,6 +54,7 @@ export interface ProcessBatchOptions {
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
   readonly deliveriesMax: number;
+  readonly resends: Resends;
   readRoute(delivery: Delivery): RouteResult;
   /** Answers later for a compressed body, which is decompressed off the loop. */
   readonly hashPayload: HashPayload;
@@ -60,6 +63,7 @@ export interface ProcessBatchOptions {
 export class BatchProcessor {
   readonly #options: ProcessBatchOptions;
   readonly #claims: GroupCommit<Work, readonly ClaimResult[]>;
+  readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
     const { clock, gate, settler } = options;
@@ -71,6 +75,12 @@ export class BatchProcessor {
       written: (works, results) => this.#claimed(works, results),
       abandoned: (works) => works.forEach((work) => settler.handBack(work)),
     });
+    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work) => settler.handBack(work) });
+  }
+
+  /** Before anything else. `secret` is the consumer's. */
+  start(secret: string): void {
+    this.#revivals.start(secret);
   }
 
   /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
@@ -188,14 +198,16 @@ export class BatchProcessor {
   /** 5. What the store says of the run: it is this worker's, or it goes another way from here. */
   #isAcquired(work: Work, result: ClaimResult): boolean {
     const { settler } = this.#options;
+    if (result.kind === "acquired") this.#acquired(work, result);
+    if (this.#revivals.asksFor(work, result)) return false;
     switch (result.kind) {
       case "acquired":
-        this.#acquired(work, result);
         return true;
       case "done":
         settler.absorb(work, result.outbox);
         return false;
       case "dead":
+        work.death = lastDeath(result.history);
         settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: givenUp(work.eventId, result.reason) });
         return false;
       case "held":
@@ -208,11 +220,12 @@ export class BatchProcessor {
   }
 
   #acquired(work: Work, claim: Extract<ClaimResult, { kind: "acquired" }>): void {
-    const { epoch, failures, losses, generation, steps, pipelineHash } = claim;
+    const { epoch, failures, losses, generation, restarts, steps, pipelineHash } = claim;
     work.epoch = epoch;
     work.failures = failures;
     work.losses = losses;
     work.generation = generation;
+    work.restarts = restarts;
     work.steps = steps;
     work.isApart = losses > 1 || (failures > 0 && isApartOf(work.delivery));
     if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));

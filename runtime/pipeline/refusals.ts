@@ -29,5 +29,5 @@ export function reused(eventId: string): Invalid {
 /** Of a run whose record says that it is dead or parked. */
 export function givenUp(eventId: string, reason: string): string {
   const why = reason === "" ? "" : ` as ${reason}`;
-  return `expected an event that was not given up, found that '${eventId}' was given up before${why} and is not run again under this id; look at the reason, and at what its steps have done, then send its payload under a new eventId`;
+  return `expected an event that was not given up, found that '${eventId}' was given up before${why} and that this message is not sent again since; look at the reason, mend it, then bring the event back with 'holdfast dlq replay', or send it again`;
 }

@@ -13,6 +13,7 @@ import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import { headersOfDeath } from "../core/death.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
@@ -21,6 +22,7 @@ import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
+import { deathOf, expiredReason, type GivenUp } from "./deaths.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
 import { Sending, type Unsent } from "./sending.ts";
@@ -33,8 +35,6 @@ type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 const reasonCharactersMax = 200;
-/** Service Bus's own word for it. */
-const expiredReason = "TTLExpiredException";
 /** After every attempt to publish has failed, the message is not looked at again for this long. */
 const publishPauseMinMs = 5_000;
 
@@ -160,7 +160,8 @@ export class Settler {
     try {
       left = decodeOutbox(outbox);
     } catch (error) {
-      return this.#giveUp(work, "OutboxUnreadable", `expected the outbox of a run that is done to be readable, found other bytes: ${messageOf(error, 200)}`);
+      const description = `expected the outbox of a run that is done to be readable, found other bytes: ${messageOf(error, 200)}`;
+      return this.#giveUp(work, unpublished("OutboxUnreadable", description));
     }
     this.#publishLater(work, left, "duplicate");
   }
@@ -169,8 +170,9 @@ export class Settler {
   fail(work: Work, decided: Failure): void {
     work.stage = "recording";
     const settlement = this.#unlessExpired(work, decided);
-    if (work.epoch === 0) this.#act(work, settlement);
-    else this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+    if (work.epoch === 0) return this.#act(work, settlement);
+    if (settlement.kind === "dead-letter") work.death = deathOf(work, settlement, this.#options.brokerClock);
+    this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
   }
 
   /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
@@ -180,7 +182,7 @@ export class Settler {
     if (leftMs > settlement.delayMs) return settlement;
     const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
     const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; raise it, or shorten the skill's pauses; it would have been retried because of ${why}`;
-    return { kind: "dead-letter", state: "dead", reason: expiredReason, description };
+    return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
   }
 
   /** Nothing of it has begun here: it goes back to the broker, for any worker. */
@@ -275,7 +277,7 @@ export class Settler {
         this.#copies.add({ work, settlement });
         return;
       case "dead-letter":
-        this.#giveUp(work, settlement.reason, settlement.description);
+        this.#giveUp(work, settlement);
         return;
       case "release":
         this.#return(work, true);
@@ -287,8 +289,10 @@ export class Settler {
   }
 
   /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
-  #giveUp(work: Work, reason: string, said: string): void {
-    const description = redact(said);
+  #giveUp(work: Work, givenUp: GivenUp): void {
+    const { reason } = givenUp;
+    const description = redact(givenUp.description);
+    const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);
     this.#options.telemetry.emit({
       type: "run.dead-lettered",
       eventId: work.eventId,
@@ -298,7 +302,8 @@ export class Settler {
       reason,
       description,
     });
-    this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description }, "dead-lettered");
+    const properties = headersOfDeath({ ...death, reason });
+    this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description, properties }, "dead-lettered");
   }
 
   /** An event that has nowhere to go stays in the run's outbox: a replay of the message publishes it once it has. */
@@ -307,7 +312,7 @@ export class Settler {
     try {
       entities = outbox.map((message) => this.#options.entityFor(String(message.headers["eventType"])));
     } catch (error) {
-      return this.#giveUp(work, "PublishUnconfigured", messageOf(error));
+      return this.#giveUp(work, unpublished("PublishUnconfigured", messageOf(error)));
     }
     work.stage = "recording";
     this.#publishes.add({ work, outbox, entities, outcome });
@@ -337,7 +342,7 @@ export class Settler {
     const [first] = failures;
     if (first === undefined) this.#clears.add(item);
     else if (this.#sending.isStopped || failures.some(({ error }) => !error.isPermanent)) this.#publishAgain(work);
-    else this.#giveUp(work, "PublishFailed", publishFailedText(first, failures.length, outbox.length));
+    else this.#giveUp(work, unpublished("PublishFailed", publishFailedText(first, failures.length, outbox.length)));
   }
 
   /** The run is done and its events wait in its outbox: the message comes again later and has them published. */
@@ -408,6 +413,11 @@ export class Settler {
   }
 }
 
+/** The run is done: it is its events that do not go out. */
+function unpublished(reason: string, description: string): GivenUp {
+  return { reason, description, cause: { class: "permanent", code: reason, message: description } };
+}
+
 function publishFailedText({ eventType, entity, error }: PublishFailure, count: number, of: number): string {
   const which = count === 1 ? `'${eventType}' to '${entity}'` : `'${eventType}' to '${entity}' and ${count - 1} more`;
   return `expected the ${of} emitted events to be published, found that ${which} cannot be: ${error.message}. Then send this message again: its run is done and is not repeated, its events wait in the run's record`;
@@ -424,7 +434,7 @@ function failWrite(work: Work, settlement: Failure): FailWrite {
     case "postpone":
       return { eventId, epoch, state: "waiting", reason: settlement.why, failures, losses };
     case "dead-letter":
-      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), failures: 1, losses };
+      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), failures: 1, losses, death: work.death };
     case "release":
     case "drop":
       return { eventId, epoch, state: "waiting", reason: settlement.kind, failures, losses };

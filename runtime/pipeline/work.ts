@@ -1,3 +1,4 @@
+import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
@@ -63,7 +64,14 @@ export class Work {
   attempt = 0;
   /** How often it was posted to a thread under this claim. */
   posts = 0;
+  /** From the claim: how often the event was brought back after it was given up. */
   generation = 0;
+  /** From the claim: how often it was started over; what the keys of its effects are made with. */
+  restarts = 0;
+  /** Why it is given up, or was before; undefined while it is not. */
+  death: Death | undefined = undefined;
+  /** What may bring it back has been asked for. */
+  hasAskedToRevive = false;
   steps: readonly StepRecord[] = noSteps;
   pipelineChanged = false;
   /** Retries in place under earlier claims. */

@@ -100,6 +100,16 @@ export class BrokerClock {
     return this.#distanceMs === undefined ? this.#clock.wallMs() : this.#clock.monotonicMs() + this.#distanceMs;
   }
 
+  /**
+   * Surely not before the broker's present time, as far as messages tell: a message that was enqueued later than this was
+   * enqueued after now. It is ahead by no more than two seconds once a message has come fresh, and by a lock's length before.
+   */
+  latestMs(): number {
+    const nowMs = this.#clock.monotonicMs();
+    const mostMs = this.#freshCount > 0 ? this.#fresh.value + agreesWithinMs : this.#lockEnd.value;
+    return Math.max(this.nowMs(), Number.isFinite(mostMs) ? nowMs + mostMs : nowMs);
+  }
+
   /** What is left of a lock at `nowMs` of the broker's clock: rather less than it is than more, and 1 s to 5 min whatever the clocks say. */
   lockLeftMs(lockedUntilMs: number, nowMs: number = this.nowMs()): number {
     const mostMs = this.#freshCount >= freshMin ? lockMaxMs : this.#isDoubtful ? lockLeftDoubtfulMs : lockLeftUnsureMs;

@@ -12,7 +12,7 @@ export function classify(answer: RunAnswer): Outcome {
     case "timed-out":
       return { kind: "transient", failure: answer.failure };
     case "outcome-unknown":
-      return { kind: "parked", reason: "OutcomeUnknown", why: `step '${answer.step}': ${answer.why}` };
+      return { kind: "parked", reason: "OutcomeUnknown", why: `step '${answer.step}': ${answer.why}`, step: answer.step };
     case "pipeline-changed":
       return { kind: "parked", reason: "PipelineChanged", why: answer.why };
     case "stale":

@@ -3,7 +3,7 @@
  * it (pipeline/settle.ts).
  */
 import type { Random } from "../core/clock.ts";
-import { failureText, type Outcome } from "../core/outcome.ts";
+import { causeOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
@@ -36,9 +36,26 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
     case "invalid":
       return { kind: "dead-letter", state: "dead", reason: outcome.invalid.reason, description: outcome.invalid.description };
     case "permanent":
-      return { kind: "dead-letter", state: "dead", reason: outcome.failure.code, description: failureText(outcome.failure, history.skill) };
+      return {
+        kind: "dead-letter",
+        state: "dead",
+        reason: outcome.failure.code,
+        description: failureText(outcome.failure, history.skill),
+        cause: causeOf("permanent", outcome.failure),
+      };
     case "parked":
-      return { kind: "dead-letter", state: "parked", reason: outcome.reason, description: outcome.why };
+      return {
+        kind: "dead-letter",
+        state: "parked",
+        reason: outcome.reason,
+        description: outcome.why,
+        cause: {
+          class: outcome.reason === "OutcomeUnknown" ? "outcome-unknown" : "permanent",
+          code: outcome.reason,
+          message: outcome.why,
+          ...(outcome.step === undefined ? {} : { step: outcome.step }),
+        },
+      };
     case "stale":
       return { kind: "drop" };
     case "interrupted":
@@ -77,6 +94,7 @@ export function crashLoop(losses: number, limit: number, lastWords: string): Ext
     state: "dead",
     reason: "CrashLoop",
     description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with little or nothing beside them; the last message was: ${lastWords}; look for process.exit, a native crash or memory in the skill, or for what ends its workers from outside`,
+    cause: { class: "crash", code: "CrashLoop", message: lastWords },
   };
 }
 
@@ -107,6 +125,7 @@ function decideTransient(
       state: "dead",
       reason: "RetriesExhausted",
       description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
+      cause: causeOf("transient", failure),
     };
   }
   if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {

@@ -19,6 +19,7 @@ export interface RunOrder {
   readonly epoch: number;
   /** 1-based. */
   readonly attempt: number;
+  /** How often the event was started over from its first step; part of the keys of its effects, which stay the same otherwise. */
   readonly generation: number;
   /** Milliseconds from now for which the claim is surely held; no effect starts later. `extend` moves it. */
   readonly leaseMs: number;

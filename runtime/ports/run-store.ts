@@ -1,3 +1,6 @@
+import type { Death } from "../core/death.ts";
+import type { HistoryEntry } from "../core/history.ts";
+import type { ReplayOrder } from "../core/replay-order.ts";
 import type { RunView, StepRecord } from "../core/run.ts";
 
 /** Asks for one run. */
@@ -23,13 +26,14 @@ export type ClaimResult =
       readonly failures: number;
       readonly losses: number;
       readonly generation: number;
+      readonly restarts: number;
       readonly pipelineHash: string;
       readonly steps: readonly StepRecord[];
     }
   /** It was finished before; `outbox` is not empty when its events may not have been published. */
   | { readonly kind: "done"; readonly outbox: Uint8Array }
-  /** It was given up before (dead or parked); the message still has to be dead-lettered. */
-  | { readonly kind: "dead"; readonly reason: string }
+  /** It was given up before (dead or parked); the message still has to be dead-lettered, unless `revive` brings the run back. */
+  | { readonly kind: "dead"; readonly reason: string; readonly history: readonly HistoryEntry[] }
   /** Someone owns it for at least this long, by the store's clock. */
   | { readonly kind: "held"; readonly forMs: number }
   /** The eventId is known with another payload. */
@@ -62,7 +66,31 @@ export interface FailWrite extends EpochWrite {
   readonly failures: 0 | 1;
   /** Executions under this claim that ended with their thread, and are laid to this run's own account; 0 to 100. */
   readonly losses: number;
+  /** Kept in the history of a run that ends. */
+  readonly death?: Death | undefined;
 }
+
+/**
+ * What brings a run back that was given up. `resend`: a message of it that was enqueued then, by the broker's clock, after its
+ * last death. `replay`: an order, which does so once.
+ */
+export type Revival =
+  | { readonly by: "resend"; readonly enqueuedAtMs: number }
+  | ({
+      readonly by: "replay";
+      /** Of the message that carries the order; the run's own from now on. */
+      readonly payloadHash: string;
+    } & ReplayOrder);
+
+export interface ReviveRequest {
+  readonly eventId: string;
+  readonly revival: Revival;
+  /** Of the caller's claim, when it has one: a run that is on its way is given its attempts anew by an order. 0 for none. */
+  readonly epoch: number;
+}
+
+/** `refused`: the run is as it was. It is not given up, the message is older than its death, or the order was carried out before. */
+export type ReviveResult = "revived" | "refused";
 
 /**
  * The shared record of runs of one consumer, changed only by atomic operations. Every method takes a batch, answers in its
@@ -92,6 +120,13 @@ export interface RunStore {
   clearOutbox(eventIds: readonly string[]): Promise<void>;
   /** Ends the claim without success. */
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]>;
+  /**
+   * Brings runs back: the next claim gets them, one generation later and with no failure and no loss counted, behind their last
+   * step or without any. What brought them back is kept in their history.
+   */
+  revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]>;
+  /** Notes in the history of runs that their dead letters were deleted, and why; unknown runs are left alone. */
+  close(eventIds: readonly string[], reason: string): Promise<void>;
   /** Makes leases last `leaseMs` from now. */
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]>;
   /** Reads one run; undefined when it is unknown or past its retention. */

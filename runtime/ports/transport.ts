@@ -32,7 +32,14 @@ export type SettleOrder =
   /** Back to its place in the entity as if it had never been handed out, where `releaseIsFree`; else it is as `abandon`. */
   | { readonly verb: "release"; readonly delivery: Delivery }
   | { readonly verb: "defer"; readonly delivery: Delivery }
-  | { readonly verb: "dead-letter"; readonly delivery: Delivery; readonly reason: string; readonly description: string };
+  | {
+      readonly verb: "dead-letter";
+      readonly delivery: Delivery;
+      readonly reason: string;
+      readonly description: string;
+      /** Application properties that the dead letter gets beside those of the message, in place of ones of the same name. */
+      readonly properties?: Readonly<Record<string, string | number>> | undefined;
+    };
 
 /** `lock-lost`: someone else will get it; `unknown`: no answer, it may or may not be settled. */
 export type SettleResult = "settled" | "lock-lost" | "unknown";

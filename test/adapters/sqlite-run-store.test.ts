@@ -111,7 +111,7 @@ describe("sqlite run store", () => {
       const foreign = new DatabaseSync(join(folder, "foreign"));
       foreign.exec("CREATE TABLE things (id INTEGER PRIMARY KEY)");
       foreign.close();
-      await refuses(join(folder, "foreign"), /version 2, found version 0 with 1 tables/);
+      await refuses(join(folder, "foreign"), /version 3, found version 0 with 1 tables/);
     }));
 
   test("gives a file of the first version the secret it lacks, and keeps its records", () =>
@@ -127,13 +127,15 @@ describe("sqlite run store", () => {
       await first.stop();
       const old = new DatabaseSync(path);
       old.exec(
-        "ALTER TABLE consumers DROP COLUMN secret; ALTER TABLE runs RENAME COLUMN failures TO attempts; ALTER TABLE runs DROP COLUMN losses; PRAGMA user_version = 1",
+        `ALTER TABLE consumers DROP COLUMN secret; ALTER TABLE runs RENAME COLUMN failures TO attempts; ALTER TABLE runs DROP COLUMN losses;
+         ALTER TABLE runs DROP COLUMN restarts; DROP TABLE history; PRAGMA user_version = 1`,
       );
       old.close();
       const second = await open();
       const secret = await second.secret();
       assert.match(secret, /^[\w-]{43}$/);
-      assert.equal((await second.read("a"))?.state, "running");
+      const kept = await second.read("a");
+      assert.deepEqual([kept?.state, kept?.restarts, kept?.history], ["running", 0, []]);
       await second.stop();
       const third = await open();
       assert.equal(await third.secret(), secret);

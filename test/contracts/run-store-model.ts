@@ -2,14 +2,19 @@
 import { strict as assert } from "node:assert";
 import * as fc from "fast-check";
 import type { StepRecord } from "#runtime/core/run.ts";
-import type { ClaimRequest, ClaimResult, FailWrite, RunStore, WriteResult } from "#runtime/ports/run-store.ts";
-import { plainSteps, type RunStoreHarness, stepOf } from "./run-store-fixtures.ts";
+import type { ClaimRequest, ClaimResult, FailWrite, ReviveRequest, ReviveResult, RunStore, WriteResult } from "#runtime/ports/run-store.ts";
+import { deathOf, plainSteps, type RunStoreHarness, stepOf } from "./run-store-fixtures.ts";
 
 interface ModelRecord {
   state: "running" | FailWrite["state"] | "done";
   epoch: number;
   failures: number;
   losses: number;
+  generation: number;
+  restarts: number;
+  /** Time of the last death, and the replays that are known. */
+  diedAtMs: number | undefined;
+  replays: Set<string>;
   leased: boolean;
   token: string;
   payloadHash: string;
@@ -30,6 +35,10 @@ class ModelStore {
         epoch: 0,
         failures: 0,
         losses: 0,
+        generation: 0,
+        restarts: 0,
+        diedAtMs: undefined,
+        replays: new Set(),
         leased: false,
         token,
         payloadHash,
@@ -42,7 +51,7 @@ class ModelStore {
     }
     if (record.payloadHash !== payloadHash) return { kind: "reused" };
     if (record.state === "done") return { kind: "done", outbox: record.outbox };
-    if (record.state === "dead" || record.state === "parked") return { kind: "dead", reason: record.reason ?? "" };
+    if (record.state === "dead" || record.state === "parked") return { kind: "dead", reason: record.reason ?? "", history: [] };
     if (record.state === "running" && record.leased) {
       if (record.token !== token) return { kind: "held", forMs: 1 };
     } else {
@@ -56,10 +65,33 @@ class ModelStore {
       epoch: record.epoch,
       failures: record.failures,
       losses: record.losses,
-      generation: 0,
+      generation: record.generation,
+      restarts: record.restarts,
       pipelineHash: record.pipelineHash,
       steps: record.steps,
     };
+  }
+
+  revive({ eventId, epoch, revival }: ReviveRequest): ReviveResult {
+    const record = this.records.get(eventId);
+    if (record === undefined) return "refused";
+    const isGivenUp = record.state === "dead" || record.state === "parked";
+    if (revival.by === "resend") {
+      if (!isGivenUp || record.diedAtMs === undefined || revival.enqueuedAtMs <= record.diedAtMs) return "refused";
+    } else {
+      if (!isGivenUp && !(record.state === "running" && record.epoch === epoch)) return "refused";
+      if (record.replays.has(revival.id) || (record.payloadHash !== revival.payloadHash && !revival.patched)) return "refused";
+      record.replays.add(revival.id);
+      record.payloadHash = revival.payloadHash;
+      if (revival.from === "start") {
+        record.steps = [];
+        record.restarts += 1;
+      } else if (revival.repeatsInDoubt) record.steps = record.steps.filter((known) => known.state !== "intent");
+    }
+    record.generation += 1;
+    Object.assign(record, { failures: 0, losses: 0 });
+    if (isGivenUp) Object.assign(record, { state: "waiting", reason: "revived" });
+    return "revived";
   }
 
   owned(eventId: string, epoch: number): ModelRecord | undefined {
@@ -97,10 +129,12 @@ type Operation =
   | { readonly kind: "claim"; readonly requests: readonly ClaimRequest[]; readonly lapses: boolean }
   | { readonly kind: "checkpoint"; readonly writes: readonly (Target & { readonly step: StepRecord })[] }
   | { readonly kind: "finish"; readonly writes: readonly (Target & { readonly outbox: Uint8Array })[] }
-  | { readonly kind: "fail"; readonly writes: readonly (Target & Pick<FailWrite, "state" | "reason" | "failures" | "losses">)[] }
+  | { readonly kind: "fail"; readonly writes: readonly (Target & Pick<FailWrite, "state" | "reason" | "failures" | "losses"> & { readonly dies: boolean })[] }
+  | { readonly kind: "revive"; readonly requests: readonly (Target & Pick<ReviveRequest, "revival">)[] }
   | { readonly kind: "extend"; readonly writes: readonly Target[]; readonly lapses: boolean }
   | { readonly kind: "clearOutbox"; readonly eventIds: readonly string[] };
 
+const diedAtMs = 1_700_000_000_000;
 const eventId = fc.constantFrom("a", "b", "c:s", "c");
 const epochOffset = fc.constantFrom(0, 0, 0, -1, 1);
 const bytes = fc.uint8Array({ maxLength: 12 });
@@ -123,6 +157,19 @@ const step = fc
     codec: fc.nat(255),
   })
   .map((fields) => stepOf(fields.name, fields));
+
+const revival: fc.Arbitrary<ReviveRequest["revival"]> = fc.oneof(
+  fc.record({ by: fc.constant("resend" as const), enqueuedAtMs: fc.constantFrom(diedAtMs, diedAtMs + 1) }),
+  fc.record({
+    by: fc.constant("replay" as const),
+    id: fc.constantFrom("replay-1", "replay-2", "replay-3"),
+    from: fc.constantFrom("checkpoint" as const, "start" as const),
+    patched: fc.boolean(),
+    repeatsInDoubt: fc.boolean(),
+    reason: fc.string({ maxLength: 20 }),
+    payloadHash: fc.constantFrom("payload-1", "payload-2"),
+  }),
+);
 
 const batch = { minLength: 1, maxLength: 4 };
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -147,11 +194,13 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
           reason: fc.string({ maxLength: 20 }),
           failures: fc.constantFrom(0, 1),
           losses: fc.nat(3),
+          dies: fc.boolean(),
         }),
         batch,
       ),
     }),
   },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("revive" as const), requests: fc.array(fc.record({ eventId, epochOffset, revival }), batch) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("extend" as const), writes: fc.array(fc.record({ eventId, epochOffset }), batch), lapses }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("clearOutbox" as const), eventIds: fc.array(eventId, batch) }) },
 );
@@ -164,6 +213,7 @@ function plainClaim(result: ClaimResult): unknown {
   if (result.kind === "acquired") return { ...result, steps: plainSteps(result.steps) };
   if (result.kind === "done") return { kind: "done", outbox: [...result.outbox] };
   if (result.kind === "held") return { kind: "held" };
+  if (result.kind === "dead") return { ...result, history: [] };
   return result;
 }
 
@@ -214,15 +264,25 @@ class Comparison {
       }
       case "fail": {
         const writes = this.named(next.writes);
-        const answers = await store.fail(writes);
-        const expected = writes.map(({ eventId, epoch, state, reason, failures, losses }) =>
+        const answers = await store.fail(writes.map(({ dies, ...write }) => (dies ? { ...write, death: deathOf({ atMs: diedAtMs }) } : write)));
+        const expected = writes.map(({ eventId, epoch, state, reason, failures, losses, dies }) =>
           model.end(eventId, epoch, state, (record) => {
             record.reason = reason;
             record.failures += failures;
             record.losses += losses;
+            if (dies && state !== "waiting") record.diedAtMs = diedAtMs;
           }),
         );
         assert.deepEqual(answers, expected);
+        return;
+      }
+      case "revive": {
+        const requests = this.named(next.requests);
+        const answers = await store.revive(requests);
+        assert.deepEqual(
+          answers,
+          requests.map((one) => model.revive(one)),
+        );
         return;
       }
       case "extend": {
@@ -265,14 +325,16 @@ class Comparison {
     for (const [named, record] of this.model.records) {
       const view = await this.store.read(named);
       assert.ok(view !== undefined, `expected a record of ${named}`);
-      const { state, epoch, failures, losses, pipelineHash, outbox, reason } = view;
+      const { state, epoch, failures, losses, generation, restarts, pipelineHash, outbox, reason } = view;
       assert.deepEqual(
-        { state, epoch, failures, losses, pipelineHash, reason, outbox: [...outbox], steps: plainSteps(view.steps) },
+        { state, epoch, failures, losses, generation, restarts, pipelineHash, reason, outbox: [...outbox], steps: plainSteps(view.steps) },
         {
           state: record.state,
           epoch: record.epoch,
           failures: record.failures,
           losses: record.losses,
+          generation: record.generation,
+          restarts: record.restarts,
           pipelineHash: record.pipelineHash,
           reason: record.reason,
           outbox: [...record.outbox],

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "#runtime/ports/run-store.ts";
 import { claimOf, plainSteps, type RunStoreHarness, stepOf } from "./run-store-fixtures.ts";
+import { revivalContract } from "./run-store-revival.ts";
 import { checkAgainstModel } from "./run-store-model.ts";
 
 export interface ContractOptions {
@@ -30,7 +31,7 @@ async function acquire(store: RunStore, request: ClaimRequest, leaseMs: number =
   return result;
 }
 
-const fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: "pipeline-1", steps: [] } as const;
+const fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash: "pipeline-1", steps: [] } as const;
 
 export function runStoreContract(name: string, makeHarness: () => Promise<RunStoreHarness>, options: ContractOptions): void {
   describe(`run store: ${name}`, () => {
@@ -360,7 +361,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         test(`makes every later claim of a ${state} run tell its reason`, async () => {
           await acquire(store, claimOf("a"));
           await store.fail([{ eventId: "a", epoch: 1, state, reason: "InvalidPayload: ü", failures: 1, losses: 0 }]);
-          assert.deepEqual(await claimOne(other, claimOf("a")), { kind: "dead", reason: "InvalidPayload: ü" });
+          assert.deepEqual(await claimOne(other, claimOf("a")), { kind: "dead", reason: "InvalidPayload: ü", history: [] });
           assert.equal((await store.read("a"))?.state, state);
           assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: new Uint8Array(0) }]), ["stale"]);
         });
@@ -451,13 +452,17 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
           failures: 0,
           losses: 0,
           generation: 0,
+          restarts: 0,
           pipelineHash: "pipeline-1",
           steps: [],
           outbox: [],
           reason: undefined,
+          history: [],
         });
       });
     });
+
+    revivalContract(() => ({ harness, store, other }));
 
     test("ping tells whether it serves, and a stopped store refuses until it is started again", async () => {
       assert.equal(await store.ping(), true);

@@ -161,7 +161,7 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
     assert.equal(bench.account("news/Subscriptions/reader").totals.completed, 3);
   });
 
-  test("reads what an entity has dead-lettered, with the reason", async (t) => {
+  test("reads what an entity has dead-lettered, with the reason and what else is said of it", async (t) => {
     const bench = await makeBench(t);
     for (const entity of [{ queue: "input" }, { topic: "news", subscription: "reader" }]) {
       const [sentTo, path] = "queue" in entity ? ["input", "input"] : ["news", "news/Subscriptions/reader"];
@@ -174,6 +174,7 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
         delivery,
         reason: "Broken",
         description: delivery.messageId,
+        properties: { "holdfast-dead-code": "REFUSED", "holdfast-dead-attempt": 3 },
       }));
       await transport.settle(orders);
       const dead = await bench.startTransport({ ...entity, subQueue: "dead-letter" });
@@ -185,6 +186,8 @@ function describeReceiving(makeBench: (t: TestContext) => Promise<TransportBench
         deliveries.map((delivery) => [delivery.messageId, delivery.header("DeadLetterReason"), delivery.header("DeadLetterErrorDescription")]),
         ["m0", "m1", "m2"].map((id) => [id, "Broken", id]),
       );
+      for (const delivery of deliveries)
+        assert.deepEqual([delivery.header("holdfast-dead-code"), Number(delivery.header("holdfast-dead-attempt"))], ["REFUSED", 3]);
       assert.deepEqual(
         (await dead.renew(deliveries)).map(({ kind }) => kind),
         ["renewed", "renewed", "renewed"],

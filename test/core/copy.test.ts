@@ -3,6 +3,8 @@ import { test } from "node:test";
 import {
   type CopyOrder,
   copyOf,
+  enqueuedFirstHeader,
+  enqueuedFirstMs,
   expiresAtMs,
   originHeader,
   postponedHeader,
@@ -49,10 +51,20 @@ test("a copy is the message itself, for later", () => {
     body: original.body,
     contentType: "application/json",
     subject: "s",
-    headers: { eventId: "e", none: null, [originHeader]: "m" },
+    headers: { eventId: "e", none: null, [originHeader]: "m", [enqueuedFirstHeader]: enqueuedAtMs },
     scheduledAtMs: order.atMs,
     timeToLiveMs: undefined,
   });
+});
+
+test("a copy is as old as the message that its chain began with, and a dead letter that was sent again as new as it is", () => {
+  const copy = copyOf(deliveryOf("m", 7n, { [enqueuedFirstHeader]: enqueuedAtMs - 5_000 }), order);
+  assert.equal(copy.headers[enqueuedFirstHeader], enqueuedAtMs - 5_000);
+  assert.equal(enqueuedFirstMs(deliveryOf("m", 7n, { [enqueuedFirstHeader]: enqueuedAtMs + 5_000 })), enqueuedAtMs);
+  const resent = deliveryOf("m", 7n, { [enqueuedFirstHeader]: enqueuedAtMs - 5_000, DeadLetterReason: "RetriesExhausted" });
+  assert.equal(enqueuedFirstMs(resent), enqueuedAtMs);
+  const { headers } = copyOf(resent, order);
+  assert.deepEqual([headers[enqueuedFirstHeader], "DeadLetterReason" in headers], [enqueuedAtMs, false]);
 });
 
 test("a copy has what its message has left to live, from when it is due", () => {

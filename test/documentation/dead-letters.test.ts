@@ -28,7 +28,7 @@ test("every reason that the worker gives has its row, and every row is a reason 
     /type InvalidReason =([^;]*);/g,
     /kind: "parked"; readonly reason: ([^;}]*)[;}]/g,
     /\breason: "([A-Z]\w+)"/g,
-    /#giveUp\(work, "(\w+)"/g,
+    /unpublished\("(\w+)"/g,
     /expiredReason = "(\w+)"/g,
   ]);
   assert.ok(given.length > 10, `found only ${given.join(", ")}`);

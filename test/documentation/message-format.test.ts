@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { ServiceBusMessage } from "@azure/service-bus";
-import { copyOf, originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
+import { copyOf, enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import type { EnvelopeHook } from "#runtime/core/envelope-hook.ts";
 import type { EventEnvelope, WireForm } from "#runtime/core/event-envelope.ts";
@@ -98,11 +98,15 @@ test("the table of the envelope has every field under its name in each form", ()
   assert.deepEqual(rows.map((row) => row.slice(0, 4)).sort(byName), expected.sort(byName));
 });
 
-test("the example of a copy is what the worker sends: the message of before, a new id, and its own three headers", () => {
+test("the example of a copy is what the worker sends: the message of before, a new id, and its own headers", () => {
   const block = codeBlocksOf(sectionOf(format, "### Retries and copies")).find(({ language }) => language === "json");
   assert.ok(block !== undefined);
   const shown = JSON.parse(block.text) as Shown;
-  const original = { ...received(shownUnder("Canonical")), messageId: whole.eventId };
+  const original = {
+    ...received(shownUnder("Canonical")),
+    messageId: whole.eventId,
+    enqueuedAtMs: Number(shown.applicationProperties?.["holdfast-enqueued-first"]),
+  };
   const copy = copyOf(original, { atMs: 0, secret: "s", postponements: 2, retriesInPlace: 1 });
   assert.deepEqual(copy.headers, shown.applicationProperties);
   const shape = /^order-4711-placed~[A-Za-z0-9_-]{22}$/;
@@ -113,7 +117,7 @@ test("the example of a copy is what the worker sends: the message of before, a n
 
 test("the headers of copies stand in the table of headers", () => {
   const named = tableOf(format, "application property").flatMap(([name = ""]) => codeIn(name));
-  for (const header of [originHeader, postponedHeader, retriesInPlaceHeader, "content-encoding"])
+  for (const header of [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, "content-encoding"])
     assert.ok(named.includes(header), `expected the table to name ${header}`);
 });
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
+import { enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
@@ -77,7 +77,12 @@ describe("a failing run", () => {
     assert.deepEqual(world.statesOf("a"), ["completed", "scheduled"]);
     const delayMs = copy.enqueuedAtMs - original.enqueuedAtMs;
     assert.ok(delayMs >= 30_000 && delayMs <= 61_000, `${delayMs}`);
-    assert.deepEqual(copy.message.headers, { ...original.message.headers, [originHeader]: original.message.messageId, [retriesInPlaceHeader]: 1 });
+    assert.deepEqual(copy.message.headers, {
+      ...original.message.headers,
+      [originHeader]: original.message.messageId,
+      [enqueuedFirstHeader]: original.enqueuedAtMs,
+      [retriesInPlaceHeader]: 1,
+    });
     assert.deepEqual(copy.message.body, original.message.body);
     assert.notEqual(copy.message.messageId, original.message.messageId);
     assert.equal((await world.record("a")).state, "waiting");

@@ -83,6 +83,7 @@ describe("a message that can never run", () => {
     executor.script = () => ({ kind: "failed", failure: { code: "REFUSED", message: "no" }, retryable: false });
     world.send("a");
     await world.clock.advance(1_000);
+    // So soon that the clocks could not tell which of the two was first.
     world.send("a");
     await world.clock.advance(1_000);
     assert.deepEqual(world.statesOf("a"), ["dead-lettered: REFUSED", "dead-lettered: REFUSED"]);
@@ -90,7 +91,7 @@ describe("a message that can never run", () => {
     const said = telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [event.description] : []));
     assert.match(
       said[1] ?? "",
-      /^expected an event that was not given up, found that 'a' was given up before as REFUSED and is not run again under this id; .* send its payload under a new eventId$/,
+      /^expected an event that was not given up, found that 'a' was given up before as REFUSED and that this message is not sent again since; .* or send it again$/,
     );
   });
 

@@ -132,4 +132,16 @@ describe("the broker's clock", () => {
     scene.receiveFresh();
     assert.deepEqual([scene.lockLeftMs(-5_000), scene.lockLeftMs(hourMs)], [1_000, 300_000]);
   });
+
+  test("says a time that is surely not past: two seconds ahead at most after a fresh receipt, a lock's length before", () => {
+    for (const aheadMs of [0, hourMs, -hourMs]) {
+      const scene = new Scene(aheadMs);
+      scene.receive(hourMs);
+      const before = scene.clock.latestMs() - scene.brokerMs;
+      assert.ok(before >= 0 && before <= hourMs + lockMs, `${before}`);
+      scene.receiveFresh();
+      const after = scene.clock.latestMs() - scene.brokerMs;
+      assert.ok(after >= 0 && after <= 2_000, `${aheadMs}: ${after}`);
+    }
+  });
 });

@@ -17,7 +17,7 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
   [
     "an unknown outcome is parked",
     { kind: "outcome-unknown", step: "pay", why: "no reply" },
-    { kind: "parked", reason: "OutcomeUnknown", why: "step 'pay': no reply" },
+    { kind: "parked", reason: "OutcomeUnknown", why: "step 'pay': no reply", step: "pay" },
   ],
   ["a run of another shape is parked", { kind: "pipeline-changed", why: "step gone" }, { kind: "parked", reason: "PipelineChanged", why: "step gone" }],
   ["a stale run is stale", { kind: "stale" }, { kind: "stale" }],

@@ -40,17 +40,35 @@ const table: readonly Row[] = [
   {
     name: "dead-letters a permanent failure at once",
     outcome: { kind: "permanent", failure },
-    settlement: { kind: "dead-letter", state: "dead", reason: "ECONNRESET", description: "gone" },
+    settlement: {
+      kind: "dead-letter",
+      state: "dead",
+      reason: "ECONNRESET",
+      description: "gone",
+      cause: { class: "permanent", code: "ECONNRESET", message: "gone" },
+    },
   },
   {
     name: "parks an unknown outcome",
-    outcome: { kind: "parked", reason: "OutcomeUnknown", why: "no reply" },
-    settlement: { kind: "dead-letter", state: "parked", reason: "OutcomeUnknown", description: "no reply" },
+    outcome: { kind: "parked", reason: "OutcomeUnknown", why: "no reply", step: "pay" },
+    settlement: {
+      kind: "dead-letter",
+      state: "parked",
+      reason: "OutcomeUnknown",
+      description: "no reply",
+      cause: { class: "outcome-unknown", code: "OutcomeUnknown", message: "no reply", step: "pay" },
+    },
   },
   {
     name: "parks a run of another shape",
     outcome: { kind: "parked", reason: "PipelineChanged", why: "step gone" },
-    settlement: { kind: "dead-letter", state: "parked", reason: "PipelineChanged", description: "step gone" },
+    settlement: {
+      kind: "dead-letter",
+      state: "parked",
+      reason: "PipelineChanged",
+      description: "step gone",
+      cause: { class: "permanent", code: "PipelineChanged", message: "step gone" },
+    },
   },
   { name: "leaves a stale run alone", outcome: { kind: "stale" }, settlement: { kind: "drop" } },
   { name: "hands back an interrupted run", outcome: { kind: "interrupted" }, history: { stopping: true }, settlement: { kind: "release" } },
@@ -105,6 +123,7 @@ const table: readonly Row[] = [
       state: "dead",
       reason: "RetriesExhausted",
       description: "gave up after 4 executions, at most 4 allowed; the last one failed with ECONNRESET: gone",
+      cause: { class: "transient", code: "ECONNRESET", message: "gone" },
     },
   },
   {
@@ -116,6 +135,7 @@ const table: readonly Row[] = [
       state: "dead",
       reason: "RetriesExhausted",
       description: "gave up after 1 executions, at most 1 allowed; the last one failed with ECONNRESET: gone",
+      cause: { class: "transient", code: "ECONNRESET", message: "gone" },
     },
   },
   {

@@ -1,7 +1,18 @@
 // A run store as one process reaches it: over a network that can be down, slow, or lose an answer.
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { RunView } from "#runtime/core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStore, WriteResult } from "#runtime/ports/run-store.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  ReviveRequest,
+  ReviveResult,
+  RunStore,
+  WriteResult,
+} from "#runtime/ports/run-store.ts";
 import type { Faults } from "./faults.ts";
 import type { ProcessClock, SimClock } from "./sim-clock.ts";
 
@@ -69,6 +80,15 @@ export class FaultyStore implements RunStore {
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     this.#options.trace(`fail as ${writes.map((write) => write.state).join(", ")}`);
     return this.#call("fail", () => this.#options.store.fail(writes));
+  }
+
+  revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    this.#options.trace(`revive ${requests.length}`);
+    return this.#call("revive", () => this.#options.store.revive(requests));
+  }
+
+  close(eventIds: readonly string[], reason: string): Promise<void> {
+    return this.#call("close", () => this.#options.store.close(eventIds, reason));
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

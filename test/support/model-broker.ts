@@ -32,6 +32,8 @@ export interface Stored {
   failedDeliveries: number;
   lock: Lock | undefined;
   reason: string | undefined;
+  /** Of a dead letter, beside those of its message. */
+  properties: Readonly<Record<string, HeaderValue>>;
 }
 
 export interface ModelBrokerOptions {
@@ -184,6 +186,7 @@ export class ModelBroker {
         stored.state = "completed";
         break;
       case "dead-letter":
+        stored.properties = { ...order.properties, DeadLetterReason: order.reason, DeadLetterErrorDescription: order.description };
         this.#deadLetter(stored, order.reason);
         break;
       case "abandon":
@@ -247,6 +250,7 @@ export class ModelBroker {
       failedDeliveries: 0,
       lock: undefined,
       reason: undefined,
+      properties: {},
     };
     this.stored.push(stored);
     if (stored.state === "active") this.#makeReady(stored);

@@ -38,7 +38,7 @@ export class TelemetryLog implements Telemetry {
 }
 
 export function skillPolicy(name: string, overrides: Partial<SkillPolicy> = {}): SkillPolicy {
-  return { name, timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], pipelineHash: `${name}-1`, ...overrides };
+  return { name, version: "1.0.0", timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], pipelineHash: `${name}-1`, ...overrides };
 }
 
 export function dependencyPolicy(
@@ -76,7 +76,10 @@ interface WorldOptions {
 }
 
 type WorkerOverrides = Partial<
-  Pick<WorkerOptions, "inFlightMax" | "deliveriesMax" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher">
+  Pick<
+    WorkerOptions,
+    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
+  >
 >;
 
 /** One worker process and all that is its own. */
@@ -150,6 +153,7 @@ export class World {
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,
       deliveriesMax: this.broker.deliveriesMax - 1,
+      resends: "resume",
       retryEntity: queueName,
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,

@@ -261,6 +261,7 @@ function dispositionOf(order: SettleOrder): { readonly [key: string]: Encodable 
     case "dead-letter":
       return {
         "disposition-status": "suspended",
+        ...(order.properties === undefined ? {} : { "properties-to-modify": order.properties }),
         "deadletter-reason": order.reason.slice(0, deadLetterTextMax),
         "deadletter-description": order.description.slice(0, deadLetterTextMax),
       };

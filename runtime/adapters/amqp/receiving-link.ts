@@ -197,7 +197,11 @@ function stateOf(order: SettleOrder): DeliveryState {
     case "defer":
       return deferred;
     case "dead-letter": {
-      const info = { DeadLetterReason: order.reason.slice(0, deadLetterTextMax), DeadLetterErrorDescription: order.description.slice(0, deadLetterTextMax) };
+      const info = {
+        ...order.properties,
+        DeadLetterReason: order.reason.slice(0, deadLetterTextMax),
+        DeadLetterErrorDescription: order.description.slice(0, deadLetterTextMax),
+      };
       return rejected({ condition: deadLetterCondition, info });
     }
   }

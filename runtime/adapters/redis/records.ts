@@ -1,7 +1,9 @@
 // What travels between the client and the scripts, packed and unpacked.
 import { StoreUnavailableError } from "../../core/errors.ts";
+import { decodeHistory, encodeEntry, type HistoryEntry } from "../../core/history.ts";
 import type { RunState, RunView, StepKind, StepRecord } from "../../core/run.ts";
-import type { ClaimRequest, ClaimResult, FailWrite, WriteResult } from "../../ports/run-store.ts";
+import { entryOf } from "../support/revival.ts";
+import type { ClaimRequest, ClaimResult, FailWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
 
 type Acquired = ClaimResult & { readonly kind: "acquired" };
 
@@ -99,19 +101,48 @@ function unpackSteps(fields: unknown): StepRecord[] {
 
 function unpackAcquired(detail: unknown): Acquired {
   assertArray(detail, "an acquired run");
-  const [epoch, failures, losses, generation, pipelineHash, steps] = detail;
+  const [epoch, failures, losses, generation, restarts, pipelineHash, steps] = detail;
   return {
     kind: "acquired",
     epoch: numberOf(epoch, "an epoch"),
     failures: numberOf(failures, "failures"),
     losses: numberOf(losses, "losses"),
     generation: numberOf(generation, "a generation"),
+    restarts: numberOf(restarts, "restarts"),
     pipelineHash: textOf(pipelineHash, "a pipeline hash"),
     steps: unpackSteps(steps),
   };
 }
 
-const letters = { new: 0x6e, reused: 0x75, acquired: 0x61, held: 0x68, done: 0x64, dead: 0x78, written: 0x77 } as const;
+function unpackHistory(texts: unknown): readonly HistoryEntry[] {
+  assertArray(texts, "a history");
+  return decodeHistory(texts.map((text) => textOf(text, "a history entry")));
+}
+
+function unpackDead(detail: unknown): ClaimResult {
+  assertArray(detail, "a run that was given up");
+  return { kind: "dead", reason: textOf(detail[0], "a reason"), history: unpackHistory(detail[1]) };
+}
+
+/** What is kept in the history of a run that ends; empty when nothing is said of its end. */
+export function deathText(state: FailWrite["state"], death: FailWrite["death"]): string {
+  return death === undefined || state === "waiting" ? "" : encodeEntry({ kind: "died", state, ...death });
+}
+
+/** What `revive.lua` reads. */
+export function packRevival({ epoch, revival }: ReviveRequest): string {
+  const entry = entryOf(revival);
+  if (revival.by === "resend") return JSON.stringify({ epoch, enqueuedAtMs: revival.enqueuedAtMs, entry });
+  return JSON.stringify({ epoch, order: { id: revival.id, payloadHash: revival.payloadHash }, entry });
+}
+
+export function unpackRevivals(reply: unknown, count: number): ReviveResult[] {
+  const codes = bytesOf(reply, "revival codes");
+  if (codes.length !== count) throw unexpected(`${count} revival codes`, codes.toString());
+  return Array.from(codes, (code) => (code === letters.revived ? "revived" : "refused"));
+}
+
+const letters = { new: 0x6e, reused: 0x75, acquired: 0x61, held: 0x68, done: 0x64, dead: 0x78, written: 0x77, revived: 0x76 } as const;
 
 /** The sentinel's value, or empty when it is the known one, and an answer for each request. */
 export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]): { readonly sentinel: string; readonly results: ClaimResult[] } {
@@ -122,7 +153,7 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   const results = requests.map(({ pipelineHash }, index): ClaimResult => {
     switch (codes[index]) {
       case letters.new:
-        return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash, steps: [] };
+        return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
       case letters.acquired:
         return unpackAcquired(reply[next++]);
       case letters.held:
@@ -130,7 +161,7 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
       case letters.done:
         return { kind: "done", outbox: bytesOf(reply[next++], "an outbox") };
       case letters.dead:
-        return { kind: "dead", reason: textOf(reply[next++], "a reason") };
+        return unpackDead(reply[next++]);
       case letters.reused:
         return { kind: "reused" };
       default:
@@ -159,7 +190,7 @@ export function unpackWrites(reply: unknown, count: number): WriteResult[] {
 export function unpackView(reply: unknown, consumer: string, eventId: string): RunView | undefined {
   if (reply === null) return undefined;
   assertArray(reply, "a run");
-  const [letter, epoch, failures, losses, generation, pipelineHash, steps, tail] = reply;
+  const [letter, epoch, failures, losses, generation, restarts, pipelineHash, steps, tail, history] = reply;
   const state = runStates.get(textOf(letter, "a state"));
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
   const hasReason = state === "waiting" || state === "dead" || state === "parked";
@@ -170,9 +201,11 @@ export function unpackView(reply: unknown, consumer: string, eventId: string): R
     failures: numberOf(failures, "failures"),
     losses: numberOf(losses, "losses"),
     generation: numberOf(generation, "a generation"),
+    restarts: numberOf(restarts, "restarts"),
     pipelineHash: textOf(pipelineHash, "a pipeline hash"),
     steps: unpackSteps(steps),
     outbox: state === "done" ? bytesOf(tail, "an outbox") : nothing,
     reason: hasReason ? textOf(tail, "a reason") : undefined,
+    history: unpackHistory(history),
   };
 }

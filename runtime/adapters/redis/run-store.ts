@@ -7,6 +7,7 @@
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
+//   holdfast:{orders}:h:<eventId>   its deaths and what brought it back, from the first death on
 //   holdfast:{orders}:secret        made once, without an end of life
 //   holdfast:{orders}:probe         written by `ping`
 //
@@ -26,13 +27,27 @@ import type {
   FailWrite,
   FinishWrite,
   ForgettingOptions,
+  ReviveRequest,
+  ReviveResult,
   RunStore,
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
 import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
-import { packClaim, packFinish, packStep, stateLetters, unpackClaims, unpackInspection, unpackView, unpackWrites } from "./records.ts";
+import {
+  deathText,
+  packClaim,
+  packFinish,
+  packRevival,
+  packStep,
+  stateLetters,
+  unpackClaims,
+  unpackInspection,
+  unpackRevivals,
+  unpackView,
+  unpackWrites,
+} from "./records.ts";
 import { type Script, scripts } from "./scripts.ts";
 
 export interface RedisRunStoreOptions extends RunStoreOptions, ForgettingOptions {
@@ -167,9 +182,26 @@ class RedisRunStore implements RunStore {
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason }, args) =>
-      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax)),
+    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason, death }, args) =>
+      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax), deathText(state, death)),
     );
+  }
+
+  async revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    const results: ReviveResult[] = [];
+    for (const part of partsOf(requests, noBytes)) {
+      const keys = part.map(({ eventId }) => this.#recordPrefix + eventId);
+      const reply = await this.#connected().run(scripts.revive, keys, [this.#retentionMs, this.#base, ...part.map(packRevival)]);
+      results.push(...unpackRevivals(reply, part.length));
+    }
+    return results;
+  }
+
+  async close(eventIds: readonly string[], reason: string): Promise<void> {
+    for (const part of partsOf(eventIds, noBytes)) {
+      const keys = part.map((eventId) => this.#recordPrefix + eventId);
+      await this.#connected().run(scripts.close, keys, [this.#retentionMs, this.#base, reason.slice(0, reasonCharactersMax)]);
+    }
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

@@ -18,7 +18,7 @@ function load(name: string): Script {
   return { name, source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret";
+type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret" | "revive" | "close";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -30,4 +30,6 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   read: load("read"),
   inspect: load("inspect"),
   secret: load("secret"),
+  revive: load("revive"),
+  close: load("close"),
 };

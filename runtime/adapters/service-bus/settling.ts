@@ -74,6 +74,7 @@ function give(receiver: ServiceBusReceiver, order: SettleOrder, { message }: Ser
       return receiver.deferMessage(message);
     case "dead-letter":
       return receiver.deadLetterMessage(message, {
+        ...order.properties,
         deadLetterReason: order.reason.slice(0, deadLetterTextMax),
         deadLetterErrorDescription: order.description.slice(0, deadLetterTextMax),
       });

@@ -6,12 +6,21 @@ import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import { makeSecret } from "../support/secret.ts";
 
-const schemaVersion = 2;
+const schemaVersion = 3;
+
+/** Deaths of runs and what brought them back, as JSON: few runs have any. */
+const historyTable = `
+  CREATE TABLE history (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    entry TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX history_of_run ON history (run);`;
 
 /**
  * `runs` keeps its rows in the order of their creation, so that new records and their later updates stay on the same few
  * pages and retention can be swept from the old end without an index; only the unique index is written at random places.
- * An empty outbox is NULL. `steps` numbers rise with every write: they give the order of writing.
+ * An empty outbox is NULL. `steps` numbers rise with every write: they give the order of writing, as those of `history` do.
  */
 const schema = `
   CREATE TABLE consumers (
@@ -28,6 +37,7 @@ const schema = `
     failures INTEGER NOT NULL,
     losses INTEGER NOT NULL,
     generation INTEGER NOT NULL,
+    restarts INTEGER NOT NULL DEFAULT 0,
     lease_until_ms INTEGER NOT NULL,
     expires_at_ms INTEGER NOT NULL,
     token TEXT NOT NULL,
@@ -49,6 +59,7 @@ const schema = `
     at_ms INTEGER NOT NULL,
     UNIQUE (run, name)
   ) STRICT;
+  ${historyTable}
   PRAGMA user_version = ${schemaVersion};
 `;
 
@@ -64,6 +75,12 @@ const upgrades: ReadonlyMap<number, string> = new Map([
      ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
      UPDATE runs SET failures = max(0, failures - 1) WHERE state = 'running';
      PRAGMA user_version = 2;`,
+  ],
+  [
+    2,
+    `ALTER TABLE runs ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+     ${historyTable}
+     PRAGMA user_version = 3;`,
   ],
 ]);
 

@@ -11,10 +11,11 @@
 //                       │  ▲ claim (waiting, or lease over): epoch + 1
 //                  fail │  │
 //                       ├──┴▶ waiting
-//                       └───▶ dead, parked
+//                       └───▶ dead, parked ──revive: generation + 1──▶ waiting
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+import { encodeEntry } from "../../core/history.ts";
 import type { RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
@@ -23,11 +24,14 @@ import type {
   EpochWrite,
   FailWrite,
   FinishWrite,
+  ReviveRequest,
+  ReviveResult,
   RunStore,
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
 import { openDatabase, unavailable } from "./database.ts";
+import { reviveRun } from "./revive.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
 export interface SqliteRunStoreOptions extends RunStoreOptions {
@@ -164,7 +168,7 @@ export class SqliteRunStore implements RunStore {
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, state, reason, failures, losses }) => {
+      writes.map(({ eventId, epoch, state, reason, failures, losses, death }) => {
         const changed = statements.failRun(
           state,
           reason.slice(0, reasonCharactersMax),
@@ -176,9 +180,33 @@ export class SqliteRunStore implements RunStore {
           epoch,
           nowMs,
         );
+        if (changed === 1 && death !== undefined && state !== "waiting") {
+          const row = statements.findRun(this.#consumerId, eventId);
+          if (row !== undefined) statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
+        }
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
+  }
+
+  revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    return this.#write((statements, nowMs) =>
+      requests.map((request) => {
+        const row = statements.findRun(this.#consumerId, request.eventId);
+        if (row === undefined || row.expiresAtMs <= nowMs) return "refused";
+        return reviveRun(statements, row, request, nowMs, nowMs + this.#options.retentionMs);
+      }),
+    );
+  }
+
+  close(eventIds: readonly string[], reason: string): Promise<void> {
+    return this.#write((statements, nowMs) => {
+      const entry = encodeEntry({ kind: "closed", atMs: nowMs, reason: reason.slice(0, reasonCharactersMax) });
+      for (const eventId of eventIds) {
+        const row = statements.findRun(this.#consumerId, eventId);
+        if (row !== undefined && row.expiresAtMs > nowMs) statements.note(row.id, entry);
+      }
+    });
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
@@ -195,7 +223,7 @@ export class SqliteRunStore implements RunStore {
     return this.#write((statements, nowMs) => {
       const row = statements.findRun(this.#consumerId, eventId);
       if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
-      const { state, epoch, failures, losses, generation, pipelineHash } = row;
+      const { state, epoch, failures, losses, generation, restarts, pipelineHash } = row;
       const key = { consumer: this.#options.consumer, eventId };
       return {
         key,
@@ -204,10 +232,12 @@ export class SqliteRunStore implements RunStore {
         failures,
         losses,
         generation,
+        restarts,
         pipelineHash,
         steps: statements.stepsOf(row.id),
         outbox: row.outbox ?? nothing,
         reason: row.reason ?? undefined,
+        history: statements.historyOf(row.id),
       };
     });
   }
@@ -216,7 +246,7 @@ export class SqliteRunStore implements RunStore {
     const { eventId, token, payloadHash, pipelineHash } = request;
     const expiresAtMs = nowMs + this.#options.retentionMs;
     if (statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash) === 1) {
-      return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash, steps: [] };
+      return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
     }
     const row = statements.findRun(this.#consumerId, eventId);
     if (row === undefined) throw new StoreUnavailableError(`expected a record of ${eventId} that refused a second one, found none; check the file's integrity`);
@@ -239,12 +269,12 @@ export class SqliteRunStore implements RunStore {
       case "done":
         return { kind: "done", outbox: row.outbox ?? nothing };
       case "dead":
-        return { kind: "dead", reason: row.reason ?? "" };
+        return { kind: "dead", reason: row.reason ?? "", history: statements.historyOf(row.id) };
       case "owner": {
         // The caller counts its lease from this answer, so it must last from here.
         statements.renewClaim(leaseUntilMs, expiresAtMs, row.id);
-        const { epoch, failures, losses, generation, pipelineHash } = row;
-        return { kind: "acquired", epoch, failures, losses, generation, pipelineHash, steps: statements.stepsOf(row.id) };
+        const { epoch, failures, losses, generation, restarts, pipelineHash } = row;
+        return { kind: "acquired", epoch, failures, losses, generation, restarts, pipelineHash, steps: statements.stepsOf(row.id) };
       }
       case "free": {
         const epoch = row.epoch + 1;
@@ -253,7 +283,7 @@ export class SqliteRunStore implements RunStore {
         const steps = statements.stepsOf(row.id);
         const pipelineHash = steps.length === 0 ? request.pipelineHash : row.pipelineHash;
         statements.takeRun({ epoch, losses, leaseUntilMs, expiresAtMs, token: request.token, pipelineHash, id: row.id });
-        return { kind: "acquired", epoch, failures: row.failures, losses, generation: row.generation, pipelineHash, steps };
+        return { kind: "acquired", epoch, failures: row.failures, losses, generation: row.generation, restarts: row.restarts, pipelineHash, steps };
       }
     }
   }

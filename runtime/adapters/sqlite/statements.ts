@@ -1,5 +1,6 @@
 // The run store's SQL, prepared once a connection.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { decodeHistory, type HistoryEntry, historyMax } from "../../core/history.ts";
 import type { RunState, StepKind, StepRecord } from "../../core/run.ts";
 
 /** A record as its row holds it; an empty outbox is null, a reason exists only in states that have one. */
@@ -10,6 +11,7 @@ export interface RunRow {
   readonly failures: number;
   readonly losses: number;
   readonly generation: number;
+  readonly restarts: number;
   readonly leaseUntilMs: number;
   readonly expiresAtMs: number;
   readonly token: string;
@@ -52,6 +54,20 @@ export interface Statements {
   clearOutbox(...values: readonly [expiresAtMs: number, ...Key, nowMs: number]): number;
   putStep(run: number, step: StepRecord, atMs: number): void;
   stepsOf(run: number): StepRecord[];
+  /** Brings a run back, claimed or not. */
+  reviveRun(values: {
+    readonly state: "running" | "waiting";
+    readonly generation: number;
+    readonly restarts: number;
+    readonly payloadHash: string;
+    readonly expiresAtMs: number;
+    readonly id: number;
+  }): void;
+  /** All steps, or those alone that may have begun. */
+  forgetSteps(run: number, which: "all" | "intents"): void;
+  /** Adds an entry; of many, the last ones are kept. */
+  note(run: number, entry: string): void;
+  historyOf(run: number): readonly HistoryEntry[];
   /** The last of up to `count` rows after `id`; undefined when there are none. */
   sliceAfter(id: number, count: number): number | undefined;
   /** Deletes what has expired in (`after`, `last`]; returns how many records it deleted. */
@@ -75,7 +91,7 @@ function prepareRuns(
      VALUES (?, ?, 'running', 1, 0, 0, 0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
   );
   const find = database.prepare(
-    `SELECT id, state, epoch, failures, losses, generation, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
+    `SELECT id, state, epoch, failures, losses, generation, restarts, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
        payload_hash AS payloadHash, pipeline_hash AS pipelineHash, outbox, reason
      FROM runs WHERE consumer = ? AND event_id = ?`,
   );
@@ -117,20 +133,44 @@ function prepareSteps(database: DatabaseSync): Pick<Statements, "putStep" | "ste
   };
 }
 
+function prepareHistory(database: DatabaseSync): Pick<Statements, "reviveRun" | "forgetSteps" | "note" | "historyOf"> {
+  const revive = database.prepare(
+    `UPDATE runs SET state = ?, generation = ?, restarts = ?, failures = 0, losses = 0, payload_hash = ?, expires_at_ms = ?, reason = iif(state = 'running', NULL, 'revived') WHERE id = ?`,
+  );
+  const forgetAll = database.prepare("DELETE FROM steps WHERE run = ?");
+  const forgetIntents = database.prepare("DELETE FROM steps WHERE run = ? AND state = 'intent'");
+  const add = database.prepare("INSERT INTO history (run, entry) VALUES (?, ?)");
+  const trim = database.prepare("DELETE FROM history WHERE run = ? AND id <= (SELECT id FROM history WHERE run = ? ORDER BY id DESC LIMIT 1 OFFSET ?)");
+  const all = database.prepare("SELECT entry FROM history WHERE run = ? ORDER BY id");
+  return {
+    reviveRun: ({ state, generation, restarts, payloadHash, expiresAtMs, id }) => void revive.run(state, generation, restarts, payloadHash, expiresAtMs, id),
+    forgetSteps: (run, which) => void (which === "all" ? forgetAll : forgetIntents).run(run),
+    note(run, entry) {
+      add.run(run, entry);
+      trim.run(run, run, historyMax);
+    },
+    historyOf: (run) => decodeHistory(all.all(run).map((row) => String(row["entry"]))),
+  };
+}
+
 function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" | "sliceAfter" | "deleteExpired"> {
   const forgetSteps = database.prepare("DELETE FROM steps WHERE run = ?");
+  const forgetHistory = database.prepare("DELETE FROM history WHERE run = ?");
   const forget = database.prepare("DELETE FROM runs WHERE id = ?");
   const slice = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)");
   const deleteSteps = database.prepare("DELETE FROM steps WHERE run IN (SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?)");
+  const deleteHistory = database.prepare("DELETE FROM history WHERE run IN (SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?)");
   const deleteRuns = database.prepare("DELETE FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?");
   return {
     forgetRun(id) {
       forgetSteps.run(id);
+      forgetHistory.run(id);
       forget.run(id);
     },
     sliceAfter: (id, count) => numberFrom(slice.get(id, count), "last"),
     deleteExpired(after, last, nowMs) {
       deleteSteps.run(after, last, nowMs);
+      deleteHistory.run(after, last, nowMs);
       return changesOf(deleteRuns, [after, last, nowMs]);
     },
   };
@@ -148,6 +188,7 @@ export function prepareStatements(database: DatabaseSync): Statements {
     },
     ...prepareRuns(database),
     ...prepareSteps(database),
+    ...prepareHistory(database),
     ...prepareRetention(database),
   };
 }

@@ -26,6 +26,10 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
       return store.clearOutbox(call.eventIds);
     case "fail":
       return packWrites(await store.fail(call.writes));
+    case "revive":
+      return store.revive(call.requests);
+    case "close":
+      return store.close(call.eventIds, call.reason);
     case "extend":
       return packWrites(await store.extend(call.writes, call.leaseMs));
     case "read":

@@ -18,6 +18,8 @@ import type {
   FailWrite,
   FinishWrite,
   ForgettingOptions,
+  ReviveRequest,
+  ReviveResult,
   RunStore,
   RunStoreOptions,
   WriteResult,
@@ -101,6 +103,14 @@ class ThreadedRunStore implements RunStore {
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write({ method: "fail", writes });
+  }
+
+  async revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    return (await this.#call({ method: "revive", requests })) as readonly ReviveResult[];
+  }
+
+  async close(eventIds: readonly string[], reason: string): Promise<void> {
+    await this.#call({ method: "close", eventIds, reason });
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

@@ -5,7 +5,17 @@
  */
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import type { StepRecord } from "../../core/run.ts";
-import type { CheckpointWrite, ClaimRequest, ClaimResult, EpochWrite, FailWrite, FinishWrite, RunStoreOptions, WriteResult } from "../../ports/run-store.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  ReviveRequest,
+  RunStoreOptions,
+  WriteResult,
+} from "../../ports/run-store.ts";
 
 /** What the thread is started with. */
 export interface ThreadSettings extends RunStoreOptions {
@@ -26,6 +36,8 @@ export type StoreCall =
   | { readonly method: "finish"; readonly writes: readonly PackedFinish[] }
   | { readonly method: "clearOutbox"; readonly eventIds: readonly string[] }
   | { readonly method: "fail"; readonly writes: readonly FailWrite[] }
+  | { readonly method: "revive"; readonly requests: readonly ReviveRequest[] }
+  | { readonly method: "close"; readonly eventIds: readonly string[]; readonly reason: string }
   | { readonly method: "extend"; readonly writes: readonly EpochWrite[]; readonly leaseMs: number }
   | { readonly method: "read"; readonly eventId: string };
 
@@ -71,7 +83,14 @@ type PackedClaim = ClaimResult | null;
 
 function isFirst(result: ClaimResult, request: ClaimRequest | undefined): boolean {
   if (result.kind !== "acquired" || result.epoch !== 1) return false;
-  return result.failures === 0 && result.losses === 0 && result.generation === 0 && result.steps.length === 0 && result.pipelineHash === request?.pipelineHash;
+  return (
+    result.failures === 0 &&
+    result.losses === 0 &&
+    result.generation === 0 &&
+    result.restarts === 0 &&
+    result.steps.length === 0 &&
+    result.pipelineHash === request?.pipelineHash
+  );
 }
 
 export function packClaims(results: readonly ClaimResult[], requests: readonly ClaimRequest[]): PackedClaim[] {
@@ -83,7 +102,16 @@ const noSteps: readonly StepRecord[] = [];
 export function unpackClaims(packed: readonly PackedClaim[], requests: readonly ClaimRequest[]): ClaimResult[] {
   return packed.map(
     (result, index) =>
-      result ?? { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, pipelineHash: requests[index]?.pipelineHash ?? "", steps: noSteps },
+      result ?? {
+        kind: "acquired",
+        epoch: 1,
+        failures: 0,
+        losses: 0,
+        generation: 0,
+        restarts: 0,
+        pipelineHash: requests[index]?.pipelineHash ?? "",
+        steps: noSteps,
+      },
   );
 }
 

@@ -18,6 +18,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.retrying": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
+  "run.revived": "info",
   "suspects.found": "warn",
   "message.broken": "error",
   "run.stale": "warn",

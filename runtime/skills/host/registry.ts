@@ -85,7 +85,7 @@ export class SkillRegistry implements SkillTable {
     const policies: SkillPolicy[] = [];
     this.policies = policies;
     this.skills = skills.map(({ plugin, skill }) => {
-      const policy = policyOf(skill, config.skills.get(skill.name), numbers);
+      const policy = policyOf(skill, plugin.version, config.skills.get(skill.name), numbers);
       policies.push(policy);
       this.#handle(skill, policy);
       const { name, version, folder, listedAs } = plugin;
@@ -119,9 +119,10 @@ export class SkillRegistry implements SkillTable {
   }
 }
 
-function policyOf(skill: Skill, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
+function policyOf(skill: Skill, version: string, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
   return {
     name: skill.name,
+    version,
     timeoutMs: config?.timeoutMs ?? skill.timeoutMs,
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),

@@ -8,13 +8,13 @@
 -- ARGV[5]    base of the keys: record keys are base .. 'r:' .. eventId
 -- ARGV[5+i]  payloadHash 0 pipelineHash 0 token
 -- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one; one code a run: n (acquired, new)
--- u (reused) without a detail; a (acquired) { epoch, failures, losses, generation, pipelineHash, { step name, step, ... } }, h (held)
--- milliseconds, d (done) outbox, x (dead) reason, whose details follow in the order of their runs
+-- u (reused) without a detail; a (acquired) { epoch, failures, losses, generation, restarts, pipelineHash, { step name, step, ... } }, h (held)
+-- milliseconds, d (done) outbox, x (dead) { reason, { history entry, ... } }, whose details follow in the order of their runs
 
 local base = ARGV[5]
 local leaseMs, retentionMs = tonumber(ARGV[3]), ARGV[4]
 local now = nowMs()
-local newHeader = 'r' .. struct.pack('>I4I2I2I4I4d', 1, 0, 0, 0, 0, now + leaseMs)
+local newHeader = 'r' .. struct.pack('>I4I2I2I2I2I4d', 1, 0, 0, 0, 0, 0, now + leaseMs)
 
 local sentinel = redis.call('GET', KEYS[1])
 if not sentinel then
@@ -26,7 +26,7 @@ local reply = { sentinel == ARGV[1] and '' or sentinel, '' }
 local function acquired(key, record)
   record.leaseUntilMs = now + leaseMs
   put(base, key, record, retentionMs)
-  reply[#reply + 1] = { record.epoch, record.failures, record.losses, record.generation, record.pipelineHash, stepsOf(base, key, record) }
+  reply[#reply + 1] = { record.epoch, record.failures, record.losses, record.generation, record.restarts, record.pipelineHash, stepsOf(base, key, record) }
   return 'a'
 end
 
@@ -35,9 +35,13 @@ local function claimKnown(key, request)
   local payloadEnd = request:find('\0', 1, true)
   local pipelineEnd = request:find('\0', payloadEnd + 1, true)
   if request:sub(1, payloadEnd - 1) ~= record.payloadHash then return 'u' end
-  if record.state == 'd' or record.state == 'x' or record.state == 'p' then
+  if record.state == 'd' then
     reply[#reply + 1] = record.tail
-    return record.state == 'd' and 'd' or 'x'
+    return 'd'
+  end
+  if record.state == 'x' or record.state == 'p' then
+    reply[#reply + 1] = { record.tail, historyOf(base, key) }
+    return 'x'
   end
   local token = request:sub(pipelineEnd + 1)
   if record.state == 'r' and record.leaseUntilMs > now then

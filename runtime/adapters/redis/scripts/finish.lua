@@ -33,8 +33,9 @@ for index = 1, #KEYS do
   if value and sub(value, 1, 5) == start then
     local pipelineEnd = find(value, '\0', find(value, '\0', headerBytes + 1, true) + 1, true)
     call('SET', key, 'd' .. sub(value, 2, pipelineEnd) .. outbox, 'PX', retentionMs)
-    local one, two, three, four = byte(value, 14, 17)
+    local restarts, restart, generations, generation, one, two, three, four = byte(value, 10, 17)
     if one + two + three + four > 0 then call('PEXPIRE', stepsKey(base, key), retentionMs) end
+    if restarts + restart + generations + generation > 0 then call('PEXPIRE', historyKey(base, key), retentionMs) end
     codes[index] = 'w'
   elseif value and sub(value, 1, 5) == 'd' .. sub(start, 2) then
     codes[index] = 'w'

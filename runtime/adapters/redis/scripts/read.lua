@@ -1,9 +1,13 @@
 -- Reads one run, the record and its steps of one moment.
 -- KEYS[1]  record
 -- ARGV[1]  base of the keys
--- Returns nothing of an unknown run, else { state, epoch, failures, losses, generation, pipelineHash, { step name, step, ... }, tail }
+-- Returns nothing of an unknown run, else { state, epoch, failures, losses, generation, restarts,
+-- pipelineHash, { step name, step, ... }, tail, { history entry, ... } }
 
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local record = decode(value)
-return { record.state, record.epoch, record.failures, record.losses, record.generation, record.pipelineHash, stepsOf(ARGV[1], KEYS[1], record), record.tail }
+return {
+  record.state, record.epoch, record.failures, record.losses, record.generation, record.restarts, record.pipelineHash,
+  stepsOf(ARGV[1], KEYS[1], record), record.tail, historyOf(ARGV[1], KEYS[1]),
+}

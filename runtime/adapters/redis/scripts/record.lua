@@ -2,18 +2,21 @@
 --
 -- A record is one string value, so that claiming an unknown run is one command:
 --
---   state(1) epoch(4) losses(2) failures(2) generation(4) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
+--   state(1) epoch(4) losses(2) failures(2) restarts(2) generation(2) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
 --
 -- Numbers are big-endian; `losses` comes first, so that the four bytes that once counted attempts alone read as failures. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
 -- owner's token while running, the outbox when done, else the reason. `checkpoints` counts the checkpoints ever written:
 -- while it is 0 there is no hash of steps. That hash has one field a step; its value is the number of the checkpoint (4), the
 -- time of writing (8, in milliseconds), and what the client packed.
 --
--- Every write gives the record, and the hash where there is one, its full time to live again. The key of the hash is made
--- from the record's key and shares its hash tag, so it lies in the same slot.
+-- What brought a run back after it was given up, and its deaths, are a list of JSON texts, the oldest first, whose last ones are
+-- kept. There is one once a run has died.
+--
+-- Every write gives the record, and the hash and the list where there are any, its full time to live again. Their keys are made
+-- from the record's key and shares its hash tag, so they lie in the same slot.
 
 local headerBytes = 25
--- A count of failures or losses stops here.
+-- A count stops here.
 local countMax = 65535
 
 local function nowMs()
@@ -25,12 +28,13 @@ end
 local function decode(value)
   local payloadEnd = value:find('\0', headerBytes + 1, true)
   local pipelineEnd = value:find('\0', payloadEnd + 1, true)
-  local epoch, losses, failures, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I2I2I4I4d', value, 2)
+  local epoch, losses, failures, restarts, generation, checkpoints, leaseUntilMs = struct.unpack('>I4I2I2I2I2I4d', value, 2)
   return {
     state = value:sub(1, 1),
     epoch = epoch,
     failures = failures,
     losses = losses,
+    restarts = restarts,
     generation = generation,
     checkpoints = checkpoints,
     leaseUntilMs = leaseUntilMs,
@@ -42,11 +46,29 @@ end
 
 local function encode(record)
   return record.state
-    .. struct.pack('>I4I2I2I4I4d', record.epoch, math.min(record.losses, countMax), math.min(record.failures, countMax), record.generation, record.checkpoints, record.leaseUntilMs)
+    .. struct.pack('>I4I2I2I2I2I4d', record.epoch, math.min(record.losses, countMax), math.min(record.failures, countMax), math.min(record.restarts, countMax), math.min(record.generation, countMax), record.checkpoints, record.leaseUntilMs)
     .. record.payloadHash .. '\0' .. record.pipelineHash .. '\0' .. record.tail
 end
 
--- Record keys begin with `base` and 'r:', keys of steps with `base` and 's:'.
+-- Entries of a history that are kept.
+local historyMax = 20
+
+-- Record keys begin with `base` and 'r:', keys of steps with `base` and 's:', keys of histories with `base` and 'h:'.
+local function historyKey(base, key)
+  return base .. 'h:' .. key:sub(#base + 3)
+end
+
+local function historyOf(base, key)
+  return redis.call('LRANGE', historyKey(base, key), 0, -1)
+end
+
+local function note(base, key, entry, retentionMs)
+  local list = historyKey(base, key)
+  redis.call('RPUSH', list, entry)
+  redis.call('LTRIM', list, -historyMax, -1)
+  redis.call('PEXPIRE', list, retentionMs)
+end
+
 local function stepsKey(base, key)
   return base .. 's:' .. key:sub(#base + 3)
 end
@@ -59,4 +81,5 @@ end
 local function put(base, key, record, retentionMs)
   redis.call('SET', key, encode(record), 'PX', retentionMs)
   if record.checkpoints > 0 then redis.call('PEXPIRE', stepsKey(base, key), retentionMs) end
+  if record.generation > 0 then redis.call('PEXPIRE', historyKey(base, key), retentionMs) end
 end

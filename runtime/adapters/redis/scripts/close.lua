@@ -1,0 +1,12 @@
+-- Notes in the history of runs that their dead letters were deleted.
+-- KEYS[i]  record of the i-th run
+-- ARGV[1]  retention, milliseconds
+-- ARGV[2]  base of the keys
+-- ARGV[3]  why
+-- Returns nothing
+
+local entry = cjson.encode({ kind = 'closed', atMs = nowMs(), reason = ARGV[3] })
+for index = 1, #KEYS do
+  if redis.call('EXISTS', KEYS[index]) == 1 then note(ARGV[2], KEYS[index], entry, ARGV[1]) end
+end
+return false

@@ -1,0 +1,133 @@
+/** `holdfast dlq replay`: says what it would do, and does it when it is told to. */
+import { readFileSync } from "node:fs";
+import { composeReplay } from "../compose/dead-letters.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { replayReasonCharactersMax } from "../core/replay-order.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import type { Letter } from "../recovery/letters.ts";
+import { type GroupReport, replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
+import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
+import type { ReplayCommandOptions } from "./dlq-options.ts";
+
+/** False when a group was stopped. */
+export async function replay(options: ReplayCommandOptions): Promise<boolean> {
+  checkSelection(options);
+  if (options.reason.length > replayReasonCharactersMax)
+    throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
+  const patch = options.patch === undefined ? undefined : readPatch(options.patch);
+  return withLetters(options, async (letters, { config, directory }) => {
+    const groups = new Map<string, Letter[]>();
+    let unreadable = 0;
+    for await (const { letter } of selected(letters, options)) {
+      if (letter.eventId === "") unreadable += 1;
+      else groups.set(letter.fingerprint, [...(groups.get(letter.fingerprint) ?? []), letter]);
+    }
+    const surroundings = await composeReplay(config, directory);
+    await surroundings.store.start();
+    try {
+      if (options.run !== true) {
+        await printPlan(options, groups, unreadable, surroundings);
+        return true;
+      }
+      return await run(options, patch, letters, [...groups.values()], surroundings);
+    } finally {
+      await surroundings.store.stop();
+    }
+  });
+}
+
+function readPatch(text: string): unknown {
+  try {
+    return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
+  } catch (error) {
+    throw new ConfigurationError(`--patch: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
+  }
+}
+
+/** Ended by the first signal behind the letter that is at hand; what is left stays where it is. */
+async function run(
+  options: ReplayCommandOptions,
+  patch: unknown,
+  letters: Parameters<typeof replayGroups>[0],
+  groups: readonly (readonly Letter[])[],
+  surroundings: ReplaySurroundings,
+): Promise<boolean> {
+  const abort = new AbortController();
+  const stop = (): void => abort.abort();
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  await surroundings.publisher.start();
+  try {
+    const reports = await replayGroups(letters, groups, surroundings, {
+      from: options.from,
+      repeatsInDoubt: options.repeatInDoubt === true,
+      reason: options.reason,
+      patch,
+      perSecond: options.perSecond,
+      waitMs: options.wait * 1_000,
+      failuresMax: options.failuresMax,
+      signal: abort.signal,
+      progress: (report) => process.stderr.write(`${describe(report)}\n`),
+    });
+    if (options.json === true) printJson(reports);
+    return reports.length === groups.length && reports.every(({ state }) => state === "done");
+  } finally {
+    process.removeListener("SIGINT", stop).removeListener("SIGTERM", stop);
+    await surroundings.publisher.stop();
+  }
+}
+
+const words: Readonly<Record<GroupReport["state"], string>> = {
+  replaying: "going on",
+  done: "done",
+  "same-failure": "stopped: the same failure has returned",
+  "other-failure": "stopped: it failed in another way",
+  undecided: "stopped: runs have not ended within --wait; run it again to go on",
+  interrupted: "interrupted; run it again to go on",
+};
+
+function describe({ fingerprint, state, letters, replayed, completed, failed, why }: GroupReport): string {
+  const reason = why === "" ? "" : ` (${why})`;
+  return `${fingerprint}: ${replayed} of ${letters} replayed, ${completed} completed, ${failed} failed; ${words[state]}${reason}`;
+}
+
+interface Plan {
+  readonly fingerprint: string;
+  readonly letters: number;
+  readonly events: number;
+  readonly failure: string;
+  /** States of the runs' records, of the first letters. */
+  readonly runs: Readonly<Record<string, number>>;
+}
+
+const recordsMax = 1_000;
+
+async function statesOf(store: RunStore, eventIds: readonly string[]): Promise<Readonly<Record<string, number>>> {
+  const counts = new Map<string, number>();
+  for (const eventId of eventIds.slice(0, recordsMax)) {
+    const state = (await store.read(eventId))?.state ?? "no record";
+    counts.set(state, (counts.get(state) ?? 0) + 1);
+  }
+  return Object.fromEntries(counts);
+}
+
+async function printPlan(
+  options: ReplayCommandOptions,
+  groups: ReadonlyMap<string, readonly Letter[]>,
+  unreadable: number,
+  { store, retryEntity }: ReplaySurroundings,
+): Promise<void> {
+  const plans: Plan[] = [];
+  for (const [fingerprint, letters] of groups) {
+    const eventIds = [...new Set(letters.map(({ eventId }) => eventId))];
+    const failure = `${letters[0]?.class}: ${letters[0]?.code}`;
+    plans.push({ fingerprint, letters: letters.length, events: eventIds.length, failure, runs: await statesOf(store, eventIds) });
+  }
+  if (options.json === true) return printJson({ to: retryEntity, from: options.from, groups: plans, unreadable });
+  const lines = plans.map(({ fingerprint, letters, events, failure, runs }) => {
+    const states = Object.entries(runs).map(([state, number]) => `${number} ${state}`);
+    return `${fingerprint}: ${letters} letters of ${events} events (${failure}); runs: ${states.join(", ")}`;
+  });
+  const from = options.from === "start" ? "from the start, with new idempotency keys" : "behind their last step";
+  if (unreadable > 0) lines.push(`${unreadable} letters without an event id that can be read are left where they are`);
+  process.stdout.write(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
+}

@@ -1,0 +1,178 @@
+/** `holdfast dlq groups | show | export | purge`. */
+import { open } from "node:fs/promises";
+import Table from "cli-table3";
+import { composeRunStore } from "../compose/store.ts";
+import type { Delivery } from "../core/delivery.ts";
+import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
+import type { HistoryEntry } from "../core/history.ts";
+import { redactValue } from "../core/redact.ts";
+import { replayReasonCharactersMax } from "../core/replay-order.ts";
+import type { RunView } from "../core/run.ts";
+import { systemClock } from "../compose/worker.ts";
+import type { DeadLetterBox } from "../ports/dead-letters.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import { Groups, type LetterGroup } from "../recovery/groups.ts";
+import { type Letter, scan } from "../recovery/letters.ts";
+import { take } from "../recovery/take.ts";
+import { checkSelection, plainLetter, printJson, selected, time, withLetters } from "./dlq-letters.ts";
+import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
+import type { LoadedConfig } from "./load-config.ts";
+
+export async function groups(options: DlqOptions): Promise<void> {
+  await withLetters(options, async (letters) => {
+    const counted = new Groups();
+    for await (const { letter } of scan(letters)) counted.add(letter);
+    const list = counted.list();
+    if (options.json === true)
+      printJson(list.map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example) })));
+    else process.stdout.write(describeGroups(list, letters.boxes));
+  });
+}
+
+function describeGroups(list: readonly LetterGroup[], boxes: readonly DeadLetterBox[]): string {
+  const places = boxes.map(({ name }) => name).join(" and ");
+  if (list.length === 0) return `no dead letters in ${places}\n`;
+  const table = new Table({
+    head: ["group", "letters", "first and last", "failure", "example"],
+    colWidths: [18, 9, 26, 40, 50],
+    wordWrap: true,
+    style: { head: [], border: [] },
+  });
+  for (const { fingerprint, count, firstMs, lastMs, eventTypes, example } of list) {
+    const where = [example.skill || eventTypes.join(", "), example.step].filter((text) => text !== "").join(", step ");
+    table.push([
+      fingerprint,
+      count,
+      `${time(firstMs)}\n${time(lastMs)}`,
+      `${example.class}: ${example.code}\n${where}`,
+      `${example.eventId || example.messageId}: ${example.description}`,
+    ]);
+  }
+  const total = list.reduce((sum, { count }) => sum + count, 0);
+  return `${total} dead letters in ${places}\n${table.toString()}\n`;
+}
+
+export async function show(options: ShowOptions): Promise<void> {
+  await withLetters(options, (letters, loaded) =>
+    withStore(loaded, async (store) => {
+      const shown: unknown[] = [];
+      for await (const { letter, delivery } of selected(letters, options)) {
+        if (shown.length === options.limit) break;
+        const view = letter.eventId === "" ? undefined : await store.read(letter.eventId);
+        const run = view === undefined ? "no record" : plainRun(view);
+        const one = { ...plainLetter(letter), run, ...(options.bodies === true ? { body: bodyOf(delivery) } : {}) };
+        shown.push(one);
+        if (options.json !== true) process.stdout.write(`${describe(one)}\n`);
+      }
+      if (options.json === true) printJson(shown);
+      else if (shown.length === 0) process.stdout.write("no such dead letters\n");
+    }),
+  );
+}
+
+/** A line for each field that says something. */
+function describe(letter: Readonly<Record<string, unknown>>): string {
+  const lines = Object.entries(letter).flatMap(([name, value]) => {
+    if (value === "" || value === undefined) return [];
+    return [`${name.padEnd(15)} ${typeof value === "string" ? value : JSON.stringify(value, undefined, 2)}`];
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+function plainRun({ state, reason, failures, losses, generation, restarts, steps, history }: RunView): Readonly<Record<string, unknown>> {
+  const known = steps.map(({ name, state: stepState, atMs }) => ({ name, state: stepState, at: time(atMs) }));
+  return { state, reason, failures, losses, generation, restarts, steps: known, history: history.map(plainEntry) };
+}
+
+function plainEntry({ atMs, ...rest }: HistoryEntry): Readonly<Record<string, unknown>> {
+  return { at: time(atMs), ...rest };
+}
+
+/** As JSON without what looks like a secret, where it is JSON. */
+function bodyOf({ body }: Delivery): unknown {
+  const json = parsedBody(body);
+  return json === undefined ? `${body.byteLength} bytes that are no JSON` : redactValue(json);
+}
+
+function parsedBody(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body).toString("utf8")) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A file is written whole or not at all, and never over another one. */
+export async function exportLetters(options: ExportOptions): Promise<void> {
+  await withLetters(options, async (letters) => {
+    const file = options.out === undefined ? undefined : await openNew(options.out);
+    let written = 0;
+    for await (const { letter, delivery } of selected(letters, options)) {
+      const line = `${JSON.stringify(wholeLetter(letter, delivery), plainValue)}\n`;
+      if (file === undefined) process.stdout.write(line);
+      else await file.appendFile(line);
+      written += 1;
+    }
+    await file?.close();
+    if (file !== undefined)
+      process.stdout.write(options.json === true ? `${JSON.stringify({ written })}\n` : `${written} dead letters written to ${options.out}\n`);
+  });
+}
+
+async function openNew(path: string): Promise<Awaited<ReturnType<typeof open>>> {
+  try {
+    return await open(path, "wx", 0o600);
+  } catch (error) {
+    throw new ConfigurationError(`--out: expected a file that can be made, found: ${messageOf(error, 200)}; name another`);
+  }
+}
+
+function wholeLetter(letter: Letter, delivery: Delivery): Readonly<Record<string, unknown>> {
+  const json = parsedBody(delivery.body);
+  const body = json === undefined ? { bodyBase64: Buffer.from(delivery.body).toString("base64") } : { body: json };
+  const { contentType, subject } = delivery;
+  return { ...plainLetter(letter), contentType, subject, ...delivery.particulars(), applicationProperties: delivery.headers(), ...body };
+}
+
+function plainValue(_name: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** Noted in the records first: a letter that is gone was closed for a reason. */
+export async function purge(options: PurgeOptions): Promise<void> {
+  checkSelection(options);
+  if (options.reason.trim() === "" || options.reason.length > replayReasonCharactersMax)
+    throw new ConfigurationError(`--reason: expected 1 to ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
+  await withLetters(options, (letters, loaded) =>
+    withStore(loaded, async (store) => {
+      const wanted = new Map<DeadLetterBox, Set<bigint>>();
+      const eventIds = new Set<string>();
+      let found = 0;
+      for await (const { letter } of selected(letters, options)) {
+        wanted.set(letter.box, (wanted.get(letter.box) ?? new Set<bigint>()).add(letter.sequenceNumber));
+        if (letter.eventId !== "") eventIds.add(letter.eventId);
+        found += 1;
+      }
+      if (found !== options.count)
+        throw new ConfigurationError(
+          `--count: expected the number of dead letters that are meant, found ${options.count} where there are ${found}; nothing was deleted`,
+        );
+      await store.close([...eventIds], options.reason);
+      let deleted = 0;
+      for (const [box, numbers] of wanted) deleted += (await take(box, numbers, { clock: systemClock, handle: () => Promise.resolve(true) })).completed;
+      process.stdout.write(options.json === true ? `${JSON.stringify({ deleted, left: found - deleted })}\n` : `${deleted} of ${found} dead letters deleted\n`);
+    }),
+  );
+}
+
+async function withStore<T>({ config, directory }: LoadedConfig, work: (store: RunStore) => Promise<T>): Promise<T> {
+  if (config.store.kind === "sqlite" && config.store.path === ":memory:")
+    throw new StoreUnavailableError("expected run records that other processes can read, found a store in memory; configure a file or a Redis");
+  const store = composeRunStore(config, directory);
+  try {
+    await store.start();
+    return await work(store);
+  } finally {
+    await store.stop();
+  }
+}

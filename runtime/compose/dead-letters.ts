@@ -1,0 +1,59 @@
+/** Where the dead letters of a consumer lie, and what is needed to work on them. */
+import { nameOf, type ServiceBusEntity } from "../adapters/service-bus/client.ts";
+import { openPeeking } from "../adapters/service-bus/peeking.ts";
+import { systemClock } from "../adapters/system/clock.ts";
+import type { Config } from "../core/config.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { createPayloadHash } from "../core/payload-hash.ts";
+import { readRoute } from "../core/read-route.ts";
+import type { DeadLetterBox } from "../ports/dead-letters.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Letters } from "../recovery/letters.ts";
+import type { ReplaySurroundings } from "../recovery/replay.ts";
+import { composeTransportOf, composePublisher, connectionOf, consumedEntities, retryEntityOf } from "./broker.ts";
+import { limitsOf } from "./executor.ts";
+import { composeRunStore, consumerName } from "./store.ts";
+
+async function boxOf(config: Config, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
+  const connection = await connectionOf(config.serviceBus);
+  const transport: Transport = await composeTransportOf(config, entity);
+  const peeking = openPeeking(connection, entity);
+  return {
+    name: nameOf(entity),
+    isOwn,
+    transport,
+    start: () => transport.start(),
+    stop: async () => {
+      await Promise.all([transport.stop(), peeking.stop()]);
+    },
+    peek: (from, count) => peeking.peek(from, count),
+  };
+}
+
+/** The dead-letter queues of what the consumer reads, or the queue that its dead letters are forwarded to. */
+export async function composeLetters(config: Config, forwardedTo: string | undefined): Promise<Letters> {
+  const boxes =
+    forwardedTo === undefined
+      ? consumedEntities(config).map((entity) => boxOf(config, { ...entity, subQueue: "dead-letter" }, true))
+      : [boxOf(config, { queue: forwardedTo }, false)];
+  const limits = limitsOf(config);
+  return {
+    boxes: await Promise.all(boxes),
+    sources: consumedEntities(config).map((entity) => nameOf(entity)),
+    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
+  };
+}
+
+/** What a replay needs beside the letters. */
+export async function composeReplay(config: Config, directory: string): Promise<ReplaySurroundings> {
+  if (config.store.kind === "sqlite" && config.store.path === ":memory:")
+    throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
+  return {
+    clock: systemClock,
+    store: composeRunStore(config, directory),
+    publisher: await composePublisher(config),
+    retryEntity: retryEntityOf(config.consumer),
+    consumer: consumerName(config.consumer),
+    hashPayload: createPayloadHash(limitsOf(config)),
+  };
+}

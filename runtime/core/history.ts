@@ -1,0 +1,59 @@
+/** What a run's record keeps of its deaths and of what brought it back, the oldest first. */
+import type { Death } from "./death.ts";
+
+/** Where a run that is brought back goes on: behind its last step, or as if nothing of it had happened. */
+export type ResumeFrom = "checkpoint" | "start";
+
+export type HistoryEntry =
+  | ({ readonly kind: "died"; readonly state: "dead" | "parked" } & Death)
+  | {
+      readonly kind: "revived";
+      readonly by: "resend" | "replay";
+      /** By the store's clock. */
+      readonly atMs: number;
+      /** How often it was brought back, this time included. */
+      readonly generation: number;
+      readonly from: ResumeFrom;
+      /** With another payload than it had. */
+      readonly patched: boolean;
+      /** Steps whose outcome was unknown were to be tried once more. */
+      readonly repeatsInDoubt: boolean;
+      /** Given by whoever ordered it; empty for none. */
+      readonly reason: string;
+      readonly replayId?: string | undefined;
+    }
+  /** Its dead letter was deleted. */
+  | { readonly kind: "closed"; readonly atMs: number; readonly reason: string };
+
+/** Entries that a record keeps; the oldest go first. */
+export const historyMax = 20;
+
+const entryCharactersMax = 4_096;
+
+export function encodeEntry(entry: HistoryEntry): string {
+  const text = JSON.stringify(entry);
+  if (text.length > entryCharactersMax) throw new RangeError(`expected a history entry of at most ${entryCharactersMax} characters, found ${text.length}`);
+  return text;
+}
+
+/** What cannot be read is left out: a record is worth more than a note on it. */
+export function decodeHistory(texts: readonly string[]): readonly HistoryEntry[] {
+  return texts.flatMap((text) => {
+    try {
+      const entry = JSON.parse(text) as HistoryEntry;
+      return [entry];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The last death; undefined when there is none on record. */
+export function lastDeath(history: readonly HistoryEntry[]): Extract<HistoryEntry, { kind: "died" }> | undefined {
+  return history.findLast((entry) => entry.kind === "died");
+}
+
+/** Whether a replay has brought the run back before, or the run that it brought has died: it does so once. */
+export function knowsReplay(history: readonly HistoryEntry[], replayId: string): boolean {
+  return history.some((entry) => entry.kind !== "closed" && entry.replayId === replayId);
+}

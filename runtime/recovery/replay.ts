@@ -1,0 +1,213 @@
+/**
+ * Brings the events of dead letters back, one group after the other, each in stages: one letter, then ten, then all at a pace.
+ * A stage begins once all of the one before have ended well; the group stops where one fails, and the others go on.
+ *
+ *   take a letter (lock) → send its replay → complete the letter → … → look what became of it
+ *
+ * It can end anywhere. A letter whose replay was sent and that was not completed is sent again by the next command: under the
+ * same id, with the same order, which the run's record carries out once. So nothing is lost, and nothing runs twice.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { Delivery } from "../core/delivery.ts";
+import type { HashPayload } from "../core/payload-hash.ts";
+import { pause } from "./waiting.ts";
+import type { DeadLetterBox } from "../ports/dead-letters.ts";
+import type { Publisher } from "../ports/publisher.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import type { Letter, Letters } from "./letters.ts";
+import { Outcomes } from "./outcomes.ts";
+import { makeReplay, replayIdOf, type ReplayWishes } from "./replay-message.ts";
+import { take } from "./take.ts";
+
+/** What a replay works on, beside the letters. */
+export interface ReplaySurroundings {
+  readonly clock: Clock;
+  readonly store: RunStore;
+  readonly publisher: Publisher;
+  /** Where replays are sent: the queue that is read, or the private retry queue of a subscription; never a topic. */
+  readonly retryEntity: string;
+  readonly consumer: string;
+  readonly hashPayload: HashPayload;
+}
+
+export interface ReplayOptions extends ReplayWishes {
+  /** Replays sent in a second, at most. */
+  readonly perSecond: number;
+  /** How long a stage's runs may take to end. */
+  readonly waitMs: number;
+  /** Failures of a group that do not stop it. */
+  readonly failuresMax: number;
+  readonly signal: AbortSignal;
+  /** Hears how a group gets on. */
+  progress(report: GroupReport): void;
+}
+
+export type GroupState =
+  | "replaying"
+  /** All of it has been replayed and has ended well. */
+  | "done"
+  /** The failure that the letters had died of has returned. */
+  | "same-failure"
+  | "other-failure"
+  /** Runs have not ended within the time that was given. */
+  | "undecided"
+  | "interrupted";
+
+export interface GroupReport {
+  readonly fingerprint: string;
+  readonly state: GroupState;
+  readonly letters: number;
+  /** Sent and taken out of the dead-letter queue. */
+  readonly replayed: number;
+  readonly completed: number;
+  readonly failed: number;
+  /** Of the first failure; empty while there is none. */
+  readonly why: string;
+}
+
+/** Stages before all. */
+const canaries = [1, 10];
+/** Letters of the last stage between two looks at what became of them. */
+const looksEvery = 200;
+const lookPauseMs = 250;
+
+/** The first letter of each event, in their order; further ones of an event follow when all is well, and are duplicates then. */
+function ordered(letters: readonly Letter[]): { readonly first: readonly Letter[]; readonly further: readonly Letter[] } {
+  const seen = new Set<string>();
+  const first: Letter[] = [];
+  const further: Letter[] = [];
+  for (const letter of letters) {
+    (seen.has(letter.eventId) ? further : first).push(letter);
+    seen.add(letter.eventId);
+  }
+  return { first, further };
+}
+
+/** One, ten, and then all in parts. */
+function stagesOf(letters: readonly Letter[]): readonly (readonly Letter[])[] {
+  const { first, further } = ordered(letters);
+  const stages: (readonly Letter[])[] = [];
+  let at = 0;
+  for (const size of [...canaries, ...Array.from({ length: Math.ceil(first.length / looksEvery) }, () => looksEvery)]) {
+    if (at < first.length) stages.push(first.slice(at, at + size));
+    at += size;
+  }
+  if (further.length > 0) stages.push(further);
+  return stages;
+}
+
+class GroupReplay {
+  readonly #letters: Letters;
+  readonly #surroundings: ReplaySurroundings;
+  readonly #options: ReplayOptions;
+  readonly #secret: string;
+  readonly #group: readonly Letter[];
+  readonly #outcomes: Outcomes;
+  #replayed = 0;
+  /** When the next replay may be sent, monotonic. */
+  #dueMs = 0;
+
+  constructor(letters: Letters, surroundings: ReplaySurroundings, options: ReplayOptions, secret: string, group: readonly Letter[], outcomes: Outcomes) {
+    this.#letters = letters;
+    this.#surroundings = surroundings;
+    this.#options = options;
+    this.#secret = secret;
+    this.#group = group;
+    this.#outcomes = outcomes;
+  }
+
+  async run(): Promise<GroupReport> {
+    const stages = stagesOf(this.#group);
+    for (const [index, stage] of stages.entries()) {
+      await this.#send(stage);
+      const isCanary = index < canaries.length;
+      const isLast = index === stages.length - 1;
+      const state = await this.#watch(isCanary || isLast);
+      if (state !== "done" || isLast) return this.#report(state);
+      this.#options.progress(this.#report("replaying"));
+    }
+    return this.#report("done");
+  }
+
+  async #send(stage: readonly Letter[]): Promise<void> {
+    const boxes = new Map<DeadLetterBox, Map<bigint, Letter>>();
+    for (const letter of stage) {
+      const known = boxes.get(letter.box) ?? new Map<bigint, Letter>();
+      boxes.set(letter.box, known.set(letter.sequenceNumber, letter));
+    }
+    const { clock } = this.#surroundings;
+    const { signal } = this.#options;
+    for (const [box, letters] of boxes) {
+      const handle = (delivery: Delivery): Promise<boolean> => this.#sendOne(delivery, letters.get(delivery.sequenceNumber));
+      await take(box, new Set(letters.keys()), { clock, signal, handle });
+    }
+  }
+
+  /** Sent first, completed after: what ends between the two is sent once more, under the same id. */
+  async #sendOne(delivery: Delivery, letter: Letter | undefined): Promise<boolean> {
+    const { clock, publisher, retryEntity, hashPayload } = this.#surroundings;
+    const { perSecond, signal, from, repeatsInDoubt, reason, patch } = this.#options;
+    if (letter === undefined || signal.aborted) return false;
+    await pause(clock, this.#dueMs - clock.monotonicMs(), signal);
+    if (signal.aborted) return false;
+    this.#dueMs = Math.max(this.#dueMs, clock.monotonicMs()) + 1_000 / perSecond;
+    const making = { secret: this.#secret, hashPayload, readRoute: (one: Delivery) => this.#letters.readRoute(one), from, repeatsInDoubt, reason, patch };
+    await publisher.send(retryEntity, [await makeReplay(making, delivery)]);
+    this.#outcomes.add({ letter, replayId: replayIdOf(this.#secret, delivery) });
+    this.#replayed += 1;
+    return true;
+  }
+
+  /** Looks what became of all that was sent, until it has ended, or once where more may be sent meanwhile. */
+  async #watch(untilEnded: boolean): Promise<GroupState> {
+    const { clock } = this.#surroundings;
+    const { signal, waitMs, failuresMax } = this.#options;
+    const untilMs = clock.monotonicMs() + waitMs;
+    for (;;) {
+      await this.#outcomes.look();
+      const { failures, pending } = this.#outcomes;
+      if (failures.length > failuresMax) return failures.some(({ outcome }) => outcome.isSame) ? "same-failure" : "other-failure";
+      if (signal.aborted) return "interrupted";
+      if (!untilEnded || pending === 0) return "done";
+      if (clock.monotonicMs() >= untilMs) return "undecided";
+      await pause(clock, lookPauseMs, signal);
+    }
+  }
+
+  #report(state: GroupState): GroupReport {
+    const { completed, failures } = this.#outcomes;
+    return {
+      fingerprint: this.#group[0]?.fingerprint ?? "",
+      state,
+      letters: this.#group.length,
+      replayed: this.#replayed,
+      completed,
+      failed: failures.length,
+      why: failures[0]?.outcome.why ?? "",
+    };
+  }
+}
+
+/** Replays groups of letters that lie in their boxes, each as far as it goes well. */
+export async function replayGroups(
+  letters: Letters,
+  groups: readonly (readonly Letter[])[],
+  surroundings: ReplaySurroundings,
+  options: ReplayOptions,
+): Promise<readonly GroupReport[]> {
+  const secret = await surroundings.store.secret();
+  const next = new Map<string, bigint>();
+  for (const { box, sequenceNumber } of groups.flat()) {
+    const known = next.get(box.name) ?? 0n;
+    if (sequenceNumber >= known) next.set(box.name, sequenceNumber + 1n);
+  }
+  const reports: GroupReport[] = [];
+  for (const group of groups) {
+    if (options.signal.aborted) break;
+    const outcomes = new Outcomes(letters, surroundings.store, next);
+    const report = await new GroupReplay(letters, surroundings, options, secret, group, outcomes).run();
+    options.progress(report);
+    reports.push(report);
+  }
+  return reports;
+}
