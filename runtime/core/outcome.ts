@@ -1,5 +1,6 @@
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
+import type { FailureClass } from "./failure-class.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
 export interface FailureRecord {
@@ -62,8 +63,9 @@ export interface CallReport {
 export type Outcome =
   | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[] }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
-  | { readonly kind: "transient"; readonly failure: FailureRecord }
-  | { readonly kind: "permanent"; readonly failure: FailureRecord }
+  /** It is tried again; `class` says what kind of trouble it was. */
+  | { readonly kind: "transient"; readonly class: FailureClass; readonly failure: FailureRecord }
+  | { readonly kind: "permanent"; readonly class: FailureClass; readonly failure: FailureRecord }
   | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }

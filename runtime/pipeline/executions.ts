@@ -10,7 +10,7 @@ import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
-import { classify } from "../policy/classify.ts";
+import { classify, classifyFailure } from "../policy/classify.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -272,7 +272,7 @@ export class Executions {
     settler.tellBroken(work, error);
     if (work.isOnItsWayOut) return;
     const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
-    const settlement = decide({ kind: "transient", failure }, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
+    const settlement = decide(classifyFailure(failure, true), this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
     if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
   }
 

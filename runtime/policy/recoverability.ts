@@ -88,7 +88,7 @@ function decideNotBegun({ lockLost, stopping, postponements }: History, random: 
 }
 
 function decideTransient(
-  { failure }: Extract<Outcome, { kind: "transient" }>,
+  { failure, class: failureClass }: Extract<Outcome, { kind: "transient" }>,
   history: History,
   policy: RetryPolicy,
   mayRetryHere: () => boolean,
@@ -109,7 +109,9 @@ function decideTransient(
       description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
     };
   }
-  if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
+  // A dependency that asks for less is not called again at once, whether or not it named a pause.
+  const mayBeSoon = waitMs === 0 && failureClass !== "throttled";
+  if (history.retriesInPlace < policy.immediateMax && mayBeSoon && !history.stopping && mayRetryHere()) {
     return { kind: "retry-now", apart: false, code: failure.code, description, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
   return { kind: "retry-later", code: failure.code, description, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };

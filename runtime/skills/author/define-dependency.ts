@@ -56,8 +56,8 @@ export interface CallInfo {
 }
 
 /**
- * Makes one try of a call. It may throw `PermanentError` or `TransientError`; anything else it throws counts as transient with
- * unknown outcome.
+ * Makes one try of a call. It may throw `PermanentError` or `TransientError`; anything else it throws goes by its code
+ * (`core/failure-class.ts`); without a known one it counts as transient with unknown outcome.
  */
 export type RequestFunction<Request, Response> = (request: Request, info: CallInfo) => Promise<Response>;
 
