@@ -56,8 +56,11 @@ export type LossPart = "sole" | "suspect" | "bystander";
 /** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
 export interface CallReport {
   readonly dependency: string;
-  readonly result: "succeeded" | "failed";
+  readonly result: CallResult;
 }
+
+/** `slow`: longer than its circuit allows, however it ended, where it did not fail. */
+export type CallResult = "succeeded" | "slow" | "failed";
 
 /** The one word on how a run ended, made by `classify`; `decide` turns it into a settlement. */
 export type Outcome =
