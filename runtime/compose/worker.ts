@@ -19,7 +19,7 @@ export { Recurrences } from "../adapters/telemetry/recurrences.ts";
 export { systemClock } from "../adapters/system/clock.ts";
 
 /** Circuit states as the threads read them. */
-const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2 };
+const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
 
 export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry"> {
   readonly worker: Worker;
@@ -53,6 +53,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     skillCount: registry.skills.length,
     threads,
     dependencies: registry.dependencies,
+    retryBudget: config.retryBudget,
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,

@@ -57,7 +57,7 @@ export type RuntimeEvent =
   | { readonly type: "message.broken"; readonly eventId: string; readonly stage: string; readonly error: string }
   | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }
   | { readonly type: "lock.lost"; readonly eventId: string; readonly where: "renew" | "settle" }
-  | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" }
+  | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" | "isolated" }
   | { readonly type: "store.down"; readonly error: string }
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */

@@ -5,10 +5,12 @@
 import { z } from "zod";
 import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
+import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type ConsumerConfig, type ServiceBusConfig, type TransportKind, consumerSchema, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { describeIssue } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
+import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
 
 export { type ConsumerConfig, type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
@@ -36,6 +38,8 @@ export interface ConfigInput {
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
+  /** Retries in place that the whole worker may make. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
+  readonly retryBudget?: RetryBudgetConfig | undefined;
   /** How envelopes of others are read, such as MassTransit's, NServiceBus's or your own; see `EnvelopeHook`. Default: none. */
   readonly envelopes?: readonly EnvelopeHook[] | undefined;
   /**
@@ -83,6 +87,7 @@ export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
+  readonly retryBudget: RetryBudgetPolicy;
   readonly envelopes: readonly EnvelopeHook[];
   readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
@@ -115,6 +120,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
+    retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
     envelopes: z.array(envelopeHook).default([]),
     envelopeDefaults: z.boolean().default(true),
     inFlightMax: integer(1, 10_000).default(1_000),

@@ -4,17 +4,16 @@
  */
 import { hash } from "node:crypto";
 import type { HeaderValue } from "./delivery.ts";
+import { type FailureClass, failureClasses } from "./failure-class.ts";
 import { redact } from "./redact.ts";
 
 /**
- * - `transient`: it was retried until no attempt was left.
- * - `permanent`: the skill or a dependency refused it for good.
- * - `poison`: the message itself cannot be handled.
- * - `outcome-unknown`: it was parked, for nobody knows whether an effect happened.
+ * The class of the last failure; what may pass was retried until no attempt was left. Beside those:
+ *
  * - `crash`: its executions ended with their thread or worker.
  * - `expired`: its time-to-live was over.
  */
-export type DeathClass = "transient" | "permanent" | "poison" | "outcome-unknown" | "crash" | "expired";
+export type DeathClass = FailureClass | "crash" | "expired";
 
 /** What is known of the failure where it is decided that the run ends. */
 export interface DeathCause {
@@ -64,7 +63,7 @@ const headerNames = {
 /** All that a dead letter has more than its message had; a message that is sent again goes without them. */
 export const deathHeaders: ReadonlySet<string> = new Set([...Object.values(headerNames), "DeadLetterReason", "DeadLetterErrorDescription"]);
 
-const classes: ReadonlySet<string> = new Set<DeathClass>(["transient", "permanent", "poison", "outcome-unknown", "crash", "expired"]);
+const classes: ReadonlySet<string> = new Set<DeathClass>([...failureClasses, "crash", "expired"]);
 const textMax = 256;
 const normalisedMax = 300;
 const fingerprintCharacters = 16;

@@ -1,6 +1,7 @@
 import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
+import type { FailureClass } from "./failure-class.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
 export interface FailureRecord {
@@ -61,15 +62,19 @@ export type LossPart = "sole" | "suspect" | "bystander";
 /** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
 export interface CallReport {
   readonly dependency: string;
-  readonly result: "succeeded" | "failed";
+  readonly result: CallResult;
 }
+
+/** `slow`: longer than its circuit allows, however it ended, where it did not fail. */
+export type CallResult = "succeeded" | "slow" | "failed";
 
 /** The one word on how a run ended, made by `classify`; `decide` turns it into a settlement. */
 export type Outcome =
   | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[] }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
-  | { readonly kind: "transient"; readonly failure: FailureRecord }
-  | { readonly kind: "permanent"; readonly failure: FailureRecord }
+  /** It is tried again; `class` says what kind of trouble it was. */
+  | { readonly kind: "transient"; readonly class: FailureClass; readonly failure: FailureRecord }
+  | { readonly kind: "permanent"; readonly class: FailureClass; readonly failure: FailureRecord }
   | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string; readonly step?: string }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }

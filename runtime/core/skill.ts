@@ -1,3 +1,5 @@
+import type { FailureClass } from "./failure-class.ts";
+
 /**
  * When and how often a failed run is tried again. The default timeline: once in place after a short pause, then after
  * 30–60 s, then after 5–10 min, then dead-letter.
@@ -7,14 +9,19 @@ export interface RetryPolicy {
   readonly attemptsMax: number;
   /** Of these, how many retries happen in place under the same claim; 0 to 5. */
   readonly immediateMax: number;
-  /** Pause before a retry in place, doubled each time; jittered up to twice. */
+  /** Pause before a retry in place, doubled each time, before jitter. */
   readonly immediateDelayMs: number;
-  /** Pause before the first retry through the queue; jittered up to twice. */
+  /** Pause before the first retry through the queue, before jitter. */
   readonly baseDelayMs: number;
   /** Each later retry waits this many times longer. */
   readonly delayFactor: number;
-  /** Upper bound before jitter. */
+  /** Upper bound before jitter; of `decorrelated`, with it. */
   readonly delayMaxMs: number;
+  /**
+   * How pauses are spread. `none`: as they are. `equal`: between one and two times as long. `full`: between nothing and two times.
+   * `decorrelated`: each between the first one and three times the one before it.
+   */
+  readonly jitter: "none" | "equal" | "full" | "decorrelated";
   /**
    * Executions that may end with their worker or thread before the run is dead-lettered as `CrashLoop`; 2 to 100. They are no
    * failures of the skill, which `attemptsMax` bounds.
@@ -29,8 +36,21 @@ export const defaultRetryPolicy: RetryPolicy = {
   baseDelayMs: 30_000,
   delayFactor: 10,
   delayMaxMs: 300_000,
+  jitter: "equal",
   lossesMax: 5,
 };
+
+/** How many retries in place the whole worker may make. */
+export interface RetryBudgetPolicy {
+  /** Retries for each message that arrived within the window; 0 to 10. */
+  readonly ratio: number;
+  /** Retries a second on top of that; 0 to 10 000. */
+  readonly perSecondMin: number;
+  /** How long a message counts, and a retry; 1 000 to 60 000. */
+  readonly windowMs: number;
+}
+
+export const defaultRetryBudgetPolicy: RetryBudgetPolicy = { ratio: 0.2, perSecondMin: 10, windowMs: 10_000 };
 
 export interface BulkheadPolicy {
   /** Runs that may use the dependency at once; 1 to 10 000. */
@@ -47,18 +67,49 @@ export interface BulkheadPolicy {
 export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64, waitMaxMs: 5_000 };
 
 /**
- * The circuit opens when `failureThreshold` of the last `2 × failureThreshold` runs that used the dependency failed on it,
- * stays open for `resetTimeoutMs`, then lets `halfOpenMax` runs probe: one success closes it, one failure opens it again.
+ * The circuit opens when too many runs that used the dependency failed on it, stays open for `resetTimeoutMs`, then lets
+ * `halfOpenMax` runs probe: `probesToClose` successes close it, one failure opens it again, for longer.
  */
 export interface CircuitPolicy {
+  /**
+   * `rate`: it opens when `failureThreshold` of the last `windowCalls` runs failed. `consecutive`: when as many failed in a row.
+   */
+  readonly mode: "rate" | "consecutive";
   /** 1 to 1 000. */
   readonly failureThreshold: number;
+  /** At least `failureThreshold`; 0 to 10 000, 0 for twice `failureThreshold`. */
+  readonly windowCalls: number;
+  /** Before it has seen as many runs it does not open, in the mode `rate` at most `windowCalls`; 0 to 10 000. */
+  readonly callsMin: number;
+  /** A call that took so long counts as a failure, however it ended; 0 to 600 000, 0 for never. */
+  readonly slowCallMs: number;
+  /** Classes of errors that count as failures; of others a refusal (`permanent`) is an answer, and the rest says nothing. */
+  readonly counts: readonly FailureClass[];
+  /** 1 to 3 600 000. */
   readonly resetTimeoutMs: number;
+  /** Each time that it opens without having closed it stays open so many times longer; 1 to 10. */
+  readonly resetFactor: number;
+  /** Upper bound of that; less than `resetTimeoutMs` counts as that. 1 to 3 600 000. */
+  readonly resetTimeoutMaxMs: number;
   /** 1 to 100. */
   readonly halfOpenMax: number;
+  /** 1 to 100. */
+  readonly probesToClose: number;
 }
 
-export const defaultCircuitPolicy: CircuitPolicy = { failureThreshold: 10, resetTimeoutMs: 10_000, halfOpenMax: 2 };
+export const defaultCircuitPolicy: CircuitPolicy = {
+  mode: "rate",
+  failureThreshold: 10,
+  windowCalls: 0,
+  callsMin: 0,
+  slowCallMs: 0,
+  counts: ["transient", "unavailable", "outcome-unknown", "throttled"],
+  resetTimeoutMs: 10_000,
+  resetFactor: 2,
+  resetTimeoutMaxMs: 60_000,
+  halfOpenMax: 2,
+  probesToClose: 1,
+};
 
 /** What the main thread knows of a dependency. Its place in the list of all dependencies is its number. */
 export interface DependencyPolicy {

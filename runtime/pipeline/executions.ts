@@ -10,7 +10,7 @@ import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
-import { classify } from "../policy/classify.ts";
+import { classify, classifyFailure } from "../policy/classify.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -163,6 +163,11 @@ export class Executions {
     this.#nextApart();
   }
 
+  /** Something may begin that could not before. */
+  moveLanes(): void {
+    this.#moveLanes(this.#options.clock.monotonicMs());
+  }
+
   #waitApart(work: Work): void {
     work.stage = "isolated";
     this.#options.inFlight.decided(work);
@@ -256,10 +261,10 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
-    const { settler, retryBudget, random } = this.#options;
+    const { settler, retryBudget, random, clock } = this.#options;
     if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
-    const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend();
+    const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = decide(outcome, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
     if (outcome.kind === "transient" && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
@@ -272,7 +277,7 @@ export class Executions {
     settler.tellBroken(work, error);
     if (work.isOnItsWayOut) return;
     const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
-    const settlement = decide({ kind: "transient", failure }, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
+    const settlement = decide(classifyFailure(failure, true), this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
     if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
   }
 

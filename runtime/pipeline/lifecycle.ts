@@ -9,7 +9,7 @@
  * is here and has not begun may begin as long as runs may finish, and is handed back only then.
  */
 import type { Clock, Random } from "../core/clock.ts";
-import type { DependencyPolicy, SkillTable } from "../core/skill.ts";
+import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
 import type { Caution } from "../policy/caution.ts";
@@ -26,6 +26,7 @@ import { Executions } from "./executions.ts";
 import { InFlight } from "./in-flight.ts";
 import { Leases } from "./leases.ts";
 import { LockKeeper } from "./lock-keeper.ts";
+import { Policies } from "./policies.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
@@ -50,6 +51,8 @@ export interface WorkerOptions {
   readonly skillCount: number;
   readonly threads: number;
   readonly dependencies: readonly DependencyPolicy[];
+  /** Default: `defaultRetryBudgetPolicy`. */
+  readonly retryBudget?: RetryBudgetPolicy;
   readonly readRoute: ProcessBatchOptions["readRoute"];
   readonly hashPayload: ProcessBatchOptions["hashPayload"];
   /** Messages held at once. */
@@ -90,6 +93,8 @@ export interface WorkerView {
 }
 
 export class Worker {
+  /** What its policies are at, and how they are changed while it runs. */
+  readonly policies: Policies;
   readonly #options: WorkerOptions;
   readonly #inFlight = new InFlight();
   readonly #admission: Admission<Work>;
@@ -143,6 +148,17 @@ export class Worker {
       clear: (except) => this.#executions.putBackIdle(except),
       trim: () => this.#receiveLoop.trim(),
     });
+    const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy);
+    this.policies = new Policies({
+      clock,
+      admission: this.#admission,
+      retryBudget,
+      changed: () => {
+        this.#executions.moveLanes();
+        this.#receiveLoop.trim();
+        this.#receiveLoop.replenish();
+      },
+    });
     const parts = {
       ...options,
       brokerClock,
@@ -153,7 +169,7 @@ export class Worker {
       leases,
       inFlight,
       admission: this.#admission,
-      retryBudget: new RetryBudget(),
+      retryBudget,
       readAhead: new ReadAhead(),
       settler: this.#settler,
     };

@@ -90,7 +90,7 @@ export class BatchProcessor {
     if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
     const brokerNowMs = brokerClock.nowMs();
-    retryBudget.earn(deliveries.length);
+    retryBudget.earn(deliveries.length, nowMs);
     for (const delivery of deliveries) {
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);

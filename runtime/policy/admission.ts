@@ -100,7 +100,7 @@ export class Admission<Run extends Admissible> {
     for (const number of uses) {
       const gate = this.#gate(number);
       const open = within === "soon" ? gate.bulkhead.soonRoom : gate.bulkhead.room;
-      room = Math.min(room, this.#state(gate, nowMs) === "open" ? 0 : open);
+      room = Math.min(room, this.#isShut(gate, nowMs) ? 0 : open);
     }
     return room;
   }
@@ -109,7 +109,7 @@ export class Admission<Run extends Admissible> {
   refuses(uses: readonly number[], nowMs: number): Postponed | undefined {
     for (const number of uses) {
       const gate = this.#gate(number);
-      if (this.#state(gate, nowMs) === "open") return circuitOpen(gate.circuit.opensInMs(nowMs));
+      if (this.#isShut(gate, nowMs)) return circuitOpen(gate.circuit.opensInMs(nowMs));
       if (gate.bulkhead.room === 0) return laneFull(gate.bulkhead, nowMs);
     }
     return undefined;
@@ -140,7 +140,7 @@ export class Admission<Run extends Admissible> {
     for (const gate of this.#gates) {
       for (let run = gate.bulkhead.first(); run !== undefined; run = gate.bulkhead.first()) {
         const blocking = this.#blocking(run, gate, nowMs);
-        if (blocking === gate && this.#state(gate, nowMs) !== "open") break;
+        if (blocking === gate && !this.#isShut(gate, nowMs)) break;
         gate.bulkhead.dequeue();
         if (blocking === undefined) {
           this.#enter(run, nowMs);
@@ -183,6 +183,24 @@ export class Admission<Run extends Admissible> {
     }));
   }
 
+  get names(): string[] {
+    return this.#gates.map(({ name }) => name);
+  }
+
+  /** Of the dependency of this name; undefined when there is none. */
+  circuit(name: string): Circuit<Run> | undefined {
+    return this.#gates.find((gate) => gate.name === name)?.circuit;
+  }
+
+  bulkhead(name: string): Bulkhead<Run> | undefined {
+    return this.#gates.find((gate) => gate.name === name)?.bulkhead;
+  }
+
+  /** Looks at every circuit, so that changes made from outside are heard at once. */
+  look(nowMs: number): void {
+    for (const gate of this.#gates) this.#state(gate, nowMs);
+  }
+
   #enter(run: Run, nowMs: number): void {
     for (const number of run.uses) {
       const gate = this.#gate(number);
@@ -193,7 +211,7 @@ export class Admission<Run extends Admissible> {
 
   /** Queues the run where it is blocked; says why when it cannot. */
   #wait(run: Run, blocking: Gate<Run>, nowMs: number, hasWaited = false): Postponed | undefined {
-    if (this.#state(blocking, nowMs) === "open") return circuitOpen(blocking.circuit.opensInMs(nowMs));
+    if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking.circuit.opensInMs(nowMs));
     if (!blocking.bulkhead.hasLaneSpace()) return laneFull(blocking.bulkhead, nowMs);
     blocking.bulkhead.enqueue(run, hasWaited);
     return undefined;
@@ -204,10 +222,15 @@ export class Admission<Run extends Admissible> {
     let found: Gate<Run> | undefined;
     for (const number of run.uses) {
       const gate = this.#gate(number);
-      if (this.#state(gate, nowMs) === "open") return gate;
+      if (this.#isShut(gate, nowMs)) return gate;
       if ((found === undefined || gate === own) && !(gate.bulkhead.hasSlot() && gate.circuit.admits(nowMs))) found = gate;
     }
     return found;
+  }
+
+  #isShut(gate: Gate<Run>, nowMs: number): boolean {
+    const state = this.#state(gate, nowMs);
+    return state === "open" || state === "isolated";
   }
 
   #state(gate: Gate<Run>, nowMs: number): CircuitState {

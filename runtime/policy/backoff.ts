@@ -1,15 +1,42 @@
 import type { Random } from "../core/clock.ts";
 import type { RetryPolicy } from "../core/skill.ts";
 
-/** Pause before retry number `retry` (1-based) in place: doubled each time, then jittered between one and two times. */
-export function immediateDelayMs(policy: RetryPolicy, retry: number, random: Random): number {
-  return Math.round(policy.immediateDelayMs * 2 ** (retry - 1) * (1 + random()));
+/** Pause before retry number `retry` (1-based) in place: doubled each time, and jittered. */
+export function immediateDelayMs({ immediateDelayMs: baseMs, jitter }: RetryPolicy, retry: number, random: Random): number {
+  return backoffMs({ baseMs, factor: 2, maxMs: Number.POSITIVE_INFINITY, jitter }, retry, random);
 }
 
-/** Pause before retry number `retry` (1-based) through the queue: bounded, then jittered between one and two times. */
-export function queueDelayMs(policy: RetryPolicy, retry: number, random: Random): number {
-  const bounded = Math.min(policy.delayMaxMs, policy.baseDelayMs * policy.delayFactor ** (retry - 1));
-  return Math.round(bounded * (1 + random()));
+/** Pause before retry number `retry` (1-based) through the queue: bounded, and jittered. */
+export function queueDelayMs({ baseDelayMs, delayFactor, delayMaxMs, jitter }: RetryPolicy, retry: number, random: Random): number {
+  return backoffMs({ baseMs: baseDelayMs, factor: delayFactor, maxMs: delayMaxMs, jitter }, retry, random);
+}
+
+interface Backoff {
+  readonly baseMs: number;
+  readonly factor: number;
+  readonly maxMs: number;
+  readonly jitter: RetryPolicy["jitter"];
+}
+
+function backoffMs({ baseMs, factor, maxMs, jitter }: Backoff, retry: number, random: Random): number {
+  const plainMs = Math.min(maxMs, baseMs * factor ** (retry - 1));
+  switch (jitter) {
+    case "none":
+      return Math.round(plainMs);
+    case "equal":
+      return Math.round(plainMs * (1 + random()));
+    case "full":
+      return Math.round(plainMs * 2 * random());
+    case "decorrelated":
+      return Math.round(decorrelatedMs(baseMs, maxMs, retry, random));
+  }
+}
+
+/** The pauses before it are drawn anew, since nobody remembers them: that leaves the spread of this one as it is. */
+function decorrelatedMs(baseMs: number, maxMs: number, retry: number, random: Random): number {
+  let pauseMs = Math.min(maxMs, baseMs);
+  for (let drawn = 0; drawn < retry; drawn += 1) pauseMs = Math.min(maxMs, baseMs + (3 * pauseMs - baseMs) * random());
+  return pauseMs;
 }
 
 export const postponeBaseMs = 1_000;

@@ -10,8 +10,16 @@ import type { BulkheadPolicy } from "../core/skill.ts";
 /** The lane's array is cut once this many places at its head are empty, and they are more than half of it. */
 const emptyPlacesMax = 64;
 
-export class Bulkhead<Run> {
+export interface BulkheadView {
   readonly policy: BulkheadPolicy;
+  readonly inUse: number;
+  readonly waiting: number;
+  /** What the lane takes now: less than `queueMax` after long waits. */
+  readonly laneMax: number;
+}
+
+export class Bulkhead<Run> {
+  #policy: BulkheadPolicy;
   #inUse = 0;
   #lane: (Run | undefined)[] = [];
   /** How many runs had got slots when each run in the lane came. */
@@ -21,8 +29,22 @@ export class Bulkhead<Run> {
   #head = 0;
 
   constructor(policy: BulkheadPolicy) {
-    this.policy = policy;
+    this.#policy = policy;
     this.#laneMax = policy.queueMax;
+  }
+
+  get policy(): BulkheadPolicy {
+    return this.#policy;
+  }
+
+  /** Changes its bounds from now on: who is in stays in. A lane that was narrowed by long waits is widened again. */
+  change(changes: Partial<BulkheadPolicy>): void {
+    this.#policy = { ...this.#policy, ...changes };
+    this.#laneMax = this.#policy.queueMax;
+  }
+
+  view(): BulkheadView {
+    return { policy: this.#policy, inUse: this.#inUse, waiting: this.waiting, laneMax: this.#laneMax };
   }
 
   get inUse(): number {
@@ -35,17 +57,17 @@ export class Bulkhead<Run> {
 
   /** Runs that could be taken or queued now. */
   get room(): number {
-    return Math.max(0, this.policy.concurrentMax - this.#inUse) + Math.max(0, this.#laneMax - this.waiting);
+    return Math.max(0, this.#policy.concurrentMax - this.#inUse) + Math.max(0, this.#laneMax - this.waiting);
   }
 
   /** Runs that could be taken now, or queued with no more of them waiting than there are slots: each begins when one ends. */
   get soonRoom(): number {
-    const { concurrentMax } = this.policy;
+    const { concurrentMax } = this.#policy;
     return Math.max(0, concurrentMax - this.#inUse) + Math.max(0, Math.min(this.#laneMax, concurrentMax) - this.waiting);
   }
 
   hasSlot(): boolean {
-    return this.#inUse < this.policy.concurrentMax;
+    return this.#inUse < this.#policy.concurrentMax;
   }
 
   hasLaneSpace(): boolean {
@@ -55,7 +77,7 @@ export class Bulkhead<Run> {
   take(): void {
     this.#inUse += 1;
     this.#entered += 1;
-    if (this.#laneMax < this.policy.queueMax) this.#laneMax += 1;
+    if (this.#laneMax < this.#policy.queueMax) this.#laneMax += 1;
   }
 
   give(): void {

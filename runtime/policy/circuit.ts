@@ -1,41 +1,64 @@
 /**
  * A circuit breaker for one dependency.
  *
- *   closed ──(failureThreshold of the last 2×failureThreshold failed)──▶ open
- *   open ──(resetTimeoutMs)──▶ half-open ──(a probe succeeded)──▶ closed
- *                                   └──(a probe failed)──▶ open
+ *   closed ──(too many of its calls failed or were slow)──▶ open
+ *   open ──(the reset time is over)──▶ half-open ──(probesToClose succeeded)──▶ closed
+ *     ▲                                    └──(a probe failed or was slow)──▶ open, for longer
+ *     └ by hand: open, close; isolated is open until it is closed by hand
  *
- * Only probes are heard while it is half-open: a run that began before it opened says nothing of how the dependency is now.
- * Time is handed in; reading the state moves `open` to `half-open` once the reset time-out is over.
+ * Only probes are heard while it is half-open: a run that began before it opened says nothing of how the dependency is now. Time is
+ * handed in, and never goes back: of two times the later counts. Reading the state moves `open` to `half-open` once the reset time
+ * is over.
  */
+import type { CallResult } from "../core/outcome.ts";
 import type { CircuitPolicy } from "../core/skill.ts";
 
-export type CircuitState = "closed" | "open" | "half-open";
+export type CircuitState = "closed" | "open" | "half-open" | "isolated";
+
+export interface CircuitView {
+  readonly state: CircuitState;
+  /** Of the last calls; in the mode `consecutive`, in a row. */
+  readonly failures: number;
+  readonly calls: number;
+  /** How often it opened since it was last closed. */
+  readonly openings: number;
+  /** Until a probe may pass; 0 when none is waited for. */
+  readonly opensInMs: number;
+  readonly probes: number;
+}
 
 export class Circuit<Run> {
   readonly #policy: CircuitPolicy;
-  /** The last outcomes, 1 for a failure; a ring. */
+  /** The last outcomes, 1 for a failure; a ring. Of one place where failures are counted in a row. */
   readonly #window: Uint8Array;
   #at = 0;
+  #calls = 0;
   #failures = 0;
   #state: CircuitState = "closed";
   #openUntilMs = 0;
+  #openings = 0;
+  #latestMs = Number.NEGATIVE_INFINITY;
   /** Runs let through since it became half-open, and not yet heard of. */
   readonly #probes = new Set<Run>();
+  #probesSucceeded = 0;
 
   constructor(policy: CircuitPolicy) {
     this.#policy = policy;
-    this.#window = new Uint8Array(policy.failureThreshold * 2);
+    const { windowCalls, failureThreshold } = policy;
+    this.#window = new Uint8Array(Math.max(failureThreshold, windowCalls === 0 ? failureThreshold * 2 : windowCalls));
   }
 
   state(nowMs: number): CircuitState {
-    if (this.#state === "open" && nowMs >= this.#openUntilMs) this.#state = "half-open";
+    if (nowMs > this.#latestMs) this.#latestMs = nowMs;
+    if (this.#state === "open" && this.#latestMs >= this.#openUntilMs) this.#state = "half-open";
     return this.#state;
   }
 
-  /** How long until a probe may pass; 0 when not open. */
+  /** How long until a probe may pass; 0 when not open. An isolated one is looked at again after its reset time. */
   opensInMs(nowMs: number): number {
-    return this.state(nowMs) === "open" ? this.#openUntilMs - nowMs : 0;
+    const state = this.state(nowMs);
+    if (state === "isolated") return this.#policy.resetTimeoutMs;
+    return state === "open" ? this.#openUntilMs - this.#latestMs : 0;
   }
 
   /** Whether one more run may pass now. */
@@ -49,40 +72,72 @@ export class Circuit<Run> {
     if (this.state(nowMs) === "half-open") this.#probes.add(run);
   }
 
-  /** Hears how a run that was let through went; `unused` when it never called the dependency. */
-  leave(run: Run, result: "succeeded" | "failed" | "unused", nowMs: number): void {
+  /** Hears how a run that was let through went; `unused` when it says nothing of the dependency. */
+  leave(run: Run, result: CallResult | "unused", nowMs: number): void {
     const isProbe = this.#probes.size > 0 && this.#probes.delete(run);
-    switch (this.state(nowMs)) {
-      case "closed":
-        if (result !== "unused") this.#count(result === "failed" ? 1 : 0, nowMs);
-        return;
-      case "half-open":
-        if (isProbe && result === "succeeded") this.#close();
-        if (isProbe && result === "failed") this.#open(nowMs);
-        return;
-      case "open":
-        return;
-    }
+    const state = this.state(nowMs);
+    if (result === "unused") return;
+    const isGood = result === "succeeded";
+    if (state === "closed") this.#count(isGood ? 0 : 1);
+    if (state !== "half-open" || !isProbe) return;
+    if (!isGood) return this.#trip();
+    this.#probesSucceeded += 1;
+    if (this.#probesSucceeded >= this.#policy.probesToClose) this.close();
   }
 
-  #count(failed: 0 | 1, nowMs: number): void {
-    this.#failures += failed - (this.#window[this.#at] ?? 0);
-    this.#window[this.#at] = failed;
-    this.#at = (this.#at + 1) % this.#window.length;
-    if (this.#failures >= this.#policy.failureThreshold) this.#open(nowMs);
+  /** Opens it by hand, as if too many calls had failed. */
+  open(nowMs: number): void {
+    this.state(nowMs);
+    this.#trip();
   }
 
-  #open(nowMs: number): void {
-    this.#state = "open";
-    this.#openUntilMs = nowMs + this.#policy.resetTimeoutMs;
-    this.#probes.clear();
-  }
-
-  #close(): void {
+  /** Closes it by hand, and forgets what it has counted. */
+  close(): void {
     this.#state = "closed";
+    this.#openings = 0;
+    this.#forget();
+  }
+
+  /** Keeps it open until it is closed by hand. */
+  isolate(): void {
+    this.#state = "isolated";
+    this.#forget();
+  }
+
+  view(nowMs: number): CircuitView {
+    const opensInMs = this.state(nowMs) === "open" ? this.opensInMs(nowMs) : 0;
+    return { state: this.#state, failures: this.#failures, calls: this.#calls, openings: this.#openings, opensInMs, probes: this.#probes.size };
+  }
+
+  #count(failed: 0 | 1): void {
+    const { mode, failureThreshold, callsMin } = this.#policy;
+    if (mode === "consecutive") {
+      this.#failures = failed === 1 ? this.#failures + 1 : 0;
+      this.#calls += 1;
+    } else {
+      this.#failures += failed - (this.#window[this.#at] ?? 0);
+      this.#window[this.#at] = failed;
+      this.#at = (this.#at + 1) % this.#window.length;
+      this.#calls = Math.min(this.#window.length, this.#calls + 1);
+    }
+    if (this.#failures >= failureThreshold && this.#calls >= callsMin) this.#trip();
+  }
+
+  #trip(): void {
+    const { resetTimeoutMs, resetFactor, resetTimeoutMaxMs } = this.#policy;
+    const grownMs = Math.min(resetTimeoutMs * resetFactor ** this.#openings, Math.max(resetTimeoutMs, resetTimeoutMaxMs));
+    this.#openings += 1;
+    this.#state = "open";
+    this.#openUntilMs = this.#latestMs + grownMs;
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#window.fill(0);
     this.#failures = 0;
+    this.#calls = 0;
     this.#at = 0;
     this.#probes.clear();
+    this.#probesSucceeded = 0;
   }
 }

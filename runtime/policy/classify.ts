@@ -1,5 +1,9 @@
-/** The one place that says what a thread's answer means. Anything a skill throws that does not say otherwise may pass by itself, so it is transient. */
-import type { Outcome, RunAnswer } from "../core/outcome.ts";
+/**
+ * The one place that says what a thread's answer means; what a failure's code means stands in `core/failure-class.ts`. What neither
+ * the thrower nor that table knows may pass by itself, so it is transient.
+ */
+import { failureClassOf } from "../core/failure-class.ts";
+import type { FailureRecord, Outcome, RunAnswer } from "../core/outcome.ts";
 
 export function classify(answer: RunAnswer): Outcome {
   switch (answer.kind) {
@@ -8,9 +12,9 @@ export function classify(answer: RunAnswer): Outcome {
     case "invalid":
       return { kind: "invalid", invalid: answer.invalid };
     case "failed":
-      return answer.retryable === false ? { kind: "permanent", failure: answer.failure } : { kind: "transient", failure: answer.failure };
+      return classifyFailure(answer.failure, answer.retryable);
     case "timed-out":
-      return { kind: "transient", failure: answer.failure };
+      return classifyFailure(answer.failure, true);
     case "outcome-unknown":
       return { kind: "parked", reason: "OutcomeUnknown", why: `step '${answer.step}': ${answer.why}`, step: answer.step };
     case "pipeline-changed":
@@ -24,4 +28,11 @@ export function classify(answer: RunAnswer): Outcome {
     case "not-started":
       return { kind: "not-started", why: answer.why };
   }
+}
+
+/** `retryable`: as the thrower said; undefined when it did not say. */
+export function classifyFailure(failure: FailureRecord, retryable: boolean | undefined): Extract<Outcome, { kind: "transient" | "permanent" }> {
+  const failureClass = failureClassOf(failure.code, retryable);
+  const kind = failureClass === "permanent" || failureClass === "poison" ? "permanent" : "transient";
+  return { kind, class: failureClass, failure };
 }

@@ -41,7 +41,7 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
         state: "dead",
         reason: outcome.failure.code,
         description: failureText(outcome.failure, history.skill),
-        cause: causeOf("permanent", outcome.failure),
+        cause: causeOf(outcome.class, outcome.failure),
       };
     case "parked":
       return {
@@ -106,7 +106,7 @@ function decideNotBegun({ lockLost, stopping, postponements }: History, random: 
 }
 
 function decideTransient(
-  { failure }: Extract<Outcome, { kind: "transient" }>,
+  { failure, class: failureClass }: Extract<Outcome, { kind: "transient" }>,
   history: History,
   policy: RetryPolicy,
   mayRetryHere: () => boolean,
@@ -125,10 +125,12 @@ function decideTransient(
       state: "dead",
       reason: "RetriesExhausted",
       description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
-      cause: causeOf("transient", failure),
+      cause: causeOf(failureClass, failure),
     };
   }
-  if (history.retriesInPlace < policy.immediateMax && waitMs === 0 && !history.stopping && mayRetryHere()) {
+  // A dependency that asks for less is not called again at once, whether or not it named a pause.
+  const mayBeSoon = waitMs === 0 && failureClass !== "throttled";
+  if (history.retriesInPlace < policy.immediateMax && mayBeSoon && !history.stopping && mayRetryHere()) {
     return { kind: "retry-now", apart: false, code: failure.code, description, delayMs: immediateDelayMs(policy, history.retriesInPlace + 1, random) };
   }
   return { kind: "retry-later", code: failure.code, description, delayMs: Math.max(waitMs, queueDelayMs(policy, history.attempts, random)) };

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import type { CallReport } from "#runtime/core/outcome.ts";
-import type { DependencyPolicy } from "#runtime/core/skill.ts";
+import { type DependencyPolicy, defaultCircuitPolicy } from "#runtime/core/skill.ts";
 import { Admission, type Admissible } from "#runtime/policy/admission.ts";
 import type { CircuitState } from "#runtime/policy/circuit.ts";
 
@@ -11,7 +11,11 @@ interface Run extends Admissible {
 }
 
 function dependency(name: string, concurrentMax: number, queueMax: number, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
-  return { name, bulkhead: { concurrentMax, queueMax, waitMaxMs: 1_000 }, circuit: { failureThreshold: 1, resetTimeoutMs: 1_000, halfOpenMax: 1, ...circuit } };
+  return {
+    name,
+    bulkhead: { concurrentMax, queueMax, waitMaxMs: 1_000 },
+    circuit: { ...defaultCircuitPolicy, failureThreshold: 1, resetTimeoutMs: 1_000, resetFactor: 1, halfOpenMax: 1, ...circuit },
+  };
 }
 
 function fixture(...dependencies: readonly DependencyPolicy[]) {

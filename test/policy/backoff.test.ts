@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { defaultRetryPolicy } from "#runtime/core/skill.ts";
+import { type RetryPolicy, defaultRetryPolicy } from "#runtime/core/skill.ts";
 import {
   askedPauseMaxMs,
   askedPauseMs,
@@ -22,6 +22,7 @@ const policy = fc.record({
   baseDelayMs: fc.integer({ min: 0, max: 86_400_000 }),
   delayFactor: fc.double({ min: 1, max: 100, noNaN: true }),
   delayMaxMs: fc.integer({ min: 0, max: 86_400_000 }),
+  jitter: fc.constant("equal" as const),
   lossesMax: fc.integer({ min: 2, max: 100 }),
 });
 const retry = fc.integer({ min: 1, max: 20 });
@@ -58,6 +59,37 @@ describe("backoff", () => {
       fc.property(policy, retry, chance, (given, number, random) =>
         assert.ok(queueDelayMs(given, number + 1, () => random) >= queueDelayMs(given, number, () => random)),
       ),
+    );
+  });
+
+  test("spreads a pause as its jitter says", () => {
+    const delays = (jitter: RetryPolicy["jitter"], number: number): number[] =>
+      [low, () => 0.5, high].map((random) =>
+        queueDelayMs({ ...defaultRetryPolicy, baseDelayMs: 100, delayFactor: 10, delayMaxMs: 5_000, jitter }, number, random),
+      );
+    assert.deepEqual(delays("none", 2), [1_000, 1_000, 1_000]);
+    assert.deepEqual(delays("equal", 2), [1_000, 1_500, 2_000]);
+    assert.deepEqual(delays("full", 2), [0, 1_000, 2_000]);
+    assert.deepEqual(delays("none", 3), [5_000, 5_000, 5_000]);
+    assert.deepEqual(delays("full", 3), [0, 5_000, 10_000]);
+    assert.deepEqual(delays("decorrelated", 1), [100, 200, 300]);
+    assert.deepEqual(delays("decorrelated", 2), [100, 350, 900]);
+    assert.deepEqual([delays("decorrelated", 20)[0], delays("decorrelated", 20)[2]], [100, 5_000]);
+    assert.deepEqual(
+      [low, high].map((random) => immediateDelayMs({ ...defaultRetryPolicy, jitter: "decorrelated" }, 2, random)),
+      [200, 1_800],
+    );
+  });
+
+  test("never waits longer than the bound with its jitter, nor, decorrelated, less than the base", () => {
+    const jitters = fc.constantFrom("none" as const, "equal" as const, "full" as const, "decorrelated" as const);
+    fc.assert(
+      fc.property(policy, jitters, retry, fc.infiniteStream(chance), (given, jitter, number, chances) => {
+        const delayMs = queueDelayMs({ ...given, jitter }, number, () => chances.next().value ?? 0);
+        const most = jitter === "equal" || jitter === "full" ? 2 * given.delayMaxMs : given.delayMaxMs;
+        assert.ok(Number.isInteger(delayMs) && delayMs >= 0 && delayMs <= most, `${delayMs} of ${most}`);
+        if (jitter === "decorrelated") assert.ok(delayMs >= Math.min(given.baseDelayMs, given.delayMaxMs));
+      }),
     );
   });
 

@@ -1,13 +1,18 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
+import { type CircuitPolicy, defaultCircuitPolicy } from "#runtime/core/skill.ts";
 import { Circuit, type CircuitState } from "#runtime/policy/circuit.ts";
 
-const policy = { failureThreshold: 3, resetTimeoutMs: 1_000, halfOpenMax: 2 };
+const policy: CircuitPolicy = { ...defaultCircuitPolicy, failureThreshold: 3, resetTimeoutMs: 1_000, resetFactor: 1, halfOpenMax: 2 };
+
+function circuitOf(changes: Partial<CircuitPolicy>): Circuit<string> {
+  return new Circuit<string>({ ...policy, ...changes });
+}
 
 /** A circuit that three failures have just opened, at time 0. */
-function opened(): Circuit<string> {
-  const circuit = new Circuit<string>(policy);
+function opened(changes: Partial<CircuitPolicy> = {}): Circuit<string> {
+  const circuit = circuitOf(changes);
   for (const run of ["a", "b", "c"]) {
     circuit.enter(run, 0);
     circuit.leave(run, "failed", 0);
@@ -15,21 +20,62 @@ function opened(): Circuit<string> {
   return circuit;
 }
 
+/** The state after each result. */
+function statesAfter(circuit: Circuit<string>, results: readonly ("failed" | "slow" | "succeeded" | "unused")[]): CircuitState[] {
+  return results.map((result, index) => {
+    circuit.leave(`${index}`, result, 0);
+    return circuit.state(0);
+  });
+}
+
+const closed = (times: number): CircuitState[] => Array.from({ length: times }, () => "closed");
+
 describe("circuit", () => {
   test("opens when failureThreshold of the last 2 × failureThreshold runs failed", () => {
-    const circuit = new Circuit<string>(policy);
     const results = ["failed", "succeeded", "succeeded", "failed", "succeeded", "succeeded", "failed", "failed"] as const;
-    const states = results.map((result, index) => {
-      circuit.leave(`${index}`, result, 0);
-      return circuit.state(0);
-    });
     // The first failure has left the window of six before the last one came.
-    assert.deepEqual(states, ["closed", "closed", "closed", "closed", "closed", "closed", "closed", "open"]);
+    assert.deepEqual(statesAfter(new Circuit<string>(policy), results), [...closed(7), "open"]);
+  });
+
+  test("looks at the last windowCalls runs where they are given, and counts them as they go by", () => {
+    const circuit = circuitOf({ windowCalls: 4 });
+    const results = ["failed", "failed", "succeeded", "succeeded", "failed", "failed", "failed"] as const;
+    assert.deepEqual(statesAfter(circuit, results), [...closed(6), "open"]);
+    const counting = circuitOf({ windowCalls: 4 });
+    statesAfter(counting, results.slice(0, 6));
+    assert.deepEqual([counting.view(0).failures, counting.view(0).calls], [2, 4]);
+  });
+
+  test("does not open before it has seen callsMin runs", () => {
+    assert.deepEqual(statesAfter(circuitOf({ callsMin: 5 }), ["failed", "failed", "failed", "succeeded", "succeeded"]), [...closed(4), "open"]);
+    assert.deepEqual(statesAfter(circuitOf({ mode: "consecutive", callsMin: 4 }), ["failed", "failed", "failed", "failed"]), [...closed(3), "open"]);
+  });
+
+  test("counts failures in a row in the mode 'consecutive', however many there were before", () => {
+    const circuit = circuitOf({ mode: "consecutive" });
+    const results = ["failed", "failed", "succeeded", "failed", "failed", "succeeded", "failed", "failed", "failed"] as const;
+    assert.deepEqual(statesAfter(circuit, results), [...closed(8), "open"]);
+  });
+
+  test("counts a slow call as a failure, and its probe as failed", () => {
+    assert.deepEqual(statesAfter(circuitOf({}), ["slow", "slow", "slow"]), [...closed(2), "open"]);
+    const circuit = opened();
+    circuit.enter("p", 1_000);
+    circuit.leave("p", "slow", 1_000);
+    assert.equal(circuit.state(1_000), "open");
+  });
+
+  test("does not hear what says nothing of the dependency", () => {
+    assert.deepEqual(statesAfter(circuitOf({ mode: "consecutive" }), ["failed", "failed", "unused", "unused", "failed"]), [...closed(4), "open"]);
+    const circuit = circuitOf({});
+    statesAfter(circuit, ["unused", "unused"]);
+    assert.deepEqual(circuit.view(0), { state: "closed", failures: 0, calls: 0, openings: 0, opensInMs: 0, probes: 0 });
   });
 
   test("lets nothing pass while it is open, and says for how long", () => {
     const circuit = opened();
-    assert.deepEqual([circuit.state(999), circuit.admits(999), circuit.opensInMs(400)], ["open", false, 600]);
+    assert.deepEqual([circuit.state(999), circuit.admits(999), circuit.opensInMs(999)], ["open", false, 1]);
+    assert.deepEqual(circuit.view(999), { state: "open", failures: 0, calls: 0, openings: 1, opensInMs: 1, probes: 0 });
   });
 
   test("lets halfOpenMax probes pass once the reset time-out is over", () => {
@@ -38,7 +84,7 @@ describe("circuit", () => {
     circuit.enter("p", 1_000);
     assert.equal(circuit.admits(1_000), true);
     circuit.enter("q", 1_000);
-    assert.deepEqual([circuit.admits(1_000), circuit.opensInMs(1_000)], [false, 0]);
+    assert.deepEqual([circuit.admits(1_000), circuit.opensInMs(1_000), circuit.view(1_000).probes], [false, 0, 2]);
   });
 
   test("closes on the first probe that succeeded, and has forgotten the failures before", () => {
@@ -48,7 +94,27 @@ describe("circuit", () => {
     assert.equal(circuit.state(1_100), "closed");
     circuit.leave("d", "failed", 1_100);
     circuit.leave("e", "failed", 1_100);
-    assert.equal(circuit.state(1_100), "closed");
+    assert.deepEqual([circuit.state(1_100), circuit.view(1_100).openings], ["closed", 0]);
+  });
+
+  test("closes only once probesToClose probes succeeded since it became half-open", () => {
+    const circuit = opened({ probesToClose: 3 });
+    for (const [run, nowMs] of [
+      ["p", 1_000],
+      ["q", 1_010],
+    ] as const) {
+      circuit.enter(run, nowMs);
+      circuit.leave(run, "succeeded", nowMs);
+      assert.equal(circuit.state(nowMs), "half-open");
+    }
+    circuit.enter("r", 1_020);
+    circuit.leave("r", "failed", 1_020);
+    for (const run of ["s", "t", "u"]) {
+      assert.equal(circuit.state(2_020), "half-open");
+      circuit.enter(run, 2_020);
+      circuit.leave(run, "succeeded", 2_020);
+    }
+    assert.equal(circuit.state(2_020), "closed");
   });
 
   test("opens again on the first probe that failed, for the whole reset time-out", () => {
@@ -58,7 +124,27 @@ describe("circuit", () => {
     assert.deepEqual([circuit.state(2_499), circuit.state(2_500)], ["open", "half-open"]);
   });
 
-  test("gives the place of a probe back that never called the dependency", () => {
+  test("stays open longer with each probe that fails, up to its bound, and as long as at first once it had closed", () => {
+    const circuit = opened({ resetFactor: 3, resetTimeoutMaxMs: 5_000 });
+    let nowMs = 0;
+    for (const expected of [1_000, 3_000, 5_000, 5_000]) {
+      assert.equal(circuit.opensInMs(nowMs), expected);
+      nowMs += expected;
+      circuit.enter("p", nowMs);
+      circuit.leave("p", "failed", nowMs);
+    }
+    nowMs += 5_000;
+    circuit.enter("p", nowMs);
+    circuit.leave("p", "succeeded", nowMs);
+    for (const run of ["a", "b", "c"]) circuit.leave(run, "failed", nowMs);
+    assert.equal(circuit.opensInMs(nowMs), 1_000);
+  });
+
+  test("stays open for its reset time also where the bound of its growth is below", () => {
+    assert.equal(opened({ resetFactor: 2, resetTimeoutMaxMs: 10 }).opensInMs(0), 1_000);
+  });
+
+  test("gives the place of a probe back that was aborted or never called the dependency", () => {
     const circuit = opened();
     circuit.enter("p", 1_000);
     circuit.enter("q", 1_000);
@@ -77,6 +163,13 @@ describe("circuit", () => {
     assert.deepEqual([circuit.state(1_000), circuit.admits(1_000)], ["half-open", false]);
   });
 
+  test("does not hear a late result while it is open", () => {
+    const circuit = opened();
+    circuit.leave("late", "succeeded", 10);
+    circuit.leave("later", "failed", 500);
+    assert.deepEqual([circuit.state(500), circuit.opensInMs(500)], ["open", 500]);
+  });
+
   test("does not hear a probe of an earlier half-open time", () => {
     const circuit = opened();
     circuit.enter("p", 1_000);
@@ -87,96 +180,186 @@ describe("circuit", () => {
     assert.equal(circuit.state(2_000), "half-open");
   });
 
-  test("agrees with a model over any sequence of runs and any passage of time", () => {
+  test("a clock that goes backwards neither keeps it open for longer nor closes it", () => {
+    const circuit = opened();
+    assert.equal(circuit.opensInMs(600), 400);
+    assert.deepEqual([circuit.opensInMs(-5_000), circuit.state(-5_000)], [400, "open"]);
+    assert.equal(circuit.state(1_000), "half-open");
+    assert.equal(circuit.state(0), "half-open");
+    circuit.enter("p", 0);
+    circuit.leave("p", "failed", 0);
+    assert.deepEqual([circuit.opensInMs(0), circuit.opensInMs(1_500)], [1_000, 500]);
+  });
+
+  test("opens by hand for its reset time, and closes by hand with nothing counted", () => {
+    const circuit = circuitOf({});
+    statesAfter(circuit, ["failed", "failed"]);
+    circuit.open(200);
+    assert.deepEqual([circuit.state(200), circuit.opensInMs(200)], ["open", 1_000]);
+    circuit.close();
+    assert.deepEqual(statesAfter(circuit, ["failed", "failed", "failed"]), [...closed(2), "open"]);
+  });
+
+  test("isolated, it is open until it is closed by hand, whatever it hears and however long it takes", () => {
+    const circuit = opened();
+    circuit.enter("p", 1_000);
+    circuit.isolate();
+    circuit.leave("p", "succeeded", 1_000);
+    circuit.enter("q", 9_000_000);
+    circuit.leave("q", "succeeded", 9_000_000);
+    assert.deepEqual([circuit.state(9_000_000), circuit.admits(9_000_000), circuit.opensInMs(9_000_000)], ["isolated", false, 1_000]);
+    assert.deepEqual([circuit.view(9_000_000).probes, circuit.view(9_000_000).opensInMs], [0, 0]);
+    circuit.close();
+    assert.deepEqual([circuit.state(9_000_000), circuit.admits(9_000_000)], ["closed", true]);
+  });
+
+  test("agrees with a model over any sequence of runs, hands and times", () => {
     const operation = fc.oneof(
-      fc.record({ kind: fc.constant("enter" as const) }),
-      fc.record({
-        kind: fc.constant("leave" as const),
-        pick: fc.nat(),
-        result: fc.constantFrom("succeeded" as const, "failed" as const, "failed" as const, "unused" as const),
-      }),
-      fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 700 }) }),
+      { weight: 4, arbitrary: fc.record({ kind: fc.constant("enter" as const) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          kind: fc.constant("leave" as const),
+          pick: fc.nat(),
+          result: fc.constantFrom("succeeded" as const, "failed" as const, "slow" as const, "unused" as const),
+        }),
+      },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: -500, max: 900 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("open" as const, "close" as const, "isolate" as const, "close" as const) }) },
     );
+    const policies = fc.record({
+      mode: fc.constantFrom("rate" as const, "consecutive" as const),
+      failureThreshold: fc.integer({ min: 1, max: 4 }),
+      windowCalls: fc.constantFrom(0, 4, 6),
+      callsMin: fc.integer({ min: 0, max: 4 }),
+      halfOpenMax: fc.integer({ min: 1, max: 3 }),
+      probesToClose: fc.integer({ min: 1, max: 3 }),
+      resetFactor: fc.integer({ min: 1, max: 3 }),
+    });
     fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 4 }),
-        fc.integer({ min: 1, max: 3 }),
-        fc.array(operation, { maxLength: 120 }),
-        (failureThreshold, halfOpenMax, operations) => {
-          const circuit = new Circuit<number>({ failureThreshold, halfOpenMax, resetTimeoutMs: 1_000 });
-          const model = new CircuitModel(failureThreshold, halfOpenMax, 1_000);
-          const inside: number[] = [];
-          let nowMs = 0;
-          operations.forEach((next, number) => {
-            if (next.kind === "wait") nowMs += next.ms;
-            if (next.kind === "enter") {
-              assert.equal(circuit.admits(nowMs), model.admits(nowMs));
-              if (circuit.admits(nowMs)) {
-                inside.push(number);
-                circuit.enter(number, nowMs);
-                model.enter(number, nowMs);
-              }
+      fc.property(policies, fc.array(operation, { maxLength: 120 }), (changes, operations) => {
+        const checked: CircuitPolicy = { ...policy, resetTimeoutMaxMs: 4_000, ...changes };
+        const circuit = new Circuit<number>(checked);
+        const model = new CircuitModel(checked);
+        const inside: number[] = [];
+        let nowMs = 0;
+        operations.forEach((next, number) => {
+          if (next.kind === "wait") nowMs += next.ms;
+          if (next.kind === "enter") {
+            assert.equal(circuit.admits(nowMs), model.admits(nowMs));
+            if (circuit.admits(nowMs)) {
+              inside.push(number);
+              circuit.enter(number, nowMs);
+              model.enter(number, nowMs);
             }
-            if (next.kind === "leave" && inside.length > 0) {
-              const [run] = inside.splice(next.pick % inside.length, 1);
-              circuit.leave(run ?? 0, next.result, nowMs);
-              model.leave(run ?? 0, next.result, nowMs);
-            }
-            assert.equal(circuit.state(nowMs), model.state(nowMs));
-          });
-        },
-      ),
+          }
+          if (next.kind === "leave" && inside.length > 0) {
+            const [run] = inside.splice(next.pick % inside.length, 1);
+            circuit.leave(run ?? 0, next.result, nowMs);
+            model.leave(run ?? 0, next.result, nowMs);
+          }
+          if (next.kind === "open") {
+            circuit.open(nowMs);
+            model.open(nowMs);
+          }
+          if (next.kind === "close") {
+            circuit.close();
+            model.close();
+          }
+          if (next.kind === "isolate") {
+            circuit.isolate();
+            model.isolate();
+          }
+          assert.deepEqual([circuit.state(nowMs), circuit.opensInMs(nowMs)], [model.state(nowMs), model.opensInMs(nowMs)]);
+        });
+      }),
+      { numRuns: 300 },
     );
   });
 });
 
-/** The same rules said with lists: the outcomes since it closed, and the moment it opened. */
+/** The same rules said with lists: the outcomes since it closed, and until when it is open. */
 class CircuitModel {
+  readonly policy: CircuitPolicy;
   outcomes: boolean[] = [];
   probes: number[] = [];
-  openedMs: number | undefined;
-  readonly failureThreshold: number;
-  readonly halfOpenMax: number;
-  readonly resetTimeoutMs: number;
+  succeeded = 0;
+  openings = 0;
+  latestMs = Number.NEGATIVE_INFINITY;
+  openUntilMs: number | undefined;
+  isIsolated = false;
 
-  constructor(failureThreshold: number, halfOpenMax: number, resetTimeoutMs: number) {
-    this.failureThreshold = failureThreshold;
-    this.halfOpenMax = halfOpenMax;
-    this.resetTimeoutMs = resetTimeoutMs;
+  constructor(policy: CircuitPolicy) {
+    this.policy = policy;
   }
 
   state(nowMs: number): CircuitState {
-    if (this.openedMs === undefined) return "closed";
-    return nowMs - this.openedMs >= this.resetTimeoutMs ? "half-open" : "open";
+    this.latestMs = Math.max(this.latestMs, nowMs);
+    if (this.isIsolated) return "isolated";
+    if (this.openUntilMs === undefined) return "closed";
+    return this.latestMs >= this.openUntilMs ? "half-open" : "open";
+  }
+
+  opensInMs(nowMs: number): number {
+    const state = this.state(nowMs);
+    if (state === "isolated") return this.policy.resetTimeoutMs;
+    return state === "open" ? (this.openUntilMs ?? 0) - this.latestMs : 0;
   }
 
   admits(nowMs: number): boolean {
     const state = this.state(nowMs);
-    return state === "closed" || (state === "half-open" && this.probes.length < this.halfOpenMax);
+    return state === "closed" || (state === "half-open" && this.probes.length < this.policy.halfOpenMax);
   }
 
   enter(run: number, nowMs: number): void {
     if (this.state(nowMs) === "half-open") this.probes.push(run);
   }
 
-  leave(run: number, result: "succeeded" | "failed" | "unused", nowMs: number): void {
+  leave(run: number, result: "succeeded" | "failed" | "slow" | "unused", nowMs: number): void {
     const wasProbe = this.probes.includes(run);
     this.probes = this.probes.filter((probe) => probe !== run);
     if (result === "unused") return;
+    const hasFailed = result !== "succeeded";
+    const { mode, failureThreshold, windowCalls, callsMin, probesToClose } = this.policy;
     if (this.state(nowMs) === "closed") {
-      this.outcomes.push(result === "failed");
-      const failures = this.outcomes.slice(-2 * this.failureThreshold).filter(Boolean).length;
-      if (failures >= this.failureThreshold) this.open(nowMs);
+      this.outcomes.push(hasFailed);
+      const window = this.outcomes.slice(-Math.max(failureThreshold, windowCalls === 0 ? 2 * failureThreshold : windowCalls));
+      const failures = mode === "rate" ? window.filter(Boolean).length : this.outcomes.length - 1 - this.outcomes.lastIndexOf(false);
+      const calls = mode === "rate" ? window.length : this.outcomes.length;
+      if (failures >= failureThreshold && calls >= callsMin) this.open(nowMs);
     } else if (this.state(nowMs) === "half-open" && wasProbe) {
-      if (result === "failed") this.open(nowMs);
-      else this.openedMs = undefined;
-      this.probes = [];
+      if (hasFailed) this.open(nowMs);
+      else {
+        this.succeeded += 1;
+        if (this.succeeded >= probesToClose) this.close();
+      }
     }
   }
 
   open(nowMs: number): void {
-    this.openedMs = nowMs;
+    this.latestMs = Math.max(this.latestMs, nowMs);
+    const { resetTimeoutMs, resetFactor, resetTimeoutMaxMs } = this.policy;
+    this.openUntilMs = this.latestMs + Math.min(resetTimeoutMaxMs, resetTimeoutMs * resetFactor ** this.openings);
+    this.openings += 1;
+    this.isIsolated = false;
+    this.forget();
+  }
+
+  close(): void {
+    this.openUntilMs = undefined;
+    this.openings = 0;
+    this.isIsolated = false;
+    this.forget();
+  }
+
+  isolate(): void {
+    this.isIsolated = true;
+    this.forget();
+  }
+
+  forget(): void {
     this.outcomes = [];
     this.probes = [];
+    this.succeeded = 0;
   }
 }

@@ -10,10 +10,14 @@ const invalid = { reason: "InvalidPayload", description: "expected a number" } a
 const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outcome])[] = [
   ["a completed run has succeeded, with its events", { kind: "completed", outbox }, { kind: "succeeded", outbox }],
   ["an invalid event stays invalid", { kind: "invalid", invalid }, { kind: "invalid", invalid }],
-  ["a failure that says it may be retried is transient", { kind: "failed", failure, retryable: true }, { kind: "transient", failure }],
-  ["a failure that says nothing is transient", { kind: "failed", failure, retryable: undefined }, { kind: "transient", failure }],
-  ["a failure that says it must not be retried is permanent", { kind: "failed", failure, retryable: false }, { kind: "permanent", failure }],
-  ["a time-out is transient", { kind: "timed-out", failure }, { kind: "transient", failure }],
+  ["a failure that says it may be retried is transient", { kind: "failed", failure, retryable: true }, { kind: "transient", class: "unavailable", failure }],
+  ["a failure that says nothing is transient", { kind: "failed", failure, retryable: undefined }, { kind: "transient", class: "unavailable", failure }],
+  [
+    "a failure that says it must not be retried is permanent",
+    { kind: "failed", failure, retryable: false },
+    { kind: "permanent", class: "permanent", failure },
+  ],
+  ["a time-out is transient", { kind: "timed-out", failure }, { kind: "transient", class: "unavailable", failure }],
   [
     "an unknown outcome is parked",
     { kind: "outcome-unknown", step: "pay", why: "no reply" },

@@ -9,10 +9,10 @@ import { circuitOpenCode, decide, type History } from "#runtime/policy/recoverab
 
 const first: History = { attempts: 1, losses: 0, retriesInPlace: 0, postponements: 0, lockLost: false, stopping: false };
 const failure: FailureRecord = { code: "ECONNRESET", message: "gone" };
-const transient: Outcome = { kind: "transient", failure };
-const circuitOpen: Outcome = { kind: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
+const transient: Outcome = { kind: "transient", class: "transient", failure };
+const circuitOpen: Outcome = { kind: "transient", class: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
 const notBegun: Outcome = { kind: "not-started", why: "no thread" };
-const rateLimited: Outcome = { kind: "transient", failure: { code: "HTTP_429", message: "slow down", retryAfterMs: 90_000 } };
+const rateLimited: Outcome = { kind: "transient", class: "throttled", failure: { code: "HTTP_429", message: "slow down", retryAfterMs: 90_000 } };
 
 interface Row {
   readonly name: string;
@@ -39,7 +39,7 @@ const table: readonly Row[] = [
   },
   {
     name: "dead-letters a permanent failure at once",
-    outcome: { kind: "permanent", failure },
+    outcome: { kind: "permanent", class: "permanent", failure },
     settlement: {
       kind: "dead-letter",
       state: "dead",
@@ -151,12 +151,12 @@ const table: readonly Row[] = [
   },
   {
     name: "bounds the pause that a dependency asks for",
-    outcome: { kind: "transient", failure: { ...failure, retryAfterMs: 1e12 } },
+    outcome: { kind: "transient", class: "transient", failure: { ...failure, retryAfterMs: 1e12 } },
     settlement: { kind: "retry-later", code: "ECONNRESET", description: "gone", delayMs: askedPauseMaxMs },
   },
   {
     name: "ignores a pause that is no pause",
-    outcome: { kind: "transient", failure: { ...failure, retryAfterMs: Number.NaN } },
+    outcome: { kind: "transient", class: "transient", failure: { ...failure, retryAfterMs: Number.NaN } },
     settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 },
   },
   {
@@ -224,7 +224,8 @@ describe("decide", () => {
     for (const history of [{ stopping: true }, { lockLost: true }, { retriesInPlace: 1 }, { attempts: 4 }]) {
       decide(transient, { ...first, ...history }, defaultRetryPolicy, budget, () => 0);
     }
-    for (const outcome of [rateLimited, circuitOpen, { kind: "permanent", failure } as const]) decide(outcome, first, defaultRetryPolicy, budget, () => 0);
+    for (const outcome of [rateLimited, circuitOpen, { kind: "permanent", class: "permanent", failure } as const])
+      decide(outcome, first, defaultRetryPolicy, budget, () => 0);
     assert.equal(asked, 0);
   });
 

@@ -452,3 +452,25 @@ test("dependencies and the headers of calls may have names that every object kno
     for (const name of oddNames) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value ?? "sent __proto__", `sent ${name}`);
   for (const got of answers) for (const name of oddWords) assert.equal(Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value, "answered");
 });
+
+test("a circuit hears the classes of errors that count, and calls that were slow; of others nothing", async (t) => {
+  const cases: readonly (readonly [circuit: NonNullable<DependencyOptions["circuit"]>, status: number, heard: string | undefined])[] = [
+    [{}, 429, "failed"],
+    [{ counts: ["unavailable"] }, 429, undefined],
+    [{ counts: ["unavailable"] }, 503, "failed"],
+    [{ counts: ["unavailable"] }, 404, "succeeded"],
+    [{ counts: ["permanent"] }, 404, "failed"],
+    [{ counts: [] }, 200, "succeeded"],
+    [{ slowCallMs: 1 }, 200, "slow"],
+    [{ slowCallMs: 1, counts: [] }, 503, "slow"],
+  ];
+  for (const [circuit, status, heard] of cases) {
+    const { url } = await serve(t, (response) => {
+      // The answer takes longer than the shortest call that is slow.
+      setTimeout(() => json(response, status, {}), 5);
+    });
+    const dependency = httpOf(url, { circuit, retry: { attemptsMax: 1 } });
+    const { calls } = await runWith(t, dependency, (context) => context.call(dependency, { method: "GET", path: "/" }).catch(() => undefined));
+    assert.deepEqual(calls, heard === undefined ? [] : [{ dependency: "web", result: heard }], `${JSON.stringify(circuit)} ${status}`);
+  }
+});

@@ -113,7 +113,13 @@ test("a dependency that cannot be used is refused where it is defined", () => {
       defineDependency({ name: "post", ...options } as DependencyOptions as HttpDependencyOptions);
   refused(dependency({ url: "http://x" }), /^dependency: expected only the keys name, bulkhead, .*, got 'url'$/);
   refused(dependency({ bulkhead: { concurrentMax: 0 } }), /^dependency 'post'\.bulkhead\.concurrentMax: expected a whole number from 1 to 10000, got 0$/);
-  refused(dependency({ circuit: { threshold: 1 } }), /^dependency 'post'\.circuit: expected only the keys failureThreshold, .*, got 'threshold'$/);
+  refused(dependency({ circuit: { threshold: 1 } }), /^dependency 'post'\.circuit: expected only the keys mode, .*, got 'threshold'$/);
+  refused(
+    dependency({ circuit: { failureThreshold: 5, windowCalls: 4 } }),
+    /^dependency 'post'\.circuit\.windowCalls: expected at least failureThreshold \(5\), got 4$/,
+  );
+  refused(dependency({ circuit: { callsMin: 30 } }), /^dependency 'post'\.circuit\.callsMin: expected at most windowCalls \(20\), got 30$/);
+  refused(dependency({ circuit: { counts: ["all"] } as never }), /^dependency 'post'\.circuit\.counts: expected one of 'transient', .*, got "all"$/);
   refused(
     dependency({ timeouts: { connectMs: 900, totalMs: 500 } }),
     /^dependency 'post'\.timeouts: expected connectMs to be at most totalMs \(500\), got 900$/,

@@ -5,7 +5,7 @@ import { unguessableId } from "#runtime/core/message-ids.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
-import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
+import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
 import { Caution } from "#runtime/policy/caution.ts";
@@ -49,7 +49,7 @@ export function dependencyPolicy(
   return {
     name,
     bulkhead: { concurrentMax: 4, queueMax: 4, waitMaxMs: 30_000, ...bulkhead },
-    circuit: { failureThreshold: 3, resetTimeoutMs: 10_000, halfOpenMax: 1, ...circuit },
+    circuit: { ...defaultCircuitPolicy, failureThreshold: 3, resetTimeoutMs: 10_000, resetFactor: 1, halfOpenMax: 1, ...circuit },
   };
 }
 

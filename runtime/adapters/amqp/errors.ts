@@ -2,6 +2,7 @@
 import type { ErrorCondition } from "../../amqp/message/condition.ts";
 import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
+import { isPermanentCode } from "../../core/failure-class.ts";
 import { busyPauseMs } from "./limits.ts";
 
 export const serverBusy = "com.microsoft:server-busy";
@@ -21,11 +22,8 @@ const remedies: ReadonlyMap<string, string> = new Map([
 /** Conditions that may be the fault of a single message, whatever else was sent with it. */
 const ofMessage: ReadonlySet<string> = new Set(["amqp:link:message-size-exceeded", "amqp:decode-error", "amqp:not-allowed", "amqp:invalid-field"]);
 
-/** Conditions that last until someone changes the message, the entity, its name or a right. */
-const permanent: ReadonlySet<string> = new Set([...ofMessage, "amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"]);
-
-/** Conditions that trying again at once does not cure. */
-const lasting: ReadonlySet<string> = new Set([...permanent, "com.microsoft:entity-disabled", "amqp:resource-limit-exceeded"]);
+/** Conditions that trying again at once does not cure, besides those that are permanent. */
+const lasting: ReadonlySet<string> = new Set(["com.microsoft:entity-disabled", "amqp:resource-limit-exceeded"]);
 
 /** `expected` completes "expected …"; `missing` is found when the broker gave no reason. */
 export function errorOf(expected: string, condition: ErrorCondition | undefined, missing: string): TransportError {
@@ -33,12 +31,16 @@ export function errorOf(expected: string, condition: ErrorCondition | undefined,
   const found = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
   const remedy = remedies.get(condition.condition) ?? "check that the broker is up and reachable";
   const busy = condition.condition === serverBusy ? { retryAfterMs: busyPauseMs } : {};
-  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, { cause: condition, isPermanent: permanent.has(condition.condition), ...busy });
+  return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
+    cause: condition,
+    isPermanent: isPermanentCode(condition.condition),
+    ...busy,
+  });
 }
 
 /** Whether sending the same again soon would fail again. */
 export function isLasting(condition: ErrorCondition | undefined): boolean {
-  return condition !== undefined && lasting.has(condition.condition);
+  return condition !== undefined && (lasting.has(condition.condition) || isPermanentCode(condition.condition));
 }
 
 /** Whether it may be the fault of one message. */

@@ -1,4 +1,5 @@
 import { messageOf, TransportError } from "../../core/errors.ts";
+import { isPermanentCode } from "../../core/failure-class.ts";
 import type { SettleResult } from "../../ports/transport.ts";
 import { busyPauseMs } from "./limits.ts";
 
@@ -11,15 +12,6 @@ function codeOf(thrown: unknown): string {
 
 /** Codes that may be the fault of a single message, whatever else was sent with it. */
 const ofMessage: ReadonlySet<string> = new Set(["MessageSizeExceeded", "MessageTooLargeError", "InvalidOperationError", "DecodeError", "InvalidFieldError"]);
-
-/** Codes of what lasts until someone changes the message, the entity, its name or a right. */
-const permanent: ReadonlySet<string> = new Set([
-  ...ofMessage,
-  "MessagingEntityNotFound",
-  "MessagingEntityNotFoundError",
-  "UnauthorizedAccess",
-  "UnauthorizedError",
-]);
 
 /** Whether it may be the fault of one message. */
 export function isOfMessage(thrown: unknown): boolean {
@@ -50,7 +42,7 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
     cause: thrown,
-    isPermanent: permanent.has(code),
+    isPermanent: isPermanentCode(code),
     ...(busy ? { retryAfterMs: busyPauseMs } : {}),
   });
 }

@@ -1,6 +1,7 @@
 // What the configuration says of dependencies and skills, in place of what their plugins say.
 import { z } from "zod";
 import type { BulkheadPolicy, CircuitPolicy, RetryPolicy } from "../skill.ts";
+import { failureClasses } from "../failure-class.ts";
 import { dayMs, hourMs, integer } from "./fields.ts";
 
 type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
@@ -21,7 +22,21 @@ export interface SkillConfig {
 }
 
 const bulkhead = z.strictObject({ concurrentMax: integer(1, 10_000), queueMax: integer(0, 10_000), waitMaxMs: integer(1, 150_000) }).partial();
-const circuit = z.strictObject({ failureThreshold: integer(1, 1_000), resetTimeoutMs: integer(1, hourMs), halfOpenMax: integer(1, 100) }).partial();
+const circuit = z
+  .strictObject({
+    mode: z.enum(["rate", "consecutive"]),
+    failureThreshold: integer(1, 1_000),
+    windowCalls: integer(0, 10_000),
+    callsMin: integer(0, 10_000),
+    slowCallMs: integer(0, 600_000),
+    counts: z.array(z.enum(failureClasses)),
+    resetTimeoutMs: integer(1, hourMs),
+    resetFactor: integer(1, 10),
+    resetTimeoutMaxMs: integer(1, hourMs),
+    halfOpenMax: integer(1, 100),
+    probesToClose: integer(1, 100),
+  })
+  .partial();
 const timeouts = z
   .strictObject({ connectMs: integer(1, 600_000), headersMs: integer(1, 600_000), bodyMs: integer(1, 600_000), totalMs: integer(1, 600_000) })
   .partial();
@@ -34,6 +49,7 @@ const skillRetry = z
     baseDelayMs: integer(0, dayMs),
     delayFactor: z.number().min(1).max(100),
     delayMaxMs: integer(0, dayMs),
+    jitter: z.enum(["none", "equal", "full", "decorrelated"]),
     lossesMax: integer(2, 100),
   })
   .partial();

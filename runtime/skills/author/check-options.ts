@@ -70,11 +70,12 @@ export function checkNumbers<Settings extends object>(
   owner: string,
   value: unknown,
   defaults: Settings,
-  ranges: Readonly<Record<keyof Settings & string, Range>>,
+  ranges: { readonly [key in keyof Settings & string as Settings[key] extends number ? key : never]: Range },
 ): Settings {
   if (value === undefined) return defaults;
-  const known = Object.keys(ranges) as (keyof Settings & string)[];
-  checkKeys(owner, value, known);
-  const given = known.filter((key) => value[key] !== undefined).map((key) => [key, checkInteger(`${owner}.${key}`, value[key], ranges[key])] as const);
+  checkKeys(owner, value, Object.keys(ranges));
+  const given = Object.entries<Range>(ranges)
+    .filter(([key]) => value[key] !== undefined)
+    .map(([key, range]) => [key, checkInteger(`${owner}.${key}`, value[key], range)] as const);
   return { ...defaults, ...Object.fromEntries(given) };
 }

@@ -1,5 +1,6 @@
+import { failureClasses } from "../../core/failure-class.ts";
 import { type BulkheadPolicy, type CircuitPolicy, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
-import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, refuse } from "./check-options.ts";
+import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, checkOneOf, refuse } from "./check-options.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -56,8 +57,8 @@ export interface CallInfo {
 }
 
 /**
- * Makes one try of a call. It may throw `PermanentError` or `TransientError`; anything else it throws counts as transient with
- * unknown outcome.
+ * Makes one try of a call. It may throw `PermanentError` or `TransientError`; anything else it throws goes by its code
+ * (`core/failure-class.ts`); without a known one it counts as transient with unknown outcome.
  */
 export type RequestFunction<Request, Response> = (request: Request, info: CallInfo) => Promise<Response>;
 
@@ -103,7 +104,10 @@ export interface DependencyOptions {
   readonly name: string;
   /** Default `{ concurrentMax: 32, queueMax: 64, waitMaxMs: 5 000 }`. */
   readonly bulkhead?: Partial<BulkheadPolicy>;
-  /** Default `{ failureThreshold: 10, resetTimeoutMs: 10 000, halfOpenMax: 2 }`. */
+  /**
+   * Default `{ mode: "rate", failureThreshold: 10, windowCalls: 20, callsMin: 0, slowCallMs: 0 (never), counts: all but permanent, poison and
+   * cancelled, resetTimeoutMs: 10 000, resetFactor: 2, resetTimeoutMaxMs: 60 000, halfOpenMax: 2, probesToClose: 1 }`.
+   */
   readonly circuit?: Partial<CircuitPolicy>;
   /** Default `{ connectMs: 2 000 or totalMs, headersMs: 10 000, bodyMs: 10 000, totalMs: 30 000 }`. */
   readonly timeouts?: Partial<CallTimeouts>;
@@ -126,7 +130,17 @@ export interface CustomDependencyOptions<Request, Response> extends DependencyOp
 
 const upTo = (max: number): { readonly min: number; readonly max: number } => ({ min: 1, max });
 const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 }, waitMaxMs: upTo(150_000) };
-const circuitRanges = { failureThreshold: upTo(1_000), resetTimeoutMs: upTo(3_600_000), halfOpenMax: upTo(100) };
+const circuitRanges = {
+  failureThreshold: upTo(1_000),
+  windowCalls: { min: 0, max: 10_000 },
+  callsMin: { min: 0, max: 10_000 },
+  slowCallMs: { min: 0, max: 600_000 },
+  resetTimeoutMs: upTo(3_600_000),
+  resetFactor: upTo(10),
+  resetTimeoutMaxMs: upTo(3_600_000),
+  halfOpenMax: upTo(100),
+  probesToClose: upTo(100),
+};
 const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), totalMs: upTo(600_000) };
 const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };
 const knownKeys = ["name", "bulkhead", "circuit", "timeouts", "retry", "baseUrl", "responseBytesMax", "request"];
@@ -145,6 +159,28 @@ function checkTimeouts(owner: string, given: unknown): CallTimeouts {
   if (timeouts.connectMs <= timeouts.totalMs) return timeouts;
   if ((given as Partial<CallTimeouts>).connectMs !== undefined) refuse(owner, `connectMs to be at most totalMs (${timeouts.totalMs})`, timeouts.connectMs);
   return { ...timeouts, connectMs: timeouts.totalMs };
+}
+
+function checkCircuit(owner: string, given: unknown): CircuitPolicy {
+  if (given === undefined) return defaultCircuitPolicy;
+  checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitRanges)]);
+  const { mode = defaultCircuitPolicy.mode, counts = defaultCircuitPolicy.counts, ...numbers } = given;
+  if (!Array.isArray(counts)) refuse(`${owner}.counts`, `a list of ${failureClasses.join(", ")}`, counts);
+  const circuit: CircuitPolicy = {
+    ...checkNumbers(owner, numbers, defaultCircuitPolicy, circuitRanges),
+    mode: checkOneOf(`${owner}.mode`, mode, ["rate", "consecutive"]),
+    counts: counts.map((one: unknown) => checkOneOf(`${owner}.counts`, one, failureClasses)),
+  };
+  checkCircuitFits(owner, circuit);
+  return circuit;
+}
+
+/** Refuses a circuit that could never open. */
+export function checkCircuitFits(owner: string, { mode, failureThreshold, windowCalls, callsMin }: CircuitPolicy): void {
+  if (mode === "consecutive") return;
+  const window = windowCalls === 0 ? failureThreshold * 2 : windowCalls;
+  if (window < failureThreshold) refuse(`${owner}.windowCalls`, `at least failureThreshold (${failureThreshold})`, windowCalls);
+  if (callsMin > window) refuse(`${owner}.callsMin`, `at most windowCalls (${window})`, callsMin);
 }
 
 /**
@@ -169,7 +205,7 @@ export function defineDependency<Request, Response>(
     kind: "holdfast.dependency",
     name,
     bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadRanges),
-    circuit: checkNumbers(`${owner}.circuit`, options.circuit, defaultCircuitPolicy, circuitRanges),
+    circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
     retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, retryRanges),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),

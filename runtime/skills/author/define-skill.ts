@@ -85,6 +85,14 @@ const retryRanges = {
 };
 const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "run", "steps"];
 
+function checkRetry(owner: string, given: unknown): RetryPolicy {
+  if (given === undefined) return defaultRetryPolicy;
+  checkKeys(owner, given, [...Object.keys(retryRanges), "jitter"]);
+  const { jitter = defaultRetryPolicy.jitter, ...numbers } = given;
+  const known = ["none", "equal", "full", "decorrelated"] as const;
+  return { ...checkNumbers(owner, numbers, defaultRetryPolicy, retryRanges), jitter: checkOneOf(`${owner}.jitter`, jitter, known) };
+}
+
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
   return handles.map((entry: unknown, index) => {
@@ -145,7 +153,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     payload: options.payload,
     uses: checkUses(owner, options.uses),
     timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkInteger(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
-    retry: checkNumbers(`${owner}.retry`, options.retry, defaultRetryPolicy, retryRanges),
+    retry: checkRetry(`${owner}.retry`, options.retry),
     warmUp: options.warmUp,
     isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
     steps,

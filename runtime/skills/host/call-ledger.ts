@@ -1,4 +1,6 @@
-import type { CallReport } from "../../core/outcome.ts";
+import type { CallReport, CallResult } from "../../core/outcome.ts";
+
+const severity = { succeeded: 0, slow: 1, failed: 2 } as const satisfies { readonly [result in CallResult]: number };
 
 /** How the calls of one run went, for the circuits of its dependencies: of each the worst counts. */
 export class CallLedger {
@@ -16,7 +18,8 @@ export class CallLedger {
     const left = (this.#inFlight.get(dependency) ?? 1) - 1;
     if (left === 0) this.#inFlight.delete(dependency);
     else this.#inFlight.set(dependency, left);
-    if (result === "failed" || (result === "succeeded" && !this.#results.has(dependency))) this.#results.set(dependency, result);
+    const before = this.#results.get(dependency);
+    if (result !== undefined && (before === undefined || severity[result] > severity[before])) this.#results.set(dependency, result);
   }
 
   /** What is known; a call that the run's time ran out on has failed. */

@@ -1,20 +1,30 @@
 // What was thrown, as the plain record that leaves the thread. Reading it may throw in turn; nothing here does.
 import { messageOf } from "../../core/errors.ts";
+import { failureClassOf, failureRowOf } from "../../core/failure-class.ts";
 import type { FailureRecord } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import { isError } from "../../core/thrown.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { placeOf, placeText } from "./code-place.ts";
 
-const codePattern = /^[A-Za-z0-9_.-]{1,64}$/;
+/** With the colons of AMQP's conditions. */
+const codePattern = /^[A-Za-z0-9_.:-]{1,64}$/;
 /** Leaves room for the place behind it where a text is cut at 1 000 characters. */
 const messageMax = 800;
+
+/** Redis says what is wrong in the first word of its answer. */
+function redisCodeOf(message: unknown): string | undefined {
+  return typeof message === "string" ? /^[A-Z]{2,32}(?= )/.exec(message)?.[0] : undefined;
+}
 
 function codeOf(thrown: unknown): string {
   if (!isError(thrown)) return "THROWN";
   const code = fieldOf(thrown, "code");
   if (typeof code === "string" && codePattern.test(code)) return code;
   const name = fieldOf(thrown, "name");
+  if (name === "ReplyError") return redisCodeOf(fieldOf(thrown, "message")) ?? name;
+  const status = fieldOf(thrown, "status") ?? fieldOf(thrown, "statusCode");
+  if (typeof status === "number" && status >= 100 && status <= 599 && Number.isInteger(status)) return `HTTP_${status}`;
   return typeof name === "string" && codePattern.test(name) ? name : "ERROR";
 }
 
@@ -40,7 +50,7 @@ function readSaid(thrown: unknown): SaidOfItself {
     definite: said("definite", isFlag),
     dependency: said("dependency", isText),
     retryAfterMs: said("retryAfterMs", isNumber),
-    status: said("status", isNumber),
+    status: said("status", isNumber) ?? said("statusCode", isNumber),
   };
 }
 
@@ -70,24 +80,15 @@ export function isDefinite(thrown: unknown): boolean {
   return readSaid(thrown).definite === true;
 }
 
-/** Codes of errors that come before anything was sent. */
-const unsentCodes: ReadonlySet<string> = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "EADDRNOTAVAIL",
-]);
-
 /** Makes what a request function threw into a `SkillError` of that dependency. */
 export function asCallError(thrown: unknown, dependency: string): SkillError {
   const said = readSaid(thrown);
   if (isError(thrown) && thrown instanceof SkillError && said.dependency !== undefined) return thrown;
   const code = codeOf(thrown);
-  const { definite = unsentCodes.has(code), status, retryAfterMs } = said;
+  const { definite = failureRowOf(code)?.definite ?? false, status, retryAfterMs } = said;
   const message = `${dependency}: ${messageOf(thrown)}`;
   const options = { code, dependency, status, cause: thrown, definite };
-  return said.retryable === false ? new PermanentError(message, options) : new TransientError(message, { ...options, retryAfterMs });
+  const failureClass = failureClassOf(code, said.retryable);
+  const isFinal = failureClass === "permanent" || failureClass === "poison";
+  return isFinal ? new PermanentError(message, options) : new TransientError(message, { ...options, retryAfterMs });
 }

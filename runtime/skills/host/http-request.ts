@@ -2,10 +2,12 @@
 import { TextDecoder } from "node:util";
 import { type Dispatcher, Pool } from "undici";
 import { messageOf } from "../../core/errors.ts";
+import { failureRowOf, isPermanentCode } from "../../core/failure-class.ts";
 import { redact } from "../../core/redact.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
 import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
+import { retryAfterOf } from "./retry-after.ts";
 import { deriveSpan, traceparentOf } from "./run-identity.ts";
 
 export interface HttpSettings {
@@ -21,13 +23,6 @@ export interface HttpSettings {
 const quotedMax = 200;
 const refusalBytesMax = 16 * 1024;
 const keepAliveMs = 30_000;
-const retryAfterMaxMs = 86_400_000;
-
-/** Statuses that may be another at another time. */
-const transientStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
-
-/** Statuses that say the request was not carried out. */
-const refusedStatuses: ReadonlySet<number> = new Set([425, 429, 503]);
 
 function encodeBody(name: string, body: unknown): { readonly body: string | Uint8Array | null; readonly contentType: string | undefined } {
   if (body === undefined) return { body: null, contentType: undefined };
@@ -42,13 +37,6 @@ function encodeBody(name: string, body: unknown): { readonly body: string | Uint
       cause,
     });
   }
-}
-
-/** The pause that `Retry-After` asks for: seconds, or a date. */
-function retryAfterMs(value: string | readonly string[] | undefined): number | undefined {
-  if (typeof value !== "string") return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(retryAfterMaxMs, Math.max(0, ms));
 }
 
 function headersOf(request: HttpRequest, info: CallInfo, contentType: string | undefined): Record<string, string> {
@@ -86,9 +74,10 @@ async function refusalOf(name: string, response: Dispatcher.ResponseData): Promi
           .replaceAll(/\s+/g, " ")
           .trim();
   const message = `${name}: expected a status from 200 to 299, got ${status}${quoted === "" ? "" : `: ${quoted}`}`;
-  const options = { code: `HTTP_${status}`, dependency: name, status };
-  if (status < 500 && !transientStatuses.has(status)) return new PermanentError(message, options);
-  return new TransientError(message, { ...options, definite: refusedStatuses.has(status), retryAfterMs: retryAfterMs(headers["retry-after"]) });
+  const code = `HTTP_${status}`;
+  const options = { code, dependency: name, status, definite: failureRowOf(code)?.definite ?? false };
+  if (isPermanentCode(code)) return new PermanentError(message, options);
+  return new TransientError(message, { ...options, retryAfterMs: retryAfterOf(headers, Date.now()) });
 }
 
 function parseBody(name: string, status: number, contentType: unknown, bytes: Uint8Array): unknown {

@@ -1,6 +1,7 @@
 // Skills and dependencies made ready in a thread: schemas compiled, configuration laid over definitions.
 import type { Config } from "../../core/config.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
+import type { CircuitPolicy } from "../../core/skill.ts";
 import { type CallRetry, type CallTimeouts, type Dependency, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
@@ -19,6 +20,7 @@ export interface PreparedDependency {
   /** Its place in the list of circuits. */
   readonly number: number;
   readonly timeouts: CallTimeouts;
+  readonly circuit: Pick<CircuitPolicy, "counts" | "slowCallMs">;
   readonly retry: CallRetry;
   readonly request: RequestFunction<unknown, unknown>;
 }
@@ -33,8 +35,8 @@ export interface PreparedSkill {
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
-  const { name, timeouts, retry, baseUrl, responseBytesMax, bulkhead } = dependency;
-  const prepared = { name, number, timeouts, retry };
+  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead } = dependency;
+  const prepared = { name, number, timeouts, circuit, retry };
   if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
   if (baseUrl === undefined) {
     throw new ConfigurationError(

@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
-import type { Dependency } from "../author/define-dependency.ts";
+import { type Dependency, checkCircuitFits } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
 import type { LoadedPlugin } from "./plugins.ts";
 import { rangesOverlap, versionInRange } from "../author/version-range.ts";
@@ -43,10 +43,16 @@ export function configuredDependency(dependency: Dependency, config: DependencyC
     ...dependency,
     baseUrl: config.baseUrl ?? dependency.baseUrl,
     bulkhead: { ...dependency.bulkhead, ...given(config.bulkhead) },
-    circuit: { ...dependency.circuit, ...given(config.circuit) },
+    circuit: configuredCircuit(dependency, config),
     timeouts: { ...dependency.timeouts, ...given(config.timeouts) },
     retry: { ...dependency.retry, ...given(config.retry) },
   };
+}
+
+function configuredCircuit({ name, circuit }: Dependency, config: DependencyConfig): Dependency["circuit"] {
+  const configured = { ...circuit, ...given(config.circuit) };
+  checkCircuitFits(`dependencies.${name}.circuit`, configured);
+  return configured;
 }
 
 /** Throws `ConfigurationError` for an HTTP dependency that nobody gave a base URL. */

@@ -14,7 +14,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import { type CallReport, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { failureClassOf } from "../../core/failure-class.ts";
+import { type CallReport, type CallResult, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
@@ -23,9 +24,9 @@ import { CallLedger } from "./call-ledger.ts";
 import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
-import { PermanentError, TransientError } from "../author/errors.ts";
+import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
-import type { PreparedSkill } from "./prepared-skill.ts";
+import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -67,10 +68,13 @@ function permanently<Value>(code: string, check: () => Value): Value {
   }
 }
 
-/** What a failed call says of its dependency. A clear refusal is an answer; a call that was never made is none. */
-function resultOf(error: unknown): CallReport["result"] | undefined {
-  if (fieldOf(error, "retryable") === false) return "succeeded";
-  return fieldOf(error, "code") === circuitOpenCode ? undefined : "failed";
+/** What a call says of its dependency. A clear refusal is an answer; a call that was never made is none. */
+function resultOf(error: SkillError | undefined, { counts, slowCallMs }: PreparedDependency["circuit"], tookMs: number): CallResult | undefined {
+  if (error?.code === circuitOpenCode) return undefined;
+  const failureClass = error === undefined ? undefined : failureClassOf(error.code, error.retryable);
+  if (failureClass !== undefined && counts.includes(failureClass)) return "failed";
+  if (slowCallMs > 0 && tookMs >= slowCallMs) return "slow";
+  return failureClass === undefined || failureClass === "permanent" ? "succeeded" : undefined;
 }
 
 function nameOf(dependency: unknown): string {
@@ -278,12 +282,14 @@ export class Run implements SkillContext<never>, CallingRun {
     const { name } = prepared;
     const ledger = (this.#ledger ??= new CallLedger());
     ledger.begin(name);
+    const startedMs = this.nowMs();
     try {
       const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request));
-      ledger.end(name, "succeeded");
+      ledger.end(name, resultOf(undefined, prepared.circuit, this.nowMs() - startedMs));
       return response as Response;
     } catch (error) {
-      ledger.end(name, this.#isEnded ? undefined : resultOf(error));
+      const isAnswer = !this.#isEnded && error instanceof SkillError;
+      ledger.end(name, isAnswer ? resultOf(error, prepared.circuit, this.nowMs() - startedMs) : undefined);
       throw error;
     }
   }

@@ -1,0 +1,88 @@
+/**
+ * The policies of a running worker, for people: what each dependency's circuit and bulkhead and the retry budget are at, and their
+ * changes by hand. Changes last until the worker ends.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { RetryBudgetPolicy } from "../core/skill.ts";
+import type { Admission } from "../policy/admission.ts";
+import type { Circuit, CircuitView } from "../policy/circuit.ts";
+import type { BulkheadPolicy } from "../core/skill.ts";
+import type { Bulkhead, BulkheadView } from "../policy/bulkhead.ts";
+import type { RetryBudget, RetryBudgetView } from "../policy/retry-budget.ts";
+import type { Work } from "./work.ts";
+
+export interface PoliciesView {
+  readonly dependencies: readonly { readonly dependency: string; readonly bulkhead: BulkheadView; readonly circuit: CircuitView }[];
+  readonly retryBudget: RetryBudgetView;
+}
+
+export interface PoliciesOptions {
+  readonly clock: Clock;
+  readonly admission: Admission<Work>;
+  readonly retryBudget: RetryBudget;
+  /** Something may begin that could not before. */
+  changed(): void;
+}
+
+export class Policies {
+  readonly #options: PoliciesOptions;
+
+  constructor(options: PoliciesOptions) {
+    this.#options = options;
+  }
+
+  view(): PoliciesView {
+    const { admission, retryBudget, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const dependencies = admission.names.map((dependency) => ({
+      dependency,
+      bulkhead: this.#bulkhead(dependency).view(),
+      circuit: this.#circuit(dependency).view(nowMs),
+    }));
+    return { dependencies, retryBudget: retryBudget.view(nowMs) };
+  }
+
+  /** Opens a dependency's circuit for its reset time. */
+  openCircuit(dependency: string): void {
+    this.#circuit(dependency).open(this.#options.clock.monotonicMs());
+    this.#changed();
+  }
+
+  closeCircuit(dependency: string): void {
+    this.#circuit(dependency).close();
+    this.#changed();
+  }
+
+  /** Keeps a dependency's circuit open until it is closed by hand. */
+  isolateCircuit(dependency: string): void {
+    this.#circuit(dependency).isolate();
+    this.#changed();
+  }
+
+  /** Runs that have slots keep them, and those that wait keep their places, also where there are fewer now. */
+  changeBulkhead(dependency: string, changes: Partial<BulkheadPolicy>): void {
+    this.#bulkhead(dependency).change(changes);
+    this.#changed();
+  }
+
+  changeRetryBudget(changes: Partial<RetryBudgetPolicy>): void {
+    this.#options.retryBudget.change(changes);
+  }
+
+  #changed(): void {
+    this.#options.admission.look(this.#options.clock.monotonicMs());
+    this.#options.changed();
+  }
+
+  #circuit(dependency: string): Circuit<Work> {
+    return this.#options.admission.circuit(dependency) ?? this.#refuse(dependency);
+  }
+
+  #bulkhead(dependency: string): Bulkhead<Work> {
+    return this.#options.admission.bulkhead(dependency) ?? this.#refuse(dependency);
+  }
+
+  #refuse(dependency: string): never {
+    throw new RangeError(`expected a dependency of this worker (${this.#options.admission.names.join(", ") || "none"}), got '${dependency}'`);
+  }
+}
