@@ -82,6 +82,7 @@ const words: Readonly<Record<GroupReport["state"], string>> = {
   "same-failure": "stopped: the same failure has returned",
   "other-failure": "stopped: it failed in another way",
   undecided: "stopped: runs have not ended within --wait; run it again to go on",
+  incomplete: "incomplete: the others are locked, by a command that was killed or is at work; run it again in a few minutes",
   interrupted: "interrupted; run it again to go on",
 };
 

@@ -51,6 +51,8 @@ export type GroupState =
   | "other-failure"
   /** Runs have not ended within the time that was given. */
   | "undecided"
+  /** All that could be had has gone well; letters are missing, which another command has locked or taken. */
+  | "incomplete"
   | "interrupted";
 
 export interface GroupReport {
@@ -83,17 +85,9 @@ function ordered(letters: readonly Letter[]): { readonly first: readonly Letter[
   return { first, further };
 }
 
-/** One, ten, and then all in parts. */
-function stagesOf(letters: readonly Letter[]): readonly (readonly Letter[])[] {
-  const { first, further } = ordered(letters);
-  const stages: (readonly Letter[])[] = [];
-  let at = 0;
-  for (const size of [...canaries, ...Array.from({ length: Math.ceil(first.length / looksEvery) }, () => looksEvery)]) {
-    if (at < first.length) stages.push(first.slice(at, at + size));
-    at += size;
-  }
-  if (further.length > 0) stages.push(further);
-  return stages;
+/** Letters of a stage, by its number from 0. */
+function stageSize(stage: number): number {
+  return canaries[stage] ?? looksEvery;
 }
 
 class GroupReplay {
@@ -103,6 +97,9 @@ class GroupReplay {
   readonly #secret: string;
   readonly #group: readonly Letter[];
   readonly #outcomes: Outcomes;
+  /** Letters that did not come when they were wanted. */
+  readonly #locked: Letter[] = [];
+  #stage = 0;
   #replayed = 0;
   /** When the next replay may be sent, monotonic. */
   #dueMs = 0;
@@ -117,19 +114,36 @@ class GroupReplay {
   }
 
   async run(): Promise<GroupReport> {
-    const stages = stagesOf(this.#group);
-    for (const [index, stage] of stages.entries()) {
-      await this.#send(stage);
-      const isCanary = index < canaries.length;
-      const isLast = index === stages.length - 1;
-      const state = await this.#watch(isCanary || isLast);
-      if (state !== "done" || isLast) return this.#report(state);
-      this.#options.progress(this.#report("replaying"));
+    const { first, further } = ordered(this.#group);
+    // What another command has locked is tried once more at the end, when that may be over.
+    for (const letters of [() => first, () => this.#locked.splice(0), () => [...this.#locked.splice(0), ...(this.#replayed > 0 ? further : [])]]) {
+      const state = await this.#sendStages([...letters()]);
+      if (state !== "done") return this.#report(state);
     }
-    return this.#report("done");
+    return this.#report(this.#replayed < this.#group.length ? "incomplete" : "done");
   }
 
-  async #send(stage: readonly Letter[]): Promise<void> {
+  /** Sends letters in stages, each one after the one before has gone well. */
+  async #sendStages(left: Letter[]): Promise<GroupState> {
+    while (left.length > 0) {
+      const isCanary = this.#stage < canaries.length;
+      let room = stageSize(this.#stage);
+      while (room > 0 && left.length > 0 && !this.#options.signal.aborted) {
+        const part = left.splice(0, room);
+        const missing = await this.#send(part);
+        this.#locked.push(...missing);
+        room -= part.length - missing.length;
+      }
+      const state = await this.#watch(isCanary || left.length === 0);
+      if (state !== "done") return state;
+      if (room === 0) this.#stage += 1;
+      this.#options.progress(this.#report("replaying"));
+    }
+    return "done";
+  }
+
+  /** Answers which letters did not come. */
+  async #send(stage: readonly Letter[]): Promise<readonly Letter[]> {
     const boxes = new Map<DeadLetterBox, Map<bigint, Letter>>();
     for (const letter of stage) {
       const known = boxes.get(letter.box) ?? new Map<bigint, Letter>();
@@ -137,10 +151,13 @@ class GroupReplay {
     }
     const { clock } = this.#surroundings;
     const { signal } = this.#options;
+    const missed: Letter[] = [];
     for (const [box, letters] of boxes) {
       const handle = (delivery: Delivery): Promise<boolean> => this.#sendOne(delivery, letters.get(delivery.sequenceNumber));
-      await take(box, new Set(letters.keys()), { clock, signal, handle });
+      const { missing } = await take(box, new Set(letters.keys()), { clock, signal, handle });
+      missed.push(...[...letters.values()].filter(({ sequenceNumber }) => missing.has(sequenceNumber)));
     }
+    return missed;
   }
 
   /** Sent first, completed after: what ends between the two is sent once more, under the same id. */
