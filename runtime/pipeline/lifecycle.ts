@@ -29,6 +29,7 @@ import { LockKeeper } from "./lock-keeper.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
+import { Sagas } from "./sagas.ts";
 import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
@@ -129,6 +130,7 @@ export class Worker {
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
     this.#settler = new Settler({
       ...options,
+      sagas: this.#makeSagas(gate),
       brokerClock,
       gate,
       waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
@@ -171,6 +173,17 @@ export class Worker {
     this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
+  }
+
+  #makeSagas(gate: StoreGate): Sagas {
+    return new Sagas({
+      ...this.#options,
+      gate,
+      compensate: (work) => this.#executions.compensate(work),
+      handBack: (work) => this.#settler.handBack(work),
+      drop: (work) => this.#settler.fail(work, { kind: "drop" }),
+      broken: (work, error) => this.#settler.broken(work, error),
+    });
   }
 
   /**
