@@ -6,7 +6,17 @@ export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelo
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { StepKind } from "./core/run.ts";
 export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
-export type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "./skills/author/context.ts";
+export type {
+  Compensate,
+  CompensationContext,
+  EmitOptions,
+  LogLevel,
+  SkillContext,
+  SkillLog,
+  StepContext,
+  StepEffect,
+  StepOptions,
+} from "./skills/author/context.ts";
 export {
   type CallInfo,
   type CallRetry,

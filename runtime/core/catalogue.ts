@@ -33,6 +33,15 @@ export type RuntimeEvent =
       readonly code: string;
       readonly description: string;
     }
+  /** A critical run has failed for good: its steps are compensated, then it is dead-lettered. */
+  | {
+      readonly type: "run.compensating";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly reason: string;
+      readonly steps: number;
+    }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
   | {
       readonly type: "run.dead-lettered";

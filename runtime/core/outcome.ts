@@ -1,3 +1,4 @@
+import type { Compensation } from "./compensation.ts";
 import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
@@ -48,6 +49,10 @@ export type RunAnswer =
   | { readonly kind: "stale" }
   /** The runtime asked it to stop at the next step boundary, and it did. */
   | { readonly kind: "interrupted" }
+  /** A compensation failed and may succeed later; `tries` counts its tries that failed, 0 when none was made. */
+  | { readonly kind: "compensating"; readonly failure: FailureRecord; readonly tries: number }
+  /** Nothing is left to compensate: what became of each step that was. */
+  | { readonly kind: "compensated"; readonly log: readonly (readonly [step: string, Compensation])[] }
   /** Its thread ended while it ran, or may have run. */
   | { readonly kind: "thread-lost"; readonly why: string; readonly part: LossPart }
   /** No thread began it, and none will: nothing of it happened. */
@@ -76,6 +81,8 @@ export type Outcome =
   | { readonly kind: "transient"; readonly class: FailureClass; readonly failure: FailureRecord }
   | { readonly kind: "permanent"; readonly class: FailureClass; readonly failure: FailureRecord }
   | { readonly kind: "parked"; readonly reason: "OutcomeUnknown" | "PipelineChanged"; readonly why: string; readonly step?: string }
+  | { readonly kind: "compensating"; readonly failure: FailureRecord; readonly tries: number }
+  | { readonly kind: "compensated"; readonly log: ReadonlyMap<string, Compensation> }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }
   | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }

@@ -128,6 +128,8 @@ export interface SkillPolicy {
   readonly retry: RetryPolicy;
   /** Numbers of the dependencies it uses. */
   readonly uses: readonly number[];
+  /** A run of it that fails for good is compensated. */
+  readonly critical: boolean;
   /** Changes when the skill's steps do. */
   readonly pipelineHash: string;
 }

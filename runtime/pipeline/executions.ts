@@ -11,6 +11,7 @@ import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
+import { decideCompensating } from "../policy/compensating.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -261,24 +262,39 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
-    const { settler, retryBudget, random, clock } = this.#options;
+    const { settler, retryBudget, clock } = this.#options;
     if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
-    const settlement = decide(outcome, this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, mayRetryHere, random);
-    if (outcome.kind === "transient" && settlement.kind === "retry-now") work.hasFailed = true;
+    const settlement = this.#decide(work, outcome, mayRetryHere);
+    if ((outcome.kind === "transient" || outcome.kind === "compensating") && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
   }
 
   /** Handling it threw, while others went on: a failed try, and none to repeat at once. */
   #broke(work: Work, error: unknown): void {
-    const { settler, random } = this.#options;
+    const { settler } = this.#options;
     settler.tellBroken(work, error);
     if (work.isOnItsWayOut) return;
     const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
-    const settlement = decide(classifyFailure(failure, true), this.#historyOf(work), work.skill?.retry ?? defaultRetryPolicy, () => false, random);
+    const settlement = this.#decide(work, classifyFailure(failure, true), () => false);
     if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
+  }
+
+  #decide(work: Work, outcome: Outcome, mayRetryHere: () => boolean): Settlement {
+    const { random } = this.#options;
+    const policy = work.skill?.retry ?? defaultRetryPolicy;
+    const history = this.#historyOf(work);
+    const { verdict, steps } = work;
+    if (verdict === undefined) return decide(outcome, history, policy, mayRetryHere, random);
+    return decideCompensating(outcome, { ...history, verdict, steps: steps.length }, policy, mayRetryHere, random);
+  }
+
+  /** Its failure is on record: it starts once more, to be compensated. */
+  compensate(work: Work): void {
+    work.stage = "pausing";
+    this.#admitAfter(work, 0);
   }
 
   #historyOf(work: Work): History {

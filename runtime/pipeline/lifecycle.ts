@@ -30,6 +30,7 @@ import { Policies } from "./policies.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
+import { Sagas } from "./sagas.ts";
 import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
@@ -134,6 +135,7 @@ export class Worker {
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
     this.#settler = new Settler({
       ...options,
+      sagas: this.#makeSagas(gate),
       brokerClock,
       gate,
       waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
@@ -149,16 +151,7 @@ export class Worker {
       trim: () => this.#receiveLoop.trim(),
     });
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy);
-    this.policies = new Policies({
-      clock,
-      admission: this.#admission,
-      retryBudget,
-      changed: () => {
-        this.#executions.moveLanes();
-        this.#receiveLoop.trim();
-        this.#receiveLoop.replenish();
-      },
-    });
+    this.policies = new Policies({ clock, admission: this.#admission, retryBudget, changed: () => this.#useNewBounds() });
     const parts = {
       ...options,
       brokerClock,
@@ -187,6 +180,23 @@ export class Worker {
     this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
+  }
+
+  #useNewBounds(): void {
+    this.#executions.moveLanes();
+    this.#receiveLoop.trim();
+    this.#receiveLoop.replenish();
+  }
+
+  #makeSagas(gate: StoreGate): Sagas {
+    return new Sagas({
+      ...this.#options,
+      gate,
+      compensate: (work) => this.#executions.compensate(work),
+      handBack: (work) => this.#settler.handBack(work),
+      drop: (work) => this.#settler.fail(work, { kind: "drop" }),
+      broken: (work, error) => this.#settler.broken(work, error),
+    });
   }
 
   /**

@@ -5,6 +5,7 @@
  *
  * This file owns every branch; what is decided stands in policy/, what is done to the outside in settle.ts and the ports.
  */
+import { verdictOf } from "../core/compensation.ts";
 import type { Clock } from "../core/clock.ts";
 import { isApartOf, retriesInPlaceOf } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
@@ -229,6 +230,7 @@ export class BatchProcessor {
     work.steps = steps;
     work.isApart = losses > 1 || (failures > 0 && isApartOf(work.delivery));
     if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));
+    work.verdict = steps.length > 0 ? verdictOf(steps) : undefined;
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 

@@ -18,6 +18,7 @@ import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
+import { abandonCompensating } from "../policy/saga.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
@@ -25,6 +26,7 @@ import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts
 import { deathOf, expiredReason, type GivenUp } from "./deaths.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
+import type { Sagas } from "./sagas.ts";
 import { Sending, type Unsent } from "./sending.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
@@ -51,6 +53,8 @@ export interface SettlerOptions {
   readonly retryEntity: string;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
   entityFor(eventType: string): string;
+  /** Takes over what fails for good and is to be compensated first. */
+  readonly sagas: Sagas;
   /** No copy of it can be sent now: it is kept here as long as the copy would have waited, then claimed anew. */
   waitHere(work: Work, delayMs: number): void;
   /** The delivery has ended. Called exactly once for each. */
@@ -170,6 +174,7 @@ export class Settler {
   fail(work: Work, decided: Failure): void {
     work.stage = "recording";
     const settlement = this.#unlessExpired(work, decided);
+    if (settlement.kind === "dead-letter" && this.#options.sagas.takes(work, settlement)) return;
     if (work.epoch === 0) return this.#act(work, settlement);
     if (settlement.kind === "dead-letter") work.death = deathOf(work, settlement, this.#options.brokerClock);
     this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
@@ -182,6 +187,7 @@ export class Settler {
     if (leftMs > settlement.delayMs) return settlement;
     const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
     const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; raise it, or shorten the skill's pauses; it would have been retried because of ${why}`;
+    if (work.verdict !== undefined) return abandonCompensating(work.verdict, description);
     return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
   }
 

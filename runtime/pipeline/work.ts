@@ -1,3 +1,4 @@
+import type { Verdict } from "../core/compensation.ts";
 import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
@@ -74,6 +75,8 @@ export class Work {
   hasAskedToRevive = false;
   steps: readonly StepRecord[] = noSteps;
   pipelineChanged = false;
+  /** Why the run has failed for good, once it has: it is compensated. */
+  verdict: Verdict | undefined = undefined;
   /** Retries in place under earlier claims. */
   retriesBefore = 0;
   /** Executions under this claim, without those that were lost; those past the first are retries in place. */

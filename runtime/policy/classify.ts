@@ -19,6 +19,10 @@ export function classify(answer: RunAnswer): Outcome {
       return { kind: "parked", reason: "OutcomeUnknown", why: `step '${answer.step}': ${answer.why}`, step: answer.step };
     case "pipeline-changed":
       return { kind: "parked", reason: "PipelineChanged", why: answer.why };
+    case "compensating":
+      return { kind: "compensating", failure: answer.failure, tries: answer.tries };
+    case "compensated":
+      return { kind: "compensated", log: new Map(answer.log) };
     case "stale":
       return { kind: "stale" };
     case "interrupted":

@@ -56,6 +56,10 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
           ...(outcome.step === undefined ? {} : { step: outcome.step }),
         },
       };
+    // Only runs under compensation end so; policy/compensating.ts decides of them.
+    case "compensating":
+      return decideTransient({ kind: "transient", class: "transient", failure: outcome.failure }, history, policy, mayRetryHere, random);
+    case "compensated":
     case "stale":
       return { kind: "drop" };
     case "interrupted":

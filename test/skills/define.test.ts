@@ -42,6 +42,7 @@ test("what a skill does not say has its default", () => {
       timeoutMs: defaultSkillTimeoutMs,
       retry: defaultRetryPolicy,
       isolation: defaultIsolation,
+      critical: false,
       warmUp: undefined,
       steps: [],
       run: undefined,
@@ -86,7 +87,7 @@ test("a chain's steps are checked as they are built", () => {
   refused(chain("a", { kind: "once" }, run), /^skill 'greet' step 'a'\.kind: expected one of 'keyed', .*, got "once"$/);
   refused(chain("a", { kind: "queryable" }, run), /^skill 'greet' step 'a'\.query: expected a function, got undefined$/);
   refused(chain("a", { query: run }, run), /^skill 'greet' step 'a'\.query: expected it only with kind 'queryable', got "keyed"$/);
-  refused(chain("a", { retry: 3 }, run), /^skill 'greet' step 'a': expected only the keys kind, query, got 'retry'$/);
+  refused(chain("a", { retry: 3 }, run), /^skill 'greet' step 'a': expected only the keys kind, query, compensate, got 'retry'$/);
   refused(chain("a", {}), /^skill 'greet' step 'a': expected its effect, a function, as the last argument, got undefined$/);
 });
 
@@ -119,7 +120,7 @@ test("a dependency that cannot be used is refused where it is defined", () => {
     /^dependency 'post'\.circuit\.windowCalls: expected at least failureThreshold \(5\), got 4$/,
   );
   refused(dependency({ circuit: { callsMin: 30 } }), /^dependency 'post'\.circuit\.callsMin: expected at most windowCalls \(20\), got 30$/);
-  refused(dependency({ circuit: { counts: ["all"] } as never }), /^dependency 'post'\.circuit\.counts: expected one of 'transient', .*, got "all"$/);
+  refused(dependency({ circuit: { counts: ["all"] } }), /^dependency 'post'\.circuit\.counts: expected one of 'transient', .*, got "all"$/);
   refused(
     dependency({ timeouts: { connectMs: 900, totalMs: 500 } }),
     /^dependency 'post'\.timeouts: expected connectMs to be at most totalMs \(500\), got 900$/,

@@ -38,7 +38,7 @@ export class TelemetryLog implements Telemetry {
 }
 
 export function skillPolicy(name: string, overrides: Partial<SkillPolicy> = {}): SkillPolicy {
-  return { name, version: "1.0.0", timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], pipelineHash: `${name}-1`, ...overrides };
+  return { name, version: "1.0.0", timeoutMs: 20_000, retry: defaultRetryPolicy, uses: [], critical: false, pipelineHash: `${name}-1`, ...overrides };
 }
 
 export function dependencyPolicy(

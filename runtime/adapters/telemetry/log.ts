@@ -16,6 +16,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "worker.stopped": "info",
   "run.resumed": "info",
   "run.retrying": "warn",
+  "run.compensating": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
   "run.revived": "info",

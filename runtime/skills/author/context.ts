@@ -62,13 +62,30 @@ export interface SkillContext<Payload = unknown> extends CommonContext<Payload> 
   step<Result>(name: string, options: StepOptions<Result, Payload>, effect: StepEffect<Result, Payload>): Promise<Result>;
 }
 
+/** What a step's compensation is given. It emits nothing: the run's outbox is lost with the run. */
+export interface CompensationContext<Payload = unknown> extends Omit<CommonContext<Payload>, "emit"> {
+  /** Of this compensation, the same at every try of it. */
+  readonly idempotencyKey: string;
+  /** The key under which the step's own effect was called. */
+  readonly stepKey: string;
+  /** It is not known whether the effect happened, and there is no result. */
+  readonly isInDoubt: boolean;
+}
+
+/**
+ * Undoes what a step has done, when its run has failed for good. At least once: what it calls must honour the key, or bear
+ * being called twice. `result` is what the step returned; undefined when that is not known.
+ */
+export type Compensate<Result, Payload = unknown> = (context: CompensationContext<Payload>, result: Result | undefined) => unknown;
+
 export type StepEffect<Result, Payload = unknown> = (step: StepContext<Payload>) => Promise<Result> | Result;
 
 /** How often a step's effect may happen; see `StepKind`. Default `keyed`. */
 export type StepOptions<Result, Payload = unknown> =
-  | { readonly kind?: Exclude<StepKind, "queryable"> }
+  | { readonly kind?: Exclude<StepKind, "queryable">; readonly compensate?: Compensate<NoInfer<Result>, Payload> }
   | {
       readonly kind: "queryable";
+      readonly compensate?: Compensate<NoInfer<Result>, Payload>;
       /** Looks whether the effect has happened: its result, or undefined if it has not. Asked before another try. */
       readonly query: (step: StepContext<Payload>) => Promise<NoInfer<Result> | undefined> | NoInfer<Result> | undefined;
     };

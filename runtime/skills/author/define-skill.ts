@@ -44,6 +44,8 @@ interface SkillOptionsBase<Payload> {
   readonly warmUp?: () => unknown;
   /** Default `shared`. */
   readonly isolation?: Isolation;
+  /** A run that fails for good has its steps compensated, the last one first; see `compensate` of a step. Default false. */
+  readonly critical?: boolean;
 }
 
 export type SkillOptions<Payload> = SkillOptionsBase<Payload> &
@@ -63,6 +65,7 @@ export interface Skill<Payload = never> {
   readonly retry: RetryPolicy;
   readonly warmUp: (() => unknown) | undefined;
   readonly isolation: Isolation;
+  readonly critical: boolean;
   /** Empty for a skill written as `run`. */
   readonly steps: readonly ChainStep[];
   readonly run: (context: SkillContext<Payload>) => unknown;
@@ -83,7 +86,7 @@ const retryRanges = {
   delayFactor: { min: 1, max: 100 },
   delayMaxMs: delayRange,
 };
-const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "run", "steps"];
+const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "critical", "run", "steps"];
 
 function checkRetry(owner: string, given: unknown): RetryPolicy {
   if (given === undefined) return defaultRetryPolicy;
@@ -145,7 +148,9 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
   checkFunction(`${owner}.${run === undefined ? "steps" : "run"}`, run ?? build);
   checkPayload(owner, options.payload);
   if (options.warmUp !== undefined) checkFunction(`${owner}.warmUp`, options.warmUp);
-  const steps = build === undefined ? [] : buildChain(owner, build);
+  const { critical = false } = options;
+  if (typeof critical !== "boolean") refuse(`${owner}.critical`, "true or false", critical);
+  const steps = build === undefined ? [] : buildChain(owner, critical, build);
   return Object.freeze<Skill<Payload>>({
     kind: "holdfast.skill",
     name,
@@ -156,6 +161,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     retry: checkRetry(`${owner}.retry`, options.retry),
     warmUp: options.warmUp,
     isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
+    critical,
     steps,
     run: run ?? ((context) => runChain(steps, context)),
   });

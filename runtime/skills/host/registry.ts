@@ -132,6 +132,7 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     timeoutMs: config?.timeoutMs ?? skill.timeoutMs,
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
+    critical: skill.critical,
     pipelineHash: pipelineHashOf(skill),
   };
 }

@@ -14,25 +14,28 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import { failureClassOf } from "../../core/failure-class.ts";
-import { type CallReport, type CallResult, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { type CallReport, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
-import { type Call, type CallingRun, callDependency, circuitOpenCode } from "./call-dependency.ts";
+import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
+import { callResultOf } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
-import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepContext, StepEffect, StepOptions } from "../author/context.ts";
+import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import { type OpenStep, type StepPart, stepPart } from "./open-step.ts";
+import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
-import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
 import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
-import { decodeStep, encodeIntent, encodeStep, stepResultBytesMax } from "./step-codec.ts";
+import { type CompensatedRun, Saga } from "./saga.ts";
+import { decodeStep, encodeIntent, encodeStep, isWithdrawn, encodeWithdrawal, stepResultBytesMax } from "./step-codec.ts";
 
 /** What a run needs of its thread. */
 export interface RunHost {
@@ -68,45 +71,9 @@ function permanently<Value>(code: string, check: () => Value): Value {
   }
 }
 
-/** What a call says of its dependency. A clear refusal is an answer; a call that was never made is none. */
-function resultOf(error: SkillError | undefined, { counts, slowCallMs }: PreparedDependency["circuit"], tookMs: number): CallResult | undefined {
-  if (error?.code === circuitOpenCode) return undefined;
-  const failureClass = error === undefined ? undefined : failureClassOf(error.code, error.retryable);
-  if (failureClass !== undefined && counts.includes(failureClass)) return "failed";
-  if (slowCallMs > 0 && tookMs >= slowCallMs) return "slow";
-  return failureClass === undefined || failureClass === "permanent" ? "succeeded" : undefined;
-}
-
 function nameOf(dependency: unknown): string {
   const name = fieldOf(dependency, "name");
   return typeof name === "string" ? `'${name.slice(0, 80)}'` : show(dependency);
-}
-
-/**
- * What a step numbers its calls and events by. The query and the effect of a step have one each: what the effect does is then
- * named the same at every try, whether or not a query went before it.
- */
-interface StepPart {
-  /** Calls go out under it. */
-  readonly callKey: string;
-  /** Names its events. */
-  readonly emitKey: string;
-  /** Calls so far, by dependency. */
-  readonly calls: Map<string, number>;
-  emitted: number;
-}
-
-/** The step that is being executed. */
-interface OpenStep {
-  readonly name: string;
-  readonly kind: StepKind;
-  readonly idempotencyKey: string;
-  readonly emitted: OutgoingMessage[];
-  part: StepPart;
-}
-
-function stepPart(callKey: string, emitKey: string): StepPart {
-  return { callKey, emitKey, calls: new Map(), emitted: 0 };
 }
 
 export class Run implements SkillContext<never>, CallingRun {
@@ -117,6 +84,8 @@ export class Run implements SkillContext<never>, CallingRun {
   leaseUntilMs: number;
   readonly #host: RunHost;
   readonly #prepared: PreparedSkill;
+  /** Of a run that has failed for good: it goes backwards. */
+  readonly #saga: Saga | undefined;
   /** Names of the steps that were begun or restored. Most runs have none: what a run may not need is made when it does. */
   #met: Set<string> | undefined;
   #emitted: OutgoingMessage[] | undefined;
@@ -138,10 +107,12 @@ export class Run implements SkillContext<never>, CallingRun {
     this.startedAtMs = startedAtMs;
     this.deadlineMs = startedAtMs + order.timeoutMs;
     this.leaseUntilMs = order.leaseUntilMs;
+    this.#saga = order.steps.length === 0 ? undefined : Saga.of(order.steps);
   }
 
   /** Takes what the schema made of the payload. */
   acceptPayload(payload: unknown): void {
+    if (this.#saga !== undefined) this.#saga.stage = "replaying";
     if (payload !== this.event.payload) this.event = { ...this.event, payload: payload as never };
   }
 
@@ -239,6 +210,7 @@ export class Run implements SkillContext<never>, CallingRun {
 
   /** The skill has returned. */
   complete(): void {
+    if (this.#saga !== undefined) return this.#goBack(this.#saga);
     if (this.#open !== undefined) {
       this.fail(
         new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before; write await before the step`, {
@@ -255,6 +227,7 @@ export class Run implements SkillContext<never>, CallingRun {
   /** The skill has thrown. */
   fail(thrown: unknown): void {
     if (this.#isEnded) return;
+    if (this.#saga?.stage === "replaying" || this.#saga?.stage === "over") return this.#goBack(this.#saga);
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
     const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
     this.end({ kind: "failed", failure: record, retryable });
@@ -272,6 +245,7 @@ export class Run implements SkillContext<never>, CallingRun {
 
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
+    this.#saga?.checkMayCall();
     const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
     if (prepared === undefined) {
       const known = [...this.#prepared.dependencies.keys()].join(", ") || "none";
@@ -285,11 +259,11 @@ export class Run implements SkillContext<never>, CallingRun {
     const startedMs = this.nowMs();
     try {
       const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request));
-      ledger.end(name, resultOf(undefined, prepared.circuit, this.nowMs() - startedMs));
+      ledger.end(name, callResultOf(undefined, prepared.circuit, this.nowMs() - startedMs));
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#isEnded && error instanceof SkillError;
-      ledger.end(name, isAnswer ? resultOf(error, prepared.circuit, this.nowMs() - startedMs) : undefined);
+      ledger.end(name, isAnswer ? callResultOf(error, prepared.circuit, this.nowMs() - startedMs) : undefined);
       throw error;
     }
   }
@@ -305,6 +279,7 @@ export class Run implements SkillContext<never>, CallingRun {
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
     if (this.#isEnded) throw new RunEnded();
+    if (this.#saga !== undefined) return;
     const part = this.#open?.part;
     const list = this.#open?.emitted ?? (this.#emitted ??= []);
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
@@ -326,6 +301,7 @@ export class Run implements SkillContext<never>, CallingRun {
         code: "STEP_INVALID",
       });
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
+    if (this.#saga !== undefined) return this.#saga.meet(name, options as StepOptions<unknown, never>) as Result;
     const record = this.order.steps.find((step) => step.name === name);
     const stored = record?.state === "completed" ? decodeStep(record) : undefined;
     (this.#met ??= new Set()).add(name);
@@ -355,7 +331,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   #admitStep(name: string, options: unknown): StepKind {
-    const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options));
+    const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options, this.#prepared.skill.critical));
     if (this.#open !== undefined)
       throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
     if (this.#met?.has(name) === true) throw new PermanentError(`step '${name}': expected each step's name once in a run`, { code: "STEP_REPEATED" });
@@ -385,9 +361,11 @@ export class Run implements SkillContext<never>, CallingRun {
       if (found !== undefined) return await this.#checkpoint(open, found);
       open.part = effectPart;
     }
-    const needsIntent = kind === "atMostOnce" || (kind === "queryable" && record === undefined);
+    // What may have to be compensated must be known to have begun.
+    const isSaid = kind === "queryable" || options.compensate !== undefined;
+    const needsIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
     if (needsIntent) {
-      await this.#write(encodeIntent(name, kind));
+      await this.#write(encodeIntent(name, kind === "idempotent" ? "keyed" : kind));
       this.checkMayAct();
     }
     let result: unknown;
@@ -395,6 +373,7 @@ export class Run implements SkillContext<never>, CallingRun {
       result = await effect(context);
     } catch (error) {
       if (kind === "atMostOnce") await this.#settleDoubt(open, error);
+      else if (needsIntent && kind !== "queryable" && !this.#isEnded && isDefinite(error)) await this.#write(encodeWithdrawal(name));
       throw error;
     }
     if (this.#isEnded) throw new RunEnded();
@@ -411,7 +390,7 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) return;
     if (!isDefinite(error))
       this.#stop({ kind: "outcome-unknown", step: open.name, why: failureText(describeFailure(error, undefined, this.#prepared.folder).record, undefined) });
-    await this.#write(encodeIntent(open.name, "idempotent"));
+    await this.#write(encodeWithdrawal(open.name));
   }
 
   /** Returns what a resumed run would get. */
@@ -453,6 +432,41 @@ export class Run implements SkillContext<never>, CallingRun {
     }
   }
 
+  /** The skill has come to all its compensations that it could: they are carried out. */
+  #goBack(saga: Saga): void {
+    if (this.#isEnded) return;
+    saga.compensate(this.#asCompensated()).catch((error: unknown) => this.fail(error));
+  }
+
+  #asCompensated(): CompensatedRun {
+    const isEnded = (): boolean => this.#isEnded;
+    return {
+      retry: this.#prepared.skill.retry,
+      get isEnded() {
+        return isEnded();
+      },
+      checkBoundary: () => {
+        this.checkMayAct();
+        if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
+      },
+      write: (record) => this.#write(record),
+      describe: (thrown, step) => describeFailure(thrown, step, this.#prepared.folder),
+      end: (answer) => this.end(answer),
+      perform: async (name, kind, part, work) => {
+        const stepKey = this.#derive(name);
+        const idempotencyKey = this.#derive(name, "compensate");
+        const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name) };
+        if (part === "query") open.part = this.#queryPart(open);
+        this.#open = open;
+        try {
+          return await work(new OpenStepContext(this, idempotencyKey), stepKey);
+        } finally {
+          if (this.#open === open) this.#open = undefined;
+        }
+      },
+    };
+  }
+
   /** Ends the run and leaves the skill. */
   #stop(answer: RunAnswer): never {
     this.end(answer);
@@ -468,40 +482,5 @@ export class Run implements SkillContext<never>, CallingRun {
 
   #derive(...parts: readonly (string | number)[]): string {
     return deriveKey({ consumer: this.#host.consumer, eventId: this.eventId, generation: this.order.generation }, ...parts);
-  }
-}
-
-/** What a step's effect is given: its run, under the step's own key. */
-class OpenStepContext implements StepContext<never> {
-  readonly idempotencyKey: string;
-  readonly #run: Run;
-
-  constructor(run: Run, idempotencyKey: string) {
-    this.#run = run;
-    this.idempotencyKey = idempotencyKey;
-  }
-
-  get event(): EventEnvelope<never> {
-    return this.#run.event;
-  }
-
-  get signal(): AbortSignal {
-    return this.#run.signal;
-  }
-
-  get log(): SkillLog {
-    return this.#run.log;
-  }
-
-  get attempt(): number {
-    return this.#run.attempt;
-  }
-
-  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
-    return this.#run.call(dependency, request);
-  }
-
-  emit(eventType: string, payload: unknown, options?: EmitOptions): void {
-    this.#run.emit(eventType, payload, options);
   }
 }

@@ -229,17 +229,24 @@ export class SkillHost implements RunHost {
       if (isThenable(returned)) waits = Promise.resolve(returned);
     } catch (error) {
       run.fail(error);
+      this.#watch(run);
       return;
     }
     if (waits === undefined) {
       run.complete();
+      this.#watch(run);
       return;
     }
-    if (!run.isEnded) this.#deadlines.add(run);
+    this.#watch(run);
     waits.then(
       () => run.complete(),
       (error: unknown) => run.fail(error),
     );
+  }
+
+  /** What has not ended yet may outlast its time. */
+  #watch(run: Run): void {
+    if (!run.isEnded) this.#deadlines.add(run);
   }
 
   #keepEarly(runId: number, news: Early): void {

@@ -25,6 +25,15 @@ export function encodeIntent(name: string, kind: StepKind): StepRecord {
   return { name, kind, state: "intent", result: nothing, checksum: 0, codec: stepCodec, atMs: 0 };
 }
 
+/** Takes an intent back: its effect certainly did not happen. */
+export function encodeWithdrawal(name: string): StepRecord {
+  return encodeIntent(name, "idempotent");
+}
+
+export function isWithdrawn({ state, kind }: Pick<StepRecord, "state" | "kind">): boolean {
+  return state === "intent" && kind === "idempotent";
+}
+
 /** A completed step's record. Throws when the result holds what cannot be kept. */
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
   checkData("result", outcome.result);

@@ -1,0 +1,76 @@
+/**
+ * Runs of critical skills that fail for good: before they are dead-lettered, their failure is put on record, and they run once
+ * more to have their steps compensated. Whoever claims such a run later sees the record, and goes on with compensating.
+ */
+import type { Clock } from "../core/clock.ts";
+import { encodeVerdict, type Verdict } from "../core/compensation.ts";
+import type { Settlement } from "../core/settlement.ts";
+import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import { eachAlone } from "./each-alone.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { StoreGate } from "./store-gate.ts";
+import type { Work } from "./work.ts";
+
+export interface SagasOptions {
+  readonly clock: Clock;
+  readonly store: RunStore;
+  readonly gate: StoreGate;
+  readonly telemetry: Telemetry;
+  /** Starts it once more. */
+  compensate(work: Work): void;
+  /** The store refuses it, or stayed down. */
+  handBack(work: Work): void;
+  /** Another worker has it. */
+  drop(work: Work): void;
+  broken(work: Work, error: unknown): void;
+}
+
+interface Failed {
+  readonly work: Work;
+  readonly verdict: Verdict;
+}
+
+export class Sagas {
+  readonly #options: SagasOptions;
+  readonly #verdicts: GroupCommit<Failed, readonly WriteResult[]>;
+
+  constructor(options: SagasOptions) {
+    const { clock, store, gate } = options;
+    this.#options = options;
+    this.#verdicts = new GroupCommit({
+      clock,
+      gate,
+      write: (items) => store.checkpoint(items.map(({ work, verdict }) => ({ eventId: work.eventId, epoch: work.epoch, step: encodeVerdict(verdict) }))),
+      written: (items, results) => this.#written(items, results),
+      abandoned: (items) => items.forEach(({ work }) => options.handBack(work)),
+    });
+  }
+
+  /** Whether it is compensated first. A parked run may yet go on, and one without steps has done nothing. */
+  takes(work: Work, { state, reason, description, cause }: Extract<Settlement, { kind: "dead-letter" }>): boolean {
+    if (work.skill?.critical !== true || work.epoch === 0 || work.verdict !== undefined || state !== "dead" || work.steps.length === 0) return false;
+    work.hasFailed = true;
+    this.#verdicts.add({ work, verdict: { reason, description, cause, failures: work.attempts, losses: work.losses + work.lossesHere } });
+    return true;
+  }
+
+  #written(items: readonly Failed[], results: readonly WriteResult[]): void {
+    const options = this.#options;
+    const begin = ({ work, verdict }: Failed, index: number): void => {
+      if (results[index] !== "written") return options.drop(work);
+      options.telemetry.emit({
+        type: "run.compensating",
+        eventId: work.eventId,
+        skill: work.skillName,
+        attempt: work.attempt,
+        reason: verdict.reason,
+        steps: work.steps.length,
+      });
+      work.recordStep(encodeVerdict(verdict));
+      work.verdict = verdict;
+      options.compensate(work);
+    };
+    eachAlone(items, begin, ({ work }, error) => options.broken(work, error));
+  }
+}
