@@ -4,12 +4,14 @@ export type { EventEnvelope } from "./core/event-envelope.ts";
 export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
-export type { StepKind } from "./core/run.ts";
+export type { StepKind, StepQuality } from "./core/run.ts";
 export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
 export type {
   Compensate,
   CompensationContext,
   EmitOptions,
+  Fallback,
+  FallbackRules,
   LogLevel,
   SkillContext,
   SkillLog,
@@ -47,14 +49,6 @@ export {
   defaultVersions,
   defineSkill,
 } from "./skills/author/define-skill.ts";
-export {
-  type FallbackOptions,
-  PermanentError,
-  SkillError,
-  type SkillErrorOptions,
-  TransientError,
-  type TransientErrorOptions,
-  withFallback,
-} from "./skills/author/errors.ts";
-export type { StepChain } from "./skills/author/step-chain.ts";
+export { PermanentError, SkillError, type SkillErrorOptions, TransientError, type TransientErrorOptions } from "./skills/author/errors.ts";
+export type { ChainFallback, StepChain } from "./skills/author/step-chain.ts";
 export type { VersionRange } from "./skills/author/version-range.ts";

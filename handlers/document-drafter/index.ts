@@ -1,6 +1,6 @@
 import { type HttpDependency, PermanentError, type Plugin, type Skill, defineDependency, definePlugin, defineSkill } from "#runtime/index.ts";
 import { z } from "zod";
-import { ask, attemptsMax, model } from "./model.ts";
+import { asking, attemptsMax, model } from "./model.ts";
 import {
   type Matter,
   compose,
@@ -66,14 +66,15 @@ export const documentDrafter: Skill<RequestedDocument> = defineSkill({
   retry: { attemptsMax },
   async run(context) {
     const matter = matterOf(context.event.payload);
-    const outline = await context.step("outline", { kind: "keyed" }, (step) => ask(step, outlineQuestion(matter), readOutline, templateOutline));
+    const outline = await context.step("outline", ...asking(outlineQuestion(matter), readOutline, templateOutline));
 
     const sections: { readonly heading: string; readonly text: string }[] = [];
     const sources = new Set([outline.source]);
     let tokens = outline.tokens;
     for (const [index, heading] of outline.content.entries()) {
-      const section = await context.step(`draft-${index + 1}`, { kind: "keyed" }, (step) =>
-        ask(step, sectionQuestion(matter, heading), readSection, () => templateSection(matter, heading)),
+      const section = await context.step(
+        `draft-${index + 1}`,
+        ...asking(sectionQuestion(matter, heading), readSection, () => templateSection(matter, heading)),
       );
       sections.push({ heading, text: section.content });
       sources.add(section.source);
@@ -81,7 +82,7 @@ export const documentDrafter: Skill<RequestedDocument> = defineSkill({
     }
 
     const text = compose(matter, sections);
-    const review = await context.step("review", { kind: "keyed" }, (step) => ask(step, reviewQuestion(text), readReview, templateReview));
+    const review = await context.step("review", ...asking(reviewQuestion(text), readReview, templateReview));
     tokens += review.tokens;
 
     const documentId = encodeURIComponent(context.event.eventId);

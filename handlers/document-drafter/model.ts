@@ -1,5 +1,5 @@
 // Asking the model, and what to do when it cannot be asked.
-import { type HttpDependency, PermanentError, type StepContext, defineDependency, withFallback } from "#runtime/index.ts";
+import { type HttpDependency, PermanentError, type StepEffect, type StepOptions, defineDependency } from "#runtime/index.ts";
 import { z } from "zod";
 
 /** A chat-completions endpoint. */
@@ -35,18 +35,29 @@ const completionSchema = z.looseObject({
 });
 
 /**
- * Asks the model and reads its answer with `read`, which returns undefined for an answer that is of no use. When the model
- * fails for good, or for the last time, the template answers. To ask twice costs tokens and nothing else, so an unknown
- * outcome is treated like a failure.
+ * A step that asks the model and reads its answer with `read`, which returns undefined for an answer that is of no use. When the model
+ * fails for good, or for the last time, the template answers. To ask twice costs tokens and nothing else, so an unknown outcome is
+ * treated like a failure.
  */
-export function ask<Content>(
-  step: StepContext,
+export function asking<Content>(
   question: Question,
   read: (answer: string) => Content | undefined,
   template: () => Content,
-): Promise<Written<Content>> {
-  return withFallback<Written<Content>, Written<Content>>(
-    async () => {
+): readonly [options: StepOptions<Written<Content>>, effect: StepEffect<Written<Content>>] {
+  return [
+    {
+      kind: "keyed",
+      fallbacks: [
+        {
+          name: "template",
+          quality: "template",
+          whenUnknown: true,
+          when: (error, step) => !error.retryable || step.attempt >= attemptsMax,
+          answer: () => ({ content: template(), source: "template", tokens: 0 }),
+        },
+      ],
+    },
+    async (step) => {
       const messages = [
         { role: "system", content: question.instruction },
         { role: "user", content: question.content },
@@ -59,11 +70,5 @@ export function ask<Content>(
       if (content === undefined) throw new PermanentError("expected a usable answer from the model", { code: "MODEL_OUTPUT", dependency: model.name });
       return { content, source: "model", tokens: completion.data?.usage?.total_tokens ?? 0 };
     },
-    (error) => {
-      if (error.retryable && step.attempt < attemptsMax) throw error;
-      step.log.warn("answered from the template", { code: error.code });
-      return { content: template(), source: "template", tokens: 0 };
-    },
-    { whenUnknown: true },
-  );
+  ];
 }

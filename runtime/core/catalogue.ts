@@ -1,3 +1,5 @@
+import type { StepQuality } from "./run.ts";
+
 /**
  * Every event that the runtime emits about itself, in one table. Fields are plain values, safe to log and to label by. `eventId` is the
  * event's own, whatever message or copy of one brought it, and empty when it could not be read. `attempt` is the number of the
@@ -41,6 +43,17 @@ export type RuntimeEvent =
       readonly attempt: number;
       readonly reason: string;
       readonly steps: number;
+    }
+  /** A step's effect failed with this code, and a fallback answered in its place; the answer is durable. */
+  | {
+      readonly type: "step.fell-back";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly step: string;
+      readonly fallback: string;
+      readonly quality: StepQuality;
+      readonly code: string;
     }
   | { readonly type: "run.postponed"; readonly eventId: string; readonly why: string; readonly delayMs: number }
   | {

@@ -114,13 +114,13 @@ export const failureTable: readonly FailureRow[] = [
   row("authors", "TRANSIENT", "transient", yes, "a `TransientError`"),
   row("authors", "THROWN ERROR", "transient", no, "anything else that was thrown"),
 
-  row("runtime", "CALL_TIMEOUT RUN_TIMEOUT", "outcome-unknown", no, "a call, or the run, took longer than it may"),
+  row("runtime", "CALL_TIMEOUT RUN_TIMEOUT FALLBACK_TIMEOUT", "outcome-unknown", no, "a call, the run, or a fallback took longer than it may"),
   row("runtime", "CIRCUIT_OPEN", "unavailable", yes, "the dependency's circuit is open: nothing was tried"),
   row("runtime", "STORE_UNAVAILABLE", "unavailable", yes, "a step could not be recorded"),
   row("runtime", "THREAD_LOST OutcomeUnknown", "outcome-unknown", no, "the run's thread ended, or an `atMostOnce` step may have happened"),
   row(
     "runtime",
-    "CALL_INVALID EMIT_INVALID EMIT_LIMIT STEP_INVALID STEP_REPEATED STEP_OVERLAP STEP_NOT_AWAITED SKILL_UNKNOWN",
+    "CALL_INVALID EMIT_INVALID EMIT_LIMIT STEP_INVALID STEP_REPEATED STEP_OVERLAP STEP_NOT_AWAITED STEP_GIVEN_UP SKILL_UNKNOWN",
     "permanent",
     yes,
     "the skill asks for what cannot be done",

@@ -3,6 +3,7 @@ import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
 import type { FailureClass } from "./failure-class.ts";
+import type { StepQuality } from "./run.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
 export interface FailureRecord {
@@ -63,6 +64,15 @@ export type RunAnswer =
  * several that ran there. `bystander`: the thread was ended for another run's sake.
  */
 export type LossPart = "sole" | "suspect" | "bystander";
+
+/** Says of a step that its effect failed, and what answered instead. */
+export interface FellBack {
+  /** Name of the fallback. */
+  readonly fallback: string;
+  readonly quality: StepQuality;
+  /** Code of the failure that it answered for. */
+  readonly code: string;
+}
 
 /** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
 export interface CallReport {

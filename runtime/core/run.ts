@@ -19,6 +19,12 @@ export interface RunKey {
  */
 export type StepKind = "keyed" | "queryable" | "idempotent" | "atMostOnce";
 
+/**
+ * How good a step's result is. `full`: what its author wanted. `degraded`: less of it. `template`: the same for everyone. `cached`: true
+ * at an earlier time. Anything but `full` comes from a fallback.
+ */
+export type StepQuality = "full" | "degraded" | "template" | "cached";
+
 /** A step as the run's record holds it. */
 export interface StepRecord {
   /** Unique within the run. */

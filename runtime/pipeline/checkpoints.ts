@@ -1,7 +1,9 @@
 /** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
 import type { Clock } from "../core/clock.ts";
+import type { FellBack } from "../core/outcome.ts";
 import type { Executor, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
 import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -13,6 +15,7 @@ export interface CheckpointsOptions {
   readonly gate: StoreGate;
   readonly executor: Executor;
   readonly inFlight: InFlight;
+  readonly telemetry: Telemetry;
 }
 
 interface Checkpoint {
@@ -55,10 +58,17 @@ export class Checkpoints {
     const acknowledgements = items.map(({ work, request }, index) => {
       const result = resultOf(index);
       work.stepsPending -= 1;
-      if (result === "written") work.recordStep(request.step);
+      if (result === "written") {
+        work.recordStep(request.step);
+        if (request.fellBack !== undefined) this.#tellFellBack(work, request.step.name, request.fellBack);
+      }
       return acknowledgement(request, result);
     });
     this.#options.executor.acknowledge(acknowledgements);
+  }
+
+  #tellFellBack(work: Work, step: string, fellBack: FellBack): void {
+    this.#options.telemetry.emit({ type: "step.fell-back", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, step, ...fellBack });
   }
 }
 

@@ -132,7 +132,7 @@ export class Worker {
     const leases = new Leases({ clock, store, gate, executor, keeper });
     this.#gate = gate;
     this.#keeper = keeper;
-    this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight });
+    this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight, telemetry });
     this.#settler = new Settler({
       ...options,
       sagas: this.#makeSagas(gate),

@@ -1,6 +1,6 @@
 import type { HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
-import type { CallReport, RunAnswer } from "../core/outcome.ts";
+import type { CallReport, FellBack, RunAnswer } from "../core/outcome.ts";
 import type { StepRecord } from "../core/run.ts";
 
 /** One run to execute. */
@@ -48,6 +48,8 @@ export interface StepRequest {
   /** Names this request in its acknowledgement. */
   readonly requestId: number;
   readonly step: StepRecord;
+  /** Said of a step whose effect failed and that a fallback answered. */
+  readonly fellBack?: FellBack | undefined;
 }
 
 export interface StepAcknowledgement {

@@ -110,13 +110,13 @@ test("the fallback answers for a failure without effect, and not when the effect
   assert.equal(converter.isolation, "dedicated");
   const runWith = (answer: () => unknown): ReturnType<typeof runSkill> => runSkill(converter, { amount: 100 }, { answers: { rates: answer } });
   const priced = async (answer: () => unknown): Promise<unknown> => (await runWith(answer)).emitted[0]?.payload;
-  assert.deepEqual(await priced(() => answered({ rate: 2 })), { amount: 200 });
+  assert.deepEqual(await priced(() => answered({ rate: 2 })), { amount: 200, isOfToday: true });
   const refused = new PermanentError("rates: no", { dependency: "rates" });
   assert.deepEqual(
     await priced(() => {
       throw refused;
     }),
-    { amount: 108 },
+    { amount: 108, isOfToday: false },
   );
   const unknown = new TransientError("rates: no answer in time", { dependency: "rates", definite: false });
   await assert.rejects(

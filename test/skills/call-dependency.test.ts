@@ -15,7 +15,6 @@ import {
   TransientError,
   defineDependency,
   defineSkill,
-  withFallback,
 } from "../../runtime/index.ts";
 import { envelope } from "../support/event-messages.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
@@ -317,27 +316,6 @@ test("a dependency that the skill does not name cannot be called", async (t) => 
     failure: { code: "CALL_INVALID", message: "call: expected a dependency that the skill names in uses (own), got 'other'; add it to the skill's uses" },
     retryable: false,
   });
-});
-
-test("a fallback answers for a definite failure, and for an unknown one only if asked", async () => {
-  const failing = (definite: boolean) => () => {
-    throw new TransientError("down", { definite });
-  };
-  assert.equal(await withFallback(failing(true), (error) => error.code), "TRANSIENT");
-  await assert.rejects(
-    withFallback(failing(false), () => "template"),
-    /down/,
-  );
-  assert.equal(await withFallback(failing(false), () => "template", { whenUnknown: true }), "template");
-  await assert.rejects(
-    withFallback(
-      () => {
-        throw new TypeError("defect");
-      },
-      () => "template",
-    ),
-    TypeError,
-  );
 });
 
 test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {

@@ -2,7 +2,7 @@
 // posted run is answered once, no effect starts past its lease or after its run was answered, nothing goes on before its
 // step is acknowledged.
 import { strict as assert } from "node:assert";
-import type { CallReport, RunAnswer } from "#runtime/core/outcome.ts";
+import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
 import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "#runtime/ports/executor.ts";
 import type { ProcessClock } from "./sim-clock.ts";
@@ -34,6 +34,8 @@ export interface StepOptions {
   readonly takesMs?: number;
   /** Instead of succeeding, after the effect began. */
   readonly fails?: RunAnswer;
+  /** A fallback answered in its place. */
+  readonly fellBack?: FellBack;
 }
 
 /** A run in a thread, as its script sees it. */
@@ -66,7 +68,7 @@ export class ScriptedRun {
 
   /** Executes a step unless it is recorded; ends the run when it must not go on. */
   async step(name: string, options: StepOptions = {}): Promise<void> {
-    const { kind = "keyed", takesMs = 0, fails } = options;
+    const { kind = "keyed", takesMs = 0, fails, fellBack } = options;
     const known = this.order.steps.find((step) => step.name === name);
     if (known?.state === "completed") return;
     if (known?.state === "intent") throw new Ending({ kind: "outcome-unknown", step: name, why: "an intent without a result" });
@@ -76,7 +78,7 @@ export class ScriptedRun {
     if (takesMs > 0) await this.takes(takesMs);
     if (this.#hangs) await this.takes(this.order.timeoutMs);
     if (fails !== undefined) throw new Ending(fails);
-    await this.#record(recordOf(name, kind, "completed"));
+    await this.#record(recordOf(name, kind, "completed"), fellBack);
   }
 
   /** A step boundary: nothing goes on past an interruption, the end of the lease or the run's answer. */
@@ -100,11 +102,11 @@ export class ScriptedRun {
     this.#acknowledgements.delete(requestId);
   }
 
-  async #record(step: StepRecord): Promise<void> {
+  async #record(step: StepRecord, fellBack?: FellBack): Promise<void> {
     const requestId = this.#executor.nextRequestId();
     const { promise, resolve } = Promise.withResolvers<StepAcknowledgement["result"]>();
     this.#acknowledgements.set(requestId, resolve);
-    this.#executor.request({ runId: this.order.runId, requestId, step });
+    this.#executor.request({ runId: this.order.runId, requestId, step, fellBack });
     const result = await promise;
     if (result === "stale") throw new Ending({ kind: "stale" });
     if (result === "unavailable") throw new Ending(failedAnswer("STORE_UNAVAILABLE"));

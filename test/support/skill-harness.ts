@@ -2,6 +2,7 @@
 // crash can be put before or after any step's result is stored. It says what a skill does; how the runtime does it is
 // tested elsewhere.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { fallBack } from "#runtime/skills/host/fallbacks.ts";
 import type {
   Dependency,
   EventEnvelope,
@@ -13,6 +14,7 @@ import type {
   StepContext,
   StepEffect,
   StepOptions,
+  StepQuality,
 } from "#runtime/index.ts";
 
 export interface Call {
@@ -87,6 +89,7 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
   const emitted: Emitted[] = [];
   const calls: Call[] = [];
   const ran: string[] = [];
+  const qualities = new Map<string, StepQuality>();
 
   const contextOf = (step: string | undefined): StepContext<Payload> => ({
     event,
@@ -94,6 +97,7 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
     log: silent,
     attempt,
     idempotencyKey: `${eventId}/${step ?? ""}`,
+    qualityOf: (name) => qualities.get(name) ?? "full",
     async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
       if (!skill.uses.some((used) => used.name === dependency.name)) throw new TypeError(`expected ${dependency.name} to be named in uses`);
       const answer = answers[dependency.name];
@@ -111,9 +115,21 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
     ...contextOf(undefined),
     async step<Result>(name: string, given: StepOptions<Result, Payload> | StepEffect<Result, Payload>, last?: StepEffect<Result, Payload>): Promise<Result> {
       const effect = last ?? (given as StepEffect<Result, Payload>);
+      const chain = (typeof given === "function" ? undefined : given.fallbacks) ?? [];
       if (!stored.has(name)) {
         ran.push(name);
-        const result = await effect(contextOf(name));
+        const answerOf = async (): Promise<unknown> => {
+          try {
+            return await effect(contextOf(name));
+          } catch (error) {
+            const step = { open: () => contextOf(name), onEnd: () => () => undefined };
+            const answer = await fallBack(step, contextOf(name), chain, error);
+            if (answer.kind === "failed") throw answer.error;
+            qualities.set(name, answer.fellBack.quality);
+            return answer.result;
+          }
+        };
+        const result = await answerOf();
         if (options.crashAfterEffectOf === name) throw new Crash(`crashed after ${name}`);
         stored.set(name, structuredClone(result));
       }

@@ -17,6 +17,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.resumed": "info",
   "run.retrying": "warn",
   "run.compensating": "warn",
+  "step.fell-back": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
   "run.revived": "info",

@@ -252,12 +252,12 @@ class ThreadsExecutor implements Executor {
       results.push({ runId: entry.order.runId, answer, calls, durationMs });
     }
     const steps: StepRequest[] = [];
-    for (const { ticket, requestId, step } of report.steps) {
+    for (const { ticket, requestId, step, fellBack } of report.steps) {
       const entry = this.#tickets.get(ticket);
       if (entry === undefined) continue;
       this.#lastRequest += 1;
       entry.request = { outer: this.#lastRequest, inner: requestId };
-      steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step });
+      steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
     if (steps.length > 0) this.#listener?.steps(steps);
     if (results.length > 0) this.#listener?.results(results);

@@ -38,8 +38,8 @@ export class Reporter {
         this.#results.push({ ticket, durationMs, answer, calls });
         this.#schedule();
       },
-      step: (ticket, requestId, step) => {
-        this.#steps.push({ ticket, requestId, step });
+      step: (ticket, requestId, step, fellBack) => {
+        this.#steps.push({ ticket, requestId, step, fellBack });
         this.#schedule();
       },
       log: (line) => {

@@ -6,7 +6,7 @@ import type { MessagePort } from "node:worker_threads";
 import { Packr } from "msgpackr";
 import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
 import type { BodyCodec, WireForm } from "../../core/event-envelope.ts";
-import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
@@ -172,7 +172,10 @@ export interface ReportedStep {
   readonly ticket: number;
   readonly requestId: number;
   readonly step: StepRecord;
+  readonly fellBack: FellBack | undefined;
 }
+
+type PackedReportedStep = readonly [ticket: number, requestId: number, step: PackedStep, fellBack?: FellBack];
 
 export interface Report {
   readonly results: readonly ReportedResult[];
@@ -192,21 +195,18 @@ function packResult({ ticket, durationMs, answer, calls }: ReportedResult): Pack
 }
 
 export function packReport({ results, steps, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
-  const packedSteps = steps.map(({ ticket, requestId, step }) => [ticket, requestId, packStep(step)]);
+  const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
+    fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
+  );
   return own(packr.pack([results.map(packResult), packedSteps, logs, workMs]));
 }
 
 /** Reads what `packReport` wrote. */
 export function unpackReport(bytes: Uint8Array): Report {
-  const [results, steps, logs, workMs] = packr.unpack(bytes) as [
-    readonly PackedResult[],
-    readonly (readonly [ticket: number, requestId: number, step: PackedStep])[],
-    readonly SkillLogLine[],
-    number,
-  ];
+  const [results, steps, logs, workMs] = packr.unpack(bytes) as [readonly PackedResult[], readonly PackedReportedStep[], readonly SkillLogLine[], number];
   return {
     results: results.map(([ticket, durationMs, answer = completed, calls = noCalls]) => ({ ticket, durationMs, answer, calls })),
-    steps: steps.map(([ticket, requestId, step]) => ({ ticket, requestId, step: unpackStep(step) })),
+    steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
     logs,
     workMs,
   };

@@ -1,7 +1,8 @@
 // What a skill sees.
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import type { StepKind } from "../../core/run.ts";
+import type { StepKind, StepQuality } from "../../core/run.ts";
 import type { Dependency } from "./define-dependency.ts";
+import type { SkillError } from "./errors.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -41,6 +42,8 @@ interface CommonContext<Payload> {
    * Trace, correlation, project and tenant go on; `causationId` is the event at hand. The payload must be JSON.
    */
   emit(eventType: string, payload: unknown, options?: EmitOptions): void;
+  /** How good the result of a step is that was done in this run, or before it: `full` unless a fallback answered. */
+  qualityOf(step: string): StepQuality;
 }
 
 /** What a step's effect is given. */
@@ -80,12 +83,35 @@ export type Compensate<Result, Payload = unknown> = (context: CompensationContex
 
 export type StepEffect<Result, Payload = unknown> = (step: StepContext<Payload>) => Promise<Result> | Result;
 
-/** How often a step's effect may happen; see `StepKind`. Default `keyed`. */
-export type StepOptions<Result, Payload = unknown> =
+/** One answer of a fallback chain. */
+export interface FallbackRules<Payload = unknown> {
+  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the step. */
+  readonly name: string;
+  /** Of its answer. It stays with the step's result, and goes with every event that the run emits from then on. */
+  readonly quality: StepQuality;
+  /** Whether it answers for this failure. Default: always. It must not throw. */
+  readonly when?: (error: SkillError, step: StepContext<Payload>) => boolean;
+  /** Answer also when the effect, or that of a fallback before, may have happened, as after a timeout. Default false. */
+  readonly whenUnknown?: boolean;
+  /** Milliseconds until it counts as failed, with unknown outcome; 1 to 600 000. Default: the run's own time. */
+  readonly timeoutMs?: number;
+}
+
+export interface Fallback<Result, Payload = unknown> extends FallbackRules<Payload> {
+  /** Gives the result in the effect's place. Its calls have keys of their own; what the failed effect emitted is dropped. */
+  readonly answer: (step: StepContext<Payload>, error: SkillError) => Promise<NoInfer<Result>> | NoInfer<Result>;
+}
+
+/**
+ * How often a step's effect may happen (see `StepKind`; default `keyed`), and who answers when it fails: the fallbacks, in their order,
+ * for a `PermanentError` or `TransientError` that certainly had no effect. When none answers, the step fails with its own error.
+ */
+export type StepOptions<Result, Payload = unknown> = { readonly fallbacks?: readonly Fallback<Result, Payload>[] } & (
   | { readonly kind?: Exclude<StepKind, "queryable">; readonly compensate?: Compensate<NoInfer<Result>, Payload> }
   | {
       readonly kind: "queryable";
       readonly compensate?: Compensate<NoInfer<Result>, Payload>;
       /** Looks whether the effect has happened: its result, or undefined if it has not. Asked before another try. */
       readonly query: (step: StepContext<Payload>) => Promise<NoInfer<Result> | undefined> | NoInfer<Result> | undefined;
-    };
+    }
+);

@@ -54,27 +54,3 @@ export class TransientError extends SkillError {
     this.retryAfterMs = options?.retryAfterMs;
   }
 }
-
-export interface FallbackOptions {
-  /** Fall back also when the effect may have happened, as after a timeout. Default false. */
-  readonly whenUnknown?: boolean;
-}
-
-/**
- * Runs `primary`; when it fails for certain (its effect did not happen), answers from `alternative` instead. A failure whose
- * outcome is unknown is thrown on, unless `whenUnknown` is set; so is anything that is not a `PermanentError` or
- * `TransientError`, because a defect is no reason for a degraded answer.
- */
-export async function withFallback<Result, Alternative>(
-  primary: () => Promise<Result> | Result,
-  alternative: (error: SkillError) => Promise<Alternative> | Alternative,
-  options?: FallbackOptions,
-): Promise<Result | Alternative> {
-  try {
-    return await primary();
-  } catch (error) {
-    if (!(error instanceof SkillError)) throw error;
-    if (!error.definite && options?.whenUnknown !== true) throw error;
-    return await alternative(error);
-  }
-}

@@ -1,17 +1,24 @@
 // Skills written as a chain of steps, each typed by what the ones before it returned.
-import type { StepKind } from "../../core/run.ts";
-import { checkFunction, checkKeys, checkOneOf, refuse } from "./check-options.ts";
-import type { Compensate, SkillContext, StepContext, StepOptions } from "./context.ts";
+import type { StepKind, StepQuality } from "../../core/run.ts";
+import { checkFunction, checkInteger, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
+import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions } from "./context.ts";
+import type { SkillError } from "./errors.ts";
 
 type Awaitable<Result> = Promise<Result> | Result;
 
-export type ChainStepOptions<Result, Payload, Results> =
+/** As `Fallback`, given the results of the steps before. */
+export interface ChainFallback<Result, Payload, Results> extends FallbackRules<Payload> {
+  readonly answer: (step: StepContext<Payload>, error: SkillError, results: Readonly<Results>) => Awaitable<NoInfer<Result>>;
+}
+
+export type ChainStepOptions<Result, Payload, Results> = { readonly fallbacks?: readonly ChainFallback<Result, Payload, Results>[] } & (
   | { readonly kind?: Exclude<StepKind, "queryable">; readonly compensate?: Compensate<NoInfer<Result>, Payload> }
   | {
       readonly kind: "queryable";
       readonly compensate?: Compensate<NoInfer<Result>, Payload>;
       readonly query: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<NoInfer<Result> | undefined>;
-    };
+    }
+);
 
 /** A chain of steps, whatever they are. */
 export interface AnyStepChain {
@@ -38,6 +45,7 @@ export interface ChainStep {
   readonly query: ((step: StepContext<never>, results: never) => unknown) | undefined;
   readonly compensate: Compensate<never, never> | undefined;
   readonly effect: (step: StepContext<never>, results: never) => unknown;
+  readonly fallbacks: readonly ChainFallback<unknown, never, never>[] | undefined;
 }
 
 export const stepsMax = 100;
@@ -51,13 +59,37 @@ export function checkStepName(owner: string, name: unknown): string {
   return name;
 }
 
+export const fallbacksMax = 10;
+const qualities: readonly StepQuality[] = ["full", "degraded", "template", "cached"];
+const fallbackKeys = ["name", "quality", "when", "whenUnknown", "timeoutMs", "answer"];
+
+function checkFallbacks(owner: string, fallbacks: unknown): void {
+  if (!Array.isArray(fallbacks) || fallbacks.length === 0 || fallbacks.length > fallbacksMax)
+    refuse(owner, `a list of 1 to ${fallbacksMax} fallbacks, in their order`, fallbacks);
+  const names = new Set<string>();
+  for (const [index, fallback] of fallbacks.entries()) {
+    const place = `${owner}[${index}]`;
+    checkKeys(place, fallback, fallbackKeys);
+    const name = checkName(`${place}.name`, fallback["name"]);
+    if (names.has(name)) refuse(owner, "each fallback's name once", name);
+    names.add(name);
+    checkOneOf(`${place}.quality`, fallback["quality"], qualities);
+    checkFunction(`${place}.answer`, fallback["answer"]);
+    if (fallback["when"] !== undefined) checkFunction(`${place}.when`, fallback["when"]);
+    const { whenUnknown, timeoutMs } = fallback;
+    if (whenUnknown !== undefined && typeof whenUnknown !== "boolean") refuse(`${place}.whenUnknown`, "true or false", whenUnknown);
+    if (timeoutMs !== undefined) checkInteger(`${place}.timeoutMs`, timeoutMs, { min: 1, max: 600_000 });
+  }
+}
+
 /** Refuses options that no step can have; returns its kind. */
 export function checkStepOptions(owner: string, options: unknown, isCritical: boolean): StepKind {
-  checkKeys(owner, options, ["kind", "query", "compensate"]);
+  checkKeys(owner, options, ["kind", "query", "compensate", "fallbacks"]);
   if (options["compensate"] !== undefined) {
     checkFunction(`${owner}.compensate`, options["compensate"]);
     if (!isCritical) refuse(`${owner}.compensate`, "it only in a skill with critical: true", "critical: false");
   }
+  if (options["fallbacks"] !== undefined) checkFallbacks(`${owner}.fallbacks`, options["fallbacks"]);
   const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], stepKinds);
   if (kind === "queryable") checkFunction(`${owner}.query`, options["query"]);
   else if (options["query"] !== undefined) refuse(`${owner}.query`, "it only with kind 'queryable'", kind);
@@ -80,8 +112,8 @@ function chainOf(owner: string, isCritical: boolean, steps: readonly ChainStep[]
       if (steps.length >= stepsMax) refuse(owner, `at most ${stepsMax} steps`, steps.length + 1);
       const kind = checkStepOptions(place, options, isCritical);
       if (typeof effect !== "function") refuse(place, "its effect, a function, as the last argument", effect);
-      const { query, compensate } = options as { readonly query?: ChainStep["query"]; readonly compensate?: ChainStep["compensate"] };
-      return chainOf(owner, isCritical, [...steps, { name, kind, query, compensate, effect }]) as never;
+      const { query, compensate, fallbacks } = options as Pick<ChainStep, "query" | "compensate" | "fallbacks">;
+      return chainOf(owner, isCritical, [...steps, { name, kind, query, compensate, effect, fallbacks }]) as never;
     },
   };
 }
@@ -97,12 +129,19 @@ export function buildChain(owner: string, isCritical: boolean, build: (begin: ne
 /** Runs a chain: each step through the context, its result handed to those after it. */
 export async function runChain(steps: readonly ChainStep[], context: SkillContext): Promise<void> {
   const results: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
-  for (const { name, kind, query, compensate, effect } of steps) {
-    const more = compensate === undefined ? undefined : { compensate: compensate as Compensate<unknown> };
+  for (const { name, kind, query, compensate, effect, fallbacks } of steps) {
+    const more = {
+      ...(compensate === undefined ? undefined : { compensate: compensate as Compensate<unknown> }),
+      ...(fallbacks === undefined ? undefined : { fallbacks: fallbacks.map((fallback) => withResults(fallback, results)) }),
+    };
     const options: StepOptions<unknown> =
       kind === "queryable" && query !== undefined
         ? { kind, query: (step: StepContext) => query(step as StepContext<never>, results as never), ...more }
         : { kind: kind as Exclude<StepKind, "queryable">, ...more };
     results[name] = await context.step<unknown>(name, options, (step) => effect(step as StepContext<never>, results as never));
   }
+}
+
+function withResults({ answer, ...rules }: ChainFallback<unknown, never, never>, results: Readonly<Record<string, unknown>>): Fallback<unknown> {
+  return { ...(rules as FallbackRules), answer: (step, error) => answer(step as StepContext<never>, error, results as never) };
 }

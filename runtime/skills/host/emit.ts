@@ -2,6 +2,7 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { type EventEnvelope, isEventType, isVersion } from "../../core/event-envelope.ts";
 import { eventHeaders } from "../../core/event-headers.ts";
+import type { StepQuality } from "../../core/run.ts";
 import { checkKeys, refuse } from "../author/check-options.ts";
 import type { EmitOptions } from "../author/context.ts";
 import { checkJson } from "./json-value.ts";
@@ -21,11 +22,13 @@ export interface Emitter {
   /** The new event's id: the same whenever the same emission of the same run is executed. */
   readonly eventId: string;
   readonly wallMs: number;
+  /** Of the steps that the event comes from; written beside the envelope's fields, and as a header, unless it is `full`. */
+  readonly quality: StepQuality;
 }
 
 /** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
 export function makeEmission(
-  { cause, agent, eventId, wallMs }: Emitter,
+  { cause, agent, eventId, wallMs, quality }: Emitter,
   eventType: string,
   payload: unknown,
   options: EmitOptions | undefined,
@@ -49,7 +52,15 @@ export function makeEmission(
     ...(artifactUri === undefined ? undefined : { artifactUri }),
     payload,
   };
-  const body = Buffer.from(JSON.stringify(event));
+  const label = quality === "full" ? undefined : { quality };
+  const body = Buffer.from(JSON.stringify({ ...event, ...label }));
   if (body.byteLength > emittedBytesMax) refuse("emit", `an event of at most ${emittedBytesMax} bytes`, body.byteLength);
-  return { messageId: eventId, body, contentType: "application/json", correlationId: cause.correlationId, subject: eventType, headers: eventHeaders(event) };
+  return {
+    messageId: eventId,
+    body,
+    contentType: "application/json",
+    correlationId: cause.correlationId,
+    subject: eventType,
+    headers: { ...eventHeaders(event), ...label },
+  };
 }

@@ -1,13 +1,17 @@
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import type { EmitOptions, SkillContext, SkillLog, StepContext } from "../author/context.ts";
+import type { StepQuality } from "../../core/run.ts";
+import type { EmitOptions, SkillLog, StepContext } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import { PermanentError } from "../author/errors.ts";
 
-/** What a step's effect is given: its run, under the step's own key. */
+/** What a step's effect, or one of its fallbacks, is given: its run, under a key of its own. */
 export class OpenStepContext implements StepContext<never> {
   readonly idempotencyKey: string;
-  readonly #run: SkillContext<never>;
+  readonly #run: Omit<StepContext<never>, "idempotencyKey">;
+  #isClosed = false;
+  #controller: AbortController | undefined;
 
-  constructor(run: SkillContext<never>, idempotencyKey: string) {
+  constructor(run: Omit<StepContext<never>, "idempotencyKey">, idempotencyKey: string) {
     this.#run = run;
     this.idempotencyKey = idempotencyKey;
   }
@@ -17,7 +21,9 @@ export class OpenStepContext implements StepContext<never> {
   }
 
   get signal(): AbortSignal {
-    return this.#run.signal;
+    this.#controller ??= new AbortController();
+    if (this.#isClosed) this.#controller.abort(closed());
+    return AbortSignal.any([this.#run.signal, this.#controller.signal]);
   }
 
   get log(): SkillLog {
@@ -28,11 +34,27 @@ export class OpenStepContext implements StepContext<never> {
     return this.#run.attempt;
   }
 
+  qualityOf(step: string): StepQuality {
+    return this.#run.qualityOf(step);
+  }
+
   call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
+    if (this.#isClosed) return Promise.reject(closed());
     return this.#run.call(dependency, request);
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
+    if (this.#isClosed) throw closed();
     this.#run.emit(eventType, payload, options);
   }
+
+  /** Another answer has taken its place. */
+  close(): void {
+    this.#isClosed = true;
+    this.#controller?.abort(closed());
+  }
+}
+
+function closed(): PermanentError {
+  return new PermanentError("expected no call and no event after a fallback has taken over, got one; wait for what you begin", { code: "STEP_GIVEN_UP" });
 }

@@ -1,5 +1,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import type { StepKind } from "../../core/run.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
+import { PermanentError } from "../author/errors.ts";
+import { encodeStep, stepResultBytesMax } from "./step-codec.ts";
 
 /**
  * What a step numbers its calls and events by. The query and the effect of a step have one each: what the effect does is then
@@ -22,8 +25,29 @@ export interface OpenStep {
   readonly idempotencyKey: string;
   readonly emitted: OutgoingMessage[];
   part: StepPart;
+  /** Of what answers. */
+  quality: StepQuality;
 }
 
 export function stepPart(callKey: string, emitKey: string): StepPart {
   return { callKey, emitKey, calls: new Map(), emitted: 0 };
+}
+
+/** The record of a step that is done. Throws when its result cannot be kept: its effect has happened all the same. */
+export function recordOf({ name, kind, emitted, quality }: OpenStep, result: unknown): StepRecord {
+  let record: StepRecord;
+  try {
+    record = encodeStep(name, kind, { result, emitted, quality });
+  } catch (cause) {
+    throw new PermanentError(`step '${name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, {
+      code: "STEP_RESULT",
+      definite: false,
+      cause,
+    });
+  }
+  if (record.result.byteLength > stepResultBytesMax) {
+    const message = `step '${name}': expected a result of at most ${stepResultBytesMax} bytes, got ${record.result.byteLength}`;
+    throw new PermanentError(message, { code: "STEP_RESULT", definite: false });
+  }
+  return record;
 }

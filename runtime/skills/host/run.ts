@@ -14,20 +14,22 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import { type CallReport, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
-import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
+import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { callResultOf } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
 import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
-import { type OpenStep, type StepPart, stepPart } from "./open-step.ts";
+import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
+import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
@@ -35,7 +37,7 @@ import type { ThreadOrder } from "./run-order.ts";
 import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
-import { decodeStep, encodeIntent, encodeStep, isWithdrawn, encodeWithdrawal, stepResultBytesMax } from "./step-codec.ts";
+import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 
 /** What a run needs of its thread. */
 export interface RunHost {
@@ -46,7 +48,8 @@ export interface RunHost {
   wallMs(): number;
   random(): number;
   isCircuitOpen(dependency: number): boolean;
-  writeStep(run: Run, step: StepRecord): Promise<StepAcknowledgement["result"]>;
+  /** `fellBack`: a fallback has answered. */
+  writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }
@@ -90,6 +93,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #met: Set<string> | undefined;
   #emitted: OutgoingMessage[] | undefined;
   #emittedOutside = 0;
+  #qualities: Qualities | undefined;
   #ledger: CallLedger | undefined;
   #endListeners: Set<() => void> | undefined;
   #controller: AbortController | undefined;
@@ -284,10 +288,15 @@ export class Run implements SkillContext<never>, CallingRun {
     const list = this.#open?.emitted ?? (this.#emitted ??= []);
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
-    const emitter = { cause: this.event, agent: this.#host.agent ?? this.order.skill, eventId, wallMs: this.#host.wallMs() };
+    const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
+    const emitter = { cause: this.event, agent: this.#host.agent ?? this.order.skill, eventId, wallMs: this.#host.wallMs(), quality };
     list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
+  }
+
+  qualityOf(step: string): StepQuality {
+    return this.#qualities?.of(step) ?? "full";
   }
 
   step<Result>(name: string, effect: StepEffect<Result, never>): Promise<Result>;
@@ -301,18 +310,22 @@ export class Run implements SkillContext<never>, CallingRun {
         code: "STEP_INVALID",
       });
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
-    if (this.#saga !== undefined) return this.#saga.meet(name, options as StepOptions<unknown, never>) as Result;
+    if (this.#saga !== undefined) {
+      const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
+      this.#keep(name, nothingEmitted, quality);
+      return result as Result;
+    }
     const record = this.order.steps.find((step) => step.name === name);
     const stored = record?.state === "completed" ? decodeStep(record) : undefined;
     (this.#met ??= new Set()).add(name);
     if (stored !== undefined) {
-      this.#keepEmitted(stored.emitted);
+      this.#keep(name, stored.emitted, stored.quality);
       return stored.result as Result;
     }
     const unmet = record === undefined ? this.#unmetSteps() : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
     const idempotencyKey = this.#derive(name);
-    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name) };
+    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
     this.#open = open;
     try {
       const result = (await this.#execute(open, record, options, effect)) as Result;
@@ -372,12 +385,30 @@ export class Run implements SkillContext<never>, CallingRun {
     try {
       result = await effect(context);
     } catch (error) {
-      if (kind === "atMostOnce") await this.#settleDoubt(open, error);
-      else if (needsIntent && kind !== "queryable" && !this.#isEnded && isDefinite(error)) await this.#write(encodeWithdrawal(name));
-      throw error;
+      return await this.#fallBack(open, context, options, { error, needsIntent });
     }
     if (this.#isEnded) throw new RunEnded();
     return await this.#checkpoint(open, result);
+  }
+
+  /** The effect has failed: a fallback answers in its place, or the step fails. */
+  async #fallBack<Result>(
+    open: OpenStep,
+    effect: OpenStepContext,
+    options: StepOptions<Result, never>,
+    { error, needsIntent }: { readonly error: unknown; readonly needsIntent: boolean },
+  ): Promise<unknown> {
+    const chain = options.fallbacks;
+    const answer =
+      chain === undefined ? ({ kind: "failed", error, doubt: error } as const) : await fallBack(fallingStep(this, open, effect), effect, chain, error);
+    if (answer.kind === "failed") {
+      const { kind, name } = open;
+      if (kind === "atMostOnce") await this.#settleDoubt(open, answer.doubt);
+      else if (needsIntent && kind !== "queryable" && !this.#isEnded && isDefinite(answer.doubt)) await this.#write(encodeWithdrawal(name));
+      throw answer.error;
+    }
+    if (this.#isEnded) throw new RunEnded();
+    return await this.#checkpoint(open, answer.result, answer.fellBack);
   }
 
   /** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
@@ -394,32 +425,21 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   /** Returns what a resumed run would get. */
-  async #checkpoint(open: OpenStep, result: unknown): Promise<unknown> {
-    let record: StepRecord;
-    try {
-      record = encodeStep(open.name, open.kind, { result, emitted: open.emitted });
-    } catch (cause) {
-      throw new PermanentError(`step '${open.name}': expected a result of plain data, got one that cannot be kept: ${messageOf(cause)}`, {
-        code: "STEP_RESULT",
-        definite: false,
-        cause,
-      });
-    }
-    if (record.result.byteLength > stepResultBytesMax) {
-      const message = `step '${open.name}': expected a result of at most ${stepResultBytesMax} bytes, got ${record.result.byteLength}`;
-      throw new PermanentError(message, { code: "STEP_RESULT", definite: false });
-    }
-    await this.#write(record);
-    this.#keepEmitted(open.emitted);
+  async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack): Promise<unknown> {
+    const record = recordOf(open, result);
+    await this.#write(record, fellBack);
+    this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;
   }
 
-  #keepEmitted(emitted: readonly OutgoingMessage[]): void {
+  /** What a step leaves beside its result. */
+  #keep(step: string, emitted: readonly OutgoingMessage[], quality: StepQuality): void {
     if (emitted.length > 0) (this.#emitted ??= []).push(...emitted);
+    if (quality !== "full") (this.#qualities ??= new Qualities()).keep(step, quality);
   }
 
-  async #write(step: StepRecord): Promise<void> {
-    const result = await this.#host.writeStep(this, step);
+  async #write(step: StepRecord, fellBack?: FellBack): Promise<void> {
+    const result = await this.#host.writeStep(this, step, fellBack);
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
@@ -455,7 +475,7 @@ export class Run implements SkillContext<never>, CallingRun {
       perform: async (name, kind, part, work) => {
         const stepKey = this.#derive(name);
         const idempotencyKey = this.#derive(name, "compensate");
-        const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name) };
+        const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
         if (part === "query") open.part = this.#queryPart(open);
         this.#open = open;
         try {

@@ -14,7 +14,7 @@ import { isExhausted, planCompensation } from "../../policy/saga.ts";
 import type { CompensationContext, StepContext, StepOptions } from "../author/context.ts";
 import { PermanentError } from "../author/errors.ts";
 import { circuitOpenCode } from "./call-dependency.ts";
-import { decodeStep } from "./step-codec.ts";
+import { type StepOutcome, decodeStep } from "./step-codec.ts";
 
 /** What a saga needs of its run. */
 export interface CompensatedRun {
@@ -51,12 +51,12 @@ export class Saga {
     return verdictOf(steps) === undefined ? undefined : new Saga(steps);
   }
 
-  /** The result of a recorded step; any other one begins no more. */
-  meet(name: string, options: Options): unknown {
+  /** What a recorded step left; any other one begins no more. */
+  meet(name: string, options: Options): StepOutcome {
     this.#met.set(name, options);
     const record = this.#steps.find((step) => step.name === name);
     const stored = record?.state === "completed" ? decodeStep(record) : undefined;
-    if (stored !== undefined && this.stage === "replaying") return stored.result;
+    if (stored !== undefined && this.stage === "replaying") return stored;
     this.stage = "over";
     throw new PermanentError(`step '${name}': expected a recorded step, the run has failed for good and is being compensated`, { code: "COMPENSATING" });
   }
@@ -149,6 +149,7 @@ function compensationContext(step: StepContext<never>, stepKey: string, isInDoub
     idempotencyKey: step.idempotencyKey,
     stepKey,
     isInDoubt,
+    qualityOf: (name) => step.qualityOf(name),
     call: (dependency, request) => step.call(dependency, request),
   };
 }

@@ -2,7 +2,7 @@
  * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
  * is handed in.
  */
-import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
@@ -20,7 +20,8 @@ import { type RunHost, Run } from "./run.ts";
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
 export interface HostSink {
   result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number): void;
-  step(runId: number, requestId: number, step: StepRecord): void;
+  /** `fellBack`: what answered in place of the step's effect. */
+  step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   log(line: SkillLogLine): void;
 }
 
@@ -172,12 +173,12 @@ export class SkillHost implements RunHost {
     return dependency < circuits.length && Atomics.load(circuits, dependency) === circuitStates.open;
   }
 
-  writeStep(run: Run, step: StepRecord): Promise<StepAcknowledgement["result"]> {
+  writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]> {
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
     return new Promise((resolve) => {
       this.#writes.set(requestId, resolve);
-      this.#options.sink.step(run.order.runId, requestId, step);
+      this.#options.sink.step(run.order.runId, requestId, step, fellBack);
     });
   }
 

@@ -2,7 +2,7 @@
 import { crc32 } from "node:zlib";
 import { Packr } from "msgpackr";
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { checkData } from "./plain-data.ts";
 
 /** Raised when what is written can no longer be read by the version before. */
@@ -19,6 +19,7 @@ const nothing = new Uint8Array(0);
 export interface StepOutcome {
   readonly result: unknown;
   readonly emitted: readonly OutgoingMessage[];
+  readonly quality: StepQuality;
 }
 
 export function encodeIntent(name: string, kind: StepKind): StepRecord {
@@ -37,7 +38,8 @@ export function isWithdrawn({ state, kind }: Pick<StepRecord, "state" | "kind">)
 /** A completed step's record. Throws when the result holds what cannot be kept. */
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
   checkData("result", outcome.result);
-  const result = new Uint8Array(packr.pack([outcome.result, outcome.emitted]));
+  const { result: value, emitted, quality } = outcome;
+  const result = new Uint8Array(packr.pack(quality === "full" ? [value, emitted] : [value, emitted, quality]));
   return { name, kind, state: "completed", result, checksum: crc32(result), codec: stepCodec, atMs: 0 };
 }
 
@@ -45,8 +47,8 @@ export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): 
 export function decodeStep(record: StepRecord): StepOutcome | undefined {
   if (record.codec !== stepCodec || crc32(record.result) !== record.checksum) return undefined;
   try {
-    const [result, emitted] = packr.unpack(record.result) as [unknown, readonly OutgoingMessage[]];
-    return { result, emitted };
+    const [result, emitted, quality = "full"] = packr.unpack(record.result) as [unknown, readonly OutgoingMessage[], StepQuality?];
+    return { result, emitted, quality };
   } catch {
     return undefined;
   }
