@@ -83,6 +83,8 @@ function methodsOf(store: RunStore): RunStore {
     clearOutbox: (eventIds) => store.clearOutbox(eventIds),
     fail: (writes) => store.fail(writes),
     extend: (writes, leaseMs) => store.extend(writes, leaseMs),
+    revive: (requests) => store.revive(requests),
+    close: (eventIds, reason) => store.close(eventIds, reason),
     read: (eventId) => store.read(eventId),
   };
 }

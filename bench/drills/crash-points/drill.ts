@@ -168,6 +168,7 @@ class Case {
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 20,
       deliveriesMax: this.broker.deliveriesMax - 1,
+      resends: "resume",
       retryEntity: queueName,
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,
@@ -200,6 +201,7 @@ class Case {
     // Tries within a call would wait in real time.
     const retry = { attemptsMax: 1 };
     return {
+      nowMs: () => this.clock.monotonicMs(),
       ledger: defineDependency({ name: "ledger", retry, request: perform }),
       search: defineDependency({
         name: "search",

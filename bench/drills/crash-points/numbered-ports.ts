@@ -32,6 +32,8 @@ export function numberedStore(store: RunStore, points: IoPoints, caller: Caller)
     clearOutbox: (eventIds) => ask("clear outbox", () => store.clearOutbox(eventIds)),
     fail: (writes) => ask(`fail as ${writes.map(({ state }) => state).join()}`, () => store.fail(writes)),
     extend: (writes, leaseMs) => ask("extend", () => store.extend(writes, leaseMs)),
+    revive: (requests) => ask("revive", () => store.revive(requests)),
+    close: (eventIds, reason) => ask("close", () => store.close(eventIds, reason)),
     read: (eventId) => ask("read", () => store.read(eventId)),
   };
 }

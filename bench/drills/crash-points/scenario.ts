@@ -12,6 +12,8 @@ export interface Deed {
 
 /** What a plugin finds outside of its process. */
 export interface Outside {
+  /** Simulated time since the scenario began: what is wrong at first can be mended later. */
+  readonly nowMs: () => number;
   /** A dependency that carries out deeds, once a key. */
   readonly ledger: Dependency<Deed, string>;
   /** Looks whether a deed was done for an event; its result or undefined. */

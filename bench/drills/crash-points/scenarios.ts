@@ -12,6 +12,7 @@ import { lostThread } from "./scenarios/lost-thread.ts";
 import { postponement } from "./scenarios/postponement.ts";
 import { publish } from "./scenarios/publish.ts";
 import { queryable } from "./scenarios/queryable.ts";
+import { resend } from "./scenarios/resend.ts";
 import { retryByCopy } from "./scenarios/retry-by-copy.ts";
 import { retryInPlace } from "./scenarios/retry-in-place.ts";
 import { storeOutage } from "./scenarios/store-outage.ts";
@@ -30,6 +31,7 @@ export const scenarios: readonly Scenario[] = [
   atMostOnce,
   queryable,
   deadLetter,
+  resend,
   drain,
   storeOutage,
   lostLock,
