@@ -33,6 +33,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["load/broker/main.ts", ["load/broker/", "runtime/cli/"]],
   ["load/broker/", ["runtime/amqp/", "runtime/cli/exit-codes.ts"]],
   ["load/", ["runtime/", "handlers/"]],
+  ["bench/drills/", ["runtime/", "handlers/", "load/", "bench/", "test/support/"]],
   ["bench/", ["runtime/", "handlers/", "load/"]],
   ["test/", ["runtime/", "handlers/", "load/", "bench/"]],
 ];

@@ -3,16 +3,18 @@ import "#runtime/cli/require-node.ts";
 import { Command } from "commander";
 import { carryOut } from "#runtime/cli/carry-out.ts";
 import { helpWidth } from "../support/command.ts";
+import { crashPointsCommand } from "./crash-points/command.ts";
+import { killCommand } from "./kill/command.ts";
 import { replayCommand } from "./replay/command.ts";
 
 const program = new Command("npm run drill --")
   .usage("NAME [options]")
-  .description("Whole worlds of broker, store and worker processes in which something goes wrong on purpose; a promise that is broken ends with 1.")
+  .description("Trouble on purpose, and whether the promise holds. A drill ends with 1 when it is broken, and prints how to repeat that.")
   .helpCommand(false)
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
-  .addHelpText("after", "\n`npm run drill -- NAME --help` says what is done and what must hold.");
+  .addHelpText("after", "\n`npm run drill -- NAME --help` says what goes wrong, and what must hold all the same.");
 
-for (const command of [replayCommand()]) program.addCommand(command);
+for (const command of [crashPointsCommand(), killCommand(), replayCommand()]) program.addCommand(command);
 
 if (process.argv.length === 2) program.outputHelp();
 else await carryOut(program);

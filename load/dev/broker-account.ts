@@ -42,8 +42,17 @@ export class BrokerControl {
   }
 
   /** Every message of the dead-letter sub-queue, oldest first. */
-  async *deadLetters(): AsyncGenerator<MessagePage["messages"][number]> {
-    const path = encodeURIComponent(`${this.#queue}/$DeadLetterQueue`);
+  deadLetters(): AsyncGenerator<MessagePage["messages"][number]> {
+    return this.#messages(`${this.#queue}/$DeadLetterQueue`);
+  }
+
+  /** Every message that is in the queue, in any state, oldest first. */
+  waiting(): AsyncGenerator<MessagePage["messages"][number]> {
+    return this.#messages(this.#queue);
+  }
+
+  async *#messages(entity: string): AsyncGenerator<MessagePage["messages"][number]> {
+    const path = encodeURIComponent(entity);
     for (let from: number | null = 0; from !== null;) {
       const page: MessagePage = await this.#get<MessagePage>(`/inspect/${path}/messages?from=${from}&top=1000`);
       yield* page.messages;

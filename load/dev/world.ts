@@ -27,6 +27,8 @@ interface BrokerReady {
 
 export interface World {
   readonly config: Config;
+  /** For further workers of the same consumer. */
+  readonly configFile: string;
   readonly broker: BrokerControl;
   readonly standIns: StandInControl;
   readonly worker: WorkerProcess;
@@ -101,6 +103,7 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
     interrupted.throwIfAborted();
     return {
       config,
+      configFile,
       broker: new BrokerControl(broker.ready.controlPort, inputQueue),
       standIns: new StandInControl(standIns.controlUrl),
       worker,

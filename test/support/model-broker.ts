@@ -385,7 +385,8 @@ export class BrokerConnection implements Transport, Publisher {
   openReceiver(listener: ReceiverListener): Receiver {
     const receiver = new ModelReceiver(this, listener);
     this.receivers.push(receiver);
-    this.broker.attach(receiver);
+    // What a process still says in the turn in which it is killed reaches nobody.
+    if (!this.clock.isDead) this.broker.attach(receiver);
     if (this.#faults.hits("disturbed")) this.broker.clock.after(this.broker.latencyMs, () => this.clock.run(() => receiver.disturb()));
     return receiver;
   }

@@ -1,0 +1,258 @@
+/** One case: a scenario with a crash at one point, or with none. */
+import type { Clock } from "#runtime/core/clock.ts";
+import { eventHeaders } from "#runtime/core/event-headers.ts";
+import { createPayloadHash } from "#runtime/core/payload-hash.ts";
+import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import type { CallInfo } from "#runtime/skills/author/define-dependency.ts";
+import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { defineDependency, PermanentError } from "#runtime/index.ts";
+import { Worker } from "#runtime/pipeline/lifecycle.ts";
+import { Caution } from "#runtime/policy/caution.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
+import { SkillRegistry } from "#runtime/skills/host/registry.ts";
+import { Faults } from "../../../test/support/faults.ts";
+import { FaultyStore } from "../../../test/support/faulty-store.ts";
+import { type BrokerConnection, ModelBroker, queueName } from "../../../test/support/model-broker.ts";
+import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { ProcessClock, SimClock } from "../../../test/support/sim-clock.ts";
+import { checkPromise } from "./check-promise.ts";
+import { HostExecutor } from "./host-executor.ts";
+import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "./io-points.ts";
+import { Ledger } from "./ledger.ts";
+import { numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
+import type { Deed, Outside, Scenario, SentEvent } from "./scenario.ts";
+
+/** From a worker's end to its successor's start. */
+const restartAfterMs = 1_000;
+const lockMs = 10_000;
+const stopBudgetMs = 5_000;
+/** In simulated time; locks, leases, retries and postponements are over long before. */
+const endsWithinMs = 600_000;
+
+export const outputEntity = "output";
+
+export interface CaseOptions {
+  readonly crash?: CrashPoint;
+  /** Puts something wrong between a worker and the store, on the worker's clock, for trying out whether the drill finds it. */
+  readonly distortStore?: (store: RunStore, clock: Clock) => RunStore;
+}
+
+export interface CaseReport {
+  readonly violations: readonly string[];
+  readonly calls: readonly NumberedCall[];
+  /** Simulated, from the crash to the end of the last message; 0 without a crash. */
+  readonly recoveryMs: number;
+}
+
+interface Process extends Caller {
+  readonly worker: Worker;
+  readonly connection: BrokerConnection;
+  readonly store: FaultyStore;
+  isGone: boolean;
+}
+
+class Case {
+  readonly clock = new SimClock();
+  readonly broker: ModelBroker;
+  readonly records: RunStore;
+  readonly points: IoPoints;
+  readonly ledger: Ledger;
+  readonly scenario: Scenario;
+  readonly #options: CaseOptions;
+  #current: Process | undefined;
+  #workers = 0;
+  #isStoreDown = false;
+  #unsent: number;
+  #crashedAtMs: number | undefined;
+  readonly #violations: string[] = [];
+
+  constructor(scenario: Scenario, options: CaseOptions) {
+    const { clock } = this;
+    this.scenario = scenario;
+    this.#options = options;
+    this.#unsent = scenario.events.length;
+    this.broker = new ModelBroker({ clock, lockMs });
+    this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock });
+    this.points = new IoPoints(clock, options.crash);
+    this.ledger = new Ledger(clock, this.records);
+  }
+
+  async run(): Promise<CaseReport> {
+    const { clock, broker, points, scenario } = this;
+    await this.records.start();
+    this.#startWorker();
+    for (const event of scenario.events) clock.after(event.atMs ?? 0, () => this.#send(event));
+    scenario.happens?.(this.#happenings());
+    const isOver = (): boolean => this.#unsent === 0 && broker.open.length === 0;
+    try {
+      await clock.until("every message to end", isOver, endsWithinMs);
+    } catch (error) {
+      this.#violations.push(`${String(error)}; open: ${broker.open.map((one) => `${String(one.message.headers["eventId"])} ${one.state}`).join()}`);
+    }
+    const endedAtMs = clock.monotonicMs();
+    // Answers that are still on their way.
+    await clock.advance(20);
+    points.isOver = true;
+    await this.#checkIdle();
+    this.#violations.push(...this.ledger.violations, ...(await checkPromise(this, this.#options.crash !== undefined)));
+    const recoveryMs = this.#crashedAtMs === undefined ? 0 : endedAtMs - this.#crashedAtMs;
+    await this.records.stop();
+    return { violations: this.#violations, calls: points.calls, recoveryMs };
+  }
+
+  /** A worker that has nothing left holds nothing, and stops at once. */
+  async #checkIdle(): Promise<void> {
+    const process = this.#current;
+    if (process === undefined || process.isGone) return;
+    await this.clock.advance(1_000);
+    const { inFlight, executing, gates } = process.worker.view();
+    if (inFlight + executing > 0) this.#violations.push(`the worker still holds ${inFlight} messages and executes ${executing} runs`);
+    for (const { dependency, inUse, waiting } of gates)
+      if (inUse + waiting > 0) this.#violations.push(`the gate of ${dependency} still holds ${inUse} slots and ${waiting} runs`);
+    process.isGone = true;
+    await this.clock.finish("the worker to stop", process.worker.stop(stopBudgetMs), 60_000);
+    process.kill();
+  }
+
+  #startWorker(): void {
+    const process = this.#makeProcess();
+    this.#current = process;
+    // One that cannot start ends, and is started again, as whatever watches over it would have it.
+    process.worker.start().catch(() => process.kill());
+  }
+
+  #makeProcess(): Process {
+    this.#workers += 1;
+    const { clock: world, points, scenario } = this;
+    const clock = new ProcessClock(world);
+    const random = seededRandom(this.#workers);
+    const connection = this.broker.connect(clock, new Faults(random), () => undefined);
+    const store = new FaultyStore({ store: this.records, clock: world, process: clock, faults: new Faults(random), trace: () => undefined });
+    store.isDown = this.#isStoreDown;
+    const caller: Caller = {
+      get isDead() {
+        return clock.isDead;
+      },
+      kill: () => {
+        if (clock.isDead) return;
+        connection.kill();
+        executor.kill();
+        this.#ended(process);
+      },
+      loseThread: () => {
+        this.#crashedAtMs ??= world.monotonicMs();
+        executor.loseThread();
+      },
+    };
+    const outside = this.#outside(caller);
+    const skills = scenario.skills(outside);
+    const dependencies = scenario.dependencies(outside);
+    const plugin = { name: "drill", version: "1.0.0", folder: "", entry: "", listedAs: "", slow: [], skills, dependencies };
+    const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
+    const executor = new HostExecutor({ clock, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
+    const worker = new Worker({
+      clock,
+      random,
+      workerId: `worker-${this.#workers}`,
+      consumer: queueName,
+      transport: numberedTransport(connection, points, caller),
+      publisher: numberedPublisher(connection, points, caller),
+      store: numberedStore(this.#options.distortStore?.(store, clock) ?? store, points, caller),
+      executor,
+      telemetry: { settled: () => undefined, emit: () => undefined },
+      skills: registry,
+      skillCount: skills.length,
+      threads: 1,
+      dependencies: registry.dependencies,
+      readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
+      hashPayload: createPayloadHash(defaultDecodeLimits),
+      inFlightMax: 20,
+      deliveriesMax: this.broker.deliveriesMax - 1,
+      resends: "resume",
+      retryEntity: queueName,
+      entityFor: () => outputEntity,
+      storeHoldMaxMs: 60_000,
+      silenceMaxMs: 60_000,
+      caution: new Caution(1),
+      circuitChanged: () => undefined,
+    });
+    // A getter must stay one.
+    const process: Process = Object.assign(Object.create(caller) as Caller, { worker, connection, store, isGone: false });
+    return process;
+  }
+
+  /** Whatever ended a worker, another one is started. */
+  #ended(process: Process): void {
+    this.#crashedAtMs ??= this.clock.monotonicMs();
+    if (process.isGone) return;
+    process.isGone = true;
+    this.clock.after(restartAfterMs, () => this.#startWorker());
+  }
+
+  #outside(caller: Caller): Outside {
+    const { points, ledger } = this;
+    const lost = (): never => {
+      throw Object.assign(new Error("expected an answer, the connection was reset"), { code: "ECONNRESET" });
+    };
+    const perform = (request: Deed, info: CallInfo): Promise<string> => {
+      if (request.refused === true) throw new PermanentError("it is refused", { code: "REFUSED" });
+      return points.askFromThread(caller, `call ${request.deed}`, () => ledger.perform(request, info), lost);
+    };
+    // Tries within a call would wait in real time.
+    const retry = { attemptsMax: 1 };
+    return {
+      nowMs: () => this.clock.monotonicMs(),
+      ledger: defineDependency({ name: "ledger", retry, request: perform }),
+      search: defineDependency({
+        name: "search",
+        retry,
+        request: ({ eventId, deed }: { readonly eventId: string; readonly deed: string }) =>
+          points.askFromThread(caller, `search ${deed}`, () => ledger.search(eventId, deed), lost),
+      }),
+      dependency: (name, options) => defineDependency({ name, retry, request: perform, ...options }),
+    };
+  }
+
+  #send({ eventId, eventType = "Task", payload = {} }: SentEvent): void {
+    this.#unsent -= 1;
+    const envelope = {
+      eventId,
+      eventType,
+      traceId: "trace",
+      correlationId: eventId,
+      projectId: "drill",
+      originatingAgent: "drill",
+      version: "1.0",
+      timestamp: "2030-01-01T00:00:00.000Z",
+      payload,
+    };
+    const body = Buffer.from(JSON.stringify(envelope));
+    this.broker.accept(queueName, [{ messageId: `${eventId}-${this.#unsent}`, contentType: "application/json", headers: eventHeaders(envelope), body }]);
+  }
+
+  #happenings(): Parameters<NonNullable<Scenario["happens"]>>[0] {
+    const { clock, broker } = this;
+    const setStore = (isDown: boolean): void => {
+      this.#isStoreDown = isDown;
+      if (this.#current !== undefined) this.#current.store.isDown = isDown;
+    };
+    return {
+      at: (atMs, action) => void clock.after(atMs, action),
+      storeDown: () => setStore(true),
+      storeBack: () => setStore(false),
+      loseThread: () => this.#current?.loseThread(),
+      loseLocks: () => {
+        for (const one of broker.stored) broker.loseLock(one);
+      },
+      stopWorker: () => {
+        const process = this.#current;
+        if (process === undefined || process.isGone) return;
+        void process.worker.stop(stopBudgetMs).then(() => process.kill());
+      },
+    };
+  }
+}
+
+export function runCase(scenario: Scenario, options: CaseOptions = {}): Promise<CaseReport> {
+  return new Case(scenario, options).run();
+}

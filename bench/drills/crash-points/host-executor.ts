@@ -1,0 +1,148 @@
+/** The host that threads run skills in, in this process and on its clock: a thread of it can be lost. */
+import type { RunAnswer } from "#runtime/core/outcome.ts";
+import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
+import type { Skill } from "#runtime/index.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "#runtime/ports/executor.ts";
+import { type PreparedSkill, prepareSkills } from "#runtime/skills/host/prepared-skill.ts";
+import { SkillHost } from "#runtime/skills/host/skill-host.ts";
+import type { ProcessClock } from "../../../test/support/sim-clock.ts";
+
+export interface HostExecutorOptions {
+  readonly clock: ProcessClock;
+  readonly consumer: string;
+  readonly skills: readonly Skill[];
+  /** Names of the dependencies, in the order of their numbers. */
+  readonly dependencies: readonly string[];
+}
+
+export class HostExecutor implements Executor {
+  readonly #options: HostExecutorOptions;
+  #prepared: ReadonlyMap<string, PreparedSkill> = new Map();
+  #listener: ExecutorListener | undefined;
+  #host: SkillHost | undefined;
+  readonly #running = new Set<number>();
+  /** As the pipeline numbers them, to the number in the thread that is there now. */
+  readonly #requests = new Map<number, number>();
+  #lastRequestId = 0;
+  #steps: StepRequest[] = [];
+  #results: RunResult[] = [];
+  #isSending = false;
+
+  constructor(options: HostExecutorOptions) {
+    this.#options = options;
+  }
+
+  async start(listener: ExecutorListener): Promise<void> {
+    const { skills, dependencies } = this.#options;
+    this.#listener = listener;
+    this.#prepared = await prepareSkills(skills, { numbered: dependencies, config: new Map() }, async (_skill, _part, work) => work());
+    this.#host = this.#open();
+  }
+
+  post(orders: readonly RunOrder[]): void {
+    const { clock } = this.#options;
+    for (const { leaseMs, apart: _apart, ...order } of orders) {
+      const leaseUntilMs = clock.monotonicMs() + leaseMs;
+      this.#running.add(order.runId);
+      clock.soon(() => {
+        if (this.#host === undefined) this.#answer(order.runId, { kind: "not-started", why: "the executor has stopped" });
+        else if (this.#running.has(order.runId)) this.#host.start({ ...order, leaseUntilMs });
+      });
+    }
+  }
+
+  acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
+    for (const { requestId, result } of acknowledgements) {
+      const inner = this.#requests.get(requestId);
+      this.#requests.delete(requestId);
+      if (inner !== undefined) this.#host?.acknowledge(inner, result);
+    }
+  }
+
+  extend(runIds: readonly number[], leaseMs: number): void {
+    this.#host?.extend(runIds, this.#options.clock.monotonicMs() + leaseMs);
+  }
+
+  interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void {
+    this.#host?.interrupt(runIds, as);
+  }
+
+  isReady(): boolean {
+    return this.#host !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#close("the executor stopped", "bystander");
+  }
+
+  /** The thread ends; another takes its place. */
+  loseThread(): void {
+    if (this.#host === undefined) return;
+    this.#close("it was killed", "suspect");
+    this.#host = this.#open();
+    this.#listener?.threadLost("it was killed", true);
+  }
+
+  /** The process ends. */
+  kill(): void {
+    this.#running.clear();
+    this.#host?.stop();
+    this.#host = undefined;
+  }
+
+  #close(why: string, part: "suspect" | "bystander"): void {
+    const host = this.#host;
+    this.#host = undefined;
+    this.#requests.clear();
+    this.#steps = [];
+    for (const runId of this.#running) this.#answer(runId, { kind: "thread-lost", why, part });
+    host?.stop();
+  }
+
+  #open(): SkillHost {
+    const { clock, consumer } = this.#options;
+    const isCurrent = (): boolean => this.#host === host;
+    const host: SkillHost = new SkillHost({
+      consumer,
+      agent: undefined,
+      limits: defaultDecodeLimits,
+      skills: this.#prepared,
+      circuits: new Int32Array(this.#options.dependencies.length),
+      nowMs: () => clock.monotonicMs(),
+      wallMs: () => clock.wallMs(),
+      random: () => 0.5,
+      sink: {
+        log: () => undefined,
+        result: (runId, answer, calls, durationMs) => {
+          if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
+        },
+        step: (runId, inner, step) => {
+          if (!isCurrent()) return;
+          this.#lastRequestId += 1;
+          this.#requests.set(this.#lastRequestId, inner);
+          this.#steps.push({ runId, requestId: this.#lastRequestId, step });
+          this.#sendSoon();
+        },
+      },
+    });
+    return host;
+  }
+
+  #answer(runId: number, answer: RunAnswer, calls: RunResult["calls"] = [], durationMs = 0): void {
+    if (!this.#running.delete(runId)) return;
+    this.#results.push({ runId, answer, calls, durationMs });
+    this.#sendSoon();
+  }
+
+  #sendSoon(): void {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    this.#options.clock.soon(() => {
+      this.#isSending = false;
+      const steps = this.#steps.splice(0);
+      const results = this.#results.splice(0);
+      if (steps.length > 0) this.#listener?.steps(steps);
+      if (results.length > 0) this.#listener?.results(results);
+    });
+  }
+}

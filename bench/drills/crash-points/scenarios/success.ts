@@ -1,0 +1,21 @@
+import { defineSkill } from "#runtime/index.ts";
+import { handles, quickRetry, type Scenario } from "../scenario.ts";
+
+export const success: Scenario = {
+  name: "success",
+  dependencies: ({ ledger }) => [ledger],
+  skills: ({ ledger }) => [
+    defineSkill({
+      name: "task",
+      handles,
+      uses: [ledger],
+      retry: quickRetry,
+      async run(context) {
+        await context.step("one", {}, (step) => step.call(ledger, { deed: "one" }));
+        await context.step("two", {}, (step) => step.call(ledger, { deed: "two" }));
+      },
+    }),
+  ],
+  events: [{ eventId: "a" }],
+  expected: { a: { ends: "completed", deeds: ["one", "two"].map((deed) => ({ deed, happens: "per-key" })), emits: 0 } },
+};

@@ -1,0 +1,189 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import type { TransportKind } from "#runtime/core/config.ts";
+import type { StandInControl } from "#load/stand-ins/client.ts";
+import { makeAhead, Stream } from "#load/dev/stream.ts";
+import { isSound, summarise, type Summary } from "#load/dev/verdict.ts";
+import { WorkerProcess } from "#load/dev/worker-process.ts";
+import { startWorld, type World } from "#load/dev/world.ts";
+import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { startRedis } from "../../../test/support/redis-server.ts";
+import { Recoveries } from "./recoveries.ts";
+
+export interface KillOptions {
+  readonly kills: number;
+  readonly events: number;
+  readonly workers: number;
+  readonly seed: number;
+  readonly transport: TransportKind;
+}
+
+/** On average, from one kill to the next. */
+const killEveryMs = 2_000;
+const lookEveryMs = 250;
+const stallMaxMs = 120_000;
+const duplicates = 0.1;
+const poison = 0.01;
+/** A run with less than this part of its events completed, or of its kills at a worker at work, says nothing. */
+const leastMeaning = 0.5;
+/** One worker lost: seconds to recover. What it held comes back when its locks end, after 10 s in this world. */
+const recoveryTargetMs = 60_000;
+
+class Pool {
+  readonly workers: readonly WorkerProcess[];
+  readonly #random: () => number;
+  #isOver = false;
+  killed = 0;
+
+  constructor(workers: readonly WorkerProcess[], random: () => number) {
+    this.workers = workers;
+    this.#random = random;
+  }
+
+  /** Kills one after the other at random moments; each is started again at once, and may be hit while it starts. */
+  async kill(kills: number, killed: () => Promise<void>): Promise<void> {
+    const starts = new Map<WorkerProcess, Promise<void>>();
+    while (this.killed < kills && !this.#isOver) {
+      await pause(killEveryMs * 2 * this.#random());
+      const victim = this.workers[Math.floor(this.#random() * this.workers.length)];
+      if (victim === undefined) continue;
+      await starts.get(victim);
+      await victim.kill();
+      this.killed += 1;
+      await killed();
+      starts.set(victim, victim.start());
+    }
+    await Promise.all(starts.values());
+  }
+
+  end(): void {
+    this.#isOver = true;
+  }
+
+  resumed(): number {
+    return this.workers.reduce((sum, worker) => sum + (worker.totals().events["run.resumed"] ?? 0), 0);
+  }
+}
+
+/** Calls that arrived under an older claim than one that had arrived before, for one step of one run. */
+async function staleCalls(standIns: StandInControl): Promise<number> {
+  let count = 0;
+  for (const repeats of Object.values(await standIns.repeats())) {
+    for (const { calls } of repeats) {
+      let highest = 0;
+      for (const { epoch } of calls.toSorted((one, other) => one.atMs - other.atMs)) {
+        if (epoch < highest) count += 1;
+        highest = Math.max(highest, epoch);
+      }
+    }
+  }
+  return count;
+}
+
+export async function run(options: KillOptions): Promise<number> {
+  const redis = await startRedis(["--maxmemory-policy", "noeviction"]);
+  process.env["REDIS_URL"] = redis.url;
+  const never = new AbortController().signal;
+  let world: World | undefined;
+  const further: WorkerProcess[] = [];
+  try {
+    world = await startWorld(options.transport, never);
+    if (world === undefined) throw new Error("expected the world to start, it was interrupted");
+    for (let count = 1; count < options.workers; count += 1) {
+      const worker = new WorkerProcess(world.configFile);
+      further.push(worker);
+      await worker.start();
+    }
+    return await drill(options, world, new Pool([world.worker, ...further], seededRandom(options.seed)));
+  } finally {
+    await Promise.all(further.map((worker) => worker.stop()));
+    await world?.stop();
+    await redis.stop();
+  }
+}
+
+async function drill(options: KillOptions, world: World, pool: Pool): Promise<number> {
+  const { kills, events, seed } = options;
+  const signal = new AbortController().signal;
+  const rate = Math.max(50, (events * (1 + duplicates + poison) * 1_000) / (kills * killEveryMs));
+  const streamOptions = { events, duplicates, poison, seed, rate };
+  const stream = new Stream(streamOptions, await makeAhead(streamOptions, signal), world);
+  const recoveries = new Recoveries(world.broker);
+  const startedMs = performance.now();
+  const progress = { isSent: false, areKilled: false };
+  const sending = stream.sendSteadily(signal).then(() => (progress.isSent = true));
+  const killing = pool.kill(kills, () => recoveries.killed()).then(() => (progress.areKilled = true));
+  const watching = watch(world, recoveries, () => progress.isSent && progress.areKilled).finally(() => pool.end());
+  await Promise.all([sending, killing, watching]);
+  const elapsedMs = performance.now() - startedMs;
+  for (const worker of pool.workers) await worker.stop();
+  const latencies = world.worker.latencies();
+  const summary = await summarise({
+    events: stream.sent.events,
+    account: await world.broker.account(),
+    broker: world.broker,
+    standIns: world.standIns,
+    store: world.store,
+    messages: stream.sentMessages(),
+    elapsedMs,
+    bySecond: [],
+    latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
+    resumed: pool.resumed(),
+  });
+  return report(options, pool, summary, recoveries, await staleCalls(world.standIns));
+}
+
+/** Looks on until everything was sent, everybody was killed and the queue is empty. */
+async function watch(world: World, recoveries: Recoveries, isQuiet: () => boolean): Promise<void> {
+  let ended = 0;
+  let lastEndMs = performance.now();
+  for (;;) {
+    const account = await world.broker.account();
+    await recoveries.look();
+    if (isQuiet() && account.queued === 0) return;
+    const now = account.completed + account.deadLettered;
+    if (now !== ended) lastEndMs = performance.now();
+    ended = now;
+    if (performance.now() - lastEndMs > stallMaxMs)
+      throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the workers' logs above`);
+    await pause(lookEveryMs);
+  }
+}
+
+function report({ kills, events, seed, workers }: KillOptions, pool: Pool, summary: Summary, recoveries: Recoveries, stale: number): number {
+  const p50 = recoveries.quantile(0.5);
+  const p99 = recoveries.quantile(0.99);
+  const atWork = recoveries.durationsMs.length;
+  const broken = [
+    ...(isSound(summary) ? [] : ["the account does not balance: every message ends once, as its content calls for, and each effect stands once"]),
+    ...(stale > 0 ? [`${stale} calls arrived under a claim that had been taken over`] : []),
+    ...(summary.queued > 0 ? [`${summary.queued} messages are still queued`] : []),
+    ...(pool.killed < kills ? [`expected ${kills} kills, made ${pool.killed}`] : []),
+    ...(summary.completed < events * leastMeaning ? [`too few messages completed to mean anything: ${summary.completed} of ${events}`] : []),
+    ...(atWork < kills * leastMeaning ? [`too few kills met a worker at work to mean anything: ${atWork} of ${kills}`] : []),
+    ...(p99 > recoveryTargetMs ? [`expected recovery within ${recoveryTargetMs / 1_000} s, the 99th percentile is ${(p99 / 1_000).toFixed(1)} s`] : []),
+  ];
+  const { accepted, completed, deadLettered, duplicates, lost, unexpected, queued, effects, effectsOnce, resumed, repeatedCalls } = summary;
+  console.log(
+    `${pool.killed} kills over ${workers} workers, ${atWork} of them with messages in hand; recovered in ${(p50 / 1_000).toFixed(1)} s (p50), ${(p99 / 1_000).toFixed(1)} s (p99)`,
+  );
+  console.log(
+    JSON.stringify({
+      accepted,
+      completed,
+      duplicates,
+      deadLettered,
+      lost,
+      unexpected,
+      queued,
+      effects,
+      effectsOnce,
+      repeatedCalls,
+      staleCalls: stale,
+      resumed,
+    }),
+  );
+  for (const line of broken) console.log(`broken: ${line}`);
+  if (broken.length > 0) console.log(`repeat with: npm run drill -- kill --kills ${kills} --events ${events} --workers ${workers} --seed ${seed}`);
+  return broken.length === 0 ? exitCodes.good : exitCodes.failed;
+}
