@@ -22,6 +22,8 @@ export interface TakeOptions {
   readonly signal?: AbortSignal | undefined;
   /** What is to be done with a wanted letter under its lock; true when it is to be completed. One after the other. */
   handle(delivery: Delivery): Promise<boolean>;
+  /** Whether no more are to be handled; what is still wanted then is left alone. */
+  isEnough?(): boolean;
 }
 
 export interface Taken {
@@ -74,7 +76,7 @@ class Taking {
   async #work(): Promise<void> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#options.signal?.aborted === true) return;
+      if (this.#options.signal?.aborted === true || this.#options.isEnough?.() === true) return;
       const delivery = this.#ready.shift();
       if (delivery === undefined) {
         if (this.#wanted.size === 0 || this.#isSilent) return;
