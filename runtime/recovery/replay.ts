@@ -123,48 +123,55 @@ class GroupReplay {
     return this.#report(this.#replayed < this.#group.length ? "incomplete" : "done");
   }
 
-  /** Sends letters in stages, each one after the one before has gone well. */
-  async #sendStages(left: Letter[]): Promise<GroupState> {
+  /** Sends letters in stages, each one after the one before has gone well; letters that do not come are set aside. */
+  async #sendStages(letters: readonly Letter[]): Promise<GroupState> {
+    let left = letters;
     while (left.length > 0) {
-      const isCanary = this.#stage < canaries.length;
-      let room = stageSize(this.#stage);
-      while (room > 0 && left.length > 0 && !this.#options.signal.aborted) {
-        const part = left.splice(0, room);
-        const missing = await this.#send(part);
-        this.#locked.push(...missing);
-        room -= part.length - missing.length;
-      }
-      const state = await this.#watch(isCanary || left.length === 0);
+      const room = stageSize(this.#stage);
+      const sent = await this.#send(left, room);
+      left = left.filter((letter) => !sent.has(letter));
+      const isShort = sent.size < room;
+      const state = await this.#watch(isShort || left.length === 0 || this.#stage < canaries.length);
       if (state !== "done") return state;
-      if (room === 0) this.#stage += 1;
+      if (isShort) {
+        this.#locked.push(...left);
+        return "done";
+      }
+      this.#stage += 1;
       this.#options.progress(this.#report("replaying"));
     }
     return "done";
   }
 
-  /** Answers which letters did not come. */
-  async #send(stage: readonly Letter[]): Promise<readonly Letter[]> {
+  /** Sends as many of these letters as there is room for, those that come first; answers which. */
+  async #send(letters: readonly Letter[], room: number): Promise<ReadonlySet<Letter>> {
     const boxes = new Map<DeadLetterBox, Map<bigint, Letter>>();
-    for (const letter of stage) {
+    for (const letter of letters) {
       const known = boxes.get(letter.box) ?? new Map<bigint, Letter>();
       boxes.set(letter.box, known.set(letter.sequenceNumber, letter));
     }
     const { clock } = this.#surroundings;
     const { signal } = this.#options;
-    const missed: Letter[] = [];
-    for (const [box, letters] of boxes) {
-      const handle = (delivery: Delivery): Promise<boolean> => this.#sendOne(delivery, letters.get(delivery.sequenceNumber));
-      const { missing } = await take(box, new Set(letters.keys()), { clock, signal, handle });
-      missed.push(...[...letters.values()].filter(({ sequenceNumber }) => missing.has(sequenceNumber)));
+    const sent = new Set<Letter>();
+    const isEnough = (): boolean => sent.size >= room;
+    for (const [box, numbered] of boxes) {
+      if (isEnough()) break;
+      const handle = async (delivery: Delivery): Promise<boolean> => {
+        const letter = numbered.get(delivery.sequenceNumber);
+        if (letter === undefined || !(await this.#sendOne(delivery, letter))) return false;
+        sent.add(letter);
+        return true;
+      };
+      await take(box, new Set(numbered.keys()), { clock, signal, handle, isEnough });
     }
-    return missed;
+    return sent;
   }
 
   /** Sent first, completed after: what ends between the two is sent once more, under the same id. */
-  async #sendOne(delivery: Delivery, letter: Letter | undefined): Promise<boolean> {
+  async #sendOne(delivery: Delivery, letter: Letter): Promise<boolean> {
     const { clock, publisher, retryEntity, hashPayload } = this.#surroundings;
     const { perSecond, signal, from, repeatsInDoubt, reason, patch } = this.#options;
-    if (letter === undefined || signal.aborted) return false;
+    if (signal.aborted) return false;
     await pause(clock, this.#dueMs - clock.monotonicMs(), signal);
     if (signal.aborted) return false;
     this.#dueMs = Math.max(this.#dueMs, clock.monotonicMs()) + 1_000 / perSecond;

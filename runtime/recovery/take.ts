@@ -8,8 +8,8 @@ import { TransportError } from "../core/errors.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Receiver, SettleOrder } from "../ports/transport.ts";
 
-/** Letters that are locked at a time because they are wanted. */
-const creditMax = 50;
+/** Wanted letters that are locked at a time: few, so that the last one is handled before its lock ends, at a slow pace too. */
+const creditMax = 10;
 /** Others that are held meanwhile, at most; and the bytes of their bodies. */
 const heldMax = 5_000;
 const heldBytesMax = 128 * 1024 * 1024;
@@ -22,6 +22,8 @@ export interface TakeOptions {
   readonly signal?: AbortSignal | undefined;
   /** What is to be done with a wanted letter under its lock; true when it is to be completed. One after the other. */
   handle(delivery: Delivery): Promise<boolean>;
+  /** Whether no more are to be handled; what is still wanted then is left alone. */
+  isEnough?(): boolean;
 }
 
 export interface Taken {
@@ -58,7 +60,6 @@ class Taking {
     this.#options.signal?.addEventListener("abort", wake);
     try {
       receiver.addCredit(Math.min(creditMax, this.#wanted.size));
-      this.#listen();
       await this.#work();
     } finally {
       this.#options.signal?.removeEventListener("abort", wake);
@@ -74,16 +75,19 @@ class Taking {
   async #work(): Promise<void> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#options.signal?.aborted === true) return;
+      if (this.#options.signal?.aborted === true || this.#options.isEnough?.() === true) return;
       const delivery = this.#ready.shift();
       if (delivery === undefined) {
         if (this.#wanted.size === 0 || this.#isSilent) return;
+        this.#listen();
         await new Promise<void>((resolve) => (this.#wake = resolve));
         continue;
       }
       // Let go of at the end, unless it is completed before.
       this.#held.push(delivery);
-      if (!(await this.#options.handle(delivery))) continue;
+      const isDone = await this.#options.handle(delivery);
+      if (this.#wanted.size > 0) this.#receiver?.addCredit(1);
+      if (!isDone) continue;
       this.#held.splice(this.#held.indexOf(delivery), 1);
       const [result] = await this.#box.transport.settle([{ verb: "complete", delivery }]);
       if (result === "settled") this.#completed += 1;
@@ -91,14 +95,15 @@ class Taking {
   }
 
   #arrived(batch: readonly Delivery[]): void {
+    let others = 0;
     for (const delivery of batch) {
       if (this.#wanted.delete(delivery.sequenceNumber)) this.#ready.push(delivery);
-      else this.#hold(delivery);
+      else {
+        this.#hold(delivery);
+        others += 1;
+      }
     }
-    if (this.#wanted.size > 0 && this.#failure === undefined) {
-      this.#receiver?.addCredit(batch.length);
-      this.#listen();
-    }
+    if (others > 0 && this.#wanted.size > 0 && this.#failure === undefined) this.#receiver?.addCredit(others);
     this.#wake?.();
   }
 
@@ -113,6 +118,7 @@ class Taking {
 
   #listen(): void {
     this.#silence?.cancel();
+    this.#isSilent = false;
     this.#silence = this.#options.clock.after(silenceMs, () => {
       this.#isSilent = true;
       this.#wake?.();

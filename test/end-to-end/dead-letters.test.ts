@@ -207,3 +207,19 @@ test("dead letters that were forwarded are replayed to the queue that they came 
   assert.equal(replayed.code, 0, replayed.stderr);
   assert.deepEqual([marks(bench, "paid"), bench.broker.inspect().queues["graveyard"]?.states.active], [["one 1"], 1]);
 });
+
+test("a replay that finds its letters locked sends nothing past its canary, says so, and goes on when it is run again", async (t) => {
+  const { bench, client, dlq, letters } = await sceneOf(t, "amqp");
+  for (const order of [1, 2, 3]) await bench.send(`a-${order}`, { kind: "A", order });
+  await eventually("all to be dead-lettered", () => letters() === 3);
+  writeFileSync(join(bench.folder, "mended-A"), "");
+  const holder = client.createReceiver("input", { subQueueType: "deadLetter" });
+  const held = await holder.receiveMessages(3);
+  const first = await dlq("replay", "--all", "--run");
+  assert.equal(first.code, 1, first.stderr);
+  assert.match(first.stderr, /0 of 3 replayed, 0 completed, 0 failed; incomplete/);
+  for (const letter of held) await holder.abandonMessage(letter);
+  const second = await dlq("replay", "--all", "--run");
+  assert.equal(second.code, 0, second.stderr);
+  assert.deepEqual(marks(bench, "paid"), ["a-1 1", "a-2 2", "a-3 3"]);
+});
