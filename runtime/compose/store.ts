@@ -24,10 +24,12 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
   const forgetting =
     forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
   if (store.kind === "redis") {
-    const { url, prefix, commandTimeoutMs } = store;
+    const { url, prefix, commandTimeoutMs, cluster, hashTags } = store;
     return createRedisRunStore({
       ...options,
       url,
+      ...(cluster === undefined ? {} : { isCluster: cluster }),
+      ...(hashTags === undefined ? {} : { hashTags }),
       ...(prefix === undefined ? {} : { prefix }),
       ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
       ...forgetting,

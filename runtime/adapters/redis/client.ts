@@ -14,6 +14,8 @@ export interface RedisClientOptions {
 /** Pause before the first reconnect; it doubles with each try. */
 const reconnectFirstMs = 50;
 const reconnectMaxMs = 2_000;
+/** How often a cluster is asked which node has which slots, beside what its redirections tell. */
+const slotsRefreshMs = 2_000;
 /** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
 const disconnectTimeoutMs = 100;
 
@@ -42,8 +44,11 @@ function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redi
   const { hostname, port, protocol, username, password } = new URL(url);
   return new Cluster([{ host: hostname, port: Number(port || 6379) }], {
     lazyConnect: true,
-    enableOfflineQueue: false,
+    // Commands may wait while a node is being connected, within their time; for the cluster as a whole they do not (see `#ready`).
+    enableOfflineQueue: true,
     retryDelayOnFailover: 0,
+    slotsRefreshInterval: slotsRefreshMs,
+    slotsRefreshTimeout: commandTimeoutMs,
     clusterRetryStrategy: reconnectDelayMs,
     redisOptions: {
       ...common,
@@ -52,6 +57,12 @@ function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redi
       ...(protocol === "rediss:" ? { tls: {} } : {}),
     },
   });
+}
+
+function remedyFor(found: string): string {
+  if (found.startsWith("MOVED")) return "it is a node of a cluster: say cluster: true beside its URL";
+  if (found.includes("NOPERM")) return "give its user the commands and keys that it needs (see README, Redis)";
+  return "look at the server and the way to it";
 }
 
 /** One connection, or one for each node of a cluster. Every rejection is a `StoreUnavailableError`. */
@@ -98,7 +109,7 @@ export class RedisClient {
   /** Runs a script in one call. A server that does not know it did not run it: then it is sent once more, with its source. */
   async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
     try {
-      return await this.#redis.callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
+      return await this.#ready().callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
     } catch (error) {
       if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
     }
@@ -112,15 +123,21 @@ export class RedisClient {
   /** A plain write: refused, as the scripts are, when memory is full or the server is a replica. */
   async touch(key: string, lifeMs: number): Promise<void> {
     try {
-      await this.#redis.set(key, "", "PX", lifeMs);
+      await this.#ready().set(key, "", "PX", lifeMs);
     } catch (error) {
       throw this.#unavailable(error);
     }
   }
 
+  /** A cluster of which no node is known would keep commands until one is. */
+  #ready(): Redis | Cluster {
+    if (this.#redis instanceof Cluster && this.#redis.status !== "ready") throw new Error("no node of the cluster is connected");
+    return this.#redis;
+  }
+
   #unavailable(error: unknown): StoreUnavailableError {
     const isDown = this.#redis.status !== "ready" && this.#lastError !== undefined && messageOf(this.#lastError) !== messageOf(error);
     const found = isDown ? `${messageOf(error)} (${messageOf(this.#lastError)})` : messageOf(error);
-    return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; look at the server and the way to it`, { cause: error });
+    return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; ${remedyFor(found)}`, { cause: error });
   }
 }

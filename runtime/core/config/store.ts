@@ -10,8 +10,12 @@ export type StoreConfig =
     }
   | {
       readonly kind: "redis";
-      /** `redis://…` or `rediss://…`. */
+      /** `redis://…` or `rediss://…`; with `cluster`, of any of its nodes. */
       readonly url: string;
+      /** Redis Cluster, or a service with its protocol; default false. */
+      readonly cluster?: boolean | undefined;
+      /** Over how many hash tags the records are spread, so that each shard of a cluster has its share: 1 to 256, default 1, with `cluster` 12. It stays as it is while there are records. */
+      readonly hashTags?: number | undefined;
       /** 1 to 64 characters of `A-Z a-z 0-9 : _ -`; default `holdfast`. */
       readonly prefix?: string | undefined;
       /** 50 to 60 000, default 2 000. */
@@ -23,6 +27,8 @@ export const storeSchema: z.ZodType<StoreConfig, StoreConfig> = z.discriminatedU
   z.strictObject({
     kind: z.literal("redis"),
     url: z.string().regex(/^rediss?:\/\//, "expected redis://… or rediss://…"),
+    cluster: z.boolean().optional(),
+    hashTags: integer(1, 256).optional(),
     prefix: z
       .string()
       .regex(/^[A-Za-z0-9:_-]{1,64}$/, "expected 1 to 64 characters of A-Z a-z 0-9 : _ -")
