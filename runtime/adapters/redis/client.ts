@@ -1,63 +1,18 @@
 // The connection: ioredis set up so that a command is answered in time or refused, and never sent again by itself.
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { connect, type RedisPlace } from "./connect.ts";
+import { Login } from "./login.ts";
 import type { Script } from "./scripts.ts";
 
-export interface RedisClientOptions {
-  readonly url: string;
-  readonly isCluster: boolean;
+export interface RedisClientOptions extends RedisPlace {
   readonly commandTimeoutMs: number;
   /** The connection was lost or changed: another server may answer from now on. */
   readonly onDisturbed: () => void;
 }
 
-/** Pause before the first reconnect; it doubles with each try. */
-const reconnectFirstMs = 50;
-const reconnectMaxMs = 2_000;
-/** How often a cluster is asked which node has which slots, beside what its redirections tell. */
-const slotsRefreshMs = 2_000;
-/** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
-const disconnectTimeoutMs = 100;
-
 /** Words at the beginning of an error that only another configuration cures. */
 const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
-
-function reconnectDelayMs(attempt: number): number {
-  const delayMs = Math.min(reconnectFirstMs * 2 ** Math.min(attempt - 1, 10), reconnectMaxMs);
-  return Math.round(delayMs * (0.5 + Math.random() / 2));
-}
-
-function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redis | Cluster {
-  const common = {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: commandTimeoutMs,
-    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
-    socketTimeout: 2 * commandTimeoutMs,
-    disconnectTimeout: disconnectTimeoutMs,
-    // After a failover behind one address the old primary answers READONLY until it is left.
-    reconnectOnError: (error) => error.message.includes("READONLY"),
-  } satisfies RedisOptions;
-  if (!isCluster) return new Redis(url, { ...common, enableOfflineQueue: false, retryStrategy: reconnectDelayMs });
-  const { hostname, port, protocol, username, password } = new URL(url);
-  return new Cluster([{ host: hostname, port: Number(port || 6379) }], {
-    lazyConnect: true,
-    // Commands may wait while a node is being connected, within their time; for the cluster as a whole they do not (see `#ready`).
-    enableOfflineQueue: true,
-    retryDelayOnFailover: 0,
-    slotsRefreshInterval: slotsRefreshMs,
-    slotsRefreshTimeout: commandTimeoutMs,
-    clusterRetryStrategy: reconnectDelayMs,
-    redisOptions: {
-      ...common,
-      ...(username === "" ? {} : { username: decodeURIComponent(username) }),
-      ...(password === "" ? {} : { password: decodeURIComponent(password) }),
-      ...(protocol === "rediss:" ? { tls: {} } : {}),
-    },
-  });
-}
 
 function remedyFor(found: string): string {
   if (found.startsWith("MOVED")) return "it is a node of a cluster: say cluster: true beside its URL";
@@ -70,22 +25,27 @@ export class RedisClient {
   readonly #redis: Redis | Cluster;
   /** Without credentials. */
   readonly #address: string;
+  readonly #login: Login | undefined;
   #lastError: unknown;
 
   constructor(options: RedisClientOptions) {
     this.#address = new URL(options.url).host;
-    this.#redis = connect(options);
+    this.#redis = connect(options, options.commandTimeoutMs);
+    this.#login = options.credential && new Login(this.#redis, options.credential);
     this.#redis.on("error", (error: unknown) => {
       this.#lastError = error;
     });
-    for (const event of options.isCluster ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
+    for (const event of options.isCluster === true ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
   }
 
   async start(): Promise<void> {
     try {
+      await this.#login?.start();
       await this.#redis.connect();
     } catch (error) {
+      this.#login?.stop();
       this.#redis.disconnect();
+      if (error instanceof ConfigurationError) throw error;
       const cause = this.#lastError ?? error;
       const found = messageOf(cause);
       if (refusals.some((word) => found.startsWith(word))) {
@@ -99,6 +59,7 @@ export class RedisClient {
   }
 
   async stop(): Promise<void> {
+    this.#login?.stop();
     try {
       await this.#redis.quit();
     } catch {

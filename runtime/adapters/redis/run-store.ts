@@ -41,20 +41,17 @@ import type {
 } from "../../ports/run-store.ts";
 import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
+import type { RedisPlace } from "./connect.ts";
 import { scripts } from "./scripts.ts";
 import { TagHealth } from "./tag-health.ts";
 import { TagStore } from "./tag-store.ts";
 import { consumerTag, hashTagsOf, tagIndexOf } from "./tags.ts";
 
-export interface RedisRunStoreOptions extends RunStoreOptions, ForgettingOptions {
-  /** `redis://` or `rediss://`, with credentials and database where needed. */
-  readonly url: string;
+export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, ForgettingOptions {
   /** Begins every key; letters, digits and `. _ : -`, at most 64. Default `holdfast`. */
   readonly prefix?: string;
   /** How long a command may take before it is given up. 1 or more; default 2 000. */
   readonly commandTimeoutMs?: number;
-  /** The URL names one node of a Redis Cluster. Default false. */
-  readonly isCluster?: boolean;
   /** Over how many hash tags the records are spread, 1 to 256: every worker says the same. Default 1, of a cluster 12. */
   readonly hashTags?: number;
 }
@@ -126,8 +123,8 @@ class RedisRunStore implements RunStore {
 
   async start(): Promise<void> {
     if (this.#client !== undefined) return;
-    const { url, isCluster = false, commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
-    const client = new RedisClient({ url, isCluster, commandTimeoutMs, onDisturbed: () => this.#disturbed() });
+    const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
+    const client = new RedisClient({ ...this.#options, commandTimeoutMs, onDisturbed: () => this.#disturbed() });
     await client.start();
     this.#client = client;
     try {
@@ -210,7 +207,7 @@ class RedisRunStore implements RunStore {
     call: (part: TagStore, entries: readonly Entry[]) => Promise<readonly Answer[]>,
   ): Promise<readonly Answer[]> {
     this.#connected();
-    const answers: Answer[] = new Array<Answer>(entries.length);
+    const answers: Answer[] = [];
     const unreachable: number[] = [];
     const refusals: unknown[] = [];
     let failure: unknown;
@@ -300,7 +297,7 @@ class RedisRunStore implements RunStore {
   /** One mark for each part, as they were kept; none where they were kept of another number. */
   #recall(count: number): string[] {
     const marks = this.#options.memory?.recall()?.split(" ") ?? [];
-    return marks.length === count ? marks : new Array<string>(count).fill("");
+    return marks.length === count ? marks : Array.from({ length: count }, () => "");
   }
 
   #memoryOf(number: number): StoreMemory | undefined {
