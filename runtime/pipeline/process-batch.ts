@@ -80,7 +80,7 @@ export class BatchProcessor {
       partHoldMaxMs,
       abandoned: (works, why) => works.forEach((work) => this.#unclaimed(work, why)),
     });
-    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work) => settler.handBack(work) });
+    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work, why) => options.settler.handBack(work, why) });
   }
 
   /** Before anything else. `secret` is the consumer's. */

@@ -12,7 +12,7 @@ import { readRedisFacts } from "#runtime/adapters/redis/facts.ts";
 import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { Forgetting, RunStore } from "#runtime/ports/run-store.ts";
-import { claimOf, stepOf } from "../contracts/run-store-fixtures.ts";
+import { claimOf, deathOf, stepOf } from "../contracts/run-store-fixtures.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRedisCluster } from "../support/redis-cluster.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -45,6 +45,8 @@ function storeFor(t: TestContext, url: string, more: Partial<RedisRunStoreOption
   return store;
 }
 
+const replay = { by: "replay", id: "letter", from: "start", patched: false, repeatsInDoubt: false, reason: "mended", payloadHash: "payload-1" } as const;
+
 /** Everything that a run needs of a store. */
 async function live(store: RunStore, eventId: string): Promise<void> {
   await store.secret();
@@ -55,6 +57,12 @@ async function live(store: RunStore, eventId: string): Promise<void> {
   assert.deepEqual(await store.finish([{ ...own, outbox: Uint8Array.of(1) }]), ["written"]);
   await store.clearOutbox([eventId]);
   assert.equal((await store.read(eventId))?.state, "done");
+  const given = `${eventId}-given-up`;
+  await store.claim([claimOf(given)], leaseMs);
+  await store.checkpoint([{ eventId: given, epoch: 1, step: stepOf("one") }]);
+  await store.fail([{ eventId: given, epoch: 1, state: "dead", reason: "over", failures: 1, losses: 0, death: deathOf() }]);
+  assert.deepEqual(await store.revive([{ eventId: given, epoch: 0, revival: replay }]), ["revived"]);
+  await store.close([given], "deleted");
   assert.equal(await store.ping(), true);
 }
 
@@ -160,7 +168,24 @@ describe("redis with tokens of an identity", () => {
 describe("redis with a user of few rights", () => {
   test("needs neither CONFIG nor INFO nor keys of others", async (t) => {
     const server = await serverFor(t);
-    const rights = ["+evalsha", "+eval", "+get", "+set", "+exists", "+hset", "+hgetall", "+pexpire", "+time", "+ping", "+quit"];
+    const rights = [
+      "+evalsha",
+      "+eval",
+      "+get",
+      "+set",
+      "+exists",
+      "+del",
+      "+hset",
+      "+hdel",
+      "+hgetall",
+      "+rpush",
+      "+ltrim",
+      "+lrange",
+      "+pexpire",
+      "+time",
+      "+ping",
+      "+quit",
+    ];
     await admin(t, server.url).call("ACL", ["SETUSER", "worker", "reset", "on", ">word", "~holdfast:*", ...rights]);
     const told: Forgetting[] = [];
     const url = `redis://worker:word@127.0.0.1:${server.port}`;
