@@ -4,7 +4,7 @@
  * was expected, what was found and what to do about it.
  */
 import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts } from "../compose/broker.ts";
-import { readStoreFacts } from "../compose/store.ts";
+import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 
@@ -26,11 +26,11 @@ const skewMaxMs = 2_000;
 const answerTimeoutMs = 15_000;
 
 /** Never rejects. */
-export async function checkSurroundings(config: Config): Promise<readonly Finding[]> {
+export async function checkSurroundings(config: Config, directory: string): Promise<readonly Finding[]> {
   const all = await Promise.all([
     ...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)),
     checkSending(config),
-    checkStore(config),
+    checkStore(config, directory),
   ]);
   return all.flat();
 }
@@ -157,30 +157,77 @@ async function requiresSession(config: Config, queue: string): Promise<boolean> 
   );
 }
 
-async function checkStore(config: Config): Promise<Finding[]> {
+async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {
   try {
-    const facts = await withDeadline(readStoreFacts(config));
-    if (facts === undefined) return [];
-    return [
-      judged(
-        "store eviction",
-        facts.evictionPolicy === "noeviction",
-        "maxmemory-policy noeviction",
-        facts.evictionPolicy,
-        "set maxmemory-policy to noeviction: an evicted record lets an event run twice",
-      ),
-      clockFinding("store clock", facts.timeMs),
-    ];
+    const facts = await withDeadline(readStoreFacts(config, directory));
+    return facts === undefined ? [] : judgeStore(facts);
   } catch (error) {
     return [
       notChecked(
         "store settings",
         "the store to answer",
         foundIn(error),
-        "when nothing else is wrong with the store, let the user read INFO and TIME, or compare maxmemory-policy with noeviction by hand",
+        "when nothing else is wrong with the store, let the user run TIME and INFO, or compare maxmemory-policy with noeviction by hand",
       ),
     ];
   }
+}
+
+const untold = "the store does not tell (INFO is refused or leaves it out)";
+
+/** Of a cluster, each finding is about the shard where it is worst. */
+function judgeStore(facts: readonly RedisFacts[]): readonly Finding[] {
+  return [evictionFinding(facts), persistenceFinding(facts), replicationFinding(facts), clockFinding("store clock", facts[0]?.timeMs)];
+}
+
+function evictionFinding(facts: readonly RedisFacts[]): Finding {
+  const expected = "maxmemory-policy noeviction";
+  const policies = facts.map(({ evictionPolicy }) => evictionPolicy);
+  const evicting = policies.find((policy) => policy !== undefined && policy !== "noeviction");
+  if (evicting === undefined && policies.includes(undefined))
+    return notChecked("store eviction", expected, untold, "compare it by hand: an evicted record lets an event run twice");
+  return judged(
+    "store eviction",
+    evicting === undefined,
+    expected,
+    evicting ?? "noeviction",
+    "set maxmemory-policy to noeviction: an evicted record lets an event run twice",
+  );
+}
+
+/** Costs, not faults: which of them are acceptable is for whoever runs the store to say. */
+function persistenceFinding(facts: readonly RedisFacts[]): Finding {
+  const check = "store persistence";
+  const expected = "an append-only file on every server";
+  const losses = "a server that restarts may lose finished runs, whose events run again where they are delivered again";
+  if (facts.some(({ isAppending }) => isAppending === false))
+    return { check, verdict: "ok", expected, found: "a server without one", remedy: `${losses}; turn appendonly on, or accept that` };
+  if (facts.some(({ isAppending }) => isAppending === undefined))
+    return notChecked(check, expected, untold, `look it up with the service: without persistence, ${losses}`);
+  return { check, verdict: "ok", expected, found: "it is on; with appendfsync everysec a crash of the machine costs the last second", remedy: "" };
+}
+
+function replicationFinding(facts: readonly RedisFacts[]): Finding {
+  const check = "store replication";
+  const expected = "a replica of every server";
+  const fewest = Math.min(...facts.map(({ replicas }) => replicas ?? Number.NaN));
+  const cost = "a failover loses the writes that the replica had not got yet, and their events may run again";
+  if (Number.isNaN(fewest))
+    return notChecked(
+      check,
+      expected,
+      untold,
+      `look it up with the service: without a replica the worker stands still while a server is away; with one, ${cost}`,
+    );
+  if (fewest === 0)
+    return {
+      check,
+      verdict: "ok",
+      expected,
+      found: "a server without one",
+      remedy: "while it is away the events it holds wait, and what is lost with its disk is lost; add a replica, or accept that",
+    };
+  return { check, verdict: "ok", expected, found: `${fewest} or more; ${cost}`, remedy: "" };
 }
 
 /** No reason to refuse: locks are computed by the broker's clock, and leases are kept by the store's. It is reported, because logs are compared by time. */

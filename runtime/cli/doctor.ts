@@ -20,7 +20,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
     { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
     await checkPlugins(config, directory),
     ...(await Promise.all([checkReachable(config), checkStore(config, directory)])),
-    ...(await checkSurroundings(config)),
+    ...(await checkSurroundings(config, directory)),
   ];
   print(findings, options.json === true);
   return findings.every(({ verdict }) => verdict !== "failed");

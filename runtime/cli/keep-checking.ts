@@ -5,13 +5,13 @@ import type { Config } from "../core/config.ts";
 import { type Finding, checkSurroundings } from "./checks.ts";
 
 /** Looks every `checkEveryMs` until the returned function is called. `before`: what was found at the start. */
-export function keepChecking(config: Config, logger: Logger, before: readonly Finding[]): () => void {
+export function keepChecking(config: Config, directory: string, logger: Logger, before: readonly Finding[]): () => void {
   const watch = new SettingsWatch(logger, before);
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
   const lookLater = (): void => {
     timer = setTimeout(() => {
-      void checkSurroundings(config).then((findings) => {
+      void checkSurroundings(config, directory).then((findings) => {
         if (isOver) return;
         watch.hear(findings);
         lookLater();

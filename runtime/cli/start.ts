@@ -25,7 +25,7 @@ export interface StartOptions {
 export async function start(options: StartOptions): Promise<void> {
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
-  const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config)]);
+  const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
   refuseWhenFailed(findings);
   // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
   const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
@@ -68,7 +68,7 @@ export async function start(options: StartOptions): Promise<void> {
     heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
     process.send?.({ type: "ready" });
   }
-  const endChecking = keepChecking(config, logger, findings);
+  const endChecking = keepChecking(config, directory, logger, findings);
   await stopped.promise;
   endChecking();
   clearTimeout(late);

@@ -1,14 +1,20 @@
 /** The run store, and what can be asked of it. */
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
+import type { RedisPlace } from "../adapters/redis/connect.ts";
+import type { RedisCredential } from "../adapters/redis/login.ts";
 import { createRedisRunStore } from "../adapters/redis/run-store.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
 import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { Forgetting, RunStore } from "../ports/run-store.ts";
+
+export type { RedisFacts } from "../adapters/redis/facts.ts";
 
 /** The name under which runs of this consumer are kept. */
 export function consumerName(consumer: ConsumerConfig): string {
@@ -24,10 +30,11 @@ export function composeRunStore(config: Config, directory: string, forgot?: (wha
   const forgetting =
     forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
   if (store.kind === "redis") {
-    const { url, prefix, commandTimeoutMs } = store;
+    const { prefix, commandTimeoutMs, hashTags } = store;
     return createRedisRunStore({
       ...options,
-      url,
+      ...redisPlace(store, directory),
+      ...(hashTags === undefined ? {} : { hashTags }),
       ...(prefix === undefined ? {} : { prefix }),
       ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
       ...forgetting,
@@ -49,7 +56,37 @@ function memoryName(consumer: string, store: StoreConfig): string {
     .slice(0, 16)}`;
 }
 
-/** What a shared store says of itself; undefined for one that is a file. */
-export async function readStoreFacts(config: Config): Promise<RedisFacts | undefined> {
-  return config.store.kind === "redis" ? readRedisFacts(config.store.url) : undefined;
+/** The workload's own identity; its library is loaded when it is first asked. */
+const workloadIdentity: RedisCredential = {
+  async getToken(scopes) {
+    const { DefaultAzureCredential } = await import("@azure/identity");
+    identity ??= new DefaultAzureCredential();
+    return identity.getToken(scopes);
+  },
+};
+let identity: RedisCredential | undefined;
+
+function redisPlace(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): RedisPlace {
+  const { url, cluster, nodes, sentinel, caFile, entraId } = store;
+  return {
+    url,
+    isCluster: cluster === true,
+    ...(nodes === undefined ? {} : { nodes }),
+    ...(sentinel === undefined ? {} : { sentinel }),
+    ...(caFile === undefined ? {} : { ca: readAuthority(resolve(directory, caFile)) }),
+    ...(entraId === true ? { credential: workloadIdentity } : {}),
+  };
+}
+
+function readAuthority(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigurationError(`store.caFile: expected a PEM file, found ${messageOf(error)}; correct the path`, { cause: error });
+  }
+}
+
+/** What a shared store says of itself, each server of it; undefined for one that is a file. */
+export async function readStoreFacts(config: Config, directory: string): Promise<readonly RedisFacts[] | undefined> {
+  return config.store.kind === "redis" ? readRedisFacts(redisPlace(config.store, directory)) : undefined;
 }

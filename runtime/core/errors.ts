@@ -30,6 +30,17 @@ export class StoreUnavailableError extends HoldfastError {
   }
 }
 
+/** Part of a run store did not answer: nothing is known of these entries of the batch, and the others were or can be carried out. */
+export class StorePartlyUnavailableError extends StoreUnavailableError {
+  /** Places in the batch, from 0. */
+  readonly unreachable: readonly number[];
+
+  constructor(message: string, unreachable: readonly number[], options?: ErrorOptions) {
+    super(message, options);
+    this.unreachable = unreachable;
+  }
+}
+
 export interface TransportErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number | undefined;
   readonly isPermanent?: boolean | undefined;

@@ -5,13 +5,18 @@
  *
  * A store that answers but refuses a group is not down: the group is halved until the item is found that cannot be written,
  * which is given up alone.
+ *
+ * A store of which a part is down carries out the rest: that rest is sent again without what it could not reach (a repeat does no
+ * harm), which is asked for at intervals until it has waited for too long.
  */
 import type { Clock } from "../core/clock.ts";
-import { StoreUnavailableError } from "../core/errors.ts";
+import { StorePartlyUnavailableError, StoreUnavailableError } from "../core/errors.ts";
 import type { StoreGate } from "./store-gate.ts";
 
 export const groupItemsMax = 500;
 export const groupCallsMax = 2;
+/** Between two attempts to reach the part of a store that is down. */
+export const partPauseMs = 250;
 
 export interface GroupCommitOptions<Item, Answer> {
   readonly clock: Clock;
@@ -19,8 +24,10 @@ export interface GroupCommitOptions<Item, Answer> {
   write(items: readonly Item[]): Promise<Answer>;
   /** Hears each group that was written, with the store's answer. */
   written(items: readonly Item[], answer: Answer): void;
-  /** Hears items that are given up: the store stayed down, or refuses them. */
-  abandoned(items: readonly Item[]): void;
+  /** Hears items that are given up: the store stayed down (all of it, or the part that holds them), or refuses them. */
+  abandoned(items: readonly Item[], why: "down" | "refused"): void;
+  /** How long an item waits for a part of the store that is down; the gate's time for the whole store where it is left out. */
+  readonly partHoldMaxMs?: number;
 }
 
 export class GroupCommit<Item, Answer> {
@@ -28,6 +35,9 @@ export class GroupCommit<Item, Answer> {
   #waiting: Item[] = [];
   /** Halves of groups that the store refused. */
   readonly #halves: (readonly Item[])[] = [];
+  /** What lies in a part of the store that is down, until it is asked again; and since when. */
+  #unreached: Item[] = [];
+  readonly #unreachedSinceMs = new Map<Item, number>();
   #calls = 0;
   #isFlushing = false;
 
@@ -66,9 +76,10 @@ export class GroupCommit<Item, Answer> {
   }
 
   #abandonAll(): void {
-    const items = [...this.#halves.splice(0).flat(), ...this.#waiting];
+    const items = [...this.#halves.splice(0).flat(), ...this.#waiting, ...this.#unreached.splice(0)];
     this.#waiting = [];
-    if (items.length > 0) this.#options.abandoned(items);
+    this.#unreachedSinceMs.clear();
+    if (items.length > 0) this.#options.abandoned(items, "down");
   }
 
   async #call(items: readonly Item[]): Promise<void> {
@@ -84,6 +95,7 @@ export class GroupCommit<Item, Answer> {
     try {
       if (answer !== undefined) {
         gate.worked();
+        if (this.#unreachedSinceMs.size > 0) for (const item of items) this.#unreachedSinceMs.delete(item);
         this.#options.written(items, answer.value);
       }
     } finally {
@@ -92,14 +104,47 @@ export class GroupCommit<Item, Answer> {
   }
 
   #failed(items: readonly Item[], error: unknown): void {
-    if (error instanceof StoreUnavailableError) {
+    if (error instanceof StorePartlyUnavailableError) {
+      this.#partlyFailed(items, new Set(error.unreachable));
+    } else if (error instanceof StoreUnavailableError) {
       this.#waiting = [...items, ...this.#waiting];
       this.#options.gate.close(error);
     } else if (items.length === 1) {
-      this.#options.abandoned(items);
+      for (const item of items) this.#unreachedSinceMs.delete(item);
+      this.#options.abandoned(items, "refused");
     } else {
       const middle = items.length >> 1;
       this.#halves.push(items.slice(middle), items.slice(0, middle));
     }
+  }
+
+  #partlyFailed(items: readonly Item[], unreachable: ReadonlySet<number>): void {
+    const { clock, gate, partHoldMaxMs = gate.holdMaxMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const reached = items.filter((_, index) => !unreachable.has(index));
+    if (reached.length > 0) this.#halves.push(reached);
+    const over: Item[] = [];
+    const wasEmpty = this.#unreached.length === 0;
+    for (const index of unreachable) {
+      const item = items[index];
+      if (item === undefined) continue;
+      const sinceMs = this.#unreachedSinceMs.get(item) ?? nowMs;
+      if (nowMs - sinceMs >= partHoldMaxMs) {
+        this.#unreachedSinceMs.delete(item);
+        over.push(item);
+      } else {
+        this.#unreachedSinceMs.set(item, sinceMs);
+        this.#unreached.push(item);
+      }
+    }
+    if (wasEmpty && this.#unreached.length > 0) clock.after(partPauseMs, () => this.#askAgain());
+    if (over.length > 0) this.#options.abandoned(over, "down");
+  }
+
+  /** In groups of their own, which hold nobody else up. */
+  #askAgain(): void {
+    const items = this.#unreached.splice(0);
+    for (let at = 0; at < items.length; at += groupItemsMax) this.#halves.push(items.slice(at, at + groupItemsMax));
+    this.#flush();
   }
 }

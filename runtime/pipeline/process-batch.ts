@@ -36,6 +36,8 @@ import { Work } from "./work.ts";
 export const followersMax = 32;
 /** A held claim that ends this soon is waited for here; a later one is postponed through the queue. */
 const holdHereMaxMs = 2_000;
+/** How long an unclaimed run waits here for the part of the store that would hold it. */
+const partHoldMaxMs = 2_000;
 
 export interface ProcessBatchOptions {
   readonly clock: Clock;
@@ -67,16 +69,18 @@ export class BatchProcessor {
   readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
-    const { clock, gate, settler } = options;
+    const { clock, gate } = options;
     this.#options = options;
     this.#claims = new GroupCommit({
       clock,
       gate,
       write: (works) => this.#askClaims(works),
       written: (works, results) => this.#claimed(works, results),
-      abandoned: (works) => works.forEach((work) => settler.handBack(work)),
+      // Held for long, those of a part of the store that is down would take the places of all others.
+      partHoldMaxMs,
+      abandoned: (works, why) => works.forEach((work) => this.#unclaimed(work, why)),
     });
-    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work) => settler.handBack(work) });
+    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work, why) => options.settler.handBack(work, why) });
   }
 
   /** Before anything else. `secret` is the consumer's. */
@@ -173,6 +177,13 @@ export class BatchProcessor {
   #claim(work: Work): void {
     work.stage = "claiming";
     this.#claims.add(work);
+  }
+
+  /** While the rest of the store serves, its message comes back later, free of charge: the whole store's gate does not stop receiving. */
+  #unclaimed(work: Work, why: "down" | "refused"): void {
+    const { settler, executions, gate } = this.#options;
+    if (why === "down" && !gate.hasGivenUp && executions.mayBegin) executions.postpone(work, "store-down");
+    else settler.handBack(work, why);
   }
 
   #askClaims(works: readonly Work[]): Promise<readonly ClaimResult[]> {

@@ -26,7 +26,7 @@ export interface RevivalsOptions {
   readonly telemetry: Telemetry;
   readonly resends: Resends;
   claim(work: Work): void;
-  handBack(work: Work): void;
+  handBack(work: Work, why: "down" | "refused"): void;
 }
 
 interface Ask {
@@ -47,7 +47,7 @@ export class Revivals {
       gate,
       write: (asks) => store.revive(asks.map(({ work: { eventId, epoch }, revival }) => ({ eventId, epoch, revival }))),
       written: (asks, results) => asks.forEach((ask, index) => this.#answered(ask, results[index] ?? "refused")),
-      abandoned: (asks) => asks.forEach(({ work }) => options.handBack(work)),
+      abandoned: (asks, why) => asks.forEach(({ work }) => options.handBack(work, why)),
     });
   }
 

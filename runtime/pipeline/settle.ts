@@ -123,14 +123,14 @@ export class Settler {
       gate,
       write: (items) => store.finish(items.map((item) => item.write)),
       written: (items, results) => eachAlone(items, (item, index) => this.#finished(item, results[index] ?? "stale"), this.#brokenItem),
-      abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
+      abandoned: (items, why) => items.forEach(({ work }) => this.handBack(work, why)),
     });
     this.#failures = new GroupCommit({
       clock,
       gate,
       write: (items) => store.fail(items.map((item) => item.write)),
       written: (items, results) => eachAlone(items, (item, index) => this.#recorded(item, results[index] ?? "stale"), this.#brokenItem),
-      abandoned: (items) => items.forEach(({ work }) => this.handBack(work)),
+      abandoned: (items, why) => items.forEach(({ work }) => this.handBack(work, why)),
     });
     this.#clears = new GroupCommit({
       clock,
@@ -206,11 +206,11 @@ export class Settler {
     this.#sending.stop();
   }
 
-  /** Gives a message back without asking the store. */
-  handBack(work: Work): void {
+  /** Gives a message back without asking the store. A claim in a part of the store that is down ends with its lease. */
+  handBack(work: Work, why: "down" | "refused" = "refused"): void {
     const { hasGivenUp } = this.#options.gate;
     if (hasGivenUp && work.epoch > 0) this.#unreturned.push(failWrite(work, { kind: "release" }));
-    this.#return(work, hasGivenUp);
+    this.#return(work, hasGivenUp || why === "down");
   }
 
   /** Claims that could not be given back while the store was down: it must not take their workers for dead. */

@@ -55,6 +55,10 @@ export class StoreGate {
     this.#options = options;
   }
 
+  get holdMaxMs(): number {
+    return this.#options.holdMaxMs;
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }

@@ -95,7 +95,7 @@ export type ReviveResult = "revived" | "refused";
 /**
  * The shared record of runs of one consumer, changed only by atomic operations. Every method takes a batch, answers in its
  * order, and rejects with `StoreUnavailableError` when the store is down or did not answer in time: then nothing is known of
- * the batch. Any other rejection says that the store serves and refuses this batch: its entries are then tried in smaller
+ * the batch; or with `StorePartlyUnavailableError`, which names the entries of which nothing is known. Any other rejection says that the store serves and refuses this batch: its entries are then tried in smaller
  * batches, until the one at fault is found. No method is retried inside. A batch may name a run twice; its entries apply in order.
  */
 export interface RunStore {
@@ -108,7 +108,7 @@ export interface RunStore {
    * consumer's first record of anything, and kept as long as the store forgets nothing.
    */
   secret(): Promise<string>;
-  /** Whether the store answers and takes writes now. Never rejects. */
+  /** Whether the store, or a part of it, answers and takes writes now. Never rejects. */
   ping(): Promise<boolean>;
   /** Claims free, waiting or lapsed runs; taking one over raises its epoch. Leases last `leaseMs` by the store's clock. */
   claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]>;
@@ -159,6 +159,6 @@ export interface RunStoreOptions {
 export interface ForgettingOptions {
   /** Without it, a loss before the start is seen only where the store itself shows traces of it. */
   readonly memory?: StoreMemory;
-  /** Told before a start or claim is answered that shows the store to have lost records. */
-  readonly onForgotten?: (what: Forgetting) => void;
+  /** Told before a start or claim is answered that shows the store to have lost records; `concerns` says whether this event's may be among them. */
+  readonly onForgotten?: (what: Forgetting, concerns?: (eventId: string) => boolean) => void;
 }

@@ -106,7 +106,7 @@ forgettingContract("redis", async (t) => {
 });
 
 describe("redis run store", () => {
-  test("names all keys of a consumer with one hash tag, each with its retention but the two that mark the store", async (t) => {
+  test("names all keys of a consumer with one hash tag, each with its retention but those that mark the store", async (t) => {
     const prefix = `test-${randomUUID()}`;
     const redis = redisFor(t, prefix);
     const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d" });
@@ -121,11 +121,11 @@ describe("redis run store", () => {
     const tag = `${prefix}:{a%7Bb%7Dc/d}:`;
     assert.deepEqual(
       keys,
-      ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel", "server"].map((key) => tag + key),
+      ["probe", "r:one", "r:two", "r:x{y}", "s:one", "sentinel", "server", "tags"].map((key) => tag + key),
     );
     for (const key of keys) {
       const lifeMs = await redis.pttl(key);
-      if (/:(sentinel|server)$/.test(key)) assert.equal(lifeMs, -1);
+      if (/:(sentinel|server|tags)$/.test(key)) assert.equal(lifeMs, -1);
       else assert.ok(lifeMs > 0 && lifeMs <= retentionMs, `${key} lives for ${lifeMs} ms`);
     }
   });
@@ -386,7 +386,7 @@ describe("redis run store on a server of its own", () => {
     await redis.call("CLUSTER", ["ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot)]);
     await eventually("the cluster to serve", async () => String(await redis.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
     for (const isCluster of [true, false]) {
-      const store = await started(t, server.url, { isCluster, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
+      const store = await started(t, server.url, { isCluster, hashTags: 1, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
       const ids = Array.from({ length: 600 }, (_, index) => `event-${index}`);
       const claimed = await store.claim(
         ids.map((eventId) => claimOf(eventId)),
@@ -399,7 +399,7 @@ describe("redis run store on a server of its own", () => {
       assert.equal((await store.read("event-4"))?.steps.length, 1);
       assert.equal(await store.ping(), true);
       const keys = await keysOf(redis, `clustered-${isCluster}`);
-      assert.equal(keys.length, 600 + 5 + 3);
+      assert.equal(keys.length, 600 + 5 + 4);
       const slots = await Promise.all(keys.map((key) => redis.call("CLUSTER", "KEYSLOT", key)));
       assert.equal(new Set(slots).size, 1);
     }

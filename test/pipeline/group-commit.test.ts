@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { StoreUnavailableError } from "#runtime/core/errors.ts";
-import { GroupCommit, groupCallsMax, groupItemsMax } from "#runtime/pipeline/group-commit.ts";
+import { StorePartlyUnavailableError, StoreUnavailableError } from "#runtime/core/errors.ts";
+import { GroupCommit, groupCallsMax, groupItemsMax, partPauseMs } from "#runtime/pipeline/group-commit.ts";
 import { StoreGate } from "#runtime/pipeline/store-gate.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { TelemetryLog } from "../support/pipeline-world.ts";
@@ -123,5 +123,39 @@ describe("a group commit", () => {
       range(0, 40).filter((item) => item !== 13),
     );
     assert.equal(gate.isOpen, true);
+  });
+
+  test("writes what a store with a lost part still takes, and what lies in the lost part when that is back", async () => {
+    let isPartDown = true;
+    const { clock, group, gate, written, abandoned } = fixture(async (items) => {
+      const unreachable = items.flatMap((item, index) => (item % 3 === 0 ? [index] : []));
+      if (isPartDown && unreachable.length > 0) throw new StorePartlyUnavailableError("a shard is down", unreachable);
+      return "written";
+    });
+    for (const item of range(1, 8)) group.add(item);
+    await clock.settle();
+    assert.deepEqual(written, [[[1, 2, 4, 5, 7], "written"]]);
+    assert.equal(gate.isOpen, true);
+    for (const item of [8, 9, 10]) group.add(item);
+    await clock.settle();
+    assert.deepEqual(written.at(-1), [[8, 10], "written"]);
+    isPartDown = false;
+    await clock.advance(partPauseMs);
+    assert.deepEqual(written.at(-1), [[3, 6, 9], "written"]);
+    assert.deepEqual(abandoned, []);
+  });
+
+  test("gives up what a lost part of the store would not take for too long, and nothing else", async () => {
+    const { clock, group, written, abandoned } = fixture(async (items) => {
+      const unreachable = items.flatMap((item, index) => (item === 2 ? [index] : []));
+      if (unreachable.length > 0) throw new StorePartlyUnavailableError("a shard is down", unreachable);
+      return "written";
+    });
+    for (const item of [1, 2, 3]) group.add(item);
+    await clock.advance(4_500);
+    assert.deepEqual(abandoned, []);
+    await clock.advance(1_000);
+    assert.deepEqual(abandoned, [2]);
+    assert.deepEqual(written, [[[1, 3], "written"]]);
   });
 });

@@ -1,57 +1,23 @@
 // The connection: ioredis set up so that a command is answered in time or refused, and never sent again by itself.
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { connect, type RedisPlace } from "./connect.ts";
+import { Login } from "./login.ts";
 import type { Script } from "./scripts.ts";
 
-export interface RedisClientOptions {
-  readonly url: string;
-  readonly isCluster: boolean;
+export interface RedisClientOptions extends RedisPlace {
   readonly commandTimeoutMs: number;
   /** The connection was lost or changed: another server may answer from now on. */
   readonly onDisturbed: () => void;
 }
 
-/** Pause before the first reconnect; it doubles with each try. */
-const reconnectFirstMs = 50;
-const reconnectMaxMs = 2_000;
-/** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
-const disconnectTimeoutMs = 100;
-
 /** Words at the beginning of an error that only another configuration cures. */
 const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
 
-function reconnectDelayMs(attempt: number): number {
-  const delayMs = Math.min(reconnectFirstMs * 2 ** Math.min(attempt - 1, 10), reconnectMaxMs);
-  return Math.round(delayMs * (0.5 + Math.random() / 2));
-}
-
-function connect({ url, isCluster, commandTimeoutMs }: RedisClientOptions): Redis | Cluster {
-  const common = {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: commandTimeoutMs,
-    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
-    socketTimeout: 2 * commandTimeoutMs,
-    disconnectTimeout: disconnectTimeoutMs,
-    // After a failover behind one address the old primary answers READONLY until it is left.
-    reconnectOnError: (error) => error.message.includes("READONLY"),
-  } satisfies RedisOptions;
-  if (!isCluster) return new Redis(url, { ...common, enableOfflineQueue: false, retryStrategy: reconnectDelayMs });
-  const { hostname, port, protocol, username, password } = new URL(url);
-  return new Cluster([{ host: hostname, port: Number(port || 6379) }], {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    retryDelayOnFailover: 0,
-    clusterRetryStrategy: reconnectDelayMs,
-    redisOptions: {
-      ...common,
-      ...(username === "" ? {} : { username: decodeURIComponent(username) }),
-      ...(password === "" ? {} : { password: decodeURIComponent(password) }),
-      ...(protocol === "rediss:" ? { tls: {} } : {}),
-    },
-  });
+function remedyFor(found: string): string {
+  if (found.startsWith("MOVED")) return "it is a node of a cluster: say cluster: true beside its URL";
+  if (found.includes("NOPERM")) return "give its user the commands and keys that it needs (see README, Redis)";
+  return "look at the server and the way to it";
 }
 
 /** One connection, or one for each node of a cluster. Every rejection is a `StoreUnavailableError`. */
@@ -59,22 +25,27 @@ export class RedisClient {
   readonly #redis: Redis | Cluster;
   /** Without credentials. */
   readonly #address: string;
+  readonly #login: Login | undefined;
   #lastError: unknown;
 
   constructor(options: RedisClientOptions) {
     this.#address = new URL(options.url).host;
-    this.#redis = connect(options);
+    this.#redis = connect(options, options.commandTimeoutMs);
+    this.#login = options.credential && new Login(this.#redis, options.credential);
     this.#redis.on("error", (error: unknown) => {
       this.#lastError = error;
     });
-    for (const event of options.isCluster ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
+    for (const event of options.isCluster === true ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
   }
 
   async start(): Promise<void> {
     try {
+      await this.#login?.start();
       await this.#redis.connect();
     } catch (error) {
+      this.#login?.stop();
       this.#redis.disconnect();
+      if (error instanceof ConfigurationError) throw error;
       const cause = this.#lastError ?? error;
       const found = messageOf(cause);
       if (refusals.some((word) => found.startsWith(word))) {
@@ -88,6 +59,7 @@ export class RedisClient {
   }
 
   async stop(): Promise<void> {
+    this.#login?.stop();
     try {
       await this.#redis.quit();
     } catch {
@@ -98,7 +70,7 @@ export class RedisClient {
   /** Runs a script in one call. A server that does not know it did not run it: then it is sent once more, with its source. */
   async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
     try {
-      return await this.#redis.callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
+      return await this.#ready().callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
     } catch (error) {
       if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
     }
@@ -112,15 +84,21 @@ export class RedisClient {
   /** A plain write: refused, as the scripts are, when memory is full or the server is a replica. */
   async touch(key: string, lifeMs: number): Promise<void> {
     try {
-      await this.#redis.set(key, "", "PX", lifeMs);
+      await this.#ready().set(key, "", "PX", lifeMs);
     } catch (error) {
       throw this.#unavailable(error);
     }
   }
 
+  /** A cluster of which no node is known would keep commands until one is. */
+  #ready(): Redis | Cluster {
+    if (this.#redis instanceof Cluster && this.#redis.status !== "ready") throw new Error("no node of the cluster is connected");
+    return this.#redis;
+  }
+
   #unavailable(error: unknown): StoreUnavailableError {
     const isDown = this.#redis.status !== "ready" && this.#lastError !== undefined && messageOf(this.#lastError) !== messageOf(error);
     const found = isDown ? `${messageOf(error)} (${messageOf(this.#lastError)})` : messageOf(error);
-    return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; look at the server and the way to it`, { cause: error });
+    return new StoreUnavailableError(`expected Redis at ${this.#address} to answer, found: ${found}; ${remedyFor(found)}`, { cause: error });
   }
 }

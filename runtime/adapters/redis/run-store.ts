@@ -1,23 +1,27 @@
-// The run store on Redis, shared by all workers of a pool.
+// The run store on Redis, shared by all workers of a pool: one server, one behind sentinels, or a cluster.
 //
-// Every batch is one script call, so it is atomic against every other worker; a large batch is split so that no call keeps
-// Redis from its other clients for more than a few milliseconds. A consumer's keys share a hash tag and so a cluster's slot:
+// A consumer's records are spread over a stated number of hash tags (tags.ts); what shares a tag shares a cluster's slot, and is
+// one script call (tag-store.ts). One server needs one tag. A batch goes to all its tags at once; where some do not answer, the
+// others' entries are carried out all the same, and the batch rejects naming those that were not.
+//
+//   holdfast:{orders}:tags          over how many tags the records are spread, without an end of life
+//   holdfast:{orders}:secret        made once, without an end of life
+//
+// and under each tag, which is `{orders}` where it is the only one, else `{orders#NUMBER}`:
 //
 //   holdfast:{orders}:sentinel      set once, without an end of life; another value means that records were lost
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
 //   holdfast:{orders}:h:<eventId>   its deaths and what brought it back, from the first death on
-//   holdfast:{orders}:secret        made once, without an end of life
 //   holdfast:{orders}:probe         written by `ping`
 //
-// Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all, a backup brings back an older state. Each
-// claim compares the sentinel, and the first claim after a start or a lost connection compares the server's replication id, both
-// before the run's effects begin; what they find goes to `onForgotten`. A worker that starts compares with what those before it
-// left: the sentinel with the one that is remembered outside of Redis, the replication id with the one kept in it. Records
-// without a sentinel are what is left of a loss, too.
-import { randomUUID } from "node:crypto";
-import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+// Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all, a backup brings back an older state; in a
+// cluster, each shard for itself. Each claim compares the sentinel of its tag, and the first claim after a start or a lost
+// connection compares the replication id of the tag's server, both before the run's effects begin; what they find goes to
+// `onForgotten`. A worker that starts compares with what those before it left: the sentinels with those that are remembered
+// outside of Redis, the replication ids with those kept in it. Records without a sentinel are what is left of a loss, too.
+import { ConfigurationError, messageOf, StorePartlyUnavailableError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
@@ -26,68 +30,38 @@ import type {
   EpochWrite,
   FailWrite,
   FinishWrite,
+  Forgetting,
   ForgettingOptions,
   ReviveRequest,
   ReviveResult,
   RunStore,
   RunStoreOptions,
+  StoreMemory,
   WriteResult,
 } from "../../ports/run-store.ts";
 import { makeSecret } from "../support/secret.ts";
 import { RedisClient } from "./client.ts";
-import {
-  deathText,
-  packClaim,
-  packFinish,
-  packRevival,
-  packStep,
-  stateLetters,
-  unpackClaims,
-  unpackInspection,
-  unpackRevivals,
-  unpackView,
-  unpackWrites,
-} from "./records.ts";
-import { type Script, scripts } from "./scripts.ts";
+import type { RedisPlace } from "./connect.ts";
+import { scripts } from "./scripts.ts";
+import { TagHealth } from "./tag-health.ts";
+import { TagStore } from "./tag-store.ts";
+import { consumerTag, hashTagsOf, tagIndexOf } from "./tags.ts";
 
-export interface RedisRunStoreOptions extends RunStoreOptions, ForgettingOptions {
-  /** `redis://` or `rediss://`, with credentials and database where needed. */
-  readonly url: string;
+export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, ForgettingOptions {
   /** Begins every key; letters, digits and `. _ : -`, at most 64. Default `holdfast`. */
   readonly prefix?: string;
   /** How long a command may take before it is given up. 1 or more; default 2 000. */
   readonly commandTimeoutMs?: number;
-  /** The URL names one node of a Redis Cluster. Default false. */
-  readonly isCluster?: boolean;
+  /** Over how many hash tags the records are spread, 1 to 256: every worker says the same. Default 1, of a cluster 12. */
+  readonly hashTags?: number;
 }
 
 const commandTimeoutMsDefault = 2_000;
-/** Runs in one script call: about 2 ms of Redis. */
-const runsPerCallMax = 500;
-/** Bytes of steps or outboxes in one script call, unless a single one is larger. */
-const bytesPerCallMax = 1_048_576;
-const reasonCharactersMax = 200;
-const probeLifeMs = 60_000;
+const hashTagsMax = 256;
+/** Three shards, or four or six, get equally many. */
+const clusterHashTagsDefault = 12;
 
-/** Splits a batch, in order, into parts that one call may carry. */
-function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generator<readonly T[]> {
-  let from = 0;
-  let bytes = 0;
-  for (const [index, item] of items.entries()) {
-    const more = bytesOf(item);
-    if (index > from && (index - from === runsPerCallMax || bytes + more > bytesPerCallMax)) {
-      yield items.slice(from, index);
-      from = index;
-      bytes = 0;
-    }
-    bytes += more;
-  }
-  if (from < items.length) yield from === 0 ? items : items.slice(from);
-}
-
-const noBytes = (): number => 0;
-
-function checkOptions({ url, prefix = "", retentionMs }: RedisRunStoreOptions): void {
+function checkOptions({ url, prefix = "", retentionMs, hashTags = 1 }: RedisRunStoreOptions): void {
   const protocol = URL.canParse(url) ? new URL(url).protocol : "";
   if (protocol !== "redis:" && protocol !== "rediss:")
     throw new ConfigurationError("expected the Redis URL to begin with redis:// or rediss://, found something else; correct it");
@@ -95,43 +69,72 @@ function checkOptions({ url, prefix = "", retentionMs }: RedisRunStoreOptions): 
     throw new ConfigurationError(`expected a Redis prefix of at most 64 letters, digits and . _ : -, found ${JSON.stringify(prefix)}; correct it`);
   if (!Number.isSafeInteger(retentionMs) || retentionMs < 1)
     throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
+  if (!Number.isInteger(hashTags) || hashTags < 1 || hashTags > hashTagsMax)
+    throw new ConfigurationError(`expected hashTags of 1 to ${hashTagsMax}, found ${hashTags}; correct it`);
+}
+
+/** One tag, and whether it answers. */
+interface Part {
+  readonly store: TagStore;
+  readonly health: TagHealth;
+}
+
+/** What of a batch goes to one tag. */
+interface Share<Entry> {
+  readonly part: Part;
+  readonly entries: Entry[];
+  /** Where they stand in the batch. */
+  readonly places: number[];
 }
 
 class RedisRunStore implements RunStore {
   readonly #options: RedisRunStoreOptions;
-  readonly #retentionMs: string;
+  /** Prefix and tag of what belongs to the consumer as a whole. */
   readonly #base: string;
-  readonly #recordPrefix: string;
+  readonly #parts: readonly Part[];
+  /** The only part; undefined where there are more. */
+  readonly #only: TagStore | undefined;
+  /** Marks of the parts, as they are remembered outside of Redis. */
+  readonly #marks: string[];
+  /** What was found since it was last told of, with the parts it was found of. */
+  readonly #found = new Map<Forgetting, Set<number>>();
   #client: RedisClient | undefined;
-  /** The sentinel's value as last seen, by an earlier worker where that is remembered; else empty before the start. */
-  #sentinel: string;
-  /** Another server may answer than the one that was inspected. */
-  #isDisturbed = true;
-  #replicationId: string | undefined;
 
   constructor(options: RedisRunStoreOptions) {
     checkOptions(options);
     this.#options = options;
-    this.#retentionMs = String(options.retentionMs);
-    // Braces in the name would end the hash tag early.
-    this.#base = `${options.prefix ?? "holdfast"}:{${options.consumer.replace(/[{}%]/g, encodeURIComponent)}}:`;
-    this.#recordPrefix = `${this.#base}r:`;
-    this.#sentinel = options.memory?.recall() ?? "";
+    const { consumer, retentionMs, prefix = "holdfast", isCluster = false } = options;
+    const count = options.hashTags ?? (isCluster ? clusterHashTagsDefault : 1);
+    this.#base = `${prefix}:{${consumerTag(consumer)}}:`;
+    this.#marks = this.#recall(count);
+    this.#parts = hashTagsOf(consumer, count).map((tag, number): Part => {
+      const store = new TagStore({
+        consumer,
+        retentionMs,
+        base: `${prefix}:{${tag}}:`,
+        client: () => this.#connected(),
+        memory: this.#memoryOf(number),
+        onForgotten: (what) => this.#forgot(what, number),
+      });
+      return { store, health: new TagHealth(() => store.touch()) };
+    });
+    this.#only = count === 1 ? this.#parts[0]?.store : undefined;
   }
 
   async start(): Promise<void> {
     if (this.#client !== undefined) return;
-    const { url, isCluster = false, commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
-    const client = new RedisClient({ url, isCluster, commandTimeoutMs, onDisturbed: () => (this.#isDisturbed = true) });
+    const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
+    const client = new RedisClient({ ...this.#options, commandTimeoutMs, onDisturbed: () => this.#disturbed() });
     await client.start();
     this.#client = client;
     try {
-      await this.#inspect();
-      await this.#claimPart([], 0);
+      await this.#checkLayout();
+      await Promise.all(this.#parts.map(({ store }) => store.start()));
     } catch (error) {
       await this.stop();
       throw error;
     }
+    this.#tell();
   }
 
   async stop(): Promise<void> {
@@ -144,155 +147,170 @@ class RedisRunStore implements RunStore {
     return String(await this.#connected().run(scripts.secret, [`${this.#base}secret`], [makeSecret()]));
   }
 
+  /** A part that answers is enough. */
   async ping(): Promise<boolean> {
-    try {
-      await this.#connected().touch(`${this.#base}probe`, probeLifeMs);
-      return true;
-    } catch {
-      return false;
-    }
+    const answers = await Promise.all(this.#parts.map(({ health }) => health.probe()));
+    return answers.includes(true);
   }
 
-  async claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
-    if (this.#isDisturbed) await this.#inspectAgain();
-    if (requests.length <= runsPerCallMax) return this.#claimPart(requests, leaseMs);
-    const results: ClaimResult[] = [];
-    for (const part of partsOf(requests, noBytes)) results.push(...(await this.#claimPart(part, leaseMs)));
-    return results;
+  claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
+    if (this.#only !== undefined) return this.#only.claim(requests, leaseMs);
+    return this.#spread(requests, (part, entries) => part.claim(entries, leaseMs));
   }
 
   checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(
-      scripts.checkpoint,
-      writes,
-      [],
-      ({ step }) => step.result.length,
-      ({ epoch, step }, args) => args.push(String(epoch), step.name, packStep(step)),
-    );
+    if (this.#only !== undefined) return this.#only.checkpoint(writes);
+    return this.#spread(writes, (part, entries) => part.checkpoint(entries));
   }
 
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(
-      scripts.finish,
-      writes,
-      [],
-      ({ outbox }) => outbox.length,
-      ({ epoch, outbox }, args) => args.push(packFinish(epoch, outbox)),
-    );
+    if (this.#only !== undefined) return this.#only.finish(writes);
+    return this.#spread(writes, (part, entries) => part.finish(entries));
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason, death }, args) =>
-      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax), deathText(state, death)),
-    );
+    if (this.#only !== undefined) return this.#only.fail(writes);
+    return this.#spread(writes, (part, entries) => part.fail(entries));
   }
 
-  async revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
-    const results: ReviveResult[] = [];
-    for (const part of partsOf(requests, noBytes)) {
-      const keys = part.map(({ eventId }) => this.#recordPrefix + eventId);
-      const reply = await this.#connected().run(scripts.revive, keys, [this.#retentionMs, this.#base, ...part.map(packRevival)]);
-      results.push(...unpackRevivals(reply, part.length));
-    }
-    return results;
+  revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    if (this.#only !== undefined) return this.#only.revive(requests);
+    return this.#spread(requests, (part, entries) => part.revive(entries));
   }
 
-  async close(eventIds: readonly string[], reason: string): Promise<void> {
-    for (const part of partsOf(eventIds, noBytes)) {
-      const keys = part.map((eventId) => this.#recordPrefix + eventId);
-      await this.#connected().run(scripts.close, keys, [this.#retentionMs, this.#base, reason.slice(0, reasonCharactersMax)]);
-    }
+  close(eventIds: readonly string[], reason: string): Promise<void> {
+    return this.#eachOf(eventIds, (part, some) => part.close(some, reason));
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.extend, writes, [String(Math.round(leaseMs))], noBytes, ({ epoch }, args) => args.push(String(epoch)));
+    if (this.#only !== undefined) return this.#only.extend(writes, leaseMs);
+    return this.#spread(writes, (part, entries) => part.extend(entries, leaseMs));
   }
 
-  async clearOutbox(eventIds: readonly string[]): Promise<void> {
-    for (const part of partsOf(eventIds, noBytes)) {
-      await this.#connected().run(
-        scripts.clearOutbox,
-        part.map((eventId) => this.#recordPrefix + eventId),
-        [this.#retentionMs, this.#base],
-      );
-    }
+  clearOutbox(eventIds: readonly string[]): Promise<void> {
+    return this.#eachOf(eventIds, (part, some) => part.clearOutbox(some));
   }
 
   async read(eventId: string): Promise<RunView | undefined> {
-    const reply = await this.#connected().run(scripts.read, [this.#recordPrefix + eventId], [this.#base]);
-    return unpackView(reply, this.#options.consumer, eventId);
+    return this.#partOf(eventId).store.read(eventId);
   }
 
-  async #claimPart(requests: readonly ClaimRequest[], leaseMs: number): Promise<ClaimResult[]> {
-    const keys = [`${this.#base}sentinel`];
-    const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
-    for (const request of requests) {
-      keys.push(this.#recordPrefix + request.eventId);
-      args.push(packClaim(request));
-    }
-    const { sentinel, results } = unpackClaims(await this.#connected().run(scripts.claim, keys, args), requests);
-    if (sentinel !== "" && sentinel !== this.#sentinel) {
-      const isFirst = this.#sentinel === "";
-      this.#sentinel = sentinel;
-      this.#options.memory?.keep(sentinel);
-      if (!isFirst) this.#options.onForgotten?.("sentinel");
-    }
-    return results;
+  #partOf(eventId: string): Part {
+    const part = this.#parts[tagIndexOf(eventId, this.#parts.length)];
+    if (part === undefined) throw new RangeError(`expected a tag for ${eventId}`);
+    return part;
   }
 
-  /** One call a part, one after another, so that the entries apply in order. */
-  async #write<T extends EpochWrite>(
-    script: Script,
-    writes: readonly T[],
-    moreArgs: readonly string[],
-    bytesOf: (write: T) => number,
-    pushArgs: (write: T, args: (string | Buffer)[]) => void,
-  ): Promise<readonly WriteResult[]> {
-    const results: WriteResult[][] = [];
-    for (const part of partsOf(writes, bytesOf)) {
-      const keys: string[] = [];
-      const args: (string | Buffer)[] = [this.#retentionMs, this.#base, ...moreArgs];
-      for (const write of part) {
-        keys.push(this.#recordPrefix + write.eventId);
-        pushArgs(write, args);
+  /** Each part's entries go to it, all at once; the answers come in the batch's order. */
+  async #spread<Entry extends { readonly eventId: string }, Answer>(
+    entries: readonly Entry[],
+    call: (part: TagStore, entries: readonly Entry[]) => Promise<readonly Answer[]>,
+  ): Promise<readonly Answer[]> {
+    this.#connected();
+    const answers: Answer[] = [];
+    const unreachable: number[] = [];
+    const refusals: unknown[] = [];
+    let failure: unknown;
+    const carryOut = async ({ part, entries: some, places }: Share<Entry>): Promise<void> => {
+      try {
+        const theirs = await part.health.attempt(() => call(part.store, some));
+        for (const [index, answer] of theirs.entries()) answers[places[index] ?? 0] = answer;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) return void refusals.push(error);
+        failure = error;
+        for (const place of places) unreachable.push(place);
       }
-      results.push(unpackWrites(await this.#connected().run(script, keys, args), part.length));
-    }
-    return results.length === 1 ? (results[0] ?? []) : results.flat();
+    };
+    await Promise.all(this.#share(entries).map(carryOut));
+    this.#tell();
+    if (refusals.length > 0) throw refusals[0];
+    if (unreachable.length > 0) throw this.#unavailable(failure, unreachable);
+    return answers;
   }
 
-  /** Checks that the server evicts nothing, and notices when it is not the one that was inspected before. */
-  async #inspect(): Promise<void> {
-    this.#isDisturbed = false;
-    try {
-      const { info, serverBefore, hasOrphans } = unpackInspection(
-        await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]),
+  /** The same for what has no answer. */
+  async #eachOf(eventIds: readonly string[], call: (part: TagStore, eventIds: readonly string[]) => Promise<void>): Promise<void> {
+    if (this.#only !== undefined) return call(this.#only, eventIds);
+    const entries = eventIds.map((eventId) => ({ eventId }));
+    await this.#spread(entries, async (part, some) => {
+      await call(
+        part,
+        some.map(({ eventId }) => eventId),
       );
-      const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1] ?? "none";
-      if (policy !== "noeviction") {
-        throw new ConfigurationError(
-          `expected Redis to have maxmemory-policy noeviction, found ${policy}; run CONFIG SET maxmemory-policy noeviction and keep it in redis.conf, or use a Redis of its own: an evicted record would let a finished run start again`,
-        );
-      }
-      const replicationId = /^master_replid:(.*?)\r?$/m.exec(info)?.[1];
-      const known = this.#replicationId ?? serverBefore;
-      this.#replicationId = replicationId;
-      if (known !== undefined && known !== replicationId) this.#options.onForgotten?.("failover");
-      // Where a sentinel is known, the next claim misses it.
-      if (hasOrphans && this.#sentinel === "") this.#options.onForgotten?.("sentinel");
-    } catch (error) {
-      this.#isDisturbed = true;
-      throw error;
-    }
+      return some;
+    });
   }
 
-  /** A server that came later and may not be used is as good as none. */
-  async #inspectAgain(): Promise<void> {
-    try {
-      await this.#inspect();
-    } catch (error) {
-      throw error instanceof ConfigurationError ? new StoreUnavailableError(error.message, { cause: error }) : error;
+  #share<Entry extends { readonly eventId: string }>(entries: readonly Entry[]): readonly Share<Entry>[] {
+    const shares = new Map<Part, Share<Entry>>();
+    for (const [place, entry] of entries.entries()) {
+      const part = this.#partOf(entry.eventId);
+      const share = shares.get(part);
+      if (share === undefined) shares.set(part, { part, entries: [entry], places: [place] });
+      else {
+        share.entries.push(entry);
+        share.places.push(place);
+      }
     }
+    return [...shares.values()];
+  }
+
+  /** Where one part fails, the others are looked at, so that a store that is down as a whole is known to be. */
+  #unavailable(failure: unknown, unreachable: readonly number[]): unknown {
+    if (this.#parts.every(({ health }) => health.isDown)) return failure;
+    for (const { health } of this.#parts) health.look();
+    return new StorePartlyUnavailableError(messageOf(failure), unreachable, { cause: failure });
+  }
+
+  #disturbed(): void {
+    for (const { store } of this.#parts) store.disturbed();
+  }
+
+  /** Records that were spread otherwise would not be found. */
+  async #checkLayout(): Promise<void> {
+    const count = String(this.#parts.length);
+    const known = String(await this.#connected().run(scripts.layout, [`${this.#base}tags`, `${this.#base}sentinel`], [count]));
+    if (known !== count)
+      throw new ConfigurationError(
+        `expected the records of this consumer to be spread over ${count} hash tag(s), as the configuration says, found ${known}; say hashTags: ${known}, or give this pool another prefix once the old one's messages are done`,
+      );
+  }
+
+  #forgot(what: Forgetting, number: number): void {
+    const numbers = this.#found.get(what);
+    if (numbers === undefined) this.#found.set(what, new Set([number]));
+    else numbers.add(number);
+    // The other parts of the batch are heard first.
+    if (this.#only !== undefined) this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#found.size === 0) return;
+    const found = [...this.#found];
+    this.#found.clear();
+    const count = this.#parts.length;
+    for (const [what, numbers] of found) this.#options.onForgotten?.(what, (eventId) => numbers.has(tagIndexOf(eventId, count)));
+    // Its number of tags went with the records.
+    if (this.#client !== undefined) void this.#checkLayout().catch(() => undefined);
+  }
+
+  /** One mark for each part, as they were kept; none where they were kept of another number. */
+  #recall(count: number): string[] {
+    const marks = this.#options.memory?.recall()?.split(" ") ?? [];
+    return marks.length === count ? marks : Array.from({ length: count }, () => "");
+  }
+
+  #memoryOf(number: number): StoreMemory | undefined {
+    const { memory } = this.#options;
+    return (
+      memory && {
+        recall: () => this.#marks[number],
+        keep: (mark) => {
+          this.#marks[number] = mark;
+          memory.keep(this.#marks.join(" "));
+        },
+      }
+    );
   }
 
   #connected(): RedisClient {

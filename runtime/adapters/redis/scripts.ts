@@ -18,7 +18,7 @@ function load(name: string): Script {
   return { name, source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret" | "revive" | "close";
+type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret" | "revive" | "close" | "layout";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -32,4 +32,5 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   secret: load("secret"),
   revive: load("revive"),
   close: load("close"),
+  layout: load("layout"),
 };

@@ -8,7 +8,13 @@
 
 local looksMax, keysPerLook = 20, 1000
 
-local info = redis.call('INFO', 'memory') .. '\r\n' .. redis.call('INFO', 'replication')
+-- A user may be refused INFO or SCAN: then there is nothing to tell of them.
+local function ask(...)
+  local reply = redis.pcall(...)
+  return type(reply) == 'table' and reply.err and '' or reply
+end
+
+local info = ask('INFO', 'memory') .. '\r\n' .. ask('INFO', 'replication')
 local id = info:match('master_replid:(%w+)')
 local before = redis.call('GET', KEYS[2])
 -- A replica takes no writes, and is no server to remember.
@@ -18,7 +24,8 @@ local orphans = 0
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local cursor = '0'
   for _ = 1, looksMax do
-    local found = redis.call('SCAN', cursor, 'MATCH', ARGV[1] .. 'r:*', 'COUNT', keysPerLook)
+    local found = ask('SCAN', cursor, 'MATCH', ARGV[1] .. 'r:*', 'COUNT', keysPerLook)
+    if found == '' then break end
     cursor = found[1]
     if #found[2] > 0 then orphans = 1 end
     if cursor == '0' or orphans == 1 then break end

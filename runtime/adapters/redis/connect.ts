@@ -1,0 +1,99 @@
+// How a Redis is reached: one server, the master that sentinels name, or a cluster; over TLS with an authority of one's own.
+import { checkServerIdentity, type ConnectionOptions } from "node:tls";
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { RedisCredential } from "./login.ts";
+
+export interface RedisPlace {
+  /** `redis://` or `rediss://`, with credentials and database where needed; of one of the nodes of a cluster, or of one of the sentinels. */
+  readonly url: string;
+  /** The URL names a node of a Redis Cluster. Default false. */
+  readonly isCluster?: boolean;
+  /** `HOST:PORT` of further nodes or sentinels to ask where the URL's does not answer. */
+  readonly nodes?: readonly string[];
+  /** The URL names a sentinel; its credentials are those of the master of this name. */
+  readonly sentinel?: { readonly master: string; readonly password?: string | undefined };
+  /** Certificates, as PEM, that are trusted in place of the public ones. */
+  readonly ca?: string;
+  /** Issues what to log in with, in place of the URL's password. */
+  readonly credential?: RedisCredential;
+}
+
+const portDefault = 6379;
+/** Pause before the first reconnect; it doubles with each try. */
+const reconnectFirstMs = 50;
+const reconnectMaxMs = 2_000;
+/** How often a cluster is asked which node has which slots, beside what its redirections tell. */
+const slotsRefreshMs = 2_000;
+/** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
+const disconnectTimeoutMs = 100;
+
+function reconnectDelayMs(attempt: number): number {
+  const delayMs = Math.min(reconnectFirstMs * 2 ** Math.min(attempt - 1, 10), reconnectMaxMs);
+  return Math.round(delayMs * (0.5 + Math.random() / 2));
+}
+
+function addressOf(node: string): { readonly host: string; readonly port: number } {
+  const { hostname, port } = new URL(`redis://${node}`);
+  return { host: hostname, port: Number(port || portDefault) };
+}
+
+/** A cluster may name its nodes by addresses, while the certificate has the name by which the cluster is known. */
+function tlsOf(url: URL, ca: string | undefined): ConnectionOptions {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    checkServerIdentity: (host, certificate) => checkServerIdentity(host, certificate) && checkServerIdentity(url.hostname, certificate),
+  };
+}
+
+function credentialsOf({ username, password }: URL): Pick<RedisOptions, "username" | "password"> {
+  return {
+    ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+    ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+  };
+}
+
+/** Not connected yet. */
+export function connect(place: RedisPlace, commandTimeoutMs: number): Redis | Cluster {
+  const { isCluster = false, nodes = [], sentinel, ca } = place;
+  const url = new URL(place.url);
+  const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;
+  const common = {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: commandTimeoutMs,
+    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
+    socketTimeout: 2 * commandTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
+    // After a failover behind one address the old primary answers READONLY until it is left.
+    reconnectOnError: (error) => error.message.includes("READONLY"),
+    ...(tls === undefined ? {} : { tls }),
+  } satisfies RedisOptions;
+  const single = { ...common, enableOfflineQueue: false, retryStrategy: reconnectDelayMs } satisfies RedisOptions;
+  const seeds = [url.host, ...nodes].map(addressOf);
+  if (isCluster) {
+    return new Cluster(seeds, {
+      lazyConnect: true,
+      // Commands may wait while a node is being connected, within their time; for the cluster as a whole they do not (see client.ts).
+      enableOfflineQueue: true,
+      retryDelayOnFailover: 0,
+      slotsRefreshInterval: slotsRefreshMs,
+      slotsRefreshTimeout: commandTimeoutMs,
+      clusterRetryStrategy: reconnectDelayMs,
+      redisOptions: { ...common, ...credentialsOf(url) },
+    });
+  }
+  if (sentinel === undefined) return new Redis(place.url, single);
+  const db = Number(url.pathname.slice(1) || 0);
+  return new Redis({
+    ...single,
+    ...credentialsOf(url),
+    db,
+    sentinels: seeds,
+    name: sentinel.master,
+    sentinelRetryStrategy: reconnectDelayMs,
+    ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
+    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+  });
+}

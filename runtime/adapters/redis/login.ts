@@ -1,0 +1,94 @@
+// Logs in with tokens that an identity is issued, in place of a password that lasts. The server ends a connection whose token has
+// run out: a new one is asked for in time, and every connection says AUTH again with it; what connects later begins with it.
+import { Cluster, type Redis } from "ioredis";
+import { ConfigurationError, messageOf } from "../../core/errors.ts";
+
+/** What the identity libraries' credentials look like. */
+export interface RedisCredential {
+  getToken(scopes: string | string[]): Promise<{ readonly token: string; readonly expiresOnTimestamp: number } | null>;
+}
+
+const scope = "https://redis.azure.com/.default";
+/** A token is renewed when this much of its time is left, or a fifth of it where that is less. */
+const renewBeforeMs = 300_000;
+const retryMs = 5_000;
+const pauseMinMs = 100;
+
+/** The identity's object id: Redis knows it as the user's name. */
+function userOf(token: string): string | undefined {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+    return typeof claims === "object" && claims !== null && "oid" in claims && typeof claims.oid === "string" ? claims.oid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export class Login {
+  readonly #redis: Redis | Cluster;
+  readonly #credential: RedisCredential;
+  #user: string | undefined;
+  #token = "";
+  #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
+
+  constructor(redis: Redis | Cluster, credential: RedisCredential) {
+    this.#redis = redis;
+    this.#credential = credential;
+    this.#user = redis instanceof Cluster ? redis.options.redisOptions?.username : redis.options.username;
+    if (redis instanceof Cluster) redis.on("+node", (node: Redis) => this.#equip(node));
+  }
+
+  /** Before the first connection. Rejects with `ConfigurationError` when no token is issued. */
+  async start(): Promise<void> {
+    this.#isStopped = false;
+    try {
+      await this.#renew();
+    } catch (error) {
+      throw new ConfigurationError(
+        `expected a token for Redis from the workload's identity, found ${messageOf(error)}; give it an identity that the cache knows`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #renew(): Promise<void> {
+    const token = await this.#credential.getToken(scope);
+    if (token === null) throw new Error("none");
+    this.#user ??= userOf(token.token);
+    if (this.#user === undefined) throw new Error("a token without an object id (put the user's name into the URL)");
+    this.#token = token.token;
+    const leftMs = token.expiresOnTimestamp - Date.now();
+    this.#again(leftMs - Math.min(renewBeforeMs, leftMs / 5));
+    await Promise.all(this.#connections().map((connection) => this.#sayAgain(connection)));
+  }
+
+  #connections(): readonly Redis[] {
+    return this.#redis instanceof Cluster ? this.#redis.nodes("all") : [this.#redis];
+  }
+
+  #equip(connection: Redis): void {
+    if (this.#user !== undefined) connection.options.username = this.#user;
+    connection.options.password = this.#token;
+  }
+
+  async #sayAgain(connection: Redis): Promise<void> {
+    this.#equip(connection);
+    if (connection.status !== "ready" || this.#user === undefined) return;
+    // A connection that will not have it is closed when the old token has run out, and connects with the new one.
+    await connection.auth(this.#user, this.#token).catch(() => undefined);
+  }
+
+  #again(delayMs: number): void {
+    if (this.#isStopped) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#renew().catch(() => this.#again(retryMs)), Math.max(pauseMinMs, delayMs));
+  }
+}

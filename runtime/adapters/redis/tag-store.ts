@@ -1,0 +1,249 @@
+// The records that lie under one hash tag. Every batch is one script call, so it is atomic against every other worker; a large
+// batch is split so that no call keeps Redis from its other clients for more than a few milliseconds.
+import { randomUUID } from "node:crypto";
+import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+import type { RunView } from "../../core/run.ts";
+import type {
+  CheckpointWrite,
+  ClaimRequest,
+  ClaimResult,
+  EpochWrite,
+  FailWrite,
+  FinishWrite,
+  Forgetting,
+  ReviveRequest,
+  ReviveResult,
+  StoreMemory,
+  WriteResult,
+} from "../../ports/run-store.ts";
+import type { RedisClient } from "./client.ts";
+import {
+  deathText,
+  packRevival,
+  unpackRevivals,
+  packClaim,
+  packFinish,
+  packStep,
+  stateLetters,
+  unpackClaims,
+  unpackInspection,
+  unpackView,
+  unpackWrites,
+} from "./records.ts";
+import { type Script, scripts } from "./scripts.ts";
+
+export interface TagStoreOptions {
+  readonly consumer: string;
+  readonly retentionMs: number;
+  /** Begins every key: prefix and hash tag. */
+  readonly base: string;
+  /** Rejects with `StoreUnavailableError` while the run store is stopped. */
+  readonly client: () => RedisClient;
+  readonly memory: StoreMemory | undefined;
+  readonly onForgotten: (what: Forgetting) => void;
+}
+
+const probeLifeMs = 60_000;
+const reasonCharactersMax = 200;
+/** Runs in one script call: about 2 ms of Redis. */
+const runsPerCallMax = 500;
+/** Bytes of steps or outboxes in one script call, unless a single one is larger. */
+const bytesPerCallMax = 1_048_576;
+
+/** Splits a batch, in order, into parts that one call may carry. */
+function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generator<readonly T[]> {
+  let from = 0;
+  let bytes = 0;
+  for (const [index, item] of items.entries()) {
+    const more = bytesOf(item);
+    if (index > from && (index - from === runsPerCallMax || bytes + more > bytesPerCallMax)) {
+      yield items.slice(from, index);
+      from = index;
+      bytes = 0;
+    }
+    bytes += more;
+  }
+  if (from < items.length) yield from === 0 ? items : items.slice(from);
+}
+
+const noBytes = (): number => 0;
+
+export class TagStore {
+  readonly #options: TagStoreOptions;
+  readonly #client: () => RedisClient;
+  readonly #retentionMs: string;
+  readonly #base: string;
+  readonly #recordPrefix: string;
+  /** The sentinel's value as last seen, by an earlier worker where that is remembered; else empty before the start. */
+  #sentinel: string;
+  /** Another server may answer than the one that was inspected. */
+  #isDisturbed = true;
+  #replicationId: string | undefined;
+
+  constructor(options: TagStoreOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#retentionMs = String(options.retentionMs);
+    this.#base = options.base;
+    this.#recordPrefix = `${this.#base}r:`;
+    this.#sentinel = options.memory?.recall() ?? "";
+  }
+
+  async start(): Promise<void> {
+    await this.#inspect();
+    await this.#claimPart([], 0);
+  }
+
+  /** The connection was lost or changed. */
+  disturbed(): void {
+    this.#isDisturbed = true;
+  }
+
+  /** A plain write: rejects where it is refused. */
+  touch(): Promise<void> {
+    return this.#client().touch(`${this.#base}probe`, probeLifeMs);
+  }
+
+  async claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
+    if (this.#isDisturbed) await this.#inspectAgain();
+    if (requests.length <= runsPerCallMax) return this.#claimPart(requests, leaseMs);
+    const results: ClaimResult[] = [];
+    for (const part of partsOf(requests, noBytes)) results.push(...(await this.#claimPart(part, leaseMs)));
+    return results;
+  }
+
+  checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write(
+      scripts.checkpoint,
+      writes,
+      [],
+      ({ step }) => step.result.length,
+      ({ epoch, step }, args) => args.push(String(epoch), step.name, packStep(step)),
+    );
+  }
+
+  finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write(
+      scripts.finish,
+      writes,
+      [],
+      ({ outbox }) => outbox.length,
+      ({ epoch, outbox }, args) => args.push(packFinish(epoch, outbox)),
+    );
+  }
+
+  fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
+    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason, death }, args) =>
+      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax), deathText(state, death)),
+    );
+  }
+
+  async revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
+    const results: ReviveResult[] = [];
+    for (const part of partsOf(requests, noBytes)) {
+      const keys = part.map(({ eventId }) => this.#recordPrefix + eventId);
+      const reply = await this.#client().run(scripts.revive, keys, [this.#retentionMs, this.#base, ...part.map(packRevival)]);
+      results.push(...unpackRevivals(reply, part.length));
+    }
+    return results;
+  }
+
+  async close(eventIds: readonly string[], reason: string): Promise<void> {
+    for (const part of partsOf(eventIds, noBytes)) {
+      const keys = part.map((eventId) => this.#recordPrefix + eventId);
+      await this.#client().run(scripts.close, keys, [this.#retentionMs, this.#base, reason.slice(0, reasonCharactersMax)]);
+    }
+  }
+
+  extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
+    return this.#write(scripts.extend, writes, [String(Math.round(leaseMs))], noBytes, ({ epoch }, args) => args.push(String(epoch)));
+  }
+
+  async clearOutbox(eventIds: readonly string[]): Promise<void> {
+    for (const part of partsOf(eventIds, noBytes)) {
+      await this.#client().run(
+        scripts.clearOutbox,
+        part.map((eventId) => this.#recordPrefix + eventId),
+        [this.#retentionMs, this.#base],
+      );
+    }
+  }
+
+  async read(eventId: string): Promise<RunView | undefined> {
+    const reply = await this.#client().run(scripts.read, [this.#recordPrefix + eventId], [this.#base]);
+    return unpackView(reply, this.#options.consumer, eventId);
+  }
+
+  async #claimPart(requests: readonly ClaimRequest[], leaseMs: number): Promise<ClaimResult[]> {
+    const keys = [`${this.#base}sentinel`];
+    const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
+    for (const request of requests) {
+      keys.push(this.#recordPrefix + request.eventId);
+      args.push(packClaim(request));
+    }
+    const { sentinel, results } = unpackClaims(await this.#client().run(scripts.claim, keys, args), requests);
+    if (sentinel !== "" && sentinel !== this.#sentinel) {
+      const isFirst = this.#sentinel === "";
+      this.#sentinel = sentinel;
+      this.#options.memory?.keep(sentinel);
+      if (!isFirst) this.#options.onForgotten("sentinel");
+    }
+    return results;
+  }
+
+  /** One call a part, one after another, so that the entries apply in order. */
+  async #write<T extends EpochWrite>(
+    script: Script,
+    writes: readonly T[],
+    moreArgs: readonly string[],
+    bytesOf: (write: T) => number,
+    pushArgs: (write: T, args: (string | Buffer)[]) => void,
+  ): Promise<readonly WriteResult[]> {
+    const results: WriteResult[][] = [];
+    for (const part of partsOf(writes, bytesOf)) {
+      const keys: string[] = [];
+      const args: (string | Buffer)[] = [this.#retentionMs, this.#base, ...moreArgs];
+      for (const write of part) {
+        keys.push(this.#recordPrefix + write.eventId);
+        pushArgs(write, args);
+      }
+      results.push(unpackWrites(await this.#client().run(script, keys, args), part.length));
+    }
+    return results.length === 1 ? (results[0] ?? []) : results.flat();
+  }
+
+  /** Checks that the server evicts nothing, and notices when it is not the one that was inspected before. */
+  async #inspect(): Promise<void> {
+    this.#isDisturbed = false;
+    try {
+      const { info, serverBefore, hasOrphans } = unpackInspection(
+        await this.#client().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]),
+      );
+      const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1];
+      // A managed service may not say.
+      if (policy !== undefined && policy !== "noeviction") {
+        throw new ConfigurationError(
+          `expected Redis to have maxmemory-policy noeviction, found ${policy}; run CONFIG SET maxmemory-policy noeviction and keep it in redis.conf, or use a Redis of its own: an evicted record would let a finished run start again`,
+        );
+      }
+      const replicationId = /^master_replid:(.*?)\r?$/m.exec(info)?.[1];
+      const known = this.#replicationId ?? serverBefore;
+      this.#replicationId = replicationId ?? known;
+      if (known !== undefined && replicationId !== undefined && known !== replicationId) this.#options.onForgotten("failover");
+      // Where a sentinel is known, the next claim misses it.
+      if (hasOrphans && this.#sentinel === "") this.#options.onForgotten("sentinel");
+    } catch (error) {
+      this.#isDisturbed = true;
+      throw error;
+    }
+  }
+
+  /** A server that came later and may not be used is as good as none. */
+  async #inspectAgain(): Promise<void> {
+    try {
+      await this.#inspect();
+    } catch (error) {
+      throw error instanceof ConfigurationError ? new StoreUnavailableError(error.message, { cause: error }) : error;
+    }
+  }
+}

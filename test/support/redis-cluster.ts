@@ -1,0 +1,79 @@
+// A real Redis Cluster for the tests: three masters on loopback, each with a third of the slots.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { eventually } from "./eventually.ts";
+import { freePort, type RedisServer, startRedis } from "./redis-server.ts";
+
+interface RedisMaster extends RedisServer {
+  /** Its own keys that match. */
+  keys(pattern: string): Promise<readonly string[]>;
+  /** Its own keys are lost. */
+  flush(): Promise<void>;
+}
+
+export interface RedisCluster {
+  readonly url: string;
+  readonly masters: readonly RedisMaster[];
+  /** Every key is lost. */
+  flush(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const slots = 16_384;
+const mastersDefault = 3;
+
+/** Redis's cluster bus listens on the port plus 10 000. */
+async function clusterPort(): Promise<number> {
+  for (;;) {
+    const port = await freePort();
+    if (port < 50_000) return port;
+  }
+}
+
+async function startMaster(folder: string, number: number): Promise<RedisServer> {
+  const args = ["--cluster-enabled", "yes", "--cluster-config-file", `nodes-${number}.conf`, "--cluster-announce-ip", "127.0.0.1", "--dir", folder];
+  // A shard that is down leaves the others to serve, and is found soon.
+  return startRedis([...args, "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"], await clusterPort());
+}
+
+/** Resolves when every master knows of all and serves. */
+export async function startRedisCluster(): Promise<RedisCluster> {
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
+  const masters = await Promise.all(Array.from({ length: mastersDefault }, (_, number) => startMaster(folder, number)));
+  const clients = masters.map(({ url }) => new Redis(url, { disconnectTimeout: 100 }));
+  for (const client of clients) client.on("error", () => undefined);
+  const first = masters[0];
+  if (first === undefined) throw new RangeError("expected a master");
+  await Promise.all(
+    clients.map(async (client, number) => {
+      const from = Math.floor((slots * number) / masters.length);
+      const to = Math.floor((slots * (number + 1)) / masters.length) - 1;
+      await client.call("CLUSTER", ["SET-CONFIG-EPOCH", number + 1]);
+      await client.call("CLUSTER", ["ADDSLOTSRANGE", from, to]);
+    }),
+  );
+  for (const client of clients.slice(1)) await client.call("CLUSTER", ["MEET", "127.0.0.1", first.port]);
+  await eventually("every master to know the whole cluster", async () => {
+    const infos = await Promise.all(clients.map((client) => client.call("CLUSTER", "INFO")));
+    return infos.every((info) => /cluster_state:ok/.test(String(info)) && /cluster_slots_assigned:16384/.test(String(info)));
+  });
+  return {
+    url: first.url,
+    masters: masters.map((master, number) => ({
+      ...master,
+      keys: (pattern) => clients[number]?.keys(pattern) ?? Promise.resolve([]),
+      flush: async () => void (await clients[number]?.flushall()),
+    })),
+    async flush() {
+      await Promise.all(clients.map((client) => client.flushall()));
+    },
+    async stop() {
+      for (const client of clients) client.disconnect();
+      for (const { process } of masters) process.kill("SIGCONT");
+      await Promise.all(masters.map((master) => master.stop()));
+      await rm(folder, { recursive: true });
+    },
+  };
+}
