@@ -1,8 +1,10 @@
 // What becomes of an event that was given up: sent again, replayed, or only repeated.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { verdictOf } from "#runtime/core/compensation.ts";
 import { deathOfHeaders } from "#runtime/core/death.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import type { RunAnswer } from "#runtime/core/outcome.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import { replayHeader, type ReplayOrder, signReplay } from "#runtime/core/replay-order.ts";
@@ -242,4 +244,24 @@ describe("an event that was given up", () => {
     const record = await world.record("a");
     assert.deepEqual([record.state, record.generation, record.losses], ["done", 1, 0]);
   });
+});
+
+test("a run that was compensated ends as before when it is replayed from its checkpoint, and runs forward again from the start", async () => {
+  const world = new World({ skills: [skillPolicy("task", { critical: true })] });
+  const process = await world.start();
+  let forward = 0;
+  const script = async (run: ScriptedRun): Promise<RunAnswer> => {
+    if (verdictOf(run.order.steps) !== undefined) return { kind: "compensated", log: [["reserve", { state: "compensated", wasNeeded: true }]] };
+    forward += 1;
+    return forward > 1 ? completedAnswer : refusedWhilePaying(run);
+  };
+  process.executor.script = script;
+  world.send("a");
+  await world.clock.advance(clockMarginMs);
+  world.send(await replayOf(world, world.message("a")));
+  await world.clock.advance(clockMarginMs);
+  assert.deepEqual([forward, world.statesOf("a")], [1, ["dead-lettered: REFUSED", "dead-lettered: REFUSED"]]);
+  world.send(await replayOf(world, world.message("a"), { ...order, id: "replay-2", from: "start" }));
+  await world.clock.advance(clockMarginMs);
+  assert.deepEqual([forward, world.statesOf("a").at(-1)], [2, "completed"]);
 });
