@@ -1,4 +1,4 @@
-import { defineSkill, withFallback } from "#runtime/index.ts";
+import { defineSkill } from "#runtime/index.ts";
 import { handles, quickRetry, type Scenario } from "../scenario.ts";
 
 /** The first way is refused for certain; the second one answers. */
@@ -12,11 +12,10 @@ export const fallback: Scenario = {
       uses: [ledger],
       retry: quickRetry,
       async run(context) {
-        const answer = await context.step("answer", {}, (step) =>
-          withFallback(
-            () => step.call(ledger, { deed: "best", refused: true }),
-            () => step.call(ledger, { deed: "good enough" }),
-          ),
+        const answer = await context.step(
+          "answer",
+          { fallbacks: [{ name: "second", quality: "degraded", answer: (step) => step.call(ledger, { deed: "good enough" }) }] },
+          (step) => step.call(ledger, { deed: "best", refused: true }),
         );
         context.emit("Answered", { answer });
       },
