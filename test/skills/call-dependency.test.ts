@@ -161,7 +161,7 @@ test("a server that cannot be reached is transient, and certainly did nothing", 
 
 test("a time-out or broken connection after the request was sent leaves the outcome unknown", async (t) => {
   const silent = await serve(t, () => undefined);
-  const timeouts = { headersMs: 1_000, bodyMs: 1_000, totalMs: 50 };
+  const timeouts = { totalMs: 50 };
   const late = await errorOf(t, httpOf(silent.url, { timeouts }));
   assert.deepEqual([late.error.code, late.error.retryable, late.error.definite], ["CALL_TIMEOUT", true, false]);
   const broken = await serve(t, (response) => response.destroy());
@@ -451,4 +451,16 @@ test("a circuit hears the classes of errors that count, and calls that were slow
     const { calls } = await runWith(t, dependency, (context) => context.call(dependency, { method: "GET", path: "/" }).catch(() => undefined));
     assert.deepEqual(calls, heard === undefined ? [] : [{ dependency: "web", result: heard }], `${JSON.stringify(circuit)} ${status}`);
   }
+});
+
+test("a body that keeps coming in pieces is ended by bodyMs, though it never falls silent", async (t) => {
+  const { url } = await serve(t, (response) => {
+    response.writeHead(200, { "content-type": "text/plain" });
+    const drip = setInterval(() => response.write("."), 5);
+    response.on("close", () => clearInterval(drip));
+  });
+  const dependency = httpOf(url, { retry: { attemptsMax: 1 }, timeouts: { bodyMs: 60, idleMs: 50, totalMs: 8_000 } });
+  const { error } = await errorOf(t, dependency);
+  assert.deepEqual([error.code, error.definite], ["CALL_TIMEOUT", false]);
+  assert.match(error.message, /within bodyMs \(60 ms\)/);
 });

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Config } from "#runtime/core/config.ts";
-import { loadPlugins } from "#runtime/skills/host/plugins.ts";
+import { type LoadedPlugin, loadPlugins } from "#runtime/skills/host/plugins.ts";
 import { SkillRegistry } from "#runtime/skills/host/registry.ts";
+import { defineDependency, defineSkill } from "../../runtime/index.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
 
 const project = resolve(import.meta.dirname, "../..");
@@ -217,4 +218,25 @@ export default definePlugin({ skills: [skill], dependencies: [dependency] });`;
   );
   for (const name of oddNames)
     assert.deepEqual(configured.find(name, "1.0"), oddWords.includes(name) ? configured.policies.find((policy) => policy.name === name) : "unknown-type");
+});
+
+test("a call that could take as long as the run around it is refused at start; the default is cut short by the run's end", () => {
+  const registryOf = (timeouts: object, timeoutMs: number, configured?: object): SkillRegistry => {
+    const api = defineDependency({ name: "api", request: () => Promise.resolve(1), timeouts });
+    const skill = defineSkill({ name: "caller", handles: [{ eventType: "Order" }], uses: [api], timeoutMs, run: () => undefined });
+    const plugin = { name: "p", version: "1.0.0", folder: "/p", listedAs: "p", entry: "/p/index.ts", skills: [skill], dependencies: [api], slow: [] };
+    const dependencies = new Map(configured === undefined ? [] : [["api", { timeouts: configured }]]);
+    return new SkillRegistry([plugin as unknown as LoadedPlugin], { dependencies, skills: new Map() });
+  };
+  assert.throws(
+    () => registryOf({ totalMs: 5_000 }, 5_000),
+    /dependency 'api'\.timeouts\.totalMs: expected less than the timeoutMs of skill 'caller', which uses it \(5000\), got 5000/,
+  );
+  assert.throws(() => registryOf({}, 5_000, { totalMs: 9_000 }), /dependency 'api'\.timeouts\.totalMs/);
+  assert.throws(
+    () => registryOf({}, 5_000, { idleMs: 900, bodyMs: 800 }),
+    /dependencies\.api\.timeouts: expected idleMs to be at most bodyMs \(800\), got 900/,
+  );
+  assert.doesNotThrow(() => registryOf({ totalMs: 4_999 }, 5_000));
+  assert.doesNotThrow(() => registryOf({}, 5_000));
 });

@@ -11,7 +11,7 @@ export interface DependencyConfig {
   readonly baseUrl?: string | undefined;
   readonly bulkhead?: Loose<BulkheadPolicy> | undefined;
   readonly circuit?: Loose<CircuitPolicy> | undefined;
-  readonly timeouts?: Loose<{ connectMs: number; headersMs: number; bodyMs: number; totalMs: number }> | undefined;
+  readonly timeouts?: Loose<{ connectMs: number; headersMs: number; bodyMs: number; idleMs: number; totalMs: number }> | undefined;
   readonly retry?: Loose<{ attemptsMax: number; baseDelayMs: number; delayMaxMs: number }> | undefined;
 }
 
@@ -38,7 +38,13 @@ const circuit = z
   })
   .partial();
 const timeouts = z
-  .strictObject({ connectMs: integer(1, 600_000), headersMs: integer(1, 600_000), bodyMs: integer(1, 600_000), totalMs: integer(1, 600_000) })
+  .strictObject({
+    connectMs: integer(1, 600_000),
+    headersMs: integer(1, 600_000),
+    bodyMs: integer(1, 600_000),
+    idleMs: integer(1, 600_000),
+    totalMs: integer(1, 600_000),
+  })
   .partial();
 const callRetry = z.strictObject({ attemptsMax: integer(1, 10), baseDelayMs: integer(1, 60_000), delayMaxMs: integer(1, 60_000) }).partial();
 const skillRetry = z

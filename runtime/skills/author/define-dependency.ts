@@ -8,13 +8,15 @@ export interface CallTimeouts {
   readonly connectMs: number;
   /** From the request's last byte to the response's headers. */
   readonly headersMs: number;
-  /** Between two pieces of the response's body. */
+  /** From the response's headers to the last byte of its body. */
   readonly bodyMs: number;
+  /** Between two pieces of the response's body. */
+  readonly idleMs: number;
   /** All tries of one call together, their pauses included. */
   readonly totalMs: number;
 }
 
-export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 10_000, totalMs: 30_000 };
+export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 30_000, idleMs: 10_000, totalMs: 30_000 };
 
 /** Tries within one call, under one idempotency key, and only while the run's own time lasts. */
 export interface CallRetry {
@@ -109,7 +111,10 @@ export interface DependencyOptions {
    * cancelled, resetTimeoutMs: 10 000, resetFactor: 2, resetTimeoutMaxMs: 60 000, halfOpenMax: 2, probesToClose: 1 }`.
    */
   readonly circuit?: Partial<CircuitPolicy>;
-  /** Default `{ connectMs: 2 000 or totalMs, headersMs: 10 000, bodyMs: 10 000, totalMs: 30 000 }`. */
+  /**
+   * Default `{ connectMs: 2 000, headersMs: 10 000, bodyMs: 30 000, idleMs: 10 000, totalMs: 30 000 }`, none longer than `totalMs`, nor `idleMs`
+   * than `bodyMs`. A `totalMs` that is not the default must be shorter than the time-out of each skill that uses the dependency.
+   */
   readonly timeouts?: Partial<CallTimeouts>;
   /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000 }`. */
   readonly retry?: Partial<CallRetry>;
@@ -141,8 +146,14 @@ const circuitRanges = {
   halfOpenMax: upTo(100),
   probesToClose: upTo(100),
 };
-const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), totalMs: upTo(600_000) };
+const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), idleMs: upTo(600_000), totalMs: upTo(600_000) };
 const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };
+const timeoutNesting = [
+  ["connectMs", "totalMs"],
+  ["headersMs", "totalMs"],
+  ["bodyMs", "totalMs"],
+  ["idleMs", "bodyMs"],
+] as const;
 const knownKeys = ["name", "bulkhead", "circuit", "timeouts", "retry", "baseUrl", "responseBytesMax", "request"];
 
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
@@ -156,9 +167,18 @@ export function checkBaseUrl(owner: string, value: unknown): string {
 
 function checkTimeouts(owner: string, given: unknown): CallTimeouts {
   const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
-  if (timeouts.connectMs <= timeouts.totalMs) return timeouts;
-  if ((given as Partial<CallTimeouts>).connectMs !== undefined) refuse(owner, `connectMs to be at most totalMs (${timeouts.totalMs})`, timeouts.connectMs);
-  return { ...timeouts, connectMs: timeouts.totalMs };
+  return fitTimeouts(owner, timeouts, (given ?? {}) as Partial<CallTimeouts>);
+}
+
+/** An inner time-out ends before the one around it: refused where it was given, shortened where it was not. */
+export function fitTimeouts(owner: string, timeouts: CallTimeouts, given: { readonly [key in keyof CallTimeouts]?: number | undefined }): CallTimeouts {
+  const fitted = { ...timeouts };
+  for (const [inner, outer] of timeoutNesting) {
+    if (fitted[inner] <= fitted[outer]) continue;
+    if (given[inner] !== undefined) refuse(owner, `${inner} to be at most ${outer} (${fitted[outer]})`, fitted[inner]);
+    fitted[inner] = fitted[outer];
+  }
+  return fitted;
 }
 
 function checkCircuit(owner: string, given: unknown): CircuitPolicy {

@@ -64,6 +64,23 @@ async function readBytes(body: AsyncIterable<Uint8Array>, max: number): Promise<
   return Buffer.concat(chunks, bytes);
 }
 
+/** A body that comes in small pieces never falls silent: the whole has its own end. Where the call ends first, that does. */
+async function readInTime(
+  name: string,
+  body: Dispatcher.ResponseData["body"],
+  max: number,
+  { bodyMs, totalMs }: CallTimeouts,
+): Promise<Uint8Array | undefined> {
+  if (bodyMs >= totalMs) return await readBytes(body, max);
+  const message = `${name}: expected the whole response within bodyMs (${bodyMs} ms) of its headers, got a part of it`;
+  const timer = setTimeout(() => body.destroy(new TransientError(message, { code: "CALL_TIMEOUT", dependency: name, definite: false })), bodyMs);
+  try {
+    return await readBytes(body, max);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function refusalOf(name: string, response: Dispatcher.ResponseData): Promise<PermanentError | TransientError> {
   const { statusCode: status, headers } = response;
   const bytes = await readBytes(response.body, refusalBytesMax).catch(() => undefined);
@@ -134,7 +151,7 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
     connections: settings.connectionsMax,
     connect: { timeout: timeouts.connectMs },
     headersTimeout: timeouts.headersMs,
-    bodyTimeout: timeouts.bodyMs,
+    bodyTimeout: timeouts.idleMs,
     keepAliveTimeout: keepAliveMs,
   });
   return async (request, info) => {
@@ -146,7 +163,7 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
       .request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
     const { statusCode: status } = response;
     if (status < 200 || status > 299) throw await refusalOf(name, response);
-    const bytes = await readBytes(response.body, responseBytesMax);
+    const bytes = await readInTime(name, response.body, responseBytesMax, timeouts);
     if (bytes === undefined) {
       const message = `${name}: expected a response of at most ${responseBytesMax} bytes, got more`;
       throw new PermanentError(message, { code: "RESPONSE_TOO_LARGE", dependency: name, status, definite: false });

@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
-import { type Dependency, checkCircuitFits } from "../author/define-dependency.ts";
+import { type Dependency, checkCircuitFits, defaultCallTimeouts, fitTimeouts } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
 import type { LoadedPlugin } from "./plugins.ts";
 import { rangesOverlap, versionInRange } from "../author/version-range.ts";
@@ -44,7 +44,7 @@ export function configuredDependency(dependency: Dependency, config: DependencyC
     baseUrl: config.baseUrl ?? dependency.baseUrl,
     bulkhead: { ...dependency.bulkhead, ...given(config.bulkhead) },
     circuit: configuredCircuit(dependency, config),
-    timeouts: { ...dependency.timeouts, ...given(config.timeouts) },
+    timeouts: fitTimeouts(`dependencies.${dependency.name}.timeouts`, { ...dependency.timeouts, ...given(config.timeouts) }, config.timeouts ?? {}),
     retry: { ...dependency.retry, ...given(config.retry) },
   };
 }
@@ -86,12 +86,14 @@ export class SkillRegistry implements SkillTable {
       [...config.skills.keys()],
       skills.map(({ skill }) => skill.name),
     );
-    this.dependencies = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
+    const configured = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
+    this.dependencies = configured;
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
     this.policies = policies;
     this.skills = skills.map(({ plugin, skill }) => {
       const policy = policyOf(skill, plugin.version, config.skills.get(skill.name), numbers);
+      checkCallTimes(policy, configured);
       policies.push(policy);
       this.#handle(skill, policy);
       const { name, version, folder, listedAs } = plugin;
@@ -135,6 +137,18 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     critical: skill.critical,
     pipelineHash: pipelineHashOf(skill),
   };
+}
+
+/** A call ends before the run around it does; the default is cut short by the run's end. */
+function checkCallTimes({ name, timeoutMs, uses }: SkillPolicy, dependencies: readonly Dependency[]): void {
+  for (const number of uses) {
+    const dependency = dependencies[number];
+    const totalMs = dependency?.timeouts.totalMs ?? 0;
+    if (totalMs < timeoutMs || totalMs === defaultCallTimeouts.totalMs) continue;
+    throw new ConfigurationError(
+      `dependency '${dependency?.name}'.timeouts.totalMs: expected less than the timeoutMs of skill '${name}', which uses it (${timeoutMs}), got ${totalMs}; shorten the call or give the skill more time`,
+    );
+  }
 }
 
 /** Without the keys that are undefined. */
