@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Config } from "#runtime/core/config.ts";
-import { type LoadedPlugin, loadPlugins } from "#runtime/skills/host/plugins.ts";
+import { loadPlugins } from "#runtime/skills/host/plugins.ts";
 import { SkillRegistry } from "#runtime/skills/host/registry.ts";
 import { defineDependency, defineSkill } from "../../runtime/index.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
@@ -226,7 +226,7 @@ test("a call that could take as long as the run around it is refused at start; t
     const skill = defineSkill({ name: "caller", handles: [{ eventType: "Order" }], uses: [api], timeoutMs, run: () => undefined });
     const plugin = { name: "p", version: "1.0.0", folder: "/p", listedAs: "p", entry: "/p/index.ts", skills: [skill], dependencies: [api], slow: [] };
     const dependencies = new Map(configured === undefined ? [] : [["api", { timeouts: configured }]]);
-    return new SkillRegistry([plugin as unknown as LoadedPlugin], { dependencies, skills: new Map() });
+    return new SkillRegistry([plugin], { dependencies, skills: new Map() });
   };
   assert.throws(
     () => registryOf({ totalMs: 5_000 }, 5_000),

@@ -167,7 +167,7 @@ export function checkBaseUrl(owner: string, value: unknown): string {
 
 function checkTimeouts(owner: string, given: unknown): CallTimeouts {
   const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
-  return fitTimeouts(owner, timeouts, (given ?? {}) as Partial<CallTimeouts>);
+  return fitTimeouts(owner, timeouts, given ?? {});
 }
 
 /** An inner time-out ends before the one around it: refused where it was given, shortened where it was not. */
