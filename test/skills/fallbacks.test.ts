@@ -83,6 +83,21 @@ test("fallbacks are asked in order, by their condition; when none answers, the s
   assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["DOWN", true]);
 });
 
+test("a fallback that may yet answer lets the step be tried again, though the step's own failure is permanent", async (t) => {
+  const unanswered: Fallback<string> = {
+    name: "second",
+    quality: "degraded",
+    answer: () => {
+      throw new TransientError("no answer", { code: "LOST", definite: false });
+    },
+  };
+  const refused = (): never => {
+    throw new PermanentError("no", { code: "NO" });
+  };
+  const { answer } = await (await makeHost(t, [oneStep("keyed", [unanswered], refused).skill])).run();
+  assert.deepEqual(answer.kind === "failed" && [answer.failure.code, answer.retryable], ["LOST", true]);
+});
+
 test("a defect is no reason for a fallback, neither in the effect nor in one of the chain", async (t) => {
   const defect = (): never => {
     throw new TypeError("defect");

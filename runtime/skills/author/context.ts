@@ -104,7 +104,8 @@ export interface Fallback<Result, Payload = unknown> extends FallbackRules<Paylo
 
 /**
  * How often a step's effect may happen (see `StepKind`; default `keyed`), and who answers when it fails: the fallbacks, in their order,
- * for a `PermanentError` or `TransientError` that certainly had no effect. When none answers, the step fails with its own error.
+ * for a `PermanentError` or `TransientError` that certainly had no effect. When none answers, the step fails with its own error, or,
+ * where that is permanent, with the first one of the chain that may pass.
  */
 export type StepOptions<Result, Payload = unknown> = { readonly fallbacks?: readonly Fallback<Result, Payload>[] } & (
   | { readonly kind?: Exclude<StepKind, "queryable">; readonly compensate?: Compensate<NoInfer<Result>, Payload> }

@@ -63,7 +63,8 @@ async function ask<Payload>(step: FallingStep<Payload>, fallback: Fallback<unkno
 
 /**
  * Goes through the chain, in order, each fallback at most once. Only a `PermanentError` or `TransientError` is answered: a defect is no
- * reason for a degraded answer. When no fallback answers, the step fails with its own error, which decides whether it is retried.
+ * reason for a degraded answer. When no fallback answers, the step fails with its own error; with the chain's first failure that may pass
+ * where its own may not: the answer of that fallback may have happened, and trying again finds it.
  */
 export async function fallBack<Payload>(
   step: FallingStep<Payload>,
@@ -73,6 +74,7 @@ export async function fallBack<Payload>(
 ): Promise<ChainAnswer> {
   let doubt = thrown;
   let last = thrown;
+  let failure = thrown;
   let from = 0;
   while (last instanceof SkillError) {
     const error = last;
@@ -86,9 +88,14 @@ export async function fallBack<Payload>(
     } catch (failed) {
       if (isDefinite) doubt = failed;
       last = failed;
+      if (mayPass(failed) && !mayPass(failure)) failure = failed;
     }
   }
-  return { kind: "failed", error: last instanceof SkillError ? thrown : last, doubt };
+  return { kind: "failed", error: last instanceof SkillError ? failure : last, doubt };
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof SkillError && error.retryable;
 }
 
 function choose<Payload>(
