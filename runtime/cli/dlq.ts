@@ -8,7 +8,7 @@ import type { HistoryEntry } from "../core/history.ts";
 import { redactValue } from "../core/redact.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import type { RunView } from "../core/run.ts";
-import { systemClock } from "../compose/worker.ts";
+import { systemClock } from "../adapters/system/clock.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import { Groups, type LetterGroup } from "../recovery/groups.ts";

@@ -1,6 +1,7 @@
 /** Looks at the surroundings of a running worker from time to time, and logs what has changed for the worse, and for the better. */
 import type { Logger } from "pino";
-import { Recurrences, systemClock } from "../compose/worker.ts";
+import { systemClock } from "../adapters/system/clock.ts";
+import { Recurrences } from "../adapters/telemetry/recurrences.ts";
 import type { Config } from "../core/config.ts";
 import { type Finding, checkSurroundings } from "./checks.ts";
 

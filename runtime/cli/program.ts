@@ -50,7 +50,7 @@ program
   .option("-c, --config <file>", "configuration file; gives the broker and the entity")
   .option("--connection-string <text>", "broker, instead of a configuration")
   .option("--entity <name>", "queue or topic (default: the one the configuration reads)")
-  .requiredOption("--event-type <type>", "event type")
+  .option("--event-type <type>", "event type (required)")
   .option("--event-version <version>", "schema version, major.minor", "1.0")
   .option("--event-id <id>", "event id (default: a new one for each); the same id and payload again is a duplicate")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
@@ -58,7 +58,12 @@ program
   .option("--project <id>", "project id", "local")
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
-  .action(async (options: SendOptions) => (await import("./send.ts")).send(options));
+  .action(async (options: Partial<SendOptions>, command: Command) => {
+    // Commander looks for what is missing before it names what it does not know, which may be the same option misspelt.
+    const { eventType } = options;
+    if (eventType === undefined) command.error("error: required option '--event-type <type>' not specified");
+    await (await import("./send.ts")).send({ ...(options as SendOptions), eventType });
+  });
 
 addDlqCommand(program);
 

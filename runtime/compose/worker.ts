@@ -15,9 +15,6 @@ import { composeSkills } from "./skills.ts";
 import { composeRunStore, consumerName } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 
-export { Recurrences } from "../adapters/telemetry/recurrences.ts";
-export { systemClock } from "../adapters/system/clock.ts";
-
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
 

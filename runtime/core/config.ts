@@ -8,7 +8,7 @@ import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type ConsumerConfig, type ServiceBusConfig, type TransportKind, consumerSchema, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
-import { describeIssue } from "./config/explain.ts";
+import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
@@ -168,7 +168,7 @@ export function defineConfig(config: ConfigInput): ConfigInput {
 
 /** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. */
 export function parseConfig(input: unknown, source: string): Config {
-  const result = schema.safeParse(input);
+  const result = schema.safeParse(input, { error: knownKeys });
   if (result.success) return result.data;
   const lines = result.error.issues.flatMap((issue) => describeIssue(issue, input));
   throw new ConfigurationError(`${source}: ${lines.join("; ")}`);

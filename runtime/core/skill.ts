@@ -139,4 +139,6 @@ export interface SkillTable {
   /** All that it may find. */
   readonly policies: readonly SkillPolicy[];
   find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version";
+  /** All event types that it knows, each with the ranges of versions that a skill handles. */
+  readonly handled: ReadonlyMap<string, readonly string[]>;
 }

@@ -122,7 +122,7 @@ export class BatchProcessor {
     if (!answer.ok) return this.#refuse(work, answer.invalid);
     work.route = answer.route;
     const skill = skills.find(answer.route.eventType, answer.route.version);
-    if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route));
+    if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, this.#options.skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
     work.skill = skill;

@@ -1,6 +1,10 @@
 /** What is said of messages that are refused for good before they run. */
 import { messageOf } from "../core/errors.ts";
 import type { Invalid, Route } from "../core/event-envelope.ts";
+import { didYouMean } from "../core/near-name.ts";
+import type { SkillTable } from "../core/skill.ts";
+
+const versionsShownMax = 20;
 
 export function overDelivered(deliveriesMax: number, attempt: number): Invalid {
   return {
@@ -13,10 +17,22 @@ export function unreadable(error: unknown): Invalid {
   return { reason: "InvalidEnvelope", description: `expected an envelope that can be read, found one that stops the reader: ${messageOf(error, 200)}` };
 }
 
-export function unroutable(why: "unknown-type" | "unsupported-version", route: Route): Invalid {
-  return why === "unknown-type"
-    ? { reason: "UnknownEventType", description: `expected an event type that a registered skill handles, found '${route.eventType}'` }
-    : { reason: "UnsupportedVersion", description: `expected a version of '${route.eventType}' that a registered skill handles, found '${route.version}'` };
+export function unroutable(why: "unknown-type" | "unsupported-version", { eventType, version }: Route, { handled }: SkillTable): Invalid {
+  switch (why) {
+    case "unknown-type":
+      return {
+        reason: "UnknownEventType",
+        description: `expected an event type that a registered skill handles, found '${eventType}'${didYouMean(eventType, [...handled.keys()])}`,
+      };
+    case "unsupported-version": {
+      const versions = handled.get(eventType) ?? [];
+      const shown = `${versions.slice(0, versionsShownMax).join(", ")}${versions.length > versionsShownMax ? ", …" : ""}`;
+      return {
+        reason: "UnsupportedVersion",
+        description: `expected a version of '${eventType}' that a registered skill handles (${shown}), found '${version}'`,
+      };
+    }
+  }
 }
 
 export function reused(eventId: string): Invalid {

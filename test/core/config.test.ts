@@ -40,6 +40,14 @@ test("refuses unknown keys at every level", () => {
   assert.match(refusal({ ...good, store: { kind: "sqlite", path: "x", url: "y" } }), /store\.url: unknown key/);
 });
 
+test("names the key that an unknown one was probably meant to be", () => {
+  assert.match(refusal({ ...good, inflightMax: 5 }), /inflightMax: unknown key; did you mean 'inFlightMax'\?$/);
+  assert.match(refusal({ ...good, zzz: 5 }), /zzz: unknown key; check its spelling or remove it$/);
+  assert.match(refusal({ ...good, dependencies: { mailer: { bulkhaed: {} } } }), /mailer\.bulkhaed: unknown key; did you mean 'bulkhead'\?$/);
+  assert.match(refusal({ ...good, store: { kind: "sqlite", paht: "x", path: "y" } }), /store\.paht: unknown key; did you mean 'path'\?/);
+  assert.match(refusal({ ...good, serviceBus: { connectionString: "x", webSocket: true } }), /webSocket: unknown key; did you mean 'webSockets'\?/);
+});
+
 test("takes envelope hooks, each with a name of its own and a function", () => {
   const hook = { name: "own", read: () => undefined };
   assert.deepEqual(parseConfig({ ...good, envelopes: [hook] }, "c").envelopes, [hook]);

@@ -328,6 +328,15 @@ test("keeps its store in HOLDFAST_DATA when the configuration names none, and be
   assert.ok(!existsSync(heartbeat), "expected no heartbeat of a worker that was stopped");
 });
 
+test("an option that is not known is named, with the one that was probably meant", async () => {
+  const { code, stderr } = await runCommand(["send", "--event-typ", "Some"], env);
+  assert.equal(code, 2);
+  assert.match(stderr, /unknown option '--event-typ'\n\(Did you mean --event-type\?\)/);
+  const missing = await runCommand(["send"], env);
+  assert.equal(missing.code, 2);
+  assert.match(missing.stderr, /required option '--event-type <type>' not specified/);
+});
+
 test("a heartbeat that cannot be written is said, and keeps no worker from its work", async (t) => {
   const { config } = await startBench(t);
   const file = config();

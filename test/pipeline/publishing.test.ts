@@ -179,6 +179,7 @@ describe("a message whose handling throws", () => {
     const world = new World();
     const skills = {
       policies: [skillPolicy("task")],
+      handled: new Map(),
       find: (eventType: string) => {
         if (eventType === "odd") throw new Error("found a defect");
         return skillPolicy("task");

@@ -18,6 +18,21 @@ describe("a message that can never run", () => {
     assert.equal(await world.records.read("b"), undefined);
   });
 
+  test("is dead-lettered with what would have been handled: the versions, or an event type of a similar name", async () => {
+    const world = new World();
+    const { telemetry } = await world.start();
+    world.send(world.message("a", "tsak"), world.message("b", "elsewhere"), world.message("c", "task", {}, { version: "2.0" }));
+    await world.clock.advance(1_000);
+    assert.deepEqual(
+      telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [event.description] : [])),
+      [
+        "expected an event type that a registered skill handles, found 'tsak'; did you mean 'task'?",
+        "expected an event type that a registered skill handles, found 'elsewhere'",
+        "expected a version of 'task' that a registered skill handles (1.x), found '2.0'",
+      ],
+    );
+  });
+
   test("is dead-lettered before it is looked at when it was delivered too often", async () => {
     const world = new World();
     const seen: string[] = [];

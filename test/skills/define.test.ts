@@ -57,11 +57,14 @@ test("a skill that cannot be used is refused where it is defined", () => {
     (options: Record<string, unknown>): (() => unknown) =>
     () =>
       defineSkill({ name: "greet", handles, run, ...options });
-  refused(skill({ timeout: 5 }), /^skill: expected only the keys name, handles, .*, got 'timeout'$/);
+  refused(skill({ timeout: 5 }), /^skill: expected only the keys name, handles, .*, got 'timeout'; did you mean 'timeoutMs'\?$/);
   refused(skill({ name: "two words" }), /^skill\.name: expected 1 to 64 characters .*, got "two words"$/);
   refused(skill({ handles: [] }), /^skill 'greet'\.handles: expected at least one \{ eventType, versions \}, got \[\]$/);
   refused(skill({ handles: [{ eventType: "a b" }] }), /^skill 'greet'\.handles\[0\]\.eventType: expected .*, got "a b"$/);
-  refused(skill({ handles: [{ eventType: "A", version: "1.x" }] }), /^skill 'greet'\.handles\[0\]: expected only the keys eventType, versions, got 'version'$/);
+  refused(
+    skill({ handles: [{ eventType: "A", version: "1.x" }] }),
+    /^skill 'greet'\.handles\[0\]: expected only the keys eventType, versions, got 'version'; did you mean 'versions'\?$/,
+  );
   refused(skill({ handles: [{ eventType: "A", versions: [] }] }), /expected at least one version, got \[\]$/);
   refused(skill({ timeoutMs: 0 }), /^skill 'greet'\.timeoutMs: expected a whole number from 1 to 3600000, got 0$/);
   refused(skill({ timeoutMs: "5s" }), /got "5s"$/);

@@ -11,12 +11,12 @@ test("a Standard Schema's output is what the skill gets", async () => {
   assert.deepEqual(await check({ total: "7", extra: 1 }), { ok: true, value: { total: 7, note: "none" } });
 });
 
-test("a refusal names the paths of the first issues and shows no values", async () => {
+test("a refusal names the skill and the paths of the first issues and shows no values", async () => {
   const check = await compilePayloadCheck("skill 's'", z.object({ a: z.string(), b: z.object({ c: z.array(z.number()) }), d: z.string(), e: z.string() }));
   const result = await check({ a: 1, b: { c: ["secret"] } });
   assert.ok(!result.ok);
   assert.equal(result.invalid.reason, "InvalidPayload");
-  assert.match(result.invalid.description, /^payload\/a: .*; payload\/b\/c\/0: .*; payload\/d: .*; and 1 more$/);
+  assert.match(result.invalid.description, /^skill 's': payload\/a: .*; payload\/b\/c\/0: .*; payload\/d: .*; and 1 more$/);
   assert.doesNotMatch(result.invalid.description, /secret/);
 });
 
@@ -29,7 +29,7 @@ test("a validator may answer later", async () => {
     },
   });
   assert.deepEqual(await check(1), { ok: true, value: 2 });
-  assert.deepEqual(await check(0), { ok: false, invalid: { reason: "InvalidPayload", description: "payload/a/0: no" } });
+  assert.deepEqual(await check(0), { ok: false, invalid: { reason: "InvalidPayload", description: "skill 's': payload/a/0: no" } });
 });
 
 test("JSON Schemas of each draft are checked, with formats", async () => {
@@ -51,7 +51,7 @@ test("JSON Schemas of each draft are checked, with formats", async () => {
       assert.deepEqual(await check({ at: "2024-05-01T12:00:00Z" }), { ok: true, value: { at: "2024-05-01T12:00:00Z" } });
       assert.deepEqual(await check({ at: "soon" }), {
         ok: false,
-        invalid: { reason: "InvalidPayload", description: 'payload/at: must match format "date-time"' },
+        invalid: { reason: "InvalidPayload", description: `skill 's': payload/at: must match format "date-time"` },
       });
     }
   }
@@ -63,7 +63,7 @@ test("a published draft-07 document with loose keywords compiles", async () => {
   };
   const check = await compilePayloadCheck("skill 's'", { definitions: schemas.definitions, $ref: "#/definitions/star$created" });
   const result = await check({ action: "created" });
-  assert.ok(!result.ok && result.invalid.description.startsWith("payload: must have required property"), JSON.stringify(result));
+  assert.ok(!result.ok && result.invalid.description.startsWith("skill 's': payload: must have required property"), JSON.stringify(result));
 });
 
 test("a schema that cannot be used is refused at start", async () => {

@@ -188,7 +188,7 @@ test("refuses configuration for skills and dependencies that no plugin defines",
   const plugins = await loadPlugins({ plugins: ["./greeter"], roots: ["."], directory: folder });
   assert.throws(
     () => new SkillRegistry(plugins, { ...none, skills: new Map([["greter", { timeoutMs: 5 }]]) }),
-    /skills\.greter: expected a name that a listed plugin defines \(greeter\)/,
+    /skills\.greter: expected a name that a listed plugin defines \(greeter\), got 'greter'; did you mean 'greeter'\?/,
   );
   assert.throws(() => new SkillRegistry(plugins, { ...none, dependencies: new Map([["mailer", {}]]) }), /dependencies\.mailer/);
 });

@@ -366,6 +366,19 @@ test("a changed pipeline must meet every recorded step before it starts a new on
   );
 });
 
+test("a step without options is keyed", async (t) => {
+  const keys: unknown[] = [];
+  const bundle = await hostOf(t, async (context) => {
+    keys.push(await context.step("one", (step) => step.idempotencyKey));
+  });
+  assert.equal((await bundle.run()).answer.kind, "completed");
+  assert.deepEqual(
+    bundle.steps.map(({ name, kind }) => [name, kind]),
+    [["one", "keyed"]],
+  );
+  assert.equal(typeof keys[0], "string");
+});
+
 test("steps are one at a time, named once, awaited, and hold plain data", async (t) => {
   const code = async (run: (context: SkillContext) => unknown): Promise<unknown> => {
     const { answer } = await (await hostOf(t, run)).run();
@@ -388,6 +401,7 @@ test("steps are one at a time, named once, awaited, and hold plain data", async 
   );
   assert.deepEqual(await code((context) => context.step("a b", {}, () => 1)), ["STEP_INVALID", false]);
   assert.deepEqual(await code((context) => context.step("a", { kind: "twice" as never }, () => 1)), ["STEP_INVALID", false]);
+  assert.deepEqual(await code((context) => context.step("a", {}, "no function" as never)), ["STEP_INVALID", false]);
   assert.deepEqual(await code((context) => context.step("a", {}, () => "x".repeat(300_000))), ["STEP_RESULT", false]);
   assert.deepEqual(await code((context) => context.step("a", {}, () => () => 1)), ["STEP_RESULT", false]);
 });

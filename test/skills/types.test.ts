@@ -84,7 +84,7 @@ test("a chain hands each step the results of those before it", () => {
     steps: (begin) =>
       begin
         .step("outline", { kind: "idempotent" }, (step) => [step.event.payload.orderId])
-        .step("draft", {}, async (step, results) => {
+        .step("draft", async (step, results) => {
           expectSame<typeof results.outline, string[]>(true);
           expectSame<typeof step.event.payload.total, number>(true);
           return results.outline.length;

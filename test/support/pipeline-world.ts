@@ -58,6 +58,7 @@ function skillTable(skills: readonly SkillPolicy[]): SkillTable {
   const byType = new Map(skills.map((skill) => [skill.name, skill]));
   return {
     policies: skills,
+    handled: new Map(skills.map((skill) => [skill.name, ["1.x"]])),
     find: (eventType, version) => {
       const skill = byType.get(eventType);
       if (skill === undefined) return "unknown-type";

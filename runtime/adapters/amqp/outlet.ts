@@ -15,7 +15,7 @@ import type { Session } from "../../amqp/session/session.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
-import { Sending } from "../support/sending.ts";
+import { SendCall } from "../support/send-call.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import { errorOf, isBusy, isLasting, isOfMessage, isUnauthorized, serverBusy, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, busyPauseMs, messagesWaitingMax, reopenPauseMs } from "./limits.ts";
@@ -27,7 +27,7 @@ interface Waiting {
   readonly section: Buffer;
   /** It may be what its batch was refused for: nothing else is on its way with it. */
   readonly isSuspect: boolean;
-  readonly sending: Sending;
+  readonly sending: SendCall;
 }
 
 /** Messages that go out in one transfer. */
@@ -86,7 +86,7 @@ export class Outlet implements ConnectionUser {
         ),
       );
     }
-    const sending = new Sending(messages.length);
+    const sending = new SendCall(messages.length);
     for (const message of messages) this.#enqueue(message, sending);
     if (this.#count === 0) return sending.whenSent;
     broker.want();
@@ -95,7 +95,7 @@ export class Outlet implements ConnectionUser {
     return sending.whenSent;
   }
 
-  #enqueue(message: OutgoingMessage, sending: Sending): void {
+  #enqueue(message: OutgoingMessage, sending: SendCall): void {
     try {
       this.#waiting.push({ message, section: encodeOutgoing(message), isSuspect: false, sending });
     } catch (cause) {

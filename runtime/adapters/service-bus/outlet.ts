@@ -12,14 +12,14 @@ import type { ServiceBusMessageBatch, ServiceBusSender } from "@azure/service-bu
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf, TransportError } from "../../core/errors.ts";
-import { Sending } from "../support/sending.ts";
+import { SendCall } from "../support/send-call.ts";
 import { isOfMessage, transportErrorOf } from "./errors.ts";
 import { batchBytesMax, batchMessagesMax, batchesInFlightMax, messagesWaitingMax } from "./limits.ts";
 import { sdkMessageOf } from "./outgoing.ts";
 
 interface Waiting {
   readonly message: OutgoingMessage;
-  readonly sending: Sending;
+  readonly sending: SendCall;
 }
 
 /** Messages that may share a batch, oldest first; read from the front without moving the rest. */
@@ -81,7 +81,7 @@ export class Outlet {
         ),
       );
     }
-    const sending = new Sending(messages.length);
+    const sending = new SendCall(messages.length);
     for (const message of messages) (message.scheduledAtMs === undefined ? this.#now : this.#later).push({ message, sending });
     this.#running ??= this.#run();
     return sending.whenSent;

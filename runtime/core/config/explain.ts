@@ -1,7 +1,15 @@
 // What is said of a configuration that is refused: each key, what was expected and what was found.
-import type { z } from "zod";
+import { z } from "zod";
+import { nearName } from "../near-name.ts";
 
 const secretKey = /connectionString|password|secret|token|key|url/i;
+
+const keySeparator = " ";
+
+/** Makes the message of an issue about unknown keys the list of those that are known there: the issue itself does not hold them. */
+export function knownKeys(issue: z.core.$ZodRawIssue): string | undefined {
+  return issue.code === "unrecognized_keys" && issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape).join(keySeparator) : undefined;
+}
 
 /** One line for each thing that is wrong. */
 export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
@@ -9,7 +17,11 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[]
   if (issue.code === "unrecognized_keys") {
     const chosen = choose(place, valueAt(input, issue.path));
     if (typeof chosen === "string") return [chosen];
-    return issue.keys.map((key) => `${place === "" ? key : `${place}.${key}`}: unknown key; check its spelling or remove it`);
+    return issue.keys.map((key) => {
+      const near = nearName(key, issue.message.split(keySeparator));
+      const remedy = near === undefined ? "check its spelling or remove it" : `did you mean '${near}'?`;
+      return `${place === "" ? key : `${place}.${key}`}: unknown key; ${remedy}`;
+    });
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     const chosen = choose(place, valueAt(input, issue.path));

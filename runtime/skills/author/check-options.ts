@@ -1,6 +1,7 @@
 // Checks of what authors define. Each failure is a ConfigurationError that says what was expected and what was found.
 import { types } from "node:util";
 import { ConfigurationError } from "../../core/errors.ts";
+import { didYouMean } from "../../core/near-name.ts";
 
 export interface Range {
   readonly min: number;
@@ -35,7 +36,8 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 export function checkKeys(owner: string, value: unknown, known: readonly string[]): asserts value is Readonly<Record<string, unknown>> {
   if (!isRecord(value)) refuse(owner, "an object", value);
   for (const key of Object.keys(value)) {
-    if (!known.includes(key)) throw new ConfigurationError(`${owner}: expected only the keys ${known.join(", ")}, got '${show(key).slice(1, -1)}'`);
+    if (!known.includes(key))
+      throw new ConfigurationError(`${owner}: expected only the keys ${known.join(", ")}, got '${show(key).slice(1, -1)}'${didYouMean(key, known)}`);
   }
 }
 

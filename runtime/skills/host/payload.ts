@@ -13,26 +13,29 @@ const issuesShownMax = 3;
 const pathMax = 120;
 const messageMax = 200;
 
-function describe(issues: readonly { readonly path: string; readonly message: string }[]): Decoded<unknown> {
+function describe(owner: string, issues: readonly { readonly path: string; readonly message: string }[]): Decoded<unknown> {
   const shown = issues.slice(0, issuesShownMax).map(({ path, message }) => `${`payload${path}`.slice(0, pathMax)}: ${message.slice(0, messageMax)}`);
   const more = issues.length - shown.length;
-  return refuse("InvalidPayload", more > 0 ? `${shown.join("; ")}; and ${more} more` : shown.join("; "));
+  return refuse("InvalidPayload", `${owner}: ${shown.join("; ")}${more > 0 ? `; and ${more} more` : ""}`);
 }
 
 function pathOf(issue: StandardSchemaV1.Issue): string {
   return (issue.path ?? []).map((segment) => `/${String(typeof segment === "object" ? segment.key : segment)}`).join("");
 }
 
-function judge(result: StandardSchemaV1.Result<unknown>): Decoded<unknown> {
+function judge(owner: string, result: StandardSchemaV1.Result<unknown>): Decoded<unknown> {
   if (result.issues === undefined) return { ok: true, value: result.value };
-  return describe(result.issues.map((issue) => ({ path: pathOf(issue), message: issue.message })));
+  return describe(
+    owner,
+    result.issues.map((issue) => ({ path: pathOf(issue), message: issue.message })),
+  );
 }
 
-function checkByStandard(schema: StandardSchemaV1<unknown, unknown>): CheckPayload {
+function checkByStandard(owner: string, schema: StandardSchemaV1<unknown, unknown>): CheckPayload {
   const standard = schema["~standard"];
   return (payload) => {
     const result = standard.validate(payload);
-    return result instanceof Promise ? result.then(judge) : judge(result);
+    return result instanceof Promise ? result.then((later) => judge(owner, later)) : judge(owner, result);
   };
 }
 
@@ -62,8 +65,11 @@ function draftOf(owner: string, schema: JsonSchema): string {
   return draft;
 }
 
-function describeErrors(errors: readonly ErrorObject[]): Decoded<unknown> {
-  return describe(errors.map((error) => ({ path: error.instancePath, message: error.message ?? error.keyword })));
+function describeErrors(owner: string, errors: readonly ErrorObject[]): Decoded<unknown> {
+  return describe(
+    owner,
+    errors.map((error) => ({ path: error.instancePath, message: error.message ?? error.keyword })),
+  );
 }
 
 async function checkByJsonSchema(owner: string, schema: JsonSchema): Promise<CheckPayload> {
@@ -83,7 +89,7 @@ async function checkByJsonSchema(owner: string, schema: JsonSchema): Promise<Che
     throw new ConfigurationError(`${owner}.payload: expected a JSON Schema that compiles, got: ${messageOf(error, 500)}`, { cause: error });
   }
   if ("$async" in validate) throw new ConfigurationError(`${owner}.payload: expected a JSON Schema that answers at once, got one with $async`);
-  return (payload) => (validate(payload) ? { ok: true, value: payload } : describeErrors(validate.errors ?? []));
+  return (payload) => (validate(payload) ? { ok: true, value: payload } : describeErrors(owner, validate.errors ?? []));
 }
 
 function isStandard(schema: PayloadSchema<unknown>): schema is StandardSchemaV1<unknown, unknown> {
@@ -93,5 +99,5 @@ function isStandard(schema: PayloadSchema<unknown>): schema is StandardSchemaV1<
 /** Compiles a skill's schema, once a thread. Throws `ConfigurationError` when it cannot be. */
 export async function compilePayloadCheck(owner: string, schema: PayloadSchema<unknown> | undefined): Promise<CheckPayload> {
   if (schema === undefined) return (payload) => ({ ok: true, value: payload });
-  return isStandard(schema) ? checkByStandard(schema) : await checkByJsonSchema(owner, schema);
+  return isStandard(schema) ? checkByStandard(owner, schema) : await checkByJsonSchema(owner, schema);
 }

@@ -2,6 +2,7 @@
 import { hash } from "node:crypto";
 import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
 import { ConfigurationError } from "../../core/errors.ts";
+import { didYouMean } from "../../core/near-name.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
 import { type Dependency, checkCircuitFits, defaultCallTimeouts, fitTimeouts } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
@@ -70,6 +71,7 @@ export class SkillRegistry implements SkillTable {
   readonly dependencies: readonly DependencyPolicy[];
   readonly skills: readonly RegisteredSkill[];
   readonly policies: readonly SkillPolicy[];
+  readonly handled: ReadonlyMap<string, readonly string[]>;
   readonly #handlers = new Map<string, Handler[]>();
 
   /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. */
@@ -100,6 +102,7 @@ export class SkillRegistry implements SkillTable {
       const { handles, isolation } = skill;
       return { ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } };
     });
+    this.handled = new Map([...this.#handlers].map(([eventType, handlers]) => [eventType, handlers.flatMap(({ versions }) => versions)]));
   }
 
   find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version" {
@@ -159,6 +162,8 @@ function given<T extends object>(value: T | undefined): { [K in keyof T]?: Exclu
 function checkNames(key: string, named: readonly string[], defined: readonly string[]): void {
   for (const name of named) {
     if (!defined.includes(name))
-      throw new ConfigurationError(`${key}.${name}: expected a name that a listed plugin defines (${defined.join(", ") || "none"}), got '${name}'`);
+      throw new ConfigurationError(
+        `${key}.${name}: expected a name that a listed plugin defines (${defined.join(", ") || "none"}), got '${name}'${didYouMean(name, defined)}`,
+      );
   }
 }

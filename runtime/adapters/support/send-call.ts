@@ -2,7 +2,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { SendError, type TransportError } from "../../core/errors.ts";
 
 /** One call of a publisher's `send`: settled with its last message, rejected when one of them failed. */
-export class Sending {
+export class SendCall {
   readonly whenSent: Promise<void>;
   #left: number;
   #failed: Map<OutgoingMessage, TransportError> | undefined;
