@@ -39,11 +39,11 @@ let asked: { readonly reason: string; readonly atMs: number } | undefined;
 
 /** Hears from now on. Call it once, first of all. */
 export function hearStopSignals(atHangUp: "stay" | "stop"): void {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => onSignal(signal));
   process.on("SIGHUP", () => {
     if (atHangUp === "stop") ask("SIGHUP");
     else current.say("SIGHUP: a worker goes on without its terminal; SIGTERM stops it");
   });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => onSignal(signal));
   // On Windows, and for a parent that was killed, this is the only word.
   if (process.send !== undefined) process.once("disconnect", () => ask("the parent process is gone"));
 }
