@@ -72,6 +72,22 @@ async function checkStore(config: Config, directory: string): Promise<Finding> {
   }
 }
 
+/** Of output that goes to no terminal. */
+const plainColumns = 100;
+const checkColumns = 17;
+const verdictColumns = 9;
+/** A table is readable no narrower, and needs no more. */
+const tableColumns = { min: 80, max: 150 };
+
+/** Of the table's columns, so that it fits: what was expected, found and can be done share what is left. */
+export function columnWidths(columns: number): number[] {
+  const borders = 6;
+  const left = Math.min(tableColumns.max, Math.max(tableColumns.min, columns)) - borders - checkColumns - verdictColumns;
+  const expected = Math.floor(left * 0.28);
+  const found = Math.floor(left * 0.35);
+  return [checkColumns, verdictColumns, expected, found, left - expected - found];
+}
+
 function print(findings: readonly Finding[], json: boolean): void {
   if (json) {
     process.stdout.write(`${JSON.stringify(findings, undefined, 2)}\n`);
@@ -79,7 +95,7 @@ function print(findings: readonly Finding[], json: boolean): void {
   }
   const table = new Table({
     head: ["check", "", "expected", "found", "remedy"],
-    colWidths: [17, 9, 34, 40, 44],
+    colWidths: columnWidths(process.stdout.columns ?? plainColumns),
     wordWrap: true,
     style: { head: [], border: [] },
   });

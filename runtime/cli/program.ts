@@ -18,6 +18,10 @@ const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
   .version(ownVersion(), "-V, --version", "print the version")
   .showHelpAfterError()
+  .addHelpText(
+    "afterAll",
+    `\nexit codes: ${exitCodes.good} done; ${exitCodes.failed} it found or met something wrong; ${exitCodes.usage} wrong use or configuration; ${exitCodes.forced} ended by a second signal`,
+  )
   .configureHelp({ sortSubcommands: false });
 
 program

@@ -1,4 +1,5 @@
 // The commands as a user runs them, against a real broker.
+import { columnWidths } from "#runtime/cli/doctor.ts";
 import { strict as assert } from "node:assert";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -326,6 +327,24 @@ test("keeps its store in HOLDFAST_DATA when the configuration names none, and be
   const { code, stderr } = await worker.done;
   assert.equal(code, 0, stderr);
   assert.ok(!existsSync(heartbeat), "expected no heartbeat of a worker that was stopped");
+});
+
+test("the help of every command names the exit codes", async () => {
+  for (const args of [["-h"], ["send", "-h"], ["dlq", "replay", "-h"]]) {
+    const { code, stdout } = await runCommand(args, env);
+    assert.equal(code, 0);
+    assert.match(stdout, /exit codes: 0 done; 1 .*; 2 .*; 130 /);
+  }
+});
+
+test("the table of doctor fits its terminal", () => {
+  for (const columns of [80, 100, 132, 150]) {
+    const widths = columnWidths(columns);
+    assert.equal(
+      widths.reduce((sum, width) => sum + width, widths.length + 1),
+      columns,
+    );
+  }
 });
 
 test("an option that is not known is named, with the one that was probably meant", async () => {
