@@ -15,6 +15,7 @@ import { BrokerClock } from "../policy/broker-clock.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -69,6 +70,8 @@ export interface WorkerOptions {
   readonly silenceMaxMs: number;
   /** How much is taken before it is known what came back from a worker that ended uncleanly. */
   readonly caution: Caution;
+  /** Hears from the store that it has lost records. */
+  readonly storeDoubt: StoreDoubt;
   /** Shares a circuit's state with the threads. */
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
@@ -86,6 +89,8 @@ export interface WorkerView {
   readonly inFlight: number;
   readonly executing: number;
   readonly storeUp: boolean;
+  /** How long runs will be in doubt yet because the store has lost records; 0 while none is. */
+  readonly storeSuspectForMs: number;
   readonly threadsReady: boolean;
   readonly loopDelayMs: number;
   /** How often receiver or connection were replaced since a message last came, or could have come. */
@@ -252,6 +257,7 @@ export class Worker {
       inFlight: this.#inFlight.size,
       executing,
       storeUp: this.#gate.isOpen,
+      storeSuspectForMs: this.#options.storeDoubt.leftMs,
       threadsReady: executor.isReady(),
       loopDelayMs: this.#watchdog.loopDelayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,

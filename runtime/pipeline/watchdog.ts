@@ -8,6 +8,7 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -25,6 +26,7 @@ export interface WatchdogOptions {
   readonly telemetry: Telemetry;
   /** How long a receiver with credit may get nothing before the queue is looked at. */
   readonly silenceMaxMs: number;
+  readonly storeDoubt: StoreDoubt;
 }
 
 export class Watchdog {
@@ -68,7 +70,8 @@ export class Watchdog {
   }
 
   #look(): void {
-    const { receiveLoop, executor, clock, silenceMaxMs } = this.#options;
+    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt } = this.#options;
+    storeDoubt.look();
     if (executor.isReady()) receiveLoop.resume("threads-down");
     const nowMs = clock.monotonicMs();
     const since = receiveLoop.silentSinceMs;

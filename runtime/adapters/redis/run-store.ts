@@ -3,7 +3,8 @@
 // Every batch is one script call, so it is atomic against every other worker; a large batch is split so that no call keeps
 // Redis from its other clients for more than a few milliseconds. A consumer's keys share a hash tag and so a cluster's slot:
 //
-//   holdfast:{orders}:sentinel      set once, without an end of life; another value means that records were lost
+//   holdfast:{orders}:sentinel      set once, without an end of life; another id in it means that records were lost. It also says
+//                                   when that was last, so that every worker hears of it with its next claim, or at its start
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
@@ -87,6 +88,10 @@ function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generat
 
 const noBytes = (): number => 0;
 
+function sentinelId(sentinel: string): string {
+  return sentinel.split(";", 1)[0] ?? "";
+}
+
 function checkOptions({ url, prefix = "", retentionMs }: RedisRunStoreOptions): void {
   const protocol = URL.canParse(url) ? new URL(url).protocol : "";
   if (protocol !== "redis:" && protocol !== "rediss:")
@@ -116,7 +121,8 @@ class RedisRunStore implements RunStore {
     // Braces in the name would end the hash tag early.
     this.#base = `${options.prefix ?? "holdfast"}:{${options.consumer.replace(/[{}%]/g, encodeURIComponent)}}:`;
     this.#recordPrefix = `${this.#base}r:`;
-    this.#sentinel = options.memory?.recall() ?? "";
+    // Its id alone: so the start is answered with what the sentinel says beside it.
+    this.#sentinel = sentinelId(options.memory?.recall() ?? "");
   }
 
   async start(): Promise<void> {
@@ -231,13 +237,20 @@ class RedisRunStore implements RunStore {
       args.push(packClaim(request));
     }
     const { sentinel, results } = unpackClaims(await this.#connected().run(scripts.claim, keys, args), requests);
-    if (sentinel !== "" && sentinel !== this.#sentinel) {
-      const isFirst = this.#sentinel === "";
-      this.#sentinel = sentinel;
-      this.#options.memory?.keep(sentinel);
-      if (!isFirst) this.#options.onForgotten?.("sentinel");
-    }
+    if (sentinel !== "") this.#meetSentinel(sentinel);
     return results;
+  }
+
+  #meetSentinel(answer: string): void {
+    const { memory, onForgotten, onSuspect } = this.#options;
+    const [sentinel = "", nowMs = ""] = answer.split(" ");
+    if (sentinel === this.#sentinel) return;
+    const idBefore = sentinelId(this.#sentinel);
+    this.#sentinel = sentinel;
+    memory?.keep(sentinel);
+    if (idBefore !== "" && idBefore !== sentinelId(sentinel)) onForgotten?.("sentinel");
+    const lostAtMs = sentinel.split(";")[2];
+    if (lostAtMs !== undefined) onSuspect?.(Math.max(0, Number(nowMs) - Number(lostAtMs)));
   }
 
   /** One call a part, one after another, so that the entries apply in order. */
@@ -266,7 +279,7 @@ class RedisRunStore implements RunStore {
     this.#isDisturbed = false;
     try {
       const { info, serverBefore, hasOrphans } = unpackInspection(
-        await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]),
+        await this.#connected().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base, this.#replicationId ?? "", randomUUID()]),
       );
       const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1] ?? "none";
       if (policy !== "noeviction") {

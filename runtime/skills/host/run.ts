@@ -59,6 +59,7 @@ class RunEnded extends Error {
   }
 }
 
+const forgottenWhy = "its effect may have happened: the store has lost records since the event was enqueued";
 const noReports: readonly CallReport[] = [];
 const nothingEmitted: readonly OutgoingMessage[] = [];
 
@@ -352,8 +353,10 @@ export class Run implements SkillContext<never>, CallingRun {
       const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
       this.#stop({ kind: "outcome-unknown", step: name, why });
     }
+    const isForgotten = record === undefined && this.order.inDoubt;
+    if (isForgotten && kind === "atMostOnce") this.#stop({ kind: "outcome-unknown", step: name, why: forgottenWhy });
     this.checkMayAct();
-    if (record !== undefined && options.kind === "queryable") {
+    if ((record !== undefined || isForgotten) && options.kind === "queryable") {
       const effectPart = open.part;
       open.part = this.#queryPart(open);
       const found = await options.query(context);
