@@ -1,6 +1,7 @@
 /** A whole worker, of the parts that the other files of this folder make. */
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
+import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
@@ -70,6 +71,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
     storeDoubt,
+    memory: memoryUseWithin(config.memoryBytesMax),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, ...reports };

@@ -83,6 +83,8 @@ export type RuntimeEvent =
   /** A new receiver had not helped. */
   | { readonly type: "connection.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
+  /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
+  | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   | { readonly type: "loop.blocked"; readonly delayMs: number };
 
 /**

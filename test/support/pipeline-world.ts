@@ -79,7 +79,7 @@ interface WorldOptions {
 type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
-    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
+    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "memory" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
   >
 >;
 
@@ -164,6 +164,7 @@ export class World {
       silenceMaxMs: 10_000,
       caution: new Caution(calmAt),
       storeDoubt,
+      memory: () => undefined,
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });
