@@ -12,7 +12,7 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
 import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
-import type { Forgetting, RunStore } from "../ports/run-store.ts";
+import type { ForgettingOptions, RunStore } from "../ports/run-store.ts";
 
 export type { RedisFacts } from "../adapters/redis/facts.ts";
 
@@ -21,14 +21,13 @@ export function consumerName(consumer: ConsumerConfig): string {
   return "queue" in consumer ? consumer.queue : `${consumer.topic}/${consumer.subscription}`;
 }
 
-/** `forgot` hears that the store has lost records. */
-export function composeRunStore(config: Config, directory: string, forgot?: (what: Forgetting) => void): RunStore {
+/** `losses` hears that the store has lost records. */
+export function composeRunStore(config: Config, directory: string, losses?: Pick<ForgettingOptions, "onForgotten" | "onSuspect">): RunStore {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
   // Only who wants to hear of a loss looks for one, and remembers.
-  const forgetting =
-    forgot === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), onForgotten: forgot };
+  const forgetting = losses === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), ...losses };
   if (store.kind === "redis") {
     const { prefix, commandTimeoutMs, hashTags } = store;
     return createRedisRunStore({

@@ -1,6 +1,7 @@
 /** A whole worker, of the parts that the other files of this folder make. */
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
+import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
@@ -9,6 +10,7 @@ import { readRoute } from "../core/read-route.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
+import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeSkills } from "./skills.ts";
@@ -36,6 +38,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
   });
   const limits = limitsOf(config);
+  const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: config.suspectMs ?? config.retentionMs, tell: (event) => telemetry.emit(event) });
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -43,7 +46,10 @@ export async function composeWorker(config: Config, directory: string): Promise<
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
     publisher: await composePublisher(config),
-    store: composeRunStore(config, directory, (what) => telemetry.emit({ type: "store.forgot", what })),
+    store: composeRunStore(config, directory, {
+      onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
+      onSuspect: (lostAgoMs) => storeDoubt.lost(lostAgoMs),
+    }),
     executor,
     telemetry,
     skills: registry,
@@ -61,6 +67,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
+    storeDoubt,
+    memory: memoryUseWithin(config.memoryBytesMax),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, ...reports };

@@ -84,6 +84,7 @@ export type RuntimeEvent =
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
+  | StoreSuspectEvent
   /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | { readonly type: "transport.disturbed"; readonly error: string }
@@ -95,4 +96,17 @@ export type RuntimeEvent =
   /** A new receiver had not helped. */
   | { readonly type: "connection.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
+  /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
+  | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   | { readonly type: "loop.blocked"; readonly delayMs: number };
+
+/**
+ * The store lost records `lostAgoMs` ago. From `begin` on, and for `forMs`, steps of events from before then that have no record
+ * are not simply executed: what must happen at most once is parked, what can be looked for is looked for first.
+ */
+export interface StoreSuspectEvent {
+  readonly type: "store.suspect";
+  readonly state: "begin" | "end";
+  readonly lostAgoMs: number;
+  readonly forMs: number;
+}

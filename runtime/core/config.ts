@@ -62,6 +62,13 @@ export interface ConfigInput {
   readonly threads?: number | undefined;
   /** How long run records are kept; it must exceed message time-to-live plus the horizon of replays. Default 7 days. */
   readonly retentionMs?: number | undefined;
+  /**
+   * How long after the store has lost records events from before may still come: so long, their steps without a record are
+   * parked or looked for rather than executed. 0 to 365 days, default `retentionMs`; 0 executes them.
+   */
+  readonly suspectMs?: number | undefined;
+  /** What the process may use before it takes no more messages; 64 MiB to 1 TiB. Default: the container's limit; none without one. */
+  readonly memoryBytesMax?: number | undefined;
   /** How long held messages are kept while the store is down; default 60 000. */
   readonly storeHoldMaxMs?: number | undefined;
   /** How long a receiver may get nothing before the queue is looked at; default 30 000. */
@@ -80,7 +87,7 @@ export interface ConfigInput {
 }
 
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
-export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish" | "dependencies" | "skills" | "logFormat"> {
+export interface Config extends Omit<Required<ConfigInput>, "threads" | "suspectMs" | "memoryBytesMax" | "publish" | "dependencies" | "skills" | "logFormat"> {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
@@ -96,6 +103,8 @@ export interface Config extends Omit<Required<ConfigInput>, "threads" | "publish
   readonly bodyBytesMax: number;
   readonly threads?: number | undefined;
   readonly retentionMs: number;
+  readonly suspectMs?: number | undefined;
+  readonly memoryBytesMax?: number | undefined;
   readonly storeHoldMaxMs: number;
   readonly silenceMaxMs: number;
   readonly stopBudgetMs: number;
@@ -129,6 +138,8 @@ const schema: z.ZodType<Config, ConfigInput> = z
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
     threads: integer(1, 256).optional(),
     retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),
+    suspectMs: integer(0, 365 * dayMs).optional(),
+    memoryBytesMax: integer(64 * 1024 * 1024, 1024 ** 4).optional(),
     storeHoldMaxMs: integer(0, hourMs).default(60_000),
     silenceMaxMs: integer(1_000, hourMs).default(30_000),
     stopBudgetMs: integer(100, hourMs).default(20_000),

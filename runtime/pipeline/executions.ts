@@ -3,18 +3,20 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
-import { postponementsOf } from "../core/copy.ts";
+import { enqueuedFirstMs, postponementsOf } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
 import { decideCompensating } from "../policy/compensating.ts";
 import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -44,6 +46,8 @@ export interface ExecutionsOptions {
   readonly settler: Settler;
   readonly keeper: LockKeeper;
   readonly suspects: Suspects;
+  readonly brokerClock: BrokerClock;
+  readonly storeDoubt: StoreDoubt;
   readonly skills: SkillTable;
   readonly transport: Pick<Transport, "releaseIsFree">;
   /** Takes back credit beyond what there is room for now. */
@@ -252,9 +256,14 @@ export class Executions {
       });
     }
     if (work.isApart) this.#apart = work;
-    orders.push(orderFor(work, nowMs));
+    orders.push(orderFor(work, nowMs, this.#isInDoubt(work)));
     work.stage = "executing";
     suspects.started(work);
+  }
+
+  #isInDoubt({ delivery }: Work): boolean {
+    const { storeDoubt, brokerClock } = this.#options;
+    return storeDoubt.covers(() => enqueuedFirstMs(delivery), brokerClock);
   }
 
   #post(orders: readonly RunOrder[]): void {
@@ -365,7 +374,7 @@ function kindsOf(skills: SkillTable): readonly (readonly number[])[] {
   return [...new Map(skills.policies.map(({ uses }) => [uses.toSorted((one, other) => one - other).join(), uses])).values()];
 }
 
-function orderFor(work: Work, nowMs: number): RunOrder {
+function orderFor(work: Work, nowMs: number, inDoubt: boolean): RunOrder {
   const { route, skill, delivery } = work;
   if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
   return {
@@ -384,5 +393,6 @@ function orderFor(work: Work, nowMs: number): RunOrder {
     steps: work.steps,
     apart: work.isApart,
     pipelineChanged: work.pipelineChanged,
+    inDoubt,
   };
 }

@@ -15,6 +15,9 @@ import { BrokerClock } from "../policy/broker-clock.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
+import type { MemoryUse } from "../core/memory.ts";
+import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -69,6 +72,10 @@ export interface WorkerOptions {
   readonly silenceMaxMs: number;
   /** How much is taken before it is known what came back from a worker that ended uncleanly. */
   readonly caution: Caution;
+  /** Hears from the store that it has lost records. */
+  readonly storeDoubt: StoreDoubt;
+  /** What the process uses of its memory; undefined where no limit is known. */
+  readonly memory: () => MemoryUse | undefined;
   /** Shares a circuit's state with the threads. */
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
@@ -86,6 +93,9 @@ export interface WorkerView {
   readonly inFlight: number;
   readonly executing: number;
   readonly storeUp: boolean;
+  /** How long runs will be in doubt yet because the store has lost records; 0 while none is. */
+  readonly storeSuspectForMs: number;
+  readonly memory: MemoryState;
   readonly threadsReady: boolean;
   readonly loopDelayMs: number;
   /** How often receiver or connection were replaced since a message last came, or could have come. */
@@ -98,6 +108,7 @@ export class Worker {
   readonly policies: Policies;
   readonly #options: WorkerOptions;
   readonly #inFlight = new InFlight();
+  readonly #memoryWatch = new MemoryWatch();
   readonly #admission: Admission<Work>;
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
@@ -174,10 +185,10 @@ export class Worker {
       telemetry,
       inFlightMax: options.inFlightMax,
       inFlight: () => inFlight.size,
-      room: () => this.#executions.room(),
+      room: () => this.#memoryWatch.within(this.#executions.room()),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
-    this.#watchdog = new Watchdog({ ...options, receiveLoop: this.#receiveLoop });
+    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
@@ -252,6 +263,8 @@ export class Worker {
       inFlight: this.#inFlight.size,
       executing,
       storeUp: this.#gate.isOpen,
+      memory: this.#memoryWatch.state,
+      storeSuspectForMs: this.#options.storeDoubt.leftMs,
       threadsReady: executor.isReady(),
       loopDelayMs: this.#watchdog.loopDelayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,

@@ -1,6 +1,6 @@
 /**
  * Notices what nobody tells: a receiver that gets nothing although the queue is not empty, threads that can take work again
- * after they could not, and an event loop that was blocked for so long that locks are in danger.
+ * after they could not, an event loop that was blocked for so long that locks are in danger, and memory that runs short.
  *
  * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
  * comes or the queue is found empty. When the queue cannot even be looked at, the connection is replaced at once, unless the
@@ -8,6 +8,9 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
+import type { MemoryUse } from "../core/memory.ts";
+import type { MemoryWatch } from "../policy/memory-watch.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -25,6 +28,10 @@ export interface WatchdogOptions {
   readonly telemetry: Telemetry;
   /** How long a receiver with credit may get nothing before the queue is looked at. */
   readonly silenceMaxMs: number;
+  readonly storeDoubt: StoreDoubt;
+  readonly memoryWatch: MemoryWatch;
+  /** Undefined where no limit is known. */
+  readonly memory: () => MemoryUse | undefined;
 }
 
 export class Watchdog {
@@ -68,7 +75,9 @@ export class Watchdog {
   }
 
   #look(): void {
-    const { receiveLoop, executor, clock, silenceMaxMs } = this.#options;
+    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt } = this.#options;
+    storeDoubt.look();
+    this.#lookAtMemory();
     if (executor.isReady()) receiveLoop.resume("threads-down");
     const nowMs = clock.monotonicMs();
     const since = receiveLoop.silentSinceMs;
@@ -78,6 +87,17 @@ export class Watchdog {
     void this.#check(since).finally(() => {
       this.#isChecking = false;
     });
+  }
+
+  #lookAtMemory(): void {
+    const { memory, memoryWatch, receiveLoop, telemetry } = this.#options;
+    const use = memory();
+    if (use === undefined || !memoryWatch.measured(use)) return;
+    const { state } = memoryWatch;
+    telemetry.emit({ type: "memory.changed", state, ...use });
+    if (state === "short") receiveLoop.pause("memory-short");
+    else receiveLoop.resume("memory-short");
+    receiveLoop.trim();
   }
 
   async #check(since: number): Promise<void> {

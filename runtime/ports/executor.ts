@@ -31,6 +31,8 @@ export interface RunOrder {
   readonly apart: boolean;
   /** The record was started by another shape of the skill: recorded steps must all be met before a new effect starts. */
   readonly pipelineChanged: boolean;
+  /** An earlier execution may have left no record of its steps: the store has lost some since the event was enqueued. */
+  readonly inDoubt: boolean;
 }
 
 export interface RunResult {

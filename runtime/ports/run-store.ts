@@ -161,4 +161,9 @@ export interface ForgettingOptions {
   readonly memory?: StoreMemory;
   /** Told before a start or claim is answered that shows the store to have lost records; `concerns` says whether this event's may be among them. */
   readonly onForgotten?: (what: Forgetting, concerns?: (eventId: string) => boolean) => void;
+  /**
+   * Told before a start or claim is answered that shows that records were lost, by whichever worker it was noticed: so many
+   * milliseconds ago at most. What was lost before then is not to be told from what never was.
+   */
+  readonly onSuspect?: (lostAgoMs: number) => void;
 }

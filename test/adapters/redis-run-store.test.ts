@@ -203,6 +203,55 @@ describe("redis run store on a server of its own", () => {
     assert.deepEqual(toldOther, ["sentinel"]);
   });
 
+  test("one worker's notice of a loss reaches all others with their next claim", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const memory = memoryOf();
+    await (await started(t, server.url, { memory })).stop();
+    await redis.flushall();
+    const told: number[] = [];
+    // It plants the sentinel, and cannot know better.
+    const unknowing = await started(t, server.url, { onSuspect: (agoMs) => told.push(agoMs) });
+    await unknowing.claim([claimOf("a")], leaseMs);
+    assert.deepEqual(told, []);
+    await started(t, server.url, { memory });
+    await unknowing.claim([claimOf("b")], leaseMs);
+    await unknowing.claim([claimOf("c")], leaseMs);
+    assert.ok(told.length === 1 && (told[0] ?? -1) >= 0, told.join());
+  });
+
+  test("a loss is told before the claim is answered that shows it, also of a server that took another's place", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    const told: number[] = [];
+    const store = await started(t, server.url, { onSuspect: (agoMs) => told.push(agoMs) });
+    const toldAfterClaim = (eventId: string): Promise<number> => store.claim([claimOf(eventId)], leaseMs).then(() => told.length);
+    assert.equal(await toldAfterClaim("a"), 0);
+    await redis.flushall();
+    assert.equal(await toldAfterClaim("b"), 1);
+    await redis.replicaof("127.0.0.1", "1");
+    await assert.rejects(store.claim([claimOf("c")], leaseMs), StoreUnavailableError);
+    await redis.replicaof("NO", "ONE");
+    await eventually("the store to answer again", () => store.ping());
+    assert.equal(await toldAfterClaim("d"), 2);
+    assert.equal(await toldAfterClaim("e"), 2);
+  });
+
+  test("knows a sentinel from before it said when records were lost", async (t) => {
+    const server = await serverFor(t);
+    const redis = plainClient(t, server.url);
+    await redis.set("test:{orders}:sentinel", "old");
+    const memory = memoryOf();
+    const told: unknown[] = [];
+    const options = { memory, onForgotten: (what: Forgetting) => told.push(what), onSuspect: (agoMs: number) => told.push(agoMs < 60_000) };
+    await (await started(t, server.url, options)).stop();
+    await (await started(t, server.url, options)).stop();
+    assert.deepEqual(told, []);
+    await redis.set("test:{orders}:sentinel", "other");
+    await (await started(t, server.url, options)).stop();
+    assert.deepEqual(told, ["sentinel", true]);
+  });
+
   test("what was noticed while it ran is not told again at the next start", async (t) => {
     const server = await serverFor(t);
     const redis = plainClient(t, server.url);

@@ -78,6 +78,7 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
     steps: [],
     apart: false,
     pipelineChanged: false,
+    inDoubt: false,
   };
 }
 

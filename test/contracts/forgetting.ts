@@ -52,5 +52,30 @@ export function forgettingContract(name: string, makeHarness: (t: TestContext) =
       assert.deepEqual(await session(harness, memory, "a"), [["sentinel"], ["sentinel"]]);
       assert.deepEqual(await session(harness, memory, "b"), [[], []]);
     });
+
+    test("every start after a loss hears how long ago it was, whichever worker noticed it, and none before", async (t) => {
+      const harness = await makeHarness(t);
+      const memory = memoryOf();
+      assert.deepEqual(await suspicions(harness, memory), []);
+      assert.deepEqual(await suspicions(harness, memory), []);
+      await harness.empty();
+      // This one has no memory: it takes the store for a new one.
+      assert.deepEqual(await suspicions(harness, undefined), []);
+      const noticedAtMs = performance.now();
+      for (const who of [memory, memory, undefined, memoryOf()]) {
+        const [agoMs, ...more] = await suspicions(harness, who);
+        assert.ok(agoMs !== undefined && agoMs <= performance.now() - noticedAtMs + 5_000, `${agoMs}`);
+        assert.deepEqual(more, []);
+      }
+    });
   });
+}
+
+/** What a worker is told by the end of its start. */
+async function suspicions(harness: Pick<ForgettingHarness, "make">, memory: StoreMemory | undefined): Promise<readonly number[]> {
+  const told: number[] = [];
+  const store = harness.make({ ...(memory === undefined ? {} : { memory }), onSuspect: (agoMs) => told.push(agoMs) });
+  await store.start();
+  await store.stop();
+  return told;
 }

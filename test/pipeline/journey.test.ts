@@ -80,6 +80,7 @@ describe("the journey", () => {
       steps: [],
       apart: false,
       pipelineChanged: false,
+      inDoubt: false,
     });
   });
 

@@ -97,5 +97,6 @@ function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"
     timeoutMs: 30_000,
     steps: [],
     pipelineChanged: false,
+    inDoubt: false,
   };
 }

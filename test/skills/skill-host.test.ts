@@ -200,6 +200,38 @@ test("in doubt, an effect that may happen once is parked and not tried again", a
   assert.equal(effects, 1);
 });
 
+test("where the store may have forgotten, what may happen once is parked, what can be asked for is, and the rest happens", async (t) => {
+  const did: string[] = [];
+  let found: string | undefined = "found";
+  const bundle = await hostOf(t, async (context) => {
+    await context.step("keyed", {}, () => did.push("keyed"));
+    await context.step("idempotent", { kind: "idempotent" }, () => did.push("idempotent"));
+    const query = (): string | undefined => {
+      did.push("query");
+      return found;
+    };
+    await context.step("asked", { kind: "queryable", query }, () => {
+      did.push("asked");
+      return "asked";
+    });
+    await context.step("charge", { kind: "atMostOnce" }, () => did.push("charge"));
+  });
+  const { answer } = await bundle.run({ inDoubt: true });
+  const why = "its effect may have happened: the store has lost records since the event was enqueued";
+  assert.deepEqual([answer, did], [{ kind: "outcome-unknown", step: "charge", why }, ["keyed", "idempotent", "query"]]);
+  found = undefined;
+  did.length = 0;
+  await bundle.run({ inDoubt: true });
+  assert.deepEqual(did, ["keyed", "idempotent", "query", "asked"]);
+  // What has a record is not in doubt.
+  did.length = 0;
+  bundle.steps.length = 0;
+  await bundle.run();
+  const steps = bundle.steps.filter(({ state }) => state === "completed");
+  did.length = 0;
+  assert.deepEqual([(await bundle.run({ inDoubt: true, steps })).answer.kind, did], ["completed", []]);
+});
+
 test("an effect that may happen once and throws is parked, unless it is certain that nothing happened", async (t) => {
   let thrown: unknown = new Error("socket hang up");
   const bundle = await hostOf(t, (context) =>

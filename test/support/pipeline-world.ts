@@ -9,6 +9,7 @@ import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type S
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
 import { Caution } from "#runtime/policy/caution.ts";
+import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
 import { FaultyStore, type StoreFault } from "./faulty-store.ts";
@@ -79,7 +80,7 @@ interface WorldOptions {
 type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
-    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
+    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "memory" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
   >
 >;
 
@@ -91,6 +92,8 @@ export interface Process {
   readonly store: FaultyStore;
   readonly executor: ScriptedExecutor;
   readonly telemetry: TelemetryLog;
+  /** Of a window of an hour. */
+  readonly storeDoubt: StoreDoubt;
   readonly brokerFaults: Faults<BrokerFault>;
   readonly storeFaults: Faults<StoreFault>;
   /** Changes of circuits, as the threads hear them. */
@@ -136,6 +139,7 @@ export class World {
     const telemetry = new TelemetryLog();
     const circuits: string[] = [];
     executor.trace = trace;
+    const storeDoubt = new StoreDoubt({ clock, windowMs: 3_600_000, tell: (event) => telemetry.emit(event) });
     const worker = new Worker({
       clock,
       random,
@@ -160,6 +164,8 @@ export class World {
       storeHoldMaxMs: 60_000,
       silenceMaxMs: 10_000,
       caution: new Caution(calmAt),
+      storeDoubt,
+      memory: () => undefined,
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });
@@ -170,6 +176,7 @@ export class World {
       store,
       executor,
       telemetry,
+      storeDoubt,
       brokerFaults,
       storeFaults,
       circuits,

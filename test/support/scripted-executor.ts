@@ -72,6 +72,7 @@ export class ScriptedRun {
     const known = this.order.steps.find((step) => step.name === name);
     if (known?.state === "completed") return;
     if (known?.state === "intent") throw new Ending({ kind: "outcome-unknown", step: name, why: "an intent without a result" });
+    if (this.order.inDoubt && kind === "atMostOnce") throw new Ending({ kind: "outcome-unknown", step: name, why: "the store has lost records" });
     if (kind === "atMostOnce") await this.#record(recordOf(name, kind, "intent"));
     this.check();
     this.#executor.effect(this, name);

@@ -1,4 +1,5 @@
 /** One case: a scenario with a crash at one point, or with none. */
+import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { Clock } from "#runtime/core/clock.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
@@ -151,6 +152,8 @@ class Case {
     const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
     const executor = new HostExecutor({ clock, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
     const worker = new Worker({
+      storeDoubt: new StoreDoubt({ clock, windowMs: 3_600_000, tell: () => undefined }),
+      memory: () => undefined,
       clock,
       random,
       workerId: `worker-${this.#workers}`,

@@ -9,7 +9,8 @@
 //
 // and under each tag, which is `{orders}` where it is the only one, else `{orders#NUMBER}`:
 //
-//   holdfast:{orders}:sentinel      set once, without an end of life; another value means that records were lost
+//   holdfast:{orders}:sentinel      set once, without an end of life; another id in it means that records were lost. It also says
+//                                   when that was last, so that every worker hears of it with its next claim, or at its start
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
@@ -98,6 +99,8 @@ class RedisRunStore implements RunStore {
   readonly #marks: string[];
   /** What was found since it was last told of, with the parts it was found of. */
   readonly #found = new Map<Forgetting, Set<number>>();
+  /** Of the latest loss that was not told yet. */
+  #lostAgoMs: number | undefined;
   #client: RedisClient | undefined;
 
   constructor(options: RedisRunStoreOptions) {
@@ -115,6 +118,7 @@ class RedisRunStore implements RunStore {
         client: () => this.#connected(),
         memory: this.#memoryOf(number),
         onForgotten: (what) => this.#forgot(what, number),
+        onSuspect: (lostAgoMs) => this.#suspect(lostAgoMs),
       });
       return { store, health: new TagHealth(() => store.touch()) };
     });
@@ -284,7 +288,16 @@ class RedisRunStore implements RunStore {
     if (this.#only !== undefined) this.#tell();
   }
 
+  /** Parts that lost records with their one server tell of one loss; the latest is the one that counts. */
+  #suspect(lostAgoMs: number): void {
+    this.#lostAgoMs = Math.min(this.#lostAgoMs ?? Number.POSITIVE_INFINITY, lostAgoMs);
+    if (this.#only !== undefined) this.#tell();
+  }
+
   #tell(): void {
+    const lostAgoMs = this.#lostAgoMs;
+    this.#lostAgoMs = undefined;
+    if (lostAgoMs !== undefined) this.#options.onSuspect?.(lostAgoMs);
     if (this.#found.size === 0) return;
     const found = [...this.#found];
     this.#found.clear();

@@ -41,6 +41,8 @@ export interface TagStoreOptions {
   readonly client: () => RedisClient;
   readonly memory: StoreMemory | undefined;
   readonly onForgotten: (what: Forgetting) => void;
+  /** Records under this tag were lost so long ago at most, by whichever worker it was noticed. */
+  readonly onSuspect: (lostAgoMs: number) => void;
 }
 
 const probeLifeMs = 60_000;
@@ -68,6 +70,10 @@ function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generat
 
 const noBytes = (): number => 0;
 
+function sentinelId(sentinel: string): string {
+  return sentinel.split(";", 1)[0] ?? "";
+}
+
 export class TagStore {
   readonly #options: TagStoreOptions;
   readonly #client: () => RedisClient;
@@ -86,7 +92,8 @@ export class TagStore {
     this.#retentionMs = String(options.retentionMs);
     this.#base = options.base;
     this.#recordPrefix = `${this.#base}r:`;
-    this.#sentinel = options.memory?.recall() ?? "";
+    // Its id alone: so the start is answered with what the sentinel says beside it.
+    this.#sentinel = sentinelId(options.memory?.recall() ?? "");
   }
 
   async start(): Promise<void> {
@@ -182,13 +189,20 @@ export class TagStore {
       args.push(packClaim(request));
     }
     const { sentinel, results } = unpackClaims(await this.#client().run(scripts.claim, keys, args), requests);
-    if (sentinel !== "" && sentinel !== this.#sentinel) {
-      const isFirst = this.#sentinel === "";
-      this.#sentinel = sentinel;
-      this.#options.memory?.keep(sentinel);
-      if (!isFirst) this.#options.onForgotten("sentinel");
-    }
+    if (sentinel !== "") this.#meetSentinel(sentinel);
     return results;
+  }
+
+  #meetSentinel(answer: string): void {
+    const { memory, onForgotten, onSuspect } = this.#options;
+    const [sentinel = "", nowMs = ""] = answer.split(" ");
+    if (sentinel === this.#sentinel) return;
+    const idBefore = sentinelId(this.#sentinel);
+    this.#sentinel = sentinel;
+    memory?.keep(sentinel);
+    if (idBefore !== "" && idBefore !== sentinelId(sentinel)) onForgotten("sentinel");
+    const lostAtMs = sentinel.split(";")[2];
+    if (lostAtMs !== undefined) onSuspect(Math.max(0, Number(nowMs) - Number(lostAtMs)));
   }
 
   /** One call a part, one after another, so that the entries apply in order. */
@@ -217,7 +231,7 @@ export class TagStore {
     this.#isDisturbed = false;
     try {
       const { info, serverBefore, hasOrphans } = unpackInspection(
-        await this.#client().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base]),
+        await this.#client().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base, this.#replicationId ?? "", randomUUID()]),
       );
       const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1];
       // A managed service may not say.

@@ -63,6 +63,9 @@ const schema = `
   PRAGMA user_version = ${schemaVersion};
 `;
 
+/** When a file was found in the place of another; workers of earlier versions leave it alone. */
+const lossesTable = "CREATE TABLE IF NOT EXISTS losses (at_ms INTEGER NOT NULL) STRICT";
+
 /**
  * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
  * included, and not what became of them.
@@ -183,6 +186,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
+    database.exec(lossesTable);
     // The columns are named to give exactly the consumer's shape.
     return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {

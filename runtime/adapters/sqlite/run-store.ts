@@ -109,6 +109,19 @@ export class SqliteRunStore implements RunStore {
     return this.#mark;
   }
 
+  /** How long ago it was last noted that this file took another's place; undefined when it never was. */
+  lostAgoMs(): Promise<number | undefined> {
+    return this.#write((statements, nowMs) => {
+      const lostAtMs = statements.lastLoss();
+      return lostAtMs === undefined ? undefined : Math.max(0, nowMs - lostAtMs);
+    });
+  }
+
+  /** Notes, for every worker that uses the file, that it took another's place. */
+  noteLoss(): Promise<void> {
+    return this.#write((statements, nowMs) => statements.addLoss(nowMs));
+  }
+
   async stop(): Promise<void> {
     this.#statements = undefined;
     this.#database?.close();

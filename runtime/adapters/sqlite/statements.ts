@@ -68,6 +68,8 @@ export interface Statements {
   /** Adds an entry; of many, the last ones are kept. */
   note(run: number, entry: string): void;
   historyOf(run: number): readonly HistoryEntry[];
+  addLoss(atMs: number): void;
+  lastLoss(): number | undefined;
   /** The last of up to `count` rows after `id`; undefined when there are none. */
   sliceAfter(id: number, count: number): number | undefined;
   /** Deletes what has expired in (`after`, `last`]; returns how many records it deleted. */
@@ -176,6 +178,12 @@ function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" 
   };
 }
 
+function prepareLosses(database: DatabaseSync): Pick<Statements, "addLoss" | "lastLoss"> {
+  const add = database.prepare("INSERT INTO losses (at_ms) VALUES (?)");
+  const last = database.prepare("SELECT max(at_ms) AS atMs FROM losses");
+  return { addLoss: (atMs) => void add.run(atMs), lastLoss: () => numberFrom(last.get(), "atMs") };
+}
+
 export function prepareStatements(database: DatabaseSync): Statements {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
@@ -190,5 +198,6 @@ export function prepareStatements(database: DatabaseSync): Statements {
     ...prepareSteps(database),
     ...prepareHistory(database),
     ...prepareRetention(database),
+    ...prepareLosses(database),
   };
 }

@@ -16,6 +16,10 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
       // In a thread that took a lost one's place, the file is not open yet.
       await store.start();
       return (await store.ping()) ? store.mark : undefined;
+    case "noteLoss":
+      return store.noteLoss();
+    case "lostAgoMs":
+      return store.lostAgoMs();
     case "claim":
       return packClaims(await store.claim(call.requests, call.leaseMs), call.requests);
     case "checkpoint":

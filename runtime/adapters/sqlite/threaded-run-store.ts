@@ -55,7 +55,7 @@ class ThreadedRunStore implements RunStore {
     if (this.#thread !== undefined) return;
     this.#thread = this.#newThread();
     try {
-      this.#met(await this.#thread.call({ method: "start" }));
+      await this.#met(this.#thread, await this.#thread.call({ method: "start" }));
     } catch (error) {
       await this.stop();
       throw error;
@@ -77,7 +77,7 @@ class ThreadedRunStore implements RunStore {
     if (this.#thread.hasEnded) this.#thread = this.#newThread();
     try {
       const mark = await this.#thread.call({ method: "ping" });
-      this.#met(mark);
+      await this.#met(this.#thread, mark);
       return mark !== undefined;
     } catch {
       return false;
@@ -122,14 +122,18 @@ class ThreadedRunStore implements RunStore {
   }
 
   /** A file that was put in the place of the one that is remembered has none of its records. */
-  #met(mark: unknown): void {
+  async #met(thread: StoreThread, mark: unknown): Promise<void> {
     if (typeof mark !== "string") return;
-    const { memory, onForgotten } = this.#options;
+    const { memory, onForgotten, onSuspect } = this.#options;
     const known = this.#mark ?? memory?.recall();
+    // Noted in the file before it is remembered: a worker that ends in between notices it again.
+    const isLoss = known !== undefined && known !== mark;
+    if (isLoss) await thread.call({ method: "noteLoss" });
     this.#mark = mark;
-    if (known === mark) return;
-    memory?.keep(mark);
-    if (known !== undefined) onForgotten?.("sentinel");
+    if (known !== mark) memory?.keep(mark);
+    if (isLoss) onForgotten?.("sentinel");
+    const lostAgoMs = await thread.call({ method: "lostAgoMs" });
+    if (typeof lostAgoMs === "number") onSuspect?.(lostAgoMs);
   }
 
   async #write(call: StoreCall & { readonly writes: readonly unknown[] }): Promise<readonly WriteResult[]> {

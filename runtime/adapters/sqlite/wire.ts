@@ -31,6 +31,8 @@ export type StoreCall =
   | { readonly method: "stop" }
   | { readonly method: "secret" }
   | { readonly method: "ping" }
+  | { readonly method: "noteLoss" }
+  | { readonly method: "lostAgoMs" }
   | { readonly method: "claim"; readonly requests: readonly ClaimRequest[]; readonly leaseMs: number }
   | { readonly method: "checkpoint"; readonly writes: readonly CheckpointWrite[] }
   | { readonly method: "finish"; readonly writes: readonly PackedFinish[] }

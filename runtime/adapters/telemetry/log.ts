@@ -29,6 +29,8 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "store.down": "error",
   "store.up": "info",
   "store.forgot": "error",
+  "memory.changed": "warn",
+  "store.suspect": "warn",
   "clock.skewed": "warn",
   "transport.disturbed": "warn",
   "transport.recovered": "info",

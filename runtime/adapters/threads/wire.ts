@@ -93,7 +93,13 @@ type PackedOrder = readonly [
   body: Uint8Array,
   rest:
     | null
-    | readonly [contentEncoding: string | null, headers: Readonly<Record<string, HeaderValue>> | null, steps: readonly PackedStep[], pipelineChanged: boolean],
+    | readonly [
+        contentEncoding: string | null,
+        headers: Readonly<Record<string, HeaderValue>> | null,
+        steps: readonly PackedStep[],
+        pipelineChanged: boolean,
+        inDoubt: boolean,
+      ],
 ];
 
 function packStep({ name, kind, state, result, checksum, codec, atMs }: StepRecord): PackedStep {
@@ -110,8 +116,8 @@ function own(packed: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): PackedOrder {
-  const { route, contentEncoding, headers, steps, pipelineChanged } = order;
-  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged;
+  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt } = order;
+  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged && !inDoubt;
   return [
     ticket,
     route.eventId,
@@ -126,7 +132,7 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.timeoutMs,
     order.enqueuedAtMs,
     body,
-    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged],
+    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt],
   ];
 }
 
@@ -153,6 +159,7 @@ export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
     timeoutMs,
     steps: rest?.[2].map(unpackStep) ?? [],
     pipelineChanged: rest?.[3] ?? false,
+    inDoubt: rest?.[4] ?? false,
   }));
 }
 

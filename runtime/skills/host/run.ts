@@ -12,13 +12,11 @@
  * monotonic clock, so that a thread that slept through its lease starts nothing more.
  */
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { messageOf } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
-import type { StepAcknowledgement } from "../../ports/executor.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { callResultOf } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
@@ -31,6 +29,8 @@ import { PermanentError, SkillError, TransientError } from "../author/errors.ts"
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
+import { RunEnded, nameOf, permanently } from "./run-errors.ts";
+import type { RunHost } from "./run-host.ts";
 import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -39,45 +39,9 @@ import { checkStepName, checkStepOptions, stepArguments } from "../author/step-c
 import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 
-/** What a run needs of its thread. */
-export interface RunHost {
-  readonly consumer: string;
-  /** Names the emitter of events; the skill's name when undefined. */
-  readonly agent: string | undefined;
-  nowMs(): number;
-  wallMs(): number;
-  random(): number;
-  isCircuitOpen(dependency: number): boolean;
-  /** `fellBack`: a fallback has answered. */
-  writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
-  log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
-  ended(run: Run, answer: RunAnswer): void;
-}
-
-/** Thrown into a skill whose run has ended. What it does with it changes nothing. */
-class RunEnded extends Error {
-  constructor() {
-    super("this run has ended: it may start no step, make no call and emit nothing");
-    this.name = "RunEnded";
-  }
-}
-
+const forgottenWhy = "its effect may have happened: the store has lost records since the event was enqueued";
 const noReports: readonly CallReport[] = [];
 const nothingEmitted: readonly OutgoingMessage[] = [];
-
-/** Runs a check of what the skill passed; trying again would not change its answer. */
-function permanently<Value>(code: string, check: () => Value): Value {
-  try {
-    return check();
-  } catch (cause) {
-    throw new PermanentError(messageOf(cause), { code, cause });
-  }
-}
-
-function nameOf(dependency: unknown): string {
-  const name = fieldOf(dependency, "name");
-  return typeof name === "string" ? `'${name.slice(0, 80)}'` : show(dependency);
-}
 
 export class Run implements SkillContext<never>, CallingRun {
   readonly order: ThreadOrder;
@@ -85,7 +49,7 @@ export class Run implements SkillContext<never>, CallingRun {
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
-  readonly #host: RunHost;
+  readonly #host: RunHost<Run>;
   readonly #prepared: PreparedSkill;
   /** Of a run that has failed for good: it goes backwards. */
   readonly #saga: Saga | undefined;
@@ -103,7 +67,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #isEnded = false;
   #isInterrupted = false;
 
-  constructor(host: RunHost, prepared: PreparedSkill, order: ThreadOrder, event: EventEnvelope, startedAtMs: number) {
+  constructor(host: RunHost<Run>, prepared: PreparedSkill, order: ThreadOrder, event: EventEnvelope, startedAtMs: number) {
     this.#host = host;
     this.#prepared = prepared;
     this.order = order;
@@ -365,8 +329,10 @@ export class Run implements SkillContext<never>, CallingRun {
       const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
       this.#stop({ kind: "outcome-unknown", step: name, why });
     }
+    const isForgotten = record === undefined && this.order.inDoubt;
+    if (isForgotten && kind === "atMostOnce") this.#stop({ kind: "outcome-unknown", step: name, why: forgottenWhy });
     this.checkMayAct();
-    if (record !== undefined && options.kind === "queryable") {
+    if ((record !== undefined || isForgotten) && options.kind === "queryable") {
       const effectPart = open.part;
       open.part = this.#queryPart(open);
       const found = await options.query(context);

@@ -15,7 +15,8 @@ import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { type RunIds, describeRun, runContext } from "./run-context.ts";
-import { type RunHost, Run } from "./run.ts";
+import type { RunHost } from "./run-host.ts";
+import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
 export interface HostSink {
@@ -55,7 +56,7 @@ const describedMax = 5;
 
 const noCalls: readonly CallReport[] = [];
 
-export class SkillHost implements RunHost {
+export class SkillHost implements RunHost<Run> {
   readonly consumer: string;
   readonly agent: string | undefined;
   readonly #options: SkillHostOptions;

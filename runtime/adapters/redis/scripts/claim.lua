@@ -7,7 +7,9 @@
 -- ARGV[4]    retention, milliseconds
 -- ARGV[5]    base of the keys: record keys are base .. 'r:' .. eventId
 -- ARGV[5+i]  payloadHash 0 pipelineHash 0 token
--- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one; one code a run: n (acquired, new)
+-- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one, else the server's time follows it
+-- after a space. Whoever knows another sentinel than the one that is there knows of a loss, and notes it in it, so that every
+-- worker hears of it with its next claim. One code a run: n (acquired, new)
 -- u (reused) without a detail; a (acquired) { epoch, failures, losses, generation, restarts, pipelineHash, { step name, step, ... } }, h (held)
 -- milliseconds, d (done) outbox, x (dead) { reason, { history entry, ... } }, whose details follow in the order of their runs
 
@@ -17,11 +19,19 @@ local now = nowMs()
 local newHeader = 'r' .. struct.pack('>I4I2I2I2I2I4d', 1, 0, 0, 0, 0, 0, now + leaseMs)
 
 local sentinel = redis.call('GET', KEYS[1])
+local known = ARGV[1]
 if not sentinel then
-  sentinel = ARGV[2]
+  sentinel = known == '' and ARGV[2] .. ';' .. now or sentinelOf(ARGV[2], now, now)
   redis.call('SET', KEYS[1], sentinel)
+elseif sentinel ~= known and known ~= '' then
+  local id, planted, lost = sentinelParts(sentinel)
+  if lost == '' and id ~= sentinelParts(known) then
+    if planted == '' then planted = now end
+    sentinel = sentinelOf(id, planted, planted)
+    redis.call('SET', KEYS[1], sentinel)
+  end
 end
-local reply = { sentinel == ARGV[1] and '' or sentinel, '' }
+local reply = { sentinel == known and '' or sentinel .. ' ' .. now, '' }
 
 local function acquired(key, record)
   record.leaseUntilMs = now + leaseMs

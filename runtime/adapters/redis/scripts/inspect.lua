@@ -3,6 +3,8 @@
 -- KEYS[1]  sentinel
 -- KEYS[2]  where the server's replication id is kept, without an end of life
 -- ARGV[1]  base of the keys
+-- ARGV[2]  the replication id that the client met last; empty when it met none
+-- ARGV[3]  value for the sentinel, if there is none beside records
 -- Returns { the memory and replication sections of INFO, the replication id that was kept or nothing, 1 when there are records
 -- without a sentinel, as far as a short look finds }
 
@@ -17,8 +19,17 @@ end
 local info = ask('INFO', 'memory') .. '\r\n' .. ask('INFO', 'replication')
 local id = info:match('master_replid:(%w+)')
 local before = redis.call('GET', KEYS[2])
+local known = before or ARGV[2]
+local now = nowMs()
 -- A replica takes no writes, and is no server to remember.
-if id and id ~= before and info:find('role:master', 1, true) then redis.call('SET', KEYS[2], id) end
+if id and id ~= before and info:find('role:master', 1, true) then
+  redis.call('SET', KEYS[2], id)
+  local sentinel = redis.call('GET', KEYS[1])
+  if sentinel and known ~= '' and known ~= id then
+    local sentinelId, planted = sentinelParts(sentinel)
+    redis.call('SET', KEYS[1], sentinelOf(sentinelId, planted == '' and now or planted, now))
+  end
+end
 
 local orphans = 0
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -30,5 +41,6 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
     if #found[2] > 0 then orphans = 1 end
     if cursor == '0' or orphans == 1 then break end
   end
+  if orphans == 1 and info:find('role:master', 1, true) then redis.call('SET', KEYS[1], sentinelOf(ARGV[3], now, now)) end
 end
 return { info, before, orphans }

@@ -24,6 +24,15 @@ local function nowMs()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The sentinel is its id, then, after a semicolon each, when it was planted and when records were last lost, in milliseconds.
+local function sentinelParts(sentinel)
+  return sentinel:match('^([^;]*);?([^;]*);?([^;]*)$')
+end
+
+local function sentinelOf(id, plantedMs, lostMs)
+  return id .. ';' .. plantedMs .. ';' .. lostMs
+end
+
 -- The value as its fields.
 local function decode(value)
   local payloadEnd = value:find('\0', headerBytes + 1, true)

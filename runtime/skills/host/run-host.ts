@@ -1,0 +1,19 @@
+import type { FellBack, RunAnswer } from "../../core/outcome.ts";
+import type { StepRecord } from "../../core/run.ts";
+import type { StepAcknowledgement } from "../../ports/executor.ts";
+import type { LogLevel } from "../author/context.ts";
+
+/** What a run needs of its thread. */
+export interface RunHost<Run> {
+  readonly consumer: string;
+  /** Names the emitter of events; the skill's name when undefined. */
+  readonly agent: string | undefined;
+  nowMs(): number;
+  wallMs(): number;
+  random(): number;
+  isCircuitOpen(dependency: number): boolean;
+  /** `fellBack`: a fallback has answered. */
+  writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
+  log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
+  ended(run: Run, answer: RunAnswer): void;
+}

@@ -1,0 +1,37 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { array, assert as always, integer, property } from "fast-check";
+import { MemoryWatch } from "#runtime/policy/memory-watch.ts";
+
+const at = (usedBytes: number): { readonly usedBytes: number; readonly limitBytes: number } => ({ usedBytes, limitBytes: 1_000 });
+
+describe("memory that runs short", () => {
+  test("leaves all room while it is ample, less as it gets tight, and none when it is short", () => {
+    const watch = new MemoryWatch();
+    const rooms = [790, 800, 850, 900, 919, 920].map((used) => {
+      watch.measured(at(used));
+      return watch.within(100);
+    });
+    assert.deepEqual(rooms, [100, 70, 41, 11, 1, 0]);
+  });
+
+  test("has to fall clearly before more is taken again", () => {
+    const watch = new MemoryWatch();
+    const states = [950, 860, 849, 760, 749].map((used) => {
+      watch.measured(at(used));
+      return watch.state;
+    });
+    assert.deepEqual(states, ["short", "short", "tight", "tight", "ample"]);
+  });
+
+  test("never gives more room than there is, and none at all only when it is short", () => {
+    always(
+      property(array(integer({ min: 0, max: 2_000 }), { minLength: 1 }), integer({ min: 1, max: 10_000 }), (measurements, room) => {
+        const watch = new MemoryWatch();
+        for (const used of measurements) watch.measured(at(used));
+        const left = watch.within(room);
+        assert.ok(left <= room && (left === 0) === (watch.state === "short"));
+      }),
+    );
+  });
+});
