@@ -48,15 +48,20 @@ test("npm start that is stopped by Ctrl-C ends with 0 and the account, which agr
 });
 
 test("a second Ctrl-C ends npm start at once with 130, and no process of it complains", async () => {
-  const command = startByNpm(["--events", "20000"], withoutRedis);
-  await working(command);
-  command.pressCtrlC();
-  // npm's copy of a signal is told from a second one by the time between them.
-  await pause(700);
-  command.pressCtrlC();
-  const { code, stderr } = await command.done;
-  assert.equal(code, 130, stderr);
-  assert.doesNotMatch(stderr, /ERR_|Error/);
+  // A trial that has stopped in order before the second one says nothing of it, and is begun anew.
+  for (let tries = 1; tries <= 5; tries += 1) {
+    const command = startByNpm(["--events", "20000"], withoutRedis);
+    await working(command);
+    command.pressCtrlC();
+    // npm's copy of a signal is told from a second one by the time between them.
+    await pause(510);
+    command.pressCtrlC();
+    const { code, stderr } = await command.done;
+    assert.doesNotMatch(stderr, /ERR_|Error/);
+    if (code === 0 && tries < 5) continue;
+    assert.equal(code, 130, stderr);
+    break;
+  }
 });
 
 testOnEach("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async (_t, transport) => {
