@@ -318,6 +318,14 @@ test("a dependency that the skill does not name cannot be called", async (t) => 
   });
 });
 
+test("a call of a dependency that is not named says which one was probably meant", async (t) => {
+  const declared = defineDependency({ name: "mailer", request: async () => 1 });
+  const misspelt = defineDependency({ name: "mialer", request: async () => 1 });
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [declared], run: (context) => context.call(misspelt, undefined) })]);
+  const { answer } = await bundle.run();
+  assert.match(answer.kind === "failed" ? answer.failure.message : answer.kind, /\(mailer\), got 'mialer'; .*; did you mean 'mailer'\?$/);
+});
+
 test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {
   const { url, received } = await serve(t, (response, number) => json(response, number < 5 ? 503 : 200, {}));
   const dependency = httpOf(url, { retry: { attemptsMax: 1 } });

@@ -13,6 +13,7 @@
  */
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
+import { didYouMean } from "../../core/near-name.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
@@ -216,10 +217,11 @@ export class Run implements SkillContext<never>, CallingRun {
     this.#saga?.checkMayCall();
     const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
     if (prepared === undefined) {
-      const known = [...this.#prepared.dependencies.keys()].join(", ") || "none";
-      throw new PermanentError(`call: expected a dependency that the skill names in uses (${known}), got ${nameOf(dependency)}; add it to the skill's uses`, {
-        code: "CALL_INVALID",
-      });
+      const known = [...this.#prepared.dependencies.keys()];
+      const named = fieldOf(dependency, "name");
+      const near = typeof named === "string" ? didYouMean(named, known) : "";
+      const message = `call: expected a dependency that the skill names in uses (${known.join(", ") || "none"}), got ${nameOf(dependency)}; add it to the skill's uses${near}`;
+      throw new PermanentError(message, { code: "CALL_INVALID" });
     }
     const { name } = prepared;
     const ledger = (this.#ledger ??= new CallLedger());
