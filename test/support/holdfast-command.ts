@@ -1,5 +1,5 @@
 /** Runs the holdfast command as a user would: a process of its own. */
-import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 
@@ -27,6 +27,19 @@ export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = p
 export function startByNpm(args: readonly string[], env: NodeJS.ProcessEnv = process.env): RunningCommand & { readonly pressCtrlC: () => void } {
   const child = spawn("npm", ["start", "--", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   return { ...follow(child), pressCtrlC: () => void process.kill(-(child.pid ?? 0), "SIGINT") };
+}
+
+/** The process whose command line matches, and which one of the group started. */
+export function startedByGroup(group: number, commandLine: RegExp): number {
+  const listed = execFileSync("ps", ["-A", "-o", "pid=", "-o", "ppid=", "-o", "pgid=", "-o", "args="], { encoding: "utf8" });
+  const processes = listed.split("\n").map((line) => {
+    const [, pid, parent, ofGroup, args = ""] = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
+    return { pid: Number(pid), parent: Number(parent), group: Number(ofGroup), args };
+  });
+  const members = new Set(processes.flatMap((one) => (one.group === group ? [one.pid] : [])));
+  const found = processes.find(({ parent, args }) => members.has(parent) && commandLine.test(args));
+  if (found === undefined) throw new Error(`expected group ${group} to have started a process that matches ${commandLine}, found\n${listed}`);
+  return found.pid;
 }
 
 function follow(child: ChildProcessByStdio<null, Readable, Readable>): RunningCommand {
