@@ -263,7 +263,7 @@ export class Executions {
 
   #isInDoubt({ delivery }: Work): boolean {
     const { storeDoubt, brokerClock } = this.#options;
-    return storeDoubt.covers(() => enqueuedFirstMs(delivery), brokerClock);
+    return storeDoubt.isActive && storeDoubt.covers(enqueuedFirstMs(delivery), brokerClock);
   }
 
   #post(orders: readonly RunOrder[]): void {

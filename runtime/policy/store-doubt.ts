@@ -53,10 +53,15 @@ export class StoreDoubt {
     this.#options.tell({ type: "store.suspect", state: "end", lostAgoMs, forMs: 0 });
   }
 
+  /** Whether there is anything to doubt. */
+  get isActive(): boolean {
+    return this.#lostAtMs !== undefined && this.leftMs > 0;
+  }
+
   /** Whether an event may have been executed without a record of it. `enqueuedAtMs`: of the first of its messages' copies. */
-  covers(enqueuedAtMs: () => number, brokerClock: Pick<BrokerClock, "latestMs">): boolean {
+  covers(enqueuedAtMs: number, brokerClock: Pick<BrokerClock, "latestMs">): boolean {
     if (this.#lostAtMs === undefined || this.leftMs === 0) return false;
     const lostAgoMs = this.#options.clock.monotonicMs() - this.#lostAtMs;
-    return enqueuedAtMs() <= brokerClock.latestMs() - lostAgoMs;
+    return enqueuedAtMs <= brokerClock.latestMs() - lostAgoMs;
   }
 }

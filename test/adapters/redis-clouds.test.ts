@@ -199,6 +199,32 @@ describe("redis with a user of few rights", () => {
   });
 });
 
+async function started<Store extends { start(): Promise<void> }>(store: Store): Promise<Store> {
+  await store.start();
+  return store;
+}
+
+describe("redis that says nothing of itself", () => {
+  test("is in doubt over records without a sentinel, though nobody may ask what it is", async (t) => {
+    const server = await serverFor(t);
+    const rights = ["+@all", "-info", "-config"];
+    const chief = admin(t, server.url);
+    await chief.call("ACL", ["SETUSER", "worker", "reset", "on", ">word", "~holdfast:*", ...rights]);
+    const url = `redis://worker:word@127.0.0.1:${server.port}`;
+    await live(await started(storeFor(t, url)), "a");
+    const sentinels = await chief.keys("holdfast:*:sentinel");
+    assert.equal(sentinels.length, 1);
+    await chief.del(...sentinels);
+    const told: Forgetting[] = [];
+    const lost: number[] = [];
+    await started(storeFor(t, url, { onForgotten: (what) => told.push(what), onSuspect: (agoMs) => lost.push(agoMs) }));
+    assert.deepEqual([told, lost.length], [["sentinel"], 1]);
+    // And so is the next one, which finds the sentinel in its place.
+    await started(storeFor(t, url, { onSuspect: (agoMs) => lost.push(agoMs) }));
+    assert.equal(lost.length, 2);
+  });
+});
+
 describe("redis behind sentinels", () => {
   test("finds the master by its name, goes to the one that takes its place, and tells of it", { timeout: 60_000 }, async (t) => {
     const folder = await folderFor(t);

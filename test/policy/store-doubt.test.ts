@@ -19,7 +19,7 @@ class Scene {
 
   /** Of an event that was enqueued at this time by the monotonic clock. */
   covers(enqueuedAtMs: number): boolean {
-    return this.doubt.covers(() => enqueuedAtMs + brokerAheadMs, { latestMs: () => this.nowMs + brokerAheadMs + this.unsureMs });
+    return this.doubt.covers(enqueuedAtMs + brokerAheadMs, { latestMs: () => this.nowMs + brokerAheadMs + this.unsureMs });
   }
 }
 

@@ -41,6 +41,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
     if #found[2] > 0 then orphans = 1 end
     if cursor == '0' or orphans == 1 then break end
   end
-  if orphans == 1 and info:find('role:master', 1, true) then redis.call('SET', KEYS[1], sentinelOf(ARGV[3], now, now)) end
+  -- Whoever may not ask for INFO may still be at the master; a replica refuses the write, and is no server to remember.
+  if orphans == 1 and not info:find('role:slave', 1, true) then redis.pcall('SET', KEYS[1], sentinelOf(ARGV[3], now, now)) end
 end
 return { info, before, orphans }
