@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { type Config, parseConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { importModule, readJson } from "../skills/host/import-module.ts";
+import { keepForeignOutputApart } from "./output.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
 
@@ -25,6 +26,8 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
     throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; name one with --config FILE`);
   }
   if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
+  // Whoever loads a configuration runs code that others wrote: the file itself, and then the plugins that it lists.
+  keepForeignOutputApart();
   return { config: parseConfig(withStore(await read(file)), file), directory: dirname(file), file };
 }
 
