@@ -4,6 +4,7 @@
  * A worker, whose standard error is its log, holds it until the log is there and makes log lines of it.
  */
 import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
+import { ownerAtWork } from "../skills/host/module-owner.ts";
 
 /** A line that is not the command's own; `fields` say whose it is. */
 export interface ForeignLine {
@@ -42,7 +43,10 @@ export function writeForeign(line: ForeignLine): void {
 export function keepForeignOutputApart(): void {
   if (isCapturing) return;
   isCapturing = true;
-  captureOutput((stream: OutputStream, text) => writeForeign({ level: stream === "stdout" ? "info" : "warn", text, fields: { stream } }));
+  captureOutput((stream: OutputStream, text) => {
+    const source = ownerAtWork()?.name;
+    writeForeign({ level: stream === "stdout" ? "info" : "warn", text, fields: { stream, ...(source === undefined ? {} : { source }) } });
+  });
 }
 
 /** Holds what others write until `showForeignOutput`; what is held when the process ends is written then. */
