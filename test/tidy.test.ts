@@ -158,3 +158,12 @@ test("what is published imports what is installed with it; a trial and a sample,
     [],
   );
 });
+
+test("commands write through runtime/cli/output.ts, which keeps what others print away from their results", () => {
+  // Those two are heard before anything is loaded that others wrote.
+  const before = new Set(["runtime/cli/output.ts", "runtime/cli/require-node.ts", "runtime/cli/stop-signals.ts"]);
+  const wrong = sources.filter(
+    (file) => file.startsWith("runtime/cli/") && !before.has(file) && /process\.std(?:out|err)\.write\(|console\./.test(readFileSync(join(root, file), "utf8")),
+  );
+  assert.deepEqual(wrong, []);
+});

@@ -1,5 +1,5 @@
 /** Arguments as commands read them. */
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 
 /** A whole number of 1 or more. */
 export function integer(text: string): number {
@@ -16,6 +16,14 @@ function integerFrom(text: string, least: number): number {
   if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
     throw new InvalidArgumentError(`expected a whole number of ${least} or more, got '${text}'.`);
   return value;
+}
+
+/**
+ * The value of an option that must be there. Commander's own required options are looked for before those that it does not know are
+ * named, which may be the same option misspelt.
+ */
+export function required<T>(command: Command, option: string, value: T | undefined): T {
+  return value ?? command.error(`error: required option '${option}' not specified`);
 }
 
 /** An option that may be given several times. */

@@ -1,6 +1,7 @@
 /** Carries out what the arguments say, and ends with a code of the one table. */
 import { type Command, CommanderError } from "commander";
 import { exitCodes } from "./exit-codes.ts";
+import { writeNote } from "./output.ts";
 
 /** What a user can mend says so in its message, and is told without a stack; undefined for a defect, which is thrown on. */
 export type Mendable = (error: unknown) => { readonly message: string; readonly code: number } | undefined;
@@ -18,7 +19,7 @@ export async function carryOut(program: Command, mendable: Mendable = () => unde
     }
     const told = mendable(error);
     if (told === undefined) throw error;
-    process.stderr.write(`holdfast: ${told.message}\n`);
+    writeNote(`holdfast: ${told.message}`);
     process.exitCode = told.code;
   }
 }

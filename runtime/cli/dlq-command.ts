@@ -1,6 +1,6 @@
 /** `holdfast dlq`: the commands on dead letters, and their options. */
 import { type Command, Option } from "commander";
-import { count, integer, several } from "./arguments.ts";
+import { count, integer, required, several } from "./arguments.ts";
 import type { DlqOptions, ExportOptions, PurgeOptions, ReplayCommandOptions, ShowOptions } from "./dlq-options.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -31,9 +31,13 @@ export function addDlqCommand(program: Command): void {
     .action(async (options: ExportOptions) => (await import("./dlq.ts")).exportLetters(options));
   withSelection(dlq.command("purge").description("delete dead letters for good; the runs' records keep why"))
     .option("--all", "all of them")
-    .requiredOption("--count <n>", "how many there are: must be right, or nothing is deleted", integer)
-    .requiredOption("--reason <text>", "why; kept in the runs' records")
-    .action(async (options: PurgeOptions) => (await import("./dlq.ts")).purge(options));
+    .option("--count <n>", "how many there are: must be right, or nothing is deleted (required)", integer)
+    .option("--reason <text>", "why; kept in the runs' records (required)")
+    .action(async (options: Partial<PurgeOptions>, command: Command) => {
+      const count = required(command, "--count <n>", options.count);
+      const reason = required(command, "--reason <text>", options.reason);
+      await (await import("./dlq.ts")).purge({ ...(options as PurgeOptions), count, reason });
+    });
   withSelection(dlq.command("replay").description("bring events back: says what it would do, unless --run is given"))
     .option("--all", "all of them")
     .option("--run", "do it: one letter of each group, then ten, then all, as long as nothing fails")

@@ -4,6 +4,7 @@ import { ConfigurationError } from "../core/errors.ts";
 import { isSelected, type Letter, type Letters, scan, type SeenLetter } from "../recovery/letters.ts";
 import type { DlqOptions, SelectOptions } from "./dlq-options.ts";
 import { loadConfig, type LoadedConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
 
 /** Opens the boxes of the configured consumer for `work`, and closes them after it. */
 export async function withLetters<T>(options: DlqOptions, work: (letters: Letters, loaded: LoadedConfig) => Promise<T>): Promise<T> {
@@ -41,5 +42,5 @@ export function time(ms: number): string {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  writeResult(`${JSON.stringify(value, undefined, 2)}\n`);
 }

@@ -8,6 +8,7 @@ import type { Letter } from "../recovery/letters.ts";
 import { type GroupReport, replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
+import { writeNote, writeResult } from "./output.ts";
 
 /** False when a group was stopped. */
 export async function replay(options: ReplayCommandOptions): Promise<boolean> {
@@ -66,7 +67,7 @@ async function run(
       waitMs: options.wait * 1_000,
       failuresMax: options.failuresMax,
       signal: abort.signal,
-      progress: (report) => process.stderr.write(`${describe(report)}\n`),
+      progress: (report) => writeNote(describe(report)),
     });
     if (options.json === true) printJson(reports);
     return reports.length === groups.length && reports.every(({ state }) => state === "done");
@@ -130,5 +131,5 @@ async function printPlan(
   });
   const from = options.from === "start" ? "from the start, with new idempotency keys" : "behind their last step";
   if (unreadable > 0) lines.push(`${unreadable} letters without an event id that can be read are left where they are`);
-  process.stdout.write(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
+  writeResult(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
 }

@@ -17,6 +17,7 @@ import { take } from "../recovery/take.ts";
 import { checkSelection, plainLetter, printJson, selected, time, withLetters } from "./dlq-letters.ts";
 import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
 import type { LoadedConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
 
 export async function groups(options: DlqOptions): Promise<void> {
   await withLetters(options, async (letters) => {
@@ -25,7 +26,7 @@ export async function groups(options: DlqOptions): Promise<void> {
     const list = counted.list();
     if (options.json === true)
       printJson(list.map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example) })));
-    else process.stdout.write(describeGroups(list, letters.boxes));
+    else writeResult(describeGroups(list, letters.boxes));
   });
 }
 
@@ -62,10 +63,10 @@ export async function show(options: ShowOptions): Promise<void> {
         const run = view === undefined ? "no record" : plainRun(view);
         const one = { ...plainLetter(letter), run, ...(options.bodies === true ? { body: bodyOf(delivery) } : {}) };
         shown.push(one);
-        if (options.json !== true) process.stdout.write(`${describe(one)}\n`);
+        if (options.json !== true) writeResult(`${describe(one)}\n`);
       }
       if (options.json === true) printJson(shown);
-      else if (shown.length === 0) process.stdout.write("no such dead letters\n");
+      else if (shown.length === 0) writeResult("no such dead letters\n");
     }),
   );
 }
@@ -109,13 +110,12 @@ export async function exportLetters(options: ExportOptions): Promise<void> {
     let written = 0;
     for await (const { letter, delivery } of selected(letters, options)) {
       const line = `${JSON.stringify(wholeLetter(letter, delivery), plainValue)}\n`;
-      if (file === undefined) process.stdout.write(line);
+      if (file === undefined) writeResult(line);
       else await file.appendFile(line);
       written += 1;
     }
     await file?.close();
-    if (file !== undefined)
-      process.stdout.write(options.json === true ? `${JSON.stringify({ written })}\n` : `${written} dead letters written to ${options.out}\n`);
+    if (file !== undefined) writeResult(options.json === true ? `${JSON.stringify({ written })}\n` : `${written} dead letters written to ${options.out}\n`);
   });
 }
 
@@ -160,7 +160,7 @@ export async function purge(options: PurgeOptions): Promise<void> {
       await store.close([...eventIds], options.reason);
       let deleted = 0;
       for (const [box, numbers] of wanted) deleted += (await take(box, numbers, { clock: systemClock, handle: () => Promise.resolve(true) })).completed;
-      process.stdout.write(options.json === true ? `${JSON.stringify({ deleted, left: found - deleted })}\n` : `${deleted} of ${found} dead letters deleted\n`);
+      writeResult(options.json === true ? `${JSON.stringify({ deleted, left: found - deleted })}\n` : `${deleted} of ${found} dead letters deleted\n`);
     }),
   );
 }

@@ -12,6 +12,7 @@ import { messageOf } from "../core/errors.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
 import { type Finding, checkSurroundings, judged, withDeadline } from "./checks.ts";
 import { loadConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
 
 /** Prints all findings; false when one failed. */
 export async function doctor(options: { readonly config?: string; readonly json?: boolean }): Promise<boolean> {
@@ -90,7 +91,7 @@ export function columnWidths(columns: number): number[] {
 
 function print(findings: readonly Finding[], json: boolean): void {
   if (json) {
-    process.stdout.write(`${JSON.stringify(findings, undefined, 2)}\n`);
+    writeResult(`${JSON.stringify(findings, undefined, 2)}\n`);
     return;
   }
   const table = new Table({
@@ -100,5 +101,5 @@ function print(findings: readonly Finding[], json: boolean): void {
     style: { head: [], border: [] },
   });
   for (const { check, verdict, expected, found, remedy } of findings) table.push([check, verdict, expected, found, remedy]);
-  process.stdout.write(`${table.toString()}\n`);
+  writeResult(`${table.toString()}\n`);
 }

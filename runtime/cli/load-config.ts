@@ -1,10 +1,12 @@
 /** Finds and reads the configuration file. */
 import { existsSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Config, parseConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { importModule, readJson } from "../skills/host/import-module.ts";
+import { keepForeignOutputApart } from "./output.ts";
+import { surviveForeignErrors } from "./stray-errors.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
 
@@ -25,6 +27,9 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
     throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; name one with --config FILE`);
   }
   if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
+  // Whoever loads a configuration runs code that others wrote: the file itself, and then the plugins that it lists.
+  keepForeignOutputApart();
+  surviveForeignErrors();
   return { config: parseConfig(withStore(await read(file)), file), directory: dirname(file), file };
 }
 
@@ -38,7 +43,7 @@ function withStore(input: unknown): unknown {
 async function read(file: string): Promise<unknown> {
   try {
     if (file.endsWith(".json")) return readJson(file, dirname(file));
-    const module = await importModule(pathToFileURL(file).href, dirname(file));
+    const module = await importModule({ name: `configuration ${basename(file)}`, url: pathToFileURL(file).href, folder: dirname(file) });
     if (module.default === undefined) throw new ConfigurationError("expected a default export made by defineConfig({ … }), found none");
     return module.default;
   } catch (error) {

@@ -2,7 +2,7 @@
 import { Command, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
-import { integer } from "./arguments.ts";
+import { integer, required } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -63,9 +63,7 @@ program
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
   .action(async (options: Partial<SendOptions>, command: Command) => {
-    // Commander looks for what is missing before it names what it does not know, which may be the same option misspelt.
-    const { eventType } = options;
-    if (eventType === undefined) command.error("error: required option '--event-type <type>' not specified");
+    const eventType = required(command, "--event-type <type>", options.eventType);
     await (await import("./send.ts")).send({ ...(options as SendOptions), eventType });
   });
 

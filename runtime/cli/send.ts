@@ -8,6 +8,7 @@ import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { composePublisher, findSent } from "../compose/broker.ts";
 import { loadConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
 
 export interface SendOptions {
   readonly config?: string;
@@ -61,7 +62,7 @@ export async function send(options: SendOptions): Promise<void> {
   }
   const numbers = await findSent(through.serviceBus, entity, eventIds);
   const sent = [...eventIds].map((id): Sent => ({ eventId: id, messageId: id, sequenceNumbers: numbers.get(id) ?? [] }));
-  process.stdout.write(options.json === true ? `${JSON.stringify(sent, undefined, 2)}\n` : `${describeSent(options, entity, sent)}\n`);
+  writeResult(options.json === true ? `${JSON.stringify(sent, undefined, 2)}\n` : `${describeSent(options, entity, sent)}\n`);
 }
 
 /** A send is answered without a sequence number; one is told where the message could still be seen in the queue. */

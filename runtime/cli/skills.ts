@@ -2,12 +2,13 @@
 import Table from "cli-table3";
 import { describeSkills } from "../compose/skills.ts";
 import { loadConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
 
 export async function skills(options: { readonly config?: string; readonly json?: boolean }): Promise<void> {
   const { config, directory, file } = await loadConfig(options.config);
   const rows = await describeSkills(config, directory);
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+    writeResult(`${JSON.stringify(rows, undefined, 2)}\n`);
     return;
   }
   const table = new Table({ head: ["skill", "event types", "uses", "time-out", "retries", "isolation", "plugin", "why"], style: { head: [], border: [] } });
@@ -23,5 +24,5 @@ export async function skills(options: { readonly config?: string; readonly json?
       `listed as '${row.plugin.listedAs}'`,
     ]);
   }
-  process.stdout.write(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
+  writeResult(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
 }

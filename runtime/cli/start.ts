@@ -1,12 +1,12 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
-import { captureOutput } from "../skills/host/captured-output.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
+import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
 
 /** How often a parent process that listens is told the worker's numbers. */
@@ -23,12 +23,13 @@ export interface StartOptions {
 }
 
 export async function start(options: StartOptions): Promise<void> {
+  // Nothing of the worker's own is written but its log; what its configuration and its plugins print from here on becomes lines of it.
+  holdForeignOutput();
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
   const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
+  showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
   refuseWhenFailed(findings);
-  // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
-  const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
     // A parent that has ended meanwhile misses nothing.
     if (process.connected)
@@ -59,11 +60,7 @@ export async function start(options: StartOptions): Promise<void> {
   };
   takeOver({ stop, say: (text) => logger.warn(text) });
   // What does not get started, because something outside does not answer, does not keep it from stopping.
-  await Promise.race([worker.start(), stopped.promise]).catch((error: unknown) => {
-    // The command says it, in plain words.
-    restoreOutput();
-    throw error;
-  });
+  await Promise.race([worker.start(), stopped.promise]);
   if (late === undefined) {
     heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
     process.send?.({ type: "ready" });

@@ -62,7 +62,29 @@ const cases: readonly (readonly [what: string, files: Readonly<Record<string, st
     { "index.mjs": "const o = undefined;\n\no.x;\n" },
     [/Cannot read properties of undefined \(reading 'x'\) \(index\.mjs:3:3\)/, /^> 3 \| o\.x;$/m],
   ],
-  ["a top level that throws what is no Error", { "index.mjs": "throw { code: 42 };\n" }, [/expected an Error to be thrown, got \{"code":42\}/]],
+  [
+    "a top level that throws what is no Error",
+    { "index.mjs": "const a = 1;\nthrow { code: 42 };\n" },
+    [/expected an Error to be thrown, got \{"code":42\} \(index\.mjs:2:1\)/, /^> 2 \| throw \{ code: 42 \};$/m],
+  ],
+  [
+    "an import that throws a text, after another error was caught",
+    { "index.ts": 'import "./other.ts";\n', "other.ts": 'try { null!.x; } catch {}\nfunction fail(): never {\n  throw "no token";\n}\nfail();\n' },
+    [/it threw: no token \(other\.ts:3:3\)/, /^> 3 \| {3}throw "no token";$/m],
+  ],
+  [
+    "a promise at its top level that is rejected with what is no Error",
+    { "index.mjs": "await null;\nawait Promise.reject(42);\n" },
+    [/expected an Error to be thrown, got 42 \(index\.mjs:2:15\)/],
+  ],
+  [
+    "what is no Error thrown this time only",
+    {
+      "index.mjs":
+        'import { existsSync, writeFileSync } from "node:fs";\nconst mark = new URL("mark", import.meta.url);\nif (!existsSync(mark)) {\n  writeFileSync(mark, "");\n  throw undefined;\n}\n',
+    },
+    [/expected an Error to be thrown, got undefined \(index\.mjs\)$/m],
+  ],
   [
     "a definition with a mistake",
     { "index.mjs": `import { defineSkill } from "holdfast";\ndefineSkill({ name: "broken", handles: [], run() {} });\n` },
@@ -143,6 +165,12 @@ const configurations: readonly (readonly [what: string, name: string, text: stri
     "holdfast.config.mjs",
     "\nthrow new Error('no settings');\n",
     [/no settings \(holdfast\.config\.mjs:2:7\)/, /^> 2 \| throw new Error/m],
+  ],
+  [
+    "a top level that throws what is no Error",
+    "holdfast.config.ts",
+    "const a: number = 1;\nthrow { code: a };\n",
+    [/got \{"code":1\} \(holdfast\.config\.ts:2:1\)/],
   ],
   ["text that is no JSON", "holdfast.config.json", '{\n  "consumer": { "queue": "a" },\n}\n', [/\(holdfast\.config\.json:3:1\)/, /^> 3 \| \}$/m]],
   [

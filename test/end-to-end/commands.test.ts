@@ -351,9 +351,18 @@ test("an option that is not known is named, with the one that was probably meant
   const { code, stderr } = await runCommand(["send", "--event-typ", "Some"], env);
   assert.equal(code, 2);
   assert.match(stderr, /unknown option '--event-typ'\n\(Did you mean --event-type\?\)/);
-  const missing = await runCommand(["send"], env);
-  assert.equal(missing.code, 2);
-  assert.match(missing.stderr, /required option '--event-type <type>' not specified/);
+  const purge = await runCommand(["dlq", "purge", "--all", "--cuont", "3", "--reason", "old"], env);
+  assert.equal(purge.code, 2);
+  assert.match(purge.stderr, /unknown option '--cuont'\n\(Did you mean --count\?\)/);
+  for (const [args, option] of [
+    [["send"], "--event-type <type>"],
+    [["dlq", "purge", "--all", "--reason", "old"], "--count <n>"],
+    [["dlq", "purge", "--all", "--count", "3"], "--reason <text>"],
+  ] as const) {
+    const missing = await runCommand(args, env);
+    assert.equal(missing.code, 2);
+    assert.ok(missing.stderr.includes(`required option '${option}' not specified`), missing.stderr);
+  }
 });
 
 test("a heartbeat that cannot be written is said, and keeps no worker from its work", async (t) => {

@@ -16,6 +16,7 @@ import {
   defineDependency,
   defineSkill,
 } from "../../runtime/index.ts";
+import { asUnreachable } from "../../runtime/skills/host/unreachable.ts";
 import { envelope } from "../support/event-messages.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
 import { freePort } from "../support/redis-server.ts";
@@ -153,10 +154,26 @@ test("a longer Retry-After than a call may wait goes to whoever decides about th
   assert.equal(received.length, 1);
 });
 
-test("a server that cannot be reached is transient, and certainly did nothing", async (t) => {
-  const { error, answered } = await errorOf(t, httpOf(`http://127.0.0.1:${await freePort()}`));
+test("a server that cannot be reached is transient, certainly did nothing, and is named with what to do", async (t) => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const { error, answered } = await errorOf(t, httpOf(`${url}/api`));
+  assert.equal(
+    error.message,
+    `web: expected ${url} to answer, found connect ECONNREFUSED ${url.slice(7)}; check that it is up and can be reached from here, and dependencies.web.baseUrl`,
+  );
   assert.deepEqual([error.code, error.retryable, error.definite], ["ECONNREFUSED", true, true]);
   assert.deepEqual(answered.calls, [{ dependency: "web", result: "failed" }]);
+});
+
+test("a host whose name leads nowhere, and a certificate that is not trusted, say what to do", async (t) => {
+  const nowhere = await errorOf(t, httpOf("http://nowhere.invalid"));
+  assert.deepEqual([nowhere.error.retryable, nowhere.error.definite], [true, true]);
+  assert.match(nowhere.error.message, /^web: expected http:\/\/nowhere\.invalid to answer, found .*; check the host in dependencies\.web\.baseUrl/);
+  const untrusted = asUnreachable("web", "https://a.example", Object.assign(new Error("self-signed certificate"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }));
+  assert.match(
+    untrusted instanceof TransientError ? untrusted.message : "",
+    /^web: expected https:\/\/a\.example to answer, found self-signed certificate; renew its certificate, or name its authority in NODE_EXTRA_CA_CERTS$/,
+  );
 });
 
 test("a time-out or broken connection after the request was sent leaves the outcome unknown", async (t) => {
@@ -164,6 +181,7 @@ test("a time-out or broken connection after the request was sent leaves the outc
   const timeouts = { totalMs: 50 };
   const late = await errorOf(t, httpOf(silent.url, { timeouts }));
   assert.deepEqual([late.error.code, late.error.retryable, late.error.definite], ["CALL_TIMEOUT", true, false]);
+  assert.match(late.error.message, /^web: expected an answer within totalMs \(50 ms\) .*; see what keeps it, or raise dependencies\.web\.timeouts\.totalMs$/);
   const broken = await serve(t, (response) => response.destroy());
   const torn = await errorOf(t, httpOf(broken.url));
   assert.deepEqual([torn.error.retryable, torn.error.definite, broken.received.length], [true, false, 3]);

@@ -11,13 +11,13 @@ export function guardAgainstStrayRejections(): void {
   if (isGuarding) return;
   isGuarding = true;
   process.on("unhandledRejection", (reason) => {
-    if (isStray(reason) || process.listenerCount("unhandledRejection") > 1) return;
+    if (isStrayRejection(reason) || process.listenerCount("unhandledRejection") > 1) return;
     throw reason;
   });
 }
 
 /** What the AMQP client rejects a close with: its own timeout, or the peer's error. Neither has any other source. */
-function isStray(reason: unknown): boolean {
+export function isStrayRejection(reason: unknown): boolean {
   if (typeof reason !== "object" || reason === null) return false;
   if ("name" in reason && reason.name === "OperationTimeoutError") return true;
   return "condition" in reason && typeof reason.condition === "string" && "description" in reason;

@@ -9,6 +9,7 @@ import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
 import { captureOutput } from "../../skills/host/captured-output.ts";
 import { describeFailure } from "../../skills/host/failure.ts";
+import { originOf } from "../../skills/host/module-owner.ts";
 import { importPlugin } from "../../skills/host/plugins.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import { runContext } from "../../skills/host/run-context.ts";
@@ -54,12 +55,12 @@ function listen(host: SkillHost, news: ThreadNews): void {
   }
 }
 
-/** Tells of what a plugin's code does outside of its runs, in the name of the run that it belongs to. */
+/** Reports what a plugin's code does outside of its runs, in the name of the run that it belongs to, or of the plugin whose module it is. */
 function hearOutside(host: SkillHost, reporter: Reporter, port: MessagePort): void {
   const describeOrigin = (thrown: unknown): string => {
     const ids = runContext.getStore();
-    const { at } = describeFailure(thrown, undefined, host.folderOf(ids)).record;
-    return `${at === undefined ? "" : ` (${at})`}, ${host.describeOrigin(ids)}`;
+    const at = ids === undefined ? originOf(thrown)?.at : describeFailure(thrown, undefined, host.folderOf(ids)).record.at;
+    return `${at === undefined ? "" : ` (${at})`}, ${host.describeOrigin(thrown, ids)}`;
   };
   const describe = (thrown: unknown): string => `${messageOf(thrown)}${describeOrigin(thrown)}`;
   const say = (why: string): void => {
@@ -87,19 +88,22 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   setSourceMapsSupport(true);
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
   const times = new StartTimes(monotonicMs);
+  const skills = new Map<string, PreparedSkill>();
   const host = new SkillHost({
     consumer,
     agent,
     limits,
-    skills: await loadSkills(settings, times),
+    skills,
     circuits: new Int32Array(settings.circuits),
     sink: reporter.sink,
     nowMs: monotonicMs,
     wallMs: Date.now,
     random: Math.random,
   });
-  port1.on("message", (news: ThreadNews) => listen(host, news));
+  // What plugins leave behind while they are imported is heard already.
   hearOutside(host, reporter, port1);
+  for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
+  port1.on("message", (news: ThreadNews) => listen(host, news));
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);
   let last: Promise<unknown> = Promise.resolve();

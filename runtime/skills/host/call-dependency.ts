@@ -40,8 +40,9 @@ export interface Call {
 const ended = Symbol("the run has ended");
 
 /** `definite`: nothing was sent. */
-function timeout(dependency: string, expected: string, definite: boolean): TransientError {
-  return new TransientError(`${dependency}: expected ${expected} in time, got none`, { code: "CALL_TIMEOUT", dependency, definite });
+function timeout({ name, timeouts }: PreparedDependency, expected: string, definite: boolean): TransientError {
+  const message = `${name}: expected ${expected} within totalMs (${timeouts.totalMs} ms) and the run's own time, got none; see what keeps it, or raise dependencies.${name}.timeouts.totalMs`;
+  return new TransientError(message, { code: "CALL_TIMEOUT", dependency: name, definite });
 }
 
 /** Makes one try and gives up when the time is over or the run ends, whether or not the request function listens. */
@@ -53,11 +54,11 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
     controller.abort(reason);
   };
   const stopListening = run.onEnd(() => giveUp(ended));
-  const tooLate = (): void => giveUp(timeout(dependency.name, "an answer", false));
+  const tooLate = (): void => giveUp(timeout(dependency, "an answer", false));
   const checkMayAct = (): void => {
     run.checkMayAct();
     controller.signal.throwIfAborted();
-    if (run.nowMs() >= endMs) throw timeout(dependency.name, "to be sent", true);
+    if (run.nowMs() >= endMs) throw timeout(dependency, "a connection to send it on", true);
   };
   // Where the run ends first, its own end does.
   const timer = endMs < run.deadlineMs ? setTimeout(tooLate, Math.max(1, endMs - run.nowMs())) : undefined;
@@ -99,7 +100,8 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
   for (let attempt = 1; ; attempt += 1) {
     run.checkMayAct();
     if (run.isCircuitOpen(dependency.number)) {
-      throw new TransientError(`${dependency.name}: expected its circuit to be closed, found it open`, { code: circuitOpenCode, dependency: dependency.name });
+      const message = `${dependency.name}: expected its circuit to be closed, found it open; it closes by itself once calls succeed again: the failures before it say why they did not`;
+      throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });
     }
     try {
       return await tryOnce(run, dependency, call, attempt, endMs);

@@ -32,7 +32,8 @@ export function isWithin(path: string, folder: string): boolean {
   return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
-function isOwn(path: string, folder: string): boolean {
+/** Whether it is code of the author to whom the folder belongs: not of a package, and not the runtime's. */
+export function isOwn(path: string, folder: string): boolean {
   return isWithin(path, folder) && !isWithin(path, runtimeFolder) && !relative(folder, path).split(sep).includes("node_modules");
 }
 

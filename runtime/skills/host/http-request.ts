@@ -9,6 +9,7 @@ import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
 import { retryAfterOf } from "./retry-after.ts";
 import { deriveSpan, traceparentOf } from "./run-identity.ts";
+import { asUnreachable } from "./unreachable.ts";
 
 export interface HttpSettings {
   readonly name: string;
@@ -160,7 +161,10 @@ export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpReq
     const headers = headersOf(request, info, contentType);
     const response = await pool
       .compose(checkedAtWriting(info.checkMayAct))
-      .request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal });
+      .request({ path: prefix + request.path, method: request.method, headers, body, signal: info.signal })
+      .catch((error: unknown) => {
+        throw asUnreachable(name, origin, error);
+      });
     const { statusCode: status } = response;
     if (status < 200 || status > 299) throw await refusalOf(name, response);
     const bytes = await readInTime(name, response.body, responseBytesMax, timeouts);

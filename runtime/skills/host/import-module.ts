@@ -11,7 +11,9 @@ import { messageOf } from "../../core/errors.ts";
 import { fieldOf } from "../../core/redact.ts";
 import { isError } from "../../core/thrown.ts";
 import { type CodePlace, isWithin, placeOf } from "./code-place.ts";
+import { type ModuleOwner, inNameOf } from "./module-owner.ts";
 import { knowOwnName } from "./own-name.ts";
+import { findThrownPlace } from "./thrown-place.ts";
 
 const checkTimeoutMs = 5_000;
 /** Lines of code shown before the one that matters. */
@@ -22,8 +24,9 @@ const jsonTextMax = 300;
 /** Thrown by `importModule`: its message says where and why, with the lines around. */
 export class ImportFault extends Error {}
 
-/** Imports a module by its `file:` URL; `folder` is where the code of its author lies. */
-export async function importModule(url: string, folder: string): Promise<{ readonly default?: unknown }> {
+/** Imports the module of an owner, in whose name its timers and promises are from then on. */
+export async function importModule(owner: ModuleOwner): Promise<{ readonly default?: unknown }> {
+  const { url } = owner;
   let loading = url;
   knowOwnName();
   const hooks = registerHooks({
@@ -33,18 +36,24 @@ export async function importModule(url: string, folder: string): Promise<{ reado
     },
   });
   try {
-    return (await import(url)) as { readonly default?: unknown };
+    return (await inNameOf(owner, () => import(url))) as { readonly default?: unknown };
   } catch (error) {
-    throw new ImportFault(explain(error, loading, folder), { cause: error });
+    throw new ImportFault(await explain(error, loading, owner), { cause: error });
   } finally {
     hooks.deregister();
   }
 }
 
 /** What was thrown while a module was loaded. */
-function explain(error: unknown, loading: string, folder: string): string {
-  const place = placeOfImport(error) ?? placeAhead(fieldOf(error, "stack")) ?? placeOf(error, folder) ?? placeOfSyntax(error, loading);
-  return `${messageOf(error)}${place === undefined ? "" : placed(place, folder)}${remedy(error)}`;
+async function explain(error: unknown, loading: string, { url, folder }: ModuleOwner): Promise<string> {
+  const place =
+    placeOfImport(error) ??
+    placeAhead(fieldOf(error, "stack")) ??
+    placeOf(error, folder) ??
+    placeOfSyntax(error, loading) ??
+    (await findThrownPlace({ url, folder }));
+  const where = place === undefined ? ` (${relative(folder, fileURLToPath(url))})` : placed(place, folder);
+  return `${messageOf(error)}${where}${remedy(error)}`;
 }
 
 function remedy(error: unknown): string {

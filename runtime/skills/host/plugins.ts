@@ -129,7 +129,7 @@ async function loadPlugin({ owner, listedAs, folder, url, manifest }: FoundPlugi
 export async function importPlugin(owner: string, url: string, folder: string): Promise<Plugin> {
   let module: { readonly default?: unknown };
   try {
-    module = await importModule(url, folder);
+    module = await importModule({ name: owner, url, folder });
   } catch (error) {
     throw new ConfigurationError(`${owner}: expected its entry to load, it threw: ${messageOf(error, importTextMax)}`, { cause: error });
   }

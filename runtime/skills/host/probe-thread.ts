@@ -27,12 +27,15 @@ process.exit = (code) => {
   return exit(code);
 };
 
+// Nobody's rejection ends the worker either: it is logged where the plugin is in use.
+process.on("unhandledRejection", () => undefined);
+
 async function importAll(plugins: readonly ProbedPlugin[]): Promise<void> {
   for (const plugin of plugins) {
     importing = plugin;
     say({ type: "begins", owner: plugin.owner });
     try {
-      await importModule(plugin.url, plugin.folder);
+      await importModule({ name: plugin.owner, url: plugin.url, folder: plugin.folder });
     } catch (error) {
       say({ type: "failed", why: error instanceof ImportFault ? `it threw: ${error.message}` : "it threw" });
       exit(1);

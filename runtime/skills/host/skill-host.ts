@@ -11,6 +11,7 @@ import type { LogLevel } from "../author/context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { decodeEvent } from "./decode-event.ts";
 import type { Decoded } from "./decode-body.ts";
+import { originOf } from "./module-owner.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -90,8 +91,11 @@ export class SkillHost implements RunHost<Run> {
   }
 
   /** Whose code threw something that no run waits for; for people to read. */
-  describeOrigin(ids: RunIds | undefined): string {
-    if (ids === undefined) return `outside of every run; ${this.describeActive()}`;
+  describeOrigin(thrown: unknown, ids: RunIds | undefined): string {
+    if (ids === undefined) {
+      const owner = originOf(thrown)?.owner;
+      return `${owner === undefined ? "" : `by ${owner.name}, `}outside of every run; ${this.describeActive()}`;
+    }
     return `by ${describeRun(ids)}${this.#runs.has(ids.runId) ? "" : ", which had ended"}`;
   }
 

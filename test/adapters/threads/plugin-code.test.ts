@@ -145,3 +145,19 @@ test("process.exit in a skill names its run and its line", async (t) => {
     /^it exited with code 7, as process\.exit was called \(index\.mjs:5:9\), by 'leaves' \(event evt-leaves\)$/,
   );
 });
+
+test("a rejection that a plugin's module leaves behind names plugin and place, at once and later, and its thread lives", async (t) => {
+  const bundle = await startPlugin(
+    t,
+    { works: "" },
+    `void Promise.reject(new Error("while it was imported"));\nsetTimeout(() => void Promise.reject({ code: 42 }), 20);`,
+  );
+  const [first, later] = [await line(bundle, /while it was imported/), await line(bundle, /"code":42/)];
+  assert.match(
+    first.message,
+    /^a promise was rejected that nobody waits for: while it was imported \(index\.mjs:2:21\), by plugin 'made', outside of every run;/,
+  );
+  assert.match(later.message, /got \{"code":42\}, by plugin 'made', outside of every run;/);
+  const [works] = bundle.post("works", eventOf("evt-works"));
+  assert.equal((await bundle.answer(works ?? 0)).kind, "completed");
+});

@@ -1,0 +1,69 @@
+/**
+ * What a command writes, apart from what others write while it runs. Standard output holds the command's result and nothing else,
+ * so that what reads JSON gets JSON: what a configuration or a plugin prints, at once or later from a timer, goes to standard error.
+ * A worker, whose standard error is its log, holds it until the log is there and makes log lines of it.
+ */
+import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
+import { ownerAtWork } from "../skills/host/module-owner.ts";
+
+/** A line that is not the command's own; `fields` say whose it is. */
+export interface ForeignLine {
+  readonly level: "info" | "warn" | "error";
+  readonly text: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+// Taken before anybody else's code runs.
+const writeOut = process.stdout.write.bind(process.stdout);
+const writeErr = process.stderr.write.bind(process.stderr);
+
+/** Lines that are held; undefined while they are not. */
+let held: ForeignLine[] | undefined;
+let isCapturing = false;
+let show = (line: ForeignLine): void => void writeErr(`${line.text}\n`);
+
+/** Writes the command's result. */
+export function writeResult(text: string): void {
+  writeOut(text);
+}
+
+/** Writes a line for the person who called the command. */
+export function writeNote(text: string): void {
+  showHeld();
+  writeErr(`${text}\n`);
+}
+
+/** Takes a line that is not the command's own. */
+export function writeForeign(line: ForeignLine): void {
+  if (held === undefined) show(line);
+  else held.push(line);
+}
+
+/** Call it before anything is imported that others wrote. Idempotent. */
+export function keepForeignOutputApart(): void {
+  if (isCapturing) return;
+  isCapturing = true;
+  captureOutput((stream: OutputStream, text) => {
+    const source = ownerAtWork()?.name;
+    writeForeign({ level: stream === "stdout" ? "info" : "warn", text, fields: { stream, ...(source === undefined ? {} : { source }) } });
+  });
+}
+
+/** Holds what others write until `showForeignOutput`; what is held when the process ends is written then. */
+export function holdForeignOutput(): void {
+  held = [];
+  keepForeignOutputApart();
+  process.once("exit", showHeld);
+}
+
+/** Has what is held, and what comes from now on, shown by `how`. */
+export function showForeignOutput(how: (line: ForeignLine) => void): void {
+  show = how;
+  showHeld();
+}
+
+function showHeld(): void {
+  const lines = held ?? [];
+  held = undefined;
+  for (const line of lines) show(line);
+}
