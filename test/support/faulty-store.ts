@@ -45,6 +45,7 @@ export class FaultyStore implements RunStore {
 
   async start(): Promise<void> {
     if (this.isDown) throw new StoreUnavailableError("expected the store to answer, it did not");
+    await this.#options.store.start();
   }
 
   async stop(): Promise<void> {}

@@ -1,13 +1,13 @@
 /** The promise, held against what is left outside of the workers: the broker, the ledger and the run records. */
-import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { ModelBroker } from "../../../test/support/model-broker.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Records } from "./records.ts";
 import type { Expected, Scenario } from "./scenario.ts";
 
 export interface Remains {
   readonly scenario: Scenario;
   readonly broker: ModelBroker;
-  readonly records: RunStore;
+  readonly records: Records;
   readonly ledger: Ledger;
 }
 
@@ -19,7 +19,8 @@ export async function checkPromise(remains: Remains, hadTrouble: boolean): Promi
     const allowed = [expected.ends, ...(hadTrouble ? (expected.orEnds ?? []) : [])];
     if (!allowed.includes(end)) violations.push(`${eventId}: expected it to end as ${allowed.join(" or ")}, found ${end}`);
     const isCompleted = end.startsWith("completed");
-    violations.push(...checkDeeds(remains, eventId, expected, isCompleted), ...checkPublished(remains, eventId, isCompleted ? expected.emits : 0));
+    violations.push(...checkDeeds(remains, eventId, expected, isCompleted), ...checkUndone(remains, eventId, expected));
+    violations.push(...checkPublished(remains, eventId, isCompleted ? expected.emits : 0));
   }
   return violations;
 }
@@ -60,6 +61,13 @@ function checkDeeds({ ledger }: Remains, eventId: string, expected: Expected, is
   for (const { deed } of ledger.entries.filter((entry) => entry.eventId === eventId))
     if (!known.has(deed)) violations.push(`${eventId}: '${deed}' was done, and should not have been`);
   return violations;
+}
+
+/** Each compensation stands in the ledger where its step's result was committed, the last one first. */
+function checkUndone({ ledger }: Remains, eventId: string, { undone = [] }: Expected): string[] {
+  const found = new Set(ledger.entries.flatMap((entry) => (entry.eventId === eventId && entry.undoes !== undefined ? [entry.undoes] : [])));
+  const [is, shouldBe] = [[...found].join(), undone.join()];
+  return is === shouldBe ? [] : [`${eventId}: expected the steps ${shouldBe || "(none)"} to be compensated in this order, found ${is || "(none)"}`];
 }
 
 /** Each event that was emitted is published at least once, under one id. */

@@ -5,7 +5,6 @@ import { eventHeaders } from "#runtime/core/event-headers.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { CallInfo } from "#runtime/skills/author/define-dependency.ts";
-import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { defineDependency, PermanentError } from "#runtime/index.ts";
 import { Worker } from "#runtime/pipeline/lifecycle.ts";
 import { Caution } from "#runtime/policy/caution.ts";
@@ -18,22 +17,28 @@ import { seededRandom } from "../../../test/support/seeded-random.ts";
 import { ProcessClock, SimClock } from "../../../test/support/sim-clock.ts";
 import { checkPromise } from "./check-promise.ts";
 import { HostExecutor } from "./host-executor.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "./io-points.ts";
 import { Ledger } from "./ledger.ts";
-import { numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
+import { numberedLetters, numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
+import { Records } from "./records.ts";
+import { replayOnce } from "./replay-command.ts";
 import type { Deed, Outside, Scenario, SentEvent } from "./scenario.ts";
 
 /** From a worker's end to its successor's start. */
 const restartAfterMs = 1_000;
 const lockMs = 10_000;
 const stopBudgetMs = 5_000;
+/** How long events of before a loss of records are in doubt; longer than any scenario. */
+const doubtMs = 3_600_000;
 /** In simulated time; locks, leases, retries and postponements are over long before. */
 const endsWithinMs = 600_000;
 
 export const outputEntity = "output";
 
 export interface CaseOptions {
-  readonly crash?: CrashPoint;
+  /** In the order in which they are met. */
+  readonly crashes?: readonly CrashPoint[];
   /** Puts something wrong between a worker and the store, on the worker's clock, for trying out whether the drill finds it. */
   readonly distortStore?: (store: RunStore, clock: Clock) => RunStore;
 }
@@ -52,17 +57,29 @@ interface Process extends Caller {
   isGone: boolean;
 }
 
+interface Connected {
+  /** Of the process, from 1. */
+  readonly number: number;
+  readonly random: () => number;
+  readonly connection: BrokerConnection;
+  readonly store: FaultyStore;
+}
+
 class Case {
   readonly clock = new SimClock();
   readonly broker: ModelBroker;
-  readonly records: RunStore;
+  readonly records: Records;
+  readonly letters: DeadLetters;
   readonly points: IoPoints;
   readonly ledger: Ledger;
   readonly scenario: Scenario;
   readonly #options: CaseOptions;
   #current: Process | undefined;
-  #workers = 0;
+  #processes = 0;
   #isStoreDown = false;
+  #isReplaying = false;
+  /** What the scenario has planned and not done yet. */
+  #planned = 0;
   #unsent: number;
   #crashedAtMs: number | undefined;
   readonly #violations: string[] = [];
@@ -73,8 +90,9 @@ class Case {
     this.#options = options;
     this.#unsent = scenario.events.length;
     this.broker = new ModelBroker({ clock, lockMs });
-    this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock });
-    this.points = new IoPoints(clock, options.crash);
+    this.letters = new DeadLetters(this.broker);
+    this.records = new Records(queueName, clock);
+    this.points = new IoPoints(clock, options.crashes ?? []);
     this.ledger = new Ledger(clock, this.records);
   }
 
@@ -84,7 +102,7 @@ class Case {
     this.#startWorker();
     for (const event of scenario.events) clock.after(event.atMs ?? 0, () => this.#send(event));
     scenario.happens?.(this.#happenings());
-    const isOver = (): boolean => this.#unsent === 0 && broker.open.length === 0;
+    const isOver = (): boolean => this.#unsent === 0 && this.#planned === 0 && !this.#isReplaying && broker.open.length === 0;
     try {
       await clock.until("every message to end", isOver, endsWithinMs);
     } catch (error) {
@@ -95,7 +113,7 @@ class Case {
     await clock.advance(20);
     points.isOver = true;
     await this.#checkIdle();
-    this.#violations.push(...this.ledger.violations, ...(await checkPromise(this, this.#options.crash !== undefined)));
+    this.#violations.push(...this.ledger.violations, ...(await checkPromise(this, (this.#options.crashes ?? []).length > 0)));
     const recoveryMs = this.#crashedAtMs === undefined ? 0 : endedAtMs - this.#crashedAtMs;
     await this.records.stop();
     return { violations: this.#violations, calls: points.calls, recoveryMs };
@@ -123,13 +141,10 @@ class Case {
   }
 
   #makeProcess(): Process {
-    this.#workers += 1;
     const { clock: world, points, scenario } = this;
     const clock = new ProcessClock(world);
-    const random = seededRandom(this.#workers);
-    const connection = this.broker.connect(clock, new Faults(random), () => undefined);
-    const store = new FaultyStore({ store: this.records, clock: world, process: clock, faults: new Faults(random), trace: () => undefined });
-    store.isDown = this.#isStoreDown;
+    const storeDoubt = new StoreDoubt({ clock, windowMs: doubtMs, tell: () => undefined });
+    const { number, random, connection, store } = this.#connect(clock, (lostAgoMs) => storeDoubt.lost(lostAgoMs));
     const caller: Caller = {
       get isDead() {
         return clock.isDead;
@@ -152,11 +167,11 @@ class Case {
     const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
     const executor = new HostExecutor({ clock, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
     const worker = new Worker({
-      storeDoubt: new StoreDoubt({ clock, windowMs: 3_600_000, tell: () => undefined }),
+      storeDoubt,
       memory: () => undefined,
       clock,
       random,
-      workerId: `worker-${this.#workers}`,
+      workerId: `worker-${number}`,
       consumer: queueName,
       transport: numberedTransport(connection, points, caller),
       publisher: numberedPublisher(connection, points, caller),
@@ -182,6 +197,56 @@ class Case {
     // A getter must stay one.
     const process: Process = Object.assign(Object.create(caller) as Caller, { worker, connection, store, isGone: false });
     return process;
+  }
+
+  /** What a process has of the world outside. */
+  #connect(clock: ProcessClock, onSuspect: (lostAgoMs: number) => void): Connected {
+    this.#processes += 1;
+    const random = seededRandom(this.#processes);
+    const connection = this.broker.connect(clock, new Faults(random), () => undefined);
+    const store = new FaultyStore({
+      store: this.records.for(onSuspect),
+      clock: this.clock,
+      process: clock,
+      faults: new Faults(random),
+      trace: () => undefined,
+    });
+    store.isDown = this.#isStoreDown;
+    return { number: this.#processes, random, connection, store };
+  }
+
+  /** Runs the command that replays letters, and once more when it was killed or could not do all of it. */
+  #replay(): void {
+    this.#isReplaying = true;
+    const { clock: world, points } = this;
+    const clock = new ProcessClock(world);
+    const { connection, store } = this.#connect(clock, () => undefined);
+    let hasEnded = false;
+    const end = (isOver: boolean): void => {
+      if (hasEnded) return;
+      hasEnded = true;
+      connection.kill();
+      if (isOver) this.#isReplaying = false;
+      else world.after(restartAfterMs, () => this.#replay());
+    };
+    const caller: Caller = {
+      get isDead() {
+        return clock.isDead;
+      },
+      kill: () => {
+        this.#crashedAtMs ??= world.monotonicMs();
+        end(false);
+      },
+      loseThread: () => undefined,
+    };
+    const parts = {
+      clock,
+      box: numberedLetters(this.letters.boxFor(clock), points, caller),
+      store: numberedStore(store, points, caller),
+      publisher: numberedPublisher(connection, points, caller),
+      hashPayload: createPayloadHash(defaultDecodeLimits),
+    };
+    replayOnce(parts).then(end, () => end(false));
   }
 
   /** Whatever ended a worker, another one is started. */
@@ -240,9 +305,17 @@ class Case {
       if (this.#current !== undefined) this.#current.store.isDown = isDown;
     };
     return {
-      at: (atMs, action) => void clock.after(atMs, action),
+      at: (atMs, action) => {
+        this.#planned += 1;
+        clock.after(atMs, () => {
+          this.#planned -= 1;
+          action();
+        });
+      },
       storeDown: () => setStore(true),
       storeBack: () => setStore(false),
+      storeEmptied: () => void this.records.lose(),
+      replayLetters: () => this.#replay(),
       loseThread: () => this.#current?.loseThread(),
       loseLocks: () => {
         for (const one of broker.stored) broker.loseLock(one);

@@ -42,15 +42,13 @@ const settled = (answer: Promise<unknown>): Promise<unknown> => answer.catch(() 
 export class IoPoints {
   readonly calls: NumberedCall[] = [];
   readonly #clock: SimClock;
-  readonly #crash: CrashPoint | undefined;
-  /** Whether the point was met. */
-  wasMet = false;
+  readonly #crashes: readonly CrashPoint[];
   /** Nothing is numbered once the scenario is over. */
   isOver = false;
 
-  constructor(clock: SimClock, crash: CrashPoint | undefined) {
+  constructor(clock: SimClock, crashes: readonly CrashPoint[]) {
     this.#clock = clock;
-    this.#crash = crash;
+    this.#crashes = crashes;
   }
 
   /** Something arrives at a process unasked. */
@@ -113,9 +111,7 @@ export class IoPoints {
   #momentOf(name: string, moments: readonly Moment[]): Moment | undefined {
     if (this.isOver) return undefined;
     const number = this.calls.push({ name, moments });
-    if (this.#crash?.number !== number) return undefined;
-    this.wasMet = true;
-    return this.#crash.moment;
+    return this.#crashes.find((crash) => crash.number === number)?.moment;
   }
 
   /** What the answer leads to at once happens, what it leads to next does not. */

@@ -1,9 +1,9 @@
 /** The ports of one process, each call numbered. */
 import { StoreUnavailableError, TransportError } from "#runtime/core/errors.ts";
+import type { DeadLetterBox } from "#runtime/ports/dead-letters.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { Transport } from "#runtime/ports/transport.ts";
-import type { BrokerConnection } from "../../../test/support/model-broker.ts";
 import type { Caller, IoPoints } from "./io-points.ts";
 
 const storeLost = (): never => {
@@ -38,7 +38,7 @@ export function numberedStore(store: RunStore, points: IoPoints, caller: Caller)
   };
 }
 
-export function numberedTransport(connection: BrokerConnection, points: IoPoints, caller: Caller): Transport {
+export function numberedTransport(connection: Transport, points: IoPoints, caller: Caller): Transport {
   return {
     releaseIsFree: connection.releaseIsFree,
     start: () => points.ask(caller, "broker connect", () => connection.start(), brokerLost),
@@ -48,13 +48,16 @@ export function numberedTransport(connection: BrokerConnection, points: IoPoints
         deliveries: (batch) => points.arrive(caller, `receive ${batch.length}`, () => listener.deliveries(batch)),
         disturbed: (error) => listener.disturbed(error),
       }),
-    settle: (orders) =>
-      points.ask(
+    settle: async (orders) => {
+      if (orders.length === 0) return [];
+      const verbs = orders.map(({ verb }) => verb).join();
+      return points.ask(
         caller,
-        orders.map(({ verb }) => verb).join(),
+        verbs,
         () => connection.settle(orders),
         () => orders.map(() => "unknown" as const),
-      ),
+      );
+    },
     renew: (deliveries) =>
       points.ask(
         caller,
@@ -73,10 +76,21 @@ export function numberedTransport(connection: BrokerConnection, points: IoPoints
   };
 }
 
-export function numberedPublisher(connection: BrokerConnection, points: IoPoints, caller: Caller): Publisher {
+export function numberedPublisher(connection: Pick<Publisher, "send">, points: IoPoints, caller: Caller): Publisher {
   return {
     start: async () => undefined,
     stop: async () => undefined,
     send: (entity, messages) => points.ask(caller, `send ${messages.length} to ${entity}`, () => connection.send(entity, messages), brokerLost),
+  };
+}
+
+export function numberedLetters(box: DeadLetterBox, points: IoPoints, caller: Caller): DeadLetterBox {
+  return {
+    name: box.name,
+    isOwn: box.isOwn,
+    transport: numberedTransport(box.transport, points, caller),
+    start: () => box.start(),
+    stop: () => box.stop(),
+    peek: (from, count) => points.ask(caller, `peek from ${from}`, () => box.peek(from, count), brokerLost),
   };
 }

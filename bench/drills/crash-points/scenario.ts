@@ -8,6 +8,8 @@ export interface Deed {
   readonly takesMs?: number;
   /** Refused for good before anything happens. */
   readonly refused?: true;
+  /** Takes back what its step did. */
+  readonly isUndoing?: true;
 }
 
 /** What a plugin finds outside of its process. */
@@ -44,6 +46,8 @@ export interface Expected {
   /** How it may end besides when there was trouble. */
   readonly orEnds?: readonly string[];
   readonly deeds: readonly ExpectedDeed[];
+  /** Steps that are compensated however it ends, in this order; default none. */
+  readonly undone?: readonly string[];
   readonly emits: number;
 }
 
@@ -55,6 +59,10 @@ export interface Happenings {
   /** The store answers no worker any more, until it is back. */
   storeDown(): void;
   storeBack(): void;
+  /** The store loses every record that it has. */
+  storeEmptied(): void;
+  /** All dead letters are replayed, by a command that is run again when it did not end well. */
+  replayLetters(): void;
   /** The broker ends every lock. */
   loseLocks(): void;
   /** The threads of the worker end. */

@@ -12,11 +12,15 @@ import { lostThread } from "./scenarios/lost-thread.ts";
 import { postponement } from "./scenarios/postponement.ts";
 import { publish } from "./scenarios/publish.ts";
 import { queryable } from "./scenarios/queryable.ts";
+import { replay } from "./scenarios/replay.ts";
 import { resend } from "./scenarios/resend.ts";
 import { retryByCopy } from "./scenarios/retry-by-copy.ts";
 import { retryInPlace } from "./scenarios/retry-in-place.ts";
+import { saga } from "./scenarios/saga.ts";
+import { sagaFailed } from "./scenarios/saga-failed.ts";
 import { storeOutage } from "./scenarios/store-outage.ts";
 import { success } from "./scenarios/success.ts";
+import { suspectMode } from "./scenarios/suspect-mode.ts";
 
 export const scenarios: readonly Scenario[] = [
   success,
@@ -32,8 +36,12 @@ export const scenarios: readonly Scenario[] = [
   queryable,
   deadLetter,
   resend,
+  replay,
+  saga,
+  sagaFailed,
   drain,
   storeOutage,
+  suspectMode,
   lostLock,
   lostThread,
 ];
