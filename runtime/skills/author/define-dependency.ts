@@ -1,6 +1,7 @@
 import { failureClasses } from "../../core/failure-class.ts";
+import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
 import { type BulkheadPolicy, type CircuitPolicy, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
-import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, checkOneOf, refuse } from "./check-options.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, refuse } from "./check-options.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -133,21 +134,6 @@ export interface CustomDependencyOptions<Request, Response> extends DependencyOp
   readonly request: RequestFunction<Request, Response>;
 }
 
-const upTo = (max: number): { readonly min: number; readonly max: number } => ({ min: 1, max });
-const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 }, waitMaxMs: upTo(150_000) };
-const circuitRanges = {
-  failureThreshold: upTo(1_000),
-  windowCalls: { min: 0, max: 10_000 },
-  callsMin: { min: 0, max: 10_000 },
-  slowCallMs: { min: 0, max: 600_000 },
-  resetTimeoutMs: upTo(3_600_000),
-  resetFactor: upTo(10),
-  resetTimeoutMaxMs: upTo(3_600_000),
-  halfOpenMax: upTo(100),
-  probesToClose: upTo(100),
-};
-const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), idleMs: upTo(600_000), totalMs: upTo(600_000) };
-const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };
 const timeoutNesting = [
   ["connectMs", "totalMs"],
   ["headersMs", "totalMs"],
@@ -166,7 +152,7 @@ export function checkBaseUrl(owner: string, value: unknown): string {
 }
 
 function checkTimeouts(owner: string, given: unknown): CallTimeouts {
-  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
+  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, callTimeoutLimits);
   return fitTimeouts(owner, timeouts, given ?? {});
 }
 
@@ -183,11 +169,11 @@ export function fitTimeouts(owner: string, timeouts: CallTimeouts, given: { read
 
 function checkCircuit(owner: string, given: unknown): CircuitPolicy {
   if (given === undefined) return defaultCircuitPolicy;
-  checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitRanges)]);
+  checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitLimits)]);
   const { mode = defaultCircuitPolicy.mode, counts = defaultCircuitPolicy.counts, ...numbers } = given;
   if (!Array.isArray(counts)) refuse(`${owner}.counts`, `a list of ${failureClasses.join(", ")}`, counts);
   const circuit: CircuitPolicy = {
-    ...checkNumbers(owner, numbers, defaultCircuitPolicy, circuitRanges),
+    ...checkNumbers(owner, numbers, defaultCircuitPolicy, circuitLimits),
     mode: checkOneOf(`${owner}.mode`, mode, ["rate", "consecutive"]),
     counts: counts.map((one: unknown) => checkOneOf(`${owner}.counts`, one, failureClasses)),
   };
@@ -224,13 +210,15 @@ export function defineDependency<Request, Response>(
   return Object.freeze({
     kind: "holdfast.dependency",
     name,
-    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadRanges),
+    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadLimits),
     circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
-    retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, retryRanges),
+    retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
-      http.responseBytesMax === undefined ? defaultResponseBytesMax : checkInteger(`${owner}.responseBytesMax`, http.responseBytesMax, upTo(1024 ** 3)),
+      http.responseBytesMax === undefined
+        ? defaultResponseBytesMax
+        : checkNumber(`${owner}.responseBytesMax`, http.responseBytesMax, { min: 1, max: 1024 ** 3 }),
     request: options.request,
   });
 }
