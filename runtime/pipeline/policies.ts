@@ -72,7 +72,8 @@ export class Policies {
 
   /** Throws `RangeError` for what the configuration would refuse, and changes nothing then. */
   changeRetryBudget(changes: Partial<RetryBudgetPolicy>): void {
-    this.#options.retryBudget.change(checkChanges(["retryBudget"], retryBudgetChanges, changes));
+    const { retryBudget, clock } = this.#options;
+    retryBudget.change(checkChanges(["retryBudget"], retryBudgetChanges, changes), clock.monotonicMs());
   }
 
   #changed(): void {

@@ -1,6 +1,7 @@
 // Policies of a running worker are read and changed in one place, and what waits goes on by it.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { RetryLedger } from "#runtime/policy/retry-ledger.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 
@@ -79,6 +80,18 @@ test("without a budget nothing is retried in place, but through the queue", asyn
   await world.clock.advance(1_000);
   assert.deepEqual([executor.posted.length, telemetry.outcomes], [1, ["retried"]]);
   assert.equal(worker.policies.view().retryBudget.refused, 1);
+});
+
+test("threads may retry calls again when what they have taken lies past the budget's window, also while no message comes", async () => {
+  const retryLedger = new RetryLedger();
+  const world = worldOf(4);
+  const { worker } = await world.start({ retryLedger });
+  worker.policies.changeRetryBudget({ ratio: 0, perSecondMin: 0.2 });
+  assert.deepEqual([retryLedger.take(), retryLedger.take(), retryLedger.take()], [true, true, false]);
+  await world.clock.advance(1_000);
+  assert.deepEqual(worker.view().retryBudget.ofCalls, { granted: 2, refused: 1 });
+  await world.clock.advance(12_000);
+  assert.deepEqual([retryLedger.take(), retryLedger.take(), retryLedger.take()], [true, true, false]);
 });
 
 test("a dependency that is not there is refused by name", async () => {

@@ -1,6 +1,6 @@
 // What the configuration says of dependencies and skills, in place of what their plugins say.
 import { z } from "zod";
-import type { BulkheadPolicy, CircuitPolicy, RetryPolicy } from "../skill.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type Jitter, type RetryPolicy, jitters } from "../skill.ts";
 import { failureClasses } from "../failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits, skillRetryLimits } from "../policy-limits.ts";
 import { hourMs, integer, numbers } from "./fields.ts";
@@ -13,7 +13,7 @@ export interface DependencyConfig {
   readonly bulkhead?: Loose<BulkheadPolicy> | undefined;
   readonly circuit?: Loose<CircuitPolicy> | undefined;
   readonly timeouts?: Loose<{ connectMs: number; headersMs: number; bodyMs: number; idleMs: number; totalMs: number }> | undefined;
-  readonly retry?: Loose<{ attemptsMax: number; baseDelayMs: number; delayMaxMs: number }> | undefined;
+  readonly retry?: Loose<{ attemptsMax: number; baseDelayMs: number; delayMaxMs: number; jitter: Jitter }> | undefined;
 }
 
 /** Replaces what the plugin says of a skill; see `defineSkill`. */
@@ -25,8 +25,9 @@ export interface SkillConfig {
 const bulkhead = z.strictObject(numbers(bulkheadLimits)).partial();
 const circuit = z.strictObject({ ...numbers(circuitLimits), mode: z.enum(["rate", "consecutive"]), counts: z.array(z.enum(failureClasses)) }).partial();
 const timeouts = z.strictObject(numbers(callTimeoutLimits)).partial();
-const callRetry = z.strictObject(numbers(callRetryLimits)).partial();
-const skillRetry = z.strictObject({ ...numbers(skillRetryLimits), jitter: z.enum(["none", "equal", "full", "decorrelated"]) }).partial();
+const jitter = z.enum(jitters);
+const callRetry = z.strictObject({ ...numbers(callRetryLimits), jitter }).partial();
+const skillRetry = z.strictObject({ ...numbers(skillRetryLimits), jitter }).partial();
 
 /** Changes of a bulkhead while a worker runs. */
 export const bulkheadChanges: z.ZodType<Loose<BulkheadPolicy>> = bulkhead;

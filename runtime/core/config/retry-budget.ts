@@ -1,4 +1,4 @@
-// How many retries in place the whole worker may make.
+// How many retries the whole worker may make.
 import { z } from "zod";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "../skill.ts";
 import { retryBudgetLimits } from "../policy-limits.ts";

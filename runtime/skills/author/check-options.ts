@@ -3,6 +3,7 @@ import { types } from "node:util";
 import { ConfigurationError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
 import type { Limits, LimitsOf } from "../../core/policy-limits.ts";
+import { type Jitter, jitters } from "../../core/skill.ts";
 
 const shownMax = 80;
 
@@ -72,4 +73,12 @@ export function checkNumbers<Settings extends object>(owner: string, value: unkn
     .filter(([key]) => value[key] !== undefined)
     .map(([key, range]) => [key, checkNumber(`${owner}.${key}`, value[key], range)] as const);
   return { ...defaults, ...Object.fromEntries(given) };
+}
+
+/** Numbers, and how pauses are spread. */
+export function checkRetry<Retry extends { readonly jitter: Jitter }>(owner: string, given: unknown, defaults: Retry, limits: LimitsOf<Retry>): Retry {
+  if (given === undefined) return defaults;
+  checkKeys(owner, given, [...Object.keys(limits), "jitter"]);
+  const { jitter = defaults.jitter, ...numbers } = given;
+  return { ...checkNumbers(owner, numbers, defaults, limits), jitter: checkOneOf(`${owner}.jitter`, jitter, jitters) };
 }

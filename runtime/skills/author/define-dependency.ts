@@ -1,7 +1,7 @@
 import { failureClasses } from "../../core/failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
-import { type BulkheadPolicy, type CircuitPolicy, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
-import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, refuse } from "./check-options.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -19,17 +19,19 @@ export interface CallTimeouts {
 
 export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 30_000, idleMs: 10_000, totalMs: 30_000 };
 
-/** Tries within one call, under one idempotency key, and only while the run's own time lasts. */
+/** Tries within one call, under one idempotency key, while the run's own time lasts and the worker's retry budget grants them. */
 export interface CallRetry {
   /** The first try included; 1 to 10. */
   readonly attemptsMax: number;
   /** Pause before the second try, doubled each time and jittered; 1 to 60 000. */
   readonly baseDelayMs: number;
-  /** Upper bound of a pause; a longer `Retry-After` ends the call instead. 1 to 60 000. */
+  /** Upper bound of a pause before jitter, of `decorrelated` with it; a longer `Retry-After` ends the call instead. 1 to 60 000. */
   readonly delayMaxMs: number;
+  /** How pauses are spread; see `RetryPolicy`. */
+  readonly jitter: Jitter;
 }
 
-export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000 };
+export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000, jitter: "equal" };
 
 /** Largest response body, in bytes, unless the dependency says otherwise. */
 export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
@@ -117,7 +119,7 @@ export interface DependencyOptions {
    * than `bodyMs`. A `totalMs` that is not the default must be shorter than the time-out of each skill that uses the dependency.
    */
   readonly timeouts?: Partial<CallTimeouts>;
-  /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000 }`. */
+  /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000, jitter: "equal" }`. */
   readonly retry?: Partial<CallRetry>;
 }
 
@@ -213,7 +215,7 @@ export function defineDependency<Request, Response>(
     bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadLimits),
     circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
-    retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),
+    retry: checkRetry(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
       http.responseBytesMax === undefined

@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isEventType } from "../../core/event-envelope.ts";
 import { skillRetryLimits } from "../../core/policy-limits.ts";
 import { type RetryPolicy, defaultRetryPolicy } from "../../core/skill.ts";
-import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, isRecord, refuse } from "./check-options.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, checkRetry, isRecord, refuse } from "./check-options.ts";
 import type { SkillContext } from "./context.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
 import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
@@ -79,14 +79,6 @@ export const defaultIsolation: Isolation = "shared";
 const timeoutRange = { min: 1, max: 3_600_000 };
 const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "critical", "run", "steps"];
 
-function checkRetry(owner: string, given: unknown): RetryPolicy {
-  if (given === undefined) return defaultRetryPolicy;
-  checkKeys(owner, given, [...Object.keys(skillRetryLimits), "jitter"]);
-  const { jitter = defaultRetryPolicy.jitter, ...numbers } = given;
-  const known = ["none", "equal", "full", "decorrelated"] as const;
-  return { ...checkNumbers(owner, numbers, defaultRetryPolicy, skillRetryLimits), jitter: checkOneOf(`${owner}.jitter`, jitter, known) };
-}
-
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
   return handles.map((entry: unknown, index) => {
@@ -149,7 +141,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     payload: options.payload,
     uses: checkUses(owner, options.uses),
     timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkNumber(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
-    retry: checkRetry(`${owner}.retry`, options.retry),
+    retry: checkRetry(`${owner}.retry`, options.retry, defaultRetryPolicy, skillRetryLimits),
     warmUp: options.warmUp,
     isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
     critical,
