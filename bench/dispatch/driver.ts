@@ -1,6 +1,7 @@
 /** Keeps an executor busy with runs of one skill, and measures. */
 import { createThreadsExecutor } from "#runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
+import { retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
 import type { Executor, RunOrder } from "#runtime/ports/executor.ts";
 import plugin from "./plugin.ts";
 
@@ -26,6 +27,7 @@ export class Driver {
       dependencies: [],
       dependencyConfig: new Map(),
       circuits: new SharedArrayBuffer(4),
+      retries: new SharedArrayBuffer(retryLedgerBytes),
       limits: defaultDecodeLimits,
       threads,
     });

@@ -2,6 +2,7 @@
 import { createThreadsExecutor, type ThreadsExecutorOptions } from "../adapters/threads/executor.ts";
 import type { Config } from "../core/config.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
+import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { ComposedSkills } from "./skills.ts";
 import { consumerName } from "./store.ts";
@@ -14,8 +15,9 @@ export function composeExecutor(
   config: Config,
   { plugins, registry }: ComposedSkills,
   { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow"> & { readonly threads: number },
-): { readonly executor: Executor; readonly circuits: Int32Array } {
+): { readonly executor: Executor; readonly circuits: Int32Array; readonly retries: RetryLedger } {
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
+  const retries = new SharedArrayBuffer(retryLedgerBytes);
   const executor = createThreadsExecutor({
     ...reports,
     plugins,
@@ -24,7 +26,8 @@ export function composeExecutor(
     dependencies: registry.dependencies.map(({ name }) => name),
     dependencyConfig: config.dependencies,
     circuits,
+    retries,
     limits: limitsOf(config),
   });
-  return { executor, circuits: new Int32Array(circuits) };
+  return { executor, circuits: new Int32Array(circuits), retries: new RetryLedger(retries) };
 }

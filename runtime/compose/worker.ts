@@ -32,7 +32,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const { telemetry, ...reports } = composeTelemetry(config, workerId);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const { executor, circuits } = composeExecutor(config, skills, {
+  const { executor, circuits, retries } = composeExecutor(config, skills, {
     threads,
     log: (lines) => writeSkillLog(reports.logger, lines),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
@@ -57,6 +57,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     threads,
     dependencies: registry.dependencies,
     retryBudget: config.retryBudget,
+    retryLedger: retries,
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,

@@ -38,7 +38,7 @@ export interface ConfigInput {
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
-  /** Retries in place that the whole worker may make. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
+  /** Retries that the whole worker may make, of runs in place and of calls within runs. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
   readonly retryBudget?: RetryBudgetConfig | undefined;
   /** How envelopes of others are read, such as MassTransit's, NServiceBus's or your own; see `EnvelopeHook`. Default: none. */
   readonly envelopes?: readonly EnvelopeHook[] | undefined;

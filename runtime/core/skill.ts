@@ -1,5 +1,9 @@
 import type { FailureClass } from "./failure-class.ts";
 
+export const jitters = ["none", "equal", "full", "decorrelated"] as const;
+
+export type Jitter = (typeof jitters)[number];
+
 /**
  * When and how often a failed run is tried again. The default timeline: once in place after a short pause, then after
  * 30–60 s, then after 5–10 min, then dead-letter.
@@ -21,7 +25,7 @@ export interface RetryPolicy {
    * How pauses are spread. `none`: as they are. `equal`: between one and two times as long. `full`: between nothing and two times.
    * `decorrelated`: each between the first one and three times the one before it.
    */
-  readonly jitter: "none" | "equal" | "full" | "decorrelated";
+  readonly jitter: Jitter;
   /**
    * Executions that may end with their worker or thread before the run is dead-lettered as `CrashLoop`; 2 to 100. They are no
    * failures of the skill, which `attemptsMax` bounds.
@@ -40,7 +44,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   lossesMax: 5,
 };
 
-/** How many retries in place the whole worker may make. */
+/** How many retries the whole worker may make, of runs in place and of calls within runs. */
 export interface RetryBudgetPolicy {
   /** Retries for each message that arrived within the window; 0 to 10. */
   readonly ratio: number;

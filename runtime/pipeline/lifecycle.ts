@@ -18,7 +18,8 @@ import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
 import type { StoreDoubt } from "../policy/store-doubt.ts";
-import { RetryBudget } from "../policy/retry-budget.ts";
+import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
+import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
@@ -57,6 +58,8 @@ export interface WorkerOptions {
   readonly dependencies: readonly DependencyPolicy[];
   /** Default: `defaultRetryBudgetPolicy`. */
   readonly retryBudget?: RetryBudgetPolicy;
+  /** Retries as the threads take them. Default: one that only this worker takes from. */
+  readonly retryLedger?: RetryLedger;
   readonly readRoute: ProcessBatchOptions["readRoute"];
   readonly hashPayload: ProcessBatchOptions["hashPayload"];
   /** Messages held at once. */
@@ -101,6 +104,7 @@ export interface WorkerView {
   /** How often receiver or connection were replaced since a message last came, or could have come. */
   readonly rebuiltInVain: number;
   readonly gates: readonly GateView[];
+  readonly retryBudget: RetryBudgetView;
 }
 
 export class Worker {
@@ -161,7 +165,7 @@ export class Worker {
       clear: (except) => this.#executions.putBackIdle(except),
       trim: () => this.#receiveLoop.trim(),
     });
-    const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy);
+    const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
     this.policies = new Policies({ clock, admission: this.#admission, retryBudget, changed: () => this.#useNewBounds() });
     const parts = {
       ...options,
@@ -188,7 +192,7 @@ export class Worker {
       room: () => this.#memoryWatch.within(this.#executions.room()),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
-    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop });
+    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop, retryBudget });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
@@ -269,6 +273,7 @@ export class Worker {
       loopDelayMs: this.#watchdog.loopDelayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
+      retryBudget: this.policies.view().retryBudget,
     };
   }
 

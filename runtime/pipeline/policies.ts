@@ -3,10 +3,12 @@
  * changes by hand. Changes last until the worker ends.
  */
 import type { Clock } from "../core/clock.ts";
-import type { RetryBudgetPolicy } from "../core/skill.ts";
+import { checkChanges } from "../core/config/changes.ts";
+import { bulkheadChanges } from "../core/config/dependencies.ts";
+import { retryBudgetChanges } from "../core/config/retry-budget.ts";
+import type { BulkheadPolicy, RetryBudgetPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { Circuit, CircuitView } from "../policy/circuit.ts";
-import type { BulkheadPolicy } from "../core/skill.ts";
 import type { Bulkhead, BulkheadView } from "../policy/bulkhead.ts";
 import type { RetryBudget, RetryBudgetView } from "../policy/retry-budget.ts";
 import type { Work } from "./work.ts";
@@ -59,14 +61,19 @@ export class Policies {
     this.#changed();
   }
 
-  /** Runs that have slots keep them, and those that wait keep their places, also where there are fewer now. */
+  /**
+   * Runs that have slots keep them, and those that wait keep their places, also where there are fewer now. Throws `RangeError` for
+   * what the configuration would refuse, and changes nothing then.
+   */
   changeBulkhead(dependency: string, changes: Partial<BulkheadPolicy>): void {
-    this.#bulkhead(dependency).change(changes);
+    this.#bulkhead(dependency).change(checkChanges(["dependencies", dependency, "bulkhead"], bulkheadChanges, changes));
     this.#changed();
   }
 
+  /** Throws `RangeError` for what the configuration would refuse, and changes nothing then. */
   changeRetryBudget(changes: Partial<RetryBudgetPolicy>): void {
-    this.#options.retryBudget.change(changes);
+    const { retryBudget, clock } = this.#options;
+    retryBudget.change(checkChanges(["retryBudget"], retryBudgetChanges, changes), clock.monotonicMs());
   }
 
   #changed(): void {

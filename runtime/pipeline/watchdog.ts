@@ -10,6 +10,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import type { MemoryWatch } from "../policy/memory-watch.ts";
+import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -29,6 +30,7 @@ export interface WatchdogOptions {
   /** How long a receiver with credit may get nothing before the queue is looked at. */
   readonly silenceMaxMs: number;
   readonly storeDoubt: StoreDoubt;
+  readonly retryBudget: RetryBudget;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
@@ -75,11 +77,12 @@ export class Watchdog {
   }
 
   #look(): void {
-    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt } = this.#options;
+    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget } = this.#options;
+    const nowMs = clock.monotonicMs();
     storeDoubt.look();
+    retryBudget.look(nowMs);
     this.#lookAtMemory();
     if (executor.isReady()) receiveLoop.resume("threads-down");
-    const nowMs = clock.monotonicMs();
     const since = receiveLoop.silentSinceMs;
     if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;
     this.#isChecking = true;

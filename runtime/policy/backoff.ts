@@ -11,6 +11,15 @@ export function queueDelayMs({ baseDelayMs, delayFactor, delayMaxMs, jitter }: R
   return backoffMs({ baseMs: baseDelayMs, factor: delayFactor, maxMs: delayMaxMs, jitter }, retry, random);
 }
 
+/** Pause before try number `retry` + 1 of a call within its run: doubled each time, bounded, and jittered. */
+export function callDelayMs(
+  { baseDelayMs: baseMs, delayMaxMs: maxMs, jitter }: Pick<RetryPolicy, "baseDelayMs" | "delayMaxMs" | "jitter">,
+  retry: number,
+  random: Random,
+): number {
+  return backoffMs({ baseMs, factor: 2, maxMs, jitter }, retry, random);
+}
+
 interface Backoff {
   readonly baseMs: number;
   readonly factor: number;

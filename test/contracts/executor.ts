@@ -93,7 +93,7 @@ export function executorContract(name: string, make: () => Executor): void {
     const fails = post("fail", ...Array.from({ length: 20 }, () => ({})));
     const [emit] = post("emit");
     for (const runId of [...noops, ...fails]) await answer(runId);
-    assert.deepEqual(await answer(fails[0] ?? 0), { kind: "failed", failure: { code: "NO", message: "no", at: "thread-plugin.ts:32:13" }, retryable: false });
+    assert.deepEqual(await answer(fails[0] ?? 0), { kind: "failed", failure: { code: "NO", message: "no", at: "thread-plugin.ts:40:13" }, retryable: false });
     const emitted = await answer(emit ?? 0);
     assert.ok(emitted.kind === "completed");
     const [message] = emitted.outbox;

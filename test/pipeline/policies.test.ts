@@ -1,6 +1,7 @@
 // Policies of a running worker are read and changed in one place, and what waits goes on by it.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { RetryLedger } from "#runtime/policy/retry-ledger.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 
@@ -81,7 +82,52 @@ test("without a budget nothing is retried in place, but through the queue", asyn
   assert.equal(worker.policies.view().retryBudget.refused, 1);
 });
 
+test("threads may retry calls again when what they have taken lies past the budget's window, also while no message comes", async () => {
+  const retryLedger = new RetryLedger();
+  const world = worldOf(4);
+  const { worker } = await world.start({ retryLedger });
+  worker.policies.changeRetryBudget({ ratio: 0, perSecondMin: 0.2 });
+  assert.deepEqual([retryLedger.take(), retryLedger.take(), retryLedger.take()], [true, true, false]);
+  await world.clock.advance(1_000);
+  assert.deepEqual(worker.view().retryBudget.ofCalls, { granted: 2, refused: 1 });
+  await world.clock.advance(12_000);
+  assert.deepEqual([retryLedger.take(), retryLedger.take(), retryLedger.take()], [true, true, false]);
+});
+
 test("a dependency that is not there is refused by name", async () => {
   const { worker } = await worldOf(1).start();
   assert.throws(() => worker.policies.closeCircuit("nobody"), /expected a dependency of this worker \(api\), got 'nobody'/);
+});
+
+test("changes that the configuration would refuse are refused with the key, what was expected and what was found, and nothing is changed", async () => {
+  const { worker } = await worldOf(4).start();
+  const { policies } = worker;
+  const before = policies.view();
+  const refusedBulkhead = (changes: Record<string, unknown>, message: RegExp): void =>
+    assert.throws(() => policies.changeBulkhead("api", changes), { name: "RangeError", message });
+  refusedBulkhead(
+    { concurrentMax: 0 },
+    /^dependencies\.api\.bulkhead\.concurrentMax: expected .*1, got 0; nothing was changed, give values within the limits$/,
+  );
+  refusedBulkhead({ concurrentMax: 10_001 }, /expected .*10000, got 10001/);
+  refusedBulkhead({ concurrentMax: 1.5 }, /bulkhead\.concurrentMax: expected int, got 1\.5/);
+  refusedBulkhead({ concurrentMax: 2, queueMax: -1 }, /bulkhead\.queueMax: expected .*0, got -1/);
+  refusedBulkhead({ waitMaxMs: 150_001 }, /bulkhead\.waitMaxMs: expected .*150000 \(milliseconds, as a whole number\), got 150001/);
+  refusedBulkhead({ waitMaxMS: 5 }, /bulkhead\.waitMaxMS: unknown key; did you mean 'waitMaxMs'\?/);
+  const refusedBudget = (changes: Record<string, unknown>, message: RegExp): void =>
+    assert.throws(() => policies.changeRetryBudget(changes), { name: "RangeError", message });
+  refusedBudget({ ratio: -0.1 }, /^retryBudget\.ratio: expected .*0, got -0\.1/);
+  refusedBudget({ perSecondMin: Number.NaN }, /^retryBudget\.perSecondMin: expected number/);
+  refusedBudget({ windowMs: 999 }, /^retryBudget\.windowMs: expected .*1000 .*, got 999/);
+  assert.throws(() => policies.changeRetryBudget(5 as never), { message: /^retryBudget: expected object, got 5;/ });
+  assert.deepEqual(policies.view(), before);
+});
+
+test("a change that leaves a key undefined leaves it as it is", async () => {
+  const { worker } = await worldOf(4).start();
+  worker.policies.changeBulkhead("api", { concurrentMax: 7, ...({ queueMax: undefined } as object) });
+  worker.policies.changeRetryBudget({ perSecondMin: 0.5, ...({ ratio: undefined } as object) });
+  const { dependencies, retryBudget } = worker.policies.view();
+  assert.deepEqual(dependencies[0]?.bulkhead.policy, { concurrentMax: 7, queueMax: 10, waitMaxMs: 30_000 });
+  assert.deepEqual(retryBudget.policy, { ratio: 0.2, perSecondMin: 0.5, windowMs: 10_000 });
 });

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "#runtime/core/skill.ts";
+import { RetryLedger } from "#runtime/policy/retry-ledger.ts";
 import { RetryBudget } from "#runtime/policy/retry-budget.ts";
 
 function budgetOf(changes: Partial<RetryBudgetPolicy>): RetryBudget {
@@ -75,12 +76,42 @@ describe("retry budget", () => {
   test("is changed while it runs: what was spent stays spent, and another window begins anew", () => {
     const budget = budgetOf({ perSecondMin: 2 });
     spendAll(budget, 0);
-    budget.change({ perSecondMin: 5 });
+    budget.change({ perSecondMin: 5 }, 0);
     assert.equal(budget.view(0).left, 3);
-    budget.change({ perSecondMin: 1 });
+    budget.change({ perSecondMin: 1 }, 0);
     assert.equal(budget.view(0).left, 0);
-    budget.change({ windowMs: 3_000 });
+    budget.change({ windowMs: 3_000 }, 0);
     assert.deepEqual([budget.view(0).left, budget.view(0).policy], [3, { ratio: 0, perSecondMin: 1, windowMs: 3_000 }]);
+  });
+
+  test("what threads take is counted once it is seen, and forgotten with the window", () => {
+    const ledger = new RetryLedger();
+    const budget = new RetryBudget({ ratio: 0, perSecondMin: 3, windowMs: 1_000 }, ledger);
+    assert.equal(ledger.take(), false);
+    budget.look(0);
+    assert.deepEqual([ledger.take(), ledger.take()], [true, true]);
+    assert.equal(budget.spend(10), true);
+    assert.deepEqual([budget.spend(20), ledger.take()], [false, false]);
+    const { left, granted, refused, ofCalls } = budget.view(20);
+    assert.deepEqual([left, granted, refused, ofCalls], [0, 3, 3, { granted: 2, refused: 2 }]);
+    budget.look(999);
+    assert.equal(ledger.take(), false);
+    budget.look(1_000);
+    assert.equal(ledger.take(), true);
+  });
+
+  test("threads never take more than the budget allows, and may at once when a message or a change earns more", () => {
+    const ledger = new RetryLedger();
+    const budget = new RetryBudget({ ratio: 0.5, perSecondMin: 0, windowMs: 1_000 }, ledger);
+    budget.earn(4, 0);
+    assert.deepEqual([ledger.take(), ledger.take(), ledger.take()], [true, true, false]);
+    budget.change({ perSecondMin: 1 }, 0);
+    assert.deepEqual([ledger.take(), ledger.take()], [true, false]);
+    budget.change({ perSecondMin: 0 }, 0);
+    assert.equal(budget.view(0).left, 0);
+    assert.equal(ledger.take(), false);
+    budget.earn(4, 0);
+    assert.deepEqual([ledger.take(), ledger.take()], [true, false]);
   });
 
   test("grants within any window no more than its minimum and its share of what arrived within it", () => {

@@ -304,6 +304,42 @@ test("an open circuit fails a call at once and says nothing of its dependency; a
   assert.equal(requests, 1);
 });
 
+test("a call is retried as long as the worker's retry budget grants it, and asks only for a retry that it would make", async (t) => {
+  let requests = 0;
+  const bundle = await customHost(t, async () => {
+    requests += 1;
+    throw requests > 4 ? new PermanentError("no") : new TransientError("not now");
+  });
+  bundle.retries.allow(0, 1);
+  await bundle.run();
+  const [error] = bundle.seen;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.message, requests, bundle.retries.taken, bundle.retries.refused], ["own: not now", 2, 1, 1]);
+  bundle.retries.allow(1, 2);
+  await bundle.run();
+  assert.ok(bundle.seen[1] instanceof PermanentError);
+  assert.deepEqual([requests, bundle.retries.taken, bundle.retries.refused], [5, 3, 1]);
+});
+
+test("pauses between tries are spread as the dependency says, like those between executions", async (t) => {
+  // The host draws 0: only with full jitter is there no pause at all, and any other is longer than the call may take.
+  for (const [jitter, tries] of [
+    ["none", 1],
+    ["equal", 1],
+    ["decorrelated", 1],
+    ["full", 2],
+  ] as const) {
+    let requests = 0;
+    const request = async (): Promise<string> => {
+      requests += 1;
+      throw new TransientError("not now");
+    };
+    const bundle = await customHost(t, request, { retry: { attemptsMax: 2, baseDelayMs: 60_000, delayMaxMs: 60_000, jitter } });
+    await bundle.run();
+    assert.equal(requests, tries, jitter);
+  }
+});
+
 test("what a function throws that does not say otherwise is transient with unknown outcome", async (t) => {
   const bundle = await customHost(t, async () => {
     throw new Error("odd");

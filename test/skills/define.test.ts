@@ -135,6 +135,15 @@ test("a dependency that cannot be used is refused where it is defined", () => {
   refused(dependency({ request: run, baseUrl: "https://x.example" }), /expected either a request function or baseUrl/);
 });
 
+test("a definition's numbers have the limits of the configuration, and their kinds", () => {
+  assert.equal(defineSkill({ name: "greet", handles, run, retry: { delayFactor: 2.5 } }).retry.delayFactor, 2.5);
+  refused(() => defineSkill({ name: "greet", handles, run, retry: { delayFactor: 0.5 } }), /retry\.delayFactor: expected a number from 1 to 100, got 0\.5$/);
+  refused(
+    () => defineSkill({ name: "greet", handles, run, retry: { attemptsMax: 2.5 } }),
+    /retry\.attemptsMax: expected a whole number from 1 to 20, got 2\.5$/,
+  );
+});
+
 test("a plugin brings each skill and dependency once, and every dependency that its skills use", () => {
   const post = defineDependency({ name: "post" });
   const skill = defineSkill({ name: "greet", handles, uses: [post], run });

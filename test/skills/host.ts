@@ -4,6 +4,7 @@ import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
 import type { Skill } from "../../runtime/index.ts";
+import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
 import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
 import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
@@ -19,6 +20,8 @@ export interface Answered {
 export interface HostBundle {
   readonly host: SkillHost;
   readonly circuits: Int32Array;
+  /** A thousand are allowed. */
+  readonly retries: RetryLedger;
   readonly logs: SkillLogLine[];
   /** Every step request, in order. */
   readonly steps: StepRecord[];
@@ -40,6 +43,9 @@ export async function makeHost(
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
+  const retryMemory = new ArrayBuffer(retryLedgerBytes);
+  const retries = new RetryLedger(retryMemory);
+  retries.allow(0, 1_000);
   let lastRunId = 0;
   const host = new SkillHost({
     consumer: "orders",
@@ -47,6 +53,7 @@ export async function makeHost(
     limits: defaultDecodeLimits,
     skills: await prepareSkills(skills, settings, async (_skill, _part, work) => work()),
     circuits,
+    retries: retryMemory,
     nowMs: () => performance.now() + bundle.skewMs,
     wallMs: () => Date.UTC(2024, 4, 1),
     random: () => 0,
@@ -66,6 +73,7 @@ export async function makeHost(
   const bundle: HostBundle = {
     host,
     circuits,
+    retries,
     logs: [],
     steps: [],
     store: "written",

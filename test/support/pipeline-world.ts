@@ -80,7 +80,18 @@ interface WorldOptions {
 type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
-    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "memory" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
+    | "inFlightMax"
+    | "deliveriesMax"
+    | "resends"
+    | "storeHoldMaxMs"
+    | "silenceMaxMs"
+    | "memory"
+    | "random"
+    | "skills"
+    | "readRoute"
+    | "entityFor"
+    | "publisher"
+    | "retryLedger"
   >
 >;
 

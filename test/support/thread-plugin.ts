@@ -1,13 +1,21 @@
 // Skills for the tests of executors: well-behaved ones, and each way to go wrong.
 import { setTimeout as delay } from "node:timers/promises";
-import { PermanentError, type Plugin, type Skill, defineDependency, definePlugin, defineSkill } from "../../runtime/index.ts";
+import { PermanentError, TransientError, type Plugin, type Skill, defineDependency, definePlugin, defineSkill } from "../../runtime/index.ts";
 
 const handles = (name: string): { readonly eventType: string }[] => [{ eventType: `test.${name}` }];
 
 const local = defineDependency({ name: "local", request: async (request: string) => `${request}!` });
 
+const dead = defineDependency({
+  name: "dead",
+  retry: { attemptsMax: 3, baseDelayMs: 1, delayMaxMs: 1 },
+  request: async () => {
+    throw new TransientError("dead", { definite: true });
+  },
+});
+
 function skill(name: string, run: Skill["run"], rest: { readonly isolation?: "dedicated" } = {}): Skill {
-  return defineSkill({ name, handles: handles(name), uses: [local], ...rest, run });
+  return defineSkill({ name, handles: handles(name), uses: [local, dead], ...rest, run });
 }
 
 function work(forMs: number): void {
@@ -25,12 +33,13 @@ function fillMemory(): void {
 }
 
 const plugin: Plugin = definePlugin({
-  dependencies: [local],
+  dependencies: [local, dead],
   skills: [
     skill("noop", () => undefined),
     skill("fail", () => {
       throw new PermanentError("no", { code: "NO" });
     }),
+    skill("call-in-vain", (context) => context.call(dead, undefined)),
     skill("emit", (context) => {
       context.log.info("emitting", { password: "hunter2" });
       context.emit("Emitted", context.event.payload);

@@ -1,4 +1,5 @@
 /** One case: a scenario with a crash at one point, or with none. */
+import { RetryLedger, retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
 import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { Clock } from "#runtime/core/clock.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
@@ -165,7 +166,8 @@ class Case {
     const dependencies = scenario.dependencies(outside);
     const plugin = { name: "drill", version: "1.0.0", folder: "", entry: "", listedAs: "", slow: [], skills, dependencies };
     const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
-    const executor = new HostExecutor({ clock, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
+    const retries = new ArrayBuffer(retryLedgerBytes);
+    const executor = new HostExecutor({ clock, retries, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
     const worker = new Worker({
       storeDoubt,
       memory: () => undefined,
@@ -182,6 +184,7 @@ class Case {
       skillCount: skills.length,
       threads: 1,
       dependencies: registry.dependencies,
+      retryLedger: new RetryLedger(retries),
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 20,

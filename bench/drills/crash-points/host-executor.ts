@@ -13,6 +13,8 @@ export interface HostExecutorOptions {
   readonly skills: readonly Skill[];
   /** Names of the dependencies, in the order of their numbers. */
   readonly dependencies: readonly string[];
+  /** Memory of the worker's `RetryLedger`. */
+  readonly retries: ArrayBuffer;
 }
 
 export class HostExecutor implements Executor {
@@ -108,6 +110,7 @@ export class HostExecutor implements Executor {
       limits: defaultDecodeLimits,
       skills: this.#prepared,
       circuits: new Int32Array(this.#options.dependencies.length),
+      retries: this.#options.retries,
       nowMs: () => clock.monotonicMs(),
       wallMs: () => clock.wallMs(),
       random: () => 0.5,

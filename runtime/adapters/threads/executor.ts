@@ -34,6 +34,8 @@ export interface ThreadsExecutorOptions {
   readonly dependencyConfig: Config["dependencies"];
   /** An Int32 for each dependency: 0 closed, 1 open, 2 half-open. */
   readonly circuits: SharedArrayBuffer;
+  /** Retries of calls, counted with those of the whole worker; see `RetryLedger`. */
+  readonly retries: SharedArrayBuffer;
   readonly limits: DecodeLimits;
   /** Threads that skills share; default one a core. */
   readonly threads?: number | undefined;
@@ -184,7 +186,7 @@ class ThreadsExecutor implements Executor {
   }
 
   #addLane(name: string, size: number, skills: readonly string[]): Lane {
-    const { consumer, agent, limits, plugins, dependencies, dependencyConfig, circuits, log, logLevel = "info" } = this.#options;
+    const { consumer, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info" } = this.#options;
     const settings: ThreadSettings = {
       consumer,
       agent,
@@ -196,6 +198,7 @@ class ThreadsExecutor implements Executor {
       }),
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
+      retries,
     };
     const { heapMaxMb, startTimeoutMs = defaultStartTimeoutMs } = this.#options;
     const pool: ThreadPool = new ThreadPool(

@@ -95,6 +95,7 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
     limits,
     skills,
     circuits: new Int32Array(settings.circuits),
+    retries: settings.retries,
     sink: reporter.sink,
     nowMs: monotonicMs,
     wallMs: Date.now,

@@ -33,6 +33,8 @@ export interface ThreadSettings {
   readonly dependencies: { readonly numbered: readonly string[]; readonly config: Config["dependencies"] };
   /** A state for each dependency, by its number. */
   readonly circuits: SharedArrayBuffer;
+  /** The worker's retries; see `RetryLedger`. */
+  readonly retries: SharedArrayBuffer;
 }
 
 /** A thread's first words: its plugins are imported, its skills are ready. */

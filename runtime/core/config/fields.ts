@@ -1,10 +1,20 @@
 // Fields that several parts of the configuration share.
 import { z } from "zod";
+import type { Limits } from "../policy-limits.ts";
 
 export const entityName: z.ZodString = z
   .string()
   .regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
 export const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
+
+/** A field for each number that has limits. */
+export function numbers<const Key extends string>(limits: Readonly<Record<Key, Limits>>): Record<Key, z.ZodNumber> {
+  const fields = Object.entries<Limits>(limits).map(([key, { min, max, isFraction }]) => {
+    return [key, isFraction === true ? z.number().min(min).max(max) : integer(min, max)] as const;
+  });
+  return Object.fromEntries(fields) as Record<Key, z.ZodNumber>;
+}
+
 export const hourMs: number = 3_600_000;
 export const dayMs: number = 24 * hourMs;
 

@@ -1,12 +1,18 @@
-// How many retries in place the whole worker may make.
+// How many retries the whole worker may make.
 import { z } from "zod";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "../skill.ts";
-import { integer } from "./fields.ts";
+import { retryBudgetLimits } from "../policy-limits.ts";
+import { numbers } from "./fields.ts";
 
 export type RetryBudgetConfig = { readonly [key in keyof RetryBudgetPolicy]?: RetryBudgetPolicy[key] | undefined };
 
+const fields = numbers(retryBudgetLimits);
+
 export const retryBudgetSchema: z.ZodType<RetryBudgetPolicy, RetryBudgetConfig> = z.strictObject({
-  ratio: z.number().min(0).max(10).default(defaultRetryBudgetPolicy.ratio),
-  perSecondMin: z.number().min(0).max(10_000).default(defaultRetryBudgetPolicy.perSecondMin),
-  windowMs: integer(1_000, 60_000).default(defaultRetryBudgetPolicy.windowMs),
+  ratio: fields.ratio.default(defaultRetryBudgetPolicy.ratio),
+  perSecondMin: fields.perSecondMin.default(defaultRetryBudgetPolicy.perSecondMin),
+  windowMs: fields.windowMs.default(defaultRetryBudgetPolicy.windowMs),
 });
+
+/** Changes while a worker runs. */
+export const retryBudgetChanges: z.ZodType<RetryBudgetConfig> = z.strictObject(fields).partial();

@@ -2,11 +2,8 @@
 import { types } from "node:util";
 import { ConfigurationError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
-
-export interface Range {
-  readonly min: number;
-  readonly max: number;
-}
+import type { Limits, LimitsOf } from "../../core/policy-limits.ts";
+import { type Jitter, jitters } from "../../core/skill.ts";
 
 const shownMax = 80;
 
@@ -41,9 +38,10 @@ export function checkKeys(owner: string, value: unknown, known: readonly string[
   }
 }
 
-export function checkInteger(owner: string, value: unknown, range: Range): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < range.min || value > range.max) {
-    refuse(owner, `a whole number from ${range.min} to ${range.max}`, value);
+export function checkNumber(owner: string, value: unknown, { min, max, isFraction }: Limits): number {
+  const isOfItsKind = isFraction === true ? Number.isFinite(value) : Number.isInteger(value);
+  if (typeof value !== "number" || !isOfItsKind || value < min || value > max) {
+    refuse(owner, `a ${isFraction === true ? "number" : "whole number"} from ${min} to ${max}`, value);
   }
   return value;
 }
@@ -67,17 +65,20 @@ export function checkFunction(owner: string, value: unknown): void {
   if (typeof value !== "function") refuse(owner, "a function", value);
 }
 
-/** Fills a record of whole numbers from defaults; unknown keys and values out of range are refused. */
-export function checkNumbers<Settings extends object>(
-  owner: string,
-  value: unknown,
-  defaults: Settings,
-  ranges: { readonly [key in keyof Settings & string as Settings[key] extends number ? key : never]: Range },
-): Settings {
+/** Fills a record of numbers from defaults; unknown keys and values out of range are refused. */
+export function checkNumbers<Settings extends object>(owner: string, value: unknown, defaults: Settings, limits: LimitsOf<Settings>): Settings {
   if (value === undefined) return defaults;
-  checkKeys(owner, value, Object.keys(ranges));
-  const given = Object.entries<Range>(ranges)
+  checkKeys(owner, value, Object.keys(limits));
+  const given = Object.entries<Limits>(limits)
     .filter(([key]) => value[key] !== undefined)
-    .map(([key, range]) => [key, checkInteger(`${owner}.${key}`, value[key], range)] as const);
+    .map(([key, range]) => [key, checkNumber(`${owner}.${key}`, value[key], range)] as const);
   return { ...defaults, ...Object.fromEntries(given) };
+}
+
+/** Numbers, and how pauses are spread. */
+export function checkRetry<Retry extends { readonly jitter: Jitter }>(owner: string, given: unknown, defaults: Retry, limits: LimitsOf<Retry>): Retry {
+  if (given === undefined) return defaults;
+  checkKeys(owner, given, [...Object.keys(limits), "jitter"]);
+  const { jitter = defaults.jitter, ...numbers } = given;
+  return { ...checkNumbers(owner, numbers, defaults, limits), jitter: checkOneOf(`${owner}.jitter`, jitter, jitters) };
 }

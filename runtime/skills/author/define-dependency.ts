@@ -1,6 +1,7 @@
 import { failureClasses } from "../../core/failure-class.ts";
-import { type BulkheadPolicy, type CircuitPolicy, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
-import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, checkOneOf, refuse } from "./check-options.ts";
+import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -18,17 +19,19 @@ export interface CallTimeouts {
 
 export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 30_000, idleMs: 10_000, totalMs: 30_000 };
 
-/** Tries within one call, under one idempotency key, and only while the run's own time lasts. */
+/** Tries within one call, under one idempotency key, while the run's own time lasts and the worker's retry budget grants them. */
 export interface CallRetry {
   /** The first try included; 1 to 10. */
   readonly attemptsMax: number;
   /** Pause before the second try, doubled each time and jittered; 1 to 60 000. */
   readonly baseDelayMs: number;
-  /** Upper bound of a pause; a longer `Retry-After` ends the call instead. 1 to 60 000. */
+  /** Upper bound of a pause before jitter, of `decorrelated` with it; a longer `Retry-After` ends the call instead. 1 to 60 000. */
   readonly delayMaxMs: number;
+  /** How pauses are spread; see `RetryPolicy`. */
+  readonly jitter: Jitter;
 }
 
-export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000 };
+export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000, jitter: "equal" };
 
 /** Largest response body, in bytes, unless the dependency says otherwise. */
 export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
@@ -116,7 +119,7 @@ export interface DependencyOptions {
    * than `bodyMs`. A `totalMs` that is not the default must be shorter than the time-out of each skill that uses the dependency.
    */
   readonly timeouts?: Partial<CallTimeouts>;
-  /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000 }`. */
+  /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000, jitter: "equal" }`. */
   readonly retry?: Partial<CallRetry>;
 }
 
@@ -133,21 +136,6 @@ export interface CustomDependencyOptions<Request, Response> extends DependencyOp
   readonly request: RequestFunction<Request, Response>;
 }
 
-const upTo = (max: number): { readonly min: number; readonly max: number } => ({ min: 1, max });
-const bulkheadRanges = { concurrentMax: upTo(10_000), queueMax: { min: 0, max: 10_000 }, waitMaxMs: upTo(150_000) };
-const circuitRanges = {
-  failureThreshold: upTo(1_000),
-  windowCalls: { min: 0, max: 10_000 },
-  callsMin: { min: 0, max: 10_000 },
-  slowCallMs: { min: 0, max: 600_000 },
-  resetTimeoutMs: upTo(3_600_000),
-  resetFactor: upTo(10),
-  resetTimeoutMaxMs: upTo(3_600_000),
-  halfOpenMax: upTo(100),
-  probesToClose: upTo(100),
-};
-const timeoutRanges = { connectMs: upTo(600_000), headersMs: upTo(600_000), bodyMs: upTo(600_000), idleMs: upTo(600_000), totalMs: upTo(600_000) };
-const retryRanges = { attemptsMax: upTo(10), baseDelayMs: upTo(60_000), delayMaxMs: upTo(60_000) };
 const timeoutNesting = [
   ["connectMs", "totalMs"],
   ["headersMs", "totalMs"],
@@ -166,7 +154,7 @@ export function checkBaseUrl(owner: string, value: unknown): string {
 }
 
 function checkTimeouts(owner: string, given: unknown): CallTimeouts {
-  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, timeoutRanges);
+  const timeouts = checkNumbers(owner, given, defaultCallTimeouts, callTimeoutLimits);
   return fitTimeouts(owner, timeouts, given ?? {});
 }
 
@@ -183,11 +171,11 @@ export function fitTimeouts(owner: string, timeouts: CallTimeouts, given: { read
 
 function checkCircuit(owner: string, given: unknown): CircuitPolicy {
   if (given === undefined) return defaultCircuitPolicy;
-  checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitRanges)]);
+  checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitLimits)]);
   const { mode = defaultCircuitPolicy.mode, counts = defaultCircuitPolicy.counts, ...numbers } = given;
   if (!Array.isArray(counts)) refuse(`${owner}.counts`, `a list of ${failureClasses.join(", ")}`, counts);
   const circuit: CircuitPolicy = {
-    ...checkNumbers(owner, numbers, defaultCircuitPolicy, circuitRanges),
+    ...checkNumbers(owner, numbers, defaultCircuitPolicy, circuitLimits),
     mode: checkOneOf(`${owner}.mode`, mode, ["rate", "consecutive"]),
     counts: counts.map((one: unknown) => checkOneOf(`${owner}.counts`, one, failureClasses)),
   };
@@ -224,13 +212,15 @@ export function defineDependency<Request, Response>(
   return Object.freeze({
     kind: "holdfast.dependency",
     name,
-    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadRanges),
+    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadLimits),
     circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
-    retry: checkNumbers(`${owner}.retry`, options.retry, defaultCallRetry, retryRanges),
+    retry: checkRetry(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
-      http.responseBytesMax === undefined ? defaultResponseBytesMax : checkInteger(`${owner}.responseBytesMax`, http.responseBytesMax, upTo(1024 ** 3)),
+      http.responseBytesMax === undefined
+        ? defaultResponseBytesMax
+        : checkNumber(`${owner}.responseBytesMax`, http.responseBytesMax, { min: 1, max: 1024 ** 3 }),
     request: options.request,
   });
 }

@@ -1,7 +1,8 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isEventType } from "../../core/event-envelope.ts";
+import { skillRetryLimits } from "../../core/policy-limits.ts";
 import { type RetryPolicy, defaultRetryPolicy } from "../../core/skill.ts";
-import { checkFunction, checkInteger, checkKeys, checkName, checkNumbers, checkOneOf, isRecord, refuse } from "./check-options.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, checkRetry, isRecord, refuse } from "./check-options.ts";
 import type { SkillContext } from "./context.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
 import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
@@ -76,25 +77,7 @@ export const defaultVersions = "1.x";
 export const defaultIsolation: Isolation = "shared";
 
 const timeoutRange = { min: 1, max: 3_600_000 };
-const delayRange = { min: 0, max: 86_400_000 };
-const retryRanges = {
-  attemptsMax: { min: 1, max: 20 },
-  lossesMax: { min: 2, max: 100 },
-  immediateMax: { min: 0, max: 5 },
-  immediateDelayMs: delayRange,
-  baseDelayMs: delayRange,
-  delayFactor: { min: 1, max: 100 },
-  delayMaxMs: delayRange,
-};
 const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "critical", "run", "steps"];
-
-function checkRetry(owner: string, given: unknown): RetryPolicy {
-  if (given === undefined) return defaultRetryPolicy;
-  checkKeys(owner, given, [...Object.keys(retryRanges), "jitter"]);
-  const { jitter = defaultRetryPolicy.jitter, ...numbers } = given;
-  const known = ["none", "equal", "full", "decorrelated"] as const;
-  return { ...checkNumbers(owner, numbers, defaultRetryPolicy, retryRanges), jitter: checkOneOf(`${owner}.jitter`, jitter, known) };
-}
 
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
@@ -157,8 +140,8 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     handles: checkHandles(owner, options.handles),
     payload: options.payload,
     uses: checkUses(owner, options.uses),
-    timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkInteger(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
-    retry: checkRetry(`${owner}.retry`, options.retry),
+    timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkNumber(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
+    retry: checkRetry(`${owner}.retry`, options.retry, defaultRetryPolicy, skillRetryLimits),
     warmUp: options.warmUp,
     isolation: options.isolation === undefined ? defaultIsolation : checkOneOf(`${owner}.isolation`, options.isolation, ["shared", "dedicated"]),
     critical,

@@ -1,6 +1,6 @@
 // Skills written as a chain of steps, each typed by what the ones before it returned.
 import type { StepKind, StepQuality } from "../../core/run.ts";
-import { checkFunction, checkInteger, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
 import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions } from "./context.ts";
 import type { SkillError } from "./errors.ts";
 
@@ -78,7 +78,7 @@ function checkFallbacks(owner: string, fallbacks: unknown): void {
     if (fallback["when"] !== undefined) checkFunction(`${place}.when`, fallback["when"]);
     const { whenUnknown, timeoutMs } = fallback;
     if (whenUnknown !== undefined && typeof whenUnknown !== "boolean") refuse(`${place}.whenUnknown`, "true or false", whenUnknown);
-    if (timeoutMs !== undefined) checkInteger(`${place}.timeoutMs`, timeoutMs, { min: 1, max: 600_000 });
+    if (timeoutMs !== undefined) checkNumber(`${place}.timeoutMs`, timeoutMs, { min: 1, max: 600_000 });
   }
 }
 

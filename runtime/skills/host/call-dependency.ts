@@ -3,6 +3,7 @@
  * open circuit fails it at once. What comes back unknown is tried again here only where the step's kind allows it.
  */
 import type { StepKind } from "../../core/run.ts";
+import { callDelayMs } from "../../policy/backoff.ts";
 import { type SkillError, TransientError } from "../author/errors.ts";
 import { asCallError } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
@@ -22,6 +23,8 @@ export interface CallingRun {
   readonly deadlineMs: number;
   nowMs(): number;
   random(): number;
+  /** Asks the worker's retry budget; called only when a retry is otherwise right. */
+  mayRetryCall(): boolean;
   isCircuitOpen(dependency: number): boolean;
   /** Throws when the run has ended or may not act any more. */
   checkMayAct(): void;
@@ -87,11 +90,13 @@ function pauseBeforeRetry(run: CallingRun, dependency: PreparedDependency, call:
   if (!(error instanceof TransientError) || attempt >= dependency.retry.attemptsMax) return undefined;
   const mayRepeat = call.stepKind === undefined || call.stepKind === "keyed" || call.stepKind === "idempotent";
   if (!error.definite && !mayRepeat) return undefined;
-  const { baseDelayMs, delayMaxMs } = dependency.retry;
   const asked = error.retryAfterMs ?? 0;
-  if (asked > delayMaxMs) return undefined;
-  const delayMs = Math.max(asked, Math.min(delayMaxMs, baseDelayMs * 2 ** (attempt - 1)) * (0.5 + run.random() / 2));
-  return run.nowMs() + delayMs < endMs ? delayMs : undefined;
+  if (asked > dependency.retry.delayMaxMs) return undefined;
+  const delayMs = Math.max(
+    asked,
+    callDelayMs(dependency.retry, attempt, () => run.random()),
+  );
+  return run.nowMs() + delayMs < endMs && run.mayRetryCall() ? delayMs : undefined;
 }
 
 /** Calls the dependency; throws `PermanentError` or `TransientError`, or whatever `checkMayAct` throws once the run has ended. */

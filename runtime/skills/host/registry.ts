@@ -1,6 +1,7 @@
 /** All skills and dependencies of a worker, with what the configuration changes of them. */
 import { hash } from "node:crypto";
 import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
+import { given } from "../../core/config/changes.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
@@ -152,11 +153,6 @@ function checkCallTimes({ name, timeoutMs, uses }: SkillPolicy, dependencies: re
       `dependency '${dependency?.name}'.timeouts.totalMs: expected less than the timeoutMs of skill '${name}', which uses it (${timeoutMs}), got ${totalMs}; shorten the call or give the skill more time`,
     );
   }
-}
-
-/** Without the keys that are undefined. */
-function given<T extends object>(value: T | undefined): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value ?? {}).filter(([, entry]) => entry !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 function checkNames(key: string, named: readonly string[], defined: readonly string[]): void {

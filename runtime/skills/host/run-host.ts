@@ -11,6 +11,7 @@ export interface RunHost<Run> {
   nowMs(): number;
   wallMs(): number;
   random(): number;
+  mayRetryCall(): boolean;
   isCircuitOpen(dependency: number): boolean;
   /** `fellBack`: a fallback has answered. */
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;

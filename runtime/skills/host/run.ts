@@ -139,6 +139,10 @@ export class Run implements SkillContext<never>, CallingRun {
     return this.#host.random();
   }
 
+  mayRetryCall(): boolean {
+    return this.#host.mayRetryCall();
+  }
+
   isCircuitOpen(dependency: number): boolean {
     return this.#host.isCircuitOpen(dependency);
   }

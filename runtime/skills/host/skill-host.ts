@@ -5,6 +5,7 @@
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepRecord } from "../../core/run.ts";
+import { RetryLedger } from "../../policy/retry-ledger.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
 import type { LogLevel } from "../author/context.ts";
@@ -36,6 +37,8 @@ export interface SkillHostOptions {
   readonly skills: ReadonlyMap<string, PreparedSkill>;
   /** A state for each dependency, by its number; see `circuitStates`. */
   readonly circuits: Int32Array;
+  /** Memory of the `RetryLedger` that the whole worker shares. */
+  readonly retries: ArrayBuffer | SharedArrayBuffer;
   readonly sink: HostSink;
   /** The monotonic clock of the whole process. */
   nowMs(): number;
@@ -65,12 +68,14 @@ export class SkillHost implements RunHost<Run> {
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #deadlines: Deadlines<Run>;
+  readonly #retries: RetryLedger;
   #lastRequestId = 0;
 
   constructor(options: SkillHostOptions) {
     this.consumer = options.consumer;
     this.agent = options.agent;
     this.#options = options;
+    this.#retries = new RetryLedger(options.retries);
     this.#deadlines = new Deadlines(
       () => options.nowMs(),
       (run) => run.expire(),
@@ -171,6 +176,10 @@ export class SkillHost implements RunHost<Run> {
 
   random(): number {
     return this.#options.random();
+  }
+
+  mayRetryCall(): boolean {
+    return this.#retries.take();
   }
 
   isCircuitOpen(dependency: number): boolean {

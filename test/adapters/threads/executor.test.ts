@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import * as fc from "fast-check";
 import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
+import { RetryLedger, retryLedgerBytes } from "../../../runtime/policy/retry-ledger.ts";
 import type { Executor } from "../../../runtime/ports/executor.ts";
 import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
 import { type SlowStart, slowStartMs } from "../../../runtime/skills/host/start-times.ts";
@@ -25,6 +26,7 @@ function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
     dependencies: ["local"],
     dependencyConfig: new Map(),
     circuits: new SharedArrayBuffer(4),
+    retries: new SharedArrayBuffer(retryLedgerBytes),
     limits: defaultDecodeLimits,
     threads: 2,
     graceMs: 100,
@@ -220,7 +222,7 @@ test("a rejected promise that nobody waits for is logged, and its thread lives",
   assert.equal(line.level, "error");
   assert.match(
     line.message,
-    /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:57:27\), by 'reject-outside' \(event .+\), which had ended$/,
+    /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:66:27\), by 'reject-outside' \(event .+\), which had ended$/,
   );
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   assert.deepEqual(losses, []);
@@ -240,6 +242,17 @@ test("an open circuit is seen by calls in threads", async (t) => {
   Atomics.store(new Int32Array(circuits), 0, 1);
   const { kind, ...rest } = await answer(post("steps")[0] ?? 0);
   assert.deepEqual([kind, (rest as { failure?: { code: string } }).failure?.code], ["failed", "CIRCUIT_OPEN"]);
+});
+
+test("calls in all threads take their retries from what the worker's budget allows them", async (t) => {
+  const retries = new SharedArrayBuffer(retryLedgerBytes);
+  const ledger = new RetryLedger(retries);
+  ledger.allow(0, 5);
+  const { post, answer } = await start(t, { threads: 2, retries });
+  // Each would retry twice.
+  const runIds = post("call-in-vain", ...Array.from({ length: 4 }, () => ({})));
+  for (const runId of runIds) assert.equal((await answer(runId)).kind, "failed");
+  assert.deepEqual([ledger.taken, ledger.refused > 0], [5, true]);
 });
 
 test("a dedicated skill that blocks its thread keeps nobody else waiting", async (t) => {

@@ -7,6 +7,7 @@ import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
+import { retryLedgerBytes } from "../../../runtime/policy/retry-ledger.ts";
 import type { RunOrder } from "../../../runtime/ports/executor.ts";
 import type { Plugin } from "../../../runtime/index.ts";
 import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
@@ -38,6 +39,7 @@ async function startPlugin(t: TestContext, bodies: Readonly<Record<string, strin
     dependencies: [],
     dependencyConfig: new Map(),
     circuits: new SharedArrayBuffer(4),
+    retries: new SharedArrayBuffer(retryLedgerBytes),
     limits: defaultDecodeLimits,
     threads: 1,
     log: (more) => lines.push(...more),
