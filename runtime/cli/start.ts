@@ -1,4 +1,5 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
+import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { captureOutput } from "../skills/host/captured-output.ts";
@@ -25,8 +26,12 @@ export interface StartOptions {
 export async function start(options: StartOptions): Promise<void> {
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
-  const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
+  const [{ worker, kinds, statistics, summaries, logger }, findings] = await Promise.all([
+    composeWorker(config, directory),
+    checkSurroundings(config, directory),
+  ]);
   refuseWhenFailed(findings);
+  await nameKinds(config, directory, kinds);
   // Nothing of the worker's own is written here; what plugins print outside of their threads becomes log lines.
   const restoreOutput = captureOutput((stream, text) => logger[stream === "stdout" ? "info" : "warn"]({ stream }, text));
   const report = (): void => {
