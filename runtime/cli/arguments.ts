@@ -26,6 +26,21 @@ export function required<T>(command: Command, option: string, value: T | undefin
   return value ?? command.error(`error: required option '${option}' not specified`);
 }
 
+const unitsMs: ReadonlyMap<string, number> = new Map([
+  ["s", 1_000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+  ["d", 86_400_000],
+]);
+
+/** A time such as `90s`, in milliseconds. */
+export function duration(text: string): number {
+  const [, number, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const unitMs = unitsMs.get(unit);
+  if (number === undefined || unitMs === undefined) throw new InvalidArgumentError(`expected a number and s, m, h or d, such as 10m, got '${text}'.`);
+  return Number(number) * unitMs;
+}
+
 /** An option that may be given several times. */
 export function several(text: string, before: readonly string[]): readonly string[] {
   return [...before, text];

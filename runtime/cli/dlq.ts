@@ -4,10 +4,8 @@ import Table from "cli-table3";
 import { composeRunStore } from "../compose/store.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
-import type { HistoryEntry } from "../core/history.ts";
 import { redactValue } from "../core/redact.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
-import type { RunView } from "../core/run.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { RunStore } from "../ports/run-store.ts";
@@ -18,6 +16,7 @@ import { checkSelection, plainLetter, printJson, selected, time, withLetters } f
 import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
 import type { LoadedConfig } from "./load-config.ts";
 import { writeResult } from "./output.ts";
+import { plainRun } from "./runs-view.ts";
 
 export async function groups(options: DlqOptions): Promise<void> {
   await withLetters(options, async (letters) => {
@@ -60,7 +59,7 @@ export async function show(options: ShowOptions): Promise<void> {
       for await (const { letter, delivery } of selected(letters, options)) {
         if (shown.length === options.limit) break;
         const view = letter.eventId === "" ? undefined : await store.read(letter.eventId);
-        const run = view === undefined ? "no record" : plainRun(view);
+        const run = view === undefined ? "no record" : plainRun(view, undefined);
         const one = { ...plainLetter(letter), run, ...(options.bodies === true ? { body: bodyOf(delivery) } : {}) };
         shown.push(one);
         if (options.json !== true) writeResult(`${describe(one)}\n`);
@@ -78,15 +77,6 @@ function describe(letter: Readonly<Record<string, unknown>>): string {
     return [`${name.padEnd(15)} ${typeof value === "string" ? value : JSON.stringify(value, undefined, 2)}`];
   });
   return `${lines.join("\n")}\n`;
-}
-
-function plainRun({ state, reason, failures, losses, generation, restarts, steps, history }: RunView): Readonly<Record<string, unknown>> {
-  const known = steps.map(({ name, state: stepState, atMs }) => ({ name, state: stepState, at: time(atMs) }));
-  return { state, reason, failures, losses, generation, restarts, steps: known, history: history.map(plainEntry) };
-}
-
-function plainEntry({ atMs, ...rest }: HistoryEntry): Readonly<Record<string, unknown>> {
-  return { at: time(atMs), ...rest };
 }
 
 /** As JSON without what looks like a secret, where it is JSON. */

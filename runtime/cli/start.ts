@@ -1,4 +1,5 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
+import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
@@ -27,9 +28,13 @@ export async function start(options: StartOptions): Promise<void> {
   holdForeignOutput();
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
-  const [{ worker, statistics, summaries, logger }, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
+  const [{ worker, kinds, statistics, summaries, logger }, findings] = await Promise.all([
+    composeWorker(config, directory),
+    checkSurroundings(config, directory),
+  ]);
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
   refuseWhenFailed(findings);
+  await nameKinds(config, directory, kinds);
   const report = (): void => {
     // A parent that has ended meanwhile misses nothing.
     if (process.connected)

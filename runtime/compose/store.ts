@@ -5,13 +5,17 @@ import { resolve } from "node:path";
 import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
 import type { RedisPlace } from "../adapters/redis/connect.ts";
 import type { RedisCredential } from "../adapters/redis/login.ts";
-import { createRedisRunStore } from "../adapters/redis/run-store.ts";
+import { createRedisRunRecords } from "../adapters/redis/run-records.ts";
+import { createRedisRunStore, type RedisRunStoreOptions } from "../adapters/redis/run-store.ts";
+import { createSqliteRunRecords } from "../adapters/sqlite/run-records.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
 import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
-import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
+import type { RunKind } from "../core/run.ts";
+import type { RunRecords } from "../ports/run-records.ts";
 import type { ForgettingOptions, RunStore } from "../ports/run-store.ts";
 
 export type { RedisFacts } from "../adapters/redis/facts.ts";
@@ -29,18 +33,32 @@ export function composeRunStore(config: Config, directory: string, losses?: Pick
   // Only who wants to hear of a loss looks for one, and remembers.
   const forgetting = losses === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), ...losses };
   if (store.kind === "redis") {
-    const { prefix, commandTimeoutMs, hashTags } = store;
-    return createRedisRunStore({
-      ...options,
-      ...redisPlace(store, directory),
-      ...(hashTags === undefined ? {} : { hashTags }),
-      ...(prefix === undefined ? {} : { prefix }),
-      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
-      ...forgetting,
-    });
+    return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...forgetting });
   }
   if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
   return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+}
+
+/** The records of the same store, for people; undefined where they are kept in a worker's memory. */
+export function composeRunRecords(config: Config, directory: string): RunRecords | undefined {
+  const { store, retentionMs } = config;
+  const options = { consumer: consumerName(config.consumer), retentionMs };
+  if (store.kind === "redis") return createRedisRunRecords({ ...options, ...redisOptions(store, directory) });
+  if (store.path === ":memory:") return undefined;
+  return createSqliteRunRecords({ ...options, path: resolve(directory, store.path), clock: systemClock });
+}
+
+/** Says in the store what runs that begin here are recorded as. It is for people alone: a store that cannot be asked now is left alone. */
+export async function nameKinds(config: Config, directory: string, kinds: readonly RunKind[]): Promise<void> {
+  const records = composeRunRecords(config, directory);
+  try {
+    await records?.start();
+    await records?.name(kinds);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailableError)) throw error;
+  } finally {
+    await records?.stop();
+  }
 }
 
 /** What a worker must know of its store after a restart; beside the configuration. */
@@ -64,6 +82,16 @@ const workloadIdentity: RedisCredential = {
   },
 };
 let identity: RedisCredential | undefined;
+
+function redisOptions(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): Omit<RedisRunStoreOptions, "consumer" | "retentionMs"> {
+  const { prefix, commandTimeoutMs, hashTags } = store;
+  return {
+    ...redisPlace(store, directory),
+    ...(hashTags === undefined ? {} : { hashTags }),
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+  };
+}
 
 function redisPlace(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): RedisPlace {
   const { url, cluster, nodes, sentinel, caFile, entraId } = store;

@@ -5,6 +5,7 @@ import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
+import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
@@ -22,6 +23,8 @@ const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open
 
 export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry"> {
   readonly worker: Worker;
+  /** What runs that begin here are recorded as. */
+  readonly kinds: readonly RunKind[];
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
@@ -72,5 +75,5 @@ export async function composeWorker(config: Config, directory: string): Promise<
     memory: memoryUseWithin(config.memoryBytesMax),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, ...reports };
+  return { worker, kinds: registry.kinds, ...reports };
 }

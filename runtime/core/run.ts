@@ -45,9 +45,8 @@ export interface StepRecord {
 /** Where a run stands. `waiting`: failed or released, may be claimed; `parked`: needs a person; `dead`: dead-lettered. */
 export type RunState = "running" | "waiting" | "done" | "dead" | "parked";
 
-/** What anyone may read of a run, as soon as it exists. */
-export interface RunView {
-  readonly key: RunKey;
+/** How a run stands, by its record. */
+export interface RunStanding {
   readonly state: RunState;
   readonly epoch: number;
   /** Claims whose execution ended in a failure; starts at 0. Postponements and releases do not count. */
@@ -59,11 +58,42 @@ export interface RunView {
   /** How often of these it began anew, without its steps; starts at 0. */
   readonly restarts: number;
   readonly pipelineHash: string;
+  readonly payloadHash: string;
+  /** Why it is `waiting`, `dead` or `parked`. */
+  readonly reason: string | undefined;
+  /** Who owns it, and for how long yet by the store's clock: 0 or less when the lease is over. Undefined unless it is `running`. */
+  readonly claim: { readonly token: string; readonly leftMs: number } | undefined;
+  /** How long ago its record was last written, by the store's clock; right where all workers keep records equally long. */
+  readonly writtenAgoMs: number;
+}
+
+/** What a list shows of a run. */
+export interface RunSummary extends RunStanding {
+  readonly eventId: string;
+  /** Steps on record, those of its compensation included. */
+  readonly steps: number;
+  /** Of what it has emitted and is not yet known to be published. */
+  readonly outboxBytes: number;
+}
+
+/** What a pipeline hash stands for. */
+export interface RunKind {
+  readonly pipelineHash: string;
+  readonly skill: string;
+  readonly skillVersion: string;
+  readonly eventType: string;
+  /** Names of a chain's steps; empty for a skill that has them in its code. */
+  readonly steps: readonly string[];
+  /** A run of it that fails for good is compensated. */
+  readonly critical: boolean;
+}
+
+/** What anyone may read of a run, as soon as it exists. */
+export interface RunView extends RunStanding {
+  readonly key: RunKey;
   readonly steps: readonly StepRecord[];
   /** Encoded outbox that is not yet known to be published; empty when there is none. */
   readonly outbox: Uint8Array;
-  /** Why it is `waiting`, `dead` or `parked`. */
-  readonly reason: string | undefined;
   /** Deaths and what brought it back, the oldest first. */
   readonly history: readonly HistoryEntry[];
 }

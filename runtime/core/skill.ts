@@ -134,7 +134,7 @@ export interface SkillPolicy {
   readonly uses: readonly number[];
   /** A run of it that fails for good is compensated. */
   readonly critical: boolean;
-  /** Changes when the skill's steps do. */
+  /** Of the skill's name, the event's type and the steps: changes when these do. */
   readonly pipelineHash: string;
 }
 

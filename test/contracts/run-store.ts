@@ -444,21 +444,28 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
       });
 
       test("shows a running run as soon as its claim", async () => {
-        await acquire(store, claimOf("a"));
-        assert.deepEqual(await other.read("a").then((view) => view && { ...view, outbox: [...view.outbox], key: view.key.eventId }), {
-          key: "a",
-          state: "running",
-          epoch: 1,
-          failures: 0,
-          losses: 0,
-          generation: 0,
-          restarts: 0,
-          pipelineHash: "pipeline-1",
-          steps: [],
-          outbox: [],
-          reason: undefined,
-          history: [],
-        });
+        await acquire(store, claimOf("a", { token: "worker:1" }));
+        const { claim, writtenAgoMs, ...view } = (await other.read("a"))!;
+        assert.ok(claim?.token === "worker:1" && claim.leftMs > 0 && claim.leftMs <= longMs, JSON.stringify(claim));
+        assert.ok(writtenAgoMs >= 0 && writtenAgoMs < longMs, String(writtenAgoMs));
+        assert.deepEqual(
+          { ...view, outbox: [...view.outbox], key: view.key.eventId },
+          {
+            key: "a",
+            state: "running",
+            epoch: 1,
+            failures: 0,
+            losses: 0,
+            generation: 0,
+            restarts: 0,
+            pipelineHash: "pipeline-1",
+            payloadHash: "payload-1",
+            steps: [],
+            outbox: [],
+            reason: undefined,
+            history: [],
+          },
+        );
       });
     });
 

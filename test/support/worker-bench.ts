@@ -24,8 +24,8 @@ export interface WorkerBench {
   readonly folder: string;
   /** Starts one more worker, with these changes to the configuration, and waits until it has started. */
   startWorker(changes?: Readonly<Record<string, unknown>>): Promise<RunningWorker>;
-  /** Puts an event into the queue `input`, the same for the same arguments; its event type is `Tried`. */
-  send(eventId: string, payload?: unknown): Promise<void>;
+  /** Puts an event into the queue `input`, the same for the same arguments; its event type is `Tried`, unless another is named. */
+  send(eventId: string, payload?: unknown, eventType?: string): Promise<void>;
 }
 
 export interface WorkerBenchOptions {
@@ -86,10 +86,10 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       if (command.process.exitCode !== null) throw new Error(`expected the worker to start, it ended with ${command.process.exitCode}: ${log.slice(-2_000)}`);
       return { ...command, log: () => log, events };
     },
-    async send(eventId, payload = {}) {
+    async send(eventId, payload = {}, eventType = "Tried") {
       const event = {
         eventId,
-        eventType: "Tried",
+        eventType,
         traceId: "t",
         correlationId: eventId,
         projectId: "p",

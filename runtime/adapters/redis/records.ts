@@ -1,7 +1,7 @@
 // What travels between the client and the scripts, packed and unpacked.
 import { StoreUnavailableError } from "../../core/errors.ts";
 import { decodeHistory, encodeEntry, type HistoryEntry } from "../../core/history.ts";
-import type { RunState, RunView, StepKind, StepRecord } from "../../core/run.ts";
+import type { RunKind, RunStanding, RunState, RunSummary, RunView, StepKind, StepRecord } from "../../core/run.ts";
 import { entryOf } from "../support/revival.ts";
 import type { ClaimRequest, ClaimResult, FailWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
 
@@ -187,15 +187,23 @@ export function unpackWrites(reply: unknown, count: number): WriteResult[] {
   return Array.from(codes, (code) => (code === letters.written ? "written" : "stale"));
 }
 
-export function unpackView(reply: unknown, consumer: string, eventId: string): RunView | undefined {
-  if (reply === null) return undefined;
-  assertArray(reply, "a run");
-  const [letter, epoch, failures, losses, generation, restarts, pipelineHash, steps, tail, history] = reply;
+/** What a record says of how its run stands, as scripts tell it. */
+interface Standing {
+  readonly letter: unknown;
+  readonly counts: readonly unknown[];
+  readonly pipelineHash: unknown;
+  readonly payloadHash: unknown;
+  readonly tail: unknown;
+  readonly leaseLeftMs: unknown;
+  readonly lifeLeftMs: unknown;
+}
+
+function unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs }: Standing, retentionMs: number): RunStanding {
   const state = runStates.get(textOf(letter, "a state"));
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
   const hasReason = state === "waiting" || state === "dead" || state === "parked";
+  const [epoch, failures, losses, generation, restarts] = counts;
   return {
-    key: { consumer, eventId },
     state,
     epoch: numberOf(epoch, "an epoch"),
     failures: numberOf(failures, "failures"),
@@ -203,9 +211,60 @@ export function unpackView(reply: unknown, consumer: string, eventId: string): R
     generation: numberOf(generation, "a generation"),
     restarts: numberOf(restarts, "restarts"),
     pipelineHash: textOf(pipelineHash, "a pipeline hash"),
-    steps: unpackSteps(steps),
-    outbox: state === "done" ? bytesOf(tail, "an outbox") : nothing,
+    payloadHash: textOf(payloadHash, "a payload hash"),
     reason: hasReason ? textOf(tail, "a reason") : undefined,
+    claim: state === "running" ? { token: textOf(tail, "a token"), leftMs: numberOf(leaseLeftMs, "a lease") } : undefined,
+    writtenAgoMs: Math.max(0, retentionMs - numberOf(lifeLeftMs, "a time to live")),
+  };
+}
+
+export function unpackView(reply: unknown, consumer: string, eventId: string, retentionMs: number): RunView | undefined {
+  if (reply === null) return undefined;
+  assertArray(reply, "a run");
+  const [letter, epoch, failures, losses, generation, restarts, pipelineHash, steps, tail, history, payloadHash, leaseLeftMs, lifeLeftMs] = reply;
+  const counts = [epoch, failures, losses, generation, restarts];
+  const standing = unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs }, retentionMs);
+  return {
+    key: { consumer, eventId },
+    ...standing,
+    steps: unpackSteps(steps),
+    outbox: standing.state === "done" ? bytesOf(tail, "an outbox") : nothing,
     history: unpackHistory(history),
   };
+}
+
+/** The cursor to go on with, and what was found. */
+export function unpackScan(reply: unknown, retentionMs: number): { readonly cursor: string; readonly runs: readonly RunSummary[] } {
+  assertArray(reply, "a part of a scan");
+  const [cursor, found] = reply;
+  assertArray(found, "runs");
+  const runs = found.map((run): RunSummary => {
+    assertArray(run, "a run");
+    const [eventId, letter, epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs, steps, outboxBytes] = run;
+    const counts = [epoch, failures, losses, generation, restarts];
+    return {
+      eventId: textOf(eventId, "an event id"),
+      ...unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs }, retentionMs),
+      steps: numberOf(steps, "a number of steps"),
+      outboxBytes: numberOf(outboxBytes, "a number of bytes"),
+    };
+  });
+  return { cursor: textOf(cursor, "a cursor"), runs };
+}
+
+/** The letters of states, one after the other. */
+export function lettersOf(states: readonly RunState[]): string {
+  return [...runStates].flatMap(([letter, state]) => (states.includes(state) ? [letter] : [])).join("");
+}
+
+/** A hash's values. What cannot be read is left out. */
+export function unpackKinds(reply: unknown): readonly RunKind[] {
+  assertArray(reply, "kinds of runs");
+  return reply.flatMap((text): readonly RunKind[] => {
+    try {
+      return [(JSON.parse(textOf(text, "a kind of runs")) as { kind: RunKind }).kind];
+    } catch {
+      return [];
+    }
+  });
 }

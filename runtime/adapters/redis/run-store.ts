@@ -57,7 +57,7 @@ export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, Forge
   readonly hashTags?: number;
 }
 
-const commandTimeoutMsDefault = 2_000;
+export const commandTimeoutMsDefault = 2_000;
 const hashTagsMax = 256;
 /** Three shards, or four or six, get equally many. */
 const clusterHashTagsDefault = 12;
@@ -72,6 +72,15 @@ function checkOptions({ url, prefix = "", retentionMs, hashTags = 1 }: RedisRunS
     throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
   if (!Number.isInteger(hashTags) || hashTags < 1 || hashTags > hashTagsMax)
     throw new ConfigurationError(`expected hashTags of 1 to ${hashTagsMax}, found ${hashTags}; correct it`);
+}
+
+/** What keys begin with: those of the consumer as a whole, and those of each tag that its records are spread over. */
+export function placesOf({ consumer, prefix = "holdfast", isCluster = false, hashTags }: RedisRunStoreOptions): {
+  readonly whole: string;
+  readonly tags: readonly string[];
+} {
+  const count = hashTags ?? (isCluster ? clusterHashTagsDefault : 1);
+  return { whole: `${prefix}:{${consumerTag(consumer)}}:`, tags: hashTagsOf(consumer, count).map((tag) => `${prefix}:{${tag}}:`) };
 }
 
 /** One tag, and whether it answers. */
@@ -106,15 +115,16 @@ class RedisRunStore implements RunStore {
   constructor(options: RedisRunStoreOptions) {
     checkOptions(options);
     this.#options = options;
-    const { consumer, retentionMs, prefix = "holdfast", isCluster = false } = options;
-    const count = options.hashTags ?? (isCluster ? clusterHashTagsDefault : 1);
-    this.#base = `${prefix}:{${consumerTag(consumer)}}:`;
+    const { consumer, retentionMs } = options;
+    const { whole, tags } = placesOf(options);
+    const count = tags.length;
+    this.#base = whole;
     this.#marks = this.#recall(count);
-    this.#parts = hashTagsOf(consumer, count).map((tag, number): Part => {
+    this.#parts = tags.map((base, number): Part => {
       const store = new TagStore({
         consumer,
         retentionMs,
-        base: `${prefix}:{${tag}}:`,
+        base,
         client: () => this.#connected(),
         memory: this.#memoryOf(number),
         onForgotten: (what) => this.#forgot(what, number),

@@ -18,7 +18,22 @@ function load(name: string): Script {
   return { name, source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
-type ScriptName = "claim" | "checkpoint" | "finish" | "fail" | "extend" | "clearOutbox" | "read" | "inspect" | "secret" | "revive" | "close" | "layout";
+type ScriptName =
+  | "claim"
+  | "checkpoint"
+  | "finish"
+  | "fail"
+  | "extend"
+  | "clearOutbox"
+  | "read"
+  | "inspect"
+  | "secret"
+  | "revive"
+  | "close"
+  | "layout"
+  | "scan"
+  | "nameKinds"
+  | "kinds";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -33,4 +48,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   revive: load("revive"),
   close: load("close"),
   layout: load("layout"),
+  scan: load("scan"),
+  nameKinds: load("name-kinds"),
+  kinds: load("kinds"),
 };

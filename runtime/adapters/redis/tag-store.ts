@@ -178,7 +178,7 @@ export class TagStore {
 
   async read(eventId: string): Promise<RunView | undefined> {
     const reply = await this.#client().run(scripts.read, [this.#recordPrefix + eventId], [this.#base]);
-    return unpackView(reply, this.#options.consumer, eventId);
+    return unpackView(reply, this.#options.consumer, eventId, this.#options.retentionMs);
   }
 
   async #claimPart(requests: readonly ClaimRequest[], leaseMs: number): Promise<ClaimResult[]> {

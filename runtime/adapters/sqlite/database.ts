@@ -66,6 +66,16 @@ const schema = `
 /** When a file was found in the place of another; workers of earlier versions leave it alone. */
 const lossesTable = "CREATE TABLE IF NOT EXISTS losses (at_ms INTEGER NOT NULL) STRICT";
 
+/** What pipeline hashes stand for; workers of earlier versions leave it alone, too. */
+const kindsTable = `
+  CREATE TABLE IF NOT EXISTS kinds (
+    consumer INTEGER NOT NULL,
+    pipeline_hash TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (consumer, pipeline_hash)
+  ) STRICT, WITHOUT ROWID`;
+
 /**
  * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
  * included, and not what became of them.
@@ -186,7 +196,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
-    database.exec(lossesTable);
+    database.exec(`${lossesTable}; ${kindsTable}`);
     // The columns are named to give exactly the consumer's shape.
     return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {

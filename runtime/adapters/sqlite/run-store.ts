@@ -16,7 +16,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { encodeEntry } from "../../core/history.ts";
-import type { RunView } from "../../core/run.ts";
+import type { RunStanding, RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -66,6 +66,24 @@ function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing
     case "parked":
       return "dead";
   }
+}
+
+/** What a record says of how its run stands. */
+export function standing(row: Omit<RunRow, "outbox">, nowMs: number, retentionMs: number): RunStanding {
+  const { state, epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, token, leaseUntilMs, expiresAtMs } = row;
+  return {
+    state,
+    epoch,
+    failures,
+    losses,
+    generation,
+    restarts,
+    pipelineHash,
+    payloadHash,
+    reason: row.reason ?? undefined,
+    claim: state === "running" ? { token, leftMs: leaseUntilMs - nowMs } : undefined,
+    writtenAgoMs: Math.max(0, retentionMs - (expiresAtMs - nowMs)),
+  };
 }
 
 export function checkOptions({ retentionMs }: RunStoreOptions): void {
@@ -236,20 +254,11 @@ export class SqliteRunStore implements RunStore {
     return this.#write((statements, nowMs) => {
       const row = statements.findRun(this.#consumerId, eventId);
       if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
-      const { state, epoch, failures, losses, generation, restarts, pipelineHash } = row;
-      const key = { consumer: this.#options.consumer, eventId };
       return {
-        key,
-        state,
-        epoch,
-        failures,
-        losses,
-        generation,
-        restarts,
-        pipelineHash,
+        key: { consumer: this.#options.consumer, eventId },
+        ...standing(row, nowMs, this.#options.retentionMs),
         steps: statements.stepsOf(row.id),
         outbox: row.outbox ?? nothing,
-        reason: row.reason ?? undefined,
         history: statements.historyOf(row.id),
       };
     });

@@ -4,6 +4,7 @@ import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts
 import { given } from "../../core/config/changes.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
+import type { RunKind } from "../../core/run.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
 import { type Dependency, checkCircuitFits, defaultCallTimeouts, fitTimeouts } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
@@ -23,19 +24,18 @@ export interface RegisteredSkill {
   readonly timeoutMs: number;
   readonly retry: SkillPolicy["retry"];
   readonly isolation: Skill["isolation"];
-  readonly pipelineHash: string;
   readonly plugin: { readonly name: string; readonly version: string; readonly folder: string; readonly listedAs: string };
 }
 
 const pipelineHashLength = 16;
 
 /**
- * Changes when the skill's steps do: over the names and kinds of a chain, or over the text of `run`, which may be a change that
+ * Another for each type of event; changes when the skill's steps do: over the names and kinds of a chain, or over the text of `run`, which may be a change that
  * leaves the steps as they are; then recorded steps still fit, and the run goes on.
  */
-export function pipelineHashOf(skill: Skill): string {
+export function pipelineHashOf(skill: Skill, eventType: string): string {
   const shape = skill.steps.length > 0 ? skill.steps.map(({ name, kind }) => [name, kind]) : skill.run.toString();
-  return hash("sha256", JSON.stringify([skill.name, shape])).slice(0, pipelineHashLength);
+  return hash("sha256", JSON.stringify([skill.name, eventType, shape])).slice(0, pipelineHashLength);
 }
 
 /** The dependency as the configuration wants it. */
@@ -72,6 +72,8 @@ export class SkillRegistry implements SkillTable {
   readonly dependencies: readonly DependencyPolicy[];
   readonly skills: readonly RegisteredSkill[];
   readonly policies: readonly SkillPolicy[];
+  /** What runs that begin here are recorded as. */
+  readonly kinds: readonly RunKind[];
   readonly handled: ReadonlyMap<string, readonly string[]>;
   readonly #handlers = new Map<string, Handler[]>();
 
@@ -93,12 +95,18 @@ export class SkillRegistry implements SkillTable {
     this.dependencies = configured;
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
+    const kinds: RunKind[] = [];
     this.policies = policies;
+    this.kinds = kinds;
     this.skills = skills.map(({ plugin, skill }) => {
       const policy = policyOf(skill, plugin.version, config.skills.get(skill.name), numbers);
       checkCallTimes(policy, configured);
-      policies.push(policy);
-      this.#handle(skill, policy);
+      for (const eventType of new Set(skill.handles.map((one) => one.eventType))) {
+        const ofType = { ...policy, pipelineHash: pipelineHashOf(skill, eventType) };
+        policies.push(ofType);
+        kinds.push(kindOf(skill, ofType, eventType));
+        this.#handle(skill, ofType, eventType);
+      }
       const { name, version, folder, listedAs } = plugin;
       const { handles, isolation } = skill;
       return { ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } };
@@ -115,8 +123,9 @@ export class SkillRegistry implements SkillTable {
     return "unsupported-version";
   }
 
-  #handle(skill: Skill, policy: SkillPolicy): void {
+  #handle(skill: Skill, policy: SkillPolicy, type: string): void {
     for (const { eventType, versions } of skill.handles) {
+      if (eventType !== type) continue;
       const handlers = this.#handlers.get(eventType) ?? [];
       for (const other of handlers) {
         const both = versions.find((range) => other.versions.some((taken) => rangesOverlap(range, taken)));
@@ -131,7 +140,11 @@ export class SkillRegistry implements SkillTable {
   }
 }
 
-function policyOf(skill: Skill, version: string, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): SkillPolicy {
+function kindOf({ name, steps, critical }: Skill, { version, pipelineHash }: SkillPolicy, eventType: string): RunKind {
+  return { pipelineHash, skill: name, skillVersion: version, eventType, steps: steps.map((step) => step.name), critical };
+}
+
+function policyOf(skill: Skill, version: string, config: SkillConfig | undefined, numbers: ReadonlyMap<string, number>): Omit<SkillPolicy, "pipelineHash"> {
   return {
     name: skill.name,
     version,
@@ -139,12 +152,11 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
     critical: skill.critical,
-    pipelineHash: pipelineHashOf(skill),
   };
 }
 
 /** A call ends before the run around it does; the default is cut short by the run's end. */
-function checkCallTimes({ name, timeoutMs, uses }: SkillPolicy, dependencies: readonly Dependency[]): void {
+function checkCallTimes({ name, timeoutMs, uses }: Omit<SkillPolicy, "pipelineHash">, dependencies: readonly Dependency[]): void {
   for (const number of uses) {
     const dependency = dependencies[number];
     const totalMs = dependency?.timeouts.totalMs ?? 0;

@@ -2,7 +2,8 @@
 -- KEYS[1]  record
 -- ARGV[1]  base of the keys
 -- Returns nothing of an unknown run, else { state, epoch, failures, losses, generation, restarts,
--- pipelineHash, { step name, step, ... }, tail, { history entry, ... } }
+-- pipelineHash, { step name, step, ... }, tail, { history entry, ... }, payloadHash, what is left of the lease and of the record's
+-- time to live, in milliseconds }
 
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
@@ -10,4 +11,5 @@ local record = decode(value)
 return {
   record.state, record.epoch, record.failures, record.losses, record.generation, record.restarts, record.pipelineHash,
   stepsOf(ARGV[1], KEYS[1], record), record.tail, historyOf(ARGV[1], KEYS[1]),
+  record.payloadHash, record.leaseUntilMs - nowMs(), redis.call('PTTL', KEYS[1]),
 }

@@ -1,0 +1,73 @@
+// What people ask of the records on Redis: incremental scans, tag by tag, each call a bounded piece of the keyspace.
+//
+//   holdfast:{orders}:kinds         what pipeline hashes stand for, by hash, written by workers that start
+import type { RunKind, RunState } from "../../core/run.ts";
+import { StoreUnavailableError } from "../../core/errors.ts";
+import { kindsOutliveMs, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import { RedisClient } from "./client.ts";
+import { lettersOf, unpackKinds, unpackScan } from "./records.ts";
+import { commandTimeoutMsDefault, placesOf, type RedisRunStoreOptions } from "./run-store.ts";
+import { scripts } from "./scripts.ts";
+
+/** Keys that one call looks at: about a millisecond of Redis where all of them are wanted. */
+const keysPerLook = 500;
+
+class RedisRunRecords implements RunRecords {
+  readonly #options: RedisRunStoreOptions;
+  /** Prefix and tag of what belongs to the consumer as a whole. */
+  readonly #base: string;
+  /** Those of each tag. */
+  readonly #bases: readonly string[];
+  #client: RedisClient | undefined;
+
+  constructor(options: RedisRunStoreOptions) {
+    this.#options = options;
+    const { whole, tags } = placesOf(options);
+    this.#base = whole;
+    this.#bases = tags;
+  }
+
+  async start(): Promise<void> {
+    if (this.#client !== undefined) return;
+    const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
+    const client = new RedisClient({ ...this.#options, commandTimeoutMs, onDisturbed: () => undefined });
+    await client.start();
+    this.#client = client;
+  }
+
+  async stop(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.stop();
+  }
+
+  /** A cursor is the number of the tag, and that of Redis in it. */
+  async scan(cursor: string | undefined, states: readonly RunState[]): Promise<ScanPage> {
+    const [number = 0, inTag = "0"] = cursor === undefined ? [] : [Number(cursor.split(" ")[0]), cursor.split(" ")[1]];
+    const base = this.#bases[number];
+    if (base === undefined) return { runs: [], next: undefined };
+    const reply = await this.#connected().run(scripts.scan, [`${base}sentinel`], [base, inTag, String(keysPerLook), lettersOf(states)]);
+    const { cursor: next, runs } = unpackScan(reply, this.#options.retentionMs);
+    if (next !== "0") return { runs, next: `${number} ${next}` };
+    return { runs, next: number + 1 < this.#bases.length ? `${number + 1} 0` : undefined };
+  }
+
+  async name(kinds: readonly RunKind[]): Promise<void> {
+    const args = kinds.flatMap((kind) => [kind.pipelineHash, JSON.stringify(kind)]);
+    await this.#connected().run(scripts.nameKinds, [`${this.#base}kinds`], [String(this.#options.retentionMs + kindsOutliveMs), ...args]);
+  }
+
+  async kinds(): Promise<readonly RunKind[]> {
+    return unpackKinds(await this.#connected().run(scripts.kinds, [`${this.#base}kinds`], []));
+  }
+
+  #connected(): RedisClient {
+    if (this.#client === undefined) throw new StoreUnavailableError("expected started run records, found stopped ones; call start() first");
+    return this.#client;
+  }
+}
+
+/** The records that a run store with the same options keeps. */
+export function createRedisRunRecords(options: RedisRunStoreOptions): RunRecords {
+  return new RedisRunRecords(options);
+}

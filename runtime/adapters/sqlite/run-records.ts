@@ -1,0 +1,107 @@
+// What people ask of the records in a SQLite file: in the calling thread, and without its write lock where nothing is written.
+import type { DatabaseSync } from "node:sqlite";
+import type { Clock } from "../../core/clock.ts";
+import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+import type { RunKind, RunState } from "../../core/run.ts";
+import { kindsOutliveMs, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import type { RunStoreOptions } from "../../ports/run-store.ts";
+import { openDatabase, unavailable } from "./database.ts";
+import { checkOptions, standing } from "./run-store.ts";
+import type { RunRow } from "./statements.ts";
+
+export interface SqliteRunRecordsOptions extends RunStoreOptions {
+  /** The file that a run store has or will have. */
+  readonly path: string;
+  /** Its wall clock is the store's clock. */
+  readonly clock: Pick<Clock, "wallMs">;
+}
+
+/** Rows that one call looks at. */
+const rowsPerLook = 500;
+
+type SummaryRow = Omit<RunRow, "outbox"> & { readonly eventId: string; readonly outboxBytes: number; readonly steps: number };
+
+const summaries = `
+  SELECT id, event_id AS eventId, state, epoch, failures, losses, generation, restarts, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
+    payload_hash AS payloadHash, pipeline_hash AS pipelineHash, reason, coalesce(length(outbox), 0) AS outboxBytes,
+    (SELECT count(*) FROM steps WHERE run = runs.id) AS steps
+  FROM runs WHERE id > ? AND id <= ? AND consumer = ? AND expires_at_ms > ? AND instr(?, ' ' || state || ' ') > 0 ORDER BY id`;
+
+class SqliteRunRecords implements RunRecords {
+  readonly #options: SqliteRunRecordsOptions;
+  #open: { readonly database: DatabaseSync; readonly consumerId: number } | undefined;
+
+  constructor(options: SqliteRunRecordsOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    if (this.#open !== undefined) return;
+    try {
+      this.#open = openDatabase(this.#options.path, this.#options.consumer);
+    } catch (error) {
+      throw error instanceof ConfigurationError ? error : unavailable(error);
+    }
+  }
+
+  async stop(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    open?.database.close();
+  }
+
+  /** A cursor is the number of the last row that was looked at. */
+  scan(cursor: string | undefined, states: readonly RunState[]): Promise<ScanPage> {
+    return this.#work((database, consumerId, nowMs) => {
+      const after = Number(cursor ?? 0);
+      const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.["last"];
+      if (typeof last !== "number") return { runs: [], next: undefined };
+      const rows = database.prepare(summaries).all(after, last, consumerId, nowMs, ` ${states.join(" ")} `);
+      const runs = rows.map((row) => {
+        // The columns are named to give exactly the row's shape.
+        const { eventId, outboxBytes, steps, ...rest } = row as unknown as SummaryRow;
+        return { eventId, ...standing(rest, nowMs, this.#options.retentionMs), steps, outboxBytes };
+      });
+      return { runs, next: String(last) };
+    });
+  }
+
+  name(kinds: readonly RunKind[]): Promise<void> {
+    return this.#work((database, consumerId, nowMs) => {
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        database.prepare("DELETE FROM kinds WHERE consumer = ? AND at_ms < ?").run(consumerId, nowMs - this.#options.retentionMs - kindsOutliveMs);
+        const put = database.prepare("INSERT OR REPLACE INTO kinds (consumer, pipeline_hash, kind, at_ms) VALUES (?, ?, ?, ?)");
+        for (const kind of kinds) put.run(consumerId, kind.pipelineHash, JSON.stringify(kind), nowMs);
+        database.exec("COMMIT");
+      } catch (error) {
+        if (database.isTransaction) database.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  kinds(): Promise<readonly RunKind[]> {
+    return this.#work((database, consumerId) =>
+      database
+        .prepare("SELECT kind FROM kinds WHERE consumer = ?")
+        .all(consumerId)
+        .map((row) => JSON.parse(String(row["kind"])) as RunKind),
+    );
+  }
+
+  async #work<T>(work: (database: DatabaseSync, consumerId: number, nowMs: number) => T): Promise<T> {
+    if (this.#open === undefined) throw new StoreUnavailableError("expected started run records, found stopped ones; call start() first");
+    try {
+      return work(this.#open.database, this.#open.consumerId, Math.floor(this.#options.clock.wallMs()));
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+/** The records in a file. Throws `ConfigurationError` for options it cannot use. */
+export function createSqliteRunRecords(options: SqliteRunRecordsOptions): RunRecords {
+  checkOptions(options);
+  return new SqliteRunRecords(options);
+}

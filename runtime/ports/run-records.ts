@@ -1,0 +1,29 @@
+import type { RunKind, RunState, RunSummary } from "../core/run.ts";
+
+export interface ScanPage {
+  readonly runs: readonly RunSummary[];
+  /** Where the next page begins; undefined at the end. */
+  readonly next: string | undefined;
+}
+
+/**
+ * The run records of one consumer, as people look at them: beside the workers, and never on their way. What it asks of the store
+ * is bounded for each call, and nothing of it costs a worker anything. Every method rejects with `StoreUnavailableError` when the
+ * store does not answer.
+ */
+export interface RunRecords {
+  start(): Promise<void>;
+  /** Idempotent. */
+  stop(): Promise<void>;
+  /**
+   * A part of the records, in no order: those in one of these states. What is there from the first page to the last is met at least
+   * once; what is written meanwhile may be missed, or met twice.
+   */
+  scan(cursor: string | undefined, states: readonly RunState[]): Promise<ScanPage>;
+  /** Notes what pipeline hashes stand for. Kinds that nobody names any more outlive their records. */
+  name(kinds: readonly RunKind[]): Promise<void>;
+  kinds(): Promise<readonly RunKind[]>;
+}
+
+/** Longer than records that name a kind, by so much, it is kept after a worker has last started with it. */
+export const kindsOutliveMs: number = 90 * 86_400_000;

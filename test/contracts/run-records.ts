@@ -1,0 +1,126 @@
+// What run records must tell people, on every store. An adapter's test calls `runRecordsContract` with a way to make a fresh set of them.
+import { strict as assert } from "node:assert";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import type { RunKind, RunStanding, RunState, RunSummary } from "#runtime/core/run.ts";
+import type { RunRecords } from "#runtime/ports/run-records.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
+import { claimOf, deathOf, stepOf } from "./run-store-fixtures.ts";
+
+interface Opened {
+  /** Of a worker. */
+  readonly store: RunStore;
+  readonly records: RunRecords;
+}
+
+export interface RunRecordsHarness {
+  open(overrides?: { readonly consumer?: string }): Promise<Opened>;
+  /** Lets at least `ms` pass on the store's clock. */
+  advance(ms: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const longMs = 60_000;
+const noOutbox = new Uint8Array(0);
+const every: readonly RunState[] = ["running", "waiting", "done", "dead", "parked"];
+const kind: RunKind = { pipelineHash: "pipeline-1", skill: "charge", skillVersion: "1.0.0", eventType: "Ordered", steps: [], critical: false };
+
+/** All of them, by event id, and how many pages they came on. */
+async function scanAll(records: RunRecords, states: readonly RunState[] = every): Promise<{ readonly runs: Map<string, RunSummary>; readonly pages: number }> {
+  const runs = new Map<string, RunSummary>();
+  let pages = 0;
+  let cursor: string | undefined;
+  do {
+    const page = await records.scan(cursor, states);
+    for (const run of page.runs) runs.set(run.eventId, run);
+    cursor = page.next;
+    pages += 1;
+  } while (cursor !== undefined);
+  return { runs, pages };
+}
+
+export function runRecordsContract(name: string, makeHarness: () => Promise<RunRecordsHarness>): void {
+  describe(`run records: ${name}`, () => {
+    let harness: RunRecordsHarness;
+    let store: RunStore;
+    let records: RunRecords;
+
+    beforeEach(async () => {
+      harness = await makeHarness();
+      ({ store, records } = await harness.open());
+    });
+    afterEach(() => harness.stop());
+
+    test("a scan meets every record, a bounded part of them at a time", async () => {
+      const ids = Array.from({ length: 2_000 }, (_, index) => `event-${index}`);
+      await store.claim(
+        ids.map((eventId) => claimOf(eventId)),
+        longMs,
+      );
+      const { runs, pages } = await scanAll(records);
+      assert.deepEqual([...runs.keys()].toSorted(), ids.toSorted());
+      assert.ok(pages >= 3, `found ${pages} pages`);
+    });
+
+    test("a scan tells how each run stands, with its steps and outbox counted", async () => {
+      await store.claim([claimOf("runs", { token: "worker:7" }), claimOf("waits"), claimOf("done"), claimOf("dead"), claimOf("parked")], longMs);
+      await store.checkpoint(["one", "two"].map((step) => ({ eventId: "done", epoch: 1, step: stepOf(step) })));
+      await store.finish([{ eventId: "done", epoch: 1, outbox: new Uint8Array(12) }]);
+      await store.fail([
+        { eventId: "waits", epoch: 1, state: "waiting", reason: "HTTP_503", failures: 1, losses: 2 },
+        { eventId: "dead", epoch: 1, state: "dead", reason: "REFUSED", failures: 1, losses: 0, death: deathOf() },
+        { eventId: "parked", epoch: 1, state: "parked", reason: "OutcomeUnknown", failures: 1, losses: 0, death: deathOf() },
+      ]);
+      const { runs } = await scanAll(records);
+      const told = [...runs.keys()].toSorted().map((id) => {
+        const { eventId, state, epoch, failures, losses, reason, steps, outboxBytes } = runs.get(id)!;
+        return [eventId, state, epoch, failures, losses, reason, steps, outboxBytes];
+      });
+      assert.deepEqual(told, [
+        ["dead", "dead", 1, 1, 0, "REFUSED", 0, 0],
+        ["done", "done", 1, 0, 0, undefined, 2, 12],
+        ["parked", "parked", 1, 1, 0, "OutcomeUnknown", 0, 0],
+        ["runs", "running", 1, 0, 0, undefined, 0, 0],
+        ["waits", "waiting", 1, 1, 2, "HTTP_503", 0, 0],
+      ]);
+      const running = runs.get("runs");
+      assert.equal(running?.claim?.token, "worker:7");
+      assert.ok(running.claim.leftMs > 0 && running.claim.leftMs <= longMs, String(running.claim.leftMs));
+      assert.deepEqual([running.pipelineHash, running.payloadHash, runs.get("dead")?.claim], ["pipeline-1", "payload-1", undefined]);
+    });
+
+    test("a run tells the same when it is read alone", async () => {
+      await store.claim([claimOf("a", { token: "worker:7" })], longMs);
+      const { runs } = await scanAll(records);
+      const { key: _key, steps: _steps, outbox: _outbox, history: _history, ...view } = (await store.read("a"))!;
+      const { eventId: _id, steps: _count, outboxBytes: _bytes, ...summary } = runs.get("a")!;
+      const without = ({ claim, writtenAgoMs: _ago, ...rest }: RunStanding): unknown => ({ ...rest, token: claim?.token });
+      assert.deepEqual(without(view), without(summary));
+    });
+
+    test("a lapsed lease and the time since the last write are told", async () => {
+      await store.claim([claimOf("a")], 20);
+      await harness.advance(40);
+      const run = (await scanAll(records)).runs.get("a");
+      assert.ok(run?.claim !== undefined && run.claim.leftMs <= 0, JSON.stringify(run));
+      assert.ok(run.writtenAgoMs >= 40 && run.writtenAgoMs < longMs, String(run.writtenAgoMs));
+    });
+
+    test("a scan leaves out what is in other states, and what is of other consumers", async () => {
+      await store.claim([claimOf("a"), claimOf("b")], longMs);
+      await store.finish([{ eventId: "b", epoch: 1, outbox: noOutbox }]);
+      const elsewhere = await harness.open({ consumer: "invoices" });
+      await elsewhere.store.claim([claimOf("c")], longMs);
+      assert.deepEqual([...(await scanAll(records, ["done", "dead"])).runs.keys()], ["b"]);
+      assert.deepEqual([...(await scanAll(elsewhere.records)).runs.keys()], ["c"]);
+    });
+
+    test("kinds are what workers have named, the last word of each, for each consumer apart", async () => {
+      const other = { ...kind, pipelineHash: "pipeline-2", skill: "ship", steps: ["pack", "send"], critical: true };
+      await records.name([kind, { ...other, skillVersion: "0.9.0" }]);
+      await records.name([other]);
+      const byHash = (await records.kinds()).toSorted((one, two) => one.pipelineHash.localeCompare(two.pipelineHash));
+      assert.deepEqual(byHash, [kind, other]);
+      assert.deepEqual(await (await harness.open({ consumer: "invoices" })).records.kinds(), []);
+    });
+  });
+}
