@@ -54,12 +54,13 @@ export async function readBrokerFacts(config: Config, entity: ServiceBusEntity):
   return readEntitySettings(await connectionOf(config.serviceBus), entity);
 }
 
-/** Every entity that emitted events are sent to. */
-export function publishedEntities({ publish }: Config): readonly string[] {
-  return publish === undefined ? [] : [...new Set([publish.entity, ...publish.byEventType.values()])];
+/** Every entity that events are sent to: those that skills emit, and those about the work itself. */
+export function publishedEntities({ publish, platformEvents }: Config): readonly string[] {
+  const emitted = publish === undefined ? [] : [publish.entity, ...publish.byEventType.values()];
+  return [...new Set([...emitted, ...(platformEvents === undefined ? [] : [platformEvents.entity])])];
 }
 
-/** Every entity the worker sends to: emitted events and scheduled copies. */
+/** Every entity the worker sends to: events and scheduled copies. */
 export function entitiesSentTo(config: Config): readonly string[] {
   return [...new Set([...publishedEntities(config), retryEntityOf(config.consumer)])];
 }

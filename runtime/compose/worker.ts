@@ -21,7 +21,7 @@ import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
 
-export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry"> {
+export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "reporters"> {
   readonly worker: Worker;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
@@ -32,7 +32,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const skills = await composeSkills(config, directory);
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
-  const { telemetry, ...reports } = composeTelemetry(config, workerId);
+  const publisher = await composePublisher(config);
+  const { telemetry, reporters, ...reports } = composeTelemetry(config, workerId, publisher);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries } = composeExecutor(config, skills, {
@@ -48,13 +49,14 @@ export async function composeWorker(config: Config, directory: string): Promise<
     workerId,
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
-    publisher: await composePublisher(config),
+    publisher,
     store: composeRunStore(config, directory, {
       onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
       onSuspect: (lostAgoMs) => storeDoubt.lost(lostAgoMs),
     }),
     executor,
     telemetry,
+    reporters,
     skills: registry,
     skillCount: registry.skills.length,
     threads,

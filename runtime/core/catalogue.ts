@@ -1,3 +1,4 @@
+import type { DeathClass } from "./death.ts";
 import type { StepQuality } from "./run.ts";
 
 /**
@@ -18,6 +19,18 @@ export type RuntimeEvent =
     }
   | { readonly type: "worker.stopping"; readonly inFlight: number }
   | { readonly type: "worker.stopped"; readonly returned: number }
+  /** An execution failed, or its message was refused before one began (`attempt` is 0). What becomes of it is an event of its own. */
+  | {
+      readonly type: "run.failed";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly class: DeathClass;
+      readonly code: string;
+      /** Empty where the failure was in none. */
+      readonly step: string;
+      readonly description: string;
+    }
   | {
       readonly type: "run.resumed";
       readonly eventId: string;
@@ -44,6 +57,16 @@ export type RuntimeEvent =
       readonly reason: string;
       readonly steps: number;
     }
+  /** The compensation of a step has ended. `code` is empty where it did not fail. */
+  | {
+      readonly type: "step.compensated";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly step: string;
+      readonly outcome: "compensated" | "not-needed" | "failed";
+      readonly code: string;
+    }
   /** A step's effect failed with this code, and a fallback answered in its place; the answer is durable. */
   | {
       readonly type: "step.fell-back";
@@ -64,6 +87,11 @@ export type RuntimeEvent =
       readonly attempt: number;
       readonly reason: string;
       readonly description: string;
+      /** Of the failure that it died of. */
+      readonly class: DeathClass;
+      readonly code: string;
+      readonly step: string;
+      readonly fingerprint: string;
     }
   /** An event that was given up is brought back: by a replay, or by a message of it that was sent again. */
   | {
@@ -98,7 +126,9 @@ export type RuntimeEvent =
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
-  | { readonly type: "loop.blocked"; readonly delayMs: number };
+  | { readonly type: "loop.blocked"; readonly delayMs: number }
+  /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */
+  | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string };
 
 /**
  * The store lost records `lostAgoMs` ago. From `begin` on, and for `forMs`, steps of events from before then that have no record

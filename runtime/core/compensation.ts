@@ -77,3 +77,19 @@ export function compensationsOf(steps: readonly StepRecord[]): ReadonlyMap<strin
   });
   return new Map(found);
 }
+
+/** How the compensation of a step has ended; undefined of any other record. */
+export function compensationEnded(
+  record: StepRecord,
+): { readonly step: string; readonly outcome: "compensated" | "not-needed" | "failed"; readonly code: string } | undefined {
+  const [[step, compensation] = []] = compensationsOf([record]);
+  if (step === undefined || compensation === undefined) return undefined;
+  switch (compensation.state) {
+    case "trying":
+      return undefined;
+    case "compensated":
+      return { step, outcome: compensation.wasNeeded ? "compensated" : "not-needed", code: "" };
+    case "not-compensated":
+      return { step, outcome: "failed", code: compensation.code };
+  }
+}

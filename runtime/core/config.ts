@@ -10,6 +10,7 @@ import { type ConsumerConfig, type ServiceBusConfig, type TransportKind, consume
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
+import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
 
@@ -34,6 +35,8 @@ export interface ConfigInput {
   readonly store?: StoreConfig | undefined;
   /** Where emitted events are sent: one entity, and others by event type. Without it, a run that emits is dead-lettered as `PublishUnconfigured`. */
   readonly publish?: { readonly entity: string; readonly byEventType?: Readonly<Record<string, string>> | undefined } | undefined;
+  /** Where failures, retries, circuit changes, dead letters and the like are sent as events, for others to act on. Default: nowhere. */
+  readonly platformEvents?: PlatformEventsConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -87,11 +90,15 @@ export interface ConfigInput {
 }
 
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
-export interface Config extends Omit<Required<ConfigInput>, "threads" | "suspectMs" | "memoryBytesMax" | "publish" | "dependencies" | "skills" | "logFormat"> {
+export interface Config extends Omit<
+  Required<ConfigInput>,
+  "threads" | "suspectMs" | "memoryBytesMax" | "publish" | "platformEvents" | "dependencies" | "skills" | "logFormat"
+> {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
+  readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly retryBudget: RetryBudgetPolicy;
@@ -127,6 +134,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     plugins: z.array(z.string().min(1)).min(1),
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
+    platformEvents: platformEventsSchema.optional(),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
@@ -153,6 +161,15 @@ const schema: z.ZodType<Config, ConfigInput> = z
         code: "custom",
         path: ["serviceBus", "webSockets"],
         message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them`,
+      });
+    }
+    const { entity } = config.platformEvents ?? {};
+    const read = "queue" in config.consumer ? config.consumer.queue : config.consumer.retryQueue;
+    if (entity !== undefined && entity.toLowerCase() === read.toLowerCase()) {
+      context.addIssue({
+        code: "custom",
+        path: ["platformEvents", "entity"],
+        message: "expected an entity other than the queue that this worker reads",
       });
     }
     config.envelopes.forEach(({ name }, index) => {

@@ -15,6 +15,8 @@ import { redact } from "./redact.ts";
  */
 export type DeathClass = FailureClass | "crash" | "expired";
 
+export const deathClasses: readonly DeathClass[] = [...failureClasses, "crash", "expired"];
+
 /** What is known of the failure where it is decided that the run ends. */
 export interface DeathCause {
   readonly class: DeathClass;
@@ -63,7 +65,7 @@ const headerNames = {
 /** All that a dead letter has more than its message had; a message that is sent again goes without them. */
 export const deathHeaders: ReadonlySet<string> = new Set([...Object.values(headerNames), "DeadLetterReason", "DeadLetterErrorDescription"]);
 
-const classes: ReadonlySet<string> = new Set<DeathClass>([...failureClasses, "crash", "expired"]);
+const classes: ReadonlySet<string> = new Set<DeathClass>(deathClasses);
 const textMax = 256;
 const normalisedMax = 300;
 const fingerprintCharacters = 16;

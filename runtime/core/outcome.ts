@@ -2,7 +2,7 @@ import type { Compensation } from "./compensation.ts";
 import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
-import type { FailureClass } from "./failure-class.ts";
+import { type FailureClass, failureClassOf } from "./failure-class.ts";
 import type { StepQuality } from "./run.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
@@ -22,7 +22,7 @@ export interface FailureRecord {
 }
 
 /** A failure in one line, for a log or a dead-letter description: what happened, and where. */
-export function failureText({ message, step, at }: FailureRecord, skill: string | undefined): string {
+export function failureText({ message, step, at }: Pick<DeathCause, "message" | "step" | "at">, skill: string | undefined): string {
   const places = [skill === undefined ? undefined : `skill '${skill}'`, step === undefined ? undefined : `step '${step}'`, at].filter(
     (place) => place !== undefined,
   );
@@ -97,3 +97,33 @@ export type Outcome =
   | { readonly kind: "interrupted" }
   | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }
   | { readonly kind: "not-started"; readonly why: string };
+
+/** What failed, of an outcome that is a failure; undefined for any other. */
+export function failureOf(outcome: Extract<Outcome, { kind: "parked" }>): DeathCause;
+export function failureOf(outcome: Outcome): DeathCause | undefined;
+export function failureOf(outcome: Outcome): DeathCause | undefined {
+  switch (outcome.kind) {
+    case "invalid":
+      return { class: "poison", code: outcome.invalid.reason, message: outcome.invalid.description };
+    case "transient":
+    case "permanent":
+      return causeOf(outcome.class, outcome.failure);
+    case "compensating":
+      return causeOf(failureClassOf(outcome.failure.code, undefined), outcome.failure);
+    case "parked":
+      return {
+        class: outcome.reason === "OutcomeUnknown" ? "outcome-unknown" : "permanent",
+        code: outcome.reason,
+        message: outcome.why,
+        ...(outcome.step === undefined ? {} : { step: outcome.step }),
+      };
+    case "lost":
+      return { class: "crash", code: "THREAD_LOST", message: outcome.why };
+    case "succeeded":
+    case "compensated":
+    case "stale":
+    case "interrupted":
+    case "not-started":
+      return undefined;
+  }
+}

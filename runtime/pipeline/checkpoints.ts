@@ -1,5 +1,6 @@
 /** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
 import type { Clock } from "../core/clock.ts";
+import { compensationEnded } from "../core/compensation.ts";
 import type { FellBack } from "../core/outcome.ts";
 import type { Executor, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
 import type { RunStore, WriteResult } from "../ports/run-store.ts";
@@ -60,6 +61,7 @@ export class Checkpoints {
       work.stepsPending -= 1;
       if (result === "written") {
         work.recordStep(request.step);
+        this.#tellCompensated(work, request);
         if (request.fellBack !== undefined) this.#tellFellBack(work, request.step.name, request.fellBack);
       }
       return acknowledgement(request, result);
@@ -67,8 +69,14 @@ export class Checkpoints {
     this.#options.executor.acknowledge(acknowledgements);
   }
 
+  #tellCompensated(work: Work, { step }: StepRequest): void {
+    const ended = work.verdict === undefined ? undefined : compensationEnded(step);
+    if (ended === undefined) return;
+    this.#options.telemetry.emit({ type: "step.compensated", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, ...ended }, work);
+  }
+
   #tellFellBack(work: Work, step: string, fellBack: FellBack): void {
-    this.#options.telemetry.emit({ type: "step.fell-back", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, step, ...fellBack });
+    this.#options.telemetry.emit({ type: "step.fell-back", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, step, ...fellBack }, work);
   }
 }
 

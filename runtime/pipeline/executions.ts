@@ -5,7 +5,7 @@
 import type { Clock, Random, Timer } from "../core/clock.ts";
 import { enqueuedFirstMs, postponementsOf } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
@@ -246,14 +246,8 @@ export class Executions {
     work.begin();
     if (!isFirstHere) inFlight.renumber(work);
     else if (work.steps.length > 0) {
-      telemetry.emit({
-        type: "run.resumed",
-        eventId: work.eventId,
-        skill: work.skillName,
-        attempt: work.attempt,
-        stepsDone: work.steps.length,
-        epoch: work.epoch,
-      });
+      const { eventId, skillName: skill, attempt, epoch } = work;
+      telemetry.emit({ type: "run.resumed", eventId, skill, attempt, stepsDone: work.steps.length, epoch }, work);
     }
     if (work.isApart) this.#apart = work;
     orders.push(orderFor(work, nowMs, this.#isInDoubt(work)));
@@ -276,6 +270,7 @@ export class Executions {
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);
+    this.#tellFailed(work, outcome, settlement);
     if ((outcome.kind === "transient" || outcome.kind === "compensating") && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
@@ -287,8 +282,22 @@ export class Executions {
     settler.tellBroken(work, error);
     if (work.isOnItsWayOut) return;
     const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
-    const settlement = this.#decide(work, classifyFailure(failure, true), () => false);
+    const outcome = classifyFailure(failure, true);
+    const settlement = this.#decide(work, outcome, () => false);
+    this.#tellFailed(work, outcome, settlement);
     if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
+  }
+
+  /** What goes back or is postponed has not failed: its worker stops, or nothing was tried. */
+  #tellFailed(work: Work, outcome: Outcome, { kind }: Settlement): void {
+    const failure = failureOf(outcome);
+    if (failure === undefined || (kind !== "retry-now" && kind !== "retry-later" && kind !== "dead-letter")) return;
+    const { eventId, skillName: skill, attempt } = work;
+    const description = failureText(failure, work.skill?.name);
+    this.#options.telemetry.emit(
+      { type: "run.failed", eventId, skill, attempt, class: failure.class, code: failure.code, step: failure.step ?? "", description },
+      work,
+    );
   }
 
   #decide(work: Work, outcome: Outcome, mayRetryHere: () => boolean): Settlement {
@@ -316,7 +325,7 @@ export class Executions {
     const { telemetry } = this.#options;
     work.stage = "pausing";
     work.isApart ||= apart;
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, delayMs, code, description });
+    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, delayMs, code, description }, work);
     this.#admitAfter(work, delayMs);
   }
 

@@ -23,7 +23,7 @@ import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
-import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import type { FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
@@ -52,6 +52,8 @@ export interface WorkerOptions {
   readonly store: RunStore;
   readonly executor: Executor;
   readonly telemetry: Telemetry;
+  /** They run with the worker, and have what is left of a stop's budget. */
+  readonly reporters?: readonly Reporter[];
   readonly skills: SkillTable;
   readonly skillCount: number;
   readonly threads: number;
@@ -130,9 +132,9 @@ export class Worker {
     const { clock, telemetry, transport, store, executor } = options;
     const inFlight = this.#inFlight;
     this.#options = options;
-    this.#admission = new Admission(options.dependencies, (dependency, name, state) => {
+    this.#admission = new Admission(options.dependencies, (dependency, name, state, work) => {
       options.circuitChanged(dependency, state);
-      telemetry.emit({ type: "circuit.changed", dependency: name, state });
+      telemetry.emit({ type: "circuit.changed", dependency: name, state }, work);
     });
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
     const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
@@ -221,6 +223,7 @@ export class Worker {
   async start(): Promise<void> {
     const { store, transport, publisher, telemetry, consumer, skillCount, threads } = this.#options;
     const started: Stoppable[] = [];
+    let secret = "";
     try {
       for (const part of [store, publisher, transport]) {
         if (this.#isStopping) break;
@@ -228,7 +231,7 @@ export class Worker {
         await part.start();
       }
       if (!this.#isStopping) {
-        const secret = await store.secret();
+        secret = await store.secret();
         this.#settler.start(secret);
         this.#processor.start(secret);
       }
@@ -244,6 +247,7 @@ export class Worker {
       throw error;
     }
     if (this.#isStopping) return stopAll(started);
+    for (const reporter of this.#options.reporters ?? []) reporter.start(secret);
     this.#keeper.start();
     this.#watchdog.start();
     this.#receiveLoop.start();
@@ -294,7 +298,7 @@ export class Worker {
   }
 
   async #stop(budgetMs: number): Promise<void> {
-    const { telemetry, clock, executor, transport, publisher, store } = this.#options;
+    const { telemetry, clock, executor, transport, publisher, store, reporters = [] } = this.#options;
     const startedMs = clock.monotonicMs();
     /** Whether the promise has settled by the time when this part of the budget is over. */
     const by = (part: number, promise: Promise<unknown>): Promise<boolean> => settledWithin(clock, promise, startedMs + budgetMs * part - clock.monotonicMs());
@@ -320,6 +324,7 @@ export class Worker {
     this.#gate.stop();
     await by(1, nothingHeld);
     this.#keeper.stop();
+    for (const reporter of reporters) if (!(await by(1, reporter.stop()))) reporter.giveUp();
     const closed = stopAll([transport, publisher, store]);
     const isClosed = await by(1, closed);
     telemetry.emit({ type: "worker.stopped", returned: this.#returned });

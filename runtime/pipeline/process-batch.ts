@@ -277,7 +277,7 @@ export class BatchProcessor {
   /** A lock is gone: the run stops at its next step, what is idle is dropped where it stands. */
   lockLost(work: Work): void {
     const { telemetry, executions, settler } = this.#options;
-    telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" });
+    telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" }, work);
     if (work.stage === "executing") executions.interrupt([work]);
     // In a lane its turn comes, soon or by time; the lane is not searched for it.
     else if ((work.isIdle && work.stage !== "waiting") || work.stage === "following") settler.fail(work, { kind: "drop" });
@@ -326,7 +326,10 @@ export class BatchProcessor {
     else this.#follow(follower, next);
   }
 
-  #refuse(work: Work, invalid: Invalid): void {
-    this.#options.settler.fail(work, { kind: "dead-letter", state: "dead", reason: invalid.reason, description: invalid.description });
+  #refuse(work: Work, { reason, description }: Invalid): void {
+    const { telemetry, settler } = this.#options;
+    const { eventId, skillName: skill, attempt } = work;
+    telemetry.emit({ type: "run.failed", eventId, skill, attempt, class: "poison", code: reason, step: "", description }, work);
+    settler.fail(work, { kind: "dead-letter", state: "dead", reason, description });
   }
 }

@@ -100,7 +100,7 @@ export class Revivals {
     const { telemetry } = this.#options;
     if (result === "revived") {
       const from = revival.by === "replay" ? revival.from : "checkpoint";
-      telemetry.emit({ type: "run.revived", eventId: work.eventId, skill: work.skillName, by: revival.by, from });
+      telemetry.emit({ type: "run.revived", eventId: work.eventId, skill: work.skillName, by: revival.by, from }, work);
     }
     this.#options.claim(work);
   }

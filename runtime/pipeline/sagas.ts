@@ -59,14 +59,8 @@ export class Sagas {
     const options = this.#options;
     const begin = ({ work, verdict }: Failed, index: number): void => {
       if (results[index] !== "written") return options.drop(work);
-      options.telemetry.emit({
-        type: "run.compensating",
-        eventId: work.eventId,
-        skill: work.skillName,
-        attempt: work.attempt,
-        reason: verdict.reason,
-        steps: work.steps.length,
-      });
+      const { eventId, skillName: skill, attempt } = work;
+      options.telemetry.emit({ type: "run.compensating", eventId, skill, attempt, reason: verdict.reason, steps: work.steps.length }, work);
       work.recordStep(encodeVerdict(verdict));
       work.verdict = verdict;
       options.compensate(work);

@@ -241,7 +241,7 @@ export class Settler {
   }
 
   tellBroken(work: Work, error: unknown): void {
-    this.#options.telemetry.emit({ type: "message.broken", eventId: work.eventId, stage: work.stage, error: messageOf(error) });
+    this.#options.telemetry.emit({ type: "message.broken", eventId: work.eventId, stage: work.stage, error: messageOf(error) }, work);
   }
 
   readonly #brokenItem = ({ work }: { readonly work: Work }, error: unknown): void => this.broken(work, error);
@@ -258,28 +258,22 @@ export class Settler {
   }
 
   #stale(work: Work): void {
-    this.#options.telemetry.emit({ type: "run.stale", eventId: work.eventId, skill: work.skillName });
+    this.#options.telemetry.emit({ type: "run.stale", eventId: work.eventId, skill: work.skillName }, work);
     this.#end(work, "dropped");
   }
 
   #act(work: Work, settlement: Failure): void {
     const { telemetry } = this.#options;
-    const { eventId } = work;
+    const { eventId, skillName: skill, attempt } = work;
     switch (settlement.kind) {
-      case "retry-later":
-        telemetry.emit({
-          type: "run.retrying",
-          eventId,
-          skill: work.skillName,
-          attempt: work.attempt,
-          delayMs: settlement.delayMs,
-          code: settlement.code,
-          description: settlement.description,
-        });
+      case "retry-later": {
+        const { delayMs, code, description } = settlement;
+        telemetry.emit({ type: "run.retrying", eventId, skill, attempt, delayMs, code, description }, work);
         this.#copies.add({ work, settlement });
         return;
+      }
       case "postpone":
-        telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs });
+        telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs }, work);
         this.#copies.add({ work, settlement });
         return;
       case "dead-letter":
@@ -299,17 +293,12 @@ export class Settler {
     const { reason } = givenUp;
     const description = redact(givenUp.description);
     const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);
-    this.#options.telemetry.emit({
-      type: "run.dead-lettered",
-      eventId: work.eventId,
-      messageId: work.delivery.messageId,
-      skill: work.skillName,
-      attempt: work.attempt,
-      reason,
-      description,
-    });
+    const { eventId, skillName: skill, attempt, delivery } = work;
+    const { class: deathClass, code, step, fingerprint } = death;
+    const told = { eventId, messageId: delivery.messageId, skill, attempt, reason, description };
+    this.#options.telemetry.emit({ type: "run.dead-lettered", ...told, class: deathClass, code, step, fingerprint }, work);
     const properties = headersOfDeath({ ...death, reason });
-    this.#order(work, { verb: "dead-letter", delivery: work.delivery, reason, description, properties }, "dead-lettered");
+    this.#order(work, { verb: "dead-letter", delivery, reason, description, properties }, "dead-lettered");
   }
 
   /** An event that has nowhere to go stays in the run's outbox: a replay of the message publishes it once it has. */
@@ -407,7 +396,7 @@ export class Settler {
   async #settle(items: readonly Order[]): Promise<void> {
     const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
     const ended = ({ work, outcome }: Order, index: number): void => {
-      if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" });
+      if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" }, work);
       this.#end(work, outcome);
     };
     eachAlone(items, ended, this.#brokenItem);

@@ -68,12 +68,15 @@ export interface GateView {
   readonly circuit: CircuitState;
 }
 
+/** `run`: the one whose calls brought the change about; undefined when time did, or a person. */
+type CircuitChanged<Run> = (dependency: number, name: string, state: CircuitState, run: Run | undefined) => void;
+
 export class Admission<Run extends Admissible> {
   readonly #gates: readonly Gate<Run>[];
-  readonly #circuitChanged: (dependency: number, name: string, state: CircuitState) => void;
+  readonly #circuitChanged: CircuitChanged<Run>;
 
   /** `circuitChanged` hears every change of a circuit's state when it is noticed, and before a run enters because of it. */
-  constructor(dependencies: readonly DependencyPolicy[], circuitChanged: (dependency: number, name: string, state: CircuitState) => void) {
+  constructor(dependencies: readonly DependencyPolicy[], circuitChanged: CircuitChanged<Run>) {
     this.#gates = dependencies.map((dependency, number) => ({
       number,
       name: dependency.name,
@@ -130,7 +133,7 @@ export class Admission<Run extends Admissible> {
       const gate = this.#gate(number);
       gate.bulkhead.give();
       gate.circuit.leave(run, calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
-      this.#state(gate, nowMs);
+      this.#state(gate, nowMs, run);
     }
   }
 
@@ -233,11 +236,11 @@ export class Admission<Run extends Admissible> {
     return state === "open" || state === "isolated";
   }
 
-  #state(gate: Gate<Run>, nowMs: number): CircuitState {
+  #state(gate: Gate<Run>, nowMs: number, run?: Run): CircuitState {
     const state = gate.circuit.state(nowMs);
     if (state !== gate.told) {
       gate.told = state;
-      this.#circuitChanged(gate.number, gate.name, state);
+      this.#circuitChanged(gate.number, gate.name, state, run);
     }
     return state;
   }

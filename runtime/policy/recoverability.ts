@@ -3,7 +3,7 @@
  * it (pipeline/settle.ts).
  */
 import type { Random } from "../core/clock.ts";
-import { causeOf, failureText, type Outcome } from "../core/outcome.ts";
+import { causeOf, failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
@@ -49,12 +49,7 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
         state: "parked",
         reason: outcome.reason,
         description: outcome.why,
-        cause: {
-          class: outcome.reason === "OutcomeUnknown" ? "outcome-unknown" : "permanent",
-          code: outcome.reason,
-          message: outcome.why,
-          ...(outcome.step === undefined ? {} : { step: outcome.step }),
-        },
+        cause: failureOf(outcome),
       };
     // Only runs under compensation end so; policy/compensating.ts decides of them.
     case "compensating":

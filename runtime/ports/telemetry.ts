@@ -1,4 +1,6 @@
 import type { RuntimeEvent } from "../core/catalogue.ts";
+import type { Delivery, HeaderValue } from "../core/delivery.ts";
+import type { Route } from "../core/event-envelope.ts";
 
 /** How a delivery ended, for counting. */
 export type FinalOutcome = "completed" | "duplicate" | "dead-lettered" | "retried" | "postponed" | "released" | "dropped";
@@ -11,9 +13,31 @@ export interface SettledRun {
   readonly attempt: number;
 }
 
+/** The message that an event is about. It is held while the event is emitted, and no longer: who needs it later keeps what it needs. */
+export interface AboutMessage extends SettledRun {
+  readonly delivery: Delivery;
+  /** Undefined where it could not be read. */
+  readonly route: Route | undefined;
+  /** What an envelope hook read of it, or the attributes of a binary CloudEvent. */
+  readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
+  /** 0 while the run is not claimed. */
+  readonly epoch: number;
+}
+
 /** Where the runtime reports what happens. Calls are cheap, synchronous and never throw. */
 export interface Telemetry {
   /** Once a delivery. `latencyMs`: from the broker's enqueue time to settlement, wall clock. `skill` is empty when none was found. */
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void;
-  emit(event: RuntimeEvent): void;
+  /** `about`: the message that it concerns, where there is one. */
+  emit(event: RuntimeEvent, about?: AboutMessage): void;
+}
+
+/** What sends reports elsewhere while the worker works. It may be told of events before it starts. */
+export interface Reporter {
+  /** `secret` is the consumer's; see message-ids.ts. */
+  start(secret: string): void;
+  /** Sends what is left. */
+  stop(): Promise<void>;
+  /** The time for that is over. */
+  giveUp(): void;
 }

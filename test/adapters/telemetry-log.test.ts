@@ -11,7 +11,19 @@ test("no event reaches the log with a secret in it, whoever wrote its text", () 
   });
   const text = "connect amqp://user:p@ss@host failed, SharedAccessKey=abc+/=";
   log.emit({ type: "transport.disturbed", error: text });
-  log.emit({ type: "run.dead-lettered", eventId: "e", messageId: "m", skill: "s", attempt: 1, reason: "R", description: text });
+  log.emit({
+    type: "run.dead-lettered",
+    eventId: "e",
+    messageId: "m",
+    skill: "s",
+    attempt: 1,
+    reason: "R",
+    description: text,
+    class: "permanent",
+    code: "R",
+    step: "",
+    fingerprint: "f",
+  });
   log.emit({ type: "thread.lost", why: text, replaced: true });
   assert.equal(lines.length, 3);
   for (const line of lines) assert.match(line, /amqp:\/\/user:\[redacted\]@host failed, SharedAccessKey=\[redacted\]/);

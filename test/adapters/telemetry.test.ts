@@ -87,7 +87,8 @@ test("a summary counts what happened since the last one, and there is none when 
   assert.equal(summaries.take(), undefined);
   for (let latencyMs = 1; latencyMs <= 100; latencyMs += 1) summaries.settled("completed", "a", latencyMs);
   for (const outcome of ["duplicate", "retried", "postponed", "released", "dropped", "dead-lettered"] as const) summaries.settled(outcome, "a", 5);
-  summaries.emit({ type: "run.dead-lettered", eventId: "e", messageId: "m", skill: "", attempt: 0, reason: "InvalidEnvelope", description: "" });
+  const death = { class: "poison", code: "InvalidEnvelope", step: "", fingerprint: "f" } as const;
+  summaries.emit({ type: "run.dead-lettered", eventId: "e", messageId: "m", skill: "", attempt: 0, reason: "InvalidEnvelope", description: "", ...death });
   assert.deepEqual(summaries.take(), {
     completed: 100,
     duplicates: 1,

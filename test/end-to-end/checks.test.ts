@@ -121,6 +121,7 @@ const troubles: readonly (readonly [name: string, settings: Record<string, unkno
   ["run records that are kept for less than messages live", { timeToLiveMs: 86_400_000, deadLetterOnExpiry: true }, { retentionMs: 3_600_000 }, ["retention"]],
   ["messages that move on by themselves", { forwardTo: "events" }, {}, ["forwarding"]],
   ["nowhere to publish to", {}, { publish: { entity: "events", byEventType: { Sent: "nowhere" } } }, ["send to nowhere"]],
+  ["nowhere to send platform events to", {}, { platformEvents: { entity: "nowhere" } }, ["send to nowhere"]],
   ["an entity to publish to that requires sessions", {}, { publish: { entity: "ordered" } }, ["send to ordered"]],
   ["an entity to publish to that is disabled", {}, { publish: { entity: "closed" } }, ["send to closed"]],
 ];

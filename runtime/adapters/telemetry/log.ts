@@ -14,9 +14,11 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "plugin.slow": "warn",
   "worker.stopping": "info",
   "worker.stopped": "info",
+  "run.failed": "debug",
   "run.resumed": "info",
   "run.retrying": "warn",
   "run.compensating": "warn",
+  "step.compensated": "info",
   "step.fell-back": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
@@ -39,6 +41,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "connection.rebuilt": "error",
   "thread.lost": "error",
   "loop.blocked": "warn",
+  "platform-events.lost": "warn",
 };
 
 export interface LoggerOptions {
@@ -126,8 +129,8 @@ export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
     settled(outcome, skill, latencyMs, run) {
       for (const telemetry of all) telemetry.settled(outcome, skill, latencyMs, run);
     },
-    emit(event) {
-      for (const telemetry of all) telemetry.emit(event);
+    emit(event, about) {
+      for (const telemetry of all) telemetry.emit(event, about);
     },
   };
 }

@@ -1,0 +1,226 @@
+/**
+ * Sends what happens to the platform, as events of `core/platform-catalogue.ts`, beside the work and never in its way: an event is made
+ * and put into a buffer where it happens, and sent by the hundred later. What the buffer cannot take is counted and logged, and so is
+ * what the broker refuses for good. While the broker cannot be reached, the buffer waits for it.
+ */
+import { hash } from "node:crypto";
+import type { RuntimeEvent } from "../../core/catalogue.ts";
+import type { Clock, Timer } from "../../core/clock.ts";
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import { messageOf, SendError, TransportError } from "../../core/errors.ts";
+import type { EventEnvelope } from "../../core/event-envelope.ts";
+import { eventHeaders } from "../../core/event-headers.ts";
+import { lineageOf } from "../../core/lineage.ts";
+import { unguessableId } from "../../core/message-ids.ts";
+import { isPlatformEvent, platformEventHeader, platformRowOf, type PlatformRow } from "../../core/platform-catalogue.ts";
+import { redactValue } from "../../core/redact.ts";
+import { defaultProjectId } from "../../core/wire-forms.ts";
+import type { Publisher } from "../../ports/publisher.ts";
+import type { AboutMessage, Reporter, Telemetry } from "../../ports/telemetry.ts";
+import { ReportBudget, type ReportBounds } from "./report-budget.ts";
+
+export interface PlatformEventsOptions extends ReportBounds {
+  readonly clock: Clock;
+  readonly publisher: Publisher;
+  readonly entity: string;
+  /** Event types; undefined for all. */
+  readonly include?: ReadonlySet<string> | undefined;
+  readonly consumer: string;
+  readonly workerId: string;
+  /** Hears of events that were not sent. */
+  lost(event: Extract<RuntimeEvent, { type: "platform-events.lost" }>): void;
+}
+
+type WhyLost = Extract<RuntimeEvent, { type: "platform-events.lost" }>["why"];
+
+export const platformAgent = "holdfast";
+const batchMax = 100;
+/** From the first of a batch to its sending. */
+const gatherMs = 100;
+const pauseFirstMs = 500;
+const pauseMaxMs = 10_000;
+/** From the first loss to the line that tells of all until then. */
+const tellLostMs = 5_000;
+const idCharacters = 22;
+
+export class PlatformEvents implements Telemetry, Reporter {
+  readonly #options: PlatformEventsOptions;
+  readonly #budget: ReportBudget;
+  readonly #lost = new Map<WhyLost, { events: number; error: string }>();
+  /** Undefined until the worker runs: what message ids are made with. */
+  #secret: string | undefined;
+  #waiting: EventEnvelope[] = [];
+  #emitted = 0;
+  #timer: Timer | undefined;
+  #lostTimer: Timer | undefined;
+  #sending: Promise<void> | undefined;
+  #pauseMs = pauseFirstMs;
+  #isStopped = false;
+
+  constructor(options: PlatformEventsOptions) {
+    this.#options = options;
+    this.#budget = new ReportBudget(options);
+  }
+
+  settled(): void {
+    // How a message ended that did not fail is no news for the platform.
+  }
+
+  emit(event: RuntimeEvent, about?: AboutMessage): void {
+    const row = platformRowOf(event.type);
+    if (row === undefined || this.#options.include?.has(row.eventType) === false) return;
+    try {
+      if (about !== undefined && isPlatformEvent(about.delivery)) return;
+      this.#take(row, event, about);
+    } catch (error) {
+      this.#lose("refused", 1, messageOf(error, 200));
+    }
+  }
+
+  start(secret: string): void {
+    this.#secret = secret;
+    if (this.#waiting.length > 0) this.#sendAfter(gatherMs);
+  }
+
+  /** Sends what waits, each once; it may take as long as the broker does. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#sending;
+    while (this.#waiting.length > 0 && this.#secret !== undefined) await this.#sendBatch(this.#secret);
+    this.giveUp();
+  }
+
+  /** Tells of all that was not sent. */
+  giveUp(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#lostTimer?.cancel();
+    if (this.#waiting.length > 0) this.#lose("stop", this.#waiting.length, "");
+    this.#waiting = [];
+    this.#tellLost();
+  }
+
+  #take(row: PlatformRow, event: RuntimeEvent, about: AboutMessage | undefined): void {
+    const { clock } = this.#options;
+    const answer = this.#budget.take(row.isFrequent, this.#waiting.length, clock.monotonicMs());
+    if (answer !== "taken") return this.#lose(answer, 1, "");
+    this.#waiting.push(this.#envelopeOf(row, event, about));
+    if (this.#secret !== undefined && this.#timer === undefined && this.#sending === undefined) this.#sendAfter(gatherMs);
+  }
+
+  #envelopeOf({ eventType, version }: PlatformRow, event: RuntimeEvent, about: AboutMessage | undefined): EventEnvelope {
+    const { clock, consumer, workerId } = this.#options;
+    this.#emitted += 1;
+    const { type: _type, ...fields } = event;
+    const eventId = `hf~${codeOf(consumer, event, about === undefined ? [workerId, this.#emitted] : identityOf(event, about))}`;
+    const lineage = about === undefined ? undefined : lineageOf(about.delivery, about.headers);
+    const causationId = about === undefined || about.eventId === "" ? undefined : about.eventId;
+    return {
+      eventId,
+      eventType,
+      traceId: lineage?.traceId || causationId || eventId,
+      correlationId: lineage?.correlationId || causationId || eventId,
+      projectId: lineage?.projectId || defaultProjectId,
+      ...(lineage === undefined || lineage.tenantId === "" ? undefined : { tenantId: lineage.tenantId }),
+      originatingAgent: platformAgent,
+      version,
+      timestamp: new Date(clock.wallMs()).toISOString(),
+      ...(causationId === undefined ? undefined : { causationId }),
+      payload: { ...(redactValue(fields) as object), consumer, worker: workerId },
+    };
+  }
+
+  #sendAfter(delayMs: number): void {
+    if (this.#isStopped) return;
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      this.#timer = undefined;
+      this.#sending = this.#sendAll(this.#secret ?? "").finally(() => {
+        this.#sending = undefined;
+      });
+    });
+  }
+
+  /** Until none waits, or the broker takes none. */
+  async #sendAll(secret: string): Promise<void> {
+    while (this.#waiting.length > 0 && !this.#isStopped) {
+      if (await this.#sendBatch(secret)) {
+        this.#pauseMs = pauseFirstMs;
+        continue;
+      }
+      this.#sendAfter(this.#pauseMs);
+      this.#pauseMs = Math.min(pauseMaxMs, this.#pauseMs * 2);
+      return;
+    }
+  }
+
+  /** False when some were not sent; they wait again, and are the first of all. Once it stops they do not. */
+  async #sendBatch(secret: string): Promise<boolean> {
+    const { publisher, entity } = this.#options;
+    const batch = new Map(this.#waiting.splice(0, batchMax).map((event) => [messageOfEvent(event, secret), event]));
+    try {
+      await publisher.send(entity, [...batch.keys()]);
+      return true;
+    } catch (error) {
+      const failed = error instanceof SendError ? error.failed : new Map(Array.from(batch.keys(), (message) => [message, asTransportError(error)]));
+      const again: EventEnvelope[] = [];
+      for (const [message, reason] of failed) {
+        const event = batch.get(message);
+        if (event === undefined) continue;
+        if (reason.isPermanent) this.#lose("refused", 1, messageOf(reason, 200));
+        else if (this.#isStopped) this.#lose("stop", 1, messageOf(reason, 200));
+        else again.push(event);
+      }
+      this.#waiting.unshift(...again);
+      return again.length === 0;
+    }
+  }
+
+  #lose(why: WhyLost, events: number, error: string): void {
+    const known = this.#lost.get(why);
+    this.#lost.set(why, { events: (known?.events ?? 0) + events, error: error || (known?.error ?? "") });
+    if (this.#isStopped) return;
+    this.#lostTimer ??= this.#options.clock.after(tellLostMs, () => {
+      this.#lostTimer = undefined;
+      this.#tellLost();
+    });
+  }
+
+  #tellLost(): void {
+    const lost = [...this.#lost];
+    this.#lost.clear();
+    for (const [why, { events, error }] of lost) this.#options.lost({ type: "platform-events.lost", why, events, error });
+  }
+}
+
+function asTransportError(error: unknown): TransportError {
+  return error instanceof TransportError ? error : new TransportError(messageOf(error), { cause: error });
+}
+
+/**
+ * What makes an event of a run the same when it is told again, by another worker or after a crash: its execution, and the step where one
+ * execution can have several. A message that is dead-lettered is so once, whoever does it; and of one that was never claimed no more is known than which it is.
+ */
+function identityOf(event: RuntimeEvent, { eventId, epoch, attempt, delivery }: AboutMessage): readonly (string | number | bigint)[] {
+  const message = [eventId, delivery.messageId, delivery.sequenceNumber];
+  if (event.type === "run.dead-lettered" || event.type === "run.revived" || epoch === 0) return message;
+  return [eventId, epoch, attempt, ...Object.entries(event).flatMap(([name, value]) => (distinguishing.has(name) ? [String(value)] : []))];
+}
+
+/** By what events of one type and one execution differ. */
+const distinguishing: ReadonlySet<string> = new Set(["step", "dependency", "state", "where", "stage"]);
+
+function codeOf(consumer: string, { type }: RuntimeEvent, identity: readonly (string | number | bigint)[]): string {
+  return hash("sha256", JSON.stringify([consumer, type, ...identity.map(String)]), "base64url").slice(0, idCharacters);
+}
+
+function messageOfEvent(event: EventEnvelope, secret: string): OutgoingMessage {
+  return {
+    messageId: unguessableId(secret, event.eventId, "platform"),
+    body: Buffer.from(JSON.stringify(event)),
+    contentType: "application/json",
+    correlationId: event.correlationId,
+    subject: event.eventType,
+    headers: { ...eventHeaders(event), [platformEventHeader]: true },
+  };
+}

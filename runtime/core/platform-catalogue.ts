@@ -1,0 +1,220 @@
+/**
+ * The events that a worker sends to the platform about its work, in one table: of the events of `catalogue.ts` those that somebody
+ * outside may have to act on, each as an event of the canonical envelope with a type, a version and a payload. What is written in
+ * `runtime/PLATFORM-EVENTS.md`, and the JSON Schemas, are made from it; the compiler holds it against `catalogue.ts`.
+ *
+ * A field that is added raises the minor version; a field that goes, or another type, the major one.
+ */
+import type { RuntimeEvent } from "./catalogue.ts";
+import { type DeathClass, deathClasses } from "./death.ts";
+import type { Delivery } from "./delivery.ts";
+
+type Kind = RuntimeEvent["type"];
+type FieldsOf<K extends Kind> = Omit<Extract<RuntimeEvent, { type: K }>, "type">;
+
+/** What a payload's field is: a whole number of 0 or more where `type` is integer. */
+export interface PlatformField {
+  readonly type: "string" | "integer" | "number" | "boolean";
+  readonly values?: readonly string[];
+  readonly meaning: string;
+}
+
+/** A text of a few, all of them listed: neither one less nor one more will do. */
+interface OneOf<in out V extends string> {
+  readonly type: "string";
+  readonly values: readonly V[];
+  readonly meaning: string;
+}
+
+type FieldOf<V> = [V] extends [string]
+  ? string extends V
+    ? PlatformField & { readonly type: "string" }
+    : OneOf<V>
+  : PlatformField & { readonly type: [V] extends [number] ? "integer" | "number" : "boolean" };
+
+export interface PlatformRow {
+  readonly eventType: string;
+  /** `major.minor`. */
+  readonly version: string;
+  /** What has happened. */
+  readonly meaning: string;
+  /** There may be as many of them as messages: where not all can be sent, the others go first. */
+  readonly isFrequent: boolean;
+  readonly payload: Readonly<Record<string, PlatformField>>;
+}
+
+interface RowOf<K extends Kind> extends PlatformRow {
+  readonly payload: { readonly [F in keyof FieldsOf<K>]: FieldOf<FieldsOf<K>[F]> } & Readonly<Record<string, PlatformField>>;
+}
+
+const text = (meaning: string) => ({ type: "string", meaning }) as const;
+const count = (meaning: string) => ({ type: "integer", meaning }) as const;
+const amount = (meaning: string) => ({ type: "number", meaning }) as const;
+const flag = (meaning: string) => ({ type: "boolean", meaning }) as const;
+const oneOf = <const V extends string>(values: readonly V[], meaning: string): OneOf<V> => ({ type: "string", values, meaning });
+
+const eventId = text("the event that it is about; empty where it could not be read");
+const skill = text("its skill; empty where none was found");
+const attempt = count("number of the execution, from 1; 0 where none began");
+const code = text("the failure's code");
+const description = text("what was expected, what was found, where, and what to do; without secrets");
+const why = text("what was found");
+const error = text("what was found");
+const ofRun = { eventId, skill, attempt };
+const deathClass = oneOf<DeathClass>(deathClasses, "the failure's class");
+
+interface Frequency {
+  readonly often?: boolean;
+}
+
+function row<Payload extends Readonly<Record<string, PlatformField>>>(eventType: string, meaning: string, payload: Payload, { often = false }: Frequency = {}) {
+  return { eventType, version: "1.0", meaning, isFrequent: often, payload };
+}
+
+const often: Frequency = { often: true };
+
+/** Undefined: of no use to anybody outside, or no business of theirs. */
+const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
+  "run.failed": row(
+    "RunFailed",
+    "an execution failed, or a message was refused before one began; what becomes of it is an event of its own",
+    { ...ofRun, class: deathClass, code, step: text("the step that failed; empty where it was in none"), description },
+    often,
+  ),
+  "run.retrying": row(
+    "RunRetrying",
+    "a run that failed is tried again",
+    { ...ofRun, delayMs: amount("the pause before that, in milliseconds"), code, description },
+    often,
+  ),
+  "step.fell-back": row(
+    "StepFellBack",
+    "a step's effect failed, and a fallback answered in its place",
+    {
+      ...ofRun,
+      step: text("the step"),
+      fallback: text("name of the fallback"),
+      quality: oneOf(["full", "cached", "degraded", "template"], "how good its answer is"),
+      code,
+    },
+    often,
+  ),
+  "run.compensating": row("RunCompensating", "a run of a critical skill failed for good: its steps are compensated, then it is dead-lettered", {
+    ...ofRun,
+    reason: text("why it failed"),
+    steps: count("recorded steps"),
+  }),
+  "step.compensated": row("StepCompensated", "the compensation of a step has ended", {
+    ...ofRun,
+    step: text("the step"),
+    outcome: oneOf(["compensated", "not-needed", "failed"], "how it ended; what `failed` has to be undone by hand"),
+    code: text("the failure's code; empty where it did not fail"),
+  }),
+  "run.dead-lettered": row("RunDeadLettered", "a message was moved to the dead-letter queue", {
+    ...ofRun,
+    messageId: text("the message's id"),
+    reason: text("the dead letter's reason"),
+    description,
+    class: deathClass,
+    code,
+    step: text("the step that failed; empty where it was in none"),
+    fingerprint: text("the same for the same failure, as in `holdfast dlq groups`"),
+  }),
+  "run.resumed": row(
+    "RunResumed",
+    "a run goes on behind its recorded steps",
+    { ...ofRun, stepsDone: count("recorded steps"), epoch: count("how often the run was claimed") },
+    often,
+  ),
+  "run.revived": row("RunRevived", "an event that was given up is brought back", {
+    eventId,
+    skill,
+    by: oneOf(["resend", "replay"], "a message that was sent again, or `holdfast dlq replay`"),
+    from: oneOf(["checkpoint", "start"], "where it goes on"),
+  }),
+  "run.stale": row("RunTakenOver", "another worker has taken a run over, and this one let go of it", { eventId, skill }, often),
+  "lock.lost": row(
+    "LockLost",
+    "a message's lock is lost; it will be redelivered",
+    { eventId, where: oneOf(["renew", "settle"], "when that was noticed") },
+    often,
+  ),
+  "message.broken": row("MessageBroken", "handling a message threw: a defect of the worker", { eventId, stage: text("where in the journey"), error }),
+  "suspects.found": row("SuspectsFound", "runs were taken over whose worker ended without returning them", { runs: count("how many") }),
+  "circuit.changed": row("CircuitChanged", "a dependency's circuit changed its state", {
+    dependency: text("the dependency"),
+    state: oneOf(["closed", "open", "half-open", "isolated"], "its state now"),
+  }),
+  "thread.lost": row("ThreadLost", "a thread ended", { why, replaced: flag("whether there is another one in its place") }),
+  "store.down": row("StoreDown", "the run store does not answer; nothing is received meanwhile", { error }),
+  "store.up": row("StoreRecovered", "the run store answers again", { downMs: amount("how long it did not") }),
+  "store.forgot": row("StoreForgot", "the run store has lost records", { what: oneOf(["sentinel", "failover"], "how that was noticed") }),
+  "store.suspect": row("StoreSuspect", "because of a loss, steps without a record are not simply executed", {
+    state: oneOf(["begin", "end"], "whether that begins or is over"),
+    lostAgoMs: amount("how long ago the loss was"),
+    forMs: amount("how long it lasts"),
+  }),
+  "transport.disturbed": row("TransportDisturbed", "the connection to the broker is disturbed", { error }),
+  "transport.recovered": row("TransportRecovered", "messages are received again", { afterMs: amount("how long none came") }),
+  "send.failed": row("SendFailed", "messages could not be sent, with all their retries", { entity: text("where to"), messages: count("how many"), error }),
+  "receiver.rebuilt": row("ReceiverRebuilt", "a receiver that got nothing was replaced", { why }),
+  "connection.rebuilt": row("ConnectionRebuilt", "a new receiver had not helped: the connection was replaced", { why }),
+  "memory.changed": row("MemoryChanged", "the worker's memory came near its limit, or went away from it", {
+    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none"),
+    usedBytes: count("what it uses"),
+    limitBytes: count("what it may use"),
+  }),
+  "loop.blocked": row("LoopBlocked", "the worker's event loop was blocked", { delayMs: amount("for how long") }),
+  "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
+  "worker.started": undefined,
+  "worker.stopping": undefined,
+  "worker.stopped": undefined,
+  "plugin.slow": undefined,
+  "run.postponed": undefined,
+  "platform-events.lost": undefined,
+};
+
+/** In every payload, besides the fields of its row. */
+export const commonFields: { readonly [F in "consumer" | "worker"]: PlatformField } = {
+  consumer: text("what the worker reads: a queue, or TOPIC/SUBSCRIPTION"),
+  worker: text("the worker, by a name that no other ever has"),
+};
+
+/** In the order of the table. */
+export const platformRows: readonly PlatformRow[] = Object.values(rows).filter((row) => row !== undefined);
+
+export const platformEventTypes: readonly string[] = platformRows.map(({ eventType }) => eventType);
+
+/** Undefined of what is not sent. */
+export function platformRowOf(kind: Kind): PlatformRow | undefined {
+  return rows[kind];
+}
+
+function schemaOf({ type, values, meaning }: PlatformField): Readonly<Record<string, unknown>> {
+  return { type, ...(values === undefined ? {} : { enum: values }), description: meaning };
+}
+
+/**
+ * The payload's JSON Schema (2020-12) of an event type of this table, for a skill that reads it. Fields that a later minor version adds
+ * are let through. Throws `RangeError` for another type.
+ */
+export function platformEventSchema(eventType: string): Readonly<Record<string, unknown>> {
+  const found = platformRows.find((row) => row.eventType === eventType);
+  if (found === undefined) throw new RangeError(`expected one of ${platformEventTypes.join(", ")}, got '${eventType}'`);
+  const fields = { ...found.payload, ...commonFields };
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: `${eventType} ${found.version}`,
+    description: found.meaning,
+    type: "object",
+    properties: Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, schemaOf(field)])),
+    required: Object.keys(fields),
+  };
+}
+
+/** Marks a message as one of these: what becomes of it is not sent to the platform again, so that no worker answers itself for ever. */
+export const platformEventHeader = "holdfast-platform-event";
+
+export function isPlatformEvent(delivery: Pick<Delivery, "header">): boolean {
+  return delivery.header(platformEventHeader) === true;
+}
