@@ -80,7 +80,19 @@ interface WorldOptions {
 type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
-    "inFlightMax" | "deliveriesMax" | "resends" | "storeHoldMaxMs" | "silenceMaxMs" | "memory" | "random" | "skills" | "readRoute" | "entityFor" | "publisher"
+    | "inFlightMax"
+    | "intake"
+    | "heldBytesMax"
+    | "deliveriesMax"
+    | "resends"
+    | "storeHoldMaxMs"
+    | "silenceMaxMs"
+    | "memory"
+    | "random"
+    | "skills"
+    | "readRoute"
+    | "entityFor"
+    | "publisher"
   >
 >;
 
@@ -157,6 +169,8 @@ export class World {
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,
+      heldBytesMax: 1024 ** 3,
+      intake: { start: 1_000, floor: 1, ceiling: 1_000, waitMaxMs: 500 },
       deliveriesMax: this.broker.deliveriesMax - 1,
       resends: "resume",
       retryEntity: queueName,

@@ -36,6 +36,8 @@ interface SkillOptionsBase<Payload> {
   readonly uses?: readonly Dependency[];
   /** Milliseconds one execution may take; 1 to 3 600 000, default 30 000. */
   readonly timeoutMs?: number;
+  /** Runs of it that may be under way at once in a worker; 1 to 10 000, default 100 for each thread, or as many as a thread ends within 20 ms. */
+  readonly concurrentMax?: number;
   readonly retry?: Partial<RetryPolicy>;
   /**
    * Called in each thread before it takes runs, and waited for: what the first run would wait for (a model, a table, compiled
@@ -62,6 +64,8 @@ export interface Skill<Payload = never> {
   readonly payload: PayloadSchema<unknown> | undefined;
   readonly uses: readonly Dependency[];
   readonly timeoutMs: number;
+  /** Undefined for the default. */
+  readonly concurrentMax: number | undefined;
   readonly retry: RetryPolicy;
   readonly warmUp: (() => unknown) | undefined;
   readonly isolation: Isolation;
@@ -76,6 +80,7 @@ export const defaultVersions = "1.x";
 export const defaultIsolation: Isolation = "shared";
 
 const timeoutRange = { min: 1, max: 3_600_000 };
+const concurrentRange = { min: 1, max: 10_000 };
 const delayRange = { min: 0, max: 86_400_000 };
 const retryRanges = {
   attemptsMax: { min: 1, max: 20 },
@@ -86,7 +91,7 @@ const retryRanges = {
   delayFactor: { min: 1, max: 100 },
   delayMaxMs: delayRange,
 };
-const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "critical", "run", "steps"];
+const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "concurrentMax", "retry", "warmUp", "isolation", "critical", "run", "steps"];
 
 function checkRetry(owner: string, given: unknown): RetryPolicy {
   if (given === undefined) return defaultRetryPolicy;
@@ -157,6 +162,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     handles: checkHandles(owner, options.handles),
     payload: options.payload,
     uses: checkUses(owner, options.uses),
+    concurrentMax: options.concurrentMax === undefined ? undefined : checkInteger(`${owner}.concurrentMax`, options.concurrentMax, concurrentRange),
     timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkInteger(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
     retry: checkRetry(`${owner}.retry`, options.retry),
     warmUp: options.warmUp,

@@ -20,6 +20,7 @@ export interface RegisteredSkill {
   readonly handles: Skill["handles"];
   readonly uses: readonly string[];
   readonly timeoutMs: number;
+  readonly concurrentMax?: number | undefined;
   readonly retry: SkillPolicy["retry"];
   readonly isolation: Skill["isolation"];
   readonly pipelineHash: string;
@@ -135,6 +136,7 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     name: skill.name,
     version,
     timeoutMs: config?.timeoutMs ?? skill.timeoutMs,
+    concurrentMax: config?.concurrentMax ?? skill.concurrentMax,
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
     critical: skill.critical,
