@@ -5,6 +5,7 @@ import { carryOut } from "#runtime/cli/carry-out.ts";
 import { amqpCommand } from "./amqp/command.ts";
 import { brokerCommand } from "./broker/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
+import { intakeCommand } from "./intake/command.ts";
 import { quickCommand } from "./quick/command.ts";
 import { helpWidth } from "./support/command.ts";
 import { settlementCommand } from "./settlement/command.ts";
@@ -19,7 +20,17 @@ const program = new Command("npm run bench --")
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
   .addHelpText("after", "\n`npm run bench -- NAME --help` says what is measured, against what, and how it can be changed.");
 
-const commands = [quickCommand(), transportCommand(), soakCommand(), settlementCommand(), brokerCommand(), amqpCommand(), storeCommand(), dispatchCommand()];
+const commands = [
+  quickCommand(),
+  intakeCommand(),
+  transportCommand(),
+  soakCommand(),
+  settlementCommand(),
+  brokerCommand(),
+  amqpCommand(),
+  storeCommand(),
+  dispatchCommand(),
+];
 for (const command of commands) program.addCommand(command);
 
 if (process.argv.length === 2) program.outputHelp();

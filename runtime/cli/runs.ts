@@ -7,6 +7,7 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { holderOf } from "../recovery/runs-progress.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
 import { printJson, time } from "./dlq-letters.ts";
+import { writeNote, writeResult } from "./output.ts";
 import type { ListOptions, ShowRunOptions } from "./runs-options.ts";
 import { readRun, withRecords } from "./runs-records.ts";
 import { type Plain, plainRun } from "./runs-view.ts";
@@ -31,8 +32,8 @@ export async function list(options: ListOptions): Promise<void> {
     const runs = latest.list();
     if (options.json === true)
       printJson({ total: latest.total, states: Object.fromEntries(latest.byState), unnamed, runs: runs.map((run) => plainSummary(run, kinds)) });
-    else process.stdout.write(describeList(latest, runs, kinds, unnamed));
-    if (signal.aborted) process.stderr.write("interrupted: not all records were looked at\n");
+    else writeResult(describeList(latest, runs, kinds, unnamed));
+    if (signal.aborted) writeNote("interrupted: not all records were looked at");
   });
 }
 
@@ -96,7 +97,7 @@ export async function show(eventId: string, options: ShowRunOptions): Promise<vo
     const view = await readRun(open, eventId);
     const plain = { eventId, ...plainRun(view, open.kinds.get(view.pipelineHash), options.results === true) };
     if (options.json === true) printJson(plain);
-    else process.stdout.write(describe(plain));
+    else writeResult(describe(plain));
   });
 }
 

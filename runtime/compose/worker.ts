@@ -1,7 +1,7 @@
 /** A whole worker, of the parts that the other files of this folder make. */
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
-import { memoryUseWithin } from "../adapters/system/memory.ts";
+import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
@@ -66,6 +66,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
+    intake: { start: 4 * threads, floor: threads, ceiling: config.inFlightMax, waitMaxMs: config.beginWithinMs },
     deliveriesMax: config.deliveriesMax,
     resends: config.resends,
     retryEntity: retryEntityOf(config.consumer),
@@ -74,6 +75,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
     storeDoubt,
+    heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
     memory: memoryUseWithin(config.memoryBytesMax),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });

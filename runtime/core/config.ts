@@ -50,8 +50,12 @@ export interface ConfigInput {
    * agent, version, time) and get stated defaults. Default true; false dead-letters them as `InvalidEnvelope`.
    */
   readonly envelopeDefaults?: boolean | undefined;
-  /** Messages held at once; 1 to 10 000, default 1 000. */
+  /** Messages held at once, at the most: a worker holds no more than it can begin soon. 1 to 10 000, default 10 000. */
   readonly inFlightMax?: number | undefined;
+  /** Within this time a message should begin; what could not stays in the queue, for other workers. 1 to 1 600, default 500. */
+  readonly beginWithinMs?: number | undefined;
+  /** Bytes of bodies held at once; a larger message is held by itself. 64 KiB to 1 TiB, default a quarter of `memoryBytesMax`, of the container's limit, or of the machine's memory. */
+  readonly heldBytesMax?: number | undefined;
   /** Deliveries past this attempt are dead-lettered unseen; keep it below the entity's own maximum. 1 to 2 000, default 9. */
   readonly deliveriesMax?: number | undefined;
   /**
@@ -92,7 +96,7 @@ export interface ConfigInput {
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
 export interface Config extends Omit<
   Required<ConfigInput>,
-  "threads" | "suspectMs" | "memoryBytesMax" | "publish" | "platformEvents" | "dependencies" | "skills" | "logFormat"
+  "threads" | "suspectMs" | "memoryBytesMax" | "heldBytesMax" | "publish" | "platformEvents" | "dependencies" | "skills" | "logFormat"
 > {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
@@ -105,12 +109,14 @@ export interface Config extends Omit<
   readonly envelopes: readonly EnvelopeHook[];
   readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
+  readonly beginWithinMs: number;
   readonly deliveriesMax: number;
   readonly resends: "resume" | "refuse";
   readonly bodyBytesMax: number;
   readonly threads?: number | undefined;
   readonly retentionMs: number;
   readonly suspectMs?: number | undefined;
+  readonly heldBytesMax?: number | undefined;
   readonly memoryBytesMax?: number | undefined;
   readonly storeHoldMaxMs: number;
   readonly silenceMaxMs: number;
@@ -140,7 +146,9 @@ const schema: z.ZodType<Config, ConfigInput> = z
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
     envelopes: z.array(envelopeHook).default([]),
     envelopeDefaults: z.boolean().default(true),
-    inFlightMax: integer(1, 10_000).default(1_000),
+    inFlightMax: integer(1, 10_000).default(10_000),
+    beginWithinMs: integer(1, 1_600).default(500),
+    heldBytesMax: integer(64 * 1024, 1024 ** 4).optional(),
     deliveriesMax: integer(1, 2_000).default(9),
     resends: z.enum(["resume", "refuse"]).default("resume"),
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),

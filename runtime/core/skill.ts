@@ -132,6 +132,8 @@ export interface SkillPolicy {
   readonly retry: RetryPolicy;
   /** Numbers of the dependencies it uses. */
   readonly uses: readonly number[];
+  /** Runs of it that may be under way at once in a worker; undefined for the default. */
+  readonly concurrentMax?: number | undefined;
   /** A run of it that fails for good is compensated. */
   readonly critical: boolean;
   /** Of the skill's name, the event's type and the steps: changes when these do. */

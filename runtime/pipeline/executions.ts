@@ -13,7 +13,7 @@ import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
 import { decideCompensating } from "../policy/compensating.ts";
-import type { ReadAhead } from "../policy/read-ahead.ts";
+import { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { StoreDoubt } from "../policy/store-doubt.ts";
@@ -22,6 +22,7 @@ import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { eachAlone } from "./each-alone.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { Intake } from "./intake.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import type { Settler } from "./settle.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -30,6 +31,12 @@ import type { Work } from "./work.ts";
 
 /** A run waits in a lane for this part of a lock at most: what is returned to the queue must still be ours. */
 const waitOfLockMax = 0.5;
+/** What a run that is found behind others allows to be postponed, and what may be besides. */
+const foundWorth = 4;
+const readPastPerSecond = 2;
+const readPastReserve = 16;
+/** A run waits for a slot of its skill for so long at most. */
+const slotWaitMaxMs = 5_000;
 /** How often lanes are looked at while runs wait in them: time alone can end a wait. */
 const laneLookMs = 1_000;
 
@@ -43,6 +50,7 @@ export interface ExecutionsOptions {
   readonly retryBudget: RetryBudget;
   readonly readAhead: ReadAhead;
   readonly inFlight: InFlight;
+  readonly intake: Intake;
   readonly settler: Settler;
   readonly keeper: LockKeeper;
   readonly suspects: Suspects;
@@ -56,8 +64,8 @@ export interface ExecutionsOptions {
 
 export class Executions {
   readonly #options: ExecutionsOptions;
-  /** What the skills use, each combination once. */
-  readonly #kinds: readonly (readonly number[])[];
+  /** How far to read past messages of skills that hold what they can begin. */
+  readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve);
   /** Claimed runs that may start once the store is back. */
   #stalled: Work[] = [];
   #laneLook: Timer | undefined;
@@ -68,9 +76,8 @@ export class Executions {
   #waitingApart: Work[] = [];
 
   constructor(options: ExecutionsOptions) {
-    const { gate, settler, skills } = options;
+    const { gate, settler } = options;
     this.#options = options;
-    this.#kinds = kindsOf(skills);
     gate.onReopened(() => this.#storeIsBack());
     gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => settler.handBack(work)));
   }
@@ -81,22 +88,26 @@ export class Executions {
   }
 
   /**
-   * How many messages may be taken beyond those that are here. A message's kind of work is known only once it is here: as many
-   * as the fullest kind has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to
-   * be postponed, so they are within the bound of reading ahead. What cannot be given back free of charge must begin soon.
+   * How many messages may be taken beyond those that are here. A message's skill is known only once it is here: as many as the
+   * fullest one has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to be
+   * postponed, so they are within the bounds of reading ahead: far past what does not move, a little past what only takes its
+   * time. What cannot be given back free of charge must begin soon.
    */
   room(): number {
-    const { admission, readAhead, clock, inFlight, transport, suspects } = this.#options;
+    const { admission, readAhead, clock, inFlight, intake, skills, transport, suspects } = this.#options;
     const within = transport.releaseIsFree ? "lane" : "soon";
     const nowMs = clock.monotonicMs();
+    let stillest = Number.POSITIVE_INFINITY;
     let fullest = Number.POSITIVE_INFINITY;
     let roomiest = 0;
-    for (const uses of this.#kinds) {
-      const room = admission.room(uses, nowMs, within);
-      fullest = Math.min(fullest, room);
+    for (const skill of skills.policies) {
+      const begins = intake.room(skill, nowMs);
+      const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
+      if (room < begins || intake.isStalled(skill, nowMs)) stillest = Math.min(stillest, room);
+      else fullest = Math.min(fullest, room);
       roomiest = Math.max(roomiest, room);
     }
-    return Math.min(suspects.room(), Math.min(roomiest, fullest + readAhead.left(nowMs)) - inFlight.undecided);
+    return Math.min(suspects.room(), intake.bytesRoom(), roomiest, stillest + readAhead.left(nowMs), fullest + this.#readPast.left(nowMs));
   }
 
   /** Nothing begins any more, where it can be given back free of charge; what executes goes on. */
@@ -145,12 +156,14 @@ export class Executions {
 
   /** 9–10. One outcome a run, heard once by circuits and slots; one settlement. */
   conclude(results: readonly RunResult[]): void {
-    const { inFlight, admission, clock } = this.#options;
+    const { inFlight, admission, clock, intake } = this.#options;
     const nowMs = clock.monotonicMs();
-    const conclude = ({ runId, calls, answer }: RunResult): void => {
+    const conclude = ({ runId, calls, answer, durationMs }: RunResult): void => {
       const work = inFlight.get(runId);
       if (work === undefined || work.stage !== "executing") return;
+      if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
       admission.leave(work, calls, nowMs);
+      intake.leave(work);
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
@@ -187,6 +200,12 @@ export class Executions {
     }
   }
 
+  /** More of its skill are here than can begin soon. */
+  leave(work: Work): void {
+    this.#readPast.postponed();
+    this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work.skill) });
+  }
+
   /** It comes again later, as a copy. */
   postpone(work: Work, why: PostponeReason, pause: PauseBounds = {}): void {
     const { settler, random, readAhead } = this.#options;
@@ -196,27 +215,43 @@ export class Executions {
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
   #admit(work: Work, orders: RunOrder[]): void {
-    const { admission, clock, gate, readAhead, inFlight } = this.#options;
+    const { clock, gate, intake } = this.#options;
     if (this.#isOver(work)) return;
     if (!gate.isOpen) return this.#stall(work);
     if (work.isApart && this.#apart !== undefined) return this.#waitApart(work);
     const nowMs = clock.monotonicMs();
+    if (work.posts === 0) intake.claimed(work, nowMs);
+    if (!intake.enter(work)) return this.#wait(work, nowMs);
+    this.#admitNow(work, nowMs, orders);
+  }
+
+  /** It counts as one of its skill's runs that are under way. */
+  #admitNow(work: Work, nowMs: number, orders: RunOrder[]): void {
+    const { admission, readAhead, inFlight } = this.#options;
     const answer = admission.admit(work, nowMs);
     inFlight.decided(work);
     switch (answer.kind) {
       case "admitted":
-        readAhead.found();
+        if (work.intake?.window.isFull !== true) {
+          readAhead.found();
+          this.#readPast.found();
+        }
         this.#start(work, nowMs, orders);
         return;
       case "waiting":
-        work.stage = "waiting";
-        work.waitingSinceMs = nowMs;
-        this.#lookAtLanesLater();
+        this.#wait(work, nowMs);
         return;
       case "postponed":
         this.postpone(work, answer.why, answer);
         return;
     }
+  }
+
+  #wait(work: Work, nowMs: number): void {
+    this.#options.inFlight.decided(work);
+    work.stage = "waiting";
+    work.waitingSinceMs = nowMs;
+    this.#lookAtLanesLater();
   }
 
   /** Nothing starts while the store is down. */
@@ -347,40 +382,39 @@ export class Executions {
 
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
   #moveLanes(nowMs: number): void {
-    const { admission, gate, keeper } = this.#options;
-    if (admission.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
+    const { admission, intake, gate, keeper } = this.#options;
+    if (admission.waiting + intake.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
     const { admitted, postponed } = admission.next(nowMs);
     for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
-    const expired = admission.expire(nowMs, keeper.lockMs * waitOfLockMax);
+    const waitMaxMs = keeper.lockMs * waitOfLockMax;
+    const expired = [...admission.expire(nowMs, waitMaxMs), ...intake.expire(nowMs - Math.min(slotWaitMaxMs, waitMaxMs))];
     for (const run of expired) this.putBack(run);
     if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
     for (const run of admitted) this.#start(run, nowMs, orders);
+    for (const run of intake.next()) if (!this.#isOver(run)) this.#admitNow(run, nowMs, orders);
     this.#post(orders);
   }
 
   #lookAtLanesLater(): void {
-    const { clock, admission } = this.#options;
+    const { clock, admission, intake } = this.#options;
     this.#laneLook ??= clock.after(laneLookMs, () => {
       this.#laneLook = undefined;
       this.#moveLanes(clock.monotonicMs());
-      if (admission.waiting > 0) this.#lookAtLanesLater();
+      if (admission.waiting + intake.waiting > 0) this.#lookAtLanesLater();
     });
   }
 
   /** Takes everything that is idle out of lanes and lists; who calls it settles them. */
   #withdrawIdle(): Work[] {
-    const { admission, inFlight } = this.#options;
+    const { admission, intake, inFlight } = this.#options;
     admission.clear();
+    intake.clear();
     this.#stalled = [];
     this.#laneLook?.cancel();
     this.#laneLook = undefined;
     return [...inFlight.works()].filter((work) => work.isIdle);
   }
-}
-
-function kindsOf(skills: SkillTable): readonly (readonly number[])[] {
-  return [...new Map(skills.policies.map(({ uses }) => [uses.toSorted((one, other) => one - other).join(), uses])).values()];
 }
 
 function orderFor(work: Work, nowMs: number, inDoubt: boolean): RunOrder {

@@ -28,6 +28,7 @@ import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
 import { InFlight } from "./in-flight.ts";
+import { Intake, type IntakeOptions, type IntakeView } from "./intake.ts";
 import { Leases } from "./leases.ts";
 import { LockKeeper } from "./lock-keeper.ts";
 import { Policies } from "./policies.ts";
@@ -64,8 +65,11 @@ export interface WorkerOptions {
   readonly retryLedger?: RetryLedger;
   readonly readRoute: ProcessBatchOptions["readRoute"];
   readonly hashPayload: ProcessBatchOptions["hashPayload"];
-  /** Messages held at once. */
+  /** Messages held at once, at the most. */
   readonly inFlightMax: number;
+  /** Of these, how many of a skill: as many as can begin soon, found within these bounds. */
+  readonly intake: IntakeOptions["intake"];
+  readonly heldBytesMax: number;
   readonly deliveriesMax: number;
   readonly resends: ProcessBatchOptions["resends"];
   /** Where scheduled copies go. */
@@ -107,6 +111,9 @@ export interface WorkerView {
   readonly rebuiltInVain: number;
   readonly gates: readonly GateView[];
   readonly retryBudget: RetryBudgetView;
+  readonly intake: readonly IntakeView[];
+  /** Bytes of the bodies that are held. */
+  readonly heldBytes: number;
 }
 
 export class Worker {
@@ -114,6 +121,7 @@ export class Worker {
   readonly policies: Policies;
   readonly #options: WorkerOptions;
   readonly #inFlight = new InFlight();
+  readonly #intake: Intake;
   readonly #memoryWatch = new MemoryWatch();
   readonly #admission: Admission<Work>;
   readonly #gate: StoreGate;
@@ -132,6 +140,7 @@ export class Worker {
     const { clock, telemetry, transport, store, executor } = options;
     const inFlight = this.#inFlight;
     this.#options = options;
+    this.#intake = new Intake(options);
     this.#admission = new Admission(options.dependencies, (dependency, name, state, work) => {
       options.circuitChanged(dependency, state);
       telemetry.emit({ type: "circuit.changed", dependency: name, state }, work);
@@ -178,6 +187,7 @@ export class Worker {
       keeper,
       leases,
       inFlight,
+      intake: this.#intake,
       admission: this.#admission,
       retryBudget,
       readAhead: new ReadAhead(),
@@ -185,18 +195,19 @@ export class Worker {
     };
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
-    this.#receiveLoop = new ReceiveLoop({
-      transport,
-      clock,
-      telemetry,
-      inFlightMax: options.inFlightMax,
-      inFlight: () => inFlight.size,
-      room: () => this.#memoryWatch.within(this.#executions.room()),
-      deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
-    });
+    this.#receiveLoop = this.#makeReceiveLoop();
     this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop, retryBudget });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
+  }
+
+  #makeReceiveLoop(): ReceiveLoop {
+    return new ReceiveLoop({
+      ...this.#options,
+      inFlight: () => this.#inFlight.size,
+      room: () => this.#memoryWatch.within(this.#executions.room()),
+      deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
+    });
   }
 
   #useNewBounds(): void {
@@ -278,6 +289,8 @@ export class Worker {
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,
+      intake: this.#intake.view(),
+      heldBytes: this.#intake.heldBytes,
     };
   }
 
@@ -333,6 +346,7 @@ export class Worker {
 
   #ended(work: Work, outcome: FinalOutcome): void {
     if (outcome === "released") this.#returned += 1;
+    this.#intake.ended(work);
     this.#processor.ended(work, outcome);
     this.#suspects.ended(work, outcome);
     this.#receiveLoop.replenish();

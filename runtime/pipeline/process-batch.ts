@@ -23,6 +23,7 @@ import { eachAlone } from "./each-alone.ts";
 import type { Executions } from "./executions.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { Intake } from "./intake.ts";
 import type { Leases } from "./leases.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import { Revivals, type Resends } from "./revivals.ts";
@@ -48,6 +49,7 @@ export interface ProcessBatchOptions {
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
   readonly inFlight: InFlight;
+  readonly intake: Intake;
   readonly keeper: LockKeeper;
   readonly leases: Leases;
   readonly settler: Settler;
@@ -90,7 +92,7 @@ export class BatchProcessor {
 
   /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
   arrive(deliveries: readonly Delivery[], wasAwaited: boolean): void {
-    const { clock, brokerClock, keeper, inFlight, retryBudget } = this.#options;
+    const { clock, brokerClock, keeper, inFlight, intake, retryBudget } = this.#options;
     const last = deliveries.at(-1);
     if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
@@ -101,6 +103,7 @@ export class BatchProcessor {
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
       keeper.arrived(lockMs);
       inFlight.add(work);
+      intake.arrived(work);
       this.#routeAlone(work);
     }
   }
@@ -141,10 +144,11 @@ export class BatchProcessor {
 
   /** It is known which event this is: its id, and its payload by its hash. */
   #identified(work: Work, skill: SkillPolicy, payloadHash: string): void {
-    const { inFlight, admission, clock, executions } = this.#options;
+    const { inFlight, intake, admission, clock, executions } = this.#options;
     work.payloadHash = payloadHash;
     const owner = inFlight.ownerOf(work);
     if (owner !== undefined) return this.#follow(work, owner);
+    if (!intake.took(work, skill, clock.monotonicMs())) return executions.leave(work);
     // What cannot be admitted anyway need not be claimed first.
     const refused = skill.uses.length === 0 ? undefined : admission.refuses(skill.uses, clock.monotonicMs());
     if (refused !== undefined) executions.postpone(work, refused.why, refused);

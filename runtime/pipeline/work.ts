@@ -5,6 +5,7 @@ import type { Route } from "../core/event-envelope.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
+import type { SkillIntake } from "../policy/skill-slots.ts";
 
 /**
  * Where a delivery is on its way:
@@ -85,6 +86,14 @@ export class Work {
   hasFailed = false;
   /** Steps on their way to the store. */
   stepsPending = 0;
+  /** What it counts for; undefined before its skill is known. */
+  intake: SkillIntake<Work> | undefined = undefined;
+  /** It is one of the runs of its skill that are under way. */
+  hasSlot = false;
+  /** When its skill was known, it was claimed, and its execution ended, monotonic; of meaning once it counts for one. */
+  cameMs = 0;
+  claimedMs = 0;
+  ranMs = 0;
   /** When it began to wait in a lane, monotonic. */
   waitingSinceMs = 0;
   lockLost = false;

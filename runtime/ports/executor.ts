@@ -86,6 +86,8 @@ export interface Executor {
   extend(runIds: readonly number[], leaseMs: number): void;
   /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
+  /** Posted runs that no thread has begun. */
+  readonly unbegun: number;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;
   /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-started`. Idempotent. */

@@ -22,7 +22,7 @@ function refusal(input: unknown): string {
 test("fills in the defaults", () => {
   const config = parseConfig(good, "holdfast.config.json");
   assert.deepEqual(config.store, { kind: "sqlite", path: ".holdfast/runs.sqlite" });
-  assert.deepEqual([config.inFlightMax, config.deliveriesMax, config.bodyBytesMax], [1_000, 9, 262_144]);
+  assert.deepEqual([config.inFlightMax, config.deliveriesMax, config.bodyBytesMax], [10_000, 9, 262_144]);
   assert.deepEqual([config.pluginRoots, config.transport], [["."], "amqp"]);
 });
 

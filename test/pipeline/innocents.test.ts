@@ -144,7 +144,7 @@ describe("a run that ends with its worker", () => {
   });
 
   test("of a killed worker starts a second later at the latest, with hundreds of others, when it did nothing wrong", async () => {
-    const world = new World({ broker: { lockMs: 5_000, deliveriesMax: 10 }, calmAt: 256 });
+    const world = new World({ skills: [skillPolicy("task", { concurrentMax: 300 })], broker: { lockMs: 5_000, deliveriesMax: 10 }, calmAt: 256 });
     const events = Array.from({ length: 300 }, (_, number) => `event-${number}`);
     const first = await world.start({ inFlightMax: 500 });
     first.executor.script = async (run) => {

@@ -81,6 +81,8 @@ type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
     | "inFlightMax"
+    | "intake"
+    | "heldBytesMax"
     | "deliveriesMax"
     | "resends"
     | "storeHoldMaxMs"
@@ -168,6 +170,8 @@ export class World {
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,
+      heldBytesMax: 1024 ** 3,
+      intake: { start: 1_000, floor: 1, ceiling: 1_000, waitMaxMs: 500 },
       deliveriesMax: this.broker.deliveriesMax - 1,
       resends: "resume",
       retryEntity: queueName,

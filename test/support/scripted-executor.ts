@@ -44,6 +44,7 @@ export class ScriptedRun {
   readonly calls: CallReport[] = [];
   readonly #executor: ScriptedExecutor;
   readonly #acknowledgements = new Map<number, (result: StepAcknowledgement["result"]) => void>();
+  readonly postedMs: number;
   leaseUntilMs: number;
   #hangs = false;
   isAnswered = false;
@@ -52,6 +53,7 @@ export class ScriptedRun {
   constructor(executor: ScriptedExecutor, order: RunOrder) {
     this.#executor = executor;
     this.order = order;
+    this.postedMs = executor.clock.monotonicMs();
     this.leaseUntilMs = executor.clock.monotonicMs() + order.leaseMs;
   }
 
@@ -178,6 +180,11 @@ export class ScriptedExecutor implements Executor {
     }
   }
 
+  /** All begin at once. */
+  get unbegun(): number {
+    return 0;
+  }
+
   isReady(): boolean {
     return this.isReadyNow;
   }
@@ -199,7 +206,7 @@ export class ScriptedExecutor implements Executor {
     if (run.isAnswered) return;
     run.isAnswered = true;
     this.#runs.delete(run.order.runId);
-    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs: 1 });
+    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs: this.clock.monotonicMs() - run.postedMs });
     this.#sendSoon();
   }
 

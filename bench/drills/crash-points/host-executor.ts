@@ -69,6 +69,10 @@ export class HostExecutor implements Executor {
     this.#host?.interrupt(runIds, as);
   }
 
+  get unbegun(): number {
+    return 0;
+  }
+
   isReady(): boolean {
     return this.#host !== undefined;
   }

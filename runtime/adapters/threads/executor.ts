@@ -169,6 +169,12 @@ class ThreadsExecutor implements Executor {
     );
   }
 
+  get unbegun(): number {
+    let sum = 0;
+    for (const lane of this.#lanes.values()) sum += lane.unbegun;
+    return sum;
+  }
+
   isReady(): boolean {
     if (this.#isDown !== undefined) return false;
     for (const [name, lane] of this.#lanes) if (!lane.pool.isUp && name !== this.#apart) return false;

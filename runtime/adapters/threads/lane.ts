@@ -77,6 +77,14 @@ export class Lane {
     }
   }
 
+  /** Runs that wait, or are with a thread that has not begun them. */
+  get unbegun(): number {
+    let sum = 0;
+    for (const { queue } of this.#skills.values()) sum += queue.size;
+    for (const thread of this.pool.threads) sum += thread.unbegun;
+    return sum;
+  }
+
   /** Runs that wait. */
   *waiting(): Iterable<RunEntry> {
     for (const { queue } of this.#skills.values()) for (const entry of queue.entries()) if (!entry.isAnswered) yield entry;

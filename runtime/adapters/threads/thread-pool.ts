@@ -84,6 +84,11 @@ export class PoolThread {
     return ((Atomics.load(this.#progress, progressPlaces.begun) - sequence) | 0) > 0;
   }
 
+  /** Runs posted to it that it has not begun. */
+  get unbegun(): number {
+    return (this.posted - Atomics.load(this.#progress, progressPlaces.begun)) | 0;
+  }
+
   /** Number of the run that was begun and has not let go of the thread yet. */
   get beginning(): number | undefined {
     const isBeginning = Atomics.load(this.#progress, progressPlaces.isBeginning) === 1;

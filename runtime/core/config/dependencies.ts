@@ -19,6 +19,8 @@ export interface DependencyConfig {
 /** Replaces what the plugin says of a skill; see `defineSkill`. */
 export interface SkillConfig {
   readonly timeoutMs?: number | undefined;
+  /** 1 to 10 000. */
+  readonly concurrentMax?: number | undefined;
   readonly retry?: Loose<RetryPolicy> | undefined;
 }
 
@@ -36,4 +38,6 @@ export const dependencySchema: z.ZodType<DependencyConfig, DependencyConfig> = z
   .strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry })
   .partial();
 
-export const skillSchema: z.ZodType<SkillConfig, SkillConfig> = z.strictObject({ timeoutMs: integer(1, hourMs), retry: skillRetry }).partial();
+export const skillSchema: z.ZodType<SkillConfig, SkillConfig> = z
+  .strictObject({ timeoutMs: integer(1, hourMs), concurrentMax: integer(1, 10_000), retry: skillRetry })
+  .partial();

@@ -37,6 +37,8 @@ interface SkillOptionsBase<Payload> {
   readonly uses?: readonly Dependency[];
   /** Milliseconds one execution may take; 1 to 3 600 000, default 30 000. */
   readonly timeoutMs?: number;
+  /** Runs of it that may be under way at once in a worker; 1 to 10 000, default 100 for each thread, or as many as a thread ends within 20 ms. */
+  readonly concurrentMax?: number;
   readonly retry?: Partial<RetryPolicy>;
   /**
    * Called in each thread before it takes runs, and waited for: what the first run would wait for (a model, a table, compiled
@@ -63,6 +65,8 @@ export interface Skill<Payload = never> {
   readonly payload: PayloadSchema<unknown> | undefined;
   readonly uses: readonly Dependency[];
   readonly timeoutMs: number;
+  /** Undefined for the default. */
+  readonly concurrentMax: number | undefined;
   readonly retry: RetryPolicy;
   readonly warmUp: (() => unknown) | undefined;
   readonly isolation: Isolation;
@@ -77,7 +81,8 @@ export const defaultVersions = "1.x";
 export const defaultIsolation: Isolation = "shared";
 
 const timeoutRange = { min: 1, max: 3_600_000 };
-const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "retry", "warmUp", "isolation", "critical", "run", "steps"];
+const concurrentRange = { min: 1, max: 10_000 };
+const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "concurrentMax", "retry", "warmUp", "isolation", "critical", "run", "steps"];
 
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
@@ -140,6 +145,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
     handles: checkHandles(owner, options.handles),
     payload: options.payload,
     uses: checkUses(owner, options.uses),
+    concurrentMax: options.concurrentMax === undefined ? undefined : checkNumber(`${owner}.concurrentMax`, options.concurrentMax, concurrentRange),
     timeoutMs: options.timeoutMs === undefined ? defaultSkillTimeoutMs : checkNumber(`${owner}.timeoutMs`, options.timeoutMs, timeoutRange),
     retry: checkRetry(`${owner}.retry`, options.retry, defaultRetryPolicy, skillRetryLimits),
     warmUp: options.warmUp,

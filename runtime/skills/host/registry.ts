@@ -22,6 +22,7 @@ export interface RegisteredSkill {
   readonly handles: Skill["handles"];
   readonly uses: readonly string[];
   readonly timeoutMs: number;
+  readonly concurrentMax?: number | undefined;
   readonly retry: SkillPolicy["retry"];
   readonly isolation: Skill["isolation"];
   readonly plugin: { readonly name: string; readonly version: string; readonly folder: string; readonly listedAs: string };
@@ -149,6 +150,7 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     name: skill.name,
     version,
     timeoutMs: config?.timeoutMs ?? skill.timeoutMs,
+    concurrentMax: config?.concurrentMax ?? skill.concurrentMax,
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
     critical: skill.critical,

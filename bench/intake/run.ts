@@ -1,0 +1,171 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { figure } from "../support/figures.ts";
+import { Distance } from "../support/distance.ts";
+import { showProgress } from "../support/progress.ts";
+import { Report, type ReportOptions } from "../support/report.ts";
+import { type Mark, Stage, rate, shaped } from "./stage.ts";
+
+export interface IntakeOptions extends ReportOptions {
+  readonly only: readonly string[];
+}
+
+type Scenario = (report: Report) => Promise<void>;
+
+const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, distance };
+
+export async function run(options: IntakeOptions): Promise<number> {
+  const report = new Report("intake", options);
+  for (const name of options.only) {
+    showProgress(name);
+    await scenarios[name]?.(report);
+  }
+  showProgress("");
+  return report.end();
+}
+
+async function onStage<Result>(act: (stage: Stage) => Promise<Result>): Promise<Result> {
+  const stage = await Stage.start();
+  try {
+    return await act(stage);
+  } finally {
+    await stage.stop();
+  }
+}
+
+/** Work that holds its thread for 200 ms, two threads a worker; a second worker joins after 3 s. */
+async function scaleOut(report: Report): Promise<void> {
+  const messages = 400;
+  const { before, after, totalMs, heldMax } = await onStage(async (stage) => {
+    await stage.fill(messages, () => shaped("block"));
+    await stage.startWorker();
+    const start = performance.now();
+    await pause(1_000);
+    const from: Mark = { atMs: performance.now(), completed: await stage.completed() };
+    await pause(2_000);
+    const to: Mark = { atMs: performance.now(), completed: await stage.completed() };
+    const held = await stage.held();
+    await stage.startWorker();
+    await pause(2_000);
+    const joined: Mark = { atMs: performance.now(), completed: await stage.completed() };
+    const later = await stage.reach(Math.min(messages, joined.completed + 100));
+    const end = await stage.reach(messages);
+    return { before: rate(from, to), after: rate(joined, later), totalMs: end.atMs - start, heldMax: held };
+  });
+  report.table({
+    name: "scale-out",
+    title: `work that holds its thread for 200 ms, ${messages} messages, two threads a worker; a second worker joins after 3 s`,
+    columns: {
+      alone: "messages/s alone",
+      both: "with the second, from 2 s after it joined",
+      held: "held by the first when it joined",
+      total: "the backlog took, s",
+    },
+    rows: [{ alone: figure([before], Number, 1), both: figure([after], Number, 1), held: heldMax, total: figure([totalMs / 1_000], Number, 1) }],
+  });
+  report.targets(
+    { what: "scale-out: rate with the second worker / alone", found: figure([after / before], Number, 2), unit: "", bound: { atLeast: 1.8 } },
+    { what: "scale-out: the backlog takes", found: figure([totalMs / 1_000], Number, 1), unit: "s", bound: { atMost: 24 } },
+  );
+}
+
+/** Work that only waits, 100 ms: bound by what may run at once. */
+async function waiting(report: Report): Promise<void> {
+  const messages = 6_000;
+  const { second, steady } = await onStage(async (stage) => {
+    await stage.fill(messages, () => shaped("wait"));
+    await stage.startWorker();
+    const from: Mark = { atMs: performance.now(), completed: await stage.completed() };
+    await pause(1_000);
+    const to: Mark = { atMs: performance.now(), completed: await stage.completed() };
+    const end = await stage.reach(messages);
+    return { second: rate(from, to), steady: rate(to, end) };
+  });
+  report.table({
+    name: "waiting",
+    title: `work that waits for 100 ms, ${messages} messages, two threads`,
+    columns: { second: "messages/s in the first second", steady: "after that" },
+    rows: [{ second: figure([second], Number, 0), steady: figure([steady], Number, 0) }],
+  });
+}
+
+/** Quick and slow work on one queue: the quick is not to be held up. */
+async function mixed(report: Report): Promise<void> {
+  const quick = 20_000;
+  const slow = 2_000;
+  const alone = await onStage(async (stage) => {
+    await stage.fill(quick, () => shaped("quick"));
+    await stage.startWorker();
+    const from = await stage.reach(quick / 4);
+    return rate(from, await stage.reach(quick));
+  });
+  const { together, held } = await onStage(async (stage) => {
+    await stage.fill(quick + slow, (index) => shaped(index % 11 === 0 ? "long" : "quick"));
+    await stage.startWorker();
+    const from = await stage.reach(quick / 4);
+    const to = await stage.reach((quick * 3) / 4);
+    return { together: rate(from, to), held: await stage.held() };
+  });
+  report.table({
+    name: "mixed",
+    title: `${quick} messages of 1 ms and, between them, ${slow} of 2 s`,
+    columns: { alone: "the quick alone, messages/s", together: "all, beside the slow ones", held: "held" },
+    rows: [{ alone: figure([alone], Number, 0), together: figure([together], Number, 0), held }],
+  });
+  report.targets({ what: "mixed: rate beside slow work / alone", found: figure([together / alone], Number, 2), unit: "", bound: { atLeast: 0.9 } });
+}
+
+/** Broker and store some milliseconds away. */
+async function distance(report: Report): Promise<void> {
+  const away = await Distance.start();
+  const rows: { readonly shape: string; readonly delayMs: number; readonly perSecond: number }[] = [];
+  const redis = process.env["REDIS_URL"];
+  try {
+    for (const shape of ["nothing", "steps"]) {
+      for (const delayMs of [0, 1, 5, 20]) {
+        showProgress(`distance: ${shape}, ${delayMs} ms`);
+        const messages = shape === "nothing" ? 120_000 : 50_000;
+        const perSecond = await onStage(async (stage) => {
+          await stage.fill(messages, () => shaped(shape));
+          const connectionString = await away.put(stage.broker.connectionString, delayMs);
+          await stage.startWorker({
+            threads: 1,
+            connectionString,
+            ...(redis === undefined
+              ? undefined
+              : { config: { store: { kind: "redis", url: await away.put(redis, delayMs), prefix: `distance-${performance.now()}` } } }),
+          });
+          const from = await stage.reach(messages / 3);
+          return rate(from, await stage.reach(messages));
+        });
+        rows.push({ shape, delayMs, perSecond });
+      }
+    }
+  } finally {
+    await away.stop();
+  }
+  const near = (shape: string): number => rows.find((row) => row.shape === shape && row.delayMs === 0)?.perSecond ?? Number.NaN;
+  report.table({
+    name: "distance",
+    title: `broker${redis === undefined ? "" : " and store"} so far away each way, one thread`,
+    columns: { shape: "skill", delay: "away, ms", perSecond: "messages/s", part: "of the near rate" },
+    rows: rows.map(({ shape, delayMs, perSecond }) => ({
+      shape,
+      delay: delayMs,
+      perSecond: figure([perSecond], Number, 0),
+      part: figure([perSecond / near(shape)], Number, 2),
+    })),
+  });
+  for (const [delayMs, atLeast] of [
+    [5, 0.9],
+    [20, 0.7],
+  ] as const) {
+    for (const row of rows.filter((one) => one.delayMs === delayMs)) {
+      report.targets({
+        what: `distance: ${row.shape} at ${delayMs} ms / near`,
+        found: figure([row.perSecond / near(row.shape)], Number, 2),
+        unit: "",
+        bound: { atLeast },
+      });
+    }
+  }
+}

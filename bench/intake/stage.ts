@@ -1,0 +1,126 @@
+/** A broker with one queue, a folder, and workers of the shapes plugin. */
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Child, startChild } from "#load/dev/child.ts";
+import type { ConfigInput } from "#runtime/core/config.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { eventHeaders } from "#runtime/core/event-headers.ts";
+import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
+
+export const queue = "intake";
+const lookEveryMs = 20;
+const turnMaxMs = 180_000;
+
+/** A moment, and how many messages had been completed by then. */
+export interface Mark {
+  readonly atMs: number;
+  readonly completed: number;
+}
+
+export interface StageOptions {
+  readonly threads?: number;
+  /** How far away the broker and the store are, each way. */
+  readonly connectionString?: string;
+  readonly config?: Partial<ConfigInput>;
+}
+
+export class Stage {
+  readonly broker: BenchBroker;
+  readonly #folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+  readonly #prefix = `holdfast-bench-${randomUUID().slice(0, 8)}`;
+  readonly #workers: Child<unknown>[] = [];
+  #configs = 0;
+  #filled = 0;
+
+  private constructor(broker: BenchBroker) {
+    this.broker = broker;
+  }
+
+  static async start(): Promise<Stage> {
+    return new Stage(await startBenchBroker([queue]));
+  }
+
+  async stop(): Promise<void> {
+    await this.stopWorkers();
+    await this.broker.peer.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  fill(count: number, make: (index: number) => OutgoingMessage): Promise<void> {
+    this.#filled += count;
+    return fill(this.broker, queue, count, make);
+  }
+
+  async startWorker(options: StageOptions = {}): Promise<void> {
+    this.#configs += 1;
+    const file = join(this.#folder, `holdfast-${this.#configs}.config.json`);
+    writeFileSync(file, JSON.stringify(this.#config(options)));
+    this.#workers.push(await startChild("runtime/cli/main", ["start", "--config", file]));
+  }
+
+  async stopWorkers(): Promise<void> {
+    await Promise.all(this.#workers.splice(0).map((worker) => worker.stop()));
+  }
+
+  /** Of what was filled in. What was postponed is completed, too, but for its copy. */
+  async completed(): Promise<number> {
+    const { active, locked, scheduled } = (await this.broker.peer.call("inspect")).queues[queue]!.states;
+    return this.#filled - active - locked - scheduled;
+  }
+
+  /** Messages that workers hold. */
+  async held(): Promise<number> {
+    return (await this.broker.peer.call("inspect")).queues[queue]!.states.locked;
+  }
+
+  /** Waits until so many messages have been completed since the beginning. */
+  async reach(completed: number): Promise<Mark> {
+    const endMs = performance.now() + turnMaxMs;
+    for (;;) {
+      const now = await this.completed();
+      if (now >= completed) return { atMs: performance.now(), completed: now };
+      if (performance.now() > endMs) throw new Error(`expected ${completed} messages to be completed within ${turnMaxMs} ms, ${now} were`);
+      await pause(lookEveryMs);
+    }
+  }
+
+  #config({ threads = 2, connectionString = this.broker.connectionString, config }: StageOptions): ConfigInput {
+    const redis = process.env["REDIS_URL"];
+    return {
+      consumer: { queue },
+      serviceBus: { connectionString },
+      store: redis === undefined ? { kind: "sqlite", path: join(this.#folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: this.#prefix },
+      plugins: [resolve(import.meta.dirname, "../plugins/shapes")],
+      pluginRoots: [resolve(import.meta.dirname, "../plugins")],
+      retentionMs: 600_000,
+      threads,
+      logLevel: "error",
+      ...config,
+    };
+  }
+}
+
+/** Messages a second between two marks. */
+export function rate(from: Mark, to: Mark): number {
+  return ((to.completed - from.completed) / (to.atMs - from.atMs)) * 1_000;
+}
+
+export function shaped(eventType: string, bodyBytes = 300): OutgoingMessage {
+  const eventId = randomUUID();
+  const envelope = {
+    eventId,
+    eventType,
+    traceId: eventId.replaceAll("-", ""),
+    correlationId: "bench",
+    projectId: "bench",
+    originatingAgent: "bench",
+    version: "1.0",
+    timestamp: "2026-01-01T00:00:00.000Z",
+  };
+  const bare = JSON.stringify({ ...envelope, payload: "" });
+  const body = Buffer.from(JSON.stringify({ ...envelope, payload: "x".repeat(Math.max(0, bodyBytes - bare.length)) }));
+  return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body };
+}

@@ -1,0 +1,52 @@
+/**
+ * How many messages may be taken so that what is held fits a budget of bytes. The size of what comes is estimated from what came:
+ * mean and four mean deviations, as TCP estimates round trips (Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988). A
+ * message larger than the whole budget is served all the same, by itself.
+ */
+const meanWeight = 1 / 8;
+const deviationWeight = 1 / 4;
+const deviations = 4;
+
+export class ByteBudget {
+  readonly #budgetBytes: number;
+  #heldBytes = 0;
+  #messages = 0;
+  #meanBytes = 0;
+  #deviationBytes = 0;
+
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** What a message that comes may take; 0 before the first has come. */
+  get expectedBytes(): number {
+    return this.#meanBytes + deviations * this.#deviationBytes;
+  }
+
+  took(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#messages += 1;
+    if (this.#meanBytes === 0) this.#meanBytes = bytes;
+    const error = bytes - this.#meanBytes;
+    this.#meanBytes += meanWeight * error;
+    this.#deviationBytes += deviationWeight * (Math.abs(error) - this.#deviationBytes);
+  }
+
+  gave(bytes: number): void {
+    if (this.#messages === 0) throw new RangeError("expected a held message to leave, found none");
+    this.#heldBytes -= bytes;
+    this.#messages -= 1;
+  }
+
+  /** How many more messages are likely to fit; 1 while nothing is held, whatever their size. */
+  room(): number {
+    const expectedBytes = this.expectedBytes;
+    if (expectedBytes === 0) return Number.POSITIVE_INFINITY;
+    const room = Math.floor((this.#budgetBytes - this.#heldBytes) / expectedBytes);
+    return Math.max(this.#messages === 0 ? 1 : 0, room);
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * How many messages of one skill a worker may hold: as many as it can begin soon, and no more, so that what it cannot begin
+ * stays where other workers find it. After Little's law that is the rate at which runs end times the time that each is held: the
+ * round trips of claiming and settling, the run itself, and a short wait for its turn. None of these is known beforehand, so the
+ * window is found by how long runs wait before they begin, much as BBR finds what a path can carry
+ * (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016):
+ *
+ *   dry:      they begin at once although the window is used up    → twice as much
+ *   enough:   they wait longer than it takes to fetch the next     → as it is
+ *   too much: they wait longer than `waitMaxMs`                    → less, by as much as the wait is too long
+ *
+ * After each change it judges only by runs that came after it. What it learnt is forgotten after a lull.
+ */
+export interface IntakeBounds {
+  /** What it starts with, and after a lull. */
+  readonly start: number;
+  /** It never falls below this; at least 1. */
+  readonly floor: number;
+  /** It never grows beyond this. */
+  readonly ceiling: number;
+  /** A run should begin within this time. */
+  readonly waitMaxMs: number;
+}
+
+/** What runs did since the window was changed last. */
+interface Measured {
+  runs: number;
+  waitMs: number;
+  serviceMs: number;
+}
+
+/** The window is judged this often at most. */
+export const judgeEveryMs = 50;
+/** So few runs can tell that the window is too large. */
+const runsMin = 4;
+/** Threads that were short of work as often in a row are. */
+const dryJudgements = 2;
+/** Threads that have to wait for so long are not short of work. */
+const enoughMs = 10;
+/** It counts as used up when so much of it was held. */
+const usedUpFrom = 0.4;
+/** It falls to this part of itself at once at most. */
+const fallMax = 0.5;
+/** Nothing has ended for so long, and for so many times as long as a run takes. */
+const stalledAfterMs = 1_000;
+const stalledAfterRuns = 2;
+/** What was learnt is forgotten when nothing was held for this long. */
+const lullMs = 10_000;
+/** Weight of the newest sample of a round trip. */
+const sampleWeight = 0.1;
+
+export class IntakeWindow {
+  readonly #bounds: IntakeBounds;
+  #size: number;
+  #held = 0;
+  /** Most that was held since it was judged last. */
+  #peak = 0;
+  #judgedMs = 0;
+  #changedMs = Number.NEGATIVE_INFINITY;
+  #idleSinceMs: number | undefined;
+  /** Beyond this, what arrives is postponed: the largest window since the one before it was changed, for messages were fetched for it. */
+  #fetchedFor: number;
+  /** It has once been enough since the start, or since a lull. */
+  #isFound = false;
+  #dryFor = 0;
+  #claimMs = 0;
+  #settleMs = 0;
+  /** When a message left last, or the first came after none was held. */
+  #movedMs = 0;
+  /** Mean time that runs took, as measured last. */
+  #serviceMs = 0;
+  readonly #measured: Measured = { runs: 0, waitMs: 0, serviceMs: 0 };
+
+  constructor(bounds: IntakeBounds) {
+    this.#bounds = bounds;
+    this.#size = Math.min(bounds.start, bounds.ceiling);
+    this.#fetchedFor = this.#size;
+  }
+
+  /** Messages that may be held. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get held(): number {
+    return this.#held;
+  }
+
+  /** More are here than were ever asked for: this one is better left to others. */
+  get isOverfull(): boolean {
+    return this.#held >= this.#fetchedFor;
+  }
+
+  get isFull(): boolean {
+    return this.#held >= this.#size;
+  }
+
+  /** Mean time that runs take by themselves; 0 while it is unknown. */
+  get serviceMs(): number {
+    return this.#serviceMs;
+  }
+
+  /** Nothing of it has ended for longer than its runs take: it does not move, and others should not wait for it. */
+  isStalled(nowMs: number): boolean {
+    return this.#held > 0 && nowMs - this.#movedMs > Math.max(stalledAfterMs, stalledAfterRuns * this.#serviceMs);
+  }
+
+  /** After so long, what is held now will have ended, as far as can be told. */
+  get turnsOverMs(): number {
+    return this.#serviceMs + this.#bounds.waitMaxMs;
+  }
+
+  /** A message has arrived. */
+  took(nowMs: number): void {
+    if (this.#held === 0) this.#movedMs = nowMs;
+    this.#held += 1;
+    if (this.#held > this.#peak) this.#peak = this.#held;
+  }
+
+  /** A message has left. */
+  gave(nowMs: number): void {
+    if (this.#held === 0) throw new RangeError("expected a held message to leave, found none");
+    this.#held -= 1;
+    this.#movedMs = nowMs;
+    if (this.#held === 0) this.#idleSinceMs = nowMs;
+  }
+
+  /** A run that came at `cameMs` has ended: it had waited for `waitMs` before it began, and took `serviceMs`. */
+  ran(cameMs: number, waitMs: number, serviceMs: number): void {
+    if (cameMs < this.#changedMs) return;
+    const measured = this.#measured;
+    measured.runs += 1;
+    measured.waitMs += Math.max(0, waitMs);
+    measured.serviceMs += Math.max(0, serviceMs);
+  }
+
+  /** How long it took to claim a run, and to settle one; undefined for what was not measured. */
+  tripped(claimMs: number | undefined, settleMs: number | undefined): void {
+    if (claimMs !== undefined) this.#claimMs += sampleWeight * (claimMs - this.#claimMs);
+    if (settleMs !== undefined) this.#settleMs += sampleWeight * (settleMs - this.#settleMs);
+  }
+
+  /** How many more may be taken. `isDry`: threads have begun everything that they were given. */
+  room(nowMs: number, isDry: boolean): number {
+    if (nowMs - this.#judgedMs >= judgeEveryMs) this.#judge(nowMs, isDry);
+    return Math.max(0, this.#size - this.#held);
+  }
+
+  #judge(nowMs: number, isDry: boolean): void {
+    const wasUsedUp = this.#peak >= this.#size * usedUpFrom;
+    this.#judgedMs = nowMs;
+    this.#peak = this.#held;
+    this.#dryFor = isDry && wasUsedUp ? this.#dryFor + 1 : 0;
+    if (this.#held === 0 && this.#idleSinceMs !== undefined && nowMs - this.#idleSinceMs >= lullMs) return this.#resetAfterLull(nowMs);
+    const { runs, waitMs: waitSumMs, serviceMs: serviceSumMs } = this.#measured;
+    const waitMs = runs === 0 ? 0 : waitSumMs / runs;
+    const tripsMs = this.#claimMs + this.#settleMs;
+    const wantedMs = Math.min(enoughMs + tripsMs, this.#bounds.waitMaxMs / 2);
+    // A whole window of runs tells of the next one; a few that waited too long do not wait less for those behind them. Runs that
+    // take long say nothing for long: then what the threads say must do.
+    if (runs < this.#size && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
+      if (this.#dryFor >= dryJudgements && waitMs < wantedMs) this.#resize(this.#size * 2, nowMs);
+      return;
+    }
+    this.#serviceMs = serviceSumMs / runs;
+    const heldMs = tripsMs + this.#serviceMs;
+    if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
+    else if (wasUsedUp && waitMs < wantedMs) this.#grow((heldMs + wantedMs) / (heldMs + waitMs), nowMs);
+    else {
+      this.#isFound = true;
+      this.#forget();
+    }
+  }
+
+  /** Twice as much until it has once been enough, then by what is missing. */
+  #grow(factor: number, nowMs: number): void {
+    this.#resize(this.#isFound ? Math.max(this.#size + 1, Math.floor(this.#size * Math.min(2, factor))) : this.#size * 2, nowMs);
+  }
+
+  #resetAfterLull(nowMs: number): void {
+    this.#isFound = false;
+    this.#resize(this.#bounds.start, nowMs);
+  }
+
+  #resize(size: number, nowMs: number): void {
+    const { floor, ceiling } = this.#bounds;
+    const bounded = Math.min(ceiling, Math.max(floor, size));
+    this.#forget();
+    if (bounded === this.#size) return;
+    this.#fetchedFor = Math.max(bounded, this.#size);
+    this.#size = bounded;
+    this.#changedMs = nowMs;
+    this.#dryFor = 0;
+  }
+
+  #forget(): void {
+    this.#measured.runs = 0;
+    this.#measured.waitMs = 0;
+    this.#measured.serviceMs = 0;
+  }
+}

@@ -1,0 +1,47 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { SkillSlots, runsPerThread } from "#runtime/policy/skill-slots.ts";
+
+describe("slots of a skill", () => {
+  test("are a hundred a thread where the author sets no limit", () => {
+    assert.equal(new SkillSlots(3, undefined).concurrentMax, 3 * runsPerThread);
+    assert.equal(runsPerThread, 100);
+  });
+
+  test("are as many as a thread ends within 20 ms when that is more", () => {
+    const slots = new SkillSlots(2, undefined);
+    slots.measured(0.05);
+    assert.equal(slots.concurrentMax, 800);
+    slots.measured(1);
+    assert.equal(slots.concurrentMax, 200);
+    slots.measured(0);
+    assert.equal(slots.concurrentMax, 20_000);
+  });
+
+  test("are the author's where he sets them, however short the work", () => {
+    const slots = new SkillSlots(2, 3);
+    slots.measured(0.001);
+    assert.equal(slots.concurrentMax, 3);
+  });
+
+  test("are given in the order in which they were asked for", () => {
+    const slots = new SkillSlots<string>(1, 1);
+    assert.deepEqual([slots.enter("first"), slots.enter("second"), slots.enter("third")], [true, false, false]);
+    assert.deepEqual([slots.inUse, slots.waiting, slots.next()], [1, 2, undefined]);
+    slots.leave();
+    assert.deepEqual([slots.next(), slots.next(), slots.inUse, slots.waiting], ["second", undefined, 1, 1]);
+    slots.leave();
+    assert.equal(slots.next(), "third");
+  });
+
+  test("let those go that have waited too long, and no others", () => {
+    const slots = new SkillSlots<string>(1, 1);
+    slots.enter("running");
+    slots.enter("old");
+    slots.enter("new");
+    const isOld = (run: string): boolean => run === "old";
+    assert.deepEqual([slots.expire(isOld), slots.expire(isOld), slots.waiting], ["old", undefined, 1]);
+    slots.clear();
+    assert.equal(slots.waiting, 0);
+  });
+});
