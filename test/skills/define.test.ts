@@ -39,6 +39,7 @@ test("what a skill does not say has its default", () => {
       handles: [{ eventType: "Arrived", versions: ["1.x"] }],
       payload: undefined,
       uses: [],
+      concurrentMax: undefined,
       timeoutMs: defaultSkillTimeoutMs,
       retry: defaultRetryPolicy,
       isolation: defaultIsolation,
