@@ -77,7 +77,18 @@ export class Driver {
   #orderOf(skill: string, body: Uint8Array): RunOrder {
     this.#lastRunId += 1;
     const route = { eventId: "event-0000", eventType: "bench.Noop", version: "1.0", form: "canonical", codec: "json" } as const;
-    const claim = { epoch: 1, attempt: 1, generation: 0, leaseMs: 60_000, timeoutMs: 60_000, steps: [], apart: false, pipelineChanged: false, inDoubt: false };
+    const claim = {
+      epoch: 1,
+      attempt: 1,
+      generation: 0,
+      leaseMs: 60_000,
+      timeoutMs: 60_000,
+      steps: [],
+      apart: false,
+      pipelineChanged: false,
+      inDoubt: false,
+      rejectedBy: [],
+    };
     return { runId: this.#lastRunId, skill, route, body, contentEncoding: undefined, headers: undefined, enqueuedAtMs: 0, ...claim };
   }
 }

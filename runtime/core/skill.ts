@@ -66,9 +66,19 @@ export interface BulkheadPolicy {
    * longer than half a message lock.
    */
   readonly waitMaxMs: number;
+  /**
+   * What becomes of a run that finds no slot and no place in the lane, or waited there for too long. `postpone`: its message
+   * comes again later, and no attempt is counted. `reject`: it starts without a slot, and its calls of the dependency fail at
+   * once as `BULKHEAD_FULL`, so that fallbacks answer, or it is retried later as one that was throttled.
+   */
+  readonly whenFull: WhenFull;
 }
 
-export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64, waitMaxMs: 5_000 };
+export const whenFullChoices = ["postpone", "reject"] as const;
+
+export type WhenFull = (typeof whenFullChoices)[number];
+
+export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64, waitMaxMs: 5_000, whenFull: "postpone" };
 
 /**
  * The circuit opens when too many runs that used the dependency failed on it, stays open for `resetTimeoutMs`, then lets

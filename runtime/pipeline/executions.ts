@@ -37,8 +37,9 @@ const readPastPerSecond = 2;
 const readPastReserve = 16;
 /** A run waits for a slot of its skill for so long at most. */
 const slotWaitMaxMs = 5_000;
-/** How often lanes are looked at while runs wait in them: time alone can end a wait. */
+/** How often lanes are looked at while runs wait in them, and how often at most where waits are short: time alone can end a wait. */
 const laneLookMs = 1_000;
+const laneLookMinMs = 20;
 
 export interface ExecutionsOptions {
   readonly clock: Clock;
@@ -285,7 +286,7 @@ export class Executions {
       telemetry.emit({ type: "run.resumed", eventId, skill, attempt, stepsDone: work.steps.length, epoch }, work);
     }
     if (work.isApart) this.#apart = work;
-    orders.push(orderFor(work, nowMs, this.#isInDoubt(work)));
+    orders.push(orderFor(work, nowMs, this.#isInDoubt(work), admission.rejectedBy(work)));
     work.stage = "executing";
     suspects.started(work);
   }
@@ -384,21 +385,24 @@ export class Executions {
   #moveLanes(nowMs: number): void {
     const { admission, intake, gate, keeper } = this.#options;
     if (admission.waiting + intake.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
-    const { admitted, postponed } = admission.next(nowMs);
-    for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
+    const moved = admission.next(nowMs);
     const waitMaxMs = keeper.lockMs * waitOfLockMax;
-    const expired = [...admission.expire(nowMs, waitMaxMs), ...intake.expire(nowMs - Math.min(slotWaitMaxMs, waitMaxMs))];
+    const late = admission.expire(nowMs, waitMaxMs);
+    const expired = [...late.expired, ...intake.expire(nowMs - Math.min(slotWaitMaxMs, waitMaxMs))];
     for (const run of expired) this.putBack(run);
     if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
-    for (const run of admitted) this.#start(run, nowMs, orders);
+    for (const { admitted, postponed } of [moved, late]) {
+      for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
+      for (const run of admitted) this.#start(run, nowMs, orders);
+    }
     for (const run of intake.next()) if (!this.#isOver(run)) this.#admitNow(run, nowMs, orders);
     this.#post(orders);
   }
 
   #lookAtLanesLater(): void {
     const { clock, admission, intake } = this.#options;
-    this.#laneLook ??= clock.after(laneLookMs, () => {
+    this.#laneLook ??= clock.after(Math.min(laneLookMs, Math.max(laneLookMinMs, admission.waitMinMs)), () => {
       this.#laneLook = undefined;
       this.#moveLanes(clock.monotonicMs());
       if (admission.waiting + intake.waiting > 0) this.#lookAtLanesLater();
@@ -417,7 +421,7 @@ export class Executions {
   }
 }
 
-function orderFor(work: Work, nowMs: number, inDoubt: boolean): RunOrder {
+function orderFor(work: Work, nowMs: number, inDoubt: boolean, rejectedBy: readonly number[]): RunOrder {
   const { route, skill, delivery } = work;
   if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
   return {
@@ -437,5 +441,6 @@ function orderFor(work: Work, nowMs: number, inDoubt: boolean): RunOrder {
     apart: work.isApart,
     pipelineChanged: work.pipelineChanged,
     inDoubt,
+    rejectedBy,
   };
 }

@@ -116,6 +116,11 @@ export class Work {
     this.lockUntilMs = lockUntilMs;
   }
 
+  /** A compensation waits for its slots: its tries are counted. */
+  get mayBeRejected(): boolean {
+    return this.verdict === undefined;
+  }
+
   get uses(): readonly number[] {
     return this.skill?.uses ?? noUses;
   }

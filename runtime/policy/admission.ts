@@ -2,7 +2,8 @@
  * Admission to execution. A run needs, of every dependency it uses, a circuit that lets it pass and a bulkhead slot; it gets
  * all slots together or none, so that runs can never wait for each other's slots. Without a slot it waits in the lane of a
  * dependency that keeps it waiting, and only there, so that a lane never stands still for another dependency's sake; with
- * that lane full, or a circuit open, it is postponed: messages of a hung dependency are not hoarded here.
+ * that lane full, or a circuit open, it is postponed: messages of a hung dependency are not hoarded here. A bulkhead may also
+ * reject what finds it full: the run begins without that slot, and its calls of the dependency fail.
  */
 import type { CallReport } from "../core/outcome.ts";
 import type { PostponeReason } from "../core/settlement.ts";
@@ -16,6 +17,8 @@ export interface Admissible {
   readonly uses: readonly number[];
   /** When it began to wait in a lane, monotonic. */
   readonly waitingSinceMs: number;
+  /** It may begin without a slot of a dependency that rejects it. */
+  readonly mayBeRejected: boolean;
 }
 
 export interface Postponed {
@@ -30,13 +33,20 @@ export type AdmissionAnswer = { readonly kind: "admitted" } | { readonly kind: "
 
 /** What became of runs that waited. */
 export interface LaneAnswer<Run> {
-  /** They have all their slots now. */
+  /** They have all their slots now, but for those of dependencies that rejected them. */
   readonly admitted: Run[];
   readonly postponed: { readonly run: Run; readonly answer: Postponed }[];
 }
 
+/** What became of runs that waited for too long. */
+export interface ExpiryAnswer<Run> extends LaneAnswer<Run> {
+  /** They are in no lane any more. */
+  readonly expired: Run[];
+}
+
 const admitted: AdmissionAnswer = { kind: "admitted" };
 const waiting: AdmissionAnswer = { kind: "waiting" };
+const nobody: readonly number[] = [];
 /** What is postponed for a full lane returns when the lane has moved on by this many times its length, as far as can be told. */
 const drainsMax = 2;
 
@@ -74,6 +84,8 @@ type CircuitChanged<Run> = (dependency: number, name: string, state: CircuitStat
 export class Admission<Run extends Admissible> {
   readonly #gates: readonly Gate<Run>[];
   readonly #circuitChanged: CircuitChanged<Run>;
+  /** Of runs that were let in without all their slots. */
+  readonly #rejected = new Map<Run, readonly number[]>();
 
   /** `circuitChanged` hears every change of a circuit's state when it is noticed, and before a run enters because of it. */
   constructor(dependencies: readonly DependencyPolicy[], circuitChanged: CircuitChanged<Run>) {
@@ -95,8 +107,8 @@ export class Admission<Run extends Admissible> {
   }
 
   /**
-   * How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none. With `within`
-   * as `soon`, only those that begin when one before them ends.
+   * How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none, or only such as reject
+   * what finds them full. With `within` as `soon`, only those that begin when one before them ends.
    */
   room(uses: readonly number[], nowMs: number, within: "lane" | "soon" = "lane"): number {
     let room = Number.POSITIVE_INFINITY;
@@ -118,18 +130,23 @@ export class Admission<Run extends Admissible> {
     return undefined;
   }
 
-  /** Takes all slots the run needs, queues it, or says that it must come again later. */
+  /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must come again later. */
   admit(run: Run, nowMs: number): AdmissionAnswer {
     if (run.uses.length === 0) return admitted;
-    const blocking = this.#blocking(run, undefined, nowMs);
-    if (blocking !== undefined) return this.#wait(run, blocking, nowMs) ?? waiting;
-    this.#enter(run, nowMs);
-    return admitted;
+    return this.#place(run, this.#blocking(run, undefined, nobody, nowMs), false, nobody, nowMs);
+  }
+
+  /** Numbers of the dependencies that it was let in without a slot of. */
+  rejectedBy(run: Run): readonly number[] {
+    return (this.#rejected.size === 0 ? undefined : this.#rejected.get(run)) ?? nobody;
   }
 
   /** Gives a run's slots back and tells the circuits how its calls went. */
   leave(run: Run, calls: readonly CallReport[], nowMs: number): void {
+    const rejectedBy = this.rejectedBy(run);
+    if (rejectedBy !== nobody) this.#rejected.delete(run);
     for (const number of run.uses) {
+      if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
       gate.bulkhead.give();
       gate.circuit.leave(run, calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
@@ -142,32 +159,36 @@ export class Admission<Run extends Admissible> {
     const answer: LaneAnswer<Run> = { admitted: [], postponed: [] };
     for (const gate of this.#gates) {
       for (let run = gate.bulkhead.first(); run !== undefined; run = gate.bulkhead.first()) {
-        const blocking = this.#blocking(run, gate, nowMs);
+        const blocking = this.#blocking(run, gate, nobody, nowMs);
         if (blocking === gate && !this.#isShut(gate, nowMs)) break;
         gate.bulkhead.dequeue();
-        if (blocking === undefined) {
-          this.#enter(run, nowMs);
-          answer.admitted.push(run);
-          continue;
-        }
-        const refused = this.#wait(run, blocking, nowMs, true);
-        if (refused !== undefined) answer.postponed.push({ run, answer: refused });
+        keep(answer, run, this.#place(run, blocking, true, nobody, nowMs));
       }
     }
     return answer;
   }
 
   /** Takes runs out of the lanes that waited longer than the bulkhead allows, or than `waitMaxMs`; oldest first. */
-  expire(nowMs: number, waitMaxMs: number): Run[] {
-    const expired: Run[] = [];
-    for (const { bulkhead } of this.#gates) {
+  expire(nowMs: number, waitMaxMs: number): ExpiryAnswer<Run> {
+    const answer: ExpiryAnswer<Run> = { admitted: [], postponed: [], expired: [] };
+    for (const gate of this.#gates) {
+      const { bulkhead } = gate;
       const sinceMs = nowMs - Math.min(bulkhead.policy.waitMaxMs, waitMaxMs);
       for (let run = bulkhead.first(); run !== undefined && run.waitingSinceMs <= sinceMs; run = bulkhead.first()) {
         bulkhead.expire();
-        expired.push(run);
+        const placed = this.#placeWithoutWaiting(run, gate, nowMs);
+        if (placed === undefined) answer.expired.push(run);
+        else keep(answer, run, placed);
       }
     }
-    return expired;
+    return answer;
+  }
+
+  /** The shortest wait that a bulkhead allows; `Infinity` without one. */
+  get waitMinMs(): number {
+    let shortestMs = Number.POSITIVE_INFINITY;
+    for (const { bulkhead } of this.#gates) shortestMs = Math.min(shortestMs, bulkhead.policy.waitMaxMs);
+    return shortestMs;
   }
 
   /** Takes every run out of the lanes. */
@@ -204,26 +225,54 @@ export class Admission<Run extends Admissible> {
     for (const gate of this.#gates) this.#state(gate, nowMs);
   }
 
-  #enter(run: Run, nowMs: number): void {
+  #enter(run: Run, rejectedBy: readonly number[], nowMs: number): void {
+    if (rejectedBy !== nobody) this.#rejected.set(run, rejectedBy);
     for (const number of run.uses) {
       const gate = this.#gate(number);
+      if (rejectedBy.includes(number)) {
+        gate.bulkhead.reject();
+        continue;
+      }
       gate.bulkhead.take();
       gate.circuit.enter(run, nowMs);
     }
   }
 
-  /** Queues the run where it is blocked; says why when it cannot. */
-  #wait(run: Run, blocking: Gate<Run>, nowMs: number, hasWaited = false): Postponed | undefined {
+  /** Lets the run in when nothing blocks it any more; queues it where it is blocked, or says why it cannot be. */
+  #place(run: Run, blocking: Gate<Run> | undefined, hasWaited: boolean, rejectedBy: readonly number[], nowMs: number): AdmissionAnswer {
+    if (blocking === undefined) {
+      this.#enter(run, rejectedBy, nowMs);
+      return admitted;
+    }
     if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking.circuit.opensInMs(nowMs));
-    if (!blocking.bulkhead.hasLaneSpace()) return laneFull(blocking.bulkhead, nowMs);
-    blocking.bulkhead.enqueue(run, hasWaited);
-    return undefined;
+    if (blocking.bulkhead.hasLaneSpace()) {
+      blocking.bulkhead.enqueue(run, hasWaited);
+      return waiting;
+    }
+    if (!rejects(blocking, run)) return laneFull(blocking.bulkhead, nowMs);
+    const rejectedByAll = [...rejectedBy, blocking.number];
+    return this.#place(run, this.#blocking(run, undefined, rejectedByAll, nowMs), hasWaited, rejectedByAll, nowMs);
+  }
+
+  /** The same for a run that has waited long enough; undefined when it would have to wait on. */
+  #placeWithoutWaiting(run: Run, first: Gate<Run>, nowMs: number): AdmissionAnswer | undefined {
+    let rejectedBy = nobody;
+    let blocking: Gate<Run> | undefined = first;
+    while (blocking !== undefined) {
+      if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking.circuit.opensInMs(nowMs));
+      if (!rejects(blocking, run)) return undefined;
+      rejectedBy = [...rejectedBy, blocking.number];
+      blocking = this.#blocking(run, undefined, rejectedBy, nowMs);
+    }
+    this.#enter(run, rejectedBy, nowMs);
+    return admitted;
   }
 
   /** The gate that keeps the run from starting: one with an open circuit, else its own, else any; undefined when there is none. */
-  #blocking(run: Run, own: Gate<Run> | undefined, nowMs: number): Gate<Run> | undefined {
+  #blocking(run: Run, own: Gate<Run> | undefined, rejectedBy: readonly number[], nowMs: number): Gate<Run> | undefined {
     let found: Gate<Run> | undefined;
     for (const number of run.uses) {
+      if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
       if (this.#isShut(gate, nowMs)) return gate;
       if ((found === undefined || gate === own) && !(gate.bulkhead.hasSlot() && gate.circuit.admits(nowMs))) found = gate;
@@ -249,5 +298,22 @@ export class Admission<Run extends Admissible> {
     const gate = this.#gates[number];
     if (gate === undefined) throw new RangeError(`expected a dependency number below ${this.#gates.length}, got ${number}`);
     return gate;
+  }
+}
+
+function rejects<Run extends Admissible>({ bulkhead }: Gate<Run>, run: Run): boolean {
+  return bulkhead.policy.whenFull === "reject" && run.mayBeRejected;
+}
+
+function keep<Run>(answers: LaneAnswer<Run>, run: Run, answer: AdmissionAnswer): void {
+  switch (answer.kind) {
+    case "admitted":
+      answers.admitted.push(run);
+      return;
+    case "postponed":
+      answers.postponed.push({ run, answer });
+      return;
+    case "waiting":
+      return;
   }
 }

@@ -16,6 +16,8 @@ export interface BulkheadView {
   readonly waiting: number;
   /** What the lane takes now: less than `queueMax` after long waits. */
   readonly laneMax: number;
+  /** Runs that began without a slot, since the start. */
+  readonly rejected: number;
 }
 
 export class Bulkhead<Run> {
@@ -27,6 +29,7 @@ export class Bulkhead<Run> {
   #entered = 0;
   #laneMax: number;
   #head = 0;
+  #rejected = 0;
 
   constructor(policy: BulkheadPolicy) {
     this.#policy = policy;
@@ -44,7 +47,7 @@ export class Bulkhead<Run> {
   }
 
   view(): BulkheadView {
-    return { policy: this.#policy, inUse: this.#inUse, waiting: this.waiting, laneMax: this.#laneMax };
+    return { policy: this.#policy, inUse: this.#inUse, waiting: this.waiting, laneMax: this.#laneMax, rejected: this.#rejected };
   }
 
   get inUse(): number {
@@ -55,14 +58,16 @@ export class Bulkhead<Run> {
     return this.#lane.length - this.#head;
   }
 
-  /** Runs that could be taken or queued now. */
+  /** Runs that need not be postponed now: they could be taken, queued or rejected. */
   get room(): number {
+    if (this.#policy.whenFull === "reject") return Number.POSITIVE_INFINITY;
     return Math.max(0, this.#policy.concurrentMax - this.#inUse) + Math.max(0, this.#laneMax - this.waiting);
   }
 
-  /** Runs that could be taken now, or queued with no more of them waiting than there are slots: each begins when one ends. */
+  /** Runs that could be taken or rejected now, or queued with no more of them waiting than there are slots: each begins when one ends. */
   get soonRoom(): number {
-    const { concurrentMax } = this.#policy;
+    const { concurrentMax, whenFull } = this.#policy;
+    if (whenFull === "reject") return Number.POSITIVE_INFINITY;
     return Math.max(0, concurrentMax - this.#inUse) + Math.max(0, Math.min(this.#laneMax, concurrentMax) - this.waiting);
   }
 
@@ -78,6 +83,11 @@ export class Bulkhead<Run> {
     this.#inUse += 1;
     this.#entered += 1;
     if (this.#laneMax < this.#policy.queueMax) this.#laneMax += 1;
+  }
+
+  /** Counts a run that begins without a slot. */
+  reject(): void {
+    this.#rejected += 1;
   }
 
   give(): void {

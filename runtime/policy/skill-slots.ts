@@ -27,7 +27,12 @@ export class SkillSlots<Run> {
     this.#threads = threads;
     this.#isFixed = concurrentMax !== undefined;
     // Its lane is as long as the intake window lets it be.
-    this.#slots = new Bulkhead<Run>({ concurrentMax: concurrentMax ?? threads * runsPerThread, queueMax: Number.POSITIVE_INFINITY, waitMaxMs: 0 });
+    this.#slots = new Bulkhead<Run>({
+      concurrentMax: concurrentMax ?? threads * runsPerThread,
+      queueMax: Number.POSITIVE_INFINITY,
+      waitMaxMs: 0,
+      whenFull: "postpone",
+    });
   }
 
   get concurrentMax(): number {

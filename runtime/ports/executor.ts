@@ -33,6 +33,8 @@ export interface RunOrder {
   readonly pipelineChanged: boolean;
   /** An earlier execution may have left no record of its steps: the store has lost some since the event was enqueued. */
   readonly inDoubt: boolean;
+  /** Numbers of dependencies that it has no slot of: their bulkheads are full, and its calls of them fail. */
+  readonly rejectedBy: readonly number[];
 }
 
 export interface RunResult {

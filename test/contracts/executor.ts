@@ -79,6 +79,7 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
     apart: false,
     pipelineChanged: false,
     inDoubt: false,
+    rejectedBy: [],
   };
 }
 

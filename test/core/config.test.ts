@@ -36,6 +36,10 @@ test("names the file, the key, what was expected and what was found", () => {
 
 test("refuses unknown keys at every level", () => {
   assert.match(refusal({ ...good, inflightMax: 5 }), /inflightMax: unknown key/);
+  assert.match(
+    refusal({ ...good, dependencies: { mailer: { bulkhead: { whenFull: "drop" } } } }),
+    /dependencies\.mailer\.bulkhead\.whenFull: expected .*"postpone"\|"reject", got "drop"/,
+  );
   assert.match(refusal({ ...good, dependencies: { mailer: { bulkhead: { concurrent: 5 } } } }), /dependencies\.mailer\.bulkhead\.concurrent: unknown key/);
   assert.match(refusal({ ...good, store: { kind: "sqlite", path: "x", url: "y" } }), /store\.url: unknown key/);
 });

@@ -74,7 +74,7 @@ test("every code that the runtime gives a failure has its row, and the row says 
     /\bcode: "([A-Z_]+)"/g,
     /permanently\("([A-Z_]+)"/g,
     /super\("([A-Z_]+)"/g,
-    /circuitOpenCode = "([A-Z_]+)"/g,
+    /(?:circuitOpen|bulkheadFull)Code = "([A-Z_]+)"/g,
     /return (?:[^;\n]* [:?] )?"([A-Z]+)";/g,
   ]);
   assert.ok(given.length > 15, `found only ${given.join(", ")}`);

@@ -81,6 +81,7 @@ describe("the journey", () => {
       apart: false,
       pipelineChanged: false,
       inDoubt: false,
+      rejectedBy: [],
     });
   });
 

@@ -169,6 +169,81 @@ describe("lanes", () => {
     assert.ok(world.statesOf("second").includes("completed"));
   });
 
+  test("of a dependency that rejects what finds it full keep nobody waiting: runs begin without a slot, and fail as throttled ones do", async () => {
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 1, whenFull: "reject", waitMaxMs: 30_000 })],
+    });
+    const { executor, worker, telemetry } = await world.start();
+    executor.script = async (run) => {
+      if (run.order.rejectedBy.length > 0) return failedAnswer("BULKHEAD_FULL");
+      await run.takes(5_000);
+      return completedAnswer;
+    };
+    for (let event = 0; event < 6; event += 1) world.send(world.message(`e${event}`, "healthy"));
+    await world.clock.advance(100);
+    assert.deepEqual(
+      executor.posted.map((order) => order.rejectedBy),
+      [[], [0], [0], [0], [0]],
+    );
+    // Never in place: its dependency asks for less.
+    assert.deepEqual(telemetry.outcomes, ["retried", "retried", "retried", "retried"]);
+    const { bulkhead, circuit } = worker.policies.view().dependencies[0]!;
+    assert.deepEqual([bulkhead.inUse, bulkhead.waiting, bulkhead.rejected, circuit.failures], [1, 1, 4, 0]);
+    await world.clock.until("all to be completed", () => world.broker.stored.every((one) => one.state === "completed"), 1_200_000);
+  });
+
+  test("reject a run once it has waited as long as its bulkhead allows, also where that is short", async () => {
+    const world = new World({
+      skills: [skillPolicy("healthy", { uses: [0] })],
+      dependencies: [dependencyPolicy("api", { concurrentMax: 1, queueMax: 5, whenFull: "reject", waitMaxMs: 100 })],
+    });
+    const { executor } = await world.start();
+    executor.script = async (run) => {
+      if (run.order.rejectedBy.length > 0) return completedAnswer;
+      await run.takes(5_000);
+      return completedAnswer;
+    };
+    for (const event of ["holder", "waits"]) world.send(world.message(event, "healthy"));
+    await world.clock.advance(50);
+    assert.equal(executor.posted.length, 1);
+    await world.clock.advance(250);
+    assert.deepEqual(
+      executor.posted.map(({ rejectedBy }) => rejectedBy),
+      [[], [0]],
+    );
+    assert.ok(world.statesOf("waits").includes("completed"));
+  });
+
+  test("do not reject a run that is being compensated: it waits until it can be, and loses no try", async () => {
+    const critical = skillPolicy("healthy", { uses: [0], critical: true });
+    const world = new World({ skills: [critical], dependencies: [dependencyPolicy("api", { concurrentMax: 2, queueMax: 0, whenFull: "reject" })] });
+    const { executor, telemetry, worker } = await world.start();
+    executor.script = async (run) => {
+      if (run.eventId === "holder") {
+        await run.takes(10_000);
+        return completedAnswer;
+      }
+      if (run.order.steps.some(({ state }) => state === "completed")) return { kind: "compensated", log: [] };
+      await run.step("pay");
+      worker.policies.changeBulkhead("api", { concurrentMax: 1 });
+      return failedAnswer("NO", {}, false);
+    };
+    world.send(world.message("holder", "healthy"));
+    await world.clock.advance(100);
+    world.send(world.message("fails", "healthy"));
+    await world.clock.until("both to end", () => telemetry.outcomes.includes("dead-lettered"), 300_000);
+    assert.ok(telemetry.outcomes.includes("postponed"));
+    assert.deepEqual(
+      executor.posted.map((order) => [order.route.eventId, order.rejectedBy]),
+      [
+        ["holder", []],
+        ["fails", []],
+        ["fails", []],
+      ],
+    );
+  });
+
   test("tell of a resumed run when it starts, not each time it is postponed", async () => {
     const world = new World({
       skills: [skillPolicy("healthy", { uses: [0] }), skillPolicy("free")],

@@ -128,6 +128,6 @@ test("a change that leaves a key undefined leaves it as it is", async () => {
   worker.policies.changeBulkhead("api", { concurrentMax: 7, ...({ queueMax: undefined } as object) });
   worker.policies.changeRetryBudget({ perSecondMin: 0.5, ...({ ratio: undefined } as object) });
   const { dependencies, retryBudget } = worker.policies.view();
-  assert.deepEqual(dependencies[0]?.bulkhead.policy, { concurrentMax: 7, queueMax: 10, waitMaxMs: 30_000 });
+  assert.deepEqual(dependencies[0]?.bulkhead.policy, { concurrentMax: 7, queueMax: 10, waitMaxMs: 30_000, whenFull: "postpone" });
   assert.deepEqual(retryBudget.policy, { ratio: 0.2, perSecondMin: 0.5, windowMs: 10_000 });
 });

@@ -2,18 +2,24 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import type { CallReport } from "#runtime/core/outcome.ts";
-import { type DependencyPolicy, defaultCircuitPolicy } from "#runtime/core/skill.ts";
-import { Admission, type Admissible } from "#runtime/policy/admission.ts";
+import { type DependencyPolicy, type WhenFull, defaultCircuitPolicy } from "#runtime/core/skill.ts";
+import { Admission, type Admissible, type LaneAnswer } from "#runtime/policy/admission.ts";
 import type { CircuitState } from "#runtime/policy/circuit.ts";
 
 interface Run extends Admissible {
   readonly name: string;
 }
 
-function dependency(name: string, concurrentMax: number, queueMax: number, circuit: Partial<DependencyPolicy["circuit"]> = {}): DependencyPolicy {
+function dependency(
+  name: string,
+  concurrentMax: number,
+  queueMax: number,
+  circuit: Partial<DependencyPolicy["circuit"]> = {},
+  whenFull: WhenFull = "postpone",
+): DependencyPolicy {
   return {
     name,
-    bulkhead: { concurrentMax, queueMax, waitMaxMs: 1_000 },
+    bulkhead: { concurrentMax, queueMax, waitMaxMs: 1_000, whenFull },
     circuit: { ...defaultCircuitPolicy, failureThreshold: 1, resetTimeoutMs: 1_000, resetFactor: 1, halfOpenMax: 1, ...circuit },
   };
 }
@@ -27,7 +33,7 @@ function fixture(...dependencies: readonly DependencyPolicy[]) {
 const runs = new Map<string, Run>();
 function runOf(name: string, uses: readonly number[]): Run {
   const key = `${name}/${uses.join()}`;
-  const known = runs.get(key) ?? { name, uses, waitingSinceMs: Number(name) || 0 };
+  const known = runs.get(key) ?? { name, uses, waitingSinceMs: Number(name) || 0, mayBeRejected: true };
   runs.set(key, known);
   return known;
 }
@@ -138,8 +144,118 @@ describe("admission", () => {
   test("takes waiting runs out that have waited for too long, oldest first", () => {
     const { admit, admission } = fixture(dependency("a", 1, 5));
     for (const name of ["1", "2", "3", "4"]) admit(name, [0]);
-    assert.deepEqual(names(admission.expire(1_003, 5_000)), ["2", "3"]);
+    assert.deepEqual(names(admission.expire(1_003, 5_000).expired), ["2", "3"]);
     assert.equal(admission.view(0)[0]?.waiting, 1);
+  });
+
+  describe("with a dependency that rejects what finds it full", () => {
+    const rejecting = (name: string, concurrentMax: number, queueMax: number): DependencyPolicy => dependency(name, concurrentMax, queueMax, {}, "reject");
+
+    test("lets a run begin without its slot, and gives back only what it took", () => {
+      const { admit, admission } = fixture(rejecting("a", 1, 1), dependency("b", 5, 5));
+      assert.deepEqual([admit("1", [0]), admit("2", [0]), admit("3", [0, 1])], ["admitted", "waiting", "admitted"]);
+      assert.deepEqual([admission.rejectedBy(runOf("1", [0])), admission.rejectedBy(runOf("3", [0, 1]))], [[], [0]]);
+      assert.deepEqual(
+        admission.view(0).map(({ inUse, waiting }) => [inUse, waiting]),
+        [
+          [1, 1],
+          [1, 0],
+        ],
+      );
+      assert.equal(admission.bulkhead("a")?.view().rejected, 1);
+      admission.leave(runOf("3", [0, 1]), failed("a"), 0);
+      assert.deepEqual(
+        admission.view(0).map(({ inUse, circuit }) => [inUse, circuit]),
+        [
+          [1, "closed"],
+          [0, "closed"],
+        ],
+      );
+      assert.deepEqual(admission.rejectedBy(runOf("3", [0, 1])), []);
+    });
+
+    test("postpones a run that must not be rejected", () => {
+      const { admission } = fixture(rejecting("a", 1, 0));
+      const compensation: Run = { name: "goes back", uses: [0], waitingSinceMs: 0, mayBeRejected: false };
+      assert.equal(admission.admit(compensation, 0).kind, "admitted");
+      assert.equal(admission.admit({ ...compensation }, 0).kind, "postponed");
+    });
+
+    test("has room for any number of runs, and refuses none, but while its circuit is open", () => {
+      const { admit, admission } = fixture(rejecting("a", 1, 0), dependency("b", 3, 0));
+      admit("1", [0]);
+      assert.deepEqual([admission.room([0], 0), admission.room([0], 0, "soon"), admission.room([0, 1], 0)], [Infinity, Infinity, 3]);
+      assert.equal(admission.refuses([0], 0), undefined);
+      admission.leave(runOf("1", [0]), failed("a"), 0);
+      assert.deepEqual([admission.room([0], 0), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
+    });
+
+    test("makes a run that it rejects wait for its other slots, and then for its own again", () => {
+      const { admit, admission } = fixture(rejecting("a", 1, 0), dependency("b", 1, 5));
+      admit("holds a", [0]);
+      admit("holds b", [1]);
+      assert.equal(admit("needs both", [0, 1]), "waiting");
+      admission.leave(runOf("holds a", [0]), [], 0);
+      admission.leave(runOf("holds b", [1]), [], 0);
+      assert.deepEqual(names(admission.next(0).admitted), ["needs both"]);
+      assert.deepEqual(admission.rejectedBy(runOf("needs both", [0, 1])), []);
+    });
+
+    test("rejects what has waited in its lane for too long, unless another dependency would make it wait on", () => {
+      const { admit, admission } = fixture(rejecting("a", 1, 5), dependency("b", 1, 5), rejecting("c", 1, 5));
+      admit("holds a", [0]);
+      admit("holds b", [1]);
+      admit("holds c", [2]);
+      for (const [name, uses] of [
+        ["10", [0]],
+        ["11", [0, 1]],
+        ["12", [0, 2]],
+        ["900", [0]],
+      ] as const)
+        assert.equal(admit(name, uses), "waiting");
+      const { admitted, postponed, expired } = admission.expire(1_100, 5_000);
+      assert.deepEqual([names(admitted), postponed, names(expired)], [["10", "12"], [], ["11"]]);
+      assert.deepEqual([admission.rejectedBy(runOf("10", [0])), admission.rejectedBy(runOf("12", [0, 2]))], [[0], [0, 2]]);
+      assert.deepEqual(
+        admission.view(0).map(({ inUse, waiting }) => [inUse, waiting]),
+        [
+          [1, 1],
+          [1, 0],
+          [1, 0],
+        ],
+      );
+    });
+
+    test("postpones what has waited for too long while another circuit is open", () => {
+      const { admit, admission } = fixture(rejecting("a", 1, 5), dependency("b", 5, 5));
+      admit("holds a", [0]);
+      admit("fails", [1]);
+      admit("10", [0, 1]);
+      admission.leave(runOf("fails", [1]), failed("b"), 1_000);
+      assert.deepEqual(admission.expire(1_100, 5_000), {
+        admitted: [],
+        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 900 } }],
+        expired: [],
+      });
+    });
+
+    test("takes no probe of a half-open circuit for a run that it rejects", () => {
+      const { admit, admission } = fixture(dependency("a", 5, 0, { halfOpenMax: 1 }, "reject"));
+      admit("fails", [0]);
+      admission.leave(runOf("fails", [0]), failed("a"), 0);
+      assert.deepEqual([admit("probe", [0], 1_000), admit("other", [0], 1_000)], ["admitted", "admitted"]);
+      assert.deepEqual([admission.rejectedBy(runOf("probe", [0])), admission.rejectedBy(runOf("other", [0]))], [[], [0]]);
+      admission.leave(runOf("other", [0]), failed("a"), 1_000);
+      assert.equal(admission.view(1_000)[0]?.circuit, "half-open");
+      admission.leave(runOf("probe", [0]), succeeded("a"), 1_000);
+      assert.equal(admission.view(1_000)[0]?.circuit, "closed");
+    });
+  });
+
+  test("knows the shortest wait that a lane allows", () => {
+    const { admission } = fixture(dependency("a", 1, 1), dependency("b", 1, 1));
+    admission.bulkhead("b")?.change({ waitMaxMs: 50 });
+    assert.deepEqual([admission.waitMinMs, fixture().admission.waitMinMs], [50, Infinity]);
   });
 
   test("refuses a number that names no dependency", () => {
@@ -154,7 +270,11 @@ describe("admission", () => {
       { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 1_500 }) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant("expire" as const), waitMaxMs: fc.nat({ max: 1_000 }) }) },
     );
-    const sizes = fc.record({ concurrentMax: fc.integer({ min: 1, max: 3 }), queueMax: fc.integer({ min: 0, max: 3 }) });
+    const sizes = fc.record({
+      concurrentMax: fc.integer({ min: 1, max: 3 }),
+      queueMax: fc.integer({ min: 0, max: 3 }),
+      whenFull: fc.constantFrom<WhenFull>("postpone", "reject"),
+    });
     fc.assert(
       fc.property(fc.tuple(sizes, sizes, sizes), fc.array(operation, { maxLength: 150 }), (bulkheads, operations) => {
         const world = new AdmissionWorld(bulkheads);
@@ -173,6 +293,12 @@ describe("admission", () => {
   });
 });
 
+interface Size {
+  readonly concurrentMax: number;
+  readonly queueMax: number;
+  readonly whenFull: WhenFull;
+}
+
 /** Drives an admission and keeps account of where every run must be. */
 class AdmissionWorld {
   nowMs = 0;
@@ -180,13 +306,13 @@ class AdmissionWorld {
   readonly running = new Set<Run>();
   readonly waiting = new Set<Run>();
   readonly #states: CircuitState[] = ["closed", "closed", "closed"];
-  readonly #bulkheads: readonly { readonly concurrentMax: number; readonly queueMax: number }[];
+  readonly #bulkheads: readonly Size[];
   #made = 0;
 
-  constructor(bulkheads: readonly { readonly concurrentMax: number; readonly queueMax: number }[]) {
+  constructor(bulkheads: readonly Size[]) {
     this.#bulkheads = bulkheads;
     this.admission = new Admission<Run>(
-      bulkheads.map(({ concurrentMax, queueMax }, number) => dependency(`d${number}`, concurrentMax, queueMax, { failureThreshold: 2 })),
+      bulkheads.map(({ concurrentMax, queueMax, whenFull }, number) => dependency(`d${number}`, concurrentMax, queueMax, { failureThreshold: 2 }, whenFull)),
       (number, _, state) => {
         assert.notEqual(this.#states[number], state, "expected only changes to be told");
         this.#states[number] = state;
@@ -195,7 +321,7 @@ class AdmissionWorld {
   }
 
   admit(uses: readonly number[]): void {
-    const run = { name: `${this.#made}`, uses, waitingSinceMs: this.nowMs };
+    const run = { name: `${this.#made}`, uses, waitingSinceMs: this.nowMs, mayBeRejected: this.#made % 5 > 0 };
     this.#made += 1;
     const answer = this.admission.admit(run, this.nowMs);
     if (answer.kind === "admitted") this.enter(run);
@@ -203,6 +329,10 @@ class AdmissionWorld {
   }
 
   enter(run: Run): void {
+    const rejectedBy = this.admission.rejectedBy(run);
+    for (const number of rejectedBy) {
+      assert.ok(run.mayBeRejected && run.uses.includes(number) && this.#bulkheads[number]?.whenFull === "reject", "expected only such a run to be rejected");
+    }
     for (const number of run.uses) assert.notEqual(this.#states[number], "open", "expected no run to pass an open circuit");
     this.running.add(run);
   }
@@ -219,7 +349,10 @@ class AdmissionWorld {
   }
 
   next(): void {
-    const { admitted, postponed } = this.admission.next(this.nowMs);
+    this.#moved(this.admission.next(this.nowMs));
+  }
+
+  #moved({ admitted, postponed }: LaneAnswer<Run>): void {
     for (const run of admitted) {
       assert.ok(this.waiting.delete(run), "expected an admitted run to have waited");
       this.enter(run);
@@ -231,12 +364,14 @@ class AdmissionWorld {
   }
 
   expire(waitMaxMs: number): void {
-    for (const run of this.admission.expire(this.nowMs, waitMaxMs)) assert.ok(this.waiting.delete(run), "expected an expired run to have waited");
+    const answer = this.admission.expire(this.nowMs, waitMaxMs);
+    for (const run of answer.expired) assert.ok(this.waiting.delete(run), "expected an expired run to have waited");
+    this.#moved(answer);
   }
 
   check(): void {
     this.admission.view(this.nowMs).forEach((gate, number) => {
-      const users = [...this.running].filter((run) => run.uses.includes(number)).length;
+      const users = [...this.running].filter((run) => run.uses.includes(number) && !this.admission.rejectedBy(run).includes(number)).length;
       assert.equal(gate.inUse, users);
       assert.ok(users <= (this.#bulkheads[number]?.concurrentMax ?? 0));
       assert.ok(gate.waiting <= (this.#bulkheads[number]?.queueMax ?? 0));

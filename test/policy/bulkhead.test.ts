@@ -5,7 +5,7 @@ import { Bulkhead } from "#runtime/policy/bulkhead.ts";
 
 describe("bulkhead", () => {
   test("counts slots up to its maximum", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000, whenFull: "postpone" });
     assert.deepEqual([bulkhead.hasSlot(), bulkhead.room], [true, 5]);
     bulkhead.take();
     bulkhead.take();
@@ -15,18 +15,18 @@ describe("bulkhead", () => {
   });
 
   test("tells the room for what begins as soon as one before it ends, apart from the whole lane's", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 10, waitMaxMs: 5_000 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
     assert.equal(bulkhead.soonRoom, 4);
     bulkhead.take();
     bulkhead.take();
     assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [2, 10]);
     for (const run of ["a", "b", "c"]) bulkhead.enqueue(run);
     assert.deepEqual([bulkhead.soonRoom, bulkhead.room], [0, 7]);
-    assert.equal(new Bulkhead({ concurrentMax: 3, queueMax: 0, waitMaxMs: 5_000 }).soonRoom, 3);
+    assert.equal(new Bulkhead({ concurrentMax: 3, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).soonRoom, 3);
   });
 
   test("holds no more in its lane than what got slots while the first one waited too long, and widens with each that gets one", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
     bulkhead.take();
     for (const run of ["a", "b", "c", "d"]) bulkhead.enqueue(run);
     bulkhead.give();
@@ -40,7 +40,7 @@ describe("bulkhead", () => {
   });
 
   test("tells how long its lane takes to move on by its length, once it has moved", () => {
-    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000 });
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
     bulkhead.take();
     for (const run of ["a", "b", "c", "d"]) bulkhead.enqueue(run);
     assert.equal(bulkhead.drainMs(600), undefined);
@@ -52,17 +52,17 @@ describe("bulkhead", () => {
   });
 
   test("refuses a slot back that nobody took", () => {
-    assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000 }).give(), /expected a taken slot/);
+    assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).give(), /expected a taken slot/);
   });
 
   test("has no lane when its queue maximum is 0", () => {
-    assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000 }).hasLaneSpace(), false);
+    assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).hasLaneSpace(), false);
   });
 
   test("keeps its lane first in, first out, over any mixture of arrivals and departures", () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { maxLength: 600 }), (arrivals) => {
-        const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000 });
+        const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000, whenFull: "postpone" });
         const model: number[] = [];
         arrivals.forEach((arrives, number) => {
           if (arrives) {
@@ -78,7 +78,7 @@ describe("bulkhead", () => {
   });
 
   test("moves a lane of thousands along without losing its order", () => {
-    const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000 });
+    const bulkhead = new Bulkhead<number>({ concurrentMax: 1, queueMax: 10_000, waitMaxMs: 5_000, whenFull: "postpone" });
     for (let number = 0; number < 5_000; number += 1) bulkhead.enqueue(number);
     for (let number = 0; number < 5_000; number += 1) assert.equal(bulkhead.dequeue(), number);
     assert.deepEqual([bulkhead.waiting, bulkhead.dequeue()], [0, undefined]);

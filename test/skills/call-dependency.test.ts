@@ -304,6 +304,38 @@ test("an open circuit fails a call at once and says nothing of its dependency; a
   assert.equal(requests, 1);
 });
 
+test("calls of a dependency that rejected the run fail at once and say nothing of it; others go out", async (t) => {
+  const requests: string[] = [];
+  const dependencyOf = (name: string) =>
+    defineDependency({
+      name,
+      request: async () => {
+        requests.push(name);
+        return name;
+      },
+    });
+  const [full, free] = [dependencyOf("full"), dependencyOf("free")];
+  const failures: unknown[] = [];
+  const results: unknown[] = [];
+  const skill = defineSkill({
+    name: "test",
+    handles,
+    uses: [full, free],
+    async run(context) {
+      failures.push(await context.call(full, undefined as never).catch((error: unknown) => error));
+      const fallbacks = [{ name: "other", quality: "degraded" as const, answer: (step: StepContext) => step.call(free, undefined as never) }];
+      results.push(await context.step("ask", { kind: "atMostOnce", fallbacks }, (step) => step.call(full, undefined as never)));
+    },
+  });
+  const bundle = await makeHost(t, [skill], { numbered: ["full", "free"], config: new Map() });
+  const { answer, calls } = await bundle.run({ rejectedBy: [0] });
+  const [error] = failures;
+  assert.ok(error instanceof TransientError);
+  assert.deepEqual([error.code, error.definite, error.dependency], ["BULKHEAD_FULL", true, "full"]);
+  assert.deepEqual([answer.kind, results, requests, calls], ["completed", ["free"], ["free"], [{ dependency: "free", result: "succeeded" }]]);
+  assert.equal(bundle.retries.taken, 0);
+});
+
 test("a call is retried as long as the worker's retry budget grants it, and asks only for a retry that it would make", async (t) => {
   let requests = 0;
   const bundle = await customHost(t, async () => {

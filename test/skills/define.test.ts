@@ -118,6 +118,7 @@ test("a dependency that cannot be used is refused where it is defined", () => {
       defineDependency({ name: "post", ...options } as DependencyOptions as HttpDependencyOptions);
   refused(dependency({ url: "http://x" }), /^dependency: expected only the keys name, bulkhead, .*, got 'url'$/);
   refused(dependency({ bulkhead: { concurrentMax: 0 } }), /^dependency 'post'\.bulkhead\.concurrentMax: expected a whole number from 1 to 10000, got 0$/);
+  refused(dependency({ bulkhead: { whenFull: "drop" } }), /^dependency 'post'\.bulkhead\.whenFull: expected one of 'postpone', 'reject', got "drop"$/);
   refused(dependency({ circuit: { threshold: 1 } }), /^dependency 'post'\.circuit: expected only the keys mode, .*, got 'threshold'$/);
   refused(
     dependency({ circuit: { failureThreshold: 5, windowCalls: 4 } }),

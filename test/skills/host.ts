@@ -106,5 +106,6 @@ function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"
     steps: [],
     pipelineChanged: false,
     inDoubt: false,
+    rejectedBy: [],
   };
 }

@@ -49,7 +49,7 @@ export function dependencyPolicy(
 ): DependencyPolicy {
   return {
     name,
-    bulkhead: { concurrentMax: 4, queueMax: 4, waitMaxMs: 30_000, ...bulkhead },
+    bulkhead: { concurrentMax: 4, queueMax: 4, waitMaxMs: 30_000, whenFull: "postpone", ...bulkhead },
     circuit: { ...defaultCircuitPolicy, failureThreshold: 3, resetTimeoutMs: 10_000, resetFactor: 1, halfOpenMax: 1, ...circuit },
   };
 }

@@ -101,6 +101,7 @@ type PackedOrder = readonly [
         steps: readonly PackedStep[],
         pipelineChanged: boolean,
         inDoubt: boolean,
+        rejectedBy: readonly number[],
       ],
 ];
 
@@ -118,8 +119,8 @@ function own(packed: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): PackedOrder {
-  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt } = order;
-  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged && !inDoubt;
+  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt, rejectedBy } = order;
+  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged && !inDoubt && rejectedBy.length === 0;
   return [
     ticket,
     route.eventId,
@@ -134,7 +135,7 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.timeoutMs,
     order.enqueuedAtMs,
     body,
-    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt],
+    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt, rejectedBy],
   ];
 }
 
@@ -162,6 +163,7 @@ export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
     steps: rest?.[2].map(unpackStep) ?? [],
     pipelineChanged: rest?.[3] ?? false,
     inDoubt: rest?.[4] ?? false,
+    rejectedBy: rest?.[5] ?? [],
   }));
 }
 

@@ -1,6 +1,6 @@
 // What the configuration says of dependencies and skills, in place of what their plugins say.
 import { z } from "zod";
-import { type BulkheadPolicy, type CircuitPolicy, type Jitter, type RetryPolicy, jitters } from "../skill.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type Jitter, type RetryPolicy, jitters, whenFullChoices } from "../skill.ts";
 import { failureClasses } from "../failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits, skillRetryLimits } from "../policy-limits.ts";
 import { hourMs, integer, numbers } from "./fields.ts";
@@ -24,7 +24,7 @@ export interface SkillConfig {
   readonly retry?: Loose<RetryPolicy> | undefined;
 }
 
-const bulkhead = z.strictObject(numbers(bulkheadLimits)).partial();
+const bulkhead = z.strictObject({ ...numbers(bulkheadLimits), whenFull: z.enum(whenFullChoices) }).partial();
 const circuit = z.strictObject({ ...numbers(circuitLimits), mode: z.enum(["rate", "consecutive"]), counts: z.array(z.enum(failureClasses)) }).partial();
 const timeouts = z.strictObject(numbers(callTimeoutLimits)).partial();
 const jitter = z.enum(jitters);

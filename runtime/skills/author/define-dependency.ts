@@ -1,6 +1,6 @@
 import { failureClasses } from "../../core/failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
-import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy } from "../../core/skill.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy, whenFullChoices } from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
@@ -107,7 +107,7 @@ export type HttpDependency = Dependency<HttpRequest, HttpResponse>;
 export interface DependencyOptions {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
   readonly name: string;
-  /** Default `{ concurrentMax: 32, queueMax: 64, waitMaxMs: 5 000 }`. */
+  /** Default `{ concurrentMax: 32, queueMax: 64, waitMaxMs: 5 000, whenFull: "postpone" }`. */
   readonly bulkhead?: Partial<BulkheadPolicy>;
   /**
    * Default `{ mode: "rate", failureThreshold: 10, windowCalls: 20, callsMin: 0, slowCallMs: 0 (never), counts: all but permanent, poison and
@@ -169,6 +169,13 @@ export function fitTimeouts(owner: string, timeouts: CallTimeouts, given: { read
   return fitted;
 }
 
+function checkBulkhead(owner: string, given: unknown): BulkheadPolicy {
+  if (given === undefined) return defaultBulkheadPolicy;
+  checkKeys(owner, given, [...Object.keys(bulkheadLimits), "whenFull"]);
+  const { whenFull = defaultBulkheadPolicy.whenFull, ...numbers } = given;
+  return { ...checkNumbers(owner, numbers, defaultBulkheadPolicy, bulkheadLimits), whenFull: checkOneOf(`${owner}.whenFull`, whenFull, whenFullChoices) };
+}
+
 function checkCircuit(owner: string, given: unknown): CircuitPolicy {
   if (given === undefined) return defaultCircuitPolicy;
   checkKeys(owner, given, ["mode", "counts", ...Object.keys(circuitLimits)]);
@@ -212,7 +219,7 @@ export function defineDependency<Request, Response>(
   return Object.freeze({
     kind: "holdfast.dependency",
     name,
-    bulkhead: checkNumbers(`${owner}.bulkhead`, options.bulkhead, defaultBulkheadPolicy, bulkheadLimits),
+    bulkhead: checkBulkhead(`${owner}.bulkhead`, options.bulkhead),
     circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
     retry: checkRetry(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),

@@ -1,6 +1,6 @@
 /**
  * One call of a dependency: tries under one idempotency key, within the call's total time and what is left of the run's. An
- * open circuit fails it at once. What comes back unknown is tried again here only where the step's kind allows it.
+ * open circuit fails it at once, and so does a bulkhead that rejected the run. What comes back unknown is tried again here only where the step's kind allows it.
  */
 import type { StepKind } from "../../core/run.ts";
 import { callDelayMs } from "../../policy/backoff.ts";
@@ -10,6 +10,9 @@ import type { PreparedDependency } from "./prepared-skill.ts";
 
 /** Failure code of a call that an open circuit refused. */
 export const circuitOpenCode = "CIRCUIT_OPEN";
+
+/** Failure code of a call whose run was let in without a slot. */
+export const bulkheadFullCode = "BULKHEAD_FULL";
 
 /** State of each dependency's circuit, as the main thread writes it. */
 export const circuitStates = { closed: 0, open: 1, halfOpen: 2 } as const;
@@ -26,6 +29,8 @@ export interface CallingRun {
   /** Asks the worker's retry budget; called only when a retry is otherwise right. */
   mayRetryCall(): boolean;
   isCircuitOpen(dependency: number): boolean;
+  /** It has no slot of this dependency, and none is coming. */
+  isRejectedBy(dependency: number): boolean;
   /** Throws when the run has ended or may not act any more. */
   checkMayAct(): void;
   /** Hears the end of the run, until the function it returns is called. */
@@ -104,6 +109,10 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
   const endMs = Math.min(run.nowMs() + dependency.timeouts.totalMs, run.deadlineMs);
   for (let attempt = 1; ; attempt += 1) {
     run.checkMayAct();
+    if (run.isRejectedBy(dependency.number)) {
+      const message = `${dependency.name}: expected a slot of its bulkhead, found it full; it rejects what finds it so, as its whenFull says`;
+      throw new TransientError(message, { code: bulkheadFullCode, dependency: dependency.name });
+    }
     if (run.isCircuitOpen(dependency.number)) {
       const message = `${dependency.name}: expected its circuit to be closed, found it open; it closes by itself once calls succeed again: the failures before it say why they did not`;
       throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });

@@ -147,6 +147,10 @@ export class Run implements SkillContext<never>, CallingRun {
     return this.#host.isCircuitOpen(dependency);
   }
 
+  isRejectedBy(dependency: number): boolean {
+    return this.order.rejectedBy.includes(dependency);
+  }
+
   onEnd(listener: () => void): () => void {
     const listeners = (this.#endListeners ??= new Set());
     listeners.add(listener);

@@ -244,6 +244,14 @@ test("an open circuit is seen by calls in threads", async (t) => {
   assert.deepEqual([kind, (rest as { failure?: { code: string } }).failure?.code], ["failed", "CIRCUIT_OPEN"]);
 });
 
+test("a run that a dependency rejected cannot call it, in whichever thread", async (t) => {
+  const { post, answer } = await start(t, { threads: 1 });
+  const [rejected, admitted] = [...post("steps", { rejectedBy: [0] }), ...post("steps", {})];
+  const { kind, ...rest } = await answer(rejected ?? 0);
+  assert.deepEqual([kind, (rest as { failure?: { code: string } }).failure?.code], ["failed", "BULKHEAD_FULL"]);
+  assert.equal((await answer(admitted ?? 0)).kind, "completed");
+});
+
 test("calls in all threads take their retries from what the worker's budget allows them", async (t) => {
   const retries = new SharedArrayBuffer(retryLedgerBytes);
   const ledger = new RetryLedger(retries);
