@@ -189,10 +189,10 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       const harness = await makeHarness(t);
       const { promise: mayEnd, resolve: end } = Promise.withResolvers<JobResult>();
       const { handler, jobs } = noting(() => mayEnd);
-      const queues = [await worker(t, harness, { probe: handler }, { leaseMs: 200 }), await worker(t, harness, { probe: handler }, { leaseMs: 200 })];
+      const queues = [await worker(t, harness, { probe: handler }, { leaseMs: 1_000 }), await worker(t, harness, { probe: handler }, { leaseMs: 1_000 })];
       await queues[0]?.add(aJob());
       await eventually("it to be at work", () => jobs.length === 1);
-      const untilMs = performance.now() + 1_000;
+      const untilMs = performance.now() + 2_500;
       await eventually("some leases to be over", () => performance.now() >= untilMs);
       end(done);
       await eventually("it to be done", async () => (await queues[1]?.find("probe", "a"))?.state === "done");
@@ -268,12 +268,14 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
     test("lists, counts and forgets jobs", async (t) => {
       const harness = await makeHarness(t);
       const queue = await worker(t, harness, {});
-      for (const [kind, id, delayMs] of [["one", "later", 60_000], ["one", "now", 0], ["two", "now", 0]] as const) await queue.add(aJob({ kind, id, delayMs }));
+      for (const [kind, id, delayMs] of [
+        ["one", "later", 60_000],
+        ["one", "now", 0],
+        ["two", "now", 0],
+      ] as const)
+        await queue.add(aJob({ kind, id, delayMs }));
       assert.deepEqual(await queue.counts(), { waiting: 3, active: 0, done: 0, failed: 0 });
-      assert.deepEqual(
-        (await queue.list("one")).map(({ id, state }) => `${id} ${state}`).sort(),
-        ["later waiting", "now waiting"],
-      );
+      assert.deepEqual((await queue.list("one")).map(({ id, state }) => `${id} ${state}`).sort(), ["later waiting", "now waiting"]);
       assert.equal(await queue.remove("one", "later"), true);
       assert.equal(await queue.remove("one", "later"), false);
       assert.equal(await queue.find("one", "later"), undefined);
@@ -287,7 +289,8 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
 
     test("refuses what is no kind and no id", async (t) => {
       const queue = await worker(t, await makeHarness(t), {});
-      for (const wrong of [{ kind: "A b" }, { kind: "" }, { id: "" }, { id: "x".repeat(513) }]) await assert.rejects(queue.add(aJob(wrong)), ConfigurationError);
+      for (const wrong of [{ kind: "A b" }, { kind: "" }, { id: "" }, { id: "x".repeat(513) }])
+        await assert.rejects(queue.add(aJob(wrong)), ConfigurationError);
     });
   });
 }

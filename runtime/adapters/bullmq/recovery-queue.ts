@@ -9,6 +9,7 @@
 //
 // A worker holds a lease on each job it is at, and renews it. One that dies lets it run out; the others look for such jobs every
 // half a lease. Commands wait while Redis is away, and whoever asked for something is answered after `commandTimeoutMs` all the same.
+import type * as BullMQ from "bullmq";
 import type { BackendFactory, Queue, KeyPrefixOptions, QueueBaseOptions, RedisQueueBackend, Worker } from "bullmq";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import {
@@ -49,7 +50,7 @@ interface FailedTry {
   readonly failure: string;
 }
 
-type Library = typeof import("bullmq");
+type Library = typeof BullMQ;
 type JobQueue = Queue<JobForm, unknown>;
 type JobWorker = Worker<JobForm, unknown>;
 
@@ -84,6 +85,9 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   #opening: Promise<{ readonly library: Library; readonly queue: JobQueue }> | undefined;
   #worker: JobWorker | undefined;
   #working: Promise<void> | undefined;
+  /** Jobs that are at work here, with the tokens of their leases. */
+  readonly #atWork = new Map<string, string>();
+  #renewTimer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: BullmqRecoveryQueueOptions) {
@@ -177,7 +181,8 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   async counts(): Promise<JobCounts> {
     return this.#ask(async (queue) => {
       const counts = { waiting: 0, active: 0, done: 0, failed: 0 };
-      for (const [state, count] of Object.entries(await queue.getJobCounts("wait", "delayed", "active", "completed", "failed"))) counts[stateOf(state)] += count;
+      for (const [state, count] of Object.entries(await queue.getJobCounts("wait", "delayed", "active", "completed", "failed")))
+        counts[stateOf(state)] += count;
       return counts;
     });
   }
@@ -305,15 +310,27 @@ class BullmqRecoveryQueue implements RecoveryQueue {
         stalledInterval: Math.max(1, Math.round(leaseMs / 2)),
         maxStalledCount: jobLossesMax,
         runRetryDelay: troublePauseMs,
+        skipLockRenewal: true,
       },
       this.#backend(library, connection, blocking),
     );
     this.#worker = worker;
     worker.on("error", (error) => this.#disturbed(error));
+    this.#renewTimer = setInterval(() => void this.#renew(worker, leaseMs), Math.max(1, leaseMs / 3));
     worker.on("failed", (job, error) => this.#failed(job, error));
   }
 
   async #perform(library: Library, handlers: ReadonlyMap<string, JobHandler>, job: QueuedJob, token: string | undefined): Promise<void> {
+    const jobId = job.id ?? "";
+    this.#atWork.set(jobId, token ?? "");
+    try {
+      await this.#performUnderLease(library, handlers, job, token);
+    } finally {
+      this.#atWork.delete(jobId);
+    }
+  }
+
+  async #performUnderLease(library: Library, handlers: ReadonlyMap<string, JobHandler>, job: QueuedJob, token: string | undefined): Promise<void> {
     const handler = handlers.get(job.name);
     const handled = handler === undefined || this.#isStopping ? this.#leave(handler) : this.#handle(library, handler, job);
     const result = await Promise.race([handled, this.#abandoned.promise]);
@@ -325,6 +342,20 @@ class BullmqRecoveryQueue implements RecoveryQueue {
     if (data !== job.data.data || failures !== job.data.failures) await job.updateData({ ...job.data, data, failures, failure });
     await job.moveToDelayed(Date.now() + result.afterMs, token);
     throw new library.DelayedError();
+  }
+
+  /** BullMQ would go on renewing after a stop that could not wait for the end of every job. */
+  async #renew(worker: JobWorker, leaseMs: number): Promise<void> {
+    const jobs = [...this.#atWork];
+    // Leases that are over are seen when their jobs end.
+    if (jobs.length > 0)
+      await worker
+        .extendJobLocks(
+          jobs.map(([id]) => id),
+          jobs.map(([, token]) => token),
+          leaseMs,
+        )
+        .catch(() => undefined);
   }
 
   /** It is for others: those that know its kind, or those that do not stop. */
@@ -380,6 +411,7 @@ class BullmqRecoveryQueue implements RecoveryQueue {
     await isClosed(budgetMs);
     this.#abandoned.resolve("abandoned");
     await isClosed(abandonedMs);
+    clearInterval(this.#renewTimer);
     for (const connection of this.#connections) connection.close();
     await this.#working;
   }

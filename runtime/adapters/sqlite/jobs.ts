@@ -69,7 +69,9 @@ export class JobTable {
         return this.#take(ask, nowMs);
       case "renew":
         return ask.leases
-          .filter(({ row, token }) => this.#run("UPDATE jobs SET at_ms = ? WHERE id = ? AND token = ? AND state = 'active'", nowMs + ask.leaseMs, row, token) === 0)
+          .filter(
+            ({ row, token }) => this.#run("UPDATE jobs SET at_ms = ? WHERE id = ? AND token = ? AND state = 'active'", nowMs + ask.leaseMs, row, token) === 0,
+          )
           .map(({ row }) => row);
       case "end":
         return this.#end(ask.lease, ask.end, nowMs);
