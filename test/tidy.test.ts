@@ -18,6 +18,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/skills/host/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/skills/author/"]],
   ["runtime/adapters/amqp/", ["runtime/core/", "runtime/ports/", "runtime/amqp/", "runtime/adapters/support/"]],
   ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/"]],
+  ["runtime/adapters/bullmq/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/", "runtime/adapters/redis/"]],
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
   ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
@@ -41,7 +42,8 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
 /** Vendor packages and the one folder that may import each. */
 const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^@azure\/service-bus$/, /^(runtime\/adapters\/service-bus|runtime\/cli|load|bench|test)\//],
-  [/^ioredis$/, /^(runtime\/adapters\/redis|bench|test)\//],
+  [/^bullmq$/, /^runtime\/adapters\/bullmq\//],
+  [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
   [/^rhea$/, /^(bench|test)\//],

@@ -24,6 +24,8 @@ const reconnectFirstMs = 50;
 const reconnectMaxMs = 2_000;
 /** How often a cluster is asked which node has which slots, beside what its redirections tell. */
 const slotsRefreshMs = 2_000;
+/** How long a server is asked to wait for something to come, at most. */
+const blockMaxMs = 10_000;
 /** How long a connection that is being closed may linger; ioredis spends it in full when the peer closed first. */
 const disconnectTimeoutMs = 100;
 
@@ -52,32 +54,49 @@ function credentialsOf({ username, password }: URL): Pick<RedisOptions, "usernam
   };
 }
 
-/** Not connected yet. */
-export function connect(place: RedisPlace, commandTimeoutMs: number): Redis | Cluster {
+interface Patience {
+  readonly maxRetriesPerRequest: number | null;
+  readonly socketTimeout: number;
+}
+
+/** A command is answered in time or refused, and never sent again by itself. */
+function answersOrFails(commandTimeoutMs: number): Patience & { readonly autoResendUnfulfilledCommands: boolean; readonly commandTimeout: number } {
+  return {
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: commandTimeoutMs,
+    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
+    socketTimeout: 2 * commandTimeoutMs,
+  };
+}
+
+/** A command waits until a server answers it. Some of them ask the server to wait, for `blockMaxMs` at most. */
+function waits(commandTimeoutMs: number): Patience {
+  return { maxRetriesPerRequest: null, socketTimeout: blockMaxMs + 2 * commandTimeoutMs };
+}
+
+/** Not connected yet. `patience`: what becomes of commands while no server answers; see the functions of these names. */
+export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits" = "answersOrFails"): Redis | Cluster {
   const { isCluster = false, nodes = [], sentinel, ca } = place;
   const url = new URL(place.url);
   const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;
   const common = {
     lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    commandTimeout: commandTimeoutMs,
+    ...(patience === "waits" ? waits(commandTimeoutMs) : answersOrFails(commandTimeoutMs)),
     connectTimeout: commandTimeoutMs,
-    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
-    socketTimeout: 2 * commandTimeoutMs,
     disconnectTimeout: disconnectTimeoutMs,
     // After a failover behind one address the old primary answers READONLY until it is left.
     reconnectOnError: (error) => error.message.includes("READONLY"),
     ...(tls === undefined ? {} : { tls }),
   } satisfies RedisOptions;
-  const single = { ...common, enableOfflineQueue: false, retryStrategy: reconnectDelayMs } satisfies RedisOptions;
+  const single = { ...common, enableOfflineQueue: patience === "waits", retryStrategy: reconnectDelayMs } satisfies RedisOptions;
   const seeds = [url.host, ...nodes].map(addressOf);
   if (isCluster) {
     return new Cluster(seeds, {
       lazyConnect: true,
       // Commands may wait while a node is being connected, within their time; for the cluster as a whole they do not (see client.ts).
       enableOfflineQueue: true,
-      retryDelayOnFailover: 0,
+      ...(patience === "waits" ? {} : { retryDelayOnFailover: 0 }),
       slotsRefreshInterval: slotsRefreshMs,
       slotsRefreshTimeout: commandTimeoutMs,
       clusterRetryStrategy: reconnectDelayMs,

@@ -31,6 +31,8 @@ import type {
   WriteResult,
 } from "../../ports/run-store.ts";
 import { openDatabase, unavailable } from "./database.ts";
+import { JobTable } from "./jobs.ts";
+import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { reviveRun } from "./revive.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
@@ -91,11 +93,12 @@ export function checkOptions({ retentionMs }: RunStoreOptions): void {
     throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
-export class SqliteRunStore implements RunStore {
+export class SqliteRunStore implements RunStore, JobsPlace {
   readonly #options: SqliteRunStoreOptions;
   readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
+  #jobTable: JobTable | undefined;
   #consumerId = 0;
   #secret = "";
   #mark = "";
@@ -142,6 +145,7 @@ export class SqliteRunStore implements RunStore {
 
   async stop(): Promise<void> {
     this.#statements = undefined;
+    this.#jobTable = undefined;
     this.#database?.close();
     this.#database = undefined;
   }
@@ -261,6 +265,16 @@ export class SqliteRunStore implements RunStore {
         outbox: row.outbox ?? nothing,
         history: statements.historyOf(row.id),
       };
+    });
+  }
+
+  /** Jobs of the recovery queue, in the same file. */
+  async jobs<Ask extends JobsAsk>(ask: Ask): Promise<JobsAnswers[Ask["ask"]]> {
+    return this.#write((_, nowMs) => {
+      if (this.#database === undefined) throw new StoreUnavailableError(notStarted);
+      this.#jobTable ??= new JobTable(this.#database, this.#consumerId);
+      // What is answered goes by what is asked.
+      return this.#jobTable.answer(ask, nowMs) as JobsAnswers[Ask["ask"]];
     });
   }
 

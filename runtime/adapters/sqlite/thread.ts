@@ -38,6 +38,8 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
       return packWrites(await store.extend(call.writes, call.leaseMs));
     case "read":
       return store.read(call.eventId);
+    case "jobs":
+      return store.jobs(call.ask);
   }
 }
 

@@ -24,6 +24,7 @@ import type {
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
+import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { checkOptions } from "./run-store.ts";
 import { StoreThread } from "./store-thread.ts";
 import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
@@ -40,7 +41,7 @@ export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOpti
 /** Longer than a transaction waits for the file's lock, and another one that was called before. */
 const callTimeoutMsDefault = 5_000;
 
-class ThreadedRunStore implements RunStore {
+class ThreadedRunStore implements RunStore, JobsPlace {
   readonly #options: ThreadedRunStoreOptions;
   /** Of the file that was opened last. */
   #mark: string | undefined;
@@ -121,6 +122,10 @@ class ThreadedRunStore implements RunStore {
     return (await this.#call({ method: "read", eventId })) as RunView | undefined;
   }
 
+  async jobs<Ask extends JobsAsk>(ask: Ask): Promise<JobsAnswers[Ask["ask"]]> {
+    return (await this.#call({ method: "jobs", ask })) as JobsAnswers[Ask["ask"]];
+  }
+
   /** A file that was put in the place of the one that is remembered has none of its records. */
   async #met(thread: StoreThread, mark: unknown): Promise<void> {
     if (typeof mark !== "string") return;
@@ -155,7 +160,7 @@ class ThreadedRunStore implements RunStore {
  * A run store on `node:sqlite` in a thread of its own: the embedded default. Several processes may share one file. Throws
  * `ConfigurationError` for options it cannot use.
  */
-export function createThreadedSqliteRunStore(options: ThreadedRunStoreOptions): RunStore {
+export function createThreadedSqliteRunStore(options: ThreadedRunStoreOptions): RunStore & JobsPlace {
   checkOptions(options);
   return new ThreadedRunStore(options);
 }

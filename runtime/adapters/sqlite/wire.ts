@@ -16,6 +16,7 @@ import type {
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
+import type { JobsAsk } from "./jobs-wire.ts";
 
 /** What the thread is started with. */
 export interface ThreadSettings extends RunStoreOptions {
@@ -41,7 +42,8 @@ export type StoreCall =
   | { readonly method: "revive"; readonly requests: readonly ReviveRequest[] }
   | { readonly method: "close"; readonly eventIds: readonly string[]; readonly reason: string }
   | { readonly method: "extend"; readonly writes: readonly EpochWrite[]; readonly leaseMs: number }
-  | { readonly method: "read"; readonly eventId: string };
+  | { readonly method: "read"; readonly eventId: string }
+  | { readonly method: "jobs"; readonly ask: JobsAsk };
 
 export type NumberedCall = readonly [number: number, call: StoreCall];
 
