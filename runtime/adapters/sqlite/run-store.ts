@@ -199,7 +199,7 @@ export class SqliteRunStore implements RunStore {
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, state, reason, failures, losses, death }) => {
+      writes.map(({ eventId, epoch, state, reason, failures, losses, death, setback }) => {
         const changed = statements.failRun(
           state,
           reason.slice(0, reasonCharactersMax),
@@ -211,10 +211,9 @@ export class SqliteRunStore implements RunStore {
           epoch,
           nowMs,
         );
-        if (changed === 1 && death !== undefined && state !== "waiting") {
-          const row = statements.findRun(this.#consumerId, eventId);
-          if (row !== undefined) statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
-        }
+        const row = changed === 1 && (death ?? setback) !== undefined ? statements.findRun(this.#consumerId, eventId) : undefined;
+        if (row !== undefined && death !== undefined && state !== "waiting") statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
+        if (row !== undefined && setback !== undefined) statements.addSetback(row.id, `{"atMs":${nowMs},${setback.slice(1)}`);
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
@@ -260,6 +259,7 @@ export class SqliteRunStore implements RunStore {
         steps: statements.stepsOf(row.id),
         outbox: row.outbox ?? nothing,
         history: statements.historyOf(row.id),
+        setbacks: statements.setbacksOf(row.id),
       };
     });
   }
