@@ -5,6 +5,7 @@ import { redact } from "../core/redact.ts";
 import { integer, required } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import { addDlqCommand } from "./dlq-command.ts";
+import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
@@ -70,6 +71,7 @@ program
 
 addDlqCommand(program);
 addRunsCommand(program);
+addReconcileCommand(program);
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {

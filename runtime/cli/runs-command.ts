@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { allStates } from "../recovery/runs-scan.ts";
 import { duration, integer, several } from "./arguments.ts";
-import type { ListOptions, ShowRunOptions } from "./runs-options.ts";
+import type { ExplainOptions, ListOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
   return command.option("-c, --config <file>", "configuration file; gives consumer and store").option("--json", "print JSON");
@@ -20,4 +20,9 @@ export function addRunsCommand(program: Command): void {
   withPlace(runs.command("show").description("show one run: state, claim, attempts, steps, compensations, outbox, history").argument("<eventId>"))
     .option("--results", "show what steps have returned, too, also while the run is on its way: it is data, and may hold what is private")
     .action(async (eventId: string, options: ShowRunOptions) => (await import("./runs.ts")).show(eventId, options));
+  withPlace(runs.command("explain").description("tell one event's whole story in the order of time, and why it waits now and until when").argument("<eventId>"))
+    .option("--log <file>", "JSON lines that workers have logged; may be given several times", several, [])
+    .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to")
+    .option("--peek <n>", "messages to look at in each queue", integer, 10_000)
+    .action(async (eventId: string, options: ExplainOptions) => (await import("./runs-explain.ts")).explain(eventId, options));
 }

@@ -17,3 +17,9 @@ export interface ListOptions extends RunsOptions {
 export interface ShowRunOptions extends RunsOptions {
   readonly results?: boolean;
 }
+
+export interface ExplainOptions extends RunsOptions {
+  readonly forwardedTo?: string;
+  readonly log: readonly string[];
+  readonly peek: number;
+}

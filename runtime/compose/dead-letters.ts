@@ -44,6 +44,11 @@ export async function composeLetters(config: Config, forwardedTo: string | undef
   };
 }
 
+/** The entities that the consumer reads, to be looked into: a queue, or a subscription and its retry queue. */
+export async function composeQueues(config: Config): Promise<readonly DeadLetterBox[]> {
+  return Promise.all(consumedEntities(config).map((entity) => boxOf(config, entity, true)));
+}
+
 /** What a replay needs beside the letters. */
 export async function composeReplay(config: Config, directory: string): Promise<ReplaySurroundings> {
   if (config.store.kind === "sqlite" && config.store.path === ":memory:")

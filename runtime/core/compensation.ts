@@ -65,6 +65,16 @@ export function verdictOf(steps: readonly StepRecord[]): Verdict | undefined {
   return record === undefined ? undefined : ((valueOf(record) as Verdict | undefined) ?? unreadable);
 }
 
+/** The step that a record is the compensation of; undefined of any other record. */
+export function compensatedStepOf({ name }: Pick<StepRecord, "name">): string | undefined {
+  return name.startsWith(compensationPrefix) ? name.slice(compensationPrefix.length) : undefined;
+}
+
+/** Undefined of any other record than that of a verdict. */
+export function verdictAtMs(steps: readonly StepRecord[]): number | undefined {
+  return steps.find(({ name }) => name === verdictName)?.atMs;
+}
+
 export function encodeCompensation(step: string, compensation: Compensation): StepRecord {
   return recordOf(`${compensationPrefix}${step}`, compensation, compensation.state === "trying" ? "intent" : "completed");
 }

@@ -19,6 +19,9 @@ export const apartHeader = "holdfast-apart";
  */
 export const enqueuedFirstHeader = "holdfast-enqueued-first";
 
+/** What a copy waits for until it is due, for people: a failure's code, or why it was postponed and the dependency. */
+export const waitsForHeader = "holdfast-waits-for";
+
 function countOf(delivery: Delivery, header: string): number {
   const value = delivery.header(header);
   const count = typeof value === "bigint" ? Number(value) : value;
@@ -61,6 +64,8 @@ export interface CopyOrder {
   /** In all. */
   readonly retriesInPlace: number;
   readonly isApart?: boolean;
+  /** At most 200 characters. */
+  readonly waitsFor?: string;
   /** It comes however old it is by then. */
   readonly outlivesItself?: boolean;
 }
@@ -78,7 +83,7 @@ export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
  */
 export function copyOf(
   delivery: Delivery,
-  { atMs, secret, postponements, retriesInPlace, isApart = false, outlivesItself = false }: CopyOrder,
+  { atMs, secret, postponements, retriesInPlace, isApart = false, waitsFor, outlivesItself = false }: CopyOrder,
 ): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
@@ -88,6 +93,7 @@ export function copyOf(
   if (postponements > 0) headers[postponedHeader] = postponements;
   if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
   if (isApart) headers[apartHeader] = true;
+  if (waitsFor !== undefined) headers[waitsForHeader] = waitsFor;
   const untilMs = outlivesItself ? Number.POSITIVE_INFINITY : expiresAtMs(delivery);
   return {
     ...delivery.particulars(),

@@ -1,4 +1,5 @@
 import type { HistoryEntry } from "./history.ts";
+import type { Setback } from "./setback.ts";
 
 /**
  * A run is one execution of a skill for one event. Its record, one a consumer and eventId, carries de-duplication, lease,
@@ -96,4 +97,6 @@ export interface RunView extends RunStanding {
   readonly outbox: Uint8Array;
   /** Deaths and what brought it back, the oldest first. */
   readonly history: readonly HistoryEntry[];
+  /** Its last claims that ended without success, the oldest first. */
+  readonly setbacks: readonly Setback[];
 }

@@ -9,8 +9,8 @@ export type Settlement =
   | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string; readonly description: string }
   /** Without a `cause` the message itself is at fault: it is poison, and the reason says all. */
   | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked"; readonly cause?: DeathCause }
-  /** Like `retry-later`, but it was never tried: no attempt is counted. */
-  | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason }
+  /** Like `retry-later`, but it was never tried: no attempt is counted. `dependency`: which one it waits for, where it is known. */
+  | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason; readonly dependency?: string | undefined }
   /** Hand it back to the broker now, for any worker. */
   | { readonly kind: "release" }
   /** Someone else owns it: leave it alone. */

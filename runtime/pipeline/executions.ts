@@ -165,6 +165,7 @@ export class Executions {
       if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
       admission.leave(work, calls, nowMs);
       intake.leave(work);
+      work.calls = calls;
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
@@ -208,10 +209,11 @@ export class Executions {
   }
 
   /** It comes again later, as a copy. */
-  postpone(work: Work, why: PostponeReason, pause: PauseBounds = {}): void {
+  postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
     const { settler, random, readAhead } = this.#options;
     if (why === "lane-full") readAhead.postponed();
-    settler.fail(work, { kind: "postpone", why, delayMs: postponeDelayMs(postponementsOf(work.delivery), pause, random) });
+    const delayMs = postponeDelayMs(postponementsOf(work.delivery), pause, random);
+    settler.fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
   }
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
@@ -278,6 +280,7 @@ export class Executions {
       if (!this.#isOver(work)) this.putBack(work);
       return;
     }
+    if (work.stage === "waiting") work.waitedMs += nowMs - work.waitingSinceMs;
     const isFirstHere = work.posts === 0;
     work.begin();
     if (!isFirstHere) inFlight.renumber(work);

@@ -78,7 +78,10 @@ export class Leases {
     works.forEach((work, index) => {
       const isHeld = results[index] === "written";
       work.isExtending = false;
-      if (isHeld) work.leaseUntilMs = untilMs;
+      if (isHeld) {
+        work.leaseUntilMs = untilMs;
+        work.renewals += 1;
+      }
       if (work.stage === "executing") (isHeld ? held : stale).push(work.runId);
     });
     if (held.length > 0) executor.extend(held, untilMs - clock.monotonicMs());

@@ -28,19 +28,18 @@ import { eachAlone } from "./each-alone.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
 import type { Sagas } from "./sagas.ts";
 import { Sending, type Unsent } from "./sending.ts";
+import { type Failure, failWrite, waitsFor } from "./setbacks.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
 import type { Work } from "./work.ts";
 
-/** Settlements that end a delivery without success; a retry in place ends nothing. */
-type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
-const reasonCharactersMax = 200;
 /** After every attempt to publish has failed, the message is not looked at again for this long. */
 const publishPauseMinMs = 5_000;
 
 export interface SettlerOptions {
+  readonly workerId: string;
   readonly transport: Transport;
   readonly publisher: Publisher;
   readonly store: RunStore;
@@ -177,7 +176,7 @@ export class Settler {
     if (settlement.kind === "dead-letter" && this.#options.sagas.takes(work, settlement)) return;
     if (work.epoch === 0) return this.#act(work, settlement);
     if (settlement.kind === "dead-letter") work.death = deathOf(work, settlement, this.#options.brokerClock);
-    this.#failures.add({ work, settlement, write: failWrite(work, settlement) });
+    this.#failures.add({ work, settlement, write: failWrite(work, settlement, this.#options.workerId) });
   }
 
   /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
@@ -209,7 +208,7 @@ export class Settler {
   /** Gives a message back without asking the store. A claim in a part of the store that is down ends with its lease. */
   handBack(work: Work, why: "down" | "refused" = "refused"): void {
     const { hasGivenUp } = this.#options.gate;
-    if (hasGivenUp && work.epoch > 0) this.#unreturned.push(failWrite(work, { kind: "release" }));
+    if (hasGivenUp && work.epoch > 0) this.#unreturned.push(failWrite(work, { kind: "release" }, this.#options.workerId));
     this.#return(work, hasGivenUp || why === "down");
   }
 
@@ -358,6 +357,7 @@ export class Settler {
         postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
         isApart: work.isApart,
+        waitsFor: waitsFor(settlement),
         // Its run is done and its events are to go out, however long that takes.
         outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
       });
@@ -416,22 +416,4 @@ function unpublished(reason: string, description: string): GivenUp {
 function publishFailedText({ eventType, entity, error }: PublishFailure, count: number, of: number): string {
   const which = count === 1 ? `'${eventType}' to '${entity}'` : `'${eventType}' to '${entity}' and ${count - 1} more`;
   return `expected the ${of} emitted events to be published, found that ${which} cannot be: ${error.message}. Then send this message again: its run is done and is not repeated, its events wait in the run's record`;
-}
-
-function failWrite(work: Work, settlement: Failure): FailWrite {
-  const { eventId, epoch } = work;
-  const losses = work.lossesHere;
-  // A run that failed and was to be retried in place has been tried, whatever keeps it from that retry.
-  const failures = work.hasFailed ? 1 : 0;
-  switch (settlement.kind) {
-    case "retry-later":
-      return { eventId, epoch, state: "waiting", reason: settlement.code, failures: 1, losses };
-    case "postpone":
-      return { eventId, epoch, state: "waiting", reason: settlement.why, failures, losses };
-    case "dead-letter":
-      return { eventId, epoch, state: settlement.state, reason: settlement.reason.slice(0, reasonCharactersMax), failures: 1, losses, death: work.death };
-    case "release":
-    case "drop":
-      return { eventId, epoch, state: "waiting", reason: settlement.kind, failures, losses };
-  }
 }

@@ -2,6 +2,7 @@ import type { Verdict } from "../core/compensation.ts";
 import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
+import type { CallReport } from "../core/outcome.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
@@ -35,6 +36,7 @@ export type Stage =
 
 const noUses: readonly number[] = [];
 const noSteps: readonly StepRecord[] = [];
+const noCalls: readonly CallReport[] = [];
 
 /** One delivery on its way through the worker, with all that is known of it. One object a message, reused for every stage. */
 export class Work {
@@ -96,6 +98,12 @@ export class Work {
   ranMs = 0;
   /** When it began to wait in a lane, monotonic. */
   waitingSinceMs = 0;
+  /** In lanes, under this claim. */
+  waitedMs = 0;
+  /** How often its lease was extended under this claim. */
+  renewals = 0;
+  /** How the calls of its last execution went. */
+  calls: readonly CallReport[] = noCalls;
   lockLost = false;
   /** Whether it can be admitted is not known yet. */
   isUndecided = true;
@@ -161,6 +169,9 @@ export class Work {
     this.executions = 0;
     this.lossesHere = 0;
     this.hasFailed = false;
+    this.waitedMs = 0;
+    this.renewals = 0;
+    this.calls = noCalls;
     this.epoch = 0;
   }
 

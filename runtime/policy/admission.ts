@@ -24,6 +24,7 @@ export interface Admissible {
 export interface Postponed {
   readonly kind: "postponed";
   readonly why: PostponeReason;
+  readonly dependency: string;
   readonly atLeastMs: number;
   /** A longer pause would waste what will have come free by then; undefined when nothing is known of that. */
   readonly atMostMs?: number | undefined;
@@ -50,13 +51,13 @@ const nobody: readonly number[] = [];
 /** What is postponed for a full lane returns when the lane has moved on by this many times its length, as far as can be told. */
 const drainsMax = 2;
 
-function laneFull<Run extends Admissible>(bulkhead: Bulkhead<Run>, nowMs: number): Postponed {
+function laneFull<Run extends Admissible>({ bulkhead, name }: Gate<Run>, nowMs: number): Postponed {
   const drainMs = bulkhead.drainMs(nowMs - (bulkhead.first()?.waitingSinceMs ?? nowMs));
-  return { kind: "postponed", why: "lane-full", atLeastMs: 0, ...(drainMs === undefined ? undefined : { atMostMs: drainMs * drainsMax }) };
+  return { kind: "postponed", why: "lane-full", dependency: name, atLeastMs: 0, ...(drainMs === undefined ? undefined : { atMostMs: drainMs * drainsMax }) };
 }
 
-function circuitOpen(opensInMs: number): Postponed {
-  return { kind: "postponed", why: "circuit-open", atLeastMs: opensInMs };
+function circuitOpen<Run extends Admissible>({ circuit, name }: Gate<Run>, nowMs: number): Postponed {
+  return { kind: "postponed", why: "circuit-open", dependency: name, atLeastMs: circuit.opensInMs(nowMs) };
 }
 
 interface Gate<Run> {
@@ -124,8 +125,8 @@ export class Admission<Run extends Admissible> {
   refuses(uses: readonly number[], nowMs: number): Postponed | undefined {
     for (const number of uses) {
       const gate = this.#gate(number);
-      if (this.#isShut(gate, nowMs)) return circuitOpen(gate.circuit.opensInMs(nowMs));
-      if (gate.bulkhead.room === 0) return laneFull(gate.bulkhead, nowMs);
+      if (this.#isShut(gate, nowMs)) return circuitOpen(gate, nowMs);
+      if (gate.bulkhead.room === 0) return laneFull(gate, nowMs);
     }
     return undefined;
   }
@@ -244,12 +245,12 @@ export class Admission<Run extends Admissible> {
       this.#enter(run, rejectedBy, nowMs);
       return admitted;
     }
-    if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking.circuit.opensInMs(nowMs));
+    if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking, nowMs);
     if (blocking.bulkhead.hasLaneSpace()) {
       blocking.bulkhead.enqueue(run, hasWaited);
       return waiting;
     }
-    if (!rejects(blocking, run)) return laneFull(blocking.bulkhead, nowMs);
+    if (!rejects(blocking, run)) return laneFull(blocking, nowMs);
     const rejectedByAll = [...rejectedBy, blocking.number];
     return this.#place(run, this.#blocking(run, undefined, rejectedByAll, nowMs), hasWaited, rejectedByAll, nowMs);
   }
@@ -259,7 +260,7 @@ export class Admission<Run extends Admissible> {
     let rejectedBy = nobody;
     let blocking: Gate<Run> | undefined = first;
     while (blocking !== undefined) {
-      if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking.circuit.opensInMs(nowMs));
+      if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking, nowMs);
       if (!rejects(blocking, run)) return undefined;
       rejectedBy = [...rejectedBy, blocking.number];
       blocking = this.#blocking(run, undefined, rejectedBy, nowMs);

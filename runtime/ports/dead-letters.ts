@@ -4,6 +4,10 @@ import type { Transport } from "./transport.ts";
 /** A message as it was seen in its place: nobody has locked it, and it may be gone by now. */
 export interface SeenMessage {
   readonly delivery: Delivery;
+  /** `active`: it can be delivered, or somebody has locked it. */
+  readonly state: "active" | "scheduled" | "deferred";
+  /** When a scheduled one can be delivered, by the broker's wall clock. */
+  readonly scheduledAtMs: number | undefined;
   /** The entity in which it was dead-lettered; undefined while it lies in that entity's own dead-letter queue. */
   readonly deadLetterSource: string | undefined;
 }

@@ -1,9 +1,25 @@
-import type { RunKind, RunState, RunSummary } from "../core/run.ts";
+import type { HistoryEntry } from "../core/history.ts";
+import type { RunKind, RunState, RunSummary, StepRecord } from "../core/run.ts";
 
 export interface ScanPage {
   readonly runs: readonly RunSummary[];
   /** Where the next page begins; undefined at the end. */
   readonly next: string | undefined;
+}
+
+/** A record that is made by hand, of a run that no worker has. */
+export interface RunCreation {
+  readonly eventId: string;
+  /** The first claim must come with it. */
+  readonly payloadHash: string;
+  /** As in a claim; of meaning where there are steps. */
+  readonly pipelineHash: string;
+  readonly state: "waiting" | "dead" | "parked";
+  /** At most 200 characters. */
+  readonly reason: string;
+  /** In their order, with the times that they have. */
+  readonly steps: readonly StepRecord[];
+  readonly history: readonly HistoryEntry[];
 }
 
 /**
@@ -23,6 +39,8 @@ export interface RunRecords {
   /** Notes what pipeline hashes stand for. Kinds that nobody names any more outlive their records. */
   name(kinds: readonly RunKind[]): Promise<void>;
   kinds(): Promise<readonly RunKind[]>;
+  /** Makes a record where there is none; one that `exists` stays as it is. */
+  create(creation: RunCreation): Promise<"created" | "exists">;
 }
 
 /** Longer than records that name a kind, by so much, it is kept after a worker has last started with it. */

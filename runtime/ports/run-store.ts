@@ -68,6 +68,8 @@ export interface FailWrite extends EpochWrite {
   readonly losses: number;
   /** Kept in the history of a run that ends. */
   readonly death?: Death | undefined;
+  /** Encoded without its time, and kept with the last ones of the run; nothing where it is left out. */
+  readonly setback?: string | undefined;
 }
 
 /**

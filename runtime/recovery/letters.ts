@@ -52,7 +52,8 @@ function textHeader(delivery: Delivery, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
-function routeOf(letters: Letters, delivery: Delivery): { readonly eventId: string; readonly eventType: string } {
+/** Texts are empty where they cannot be read. */
+export function routeOf(letters: Pick<Letters, "readRoute">, delivery: Delivery): { readonly eventId: string; readonly eventType: string } {
   try {
     const answer = letters.readRoute(delivery);
     return answer.ok ? answer.route : { eventId: "", eventType: "" };

@@ -1,5 +1,5 @@
 /** How far a run is, by its record. */
-import { compensationsOf, isOwnRecord, type Compensation, verdictOf, type Verdict } from "../core/compensation.ts";
+import { compensationsOf, isOwnRecord, type Compensation, verdictAtMs, verdictOf, type Verdict } from "../core/compensation.ts";
 import { lastDeath } from "../core/history.ts";
 import type { RunKind, RunView, StepRecord } from "../core/run.ts";
 
@@ -13,6 +13,8 @@ export interface RunProgress {
   readonly ahead: readonly string[];
   /** Why it has failed for good, once it is compensated. */
   readonly verdict: Verdict | undefined;
+  /** When that was; 0 while it has not. */
+  readonly failedAtMs: number;
   readonly compensations: ReadonlyMap<string, Compensation>;
 }
 
@@ -29,6 +31,7 @@ export function progressOf(view: Pick<RunView, "state" | "steps">, kind: RunKind
     of: isKnown ? steps.length + ahead.length : undefined,
     ahead,
     verdict: verdictOf(view.steps),
+    failedAtMs: verdictAtMs(view.steps) ?? 0,
     compensations: compensationsOf(view.steps),
   };
 }

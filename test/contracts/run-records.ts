@@ -1,10 +1,11 @@
 // What run records must tell people, on every store. An adapter's test calls `runRecordsContract` with a way to make a fresh set of them.
 import { strict as assert } from "node:assert";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import type { HistoryEntry } from "#runtime/core/history.ts";
 import type { RunKind, RunStanding, RunState, RunSummary } from "#runtime/core/run.ts";
-import type { RunRecords } from "#runtime/ports/run-records.ts";
+import type { RunCreation, RunRecords } from "#runtime/ports/run-records.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
-import { claimOf, deathOf, stepOf } from "./run-store-fixtures.ts";
+import { claimOf, deathOf, plainSteps, stepOf } from "./run-store-fixtures.ts";
 
 interface Opened {
   /** Of a worker. */
@@ -91,7 +92,7 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
     test("a run tells the same when it is read alone", async () => {
       await store.claim([claimOf("a", { token: "worker:7" })], longMs);
       const { runs } = await scanAll(records);
-      const { key: _key, steps: _steps, outbox: _outbox, history: _history, ...view } = (await store.read("a"))!;
+      const { key: _key, steps: _steps, outbox: _outbox, history: _history, setbacks: _setbacks, ...view } = (await store.read("a"))!;
       const { eventId: _id, steps: _count, outboxBytes: _bytes, ...summary } = runs.get("a")!;
       const without = ({ claim, writtenAgoMs: _ago, ...rest }: RunStanding): unknown => ({ ...rest, token: claim?.token });
       assert.deepEqual(without(view), without(summary));
@@ -112,6 +113,39 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
       await elsewhere.store.claim([claimOf("c")], longMs);
       assert.deepEqual([...(await scanAll(records, ["done", "dead"])).runs.keys()], ["b"]);
       assert.deepEqual([...(await scanAll(elsewhere.records)).runs.keys()], ["c"]);
+    });
+
+    test("a record that is made by hand is claimed as any other, behind its steps, with its history; one that exists stays as it is", async () => {
+      const steps = [stepOf("two", { atMs: 1_700_000_000_123 }), stepOf("one", { atMs: 1_700_000_000_456, result: Uint8Array.of(9, 0, 9) })];
+      const died: HistoryEntry = { kind: "died", state: "dead", ...deathOf() };
+      const creation: RunCreation = {
+        eventId: "a",
+        payloadHash: "payload-1",
+        pipelineHash: "pipeline-7",
+        state: "waiting",
+        reason: "made",
+        steps,
+        history: [died],
+      };
+      assert.equal(await records.create(creation), "created");
+      assert.equal(await records.create({ ...creation, steps: [], history: [] }), "exists");
+      const view = await store.read("a");
+      assert.deepEqual([view?.state, view?.reason, view?.epoch, view?.history], ["waiting", "made", 0, [died]]);
+      assert.deepEqual(
+        view?.steps.map(({ name, atMs }) => [name, atMs]),
+        [
+          ["two", 1_700_000_000_123],
+          ["one", 1_700_000_000_456],
+        ],
+      );
+      const [claim] = await store.claim([claimOf("a")], longMs);
+      assert.ok(claim?.kind === "acquired", claim?.kind);
+      assert.deepEqual([claim.epoch, claim.pipelineHash, plainSteps(claim.steps)], [1, "pipeline-7", plainSteps(steps)]);
+      assert.equal(await records.create({ ...creation, eventId: "b", state: "dead" }), "created");
+      assert.equal((await store.claim([claimOf("b")], longMs))[0]?.kind, "dead");
+      await store.claim([claimOf("c")], longMs);
+      assert.equal(await records.create({ ...creation, eventId: "c" }), "exists");
+      assert.equal((await store.read("c"))?.state, "running");
     });
 
     test("kinds are what workers have named, the last word of each, for each consumer apart", async () => {

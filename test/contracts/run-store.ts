@@ -1,6 +1,7 @@
 // What every run store must do. An adapter's test calls `runStoreContract` with a way to make a fresh set of records.
 import { strict as assert } from "node:assert";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { encodeSetback, type Setback, setbacksMax } from "#runtime/core/setback.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "#runtime/ports/run-store.ts";
 import { claimOf, plainSteps, type RunStoreHarness, stepOf } from "./run-store-fixtures.ts";
@@ -464,8 +465,46 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
             outbox: [],
             reason: undefined,
             history: [],
+            setbacks: [],
           },
         );
+      });
+
+      test("keeps the last claims that ended without success, with the store's time, and none of others", async () => {
+        const setback = (attempt: number): Omit<Setback, "atMs"> => ({
+          kind: "failed",
+          why: "HTTP_503",
+          description: 'with "quotes"',
+          attempt,
+          delayMs: 30_000,
+          worker: "w",
+          waitedMs: 5,
+          renewals: 0,
+          calls: ["mailer failed"],
+        });
+        for (let attempt = 1; attempt <= setbacksMax + 3; attempt += 1) {
+          const { epoch } = await acquire(store, claimOf("a"));
+          const write = {
+            eventId: "a",
+            epoch,
+            state: "waiting",
+            reason: "HTTP_503",
+            failures: 1,
+            losses: 0,
+            setback: encodeSetback(setback(attempt)),
+          } as const;
+          // Said twice it is kept once.
+          assert.deepEqual(await store.fail([write, write]), ["written", "written"]);
+        }
+        await acquire(store, claimOf("b"));
+        await store.fail([{ eventId: "b", epoch: 1, state: "waiting", reason: "release", failures: 0, losses: 0 }]);
+        const setbacks = (await other.read("a"))?.setbacks ?? [];
+        assert.ok(setbacks.every(({ atMs }) => Number.isSafeInteger(atMs) && atMs > 1_600_000_000_000));
+        assert.deepEqual(
+          setbacks.map(({ atMs: _, ...rest }) => rest),
+          Array.from({ length: setbacksMax }, (_, index) => setback(index + 4)),
+        );
+        assert.deepEqual((await other.read("b"))?.setbacks, []);
       });
     });
 

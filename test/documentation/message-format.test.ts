@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { ServiceBusMessage } from "@azure/service-bus";
-import { copyOf, enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
+import { copyOf, enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader } from "#runtime/core/copy.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import type { EnvelopeHook } from "#runtime/core/envelope-hook.ts";
 import type { EventEnvelope, WireForm } from "#runtime/core/event-envelope.ts";
@@ -107,7 +107,7 @@ test("the example of a copy is what the worker sends: the message of before, a n
     messageId: whole.eventId,
     enqueuedAtMs: Number(shown.applicationProperties?.["holdfast-enqueued-first"]),
   };
-  const copy = copyOf(original, { atMs: 0, secret: "s", postponements: 2, retriesInPlace: 1 });
+  const copy = copyOf(original, { atMs: 0, secret: "s", postponements: 2, retriesInPlace: 1, waitsFor: "lane-full mailer" });
   assert.deepEqual(copy.headers, shown.applicationProperties);
   const shape = /^order-4711-placed~[A-Za-z0-9_-]{22}$/;
   assert.match(copy.messageId, shape);
@@ -117,7 +117,7 @@ test("the example of a copy is what the worker sends: the message of before, a n
 
 test("the headers of copies stand in the table of headers", () => {
   const named = tableOf(format, "application property").flatMap(([name = ""]) => codeIn(name));
-  for (const header of [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, "content-encoding"])
+  for (const header of [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader, "content-encoding"])
     assert.ok(named.includes(header), `expected the table to name ${header}`);
 });
 

@@ -1,82 +1,9 @@
 // Runs as a person meets them: what `holdfast runs` tells of them, while they are on their way and after.
 import { strict as assert } from "node:assert";
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
-import { runCommand, type CommandResult } from "../support/holdfast-command.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type RunningWorker, runtimeModule, startWorkerBench, type WorkerBench } from "../support/worker-bench.ts";
-
-const { REDIS_URL: _redis, ...env } = process.env;
-
-/** A chain whose second step waits for a file, and a skill that fails in the way that the payload names. */
-function skills(folder: string): string {
-  return `import { existsSync, appendFileSync } from "node:fs";
-import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import { definePlugin, defineSkill, PermanentError, TransientError } from "${runtimeModule}";
-const folder = ${JSON.stringify(folder)};
-const mark = (name, text) => appendFileSync(join(folder, name), text + "\\n");
-const chained = defineSkill({
-  name: "chained",
-  handles: [{ eventType: "Tried", versions: "1.x" }],
-  timeoutMs: 60_000,
-  steps: (begin) =>
-    begin
-      .step("reserve", { kind: "idempotent" }, (step) => {
-        mark("reserved", step.event.eventId);
-        return { seat: 12, password: "hush", order: step.event.payload.order };
-      })
-      .step("pay", { kind: "idempotent" }, async (step) => {
-        mark("paying", step.event.eventId);
-        while (!existsSync(join(folder, "paid-" + step.event.eventId))) await pause(10);
-        return { paid: true };
-      })
-      .step("ship", { kind: "idempotent" }, () => undefined),
-});
-const failing = defineSkill({
-  name: "failing",
-  handles: [{ eventType: "Failed", versions: "1.x" }],
-  retry: { attemptsMax: 2, immediateMax: 0, baseDelayMs: 60_000, delayMaxMs: 60_000, jitter: "none" },
-  async run(context) {
-    await context.step("begin", { kind: "idempotent" }, () => "begun");
-    if (context.event.payload.forGood) throw new PermanentError("refused", { code: "REFUSED" });
-    throw new TransientError("the bank is closed", { code: "BANK_CLOSED" });
-  },
-});
-export default definePlugin({ skills: [chained, failing] });
-`;
-}
-
-interface Scene {
-  readonly bench: WorkerBench;
-  readonly worker: RunningWorker;
-  readonly runs: (...args: readonly string[]) => Promise<CommandResult>;
-  readonly json: (...args: readonly string[]) => Promise<unknown>;
-}
-
-async function sceneOf(t: TestContext, store: unknown): Promise<Scene> {
-  const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["chained", "failing"], module: skills });
-  const worker = await bench.startWorker({ store });
-  const file = join(bench.folder, "holdfast-0.config.json");
-  const runs: Scene["runs"] = (...args) => runCommand(["runs", ...args, "-c", file], env);
-  return {
-    bench,
-    worker,
-    runs,
-    async json(...args) {
-      const { code, stdout, stderr } = await runs(...args, "--json");
-      assert.equal(code, 0, stderr);
-      return JSON.parse(stdout) as unknown;
-    },
-  };
-}
-
-function hasMark(bench: WorkerBench, name: string, eventId: string): boolean {
-  const file = join(bench.folder, name);
-  return existsSync(file) && readFileSync(file, "utf8").split("\n").includes(eventId);
-}
+import { marks, release, runsScene } from "../support/runs-scene.ts";
 
 interface Listed {
   readonly total: number;
@@ -94,13 +21,13 @@ for (const kind of ["sqlite", "redis"] as const) {
     const store = (): unknown => (kind === "sqlite" ? { kind, path: "runs.sqlite" } : { kind, url: redis.url });
 
     test("are listed by state, skill and type, and shown while they are on their way, with what is done of what is known", async (t) => {
-      const { bench, runs, json } = await sceneOf(t, store());
-      writeFileSync(join(bench.folder, "paid-done-1"), "");
+      const { bench, runs, json } = await runsScene(t, { store: store() });
+      release(bench, "paid-done-1");
       await bench.send("done-1", { order: 1 });
       await bench.send("open-1", { order: 2 });
       await bench.send("dead-1", { forGood: true }, "Failed");
       await bench.send("late-1", {}, "Failed");
-      await eventually("the open one to be in its second step", () => hasMark(bench, "paying", "open-1"));
+      await eventually("the open one to be in its second step", () => marks(bench, "paying").includes("open-1"));
       await eventually(
         "all others to have ended or to wait",
         async () => {
@@ -137,13 +64,13 @@ for (const kind of ["sqlite", "redis"] as const) {
       assert.match(dead, /^state +dead$/m);
       assert.match(dead, /^progress +1 step done/m);
       assert.match(dead, /^history .*died.*reason REFUSED/m);
-      appendFileSync(join(bench.folder, "paid-open-1"), "");
+      release(bench, "paid-open-1");
       await eventually("the open one to be done", async () => ((await json("show", "open-1")) as { readonly state: string }).state === "done", 30_000);
     });
 
     test("that nobody knows are told with what was probably meant", async (t) => {
-      const { bench, runs, json } = await sceneOf(t, store());
-      writeFileSync(join(bench.folder, "paid-order-4711"), "");
+      const { bench, runs, json } = await runsScene(t, { store: store() });
+      release(bench, "paid-order-4711");
       await bench.send("order-4711");
       await eventually("it to be done", async () => idsOf(await json("list", "--state", "done")).length > 0, 30_000);
       const unknown = await runs("show", "order-4171");

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader } from "#runtime/core/copy.ts";
+import { enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader } from "#runtime/core/copy.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
@@ -79,6 +79,7 @@ describe("a failing run", () => {
     assert.ok(delayMs >= 30_000 && delayMs <= 61_000, `${delayMs}`);
     assert.deepEqual(copy.message.headers, {
       ...original.message.headers,
+      [waitsForHeader]: "EFAILED",
       [originHeader]: original.message.messageId,
       [enqueuedFirstHeader]: original.enqueuedAtMs,
       [retriesInPlaceHeader]: 1,

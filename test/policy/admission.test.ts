@@ -50,7 +50,7 @@ describe("admission", () => {
   test("admits up to concurrentMax, queues up to queueMax, postpones the rest", () => {
     const { admit, admission } = fixture(dependency("a", 2, 1));
     assert.deepEqual([admit("1", [0]), admit("2", [0]), admit("3", [0]), admit("4", [0])], ["admitted", "admitted", "waiting", "postponed"]);
-    assert.deepEqual(admission.admit(runOf("5", [0]), 0), { kind: "postponed", why: "lane-full", atLeastMs: 0 });
+    assert.deepEqual(admission.admit(runOf("5", [0]), 0), { kind: "postponed", why: "lane-full", dependency: "a", atLeastMs: 0 });
   });
 
   test("says when a full lane that moves should have room again", () => {
@@ -59,7 +59,7 @@ describe("admission", () => {
     admission.leave(runOf("1", [0]), [], 100);
     admission.next(100);
     admit("4", [0], 100);
-    assert.deepEqual(admission.admit(runOf("5", [0]), 203), { kind: "postponed", why: "lane-full", atLeastMs: 0, atMostMs: 800 });
+    assert.deepEqual(admission.admit(runOf("5", [0]), 203), { kind: "postponed", why: "lane-full", dependency: "a", atLeastMs: 0, atMostMs: 800 });
   });
 
   test("lets the longest waiting run in when a slot comes free", () => {
@@ -104,7 +104,7 @@ describe("admission", () => {
     admission.leave(runOf("holds a", [0]), [], 0);
     assert.deepEqual(admission.next(0), {
       admitted: [],
-      postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", atLeastMs: 0 } }],
+      postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", dependency: "b", atLeastMs: 0 } }],
     });
   });
 
@@ -114,8 +114,10 @@ describe("admission", () => {
     admit("holds a", [0]);
     admit("needs both", [0, 1]);
     admission.leave(runOf("fails", [1]), failed("b"), 0);
-    assert.deepEqual(admission.admit(runOf("late", [1]), 400), { kind: "postponed", why: "circuit-open", atLeastMs: 600 });
-    assert.deepEqual(admission.next(400).postponed, [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 600 } }]);
+    assert.deepEqual(admission.admit(runOf("late", [1]), 400), { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 600 });
+    assert.deepEqual(admission.next(400).postponed, [
+      { run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 600 } },
+    ]);
   });
 
   test("lets probes through when a circuit is half-open, keeps the rest waiting, and goes on when one succeeded", () => {

@@ -33,7 +33,12 @@ export class DeadLetters {
       stop: async () => undefined,
       peek: async (from, count) => {
         const letters = this.broker.deadLettered.filter(({ sequenceNumber }) => sequenceNumber >= from).slice(0, count);
-        return letters.map((stored) => ({ delivery: deliveryOf(stored, { untilMs: 0 }), deadLetterSource: undefined }));
+        return letters.map((stored) => ({
+          delivery: deliveryOf(stored, { untilMs: 0 }),
+          state: "active",
+          scheduledAtMs: undefined,
+          deadLetterSource: undefined,
+        }));
       },
     };
   }

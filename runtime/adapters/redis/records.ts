@@ -1,6 +1,7 @@
 // What travels between the client and the scripts, packed and unpacked.
 import { StoreUnavailableError } from "../../core/errors.ts";
 import { decodeHistory, encodeEntry, type HistoryEntry } from "../../core/history.ts";
+import { decodeSetbacks, type Setback } from "../../core/setback.ts";
 import type { RunKind, RunStanding, RunState, RunSummary, RunView, StepKind, StepRecord } from "../../core/run.ts";
 import { entryOf } from "../support/revival.ts";
 import type { ClaimRequest, ClaimResult, FailWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
@@ -221,7 +222,7 @@ function unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, lease
 export function unpackView(reply: unknown, consumer: string, eventId: string, retentionMs: number): RunView | undefined {
   if (reply === null) return undefined;
   assertArray(reply, "a run");
-  const [letter, epoch, failures, losses, generation, restarts, pipelineHash, steps, tail, history, payloadHash, leaseLeftMs, lifeLeftMs] = reply;
+  const [letter, epoch, failures, losses, generation, restarts, pipelineHash, steps, tail, history, payloadHash, leaseLeftMs, lifeLeftMs, setbacks] = reply;
   const counts = [epoch, failures, losses, generation, restarts];
   const standing = unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs }, retentionMs);
   return {
@@ -230,7 +231,13 @@ export function unpackView(reply: unknown, consumer: string, eventId: string, re
     steps: unpackSteps(steps),
     outbox: standing.state === "done" ? bytesOf(tail, "an outbox") : nothing,
     history: unpackHistory(history),
+    setbacks: unpackSetbacks(setbacks),
   };
+}
+
+function unpackSetbacks(texts: unknown): readonly Setback[] {
+  assertArray(texts, "setbacks");
+  return decodeSetbacks(texts.map((text) => textOf(text, "a setback")));
 }
 
 /** The cursor to go on with, and what was found. */

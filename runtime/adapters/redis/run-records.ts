@@ -1,14 +1,17 @@
 // What people ask of the records on Redis: incremental scans, tag by tag, each call a bounded piece of the keyspace.
 //
 //   holdfast:{orders}:kinds         what pipeline hashes stand for, by hash, written by workers that start
+import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
-import { kindsOutliveMs, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import { kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
 import { RedisClient } from "./client.ts";
-import { lettersOf, unpackKinds, unpackScan } from "./records.ts";
+import { lettersOf, packStep, stateLetters, unpackKinds, unpackScan } from "./records.ts";
 import { commandTimeoutMsDefault, placesOf, type RedisRunStoreOptions } from "./run-store.ts";
 import { scripts } from "./scripts.ts";
+import { tagIndexOf } from "./tags.ts";
 
+const reasonCharactersMax = 200;
 /** Keys that one call looks at: about a millisecond of Redis where all of them are wanted. */
 const keysPerLook = 500;
 
@@ -59,6 +62,22 @@ class RedisRunRecords implements RunRecords {
 
   async kinds(): Promise<readonly RunKind[]> {
     return unpackKinds(await this.#connected().run(scripts.kinds, [`${this.#base}kinds`], []));
+  }
+
+  async create({ eventId, payloadHash, pipelineHash, state, reason, steps, history }: RunCreation): Promise<"created" | "exists"> {
+    const base = this.#bases[tagIndexOf(eventId, this.#bases.length)] ?? "";
+    const args = [
+      String(this.#options.retentionMs),
+      base,
+      stateLetters[state],
+      reason.slice(0, reasonCharactersMax),
+      payloadHash,
+      pipelineHash,
+      String(steps.length),
+    ];
+    const packed = steps.flatMap((step) => [step.name, String(step.atMs), packStep(step)]);
+    const made = await this.#connected().run(scripts.create, [`${base}r:${eventId}`], [...args, ...packed, ...history.map(encodeEntry)]);
+    return made === 1 ? "created" : "exists";
   }
 
   #connected(): RedisClient {

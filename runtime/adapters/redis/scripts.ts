@@ -33,7 +33,8 @@ type ScriptName =
   | "layout"
   | "scan"
   | "nameKinds"
-  | "kinds";
+  | "kinds"
+  | "create";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -51,4 +52,5 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   scan: load("scan"),
   nameKinds: load("name-kinds"),
   kinds: load("kinds"),
+  create: load("create"),
 };

@@ -140,8 +140,8 @@ export class TagStore {
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason, death }, args) =>
-      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax), deathText(state, death)),
+    return this.#write(scripts.fail, writes, [], noBytes, ({ epoch, state, failures, losses, reason, death, setback = "" }, args) =>
+      args.push(String(epoch), stateLetters[state], String(failures), String(losses), reason.slice(0, reasonCharactersMax), deathText(state, death), setback),
     );
   }
 

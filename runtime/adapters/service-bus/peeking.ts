@@ -19,7 +19,12 @@ const nowhere: DeliveryHome = { settle: (_order, _delivery, answers, index) => a
 async function peek(receiver: ServiceBusReceiver, entity: ServiceBusEntity, from: bigint, count: number): Promise<readonly SeenMessage[]> {
   try {
     const messages = await receiver.peekMessages(count, { fromSequenceNumber: Long.fromString(from.toString()) });
-    return messages.map((message) => ({ delivery: new ServiceBusDelivery(message, nowhere, 0, 0), deadLetterSource: message.deadLetterSource }));
+    return messages.map((message) => ({
+      delivery: new ServiceBusDelivery(message, nowhere, 0, 0),
+      state: message.state,
+      scheduledAtMs: message.scheduledEnqueueTimeUtc?.getTime(),
+      deadLetterSource: message.deadLetterSource,
+    }));
   } catch (error) {
     throw transportErrorOf(`to look into ${nameOf(entity)}`, error);
   }

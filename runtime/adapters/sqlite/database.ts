@@ -76,6 +76,15 @@ const kindsTable = `
     PRIMARY KEY (consumer, pipeline_hash)
   ) STRICT, WITHOUT ROWID`;
 
+/** The last claims of runs that ended without success, as JSON. */
+const setbacksTable = `
+  CREATE TABLE IF NOT EXISTS setbacks (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    setback TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS setbacks_of_run ON setbacks (run)`;
+
 /**
  * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
  * included, and not what became of them.
@@ -196,7 +205,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
-    database.exec(`${lossesTable}; ${kindsTable}`);
+    database.exec([lossesTable, kindsTable, setbacksTable].join(";"));
     // The columns are named to give exactly the consumer's shape.
     return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {

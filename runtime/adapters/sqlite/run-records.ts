@@ -2,12 +2,13 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
+import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
-import { kindsOutliveMs, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import { kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
 import type { RunStoreOptions } from "../../ports/run-store.ts";
 import { openDatabase, unavailable } from "./database.ts";
 import { checkOptions, standing } from "./run-store.ts";
-import type { RunRow } from "./statements.ts";
+import { prepareStatements, type RunRow } from "./statements.ts";
 
 export interface SqliteRunRecordsOptions extends RunStoreOptions {
   /** The file that a run store has or will have. */
@@ -16,6 +17,7 @@ export interface SqliteRunRecordsOptions extends RunStoreOptions {
   readonly clock: Pick<Clock, "wallMs">;
 }
 
+const reasonCharactersMax = 200;
 /** Rows that one call looks at. */
 const rowsPerLook = 500;
 
@@ -26,6 +28,10 @@ const summaries = `
     payload_hash AS payloadHash, pipeline_hash AS pipelineHash, reason, coalesce(length(outbox), 0) AS outboxBytes,
     (SELECT count(*) FROM steps WHERE run = runs.id) AS steps
   FROM runs WHERE id > ? AND id <= ? AND consumer = ? AND expires_at_ms > ? AND instr(?, ' ' || state || ' ') > 0 ORDER BY id`;
+
+const insertRun = `
+  INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash, reason)
+  VALUES (?, ?, ?, 0, 0, 0, 0, 0, ?, '', ?, ?, ?)`;
 
 class SqliteRunRecords implements RunRecords {
   readonly #options: SqliteRunRecordsOptions;
@@ -67,17 +73,10 @@ class SqliteRunRecords implements RunRecords {
   }
 
   name(kinds: readonly RunKind[]): Promise<void> {
-    return this.#work((database, consumerId, nowMs) => {
-      database.exec("BEGIN IMMEDIATE");
-      try {
-        database.prepare("DELETE FROM kinds WHERE consumer = ? AND at_ms < ?").run(consumerId, nowMs - this.#options.retentionMs - kindsOutliveMs);
-        const put = database.prepare("INSERT OR REPLACE INTO kinds (consumer, pipeline_hash, kind, at_ms) VALUES (?, ?, ?, ?)");
-        for (const kind of kinds) put.run(consumerId, kind.pipelineHash, JSON.stringify(kind), nowMs);
-        database.exec("COMMIT");
-      } catch (error) {
-        if (database.isTransaction) database.exec("ROLLBACK");
-        throw error;
-      }
+    return this.#change((database, consumerId, nowMs) => {
+      database.prepare("DELETE FROM kinds WHERE consumer = ? AND at_ms < ?").run(consumerId, nowMs - this.#options.retentionMs - kindsOutliveMs);
+      const put = database.prepare("INSERT OR REPLACE INTO kinds (consumer, pipeline_hash, kind, at_ms) VALUES (?, ?, ?, ?)");
+      for (const kind of kinds) put.run(consumerId, kind.pipelineHash, JSON.stringify(kind), nowMs);
     });
   }
 
@@ -88,6 +87,38 @@ class SqliteRunRecords implements RunRecords {
         .all(consumerId)
         .map((row) => JSON.parse(String(row["kind"])) as RunKind),
     );
+  }
+
+  create({ eventId, payloadHash, pipelineHash, state, reason, steps, history }: RunCreation): Promise<"created" | "exists"> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const known = statements.findRun(consumerId, eventId);
+      if (known !== undefined && known.expiresAtMs > nowMs) return "exists";
+      if (known !== undefined) statements.forgetRun(known.id);
+      database
+        .prepare(insertRun)
+        .run(consumerId, eventId, state, nowMs + this.#options.retentionMs, payloadHash, pipelineHash, reason.slice(0, reasonCharactersMax));
+      const row = statements.findRun(consumerId, eventId);
+      if (row === undefined) throw new Error("expected the record that was just made, found none");
+      for (const step of steps) statements.putStep(row.id, step, step.atMs);
+      for (const entry of history) statements.note(row.id, encodeEntry(entry));
+      return "created";
+    });
+  }
+
+  /** In a transaction. */
+  #change<T>(change: (database: DatabaseSync, consumerId: number, nowMs: number) => T): Promise<T> {
+    return this.#work((database, consumerId, nowMs) => {
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        const answer = change(database, consumerId, nowMs);
+        database.exec("COMMIT");
+        return answer;
+      } catch (error) {
+        if (database.isTransaction) database.exec("ROLLBACK");
+        throw error;
+      }
+    });
   }
 
   async #work<T>(work: (database: DatabaseSync, consumerId: number, nowMs: number) => T): Promise<T> {

@@ -203,7 +203,7 @@ export class SqliteRunStore implements RunStore, JobsPlace {
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, state, reason, failures, losses, death }) => {
+      writes.map(({ eventId, epoch, state, reason, failures, losses, death, setback }) => {
         const changed = statements.failRun(
           state,
           reason.slice(0, reasonCharactersMax),
@@ -215,10 +215,9 @@ export class SqliteRunStore implements RunStore, JobsPlace {
           epoch,
           nowMs,
         );
-        if (changed === 1 && death !== undefined && state !== "waiting") {
-          const row = statements.findRun(this.#consumerId, eventId);
-          if (row !== undefined) statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
-        }
+        const row = changed === 1 && (death ?? setback) !== undefined ? statements.findRun(this.#consumerId, eventId) : undefined;
+        if (row !== undefined && death !== undefined && state !== "waiting") statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
+        if (row !== undefined && setback !== undefined) statements.addSetback(row.id, `{"atMs":${nowMs},${setback.slice(1)}`);
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
@@ -264,6 +263,7 @@ export class SqliteRunStore implements RunStore, JobsPlace {
         steps: statements.stepsOf(row.id),
         outbox: row.outbox ?? nothing,
         history: statements.historyOf(row.id),
+        setbacks: statements.setbacksOf(row.id),
       };
     });
   }

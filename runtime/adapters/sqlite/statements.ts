@@ -1,6 +1,7 @@
 // The run store's SQL, prepared once a connection.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { decodeHistory, type HistoryEntry, historyMax } from "../../core/history.ts";
+import { decodeSetbacks, type Setback, setbacksMax } from "../../core/setback.ts";
 import type { RunState, StepKind, StepRecord } from "../../core/run.ts";
 
 /** A record as its row holds it; an empty outbox is null, a reason exists only in states that have one. */
@@ -68,6 +69,9 @@ export interface Statements {
   /** Adds an entry; of many, the last ones are kept. */
   note(run: number, entry: string): void;
   historyOf(run: number): readonly HistoryEntry[];
+  /** Adds one; of many, the last ones are kept. */
+  addSetback(run: number, setback: string): void;
+  setbacksOf(run: number): readonly Setback[];
   addLoss(atMs: number): void;
   lastLoss(): number | undefined;
   /** The last of up to `count` rows after `id`; undefined when there are none. */
@@ -155,24 +159,37 @@ function prepareHistory(database: DatabaseSync): Pick<Statements, "reviveRun" | 
   };
 }
 
+function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" | "setbacksOf"> {
+  const add = database.prepare("INSERT INTO setbacks (run, setback) VALUES (?, ?)");
+  const trim = database.prepare("DELETE FROM setbacks WHERE run = ? AND id <= (SELECT id FROM setbacks WHERE run = ? ORDER BY id DESC LIMIT 1 OFFSET ?)");
+  const all = database.prepare("SELECT setback FROM setbacks WHERE run = ? ORDER BY id");
+  return {
+    addSetback(run, setback) {
+      add.run(run, setback);
+      trim.run(run, run, setbacksMax);
+    },
+    setbacksOf: (run) => decodeSetbacks(all.all(run).map((row) => String(row["setback"]))),
+  };
+}
+
+/** Tables that hold something of runs. */
+const parts = ["steps", "history", "setbacks"];
+
 function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" | "sliceAfter" | "deleteExpired"> {
-  const forgetSteps = database.prepare("DELETE FROM steps WHERE run = ?");
-  const forgetHistory = database.prepare("DELETE FROM history WHERE run = ?");
+  const forgetParts = parts.map((table) => database.prepare(`DELETE FROM ${table} WHERE run = ?`));
   const forget = database.prepare("DELETE FROM runs WHERE id = ?");
   const slice = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)");
-  const deleteSteps = database.prepare("DELETE FROM steps WHERE run IN (SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?)");
-  const deleteHistory = database.prepare("DELETE FROM history WHERE run IN (SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?)");
+  const expired = "SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?";
+  const deleteParts = parts.map((table) => database.prepare(`DELETE FROM ${table} WHERE run IN (${expired})`));
   const deleteRuns = database.prepare("DELETE FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?");
   return {
     forgetRun(id) {
-      forgetSteps.run(id);
-      forgetHistory.run(id);
+      for (const statement of forgetParts) statement.run(id);
       forget.run(id);
     },
     sliceAfter: (id, count) => numberFrom(slice.get(id, count), "last"),
     deleteExpired(after, last, nowMs) {
-      deleteSteps.run(after, last, nowMs);
-      deleteHistory.run(after, last, nowMs);
+      for (const statement of deleteParts) statement.run(after, last, nowMs);
       return changesOf(deleteRuns, [after, last, nowMs]);
     },
   };
@@ -197,6 +214,7 @@ export function prepareStatements(database: DatabaseSync): Statements {
     ...prepareRuns(database),
     ...prepareSteps(database),
     ...prepareHistory(database),
+    ...prepareSetbacks(database),
     ...prepareRetention(database),
     ...prepareLosses(database),
   };

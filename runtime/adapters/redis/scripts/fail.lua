@@ -2,12 +2,14 @@
 -- KEYS[i]    record of the i-th run
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
--- ARGV[6i-3] ... ARGV[6i+2]  epoch, new state (w, x or p), failures to add, losses to add, reason, history entry or nothing
+-- ARGV[7i-4] ... ARGV[7i+2]  epoch, new state (w, x or p), failures to add, losses to add, reason, history entry or nothing, setback
+-- (a JSON object) or nothing
 -- Returns one character a run: w (written, also when it was written before) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
+local now = nowMs()
 
-local function fail(key, epoch, state, failures, losses, reason, death)
+local function fail(key, epoch, state, failures, losses, reason, death, setback)
   local value = redis.call('GET', key)
   if not value then return 's' end
   local record = decode(value)
@@ -20,12 +22,13 @@ local function fail(key, epoch, state, failures, losses, reason, death)
   record.tail = reason
   put(base, key, record, retentionMs)
   if death ~= '' then note(base, key, death, retentionMs) end
+  if setback ~= '' then addSetback(base, key, setback, now, retentionMs) end
   return 'w'
 end
 
 local codes = {}
 for index = 1, #KEYS do
-  local at = 6 * index - 3
-  codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5])
+  local at = 7 * index - 4
+  codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
 end
 return table.concat(codes)

@@ -3,7 +3,7 @@
 -- ARGV[1]  base of the keys
 -- Returns nothing of an unknown run, else { state, epoch, failures, losses, generation, restarts,
 -- pipelineHash, { step name, step, ... }, tail, { history entry, ... }, payloadHash, what is left of the lease and of the record's
--- time to live, in milliseconds }
+-- time to live, in milliseconds, { setback, ... } }
 
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
@@ -12,4 +12,5 @@ return {
   record.state, record.epoch, record.failures, record.losses, record.generation, record.restarts, record.pipelineHash,
   stepsOf(ARGV[1], KEYS[1], record), record.tail, historyOf(ARGV[1], KEYS[1]),
   record.payloadHash, record.leaseUntilMs - nowMs(), redis.call('PTTL', KEYS[1]),
+  redis.call('LRANGE', setbacksKey(ARGV[1], KEYS[1]), 0, -1),
 }

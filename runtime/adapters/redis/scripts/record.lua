@@ -78,6 +78,21 @@ local function note(base, key, entry, retentionMs)
   redis.call('PEXPIRE', list, retentionMs)
 end
 
+-- Claims that ended without success, as JSON, of which the last ones are kept; it lives as long as its last entry.
+local setbacksMax = 20
+
+local function setbacksKey(base, key)
+  return base .. 't:' .. key:sub(#base + 3)
+end
+
+-- `setback` is a JSON object, which gets its time.
+local function addSetback(base, key, setback, atMs, retentionMs)
+  local list = setbacksKey(base, key)
+  redis.call('RPUSH', list, '{"atMs":' .. string.format('%.0f', atMs) .. ',' .. setback:sub(2))
+  redis.call('LTRIM', list, -setbacksMax, -1)
+  redis.call('PEXPIRE', list, retentionMs)
+end
+
 local function stepsKey(base, key)
   return base .. 's:' .. key:sub(#base + 3)
 end

@@ -1,0 +1,80 @@
+/** What is written of a claim that ends without success. */
+import { encodeSetback, type Setback } from "../core/setback.ts";
+import { redact } from "../core/redact.ts";
+import type { Settlement } from "../core/settlement.ts";
+import type { FailWrite } from "../ports/run-store.ts";
+import type { Work } from "./work.ts";
+
+/** Settlements that end a delivery without success; a retry in place ends nothing. */
+export type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
+
+const reasonCharactersMax = 200;
+const descriptionCharactersMax = 300;
+const callsMax = 10;
+
+type Told = Pick<Setback, "kind" | "why" | "description" | "delayMs">;
+
+function told(settlement: Failure): Told {
+  switch (settlement.kind) {
+    case "retry-later":
+      return { kind: "failed", why: settlement.code, description: settlement.description, delayMs: settlement.delayMs };
+    case "postpone":
+      return { kind: "postponed", why: waitsFor(settlement), description: "", delayMs: settlement.delayMs };
+    case "dead-letter":
+      return { kind: "given-up", why: settlement.reason, description: settlement.description, delayMs: 0 };
+    case "release":
+      return { kind: "returned", why: "", description: "", delayMs: 0 };
+    case "drop":
+      return { kind: "dropped", why: "", description: "", delayMs: 0 };
+  }
+}
+
+/** What the copy waits for that carries it on. */
+export function waitsFor(settlement: Extract<Settlement, { kind: "postpone" | "retry-later" }>): string {
+  if (settlement.kind === "retry-later") return settlement.code.slice(0, reasonCharactersMax);
+  return settlement.dependency === undefined ? settlement.why : `${settlement.why} ${settlement.dependency}`;
+}
+
+function setbackOf({ attempt, waitedMs, renewals, calls }: Work, settlement: Failure, worker: string): string {
+  const { kind, why, description, delayMs } = told(settlement);
+  return encodeSetback({
+    kind,
+    why: why.slice(0, reasonCharactersMax),
+    description: redact(description, descriptionCharactersMax),
+    attempt,
+    delayMs,
+    worker,
+    waitedMs: Math.round(waitedMs),
+    renewals,
+    calls: calls.slice(0, callsMax).map(({ dependency, result }) => `${dependency} ${result}`),
+  });
+}
+
+/** `worker`: who had claimed it. */
+export function failWrite(work: Work, settlement: Failure, worker: string): FailWrite {
+  const { eventId, epoch } = work;
+  const losses = work.lossesHere;
+  // A run that failed and was to be retried in place has been tried, whatever keeps it from that retry.
+  const failures = work.hasFailed ? 1 : 0;
+  const setback = setbackOf(work, settlement, worker);
+  switch (settlement.kind) {
+    case "retry-later":
+      return { eventId, epoch, state: "waiting", reason: settlement.code, failures: 1, losses, setback };
+    case "postpone":
+      return { eventId, epoch, state: "waiting", reason: settlement.why, failures, losses, setback };
+    case "dead-letter":
+      return {
+        eventId,
+        epoch,
+        state: settlement.state,
+        reason: settlement.reason.slice(0, reasonCharactersMax),
+        failures: 1,
+        losses,
+        death: work.death,
+        setback,
+      };
+    case "release":
+    case "drop":
+      return { eventId, epoch, state: "waiting", reason: settlement.kind, failures, losses, setback };
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * One event's whole story, of all that is known of it: what its record keeps, what lies in the queues, and what workers have logged.
+ * Each source has a clock of its own; their times are put in order as they are.
+ */
+import type { HistoryEntry } from "../core/history.ts";
+import { type Compensation, compensatedStepOf } from "../core/compensation.ts";
+import type { RunKind, RunView, StepRecord } from "../core/run.ts";
+import type { Setback } from "../core/setback.ts";
+import type { Letter } from "./letters.ts";
+import type { Findings, FoundMessage } from "./runs-messages.ts";
+import { progressOf, type RunProgress } from "./runs-progress.ts";
+import { standingOf, type Standing } from "./runs-standing.ts";
+
+export interface Moment {
+  readonly atMs: number;
+  readonly source: "queue" | "record" | "dead letter" | "log";
+  readonly text: string;
+}
+
+export interface Story extends Standing {
+  readonly moments: readonly Moment[];
+}
+
+export interface Sources {
+  readonly view: RunView | undefined;
+  readonly kind: RunKind | undefined;
+  readonly found: Findings;
+  readonly logged: readonly Moment[];
+  readonly nowMs: number;
+  /** How a step stands and what it has left, in words. */
+  readonly describeStep: (step: StepRecord) => string;
+}
+
+export function storyOf(sources: Sources): Story {
+  const { view, kind, found, logged } = sources;
+  const progress = view && progressOf(view, kind);
+  const moments = [
+    ...found.messages.flatMap(momentsOfMessage),
+    ...found.letters.map(momentOfLetter),
+    ...(view === undefined || progress === undefined ? [] : momentsOfRecord(sources, view, progress)),
+    ...logged,
+  ];
+  return { moments: moments.toSorted((one, other) => one.atMs - other.atMs), ...standingOf({ ...sources, progress }) };
+}
+
+function momentsOfMessage({ queue, seen, firstMs, postponements, waitsFor }: FoundMessage): readonly Moment[] {
+  const { delivery, state, scheduledAtMs } = seen;
+  const { messageId, sequenceNumber, enqueuedAtMs, attempt } = delivery;
+  const place = `message ${messageId}, sequence number ${sequenceNumber} of ${queue}`;
+  const why = `${waitsFor === "" ? "" : `, for ${waitsFor}`}${postponements === 0 ? "" : `, postponed ${postponements} times`}`;
+  const first: readonly Moment[] = firstMs < enqueuedAtMs ? [{ atMs: firstMs, source: "queue", text: "enqueued for the first time" }] : [];
+  if (state === "scheduled") return [...first, { atMs: scheduledAtMs ?? enqueuedAtMs, source: "queue", text: `due: ${place}${why}` }];
+  const tries = attempt > 1 ? `, delivered ${attempt - 1} times before` : "";
+  return [...first, { atMs: enqueuedAtMs, source: "queue", text: `${state === "deferred" ? "deferred" : "enqueued"}: ${place}${why}${tries}` }];
+}
+
+function momentOfLetter({ box, sequenceNumber, atMs, reason, description, attempt, step }: Letter): Moment {
+  const details = [attempt > 0 ? `attempt ${attempt}` : "", step === "" ? "" : `step ${step}`, `sequence number ${sequenceNumber} of ${box.name}`];
+  return { atMs, source: "dead letter", text: `dead-lettered as ${reason} (${details.filter((text) => text !== "").join("; ")}): ${description}` };
+}
+
+function momentsOfRecord({ describeStep, nowMs }: Sources, view: RunView, progress: RunProgress): readonly Moment[] {
+  const moments: Moment[] = [];
+  const add = (atMs: number, text: string): void => void moments.push({ atMs, source: "record", text });
+  for (const step of progress.steps) add(step.atMs, `step ${step.name}: ${describeStep(step)}`);
+  for (const record of view.steps) {
+    const undone = compensatedStepOf(record);
+    const compensation = undone === undefined ? undefined : progress.compensations.get(undone);
+    if (compensation !== undefined) add(record.atMs, `compensation of ${undone}: ${compensationText(compensation)}`);
+  }
+  if (progress.verdict !== undefined) add(progress.failedAtMs, `failed for good as ${progress.verdict.reason}; its steps are compensated`);
+  for (const setback of view.setbacks) add(setback.atMs, setbackText(setback));
+  for (const entry of view.history) add(entry.atMs, entryText(entry));
+  if (view.state === "done") add(nowMs - view.writtenAgoMs, view.outbox.length === 0 ? "done, at the latest" : "done, with events to publish");
+  return moments;
+}
+
+function compensationText(compensation: Compensation): string {
+  switch (compensation.state) {
+    case "trying":
+      return `begun ${compensation.begun} times, failed ${compensation.failed} times`;
+    case "compensated":
+      return compensation.wasNeeded ? "done" : "not needed";
+    case "not-compensated":
+      return `failed as ${compensation.code}: ${compensation.message}`;
+  }
+}
+
+const setbackWords: Readonly<Record<Setback["kind"], string>> = {
+  failed: "failed",
+  postponed: "postponed",
+  "given-up": "given up",
+  returned: "returned to the queue",
+  dropped: "left alone: its lock was lost",
+};
+
+function setbackText({ kind, why, description, attempt, delayMs, worker, waitedMs, renewals, calls }: Setback): string {
+  const details = [
+    attempt > 0 ? `attempt ${attempt}` : "",
+    waitedMs > 0 ? `waited ${waitedMs} ms in a lane` : "",
+    renewals > 0 ? `lease renewed ${renewals} times` : "",
+    calls.length > 0 ? `calls: ${calls.join(", ")}` : "",
+    delayMs > 0 ? `to return after ${Math.round(delayMs / 100) / 10} s` : "",
+    `by ${worker}`,
+  ].filter((text) => text !== "");
+  return `${setbackWords[kind]}${why === "" ? "" : ` for ${why}`} (${details.join("; ")})${description === "" ? "" : `: ${description}`}`;
+}
+
+function entryText(entry: HistoryEntry): string {
+  switch (entry.kind) {
+    case "died": {
+      const step = entry.step === "" ? "" : `, step ${entry.step}`;
+      return `${entry.state === "parked" ? "parked" : "given up"} as ${entry.reason} in attempt ${entry.attempt}${step} (failure ${entry.fingerprint})`;
+    }
+    case "revived": {
+      const from = entry.from === "start" ? "from the start" : "behind its last step";
+      const reason = entry.reason === "" ? "" : `: ${entry.reason}`;
+      return `brought back by a ${entry.by}, ${from}${entry.patched ? ", with another payload" : ""}, generation ${entry.generation}${reason}`;
+    }
+    case "closed":
+      return `closed: ${entry.reason}`;
+  }
+}
