@@ -1,6 +1,7 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { WorkerView } from "../pipeline/lifecycle.ts";
 import { captureOutput } from "../skills/host/captured-output.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -8,6 +9,7 @@ import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { takeOver } from "./stop-signals.ts";
+import { reportSuspects, waitsFor } from "./worker-state.ts";
 
 /** How often a parent process that listens is told the worker's numbers. */
 const reportEveryMs = 200;
@@ -65,7 +67,11 @@ export async function start(options: StartOptions): Promise<void> {
     throw error;
   });
   if (late === undefined) {
-    heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
+    heartbeat = startHeartbeat(
+      process.env["HOLDFAST_HEARTBEAT"],
+      () => stateOf(worker.view()),
+      (text) => logger.warn(text),
+    );
     process.send?.({ type: "ready" });
   }
   const endChecking = keepChecking(config, directory, logger, findings);
@@ -77,6 +83,12 @@ export async function start(options: StartOptions): Promise<void> {
   sumUp();
   report();
   if (process.connected) process.disconnect();
+}
+
+/** What the heartbeat tells beside its time. */
+function stateOf(view: WorkerView): object {
+  const waiting = waitsFor(view);
+  return { ready: waiting.length === 0, waitsFor: waiting, storeSuspect: reportSuspects(view.storeSuspect, Date.now()) };
 }
 
 /** What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. */
