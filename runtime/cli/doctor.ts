@@ -3,16 +3,19 @@
  * begins, the others by beginning.
  */
 import Table from "cli-table3";
+import { systemClock } from "../adapters/system/clock.ts";
 import { composeTransport } from "../compose/broker.ts";
 import { composeExecutor } from "../compose/executor.ts";
 import { composeSkills } from "../compose/skills.ts";
-import { composeRunStore } from "../compose/store.ts";
+import { composeRunStore, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
+import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
 import { type Finding, checkSurroundings, judged, withDeadline } from "./checks.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeResult } from "./output.ts";
+import { reportSuspects } from "./worker-state.ts";
 
 /** Prints all findings; false when one failed. */
 export async function doctor(options: { readonly config?: string; readonly json?: boolean }): Promise<boolean> {
@@ -20,7 +23,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
   const findings: Finding[] = [
     { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
     await checkPlugins(config, directory),
-    ...(await Promise.all([checkReachable(config), checkStore(config, directory)])),
+    ...(await Promise.all([checkReachable(config).then((finding) => [finding]), checkStore(config, directory)])).flat(),
     ...(await checkSurroundings(config, directory)),
   ];
   print(findings, options.json === true);
@@ -60,17 +63,25 @@ async function checkReachable(config: Config): Promise<Finding> {
   }
 }
 
-async function checkStore(config: Config, directory: string): Promise<Finding> {
+async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {
   const expected = "the run store to answer";
-  const store = composeRunStore(config, directory);
+  const doubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: () => undefined });
+  const store = composeRunStore(config, directory, { isObserver: true, onSuspect: (suspicion) => doubt.lost(suspicion) });
   try {
     await withDeadline(store.start());
-    return judged("store", true, expected, `${config.store.kind} does`, "");
+    return [judged("store", true, expected, `${config.store.kind} does`, ""), recordsFinding(doubt.view())];
   } catch (error) {
-    return judged("store", false, expected, messageOf(error), "check the address and the credentials, and that the store's folder can be written");
+    return [judged("store", false, expected, messageOf(error), "check the address and the credentials, and that the store's folder can be written")];
   } finally {
     await store.stop();
   }
+}
+
+/** No fault of what is there now: it says how events from before are handled, and until when. */
+function recordsFinding(views: readonly DoubtView[]): Finding {
+  const found = reportSuspects(views, Date.now()).map(({ why, since, until }) => `${why} (noticed ${since}, until ${until})`);
+  const remedy = "steps of such events that have no record are parked or looked for; see 'A store that forgot' in the README";
+  return { check: "store records", verdict: "ok", expected: "none lost", found: found.join("; ") || "none", remedy: found.length === 0 ? "" : remedy };
 }
 
 /** Of output that goes to no terminal. */

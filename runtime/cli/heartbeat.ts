@@ -1,7 +1,8 @@
 /**
  * A sign of life for who can look at a file and no more, as the image's health check does: while the worker is up and its event
  * loop turns, the file that `HOLDFAST_HEARTBEAT` names is written anew every few seconds. It is there from the moment the worker
- * takes messages until it is asked to stop, so that a file that is absent or old means a worker that does not work.
+ * takes messages until it is asked to stop, so that a file that is absent or old means a worker that does not work. What it holds
+ * says more: whether new messages are taken, and what is in doubt.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -14,14 +15,14 @@ export interface Heartbeat {
   stop(): void;
 }
 
-/** Beats on `path`; without one it does nothing. `say` hears, once, that the file cannot be written, which keeps no worker from its work. */
-export function startHeartbeat(path: string | undefined, say: (text: string) => void): Heartbeat {
+/** Beats on `path`, with what `state` says; without one it does nothing. `say` hears, once, that the file cannot be written, which keeps no worker from its work. */
+export function startHeartbeat(path: string | undefined, state: () => object, say: (text: string) => void): Heartbeat {
   if (path === undefined || path === "") return { stop: () => {} };
   let isSilent = false;
   const beat = (): void => {
     try {
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, `${JSON.stringify({ pid: process.pid, at: new Date().toISOString() })}\n`);
+      writeFileSync(path, `${JSON.stringify({ pid: process.pid, at: new Date().toISOString(), ...state() })}\n`);
       isSilent = false;
     } catch (error) {
       if (!isSilent) say(`HOLDFAST_HEARTBEAT: expected to write ${path}, found ${messageOf(error)}; name a file in a folder that the worker's user can write`);

@@ -12,6 +12,7 @@ import { mend, type MendSurroundings } from "../recovery/reconcile-mend.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { ReconcileCommandOptions } from "./reconcile-options.ts";
 import { type OpenRecords, withRecords } from "./runs-records.ts";
+import { writeResult } from "./output.ts";
 
 const mendWords: Readonly<Record<Mend["do"], string>> = {
   complete: "complete the message",
@@ -40,7 +41,7 @@ export async function reconcile(options: ReconcileCommandOptions): Promise<boole
       const found = await findDisagreements(finding);
       const ended = options.apply === true ? await mendAll(open, finding, found.disagreements) : found.disagreements.map(asFound);
       if (options.json === true) printJson(plain(found, ended));
-      else process.stdout.write(describe(found, ended, options));
+      else writeResult(describe(found, ended, options));
       return !open.signal.aborted && ended.every(({ result }) => result === "mended" || result === "moved");
     } finally {
       for (const box of boxes) await box.stop();

@@ -2,6 +2,7 @@
 import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { WorkerView } from "../pipeline/lifecycle.ts";
 import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
@@ -9,6 +10,7 @@ import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
+import { reportSuspects, waitsFor } from "./worker-state.ts";
 
 /** How often a parent process that listens is told the worker's numbers. */
 const reportEveryMs = 200;
@@ -67,7 +69,11 @@ export async function start(options: StartOptions): Promise<void> {
   // What does not get started, because something outside does not answer, does not keep it from stopping.
   await Promise.race([worker.start(), stopped.promise]);
   if (late === undefined) {
-    heartbeat = startHeartbeat(process.env["HOLDFAST_HEARTBEAT"], (text) => logger.warn(text));
+    heartbeat = startHeartbeat(
+      process.env["HOLDFAST_HEARTBEAT"],
+      () => stateOf(worker.view()),
+      (text) => logger.warn(text),
+    );
     process.send?.({ type: "ready" });
   }
   const endChecking = keepChecking(config, directory, logger, findings);
@@ -79,6 +85,12 @@ export async function start(options: StartOptions): Promise<void> {
   sumUp();
   report();
   if (process.connected) process.disconnect();
+}
+
+/** What the heartbeat tells beside its time. */
+function stateOf(view: WorkerView): object {
+  const waiting = waitsFor(view);
+  return { ready: waiting.length === 0, waitsFor: waiting, storeSuspect: reportSuspects(view.storeSuspect, Date.now()) };
 }
 
 /** What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. */

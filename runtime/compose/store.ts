@@ -25,13 +25,19 @@ export function consumerName(consumer: ConsumerConfig): string {
   return "queue" in consumer ? consumer.queue : `${consumer.topic}/${consumer.subscription}`;
 }
 
-/** `losses` hears that the store has lost records. */
-export function composeRunStore(config: Config, directory: string, losses?: Pick<ForgettingOptions, "onForgotten" | "onSuspect">): RunStore {
+/** How long after a loss events from before it may still come. */
+export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
+  return suspectMs ?? retentionMs;
+}
+
+/** `losses` hears that the store has lost records, and has that noted; without it, the store is used and nothing is noted. */
+export function composeRunStore(config: Config, directory: string, losses: Omit<ForgettingOptions, "memory"> = { isObserver: true }): RunStore {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
-  // Only who wants to hear of a loss looks for one, and remembers.
-  const forgetting = losses === undefined ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)), ...losses };
+  // Who only looks has nothing to remember.
+  const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
+  const forgetting = { ...memory, ...losses };
   if (store.kind === "redis") {
     return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...forgetting });
   }

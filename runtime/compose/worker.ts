@@ -15,7 +15,7 @@ import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeSkills } from "./skills.ts";
-import { composeRunStore, consumerName } from "./store.ts";
+import { composeRunStore, consumerName, suspectMsOf } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
@@ -42,7 +42,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
   });
   const limits = limitsOf(config);
-  const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: config.suspectMs ?? config.retentionMs, tell: (event) => telemetry.emit(event) });
+  const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: (event) => telemetry.emit(event) });
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -52,7 +52,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     publisher,
     store: composeRunStore(config, directory, {
       onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
-      onSuspect: (lostAgoMs) => storeDoubt.lost(lostAgoMs),
+      onSuspect: (suspicion) => storeDoubt.lost(suspicion),
     }),
     executor,
     telemetry,

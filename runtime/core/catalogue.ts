@@ -1,5 +1,6 @@
 import type { DeathClass } from "./death.ts";
 import type { StepQuality } from "./run.ts";
+import type { DoubtScope } from "./store-suspicion.ts";
 
 /**
  * Every event that the runtime emits about itself, in one table. Fields are plain values, safe to log and to label by. `eventId` is the
@@ -131,12 +132,15 @@ export type RuntimeEvent =
   | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string };
 
 /**
- * The store lost records `lostAgoMs` ago. From `begin` on, and for `forMs`, steps of events from before then that have no record
- * are not simply executed: what must happen at most once is parked, what can be looked for is looked for first.
+ * The store lost records `lostAgoMs` ago, or may have. From `begin` on, and for `forMs`, steps of events from before then that have
+ * no record are not simply executed: what must happen at most once is parked, what can be looked for is looked for first. `extended`:
+ * a part of it that had lost records before did so again. Parts that lose them one after the other begin it once. `scope`: `all` such
+ * events, or those alone whose message was delivered before, because the store has shown that it kept the others' records.
  */
 export interface StoreSuspectEvent {
   readonly type: "store.suspect";
-  readonly state: "begin" | "end";
+  readonly state: "begin" | "extended" | "end";
+  readonly scope: DoubtScope;
   readonly lostAgoMs: number;
   readonly forMs: number;
 }

@@ -2,6 +2,7 @@
 import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
 import { deathHeaders } from "./death.ts";
 import { unguessableId } from "./message-ids.ts";
+import { replayHeader } from "./replay-order.ts";
 
 /** The message id of the first of a chain of copies, for whoever follows a message through the queue. */
 export const originHeader = "holdfast-origin-message-id";
@@ -47,6 +48,14 @@ export function enqueuedFirstMs(delivery: Delivery): number {
   // A dead letter that was sent again as it was has the times of the message that died.
   if (first === 0 || delivery.header("DeadLetterReason") !== undefined) return delivery.enqueuedAtMs;
   return Math.min(first, delivery.enqueuedAtMs);
+}
+
+/**
+ * Whether a worker may have begun its event before, as far as its message tells: it was delivered before, or carries on one that was. A
+ * forged header only makes its own message's event one that is handled with more care.
+ */
+export function wasDelivered(delivery: Delivery): boolean {
+  return delivery.attempt > 1 || [originHeader, "DeadLetterReason", replayHeader].some((header) => delivery.header(header) !== undefined);
 }
 
 /** When it is over with a delivery, by the broker's wall clock; Infinity when it does not say. */

@@ -150,7 +150,8 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "store.up": row("StoreRecovered", "the run store answers again", { downMs: amount("how long it did not") }),
   "store.forgot": row("StoreForgot", "the run store has lost records", { what: oneOf(["sentinel", "failover"], "how that was noticed") }),
   "store.suspect": row("StoreSuspect", "because of a loss, steps without a record are not simply executed", {
-    state: oneOf(["begin", "end"], "whether that begins or is over"),
+    state: oneOf(["begin", "end", "extended"], "whether that begins, is over, or lasts longer because of another loss"),
+    scope: oneOf(["all", "redelivered"], "of all events from before the loss, or of those alone whose messages are redelivered"),
     lostAgoMs: amount("how long ago the loss was"),
     forMs: amount("how long it lasts"),
   }),

@@ -3,7 +3,7 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
-import { enqueuedFirstMs, postponementsOf } from "../core/copy.ts";
+import { enqueuedFirstMs, postponementsOf, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
@@ -294,9 +294,10 @@ export class Executions {
     suspects.started(work);
   }
 
-  #isInDoubt({ delivery }: Work): boolean {
+  #isInDoubt({ delivery, eventId }: Work): boolean {
     const { storeDoubt, brokerClock } = this.#options;
-    return storeDoubt.isActive && storeDoubt.covers(enqueuedFirstMs(delivery), brokerClock);
+    if (!storeDoubt.isActive) return false;
+    return storeDoubt.covers({ eventId, enqueuedAtMs: enqueuedFirstMs(delivery), wasDelivered: wasDelivered(delivery) }, brokerClock);
   }
 
   #post(orders: readonly RunOrder[]): void {

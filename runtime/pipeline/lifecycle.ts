@@ -17,7 +17,7 @@ import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
-import type { StoreDoubt } from "../policy/store-doubt.ts";
+import type { DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
 import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
@@ -102,8 +102,8 @@ export interface WorkerView {
   readonly inFlight: number;
   readonly executing: number;
   readonly storeUp: boolean;
-  /** How long runs will be in doubt yet because the store has lost records; 0 while none is. */
-  readonly storeSuspectForMs: number;
+  /** What is in doubt because the store has lost records; empty while nothing is. */
+  readonly storeSuspect: readonly DoubtView[];
   readonly memory: MemoryState;
   readonly threadsReady: boolean;
   readonly loopDelayMs: number;
@@ -283,7 +283,7 @@ export class Worker {
       executing,
       storeUp: this.#gate.isOpen,
       memory: this.#memoryWatch.state,
-      storeSuspectForMs: this.#options.storeDoubt.leftMs,
+      storeSuspect: this.#options.storeDoubt.view(),
       threadsReady: executor.isReady(),
       loopDelayMs: this.#watchdog.loopDelayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,

@@ -2,6 +2,7 @@ import type { Death } from "../core/death.ts";
 import type { HistoryEntry } from "../core/history.ts";
 import type { ReplayOrder } from "../core/replay-order.ts";
 import type { RunView, StepRecord } from "../core/run.ts";
+import type { StoreSuspicion } from "../core/store-suspicion.ts";
 
 /** Asks for one run. */
 export interface ClaimRequest {
@@ -135,7 +136,7 @@ export interface RunStore {
   read(eventId: string): Promise<RunView | undefined>;
 }
 
-/** `sentinel`: records of this consumer are gone; `failover`: another server answers, and the last writes may be gone. */
+/** `sentinel`: records of this consumer are gone; `failover`: another server answers, and last writes are gone or may be. */
 export type Forgetting = "sentinel" | "failover";
 
 /**
@@ -164,8 +165,10 @@ export interface ForgettingOptions {
   /** Told before a start or claim is answered that shows the store to have lost records; `concerns` says whether this event's may be among them. */
   readonly onForgotten?: (what: Forgetting, concerns?: (eventId: string) => boolean) => void;
   /**
-   * Told before a start or claim is answered that shows that records were lost, by whichever worker it was noticed: so many
-   * milliseconds ago at most. What was lost before then is not to be told from what never was.
+   * Told before a start or claim is answered that shows that records were lost or may have been, by whichever worker it was
+   * noticed. What was lost before then is not to be told from what never was.
    */
-  readonly onSuspect?: (lostAgoMs: number) => void;
+  readonly onSuspect?: (suspicion: StoreSuspicion) => void;
+  /** It looks, and notes nothing of what it finds. */
+  readonly isObserver?: boolean;
 }

@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from "node:test";
 import { Redis } from "ioredis";
 import { generate } from "selfsigned";
 import { readRedisFacts } from "#runtime/adapters/redis/facts.ts";
+import type { DoubtScope } from "#runtime/core/store-suspicion.ts";
 import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { Forgetting, RunStore } from "#runtime/ports/run-store.ts";
@@ -217,10 +218,10 @@ describe("redis that says nothing of itself", () => {
     await chief.del(...sentinels);
     const told: Forgetting[] = [];
     const lost: number[] = [];
-    await started(storeFor(t, url, { onForgotten: (what) => told.push(what), onSuspect: (agoMs) => lost.push(agoMs) }));
+    await started(storeFor(t, url, { onForgotten: (what) => told.push(what), onSuspect: ({ agoMs }) => lost.push(agoMs) }));
     assert.deepEqual([told, lost.length], [["sentinel"], 1]);
     // And so is the next one, which finds the sentinel in its place.
-    await started(storeFor(t, url, { onSuspect: (agoMs) => lost.push(agoMs) }));
+    await started(storeFor(t, url, { onSuspect: ({ agoMs }) => lost.push(agoMs) }));
     assert.equal(lost.length, 2);
   });
 });
@@ -251,7 +252,8 @@ describe("redis behind sentinels", () => {
     const told: Forgetting[] = [];
     // The first one is not there; the next one is asked.
     const place = { url: "redis://127.0.0.1:1", nodes: [`127.0.0.1:${port}`], sentinel: { master: "orders" } };
-    const store = storeFor(t, place.url, { ...place, onForgotten: (what) => told.push(what) });
+    const suspicions: DoubtScope[] = [];
+    const store = storeFor(t, place.url, { ...place, onForgotten: (what) => told.push(what), onSuspect: ({ scope }) => suspicions.push(scope) });
     await store.start();
     await live(store, "a");
     assert.deepEqual(
@@ -262,7 +264,8 @@ describe("redis behind sentinels", () => {
     await eventually("the replica to have the run", async () => (await copy.get("holdfast:{orders}:r:a"))?.startsWith("d"));
     master.process.kill("SIGKILL");
     await eventually("the new master to be written", async () => (await store.claim([claimOf("b")], leaseMs).catch(() => []))[0]?.kind === "acquired", 30_000);
-    assert.deepEqual(told, ["failover"]);
+    // It has this worker's last write.
+    assert.deepEqual([told, suspicions], [[], ["redelivered"]]);
     assert.equal((await store.read("a"))?.state, "done");
   });
 });

@@ -74,7 +74,7 @@ export function forgettingContract(name: string, makeHarness: (t: TestContext) =
 /** What a worker is told by the end of its start. */
 async function suspicions(harness: Pick<ForgettingHarness, "make">, memory: StoreMemory | undefined): Promise<readonly number[]> {
   const told: number[] = [];
-  const store = harness.make({ ...(memory === undefined ? {} : { memory }), onSuspect: (agoMs) => told.push(agoMs) });
+  const store = harness.make({ ...(memory === undefined ? {} : { memory }), onSuspect: ({ agoMs }) => told.push(agoMs) });
   await store.start();
   await store.stop();
   return told;

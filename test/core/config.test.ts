@@ -83,6 +83,34 @@ test("reports every mistake at once", () => {
   for (const key of ["inFlightMax", "threads", "colour"]) assert.match(message, new RegExp(key));
 });
 
+test("a store on Redis is refused what does not go together, and what it cannot be", () => {
+  const refused = (store: object): string => refusal({ ...good, store: { kind: "redis", url: "redis://host", ...store } });
+  const cases: readonly (readonly [store: object, message: RegExp])[] = [
+    [{ cluster: true, sentinel: { master: "orders" } }, /store\.sentinel: expected either cluster or sentinel, got both/],
+    [{ nodes: ["other:6379"] }, /store\.nodes: expected cluster or sentinel beside it, got neither/],
+    [{ caFile: "ca.pem" }, /store\.caFile: expected a URL with rediss:\/\/ beside it, got redis:\/\//],
+    [{ entraId: true }, /store\.entraId: expected a URL with rediss:\/\/ beside it, got redis:\/\/: a token is as good as a password/],
+    [{ cluster: true, nodes: ["other"] }, /store\.nodes\[?\.?0\]?: expected HOST:PORT/],
+    [{ cluster: true, nodes: [] as string[], hashTags: 0 }, /store\.hashTags: expected .*1/],
+    [{ hashTags: 257 }, /store\.hashTags: expected .*256/],
+    [{ sentinel: {} }, /store\.sentinel\.master: expected/],
+    [{ sentinel: { master: "" } }, /store\.sentinel\.master: expected/],
+    [{ sentinel: { master: "orders", pasword: "x" } }, /store\.sentinel\.pasword: unknown key; did you mean 'password'\?/],
+    [{ prefix: "a b" }, /store\.prefix: expected 1 to 64 characters of A-Z a-z 0-9 : _ -/],
+    [{ commandTimeoutMs: 49 }, /store\.commandTimeoutMs: expected .*50/],
+    [{ clustre: true }, /store\.clustre: unknown key; did you mean 'cluster'\?/],
+  ];
+  for (const [store, message] of cases) assert.match(refused(store), message);
+  for (const store of [
+    { cluster: true, nodes: ["one:6379", "[::1]:7000"], hashTags: 256 },
+    { sentinel: { master: "orders", password: "secret" }, nodes: ["one:26379"] },
+    { url: "rediss://host", caFile: "ca.pem", entraId: true, prefix: "a:b_c-1", commandTimeoutMs: 50 },
+  ]) {
+    const accepted = { kind: "redis", url: "redis://host", ...store };
+    assert.deepEqual(parseConfig({ ...good, store: accepted }, "test").store, accepted);
+  }
+});
+
 test("keeps secrets out of its messages", () => {
   const message = refusal({ ...good, serviceBus: { connectionString: 5 }, store: { kind: "redis", url: "http://:s3cret@host" } });
   assert.match(message, /store\.url: expected redis:\/\/… or rediss:\/\/…, got text of 19 characters/);

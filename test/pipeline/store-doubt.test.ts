@@ -1,6 +1,7 @@
 // What becomes of events while the store may have lost what it knew of them.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import type { StoreSuspicion } from "#runtime/core/store-suspicion.ts";
 import { type Process, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer, type Script } from "../support/scripted-executor.ts";
 
@@ -11,6 +12,8 @@ const charging =
     effects.push(run.eventId);
     return completedAnswer;
   };
+
+const everything: StoreSuspicion = { scope: "all", agoMs: 0, parts: [0], partOf: () => 0 };
 
 async function worldWith(prepare: (process: Process) => void): Promise<{ readonly world: World; readonly process: Process }> {
   const world = new World();
@@ -26,7 +29,7 @@ describe("a store that has lost records", () => {
     await world.clock.advance(60_000);
     const process = await world.start({}, ({ executor, storeDoubt }) => {
       executor.script = charging(effects);
-      storeDoubt.lost(0);
+      storeDoubt.lost(everything);
     });
     await world.clock.advance(60_000);
     world.send("after");
@@ -36,13 +39,16 @@ describe("a store that has lost records", () => {
       [world.statesOf("before"), world.statesOf("after"), (await world.record("before")).state],
       [["dead-lettered: OutcomeUnknown"], ["completed"], "parked"],
     );
-    assert.ok(process.worker.view().storeSuspectForMs > 0);
+    assert.deepEqual(
+      process.worker.view().storeSuspect.map(({ scope, parts }) => [scope, parts]),
+      [["all", 1]],
+    );
     await world.clock.advance(3_600_000);
     assert.deepEqual(
       process.telemetry.events.flatMap((event) => (event.type === "store.suspect" ? [event.state] : [])),
       ["begin", "end"],
     );
-    assert.equal(process.worker.view().storeSuspectForMs, 0);
+    assert.deepEqual(process.worker.view().storeSuspect, []);
   });
 
   test("leaves a copy as old as the message that it was made of", async () => {
@@ -56,7 +62,7 @@ describe("a store that has lost records", () => {
     world.send("a");
     await world.clock.advance(5_000);
     assert.equal(world.statesOf("a").length, 2);
-    process.storeDoubt.lost(0);
+    process.storeDoubt.lost(everything);
     await world.clock.advance(120_000);
     const doubts = process.executor.posted.map(({ inDoubt }) => inDoubt);
     assert.deepEqual([doubts[0], doubts.at(-1), world.statesOf("a").at(-1)], [false, true, "completed"]);
@@ -78,9 +84,36 @@ describe("a store that has lost records", () => {
     const second = await world.start({}, ({ executor, storeDoubt }) => {
       executor.effect = (_run, step) => effects.push(step);
       executor.script = charging([]);
-      storeDoubt.lost(0);
+      storeDoubt.lost(everything);
     });
     await world.clock.advance(300_000);
     assert.deepEqual([effects, second.executor.posted.at(-1)?.inDoubt, world.statesOf("a").at(-1)], [[], true, "completed"]);
+  });
+
+  test("that has kept what could be looked for: only messages that were delivered before are in doubt, and copies of them", async () => {
+    const world = new World();
+    const first = await world.start({}, ({ executor }) => {
+      executor.script = async (run) => {
+        if (run.eventId === "copied") return failedAnswer();
+        await run.takes(3_600_000);
+        return completedAnswer;
+      };
+    });
+    world.send("redelivered");
+    world.send("copied");
+    await world.clock.advance(5_000);
+    first.kill();
+    world.send("fresh");
+    const effects: string[] = [];
+    await world.start({}, ({ executor, storeDoubt }) => {
+      executor.script = charging(effects);
+      storeDoubt.lost({ ...everything, scope: "redelivered" });
+    });
+    await world.clock.advance(600_000);
+    assert.deepEqual(effects, ["fresh"]);
+    assert.deepEqual(
+      ["redelivered", "copied", "fresh"].map((id) => world.statesOf(id).at(-1)),
+      ["dead-lettered: OutcomeUnknown", "dead-lettered: OutcomeUnknown", "completed"],
+    );
   });
 });

@@ -18,6 +18,10 @@ export interface RedisCluster {
   readonly masters: readonly RedisMaster[];
   /** Every key is lost. */
   flush(): Promise<void>;
+  /** One more server that copies the master of this number, and takes its place when it is gone; resolves when it is in step. */
+  addReplica(master: number): Promise<RedisMaster>;
+  /** Gives a slot with all its keys to another master, as resharding does. */
+  moveSlot(slot: number, from: number, to: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -59,7 +63,38 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     const infos = await Promise.all(clients.map((client) => client.call("CLUSTER", "INFO")));
     return infos.every((info) => /cluster_state:ok/.test(String(info)) && /cluster_slots_assigned:16384/.test(String(info)));
   });
+  const replicas: RedisServer[] = [];
+  const clientOf = (number: number): Redis => {
+    const client = clients[number];
+    if (client === undefined) throw new RangeError(`expected a master ${number}`);
+    return client;
+  };
   return {
+    async addReplica(master) {
+      const server = await startMaster(folder, mastersDefault + replicas.length);
+      replicas.push(server);
+      const client = new Redis(server.url, { disconnectTimeout: 100 });
+      client.on("error", () => undefined);
+      clients.push(client);
+      await client.call("CLUSTER", ["MEET", "127.0.0.1", first.port]);
+      const id = String(await clientOf(master).call("CLUSTER", "MYID"));
+      await eventually("the replica to know its master", async () => String(await client.call("CLUSTER", "NODES")).includes(id));
+      await client.call("CLUSTER", ["REPLICATE", id]);
+      await eventually("the replica to be in step", async () => /master_link_status:up/.test(await client.info("replication")));
+      return { ...server, keys: (pattern) => client.keys(pattern), flush: async () => void (await client.flushall()) };
+    },
+    async moveSlot(slot, from, to) {
+      const [source, target] = [clientOf(from), clientOf(to)];
+      const [sourceId, targetId] = await Promise.all([source, target].map(async (client) => String(await client.call("CLUSTER", "MYID"))));
+      await target.call("CLUSTER", ["SETSLOT", slot, "IMPORTING", String(sourceId)]);
+      await source.call("CLUSTER", ["SETSLOT", slot, "MIGRATING", String(targetId)]);
+      for (;;) {
+        const keys = (await source.call("CLUSTER", ["GETKEYSINSLOT", slot, 100])) as string[];
+        if (keys.length === 0) break;
+        await source.call("MIGRATE", ["127.0.0.1", masters[to]?.port ?? 0, "", 0, 5_000, "KEYS", ...keys]);
+      }
+      for (const client of [target, source]) await client.call("CLUSTER", ["SETSLOT", slot, "NODE", String(targetId)]);
+    },
     url: first.url,
     masters: masters.map((master, number) => ({
       ...master,
@@ -71,8 +106,8 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     },
     async stop() {
       for (const client of clients) client.disconnect();
-      for (const { process } of masters) process.kill("SIGCONT");
-      await Promise.all(masters.map((master) => master.stop()));
+      for (const { process } of [...masters, ...replicas]) process.kill("SIGCONT");
+      await Promise.all([...masters, ...replicas].map((server) => server.stop()));
       await rm(folder, { recursive: true });
     },
   };

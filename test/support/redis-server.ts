@@ -1,7 +1,10 @@
 // A real Redis for the tests: starts `redis-server` on a free port, installing it with apt where that is possible.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 export interface RedisServer {
@@ -49,7 +52,9 @@ export async function freePort(): Promise<number> {
 export async function startRedis(extraArgs: readonly string[] = [], wantedPort?: number): Promise<RedisServer> {
   if (!isInstalled()) install();
   const port = wantedPort ?? (await freePort());
-  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", ...extraArgs];
+  // A replica keeps what it is sent in a file, and the next server would begin with it.
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-redis-"));
+  const args = ["--dir", folder, "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", ...extraArgs];
   const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "close");
   const ready = new Promise<void>((resolve, reject) => {
@@ -74,6 +79,7 @@ export async function startRedis(extraArgs: readonly string[] = [], wantedPort?:
     async stop() {
       child.kill("SIGTERM");
       await exited;
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

@@ -13,6 +13,8 @@ const { REDIS_URL: _redis, ...env } = process.env;
 export const runtimeModule: string = resolve(import.meta.dirname, "../../runtime/index.ts");
 
 export interface RunningWorker extends RunningCommand {
+  /** Its configuration. */
+  readonly config: string;
   /** All it has logged. */
   log(): string;
   /** Lines of one type. */
@@ -23,7 +25,7 @@ export interface WorkerBench {
   readonly broker: Broker;
   readonly folder: string;
   /** Starts one more worker, with these changes to the configuration, and waits until it has started. */
-  startWorker(changes?: Readonly<Record<string, unknown>>): Promise<RunningWorker>;
+  startWorker(changes?: Readonly<Record<string, unknown>>, moreEnv?: Readonly<Record<string, string>>): Promise<RunningWorker>;
   /** Puts an event into the queue `input`, the same for the same arguments; its event type is `Tried`, unless another is named. */
   send(eventId: string, payload?: unknown, eventType?: string): Promise<void>;
 }
@@ -61,7 +63,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
   return {
     broker,
     folder,
-    async startWorker(changes = {}) {
+    async startWorker(changes = {}, moreEnv = {}) {
       const file = join(folder, `holdfast-${running.length}.config.json`);
       const config = {
         consumer: { queue: "input" },
@@ -72,7 +74,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
         ...changes,
       };
       writeFileSync(file, JSON.stringify(config));
-      const command = startCommand(["start", "-c", file], env);
+      const command = startCommand(["start", "-c", file], { ...env, ...moreEnv });
       running.push(command);
       let log = "";
       command.process.stderr?.on("data", (text: string) => (log += text));
@@ -84,7 +86,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
           .filter((line) => line["type"] === type);
       await eventually("the worker to start", () => events("worker.started").length > 0 || command.process.exitCode !== null, 30_000);
       if (command.process.exitCode !== null) throw new Error(`expected the worker to start, it ended with ${command.process.exitCode}: ${log.slice(-2_000)}`);
-      return { ...command, log: () => log, events };
+      return { ...command, config: file, log: () => log, events };
     },
     async send(eventId, payload = {}, eventType = "Tried") {
       const event = {

@@ -25,6 +25,7 @@ import { numberedLetters, numberedPublisher, numberedStore, numberedTransport } 
 import { Records } from "./records.ts";
 import { replayOnce } from "./replay-command.ts";
 import type { Deed, Outside, Scenario, SentEvent } from "./scenario.ts";
+import type { StoreSuspicion } from "#runtime/core/store-suspicion.ts";
 
 /** From a worker's end to its successor's start. */
 const restartAfterMs = 1_000;
@@ -145,7 +146,7 @@ class Case {
     const { clock: world, points, scenario } = this;
     const clock = new ProcessClock(world);
     const storeDoubt = new StoreDoubt({ clock, windowMs: doubtMs, tell: () => undefined });
-    const { number, random, connection, store } = this.#connect(clock, (lostAgoMs) => storeDoubt.lost(lostAgoMs));
+    const { number, random, connection, store } = this.#connect(clock, (suspicion) => storeDoubt.lost(suspicion));
     const caller: Caller = {
       get isDead() {
         return clock.isDead;
@@ -205,7 +206,7 @@ class Case {
   }
 
   /** What a process has of the world outside. */
-  #connect(clock: ProcessClock, onSuspect: (lostAgoMs: number) => void): Connected {
+  #connect(clock: ProcessClock, onSuspect: (suspicion: StoreSuspicion) => void): Connected {
     this.#processes += 1;
     const random = seededRandom(this.#processes);
     const connection = this.broker.connect(clock, new Faults(random), () => undefined);

@@ -3,6 +3,7 @@ import type { Clock } from "#runtime/core/clock.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { createSqliteRunStore, type SqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { StoreSuspicion } from "#runtime/core/store-suspicion.ts";
 
 const retentionMs = 86_400_000;
 
@@ -44,7 +45,7 @@ export class Records {
   }
 
   /** The store as one process uses it: it notices a loss with its start and with each claim, before either is answered. */
-  for(onSuspect: (lostAgoMs: number) => void): RunStore {
+  for(onSuspect: (suspicion: StoreSuspicion) => void): RunStore {
     let met: string | undefined;
     const meet = async (): Promise<void> => {
       const store = this.#store;
@@ -53,7 +54,7 @@ export class Records {
       met = store.mark;
       this.#remembered = store.mark;
       const lostAgoMs = await store.lostAgoMs();
-      if (lostAgoMs !== undefined) onSuspect(lostAgoMs);
+      if (lostAgoMs !== undefined) onSuspect({ scope: "all", agoMs: lostAgoMs, parts: [0], partOf: () => 0 });
     };
     return {
       start: meet,

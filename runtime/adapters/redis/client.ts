@@ -36,6 +36,8 @@ export class RedisClient {
       this.#lastError = error;
     });
     for (const event of options.isCluster === true ? ["-node", "+node", "close"] : ["close"]) this.#redis.on(event, options.onDisturbed);
+    // A replica that takes the place of a node was known before: all that shows is that the node has gone.
+    if (options.isCluster === true) this.#redis.on("+node", (node: Redis) => node.on("close", options.onDisturbed));
   }
 
   async start(): Promise<void> {

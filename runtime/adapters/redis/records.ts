@@ -172,12 +172,32 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   return { sentinel: textOf(reply[0], "a sentinel"), results };
 }
 
-export function unpackInspection(reply: unknown): { readonly info: string; readonly serverBefore: string | undefined; readonly hasOrphans: boolean } {
+/** What a server is to who met another before: see scripts/inspect.lua. */
+export type ServerFate = "same" | "replica" | "moved" | "kept" | "lost";
+
+const serverFates: readonly ServerFate[] = ["same", "replica", "moved", "kept", "lost"];
+
+export interface Inspection {
+  /** The memory section of INFO. */
+  readonly memory: string;
+  /** Empty when it is not told. */
+  readonly replicationId: string;
+  readonly fate: ServerFate;
+  /** How long ago a server was met that had taken another's place and kept all that could be looked for. */
+  readonly keptAgoMs: number | undefined;
+  readonly hasOrphans: boolean;
+}
+
+export function unpackInspection(reply: unknown): Inspection {
   assertArray(reply, "an inspection");
-  const [info, before, orphans] = reply;
+  const [memory, id, became, keptAgo, orphans] = reply;
+  const fate = serverFates.find((known) => known === textOf(became, "what became of the server"));
+  if (fate === undefined) throw unexpected("a known fate of the server", textOf(became, "a fate"));
   return {
-    info: textOf(info, "INFO"),
-    serverBefore: before === null ? undefined : textOf(before, "a replication id"),
+    memory: textOf(memory, "INFO"),
+    replicationId: textOf(id, "a replication id"),
+    fate,
+    keptAgoMs: keptAgo === null ? undefined : numberOf(keptAgo, "milliseconds"),
     hasOrphans: numberOf(orphans, "0 or 1") === 1,
   };
 }

@@ -12,6 +12,7 @@
 //   holdfast:{orders}:sentinel      set once, without an end of life; another id in it means that records were lost. It also says
 //                                   when that was last, so that every worker hears of it with its next claim, or at its start
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
+//   holdfast:{orders}:w:<writer>    how many writes a worker has made: one that is acknowledged must be found on every later server
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
 //   holdfast:{orders}:h:<eventId>   its deaths and what brought it back, from the first death on
@@ -21,10 +22,13 @@
 // Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all, a backup brings back an older state; in a
 // cluster, each shard for itself. Each claim compares the sentinel of its tag, and the first claim after a start or a lost
 // connection compares the replication id of the tag's server, both before the run's effects begin; what they find goes to
-// `onForgotten`. A worker that starts compares with what those before it left: the sentinels with those that are remembered
+// `onForgotten`. Another server that has this worker's last acknowledged write has all writes before it, for they reach a replica and
+// a file in their order: so each worker answers for its own writes, and signs every few seconds also while it has nothing to write. What
+// is left to doubt then is what a worker wrote that ended with the server (`redelivered`), and nothing where a slot has only moved. A worker that starts compares with what those before it left: the sentinels with those that are remembered
 // outside of Redis, the replication ids with those kept in it. Records without a sentinel are what is left of a loss, too.
 import { ConfigurationError, messageOf, StorePartlyUnavailableError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
+import type { DoubtScope } from "../../core/store-suspicion.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -60,6 +64,8 @@ export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, Forge
 
 export const commandTimeoutMsDefault = 2_000;
 const hashTagsMax = 256;
+/** How long a tag may be without a write of this worker's. What another worker wrote within this time, and ended, nobody could answer for. */
+const signEveryMs = 5_000;
 /** Three shards, or four or six, get equally many. */
 const clusterHashTagsDefault = 12;
 
@@ -109,8 +115,9 @@ class RedisRunStore implements RunStore {
   readonly #marks: string[];
   /** What was found since it was last told of, with the parts it was found of. */
   readonly #found = new Map<Forgetting, Set<number>>();
-  /** Of the latest loss that was not told yet. */
-  #lostAgoMs: number | undefined;
+  /** What is to be doubted, and was not told yet. */
+  readonly #suspicions = new Map<DoubtScope, { agoMs: number; readonly numbers: Set<number> }>();
+  #signing: NodeJS.Timeout | undefined;
   #client: RedisClient | undefined;
 
   constructor(options: RedisRunStoreOptions) {
@@ -128,8 +135,9 @@ class RedisRunStore implements RunStore {
         base,
         client: () => this.#connected(),
         memory: this.#memoryOf(number),
+        notes: options.isObserver !== true,
         onForgotten: (what) => this.#forgot(what, number),
-        onSuspect: (lostAgoMs) => this.#suspect(lostAgoMs),
+        onSuspect: (scope, agoMs) => this.#suspect(scope, agoMs, number),
       });
       return { store, health: new TagHealth(() => store.touch()) };
     });
@@ -150,9 +158,11 @@ class RedisRunStore implements RunStore {
       throw error;
     }
     this.#tell();
+    if (this.#options.onSuspect !== undefined && this.#options.isObserver !== true) this.#signing = setInterval(() => this.#sign(), signEveryMs / 2);
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#signing);
     const client = this.#client;
     this.#client = undefined;
     await client?.stop();
@@ -277,6 +287,17 @@ class RedisRunStore implements RunStore {
     return new StorePartlyUnavailableError(messageOf(failure), unreachable, { cause: failure });
   }
 
+  /** Where nothing is written, a signature is; it also brings what other workers have noted. */
+  #sign(): void {
+    for (const { store, health } of this.#parts) {
+      if (health.isDown || store.quietForMs < signEveryMs / 2) continue;
+      store.claim([], 0).then(
+        () => this.#tell(),
+        () => undefined,
+      );
+    }
+  }
+
   #disturbed(): void {
     for (const { store } of this.#parts) store.disturbed();
   }
@@ -300,15 +321,22 @@ class RedisRunStore implements RunStore {
   }
 
   /** Parts that lost records with their one server tell of one loss; the latest is the one that counts. */
-  #suspect(lostAgoMs: number): void {
-    this.#lostAgoMs = Math.min(this.#lostAgoMs ?? Number.POSITIVE_INFINITY, lostAgoMs);
+  #suspect(scope: DoubtScope, agoMs: number, number: number): void {
+    const known = this.#suspicions.get(scope);
+    if (known === undefined) this.#suspicions.set(scope, { agoMs, numbers: new Set([number]) });
+    else {
+      known.agoMs = Math.min(known.agoMs, agoMs);
+      known.numbers.add(number);
+    }
     if (this.#only !== undefined) this.#tell();
   }
 
   #tell(): void {
-    const lostAgoMs = this.#lostAgoMs;
-    this.#lostAgoMs = undefined;
-    if (lostAgoMs !== undefined) this.#options.onSuspect?.(lostAgoMs);
+    const suspicions = [...this.#suspicions];
+    this.#suspicions.clear();
+    for (const [scope, { agoMs, numbers }] of suspicions) {
+      this.#options.onSuspect?.({ scope, agoMs, parts: [...numbers], partOf: (eventId) => tagIndexOf(eventId, this.#parts.length) });
+    }
     if (this.#found.size === 0) return;
     const found = [...this.#found];
     this.#found.clear();

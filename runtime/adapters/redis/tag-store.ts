@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
+import type { DoubtScope } from "../../core/store-suspicion.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -19,6 +20,7 @@ import type {
 import type { RedisClient } from "./client.ts";
 import {
   deathText,
+  type Inspection,
   packRevival,
   unpackRevivals,
   packClaim,
@@ -40,9 +42,11 @@ export interface TagStoreOptions {
   /** Rejects with `StoreUnavailableError` while the run store is stopped. */
   readonly client: () => RedisClient;
   readonly memory: StoreMemory | undefined;
+  /** Whether what is found is noted for others. */
+  readonly notes: boolean;
   readonly onForgotten: (what: Forgetting) => void;
-  /** Records under this tag were lost so long ago at most, by whichever worker it was noticed. */
-  readonly onSuspect: (lostAgoMs: number) => void;
+  /** Records under this tag were lost, or may have been, so long ago at most, by whichever worker it was noticed. */
+  readonly onSuspect: (scope: DoubtScope, agoMs: number) => void;
 }
 
 const probeLifeMs = 60_000;
@@ -84,7 +88,13 @@ export class TagStore {
   #sentinel: string;
   /** Another server may answer than the one that was inspected. */
   #isDisturbed = true;
-  #replicationId: string | undefined;
+  #replicationId = "";
+  /** The name under which its calls are signed, in their order. */
+  readonly #writer = randomUUID();
+  #signed = 0;
+  /** Number of the latest call that was acknowledged. */
+  #acknowledged = 0;
+  #acknowledgedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: TagStoreOptions) {
     this.#options = options;
@@ -104,6 +114,11 @@ export class TagStore {
   /** The connection was lost or changed. */
   disturbed(): void {
     this.#isDisturbed = true;
+  }
+
+  /** How long ago the last write was acknowledged. */
+  get quietForMs(): number {
+    return performance.now() - this.#acknowledgedAtMs;
   }
 
   /** A plain write: rejects where it is refused. */
@@ -149,7 +164,7 @@ export class TagStore {
     const results: ReviveResult[] = [];
     for (const part of partsOf(requests, noBytes)) {
       const keys = part.map(({ eventId }) => this.#recordPrefix + eventId);
-      const reply = await this.#client().run(scripts.revive, keys, [this.#retentionMs, this.#base, ...part.map(packRevival)]);
+      const reply = await this.#runSigned(scripts.revive, keys, [this.#retentionMs, this.#base, ...part.map(packRevival)]);
       results.push(...unpackRevivals(reply, part.length));
     }
     return results;
@@ -188,21 +203,21 @@ export class TagStore {
       keys.push(this.#recordPrefix + request.eventId);
       args.push(packClaim(request));
     }
-    const { sentinel, results } = unpackClaims(await this.#client().run(scripts.claim, keys, args), requests);
+    const { sentinel, results } = unpackClaims(await this.#runSigned(scripts.claim, keys, args), requests);
     if (sentinel !== "") this.#meetSentinel(sentinel);
     return results;
   }
 
   #meetSentinel(answer: string): void {
-    const { memory, onForgotten, onSuspect } = this.#options;
+    const { memory, onSuspect } = this.#options;
     const [sentinel = "", nowMs = ""] = answer.split(" ");
     if (sentinel === this.#sentinel) return;
     const idBefore = sentinelId(this.#sentinel);
     this.#sentinel = sentinel;
     memory?.keep(sentinel);
-    if (idBefore !== "" && idBefore !== sentinelId(sentinel)) onForgotten("sentinel");
+    if (idBefore !== "" && idBefore !== sentinelId(sentinel)) this.#options.onForgotten("sentinel");
     const lostAtMs = sentinel.split(";")[2];
-    if (lostAtMs !== undefined) onSuspect(Math.max(0, Number(nowMs) - Number(lostAtMs)));
+    if (lostAtMs !== undefined) onSuspect("all", Math.max(0, Number(nowMs) - Number(lostAtMs)));
   }
 
   /** One call a part, one after another, so that the entries apply in order. */
@@ -221,35 +236,52 @@ export class TagStore {
         keys.push(this.#recordPrefix + write.eventId);
         pushArgs(write, args);
       }
-      results.push(unpackWrites(await this.#client().run(script, keys, args), part.length));
+      results.push(unpackWrites(await this.#runSigned(script, keys, args), part.length));
     }
     return results.length === 1 ? (results[0] ?? []) : results.flat();
+  }
+
+  /** A write. What is acknowledged must be found on whichever server answers later. */
+  async #runSigned(script: Script, keys: readonly string[], args: (string | Buffer)[]): Promise<unknown> {
+    this.#signed += 1;
+    const number = this.#signed;
+    args.push(this.#writer, String(number), String(this.#acknowledged));
+    const reply = await this.#client().run(script, keys, args);
+    if (number > this.#acknowledged) this.#acknowledged = number;
+    this.#acknowledgedAtMs = performance.now();
+    return reply;
   }
 
   /** Checks that the server evicts nothing, and notices when it is not the one that was inspected before. */
   async #inspect(): Promise<void> {
     this.#isDisturbed = false;
     try {
-      const { info, serverBefore, hasOrphans } = unpackInspection(
-        await this.#client().run(scripts.inspect, [`${this.#base}sentinel`, `${this.#base}server`], [this.#base, this.#replicationId ?? "", randomUUID()]),
-      );
-      const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(info)?.[1];
+      const { memory, replicationId, fate, keptAgoMs, hasOrphans } = await this.#askServer();
+      const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(memory)?.[1];
       // A managed service may not say.
       if (policy !== undefined && policy !== "noeviction") {
         throw new ConfigurationError(
           `expected Redis to have maxmemory-policy noeviction, found ${policy}; run CONFIG SET maxmemory-policy noeviction and keep it in redis.conf, or use a Redis of its own: an evicted record would let a finished run start again`,
         );
       }
-      const replicationId = /^master_replid:(.*?)\r?$/m.exec(info)?.[1];
-      const known = this.#replicationId ?? serverBefore;
-      this.#replicationId = replicationId ?? known;
-      if (known !== undefined && replicationId !== undefined && known !== replicationId) this.#options.onForgotten("failover");
+      // What takes its place later, or what it becomes, is yet to be met.
+      if (fate === "replica") this.#isDisturbed = true;
+      else if (replicationId !== "") this.#replicationId = replicationId;
+      if (fate === "lost") this.#options.onForgotten("failover");
+      if (keptAgoMs !== undefined) this.#options.onSuspect("redelivered", keptAgoMs);
       // Where a sentinel is known, the next claim misses it.
       if (hasOrphans && this.#sentinel === "") this.#options.onForgotten("sentinel");
     } catch (error) {
       this.#isDisturbed = true;
       throw error;
     }
+  }
+
+  async #askServer(): Promise<Inspection> {
+    const quietS = this.#acknowledged === 0 ? 0 : Math.ceil(this.quietForMs / 1_000);
+    const signature = [this.#writer, String(this.#acknowledged), String(quietS), this.#options.notes ? "1" : "0", this.#retentionMs];
+    const keys = [`${this.#base}sentinel`, `${this.#base}server`];
+    return unpackInspection(await this.#client().run(scripts.inspect, keys, [this.#base, this.#replicationId, randomUUID(), ...signature]));
   }
 
   /** A server that came later and may not be used is as good as none. */

@@ -138,7 +138,7 @@ class ThreadedRunStore implements RunStore, JobsPlace {
     if (known !== mark) memory?.keep(mark);
     if (isLoss) onForgotten?.("sentinel");
     const lostAgoMs = await thread.call({ method: "lostAgoMs" });
-    if (typeof lostAgoMs === "number") onSuspect?.(lostAgoMs);
+    if (typeof lostAgoMs === "number") onSuspect?.({ scope: "all", agoMs: lostAgoMs, parts: [0], partOf: () => 0 });
   }
 
   async #write(call: StoreCall & { readonly writes: readonly unknown[] }): Promise<readonly WriteResult[]> {

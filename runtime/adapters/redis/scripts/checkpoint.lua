@@ -3,6 +3,7 @@
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
 -- ARGV[3i], ARGV[3i+1], ARGV[3i+2]  epoch, the step's name, the step as packed by the client
+-- and at last three arguments to sign with (see record.lua)
 -- Returns one character a step: w (written) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
@@ -23,4 +24,5 @@ local codes = {}
 for index = 1, #KEYS do
   codes[index] = checkpoint(KEYS[index], tonumber(ARGV[3 * index]), ARGV[3 * index + 1], ARGV[3 * index + 2])
 end
+sign(base, retentionMs)
 return table.concat(codes)

@@ -7,9 +7,10 @@
 -- ARGV[4]    retention, milliseconds
 -- ARGV[5]    base of the keys: record keys are base .. 'r:' .. eventId
 -- ARGV[5+i]  payloadHash 0 pipelineHash 0 token
+-- and at last three arguments to sign with (see record.lua)
 -- Returns { sentinel's value, codes, detail, ... }: the value is empty when it is the known one, else the server's time follows it
--- after a space. Whoever knows another sentinel than the one that is there knows of a loss, and notes it in it, so that every
--- worker hears of it with its next claim. One code a run: n (acquired, new)
+-- after a space. Whoever knows another sentinel than the one that is there, or misses its signature, knows of a loss, and notes it in
+-- the sentinel, so that every worker hears of it with its next claim. One code a run: n (acquired, new)
 -- u (reused) without a detail; a (acquired) { epoch, failures, losses, generation, restarts, pipelineHash, { step name, step, ... } }, h (held)
 -- milliseconds, d (done) outbox, x (dead) { reason, { history entry, ... } }, whose details follow in the order of their runs
 
@@ -30,6 +31,12 @@ elseif sentinel ~= known and known ~= '' then
     sentinel = sentinelOf(id, planted, planted)
     redis.call('SET', KEYS[1], sentinel)
   end
+end
+-- The server has lost what the client was told to have written.
+if sentinel == known and signatureOf(base) < tonumber(ARGV[#ARGV]) then
+  local id, planted = sentinelParts(sentinel)
+  sentinel = sentinelOf(id, planted == '' and now or planted, now)
+  redis.call('SET', KEYS[1], sentinel)
 end
 local reply = { sentinel == known and '' or sentinel .. ' ' .. now, '' }
 
@@ -77,5 +84,6 @@ for index = 2, #KEYS do
     codes[index - 1] = claimKnown(key, request)
   end
 end
+if sentinel == known then sign(base, retentionMs) else setSignature(base, ARGV[#ARGV - 1], retentionMs) end
 reply[2] = table.concat(codes)
 return reply

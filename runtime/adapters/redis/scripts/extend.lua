@@ -4,6 +4,7 @@
 -- ARGV[2]    base of the keys
 -- ARGV[3]    lease, milliseconds
 -- ARGV[3+i]  epoch
+-- and at last three arguments to sign with (see record.lua)
 -- Returns one character a run: w (written) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
@@ -23,4 +24,5 @@ local codes = {}
 for index = 1, #KEYS do
   codes[index] = extend(KEYS[index], tonumber(ARGV[index + 3]))
 end
+sign(base, retentionMs)
 return table.concat(codes)

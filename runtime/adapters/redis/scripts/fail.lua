@@ -4,6 +4,7 @@
 -- ARGV[2]    base of the keys
 -- ARGV[7i-4] ... ARGV[7i+2]  epoch, new state (w, x or p), failures to add, losses to add, reason, history entry or nothing, setback
 -- (a JSON object) or nothing
+-- and at last three arguments to sign with (see record.lua)
 -- Returns one character a run: w (written, also when it was written before) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
@@ -31,4 +32,5 @@ for index = 1, #KEYS do
   local at = 7 * index - 4
   codes[index] = fail(KEYS[index], tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
 end
+sign(base, retentionMs)
 return table.concat(codes)

@@ -3,6 +3,7 @@
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
 -- ARGV[2+i]  the epoch in decimal; with an outbox ':' and the outbox follow
+-- and at last three arguments to sign with (see record.lua)
 -- Returns one character a run: w (written, also when it was written before) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
@@ -43,4 +44,5 @@ for index = 1, #KEYS do
     codes[index] = 's'
   end
 end
+sign(base, retentionMs)
 return table.concat(codes)

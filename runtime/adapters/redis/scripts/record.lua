@@ -102,6 +102,22 @@ local function stepsOf(base, key, record)
   return redis.call('HGETALL', stepsKey(base, key))
 end
 
+-- Whoever writes signs: the last three arguments are its name, the number of this call among its own, and the number of the last
+-- of them that was acknowledged. A server that has this last one has every write before it, whoever made it; on one that has
+-- not, nothing is signed until that is noted in the sentinel.
+local function signatureOf(base)
+  return tonumber(redis.call('GET', base .. 'w:' .. ARGV[#ARGV - 2]) or '0')
+end
+
+local function setSignature(base, number, retentionMs)
+  redis.call('SET', base .. 'w:' .. ARGV[#ARGV - 2], number, 'PX', retentionMs)
+end
+
+local function sign(base, retentionMs)
+  local number, signed = tonumber(ARGV[#ARGV - 1]), signatureOf(base)
+  if signed >= tonumber(ARGV[#ARGV]) and number > signed then setSignature(base, number, retentionMs) end
+end
+
 local function put(base, key, record, retentionMs)
   redis.call('SET', key, encode(record), 'PX', retentionMs)
   if record.checkpoints > 0 then redis.call('PEXPIRE', stepsKey(base, key), retentionMs) end

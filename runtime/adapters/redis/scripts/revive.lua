@@ -4,6 +4,7 @@
 -- ARGV[2]    base of the keys
 -- ARGV[2+i]  JSON: { epoch (of the caller's claim, or 0), enqueuedAtMs (a resend's) or order (a replay's: { id, payloadHash }),
 --            entry (for the history; its time and generation are filled in here) }
+-- and at last three arguments to sign with (see record.lua)
 -- Returns one character a run: v (revived) or n (refused)
 
 local retentionMs, base = ARGV[1], ARGV[2]
@@ -70,4 +71,5 @@ local codes = {}
 for index = 1, #KEYS do
   codes[index] = revive(KEYS[index], cjson.decode(ARGV[index + 2]))
 end
+sign(base, retentionMs)
 return table.concat(codes)

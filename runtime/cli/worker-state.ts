@@ -1,0 +1,31 @@
+/** What a worker's state means, for who looks at it from outside. */
+import type { WorkerView } from "../pipeline/lifecycle.ts";
+import type { DoubtView } from "../policy/store-doubt.ts";
+
+/** Why it takes no new messages, though it lives; empty when it does. */
+export function waitsFor({ storeUp, threadsReady, memory }: Pick<WorkerView, "storeUp" | "threadsReady" | "memory">): readonly string[] {
+  return [...(storeUp ? [] : ["the store"]), ...(threadsReady ? [] : ["skill threads"]), ...(memory === "short" ? ["memory"] : [])];
+}
+
+/** Since when, until when and why events are handled with care because the store may have lost what it knew of them. */
+export interface SuspectReport {
+  readonly why: string;
+  readonly since: string;
+  readonly until: string;
+  /** Parts of the store that it is about. */
+  readonly parts: number;
+}
+
+const reasons: Readonly<Record<DoubtView["scope"], string>> = {
+  all: "records were lost: events from before then may have been executed",
+  redelivered: "the store was restarted or failed over and kept what could be looked for: only redelivered messages from before then are in doubt",
+};
+
+export function reportSuspects(views: readonly DoubtView[], nowMs: number): readonly SuspectReport[] {
+  return views.map(({ scope, lostAgoMs, forMs, parts }) => ({
+    why: reasons[scope],
+    since: new Date(nowMs - lostAgoMs).toISOString(),
+    until: new Date(nowMs + forMs).toISOString(),
+    parts,
+  }));
+}
