@@ -3,7 +3,7 @@ import { figure } from "../support/figures.ts";
 import { Distance } from "../support/distance.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
-import { type Mark, Stage, rate, shaped } from "./stage.ts";
+import { type Mark, Stage, rate, shaped } from "../support/stage.ts";
 
 export interface IntakeOptions extends ReportOptions {
   readonly only: readonly string[];

@@ -16,8 +16,12 @@ const script = fileURLToPath(import.meta.resolve("./broker-process.ts"));
 /** Longer than any turn takes, so that no lock ends in one. */
 const lockDurationMs = 300_000;
 
-export async function startBenchBroker(queues: readonly string[], options: BrokerOptions = {}): Promise<BenchBroker> {
-  const entities = { queues: queues.map((name) => ({ name, lockDurationMs, deliveryCountMax: 100 })), topics: [] };
+export async function startBenchBroker(
+  queues: readonly string[],
+  { messageBytesMax, ...options }: BrokerOptions & { readonly messageBytesMax?: number } = {},
+): Promise<BenchBroker> {
+  const settings = { lockDurationMs, deliveryCountMax: 100, ...(messageBytesMax === undefined ? undefined : { messageBytesMax }) };
+  const entities = { queues: queues.map((name) => ({ name, ...settings })), topics: [] };
   const peer = await Peer.start<BrokerCalls>(script, JSON.stringify({ entities, ...options }));
   return { connectionString: await peer.call("connectionString"), peer };
 }

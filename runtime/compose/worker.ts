@@ -1,6 +1,7 @@
 /** A whole worker, of the parts that the other files of this folder make. */
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
+import { collectGarbage } from "../adapters/system/collect-garbage.ts";
 import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
@@ -76,6 +77,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     caution: new Caution(),
     storeDoubt,
     heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
+    collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });

@@ -1,6 +1,6 @@
 /** What a process uses of the memory that it may have. */
 export interface MemoryUse {
-  /** Resident, of the whole process. */
+  /** Of the whole process, without what the system can take back by itself. */
   readonly usedBytes: number;
   readonly limitBytes: number;
 }

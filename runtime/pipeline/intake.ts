@@ -31,6 +31,8 @@ export interface IntakeView {
   readonly concurrentMax: number;
 }
 
+/** A body is here and, while its run is under way, in its thread. */
+const copiesOfBody = 2;
 /** One in so many runs has its round trips measured. */
 const measuredEvery = 16;
 
@@ -63,7 +65,7 @@ export class Intake {
 
   /** A message has arrived; it is unknown yet what it is. */
   arrived({ delivery }: Work): void {
-    this.#bytes.took(delivery.body.byteLength);
+    this.#bytes.took(delivery.body.byteLength * copiesOfBody);
   }
 
   /** How many more messages fit, of whatever skill. */
@@ -152,7 +154,7 @@ export class Intake {
 
   /** It is here no more. */
   ended(work: Work): void {
-    this.#bytes.gave(work.delivery.body.byteLength);
+    this.#bytes.gave(work.delivery.body.byteLength * copiesOfBody);
     this.leave(work);
     const { intake } = work;
     if (intake === undefined) return;

@@ -85,6 +85,8 @@ export interface WorkerOptions {
   readonly storeDoubt: StoreDoubt;
   /** What the process uses of its memory; undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
+  /** Has the main thread give back memory that it does not use. */
+  readonly collectGarbage: () => void;
   /** Shares a circuit's state with the threads. */
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
@@ -205,7 +207,7 @@ export class Worker {
     return new ReceiveLoop({
       ...this.#options,
       inFlight: () => this.#inFlight.size,
-      room: () => this.#memoryWatch.within(this.#executions.room()),
+      room: () => this.#memoryWatch.within(this.#executions.room(), this.#inFlight.size),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
   }

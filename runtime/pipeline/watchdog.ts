@@ -21,6 +21,9 @@ const watchdogLookMs = 1_000;
 /** A look that comes this much late means that the loop was blocked. */
 const loopDelayMaxMs = 1_000;
 
+/** While memory is short, it is collected as often at most. */
+const collectEveryMs = 5_000;
+
 export interface WatchdogOptions {
   readonly transport: Transport;
   readonly executor: Executor;
@@ -34,6 +37,7 @@ export interface WatchdogOptions {
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
+  readonly collectGarbage: () => void;
 }
 
 export class Watchdog {
@@ -43,6 +47,7 @@ export class Watchdog {
   #checkedMs = 0;
   #loopDelayMs = 0;
   #rebuiltInVain = 0;
+  #collectedMs = Number.NEGATIVE_INFINITY;
   /** Messages taken when something was last replaced. */
   #receivedBefore = 0;
 
@@ -95,12 +100,22 @@ export class Watchdog {
   #lookAtMemory(): void {
     const { memory, memoryWatch, receiveLoop, telemetry } = this.#options;
     const use = memory();
-    if (use === undefined || !memoryWatch.measured(use)) return;
+    if (use === undefined) return;
+    const isNew = memoryWatch.measured(use);
     const { state } = memoryWatch;
+    if (state === "short") this.#collectGarbage();
+    if (!isNew) return;
     telemetry.emit({ type: "memory.changed", state, ...use });
-    if (state === "short") receiveLoop.pause("memory-short");
-    else receiveLoop.resume("memory-short");
     receiveLoop.trim();
+  }
+
+  #collectGarbage(): void {
+    const { clock, executor, collectGarbage } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#collectedMs < collectEveryMs) return;
+    this.#collectedMs = nowMs;
+    executor.collectGarbage();
+    collectGarbage();
   }
 
   async #check(since: number): Promise<void> {

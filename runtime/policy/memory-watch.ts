@@ -2,7 +2,7 @@
  * How much may be taken while memory runs short. A process that reaches its container's limit is killed with everything that
  * it holds, so it takes less the nearer it comes to it:
  *
- *   ample ──(80 % of the limit)──▶ tight: ever fewer messages ──(92 %)──▶ short: none; what is here ends
+ *   ample ──(80 % of the limit)──▶ tight: ever fewer messages ──(92 %)──▶ short: none; what is here ends, then one by one
  *     ▲                              │  ▲                                   │
  *     └──────(below 75 %)────────────┘  └──────────(below 85 %)─────────────┘
  */
@@ -35,10 +35,13 @@ export class MemoryWatch {
     return this.#state !== before;
   }
 
-  /** What remains of room for so many messages: all of it, ever less of it, but one at least, or none. */
-  within(room: number): number {
+  /**
+   * What remains of room for so many messages, beside those that are held: all of it, ever less of it, but one at least, or none.
+   * With nothing held there is room for one even while memory is short: what else takes it may never be given back.
+   */
+  within(room: number, held: number): number {
     if (this.#state === "ample" || room <= 0) return room;
-    if (this.#state === "short") return 0;
+    if (this.#state === "short") return held === 0 ? 1 : 0;
     const left = Math.min(1, Math.max(0, (shortFrom - this.#part) / (shortFrom - ampleBelow)));
     return Math.max(1, Math.floor(room * left));
   }

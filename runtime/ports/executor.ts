@@ -90,6 +90,8 @@ export interface Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
   /** Posted runs that no thread has begun. */
   readonly unbegun: number;
+  /** Memory runs short: threads give back what they do not use. */
+  collectGarbage(): void;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;
   /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-started`. Idempotent. */

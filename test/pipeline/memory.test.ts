@@ -1,21 +1,28 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { completedAnswer } from "../support/scripted-executor.ts";
 import { World } from "../support/pipeline-world.ts";
 
-test("a worker whose memory runs short takes nothing more, ends what it has, says so, and goes on when memory is free again", async () => {
+test("a worker whose memory runs short takes nothing beside what it has, collects garbage, says so, and goes on when memory is free again", async () => {
   const world = new World();
   let usedBytes = 100;
-  const { telemetry, worker } = await world.start({ memory: () => ({ usedBytes, limitBytes: 1_000 }) });
+  const { telemetry, worker, executor, calls } = await world.start({ memory: () => ({ usedBytes, limitBytes: 1_000 }) });
   world.send("a");
   await world.clock.advance(2_000);
   usedBytes = 950;
   await world.clock.advance(2_000);
-  world.send("b");
-  await world.clock.advance(60_000);
-  assert.deepEqual([world.statesOf("a"), world.statesOf("b"), worker.view().memory], [["completed"], ["active"], "short"]);
+  executor.script = async (run) => {
+    await run.takes(15_000);
+    return completedAnswer;
+  };
+  world.send("b", "c");
+  await world.clock.advance(14_000);
+  assert.deepEqual([world.statesOf("a"), world.statesOf("b"), world.statesOf("c"), worker.view().memory], [["completed"], ["locked"], ["active"], "short"]);
+  assert.equal(calls.filter((call) => call === "collect garbage").length, 4);
   usedBytes = 100;
   await world.clock.advance(2_000);
-  assert.deepEqual(world.statesOf("b"), ["completed"]);
+  await world.clock.advance(30_000);
+  assert.deepEqual([world.statesOf("b"), world.statesOf("c")], [["completed"], ["completed"]]);
   assert.deepEqual(
     telemetry.events.filter(({ type }) => type === "memory.changed"),
     [

@@ -10,9 +10,15 @@ describe("memory that runs short", () => {
     const watch = new MemoryWatch();
     const rooms = [790, 800, 850, 900, 919, 920].map((used) => {
       watch.measured(at(used));
-      return watch.within(100);
+      return watch.within(100, 1);
     });
     assert.deepEqual(rooms, [100, 70, 41, 11, 1, 0]);
+  });
+
+  test("leaves room for one by itself when it is short and nothing is held: what else takes it may never be given back", () => {
+    const watch = new MemoryWatch();
+    watch.measured(at(950));
+    assert.deepEqual([watch.within(100, 0), watch.within(100, 1), watch.within(0, 0)], [1, 0, 0]);
   });
 
   test("has to fall clearly before more is taken again", () => {
@@ -29,7 +35,7 @@ describe("memory that runs short", () => {
       property(array(integer({ min: 0, max: 2_000 }), { minLength: 1 }), integer({ min: 1, max: 10_000 }), (measurements, room) => {
         const watch = new MemoryWatch();
         for (const used of measurements) watch.measured(at(used));
-        const left = watch.within(room);
+        const left = watch.within(room, 1);
         assert.ok(left <= room && (left === 0) === (watch.state === "short"));
       }),
     );

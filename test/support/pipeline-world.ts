@@ -181,6 +181,7 @@ export class World {
       caution: new Caution(calmAt),
       storeDoubt,
       memory: () => undefined,
+      collectGarbage: () => calls.push("collect garbage"),
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });

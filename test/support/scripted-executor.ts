@@ -185,6 +185,8 @@ export class ScriptedExecutor implements Executor {
     return 0;
   }
 
+  collectGarbage(): void {}
+
   isReady(): boolean {
     return this.isReadyNow;
   }

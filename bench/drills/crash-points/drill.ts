@@ -189,6 +189,7 @@ class Case {
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 20,
+      collectGarbage: () => undefined,
       heldBytesMax: 1024 ** 3,
       intake: { start: 20, floor: 20, ceiling: 20, waitMaxMs: 500 },
       deliveriesMax: this.broker.deliveriesMax - 1,

@@ -73,6 +73,8 @@ export class HostExecutor implements Executor {
     return 0;
   }
 
+  collectGarbage(): void {}
+
   isReady(): boolean {
     return this.#host !== undefined;
   }

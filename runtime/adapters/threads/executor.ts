@@ -175,6 +175,10 @@ class ThreadsExecutor implements Executor {
     return sum;
   }
 
+  collectGarbage(): void {
+    for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
+  }
+
   isReady(): boolean {
     if (this.#isDown !== undefined) return false;
     for (const [name, lane] of this.#lanes) if (!lane.pool.isUp && name !== this.#apart) return false;

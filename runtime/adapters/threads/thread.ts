@@ -3,6 +3,7 @@
  * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
  * from the next task. Their answers come later, through the port.
  */
+import { collectGarbage } from "../system/collect-garbage.ts";
 import { setSourceMapsSupport } from "node:module";
 import { MessageChannel, type MessagePort, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
@@ -49,6 +50,9 @@ function listen(host: SkillHost, news: ThreadNews): void {
     case "extend":
       host.extend(news.tickets, news.leaseUntilMs);
       return;
+    case "collect":
+      collectGarbage();
+      break;
     case "interrupt":
       host.interrupt(news.tickets, news.as);
       return;

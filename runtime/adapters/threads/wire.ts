@@ -62,7 +62,9 @@ export interface ThreadLastWords {
 export type ThreadNews =
   | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
-  | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" };
+  | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
+  /** Memory runs short: what is not used is to be given back. */
+  | { readonly type: "collect" };
 
 /** An order on its way to a thread. The ticket stands for the run: a run that is posted again gets another. */
 export interface TicketedOrder {

@@ -8,7 +8,8 @@ import { type Child, startChild } from "#load/dev/child.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
-import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
+import type { BrokerCalls } from "./broker-process.ts";
+import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
 
 export const queue = "intake";
 const lookEveryMs = 20;
@@ -22,10 +23,14 @@ export interface Mark {
 
 export interface StageOptions {
   readonly threads?: number;
+  /** A script that starts the worker, with its own arguments before the worker's. */
+  readonly through?: readonly [string, ...string[]];
   /** How far away the broker and the store are, each way. */
   readonly connectionString?: string;
   readonly config?: Partial<ConfigInput>;
 }
+
+type Inspected = Awaited<ReturnType<BrokerCalls["inspect"]>>["queues"][string];
 
 export class Stage {
   readonly broker: BenchBroker;
@@ -39,8 +44,9 @@ export class Stage {
     this.broker = broker;
   }
 
-  static async start(): Promise<Stage> {
-    return new Stage(await startBenchBroker([queue]));
+  /** `messageBytesMax`: of the queue; default as the broker's. */
+  static async start(messageBytesMax?: number): Promise<Stage> {
+    return new Stage(await startBenchBroker([queue], messageBytesMax === undefined ? {} : { messageBytesMax }));
   }
 
   async stop(): Promise<void> {
@@ -54,26 +60,33 @@ export class Stage {
     return fill(this.broker, queue, count, make);
   }
 
-  async startWorker(options: StageOptions = {}): Promise<void> {
+  async startWorker(options: StageOptions = {}): Promise<Child<unknown>> {
     this.#configs += 1;
     const file = join(this.#folder, `holdfast-${this.#configs}.config.json`);
     writeFileSync(file, JSON.stringify(this.#config(options)));
-    this.#workers.push(await startChild("runtime/cli/main", ["start", "--config", file]));
+    const [script, ...first] = options.through ?? ["runtime/cli/main"];
+    const worker = await startChild<unknown>(script, [...first, "start", "--config", file]);
+    this.#workers.push(worker);
+    return worker;
   }
 
   async stopWorkers(): Promise<void> {
     await Promise.all(this.#workers.splice(0).map((worker) => worker.stop()));
   }
 
+  async queue(): Promise<Inspected> {
+    return (await this.broker.peer.call("inspect")).queues[queue]!;
+  }
+
   /** Of what was filled in. What was postponed is completed, too, but for its copy. */
   async completed(): Promise<number> {
-    const { active, locked, scheduled } = (await this.broker.peer.call("inspect")).queues[queue]!.states;
+    const { active, locked, scheduled } = (await this.queue()).states;
     return this.#filled - active - locked - scheduled;
   }
 
   /** Messages that workers hold. */
   async held(): Promise<number> {
-    return (await this.broker.peer.call("inspect")).queues[queue]!.states.locked;
+    return (await this.queue()).states.locked;
   }
 
   /** Waits until so many messages have been completed since the beginning. */
