@@ -1,7 +1,7 @@
 /** A whole worker, of the parts that the other files of this folder make. */
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
-import { collectGarbage } from "../adapters/system/collect-garbage.ts";
+import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";

@@ -236,7 +236,7 @@ describe("admission", () => {
       admission.leave(runOf("fails", [1]), failed("b"), 1_000);
       assert.deepEqual(admission.expire(1_100, 5_000), {
         admitted: [],
-        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 900 } }],
+        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 900, dependency: "b" } }],
         expired: [],
       });
     });

@@ -3,7 +3,7 @@
  * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
  * from the next task. Their answers come later, through the port.
  */
-import { collectGarbage } from "../system/collect-garbage.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { setSourceMapsSupport } from "node:module";
 import { MessageChannel, type MessagePort, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
