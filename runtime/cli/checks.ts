@@ -32,7 +32,7 @@ export async function checkSurroundings(config: Config, directory: string): Prom
     checkSending(config),
     checkStore(config, directory),
   ]);
-  return all.flat();
+  return [...all.flat(), recoveryFinding(config)];
 }
 
 /** In one line, for a log or an error. */
@@ -171,6 +171,30 @@ async function checkStore(config: Config, directory: string): Promise<readonly F
       ),
     ];
   }
+}
+
+/** What becomes of jobs that outlive messages and workers. */
+function recoveryFinding({ recovery, store }: Config): Finding {
+  const check = "recovery queue";
+  const expected = "jobs that outlive messages and workers to be kept for the whole pool";
+  if (!recovery.enabled || (store.kind === "sqlite" && store.path === ":memory:")) {
+    const found = recovery.enabled ? "none, for the store is in memory" : "it is switched off";
+    return {
+      check,
+      verdict: "ok",
+      expected,
+      found,
+      remedy: "what a message does not live to see compensated is left undone; accept that, or give it a store and recovery.enabled",
+    };
+  }
+  if (store.kind === "redis") return { check, verdict: "ok", expected, found: "they are, in Redis", remedy: "" };
+  return {
+    check,
+    verdict: "ok",
+    expected,
+    found: "they are in the store's file",
+    remedy: "workers of other machines neither see nor do them: a pool over several machines needs Redis",
+  };
 }
 
 const untold = "the store does not tell (INFO is refused or leaves it out)";

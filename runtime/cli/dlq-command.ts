@@ -41,6 +41,8 @@ export function addDlqCommand(program: Command): void {
   withSelection(dlq.command("replay").description("bring events back: says what it would do, unless --run is given"))
     .option("--all", "all of them")
     .option("--run", "do it: one letter of each group, then ten, then all, as long as nothing fails")
+    .option("--in-background", "with --run: hand it to the workers, which go on with it whatever becomes of one of them")
+    .option("--status", "show the replays that were handed to the workers, and what they have come to")
     .addOption(
       new Option("--from <where>", "go on behind the last step, or start over with new idempotency keys")
         .choices(["checkpoint", "start"])

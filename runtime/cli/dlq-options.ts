@@ -30,6 +30,8 @@ export interface PurgeOptions extends SelectOptions {
 export interface ReplayCommandOptions extends SelectOptions {
   readonly all?: boolean;
   readonly run?: boolean;
+  readonly inBackground?: boolean;
+  readonly status?: boolean;
   readonly from: ResumeFrom;
   readonly repeatInDoubt?: boolean;
   readonly patch?: string;

@@ -5,14 +5,18 @@ import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { Letter } from "../recovery/letters.ts";
-import { type GroupReport, replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
+import { replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
+import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-background.ts";
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
 import { writeNote, writeResult } from "./output.ts";
 
 /** False when a group was stopped. */
 export async function replay(options: ReplayCommandOptions): Promise<boolean> {
+  if (options.status === true) return showReplays(options);
   checkSelection(options);
+  if (options.inBackground === true && options.run !== true)
+    throw new ConfigurationError("--in-background: expected --run beside it, found none; look at the dry run first, then give both");
   if (options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
   const patch = options.patch === undefined ? undefined : readPatch(options.patch);
@@ -30,6 +34,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
         await printPlan(options, groups, unreadable, surroundings);
         return true;
       }
+      if (options.inBackground === true) return await handToWorkers(options, patch, [...groups.values()].flat(), surroundings.store, config, directory);
       return await run(options, patch, letters, [...groups.values()], surroundings);
     } finally {
       await surroundings.store.stop();
@@ -75,21 +80,6 @@ async function run(
     process.removeListener("SIGINT", stop).removeListener("SIGTERM", stop);
     await surroundings.publisher.stop();
   }
-}
-
-const words: Readonly<Record<GroupReport["state"], string>> = {
-  replaying: "going on",
-  done: "done",
-  "same-failure": "stopped: the same failure has returned",
-  "other-failure": "stopped: it failed in another way",
-  undecided: "stopped: runs have not ended within --wait; run it again to go on",
-  incomplete: "incomplete: the others are locked, by a command that was killed or is at work; run it again in a few minutes",
-  interrupted: "interrupted; run it again to go on",
-};
-
-function describe({ fingerprint, state, letters, replayed, completed, failed, why }: GroupReport): string {
-  const reason = why === "" ? "" : ` (${why})`;
-  return `${fingerprint}: ${replayed} of ${letters} replayed, ${completed} completed, ${failed} failed; ${words[state]}${reason}`;
 }
 
 interface Plan {

@@ -53,10 +53,13 @@ export async function composeQueues(config: Config): Promise<readonly DeadLetter
 export async function composeReplay(config: Config, directory: string): Promise<ReplaySurroundings> {
   if (config.store.kind === "sqlite" && config.store.path === ":memory:")
     throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
+  return surroundingsOf(config, { store: composeRunStore(config, directory), publisher: await composePublisher(config) });
+}
+
+export function surroundingsOf<Parts extends Pick<ReplaySurroundings, "store" | "publisher">>(config: Config, parts: Parts): ReplaySurroundings & Parts {
   return {
+    ...parts,
     clock: systemClock,
-    store: composeRunStore(config, directory),
-    publisher: await composePublisher(config),
     retryEntity: retryEntityOf(config.consumer),
     consumer: consumerName(config.consumer),
     hashPayload: createPayloadHash(limitsOf(config)),

@@ -7,6 +7,7 @@ import type { RedisPlace } from "../adapters/redis/connect.ts";
 import type { RedisCredential } from "../adapters/redis/login.ts";
 import { createRedisRunRecords } from "../adapters/redis/run-records.ts";
 import { createRedisRunStore, type RedisRunStoreOptions } from "../adapters/redis/run-store.ts";
+import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
 import { createSqliteRunRecords } from "../adapters/sqlite/run-records.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
@@ -31,7 +32,7 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
 }
 
 /** `losses` hears that the store has lost records, and has that noted; without it, the store is used and nothing is noted. */
-export function composeRunStore(config: Config, directory: string, losses: Omit<ForgettingOptions, "memory"> = { isObserver: true }): RunStore {
+export function composeRunStore(config: Config, directory: string, losses: Omit<ForgettingOptions, "memory"> = { isObserver: true }): RunStore & Partial<JobsPlace> {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
@@ -99,7 +100,8 @@ function redisOptions(store: Extract<StoreConfig, { kind: "redis" }>, directory:
   };
 }
 
-function redisPlace(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): RedisPlace {
+/** How the Redis of a store is reached. */
+export function redisPlace(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): RedisPlace {
   const { url, cluster, nodes, sentinel, caFile, entraId } = store;
   return {
     url,

@@ -15,6 +15,7 @@ import type { CircuitState } from "../policy/circuit.ts";
 import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
+import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
 import { composeRunStore, consumerName, suspectMsOf } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
@@ -44,6 +45,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
   });
   const limits = limitsOf(config);
   const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: (event) => telemetry.emit(event) });
+  const store = composeRunStore(config, directory, {
+    onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
+    onSuspect: (suspicion) => storeDoubt.lost(suspicion),
+  });
+  const queue = composeRecoveryQueue(config, directory, store);
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -51,13 +57,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
     publisher,
-    store: composeRunStore(config, directory, {
-      onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
-      onSuspect: (suspicion) => storeDoubt.lost(suspicion),
-    }),
+    store,
+    recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
     executor,
     telemetry,
-    reporters,
+    reporters: queue === undefined ? reporters : [composeSideJobs(config, { queue, store, publisher, telemetry }), ...reporters],
     skills: registry,
     skillCount: registry.skills.length,
     threads,

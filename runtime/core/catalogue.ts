@@ -58,6 +58,31 @@ export type RuntimeEvent =
       readonly reason: string;
       readonly steps: number;
     }
+  /** Its message is over before its compensations are: the message is dead-lettered, and the recovery queue goes on with them. */
+  | {
+      readonly type: "recovery.handed-over";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly reason: string;
+      readonly why: string;
+    }
+  /** Nobody was at a run under compensation: a message was sent for it, one of so many. */
+  | { readonly type: "recovery.continued"; readonly eventId: string; readonly sent: number }
+  /** A run whose own message was dead-lettered before has ended, by a message that was sent for it. */
+  | {
+      readonly type: "recovery.ended";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly reason: string;
+      readonly description: string;
+    }
+  /** A job of the recovery queue failed; `isFinal`: it is not tried again. */
+  | { readonly type: "recovery.job-failed"; readonly kind: string; readonly id: string; readonly error: string; readonly isFinal: boolean }
+  /** The recovery queue cannot be used; its jobs wait. */
+  | { readonly type: "recovery.down"; readonly error: string }
+  | { readonly type: "recovery.up" }
   /** The compensation of a step has ended. `code` is empty where it did not fail. */
   | {
       readonly type: "step.compensated";

@@ -11,6 +11,7 @@ import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema 
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
+import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
 
@@ -37,6 +38,8 @@ export interface ConfigInput {
   readonly publish?: { readonly entity: string; readonly byEventType?: Readonly<Record<string, string>> | undefined } | undefined;
   /** Where failures, retries, circuit changes, dead letters and the like are sent as events, for others to act on. Default: nowhere. */
   readonly platformEvents?: PlatformEventsConfig | undefined;
+  /** Jobs of the pool that outlive messages and workers: compensations without a message, replays in the background, sweeps. */
+  readonly recovery?: RecoveryConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -105,6 +108,7 @@ export interface Config extends Omit<
   readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
+  readonly recovery: RecoverySettings;
   readonly retryBudget: RetryBudgetPolicy;
   readonly envelopes: readonly EnvelopeHook[];
   readonly envelopeDefaults: boolean;
@@ -141,6 +145,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
     platformEvents: platformEventsSchema.optional(),
+    recovery: recoverySchema.prefault({}),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),

@@ -104,6 +104,28 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     reason: text("why it failed"),
     steps: count("recorded steps"),
   }),
+  "recovery.handed-over": row("CompensationHandedOver", "a message is over before its run is compensated: the recovery queue goes on with that", {
+    ...ofRun,
+    reason: text("why the run failed"),
+    why,
+  }),
+  "recovery.continued": row("CompensationContinued", "nobody was at a run under compensation: a message was sent for it", {
+    eventId,
+    sent: count("messages that were sent for it so far"),
+  }),
+  "recovery.ended": row("CompensationEnded", "a run whose own message was dead-lettered before has ended", {
+    ...ofRun,
+    reason: text("why the run failed, or `CompensationFailed`"),
+    description,
+  }),
+  "recovery.job-failed": row("RecoveryJobFailed", "a job of the recovery queue failed", {
+    kind: text("the kind of job"),
+    id: text("the job, among those of its kind"),
+    error,
+    isFinal: flag("whether it is given up"),
+  }),
+  "recovery.down": row("RecoveryQueueDown", "the recovery queue cannot be used; its jobs wait", { error }),
+  "recovery.up": row("RecoveryQueueRecovered", "the recovery queue can be used again", {}),
   "step.compensated": row("StepCompensated", "the compensation of a step has ended", {
     ...ofRun,
     step: text("the step"),

@@ -9,6 +9,8 @@ export type Settlement =
   | { readonly kind: "retry-later"; readonly delayMs: number; readonly code: string; readonly description: string }
   /** Without a `cause` the message itself is at fault: it is poison, and the reason says all. */
   | { readonly kind: "dead-letter"; readonly reason: string; readonly description: string; readonly state: "dead" | "parked"; readonly cause?: DeathCause }
+  /** It is dead-lettered, and its compensations are left to the recovery queue, which goes on with them from its record. */
+  | { readonly kind: "hand-over"; readonly reason: string; readonly description: string; readonly cause?: DeathCause }
   /** Like `retry-later`, but it was never tried: no attempt is counted. `dependency`: which one it waits for, where it is known. */
   | { readonly kind: "postpone"; readonly delayMs: number; readonly why: PostponeReason; readonly dependency?: string | undefined }
   /** Hand it back to the broker now, for any worker. */

@@ -27,6 +27,7 @@ import type { FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
+import { HandOver, type HandOverOptions } from "./hand-over.ts";
 import { InFlight } from "./in-flight.ts";
 import { Intake, type IntakeOptions, type IntakeView } from "./intake.ts";
 import { Leases } from "./leases.ts";
@@ -87,6 +88,8 @@ export interface WorkerOptions {
   readonly memory: () => MemoryUse | undefined;
   /** Has the main thread give back memory that it does not use. */
   readonly collectGarbage: () => void;
+  /** Goes on with what messages do not live to see. */
+  readonly recovery?: HandOverOptions["recovery"];
   /** Shares a circuit's state with the threads. */
   readonly circuitChanged: (dependency: number, state: CircuitState) => void;
 }
@@ -132,6 +135,7 @@ export class Worker {
   readonly #settler: Settler;
   readonly #executions: Executions;
   readonly #suspects: Suspects;
+  readonly #handOver: HandOver;
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
   readonly #watchdog: Watchdog;
@@ -143,6 +147,7 @@ export class Worker {
     const inFlight = this.#inFlight;
     this.#options = options;
     this.#intake = new Intake(options);
+    this.#handOver = new HandOver(options);
     this.#admission = new Admission(options.dependencies, (dependency, name, state, work) => {
       options.circuitChanged(dependency, state);
       telemetry.emit({ type: "circuit.changed", dependency: name, state }, work);
@@ -163,6 +168,7 @@ export class Worker {
     this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight, telemetry });
     this.#settler = new Settler({
       ...options,
+      handOver: this.#handOver,
       sagas: this.#makeSagas(gate),
       brokerClock,
       gate,
@@ -184,6 +190,7 @@ export class Worker {
       ...options,
       brokerClock,
       suspects: this.#suspects,
+      handOver: this.#handOver,
       trim: () => this.#receiveLoop.trim(),
       gate,
       keeper,
@@ -222,6 +229,7 @@ export class Worker {
     return new Sagas({
       ...this.#options,
       gate,
+      handOver: this.#handOver,
       compensate: (work) => this.#executions.compensate(work),
       handBack: (work) => this.#settler.handBack(work),
       drop: (work) => this.#settler.fail(work, { kind: "drop" }),
@@ -245,6 +253,7 @@ export class Worker {
       }
       if (!this.#isStopping) {
         secret = await store.secret();
+        this.#handOver.start(secret);
         this.#settler.start(secret);
         this.#processor.start(secret);
       }

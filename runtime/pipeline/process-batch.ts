@@ -22,6 +22,7 @@ import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
 import type { Executions } from "./executions.ts";
 import { GroupCommit } from "./group-commit.ts";
+import type { HandOver } from "./hand-over.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Intake } from "./intake.ts";
 import type { Leases } from "./leases.ts";
@@ -55,6 +56,7 @@ export interface ProcessBatchOptions {
   readonly settler: Settler;
   readonly executions: Executions;
   readonly suspects: Suspects;
+  readonly handOver: HandOver;
   readonly skills: SkillTable;
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
@@ -120,7 +122,7 @@ export class BatchProcessor {
     const { delivery } = work;
     const { deliveriesMax, skills, executions, suspects } = this.#options;
     if (!executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
-    if (delivery.attempt > deliveriesMax) return this.#refuse(work, overDelivered(deliveriesMax, delivery.attempt));
+    if (delivery.attempt > deliveriesMax) return this.#refuseUnseen(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
     work.route = answer.route;
@@ -218,7 +220,7 @@ export class BatchProcessor {
     if (this.#revivals.asksFor(work, result)) return false;
     switch (result.kind) {
       case "acquired":
-        return true;
+        return !this.#isOrderedToEnd(work);
       case "done":
         settler.absorb(work, result.outbox);
         return false;
@@ -233,6 +235,16 @@ export class BatchProcessor {
         this.#refuse(work, reused(work.eventId));
         return false;
     }
+  }
+
+  /** A message that was sent to have a run compensated runs nothing forward. */
+  #isOrderedToEnd(work: Work): boolean {
+    if (work.epoch === 1 || work.verdict !== undefined) return false;
+    const order = this.#options.handOver.orderOf(work);
+    if (order === undefined) return false;
+    const { reason, description } = order;
+    this.#options.settler.fail(work, { kind: "dead-letter", state: "dead", reason: reason || "CompensationFailed", description });
+    return true;
   }
 
   #acquired(work: Work, claim: Extract<ClaimResult, { kind: "acquired" }>): void {
@@ -328,6 +340,14 @@ export class BatchProcessor {
     const next = inFlight.ownerOf(follower);
     if (next === undefined) this.#claim(follower);
     else this.#follow(follower, next);
+  }
+
+  /** What its run had done is found by its id, and undone elsewhere. */
+  #refuseUnseen(work: Work, invalid: Invalid): void {
+    const { handOver, settler } = this.#options;
+    const kept = handOver.keepUnseen(work, invalid);
+    if (kept === undefined) this.#refuse(work, invalid);
+    else kept.then(() => this.#refuse(work, invalid)).catch((error: unknown) => settler.broken(work, error));
   }
 
   #refuse(work: Work, { reason, description }: Invalid): void {

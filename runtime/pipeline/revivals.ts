@@ -70,6 +70,8 @@ export class Revivals {
   #revivalOf(work: Work, claim: ClaimResult): Revival | undefined {
     switch (claim.kind) {
       case "acquired":
+        // What is being compensated goes on with that: its end can be replayed.
+        if (work.verdict !== undefined) return undefined;
         // What has neither failed nor begun has nothing to be made up for.
         return claim.failures + claim.losses + claim.steps.length === 0 ? undefined : this.#replayOf(work);
       case "reused": {

@@ -9,6 +9,7 @@ import type { RunStore, WriteResult } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
+import type { HandOver } from "./hand-over.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Work } from "./work.ts";
 
@@ -17,6 +18,7 @@ export interface SagasOptions {
   readonly store: RunStore;
   readonly gate: StoreGate;
   readonly telemetry: Telemetry;
+  readonly handOver: HandOver;
   /** Starts it once more. */
   compensate(work: Work): void;
   /** The store refuses it, or stayed down. */
@@ -51,7 +53,11 @@ export class Sagas {
   takes(work: Work, { state, reason, description, cause }: Extract<Settlement, { kind: "dead-letter" }>): boolean {
     if (work.skill?.critical !== true || work.epoch === 0 || work.verdict !== undefined || state !== "dead" || work.steps.length === 0) return false;
     work.hasFailed = true;
-    this.#verdicts.add({ work, verdict: { reason, description, cause, failures: work.attempts, losses: work.losses + work.lossesHere } });
+    const failed: Failed = { work, verdict: { reason, description, cause, failures: work.attempts, losses: work.losses + work.lossesHere } };
+    const kept = this.#options.handOver.keep(work);
+    if (kept === undefined) this.#verdicts.add(failed);
+    // Where the queue cannot be asked, the message alone carries the compensations on.
+    else void kept.then(() => this.#verdicts.add(failed));
     return true;
   }
 

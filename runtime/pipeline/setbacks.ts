@@ -2,6 +2,7 @@
 import { encodeSetback, type Setback } from "../core/setback.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
+import { handedOverReason } from "../core/undo-order.ts";
 import type { FailWrite } from "../ports/run-store.ts";
 import type { Work } from "./work.ts";
 
@@ -21,6 +22,7 @@ function told(settlement: Failure): Told {
     case "postpone":
       return { kind: "postponed", why: waitsFor(settlement), description: "", delayMs: settlement.delayMs };
     case "dead-letter":
+    case "hand-over":
       return { kind: "given-up", why: settlement.reason, description: settlement.description, delayMs: 0 };
     case "release":
       return { kind: "returned", why: "", description: "", delayMs: 0 };
@@ -73,6 +75,8 @@ export function failWrite(work: Work, settlement: Failure, worker: string): Fail
         death: work.death,
         setback,
       };
+    case "hand-over":
+      return { eventId, epoch, state: "waiting", reason: handedOverReason, failures, losses, setback };
     case "release":
     case "drop":
       return { eventId, epoch, state: "waiting", reason: settlement.kind, failures, losses, setback };

@@ -8,6 +8,7 @@
  * was done and whose answer was lost is absorbed by the done mark, the epoch or the derived message id.
  */
 import type { Clock, Random } from "../core/clock.ts";
+import type { Verdict } from "../core/compensation.ts";
 import { copyOf, expiresAtMs, postponementsOf } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
@@ -26,6 +27,7 @@ import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts
 import { deathOf, expiredReason, type GivenUp } from "./deaths.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
+import type { HandOver } from "./hand-over.ts";
 import type { Sagas } from "./sagas.ts";
 import { Sending, type Unsent } from "./sending.ts";
 import { type Failure, failWrite, waitsFor } from "./setbacks.ts";
@@ -54,6 +56,8 @@ export interface SettlerOptions {
   entityFor(eventType: string): string;
   /** Takes over what fails for good and is to be compensated first. */
   readonly sagas: Sagas;
+  /** Takes over what its message does not live to see compensated. */
+  readonly handOver: HandOver;
   /** No copy of it can be sent now: it is kept here as long as the copy would have waited, then claimed anew. */
   waitHere(work: Work, delayMs: number): void;
   /** The delivery has ended. Called exactly once for each. */
@@ -89,6 +93,13 @@ interface PublishFailure {
   readonly eventType: string;
   readonly entity: string;
   readonly error: TransportError;
+}
+
+/** A message that is over before its next try. */
+interface TooLate {
+  /** What it would be tried again for. */
+  readonly why: string;
+  readonly description: string;
 }
 
 interface Order {
@@ -172,22 +183,35 @@ export class Settler {
   /** The run ends without success; `decided` says how. Records it first when the run is claimed. */
   fail(work: Work, decided: Failure): void {
     work.stage = "recording";
-    const settlement = this.#unlessExpired(work, decided);
+    const late = this.#tooLate(work, decided);
+    if (late !== undefined && work.verdict !== undefined) return this.#leaveCompensating(work, work.verdict, late);
+    const settlement = late === undefined ? decided : expired(late);
     if (settlement.kind === "dead-letter" && this.#options.sagas.takes(work, settlement)) return;
+    this.#record(work, settlement);
+  }
+
+  /** The recovery queue goes on, where there is one and it answers; else what is left is undone by nobody. */
+  #leaveCompensating(work: Work, verdict: Verdict, late: TooLate): void {
+    const kept = this.#options.handOver.keep(work) ?? Promise.resolve(false);
+    kept
+      .then((isKept) => this.#record(work, isKept ? handedOver(verdict, late) : abandonCompensating(verdict, late.description)))
+      .catch((error: unknown) => this.broken(work, error));
+  }
+
+  #record(work: Work, settlement: Failure): void {
     if (work.epoch === 0) return this.#act(work, settlement);
     if (settlement.kind === "dead-letter") work.death = deathOf(work, settlement, this.#options.brokerClock);
     this.#failures.add({ work, settlement, write: failWrite(work, settlement, this.#options.workerId) });
   }
 
   /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
-  #unlessExpired(work: Work, settlement: Failure): Failure {
-    if (settlement.kind !== "retry-later" && settlement.kind !== "postpone") return settlement;
+  #tooLate(work: Work, settlement: Failure): TooLate | undefined {
+    if (settlement.kind !== "retry-later" && settlement.kind !== "postpone") return undefined;
     const leftMs = expiresAtMs(work.delivery) - this.#options.brokerClock.nowMs();
-    if (leftMs > settlement.delayMs) return settlement;
+    if (leftMs > settlement.delayMs) return undefined;
     const why = settlement.kind === "postpone" ? settlement.why : `${settlement.code}: ${settlement.description}`;
     const description = `expected the message to live until its next try in ${Math.ceil(settlement.delayMs)} ms, found that its time-to-live ends in ${Math.ceil(leftMs)} ms; raise it, or shorten the skill's pauses; it would have been retried because of ${why}`;
-    if (work.verdict !== undefined) return abandonCompensating(work.verdict, description);
-    return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
+    return { why, description };
   }
 
   /** Nothing of it has begun here: it goes back to the broker, for any worker. */
@@ -276,7 +300,11 @@ export class Settler {
         this.#copies.add({ work, settlement });
         return;
       case "dead-letter":
-        this.#giveUp(work, settlement);
+        if (this.#options.handOver.orderOf(work) === undefined) this.#giveUp(work, settlement);
+        else this.#endSentFor(work, settlement);
+        return;
+      case "hand-over":
+        this.#handOver(work, settlement);
         return;
       case "release":
         this.#return(work, true);
@@ -285,6 +313,22 @@ export class Settler {
         this.#end(work, "dropped");
         return;
     }
+  }
+
+  /** The event's own message lies in the dead-letter queue: this one was sent for its compensations, and they have ended. */
+  #endSentFor(work: Work, { reason, description }: GivenUp): void {
+    const { eventId, skillName: skill, attempt } = work;
+    this.#options.telemetry.emit({ type: "recovery.ended", eventId, skill, attempt, reason, description: redact(description) }, work);
+    this.#complete(work, "dead-lettered");
+  }
+
+  #handOver(work: Work, settlement: Extract<Failure, { kind: "hand-over" }>): void {
+    const { handOver, telemetry } = this.#options;
+    const { eventId, skillName: skill, attempt } = work;
+    handOver.hurry(work);
+    telemetry.emit({ type: "recovery.handed-over", eventId, skill, attempt, reason: settlement.reason, why: redact(settlement.description) }, work);
+    if (handOver.orderOf(work) === undefined) this.#giveUp(work, settlement);
+    else this.#complete(work, "dead-lettered");
   }
 
   /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
@@ -406,6 +450,16 @@ export class Settler {
     work.stage = "gone";
     this.#options.ended(work, outcome);
   }
+}
+
+function expired({ why, description }: TooLate): Extract<Failure, { kind: "dead-letter" }> {
+  return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
+}
+
+/** It is given up for why it had failed; why its message could not wait is told beside. */
+function handedOver({ reason, description, cause }: Verdict, late: TooLate): Extract<Failure, { kind: "hand-over" }> {
+  const text = `${description}; its compensations go on in the recovery queue: ${late.description}`;
+  return { kind: "hand-over", reason, description: text, ...(cause === undefined ? {} : { cause }) };
 }
 
 /** The run is done: it is its events that do not go out. */

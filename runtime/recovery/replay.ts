@@ -38,6 +38,8 @@ export interface ReplayOptions extends ReplayWishes {
   /** Failures of a group that do not stop it. */
   readonly failuresMax: number;
   readonly signal: AbortSignal;
+  /** Whether a group has come through its first stages before. Default: none has. */
+  isProven?(fingerprint: string): boolean;
   /** Hears how a group gets on. */
   progress(report: GroupReport): void;
 }
@@ -69,6 +71,7 @@ export interface GroupReport {
 
 /** Stages before all. */
 const canaries = [1, 10];
+export const canariesTotal: number = canaries.reduce((sum, size) => sum + size, 0);
 /** Letters of the last stage between two looks at what became of them. */
 const looksEvery = 200;
 const lookPauseMs = 250;
@@ -111,6 +114,7 @@ class GroupReplay {
     this.#secret = secret;
     this.#group = group;
     this.#outcomes = outcomes;
+    if (options.isProven?.(group[0]?.fingerprint ?? "") === true) this.#stage = canaries.length;
   }
 
   async run(): Promise<GroupReport> {

@@ -7,6 +7,7 @@ import { ServiceBusClient } from "@azure/service-bus";
 import type { TransportKind } from "#runtime/core/config.ts";
 import { runCommand } from "../support/holdfast-command.ts";
 import { eventually } from "../support/eventually.ts";
+import { startRedis } from "../support/redis-server.ts";
 import { testOnEach } from "../support/transports.ts";
 import { type RunningWorker, runtimeModule, startWorkerBench, type WorkerBench } from "../support/worker-bench.ts";
 
@@ -223,3 +224,43 @@ test("a replay that finds its letters locked sends nothing past its canary, says
   assert.equal(second.code, 0, second.stderr);
   assert.deepEqual(marks(bench, "paid"), ["a-1 1", "a-2 2", "a-3 3"]);
 });
+
+for (const kind of ["sqlite", "redis"] as const)
+  test(`a replay in the background goes on through the end of its worker, each event once, and stops what still fails, with records in ${kind}`, async (t) => {
+    let store: unknown = { kind: "sqlite", path: "runs.sqlite" };
+    if (kind === "redis") {
+      const server = await startRedis();
+      t.after(() => server.stop());
+      store = { kind: "redis", url: server.url };
+    }
+    const changes = { store, recovery: { leaseMs: 1_000 } };
+    const scene = await sceneOf(t, "amqp", changes);
+    const { bench, dlq, json } = scene;
+    const count = 40;
+    for (let order = 0; order < count; order += 1) await bench.send(`card-${order}`, { kind: "CARD", order });
+    for (let order = 0; order < 3; order += 1) await bench.send(`bank-${order}`, { kind: "BANK", order });
+    await eventually("all to be dead-lettered", () => scene.letters() === count + 3, 20_000);
+    assert.match((await dlq("replay", "--all", "--in-background")).stderr, /expected --run beside it/);
+    writeFileSync(join(bench.folder, "mended-CARD"), "");
+    const order = ["replay", "--all", "--run", "--in-background", "--per-second", "10", "--reason", "mended"];
+    const handed = (await json(...order)) as { readonly replay: string; readonly letters: number; readonly isNew: boolean };
+    assert.deepEqual([handed.letters, handed.isNew], [count + 3, true]);
+    await eventually("some to be paid", () => marks(bench, "paid").length > 5, 30_000);
+    scene.worker.process.kill("SIGKILL");
+    await scene.worker.done;
+    await bench.startWorker(changes);
+    await eventually("all of the group that is mended to be paid", () => marks(bench, "paid").length >= count, 60_000);
+    const status = async (): Promise<{ readonly state: string; readonly groups: readonly { readonly state: string; readonly why: string }[] } | undefined> => {
+      const { stdout } = await dlq("replay", "--status", "--json");
+      return (JSON.parse(stdout) as readonly { readonly state: string; readonly groups: readonly { readonly state: string; readonly why: string }[] }[])[0];
+    };
+    const done = await eventually("the replay to be done", async () => {
+      const view = await status();
+      return view?.state === "done" ? view : undefined;
+    }, 60_000);
+    assert.deepEqual(done.groups.map(({ state, why }) => `${state} ${why}`).sort(), ["done ", "same-failure BANK"]);
+    assert.equal(new Set(marks(bench, "paid")).size, count);
+    assert.equal(marks(bench, "paid").length, count, "expected no effect twice");
+    assert.equal(scene.letters(), 3);
+    assert.equal((await dlq("replay", "--status")).code, 1);
+  });

@@ -1,0 +1,109 @@
+/** Replays that the workers carry out: handing one to them, and what became of those that were. */
+import { createHash } from "node:crypto";
+import { composeRecoveryQueue } from "../compose/recovery.ts";
+import { composeRunStore } from "../compose/store.ts";
+import type { Config } from "../core/config.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import type { JobView, RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import { type BackgroundReplay, replayKind } from "../recovery/background-replay.ts";
+import type { Letter } from "../recovery/letters.ts";
+import type { GroupReport } from "../recovery/replay.ts";
+import { printJson } from "./dlq-letters.ts";
+import type { DlqOptions, ReplayCommandOptions } from "./dlq-options.ts";
+import { loadConfig } from "./load-config.ts";
+import { writeResult } from "./output.ts";
+
+const words: Readonly<Record<GroupReport["state"], string>> = {
+  replaying: "going on",
+  done: "done",
+  "same-failure": "stopped: the same failure has returned",
+  "other-failure": "stopped: it failed in another way",
+  undecided: "stopped: runs have not ended within --wait; run it again to go on",
+  incomplete: "incomplete: the others are locked, by a command that was killed or is at work; run it again in a few minutes",
+  interrupted: "interrupted; run it again to go on",
+};
+
+export function describeReplay({ fingerprint, state, letters, replayed, completed, failed, why }: GroupReport): string {
+  const reason = why === "" ? "" : ` (${why})`;
+  return `${fingerprint}: ${replayed} of ${letters} replayed, ${completed} completed, ${failed} failed; ${words[state]}${reason}`;
+}
+
+const idCharacters = 12;
+const keepDoneMs = 7 * 24 * 3_600_000;
+const stopMs = 1_000;
+
+async function withQueue<T>(config: Config, directory: string, store: RunStore, work: (queue: RecoveryQueue) => Promise<T>): Promise<T> {
+  const queue = composeRecoveryQueue(config, directory, store);
+  if (queue === undefined)
+    throw new ConfigurationError("expected a recovery queue that workers share, found none: it is switched off, or the store is in memory; see `recovery` in the configuration");
+  queue.start({ failed: () => undefined, disturbed: () => undefined, recovered: () => undefined });
+  try {
+    return await work(queue);
+  } finally {
+    await queue.stop(stopMs);
+  }
+}
+
+/** What lies there now is meant. The same order once more is the same replay. */
+export async function handToWorkers(
+  options: ReplayCommandOptions,
+  patch: unknown,
+  letters: readonly Letter[],
+  store: RunStore,
+  config: Config,
+  directory: string,
+): Promise<boolean> {
+  const until = new Map<string, bigint>();
+  for (const { box, sequenceNumber } of letters) if (sequenceNumber > (until.get(box.name) ?? -1n)) until.set(box.name, sequenceNumber);
+  const data: BackgroundReplay = {
+    selection: { groups: options.group, events: options.event },
+    ...(options.forwardedTo === undefined ? {} : { forwardedTo: options.forwardedTo }),
+    ...(patch === undefined ? {} : { patch: JSON.stringify(patch) }),
+    from: options.from,
+    repeatsInDoubt: options.repeatInDoubt === true,
+    reason: options.reason,
+    perSecond: options.perSecond,
+    waitMs: options.wait * 1_000,
+    failuresMax: options.failuresMax,
+    until: Object.fromEntries([...until].map(([name, last]) => [name, String(last)])),
+    groups: [],
+  };
+  const id = createHash("sha256").update(JSON.stringify(data)).digest("hex").slice(0, idCharacters);
+  const result = await withQueue(config, directory, store, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs }));
+  if (options.json === true) printJson({ replay: id, letters: letters.length, isNew: result === "added" });
+  else writeResult(`replay ${id} of ${letters.length} letters ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`);
+  return true;
+}
+
+/** False when a group was stopped, or a replay is given up. */
+export async function showReplays(options: DlqOptions): Promise<boolean> {
+  const { config, directory } = await loadConfig(options.config);
+  const store = composeRunStore(config, directory);
+  await store.start();
+  try {
+    const views = await withQueue(config, directory, store, (queue) => queue.list(replayKind));
+    const plain = views.map(plainReplay);
+    if (options.json === true) printJson(plain);
+    else writeResult(plain.length === 0 ? "no replays were handed to the workers\n" : `${plain.map(describeJob).join("\n")}\n`);
+    return plain.every(({ state, groups }) => state !== "failed" && groups.every((group) => !/^(same|other)-failure|undecided$/.test(group.state)));
+  } finally {
+    await store.stop();
+  }
+}
+
+interface PlainReplay extends Pick<JobView, "id" | "state" | "failure"> {
+  readonly reason: string;
+  readonly groups: BackgroundReplay["groups"];
+}
+
+function plainReplay({ id, state, failure, data }: JobView): PlainReplay {
+  // Written by `handToWorkers` and by the workers.
+  const { reason, groups } = data as BackgroundReplay;
+  return { id, state, failure, reason, groups };
+}
+
+function describeJob({ id, state, failure, groups }: PlainReplay): string {
+  const lines = groups.map((group) => `  ${describeReplay(group)}`);
+  return [`replay ${id}: ${state}${failure === "" ? "" : ` (${failure})`}`, ...lines].join("\n");
+}

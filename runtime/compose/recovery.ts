@@ -1,0 +1,55 @@
+/** The recovery queue of the pool, and what this worker does of its jobs. */
+import { createBullmqRecoveryQueue } from "../adapters/bullmq/recovery-queue.ts";
+import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
+import { createSqliteRecoveryQueue } from "../adapters/sqlite/recovery-queue.ts";
+import type { Config } from "../core/config.ts";
+import { compensateKind } from "../core/undo-order.ts";
+import type { Publisher } from "../ports/publisher.ts";
+import type { JobHandler, RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import { compensationsOf } from "../recovery/compensations.ts";
+import { backgroundReplayOf, replayKind } from "../recovery/background-replay.ts";
+import { SideJobs } from "../recovery/side-jobs.ts";
+import { retryEntityOf } from "./broker.ts";
+import { composeLetters, surroundingsOf } from "./dead-letters.ts";
+import { consumerName, redisPlace } from "./store.ts";
+
+/** Undefined where it is switched off, or jobs would end with the process. On SQLite it lies with the store, which has to be started. */
+export function composeRecoveryQueue(config: Config, directory: string, store: RunStore & Partial<JobsPlace>): RecoveryQueue | undefined {
+  const { enabled, leaseMs } = config.recovery;
+  if (!enabled) return undefined;
+  if (config.store.kind === "redis") {
+    const { prefix, commandTimeoutMs } = config.store;
+    return createBullmqRecoveryQueue({
+      ...redisPlace(config.store, directory),
+      consumer: consumerName(config.consumer),
+      leaseMs,
+      ...(prefix === undefined ? {} : { prefix }),
+      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+    });
+  }
+  if (config.store.path === ":memory:" || store.jobs === undefined) return undefined;
+  return createSqliteRecoveryQueue({ place: { jobs: store.jobs.bind(store) }, leaseMs });
+}
+
+export interface RecoveryParts {
+  readonly queue: RecoveryQueue;
+  readonly store: RunStore;
+  readonly publisher: Publisher;
+  readonly telemetry: Telemetry;
+}
+
+/** What runs with the worker, and does the pool's jobs. */
+export function composeSideJobs(config: Config, parts: RecoveryParts): SideJobs {
+  const { compensateAfterMs } = config.recovery;
+  const retryEntity = retryEntityOf(config.consumer);
+  return new SideJobs({
+    ...parts,
+    handlers: (secret) =>
+      new Map<string, JobHandler>([
+        [compensateKind, compensationsOf({ ...parts, retryEntity, secret, compensateAfterMs })],
+        [replayKind, backgroundReplayOf({ surroundings: surroundingsOf(config, parts), letters: (forwardedTo) => composeLetters(config, forwardedTo) })],
+      ]),
+  });
+}
