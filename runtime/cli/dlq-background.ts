@@ -36,7 +36,9 @@ const stopMs = 1_000;
 async function withQueue<T>(config: Config, directory: string, store: RunStore, work: (queue: RecoveryQueue) => Promise<T>): Promise<T> {
   const queue = composeRecoveryQueue(config, directory, store);
   if (queue === undefined)
-    throw new ConfigurationError("expected a recovery queue that workers share, found none: it is switched off, or the store is in memory; see `recovery` in the configuration");
+    throw new ConfigurationError(
+      "expected a recovery queue that workers share, found none: it is switched off, or the store is in memory; see `recovery` in the configuration",
+    );
   queue.start({ failed: () => undefined, disturbed: () => undefined, recovered: () => undefined });
   try {
     return await work(queue);
@@ -72,7 +74,10 @@ export async function handToWorkers(
   const id = createHash("sha256").update(JSON.stringify(data)).digest("hex").slice(0, idCharacters);
   const result = await withQueue(config, directory, store, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs }));
   if (options.json === true) printJson({ replay: id, letters: letters.length, isNew: result === "added" });
-  else writeResult(`replay ${id} of ${letters.length} letters ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`);
+  else
+    writeResult(
+      `replay ${id} of ${letters.length} letters ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`,
+    );
   return true;
 }
 

@@ -2,10 +2,39 @@
 import { type Command, Option } from "commander";
 import { allStates } from "../recovery/runs-scan.ts";
 import { duration, integer, several } from "./arguments.ts";
-import type { ExplainOptions, ListOptions, ShowRunOptions } from "./runs-options.ts";
+import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
   return command.option("-c, --config <file>", "configuration file; gives consumer and store").option("--json", "print JSON");
+}
+
+function withReason(command: Command): Command {
+  return withPlace(command.argument("<eventId>"))
+    .requiredOption("--reason <text>", "why; kept in the run's record")
+    .option("--dry-run", "say what it would do, and change nothing")
+    .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to");
+}
+
+const messageHelp = "a file that holds the event's message, where no queue has it: the event as JSON, or a line of dlq export";
+
+function addChanges(runs: Command): void {
+  withReason(runs.command("resume").description("let a run that was given up, or has lost its message, go on behind its last step"))
+    .option("--message <file>", messageHelp)
+    .option("--repeat-in-doubt", "repeat steps of which nobody knows whether they happened: you have looked, and they did not")
+    .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
+    .action(async (eventId: string, options: ResumeOptions) => (await import("./runs-resume.ts")).resume(eventId, options));
+  withReason(
+    runs.command("cancel").description("stop a run at its next step boundary; what a critical one has done is compensated; its message is dead-lettered"),
+  ).action(async (eventId: string, options: ChangeOptions) => (await import("./runs-cancel.ts")).cancel(eventId, options));
+  withReason(runs.command("fork").description("make another run of this one, under a new event id, that begins behind one of its steps"))
+    .requiredOption("--step <name>", "the last step that it takes over")
+    .option("--as <eventId>", "the new event's id (default: the old one and a random part)")
+    .option("--patch <json>", "JSON merge patch for the payload, or @FILE that holds one")
+    .option("--message <file>", messageHelp)
+    .action(async (eventId: string, options: ForkOptions) => (await import("./runs-resume.ts")).fork(eventId, options));
+  withReason(runs.command("delete").description("delete the record of a run that has ended: the event would run again if it was sent again"))
+    .option("--yes", "do it")
+    .action(async (eventId: string, options: DeleteOptions) => (await import("./runs-cancel.ts")).remove(eventId, options));
 }
 
 export function addRunsCommand(program: Command): void {
@@ -25,4 +54,5 @@ export function addRunsCommand(program: Command): void {
     .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to")
     .option("--peek <n>", "messages to look at in each queue", integer, 10_000)
     .action(async (eventId: string, options: ExplainOptions) => (await import("./runs-explain.ts")).explain(eventId, options));
+  addChanges(runs);
 }

@@ -23,3 +23,26 @@ export interface ExplainOptions extends RunsOptions {
   readonly log: readonly string[];
   readonly peek: number;
 }
+
+export interface ChangeOptions extends RunsOptions {
+  readonly forwardedTo?: string;
+  readonly reason: string;
+  readonly dryRun?: boolean;
+}
+
+export interface DeleteOptions extends ChangeOptions {
+  readonly yes?: boolean;
+}
+
+export interface ResumeOptions extends ChangeOptions {
+  readonly message?: string;
+  readonly repeatInDoubt?: boolean;
+  readonly wait: number;
+}
+
+export interface ForkOptions extends ChangeOptions {
+  readonly step: string;
+  readonly as?: string;
+  readonly patch?: string;
+  readonly message?: string;
+}

@@ -26,6 +26,7 @@ export function plainRun(view: RunView, kind: RunKind | undefined, showsResults 
     epoch,
     failures,
     losses,
+    isCancelling: view.isCancelling ? true : undefined,
     holder: claim && holderOf(claim.token),
     leaseUntil: claim && `${time(nowMs + claim.leftMs)}${claim.leftMs > 0 ? "" : " (over)"}`,
     written: time(nowMs - writtenAgoMs),

@@ -32,7 +32,11 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
 }
 
 /** `losses` hears that the store has lost records, and has that noted; without it, the store is used and nothing is noted. */
-export function composeRunStore(config: Config, directory: string, losses: Omit<ForgettingOptions, "memory"> = { isObserver: true }): RunStore & Partial<JobsPlace> {
+export function composeRunStore(
+  config: Config,
+  directory: string,
+  losses: Omit<ForgettingOptions, "memory"> = { isObserver: true },
+): RunStore & Partial<JobsPlace> {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };

@@ -23,7 +23,15 @@ export type HistoryEntry =
       readonly replayId?: string | undefined;
     }
   /** Its dead letter was deleted. */
-  | { readonly kind: "closed"; readonly atMs: number; readonly reason: string };
+  | { readonly kind: "closed"; readonly atMs: number; readonly reason: string }
+  /** It was called off. */
+  | { readonly kind: "cancelled"; readonly atMs: number; readonly reason: string }
+  /** It was made of another run, whose steps up to this one it has. */
+  | { readonly kind: "forked-from"; readonly atMs: number; readonly reason: string; readonly eventId: string; readonly step: string; readonly patched: boolean }
+  | { readonly kind: "forked-to"; readonly atMs: number; readonly reason: string; readonly eventId: string };
+
+/** What a run is given up as that somebody called off. */
+export const cancelledReason = "Cancelled";
 
 /** Entries that a record keeps; the oldest go first. */
 export const historyMax = 20;
@@ -55,5 +63,5 @@ export function lastDeath(history: readonly HistoryEntry[]): Extract<HistoryEntr
 
 /** Whether a replay has brought the run back before, or the run that it brought has died: it does so once. */
 export function knowsReplay(history: readonly HistoryEntry[], replayId: string): boolean {
-  return history.some((entry) => entry.kind !== "closed" && entry.replayId === replayId);
+  return history.some((entry) => (entry.kind === "died" || entry.kind === "revived") && entry.replayId === replayId);
 }

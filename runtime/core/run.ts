@@ -64,6 +64,8 @@ export interface RunStanding {
   readonly reason: string | undefined;
   /** Who owns it, and for how long yet by the store's clock: 0 or less when the lease is over. Undefined unless it is `running`. */
   readonly claim: { readonly token: string; readonly leftMs: number } | undefined;
+  /** It has been called off, and its worker stops it at the next step boundary. */
+  readonly isCancelling: boolean;
   /** How long ago its record was last written, by the store's clock; right where all workers keep records equally long. */
   readonly writtenAgoMs: number;
 }

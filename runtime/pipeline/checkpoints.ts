@@ -35,7 +35,7 @@ export class Checkpoints {
       clock,
       gate,
       write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
-      written: (items, results) => this.#ended(items, (index) => results[index] ?? "stale"),
+      written: (items, results) => this.#written(items, results),
       abandoned: (items) => this.#ended(items, () => "unavailable"),
     });
   }
@@ -53,6 +53,20 @@ export class Checkpoints {
       this.#writes.add({ work, request });
     }
     if (refused.length > 0) this.#options.executor.acknowledge(refused);
+  }
+
+  /** A run that is called off hears of it before it hears that its step is recorded, so that it begins no other one. */
+  #written(items: readonly Checkpoint[], results: readonly WriteResult[]): void {
+    const cancelled = items.filter(({ request }, index) => results[index] === "cancelling" && request.step.state === "completed");
+    if (cancelled.length > 0)
+      this.#options.executor.interrupt(
+        cancelled.map(({ request }) => request.runId),
+        "interrupted",
+      );
+    this.#ended(items, (index) => {
+      const result = results[index] ?? "stale";
+      return result === "cancelling" ? "written" : result;
+    });
   }
 
   #ended(items: readonly Checkpoint[], resultOf: (index: number) => StepAcknowledgement["result"]): void {

@@ -267,7 +267,7 @@ export class Executions {
 
   /** Whether it must not start here any more; then it is on its way out. */
   #isOver(work: Work): boolean {
-    if (!work.lockLost && this.#mayBegin && !this.#options.suspects.excludes(work)) return false;
+    if (!work.lockLost && !work.isCancelled && this.#mayBegin && !this.#options.suspects.excludes(work)) return false;
     this.putBack(work);
     return true;
   }
@@ -275,7 +275,7 @@ export class Executions {
   /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
   #start(work: Work, nowMs: number, orders: RunOrder[]): void {
     const { admission, inFlight, telemetry, suspects } = this.#options;
-    if (work.lockLost || work.leaseUntilMs <= nowMs) {
+    if (work.lockLost || work.isCancelled || work.leaseUntilMs <= nowMs) {
       admission.leave(work, [], nowMs);
       if (!this.#isOver(work)) this.putBack(work);
       return;

@@ -75,8 +75,13 @@ export class Leases {
     const { executor, clock } = this.#options;
     const held: number[] = [];
     const stale: number[] = [];
+    const cancelled: number[] = [];
     works.forEach((work, index) => {
-      const isHeld = results[index] === "written";
+      const isHeld = results[index] !== "stale";
+      if (results[index] === "cancelling") {
+        work.isCancelled = true;
+        if (work.stage === "executing") cancelled.push(work.runId);
+      }
       work.isExtending = false;
       if (isHeld) {
         work.leaseUntilMs = untilMs;
@@ -86,5 +91,6 @@ export class Leases {
     });
     if (held.length > 0) executor.extend(held, untilMs - clock.monotonicMs());
     if (stale.length > 0) executor.interrupt(stale, "stale");
+    if (cancelled.length > 0) executor.interrupt(cancelled, "interrupted");
   }
 }

@@ -64,7 +64,7 @@ export class Sagas {
   #written(items: readonly Failed[], results: readonly WriteResult[]): void {
     const options = this.#options;
     const begin = ({ work, verdict }: Failed, index: number): void => {
-      if (results[index] !== "written") return options.drop(work);
+      if ((results[index] ?? "stale") === "stale") return options.drop(work);
       const { eventId, skillName: skill, attempt } = work;
       options.telemetry.emit({ type: "run.compensating", eventId, skill, attempt, reason: verdict.reason, steps: work.steps.length }, work);
       work.recordStep(encodeVerdict(verdict));

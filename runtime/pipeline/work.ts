@@ -105,6 +105,8 @@ export class Work {
   /** How the calls of its last execution went. */
   calls: readonly CallReport[] = noCalls;
   lockLost = false;
+  /** It was called off while it was here: nothing of it begins any more. */
+  isCancelled = false;
   /** Whether it can be admitted is not known yet. */
   isUndecided = true;
   /** A renewal of its lock is in flight. */
@@ -169,6 +171,7 @@ export class Work {
     this.executions = 0;
     this.lossesHere = 0;
     this.hasFailed = false;
+    this.isCancelled = false;
     this.waitedMs = 0;
     this.renewals = 0;
     this.calls = noCalls;

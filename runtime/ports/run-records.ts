@@ -1,3 +1,4 @@
+import type { Death } from "../core/death.ts";
 import type { HistoryEntry } from "../core/history.ts";
 import type { RunKind, RunState, RunSummary, StepRecord } from "../core/run.ts";
 
@@ -5,6 +6,19 @@ export interface ScanPage {
   readonly runs: readonly RunSummary[];
   /** Where the next page begins; undefined at the end. */
   readonly next: string | undefined;
+}
+
+type WithoutTime<Entry> = Entry extends unknown ? Omit<Entry, "atMs"> : never;
+export type HistoryNote = WithoutTime<HistoryEntry>;
+
+export interface Cancellation {
+  readonly eventId: string;
+  /** At most 200 characters. */
+  readonly reason: string;
+  /** What its end is to say. */
+  readonly death: Death;
+  /** The record of its failure for good, where its steps are to be compensated; see `core/compensation.ts`. */
+  readonly verdict: StepRecord | undefined;
 }
 
 /** A record that is made by hand, of a run that no worker has. */
@@ -39,6 +53,15 @@ export interface RunRecords {
   /** Notes what pipeline hashes stand for. Kinds that nobody names any more outlive their records. */
   name(kinds: readonly RunKind[]): Promise<void>;
   kinds(): Promise<readonly RunKind[]>;
+  /**
+   * Calls a run off. `ended`: no worker had it, and its record says that it is given up, or that it is to be compensated; `asked`: its
+   * worker hears of it with its next write; `given-up` and `done` ones stay as they are.
+   */
+  cancel(cancellation: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown">;
+  /** Forgets a run that is done or given up; others are `live` and stay. */
+  remove(eventId: string): Promise<"removed" | "live" | "unknown">;
+  /** Adds to the history of a run, with the store's time; an unknown run is left alone. */
+  note(eventId: string, entry: HistoryNote): Promise<void>;
   /** Makes a record where there is none; one that `exists` stays as it is. */
   create(creation: RunCreation): Promise<"created" | "exists">;
 }

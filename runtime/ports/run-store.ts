@@ -40,8 +40,12 @@ export type ClaimResult =
   /** The eventId is known with another payload. */
   | { readonly kind: "reused" };
 
-/** Every write names the epoch it was given; `stale` when another claim has raised it since (nothing was written). */
-export type WriteResult = "written" | "stale";
+/**
+ * Every write names the epoch it was given; `stale` when another claim has raised it since (nothing was written). `cancelling`: it was
+ * written, and the run has been called off: it is to stop at its next step boundary. Of checkpoints and extensions alone; a claim that ends
+ * as `waiting` then ends the run, or has it compensated.
+ */
+export type WriteResult = "written" | "cancelling" | "stale";
 
 /** A write under a claim. */
 export interface EpochWrite {

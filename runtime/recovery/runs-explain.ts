@@ -118,6 +118,11 @@ function entryText(entry: HistoryEntry): string {
       return `brought back by a ${entry.by}, ${from}${entry.patched ? ", with another payload" : ""}, generation ${entry.generation}${reason}`;
     }
     case "closed":
-      return `closed: ${entry.reason}`;
+    case "cancelled":
+      return `${entry.kind}: ${entry.reason}`;
+    case "forked-from":
+      return `made of event ${entry.eventId}, up to its step ${entry.step}${entry.patched ? ", with another payload" : ""}: ${entry.reason}`;
+    case "forked-to":
+      return `another run was made of it, as event ${entry.eventId}: ${entry.reason}`;
   }
 }

@@ -34,7 +34,8 @@ export function standingOf({ view, progress, found, nowMs }: Known): Standing {
       return view.outbox.length === 0 ? moving(`done: ${how}`) : waiting(found, "done, and the events that it has emitted are not known to be published");
     case "running": {
       const { token, leftMs } = view.claim ?? { token: "", leftMs: 0 };
-      if (leftMs > 0) return moving(`claimed by ${holderOf(token)}, ${doing(progress)} (${how})`, nowMs + leftMs);
+      const calledOff = view.isCancelling ? ", called off, to stop at its next step boundary" : "";
+      if (leftMs > 0) return moving(`claimed by ${holderOf(token)}, ${doing(progress)}${calledOff} (${how})`, nowMs + leftMs);
       return waiting(found, `its worker ${holderOf(token)} ended without returning it (${how})`);
     }
     case "waiting":

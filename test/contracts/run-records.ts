@@ -1,10 +1,11 @@
 // What run records must tell people, on every store. An adapter's test calls `runRecordsContract` with a way to make a fresh set of them.
 import { strict as assert } from "node:assert";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { encodeVerdict, verdictOf } from "#runtime/core/compensation.ts";
 import type { HistoryEntry } from "#runtime/core/history.ts";
 import type { RunKind, RunStanding, RunState, RunSummary } from "#runtime/core/run.ts";
-import type { RunCreation, RunRecords } from "#runtime/ports/run-records.ts";
-import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { Cancellation, RunCreation, RunRecords } from "#runtime/ports/run-records.ts";
+import type { CheckpointWrite, RunStore } from "#runtime/ports/run-store.ts";
 import { claimOf, deathOf, plainSteps, stepOf } from "./run-store-fixtures.ts";
 
 interface Opened {
@@ -146,6 +147,96 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
       await store.claim([claimOf("c")], longMs);
       assert.equal(await records.create({ ...creation, eventId: "c" }), "exists");
       assert.equal((await store.read("c"))?.state, "running");
+    });
+
+    describe("a run that is called off", () => {
+      const death = deathOf({ reason: "Cancelled", class: "cancelled", code: "Cancelled" });
+      const verdict = encodeVerdict({ reason: "Cancelled", description: "by hand", failures: 0, losses: 0 });
+      const cancel = (eventId: string, more: Partial<Cancellation> = {}): Promise<string> =>
+        records.cancel({ eventId, reason: "not wanted", death, verdict: undefined, ...more });
+      const kindsOf = async (eventId: string): Promise<readonly string[]> => (await store.read(eventId))?.history.map((entry) => entry.kind) ?? [];
+      const step = (name: string, epoch = 1): CheckpointWrite => ({ eventId: "a", epoch, step: stepOf(name) });
+
+      test("ends at once where no worker has it, and has its death on record", async () => {
+        await store.claim([claimOf("waits"), claimOf("lapsed")], 20);
+        await store.fail([{ eventId: "waits", epoch: 1, state: "waiting", reason: "HTTP_503", failures: 1, losses: 0 }]);
+        await harness.advance(40);
+        for (const eventId of ["waits", "lapsed"]) {
+          assert.equal(await cancel(eventId), "ended");
+          const [claim] = await store.claim([claimOf(eventId)], longMs);
+          assert.ok(claim?.kind === "dead" && claim.reason === "Cancelled", JSON.stringify(claim));
+          assert.deepEqual(await kindsOf(eventId), ["cancelled", "died"]);
+        }
+      });
+
+      test("keeps its claim until its worker gives it back, which hears of it with each step and each extension", async () => {
+        await store.claim([claimOf("a")], longMs);
+        assert.deepEqual(await store.checkpoint([step("one")]), ["written"]);
+        assert.equal(await cancel("a"), "asked");
+        const asked = await store.read("a");
+        assert.deepEqual([asked?.state, asked?.isCancelling, asked?.claim !== undefined], ["running", true, true]);
+        assert.equal((await scanAll(records, ["running"])).runs.get("a")?.isCancelling, true);
+        assert.equal((await store.claim([claimOf("a")], longMs))[0]?.kind, "held");
+        assert.deepEqual(await store.checkpoint([step("two"), step("late", 7)]), ["cancelling", "stale"]);
+        assert.deepEqual(await store.extend([{ eventId: "a", epoch: 1 }], longMs), ["cancelling"]);
+        const write = { eventId: "a", epoch: 1, state: "waiting", reason: "release", failures: 0, losses: 0 } as const;
+        assert.deepEqual(await store.fail([write, write]), ["written", "written"]);
+        const view = await store.read("a");
+        assert.deepEqual([view?.state, view?.reason, view?.isCancelling, view?.steps.length], ["dead", "Cancelled", false, 2]);
+        assert.deepEqual(await kindsOf("a"), ["cancelled", "died"]);
+      });
+
+      test("is done all the same when it comes to its end first", async () => {
+        await store.claim([claimOf("a")], longMs);
+        await cancel("a");
+        assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: Uint8Array.of(1) }]), ["written"]);
+        assert.equal((await store.claim([claimOf("a")], longMs))[0]?.kind, "done");
+        assert.equal(await cancel("a"), "done");
+        assert.equal(await cancel("unknown"), "unknown");
+      });
+
+      test("is compensated by who claims it next where it has steps, whether its worker returns it or ends", async () => {
+        for (const isReturned of [true, false]) {
+          const eventId = isReturned ? "returned" : "left";
+          await store.claim([claimOf(eventId)], isReturned ? longMs : 300);
+          await store.checkpoint([{ eventId, epoch: 1, step: stepOf("one") }]);
+          assert.equal(await cancel(eventId, { verdict }), "asked");
+          if (isReturned) await store.fail([{ eventId, epoch: 1, state: "waiting", reason: "release", failures: 0, losses: 0 }]);
+          else await harness.advance(320);
+          const [claim] = await store.claim([claimOf(eventId)], longMs);
+          assert.ok(claim?.kind === "acquired", claim?.kind);
+          assert.deepEqual([claim.epoch, verdictOf(claim.steps)?.reason], [2, "Cancelled"]);
+          assert.deepEqual(await kindsOf(eventId), ["cancelled"]);
+        }
+        await store.claim([claimOf("stepless")], longMs);
+        await store.fail([{ eventId: "stepless", epoch: 1, state: "waiting", reason: "held", failures: 0, losses: 0 }]);
+        assert.equal(await cancel("stepless", { verdict }), "ended");
+        assert.equal((await store.read("stepless"))?.state, "dead");
+      });
+    });
+
+    test("a run that has ended can be removed, with all that is kept of it; others stay", async () => {
+      await store.claim([claimOf("runs"), claimOf("waits"), claimOf("dead")], longMs);
+      await store.checkpoint([{ eventId: "dead", epoch: 1, step: stepOf("one") }]);
+      await store.fail([
+        { eventId: "waits", epoch: 1, state: "waiting", reason: "held", failures: 0, losses: 0 },
+        { eventId: "dead", epoch: 1, state: "dead", reason: "REFUSED", failures: 1, losses: 0, death: deathOf() },
+      ]);
+      const answers = await Promise.all(["runs", "waits", "unknown", "dead"].map((eventId) => records.remove(eventId)));
+      assert.deepEqual(answers, ["live", "live", "unknown", "removed"]);
+      assert.equal(await store.read("dead"), undefined);
+      const [claim] = await store.claim([claimOf("dead")], longMs);
+      assert.ok(claim?.kind === "acquired" && claim.epoch === 1 && claim.steps.length === 0, JSON.stringify(claim));
+      assert.deepEqual((await store.read("dead"))?.history, []);
+    });
+
+    test("what is noted of a run stands in its history with the store's time", async () => {
+      await store.claim([claimOf("a")], longMs);
+      await records.note("a", { kind: "forked-to", eventId: "b", reason: 'to "try"' });
+      await records.note("unknown", { kind: "forked-to", eventId: "b", reason: "" });
+      const [entry, ...more] = (await store.read("a"))?.history ?? [];
+      assert.ok(entry !== undefined && entry.atMs > 1_600_000_000_000 && more.length === 0);
+      assert.deepEqual({ ...entry, atMs: 0 }, { kind: "forked-to", eventId: "b", reason: 'to "try"', atMs: 0 });
     });
 
     test("kinds are what workers have named, the last word of each, for each consumer apart", async () => {

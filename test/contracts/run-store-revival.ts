@@ -37,7 +37,10 @@ function toldOf(history: readonly HistoryEntry[]): readonly unknown[] {
       case "revived":
         return ["revived", entry.by, entry.generation, entry.from, entry.patched, entry.reason];
       case "closed":
-        return ["closed", entry.reason];
+      case "cancelled":
+      case "forked-from":
+      case "forked-to":
+        return [entry.kind, entry.reason];
     }
   });
 }

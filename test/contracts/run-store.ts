@@ -464,6 +464,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
             steps: [],
             outbox: [],
             reason: undefined,
+            isCancelling: false,
             history: [],
             setbacks: [],
           },

@@ -29,7 +29,7 @@ test("every reason that the worker gives has its row, and every row is a reason 
     /kind: "parked"; readonly reason: ([^;}]*)[;}]/g,
     /\breason: "([A-Z]\w+)"/g,
     /unpublished\("(\w+)"/g,
-    /expiredReason = "(\w+)"/g,
+    /(?:expired|cancelled)Reason = "(\w+)"/g,
   ]);
   assert.ok(given.length > 10, `found only ${given.join(", ")}`);
   const byBroker = captured(textsOf("load/broker/entities/*.ts"), [/deadLetter\(message, "(\w+)"/g]);

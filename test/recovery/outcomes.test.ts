@@ -23,7 +23,7 @@ const died: HistoryEntry = { kind: "died", state: "dead", ...deathOf() };
 
 function view(changes: Partial<RunView>): RunView {
   const run = { epoch: 1, failures: 0, losses: 0, generation: 1, restarts: 0, pipelineHash: "p", steps: [], outbox: new Uint8Array(0), reason: undefined };
-  const more = { payloadHash: "h", claim: undefined, writtenAgoMs: 0, setbacks: [] };
+  const more = { payloadHash: "h", claim: undefined, isCancelling: false, writtenAgoMs: 0, setbacks: [] };
   return { key: { consumer: "c", eventId: "a" }, state: "running", history: [died, revived], ...run, ...more, ...changes };
 }
 

@@ -12,6 +12,7 @@ const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atM
 const stepStates: readonly StepRecord["state"][] = ["intent", "completed"];
 const runStates: ReadonlyMap<string, RunState> = new Map([
   ["r", "running"],
+  ["c", "running"],
   ["w", "waiting"],
   ["d", "done"],
   ["x", "dead"],
@@ -143,7 +144,7 @@ export function unpackRevivals(reply: unknown, count: number): ReviveResult[] {
   return Array.from(codes, (code) => (code === letters.revived ? "revived" : "refused"));
 }
 
-const letters = { new: 0x6e, reused: 0x75, acquired: 0x61, held: 0x68, done: 0x64, dead: 0x78, written: 0x77, revived: 0x76 } as const;
+const letters = { new: 0x6e, reused: 0x75, acquired: 0x61, held: 0x68, done: 0x64, dead: 0x78, written: 0x77, cancelling: 0x63, revived: 0x76 } as const;
 
 /** The sentinel's value, or empty when it is the known one, and an answer for each request. */
 export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]): { readonly sentinel: string; readonly results: ClaimResult[] } {
@@ -205,7 +206,7 @@ export function unpackInspection(reply: unknown): Inspection {
 export function unpackWrites(reply: unknown, count: number): WriteResult[] {
   const codes = bytesOf(reply, "write codes");
   if (codes.length !== count) throw unexpected(`${count} write codes`, codes.toString());
-  return Array.from(codes, (code) => (code === letters.written ? "written" : "stale"));
+  return Array.from(codes, (code) => (code === letters.written ? "written" : code === letters.cancelling ? "cancelling" : "stale"));
 }
 
 /** What a record says of how its run stands, as scripts tell it. */
@@ -235,6 +236,7 @@ function unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, lease
     payloadHash: textOf(payloadHash, "a payload hash"),
     reason: hasReason ? textOf(tail, "a reason") : undefined,
     claim: state === "running" ? { token: textOf(tail, "a token"), leftMs: numberOf(leaseLeftMs, "a lease") } : undefined,
+    isCancelling: textOf(letter, "a state") === "c",
     writtenAgoMs: Math.max(0, retentionMs - numberOf(lifeLeftMs, "a time to live")),
   };
 }

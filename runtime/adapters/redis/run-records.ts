@@ -4,13 +4,23 @@
 import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
-import { kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import { type Cancellation, type HistoryNote, kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
 import { RedisClient } from "./client.ts";
 import { lettersOf, packStep, stateLetters, unpackKinds, unpackScan } from "./records.ts";
 import { commandTimeoutMsDefault, placesOf, type RedisRunStoreOptions } from "./run-store.ts";
 import { scripts } from "./scripts.ts";
 import { tagIndexOf } from "./tags.ts";
 
+const cancelAnswers: ReadonlyMap<string, "ended" | "asked" | "given-up" | "done"> = new Map([
+  ["w", "ended"],
+  ["c", "asked"],
+  ["x", "given-up"],
+  ["d", "done"],
+]);
+const removeAnswers: ReadonlyMap<string, "removed" | "live"> = new Map([
+  ["r", "removed"],
+  ["l", "live"],
+]);
 const reasonCharactersMax = 200;
 /** Keys that one call looks at: about a millisecond of Redis where all of them are wanted. */
 const keysPerLook = 500;
@@ -65,7 +75,7 @@ class RedisRunRecords implements RunRecords {
   }
 
   async create({ eventId, payloadHash, pipelineHash, state, reason, steps, history }: RunCreation): Promise<"created" | "exists"> {
-    const base = this.#bases[tagIndexOf(eventId, this.#bases.length)] ?? "";
+    const { base, key } = this.#placeOf(eventId);
     const args = [
       String(this.#options.retentionMs),
       base,
@@ -76,8 +86,31 @@ class RedisRunRecords implements RunRecords {
       String(steps.length),
     ];
     const packed = steps.flatMap((step) => [step.name, String(step.atMs), packStep(step)]);
-    const made = await this.#connected().run(scripts.create, [`${base}r:${eventId}`], [...args, ...packed, ...history.map(encodeEntry)]);
+    const made = await this.#connected().run(scripts.create, [key], [...args, ...packed, ...history.map(encodeEntry)]);
     return made === 1 ? "created" : "exists";
+  }
+
+  async cancel({ eventId, reason, death, verdict }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
+    const { base, key } = this.#placeOf(eventId);
+    const entry = JSON.stringify({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax) });
+    const died = encodeEntry({ kind: "died", state: "dead", ...death });
+    const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict)];
+    return cancelAnswers.get(String(await this.#connected().run(scripts.cancel, [key], args))) ?? "unknown";
+  }
+
+  async remove(eventId: string): Promise<"removed" | "live" | "unknown"> {
+    const { base, key } = this.#placeOf(eventId);
+    return removeAnswers.get(String(await this.#connected().run(scripts.remove, [key], [base]))) ?? "unknown";
+  }
+
+  async note(eventId: string, entry: HistoryNote): Promise<void> {
+    const { base, key } = this.#placeOf(eventId);
+    await this.#connected().run(scripts.note, [key], [String(this.#options.retentionMs), base, JSON.stringify(entry)]);
+  }
+
+  #placeOf(eventId: string): { readonly base: string; readonly key: string } {
+    const base = this.#bases[tagIndexOf(eventId, this.#bases.length)] ?? "";
+    return { base, key: `${base}r:${eventId}` };
   }
 
   #connected(): RedisClient {

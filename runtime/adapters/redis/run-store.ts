@@ -17,6 +17,7 @@
 //   holdfast:{orders}:s:<eventId>   its steps, from the first checkpoint on
 //   holdfast:{orders}:h:<eventId>   its deaths and what brought it back, from the first death on
 //   holdfast:{orders}:t:<eventId>   its last claims that ended without success, from the first one on
+//   holdfast:{orders}:k:<eventId>   what is to become of it, while it is called off and a worker has it
 //   holdfast:{orders}:probe         written by `ping`
 //
 // Redis may forget: a failover loses what was not yet replicated, FLUSHALL loses all, a backup brings back an older state; in a

@@ -34,7 +34,10 @@ type ScriptName =
   | "scan"
   | "nameKinds"
   | "kinds"
-  | "create";
+  | "create"
+  | "cancel"
+  | "remove"
+  | "note";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -53,4 +56,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   nameKinds: load("name-kinds"),
   kinds: load("kinds"),
   create: load("create"),
+  cancel: load("cancel"),
+  remove: load("remove"),
+  note: load("note"),
 };

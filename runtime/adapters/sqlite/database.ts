@@ -85,6 +85,14 @@ const setbacksTable = `
   ) STRICT;
   CREATE INDEX IF NOT EXISTS setbacks_of_run ON setbacks (run)`;
 
+/** What is to become of runs that are called off while a worker has them: the history entry of their death, and what has them compensated. */
+const cancelsTable = `
+  CREATE TABLE IF NOT EXISTS cancels (
+    run INTEGER PRIMARY KEY,
+    death TEXT NOT NULL,
+    verdict TEXT
+  ) STRICT`;
+
 /**
  * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
  * included, and not what became of them.
@@ -205,7 +213,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
-    database.exec([lossesTable, kindsTable, setbacksTable].join(";"));
+    database.exec([lossesTable, kindsTable, setbacksTable, cancelsTable].join(";"));
     // The columns are named to give exactly the consumer's shape.
     return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
   } catch (error) {

@@ -4,8 +4,9 @@ import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
-import { kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import { type Cancellation, type HistoryNote, kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
 import type { RunStoreOptions } from "../../ports/run-store.ts";
+import { cancelRun } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
 import { checkOptions, standing } from "./run-store.ts";
 import { prepareStatements, type RunRow } from "./statements.ts";
@@ -62,7 +63,9 @@ class SqliteRunRecords implements RunRecords {
       const after = Number(cursor ?? 0);
       const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.["last"];
       if (typeof last !== "number") return { runs: [], next: undefined };
-      const rows = database.prepare(summaries).all(after, last, consumerId, nowMs, ` ${states.join(" ")} `);
+      const rows = database
+        .prepare(summaries)
+        .all(after, last, consumerId, nowMs, ` ${[...states, ...(states.includes("running") ? ["cancelling"] : [])].join(" ")} `);
       const runs = rows.map((row) => {
         // The columns are named to give exactly the row's shape.
         const { eventId, outboxBytes, steps, ...rest } = row as unknown as SummaryRow;
@@ -103,6 +106,36 @@ class SqliteRunRecords implements RunRecords {
       for (const step of steps) statements.putStep(row.id, step, step.atMs);
       for (const entry of history) statements.note(row.id, encodeEntry(entry));
       return "created";
+    });
+  }
+
+  cancel({ eventId, reason, ...rest }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const row = statements.findRun(consumerId, eventId);
+      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+      if (row.state === "done") return "done";
+      if (row.state === "dead" || row.state === "parked") return "given-up";
+      return cancelRun(statements, row, { ...rest, reason: reason.slice(0, reasonCharactersMax) }, nowMs, nowMs + this.#options.retentionMs);
+    });
+  }
+
+  remove(eventId: string): Promise<"removed" | "live" | "unknown"> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const row = statements.findRun(consumerId, eventId);
+      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+      if (row.state !== "done" && row.state !== "dead" && row.state !== "parked") return "live";
+      statements.forgetRun(row.id);
+      return "removed";
+    });
+  }
+
+  note(eventId: string, entry: HistoryNote): Promise<void> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const row = statements.findRun(consumerId, eventId);
+      if (row !== undefined && row.expiresAtMs > nowMs) statements.note(row.id, encodeEntry({ ...entry, atMs: nowMs }));
     });
   }
 

@@ -15,7 +15,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
-import { encodeEntry } from "../../core/history.ts";
+import { cancelledReason, encodeEntry } from "../../core/history.ts";
 import type { RunStanding, RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
@@ -30,6 +30,7 @@ import type {
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
+import { endCancelled } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
@@ -58,6 +59,7 @@ function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing
   if (row.payloadHash !== request.payloadHash) return "reused";
   switch (row.state) {
     case "running":
+    case "cancelling":
       if (row.leaseUntilMs <= nowMs) return "free";
       return row.token === request.token ? "owner" : "held";
     case "waiting":
@@ -72,9 +74,12 @@ function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing
 
 /** What a record says of how its run stands. */
 export function standing(row: Omit<RunRow, "outbox">, nowMs: number, retentionMs: number): RunStanding {
-  const { state, epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, token, leaseUntilMs, expiresAtMs } = row;
+  const { epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, token, leaseUntilMs, expiresAtMs } = row;
+  const isCancelling = row.state === "cancelling";
+  const state = row.state === "cancelling" ? "running" : row.state;
   return {
     state,
+    isCancelling,
     epoch,
     failures,
     losses,
@@ -180,8 +185,8 @@ export class SqliteRunStore implements RunStore, JobsPlace {
       writes.map(({ eventId, epoch, step }) => {
         const run = statements.touchRun(nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
         if (run === undefined) return "stale";
-        statements.putStep(run, step, nowMs);
-        return "written";
+        statements.putStep(run.id, step, nowMs);
+        return run.state === "cancelling" ? "cancelling" : "written";
       }),
     );
   }
@@ -204,6 +209,8 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
       writes.map(({ eventId, epoch, state, reason, failures, losses, death, setback }) => {
+        const before = state === "waiting" ? statements.findRun(this.#consumerId, eventId) : undefined;
+        const isCancelled = before?.state === "cancelling" && before.epoch === epoch;
         const changed = statements.failRun(
           state,
           reason.slice(0, reasonCharactersMax),
@@ -217,6 +224,7 @@ export class SqliteRunStore implements RunStore, JobsPlace {
         );
         const row = changed === 1 && (death ?? setback) !== undefined ? statements.findRun(this.#consumerId, eventId) : undefined;
         if (row !== undefined && death !== undefined && state !== "waiting") statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
+        if (changed === 1 && isCancelled) endCancelled(statements, before.id, nowMs, nowMs + this.#options.retentionMs);
         if (row !== undefined && setback !== undefined) statements.addSetback(row.id, `{"atMs":${nowMs},${setback.slice(1)}`);
         return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
@@ -246,8 +254,9 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
       writes.map(({ eventId, epoch }) => {
-        const changed = statements.extendRun(nowMs + Math.round(leaseMs), nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
-        return changed === 1 ? "written" : "stale";
+        const run = statements.extendRun(nowMs + Math.round(leaseMs), nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        if (run === undefined) return "stale";
+        return run.state === "cancelling" ? "cancelling" : "written";
       }),
     );
   }
@@ -313,9 +322,11 @@ export class SqliteRunStore implements RunStore, JobsPlace {
         return { kind: "acquired", epoch, failures, losses, generation, restarts, pipelineHash, steps: statements.stepsOf(row.id) };
       }
       case "free": {
+        if (row.state === "cancelling" && endCancelled(statements, row.id, nowMs, expiresAtMs) === "dead")
+          return { kind: "dead", reason: cancelledReason, history: statements.historyOf(row.id) };
         const epoch = row.epoch + 1;
         // A lease that nobody gave back: whoever held it ended, and with it what it executed.
-        const losses = row.state === "running" ? row.losses + 1 : row.losses;
+        const losses = row.state === "waiting" ? row.losses : row.losses + 1;
         const steps = statements.stepsOf(row.id);
         const pipelineHash = steps.length === 0 ? request.pipelineHash : row.pipelineHash;
         statements.takeRun({ epoch, losses, leaseUntilMs, expiresAtMs, token: request.token, pipelineHash, id: row.id });
@@ -327,7 +338,8 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   /** The same write came before and its reply was lost. */
   #isAlready(statements: Statements, state: string, eventId: string, epoch: number, nowMs: number): boolean {
     const row = statements.findRun(this.#consumerId, eventId);
-    return row !== undefined && row.state === state && row.epoch === epoch && row.expiresAtMs > nowMs;
+    if (row === undefined || row.epoch !== epoch || row.expiresAtMs <= nowMs) return false;
+    return row.state === state || (state === "waiting" && row.state === "dead" && row.reason === cancelledReason);
   }
 
   /**

@@ -7,7 +7,8 @@ import type { RunState, StepKind, StepRecord } from "../../core/run.ts";
 /** A record as its row holds it; an empty outbox is null, a reason exists only in states that have one. */
 export interface RunRow {
   readonly id: number;
-  readonly state: RunState;
+  /** `cancelling`: running, and called off. */
+  readonly state: RunState | "cancelling";
   readonly epoch: number;
   readonly failures: number;
   readonly losses: number;
@@ -28,7 +29,13 @@ type Key = readonly [consumer: number, eventId: string];
 /** Names one record that must be running under an epoch, and not past its retention at `nowMs`. */
 type OwnedKey = readonly [...Key, epoch: number, nowMs: number];
 
-const whereOwned = "WHERE consumer = ? AND event_id = ? AND epoch = ? AND state = 'running' AND expires_at_ms > ?";
+const whereOwned = "WHERE consumer = ? AND event_id = ? AND epoch = ? AND state IN ('running', 'cancelling') AND expires_at_ms > ?";
+
+/** A record that was written. */
+export interface Touched {
+  readonly id: number;
+  readonly state: RunRow["state"];
+}
 
 /** Typed calls for the statements; those that write return how many rows they changed. */
 export interface Statements {
@@ -50,8 +57,8 @@ export interface Statements {
   renewClaim(leaseUntilMs: number, expiresAtMs: number, id: number): void;
   finishRun(...values: readonly [outbox: Uint8Array | null, expiresAtMs: number, ...OwnedKey]): number;
   failRun(...values: readonly [state: string, reason: string, failures: number, losses: number, expiresAtMs: number, ...OwnedKey]): number;
-  extendRun(...values: readonly [leaseUntilMs: number, expiresAtMs: number, ...OwnedKey]): number;
-  touchRun(...values: readonly [expiresAtMs: number, ...OwnedKey]): number | undefined;
+  extendRun(...values: readonly [leaseUntilMs: number, expiresAtMs: number, ...OwnedKey]): Touched | undefined;
+  touchRun(...values: readonly [expiresAtMs: number, ...OwnedKey]): Touched | undefined;
   clearOutbox(...values: readonly [expiresAtMs: number, ...Key, nowMs: number]): number;
   putStep(run: number, step: StepRecord, atMs: number): void;
   stepsOf(run: number): StepRecord[];
@@ -72,6 +79,11 @@ export interface Statements {
   /** Adds one; of many, the last ones are kept. */
   addSetback(run: number, setback: string): void;
   setbacksOf(run: number): readonly Setback[];
+  setState(id: number, state: RunRow["state"], reason: string | null, expiresAtMs: number): void;
+  /** What is to become of a run that is called off: history entry, and JSON of the verdict's text. */
+  putCancel(run: number, death: string, verdict: string | null): void;
+  /** Forgets it, too. */
+  takeCancel(run: number): { readonly death: string; readonly verdict: string | null } | undefined;
   addLoss(atMs: number): void;
   lastLoss(): number | undefined;
   /** The last of up to `count` rows after `id`; undefined when there are none. */
@@ -109,8 +121,8 @@ function prepareRuns(
   const fail = database.prepare(
     `UPDATE runs SET state = ?, token = '', reason = ?, failures = failures + ?, losses = losses + ?, expires_at_ms = ? ${whereOwned}`,
   );
-  const extend = database.prepare(`UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned}`);
-  const touch = database.prepare(`UPDATE runs SET expires_at_ms = ? ${whereOwned} RETURNING id`);
+  const extend = database.prepare(`UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned} RETURNING id, state`);
+  const touch = database.prepare(`UPDATE runs SET expires_at_ms = ? ${whereOwned} RETURNING id, state`);
   const clear = database.prepare(
     "UPDATE runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?",
   );
@@ -123,8 +135,9 @@ function prepareRuns(
     renewClaim: (...values) => void renew.run(...values),
     finishRun: (...values) => changesOf(finish, values),
     failRun: (...values) => changesOf(fail, values),
-    extendRun: (...values) => changesOf(extend, values),
-    touchRun: (...values) => numberFrom(touch.get(...values), "id"),
+    // The columns are those of the shape.
+    extendRun: (...values) => extend.get(...values) as Touched | undefined,
+    touchRun: (...values) => touch.get(...values) as Touched | undefined,
     clearOutbox: (...values) => changesOf(clear, values),
   };
 }
@@ -172,8 +185,20 @@ function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" 
   };
 }
 
+function prepareCancels(database: DatabaseSync): Pick<Statements, "setState" | "putCancel" | "takeCancel"> {
+  const set = database.prepare("UPDATE runs SET state = ?, reason = ?, token = iif(? = 'cancelling', token, ''), expires_at_ms = ? WHERE id = ?");
+  const put = database.prepare("INSERT OR REPLACE INTO cancels (run, death, verdict) VALUES (?, ?, ?)");
+  const take = database.prepare("DELETE FROM cancels WHERE run = ? RETURNING death, verdict");
+  return {
+    setState: (id, state, reason, expiresAtMs) => void set.run(state, reason, state, expiresAtMs, id),
+    putCancel: (run, death, verdict) => void put.run(run, death, verdict),
+    // The columns are those of the shape.
+    takeCancel: (run) => take.get(run) as { readonly death: string; readonly verdict: string | null } | undefined,
+  };
+}
+
 /** Tables that hold something of runs. */
-const parts = ["steps", "history", "setbacks"];
+const parts = ["steps", "history", "setbacks", "cancels"];
 
 function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" | "sliceAfter" | "deleteExpired"> {
   const forgetParts = parts.map((table) => database.prepare(`DELETE FROM ${table} WHERE run = ?`));
@@ -215,6 +240,7 @@ export function prepareStatements(database: DatabaseSync): Statements {
     ...prepareSteps(database),
     ...prepareHistory(database),
     ...prepareSetbacks(database),
+    ...prepareCancels(database),
     ...prepareRetention(database),
     ...prepareLosses(database),
   };

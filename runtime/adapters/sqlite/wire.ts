@@ -119,17 +119,21 @@ export function unpackClaims(packed: readonly PackedClaim[], requests: readonly 
   );
 }
 
-/** The places of those that are stale. */
+/** The places of those that are stale, and, inverted, of those that are called off. */
 export function packWrites(results: readonly WriteResult[]): number[] {
-  const stale: number[] = [];
+  const odd: number[] = [];
   results.forEach((result, index) => {
-    if (result === "stale") stale.push(index);
+    if (result === "stale") odd.push(index);
+    else if (result === "cancelling") odd.push(~index);
   });
-  return stale;
+  return odd;
 }
 
-export function unpackWrites(stale: readonly number[], count: number): WriteResult[] {
+export function unpackWrites(odd: readonly number[], count: number): WriteResult[] {
   const results = Array.from<WriteResult>({ length: count }).fill("written");
-  for (const index of stale) results[index] = "stale";
+  for (const place of odd) {
+    if (place < 0) results[~place] = "cancelling";
+    else results[place] = "stale";
+  }
   return results;
 }

@@ -4,7 +4,7 @@
 -- ARGV[2]    base of the keys
 -- ARGV[3i], ARGV[3i+1], ARGV[3i+2]  epoch, the step's name, the step as packed by the client
 -- and at last three arguments to sign with (see record.lua)
--- Returns one character a step: w (written) or s (stale)
+-- Returns one character a step: w (written), c (written, and the run is called off) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
 local at = struct.pack('>d', nowMs())
@@ -13,11 +13,11 @@ local function checkpoint(key, epoch, name, step)
   local value = redis.call('GET', key)
   if not value then return 's' end
   local record = decode(value)
-  if record.state ~= 'r' or record.epoch ~= epoch then return 's' end
+  if (record.state ~= 'r' and record.state ~= 'c') or record.epoch ~= epoch then return 's' end
   record.checkpoints = record.checkpoints + 1
   redis.call('HSET', stepsKey(base, key), name, struct.pack('>I4', record.checkpoints) .. at .. step)
   put(base, key, record, retentionMs)
-  return 'w'
+  return record.state == 'c' and 'c' or 'w'
 end
 
 local codes = {}

@@ -56,18 +56,23 @@ local function claimKnown(key, request)
     reply[#reply + 1] = record.tail
     return 'd'
   end
+  local isLapsed = (record.state == 'r' or record.state == 'c') and record.leaseUntilMs <= now
+  -- A lease that nobody gave back: whoever held it ended, and with it what it executed.
+  if isLapsed then record.losses = record.losses + 1 end
+  if isLapsed and record.state == 'c' then
+    cancel(base, key, record, now, retentionMs)
+    put(base, key, record, retentionMs)
+  end
   if record.state == 'x' or record.state == 'p' then
     reply[#reply + 1] = { record.tail, historyOf(base, key) }
     return 'x'
   end
   local token = request:sub(pipelineEnd + 1)
-  if record.state == 'r' and record.leaseUntilMs > now then
+  if record.state == 'c' or (record.state == 'r' and not isLapsed) then
     if record.tail == token then return acquired(key, record) end
     reply[#reply + 1] = record.leaseUntilMs - now
     return 'h'
   end
-  -- A lease that nobody gave back: whoever held it ended, and with it what it executed.
-  if record.state == 'r' then record.losses = record.losses + 1 end
   record.state = 'r'
   record.tail = token
   record.epoch = record.epoch + 1

@@ -5,7 +5,7 @@
 -- ARGV[3]    lease, milliseconds
 -- ARGV[3+i]  epoch
 -- and at last three arguments to sign with (see record.lua)
--- Returns one character a run: w (written) or s (stale)
+-- Returns one character a run: w (written), c (written, and the run is called off) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
 local leaseUntilMs = nowMs() + tonumber(ARGV[3])
@@ -14,10 +14,10 @@ local function extend(key, epoch)
   local value = redis.call('GET', key)
   if not value then return 's' end
   local record = decode(value)
-  if record.state ~= 'r' or record.epoch ~= epoch then return 's' end
+  if (record.state ~= 'r' and record.state ~= 'c') or record.epoch ~= epoch then return 's' end
   record.leaseUntilMs = leaseUntilMs
   put(base, key, record, retentionMs)
-  return 'w'
+  return record.state == 'c' and 'c' or 'w'
 end
 
 local codes = {}

@@ -15,12 +15,14 @@ local function fail(key, epoch, state, failures, losses, reason, death, setback)
   if not value then return 's' end
   local record = decode(value)
   if record.epoch ~= epoch then return 's' end
-  if record.state == state then return 'w' end
-  if record.state ~= 'r' then return 's' end
+  if record.state == state or (state == 'w' and record.state == 'x' and record.tail == 'Cancelled') then return 'w' end
+  if record.state ~= 'r' and record.state ~= 'c' then return 's' end
+  local isCancelled = record.state == 'c' and state == 'w'
   record.state = state
   record.failures = record.failures + failures
   record.losses = record.losses + losses
   record.tail = reason
+  if isCancelled then cancel(base, key, record, now, retentionMs) end
   put(base, key, record, retentionMs)
   if death ~= '' then note(base, key, death, retentionMs) end
   if setback ~= '' then addSetback(base, key, setback, now, retentionMs) end

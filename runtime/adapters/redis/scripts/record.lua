@@ -4,7 +4,7 @@
 --
 --   state(1) epoch(4) losses(2) failures(2) restarts(2) generation(2) checkpoints(4) leaseUntilMs(8) payloadHash 0 pipelineHash 0 tail
 --
--- Numbers are big-endian; `losses` comes first, so that the four bytes that once counted attempts alone read as failures. `state` is r(unning), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
+-- Numbers are big-endian; `losses` comes first, so that the four bytes that once counted attempts alone read as failures. `state` is r(unning), c (running, and called off), w(aiting), d(one), x (dead) or p(arked), and says what the tail is: the
 -- owner's token while running, the outbox when done, else the reason. `checkpoints` counts the checkpoints ever written:
 -- while it is 0 there is no hash of steps. That hash has one field a step; its value is the number of the checkpoint (4), the
 -- time of writing (8, in milliseconds), and what the client packed.
@@ -116,6 +116,29 @@ end
 local function sign(base, retentionMs)
   local number, signed = tonumber(ARGV[#ARGV - 1]), signatureOf(base)
   if signed >= tonumber(ARGV[#ARGV]) and number > signed then setSignature(base, number, retentionMs) end
+end
+
+-- What is to become of a run that was called off while a worker had it: a hash of the history entry of its death, and the step that has
+-- it compensated.
+local function cancelKey(base, key)
+  return base .. 'k:' .. key:sub(#base + 3)
+end
+
+-- Ends a run that was called off, or leaves it to who claims it next to be compensated. The caller puts the record.
+local function cancel(base, key, record, nowMs, retentionMs)
+  local parts = redis.call('HGETALL', cancelKey(base, key))
+  local cancellation = {}
+  for index = 1, #parts, 2 do cancellation[parts[index]] = parts[index + 1] end
+  redis.call('DEL', cancelKey(base, key))
+  record.tail = 'Cancelled'
+  if cancellation.step and cancellation.step ~= '' and record.checkpoints > 0 then
+    record.checkpoints = record.checkpoints + 1
+    redis.call('HSET', stepsKey(base, key), '~failed', struct.pack('>I4d', record.checkpoints, nowMs) .. cancellation.step)
+    record.state = 'w'
+  else
+    record.state = 'x'
+    if cancellation.death then note(base, key, cancellation.death, retentionMs) end
+  end
 end
 
 local function put(base, key, record, retentionMs)

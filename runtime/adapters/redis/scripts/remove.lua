@@ -1,0 +1,11 @@
+-- Forgets a run that has ended.
+-- KEYS[1]  record
+-- ARGV[1]  base of the keys
+-- Returns u (unknown), l (it is on its way, and stays) or r (removed)
+
+local base, key = ARGV[1], KEYS[1]
+local value = redis.call('GET', key)
+if not value then return 'u' end
+if not ('dxp'):find(value:sub(1, 1), 1, true) then return 'l' end
+redis.call('DEL', key, stepsKey(base, key), historyKey(base, key), setbacksKey(base, key), cancelKey(base, key))
+return 'r'

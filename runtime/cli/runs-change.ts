@@ -1,0 +1,102 @@
+/** `holdfast runs resume | cancel | fork | delete`: what the four have in common. */
+import { readFileSync } from "node:fs";
+import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
+import type { Delivery } from "../core/delivery.ts";
+import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
+import { replayReasonCharactersMax } from "../core/replay-order.ts";
+import type { Letter, Letters } from "../recovery/letters.ts";
+import type { ReplaySurroundings } from "../recovery/replay.ts";
+import { type Findings, findMessages } from "../recovery/runs-messages.ts";
+import { messageFromJson } from "../recovery/runs-message.ts";
+import { printJson } from "./dlq-letters.ts";
+import { writeResult } from "./output.ts";
+import type { ChangeOptions } from "./runs-options.ts";
+import { type OpenRecords, withRecords } from "./runs-records.ts";
+import type { Plain } from "./runs-view.ts";
+
+/** Messages that are looked at in each queue. */
+const peekMax = 100_000;
+
+export interface Change extends OpenRecords {
+  readonly letters: Letters;
+  readonly surroundings: ReplaySurroundings;
+  find(eventId: string): Promise<Findings>;
+}
+
+/** What each of them says in the end: whether it was done, or would be, and how. */
+export interface Told extends Plain {
+  readonly eventId: string;
+  readonly did: string;
+}
+
+/** Opens records, queues and publisher for `work`, and tells what it did. */
+export async function change(options: ChangeOptions, work: (change: Change) => Promise<Told>): Promise<void> {
+  if (options.reason.trim() === "" || options.reason.length > replayReasonCharactersMax)
+    throw new ConfigurationError(`--reason: expected 1 to ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
+  await withRecords(options, async (open) => {
+    const { config, directory } = open.loaded;
+    const [queues, letters, composed] = await Promise.all([
+      composeQueues(config),
+      composeLetters(config, options.forwardedTo),
+      composeReplay(config, directory),
+    ]);
+    // The store of these records is open already.
+    const surroundings = { ...composed, store: open.store };
+    try {
+      for (const box of letters.boxes) await box.start();
+      await surroundings.publisher.start();
+      const told = await work({ ...open, letters, surroundings, find: (eventId) => findMessages(queues, letters, eventId, peekMax) });
+      if (options.json === true) printJson({ ...told, dryRun: options.dryRun === true });
+      else writeResult(`${told.eventId}: ${options.dryRun === true ? "dry run: would have " : ""}${told.did}\n`);
+    } finally {
+      await surroundings.publisher.stop();
+      for (const box of [...queues, ...letters.boxes]) await box.stop();
+    }
+  });
+}
+
+/** What cannot be done is said with what was found. */
+export function cannot(what: string): HoldfastError {
+  return new HoldfastError("HOLDFAST_RUN_STATE", what);
+}
+
+export function readMessage(file: string): Delivery {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file.replace(/^@/, ""), "utf8")) as unknown;
+  } catch (error) {
+    throw new ConfigurationError(`--message: expected a file that holds JSON, found: ${messageOf(error, 200)}`);
+  }
+  return messageFromJson(json);
+}
+
+export function parsePatch(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
+  } catch (error) {
+    throw new ConfigurationError(`--patch: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
+  }
+}
+
+/** The hash that the record of this message has; throws for one that cannot be read, or is of another event. */
+export async function hashOf({ letters, surroundings }: Change, delivery: Delivery, eventId: string): Promise<string> {
+  const route = letters.readRoute(delivery);
+  if (!route.ok) throw new ConfigurationError(`expected a message that can be read, found ${route.invalid.reason}: ${route.invalid.description}`);
+  if (route.route.eventId !== eventId) throw new ConfigurationError(`expected a message of event '${eventId}', found one of '${route.route.eventId}'`);
+  return surroundings.hashPayload(delivery.body, route);
+}
+
+/** The dead letter that is the run's: with its payload. */
+export async function ownLetter(
+  change: Change,
+  found: Findings,
+  payloadHash: string,
+): Promise<{ readonly letter: Letter; readonly delivery: Delivery } | undefined> {
+  for (const letter of found.letters.toReversed()) {
+    const [seen] = await letter.box.peek(letter.sequenceNumber, 1);
+    if (seen === undefined || seen.delivery.sequenceNumber !== letter.sequenceNumber) continue;
+    if ((await hashOf(change, seen.delivery, letter.eventId)) === payloadHash) return { letter, delivery: seen.delivery };
+  }
+  return undefined;
+}

@@ -1,0 +1,142 @@
+/** `holdfast runs resume | fork`. */
+import { randomUUID } from "node:crypto";
+import { entityFor } from "../compose/broker.ts";
+import type { Delivery } from "../core/delivery.ts";
+import { isEventId } from "../core/event-envelope.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { unguessableId } from "../core/message-ids.ts";
+import { decodeOutbox } from "../core/outbox.ts";
+import type { RunView } from "../core/run.ts";
+import { replayGroups } from "../recovery/replay.ts";
+import { makeReplay } from "../recovery/replay-message.ts";
+import { forkedMessage, stepsUpTo } from "../recovery/runs-fork.ts";
+import { progressOf } from "../recovery/runs-progress.ts";
+import { standingOf } from "../recovery/runs-standing.ts";
+import { cannot, change, type Change, hashOf, ownLetter, parsePatch, readMessage, type Told } from "./runs-change.ts";
+import type { ForkOptions, ResumeOptions } from "./runs-options.ts";
+import { readRun } from "./runs-records.ts";
+
+const waysOut = "name a file that holds it with --message: the event as JSON, or a line of dlq export";
+
+export async function resume(eventId: string, options: ResumeOptions): Promise<void> {
+  await change(options, async (open) => {
+    const view = await readRun(open, eventId);
+    if (view.state === "done") return publishOutbox(open, view, options);
+    const found = await open.find(eventId);
+    const own = await ownLetter(open, found, view.payloadHash);
+    const isGivenUp = view.state === "dead" || view.state === "parked";
+    if (!isGivenUp && own === undefined && (found.messages.length > 0 || (view.claim !== undefined && view.claim.leftMs > 0))) {
+      const { now } = standingOf({ view, progress: progressOf(view, undefined), found, nowMs: Date.now() });
+      throw cannot(`expected a run that nothing carries on, found that '${eventId}' is on its way: ${now}`);
+    }
+    if (own !== undefined) return replayLetter(open, view, own.letter, options);
+    if (options.message !== undefined) return sendMessage(open, view, readMessage(options.message), options);
+    throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
+  });
+}
+
+async function publishOutbox({ loaded, surroundings, store }: Change, { key: { eventId }, outbox }: RunView, { dryRun }: ResumeOptions): Promise<Told> {
+  if (outbox.length === 0) throw cannot(`expected a run that has not ended, or not published its events, found that '${eventId}' is done`);
+  const events = decodeOutbox(outbox);
+  const did = `published the ${events.length} events that it has emitted: its run is done`;
+  if (dryRun === true) return { eventId, did };
+  for (const event of events) await surroundings.publisher.send(entityFor(loaded.config, String(event.headers["eventType"])), [event]);
+  await store.clearOutbox([eventId]);
+  return { eventId, did };
+}
+
+async function replayLetter(open: Change, view: RunView, letter: Parameters<typeof replayGroups>[1][number][number], options: ResumeOptions): Promise<Told> {
+  const { eventId } = view.key;
+  const did = `been replayed behind its last step, with its dead letter from ${letter.box.name}`;
+  if (options.dryRun === true) return { eventId, did };
+  const { letters, surroundings, signal } = open;
+  const [report] = await replayGroups(letters, [[letter]], surroundings, {
+    from: "checkpoint",
+    repeatsInDoubt: options.repeatInDoubt === true,
+    reason: options.reason,
+    patch: undefined,
+    perSecond: 50,
+    waitMs: options.wait * 1_000,
+    failuresMax: 0,
+    signal,
+    progress: () => undefined,
+  });
+  if (report?.state === "done") return { eventId, did: `${did}, and is done`, state: report.state };
+  throw cannot(
+    `expected '${eventId}' to be done within --wait ${options.wait} s of its replay, found: ${report?.state ?? "interrupted"} ${report?.why ?? ""}`.trim(),
+  );
+}
+
+async function sendMessage(open: Change, view: RunView, message: Delivery, options: ResumeOptions): Promise<Told> {
+  const { eventId } = view.key;
+  if ((await hashOf(open, message, eventId)) !== view.payloadHash)
+    throw cannot(`expected the payload that '${eventId}' was claimed with, found another one; fork it with a patch instead`);
+  const did = `been sent to ${open.surroundings.retryEntity} from --message, as a replay behind its last step`;
+  if (options.dryRun === true) return { eventId, did };
+  const { letters, surroundings } = open;
+  const making = {
+    secret: await open.store.secret(),
+    hashPayload: surroundings.hashPayload,
+    readRoute: (one: Delivery) => letters.readRoute(one),
+    from: "checkpoint",
+    repeatsInDoubt: options.repeatInDoubt === true,
+    reason: options.reason,
+    patch: undefined,
+  } as const;
+  // Another order each time that the event was given up.
+  const replayed = await makeReplay(making, { ...message, messageId: `${message.messageId}~${view.epoch}.${view.generation}` });
+  await surroundings.publisher.send(surroundings.retryEntity, [replayed]);
+  return { eventId, did };
+}
+
+export async function fork(eventId: string, options: ForkOptions): Promise<void> {
+  const as: string = options.as ?? `${eventId.slice(0, 100)}-fork-${randomUUID().slice(0, 8)}`;
+  if (!isEventId(as)) throw new ConfigurationError(`--as: expected an event id of at most 128 characters, got '${String(as)}'`);
+  const patch = parsePatch(options.patch);
+  await change(options, async (open) => {
+    const { letters, surroundings, store, records } = open;
+    const view = await readRun(open, eventId);
+    const steps = stepsUpTo(view.steps, options.step);
+    const parent = await messageOfRun(open, view, options.message);
+    const routed = letters.readRoute(parent);
+    if (!routed.ok) throw new ConfigurationError(`expected a message that can be read, found ${routed.invalid.reason}: ${routed.invalid.description}`);
+    const message = forkedMessage(parent, routed, as, patch);
+    const payloadHash = await hashOf(open, message, as);
+    const patched = payloadHash !== view.payloadHash;
+    const did = `been forked as ${as}, behind its step ${options.step} (${steps.length} steps are taken over)${patched ? ", with another payload" : ""}`;
+    if (options.dryRun === true) return { eventId, did, fork: as };
+    const { reason } = options;
+    const made = await records.create({
+      eventId: as,
+      payloadHash,
+      pipelineHash: view.pipelineHash,
+      state: "waiting",
+      reason: "forked",
+      steps,
+      history: [{ kind: "forked-from", atMs: Date.now(), reason, eventId, step: options.step, patched }],
+    });
+    if (made === "exists" && !isUnsentFork(await store.read(as), eventId, payloadHash))
+      throw cannot(`expected an event id that is not in use, found a record of '${as}'; name another with --as`);
+    const { body, contentType } = message;
+    const messageId = unguessableId(await store.secret(), as, "fork", eventId);
+    await surroundings.publisher.send(surroundings.retryEntity, [{ messageId, body, contentType, headers: message.headers() }]);
+    await records.note(eventId, { kind: "forked-to", eventId: as, reason });
+    return { eventId, did, fork: as };
+  });
+}
+
+/** A command like this one ended between making the record and sending the message. */
+function isUnsentFork(view: RunView | undefined, parent: string, payloadHash: string): boolean {
+  const [first] = view?.history ?? [];
+  return view?.epoch === 0 && view.state === "waiting" && view.payloadHash === payloadHash && first?.kind === "forked-from" && first.eventId === parent;
+}
+
+async function messageOfRun(open: Change, view: RunView, file: string | undefined): Promise<Delivery> {
+  const { eventId } = view.key;
+  if (file !== undefined) return readMessage(file);
+  const found = await open.find(eventId);
+  const own = await ownLetter(open, found, view.payloadHash);
+  const message = own?.delivery ?? found.messages[0]?.seen.delivery;
+  if (message === undefined) throw cannot(`expected a message of '${eventId}' in the queue or among the dead letters, found none: it is needed; ${waysOut}`);
+  return message;
+}
