@@ -52,6 +52,7 @@ test("a reason that is new is given in a way that the test above knows", () => {
     "expiredReason",
     "settlement.reason",
     "reason",
+    'reason || "CompensationFailed"',
   ];
   const given = [...pipeline.matchAll(/kind: "dead-letter",[^}]*?\breason(?:: ([^,}]+))?[,}]/g)].map((match) => (match[1] ?? "reason").trim());
   assert.ok(given.length > 5);

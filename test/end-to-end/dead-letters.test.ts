@@ -254,10 +254,14 @@ for (const kind of ["sqlite", "redis"] as const)
       const { stdout } = await dlq("replay", "--status", "--json");
       return (JSON.parse(stdout) as readonly { readonly state: string; readonly groups: readonly { readonly state: string; readonly why: string }[] }[])[0];
     };
-    const done = await eventually("the replay to be done", async () => {
-      const view = await status();
-      return view?.state === "done" ? view : undefined;
-    }, 60_000);
+    const done = await eventually(
+      "the replay to be done",
+      async () => {
+        const view = await status();
+        return view?.state === "done" ? view : undefined;
+      },
+      60_000,
+    );
     assert.deepEqual(done.groups.map(({ state, why }) => `${state} ${why}`).sort(), ["done ", "same-failure BANK"]);
     assert.equal(new Set(marks(bench, "paid")).size, count);
     assert.equal(marks(bench, "paid").length, count, "expected no effect twice");

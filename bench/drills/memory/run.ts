@@ -110,7 +110,10 @@ function residentBytes(pid: number): number {
 }
 
 function report(results: readonly Result[], isBounded: boolean, json: boolean): void {
-  if (json) return void console.log(JSON.stringify({ isBounded, results }));
+  if (json) {
+    console.log(JSON.stringify({ isBounded, results }));
+    return;
+  }
   const table = new Table({ head: ["limit", "bodies", "completed", "not first", "took", "resident at most", ""], ...style });
   for (const { limitMb, shape, completed, again, seconds, peakMb, broken } of results) {
     table.push([`${limitMb} MB`, shape, completed, again, `${seconds.toFixed(1)} s`, `${peakMb} MB`, broken.length === 0 ? "held" : broken.join("; ")]);
