@@ -1,4 +1,4 @@
-/** Who settles. Each reads from the queue of its name until it is told to stop. */
+/** Who settles. Each reads from the queue of its name until it is asked to stop. */
 import { ServiceBusClient, type ServiceBusReceivedMessage, type ServiceBusReceiver } from "@azure/service-bus";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";

@@ -1,4 +1,4 @@
-/** The local broker as a bench sees it: a child process of which CPU and memory are told. */
+/** The local broker as a bench sees it: a child process whose CPU and memory are known. */
 import { fileURLToPath } from "node:url";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";

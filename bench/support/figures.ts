@@ -1,4 +1,4 @@
-/** What was measured in several rounds, and how it is told: the median, with the range in brackets. */
+/** What was measured in several rounds, and how it is shown: the median, with the range in brackets. */
 
 export interface Figure {
   /** One value a round, in the order of the rounds. */

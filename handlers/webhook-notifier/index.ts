@@ -7,7 +7,7 @@ interface RequestedNotification {
   readonly title: string;
   readonly text: string;
   readonly link?: string | undefined;
-  /** The repository event it tells of. */
+  /** The repository event it describes. */
   readonly about: { readonly name: string; readonly event: Readonly<Record<string, unknown>> };
 }
 

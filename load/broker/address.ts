@@ -1,4 +1,4 @@
-// Where a broker listens, and how clients are told.
+// Where a broker listens, and how clients find it.
 import { isIP } from "node:net";
 import { type AccessKey, allRights, emulatorKey, grantOf } from "./security/keys.ts";
 

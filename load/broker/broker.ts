@@ -44,7 +44,7 @@ export interface BrokerOptions {
   readonly record?: boolean;
   /** Who is let in. Default: the emulator's key, and whoever shows none. */
   readonly keys?: readonly AccessKey[];
-  /** For TLS, which is told from the rest by its first byte. Default: one that is made when the first client wants it. */
+  /** For TLS, which is distinguished from the rest by its first byte. Default: one that is made when the first client wants it. */
   readonly tls?: Certificate;
   /** A folder that keeps messages over a restart. Default: none, they are held in memory alone. */
   readonly data?: string;

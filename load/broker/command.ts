@@ -1,4 +1,4 @@
-// `holdfast broker`: runs a local Service Bus until it is told to stop.
+// `holdfast broker`: runs a local Service Bus until it is asked to stop.
 //
 // This file is loaded to tell what can be asked; what it takes to do it is loaded when it is asked for.
 import type { Command } from "commander";

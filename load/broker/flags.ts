@@ -24,7 +24,7 @@ export interface BrokerFlags {
 /** Has who runs the command call `stop` when the process is asked to stop, once at most; `say` writes to where the user looks. */
 export type TakeOver = (stoppable: { stop(reason: string): void; say(text: string): void }) => void;
 
-/** What a parent process is told once the broker listens. */
+/** What a parent process gets once the broker listens. */
 export interface BrokerReady {
   readonly type: "ready";
   readonly port: number;

@@ -81,7 +81,7 @@ export interface PageRequest {
   readonly state?: InspectedState;
   /** Only messages in doubt. Default: false. */
   readonly inDoubt?: boolean;
-  /** Whether bodies are told, too. Default: false. */
+  /** Whether bodies are included, too. Default: false. */
   readonly bodies?: boolean;
   /** Sequence number to begin at. Default: 0. */
   readonly from?: number;
@@ -142,7 +142,7 @@ export function inspectOutcomes(namespace: Namespace, path: string): ReadonlyMap
   return found.kind === "queue" ? found.queue.log?.entries() : undefined;
 }
 
-/** Sessions that one inspection tells of at most. */
+/** Sessions that one inspection lists at most. */
 const sessionsMax = 1000;
 
 function sessionsOf({ sessions }: MessageQueue): { sessions?: InspectedSession[] } {

@@ -1,4 +1,4 @@
-// What `holdfast broker` does: reads what it was given, runs the broker, says how to reach it, and stops when it is told to.
+// What `holdfast broker` does: reads what it was given, runs the broker, says how to reach it, and stops when asked to.
 import { readFile } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import { type Broker, startBroker } from "./broker.ts";

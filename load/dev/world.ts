@@ -15,7 +15,7 @@ import { WorkerProcess } from "./worker-process.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const inputQueue = "agent-input";
-/** Short, so that what a killed worker held comes again soon. */
+/** Short, so that what a killed worker held is redelivered soon. */
 const lockDurationMs = 10_000;
 /** Records of a trial need not live long. */
 const retentionMs = 3_600_000;

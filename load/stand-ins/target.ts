@@ -46,7 +46,7 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** An HTTP server that plays one dependency: it keeps a ledger, honours idempotency keys, and misbehaves as it is told. */
+/** An HTTP server that plays one dependency: it keeps a ledger, honours idempotency keys, and misbehaves as asked. */
 export class Target {
   readonly name: string;
   readonly #options: TargetOptions;

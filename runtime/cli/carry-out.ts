@@ -3,7 +3,7 @@ import { type Command, CommanderError } from "commander";
 import { exitCodes } from "./exit-codes.ts";
 import { writeNote } from "./output.ts";
 
-/** What a user can mend says so in its message, and is told without a stack; undefined for a defect, which is thrown on. */
+/** What a user can mend says so in its message, and is shown without a stack; undefined for a defect, which is thrown on. */
 export type Mendable = (error: unknown) => { readonly message: string; readonly code: number } | undefined;
 
 /** `args` are those behind the program's name. Sets the exit code; throws what is no trouble that a user could mend. */

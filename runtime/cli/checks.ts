@@ -3,27 +3,16 @@
  * findings, `start` refuses to begin when one has failed, and a worker that runs looks again from time to time. Each says what
  * was expected, what was found and what to do about it.
  */
-import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts } from "../compose/broker.ts";
+import { type EntitySettings, consumedEntities, readBrokerFacts } from "../compose/broker.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
-import { messageOf } from "../core/errors.ts";
-
-/** `unknown`: it could not be looked at, which is no proof of trouble. */
-export type Verdict = "ok" | "failed" | "unknown";
-
-export interface Finding {
-  readonly check: string;
-  readonly verdict: Verdict;
-  readonly expected: string;
-  readonly found: string;
-  /** Empty when all is well. */
-  readonly remedy: string;
-}
+import { TransportError } from "../core/errors.ts";
+import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
+import { checkSending } from "./sending-checks.ts";
 
 const lockMinMs = 2_000;
 /** Beyond this it is worth saying that clocks differ. */
 const skewMaxMs = 2_000;
-const answerTimeoutMs = 15_000;
 
 /** Never rejects. */
 export async function checkSurroundings(config: Config, directory: string): Promise<readonly Finding[]> {
@@ -35,19 +24,6 @@ export async function checkSurroundings(config: Config, directory: string): Prom
   return [...all.flat(), recoveryFinding(config)];
 }
 
-/** In one line, for a log or an error. */
-export function describeFinding({ check, expected, found, remedy }: Finding): string {
-  return `${check}: expected ${expected}, found ${found}${remedy === "" ? "" : `; ${remedy}`}`;
-}
-
-export function judged(check: string, good: boolean, expected: string, found: string, remedy: string): Finding {
-  return { check, verdict: good ? "ok" : "failed", expected, found, remedy: good ? "" : remedy };
-}
-
-function notChecked(check: string, expected: string, why: string, remedy: string): Finding {
-  return { check, verdict: "unknown", expected, found: `not checked, because ${why}`, remedy };
-}
-
 /** `isSecond`: the checks of the first have the plain names. */
 async function checkEntity(config: Config, entity: ReturnType<typeof consumedEntities>[number], isSecond: boolean): Promise<Finding[]> {
   const suffix = isSecond && "queue" in entity ? ` of ${entity.queue}` : "";
@@ -56,10 +32,22 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
     const findings = judgeEntity(config, settings).map((finding) => ({ ...finding, check: `${finding.check}${suffix}` }));
     return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
+    if (error instanceof TransportError && error.entityTrouble === "missing") return missing(entity);
     const remedy =
       "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
-    return [notChecked(`entity settings${suffix}`, "the administration API to answer", foundIn(error), remedy)];
+    const isForbidden = error instanceof TransportError && error.entityTrouble === "forbidden";
+    const why = isForbidden ? "the identity lacks the Manage right" : foundIn(error);
+    return [notChecked(`entity settings${suffix}`, "the administration API to answer", why, remedy)];
   }
+}
+
+/** A queue that is read is sent to as well: whether it can be sent to tells what needs it. */
+function missing(entity: ReturnType<typeof consumedEntities>[number]): Finding[] {
+  if ("queue" in entity) return [];
+  const { topic, subscription } = entity;
+  const keys = "consumer.topic and consumer.subscription";
+  const expected = `a subscription '${subscription}' of a topic '${topic}' (${keys}: it is read)`;
+  return [judged(`read from ${topic}/${subscription}`, false, expected, "none of that name", `create it, or name another in ${keys}`)];
 }
 
 function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySettings): Finding[] {
@@ -107,54 +95,6 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
       "read an entity that does not require sessions",
     ),
   ];
-}
-
-async function checkSending(config: Config): Promise<Finding[]> {
-  return Promise.all(entitiesSentTo(config).map((entity) => checkSendingToOne(config, entity)));
-}
-
-async function checkSendingToOne(config: Config, entity: string): Promise<Finding> {
-  const check = `send to ${entity}`;
-  const expected = "the entity to exist and to take messages";
-  try {
-    const answer = await withDeadline(checkSendingTo(config, entity));
-    if (answer.kind === "refused")
-      return judged(
-        check,
-        false,
-        expected,
-        foundIn(answer.error),
-        "create the entity, enable it, name another in the configuration, or give the key the Send right",
-      );
-    if (answer.kind === "unanswered") throw answer.error;
-  } catch (error) {
-    // A namespace that cannot be reached, or asks for patience, says nothing about the entity.
-    return notChecked(check, expected, foundIn(error), "correct what else is wrong with the broker, or look again later");
-  }
-  if (publishedEntities(config).includes(entity) && (await requiresSession(config, entity))) {
-    return judged(
-      check,
-      false,
-      "an entity that takes messages without a session",
-      "it requires sessions",
-      "publish to an entity that does not require sessions",
-    );
-  }
-  return judged(check, true, expected, "it does", "");
-}
-
-/** What an error of an adapter says was found; a finding says itself what was expected, and what to do. */
-function foundIn(error: unknown): string {
-  const text = messageOf(error);
-  return /^expected .*?, found (.*)$/s.exec(text)?.[1]?.replace(/; [^;]*$/s, "") ?? text;
-}
-
-/** A topic, or a queue whose settings cannot be read, is taken to require none. */
-async function requiresSession(config: Config, queue: string): Promise<boolean> {
-  return withDeadline(readBrokerFacts(config, { queue })).then(
-    (settings) => settings.requiresSession,
-    () => false,
-  );
 }
 
 async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {
@@ -267,14 +207,4 @@ function clockFinding(check: string, theirsMs: number | undefined): Finding {
     found: `${aheadMs} ms ahead of this machine's`,
     remedy: isNear ? "" : "the worker computes with it; synchronise the clocks (NTP) so that logs agree",
   };
-}
-
-export async function withDeadline<T>(promise: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`no answer came within ${answerTimeoutMs} ms`)), answerTimeoutMs);
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

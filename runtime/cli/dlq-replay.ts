@@ -1,4 +1,4 @@
-/** `holdfast dlq replay`: says what it would do, and does it when it is told to. */
+/** `holdfast dlq replay`: says what it would do, and does it when asked to. */
 import { readFileSync } from "node:fs";
 import { composeReplay } from "../compose/dead-letters.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";

@@ -12,7 +12,8 @@ import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
-import { type Finding, checkSurroundings, judged, withDeadline } from "./checks.ts";
+import { checkSurroundings } from "./checks.ts";
+import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeResult } from "./output.ts";
 import { reportSuspects } from "./worker-state.ts";
@@ -50,14 +51,18 @@ async function checkPlugins(config: Config, directory: string): Promise<Finding>
 }
 
 async function checkReachable(config: Config): Promise<Finding> {
-  const entities = "queue" in config.consumer ? "the entity" : "the subscription and the retry queue";
+  const { consumer } = config;
+  const entities =
+    "queue" in consumer
+      ? `the queue '${consumer.queue}'`
+      : `the subscription '${consumer.subscription}' of the topic '${consumer.topic}' and the retry queue '${consumer.retryQueue}'`;
   const expected = `the broker to answer and ${entities} to exist`;
   const transport = await composeTransport(config);
   try {
     await withDeadline(transport.start());
     return judged("broker", true, expected, "it does", "");
   } catch (error) {
-    return judged("broker", false, expected, messageOf(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
+    return judged("broker", false, expected, foundIn(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
   } finally {
     await transport.stop();
   }

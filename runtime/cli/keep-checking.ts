@@ -3,7 +3,8 @@ import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
 import { Recurrences } from "../adapters/telemetry/recurrences.ts";
 import type { Config } from "../core/config.ts";
-import { type Finding, checkSurroundings } from "./checks.ts";
+import { checkSurroundings } from "./checks.ts";
+import type { Finding } from "./finding.ts";
 
 /** Looks every `checkEveryMs` until the returned function is called. `before`: what was found at the start. */
 export function keepChecking(config: Config, directory: string, logger: Logger, before: readonly Finding[]): () => void {
@@ -36,7 +37,7 @@ class SettingsWatch {
     for (const finding of before) if (finding.verdict === "unknown") logger.warn(fieldsOf(finding), `${finding.check}: ${finding.found}`);
   }
 
-  /** What cannot be looked at now is no news: that the broker or the store does not answer is told elsewhere. */
+  /** What cannot be looked at now is no news: that the broker or the store does not answer is reported elsewhere. */
   hear(findings: readonly Finding[]): void {
     for (const finding of findings) {
       const { check, verdict } = finding;

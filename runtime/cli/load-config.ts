@@ -10,7 +10,7 @@ import { surviveForeignErrors } from "./stray-errors.ts";
 
 const names = ["holdfast.config.ts", "holdfast.config.mjs", "holdfast.config.js", "holdfast.config.json"];
 
-/** A failed import is told with the code around it. */
+/** A failed import is shown with the code around it. */
 const messageMax = 4_000;
 
 export interface LoadedConfig {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The holdfast command. It hears signals first of all, and loads everything else after that. */
 import { hearStopSignals } from "./stop-signals.ts";
-// Whatever is imported here must be found by every Node, or an old one fails before it is told that it is too old.
+// Whatever is imported here must be found by every Node, or an old one fails before its user learns that it is too old.
 import "./require-node.ts";
 
 const [command, subcommand] = process.argv.slice(2);

@@ -33,7 +33,7 @@ interface Sent {
   readonly sequenceNumbers: readonly string[];
 }
 
-/** Events that are told one by one, where people read. */
+/** Events that are listed one by one, where people read. */
 const linesMax = 100;
 /** Messages in one call to the broker. */
 const batchMax = 500;
@@ -65,7 +65,7 @@ export async function send(options: SendOptions): Promise<void> {
   writeResult(options.json === true ? `${JSON.stringify(sent, undefined, 2)}\n` : `${describeSent(options, entity, sent)}\n`);
 }
 
-/** A send is answered without a sequence number; one is told where the message could still be seen in the queue. */
+/** A send is answered without a sequence number; one is shown where the message could still be seen in the queue. */
 function describeSent({ count, eventType }: SendOptions, entity: string, sent: readonly Sent[]): string {
   const lines = sent
     .slice(0, linesMax)

@@ -3,8 +3,9 @@ import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { WorkerView } from "../pipeline/lifecycle.ts";
-import { type Finding, checkSurroundings, describeFinding } from "./checks.ts";
+import { checkSurroundings } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { type Finding, describeFinding } from "./finding.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
@@ -12,7 +13,7 @@ import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
 import { reportSuspects, waitsFor } from "./worker-state.ts";
 
-/** How often a parent process that listens is told the worker's numbers. */
+/** How often a parent process that listens gets the worker's numbers. */
 const reportEveryMs = 200;
 /** Past the budget by this much, the process ends without waiting for whatever hangs. */
 const stopMarginMs = 5_000;

@@ -54,15 +54,28 @@ export async function readBrokerFacts(config: Config, entity: ServiceBusEntity):
   return readEntitySettings(await connectionOf(config.serviceBus), entity);
 }
 
-/** Every entity that events are sent to: those that skills emit, and those about the work itself. */
-export function publishedEntities({ publish, platformEvents }: Config): readonly string[] {
-  const emitted = publish === undefined ? [] : [publish.entity, ...publish.byEventType.values()];
-  return [...new Set([...emitted, ...(platformEvents === undefined ? [] : [platformEvents.entity])])];
+/** What the worker uses an entity for. */
+export interface EntityUse {
+  readonly entity: string;
+  /** The key of the configuration that names it. */
+  readonly key: string;
+  /** What goes there, or comes from there. */
+  readonly what: string;
+  readonly does: "read" | "send events" | "send copies";
 }
 
-/** Every entity the worker sends to: events and scheduled copies. */
-export function entitiesSentTo(config: Config): readonly string[] {
-  return [...new Set([...publishedEntities(config), retryEntityOf(config.consumer)])];
+/** Every use of every entity that the worker sends to: events that skills emit, events about the work itself, and scheduled copies. */
+export function sendingUses({ publish, platformEvents, consumer }: Config): readonly EntityUse[] {
+  const uses: EntityUse[] = [];
+  const add = (entity: string, key: string, what: string, does: EntityUse["does"]): void => void uses.push({ entity, key, what, does });
+  if (publish !== undefined) add(publish.entity, "publish.entity", "events that skills emit are sent there", "send events");
+  for (const [type, entity] of publish?.byEventType ?? [])
+    add(entity, `publish.byEventType.${type}`, `${type} events that skills emit are sent there`, "send events");
+  if (platformEvents !== undefined) add(platformEvents.entity, "platformEvents.entity", "events about the work itself are sent there", "send events");
+  const key = "queue" in consumer ? "consumer.queue" : "consumer.retryQueue";
+  add(retryEntityOf(consumer), key, "it is read", "read");
+  add(retryEntityOf(consumer), key, "copies of messages that are retried or postponed are sent there", "send copies");
+  return uses;
 }
 
 /** Whether the worker could send there. */

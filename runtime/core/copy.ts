@@ -1,4 +1,4 @@
-/** Scheduled copies: how a message is made to come again later, since Service Bus cannot abandon with a delay. */
+/** Scheduled copies: how a message is delivered again later, since Service Bus cannot abandon with a delay. */
 import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
 import { deathHeaders } from "./death.ts";
 import { unguessableId } from "./message-ids.ts";
@@ -64,7 +64,7 @@ export function expiresAtMs(delivery: Delivery): number {
 }
 
 export interface CopyOrder {
-  /** When it is to come again, by the broker's wall clock. */
+  /** When it is to be delivered again, by the broker's wall clock. */
   readonly atMs: number;
   /** Shared by the workers of the consumer; see message-ids.ts. */
   readonly secret: string;
@@ -85,7 +85,7 @@ export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
 }
 
 /**
- * The copy of a delivery that comes again later, and the same message in every other respect. Its id stands for this very
+ * The copy of a delivery that is delivered again later, and the same message in every other respect. Its id stands for this very
  * delivery's message, in its entity: a copy that is made twice, because of a crash between scheduling it and completing the
  * original, is one message for a broker that detects duplicates; and no copy is taken for its original, for the copy it
  * was made of, or for what somebody else has sent. What it has left to live counts from when it is due.

@@ -123,7 +123,7 @@ function numberOf(value: HeaderValue | undefined): number {
 }
 
 /**
- * The death that a dead letter tells of. Undefined when it tells of none, or of an earlier one than its last: a message that
+ * The death that a dead letter describes. Undefined when it describes none, or of an earlier one than its last: a message that
  * was sent again with the properties of its dead letter, and was then dead-lettered by the broker or by somebody else.
  */
 export function deathOfHeaders(header: (name: string) => HeaderValue | undefined): Death | undefined {

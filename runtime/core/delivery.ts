@@ -46,7 +46,7 @@ export interface Delivery {
   readonly subject: string | undefined;
   /** The body as it was sent. It may share memory with the socket's buffer: copy before keeping it past settlement. */
   readonly body: Uint8Array;
-  /** The AMQP section that the body came in. What is no data is told as text or JSON text, by both transports alike. */
+  /** The AMQP section that the body came in. What is no data is given as text or JSON text, by both transports alike. */
   readonly bodySection: BodySection;
   /** One application property, without building a map of them all. */
   header(name: string): HeaderValue | undefined;

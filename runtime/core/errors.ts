@@ -41,8 +41,12 @@ export class StorePartlyUnavailableError extends StoreUnavailableError {
   }
 }
 
+/** What the broker said of the entity itself: there is none of that name, it is closed, or the key does not open it. */
+export type EntityTrouble = "missing" | "disabled" | "forbidden";
+
 export interface TransportErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number | undefined;
+  readonly entityTrouble?: EntityTrouble | undefined;
   readonly isPermanent?: boolean | undefined;
 }
 
@@ -50,6 +54,7 @@ export interface TransportErrorOptions extends ErrorOptions {
 export class TransportError extends HoldfastError {
   /** Set when it asked for a pause. */
   readonly retryAfterMs: number | undefined;
+  readonly entityTrouble: EntityTrouble | undefined;
   /**
    * The same would fail again until someone changes the message, the entity, its name or a right: there is no such entity, the
    * message is too large or cannot be encoded. False for what may pass by itself, a full or disabled entity included.
@@ -59,6 +64,7 @@ export class TransportError extends HoldfastError {
   constructor(message: string, options?: TransportErrorOptions) {
     super("HOLDFAST_TRANSPORT", message, options);
     this.retryAfterMs = options?.retryAfterMs;
+    this.entityTrouble = options?.entityTrouble;
     this.isPermanent = options?.isPermanent ?? false;
   }
 }

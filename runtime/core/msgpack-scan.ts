@@ -15,7 +15,7 @@ type Kind = "scalar" | "string" | "array" | "map";
 const timestampType = 0xff;
 const prototypeKey = Uint8Array.from("__proto__", (character) => character.charCodeAt(0));
 
-/** Reads element headers one after the other. After `advance`, the fields tell of the element it read. */
+/** Reads element headers one after the other. After `advance`, the fields describe the element it read. */
 class MsgpackReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;

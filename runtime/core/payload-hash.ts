@@ -1,5 +1,5 @@
 /**
- * The hash by which an event sent again is told from another event under its id. It is made of the payload alone, so that a
+ * The hash by which an event sent again is distinguished from another event under its id. It is made of the payload alone, so that a
  * fresh timestamp or trace makes no other event of it:
  *
  * | form                              | what is hashed                                                                   |

@@ -5,7 +5,7 @@
 import { types } from "node:util";
 import { fieldOf, redactValue } from "./redact.ts";
 
-/** Errors that a text tells of, their causes and what they hold included. */
+/** Errors that a text describes, their causes and what they hold included. */
 const errorsMax = 12;
 const depthMax = 6;
 /** Of one error's own message; whoever shows the text cuts it again. */

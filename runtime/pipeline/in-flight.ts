@@ -37,7 +37,7 @@ export class InFlight {
     return this.#byRun.get(runId);
   }
 
-  /** Gives the work a new run id, so that nothing that is still heard of its last execution is taken for the next one. */
+  /** Gives the work a new run id, so that nothing that still arrives of its last execution is taken for the next one. */
   renumber(work: Work): void {
     this.#byRun.delete(work.runId);
     work.runId = this.nextRunId();

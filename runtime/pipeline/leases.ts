@@ -48,7 +48,7 @@ export class Leases {
     });
   }
 
-  /** As long as a lock: what is taken over from a lost worker is free about when its message comes again. */
+  /** As long as a lock: what is taken over from a lost worker is free about when its message is redelivered. */
   ask(): Lease {
     const leaseMs = this.#options.keeper.lockMs;
     return { leaseMs, untilMs: this.#options.clock.monotonicMs() + leaseMs - leaseMarginMs };

@@ -22,7 +22,7 @@ export interface LockKeeperOptions {
   readonly inFlight: InFlight;
   /** These locks have been renewed. */
   renewed(works: readonly Work[]): void;
-  /** The lock is gone: the message will come again, here or elsewhere. Called once a work. */
+  /** The lock is gone: the message will be redelivered, here or elsewhere. Called once a work. */
   lost(work: Work): void;
 }
 

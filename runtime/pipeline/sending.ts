@@ -28,7 +28,7 @@ export class Sending {
   readonly #pauses = new Map<Timer, () => void>();
   #isStopped = false;
 
-  /** `failed` hears of messages that were not taken at the last attempt. */
+  /** `failed` gets messages that were not taken at the last attempt. */
   constructor(publisher: Publisher, clock: Clock, failed: (entity: string, messages: number, error: Error) => void) {
     this.#publisher = publisher;
     this.#clock = clock;

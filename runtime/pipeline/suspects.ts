@@ -154,7 +154,7 @@ export class Suspects {
     if (work === this.#alone && work.stage === "isolated") this.#options.admit([work]);
   }
 
-  /** Losses at which a run is given up: below the deliveries that it may have, so that its end tells of them. */
+  /** Losses at which a run is given up: below the deliveries that it may have, so that its end mentions them. */
   #limitOf(work: Work): number {
     return lossesLimit(work.skill?.retry, this.#options.deliveriesMax);
   }

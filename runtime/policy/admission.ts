@@ -121,7 +121,7 @@ export class Admission<Run extends Admissible> {
     return room;
   }
 
-  /** Why a run that uses these dependencies would have to come again later; undefined when it may try to get in. */
+  /** Why a run that uses these dependencies would have to be postponed; undefined when it may try to get in. */
   refuses(uses: readonly number[], nowMs: number): Postponed | undefined {
     for (const number of uses) {
       const gate = this.#gate(number);
@@ -131,7 +131,7 @@ export class Admission<Run extends Admissible> {
     return undefined;
   }
 
-  /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must come again later. */
+  /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must be postponed. */
   admit(run: Run, nowMs: number): AdmissionAnswer {
     if (run.uses.length === 0) return admitted;
     return this.#place(run, this.#blocking(run, undefined, nobody, nowMs), false, nobody, nowMs);

@@ -37,7 +37,7 @@ const lockLeftMinMs = 1_000;
 const freshMin = 3;
 /** How far our wall clock may be from them. */
 const agreesWithinMs = 2_000;
-/** A distance of this much is told, and told again when it has changed by as much. */
+/** A distance of this much is reported, and reported again when it has changed by as much. */
 const toldFromMs = 3_000;
 /** Bounds are kept for once to twice as long: clocks drift. */
 const windowMs = 300_000;

@@ -156,7 +156,7 @@ export class IntakeWindow {
     const waitMs = runs === 0 ? 0 : waitSumMs / runs;
     const tripsMs = this.#claimMs + this.#settleMs;
     const wantedMs = Math.min(enoughMs + tripsMs, this.#bounds.waitMaxMs / 2);
-    // A whole window of runs tells of the next one; a few that waited too long do not wait less for those behind them. Runs that
+    // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.
     if (runs < this.#size && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
       if (this.#dryFor >= dryJudgements && waitMs < wantedMs) this.#resize(this.#size * 2, nowMs);

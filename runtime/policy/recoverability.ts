@@ -19,7 +19,7 @@ export interface History {
   readonly retriesInPlace: number;
   /** How often the message was postponed; clamped by the reader. */
   readonly postponements: number;
-  /** The lock is known to be lost: the message will come again by itself. */
+  /** The lock is known to be lost: the message will be redelivered by itself. */
   readonly lockLost: boolean;
   /** The worker is stopping: nothing may start again here. */
   readonly stopping: boolean;
@@ -80,7 +80,7 @@ function decideLost({ why, part }: Extract<Outcome, { kind: "lost" }>, { lockLos
   );
 }
 
-/** Losses at which a run is given up: its policy's, and less where an entity allows fewer deliveries, so that its end tells of them. */
+/** Losses at which a run is given up: its policy's, and less where an entity allows fewer deliveries, so that its end mentions them. */
 export function lossesLimit({ lossesMax }: RetryPolicy = defaultRetryPolicy, deliveriesMax: number): number {
   return Math.max(2, Math.min(lossesMax, deliveriesMax - 1));
 }
@@ -97,7 +97,7 @@ export function crashLoop(losses: number, limit: number, lastWords: string): Ext
   };
 }
 
-/** It was never tried: no attempt is counted, and it comes again, here when a thread is back or elsewhere. */
+/** It was never tried: no attempt is counted, and it is tried again, here when a thread is back or elsewhere. */
 function decideNotBegun({ lockLost, stopping, postponements }: History, random: Random): Settlement {
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };

@@ -162,7 +162,7 @@ export interface RunStoreOptions {
   readonly retentionMs: number;
 }
 
-/** For a store that can lose what it was told. */
+/** For a store that can lose what was written. */
 export interface ForgettingOptions {
   /** Without it, a loss before the start is seen only where the store itself shows traces of it. */
   readonly memory?: StoreMemory;

@@ -32,7 +32,7 @@ export interface Telemetry {
   emit(event: RuntimeEvent, about?: AboutMessage): void;
 }
 
-/** What sends reports elsewhere while the worker works. It may be told of events before it starts. */
+/** What sends reports elsewhere while the worker works. It may get events before it starts. */
 export interface Reporter {
   /** `secret` is the consumer's; see message-ids.ts. */
   start(secret: string): void;

@@ -19,7 +19,7 @@ interface Throttled extends BrokerBench {
   throttle(): void;
   /** Requests that were refused since. */
   refusals(): number;
-  /** Waits until this many were refused and the client has heard of it: its own answers came before one to somebody else. */
+  /** Waits until this many were refused and the client has been notified: its own answers came before one to somebody else. */
   refused(count: number): Promise<void>;
 }
 

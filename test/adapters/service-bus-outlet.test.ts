@@ -116,7 +116,7 @@ test("fails everything that waits when the entity cannot be reached", async () =
   const { clock, sender, outlet } = makeBench();
   sender.createMessageBatch = () => Promise.reject(Object.assign(new Error("no such entity"), { code: "MessagingEntityNotFound" }));
   const calls = [outlet.send(outgoing("a")), outlet.send(outgoing("b"))].map((sent) =>
-    assert.rejects(sent, /orders, found MessagingEntityNotFound: no such entity; create it/),
+    assert.rejects(sent, /orders, found no entity of that name \(MessagingEntityNotFound\); create it/),
   );
   await clock.settle();
   await Promise.all(calls);

@@ -15,7 +15,7 @@ import { eventually } from "../support/eventually.ts";
 import { BarePeer, ManualClock, Signal, bareFrame, startPair } from "./support/loopback.ts";
 import { begin, errorOf, open, startServer } from "./support/server.ts";
 
-/** A watch whose timer rings when it is told to, however late; and how often it called silence. */
+/** A watch whose timer rings when asked to, however late; and how often it called silence. */
 function watchOfOneSecond(): { readonly watch: IdleWatch; readonly ringAt: (nowMs: number) => void; readonly silences: () => number } {
   let nowMs = 0;
   let silences = 0;

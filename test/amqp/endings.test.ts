@@ -282,7 +282,7 @@ describe("a callback that throws", () => {
     });
   }
 
-  /** Every way in which a connection ends, with the error that its owner hears of. */
+  /** Every way in which a connection ends, with the error that its owner gets. */
   const endings: readonly (readonly [how: string, end: (ready: Stage) => Promise<void> | void, error: string | undefined])[] = [
     ["a close by the peer", ({ socket }) => socket.feed(bareFrame(encodeClose({ condition: "x:theirs" }))), "x:theirs"],
     [

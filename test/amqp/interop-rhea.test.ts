@@ -56,7 +56,7 @@ async function startRheaServer(options: object = {}): Promise<RheaServer> {
   const container = rhea.create_container();
   container.sasl_server_mechanisms["enable_anonymous"]();
   container.sasl_server_mechanisms["enable_plain"]((user: string, password: string) => user === "user" && password === "secret");
-  // rhea answers an attach without source and target unless it is told to; without them it refuses.
+  // rhea answers an attach without source and target unless asked to; without them it refuses.
   container.on("sender_open", ({ sender }: EventContext) => sender?.set_source({ address: sender.source?.address ?? "none" }));
   container.on("receiver_open", ({ receiver }: EventContext) => receiver?.set_target({ address: receiver.target?.address ?? "none" }));
   const server: Server = container.listen({ port: 0, host: "127.0.0.1", ...options } as never);

@@ -90,7 +90,7 @@ describe("dispositions of a tick", () => {
             expected.set(id, `${settled} ${state?.key ?? ""}`);
           }
           const heard = new Map<number, string>();
-          // As few as are true: a range begins only where the one before was told something else, or nothing.
+          // As few as are true: a range begins only where the one before got something else, or nothing.
           const runs = [...expected].filter(([id, what]) => expected.get(serialAdd(id, -1)) !== what).length;
           const lines = said(batch);
           assert.equal(lines.length, runs);

@@ -104,7 +104,7 @@ interface Ended {
   readonly err: string;
 }
 
-/** Runs until it ends, or until it has said `until` and is told to end. */
+/** Runs until it ends, or until it has said `until` and is asked to end. */
 async function runUntil(t: TestContext, until: RegExp, ...args: readonly string[]): Promise<Ended> {
   const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   t.after(() => child.kill("SIGKILL"));

@@ -1,4 +1,4 @@
-// What clients are told when something is refused: the real service's own words, with where and when at their end, over every
+// What clients get when something is refused: the real service's own words, with where and when at their end, over every
 // way on which a refusal leaves.
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";

@@ -60,7 +60,7 @@ interface Held {
   readonly lockId: number;
 }
 
-/** A namespace with its journal in a folder, and clients that do as they are told. */
+/** A namespace with its journal in a folder, and clients that do as asked. */
 class World {
   readonly namespace: Namespace;
   readonly journal: Journal;

@@ -17,7 +17,7 @@ export function memoryOf(): StoreMemory {
   return { recall: () => kept, keep: (mark) => void (kept = mark) };
 }
 
-/** A worker's time: from the store's start to its stop, with a run in between. Returns what was told, by the end of the start and in all. */
+/** A worker's time: from the store's start to its stop, with a run in between. Returns what was reported, by the end of the start and in all. */
 export async function session(
   harness: Pick<ForgettingHarness, "make">,
   memory: StoreMemory | undefined,
@@ -71,7 +71,7 @@ export function forgettingContract(name: string, makeHarness: (t: TestContext) =
   });
 }
 
-/** What a worker is told by the end of its start. */
+/** What a worker has reported by the end of its start. */
 async function suspicions(harness: Pick<ForgettingHarness, "make">, memory: StoreMemory | undefined): Promise<readonly number[]> {
   const told: number[] = [];
   const store = harness.make({ ...(memory === undefined ? {} : { memory }), onSuspect: ({ agoMs }) => told.push(agoMs) });

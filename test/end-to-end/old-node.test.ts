@@ -1,4 +1,4 @@
-// Too old a Node is told in one line, by each entry point; on real old Nodes where the machine has one, and on made-up versions.
+// Too old a Node is reported in one line, by each entry point; on real old Nodes where the machine has one, and on made-up versions.
 import { strict as assert } from "node:assert";
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -110,7 +110,7 @@ test("a call that waited inside the HTTP client while its process slept past its
   ]);
 });
 
-/** It has seen what came while it slept: it stops as it is told. */
+/** It has seen what came while it slept: it stops as asked. */
 async function isAwake(worker: RunningWorker): Promise<void> {
   worker.process.kill("SIGTERM");
   const { code } = await worker.done;

@@ -1,4 +1,4 @@
-// Runs as a person meets them: what `holdfast runs` tells of them, while they are on their way and after.
+// Runs as a person meets them: what `holdfast runs` shows of them, while they are on their way and after.
 import { strict as assert } from "node:assert";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";

@@ -131,7 +131,7 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
   assert.ok(earliestMs >= retryMs - 500, `expected no retry much before its time, found one after ${earliestMs} ms`);
   assert.ok(Math.max(...pausesMs) < 20_000, `expected every retry soon after its time, found one after ${Math.max(...pausesMs)} ms`);
   assert.deepEqual([queue().totals.expiredLocks, queue().totals.delivered, ended.stderr.includes("lock.lost")], [0, 2 * count, false]);
-  // The first receipts are of messages that have waited for the worker to start; what differs little from what was told is not.
+  // The first receipts are of messages that have waited for the worker to start; what differs little from what was reported is not.
   const told = [...ended.stderr.matchAll(/"brokerAheadMs":(-?\d+)/g)].map(([, aheadMs]) => Number(aheadMs));
   assert.ok(told.length > 0 && Math.abs((told.at(-1) ?? 0) - brokerAheadMs) < 10_000, `expected to be told of ${brokerAheadMs} ms, found ${told.join(", ")}`);
 }

@@ -1,4 +1,4 @@
-// Clients of others, each a process of its own that makes checks and tells of them line by line; see `clients/checks.py`.
+// Clients of others, each a process of its own that makes checks and reports them line by line; see `clients/checks.py`.
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -30,7 +30,7 @@ export interface EngineServer {
   readonly addressOf: (queue: string) => string;
   /** It gives credit back when that is to be drained. */
   readonly drains: boolean;
-  /** What was released comes again. */
+  /** What was released is redelivered. */
   readonly redelivers: boolean;
 }
 

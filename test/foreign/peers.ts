@@ -47,7 +47,7 @@ interface Source {
   readonly npm?: readonly string[];
   /** What has to be built, from sources that a package brings. */
   readonly build?: (folder: string) => string | undefined;
-  /** Reads the version that is told. */
+  /** Reads the version that is printed. */
   readonly version: (folder: string) => string;
   /** Why it cannot be had anywhere yet, though one would look for it. */
   readonly never?: string;

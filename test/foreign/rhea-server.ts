@@ -1,4 +1,4 @@
-// A server on rhea that keeps queues, one for each address that is named. What is released or modified comes again.
+// A server on rhea that keeps queues, one for each address that is named. What is released or modified is redelivered.
 import type { AddressInfo, Server } from "node:net";
 import rhea, { type Connection as RheaConnection, type Container, type EventContext, type Message, type Receiver, type Sender as RheaSender } from "rhea";
 import { eventually } from "../support/eventually.ts";

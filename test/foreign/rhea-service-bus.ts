@@ -6,7 +6,7 @@ import { eventually } from "../support/eventually.ts";
 
 export interface RheaServiceBus extends AsyncDisposable {
   readonly connectionString: string;
-  /** How deliveries ended, by message id; a message that came again has several. */
+  /** How deliveries ended, by message id; a message that was redelivered has several. */
   readonly outcomes: ReadonlyMap<string, readonly string[]>;
   /** Operations that `$management` was asked for, with the number of locks where it was about some. */
   readonly asked: readonly string[];

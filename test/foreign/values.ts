@@ -1,5 +1,5 @@
-// Values of every type, as they are told apart in `types.foreign.ts`: what each client can send, and what the others must
-// make of it. A value is told as text that is the same in every language, and its type where the receiver can know it.
+// Values of every type, as they are distinguished in `types.foreign.ts`: what each client can send, and what the others must
+// make of it. A value is given as text that is the same in every language, and its type where the receiver can know it.
 
 const scalars = {
   nothing: ["null", "null"],
@@ -79,7 +79,7 @@ const idTexts: Readonly<Record<string, string>> = { ulong: "7", uuid: scalars.uu
 /** Fields by name, as text. */
 export type Seen = Readonly<Record<string, string>>;
 
-/** What a receiver tells of the types of application properties: exactly, not at all. */
+/** What a receiver reports of the types of application properties: exactly, not at all. */
 export type Precision = "typed" | "plain";
 
 function properties(values: Readonly<Record<string, readonly [type: string, text: string]>>, precision: Precision): Seen {

@@ -1,4 +1,4 @@
-// A client of the engine on a local broker, for what the SDK hides: how links are answered, and the exact types of what is told.
+// A client of the engine on a local broker, for what the SDK hides: how links are answered, and the exact types of what is sent.
 import { strict as assert } from "node:assert";
 import { connect as connectTcp, type Socket } from "node:net";
 import type { TestContext } from "node:test";

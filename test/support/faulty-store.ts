@@ -17,8 +17,8 @@ import type { Faults } from "./faults.ts";
 import type { ProcessClock, SimClock } from "./sim-clock.ts";
 
 export type StoreFault =
-  | "call-lost" // the store never hears of it
-  | "answer-lost"; // it is carried out, nobody hears of it
+  | "call-lost" // it never reaches the store
+  | "answer-lost"; // it is carried out, its answer is lost
 
 interface FaultyStoreOptions {
   readonly store: RunStore;

@@ -10,11 +10,11 @@ import type { ProcessClock, SimClock } from "./sim-clock.ts";
 
 export type BrokerFault =
   | "settle-lost" // the order never arrives
-  | "settle-answer-lost" // it is carried out, nobody hears of it
+  | "settle-answer-lost" // it is carried out, its answer is lost
   | "renew-unknown"
   | "lock-lost" // on renewal
   | "send-refused" // nothing is taken
-  | "send-answer-lost" // everything is taken, nobody hears of it
+  | "send-answer-lost" // everything is taken, the answer is lost
   | "disturbed";
 
 interface Lock {

@@ -7,7 +7,7 @@ export interface Relay {
   readonly port: number;
   /** Destroys all connections; new ones are let through. */
   cut(): void;
-  /** From now on nothing passes over the connections there are, and nobody is told; new ones are sound. */
+  /** From now on nothing passes over the connections there are, and nobody is notified; new ones are sound. */
   mute(): void;
   /** While refused, a new connection is destroyed at once. */
   refuse(refused: boolean): void;

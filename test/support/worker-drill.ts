@@ -20,7 +20,7 @@ import { freePort } from "./redis-server.ts";
 import { startRelay } from "./relay.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-/** Short, so that a message whose settlement was lost comes again soon. */
+/** Short, so that a message whose settlement was lost is redelivered soon. */
 const lockDurationMs = 3_000;
 /** Trouble ends many deliveries without anyone's fault. */
 const deliveriesMax = 100;

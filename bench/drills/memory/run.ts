@@ -120,5 +120,7 @@ function report(results: readonly Result[], isBounded: boolean, json: boolean): 
   }
   console.log(table.toString());
   if (!isBounded)
-    console.log("no memory cgroup could be made here (that takes root and cgroups of version 1): the worker had its limit by configuration, nothing enforced it");
+    console.log(
+      "no memory cgroup could be made here (that takes root and cgroups of version 1): the worker had its limit by configuration, nothing enforced it",
+    );
 }

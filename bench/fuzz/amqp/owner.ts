@@ -55,7 +55,7 @@ export class Owner {
   /** Deliveries whose end has not been told: every one must be, once. */
   readonly #sent = new Set<OutgoingDelivery<number>>();
   readonly #got = new Set<Delivery>();
-  /** What the owner heard of, so that a run can tell how deep its cases come. */
+  /** What the owner was notified of, so that a run can tell how deep its cases come. */
   readonly reached: Set<string> = new Set<string>();
 
   constructor(random: Random) {
@@ -191,7 +191,7 @@ export class Owner {
     if (delivery.settle(this.#random.pick(states)) && delivery.settled) this.#got.delete(delivery);
   }
 
-  /** When the connection is over: no delivery may be left of which nothing was told. */
+  /** When the connection is over: no delivery may be left of which nothing was reported. */
   checkFates(): void {
     for (const delivery of this.#sent) if (!delivery.settled) throw new Error(`expected to hear what became of delivery ${delivery.id} that was sent`);
     for (const delivery of this.#got) throw new Error(`expected to hear what became of delivery ${delivery.id} that came`);

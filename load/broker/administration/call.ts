@@ -28,7 +28,7 @@ export interface Call {
 
 export interface Answer {
   readonly status: number;
-  /** The version of the entity that it tells of. */
+  /** The version of the entity that it describes. */
   readonly tag?: string;
   /** Undefined = nothing was found wrong. */
   readonly refusal?: string;

@@ -1,4 +1,4 @@
-// Entities as the administration API tells of them.
+// Entities as the administration API describes them.
 import { formatDuration } from "../entities/durations.ts";
 import type { Namespace } from "../entities/namespace.ts";
 import type { MessageQueue } from "../entities/queue.ts";
@@ -40,7 +40,7 @@ function totalOf(queue: MessageQueue): number {
   return queue.size + queue.states.deadLettered + (queue.transferLetters?.size ?? 0);
 }
 
-/** Another entity is told of by its whole address, however it was named. */
+/** Another entity is given by its whole address, however it was named. */
 function addressOf(path: string | undefined, base: string): string | undefined {
   return path === undefined ? undefined : `sb://${hostOf(base)}/${path}`;
 }

@@ -28,7 +28,7 @@ function encodedFields(map: MapView | undefined): EncodedFields | undefined {
   return map === undefined || map.size === 0 ? undefined : encodedEntries(map);
 }
 
-/** Makes of an error what the client of a link is told. */
+/** Makes of an error what the client of a link gets. */
 export type Tell = (error: WireError) => WireError;
 
 /** The state that tells an answer that is there; undefined for none. */

@@ -1,6 +1,6 @@
 // A link on which a client receives: the protocol layer's messages to it, and its outcomes back.
 //
-// The protocol layer is told how many messages it may send. That is the client's credit, or less where the window, the
+// The protocol layer is given how many messages it may send. That is the client's credit, or less where the window, the
 // number of unsettled deliveries or the socket bounds it. All links of a session share those bounds, so what was promised
 // to one may be used up by another. The one message that finds this out waits here; no more are promised until it is sent.
 import type { AcceptSenderOptions, AttachRequest } from "#runtime/amqp/link/attach-request.ts";

@@ -252,7 +252,7 @@ export function bareOf(view: DeliveryView): Buffer {
 
 /**
  * The whole message as a receiver gets it. What is received outside of a link has no delivery tag to settle it by: there,
- * `lockToken` is told in the message.
+ * `lockToken` is part of the message.
  */
 export function encodeDelivery(view: DeliveryView, lockToken?: Buffer): Buffer {
   const writer = new Writer(view.content.bare.length + 512);

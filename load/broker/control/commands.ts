@@ -101,7 +101,7 @@ export function registerControlCommands(broker: Command, terminal: Terminal = pr
   );
 }
 
-/** Runs a command; trouble is told in a sentence. */
+/** Runs a command; trouble is reported in a sentence. */
 export async function orSayWhy(run: () => Promise<void>, terminal: Terminal = processTerminal): Promise<void> {
   try {
     await run();
@@ -110,7 +110,7 @@ export async function orSayWhy(run: () => Promise<void>, terminal: Terminal = pr
   }
 }
 
-/** Codes of the errors that say that flags or files cannot be used. They are told by code, so that their classes need not be loaded. */
+/** Codes of the errors that say that flags or files cannot be used. They are recognised by code, so that their classes need not be loaded. */
 const usageCodes: ReadonlySet<unknown> = new Set(["BrokerUsage", "BrokerConfig", "BrokerHost", "AccessKey", "Certificate", "JournalFolder"]);
 
 function isUsage(error: unknown): boolean {

@@ -1,4 +1,4 @@
-// What the broker tells of itself, as tables for a terminal of 80 columns or more.
+// What the broker reports of itself, as tables for a terminal of 80 columns or more.
 import Table from "cli-table3";
 import type { BrokerInspection, InspectedMessage, InspectedSession, MessagePage, QueueInspection, TopicInspection } from "../inspection.ts";
 import type { FaultReport } from "../protocol/faults.ts";
@@ -100,7 +100,7 @@ export function inspectionTable(
   return parts.join("\n\n");
 }
 
-/** Dead letters are counted where they came from; their own queue is told of when somebody works on it. */
+/** Dead letters are counted where they came from; their own queue is shown when somebody works on it. */
 function isShown({ kind, states, receivers, totals }: QueueInspection): boolean {
   return kind !== "deadLetterQueue" || states.locked > 0 || receivers > 0 || totals.completed > 0;
 }

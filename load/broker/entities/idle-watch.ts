@@ -15,7 +15,7 @@ export class IdleWatch {
   readonly #onIdle: (path: string) => void;
   readonly #alarm: Alarm;
 
-  /** @param onIdle told of each that was idle for long enough; it must be gone from `entities` afterwards */
+  /** @param onIdle called with each that was idle for long enough; it must be gone from `entities` afterwards */
   constructor(clock: Clock, entities: () => Iterable<Perishable>, onIdle: (path: string) => void) {
     this.#clock = clock;
     this.#entities = entities;

@@ -106,7 +106,7 @@ export class MessageStore {
     return message !== undefined && message.dueAtMs <= nowMs ? message : undefined;
   }
 
-  /** The message whose life is over first, when it is over. It is told of once. */
+  /** The message whose life is over first, when it is over. It is reported once. */
   expired(nowMs: number): StoredMessage | undefined {
     const message = this.#expiries.peek();
     if (message === undefined || message.expiresAtMs > nowMs) return undefined;

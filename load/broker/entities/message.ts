@@ -74,7 +74,7 @@ export class StoredMessage {
     this.deadLetteredBy = transfer.deadLetterSource;
   }
 
-  /** What receivers are told: only a dead letter that has moved on says where it was one. */
+  /** What receivers see: only a dead letter that has moved on says where it was one. */
   get deadLetterSource(): string | undefined {
     return this.isBuried ? undefined : this.deadLetteredBy;
   }

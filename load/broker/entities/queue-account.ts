@@ -1,4 +1,4 @@
-// What a queue can tell of itself besides its messages: its path, its times, and what ever happened to it.
+// What a queue knows of itself besides its messages: its path, its times, and what ever happened to it.
 import type { MessageContent } from "./message.ts";
 import { type CountedEvent, countedWords, type Counters, newCounters } from "./counters.ts";
 import type { OutcomeLog } from "./outcome-log.ts";

@@ -1,5 +1,5 @@
 // A queue, the messages of a subscription, or a dead-letter sub-queue, which are all the same thing here: what senders and
-// receivers ask of it. What becomes of its messages between that is told in queue-life.ts.
+// receivers ask of it. What becomes of its messages between that is described in queue-life.ts.
 import type { Consumer } from "./consumers.ts";
 import { fresh, mergeProperties, type MessageContent, StoredMessage, type Transfer } from "./message.ts";
 import { QueueLife } from "./queue-life.ts";

@@ -5,7 +5,7 @@
 //   batch   marker, length and checksum of what follows (4 bytes each), then records, each with its length (4 bytes) before it
 //
 // A process that is killed while it writes leaves a batch at the end that is not whole; it is cut away, for nothing in it was
-// confirmed. Damage with whole batches behind it is no such end, and is told of.
+// confirmed. Damage with whole batches behind it is no such end, and is reported.
 import { closeSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";

@@ -118,7 +118,7 @@ class EntityReceiver implements SessionConsumer {
 
   #settleWithTrouble(held: Held, outcome: Outcome, faults: Faults): Answer {
     const { path } = this.#queue;
-    // As if the completion had been confirmed and then lost: the message comes again.
+    // As if the completion had been confirmed and then lost: the message is redelivered.
     const isForgotten = outcome.kind === "accepted" && faults.strike("deliverTwice", path) !== undefined;
     const answer = this.#settle(held, isForgotten ? { kind: "abandon", properties: undefined } : settlementOf(outcome));
     if (faults.strike("loseSettlements", path) !== undefined) return silent;

@@ -1,4 +1,4 @@
-// What clients are told when something is refused, in the words of the real service: people search for them, and programs look for
+// What clients get when something is refused, in the words of the real service: people search for them, and programs look for
 // parts of them. The end that says where and when, and the host that the client called, are added where a refusal leaves; see
 // tracking.ts.
 import type { Right } from "../security/keys.ts";

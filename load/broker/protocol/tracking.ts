@@ -20,7 +20,7 @@ export class Tracking {
     this.#nowMs = nowMs;
   }
 
-  /** A refusal as the client is told it. */
+  /** A refusal as the client gets it. */
   tell({ condition, description }: WireError, place: Place): WireError {
     return { condition, description: this.complete(description, place, condition) };
   }

@@ -6,7 +6,7 @@ import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isSame } from "
 /** What a token is good for, or why it is not. */
 export type Verdict = { readonly ok: true; readonly grant: Grant; readonly expiresAtMs: number } | { readonly ok: false; readonly reason: string };
 
-/** What clients of the real service are told. It does not say whether the key or the signature was wrong. */
+/** What clients of the real service get. It does not say whether the key or the signature was wrong. */
 const invalidSignature: Verdict = { ok: false, reason: "InvalidSignature: The token has an invalid signature." };
 
 export class TokenVerifier {

@@ -6,7 +6,7 @@
  *   idle ◀──────────(pause over, and nobody wants it)────────┘
  *   any ──stop()──▶ stopped
  *
- * Each failure doubles the pause, until something was heard from an entity. Who uses the connection is told when it is there
+ * Each failure doubles the pause, until something came from an entity. Who uses the connection is notified when it is there
  * and when it is not.
  */
 import type { Connection } from "../../amqp/connection/connection.ts";
@@ -98,7 +98,7 @@ export class BrokerConnection {
     engine.abort();
   }
 
-  /** Rejects with what a callback threw that heard of the end. */
+  /** Rejects with what a callback threw that was notified of the end. */
   async stop(): Promise<void> {
     const engine = this.#engine();
     if (this.#state.at === "pausing") this.#state.timer.cancel();

@@ -164,7 +164,7 @@ export class AmqpDelivery implements Delivery {
 }
 
 /**
- * A message whose bytes are not AMQP is told as far as it can be read: without an event id it is dead-lettered as invalid,
+ * A message whose bytes are not AMQP is passed on as far as it can be read: without an event id it is dead-lettered as invalid,
  * where an error here would bring it again and again.
  */
 function unreadable<T>(thrown: unknown, otherwise: T): T {

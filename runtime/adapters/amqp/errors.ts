@@ -1,18 +1,21 @@
 /** What the broker says went wrong, as the one error of the ports. */
 import type { ErrorCondition } from "../../amqp/message/condition.ts";
 import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
-import { messageOf, TransportError } from "../../core/errors.ts";
+import { type EntityTrouble, messageOf, TransportError } from "../../core/errors.ts";
 import { isPermanentCode } from "../../core/failure-class.ts";
+import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
 import { busyPauseMs } from "./limits.ts";
 
 export const serverBusy = "com.microsoft:server-busy";
-const access = "check the key or the role assignment: listening and sending are separate rights";
+
+const entityTroubles: ReadonlyMap<string, EntityTrouble> = new Map([
+  ["amqp:not-found", "missing"],
+  ["com.microsoft:entity-disabled", "disabled"],
+  ["amqp:unauthorized-access", "forbidden"],
+  ["com.microsoft:auth-failed", "forbidden"],
+]);
 
 const remedies: ReadonlyMap<string, string> = new Map([
-  ["amqp:not-found", "create it, or correct its name in the configuration"],
-  ["com.microsoft:entity-disabled", "enable it in the namespace"],
-  ["amqp:unauthorized-access", access],
-  ["com.microsoft:auth-failed", access],
   [serverBusy, "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
   ["amqp:link:message-size-exceeded", "send a smaller body, or keep it in a blob and send its URI"],
   ["amqp:resource-limit-exceeded", "drain the entity or raise its quota"],
@@ -28,11 +31,15 @@ const lasting: ReadonlySet<string> = new Set(["com.microsoft:entity-disabled", "
 /** `expected` completes "expected …"; `missing` is found when the broker gave no reason. */
 export function errorOf(expected: string, condition: ErrorCondition | undefined, missing: string): TransportError {
   if (condition === undefined) return new TransportError(`expected ${expected}, found ${missing}; check that the broker is up and reachable`);
-  const found = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
-  const remedy = remedies.get(condition.condition) ?? "check that the broker is up and reachable";
+  const entityTrouble = entityTroubles.get(condition.condition);
+  const said = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
+  const found = entityTrouble === undefined ? said : entityTroubleText(entityTrouble, condition.condition, condition.description ?? "it gave no reason");
+  const remedy =
+    entityTrouble === undefined ? (remedies.get(condition.condition) ?? "check that the broker is up and reachable") : entityRemedies[entityTrouble];
   const busy = condition.condition === serverBusy ? { retryAfterMs: busyPauseMs } : {};
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
     cause: condition,
+    entityTrouble,
     isPermanent: isPermanentCode(condition.condition),
     ...busy,
   });

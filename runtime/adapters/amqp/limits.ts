@@ -8,7 +8,7 @@ export const plainPortDefault = 5_672;
 export const answerTimeoutDefaultMs = 10_000;
 export const answerTimeoutMinMs = 100;
 
-/** How long the broker may leave a connection without a frame, as it is told; the connection is given up after twice that. */
+/** How long the broker may leave a connection without a frame, as we announce it; the connection is given up after twice that. */
 export const idleTimeOutMs = 30_000;
 
 /** First and longest pause before a lost connection or link is opened again, a quarter more or less; each failure doubles it. */

@@ -1,7 +1,7 @@
 /**
  * Everything that is sent to one entity. Messages of all calls in one turn of the event loop go into the same batches; a
  * bounded number of batches is on its way at once. Whatever the broker had not answered when a link broke is sent again, in
- * the same order and with the same ids; callers hear of it only when that fails for as long as an answer may take. A
+ * the same order and with the same ids; callers are notified only when that fails for as long as an answer may take. A
  * throttled namespace is left alone for the pause it asks for.
  *
  * The broker takes a batch whole or not at all. When it refuses one for what may be the fault of a single message, each message
@@ -340,7 +340,7 @@ export class Outlet implements ConnectionUser {
     this.#isTryingSuspect = false;
   }
 
-  /** Nothing can be sent now; whoever waits is told once that has lasted as long as an answer may take. */
+  /** Nothing can be sent now; whoever waits is notified once that has lasted as long as an answer may take. */
   #failed(error: TransportError): void {
     if (this.#isIdle) return;
     const { clock, answerTimeoutMs } = this.#options;

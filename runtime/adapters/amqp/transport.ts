@@ -195,13 +195,11 @@ function refuseOtherEntity(expected: string, { entityPath }: Namespace, entity: 
   throw new TransportError(`expected ${expected}, found a connection string whose EntityPath is ${entityPath}; use one for the namespace or for this entity`);
 }
 
-/** Says first what was to be reached; the cause says what came of it. */
+/** Says first what was to be reached. */
 function startError(expected: string, thrown: unknown): TransportError {
   const error = transportErrorOf(expected, thrown);
   if (error.message.startsWith(`expected ${expected}`)) return error;
   const found = error.message.replace(/^expected .*?, found /s, "");
-  return new TransportError(`expected ${expected}, found ${found}`, {
-    cause: error,
-    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-  });
+  const { cause, retryAfterMs, isPermanent, entityTrouble } = error;
+  return new TransportError(`expected ${expected}, found ${found}`, { cause, retryAfterMs, isPermanent, entityTrouble });
 }

@@ -275,7 +275,7 @@ class MergedReceiver implements Receiver {
   }
 }
 
-/** A source that cannot be looked at tells of its trouble elsewhere. */
+/** A source that cannot be looked at reports its trouble elsewhere. */
 function hasSomething(source: Source): Promise<boolean> {
   return source.transport.hasBacklog().catch(() => false);
 }

@@ -10,7 +10,7 @@
 // and under each tag, which is `{orders}` where it is the only one, else `{orders#NUMBER}`:
 //
 //   holdfast:{orders}:sentinel      set once, without an end of life; another id in it means that records were lost. It also says
-//                                   when that was last, so that every worker hears of it with its next claim, or at its start
+//                                   when that was last, so that every worker learns of it with its next claim, or at its start
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
 //   holdfast:{orders}:w:<writer>    how many writes a worker has made: one that is acknowledged must be found on every later server
 //   holdfast:{orders}:r:<eventId>   a run's record (its layout stands in scripts/record.lua)
@@ -114,7 +114,7 @@ class RedisRunStore implements RunStore {
   readonly #only: TagStore | undefined;
   /** Marks of the parts, as they are remembered outside of Redis. */
   readonly #marks: string[];
-  /** What was found since it was last told of, with the parts it was found of. */
+  /** What was found since it was last reported, with the parts it was found of. */
   readonly #found = new Map<Forgetting, Set<number>>();
   /** What is to be doubted, and was not told yet. */
   readonly #suspicions = new Map<DoubtScope, { agoMs: number; readonly numbers: Set<number> }>();
@@ -321,7 +321,7 @@ class RedisRunStore implements RunStore {
     if (this.#only !== undefined) this.#tell();
   }
 
-  /** Parts that lost records with their one server tell of one loss; the latest is the one that counts. */
+  /** Parts that lost records with their one server report one loss; the latest is the one that counts. */
   #suspect(scope: DoubtScope, agoMs: number, number: number): void {
     const known = this.#suspicions.get(scope);
     if (known === undefined) this.#suspicions.set(scope, { agoMs, numbers: new Set([number]) });

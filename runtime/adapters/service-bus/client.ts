@@ -28,7 +28,7 @@ export interface Patience {
 
 export function createClient(connection: ServiceBusConnection, patience: Patience): ServiceBusClient {
   const options: ServiceBusClientOptions = {
-    // Node's own goes through the proxy that Node was told of.
+    // Node's own goes through the proxy that Node is configured with.
     ...(connection.webSockets === true ? { webSocketOptions: { webSocket: WebSocket } } : {}),
     retryOptions: { maxRetries: patience.retriesMax, retryDelayInMs: 100, timeoutInMs: patience.answerTimeoutMs },
   };

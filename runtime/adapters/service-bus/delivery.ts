@@ -145,7 +145,7 @@ function bytesOf(body: unknown): Uint8Array {
 
 /**
  * AMQP knows more types than headers do. An integer that no double can hold arrives as its eight bytes and a UUID as its
- * sixteen; described values (a .NET Uri, for one) are told by what they describe. Whatever remains becomes JSON text.
+ * sixteen; described values (a .NET Uri, for one) are given by what they describe. Whatever remains becomes JSON text.
  */
 function headerValueOf(value: unknown): HeaderValue {
   switch (typeof value) {

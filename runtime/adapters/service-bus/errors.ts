@@ -1,6 +1,7 @@
-import { messageOf, TransportError } from "../../core/errors.ts";
+import { type EntityTrouble, messageOf, TransportError } from "../../core/errors.ts";
 import { isPermanentCode } from "../../core/failure-class.ts";
 import type { SettleResult } from "../../ports/transport.ts";
+import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
 import { busyPauseMs } from "./limits.ts";
 
 /** The stable code of an error of the SDK: it has two vocabularies, one a layer, and says some only at the beginning of the text. */
@@ -18,13 +19,21 @@ export function isOfMessage(thrown: unknown): boolean {
   return ofMessage.has(codeOf(thrown));
 }
 
+/** What trying again does not cure: the entity is not there, is closed, or the key does not open it. */
+const entityTroubles: ReadonlyMap<string, EntityTrouble> = new Map([
+  ["MessagingEntityNotFound", "missing"],
+  ["MessagingEntityNotFoundError", "missing"],
+  // As the administration API has it.
+  ["MessageEntityNotFoundError", "missing"],
+  ["MessagingEntityDisabled", "disabled"],
+  ["MessagingEntityDisabledError", "disabled"],
+  ["UnauthorizedAccess", "forbidden"],
+  ["UnauthorizedError", "forbidden"],
+  // As the administration API has it.
+  ["UnauthorizedRequestError", "forbidden"],
+]);
+
 const remedies: ReadonlyMap<string, string> = new Map([
-  ["MessagingEntityNotFound", "create it, or correct its name in the configuration"],
-  ["MessagingEntityNotFoundError", "create it, or correct its name in the configuration"],
-  ["MessagingEntityDisabled", "enable it in the namespace"],
-  ["MessagingEntityDisabledError", "enable it in the namespace"],
-  ["UnauthorizedAccess", "check the key or the role assignment: listening and sending are separate rights"],
-  ["UnauthorizedError", "check the key or the role assignment: listening and sending are separate rights"],
   ["ServiceBusy", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
   ["ServerBusyError", "nothing: it goes on by itself after a pause; a larger tier or fewer workers if it persists"],
   ["MessageSizeExceeded", "send a smaller body, or keep it in a blob and send its URI"],
@@ -38,28 +47,21 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   if (thrown instanceof TransportError) return thrown;
   const code = codeOf(thrown);
   const busy = code === "ServiceBusy" || code === "ServerBusyError";
-  const found = code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
-  const remedy = remedies.get(code) ?? "check that the broker is up and reachable";
+  const entityTrouble = entityTroubles.get(code);
+  const found =
+    entityTrouble !== undefined ? entityTroubleText(entityTrouble, code, messageOf(thrown)) : code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
+  const remedy = entityTrouble === undefined ? (remedies.get(code) ?? "check that the broker is up and reachable") : entityRemedies[entityTrouble];
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
     cause: thrown,
+    entityTrouble,
     isPermanent: isPermanentCode(code),
     ...(busy ? { retryAfterMs: busyPauseMs } : {}),
   });
 }
 
-/** What trying again does not cure: the entity is not there, is closed, or the key does not open it. */
-const refusals: ReadonlySet<string> = new Set([
-  "MessagingEntityNotFound",
-  "MessagingEntityNotFoundError",
-  "MessagingEntityDisabled",
-  "MessagingEntityDisabledError",
-  "UnauthorizedAccess",
-  "UnauthorizedError",
-]);
-
 /** Whether the broker has answered, and its answer was no. */
 export function isRefusal(thrown: unknown): boolean {
-  return refusals.has(codeOf(thrown instanceof TransportError ? thrown.cause : thrown));
+  return entityTroubles.has(codeOf(thrown instanceof TransportError ? thrown.cause : thrown));
 }
 
 /** Whether a failed settlement or renewal means that the broker no longer knows the lock. */

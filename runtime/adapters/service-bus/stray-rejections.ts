@@ -1,6 +1,6 @@
 /**
  * The SDK ends a receive by draining the link. When the broker does not answer, it closes the link from inside a timer and
- * lets nobody hear of it when that fails too: a broker that hangs for a minute would end the worker by an unhandled
+ * notifies nobody when that fails too: a broker that hangs for a minute would end the worker by an unhandled
  * rejection. Nothing can be awaited or wrapped from outside, so this is the one place where the adapter reaches beyond
  * itself. Every other rejection ends the process as before, unless someone else listens.
  */

@@ -114,7 +114,7 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
 
 /** The broker's code for what it found, or else the text without what differs from one time to the next. */
 function causeOf(error: string): string {
-  const code = /found ((?:amqp|com\.microsoft):[\w.:-]*\w|[A-Z]\w+): /.exec(error)?.[1];
+  const code = /found (?:[^;]*\()?((?:amqp|com\.microsoft):[\w.:-]*\w|[A-Z]\w+)(?:: |\);)/.exec(error)?.[1];
   return code ?? error.replace(/[\da-f-]{8,}|\d+/gi, "#");
 }
 
@@ -129,7 +129,7 @@ export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void
   for (const { level, message, ...fields } of lines) logger[level](fields, message);
 }
 
-/** Tells several what one is told. */
+/** Passes everything on to several. */
 export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
   return {
     settled(outcome, skill, latencyMs, run) {

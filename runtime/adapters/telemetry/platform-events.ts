@@ -39,7 +39,7 @@ const batchMax = 100;
 const gatherMs = 100;
 const pauseFirstMs = 500;
 const pauseMaxMs = 10_000;
-/** From the first loss to the line that tells of all until then. */
+/** From the first loss to the line that reports all until then. */
 const tellLostMs = 5_000;
 const idCharacters = 22;
 
@@ -198,7 +198,7 @@ function asTransportError(error: unknown): TransportError {
 }
 
 /**
- * What makes an event of a run the same when it is told again, by another worker or after a crash: its execution, and the step where one
+ * What makes an event of a run the same when it is reported again, by another worker or after a crash: its execution, and the step where one
  * execution can have several. A message that is dead-lettered is so once, whoever does it; and of one that was never claimed no more is known than which it is.
  */
 function identityOf(event: RuntimeEvent, { eventId, epoch, attempt, delivery }: AboutMessage): readonly (string | number | bigint)[] {

@@ -25,7 +25,7 @@ export class Lane {
   /** Runs that are with each thread. */
   readonly #posted = new Map<PoolThread, Set<RunEntry>>();
 
-  /** `failed` hears of runs whose task a thread refused. */
+  /** `failed` gets runs whose task a thread refused. */
   constructor(pool: ThreadPool, nowMs: () => number, isOneAtATime: boolean, failed: (entry: RunEntry, why: string) => void) {
     this.pool = pool;
     this.isOneAtATime = isOneAtATime;

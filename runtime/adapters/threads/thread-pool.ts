@@ -170,7 +170,7 @@ export class ThreadPool {
     return { thread, idle };
   }
 
-  /** Gives a thread a task; `ended` hears how long it took to begin its runs, or why it failed. A lost thread's tasks are not heard of. */
+  /** Gives a thread a task; `ended` hears how long it took to begin its runs, or why it failed. A lost thread's tasks are not reported. */
   post(thread: PoolThread, bytes: Uint8Array<ArrayBuffer>, ended: (workMs: number | undefined, why: string) => void): void {
     thread.tasks += 1;
     this.#target = thread.threadId;
@@ -183,7 +183,7 @@ export class ThreadPool {
       },
       (error: unknown) => {
         thread.tasks -= 1;
-        // A thread that is gone is told of by its exit.
+        // A thread that is gone is reported by its exit.
         if (!thread.isUsable) return;
         ended(undefined, messageOf(error));
         // Its count of runs begun is out of step with the numbers they were posted under.

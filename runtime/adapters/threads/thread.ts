@@ -71,7 +71,7 @@ function hearOutside(host: SkillHost, reporter: Reporter, port: MessagePort): vo
     const lastWords: ThreadLastWords = { type: "last-words", why };
     port.postMessage(lastWords);
   };
-  // A rejected promise that nobody waits for leaves no run half-way: it is told, and the thread lives. What is thrown outside of
+  // A rejected promise that nobody waits for leaves no run half-way: it is logged, and the thread lives. What is thrown outside of
   // every promise ends it.
   process.on("unhandledRejection", (reason) => reporter.line("error", `a promise was rejected that nobody waits for: ${describe(reason)}`));
   process.on("uncaughtExceptionMonitor", (error) => say(`an error was thrown outside of every promise: ${describe(error)}`));

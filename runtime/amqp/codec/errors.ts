@@ -2,7 +2,7 @@
 //
 // What a peer does wrong is found deep in a decoder but ends a link, a session or the connection. The decoders throw a
 // ProtocolError that names the condition and how much it ends; the frame loop of the connection catches it in one place
-// and closes just that much. Owners hear of it as an `ErrorCondition` value. They meet the ProtocolError itself in two
+// and closes just that much. Owners get it as an `ErrorCondition` value. They meet the ProtocolError itself in two
 // places, and may catch it there: reading a malformed message through a lazy view, and sending what does not fit into a
 // frame that the peer takes (`amqp:frame-size-too-small`).
 
@@ -40,7 +40,7 @@ export class ProtocolError extends Error {
     this.scope = scope;
   }
 
-  /** As it is told to the peer. */
+  /** As it is sent to the peer. */
   toCondition(): { readonly condition: string; readonly description: string } {
     return { condition: this.code, description: this.message };
   }

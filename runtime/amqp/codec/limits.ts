@@ -11,7 +11,7 @@ export interface Limits {
   readonly sessionsMax: number;
   /** Links a peer may hold attached in one session; announced as handle-max + 1. Default 256. */
   readonly linksMax: number;
-  /** Transfer frames a peer may send in one session before it hears of a new window. Default 8 192. */
+  /** Transfer frames a peer may send in one session before it is granted a new window. Default 8 192. */
   readonly incomingWindowFrames: number;
   /** Deliveries of one session that may be unsettled in each direction. Default 65 536. */
   readonly unsettledMax: number;

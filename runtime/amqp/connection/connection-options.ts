@@ -68,11 +68,11 @@ export type Side = { readonly role: "client"; readonly options: ClientOptions } 
 export interface ConnectionEnd {
   /**
    * local: `close` was called. peer: it sent a close. violation: the peer broke the protocol, and `error` was sent to it.
-   * sasl: who the client is was not accepted. silence: the peer was not heard of in time. socket: the socket failed or ended.
-   * fault: an owner's callback threw, before the end or when it was told of it; see `cause`.
+   * sasl: who the client is was not accepted. silence: nothing came from the peer in time. socket: the socket failed or ended.
+   * fault: an owner's callback threw, before the end or when it was notified of it; see `cause`.
    */
   readonly by: "local" | "peer" | "violation" | "sasl" | "silence" | "socket" | "fault";
-  /** What the peer said with its close, or was told with ours. */
+  /** What the peer said with its close, or we said with ours. */
   readonly error?: ErrorCondition | undefined;
   /** What the socket failed with, or what a callback threw. */
   readonly cause?: unknown;

@@ -51,7 +51,7 @@ export type ConnectionState =
 export interface ConnectionEvents {
   /** The peer's open has come: sessions can be begun. */
   onOpen?(connection: Connection, remote: Open): void;
-  /** The peer begins a session: return what hears of it. Without this, it is ended at once. */
+  /** The peer begins a session: return what listens to it. Without this, it is ended at once. */
   onSession?(session: Session, connection: Connection): SessionEvents;
   /** What was put together goes to the socket now: the last moment for making true what it says. Must not throw. */
   onWriting?(): void;
@@ -251,7 +251,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
     else this.#close({ by: "fault", cause: error }, { condition: conditions.internalError });
   }
 
-  /** A callback threw while the connection ends. Once its owner has been told how it ended, whoever called is told instead. */
+  /** A callback threw while the connection ends. Once its owner has been notified how it ended, the caller gets it instead. */
   #noteFault(thrown: unknown): void {
     if (this.state.at !== "closing") throw thrown;
     this.state = { at: "closing", end: faultOf(this.state.end, thrown) };
@@ -411,7 +411,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
   }
 }
 
-/** The end of a connection that was ending when a callback threw. What was thrown first is told. */
+/** The end of a connection that was ending when a callback threw. What was thrown first is reported. */
 function faultOf(end: ConnectionEnd, cause: unknown): ConnectionEnd {
   return end.by === "fault" ? end : { by: "fault", error: end.error, cause };
 }

@@ -4,7 +4,7 @@
 // when the pass ends (setImmediate) each session adds what it settled and granted, and everything is one write to the
 // socket. So a thousand messages that arrive and are settled in one pass are answered by one frame in one packet.
 //
-// A peer that does not read makes the socket's queue grow. From `outputBytesHigh` on senders are told that there is no
+// A peer that does not read makes the socket's queue grow. From `outputBytesHigh` on senders are informed that there is no
 // room, until the socket has drained; what is written all the same, answers to the peer's own frames, may grow it to
 // `outputBytesMax`, where the connection is given up.
 import type { Duplex } from "node:stream";

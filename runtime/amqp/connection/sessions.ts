@@ -94,7 +94,7 @@ export class Sessions {
     this.#channels.delete(session);
   }
 
-  /** The connection is over. Every session's owner hears of it, even when the callback of another throws. */
+  /** The connection is over. Every session's owner is notified, even when the callback of another throws. */
   drop(error: ErrorCondition | undefined): void {
     callAll(this.#channels.all().map((session) => () => session.drop(error)));
   }

@@ -33,7 +33,7 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Connects to a peer. What goes wrong on the way is told by `onClosed`, as anything later. */
+/** Connects to a peer. What goes wrong on the way is reported by `onClosed`, as anything later. */
 export function dial(options: DialOptions, events: ConnectionEvents): Connection {
   const { host, port, tls } = options;
   // Small frames must not wait for the acknowledgement of the ones before them.
@@ -91,7 +91,7 @@ export async function listen(options: ListenOptions, events: ConnectionEvents): 
 /** A listener whose connections are handed on when TLS has begun; until then their sockets are in `handshaking`, by their far end. */
 function createTlsListener(options: ListenOptions, tls: TlsOptions, accept: (socket: Socket) => void, handshaking: Map<string, Socket>): Server {
   const server = createTlsServer({ noDelay: true, handshakeTimeout: options.openTimeOutMs ?? openTimeOutMsDefault, ...tls }, accept);
-  // Node tells of a handshake that failed or took too long, and leaves the socket as it is.
+  // Node reports a handshake that failed or took too long, and leaves the socket as it is.
   server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   server.on("connection", (socket: Socket) => {
     const endpoint = endpointOf(socket);

@@ -325,7 +325,7 @@ export class Receiver extends Link {
     this.#partial = undefined;
   }
 
-  /** Ends the link on a message that is too large, unless its owner wants to hear of it. */
+  /** Ends the link on a message that is too large, unless its owner wants to be notified. */
   #requireTooLarge(): void {
     if (this.#events.onTooLarge === undefined)
       throw new ProtocolError(conditions.messageSizeExceeded, `expected a message of at most ${this.#messageBytesMax} bytes`, "link");

@@ -168,7 +168,7 @@ export class Sender<Context = unknown> extends Link {
     return this.#send(payload, context, tag, messageFormat, this.senderSettleMode === "settled");
   }
 
-  /** Sends a message settled: nothing more will be heard of it. Returns undefined, and sends nothing, when there is no capacity. */
+  /** Sends a message settled: the peer says nothing more about it. Returns undefined, and sends nothing, when there is no capacity. */
   sendSettled(payload: Payload, context: Context, tag?: Uint8Array, messageFormat = 0): OutgoingDelivery<Context> | undefined {
     if (this.senderSettleMode === "unsettled") throw new TypeError(`link ${this.name}: expected only unsettled deliveries, as its settle mode is unsettled`);
     return this.#send(payload, context, tag, messageFormat, true);

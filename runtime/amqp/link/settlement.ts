@@ -1,7 +1,7 @@
 // What was settled in one tick, written as few dispositions as are true.
 //
 // A disposition says one thing of every delivery from `first` to `last` (part 2, 2.7.6). So deliveries may share one only
-// when their ids follow one another without a gap AND they are told exactly the same: the same state, byte for byte, and
+// when their ids follow one another without a gap AND they get exactly the same: the same state, byte for byte, and
 // the same `settled`. Everything of a tick is collected in one group for each such thing that is said; then each group is
 // sorted by serial number and written as its contiguous runs. The order in which deliveries finished does not matter, and
 // what differs is never merged.
@@ -18,7 +18,7 @@ import { writeDisposition } from "../frame/transfers.ts";
 const idsAtFirst = 64;
 const half = 0x8000_0000;
 
-/** The deliveries that are told one thing. */
+/** The deliveries that get the same disposition. */
 class Group {
   readonly state: DeliveryState | undefined;
   readonly settled: boolean;

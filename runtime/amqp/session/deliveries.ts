@@ -1,4 +1,4 @@
-// The deliveries of a session that are not settled, in both directions, and what is to be told of them when the tick ends
+// The deliveries of a session that are not settled, in both directions, and what has to be sent about them when the tick ends
 // (part 2, 2.6.12). Delivery-ids belong to the session and not to a link, and so do dispositions.
 import type { DeliveryState } from "../message/delivery-state.ts";
 import { DeliveryTable } from "../link/delivery-table.ts";

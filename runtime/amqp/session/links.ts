@@ -177,7 +177,7 @@ export class Links implements AttachRequestHost {
     this.#host.holdAttach(-link.attachBytes);
   }
 
-  /** Ends all. Every owner of a link hears of it, even when the callback of another throws. */
+  /** Ends all. Every owner of a link is notified, even when the callback of another throws. */
   end(end: LinkEnd): void {
     const { links, requests } = this.#handles.clear();
     callAll([...requests.map((request) => () => this.#abandon(request)), ...links.map((link) => () => link.end(end))]);

@@ -393,7 +393,7 @@ export class Session implements LinksHost {
     if (this.#windowDue) this.#writeFlow(undefined);
   }
 
-  /** Every flow tells the window anew. */
+  /** Every flow states the window again. */
   #writeFlow(link: LinkFlow | undefined): void {
     const { output } = this;
     this.#windowDue = false;

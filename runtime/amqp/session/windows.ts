@@ -1,6 +1,6 @@
-// The two windows of a session and the ids that they are told by (part 2, 2.5.6). Both count transfer frames, not messages.
+// The two windows of a session and the ids that they are stated by (part 2, 2.5.6). Both count transfer frames, not messages.
 //
-//   incoming   what the peer may still send. Every flow of ours tells it anew; one goes out when half of it is used.
+//   incoming   what the peer may still send. Every flow of ours states it again; one is sent when half of it is used.
 //   outgoing   what the peer still takes. Each flow of its tells up to which id, `next-incoming-id + incoming-window`; what
 //              lies between our next id and that one is left, however many transfers the flow crossed on its way.
 //
@@ -47,14 +47,14 @@ export class Windows {
     this.#nextOutgoingId = serialAdd(this.#nextOutgoingId, 1);
   }
 
-  /** Counts a transfer frame that came in. Returns whether the window is to be told anew. */
+  /** Counts a transfer frame that came in. Returns whether the window has to be stated again. */
   countIncoming(): boolean {
     this.#nextIncomingId = serialAdd(this.#nextIncomingId, 1);
     if (--this.#incomingLeft < 0) throw new ProtocolError(conditions.windowViolation, "expected no transfer beyond the incoming window", "session");
     return this.#incomingLeft <= this.#incomingFrames >>> 1;
   }
 
-  /** The session's half of a flow. To tell the incoming window is to open it anew. */
+  /** The session's half of a flow. Stating the incoming window opens it again. */
   tell(): SessionFlow {
     this.#incomingLeft = this.#incomingFrames;
     return { nextIncomingId: this.#nextIncomingId, incomingWindow: this.#incomingFrames, nextOutgoingId: this.#nextOutgoingId, outgoingWindow };

@@ -145,7 +145,7 @@ function snakeEvent(route: Route, fields: Fields): EventEnvelope {
 
 const traceparentPattern = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
-/** A time of the broker's, for an event whose form carries none; one that is no time is told as the first of all. */
+/** A time of the broker's, for an event whose form carries none; one that is no time counts as the first of all. */
 function isoTimeOf(wallMs: number): string {
   const date = new Date(wallMs);
   return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString();

@@ -124,7 +124,7 @@ function placeOfSyntax(error: unknown, loading: string): CodePlace | undefined {
   return placeAhead(stderr);
 }
 
-/** Reads a file of JSON; what is wrong with it is told with line and column. */
+/** Reads a file of JSON; what is wrong with it is reported with line and column. */
 export function readJson(file: string, folder: string): unknown {
   const text = readFileSync(file, "utf8");
   try {

@@ -1,6 +1,6 @@
 /**
  * What may be in a step's result: data that a resumed run gets back as it was. A function, a promise or an instance of a class would
- * be lost on the way, or come back as something else, and only when a run is resumed, which is late to hear of it.
+ * be lost on the way, or come back as something else, and only when a run is resumed, which is late to find out.
  */
 import { types } from "node:util";
 import { fieldOf } from "../../core/redact.ts";

@@ -55,7 +55,7 @@ interface Manifest {
 }
 
 const manifestName = "holdfast.plugin.json";
-/** A failed import is told with the code around it. */
+/** A failed import is shown with the code around it. */
 const importTextMax = 4_000;
 const manifestKeys = ["name", "version", "entry", "skills", "dependencies"];
 const versionPattern = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;

@@ -1,5 +1,5 @@
 /**
- * Which run the code at work belongs to: what it prints, and what it throws or rejects outside of its promise, is told with the
+ * Which run the code at work belongs to: what it prints, and what it throws or rejects outside of its promise, is reported with the
  * ids of that run. Only ids are kept here, for a socket or a timer that outlives its run keeps its context.
  */
 import { AsyncLocalStorage } from "node:async_hooks";

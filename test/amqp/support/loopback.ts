@@ -213,7 +213,7 @@ export function bareFrame(body: Uint8Array, channel = 0, type: number = frameTyp
   return Buffer.concat([head, body]);
 }
 
-/** A clock that moves when it is told to. */
+/** A clock that moves when asked to. */
 export class ManualClock implements Clock {
   #nowMs = 0;
   /** How often a timer was set. */

@@ -1,7 +1,7 @@
 import { defineSkill } from "#runtime/index.ts";
 import { handles, quickRetry, type Scenario } from "../scenario.ts";
 
-/** The broker ends every lock while a step is at work: the event comes again while its first run still acts. */
+/** The broker ends every lock while a step is at work: the event is redelivered while its first run still acts. */
 export const lostLock: Scenario = {
   name: "lost-lock",
   dependencies: ({ ledger }) => [ledger],

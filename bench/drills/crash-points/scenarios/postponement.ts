@@ -1,7 +1,7 @@
 import { defineSkill } from "#runtime/index.ts";
 import { handles, quickRetry, type Scenario } from "../scenario.ts";
 
-/** One slot and one place to wait for three events: one of them has to come again later. */
+/** One slot and one place to wait for three events: one of them has to be postponed. */
 export const postponement: Scenario = {
   name: "postponement",
   dependencies: (outside) => [narrow(outside)],

@@ -1,0 +1,21 @@
+// What is wrong with an entity, in our own words; the broker's are long, and say it with ids and links.
+import type { EntityTrouble } from "../../core/errors.ts";
+
+/** Completes "found …"; `code` is the broker's own, by which it is looked up. */
+export function entityTroubleText(trouble: EntityTrouble, code: string, said: string): string {
+  switch (trouble) {
+    case "missing":
+      return `no entity of that name (${code})`;
+    case "disabled":
+      return `that it is disabled (${code})`;
+    case "forbidden":
+      // Which right is missing.
+      return `${code}: ${said}`;
+  }
+}
+
+export const entityRemedies: Readonly<Record<EntityTrouble, string>> = {
+  missing: "create it, or correct its name in the configuration",
+  disabled: "enable it in the namespace",
+  forbidden: "check the key or the role assignment: listening and sending are separate rights",
+};
