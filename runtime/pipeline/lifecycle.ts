@@ -214,7 +214,7 @@ export class Worker {
     return new ReceiveLoop({
       ...this.#options,
       inFlight: () => this.#inFlight.size,
-      room: () => this.#memoryWatch.within(this.#executions.room(), this.#inFlight.size),
+      room: () => this.#memoryWatch.within(Math.min(this.#executions.room(), this.#options.inFlightMax), this.#inFlight.size),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
   }

@@ -36,13 +36,14 @@ export class MemoryWatch {
   }
 
   /**
-   * What remains of room for so many messages, beside those that are held: all of it, ever less of it, but one at least, or none.
+   * What remains of room for so many messages, beside those that are held: all of it, ever less of it, or none.
    * With nothing held there is room for one even while memory is short: what else takes it may never be given back.
    */
   within(room: number, held: number): number {
     if (this.#state === "ample" || room <= 0) return room;
     if (this.#state === "short") return held === 0 ? 1 : 0;
     const left = Math.min(1, Math.max(0, (shortFrom - this.#part) / (shortFrom - ampleBelow)));
-    return Math.max(1, Math.floor(room * left));
+    // A part of all that could be held: of what is still free, it would be taken again and again until nothing is.
+    return Math.max(held === 0 ? 1 : 0, Math.floor((held + room) * left) - held);
   }
 }
