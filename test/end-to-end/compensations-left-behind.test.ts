@@ -96,15 +96,15 @@ for (const kind of ["sqlite", "redis"] as const) {
 
     test("are found when the broker has dead-lettered the message while no worker looked", async (t) => {
       const store = await storeFor(t, kind);
-      const entities = { queues: [{ name: "input", lockDurationMs: 2_000, timeToLiveMs: 8_000, deadLetterOnExpiry: true }] };
+      const entities = { queues: [{ name: "input", lockDurationMs: 2_000, timeToLiveMs: 15_000, deadLetterOnExpiry: true }] };
       const bench = await startWorkerBench(t, { entities, skills: ["trip"], module });
       writeFileSync(join(bench.folder, "hang"), "");
-      await bench.send("a");
       const first = await bench.startWorker({ store, recovery });
+      await bench.send("a");
       await eventually("a compensation to begin", () => undone(bench).length > 0, 20_000);
       first.process.kill("SIGKILL");
       await first.done;
-      await eventually("the message to expire", () => deadLetters(bench).length === 1, 20_000);
+      await eventually("the message to expire", () => deadLetters(bench).length === 1, 30_000);
       assert.equal(deadLetters(bench)[0]?.deadLetterReason, "TTLExpiredException");
       writeFileSync(join(bench.folder, "mended"), "");
       rmSync(join(bench.folder, "hang"));
