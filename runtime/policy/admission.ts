@@ -133,7 +133,6 @@ export class Admission<Run extends Admissible> {
 
   /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must come again later. */
   admit(run: Run, nowMs: number): AdmissionAnswer {
-    if (run.uses.length === 0) return admitted;
     return this.#place(run, this.#blocking(run, undefined, nobody, nowMs), false, nobody, nowMs);
   }
 

@@ -64,7 +64,7 @@ class LatelyLargest {
       this.#before = this.#current;
       this.#current = value;
       this.#sinceMs = nowMs;
-    } else if (value > this.#current) this.#current = value;
+    } else this.#current = Math.max(this.#current, value);
   }
 
   forget(): void {
