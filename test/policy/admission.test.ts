@@ -236,7 +236,7 @@ describe("admission", () => {
       admission.leave(runOf("fails", [1]), failed("b"), 1_000);
       assert.deepEqual(admission.expire(1_100, 5_000), {
         admitted: [],
-        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 900, dependency: "b" } }],
+        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 900 } }],
         expired: [],
       });
     });
@@ -283,7 +283,7 @@ describe("admission", () => {
     admit("2", [1]);
     assert.deepEqual([admission.refuses([0], 0), admission.refuses([0, 1], 0)?.why], [undefined, "lane-full"]);
     admission.leave(runOf("2", [1]), failed("b"), 0);
-    assert.deepEqual(admission.refuses([0, 1], 300), { kind: "postponed", why: "circuit-open", atLeastMs: 700 });
+    assert.deepEqual(admission.refuses([0, 1], 300), { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 700 });
     assert.equal(admission.refuses([1], 1_000), undefined);
   });
 
