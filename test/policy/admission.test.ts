@@ -186,10 +186,10 @@ describe("admission", () => {
     test("has room for any number of runs, and refuses none, but while its circuit is open", () => {
       const { admit, admission } = fixture(rejecting("a", 1, 0), dependency("b", 3, 0));
       admit("1", [0]);
-      assert.deepEqual([admission.room([0], 0), admission.room([0], 0, "soon"), admission.room([0, 1], 0)], [Infinity, Infinity, 3]);
+      assert.deepEqual([admission.room([0], 0, "lane"), admission.room([0], 0, "soon"), admission.room([0, 1], 0, "lane")], [Infinity, Infinity, 3]);
       assert.equal(admission.refuses([0], 0), undefined);
       admission.leave(runOf("1", [0]), failed("a"), 0);
-      assert.deepEqual([admission.room([0], 0), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
+      assert.deepEqual([admission.room([0], 0, "lane"), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
     });
 
     test("makes a run that it rejects wait for its other slots, and then for its own again", () => {
@@ -267,9 +267,9 @@ describe("admission", () => {
 
   test("has as much room for runs as the dependency with the least, in its lane or for what begins soon", () => {
     const { admit, admission } = fixture(dependency("a", 2, 5), dependency("b", 3, 1));
-    const rooms = (): number[] => [[0], [1], [0, 1]].flatMap((uses) => [admission.room(uses, 0), admission.room(uses, 0, "soon")]);
+    const rooms = (): number[] => [[0], [1], [0, 1]].flatMap((uses) => [admission.room(uses, 0, "lane"), admission.room(uses, 0, "soon")]);
     assert.deepEqual(rooms(), [7, 4, 4, 4, 4, 4]);
-    assert.equal(admission.room([], 0), Infinity);
+    assert.equal(admission.room([], 0, "lane"), Infinity);
     for (const name of ["1", "2", "3"]) admit(name, [0]);
     assert.deepEqual(rooms(), [4, 1, 4, 4, 4, 1]);
     admission.leave(runOf("1", [0]), failed("a"), 0);
@@ -306,7 +306,7 @@ describe("admission", () => {
     admission.look(0);
     admission.look(0);
     assert.deepEqual(changes, ["1:b:isolated"]);
-    assert.deepEqual([admit("1", [1]), admission.room([1], 0), admission.refuses([1], 0)?.atLeastMs], ["postponed", 0, 1_000]);
+    assert.deepEqual([admit("1", [1]), admission.room([1], 0, "lane"), admission.refuses([1], 0)?.atLeastMs], ["postponed", 0, 1_000]);
   });
 
   test("tells each circuit of the calls to its own dependency alone", () => {

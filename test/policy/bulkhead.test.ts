@@ -119,6 +119,8 @@ describe("bulkhead", () => {
     assert.deepEqual([bulkhead.drainMs(600), bulkhead.dequeue(), bulkhead.waiting], [undefined, undefined, 0]);
     bulkhead.enqueue("a");
     assert.deepEqual([bulkhead.first(), bulkhead.waiting], ["a", 1]);
+    bulkhead.take();
+    assert.equal(bulkhead.drainMs(600), 600);
   });
 
   test("keeps what it knows of each run in a long lane when its empty places are dropped", () => {
