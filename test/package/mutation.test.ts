@@ -25,7 +25,7 @@ test("the mutation run looks at every policy, with tests that are there and that
   const copied = new Set(filesOf(taken));
   for (const file of filesOf(config.tap.testFiles)) {
     assert.ok(copied.has(file), `expected ${file} to be taken along`);
-    for (const [, support = ""] of readFileSync(resolve(root, file), "utf8").matchAll(/from "#?(?:\.\.\/)*((?:runtime|test|load|bench)\/[^"]+)"/g)) {
+    for (const [, support = ""] of readFileSync(resolve(root, file), "utf8").matchAll(/from ["]#?(?:\.\.\/)*((?:runtime|test|load|bench)\/[^"]+)"/g)) {
       assert.ok(copied.has(support), `expected ${support}, which ${file} imports, to be taken along`);
     }
   }

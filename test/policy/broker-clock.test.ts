@@ -122,6 +122,32 @@ describe("the broker's clock", () => {
     assert.deepEqual(scene.told, []);
   });
 
+  test("is found again after our monotonic clock has leapt: no bound from before it holds", () => {
+    const scene = new Scene(0);
+    let leaptMs = 0;
+    const clock = new BrokerClock({ wallMs: () => scene.brokerMs, monotonicMs: () => scene.passedMs + leaptMs }, (told) => scene.told.push(told));
+    const receive = (wasAwaited: boolean): void =>
+      clock.received({ attempt: 1, enqueuedAtMs: scene.brokerMs, lockedUntilMs: scene.brokerMs + lockMs }, wasAwaited);
+    for (let count = 0; count < 3; count += 1) receive(true);
+    receive(false);
+    leaptMs = hourMs;
+    scene.passedMs += 1_000;
+    receive(true);
+    assert.deepEqual([clock.nowMs() - scene.brokerMs, scene.told], [0, []]);
+    assert.equal(clock.latestMs() - scene.brokerMs, 2_000);
+  });
+
+  test("doubts our own clock from two seconds behind what came, also without a fresh message", () => {
+    for (const [aheadMs, lockLeftMs] of [
+      [-2_000, 30_000],
+      [-2_001, 5_000],
+    ] as const) {
+      const scene = new Scene(aheadMs);
+      scene.receive(0, false, { wayMs: 0 });
+      assert.equal(scene.lockLeftMs(hourMs), lockLeftMs, `${aheadMs}`);
+    }
+  });
+
   test("learns nothing from a message whose times cannot be read", () => {
     const scene = new Scene(hourMs);
     scene.clock.received({ attempt: 1, enqueuedAtMs: 0, lockedUntilMs: 0 }, true);

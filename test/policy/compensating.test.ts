@@ -77,6 +77,18 @@ const table: readonly (readonly [name: string, outcome: Outcome, history: Partia
     {},
     abandoned("OutcomeUnknown: no reply"),
   ],
+  [
+    "ends where the event cannot be read any more",
+    { kind: "invalid", invalid: { reason: "InvalidPayload", description: "expected a number" } },
+    {},
+    abandoned("InvalidPayload: expected a number"),
+  ],
+  [
+    "ends as its run did once nothing is left to compensate",
+    { kind: "compensated", log: new Map([["pay", { state: "compensated", wasNeeded: true }]]) },
+    {},
+    { kind: "dead-letter", state: "dead", reason: "HTTP_422", description: "refused; compensated: 'pay'" },
+  ],
   ["is handed back when it was interrupted", { kind: "interrupted" }, {}, { kind: "release" }],
   ["is left alone when it is stale", { kind: "stale" }, {}, { kind: "drop" }],
   ["is postponed when no thread began it", { kind: "not-started", why: "no thread" }, {}, { kind: "postpone", why: "not-started", delayMs: 500 }],
