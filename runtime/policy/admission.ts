@@ -111,7 +111,7 @@ export class Admission<Run extends Admissible> {
    * How many runs that use these dependencies could be admitted or queued now; `Infinity` when they use none, or only such as reject
    * what finds them full. With `within` as `soon`, only those that begin when one before them ends.
    */
-  room(uses: readonly number[], nowMs: number, within: "lane" | "soon" = "lane"): number {
+  room(uses: readonly number[], nowMs: number, within: "lane" | "soon"): number {
     let room = Number.POSITIVE_INFINITY;
     for (const number of uses) {
       const gate = this.#gate(number);
@@ -133,19 +133,18 @@ export class Admission<Run extends Admissible> {
 
   /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must be postponed. */
   admit(run: Run, nowMs: number): AdmissionAnswer {
-    if (run.uses.length === 0) return admitted;
     return this.#place(run, this.#blocking(run, undefined, nobody, nowMs), false, nobody, nowMs);
   }
 
   /** Numbers of the dependencies that it was let in without a slot of. */
   rejectedBy(run: Run): readonly number[] {
-    return (this.#rejected.size === 0 ? undefined : this.#rejected.get(run)) ?? nobody;
+    return this.#rejected.get(run) ?? nobody;
   }
 
   /** Gives a run's slots back and tells the circuits how its calls went. */
   leave(run: Run, calls: readonly CallReport[], nowMs: number): void {
     const rejectedBy = this.rejectedBy(run);
-    if (rejectedBy !== nobody) this.#rejected.delete(run);
+    this.#rejected.delete(run);
     for (const number of run.uses) {
       if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
@@ -227,6 +226,7 @@ export class Admission<Run extends Admissible> {
   }
 
   #enter(run: Run, rejectedBy: readonly number[], nowMs: number): void {
+    // Stryker disable next-line ConditionalExpression: an entry of nobody says the same as none, and only takes memory
     if (rejectedBy !== nobody) this.#rejected.set(run, rejectedBy);
     for (const number of run.uses) {
       const gate = this.#gate(number);
@@ -307,14 +307,6 @@ function rejects<Run extends Admissible>({ bulkhead }: Gate<Run>, run: Run): boo
 }
 
 function keep<Run>(answers: LaneAnswer<Run>, run: Run, answer: AdmissionAnswer): void {
-  switch (answer.kind) {
-    case "admitted":
-      answers.admitted.push(run);
-      return;
-    case "postponed":
-      answers.postponed.push({ run, answer });
-      return;
-    case "waiting":
-      return;
-  }
+  if (answer.kind === "admitted") answers.admitted.push(run);
+  else if (answer.kind === "postponed") answers.postponed.push({ run, answer });
 }

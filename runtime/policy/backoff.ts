@@ -78,5 +78,5 @@ export const askedPauseMaxMs = 3_600_000;
 
 /** The pause that a failed dependency asked for, bounded; 0 when it asked for none, or for nonsense. */
 export function askedPauseMs(retryAfterMs: number | undefined): number {
-  return retryAfterMs !== undefined && retryAfterMs > 0 ? Math.min(askedPauseMaxMs, retryAfterMs) : 0;
+  return Math.max(0, Math.min(askedPauseMaxMs, retryAfterMs || 0));
 }

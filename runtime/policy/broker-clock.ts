@@ -64,7 +64,7 @@ class LatelyLargest {
       this.#before = this.#current;
       this.#current = value;
       this.#sinceMs = nowMs;
-    } else if (value > this.#current) this.#current = value;
+    } else this.#current = Math.max(this.#current, value);
   }
 
   forget(): void {
@@ -85,14 +85,13 @@ export class BrokerClock {
   #freshCount = 0;
   #isDoubtful = false;
   /** From our monotonic to our wall clock, at the last receipt. */
-  #ownMs: number;
+  #ownMs = 0;
   #toldMs = 0;
 
   /** `tell` hears how far the broker's clock is ahead of our wall clock, in whole milliseconds, when that is much. */
   constructor(clock: Pick<Clock, "wallMs" | "monotonicMs">, tell: (aheadMs: number) => void) {
     this.#clock = clock;
     this.#tell = tell;
-    this.#ownMs = clock.wallMs() - clock.monotonicMs();
   }
 
   /** The broker's wall clock. */

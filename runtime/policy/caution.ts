@@ -33,7 +33,6 @@ export class Caution {
 
   /** Counts messages that proved harmless. */
   passed(count: number): void {
-    if (this.#window === Number.POSITIVE_INFINITY) return;
     this.#window += count;
     if (this.#window < this.#calmAt) return;
     this.#window = Number.POSITIVE_INFINITY;

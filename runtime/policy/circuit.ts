@@ -49,7 +49,7 @@ export class Circuit<Run> {
   }
 
   state(nowMs: number): CircuitState {
-    if (nowMs > this.#latestMs) this.#latestMs = nowMs;
+    this.#latestMs = Math.max(this.#latestMs, nowMs);
     if (this.#state === "open" && this.#latestMs >= this.#openUntilMs) this.#state = "half-open";
     return this.#state;
   }
@@ -74,12 +74,13 @@ export class Circuit<Run> {
 
   /** Hears how a run that was let through went; `unused` when it says nothing of the dependency. */
   leave(run: Run, result: CallResult | "unused", nowMs: number): void {
-    const isProbe = this.#probes.size > 0 && this.#probes.delete(run);
+    // Only while it is half-open are there any.
+    const isProbe = this.#probes.delete(run);
     const state = this.state(nowMs);
     if (result === "unused") return;
     const isGood = result === "succeeded";
     if (state === "closed") this.#count(isGood ? 0 : 1);
-    if (state !== "half-open" || !isProbe) return;
+    if (!isProbe) return;
     if (!isGood) return this.#trip();
     this.#probesSucceeded += 1;
     if (this.#probesSucceeded >= this.#policy.probesToClose) this.close();

@@ -16,18 +16,17 @@ export interface FallbackRule {
  * so far can have had an effect. `accepts` asks a fallback's own condition, only of those that the outcome allows, in their order.
  */
 export function nextFallback(rules: readonly FallbackRule[], from: number, isDefinite: boolean, accepts: (place: number) => boolean): number | undefined {
-  for (let place = from; place < rules.length; place += 1) {
-    if ((isDefinite || rules[place]?.whenUnknown === true) && accepts(place)) return place;
-  }
-  return undefined;
+  const found = rules.findIndex((rule, place) => place >= from && (isDefinite || rule.whenUnknown === true) && accepts(place));
+  return found < 0 ? undefined : found;
 }
 
 /** From the best to the worst: a cached answer was true once, a degraded one is true in part, a template knows nothing of the matter. */
-const byQuality: readonly StepQuality[] = ["full", "cached", "degraded", "template"];
+const rank: Readonly<Record<StepQuality, number>> = { full: 0, cached: 1, degraded: 2, template: 3 };
 
 /** What depends on both is as good as the worse one. */
 export function worseQuality(one: StepQuality, other: StepQuality): StepQuality {
-  return byQuality.indexOf(one) >= byQuality.indexOf(other) ? one : other;
+  // Stryker disable next-line EqualityOperator: two of the same rank are the same quality
+  return rank[one] > rank[other] ? one : other;
 }
 
 /** How good the results of a run's steps are. */

@@ -53,7 +53,7 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
       };
     // Only runs under compensation end so; policy/compensating.ts decides of them.
     case "compensating":
-      return decideTransient({ kind: "transient", class: "transient", failure: outcome.failure }, history, policy, mayRetryHere, random);
+      return decideTransient({ class: "transient", failure: outcome.failure }, history, policy, mayRetryHere, random);
     case "compensated":
     case "stale":
       return { kind: "drop" };
@@ -105,7 +105,7 @@ function decideNotBegun({ lockLost, stopping, postponements }: History, random: 
 }
 
 function decideTransient(
-  { failure, class: failureClass }: Extract<Outcome, { kind: "transient" }>,
+  { failure, class: failureClass }: Pick<Extract<Outcome, { kind: "transient" }>, "class" | "failure">,
   history: History,
   policy: RetryPolicy,
   mayRetryHere: () => boolean,

@@ -107,18 +107,14 @@ export class RetryBudget {
   /** The place of the present slice, after forgetting those that have passed. A clock that goes backwards stands still here. */
   #at(nowMs: number): number {
     const slice = Math.floor(nowMs / (this.#policy.windowMs / slices));
-    if (slice - this.#slice >= slices) {
-      this.#forget();
-      this.#slice = slice;
-    }
-    while (this.#slice < slice) {
-      this.#slice += 1;
-      const at = placeOf(this.#slice);
+    for (let next = Math.max(this.#slice, slice - slices) + 1; next <= slice; next += 1) {
+      const at = placeOf(next);
       this.#earnedSum -= this.#earned[at] ?? 0;
       this.#spentSum -= this.#spent[at] ?? 0;
       this.#earned[at] = 0;
       this.#spent[at] = 0;
     }
+    this.#slice = Math.max(this.#slice, slice);
     return placeOf(this.#slice);
   }
 

@@ -186,10 +186,10 @@ describe("admission", () => {
     test("has room for any number of runs, and refuses none, but while its circuit is open", () => {
       const { admit, admission } = fixture(rejecting("a", 1, 0), dependency("b", 3, 0));
       admit("1", [0]);
-      assert.deepEqual([admission.room([0], 0), admission.room([0], 0, "soon"), admission.room([0, 1], 0)], [Infinity, Infinity, 3]);
+      assert.deepEqual([admission.room([0], 0, "lane"), admission.room([0], 0, "soon"), admission.room([0, 1], 0, "lane")], [Infinity, Infinity, 3]);
       assert.equal(admission.refuses([0], 0), undefined);
       admission.leave(runOf("1", [0]), failed("a"), 0);
-      assert.deepEqual([admission.room([0], 0), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
+      assert.deepEqual([admission.room([0], 0, "lane"), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
     });
 
     test("makes a run that it rejects wait for its other slots, and then for its own again", () => {
@@ -236,7 +236,7 @@ describe("admission", () => {
       admission.leave(runOf("fails", [1]), failed("b"), 1_000);
       assert.deepEqual(admission.expire(1_100, 5_000), {
         admitted: [],
-        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", atLeastMs: 900, dependency: "b" } }],
+        postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 900 } }],
         expired: [],
       });
     });
@@ -252,6 +252,108 @@ describe("admission", () => {
       admission.leave(runOf("probe", [0]), succeeded("a"), 1_000);
       assert.equal(admission.view(1_000)[0]?.circuit, "closed");
     });
+  });
+
+  test("counts what waits in all lanes, and takes everything out when it is cleared", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5), dependency("b", 1, 5));
+    for (const name of ["1", "2", "3"]) admit(name, [0]);
+    for (const name of ["4", "5"]) admit(name, [1]);
+    assert.equal(admission.waiting, 3);
+    admission.clear();
+    assert.equal(admission.waiting, 0);
+    admission.leave(runOf("1", [0]), [], 0);
+    assert.deepEqual(admission.next(0).admitted, []);
+  });
+
+  test("has as much room for runs as the dependency with the least, in its lane or for what begins soon", () => {
+    const { admit, admission } = fixture(dependency("a", 2, 5), dependency("b", 3, 1));
+    const rooms = (): number[] => [[0], [1], [0, 1]].flatMap((uses) => [admission.room(uses, 0, "lane"), admission.room(uses, 0, "soon")]);
+    assert.deepEqual(rooms(), [7, 4, 4, 4, 4, 4]);
+    assert.equal(admission.room([], 0, "lane"), Infinity);
+    for (const name of ["1", "2", "3"]) admit(name, [0]);
+    assert.deepEqual(rooms(), [4, 1, 4, 4, 4, 1]);
+    admission.leave(runOf("1", [0]), failed("a"), 0);
+    assert.deepEqual(rooms(), [0, 0, 4, 4, 0, 0]);
+  });
+
+  test("refuses beforehand what it would postpone, and nothing else", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 1), dependency("b", 1, 0));
+    assert.equal(admission.refuses([0, 1], 0), undefined);
+    admit("1", [0]);
+    admit("2", [1]);
+    assert.deepEqual([admission.refuses([0], 0), admission.refuses([0, 1], 0)?.why], [undefined, "lane-full"]);
+    admission.leave(runOf("2", [1]), failed("b"), 0);
+    assert.deepEqual(admission.refuses([0, 1], 300), { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 700 });
+    assert.equal(admission.refuses([1], 1_000), undefined);
+  });
+
+  test("finds circuits and bulkheads by the dependency's name", () => {
+    const { admission } = fixture(dependency("a", 1, 1), dependency("b", 2, 2));
+    assert.deepEqual(admission.names, ["a", "b"]);
+    assert.equal(admission.bulkhead("b")?.policy.concurrentMax, 2);
+    assert.deepEqual([admission.circuit("b")?.view(0).state, admission.circuit("c"), admission.bulkhead("c")], ["closed", undefined, undefined]);
+    admission.circuit("b")?.isolate();
+    assert.deepEqual(
+      admission.view(0).map(({ circuit }) => circuit),
+      ["closed", "isolated"],
+    );
+  });
+
+  test("tells of circuits that were changed by hand when it looks, and lets nothing pass one that is isolated", () => {
+    const { admit, admission, changes } = fixture(dependency("a", 1, 1), dependency("b", 1, 1));
+    admission.circuit("b")?.isolate();
+    assert.deepEqual(changes, []);
+    admission.look(0);
+    admission.look(0);
+    assert.deepEqual(changes, ["1:b:isolated"]);
+    assert.deepEqual([admit("1", [1]), admission.room([1], 0, "lane"), admission.refuses([1], 0)?.atLeastMs], ["postponed", 0, 1_000]);
+  });
+
+  test("tells each circuit of the calls to its own dependency alone", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 1), dependency("b", 1, 1));
+    admit("both", [0, 1]);
+    admission.leave(runOf("both", [0, 1]), [...succeeded("a"), ...failed("b")], 0);
+    assert.deepEqual(
+      admission.view(0).map(({ circuit }) => circuit),
+      ["closed", "open"],
+    );
+  });
+
+  test("keeps a run in its own lane while that has no slot, whatever else it lacks", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5), dependency("b", 1, 5), dependency("c", 1, 5));
+    for (const [name, uses] of [
+      ["holds a", [0]],
+      ["holds b", [1]],
+      ["holds c", [2]],
+    ] as const)
+      admit(name, uses);
+    // It waits for a slot of a, then, once that is free, for one of b.
+    assert.equal(admit("all", [0, 1, 2]), "waiting");
+    const lanes = (): number[] => {
+      admission.next(0);
+      return admission.view(0).map(({ waiting }) => waiting);
+    };
+    assert.deepEqual(lanes(), [1, 0, 0]);
+    admission.leave(runOf("holds b", [1]), [], 0);
+    assert.deepEqual(lanes(), [1, 0, 0]);
+    admission.leave(runOf("holds a", [0]), [], 0);
+    assert.deepEqual(lanes(), [0, 0, 1]);
+    admit("holds a", [0]);
+    assert.deepEqual(lanes(), [0, 0, 1]);
+    admission.leave(runOf("holds c", [2]), [], 0);
+    assert.deepEqual(lanes(), [1, 0, 0]);
+  });
+
+  test("does not judge a lane by runs that waited in another one before", () => {
+    const { admit, admission } = fixture(dependency("a", 1, 5), dependency("b", 1, 1));
+    admit("holds a", [0]);
+    admit("both", [0, 1]);
+    admit("holds b", [1]);
+    admission.leave(runOf("holds a", [0]), [], 100);
+    admission.next(100);
+    assert.equal(admission.view(100)[1]?.waiting, 1);
+    admission.expire(2_000, 5_000);
+    assert.equal(admission.bulkhead("b")?.view().laneMax, 1);
   });
 
   test("knows the shortest wait that a lane allows", () => {

@@ -5,11 +5,12 @@ import { type RetryPolicy, defaultRetryPolicy } from "#runtime/core/skill.ts";
 import {
   askedPauseMaxMs,
   askedPauseMs,
+  callDelayMs,
   immediateDelayMs,
   postponeBaseMs,
   postponeDelayMs,
-  postponementsCountedMax,
   postponeMaxMs,
+  postponementsCountedMax,
   queueDelayMs,
 } from "#runtime/policy/backoff.ts";
 
@@ -118,5 +119,37 @@ describe("backoff", () => {
 
   test("honours a pause that a dependency asks for, within a bound, and ignores nonsense", () => {
     assert.deepEqual([undefined, 0, -5, Number.NaN, 1_500, Number.POSITIVE_INFINITY].map(askedPauseMs), [0, 0, 0, 0, 1_500, askedPauseMaxMs]);
+  });
+
+  test("doubles the pause between tries of a call up to its bound, and spreads it as its jitter says", () => {
+    const call = { baseDelayMs: 100, delayMaxMs: 300, jitter: "equal" } as const;
+    assert.deepEqual(
+      [1, 2, 3, 4].map((retry) => [callDelayMs(call, retry, () => 0), callDelayMs(call, retry, () => 0.5)]),
+      [
+        [100, 150],
+        [200, 300],
+        [300, 450],
+        [300, 450],
+      ],
+    );
+    assert.equal(
+      callDelayMs({ ...call, jitter: "none" }, 2, () => 0.5),
+      200,
+    );
+    assert.equal(
+      callDelayMs({ ...call, jitter: "decorrelated" }, 1, () => 1),
+      300,
+    );
+  });
+
+  test("spreads postponed messages by half their pause, and a tenth of a second more", () => {
+    assert.deepEqual(
+      [0, 0.5, 1].map((chance) => postponeDelayMs(0, {}, () => chance)),
+      [500, 800, 1_100],
+    );
+    assert.deepEqual(
+      [0, 0.5, 1].map((chance) => postponeDelayMs(0, { atLeastMs: 7_000 }, () => chance)),
+      [7_000, 7_050, 7_100],
+    );
   });
 });

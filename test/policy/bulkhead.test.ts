@@ -55,6 +55,85 @@ describe("bulkhead", () => {
     assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).give(), /expected a taken slot/);
   });
 
+  test("shows its bounds, what is in use and what waits, and what it rejected", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000, whenFull: "reject" });
+    bulkhead.take();
+    bulkhead.enqueue("a");
+    bulkhead.reject();
+    bulkhead.reject();
+    assert.deepEqual(bulkhead.view(), {
+      policy: { concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000, whenFull: "reject" },
+      inUse: 1,
+      waiting: 1,
+      laneMax: 3,
+      rejected: 2,
+    });
+  });
+
+  test("has other bounds from when they are changed: who is in stays in, and a narrowed lane is wide again", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 2, queueMax: 3, waitMaxMs: 5_000, whenFull: "postpone" });
+    bulkhead.take();
+    bulkhead.take();
+    for (const run of ["a", "b", "c"]) bulkhead.enqueue(run);
+    bulkhead.expire();
+    assert.equal(bulkhead.hasLaneSpace(), false);
+    bulkhead.change({ queueMax: 4 });
+    assert.deepEqual([bulkhead.view().laneMax, bulkhead.hasLaneSpace(), bulkhead.policy.concurrentMax], [4, true, 2]);
+    bulkhead.change({ concurrentMax: 1, queueMax: 1 });
+    assert.deepEqual([bulkhead.hasSlot(), bulkhead.room, bulkhead.soonRoom, bulkhead.inUse, bulkhead.waiting], [false, 0, 0, 2, 2]);
+    bulkhead.give();
+    assert.equal(bulkhead.hasSlot(), false);
+    bulkhead.give();
+    assert.deepEqual([bulkhead.hasSlot(), bulkhead.room], [true, 1]);
+  });
+
+  test("has room for any number where it rejects what finds it full", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "reject" });
+    bulkhead.take();
+    assert.deepEqual([bulkhead.room, bulkhead.soonRoom, bulkhead.hasSlot(), bulkhead.hasLaneSpace()], [Infinity, Infinity, false, false]);
+    bulkhead.change({ whenFull: "postpone" });
+    assert.deepEqual([bulkhead.room, bulkhead.soonRoom], [0, 0]);
+  });
+
+  test("judges a lane by none that waited in another one before", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 5, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
+    bulkhead.enqueue("from elsewhere", true);
+    bulkhead.enqueue("a");
+    bulkhead.take();
+    bulkhead.take();
+    assert.equal(bulkhead.drainMs(600), undefined);
+    bulkhead.dequeue();
+    bulkhead.enqueue("b");
+    // Two got slots while "a" waited, and two wait: it moves on by its length in as long.
+    assert.equal(bulkhead.drainMs(600), 600);
+    bulkhead.enqueue("from elsewhere", true);
+    bulkhead.dequeue();
+    bulkhead.dequeue();
+    bulkhead.expire();
+    assert.equal(bulkhead.view().laneMax, 10);
+  });
+
+  test("knows no time to drain of an empty lane, and takes nothing out of one", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
+    bulkhead.take();
+    assert.deepEqual([bulkhead.drainMs(600), bulkhead.dequeue(), bulkhead.waiting], [undefined, undefined, 0]);
+    bulkhead.enqueue("a");
+    assert.deepEqual([bulkhead.first(), bulkhead.waiting], ["a", 1]);
+    bulkhead.take();
+    assert.equal(bulkhead.drainMs(600), 600);
+  });
+
+  test("keeps what it knows of each run in a long lane when its empty places are dropped", () => {
+    const bulkhead = new Bulkhead<number>({ concurrentMax: 1_000, queueMax: 1_000, waitMaxMs: 5_000, whenFull: "postpone" });
+    for (let number = 0; number < 100; number += 1) {
+      bulkhead.enqueue(number);
+      bulkhead.take();
+    }
+    for (let number = 0; number < 90; number += 1) bulkhead.dequeue();
+    // Ten got slots since the ninetieth came.
+    assert.deepEqual([bulkhead.first(), bulkhead.drainMs(100)], [90, 100]);
+  });
+
   test("has no lane when its queue maximum is 0", () => {
     assert.equal(new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).hasLaneSpace(), false);
   });

@@ -213,6 +213,95 @@ describe("circuit", () => {
     assert.deepEqual([circuit.state(9_000_000), circuit.admits(9_000_000)], ["closed", true]);
   });
 
+  test("hears probes that are under way at the same time each by itself, in any order", () => {
+    const circuit = opened({ halfOpenMax: 3, probesToClose: 3 });
+    for (const run of ["one", "two", "three"]) {
+      assert.ok(circuit.admits(1_000));
+      circuit.enter(run, 1_000);
+    }
+    assert.deepEqual([circuit.admits(1_000), circuit.view(1_000).probes], [false, 3]);
+    circuit.leave("three", "succeeded", 1_010);
+    circuit.leave("one", "succeeded", 1_020);
+    assert.deepEqual([circuit.state(1_020), circuit.view(1_020).probes, circuit.admits(1_020)], ["half-open", 1, true]);
+    circuit.leave("two", "failed", 1_030);
+    assert.deepEqual([circuit.state(1_030), circuit.opensInMs(1_030)], ["open", 1_000]);
+    // What was left of that half-open time counts for nothing in the next one.
+    circuit.enter("four", 2_030);
+    circuit.leave("four", "succeeded", 2_040);
+    circuit.enter("five", 2_040);
+    circuit.leave("five", "succeeded", 2_050);
+    assert.equal(circuit.state(2_050), "half-open");
+  });
+
+  test("hears no probe twice, and none that another probe has already closed it for", () => {
+    const circuit = opened({ halfOpenMax: 2 });
+    circuit.enter("one", 1_000);
+    circuit.enter("two", 1_000);
+    circuit.leave("one", "succeeded", 1_010);
+    assert.equal(circuit.state(1_010), "closed");
+    // It counts as any other run now.
+    circuit.leave("two", "failed", 1_020);
+    assert.deepEqual([circuit.state(1_020), circuit.view(1_020).failures, circuit.view(1_020).calls], ["closed", 1, 1]);
+  });
+
+  test("a result that comes while it is open, of a run begun before, neither opens it for longer nor is remembered", () => {
+    const circuit = circuitOf({});
+    for (const run of ["a", "b", "c", "late", "later"]) circuit.enter(run, 0);
+    for (const run of ["a", "b", "c"]) circuit.leave(run, "failed", 0);
+    circuit.leave("late", "failed", 900);
+    assert.deepEqual([circuit.opensInMs(900), circuit.view(900).failures, circuit.view(900).openings], [100, 0, 1]);
+    circuit.leave("later", "succeeded", 1_000);
+    assert.deepEqual([circuit.state(1_000), circuit.view(1_000).calls], ["half-open", 0]);
+  });
+
+  test("gives back the places of probes that were called off, as often as they are", () => {
+    const circuit = opened({ halfOpenMax: 1 });
+    for (let probe = 0; probe < 5; probe += 1) {
+      assert.ok(circuit.admits(1_000));
+      circuit.enter(`${probe}`, 1_000);
+      assert.equal(circuit.admits(1_000), false);
+      circuit.leave(`${probe}`, "unused", 1_000);
+    }
+    assert.deepEqual([circuit.state(1_000), circuit.view(1_000).probes, circuit.view(1_000).openings], ["half-open", 0, 1]);
+  });
+
+  test("makes no probe of a run that enters while it is closed", () => {
+    const circuit = circuitOf({ failureThreshold: 1 });
+    circuit.enter("early", 0);
+    assert.equal(circuit.view(0).probes, 0);
+    circuit.enter("fails", 0);
+    circuit.leave("fails", "failed", 0);
+    circuit.leave("early", "succeeded", 1_000);
+    assert.equal(circuit.state(1_000), "half-open");
+  });
+
+  test("a clock that goes backwards while it is half-open changes nothing, and probes are heard", () => {
+    const circuit = opened({ probesToClose: 1 });
+    circuit.enter("probe", 1_000);
+    assert.deepEqual([circuit.state(500), circuit.opensInMs(-7)], ["half-open", 0]);
+    circuit.leave("probe", "failed", 400);
+    // Open from the latest time that was seen.
+    assert.deepEqual([circuit.opensInMs(400), circuit.state(1_999), circuit.state(2_000)], [1_000, "open", "half-open"]);
+  });
+
+  test("closed or isolated by hand, it has forgotten what it counted and its probes", () => {
+    const circuit = circuitOf({ probesToClose: 2 });
+    for (const run of ["a", "b"]) circuit.leave(run, "failed", 0);
+    assert.equal(circuit.view(0).failures, 2);
+    circuit.isolate();
+    assert.deepEqual([circuit.view(0).failures, circuit.view(0).calls, circuit.view(0).opensInMs], [0, 0, 0]);
+    circuit.close();
+    circuit.leave("c", "failed", 0);
+    assert.equal(circuit.state(0), "closed");
+    circuit.close();
+    for (const run of ["d", "e"]) circuit.leave(run, "failed", 0);
+    assert.deepEqual([circuit.state(0), circuit.view(0).failures], ["closed", 2]);
+    circuit.leave("f", "failed", 0);
+    circuit.enter("probe", 1_000);
+    circuit.isolate();
+    assert.equal(circuit.view(1_000).probes, 0);
+  });
+
   test("agrees with a model over any sequence of runs, hands and times", () => {
     const operation = fc.oneof(
       { weight: 4, arbitrary: fc.record({ kind: fc.constant("enter" as const) }) },

@@ -29,6 +29,31 @@ describe("memory that runs short", () => {
     assert.equal(held, 41);
   });
 
+  test("says of each measurement whether it changed the state", () => {
+    const watch = new MemoryWatch();
+    assert.deepEqual(
+      [100, 799, 800, 801, 919, 920, 850, 849, 750, 749].map((used) => [watch.measured(at(used)), watch.state]),
+      [
+        [false, "ample"],
+        [false, "ample"],
+        [true, "tight"],
+        [false, "tight"],
+        [false, "tight"],
+        [true, "short"],
+        [false, "short"],
+        [true, "tight"],
+        [false, "tight"],
+        [true, "ample"],
+      ],
+    );
+  });
+
+  test("makes no room where there is none", () => {
+    const watch = new MemoryWatch();
+    watch.measured(at(850));
+    assert.deepEqual([watch.within(0, 1), watch.within(-3, 0), watch.within(1, 0)], [0, -3, 1]);
+  });
+
   test("has to fall clearly before more is taken again", () => {
     const watch = new MemoryWatch();
     const states = [950, 860, 849, 760, 749].map((used) => {

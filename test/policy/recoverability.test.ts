@@ -5,7 +5,7 @@ import type { FailureRecord, Outcome } from "#runtime/core/outcome.ts";
 import type { Settlement } from "#runtime/core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "#runtime/core/skill.ts";
 import { askedPauseMaxMs } from "#runtime/policy/backoff.ts";
-import { circuitOpenCode, decide, type History } from "#runtime/policy/recoverability.ts";
+import { circuitOpenCode, decide, type History, lossesLimit } from "#runtime/policy/recoverability.ts";
 
 const first: History = { attempts: 1, losses: 0, retriesInPlace: 0, postponements: 0, lockLost: false, stopping: false };
 const failure: FailureRecord = { code: "ECONNRESET", message: "gone" };
@@ -13,6 +13,8 @@ const transient: Outcome = { kind: "transient", class: "transient", failure };
 const circuitOpen: Outcome = { kind: "transient", class: "transient", failure: { code: circuitOpenCode, message: "open", retryAfterMs: 7_000 } };
 const notBegun: Outcome = { kind: "not-started", why: "no thread" };
 const rateLimited: Outcome = { kind: "transient", class: "throttled", failure: { code: "HTTP_429", message: "slow down", retryAfterMs: 90_000 } };
+
+const lost: Outcome = { kind: "lost", why: "it ended", part: "sole" };
 
 interface Row {
   readonly name: string;
@@ -196,6 +198,42 @@ const table: readonly Row[] = [
     history: { lockLost: true, stopping: true },
     settlement: { kind: "drop" },
   },
+  {
+    name: "retries a run that shared a lost thread here, apart from others",
+    outcome: { kind: "lost", why: "it ended", part: "suspect" },
+    history: { losses: 1 },
+    settlement: { kind: "retry-now", apart: true, code: "THREAD_LOST", description: "it ended", delayMs: 200 },
+  },
+  {
+    name: "retries a run whose thread was ended for another's sake here, among others",
+    outcome: { kind: "lost", why: "it ended", part: "bystander" },
+    settlement: { kind: "retry-now", apart: false, code: "THREAD_LOST", description: "it ended", delayMs: 200 },
+  },
+  { name: "drops a lost run whose lock is lost too", outcome: lost, history: { lockLost: true, stopping: true, losses: 9 }, settlement: { kind: "drop" } },
+  { name: "hands a lost run back when the worker is stopping", outcome: lost, history: { stopping: true, losses: 9 }, settlement: { kind: "release" } },
+  {
+    name: "retries a throttled run through the queue alone, also where it was asked for no pause",
+    outcome: { kind: "transient", class: "throttled", failure: { code: "BULKHEAD_FULL", message: "full" } },
+    settlement: { kind: "retry-later", code: "BULKHEAD_FULL", description: "full", delayMs: 30_000 },
+  },
+  {
+    name: "treats a failed compensation as passing trouble where nobody compensates",
+    outcome: { kind: "compensating", failure, tries: 3 },
+    settlement: { kind: "retry-now", apart: false, code: "ECONNRESET", description: "gone", delayMs: 200 },
+  },
+  {
+    name: "says what kind of trouble used its attempts up",
+    outcome: { kind: "compensating", failure, tries: 3 },
+    history: { attempts: 4 },
+    settlement: {
+      kind: "dead-letter",
+      state: "dead",
+      reason: "RetriesExhausted",
+      description: "gave up after 4 executions, at most 4 allowed; the last one failed with ECONNRESET: gone",
+      cause: { class: "transient", code: "ECONNRESET", message: "gone" },
+    },
+  },
+  { name: "drops what was compensated where nobody compensates", outcome: { kind: "compensated", log: new Map() }, settlement: { kind: "drop" } },
   { name: "drops a run that found a circuit open after its lock was lost", outcome: circuitOpen, history: { lockLost: true }, settlement: { kind: "drop" } },
 ];
 
@@ -214,6 +252,31 @@ describe("decide", () => {
       ),
     );
   }
+
+  test("gives up a run that ended its thread too often, with what to look for", () => {
+    const of = (losses: number): Settlement =>
+      decide(
+        lost,
+        { ...first, losses },
+        defaultRetryPolicy,
+        () => true,
+        () => 0,
+      );
+    assert.equal(of(4).kind, "retry-now");
+    const end = of(5);
+    assert.ok(end.kind === "dead-letter");
+    const { description, ...rest } = end;
+    assert.deepEqual(rest, { kind: "dead-letter", state: "dead", reason: "CrashLoop", cause: { class: "crash", code: "CrashLoop", message: "it ended" } });
+    assert.match(description, /^expected the run to end, found that 5 executions ended .* the last message was: it ended; look for process\.exit/);
+  });
+
+  test("allows no more losses than an entity allows deliveries, and two at least", () => {
+    assert.deepEqual(
+      [9, 6, 5, 4, 3, 2, 1].map((deliveriesMax) => lossesLimit(defaultRetryPolicy, deliveriesMax)),
+      [5, 5, 4, 3, 2, 2, 2],
+    );
+    assert.equal(lossesLimit(undefined, 100), defaultRetryPolicy.lossesMax);
+  });
 
   test("asks the budget only when a retry in place is otherwise right", () => {
     let asked = 0;

@@ -100,6 +100,17 @@ describe("retry budget", () => {
     assert.equal(ledger.take(), true);
   });
 
+  test("another window begins anew also for what threads took and nobody has seen", () => {
+    const ledger = new RetryLedger();
+    const budget = new RetryBudget({ ratio: 1, perSecondMin: 2, windowMs: 1_000 }, ledger);
+    budget.earn(3, 0);
+    assert.deepEqual([ledger.take(), ledger.take()], [true, true]);
+    budget.change({ windowMs: 2_000 }, 0);
+    const { left, granted } = budget.view(0);
+    assert.deepEqual([left, granted], [4, 2]);
+    assert.deepEqual([budget.view(1_999).left, budget.view(2_000).left, budget.view(9_000).left], [4, 4, 4]);
+  });
+
   test("threads never take more than the budget allows, and may at once when a message or a change earns more", () => {
     const ledger = new RetryLedger();
     const budget = new RetryBudget({ ratio: 0.5, perSecondMin: 0, windowMs: 1_000 }, ledger);

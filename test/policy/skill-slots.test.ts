@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import * as fc from "fast-check";
 import { SkillSlots, runsPerThread } from "#runtime/policy/skill-slots.ts";
 
 describe("slots of a skill", () => {
@@ -43,5 +44,39 @@ describe("slots of a skill", () => {
     assert.deepEqual([slots.expire(isOld), slots.expire(isOld), slots.waiting], ["old", undefined, 1]);
     slots.clear();
     assert.equal(slots.waiting, 0);
+  });
+
+  test("bound what is under way, and keep the order of what waits, whatever comes and goes", () => {
+    const operations = fc.array(fc.constantFrom("enter", "leave", "next", "expire" as const), { maxLength: 200 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), operations, (concurrentMax, list) => {
+        const slots = new SkillSlots<number>(1, concurrentMax);
+        let inUse = 0;
+        const waiting: number[] = [];
+        list.forEach((operation, run) => {
+          if (operation === "enter") {
+            const mayEnter = inUse < concurrentMax;
+            assert.equal(slots.enter(run), mayEnter);
+            if (mayEnter) inUse += 1;
+            else waiting.push(run);
+          }
+          if (operation === "leave" && inUse > 0) {
+            slots.leave();
+            inUse -= 1;
+          }
+          if (operation === "next") {
+            const expected = inUse < concurrentMax ? waiting.shift() : undefined;
+            if (expected !== undefined) inUse += 1;
+            assert.equal(slots.next(), expected);
+          }
+          if (operation === "expire")
+            assert.equal(
+              slots.expire((first) => first % 2 === 0),
+              (waiting[0] ?? 1) % 2 === 0 ? waiting.shift() : undefined,
+            );
+          assert.deepEqual([slots.inUse, slots.waiting], [inUse, waiting.length]);
+        });
+      }),
+    );
   });
 });
