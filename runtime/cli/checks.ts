@@ -4,6 +4,7 @@
  * was expected, what was found and what to do about it.
  */
 import { type EntitySettings, checkSendingTo, consumedEntities, entitiesSentTo, publishedEntities, readBrokerFacts } from "../compose/broker.ts";
+import { checkChannels } from "../compose/escalation.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
@@ -31,6 +32,7 @@ export async function checkSurroundings(config: Config, directory: string): Prom
     ...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)),
     checkSending(config),
     checkStore(config, directory),
+    checkEscalation(config, directory),
   ]);
   return all.flat();
 }
@@ -155,6 +157,22 @@ async function requiresSession(config: Config, queue: string): Promise<boolean> 
     (settings) => settings.requiresSession,
     () => false,
   );
+}
+
+/** One that refuses the worker would never tell anybody anything; one that is away may be back when it is needed. */
+async function checkEscalation(config: Config, directory: string): Promise<readonly Finding[]> {
+  const expected = "it to take the worker's log-in";
+  try {
+    const found = await checkChannels(config, directory);
+    return found.map(([name, answer]) => {
+      const check = `channel ${name}`;
+      if (answer.kind === "ok") return judged(check, true, expected, "it can be used", "");
+      if (answer.kind === "refused") return judged(check, false, expected, answer.why, "correct the channel's user, password or security");
+      return notChecked(check, expected, answer.why, "see whether its server is up and can be reached from here, or correct its host and port");
+    });
+  } catch (error) {
+    return [judged("channels", false, "channels that can be used", messageOf(error), "correct the configuration")];
+  }
 }
 
 async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {

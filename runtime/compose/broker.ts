@@ -54,10 +54,11 @@ export async function readBrokerFacts(config: Config, entity: ServiceBusEntity):
   return readEntitySettings(await connectionOf(config.serviceBus), entity);
 }
 
-/** Every entity that events are sent to: those that skills emit, and those about the work itself. */
-export function publishedEntities({ publish, platformEvents }: Config): readonly string[] {
+/** Every entity that events are sent to: those that skills emit, those about the work itself, and those that are reassigned. */
+export function publishedEntities({ publish, platformEvents, escalation }: Config): readonly string[] {
+  const reassigned = [...(escalation?.channels.values() ?? [])].flatMap((channel) => (channel.kind === "queue" ? [channel.queue] : []));
   const emitted = publish === undefined ? [] : [publish.entity, ...publish.byEventType.values()];
-  return [...new Set([...emitted, ...(platformEvents === undefined ? [] : [platformEvents.entity])])];
+  return [...new Set([...emitted, ...(platformEvents === undefined ? [] : [platformEvents.entity]), ...reassigned])];
 }
 
 /** Every entity the worker sends to: events and scheduled copies. */

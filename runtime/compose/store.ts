@@ -2,12 +2,14 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { createBullmqRecoveryQueue } from "../adapters/bullmq/recovery-queue.ts";
 import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
 import type { RedisPlace } from "../adapters/redis/connect.ts";
 import type { RedisCredential } from "../adapters/redis/login.ts";
 import { createRedisRunRecords } from "../adapters/redis/run-records.ts";
 import { createRedisRunStore, type RedisRunStoreOptions } from "../adapters/redis/run-store.ts";
 import { createSqliteRunRecords } from "../adapters/sqlite/run-records.ts";
+import { createSqliteRecoveryQueue } from "../adapters/sqlite/recovery-queue.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
@@ -16,6 +18,7 @@ import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import type { RunRecords } from "../ports/run-records.ts";
+import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { ForgettingOptions, RunStore } from "../ports/run-store.ts";
 
 export type { RedisFacts } from "../adapters/redis/facts.ts";
@@ -30,8 +33,22 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
   return suspectMs ?? retentionMs;
 }
 
-/** `losses` hears that the store has lost records, and has that noted; without it, the store is used and nothing is noted. */
-export function composeRunStore(config: Config, directory: string, losses: Omit<ForgettingOptions, "memory"> = { isObserver: true }): RunStore {
+type Losses = Omit<ForgettingOptions, "memory">;
+
+/** As in `composeStore`. */
+export function composeRunStore(config: Config, directory: string, losses?: Losses): RunStore {
+  return composeStore(config, directory, losses).store;
+}
+
+/**
+ * The run store, and the queue of side jobs that belong to its consumer; the queue begins to connect when it is started. `losses` hears
+ * that the store has lost records, and has that noted; without it, the store is used and nothing is noted.
+ */
+export function composeStore(
+  config: Config,
+  directory: string,
+  losses: Losses = { isObserver: true },
+): { readonly store: RunStore; readonly queue: RecoveryQueue } {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
@@ -39,10 +56,14 @@ export function composeRunStore(config: Config, directory: string, losses: Omit<
   const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
   const forgetting = { ...memory, ...losses };
   if (store.kind === "redis") {
-    return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...forgetting });
+    const place = redisOptions(store, directory);
+    return { store: createRedisRunStore({ ...options, ...place, ...forgetting }), queue: createBullmqRecoveryQueue({ consumer, ...place }) };
   }
-  if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
-  return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+  const records =
+    store.path === ":memory:"
+      ? createSqliteRunStore({ ...options, path: store.path, clock: systemClock })
+      : createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+  return { store: records, queue: createSqliteRecoveryQueue({ place: records }) };
 }
 
 /** The records of the same store, for people; undefined where they are kept in a worker's memory. */

@@ -16,7 +16,7 @@ import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeSkills } from "./skills.ts";
-import { composeRunStore, consumerName, suspectMsOf } from "./store.ts";
+import { composeStore, consumerName, suspectMsOf } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
@@ -34,7 +34,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const publisher = await composePublisher(config);
-  const { telemetry, reporters, ...reports } = composeTelemetry(config, workerId, publisher);
+  const { store, queue } = composeStore(config, directory, {
+    onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
+    onSuspect: (suspicion) => storeDoubt.lost(suspicion),
+  });
+  const { telemetry, reporters, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries } = composeExecutor(config, skills, {
@@ -51,10 +55,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     consumer: consumerName(config.consumer),
     transport: await composeTransport(config),
     publisher,
-    store: composeRunStore(config, directory, {
-      onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
-      onSuspect: (suspicion) => storeDoubt.lost(suspicion),
-    }),
+    store,
     executor,
     telemetry,
     reporters,

@@ -41,6 +41,13 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "connection.rebuilt": "error",
   "thread.lost": "error",
   "loop.blocked": "warn",
+  "job.failed": "error",
+  "jobs.disturbed": "warn",
+  "jobs.recovered": "info",
+  "escalation.raised": "warn",
+  "escalation.sent": "info",
+  "escalation.failed": "error",
+  "escalation.held-back": "warn",
   "platform-events.lost": "warn",
 };
 
@@ -96,6 +103,8 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
       return `${event.type} ${causeOf(event.error)}`;
     case "send.failed":
       return `${event.type} ${event.entity} ${causeOf(event.error)}`;
+    case "escalation.held-back":
+      return `${event.type} ${event.rule}`;
     case "transport.recovered":
     case "receiver.rebuilt":
     case "connection.rebuilt":
