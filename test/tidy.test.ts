@@ -45,6 +45,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^bullmq$/, /^runtime\/adapters\/bullmq\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
+  [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],
   [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
   [/^rhea$/, /^(bench|test)\//],
 ];

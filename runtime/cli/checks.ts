@@ -4,9 +4,10 @@
  * was expected, what was found and what to do about it.
  */
 import { type EntitySettings, consumedEntities, readBrokerFacts } from "../compose/broker.ts";
+import { checkChannels } from "../compose/escalation.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
-import { TransportError } from "../core/errors.ts";
+import { TransportError, messageOf } from "../core/errors.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 import { checkSending } from "./sending-checks.ts";
 
@@ -20,6 +21,7 @@ export async function checkSurroundings(config: Config, directory: string): Prom
     ...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)),
     checkSending(config),
     checkStore(config, directory),
+    checkEscalation(config, directory),
   ]);
   return [...all.flat(), recoveryFinding(config)];
 }
@@ -95,6 +97,22 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
       "read an entity that does not require sessions",
     ),
   ];
+}
+
+/** One that refuses the worker would never tell anybody anything; one that is away may be back when it is needed. */
+async function checkEscalation(config: Config, directory: string): Promise<readonly Finding[]> {
+  const expected = "it to take the worker's log-in";
+  try {
+    const found = await checkChannels(config, directory);
+    return found.map(([name, answer]) => {
+      const check = `channel ${name}`;
+      if (answer.kind === "ok") return judged(check, true, expected, "it can be used", "");
+      if (answer.kind === "refused") return judged(check, false, expected, answer.why, "correct the channel's user, password or security");
+      return notChecked(check, expected, answer.why, "see whether its server is up and can be reached from here, or correct its host and port");
+    });
+  } catch (error) {
+    return [judged("channels", false, "channels that can be used", messageOf(error), "correct the configuration")];
+  }
 }
 
 async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {

@@ -64,14 +64,16 @@ export interface EntityUse {
   readonly does: "read" | "send events" | "send copies";
 }
 
-/** Every use of every entity that the worker sends to: events that skills emit, events about the work itself, and scheduled copies. */
-export function sendingUses({ publish, platformEvents, consumer }: Config): readonly EntityUse[] {
+/** Every use of every entity that the worker sends to: events that skills emit, events about the work itself, reassigned ones, and scheduled copies. */
+export function sendingUses({ publish, platformEvents, escalation, consumer }: Config): readonly EntityUse[] {
   const uses: EntityUse[] = [];
   const add = (entity: string, key: string, what: string, does: EntityUse["does"]): void => void uses.push({ entity, key, what, does });
   if (publish !== undefined) add(publish.entity, "publish.entity", "events that skills emit are sent there", "send events");
   for (const [type, entity] of publish?.byEventType ?? [])
     add(entity, `publish.byEventType.${type}`, `${type} events that skills emit are sent there`, "send events");
   if (platformEvents !== undefined) add(platformEvents.entity, "platformEvents.entity", "events about the work itself are sent there", "send events");
+  for (const [name, channel] of escalation?.channels ?? [])
+    if (channel.kind === "queue") add(channel.queue, `escalation.channels.${name}.queue`, "events that failed are reassigned there", "send events");
   const key = "queue" in consumer ? "consumer.queue" : "consumer.retryQueue";
   add(retryEntityOf(consumer), key, "it is read", "read");
   add(retryEntityOf(consumer), key, "copies of messages that are retried or postponed are sent there", "send copies");

@@ -10,6 +10,7 @@ import type { RunStore } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { compensationsOf } from "../recovery/compensations.ts";
 import { backgroundReplayOf, replayKind } from "../recovery/background-replay.ts";
+import type { Escalations } from "../recovery/escalations.ts";
 import { SideJobs } from "../recovery/side-jobs.ts";
 import { retryEntityOf } from "./broker.ts";
 import { composeLetters, surroundingsOf } from "./dead-letters.ts";
@@ -38,10 +39,11 @@ export interface RecoveryParts {
   readonly store: RunStore;
   readonly publisher: Publisher;
   readonly telemetry: Telemetry;
+  readonly escalations: Escalations | undefined;
 }
 
 /** What runs with the worker, and does the pool's jobs. */
-export function composeSideJobs(config: Config, parts: RecoveryParts): SideJobs {
+export function composeSideJobs(config: Config, { escalations, ...parts }: RecoveryParts): SideJobs {
   const { compensateAfterMs } = config.recovery;
   const retryEntity = retryEntityOf(config.consumer);
   return new SideJobs({
@@ -50,6 +52,7 @@ export function composeSideJobs(config: Config, parts: RecoveryParts): SideJobs 
       new Map<string, JobHandler>([
         [compensateKind, compensationsOf({ ...parts, retryEntity, secret, compensateAfterMs })],
         [replayKind, backgroundReplayOf({ surroundings: surroundingsOf(config, parts), letters: (forwardedTo) => composeLetters(config, forwardedTo) })],
+        ...(escalations?.handlers ?? []),
       ]),
   });
 }

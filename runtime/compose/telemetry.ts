@@ -8,30 +8,47 @@ import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
 import type { Config } from "../core/config.ts";
 import type { Publisher } from "../ports/publisher.ts";
-import type { Reporter, Telemetry } from "../ports/telemetry.ts";
+import type { RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import type { Escalations } from "../recovery/escalations.ts";
+import { composeEscalations } from "./escalation.ts";
 import { consumerName } from "./store.ts";
 
 export interface ComposedTelemetry {
   readonly telemetry: Telemetry;
-  /** What is to run with the worker. */
-  readonly reporters: readonly Reporter[];
+  /** Undefined where none are configured. */
+  readonly escalations: Escalations | undefined;
+  readonly platform: PlatformEvents | undefined;
   readonly statistics: Statistics;
   /** Since the last one was taken. */
   readonly summaries: Summaries;
   readonly logger: Logger;
 }
 
-export function composeTelemetry(config: Config, workerId: string, publisher: Publisher): ComposedTelemetry {
+/** Parts of the worker that reports go through. */
+export interface ReportingParts {
+  readonly workerId: string;
+  readonly publisher: Publisher;
+  readonly queue: RecoveryQueue | undefined;
+}
+
+export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue }: ReportingParts): ComposedTelemetry {
   const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
   const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
   const statistics = new Statistics();
   const summaries = new Summaries();
   const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
-  const reports = { statistics, summaries, logger };
   const platform = composePlatformEvents(config, workerId, publisher, here);
-  return platform === undefined
-    ? { telemetry: here, reporters: [], ...reports }
-    : { telemetry: teeTelemetry([here, platform]), reporters: [platform], ...reports };
+  const reported = platform === undefined ? here : teeTelemetry([here, platform]);
+  const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported });
+  return {
+    telemetry: escalations === undefined ? reported : teeTelemetry([reported, escalations]),
+    escalations,
+    platform,
+    statistics,
+    summaries,
+    logger,
+  };
 }
 
 function composePlatformEvents({ platformEvents, consumer }: Config, workerId: string, publisher: Publisher, telemetry: Telemetry): PlatformEvents | undefined {

@@ -23,7 +23,7 @@ import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
 
-export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "reporters"> {
+export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "escalations" | "platform"> {
   readonly worker: Worker;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
@@ -35,7 +35,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const publisher = await composePublisher(config);
-  const { telemetry, reporters, ...reports } = composeTelemetry(config, workerId, publisher);
+  const store = composeRunStore(config, directory, {
+    onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
+    onSuspect: (suspicion) => storeDoubt.lost(suspicion),
+  });
+  const queue = composeRecoveryQueue(config, directory, store);
+  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries } = composeExecutor(config, skills, {
@@ -45,11 +50,6 @@ export async function composeWorker(config: Config, directory: string): Promise<
   });
   const limits = limitsOf(config);
   const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: (event) => telemetry.emit(event) });
-  const store = composeRunStore(config, directory, {
-    onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
-    onSuspect: (suspicion) => storeDoubt.lost(suspicion),
-  });
-  const queue = composeRecoveryQueue(config, directory, store);
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -61,7 +61,10 @@ export async function composeWorker(config: Config, directory: string): Promise<
     recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
     executor,
     telemetry,
-    reporters: queue === undefined ? reporters : [composeSideJobs(config, { queue, store, publisher, telemetry }), ...reporters],
+    // In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform.
+    reporters: [escalations, queue && composeSideJobs(config, { queue, store, publisher, telemetry, escalations }), platform].filter(
+      (part) => part !== undefined,
+    ),
     skills: registry,
     skillCount: registry.skills.length,
     threads,

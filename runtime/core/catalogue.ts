@@ -153,6 +153,43 @@ export type RuntimeEvent =
   /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   | { readonly type: "loop.blocked"; readonly delayMs: number }
+  /** A rule's threshold was reached here; another worker of the pool may have come to the same. `channels` are names. */
+  | {
+      readonly type: "escalation.raised";
+      readonly eventId: string;
+      readonly escalationId: string;
+      readonly rule: string;
+      readonly counted: string;
+      readonly critical: boolean;
+      readonly count: number;
+      readonly windowMs: number;
+      readonly channels: string;
+    }
+  | {
+      readonly type: "escalation.sent";
+      readonly eventId: string;
+      readonly escalationId: string;
+      readonly rule: string;
+      readonly counted: string;
+      readonly critical: boolean;
+      readonly count: number;
+      readonly windowMs: number;
+      readonly channel: string;
+      readonly attempt: number;
+    }
+  /** A channel did not take it. `isFinal`: it is not tried again. */
+  | {
+      readonly type: "escalation.failed";
+      readonly eventId: string;
+      readonly escalationId: string;
+      readonly rule: string;
+      readonly channel: string;
+      readonly attempt: number;
+      readonly isFinal: boolean;
+      readonly error: string;
+    }
+  /** There were too many others in this hour. */
+  | { readonly type: "escalation.held-back"; readonly rule: string; readonly counted: string }
   /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */
   | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string };
 

@@ -8,6 +8,7 @@ import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type ConsumerConfig, type ServiceBusConfig, type TransportKind, consumerSchema, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
+import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
@@ -40,6 +41,8 @@ export interface ConfigInput {
   readonly platformEvents?: PlatformEventsConfig | undefined;
   /** Jobs of the pool that outlive messages and workers: compensations without a message, replays in the background, sweeps. */
   readonly recovery?: RecoveryConfig | undefined;
+  /** Who is told of failures, and when; see `EscalationConfig`. Default: nobody. */
+  readonly escalation?: EscalationConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -99,13 +102,14 @@ export interface ConfigInput {
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
 export interface Config extends Omit<
   Required<ConfigInput>,
-  "threads" | "suspectMs" | "memoryBytesMax" | "heldBytesMax" | "publish" | "platformEvents" | "dependencies" | "skills" | "logFormat"
+  "threads" | "suspectMs" | "memoryBytesMax" | "heldBytesMax" | "publish" | "platformEvents" | "escalation" | "dependencies" | "skills" | "logFormat"
 > {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
   readonly platformEvents?: PlatformEventsSettings | undefined;
+  readonly escalation?: EscalationSettings | undefined;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly recovery: RecoverySettings;
@@ -135,6 +139,18 @@ const envelopeHook = z.strictObject({
   read: z.custom<EnvelopeHook["read"]>((value) => typeof value === "function", "expected a function from a message to its envelope's fields"),
 });
 
+/** What is about a failure must not come back to the worker that failed. */
+function refuseOwnQueue({ consumer, platformEvents, escalation }: Config, context: z.RefinementCtx): void {
+  const read = "queue" in consumer ? consumer.queue : consumer.retryQueue;
+  const refuse = (entity: string, path: string[], what: string): void => {
+    if (entity.toLowerCase() === read.toLowerCase())
+      context.addIssue({ code: "custom", path, message: `expected ${what} other than the queue that this worker reads` });
+  };
+  if (platformEvents !== undefined) refuse(platformEvents.entity, ["platformEvents", "entity"], "an entity");
+  for (const [name, channel] of escalation?.channels ?? [])
+    if (channel.kind === "queue") refuse(channel.queue, ["escalation", "channels", name, "queue"], "a queue");
+}
+
 const schema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
     consumer: consumerSchema,
@@ -146,6 +162,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
     platformEvents: platformEventsSchema.optional(),
     recovery: recoverySchema.prefault({}),
+    escalation: escalationSchema.optional(),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
@@ -176,15 +193,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
         message: `expected transport 'sdk' beside it, for '${config.transport}' does not speak them`,
       });
     }
-    const { entity } = config.platformEvents ?? {};
-    const read = "queue" in config.consumer ? config.consumer.queue : config.consumer.retryQueue;
-    if (entity !== undefined && entity.toLowerCase() === read.toLowerCase()) {
-      context.addIssue({
-        code: "custom",
-        path: ["platformEvents", "entity"],
-        message: "expected an entity other than the queue that this worker reads",
-      });
-    }
+    refuseOwnQueue(config, context);
     config.envelopes.forEach(({ name }, index) => {
       if (config.envelopes.findIndex((other) => other.name === name) < index) {
         context.addIssue({ code: "custom", path: ["envelopes", index, "name"], message: "expected each envelope hook to have a name of its own" });

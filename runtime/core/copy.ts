@@ -23,6 +23,9 @@ export const enqueuedFirstHeader = "holdfast-enqueued-first";
 /** What a copy waits for until it is due, for people: a failure's code, or why it was postponed and the dependency. */
 export const waitsForHeader = "holdfast-waits-for";
 
+/** What the worker counted on the way of one message; a message that brings its event back, or elsewhere, goes without. */
+export const triesHeaders: readonly string[] = [postponedHeader, retriesInPlaceHeader, apartHeader, enqueuedFirstHeader, waitsForHeader];
+
 function countOf(delivery: Delivery, header: string): number {
   const value = delivery.header(header);
   const count = typeof value === "bigint" ? Number(value) : value;

@@ -61,6 +61,15 @@ const description = text("what was expected, what was found, where, and what to 
 const why = text("what was found");
 const error = text("what was found");
 const ofRun = { eventId, skill, attempt };
+const ofEscalation = {
+  eventId: text("the event that failed last"),
+  escalationId: text("the same for all channels and tries"),
+  rule: text("name of the rule"),
+  counted: text("what is counted apart, such as `project=shop`"),
+  critical: flag("whether the project is critical"),
+  count: count("failures within the window"),
+  windowMs: count("the window"),
+};
 const deathClass = oneOf<DeathClass>(deathClasses, "the failure's class");
 
 interface Frequency {
@@ -189,6 +198,34 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   }),
   "loop.blocked": row("LoopBlocked", "the worker's event loop was blocked", { delayMs: amount("for how long") }),
   "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
+  "escalation.raised": row(
+    "EscalationRaised",
+    "failures reached a rule's threshold; it goes to the rule's channels, unless another worker has come to the same",
+    {
+      ...ofEscalation,
+      channels: text("names of the channels, separated by commas"),
+    },
+  ),
+  "escalation.sent": row("EscalationSent", "a channel took an escalation", {
+    ...ofEscalation,
+    channel: text("its name"),
+    attempt: count("number of the try, from 1"),
+  }),
+  "escalation.failed": row("EscalationFailed", "a channel did not take an escalation", {
+    eventId,
+    escalationId: ofEscalation.escalationId,
+    rule: ofEscalation.rule,
+    channel: text("its name"),
+    attempt: count("number of the try, from 1; 0 where none was made"),
+    isFinal: flag("whether it is given up"),
+    error,
+  }),
+  "escalation.held-back": row(
+    "EscalationHeldBack",
+    "failures reached a rule's threshold, and there were too many other escalations in this hour",
+    { rule: ofEscalation.rule, counted: ofEscalation.counted },
+    often,
+  ),
   "worker.started": undefined,
   "worker.stopping": undefined,
   "worker.stopped": undefined,

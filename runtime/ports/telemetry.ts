@@ -1,6 +1,7 @@
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
+import type { Lineage } from "../core/lineage.ts";
 
 /** How a delivery ended, for counting. */
 export type FinalOutcome = "completed" | "duplicate" | "dead-lettered" | "retried" | "postponed" | "released" | "dropped";
@@ -24,12 +25,20 @@ export interface AboutMessage extends SettledRun {
   readonly epoch: number;
 }
 
+/** The event that something is about, once its message is held no more. */
+export interface AboutEvent {
+  readonly eventId: string;
+  readonly lineage: Lineage;
+  /** It is itself an event that was sent to the platform. */
+  readonly ofPlatform: boolean;
+}
+
 /** Where the runtime reports what happens. Calls are cheap, synchronous and never throw. */
 export interface Telemetry {
   /** Once a delivery. `latencyMs`: from the broker's enqueue time to settlement, wall clock. `skill` is empty when none was found. */
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void;
   /** `about`: the message that it concerns, where there is one. */
-  emit(event: RuntimeEvent, about?: AboutMessage): void;
+  emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void;
 }
 
 /** What sends reports elsewhere while the worker works. It may get events before it starts. */

@@ -1,5 +1,5 @@
 /** The message that brings a dead letter's event back. */
-import { enqueuedFirstHeader, livingHeaders, originHeader, postponedHeader, retriesInPlaceHeader, apartHeader, waitsForHeader } from "../core/copy.ts";
+import { livingHeaders, originHeader, triesHeaders } from "../core/copy.ts";
 import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
@@ -21,7 +21,7 @@ export interface ReplayMaking extends ReplayWishes {
 }
 
 /** What the worker counted on the way to the death does not count for the next life. */
-const ofEarlierTries: ReadonlySet<string> = new Set([postponedHeader, retriesInPlaceHeader, apartHeader, enqueuedFirstHeader, waitsForHeader, replayHeader]);
+const ofEarlierTries: ReadonlySet<string> = new Set([...triesHeaders, replayHeader]);
 
 /** Stands for this very letter: made once more, it is the same replay. */
 export function replayIdOf(secret: string, letter: Pick<Delivery, "messageId" | "sequenceNumber" | "enqueuedAtMs" | "header">): string {

@@ -47,6 +47,10 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "connection.rebuilt": "error",
   "thread.lost": "error",
   "loop.blocked": "warn",
+  "escalation.raised": "warn",
+  "escalation.sent": "info",
+  "escalation.failed": "error",
+  "escalation.held-back": "warn",
   "platform-events.lost": "warn",
 };
 
@@ -102,6 +106,8 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
       return `${event.type} ${causeOf(event.error)}`;
     case "send.failed":
       return `${event.type} ${event.entity} ${causeOf(event.error)}`;
+    case "escalation.held-back":
+      return `${event.type} ${event.rule}`;
     case "transport.recovered":
     case "receiver.rebuilt":
     case "connection.rebuilt":

@@ -10,13 +10,13 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf, SendError, TransportError } from "../../core/errors.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { eventHeaders } from "../../core/event-headers.ts";
-import { lineageOf } from "../../core/lineage.ts";
+import { type Lineage, lineageOf } from "../../core/lineage.ts";
 import { unguessableId } from "../../core/message-ids.ts";
 import { isPlatformEvent, platformEventHeader, platformRowOf, type PlatformRow } from "../../core/platform-catalogue.ts";
 import { redactValue } from "../../core/redact.ts";
 import { defaultProjectId } from "../../core/wire-forms.ts";
 import type { Publisher } from "../../ports/publisher.ts";
-import type { AboutMessage, Reporter, Telemetry } from "../../ports/telemetry.ts";
+import type { AboutEvent, AboutMessage, Reporter, Telemetry } from "../../ports/telemetry.ts";
 import { ReportBudget, type ReportBounds } from "./report-budget.ts";
 
 export interface PlatformEventsOptions extends ReportBounds {
@@ -31,6 +31,7 @@ export interface PlatformEventsOptions extends ReportBounds {
   lost(event: Extract<RuntimeEvent, { type: "platform-events.lost" }>): void;
 }
 
+type About = AboutMessage | AboutEvent;
 type WhyLost = Extract<RuntimeEvent, { type: "platform-events.lost" }>["why"];
 
 export const platformAgent = "holdfast";
@@ -66,11 +67,11 @@ export class PlatformEvents implements Telemetry, Reporter {
     // How a message ended that did not fail is no news for the platform.
   }
 
-  emit(event: RuntimeEvent, about?: AboutMessage): void {
+  emit(event: RuntimeEvent, about?: About): void {
     const row = platformRowOf(event.type);
     if (row === undefined || this.#options.include?.has(row.eventType) === false) return;
     try {
-      if (about !== undefined && isPlatformEvent(about.delivery)) return;
+      if (about !== undefined && isOfPlatform(about)) return;
       this.#take(row, event, about);
     } catch (error) {
       this.#lose("refused", 1, messageOf(error, 200));
@@ -101,7 +102,7 @@ export class PlatformEvents implements Telemetry, Reporter {
     this.#tellLost();
   }
 
-  #take(row: PlatformRow, event: RuntimeEvent, about: AboutMessage | undefined): void {
+  #take(row: PlatformRow, event: RuntimeEvent, about: About | undefined): void {
     const { clock } = this.#options;
     const answer = this.#budget.take(row.isFrequent, this.#waiting.length, clock.monotonicMs());
     if (answer !== "taken") return this.#lose(answer, 1, "");
@@ -109,12 +110,12 @@ export class PlatformEvents implements Telemetry, Reporter {
     if (this.#secret !== undefined && this.#timer === undefined && this.#sending === undefined) this.#sendAfter(gatherMs);
   }
 
-  #envelopeOf({ eventType, version }: PlatformRow, event: RuntimeEvent, about: AboutMessage | undefined): EventEnvelope {
+  #envelopeOf({ eventType, version }: PlatformRow, event: RuntimeEvent, about: About | undefined): EventEnvelope {
     const { clock, consumer, workerId } = this.#options;
     this.#emitted += 1;
     const { type: _type, ...fields } = event;
     const eventId = `hf~${codeOf(consumer, event, about === undefined ? [workerId, this.#emitted] : identityOf(event, about))}`;
-    const lineage = about === undefined ? undefined : lineageOf(about.delivery, about.headers);
+    const lineage = about === undefined ? undefined : lineageIn(about);
     const causationId = about === undefined || about.eventId === "" ? undefined : about.eventId;
     return {
       eventId,
@@ -193,6 +194,14 @@ export class PlatformEvents implements Telemetry, Reporter {
   }
 }
 
+function isOfPlatform(about: About): boolean {
+  return "delivery" in about ? isPlatformEvent(about.delivery) : about.ofPlatform;
+}
+
+function lineageIn(about: About): Lineage {
+  return "delivery" in about ? lineageOf(about.delivery, about.headers) : about.lineage;
+}
+
 function asTransportError(error: unknown): TransportError {
   return error instanceof TransportError ? error : new TransportError(messageOf(error), { cause: error });
 }
@@ -201,14 +210,20 @@ function asTransportError(error: unknown): TransportError {
  * What makes an event of a run the same when it is reported again, by another worker or after a crash: its execution, and the step where one
  * execution can have several. A message that is dead-lettered is so once, whoever does it; and of one that was never claimed no more is known than which it is.
  */
-function identityOf(event: RuntimeEvent, { eventId, epoch, attempt, delivery }: AboutMessage): readonly (string | number | bigint)[] {
+function identityOf(event: RuntimeEvent, about: About): readonly (string | number | bigint)[] {
+  if (!("delivery" in about)) return [about.eventId, ...distinctionsIn(event)];
+  const { eventId, epoch, attempt, delivery } = about;
   const message = [eventId, delivery.messageId, delivery.sequenceNumber];
   if (event.type === "run.dead-lettered" || event.type === "run.revived" || epoch === 0) return message;
-  return [eventId, epoch, attempt, ...Object.entries(event).flatMap(([name, value]) => (distinguishing.has(name) ? [String(value)] : []))];
+  return [eventId, epoch, attempt, ...distinctionsIn(event)];
 }
 
-/** By what events of one type and one execution differ. */
-const distinguishing: ReadonlySet<string> = new Set(["step", "dependency", "state", "where", "stage"]);
+/** By what events of one type and one execution differ, or those of one escalation. */
+const distinguishing: ReadonlySet<string> = new Set(["step", "dependency", "state", "where", "stage", "escalationId", "channel", "attempt"]);
+
+function distinctionsIn(event: RuntimeEvent): readonly string[] {
+  return Object.entries(event).flatMap(([name, value]) => (distinguishing.has(name) ? [String(value)] : []));
+}
 
 function codeOf(consumer: string, { type }: RuntimeEvent, identity: readonly (string | number | bigint)[]): string {
   return hash("sha256", JSON.stringify([consumer, type, ...identity.map(String)]), "base64url").slice(0, idCharacters);

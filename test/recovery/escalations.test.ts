@@ -1,0 +1,183 @@
+// Escalations between the failures they hear of and a recovery queue that may be away.
+import { strict as assert } from "node:assert";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, test } from "node:test";
+import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
+import { StoreUnavailableError } from "#runtime/core/errors.ts";
+import type { EscalationNotice, EscalationRule } from "#runtime/core/escalation.ts";
+import { platformEventHeader } from "#runtime/core/platform-catalogue.ts";
+import { EscalationPolicy } from "#runtime/policy/escalation.ts";
+import { DeliveryError } from "#runtime/ports/escalation-channel.ts";
+import type { JobResult, NewJob, RecoveryQueue } from "#runtime/ports/recovery-queue.ts";
+import type { AboutEvent, AboutMessage } from "#runtime/ports/telemetry.ts";
+import { Escalations } from "#runtime/recovery/escalations.ts";
+import { delivery, envelope, json } from "../support/event-messages.ts";
+import { ManualClock, runtimeClock } from "../support/manual-clock.ts";
+
+const rule: EscalationRule = {
+  name: "any",
+  on: "dead-letter",
+  when: {},
+  critical: undefined,
+  by: [],
+  threshold: { count: 1, windowMs: 60_000 },
+  to: ["pager"],
+  repeatAfterMs: 1_000,
+};
+
+function benchOf() {
+  const clock = new ManualClock(1_700_000_000_000);
+  const jobs: NewJob[] = [];
+  const emitted: { readonly event: RuntimeEvent; readonly about: AboutMessage | AboutEvent | undefined }[] = [];
+  const state = { isAway: false, refusal: undefined as Error | undefined };
+  const queue: RecoveryQueue = {
+    limits: undefined,
+    start: () => undefined,
+    work: () => undefined,
+    stop: () => Promise.resolve(),
+    add(job) {
+      if (state.isAway) return Promise.reject(new StoreUnavailableError("away"));
+      if (jobs.some(({ id }) => id === job.id)) return Promise.resolve("known");
+      jobs.push(job);
+      return Promise.resolve("added");
+    },
+    hurry: () => Promise.resolve(false),
+    remove: () => Promise.resolve(false),
+    find: () => Promise.resolve(undefined),
+    list: () => Promise.resolve([]),
+    counts: () => Promise.resolve({ waiting: 0, active: 0, done: 0, failed: 0 }),
+  };
+  const taken: EscalationNotice[] = [];
+  const pager = {
+    send: (notice: EscalationNotice) => (state.refusal === undefined ? Promise.resolve(void taken.push(notice)) : Promise.reject(state.refusal)),
+    check: () => Promise.resolve({ kind: "ok" } as const),
+  };
+  const escalations = new Escalations({
+    clock: runtimeClock(clock),
+    policy: new EscalationPolicy({ rules: [rule], criticalProjects: new Set(), perHourMax: 1_000 }),
+    queue,
+    channels: new Map([["pager", pager]]),
+    publisher: { send: () => Promise.resolve() },
+    telemetry: { emit: (event, about) => void emitted.push({ event, about }) },
+    consumer: "input",
+    workerId: "w",
+    timestamp: () => new Date(clock.now()).toISOString(),
+  });
+  escalations.start("secret");
+  return {
+    clock,
+    jobs,
+    emitted,
+    state,
+    taken,
+    escalations,
+    async pass(ms: number) {
+      clock.advance(ms);
+      for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+    },
+    types: () => emitted.map(({ event }) => event.type),
+    deliver(attempt: number, signal = new AbortController().signal): Promise<JobResult> {
+      const [job] = jobs;
+      const handler = escalations.handlers.get(job?.kind ?? "");
+      if (job === undefined || handler === undefined) throw new Error("expected a job with a handler");
+      // As the queue keeps it.
+      return handler({ kind: job.kind, id: job.id, data: JSON.parse(JSON.stringify(job.data)) as unknown, attempt }, signal);
+    },
+  };
+}
+
+const death = {
+  type: "run.dead-lettered",
+  eventId: envelope.eventId,
+  messageId: "m",
+  skill: "s",
+  attempt: 1,
+  reason: "CARD",
+  description: "found Bearer 0123456789abcdef",
+  class: "permanent",
+  code: "CARD",
+  step: "pay",
+  fingerprint: "f",
+} as const;
+
+function about(headers = {}): AboutMessage {
+  return { eventId: envelope.eventId, attempt: 1, epoch: 1, delivery: delivery(json(envelope), headers), route: undefined, headers: undefined };
+}
+
+describe("escalations", () => {
+  test("become a job that holds what is known of the failure, and no secret", async () => {
+    const bench = benchOf();
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    assert.equal(bench.jobs.length, 1);
+    assert.equal((await bench.deliver(1)).kind, "done");
+    const [notice] = bench.taken;
+    assert.deepEqual(
+      [notice?.rule, notice?.code, notice?.step, notice?.traceId, notice?.projectId, notice?.description],
+      ["any", "CARD", "pay", envelope.traceId, envelope.projectId, "found Bearer [redacted]"],
+    );
+    assert.deepEqual(bench.types(), ["escalation.raised", "escalation.sent"]);
+    const [, sent] = bench.emitted;
+    assert.ok(sent?.about !== undefined && "lineage" in sent.about && sent.about.lineage.traceId === envelope.traceId);
+  });
+
+  test("wait for a queue that is away, and are the same job when they come to it", async () => {
+    const bench = benchOf();
+    bench.state.isAway = true;
+    bench.escalations.emit(death, about());
+    await bench.pass(1_500);
+    bench.escalations.emit(death, about());
+    await bench.pass(10_000);
+    assert.equal(bench.jobs.length, 0);
+    bench.state.isAway = false;
+    await bench.pass(2_000);
+    assert.equal(bench.jobs.length, 1);
+  });
+
+  test("that wait are brought to the queue when the worker stops, and reported when it is away still", async () => {
+    const bench = benchOf();
+    bench.state.isAway = true;
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    await bench.escalations.stop();
+    assert.deepEqual(bench.types(), ["escalation.raised", "escalation.failed"]);
+    assert.equal(bench.clock.pending, 0);
+    const other = benchOf();
+    other.state.isAway = true;
+    other.escalations.emit(death, about());
+    await other.pass(0);
+    other.state.isAway = false;
+    await other.escalations.stop();
+    assert.deepEqual([other.jobs.length, other.types()], [1, ["escalation.raised"]]);
+  });
+
+  test("are tried again, until the channel refuses them for good or the tries are over", async () => {
+    const bench = benchOf();
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    bench.state.refusal = new DeliveryError("away");
+    await assert.rejects(bench.deliver(1), DeliveryError);
+    assert.equal((await bench.deliver(10)).kind, "done");
+    bench.state.refusal = new DeliveryError("no such hook", { isPermanent: true });
+    assert.equal((await bench.deliver(1)).kind, "done");
+    const failures = bench.emitted.flatMap(({ event }) => (event.type === "escalation.failed" ? [event.isFinal] : []));
+    assert.deepEqual(failures, [false, true, true]);
+  });
+
+  test("that the worker's stop breaks off go on elsewhere, and are no failure", async () => {
+    const bench = benchOf();
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    bench.state.refusal = new Error("aborted");
+    assert.equal((await bench.deliver(1, AbortSignal.abort())).kind, "again");
+    assert.deepEqual(bench.types(), ["escalation.raised"]);
+  });
+
+  test("of a platform event are marked, so that nothing is sent to the platform about them", async () => {
+    const bench = benchOf();
+    bench.escalations.emit(death, about({ [platformEventHeader]: true }));
+    await bench.pass(0);
+    await bench.deliver(1);
+    assert.ok(bench.emitted.every((one) => one.about !== undefined && "ofPlatform" in one.about && one.about.ofPlatform));
+  });
+});
