@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { carryOut } from "#runtime/cli/carry-out.ts";
 import { helpWidth } from "../support/command.ts";
 import { crashPointsCommand } from "./crash-points/command.ts";
+import { faultsCommand } from "./faults/command.ts";
 import { killCommand } from "./kill/command.ts";
 import { memoryCommand } from "./memory/command.ts";
 import { replayCommand } from "./replay/command.ts";
@@ -15,7 +16,7 @@ const program = new Command("npm run drill --")
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
   .addHelpText("after", "\n`npm run drill -- NAME --help` says what goes wrong, and what must hold all the same.");
 
-for (const command of [crashPointsCommand(), killCommand(), memoryCommand(), replayCommand()]) program.addCommand(command);
+for (const command of [crashPointsCommand(), killCommand(), faultsCommand(), memoryCommand(), replayCommand()]) program.addCommand(command);
 
 if (process.argv.length === 2) program.outputHelp();
 else await carryOut(program);

@@ -15,14 +15,19 @@ export interface Child<Ready> {
   stop(): Promise<void>;
 }
 
-/** Starts `script` (a path below the project, without extension) and waits for its message of type `ready`. */
+/** Starts `script` (a path below the project, without extension), with `env` beside this process's own environment, and waits for its message of type `ready`. */
 export async function startChild<Ready>(
   script: string,
   args: readonly string[],
   onMessage: (message: unknown) => void = () => undefined,
+  env?: Readonly<Record<string, string>>,
 ): Promise<Child<Ready>> {
   // A group of its own: a terminal's Ctrl-C is for the parent alone, which stops its children in order.
-  const child = fork(join(root, `${script}${extension}`), args, { stdio: ["ignore", "inherit", "inherit", "ipc"], detached: true });
+  const child = fork(join(root, `${script}${extension}`), args, {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
   const exited = new Promise<void>((done) => {
     child.once("exit", () => done());
   });

@@ -20,26 +20,40 @@ export interface WorkerTotals {
 
 export class WorkerProcess {
   readonly #configFile: string;
+  readonly #env: Readonly<Record<string, string>> | undefined;
   /** The last report of each life. */
   readonly #reports: Report[] = [];
   #child: Child<unknown> | undefined;
 
-  constructor(configFile: string) {
+  /** `env` comes beside this process's own environment. */
+  constructor(configFile: string, env?: Readonly<Record<string, string>>) {
     this.#configFile = configFile;
+    this.#env = env;
   }
 
   async start(): Promise<void> {
     const life = this.#reports.length;
-    this.#child = await startChild("runtime/cli/main", ["start", "--config", this.#configFile], (message) => {
+    const heard = (message: unknown): void => {
       const report = message as Report;
       if (report.type === "report") this.#reports[life] = report;
-    });
+    };
+    this.#child = await startChild("runtime/cli/main", ["start", "--config", this.#configFile], heard, this.#env);
   }
 
   /** Ends it at once, as a lost node would; resolves when it is gone. */
   async kill(): Promise<void> {
     this.#child?.process.kill("SIGKILL");
     await this.#child?.exited;
+  }
+
+  /** Stops it in its tracks, without its knowing. */
+  freeze(): void {
+    this.#child?.process.kill("SIGSTOP");
+  }
+
+  /** Lets it go on where it was frozen. */
+  thaw(): void {
+    this.#child?.process.kill("SIGCONT");
   }
 
   /** Lets it drain and hand back; resolves when it is gone. */

@@ -1,5 +1,6 @@
 // A real Redis Cluster for the tests: three masters on loopback, each with a third of the slots.
-import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -7,6 +8,10 @@ import { eventually } from "./eventually.ts";
 import { freePort, type RedisServer, startRedis } from "./redis-server.ts";
 
 interface RedisMaster extends RedisServer {
+  /** Ends it at once. */
+  kill(): Promise<void>;
+  /** Starts it again where it was, with what it had written. */
+  restart(): Promise<void>;
   /** Its own keys that match. */
   keys(pattern: string): Promise<readonly string[]>;
   /** Its own keys are lost. */
@@ -36,16 +41,38 @@ async function clusterPort(): Promise<number> {
   }
 }
 
-async function startMaster(folder: string, number: number): Promise<RedisServer> {
-  const args = ["--cluster-enabled", "yes", "--cluster-config-file", `nodes-${number}.conf`, "--cluster-announce-ip", "127.0.0.1", "--dir", folder];
+/** Its records survive it only where `isPersistent`. */
+async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<RedisMaster, keyof RedisServer | "kill" | "restart">> {
+  const port = await clusterPort();
+  const place = join(folder, String(port));
+  await mkdir(place);
+  const args = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-announce-ip", "127.0.0.1", "--dir", place];
+  if (isPersistent) args.push("--appendonly", "yes");
   // A shard that is down leaves the others to serve, and is found soon.
-  return startRedis([...args, "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"], await clusterPort());
+  args.push("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000");
+  let server = await startRedis(args, port);
+  return {
+    url: server.url,
+    port,
+    get process() {
+      return server.process;
+    },
+    async kill() {
+      const gone = once(server.process, "close");
+      server.process.kill("SIGKILL");
+      await gone;
+    },
+    async restart() {
+      server = await startRedis(args, port);
+    },
+    stop: () => server.stop(),
+  };
 }
 
-/** Resolves when every master knows of all and serves. */
-export async function startRedisCluster(): Promise<RedisCluster> {
+/** Resolves when every master knows of all and serves. `isPersistent`: a master that is killed has its records when it is started again. */
+export async function startRedisCluster({ isPersistent = false }: { readonly isPersistent?: boolean } = {}): Promise<RedisCluster> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
-  const masters = await Promise.all(Array.from({ length: mastersDefault }, (_, number) => startMaster(folder, number)));
+  const masters = await Promise.all(Array.from({ length: mastersDefault }, () => startMaster(folder, isPersistent)));
   const clients = masters.map(({ url }) => new Redis(url, { disconnectTimeout: 100 }));
   for (const client of clients) client.on("error", () => undefined);
   const first = masters[0];
@@ -71,7 +98,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   };
   return {
     async addReplica(master) {
-      const server = await startMaster(folder, mastersDefault + replicas.length);
+      const server = await startMaster(folder, isPersistent);
       replicas.push(server);
       const client = new Redis(server.url, { disconnectTimeout: 100 });
       client.on("error", () => undefined);
@@ -96,11 +123,13 @@ export async function startRedisCluster(): Promise<RedisCluster> {
       for (const client of [target, source]) await client.call("CLUSTER", ["SETSLOT", slot, "NODE", String(targetId)]);
     },
     url: first.url,
-    masters: masters.map((master, number) => ({
-      ...master,
-      keys: (pattern) => clients[number]?.keys(pattern) ?? Promise.resolve([]),
-      flush: async () => void (await clients[number]?.flushall()),
-    })),
+    masters: masters.map((master, number) =>
+      // Its process is another one after a restart: a getter must stay one.
+      Object.assign(Object.create(master) as typeof master, {
+        keys: (pattern: string) => clients[number]?.keys(pattern) ?? Promise.resolve([]),
+        flush: async () => void (await clients[number]?.flushall()),
+      }),
+    ),
     async flush() {
       await Promise.all(clients.map((client) => client.flushall()));
     },

@@ -49,13 +49,13 @@ export async function freePort(): Promise<number> {
 }
 
 /** Starts a Redis of its own on a free loopback port, without persistence, and resolves when it accepts connections. */
-export async function startRedis(extraArgs: readonly string[] = [], wantedPort?: number): Promise<RedisServer> {
+export async function startRedis(extraArgs: readonly string[] = [], wantedPort?: number, env?: Readonly<Record<string, string>>): Promise<RedisServer> {
   if (!isInstalled()) install();
   const port = wantedPort ?? (await freePort());
   // A replica keeps what it is sent in a file, and the next server would begin with it.
   const folder = await mkdtemp(join(tmpdir(), "holdfast-redis-"));
   const args = ["--dir", folder, "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", ...extraArgs];
-  const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
   const exited = once(child, "close");
   const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`expected redis-server to accept connections within ${startTimeoutMs} ms`)), startTimeoutMs);
