@@ -19,7 +19,17 @@ function undo(step: string): EffectCall {
 function record(state: RunState, steps: readonly string[] = []): RunView {
   const step = (name: string): StepRecord => ({ name, kind: "keyed", state: "completed", result: empty, checksum: 0, codec: 1, atMs: 2_000 });
   const counts = { epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0 };
-  const rest = { pipelineHash: "p", payloadHash: "h", outbox: empty, reason: undefined, history: [], setbacks: [], claim: undefined, writtenAgoMs: 0 };
+  const rest = {
+    pipelineHash: "p",
+    payloadHash: "h",
+    outbox: empty,
+    reason: undefined,
+    history: [],
+    setbacks: [],
+    claim: undefined,
+    isCancelling: false,
+    writtenAgoMs: 0,
+  };
   return { key: { consumer: "c", eventId: "e" }, state, steps: steps.map(step), ...counts, ...rest };
 }
 
