@@ -35,7 +35,7 @@ export class LatestRuns {
   readonly #runs = new Map<string, RunSummary>();
   /** Runs that were added, and those of them in each state. */
   total = 0;
-  readonly byState = new Map<RunState, number>();
+  readonly byState: Map<RunState, number> = new Map<RunState, number>();
 
   constructor(max: number) {
     this.#max = max;
