@@ -183,6 +183,7 @@ describe("redis with a user of few rights", () => {
       "+ltrim",
       "+lrange",
       "+pexpire",
+      "+pttl",
       "+time",
       "+ping",
       "+quit",
