@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
+import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
@@ -86,6 +87,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
     collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
+    loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, kinds: registry.kinds, ...reports };

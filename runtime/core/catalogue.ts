@@ -152,7 +152,8 @@ export type RuntimeEvent =
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
-  | { readonly type: "loop.blocked"; readonly delayMs: number }
+  /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
+  | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }
   /** A rule's threshold was reached here; another worker of the pool may have come to the same. `channels` are names. */
   | {
       readonly type: "escalation.raised";

@@ -196,7 +196,10 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     usedBytes: count("what it uses"),
     limitBytes: count("what it may use"),
   }),
-  "loop.blocked": row("LoopBlocked", "the worker's event loop was blocked", { delayMs: amount("for how long") }),
+  "loop.changed": row("LoopChanged", "the worker's event loop became late, or is on time again", {
+    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none"),
+    delayMs: amount("the longest delay within the last seconds"),
+  }),
   "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
   "escalation.raised": row(
     "EscalationRaised",

@@ -16,6 +16,7 @@ import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
+import { type LoopState, LoopWatch } from "../policy/loop-watch.ts";
 import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
 import type { DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
@@ -86,6 +87,8 @@ export interface WorkerOptions {
   readonly storeDoubt: StoreDoubt;
   /** What the process uses of its memory; undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
+  /** The longest delay of the event loop since it was last asked for, in milliseconds. */
+  readonly loopDelay: () => number;
   /** Has the main thread give back memory that it does not use. */
   readonly collectGarbage: () => void;
   /** Goes on with what messages do not live to see. */
@@ -110,7 +113,9 @@ export interface WorkerView {
   /** What is in doubt because the store has lost records; empty while nothing is. */
   readonly storeSuspect: readonly DoubtView[];
   readonly memory: MemoryState;
+  readonly loop: LoopState;
   readonly threadsReady: boolean;
+  /** The longest delay of the event loop within the last looks. */
   readonly loopDelayMs: number;
   /** How often receiver or connection were replaced since a message last came, or could have come. */
   readonly rebuiltInVain: number;
@@ -128,6 +133,7 @@ export class Worker {
   readonly #inFlight = new InFlight();
   readonly #intake: Intake;
   readonly #memoryWatch = new MemoryWatch();
+  readonly #loopWatch = new LoopWatch();
   readonly #admission: Admission<Work>;
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
@@ -205,7 +211,7 @@ export class Worker {
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = this.#makeReceiveLoop();
-    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop, retryBudget });
+    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, loopWatch: this.#loopWatch, receiveLoop: this.#receiveLoop, retryBudget });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
@@ -214,9 +220,16 @@ export class Worker {
     return new ReceiveLoop({
       ...this.#options,
       inFlight: () => this.#inFlight.size,
-      room: () => this.#memoryWatch.within(Math.min(this.#executions.room(), this.#options.inFlightMax), this.#inFlight.size),
+      room: () => this.#room(),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
+  }
+
+  /** For more messages, as the scarcest of what they need leaves it. */
+  #room(): number {
+    const room = Math.min(this.#executions.room(), this.#options.inFlightMax);
+    const held = this.#inFlight.size;
+    return Math.min(this.#memoryWatch.within(room, held), this.#loopWatch.within(room, held));
   }
 
   #useNewBounds(): void {
@@ -294,9 +307,10 @@ export class Worker {
       executing,
       storeUp: this.#gate.isOpen,
       memory: this.#memoryWatch.state,
+      loop: this.#loopWatch.state,
       storeSuspect: this.#options.storeDoubt.view(),
       threadsReady: executor.isReady(),
-      loopDelayMs: this.#watchdog.loopDelayMs,
+      loopDelayMs: this.#loopWatch.delayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,

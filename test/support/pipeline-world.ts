@@ -88,6 +88,7 @@ type WorkerOverrides = Partial<
     | "storeHoldMaxMs"
     | "silenceMaxMs"
     | "memory"
+    | "loopDelay"
     | "random"
     | "skills"
     | "readRoute"
@@ -181,6 +182,7 @@ export class World {
       caution: new Caution(calmAt),
       storeDoubt,
       memory: () => undefined,
+      loopDelay: () => 0,
       collectGarbage: () => calls.push("collect garbage"),
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,

@@ -172,6 +172,7 @@ class Case {
     const worker = new Worker({
       storeDoubt,
       memory: () => undefined,
+      loopDelay: () => 0,
       clock,
       random,
       workerId: `worker-${number}`,
