@@ -3,12 +3,19 @@ import type { WorkerView } from "../pipeline/lifecycle.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 
 /** Why it takes no new messages, though it lives; empty when it does. */
-export function waitsFor({ storeUp, threadsReady, memory, loop }: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop">): readonly string[] {
+export function waitsFor({
+  storeUp,
+  threadsReady,
+  memory,
+  loop,
+  credentials,
+}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials">): readonly string[] {
   return [
     ...(storeUp ? [] : ["the store"]),
     ...(threadsReady ? [] : ["skill threads"]),
     ...(memory === "short" ? ["memory"] : []),
     ...(loop === "short" ? ["the event loop"] : []),
+    ...credentials.filter(({ isEnding }) => isEnding).map(({ login }) => `a new token for ${login}`),
   ];
 }
 

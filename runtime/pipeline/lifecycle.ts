@@ -12,6 +12,7 @@ import type { Clock, Random } from "../core/clock.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
+import type { CredentialView, CredentialWatch } from "../policy/credential-watch.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
@@ -85,6 +86,8 @@ export interface WorkerOptions {
   readonly caution: Caution;
   /** Hears from the store that it has lost records. */
   readonly storeDoubt: StoreDoubt;
+  /** Hears what becomes of the tokens that logins last by. */
+  readonly credentials: CredentialWatch;
   /** What the process uses of its memory; undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
   /** The longest delay of the event loop since it was last asked for, in milliseconds. */
@@ -112,6 +115,8 @@ export interface WorkerView {
   readonly storeUp: boolean;
   /** What is in doubt because the store has lost records; empty while nothing is. */
   readonly storeSuspect: readonly DoubtView[];
+  /** Logins whose token could not be replaced when it was last tried. */
+  readonly credentials: readonly CredentialView[];
   readonly memory: MemoryState;
   readonly loop: LoopState;
   readonly threadsReady: boolean;
@@ -306,6 +311,7 @@ export class Worker {
       inFlight: this.#inFlight.size,
       executing,
       storeUp: this.#gate.isOpen,
+      credentials: this.#options.credentials.view(),
       memory: this.#memoryWatch.state,
       loop: this.#loopWatch.state,
       storeSuspect: this.#options.storeDoubt.view(),

@@ -1,6 +1,6 @@
 /**
  * Notices what nobody tells: a receiver that gets nothing although the queue is not empty, threads that can take work again
- * after they could not, an event loop that is so late that locks are in danger, and memory that runs short.
+ * after they could not, logins that are about to end, an event loop that is so late that locks are in danger, and memory that runs short.
  *
  * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
  * comes or the queue is found empty. When the queue cannot even be looked at, the connection is replaced at once, unless the
@@ -9,6 +9,7 @@
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { MemoryUse } from "../core/memory.ts";
+import type { CredentialWatch } from "../policy/credential-watch.ts";
 import type { LoopWatch } from "../policy/loop-watch.ts";
 import type { MemoryWatch } from "../policy/memory-watch.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -31,6 +32,7 @@ export interface WatchdogOptions {
   /** How long a receiver with credit may get nothing before the queue is looked at. */
   readonly silenceMaxMs: number;
   readonly storeDoubt: StoreDoubt;
+  readonly credentials: CredentialWatch;
   readonly retryBudget: RetryBudget;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
@@ -82,10 +84,13 @@ export class Watchdog {
   }
 
   #look(lateMs: number): void {
-    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget } = this.#options;
+    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget, credentials } = this.#options;
     const nowMs = clock.monotonicMs();
     storeDoubt.look();
     retryBudget.look(nowMs);
+    credentials.look();
+    if (credentials.isEnding) receiveLoop.pause("credential-ending");
+    else receiveLoop.resume("credential-ending");
     this.#lookAtMemory();
     this.#lookAtLoop(lateMs);
     if (executor.isReady()) receiveLoop.resume("threads-down");

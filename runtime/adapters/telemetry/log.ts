@@ -46,6 +46,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "receiver.rebuilt": "warn",
   "connection.rebuilt": "error",
   "thread.lost": "error",
+  "credential.failing": "error",
   "loop.changed": "warn",
   "escalation.raised": "warn",
   "escalation.sent": "info",
