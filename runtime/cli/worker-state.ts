@@ -3,8 +3,20 @@ import type { WorkerView } from "../pipeline/lifecycle.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 
 /** Why it takes no new messages, though it lives; empty when it does. */
-export function waitsFor({ storeUp, threadsReady, memory }: Pick<WorkerView, "storeUp" | "threadsReady" | "memory">): readonly string[] {
-  return [...(storeUp ? [] : ["the store"]), ...(threadsReady ? [] : ["skill threads"]), ...(memory === "short" ? ["memory"] : [])];
+export function waitsFor({
+  storeUp,
+  threadsReady,
+  memory,
+  loop,
+  credentials,
+}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials">): readonly string[] {
+  return [
+    ...(storeUp ? [] : ["the store"]),
+    ...(threadsReady ? [] : ["skill threads"]),
+    ...(memory === "short" ? ["memory"] : []),
+    ...(loop === "short" ? ["the event loop"] : []),
+    ...credentials.filter(({ isEnding }) => isEnding).map(({ login }) => `a new token for ${login}`),
+  ];
 }
 
 /** Since when, until when and why events are handled with care because the store may have lost what it knew of them. */

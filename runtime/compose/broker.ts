@@ -7,8 +7,10 @@ import type { ServiceBusConnection, ServiceBusEntity } from "../adapters/service
 import { findSequenceNumbers } from "../adapters/service-bus/find-sent.ts";
 import { createServiceBusPublisher } from "../adapters/service-bus/publisher.ts";
 import { createServiceBusTransport } from "../adapters/service-bus/transport.ts";
+import { watchedCredential } from "../adapters/support/watched-credential.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config, ConsumerConfig, ServiceBusConfig } from "../core/config.ts";
+import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -26,22 +28,42 @@ function entityOf(consumer: ConsumerConfig): ServiceBusEntity {
   return "queue" in consumer ? { queue: consumer.queue } : { topic: consumer.topic, subscription: consumer.subscription };
 }
 
-export async function composePublisher(config: Pick<Config, "serviceBus" | "transport">): Promise<Publisher> {
-  const options = { ...(await connectionOf(config.serviceBus)), clock: systemClock };
+/** Hears what becomes of the tokens that logins last by. */
+type Heard = (news: CredentialNews) => void;
+
+/** The official client asks the credential by itself; what comes of that is heard there. */
+function overheard(connection: ServiceBusConnection, heard: Heard | undefined): ServiceBusConnection {
+  if (heard === undefined || !("credential" in connection)) return connection;
+  return { ...connection, credential: watchedCredential(connection.credential, connection.fullyQualifiedNamespace, heard) };
+}
+
+export async function composePublisher(config: Pick<Config, "serviceBus" | "transport">, heard?: Heard): Promise<Publisher> {
+  const connection = await connectionOf(config.serviceBus);
+  const options = {
+    ...(config.transport === "amqp" ? connection : overheard(connection, heard)),
+    clock: systemClock,
+    ...(heard === undefined ? {} : { heard }),
+  };
   return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
 }
 
 /** Of one entity, or of its dead letters. */
-export async function composeTransportOf(config: Config, entity: ServiceBusEntity): Promise<Transport> {
-  const options = { ...(await connectionOf(config.serviceBus)), entity, clock: systemClock };
+export async function composeTransportOf(config: Config, entity: ServiceBusEntity, heard?: Heard): Promise<Transport> {
+  const connection = await connectionOf(config.serviceBus);
+  const options = {
+    ...(config.transport === "amqp" ? connection : overheard(connection, heard)),
+    entity,
+    clock: systemClock,
+    ...(heard === undefined ? {} : { heard }),
+  };
   return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
 }
 
 /** A subscription is read together with its retry queue. */
-export async function composeTransport(config: Config): Promise<Transport> {
+export async function composeTransport(config: Config, heard?: Heard): Promise<Transport> {
   const { consumer } = config;
-  const main = await composeTransportOf(config, entityOf(consumer));
-  return "queue" in consumer ? main : mergeTransports(main, await composeTransportOf(config, { queue: consumer.retryQueue }), systemClock);
+  const main = await composeTransportOf(config, entityOf(consumer), heard);
+  return "queue" in consumer ? main : mergeTransports(main, await composeTransportOf(config, { queue: consumer.retryQueue }, heard), systemClock);
 }
 
 /** The entities that are read: the configured one first, then the retry queue of a subscription. */

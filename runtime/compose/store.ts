@@ -31,12 +31,11 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
   return suspectMs ?? retentionMs;
 }
 
-/** `losses` hears that the store has lost records, and has that noted; without it, the store is used and nothing is noted. */
-export function composeRunStore(
-  config: Config,
-  directory: string,
-  losses: Omit<ForgettingOptions, "memory"> = { isObserver: true },
-): RunStore & Partial<JobsPlace> {
+/** Who hears what of the store, beside what it answers. */
+type StoreListeners = Omit<ForgettingOptions, "memory"> & Pick<RedisPlace, "heard">;
+
+/** Whoever hears that the store has lost records has that noted, unless it is an observer; without listeners, nothing is noted. */
+export function composeRunStore(config: Config, directory: string, { heard, ...losses }: StoreListeners = { isObserver: true }): RunStore & Partial<JobsPlace> {
   const { store } = config;
   const consumer = consumerName(config.consumer);
   const options = { consumer, retentionMs: config.retentionMs };
@@ -44,7 +43,7 @@ export function composeRunStore(
   const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
   const forgetting = { ...memory, ...losses };
   if (store.kind === "redis") {
-    return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...forgetting });
+    return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...(heard === undefined ? {} : { heard }), ...forgetting });
   }
   if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
   return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });

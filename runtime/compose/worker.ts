@@ -2,16 +2,19 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
+import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
+import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
+import { CredentialWatch } from "../policy/credential-watch.ts";
 import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
@@ -34,10 +37,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const skills = await composeSkills(config, directory);
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
-  const publisher = await composePublisher(config);
+  const heard = (news: CredentialNews): void => credentials.heard(news);
+  const publisher = await composePublisher(config, heard);
   const store = composeRunStore(config, directory, {
     onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
     onSuspect: (suspicion) => storeDoubt.lost(suspicion),
+    heard,
   });
   const queue = composeRecoveryQueue(config, directory, store);
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
@@ -50,12 +55,13 @@ export async function composeWorker(config: Config, directory: string): Promise<
   });
   const limits = limitsOf(config);
   const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: (event) => telemetry.emit(event) });
+  const credentials = new CredentialWatch({ clock: systemClock, tell: (event) => telemetry.emit(event) });
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
     workerId,
     consumer: consumerName(config.consumer),
-    transport: await composeTransport(config),
+    transport: await composeTransport(config, heard),
     publisher,
     store,
     recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
@@ -83,9 +89,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
     storeDoubt,
+    credentials,
     heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
     collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
+    loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, kinds: registry.kinds, ...reports };

@@ -139,6 +139,7 @@ export type RuntimeEvent =
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
   | StoreSuspectEvent
+  | CredentialEvent
   /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | { readonly type: "transport.disturbed"; readonly error: string }
@@ -152,7 +153,8 @@ export type RuntimeEvent =
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
-  | { readonly type: "loop.blocked"; readonly delayMs: number }
+  /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
+  | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }
   /** A rule's threshold was reached here; another worker of the pool may have come to the same. `channels` are names. */
   | {
       readonly type: "escalation.raised";
@@ -205,4 +207,17 @@ export interface StoreSuspectEvent {
   readonly scope: DoubtScope;
   readonly lostAgoMs: number;
   readonly forMs: number;
+}
+
+/**
+ * The token of a login cannot be replaced and ends in `leftMs` (`begin`); it is about to end, and nothing is received until there is
+ * another (`ending`); there is, and it lasts for `leftMs` (`end`). `failures` counts the tries since the last that succeeded.
+ */
+export interface CredentialEvent {
+  readonly type: "credential.failing";
+  readonly state: "begin" | "ending" | "end";
+  readonly login: string;
+  readonly leftMs: number;
+  readonly failures: number;
+  readonly error: string;
 }

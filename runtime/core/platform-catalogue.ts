@@ -196,7 +196,20 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     usedBytes: count("what it uses"),
     limitBytes: count("what it may use"),
   }),
-  "loop.blocked": row("LoopBlocked", "the worker's event loop was blocked", { delayMs: amount("for how long") }),
+  "loop.changed": row("LoopChanged", "the worker's event loop became late, or is on time again", {
+    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none"),
+    delayMs: amount("the longest delay within the last seconds"),
+  }),
+  "credential.failing": row("CredentialFailing", "the token of a login cannot be replaced, or was replaced after all", {
+    state: oneOf(
+      ["begin", "ending", "end"],
+      "`begin`: it keeps failing; `ending`: the token is about to end, nothing is received; `end`: there is another one",
+    ),
+    login: text("what is logged in to"),
+    leftMs: amount("how long the token lasts yet"),
+    failures: count("tries that failed in a row"),
+    error,
+  }),
   "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
   "escalation.raised": row(
     "EscalationRaised",

@@ -12,10 +12,12 @@ import type { Clock, Random } from "../core/clock.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
+import type { CredentialView, CredentialWatch } from "../policy/credential-watch.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
+import { type LoopState, LoopWatch } from "../policy/loop-watch.ts";
 import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
 import type { DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
@@ -84,8 +86,12 @@ export interface WorkerOptions {
   readonly caution: Caution;
   /** Hears from the store that it has lost records. */
   readonly storeDoubt: StoreDoubt;
+  /** Hears what becomes of the tokens that logins last by. */
+  readonly credentials: CredentialWatch;
   /** What the process uses of its memory; undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
+  /** The longest delay of the event loop since it was last asked for, in milliseconds. */
+  readonly loopDelay: () => number;
   /** Has the main thread give back memory that it does not use. */
   readonly collectGarbage: () => void;
   /** Goes on with what messages do not live to see. */
@@ -109,8 +115,12 @@ export interface WorkerView {
   readonly storeUp: boolean;
   /** What is in doubt because the store has lost records; empty while nothing is. */
   readonly storeSuspect: readonly DoubtView[];
+  /** Logins whose token could not be replaced when it was last tried. */
+  readonly credentials: readonly CredentialView[];
   readonly memory: MemoryState;
+  readonly loop: LoopState;
   readonly threadsReady: boolean;
+  /** The longest delay of the event loop within the last looks. */
   readonly loopDelayMs: number;
   /** How often receiver or connection were replaced since a message last came, or could have come. */
   readonly rebuiltInVain: number;
@@ -128,6 +138,7 @@ export class Worker {
   readonly #inFlight = new InFlight();
   readonly #intake: Intake;
   readonly #memoryWatch = new MemoryWatch();
+  readonly #loopWatch = new LoopWatch();
   readonly #admission: Admission<Work>;
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
@@ -205,7 +216,7 @@ export class Worker {
     this.#executions = new Executions(parts);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = this.#makeReceiveLoop();
-    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, receiveLoop: this.#receiveLoop, retryBudget });
+    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, loopWatch: this.#loopWatch, receiveLoop: this.#receiveLoop, retryBudget });
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
@@ -214,9 +225,16 @@ export class Worker {
     return new ReceiveLoop({
       ...this.#options,
       inFlight: () => this.#inFlight.size,
-      room: () => this.#memoryWatch.within(Math.min(this.#executions.room(), this.#options.inFlightMax), this.#inFlight.size),
+      room: () => this.#room(),
       deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
     });
+  }
+
+  /** For more messages, as the scarcest of what they need leaves it. */
+  #room(): number {
+    const room = Math.min(this.#executions.room(), this.#options.inFlightMax);
+    const held = this.#inFlight.size;
+    return Math.min(this.#memoryWatch.within(room, held), this.#loopWatch.within(room, held));
   }
 
   #useNewBounds(): void {
@@ -293,10 +311,12 @@ export class Worker {
       inFlight: this.#inFlight.size,
       executing,
       storeUp: this.#gate.isOpen,
+      credentials: this.#options.credentials.view(),
       memory: this.#memoryWatch.state,
+      loop: this.#loopWatch.state,
       storeSuspect: this.#options.storeDoubt.view(),
       threadsReady: executor.isReady(),
-      loopDelayMs: this.#watchdog.loopDelayMs,
+      loopDelayMs: this.#loopWatch.delayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,

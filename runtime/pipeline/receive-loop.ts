@@ -31,7 +31,7 @@ export interface ReceiveLoopOptions {
 }
 
 /** Why nothing is received. */
-export type PauseReason = "not-started" | "store-down" | "threads-down" | "stopped";
+export type PauseReason = "not-started" | "store-down" | "threads-down" | "credential-ending" | "stopped";
 
 export class ReceiveLoop {
   readonly #options: ReceiveLoopOptions;

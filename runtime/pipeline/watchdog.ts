@@ -1,6 +1,6 @@
 /**
  * Notices what nobody tells: a receiver that gets nothing although the queue is not empty, threads that can take work again
- * after they could not, an event loop that was blocked for so long that locks are in danger, and memory that runs short.
+ * after they could not, logins that are about to end, an event loop that is so late that locks are in danger, and memory that runs short.
  *
  * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
  * comes or the queue is found empty. When the queue cannot even be looked at, the connection is replaced at once, unless the
@@ -9,6 +9,8 @@
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { MemoryUse } from "../core/memory.ts";
+import type { CredentialWatch } from "../policy/credential-watch.ts";
+import type { LoopWatch } from "../policy/loop-watch.ts";
 import type { MemoryWatch } from "../policy/memory-watch.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { StoreDoubt } from "../policy/store-doubt.ts";
@@ -18,9 +20,6 @@ import type { Transport } from "../ports/transport.ts";
 import type { ReceiveLoop } from "./receive-loop.ts";
 
 const watchdogLookMs = 1_000;
-/** A look that comes this much late means that the loop was blocked. */
-const loopDelayMaxMs = 1_000;
-
 /** While memory is short, it is collected as often at most. */
 const collectEveryMs = 5_000;
 
@@ -33,10 +32,14 @@ export interface WatchdogOptions {
   /** How long a receiver with credit may get nothing before the queue is looked at. */
   readonly silenceMaxMs: number;
   readonly storeDoubt: StoreDoubt;
+  readonly credentials: CredentialWatch;
   readonly retryBudget: RetryBudget;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
+  readonly loopWatch: LoopWatch;
+  /** The longest delay of the event loop since it was last asked for. */
+  readonly loopDelay: () => number;
   readonly collectGarbage: () => void;
 }
 
@@ -45,7 +48,6 @@ export class Watchdog {
   #timer: Timer | undefined;
   #isChecking = false;
   #checkedMs = 0;
-  #loopDelayMs = 0;
   #rebuiltInVain = 0;
   #collectedMs = Number.NEGATIVE_INFINITY;
   /** Messages taken when something was last replaced. */
@@ -55,25 +57,15 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** How late the last look came. */
-  get loopDelayMs(): number {
-    return this.#loopDelayMs;
-  }
-
   /** How often receiver or connection were replaced since a message last came, or could have come. */
   get rebuiltInVain(): number {
     return this.#options.receiveLoop.received === this.#receivedBefore ? this.#rebuiltInVain : 0;
   }
 
   start(): void {
-    const { clock, telemetry } = this.#options;
-    const dueMs = clock.monotonicMs() + watchdogLookMs;
-    this.#timer = clock.after(watchdogLookMs, () => {
-      this.#loopDelayMs = Math.max(0, clock.monotonicMs() - dueMs);
-      if (this.#loopDelayMs > loopDelayMaxMs) telemetry.emit({ type: "loop.blocked", delayMs: Math.round(this.#loopDelayMs) });
-      this.start();
-      this.#look();
-    });
+    // What delayed the start does not count.
+    this.#options.loopDelay();
+    this.#lookLater();
   }
 
   stop(): void {
@@ -81,12 +73,26 @@ export class Watchdog {
     this.#timer = undefined;
   }
 
-  #look(): void {
-    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget } = this.#options;
+  #lookLater(): void {
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + watchdogLookMs;
+    this.#timer = clock.after(watchdogLookMs, () => {
+      const lateMs = clock.monotonicMs() - dueMs;
+      this.#lookLater();
+      this.#look(lateMs);
+    });
+  }
+
+  #look(lateMs: number): void {
+    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget, credentials } = this.#options;
     const nowMs = clock.monotonicMs();
     storeDoubt.look();
     retryBudget.look(nowMs);
+    credentials.look();
+    if (credentials.isEnding) receiveLoop.pause("credential-ending");
+    else receiveLoop.resume("credential-ending");
     this.#lookAtMemory();
+    this.#lookAtLoop(lateMs);
     if (executor.isReady()) receiveLoop.resume("threads-down");
     const since = receiveLoop.silentSinceMs;
     if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;
@@ -106,6 +112,14 @@ export class Watchdog {
     if (state === "short") this.#collectGarbage();
     if (!isNew) return;
     telemetry.emit({ type: "memory.changed", state, ...use });
+    receiveLoop.trim();
+  }
+
+  /** The look's own delay counts, too: what blocks the loop right after a look is not in its measurement. */
+  #lookAtLoop(lateMs: number): void {
+    const { loopDelay, loopWatch, receiveLoop, telemetry } = this.#options;
+    if (!loopWatch.measured(Math.max(0, lateMs, loopDelay()))) return;
+    telemetry.emit({ type: "loop.changed", state: loopWatch.state, delayMs: Math.round(loopWatch.delayMs) });
     receiveLoop.trim();
   }
 

@@ -11,6 +11,7 @@ import type { Reply } from "#runtime/adapters/amqp/request-link.ts";
 import { credentialTokens, sharedKeyTokens, type TokenSource } from "#runtime/adapters/amqp/tokens.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { CredentialNews } from "#runtime/core/credential-news.ts";
 import { ConfigurationError, TransportError } from "#runtime/core/errors.ts";
 import { certificate, key } from "../amqp/support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
@@ -64,7 +65,9 @@ function startAuthorizer(codes: number[]): {
   readonly authorizer: Authorizer;
   readonly putAtMs: number[];
   readonly expired: TransportError[];
+  readonly news: CredentialNews[];
 } {
+  const news: CredentialNews[] = [];
   const manual = new ManualClock(0);
   const putAtMs: number[] = [];
   const expired: TransportError[] = [];
@@ -77,8 +80,9 @@ function startAuthorizer(codes: number[]): {
     clock: runtimeClock(manual),
     newLink: () => ({ request, close() {} }),
     expired: (error) => expired.push(error),
+    heard: (each) => news.push(each),
   });
-  return { manual, authorizer, putAtMs, expired };
+  return { manual, authorizer, putAtMs, expired, news };
 }
 
 /** Moves the clock on in steps, letting what is awaited go on between them. */
@@ -100,22 +104,81 @@ test("replaces a token ahead of its end, again and again, and asks once for many
   assert.equal(manual.pending, 0);
 });
 
-test("tries again when a token cannot be replaced", async () => {
-  const { manual, authorizer, putAtMs, expired } = startAuthorizer([202, 500, 500]);
+test("tries again after growing pauses when a token cannot be replaced, and says how long it lasts yet", async () => {
+  const { manual, authorizer, putAtMs, expired, news } = startAuthorizer([202, 500, 500, 500]);
   await authorizer.authorize("sb://host/a");
   await pass(manual, hourMs);
-  assert.deepEqual(putAtMs, [0, 0.75 * hourMs, 0.75 * hourMs + 5_000, 0.75 * hourMs + 10_000]);
+  assert.deepEqual(putAtMs, [0, 0.75 * hourMs, 0.75 * hourMs + 5_000, 0.75 * hourMs + 15_000, 0.75 * hourMs + 35_000]);
   assert.deepEqual(expired, []);
+  assert.deepEqual(
+    news.map(({ login, error, leftMs }) => [login, error === undefined, leftMs]),
+    [
+      ["sb://host/a", true, hourMs],
+      ["sb://host/a", false, 0.25 * hourMs],
+      ["sb://host/a", false, 0.25 * hourMs - 5_000],
+      ["sb://host/a", false, 0.25 * hourMs - 15_000],
+      ["sb://host/a", true, hourMs],
+    ],
+  );
 });
 
-test("says so when a token has ended and none could be had", async () => {
+test("gives up the connection shortly before the token ends that could not be replaced, so that the broker does not", async () => {
   const { manual, authorizer, expired } = startAuthorizer([202, ...Array<number>(1_000).fill(401)]);
   await authorizer.authorize("sb://host/a");
-  await pass(manual, hourMs - 1_000);
+  await pass(manual, hourMs - 11_000);
   assert.equal(expired.length, 0);
-  await pass(manual, 5_000);
+  await pass(manual, 2_000);
   assert.equal(expired.length, 1);
   assert.match(expired[0]?.message ?? "", /amqp:unauthorized-access.*; check the key or the role assignment/);
+});
+
+test("takes the same token again from an identity that keeps it, and for a failure only near its end", async () => {
+  const manual = new ManualClock(0);
+  const news: CredentialNews[] = [];
+  let expiresAtMs = hourMs;
+  const authorizer = new Authorizer({
+    tokens: async () => ({ type: "jwt", value: "token", expiresAtMs }),
+    clock: runtimeClock(manual),
+    newLink: () => ({ request: async () => ({ code: 202, condition: undefined, description: "", body: undefined }), close() {} }),
+    expired: () => assert.fail("expected a token in time"),
+    heard: (each) => news.push(each),
+  });
+  await authorizer.authorize("sb://host/a");
+  await pass(manual, hourMs - 150_000);
+  assert.equal(news.length, 1);
+  await pass(manual, 100_000);
+  assert.ok(news.length > 1 && news.slice(1).every(({ error }) => /expected a newer token for sb:\/\/host\/a/.test(error ?? "")));
+  expiresAtMs = 2 * hourMs;
+  await pass(manual, 35_000);
+  assert.equal(news.at(-1)?.error, undefined);
+  authorizer.close();
+  assert.equal(manual.pending, 0);
+});
+
+test("sets no timer beyond what a timer can wait for, however long a token lasts", async () => {
+  const manual = new ManualClock(0);
+  const clock = runtimeClock(manual);
+  const delaysMs: number[] = [];
+  const authorizer = new Authorizer({
+    tokens: async () => ({ type: "servicebus.windows.net:sastoken", value: "token", expiresAtMs: 10_000 * hourMs }),
+    clock: {
+      ...clock,
+      after: (delayMs, action) => {
+        delaysMs.push(delayMs);
+        return clock.after(delayMs, action);
+      },
+    },
+    newLink: () => ({ request: async () => ({ code: 202, condition: undefined, description: "", body: undefined }), close() {} }),
+    expired: () => assert.fail("expected the token to be good for longer"),
+  });
+  await authorizer.authorize("sb://host/a");
+  for (let day = 0; day < 9; day += 1) {
+    manual.advance(24 * hourMs);
+    await pass(manual, 1_000);
+  }
+  assert.ok(delaysMs.length > 3 && delaysMs.every((delayMs) => delayMs < 2 ** 31), delaysMs.join());
+  authorizer.close();
+  assert.equal(manual.pending, 0);
 });
 
 test("does not wait for ever for a credential that hangs", async () => {
@@ -131,7 +194,7 @@ test("does not wait for ever for a credential that hangs", async () => {
   });
   await authorizer.authorize("sb://host/a");
   const other = assert.rejects(authorizer.authorize("sb://host/b"), /expected a token for sb:\/\/host\/b within 30000 ms, found none; check the credential/);
-  await pass(manual, hourMs + 31_000);
+  await pass(manual, hourMs - 9_000);
   await other;
   assert.match(expired[0]?.message ?? "", /expected a token for sb:\/\/host\/a within 30000 ms/);
   assert.equal(expired.length, 1);

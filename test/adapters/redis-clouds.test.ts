@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from "node:test";
 import { Redis } from "ioredis";
 import { generate } from "selfsigned";
 import { readRedisFacts } from "#runtime/adapters/redis/facts.ts";
+import type { CredentialNews } from "#runtime/core/credential-news.ts";
 import type { DoubtScope } from "#runtime/core/store-suspicion.ts";
 import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
@@ -133,6 +134,40 @@ describe("redis with tokens of an identity", () => {
     await redis.call("ACL", ["SETUSER", "worker-identity", "resetpass", `>${tokenOf(latest)}`, `>${tokenOf(latest + 1)}`]);
     await redis.call("CLIENT", ["KILL", "USER", "worker-identity"]);
     await eventually("the store to answer again", () => store.ping());
+  });
+
+  test("tells of tokens that cannot be replaced, each time they are tried, and of the one that comes at last", async (t) => {
+    const server = await serverFor(t);
+    const redis = admin(t, server.url);
+    await redis.call("ACL", userCommands(tokenOf(1)));
+    const news: CredentialNews[] = [];
+    let asked = 0;
+    const store = storeFor(t, server.url, {
+      heard: (each) => news.push(each),
+      credential: {
+        async getToken() {
+          asked += 1;
+          if (asked === 2 || asked === 3) throw new Error("no identity");
+          return { token: tokenOf(1), expiresOnTimestamp: Date.now() + (asked === 1 ? 2_000 : 600_000) };
+        },
+      },
+    });
+    await store.start();
+    await eventually("another token", () => news.length === 4);
+    assert.deepEqual(
+      news.map(({ login, error }) => [login, error]),
+      [
+        ["Redis", undefined],
+        ["Redis", "no identity"],
+        ["Redis", "no identity"],
+        ["Redis", undefined],
+      ],
+    );
+    assert.ok(
+      news.every(({ leftMs }) => leftMs > 0),
+      "each in time",
+    );
+    await store.ping();
   });
 
   test("logs in again on every connection to a cluster", { timeout: 60_000 }, async (t) => {

@@ -255,7 +255,7 @@ describe("a worker that was stopped and goes on", () => {
     );
     assert.ok(!first.calls.includes("complete"));
     assert.deepEqual(world.statesOf("a"), ["completed"]);
-    assert.equal(first.telemetry.types().includes("loop.blocked"), true);
+    assert.equal(first.telemetry.types().includes("loop.changed"), true);
   });
 
   test("drops a run whose done mark is refused, and does not settle it", async () => {

@@ -9,6 +9,7 @@ import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type S
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
 import { Caution } from "#runtime/policy/caution.ts";
+import { CredentialWatch } from "#runtime/policy/credential-watch.ts";
 import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
@@ -88,6 +89,7 @@ type WorkerOverrides = Partial<
     | "storeHoldMaxMs"
     | "silenceMaxMs"
     | "memory"
+    | "loopDelay"
     | "random"
     | "skills"
     | "readRoute"
@@ -107,6 +109,7 @@ export interface Process {
   readonly telemetry: TelemetryLog;
   /** Of a window of an hour. */
   readonly storeDoubt: StoreDoubt;
+  readonly credentials: CredentialWatch;
   readonly brokerFaults: Faults<BrokerFault>;
   readonly storeFaults: Faults<StoreFault>;
   /** Changes of circuits, as the threads hear them. */
@@ -152,6 +155,7 @@ export class World {
     const telemetry = new TelemetryLog();
     const circuits: string[] = [];
     executor.trace = trace;
+    const credentials = new CredentialWatch({ clock, tell: (event) => telemetry.emit(event) });
     const storeDoubt = new StoreDoubt({ clock, windowMs: 3_600_000, tell: (event) => telemetry.emit(event) });
     const worker = new Worker({
       clock,
@@ -181,7 +185,9 @@ export class World {
       caution: new Caution(calmAt),
       storeDoubt,
       memory: () => undefined,
+      loopDelay: () => 0,
       collectGarbage: () => calls.push("collect garbage"),
+      credentials,
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,
     });
@@ -192,6 +198,7 @@ export class World {
       store,
       executor,
       telemetry,
+      credentials,
       storeDoubt,
       brokerFaults,
       storeFaults,

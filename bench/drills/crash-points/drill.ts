@@ -1,5 +1,6 @@
 /** One case: a scenario with a crash at one point, or with none. */
 import { RetryLedger, retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
+import { CredentialWatch } from "#runtime/policy/credential-watch.ts";
 import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { Clock } from "#runtime/core/clock.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
@@ -171,7 +172,9 @@ class Case {
     const executor = new HostExecutor({ clock, retries, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
     const worker = new Worker({
       storeDoubt,
+      credentials: new CredentialWatch({ clock, tell: () => undefined }),
       memory: () => undefined,
+      loopDelay: () => 0,
       clock,
       random,
       workerId: `worker-${number}`,

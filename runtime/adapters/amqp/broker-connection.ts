@@ -14,6 +14,7 @@ import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts"
 import { callAll } from "../../amqp/codec/errors.ts";
 import { dial } from "../../amqp/connection/sockets.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
+import type { CredentialNews } from "../../core/credential-news.ts";
 import type { TransportError } from "../../core/errors.ts";
 import { Authorizer } from "./authorizer.ts";
 import { connectionErrorOf } from "./errors.ts";
@@ -50,6 +51,7 @@ export interface BrokerConnectionOptions {
   readonly namespace: Namespace;
   readonly clock: Clock;
   readonly answerTimeoutMs: number;
+  readonly heard?: ((news: CredentialNews) => void) | undefined;
 }
 
 export class BrokerConnection {
@@ -151,6 +153,7 @@ export class BrokerConnection {
       clock,
       newLink: (lost) => new RequestLink({ connection: engine, address: "$cbs", clock, answerTimeoutMs, lost }),
       expired: (error) => this.abort(error),
+      heard: this.#options.heard,
     });
     const open: OpenConnection = {
       engine,

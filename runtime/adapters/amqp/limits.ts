@@ -32,11 +32,15 @@ export const stopTimeoutMs = 5_000;
 /** How long a token made from a key is good for. */
 export const sasLifetimeMs = 3_600_000;
 
-/** A token is replaced when this part of its life is over; after a failure it is tried again at this interval. */
+/** A token is replaced when this part of its life is over. */
 export const tokenRefreshAt = 0.75;
-export const tokenRetryPauseMs = 5_000;
+/** A credential that gives the same token again has failed when no more than this is left of it, or this part of its life. */
+export const noNewerMs = 120_000;
+export const noNewerOfLife = 0.1;
 /** A token is not replaced more often than this, however short its life. */
 export const tokenRefreshMinMs = 1_000;
+/** A signature may be good for years: it is looked at this often, and a timer cannot be set for longer than 24 days. */
+export const tokenRefreshMaxMs = 7 * 86_400_000;
 /** How long the credential may take to give a token: an identity library may try several sources in turn. */
 export const tokenTimeoutMs = 30_000;
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
+import type { CredentialNews } from "../../core/credential-news.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import { BrokerConnection } from "./broker-connection.ts";
@@ -12,6 +13,8 @@ export type AmqpPublisherOptions = NamespaceOptions & {
   readonly clock: Clock;
   /** How long to wait for the broker to accept a batch, and to try again when it is gone, from 100 ms; 10 000 by default. */
   readonly answerTimeoutMs?: number;
+  /** Hears what becomes of the tokens that its login lasts by. */
+  readonly heard?: (news: CredentialNews) => void;
 };
 
 /** The broker is connected with the first message, and an entity with the first message sent to it. */
@@ -36,7 +39,8 @@ class AmqpPublisher implements Publisher {
 
   async start(): Promise<void> {
     const namespace = parseNamespace(this.#options);
-    this.#started = { namespace, broker: new BrokerConnection({ namespace, clock: this.#options.clock, answerTimeoutMs: this.#answerTimeoutMs }) };
+    const { clock, heard } = this.#options;
+    this.#started = { namespace, broker: new BrokerConnection({ namespace, clock, answerTimeoutMs: this.#answerTimeoutMs, heard }) };
   }
 
   stop(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
+import type { CredentialNews } from "../../core/credential-news.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
 import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 import { BrokerConnection } from "./broker-connection.ts";
@@ -22,6 +23,8 @@ export type AmqpTransportOptions = NamespaceOptions & {
   readonly clock: Clock;
   /** How long to wait for the broker's answer to a settlement or a management request, from 100 ms; 10 000 by default. */
   readonly answerTimeoutMs?: number;
+  /** Hears what becomes of the tokens that its login lasts by. */
+  readonly heard?: (news: CredentialNews) => void;
 };
 
 /** Nothing is connected before `start`. */
@@ -60,7 +63,7 @@ class AmqpTransport implements Transport {
     const expected = `to reach the entity ${address} of ${namespace.host}`;
     refuseOtherEntity(expected, namespace, "queue" in entity ? entity.queue : entity.topic);
     const answerTimeoutMs = this.#answerTimeoutMs;
-    const broker = new BrokerConnection({ namespace, clock, answerTimeoutMs });
+    const broker = new BrokerConnection({ namespace, clock, answerTimeoutMs, heard: this.#options.heard });
     const management = new Management({ broker, address, clock, answerTimeoutMs });
     try {
       await management.start();

@@ -1,6 +1,7 @@
 // How a Redis is reached: one server, the master that sentinels name, or a cluster; over TLS with an authority of one's own.
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { CredentialNews } from "../../core/credential-news.ts";
 import type { RedisCredential } from "./login.ts";
 
 export interface RedisPlace {
@@ -16,6 +17,8 @@ export interface RedisPlace {
   readonly ca?: string;
   /** Issues what to log in with, in place of the URL's password. */
   readonly credential?: RedisCredential;
+  /** Hears what becomes of its tokens. */
+  readonly heard?: (news: CredentialNews) => void;
 }
 
 const portDefault = 6379;

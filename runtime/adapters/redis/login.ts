@@ -1,6 +1,7 @@
 // Logs in with tokens that an identity is issued, in place of a password that lasts. The server ends a connection whose token has
 // run out: a new one is asked for in time, and every connection says AUTH again with it; what connects later begins with it.
 import { Cluster, type Redis } from "ioredis";
+import { type CredentialNews, renewalPauseMs } from "../../core/credential-news.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 
 /** What the identity libraries' credentials look like. */
@@ -11,8 +12,11 @@ export interface RedisCredential {
 const scope = "https://redis.azure.com/.default";
 /** A token is renewed when this much of its time is left, or a fifth of it where that is less. */
 const renewBeforeMs = 300_000;
-const retryMs = 5_000;
 const pauseMinMs = 100;
+/** An identity that gives the same token again has failed when no more than this is left of it, or a tenth of its life. */
+const noNewerMs = 120_000;
+/** For people to read. */
+const login = "Redis";
 
 /** The identity's object id: Redis knows it as the user's name. */
 function userOf(token: string): string | undefined {
@@ -29,12 +33,18 @@ export class Login {
   readonly #credential: RedisCredential;
   #user: string | undefined;
   #token = "";
+  readonly #heard: ((news: CredentialNews) => void) | undefined;
+  #expiresAtMs = 0;
+  #lifeMs = 0;
+  /** To replace the token, in a row. */
+  #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  constructor(redis: Redis | Cluster, credential: RedisCredential) {
+  constructor(redis: Redis | Cluster, credential: RedisCredential, heard?: (news: CredentialNews) => void) {
     this.#redis = redis;
     this.#credential = credential;
+    this.#heard = heard;
     this.#user = redis instanceof Cluster ? redis.options.redisOptions?.username : redis.options.username;
     if (redis instanceof Cluster) redis.on("+node", (node: Redis) => this.#equip(node));
   }
@@ -66,8 +76,22 @@ export class Login {
     if (this.#user === undefined) throw new Error("a token without an object id (put the user's name into the URL)");
     this.#token = token.token;
     const leftMs = token.expiresOnTimestamp - Date.now();
+    if (token.expiresOnTimestamp > this.#expiresAtMs) {
+      this.#expiresAtMs = token.expiresOnTimestamp;
+      this.#lifeMs = leftMs;
+    } else if (leftMs <= Math.min(noNewerMs, this.#lifeMs / 10)) throw new Error("no newer token");
+    this.#failures = 0;
+    this.#heard?.({ login, error: undefined, leftMs, lifeMs: this.#lifeMs });
     this.#again(leftMs - Math.min(renewBeforeMs, leftMs / 5));
     await Promise.all(this.#connections().map((connection) => this.#sayAgain(connection)));
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isStopped) return;
+    const leftMs = this.#expiresAtMs - Date.now();
+    this.#failures += 1;
+    this.#heard?.({ login, error: messageOf(error), leftMs, lifeMs: this.#lifeMs });
+    this.#again(renewalPauseMs(this.#failures, leftMs));
   }
 
   #connections(): readonly Redis[] {
@@ -89,6 +113,6 @@ export class Login {
   #again(delayMs: number): void {
     if (this.#isStopped) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#renew().catch(() => this.#again(retryMs)), Math.max(pauseMinMs, delayMs));
+    this.#timer = setTimeout(() => void this.#renew().catch((error: unknown) => this.#failed(error)), Math.max(pauseMinMs, delayMs));
   }
 }

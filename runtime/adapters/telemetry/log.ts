@@ -46,7 +46,8 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "receiver.rebuilt": "warn",
   "connection.rebuilt": "error",
   "thread.lost": "error",
-  "loop.blocked": "warn",
+  "credential.failing": "error",
+  "loop.changed": "warn",
   "escalation.raised": "warn",
   "escalation.sent": "info",
   "escalation.failed": "error",
@@ -111,7 +112,6 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
     case "transport.recovered":
     case "receiver.rebuilt":
     case "connection.rebuilt":
-    case "loop.blocked":
       return event.type;
     default:
       return undefined;

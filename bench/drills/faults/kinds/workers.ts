@@ -59,7 +59,7 @@ const frozen: Fault = {
   isQuick: true,
   targets: ofWorker,
   async strike(scene) {
-    const times = heardSince(scene, "loop.blocked", "lock.lost");
+    const times = heardSince(scene, "loop.changed", "lock.lost");
     scene.workers[0]?.freeze();
     await pause(lockMs + 3_000);
     scene.workers[0]?.thaw();
