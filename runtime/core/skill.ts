@@ -1,3 +1,4 @@
+import type { LimitPolicy } from "./limits.ts";
 import type { FailureClass } from "./failure-class.ts";
 
 export const jitters = ["none", "equal", "full", "decorrelated"] as const;
@@ -130,6 +131,9 @@ export interface DependencyPolicy {
   readonly name: string;
   readonly bulkhead: BulkheadPolicy;
   readonly circuit: CircuitPolicy;
+  readonly limits?: readonly LimitPolicy[];
+  /** Tokens that a call is expected to use, while nothing else says. */
+  readonly estimatedTokens?: number | undefined;
 }
 
 /** What the main thread knows of a skill. */

@@ -4,7 +4,7 @@ const severity = { succeeded: 0, slow: 1, failed: 2 } as const satisfies { reado
 
 /** How the calls of one run went, for the circuits of its dependencies: of each the worst counts. */
 export class CallLedger {
-  readonly #results = new Map<string, CallReport["result"]>();
+  readonly #results = new Map<string, CallResult>();
   readonly #inFlight = new Map<string, number>();
   /** Calls made outside of steps, by dependency. */
   readonly outside: Map<string, number> = new Map();
@@ -14,7 +14,7 @@ export class CallLedger {
   }
 
   /** Ends a call; undefined says nothing about the dependency. */
-  end(dependency: string, result: CallReport["result"] | undefined): void {
+  end(dependency: string, result: CallResult | undefined): void {
     const left = (this.#inFlight.get(dependency) ?? 1) - 1;
     if (left === 0) this.#inFlight.delete(dependency);
     else this.#inFlight.set(dependency, left);
