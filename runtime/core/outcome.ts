@@ -80,6 +80,8 @@ export interface CallReport {
   readonly dependency: string;
   /** For its circuit: the worst one counts; `unused` when they say nothing of the dependency. */
   readonly result: CallResult | "unused";
+  /** Of a call on average; said where the dependency's concurrency is adaptive. */
+  readonly latencyMs?: number;
   /** Said where the dependency is limited. */
   readonly usage?: Usage;
 }

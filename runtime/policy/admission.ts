@@ -9,6 +9,7 @@ import type { Allowance } from "../core/limits.ts";
 import type { CallReport } from "../core/outcome.ts";
 import type { PostponeReason } from "../core/settlement.ts";
 import type { DependencyPolicy } from "../core/skill.ts";
+import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { Bulkhead } from "./bulkhead.ts";
 import { Circuit, type CircuitState } from "./circuit.ts";
 
@@ -95,6 +96,8 @@ interface Gate<Run> {
   readonly name: string;
   readonly bulkhead: Bulkhead<Run>;
   readonly circuit: Circuit<Run>;
+  /** Undefined where the bulkhead has its number by itself. */
+  readonly adaptive: AdaptiveLimit | undefined;
   /** As last told. */
   told: CircuitState;
 }
@@ -128,9 +131,11 @@ export class Admission<Run extends Admissible> {
       name: dependency.name,
       bulkhead: new Bulkhead<Run>(dependency.bulkhead),
       circuit: new Circuit<Run>(dependency.circuit),
+      adaptive: dependency.concurrency && new AdaptiveLimit(dependency.concurrency, dependency.bulkhead.concurrentMax),
       told: "closed",
     }));
     this.#circuitChanged = circuitChanged;
+    for (const { adaptive, bulkhead } of this.#gates) if (adaptive !== undefined) bulkhead.widen(adaptive.limit);
   }
 
   /** Runs in all lanes, and those that wait for a limit. */
@@ -187,8 +192,13 @@ export class Admission<Run extends Admissible> {
     for (const number of run.uses) {
       if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
+      const report = calls.find((call) => call.dependency === gate.name);
+      if (gate.adaptive !== undefined && report?.latencyMs !== undefined) {
+        const isNew = gate.adaptive.sample(report.latencyMs, gate.bulkhead.inUse, report.result === "failed", nowMs);
+        if (isNew) gate.bulkhead.widen(gate.adaptive.limit);
+      }
       gate.bulkhead.give();
-      gate.circuit.leave(run, calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
+      gate.circuit.leave(run, report?.result ?? "unused", nowMs);
       this.#state(gate, nowMs, run);
     }
   }
@@ -259,6 +269,11 @@ export class Admission<Run extends Admissible> {
 
   bulkhead(name: string): Bulkhead<Run> | undefined {
     return this.#gates.find((gate) => gate.name === name)?.bulkhead;
+  }
+
+  /** Undefined where its bulkhead has its number by itself. */
+  adaptive(name: string): AdaptiveLimit | undefined {
+    return this.#gates.find((gate) => gate.name === name)?.adaptive;
   }
 
   /** Looks at every circuit, so that changes made from outside are heard at once. */

@@ -161,3 +161,11 @@ test("takes limits of a dependency in place of the plugin's, and refuses what ca
   assert.match(refusal(withLimits([{ requestsPerMinute: 1, burstMs: 60_001 }])), /burstMs: expected number to be <=60000 .*got 60001/);
   assert.match(refusal({ ...good, dependencies: { model: { estimatedTokens: 1.5 } } }), /estimatedTokens: /);
 });
+
+test("takes bounds for a concurrency that is adaptive", () => {
+  const withConcurrency = (concurrency: unknown): unknown => ({ ...good, dependencies: { model: { concurrency } } });
+  const concurrency = { mode: "adaptive", min: 2, max: 64 };
+  assert.deepEqual(parseConfig(withConcurrency(concurrency), "c").dependencies.get("model")?.concurrency, concurrency);
+  assert.match(refusal(withConcurrency({ ...concurrency, min: 65 })), /dependencies\.model\.concurrency\.min: expected at most max/);
+  assert.match(refusal(withConcurrency({ ...concurrency, mode: "fixed" })), /dependencies\.model\.concurrency\.mode: /);
+});

@@ -1,7 +1,15 @@
 import { failureClasses } from "../../core/failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
 import type { LimitPolicy } from "../../core/limits.ts";
-import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy, whenFullChoices } from "../../core/skill.ts";
+import {
+  type BulkheadPolicy,
+  type CircuitPolicy,
+  type ConcurrencyPolicy,
+  type Jitter,
+  defaultBulkheadPolicy,
+  defaultCircuitPolicy,
+  whenFullChoices,
+} from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import { checkEstimate, checkLimits } from "./check-limits.ts";
 
@@ -96,6 +104,7 @@ export interface Dependency<Request = never, Response = unknown> {
   readonly timeouts: CallTimeouts;
   readonly retry: CallRetry;
   readonly limits: readonly LimitPolicy[];
+  readonly concurrency: ConcurrencyPolicy | undefined;
   readonly estimatedTokens: number | ((request: never) => number) | undefined;
   readonly tokensOf: ((response: never) => number) | undefined;
   /** Of an HTTP dependency; the configuration may give or replace it. */
@@ -128,6 +137,8 @@ export interface DependencyOptions {
   readonly retry?: Partial<CallRetry>;
   /** Requests and tokens a minute, of all or by tenant, project or skill; one limit for each of these. Default: none. */
   readonly limits?: readonly LimitPolicy[];
+  /** `{ mode: "adaptive", min, max }`: how many runs use it at once is found from how long its calls take. Default: the bulkhead's `concurrentMax`. */
+  readonly concurrency?: ConcurrencyPolicy;
 }
 
 /** For a dependency that limits tokens; what a single call says stands above it. */
@@ -157,7 +168,20 @@ const timeoutNesting = [
   ["bodyMs", "totalMs"],
   ["idleMs", "bodyMs"],
 ] as const;
-const knownKeys = ["name", "bulkhead", "circuit", "timeouts", "retry", "baseUrl", "responseBytesMax", "request", "limits", "estimatedTokens", "tokensOf"];
+const knownKeys = [
+  "name",
+  "bulkhead",
+  "circuit",
+  "timeouts",
+  "retry",
+  "baseUrl",
+  "responseBytesMax",
+  "request",
+  "limits",
+  "estimatedTokens",
+  "tokensOf",
+  "concurrency",
+];
 
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
 export function checkBaseUrl(owner: string, value: unknown): string {
@@ -213,6 +237,14 @@ export function checkCircuitFits(owner: string, { mode, failureThreshold, window
   if (callsMin > window) refuse(`${owner}.callsMin`, `at most windowCalls (${window})`, callsMin);
 }
 
+function checkConcurrency(owner: string, given: unknown): ConcurrencyPolicy | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(owner, given, ["mode", "min", "max"]);
+  const mode = checkOneOf(`${owner}.mode`, given["mode"], ["adaptive"]);
+  const min = checkNumber(`${owner}.min`, given["min"], bulkheadLimits.concurrentMax);
+  return { mode, min, max: checkNumber(`${owner}.max`, given["max"], { ...bulkheadLimits.concurrentMax, min }) };
+}
+
 /**
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
@@ -242,6 +274,7 @@ export function defineDependency<Request, Response>(
     limits: checkLimits(`${owner}.limits`, options.limits),
     estimatedTokens: checkEstimate(`${owner}.estimatedTokens`, options.estimatedTokens),
     tokensOf: options.tokensOf,
+    concurrency: checkConcurrency(`${owner}.concurrency`, options.concurrency),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
       http.responseBytesMax === undefined

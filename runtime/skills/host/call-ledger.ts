@@ -6,6 +6,8 @@ const severity = { succeeded: 0, slow: 1, failed: 2 } as const satisfies { reado
 export class CallLedger {
   readonly #results = new Map<string, CallResult>();
   readonly #inFlight = new Map<string, number>();
+  /** How long the calls of dependencies that are timed took. */
+  #times: Map<string, { calls: number; sumMs: number }> | undefined;
   /** Calls made outside of steps, by dependency. */
   readonly outside: Map<string, number> = new Map();
 
@@ -22,9 +24,21 @@ export class CallLedger {
     if (result !== undefined && (before === undefined || severity[result] > severity[before])) this.#results.set(dependency, result);
   }
 
+  /** A call that was made took so long. */
+  took(dependency: string, tookMs: number): void {
+    this.#times ??= new Map();
+    const { calls, sumMs } = this.#times.get(dependency) ?? { calls: 0, sumMs: 0 };
+    this.#times.set(dependency, { calls: calls + 1, sumMs: sumMs + tookMs });
+  }
+
   /** What is known; a call that the run's time ran out on has failed. */
   reports(timedOut: boolean): CallReport[] {
     if (timedOut) for (const dependency of this.#inFlight.keys()) this.#results.set(dependency, "failed");
-    return Array.from(this.#results, ([dependency, result]) => ({ dependency, result }));
+    return Array.from(this.#results, ([dependency, result]) => ({ dependency, result, ...this.#latencyOf(dependency) }));
+  }
+
+  #latencyOf(dependency: string): { readonly latencyMs?: number } {
+    const time = this.#times?.get(dependency);
+    return time === undefined ? {} : { latencyMs: time.sumMs / time.calls };
   }
 }

@@ -50,6 +50,7 @@ export function configuredDependency(dependency: Dependency, config: DependencyC
     timeouts: fitTimeouts(`dependencies.${dependency.name}.timeouts`, { ...dependency.timeouts, ...given(config.timeouts) }, config.timeouts ?? {}),
     retry: { ...dependency.retry, ...given(config.retry) },
     limits: config.limits ?? dependency.limits,
+    concurrency: config.concurrency ?? dependency.concurrency,
     estimatedTokens: config.estimatedTokens ?? dependency.estimatedTokens,
   };
 }

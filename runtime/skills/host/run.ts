@@ -19,7 +19,7 @@ import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
-import { callResultOf } from "./call-result.ts";
+import { endCall } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type { CallOptions, EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
@@ -244,12 +244,13 @@ export class Run implements SkillContext<never>, CallingRun {
     try {
       const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request, metered));
       metered?.answered(response);
-      ledger.end(name, callResultOf(undefined, prepared.circuit, this.nowMs() - startedMs));
+      endCall(ledger, prepared, undefined, this.nowMs() - startedMs);
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#isEnded && error instanceof SkillError;
       metered?.failed(isAnswer && error.definite);
-      ledger.end(name, isAnswer ? callResultOf(error, prepared.circuit, this.nowMs() - startedMs) : undefined);
+      if (isAnswer) endCall(ledger, prepared, error, this.nowMs() - startedMs);
+      else ledger.end(name, undefined);
       throw error;
     }
   }

@@ -100,7 +100,7 @@ export class UsageMeter {
   /** The same reports, with what was used of each dependency that is limited. */
   addTo(reports: readonly CallReport[]): readonly CallReport[] {
     const all = new Map(reports.map((report) => [report.dependency, report]));
-    for (const [{ name }, { used }] of this.#accounts) all.set(name, { dependency: name, result: all.get(name)?.result ?? "unused", usage: used });
+    for (const [{ name }, { used }] of this.#accounts) all.set(name, { dependency: name, result: "unused", ...all.get(name), usage: used });
     return [...all.values()];
   }
 
