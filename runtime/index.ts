@@ -4,10 +4,12 @@ export type { EventEnvelope } from "./core/event-envelope.ts";
 export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
+export type { LimitPolicy, LimitScope } from "./core/limits.ts";
 export { platformEventSchema } from "./core/platform-catalogue.ts";
 export type { StepKind, StepQuality } from "./core/run.ts";
 export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
 export type {
+  CallOptions,
   Compensate,
   CompensationContext,
   EmitOptions,

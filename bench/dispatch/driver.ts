@@ -36,6 +36,7 @@ export class Driver {
   async start(): Promise<void> {
     await this.#executor.start({
       steps: () => undefined,
+      usage: () => undefined,
       results: (results) => {
         for (const { answer } of results) if (answer.kind !== "completed") throw new Error(`expected every run to complete, got ${JSON.stringify(answer)}`);
         this.#answered(results.length);

@@ -16,6 +16,7 @@ import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
 import { StoreDoubt } from "../policy/store-doubt.ts";
+import { composeLimits } from "./limits.ts";
 import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
@@ -75,6 +76,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     skillCount: registry.skills.length,
     threads,
     dependencies: registry.dependencies,
+    sharedLimits: composeLimits(config, directory, registry.dependencies),
     retryBudget: config.retryBudget,
     retryLedger: retries,
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),

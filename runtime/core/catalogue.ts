@@ -134,6 +134,8 @@ export type RuntimeEvent =
   | { readonly type: "run.stale"; readonly eventId: string; readonly skill: string }
   | { readonly type: "lock.lost"; readonly eventId: string; readonly where: "renew" | "settle" }
   | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" | "isolated" }
+  /** Rate limits could not be drawn on: runs that need one are postponed until they can be. */
+  | { readonly type: "limits.unavailable"; readonly error: string }
   | { readonly type: "store.down"; readonly error: string }
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */

@@ -117,6 +117,7 @@ export const failureTable: readonly FailureRow[] = [
   row("runtime", "CALL_TIMEOUT RUN_TIMEOUT FALLBACK_TIMEOUT", "outcome-unknown", no, "a call, the run, or a fallback took longer than it may"),
   row("runtime", "BULKHEAD_FULL", "throttled", yes, "the dependency's bulkhead is full, and rejects what finds it so: nothing was tried"),
   row("runtime", "CIRCUIT_OPEN", "unavailable", yes, "the dependency's circuit is open: nothing was tried"),
+  row("runtime", "RATE_LIMITED", "throttled", yes, "the dependency's limit is used up: nothing was tried"),
   row("runtime", "STORE_UNAVAILABLE", "unavailable", yes, "a step could not be recorded"),
   row("runtime", "THREAD_LOST OutcomeUnknown", "outcome-unknown", no, "the run's thread ended, or an `atMostOnce` step may have happened"),
   row(

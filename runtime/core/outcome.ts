@@ -3,6 +3,7 @@ import type { DeathCause, DeathClass } from "./death.ts";
 import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
 import { type FailureClass, failureClassOf } from "./failure-class.ts";
+import type { Usage } from "./limits.ts";
 import type { StepQuality } from "./run.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
@@ -74,10 +75,15 @@ export interface FellBack {
   readonly code: string;
 }
 
-/** How the calls of one run to one dependency went, for its circuit: the worst one counts. */
+/** How the calls of one run to one dependency went. */
 export interface CallReport {
   readonly dependency: string;
-  readonly result: CallResult;
+  /** For its circuit: the worst one counts; `unused` when they say nothing of the dependency. */
+  readonly result: CallResult | "unused";
+  /** Of a call on average; said where the dependency's concurrency is adaptive. */
+  readonly latencyMs?: number;
+  /** Said where the dependency is limited. */
+  readonly usage?: Usage;
 }
 
 /** `slow`: longer than its circuit allows, however it ended, where it did not fail. */

@@ -177,6 +177,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     state: oneOf(["closed", "open", "half-open", "isolated"], "its state now"),
   }),
   "thread.lost": row("ThreadLost", "a thread ended", { why, replaced: flag("whether there is another one in its place") }),
+  "limits.unavailable": row("LimitsUnavailable", "rate limits could not be drawn on; what needs one is postponed meanwhile", { error }),
   "store.down": row("StoreDown", "the run store does not answer; nothing is received meanwhile", { error }),
   "store.up": row("StoreRecovered", "the run store answers again", { downMs: amount("how long it did not") }),
   "store.forgot": row("StoreForgot", "the run store has lost records", { what: oneOf(["sentinel", "failover"], "how that was noticed") }),

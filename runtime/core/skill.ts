@@ -1,3 +1,4 @@
+import type { LimitPolicy } from "./limits.ts";
 import type { FailureClass } from "./failure-class.ts";
 
 export const jitters = ["none", "equal", "full", "decorrelated"] as const;
@@ -55,6 +56,15 @@ export interface RetryBudgetPolicy {
 }
 
 export const defaultRetryBudgetPolicy: RetryBudgetPolicy = { ratio: 0.2, perSecondMin: 10, windowMs: 10_000 };
+
+/** How many runs may use a dependency at once is found out, from how long its calls take; it begins with the bulkhead's `concurrentMax`. */
+export interface ConcurrencyPolicy {
+  readonly mode: "adaptive";
+  /** 1 to 10 000. */
+  readonly min: number;
+  /** At least `min`; 1 to 10 000. */
+  readonly max: number;
+}
 
 export interface BulkheadPolicy {
   /** Runs that may use the dependency at once; 1 to 10 000. */
@@ -130,6 +140,11 @@ export interface DependencyPolicy {
   readonly name: string;
   readonly bulkhead: BulkheadPolicy;
   readonly circuit: CircuitPolicy;
+  readonly limits?: readonly LimitPolicy[];
+  /** Undefined where the bulkhead's own number counts. */
+  readonly concurrency?: ConcurrencyPolicy | undefined;
+  /** Tokens that a call is expected to use, while nothing else says. */
+  readonly estimatedTokens?: number | undefined;
 }
 
 /** What the main thread knows of a skill. */

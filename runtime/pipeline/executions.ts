@@ -163,7 +163,7 @@ export class Executions {
       const work = inFlight.get(runId);
       if (work === undefined || work.stage !== "executing") return;
       if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
-      admission.leave(work, calls, nowMs);
+      admission.leave(work, calls, nowMs, answer.kind !== "thread-lost" && !(answer.kind === "timed-out" && answer.blockedThread === true));
       intake.leave(work);
       work.calls = calls;
       if (work === this.#apart) this.#apart = undefined;
@@ -230,7 +230,7 @@ export class Executions {
 
   /** It counts as one of its skill's runs that are under way. */
   #admitNow(work: Work, nowMs: number, orders: RunOrder[]): void {
-    const { admission, readAhead, inFlight } = this.#options;
+    const { admission, readAhead, inFlight, intake } = this.#options;
     const answer = admission.admit(work, nowMs);
     inFlight.decided(work);
     switch (answer.kind) {
@@ -240,6 +240,10 @@ export class Executions {
           this.#readPast.found();
         }
         this.#start(work, nowMs, orders);
+        return;
+      case "limited":
+        intake.leave(work);
+        this.#wait(work, nowMs);
         return;
       case "waiting":
         this.#wait(work, nowMs);
@@ -289,7 +293,7 @@ export class Executions {
       telemetry.emit({ type: "run.resumed", eventId, skill, attempt, stepsDone: work.steps.length, epoch }, work);
     }
     if (work.isApart) this.#apart = work;
-    orders.push(orderFor(work, nowMs, this.#isInDoubt(work), admission.rejectedBy(work)));
+    orders.push(orderFor(work, nowMs, this.#isInDoubt(work), admission));
     work.stage = "executing";
     suspects.started(work);
   }
@@ -396,12 +400,21 @@ export class Executions {
     for (const run of expired) this.putBack(run);
     if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
-    for (const { admitted, postponed } of [moved, late]) {
+    for (const { admitted, postponed, limited } of [moved, late]) {
       for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
-      for (const run of admitted) this.#start(run, nowMs, orders);
+      for (const run of limited) intake.leave(run);
+      for (const run of admitted) this.#startWithSlot(run, nowMs, orders);
     }
     for (const run of intake.next()) if (!this.#isOver(run)) this.#admitNow(run, nowMs, orders);
     this.#post(orders);
+  }
+
+  /** What waited for a limit has no slot of its skill; without one to be had it gives back what it has got, and waits for that. */
+  #startWithSlot(work: Work, nowMs: number, orders: RunOrder[]): void {
+    const { admission, intake } = this.#options;
+    if (intake.enter(work)) return this.#start(work, nowMs, orders);
+    admission.leave(work, [], nowMs);
+    this.#wait(work, nowMs);
   }
 
   #lookAtLanesLater(): void {
@@ -425,7 +438,7 @@ export class Executions {
   }
 }
 
-function orderFor(work: Work, nowMs: number, inDoubt: boolean, rejectedBy: readonly number[]): RunOrder {
+function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admission<Work>): RunOrder {
   const { route, skill, delivery } = work;
   if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
   return {
@@ -445,6 +458,7 @@ function orderFor(work: Work, nowMs: number, inDoubt: boolean, rejectedBy: reado
     apart: work.isApart,
     pipelineChanged: work.pipelineChanged,
     inDoubt,
-    rejectedBy,
+    rejectedBy: admission.rejectedBy(work),
+    allowances: admission.allowances(work),
   };
 }

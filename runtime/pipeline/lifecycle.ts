@@ -15,6 +15,7 @@ import { BrokerClock } from "../policy/broker-clock.ts";
 import type { CredentialView, CredentialWatch } from "../policy/credential-watch.ts";
 import type { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
+import { RateLimits } from "../policy/rate-limits.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import { type LoopState, LoopWatch } from "../policy/loop-watch.ts";
@@ -25,6 +26,7 @@ import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
+import type { SharedLimits } from "../ports/shared-limits.ts";
 import type { FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -33,6 +35,7 @@ import { HandOver, type HandOverOptions } from "./hand-over.ts";
 import { InFlight } from "./in-flight.ts";
 import { Intake, type IntakeOptions, type IntakeView } from "./intake.ts";
 import { Leases } from "./leases.ts";
+import { Limits } from "./limits.ts";
 import { LockKeeper } from "./lock-keeper.ts";
 import { Policies } from "./policies.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
@@ -62,6 +65,8 @@ export interface WorkerOptions {
   readonly skillCount: number;
   readonly threads: number;
   readonly dependencies: readonly DependencyPolicy[];
+  /** The buckets of their limits; needed where one has any. */
+  readonly sharedLimits?: SharedLimits | undefined;
   /** Default: `defaultRetryBudgetPolicy`. */
   readonly retryBudget?: RetryBudgetPolicy;
   /** Retries as the threads take them. Default: one that only this worker takes from. */
@@ -140,6 +145,8 @@ export class Worker {
   readonly #memoryWatch = new MemoryWatch();
   readonly #loopWatch = new LoopWatch();
   readonly #admission: Admission<Work>;
+  /** Undefined where nothing is limited. */
+  readonly #limits: Limits | undefined;
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
   readonly #checkpoints: Checkpoints;
@@ -159,10 +166,8 @@ export class Worker {
     this.#options = options;
     this.#intake = new Intake(options);
     this.#handOver = new HandOver(options);
-    this.#admission = new Admission(options.dependencies, (dependency, name, state, work) => {
-      options.circuitChanged(dependency, state);
-      telemetry.emit({ type: "circuit.changed", dependency: name, state }, work);
-    });
+    const rateLimits = this.#makeRateLimits();
+    this.#admission = this.#makeAdmission(rateLimits);
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
     const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
     const keeper = new LockKeeper({
@@ -196,7 +201,7 @@ export class Worker {
       trim: () => this.#receiveLoop.trim(),
     });
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
-    this.policies = new Policies({ clock, admission: this.#admission, retryBudget, changed: () => this.#useNewBounds() });
+    this.policies = new Policies({ clock, admission: this.#admission, retryBudget, limits: rateLimits, changed: () => this.#useNewBounds() });
     const parts = {
       ...options,
       brokerClock,
@@ -214,6 +219,7 @@ export class Worker {
       settler: this.#settler,
     };
     this.#executions = new Executions(parts);
+    this.#limits = rateLimits && this.#makeLimits(rateLimits);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = this.#makeReceiveLoop();
     this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, loopWatch: this.#loopWatch, receiveLoop: this.#receiveLoop, retryBudget });
@@ -243,6 +249,26 @@ export class Worker {
     this.#receiveLoop.replenish();
   }
 
+  #makeAdmission(permits: RateLimits<Work> | undefined): Admission<Work> {
+    const { dependencies, telemetry } = this.#options;
+    const changed = (dependency: number, name: string, state: CircuitState, work: Work | undefined): void => {
+      this.#options.circuitChanged(dependency, state);
+      telemetry.emit({ type: "circuit.changed", dependency: name, state }, work);
+    };
+    return new Admission(dependencies, changed, permits);
+  }
+
+  #makeRateLimits(): RateLimits<Work> | undefined {
+    const { dependencies } = this.#options;
+    return dependencies.some(({ limits = [] }) => limits.length > 0) ? new RateLimits<Work>(dependencies, () => this.#limits?.asked()) : undefined;
+  }
+
+  #makeLimits(limits: RateLimits<Work>): Limits {
+    const { sharedLimits: shared } = this.#options;
+    if (shared === undefined) throw new TypeError("expected the buckets of limits beside dependencies that have some, got none");
+    return new Limits({ ...this.#options, shared, limits, inFlight: this.#inFlight, moved: () => this.#executions.moveLanes() });
+  }
+
   #makeSagas(gate: StoreGate): Sagas {
     return new Sagas({
       ...this.#options,
@@ -260,11 +286,11 @@ export class Worker {
    * stop meanwhile, it closes what it had opened, and resolves.
    */
   async start(): Promise<void> {
-    const { store, transport, publisher, telemetry, consumer, skillCount, threads } = this.#options;
+    const { store, transport, publisher, sharedLimits = nothingToStart, telemetry, consumer, skillCount, threads } = this.#options;
     const started: Stoppable[] = [];
     let secret = "";
     try {
-      for (const part of [store, publisher, transport]) {
+      for (const part of [store, sharedLimits, publisher, transport]) {
         if (this.#isStopping) break;
         started.unshift(part);
         await part.start();
@@ -333,6 +359,7 @@ export class Worker {
     const { executor, telemetry } = this.#options;
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
+      usage: (requests) => this.#limits?.request(requests),
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         telemetry.emit({ type: "thread.lost", why, replaced });
@@ -342,7 +369,7 @@ export class Worker {
   }
 
   async #stop(budgetMs: number): Promise<void> {
-    const { telemetry, clock, executor, transport, publisher, store, reporters = [] } = this.#options;
+    const { telemetry, clock, executor, transport, publisher, store, sharedLimits = nothingToStart, reporters = [] } = this.#options;
     const startedMs = clock.monotonicMs();
     /** Whether the promise has settled by the time when this part of the budget is over. */
     const by = (part: number, promise: Promise<unknown>): Promise<boolean> => settledWithin(clock, promise, startedMs + budgetMs * part - clock.monotonicMs());
@@ -369,7 +396,7 @@ export class Worker {
     await by(1, nothingHeld);
     this.#keeper.stop();
     for (const reporter of reporters) if (!(await by(1, reporter.stop()))) reporter.giveUp();
-    const closed = stopAll([transport, publisher, store]);
+    const closed = stopAll([transport, publisher, this.#limits ?? nothingToStart, sharedLimits, store]);
     const isClosed = await by(1, closed);
     telemetry.emit({ type: "worker.stopped", returned: this.#returned });
     if (isClosed) await closed;
@@ -383,6 +410,8 @@ export class Worker {
     this.#receiveLoop.replenish();
   }
 }
+
+const nothingToStart = { start: (): Promise<void> => Promise.resolve(), stop: (): Promise<void> => Promise.resolve() };
 
 interface Stoppable {
   stop(): Promise<void>;

@@ -4,24 +4,38 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { checkChanges } from "../core/config/changes.ts";
+import { concurrencySchema } from "../core/config/concurrency.ts";
 import { bulkheadChanges } from "../core/config/dependencies.ts";
+import { limitChanges } from "../core/config/limits.ts";
 import { retryBudgetChanges } from "../core/config/retry-budget.ts";
-import type { BulkheadPolicy, RetryBudgetPolicy } from "../core/skill.ts";
+import type { LimitPolicy, LimitScope } from "../core/limits.ts";
+import type { BulkheadPolicy, ConcurrencyPolicy, RetryBudgetPolicy } from "../core/skill.ts";
+import type { AdaptiveLimit, AdaptiveView } from "../policy/adaptive-limit.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { Circuit, CircuitView } from "../policy/circuit.ts";
+import type { LimitView, RateLimits } from "../policy/rate-limits.ts";
 import type { Bulkhead, BulkheadView } from "../policy/bulkhead.ts";
 import type { RetryBudget, RetryBudgetView } from "../policy/retry-budget.ts";
 import type { Work } from "./work.ts";
 
 export interface PoliciesView {
-  readonly dependencies: readonly { readonly dependency: string; readonly bulkhead: BulkheadView; readonly circuit: CircuitView }[];
+  readonly dependencies: readonly {
+    readonly dependency: string;
+    readonly bulkhead: BulkheadView;
+    readonly circuit: CircuitView;
+    readonly adaptive?: AdaptiveView;
+  }[];
   readonly retryBudget: RetryBudgetView;
+  /** Of all dependencies that are limited. */
+  readonly limits: readonly LimitView[];
 }
 
 export interface PoliciesOptions {
   readonly clock: Clock;
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
+  /** Undefined where nothing is limited. */
+  readonly limits: RateLimits<Work> | undefined;
   /** Something may begin that could not before. */
   changed(): void;
 }
@@ -34,14 +48,15 @@ export class Policies {
   }
 
   view(): PoliciesView {
-    const { admission, retryBudget, clock } = this.#options;
+    const { admission, retryBudget, clock, limits } = this.#options;
     const nowMs = clock.monotonicMs();
     const dependencies = admission.names.map((dependency) => ({
       dependency,
       bulkhead: this.#bulkhead(dependency).view(),
       circuit: this.#circuit(dependency).view(nowMs),
+      ...adaptiveView(admission.adaptive(dependency)),
     }));
-    return { dependencies, retryBudget: retryBudget.view(nowMs) };
+    return { dependencies, retryBudget: retryBudget.view(nowMs), limits: limits?.view(nowMs) ?? [] };
   }
 
   /** Opens a dependency's circuit for its reset time. */
@@ -61,13 +76,35 @@ export class Policies {
     this.#changed();
   }
 
+  /** Other bounds for a concurrency that is adaptive. */
+  changeConcurrency(dependency: string, changes: Partial<Omit<ConcurrencyPolicy, "mode">>): void {
+    const bulkhead = this.#bulkhead(dependency);
+    const adaptive = this.#options.admission.adaptive(dependency);
+    if (adaptive === undefined) throw new RangeError(`expected the concurrency of '${dependency}' to be adaptive, found that it is not`);
+    const { policy } = adaptive.view();
+    adaptive.change({ ...policy, ...checkChanges(["dependencies", dependency, "concurrency"], concurrencySchema, { ...policy, ...changes }) });
+    bulkhead.widen(adaptive.limit);
+    this.#changed();
+  }
+
   /**
    * Runs that have slots keep them, and those that wait keep their places, also where there are fewer now. Throws `RangeError` for
-   * what the configuration would refuse, and changes nothing then.
+   * what the configuration would refuse, and for a `concurrentMax` that is adaptive, and changes nothing then.
    */
   changeBulkhead(dependency: string, changes: Partial<BulkheadPolicy>): void {
+    if (changes.concurrentMax !== undefined && this.#options.admission.adaptive(dependency) !== undefined) {
+      throw new RangeError(`expected no concurrentMax for '${dependency}', whose concurrency is adaptive; change the bounds of that`);
+    }
     this.#bulkhead(dependency).change(checkChanges(["dependencies", dependency, "bulkhead"], bulkheadChanges, changes));
     this.#changed();
+  }
+
+  /** Changes the limit of a dependency that counts by this, or the one of all together. Each worker of a pool has its own say: change all of them. */
+  changeLimit(dependency: string, by: LimitScope | undefined, changes: Omit<LimitPolicy, "by">): void {
+    this.#bulkhead(dependency);
+    if (this.#options.limits?.change(dependency, by, checkChanges(["dependencies", dependency, "limits"], limitChanges, changes)) === true)
+      return this.#changed();
+    throw new RangeError(`expected '${dependency}' to have a limit ${by === undefined ? "without by" : `by '${by}'`}, found none`);
   }
 
   /** Throws `RangeError` for what the configuration would refuse, and changes nothing then. */
@@ -92,4 +129,8 @@ export class Policies {
   #refuse(dependency: string): never {
     throw new RangeError(`expected a dependency of this worker (${this.#options.admission.names.join(", ") || "none"}), got '${dependency}'`);
   }
+}
+
+function adaptiveView(adaptive: AdaptiveLimit | undefined): { readonly adaptive?: AdaptiveView } {
+  return adaptive === undefined ? {} : { adaptive: adaptive.view() };
 }

@@ -152,7 +152,7 @@ export class BatchProcessor {
     if (owner !== undefined) return this.#follow(work, owner);
     if (!intake.took(work, skill, clock.monotonicMs())) return executions.leave(work);
     // What cannot be admitted anyway need not be claimed first.
-    const refused = skill.uses.length === 0 ? undefined : admission.refuses(skill.uses, clock.monotonicMs());
+    const refused = skill.uses.length === 0 ? undefined : admission.refuses(work, clock.monotonicMs());
     if (refused !== undefined) executions.postpone(work, refused.why, refused);
     else this.#claim(work);
   }

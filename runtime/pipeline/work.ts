@@ -2,8 +2,10 @@ import type { Verdict } from "../core/compensation.ts";
 import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
+import type { LimitScope } from "../core/limits.ts";
 import type { CallReport } from "../core/outcome.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
+import { type ScopeField, readScope } from "../core/read-scope.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
@@ -119,6 +121,7 @@ export class Work {
   copyId: string | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
+  #scopes: Map<ScopeField, string> | undefined = undefined;
 
   constructor(runId: number, delivery: Delivery, lockUntilMs: number) {
     this.runId = runId;
@@ -142,6 +145,19 @@ export class Work {
 
   get skillName(): string {
     return this.skill?.name ?? "";
+  }
+
+  /** What limits count it by; read from the message when one asks first. */
+  limitKey(by: LimitScope): string {
+    if (by === "skill") return this.skillName;
+    this.#scopes ??= new Map();
+    const field = by === "tenant" ? "tenantId" : "projectId";
+    const known = this.#scopes.get(field);
+    if (known !== undefined) return known;
+    const { delivery, route, contentEncoding, headers } = this;
+    const value = route === undefined ? "" : (readScope({ delivery, route, contentEncoding, headers }, field) ?? "");
+    this.#scopes.set(field, value);
+    return value;
   }
 
   /** Counts an execution that begins, and numbers it: 1 for the first of the run, whoever carried out those before. */

@@ -5,9 +5,11 @@
  * that lane full, or a circuit open, it is postponed: messages of a hung dependency are not hoarded here. A bulkhead may also
  * reject what finds it full: the run begins without that slot, and its calls of the dependency fail.
  */
+import type { Allowance } from "../core/limits.ts";
 import type { CallReport } from "../core/outcome.ts";
 import type { PostponeReason } from "../core/settlement.ts";
 import type { DependencyPolicy } from "../core/skill.ts";
+import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { Bulkhead } from "./bulkhead.ts";
 import { Circuit, type CircuitState } from "./circuit.ts";
 
@@ -30,13 +32,21 @@ export interface Postponed {
   readonly atMostMs?: number | undefined;
 }
 
-export type AdmissionAnswer = { readonly kind: "admitted" } | { readonly kind: "waiting" } | Postponed;
+export type AdmissionAnswer =
+  | { readonly kind: "admitted" }
+  /** In a lane. */
+  | { readonly kind: "waiting" }
+  /** For a limit: without a slot of anything, which others could use. */
+  | { readonly kind: "limited" }
+  | Postponed;
 
 /** What became of runs that waited. */
 export interface LaneAnswer<Run> {
   /** They have all their slots now, but for those of dependencies that rejected them. */
   readonly admitted: Run[];
   readonly postponed: { readonly run: Run; readonly answer: Postponed }[];
+  /** They wait for a limit now. */
+  readonly limited: Run[];
 }
 
 /** What became of runs that waited for too long. */
@@ -60,11 +70,34 @@ function circuitOpen<Run extends Admissible>({ circuit, name }: Gate<Run>, nowMs
   return { kind: "postponed", why: "circuit-open", dependency: name, atLeastMs: circuit.opensInMs(nowMs) };
 }
 
+/** What else a run needs before it may begin, beside circuits and slots; see rate-limits.ts. */
+export interface Permits<Run> {
+  /** Runs that wait for it. */
+  readonly waiting: number;
+  /** Whether no run that uses these dependencies can get it soon. */
+  isShut(uses: readonly number[], nowMs: number): boolean;
+  /** Why the run would have to be postponed; undefined when it may try. */
+  refuses(run: Run, nowMs: number): Postponed | undefined;
+  /** Gives it to the run, lets it wait, or says that it must be postponed. */
+  enter(run: Run, nowMs: number): AdmissionAnswer;
+  /** Those that waited, and have it now. */
+  next(nowMs: number): LaneAnswer<Run>;
+  /** The run, which has it, cannot begin now. */
+  giveBack(run: Run): void;
+  /** The run has ended; without `calls` it is not known what they were. */
+  leave(run: Run, calls: readonly CallReport[] | undefined): void;
+  allowances(run: Run): readonly Allowance[] | undefined;
+  /** Takes every run out that waits. */
+  clear(): void;
+}
+
 interface Gate<Run> {
   readonly number: number;
   readonly name: string;
   readonly bulkhead: Bulkhead<Run>;
   readonly circuit: Circuit<Run>;
+  /** Undefined where the bulkhead has its number by itself. */
+  readonly adaptive: AdaptiveLimit | undefined;
   /** As last told. */
   told: CircuitState;
 }
@@ -87,22 +120,27 @@ export class Admission<Run extends Admissible> {
   readonly #circuitChanged: CircuitChanged<Run>;
   /** Of runs that were let in without all their slots. */
   readonly #rejected = new Map<Run, readonly number[]>();
+  /** Undefined where nothing is limited. */
+  readonly #permits: Permits<Run> | undefined;
 
   /** `circuitChanged` hears every change of a circuit's state when it is noticed, and before a run enters because of it. */
-  constructor(dependencies: readonly DependencyPolicy[], circuitChanged: CircuitChanged<Run>) {
+  constructor(dependencies: readonly DependencyPolicy[], circuitChanged: CircuitChanged<Run>, permits?: Permits<Run>) {
+    this.#permits = permits;
     this.#gates = dependencies.map((dependency, number) => ({
       number,
       name: dependency.name,
       bulkhead: new Bulkhead<Run>(dependency.bulkhead),
       circuit: new Circuit<Run>(dependency.circuit),
+      adaptive: dependency.concurrency && new AdaptiveLimit(dependency.concurrency, dependency.bulkhead.concurrentMax),
       told: "closed",
     }));
     this.#circuitChanged = circuitChanged;
+    for (const { adaptive, bulkhead } of this.#gates) if (adaptive !== undefined) bulkhead.widen(adaptive.limit);
   }
 
-  /** Runs in all lanes. */
+  /** Runs in all lanes, and those that wait for a limit. */
   get waiting(): number {
-    let sum = 0;
+    let sum = this.#permits?.waiting ?? 0;
     for (const gate of this.#gates) sum += gate.bulkhead.waiting;
     return sum;
   }
@@ -112,7 +150,7 @@ export class Admission<Run extends Admissible> {
    * what finds them full. With `within` as `soon`, only those that begin when one before them ends.
    */
   room(uses: readonly number[], nowMs: number, within: "lane" | "soon"): number {
-    let room = Number.POSITIVE_INFINITY;
+    let room = this.#permits?.isShut(uses, nowMs) === true ? 0 : Number.POSITIVE_INFINITY;
     for (const number of uses) {
       const gate = this.#gate(number);
       const open = within === "soon" ? gate.bulkhead.soonRoom : gate.bulkhead.room;
@@ -121,14 +159,14 @@ export class Admission<Run extends Admissible> {
     return room;
   }
 
-  /** Why a run that uses these dependencies would have to be postponed; undefined when it may try to get in. */
-  refuses(uses: readonly number[], nowMs: number): Postponed | undefined {
-    for (const number of uses) {
+  /** Why the run would have to be postponed; undefined when it may try to get in. */
+  refuses(run: Run, nowMs: number): Postponed | undefined {
+    for (const number of run.uses) {
       const gate = this.#gate(number);
       if (this.#isShut(gate, nowMs)) return circuitOpen(gate, nowMs);
       if (gate.bulkhead.room === 0) return laneFull(gate, nowMs);
     }
-    return undefined;
+    return this.#permits?.refuses(run, nowMs);
   }
 
   /** Takes all slots the run needs that no dependency rejects it for, queues it, or says that it must be postponed. */
@@ -141,22 +179,33 @@ export class Admission<Run extends Admissible> {
     return this.#rejected.get(run) ?? nobody;
   }
 
-  /** Gives a run's slots back and tells the circuits how its calls went. */
-  leave(run: Run, calls: readonly CallReport[], nowMs: number): void {
+  /** What the run, which is admitted, may use of the dependencies that are limited. */
+  allowances(run: Run): readonly Allowance[] | undefined {
+    return this.#permits?.allowances(run);
+  }
+
+  /** Gives a run's slots back and tells the circuits how its calls went. `isKnown`: it could say what they used. */
+  leave(run: Run, calls: readonly CallReport[], nowMs: number, isKnown = true): void {
+    this.#permits?.leave(run, isKnown ? calls : undefined);
     const rejectedBy = this.rejectedBy(run);
     this.#rejected.delete(run);
     for (const number of run.uses) {
       if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
+      const report = calls.find((call) => call.dependency === gate.name);
+      if (gate.adaptive !== undefined && report?.latencyMs !== undefined) {
+        const isNew = gate.adaptive.sample(report.latencyMs, gate.bulkhead.inUse, report.result === "failed", nowMs);
+        if (isNew) gate.bulkhead.widen(gate.adaptive.limit);
+      }
       gate.bulkhead.give();
-      gate.circuit.leave(run, calls.find((call) => call.dependency === gate.name)?.result ?? "unused", nowMs);
+      gate.circuit.leave(run, report?.result ?? "unused", nowMs);
       this.#state(gate, nowMs, run);
     }
   }
 
   /** Moves the lanes on: call it when slots have come free, and now and then, since circuits change by time. */
   next(nowMs: number): LaneAnswer<Run> {
-    const answer: LaneAnswer<Run> = { admitted: [], postponed: [] };
+    const answer: LaneAnswer<Run> = { admitted: [], postponed: [], limited: [] };
     for (const gate of this.#gates) {
       for (let run = gate.bulkhead.first(); run !== undefined; run = gate.bulkhead.first()) {
         const blocking = this.#blocking(run, gate, nobody, nowMs);
@@ -165,12 +214,13 @@ export class Admission<Run extends Admissible> {
         keep(answer, run, this.#place(run, blocking, true, nobody, nowMs));
       }
     }
+    if (this.#permits !== undefined) this.#nextPermitted(this.#permits, nowMs, answer);
     return answer;
   }
 
   /** Takes runs out of the lanes that waited longer than the bulkhead allows, or than `waitMaxMs`; oldest first. */
   expire(nowMs: number, waitMaxMs: number): ExpiryAnswer<Run> {
-    const answer: ExpiryAnswer<Run> = { admitted: [], postponed: [], expired: [] };
+    const answer: ExpiryAnswer<Run> = { admitted: [], postponed: [], limited: [], expired: [] };
     for (const gate of this.#gates) {
       const { bulkhead } = gate;
       const sinceMs = nowMs - Math.min(bulkhead.policy.waitMaxMs, waitMaxMs);
@@ -194,6 +244,7 @@ export class Admission<Run extends Admissible> {
   /** Takes every run out of the lanes. */
   clear(): void {
     for (const { bulkhead } of this.#gates) while (bulkhead.dequeue() !== undefined);
+    this.#permits?.clear();
   }
 
   view(nowMs: number): GateView[] {
@@ -220,9 +271,37 @@ export class Admission<Run extends Admissible> {
     return this.#gates.find((gate) => gate.name === name)?.bulkhead;
   }
 
+  /** Undefined where its bulkhead has its number by itself. */
+  adaptive(name: string): AdaptiveLimit | undefined {
+    return this.#gates.find((gate) => gate.name === name)?.adaptive;
+  }
+
   /** Looks at every circuit, so that changes made from outside are heard at once. */
   look(nowMs: number): void {
     for (const gate of this.#gates) this.#state(gate, nowMs);
+  }
+
+  /** Those that waited for a limit only begin, others go on to the lane that they wait in next. */
+  #nextPermitted(permits: Permits<Run>, nowMs: number, answer: LaneAnswer<Run>): void {
+    const { admitted: permitted, postponed } = permits.next(nowMs);
+    answer.postponed.push(...postponed);
+    for (const run of permitted) {
+      const blocking = this.#blocking(run, undefined, nobody, nowMs);
+      if (blocking === undefined) {
+        this.#enter(run, nobody, nowMs);
+        answer.admitted.push(run);
+        continue;
+      }
+      permits.giveBack(run);
+      keep(answer, run, this.#place(run, blocking, true, nobody, nowMs));
+    }
+  }
+
+  /** Nothing else blocks the run: it begins when it has its permit, too. */
+  #begin(run: Run, rejectedBy: readonly number[], nowMs: number): AdmissionAnswer {
+    const permit = this.#permits?.enter(run, nowMs) ?? admitted;
+    if (permit.kind === "admitted") this.#enter(run, rejectedBy, nowMs);
+    return permit;
   }
 
   #enter(run: Run, rejectedBy: readonly number[], nowMs: number): void {
@@ -241,10 +320,7 @@ export class Admission<Run extends Admissible> {
 
   /** Lets the run in when nothing blocks it any more; queues it where it is blocked, or says why it cannot be. */
   #place(run: Run, blocking: Gate<Run> | undefined, hasWaited: boolean, rejectedBy: readonly number[], nowMs: number): AdmissionAnswer {
-    if (blocking === undefined) {
-      this.#enter(run, rejectedBy, nowMs);
-      return admitted;
-    }
+    if (blocking === undefined) return this.#begin(run, rejectedBy, nowMs);
     if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking, nowMs);
     if (blocking.bulkhead.hasLaneSpace()) {
       blocking.bulkhead.enqueue(run, hasWaited);
@@ -265,8 +341,7 @@ export class Admission<Run extends Admissible> {
       rejectedBy = [...rejectedBy, blocking.number];
       blocking = this.#blocking(run, undefined, rejectedBy, nowMs);
     }
-    this.#enter(run, rejectedBy, nowMs);
-    return admitted;
+    return this.#begin(run, rejectedBy, nowMs);
   }
 
   /** The gate that keeps the run from starting: one with an open circuit, else its own, else any; undefined when there is none. */
@@ -307,6 +382,17 @@ function rejects<Run extends Admissible>({ bulkhead }: Gate<Run>, run: Run): boo
 }
 
 function keep<Run>(answers: LaneAnswer<Run>, run: Run, answer: AdmissionAnswer): void {
-  if (answer.kind === "admitted") answers.admitted.push(run);
-  else if (answer.kind === "postponed") answers.postponed.push({ run, answer });
+  switch (answer.kind) {
+    case "admitted":
+      answers.admitted.push(run);
+      return;
+    case "postponed":
+      answers.postponed.push({ run, answer });
+      return;
+    case "limited":
+      answers.limited.push(run);
+      return;
+    case "waiting":
+      return;
+  }
 }

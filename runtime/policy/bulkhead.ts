@@ -46,6 +46,11 @@ export class Bulkhead<Run> {
     this.#laneMax = this.#policy.queueMax;
   }
 
+  /** Lets as many runs in at once from now on; nothing else changes. */
+  widen(concurrentMax: number): void {
+    if (concurrentMax !== this.#policy.concurrentMax) this.#policy = { ...this.#policy, concurrentMax };
+  }
+
   view(): BulkheadView {
     return { policy: this.#policy, inUse: this.#inUse, waiting: this.waiting, laneMax: this.#laneMax, rejected: this.#rejected };
   }

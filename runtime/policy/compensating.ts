@@ -5,7 +5,7 @@ import type { Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import type { RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, postponeDelayMs } from "./backoff.ts";
-import { circuitOpenCode, decide, type History } from "./recoverability.ts";
+import { decide, type History, postponeReasonOf } from "./recoverability.ts";
 import { abandonCompensating, decideCompensationRetry, endCompensated, mayGoOnCompensating } from "./saga.ts";
 
 export interface SagaHistory extends History {
@@ -47,8 +47,9 @@ function decideFailedTry(
 ): Settlement {
   const { failure } = outcome;
   if (lockLost) return { kind: "drop" };
-  if (failure.code === circuitOpenCode) {
-    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(postponements, { atLeastMs: askedPauseMs(failure.retryAfterMs) }, random) };
+  const untried = postponeReasonOf(failure.code);
+  if (untried !== undefined) {
+    return { kind: "postpone", why: untried, delayMs: postponeDelayMs(postponements, { atLeastMs: askedPauseMs(failure.retryAfterMs) }, random) };
   }
   if (!mayGoOnCompensating(verdict, { failures: attempts, losses }, steps, policy)) {
     return abandonCompensating(verdict, `compensating failed too often, the last time with ${failure.code}: ${failure.message}`);

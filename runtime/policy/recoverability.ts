@@ -3,8 +3,9 @@
  * it (pipeline/settle.ts).
  */
 import type { Random } from "../core/clock.ts";
+import { rateLimitedCode } from "../core/limits.ts";
 import { causeOf, failureOf, failureText, type Outcome } from "../core/outcome.ts";
-import type { Settlement } from "../core/settlement.ts";
+import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
 
@@ -27,6 +28,12 @@ export interface History {
 
 /** A failure code that means: nothing was tried, the circuit was open. */
 export const circuitOpenCode = "CIRCUIT_OPEN";
+
+/** Why a run whose failure has this code comes again later without a try being counted: none was made. Undefined for every other. */
+export function postponeReasonOf(code: string): Extract<PostponeReason, "circuit-open" | "rate-limited"> | undefined {
+  if (code === circuitOpenCode) return "circuit-open";
+  return code === rateLimitedCode ? "rate-limited" : undefined;
+}
 
 /** `mayRetryHere` asks the retry budget, and is called only when a retry in place is otherwise right. */
 export function decide(outcome: Outcome, history: History, policy: RetryPolicy, mayRetryHere: () => boolean, random: Random): Settlement {
@@ -113,8 +120,9 @@ function decideTransient(
 ): Settlement {
   if (history.lockLost) return { kind: "drop" };
   const waitMs = askedPauseMs(failure.retryAfterMs);
-  if (failure.code === circuitOpenCode) {
-    return { kind: "postpone", why: "circuit-open", delayMs: postponeDelayMs(history.postponements, { atLeastMs: waitMs }, random) };
+  const untried = postponeReasonOf(failure.code);
+  if (untried !== undefined) {
+    return { kind: "postpone", why: untried, delayMs: postponeDelayMs(history.postponements, { atLeastMs: waitMs }, random) };
   }
   const executions = history.attempts + history.retriesInPlace;
   const description = failureText(failure, history.skill);

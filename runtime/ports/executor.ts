@@ -1,5 +1,6 @@
 import type { HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
+import type { Allowance, Usage } from "../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../core/outcome.ts";
 import type { StepRecord } from "../core/run.ts";
 
@@ -35,6 +36,8 @@ export interface RunOrder {
   readonly inDoubt: boolean;
   /** Numbers of dependencies that it has no slot of: their bulkheads are full, and its calls of them fail. */
   readonly rejectedBy: readonly number[];
+  /** What it may use of the dependencies that are limited before it asks for more. */
+  readonly allowances?: readonly Allowance[] | undefined;
 }
 
 export interface RunResult {
@@ -63,8 +66,27 @@ export interface StepAcknowledgement {
   readonly result: "written" | "stale" | "unavailable";
 }
 
+/** A run needs more of a dependency that is limited than it was allowed. */
+export interface UsageRequest extends Usage {
+  readonly runId: number;
+  /** Names this request in its answer. */
+  readonly requestId: number;
+  /** Number of the dependency. */
+  readonly dependency: number;
+  /** How long the call can wait. */
+  readonly waitMaxMs: number;
+}
+
+export interface UsageAnswer {
+  readonly runId: number;
+  readonly requestId: number;
+  /** 0 when the call may go on; else how long there will be nothing. */
+  readonly afterMs: number;
+}
+
 export interface ExecutorListener {
   steps(requests: readonly StepRequest[]): void;
+  usage(requests: readonly UsageRequest[]): void;
   results(results: readonly RunResult[]): void;
   /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
@@ -84,6 +106,8 @@ export interface Executor {
    */
   post(orders: readonly RunOrder[]): void;
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void;
+  /** Answers runs that asked for more of a dependency. */
+  allow(answers: readonly UsageAnswer[]): void;
   /** Tells runs that their claim is held for `leaseMs` more from now. */
   extend(runIds: readonly number[], leaseMs: number): void;
   /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */

@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import type { RunAnswer } from "../../runtime/core/outcome.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest } from "../../runtime/ports/executor.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, UsageRequest } from "../../runtime/ports/executor.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -10,6 +10,7 @@ export interface ExecutorBundle {
   readonly executor: Executor;
   readonly results: RunResult[];
   readonly requests: StepRequest[];
+  readonly needs: UsageRequest[];
   readonly losses: { readonly why: string; readonly replaced: boolean }[];
   /** What steps are answered with; `hold` leaves them to the test. */
   store: "written" | "stale" | "unavailable" | "hold";
@@ -29,6 +30,9 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
       const { store } = bundle;
       if (store !== "hold") executor.acknowledge(requests.map(({ runId, requestId }) => ({ runId, requestId, result: store })));
     },
+    usage(requests) {
+      bundle.needs.push(...requests);
+    },
     results(results) {
       bundle.results.push(...results);
       for (const result of results) waiting.get(result.runId)?.(result);
@@ -41,6 +45,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     executor,
     results: [],
     requests: [],
+    needs: [],
     losses: [],
     store: "written",
     post(skill, ...parts) {
@@ -88,13 +93,40 @@ export function executorContract(name: string, make: () => Executor): void {
     test(`${name}: ${what}`, async (t) => check(await startExecutor(t, make()), t));
   };
 
+  test(`${name}: a run is told what it may use, asks for more, and goes on when it is allowed, or not`, async (t) => {
+    const bundle = await startExecutor(t, make());
+    const { post, answer, executor } = bundle;
+    const [within] = post("limited", { allowances: [{ dependency: 1, requests: 1, tokens: 3 }] });
+    assert.equal((await answer(within ?? 0)).kind, "completed");
+    assert.deepEqual(bundle.needs, []);
+    const usageOf = (runId: number | undefined): unknown => bundle.results.find((result) => result.runId === runId)?.calls;
+    assert.deepEqual(usageOf(within), [{ dependency: "limited", result: "succeeded", usage: { requests: 1, tokens: 3 } }]);
+    const [allowed, refused] = post("limited", { allowances: [{ dependency: 1, requests: 1, tokens: 1 }] }, {});
+    const needs = await eventually("both to ask", () => (bundle.needs.length === 2 ? bundle.needs : undefined), 20_000);
+    assert.deepEqual(
+      needs.map(({ runId, dependency, requests, tokens }) => [runId, dependency, requests, tokens]).toSorted(([one], [other]) => Number(one) - Number(other)),
+      [
+        [allowed, 1, 0, 2],
+        [refused, 1, 1, 3],
+      ],
+    );
+    executor.allow([
+      { runId: 123_456, requestId: 1, afterMs: 0 },
+      ...needs.map(({ runId, requestId }) => ({ runId, requestId, afterMs: runId === allowed ? 0 : 5_000 })),
+    ]);
+    assert.equal((await answer(allowed ?? 0)).kind, "completed");
+    const failed = await answer(refused ?? 0);
+    assert.ok(failed.kind === "failed" && failed.failure.code === "RATE_LIMITED" && failed.failure.retryAfterMs === 5_000, JSON.stringify(failed));
+    assert.deepEqual(usageOf(refused), [{ dependency: "limited", result: "unused", usage: { requests: 0, tokens: 0 } }]);
+  });
+
   contract("answers every run once, whatever its skill", async ({ post, answer, results, executor }) => {
     assert.ok(executor.isReady());
     const noops = post("noop", ...Array.from({ length: 500 }, () => ({})));
     const fails = post("fail", ...Array.from({ length: 20 }, () => ({})));
     const [emit] = post("emit");
     for (const runId of [...noops, ...fails]) await answer(runId);
-    assert.deepEqual(await answer(fails[0] ?? 0), { kind: "failed", failure: { code: "NO", message: "no", at: "thread-plugin.ts:40:13" }, retryable: false });
+    assert.deepEqual(await answer(fails[0] ?? 0), { kind: "failed", failure: { code: "NO", message: "no", at: "thread-plugin.ts:46:13" }, retryable: false });
     const emitted = await answer(emit ?? 0);
     assert.ok(emitted.kind === "completed");
     const [message] = emitted.outbox;

@@ -146,3 +146,26 @@ test("event types, skills and dependencies may have any name, also one that ever
   }
   assert.match(refusal({ ...good, skills: [] }), /skills: expected an object, got \[\]/);
 });
+
+test("takes limits of a dependency in place of the plugin's, and refuses what cannot be meant", () => {
+  const withLimits = (limits: unknown): unknown => ({ ...good, dependencies: { model: { limits } } });
+  const limits = [{ by: "tenant", requestsPerMinute: 60, tokensPerMinute: 90_000, burstMs: 1_000 }, { requestsPerMinute: 600 }];
+  assert.deepEqual(parseConfig(withLimits(limits), "c").dependencies.get("model")?.limits, limits);
+  assert.match(refusal(withLimits([{ by: "user", requestsPerMinute: 1 }])), /dependencies\.model\.limits\.0\.by: /);
+  assert.match(refusal(withLimits([{ requestsPerMin: 1 }])), /requestsPerMin: unknown key; did you mean 'requestsPerMinute'\?/);
+  assert.match(
+    refusal(withLimits([{ burstMs: 1 }])),
+    /dependencies\.model\.limits: expected requestsPerMinute or tokensPerMinute in each limit, got neither in number 1/,
+  );
+  assert.match(refusal(withLimits([{ requestsPerMinute: 1 }, { tokensPerMinute: 1 }])), /expected one limit for each value of by, got two without by/);
+  assert.match(refusal(withLimits([{ requestsPerMinute: 1, burstMs: 60_001 }])), /burstMs: expected number to be <=60000 .*got 60001/);
+  assert.match(refusal({ ...good, dependencies: { model: { estimatedTokens: 1.5 } } }), /estimatedTokens: /);
+});
+
+test("takes bounds for a concurrency that is adaptive", () => {
+  const withConcurrency = (concurrency: unknown): unknown => ({ ...good, dependencies: { model: { concurrency } } });
+  const concurrency = { mode: "adaptive", min: 2, max: 64 };
+  assert.deepEqual(parseConfig(withConcurrency(concurrency), "c").dependencies.get("model")?.concurrency, concurrency);
+  assert.match(refusal(withConcurrency({ ...concurrency, min: 65 })), /dependencies\.model\.concurrency\.min: expected at most max/);
+  assert.match(refusal(withConcurrency({ ...concurrency, mode: "fixed" })), /dependencies\.model\.concurrency\.mode: /);
+});

@@ -82,6 +82,7 @@ describe("the journey", () => {
       pipelineChanged: false,
       inDoubt: false,
       rejectedBy: [],
+      allowances: undefined,
     });
   });
 

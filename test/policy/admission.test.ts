@@ -105,6 +105,7 @@ describe("admission", () => {
     assert.deepEqual(admission.next(0), {
       admitted: [],
       postponed: [{ run: runOf("needs both", [0, 1]), answer: { kind: "postponed", why: "lane-full", dependency: "b", atLeastMs: 0 } }],
+      limited: [],
     });
   });
 
@@ -187,9 +188,9 @@ describe("admission", () => {
       const { admit, admission } = fixture(rejecting("a", 1, 0), dependency("b", 3, 0));
       admit("1", [0]);
       assert.deepEqual([admission.room([0], 0, "lane"), admission.room([0], 0, "soon"), admission.room([0, 1], 0, "lane")], [Infinity, Infinity, 3]);
-      assert.equal(admission.refuses([0], 0), undefined);
+      assert.equal(admission.refuses(runOf("refused", [0]), 0), undefined);
       admission.leave(runOf("1", [0]), failed("a"), 0);
-      assert.deepEqual([admission.room([0], 0, "lane"), admission.refuses([0], 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
+      assert.deepEqual([admission.room([0], 0, "lane"), admission.refuses(runOf("refused", [0]), 0)?.why, admit("2", [0])], [0, "circuit-open", "postponed"]);
     });
 
     test("makes a run that it rejects wait for its other slots, and then for its own again", () => {
@@ -237,6 +238,7 @@ describe("admission", () => {
       assert.deepEqual(admission.expire(1_100, 5_000), {
         admitted: [],
         postponed: [{ run: runOf("10", [0, 1]), answer: { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 900 } }],
+        limited: [],
         expired: [],
       });
     });
@@ -278,13 +280,13 @@ describe("admission", () => {
 
   test("refuses beforehand what it would postpone, and nothing else", () => {
     const { admit, admission } = fixture(dependency("a", 1, 1), dependency("b", 1, 0));
-    assert.equal(admission.refuses([0, 1], 0), undefined);
+    assert.equal(admission.refuses(runOf("refused", [0, 1]), 0), undefined);
     admit("1", [0]);
     admit("2", [1]);
-    assert.deepEqual([admission.refuses([0], 0), admission.refuses([0, 1], 0)?.why], [undefined, "lane-full"]);
+    assert.deepEqual([admission.refuses(runOf("refused", [0]), 0), admission.refuses(runOf("refused", [0, 1]), 0)?.why], [undefined, "lane-full"]);
     admission.leave(runOf("2", [1]), failed("b"), 0);
-    assert.deepEqual(admission.refuses([0, 1], 300), { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 700 });
-    assert.equal(admission.refuses([1], 1_000), undefined);
+    assert.deepEqual(admission.refuses(runOf("refused", [0, 1]), 300), { kind: "postponed", why: "circuit-open", dependency: "b", atLeastMs: 700 });
+    assert.equal(admission.refuses(runOf("refused", [1]), 1_000), undefined);
   });
 
   test("finds circuits and bulkheads by the dependency's name", () => {
@@ -306,7 +308,7 @@ describe("admission", () => {
     admission.look(0);
     admission.look(0);
     assert.deepEqual(changes, ["1:b:isolated"]);
-    assert.deepEqual([admit("1", [1]), admission.room([1], 0, "lane"), admission.refuses([1], 0)?.atLeastMs], ["postponed", 0, 1_000]);
+    assert.deepEqual([admit("1", [1]), admission.room([1], 0, "lane"), admission.refuses(runOf("refused", [1]), 0)?.atLeastMs], ["postponed", 0, 1_000]);
   });
 
   test("tells each circuit of the calls to its own dependency alone", () => {

@@ -1,5 +1,6 @@
 // A skill host on the test's own thread: orders go in, answers and step requests come out.
 import type { TestContext } from "node:test";
+import type { Usage } from "../../runtime/core/limits.ts";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
@@ -27,6 +28,10 @@ export interface HostBundle {
   readonly steps: StepRecord[];
   /** What the store answers from now on; `hold` lets no answer go until it is changed. */
   store: "written" | "stale" | "unavailable" | "hold";
+  /** What runs asked for beyond their allowance, in order. */
+  readonly needs: { readonly requestId: number; readonly dependency: number; readonly usage: Usage; readonly waitMaxMs: number }[];
+  /** After how long there will be something for those that ask; 0 lets them pass, undefined leaves them to the test. */
+  afterMs: number | undefined;
   /** Moves the clock. */
   skewMs: number;
   /** Starts a run and waits for its answer. */
@@ -66,6 +71,10 @@ export async function makeHost(
         bundle.steps.push(step);
         if (bundle.store !== "hold") host.acknowledge(requestId, bundle.store);
       },
+      usage: (_runId, requestId, dependency, usage, waitMaxMs) => {
+        bundle.needs.push({ requestId, dependency, usage, waitMaxMs });
+        if (bundle.afterMs !== undefined) host.allow(requestId, bundle.afterMs);
+      },
       log: (line) => bundle.logs.push(line),
     },
   });
@@ -77,6 +86,8 @@ export async function makeHost(
     logs: [],
     steps: [],
     store: "written",
+    needs: [],
+    afterMs: 0,
     skewMs: 0,
     begin(order) {
       lastRunId += 1;

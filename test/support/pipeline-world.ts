@@ -6,12 +6,14 @@ import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
+import { LocalLimits } from "#runtime/adapters/system/local-limits.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
 import { Caution } from "#runtime/policy/caution.ts";
 import { CredentialWatch } from "#runtime/policy/credential-watch.ts";
 import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { SharedLimits } from "#runtime/ports/shared-limits.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
 import { FaultyStore, type StoreFault } from "./faulty-store.ts";
 import { Faults } from "./faults.ts";
@@ -91,6 +93,7 @@ type WorkerOverrides = Partial<
     | "memory"
     | "loopDelay"
     | "random"
+    | "sharedLimits"
     | "skills"
     | "readRoute"
     | "entityFor"
@@ -126,6 +129,8 @@ export class World {
   readonly clock: SimClock = new SimClock();
   readonly broker: ModelBroker;
   readonly records: RunStore;
+  /** The buckets that all workers share. */
+  readonly limits: SharedLimits;
   readonly #options: WorldOptions;
   #workers = 0;
   #messages = 0;
@@ -133,6 +138,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.#options = options;
     this.broker = new ModelBroker({ ...options.broker, clock: this.clock });
+    this.limits = new LocalLimits(this.clock);
     this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock: this.clock });
   }
 
@@ -171,6 +177,7 @@ export class World {
       skillCount: skills.length,
       threads: 1,
       dependencies,
+      sharedLimits: this.limits,
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 50,

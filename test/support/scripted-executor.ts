@@ -4,7 +4,8 @@
 import { strict as assert } from "node:assert";
 import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "#runtime/ports/executor.ts";
+import type { Usage } from "#runtime/core/limits.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer } from "#runtime/ports/executor.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 
 /** Ends a script with an answer. */
@@ -96,8 +97,13 @@ export class ScriptedRun {
     this.#hangs = true;
   }
 
-  called(dependency: string, result: CallReport["result"]): void {
-    this.calls.push({ dependency, result });
+  called(dependency: string, result: CallReport["result"], usage?: Usage): void {
+    this.calls.push({ dependency, result, ...(usage === undefined ? {} : { usage }) });
+  }
+
+  /** Asks for more of a dependency that is limited: 0 when it may go on, else how long there will be nothing. */
+  asks(dependency: number, usage: Usage, waitMaxMs: number): Promise<number> {
+    return this.#executor.ask(this, dependency, usage, waitMaxMs);
   }
 
   acknowledge(requestId: number, result: StepAcknowledgement["result"]): void {
@@ -130,6 +136,7 @@ export class ScriptedExecutor implements Executor {
   isReadyNow = true;
   #listener: ExecutorListener | undefined;
   readonly #runs = new Map<number, ScriptedRun>();
+  readonly #asks = new Map<number, (afterMs: number) => void>();
   #results: RunResult[] = [];
   #requests: StepRequest[] = [];
   #requestIds = 0;
@@ -163,6 +170,21 @@ export class ScriptedExecutor implements Executor {
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
     for (const { runId, requestId, result } of acknowledgements) this.#known.get(runId)?.acknowledge(requestId, result);
+  }
+
+  allow(answers: readonly UsageAnswer[]): void {
+    for (const { requestId, afterMs } of answers) {
+      this.#asks.get(requestId)?.(afterMs);
+      this.#asks.delete(requestId);
+    }
+  }
+
+  ask(run: ScriptedRun, dependency: number, usage: Usage, waitMaxMs: number): Promise<number> {
+    const requestId = this.nextRequestId();
+    this.#listener?.usage([{ runId: run.order.runId, requestId, dependency, ...usage, waitMaxMs }]);
+    return new Promise((resolve) => {
+      this.#asks.set(requestId, resolve);
+    });
   }
 
   extend(runIds: readonly number[], leaseMs: number): void {

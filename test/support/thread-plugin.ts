@@ -4,6 +4,12 @@ import { PermanentError, TransientError, type Plugin, type Skill, defineDependen
 
 const handles = (name: string): { readonly eventType: string }[] => [{ eventType: `test.${name}` }];
 
+const limited = defineDependency({
+  name: "limited",
+  limits: [{ requestsPerMinute: 60 }],
+  estimatedTokens: 3,
+  request: async (request: string) => `${request}!`,
+});
 const local = defineDependency({ name: "local", request: async (request: string) => `${request}!` });
 
 const dead = defineDependency({
@@ -33,7 +39,7 @@ function fillMemory(): void {
 }
 
 const plugin: Plugin = definePlugin({
-  dependencies: [local, dead],
+  dependencies: [local, dead, limited],
   skills: [
     skill("noop", () => undefined),
     skill("fail", () => {
@@ -48,6 +54,7 @@ const plugin: Plugin = definePlugin({
       const one = await context.step("one", { kind: "atMostOnce" }, () => ({ at: new Date(0) }));
       await context.step("two", {}, (step) => step.call(local, one.at.toISOString()));
     }),
+    defineSkill({ name: "limited", handles: handles("limited"), uses: [limited], run: (context) => context.call(limited, "a") }),
     skill("wait", (context) => new Promise((resolve) => context.signal.addEventListener("abort", resolve))),
     skill("deaf", () => new Promise(() => undefined)),
     skill("busy", () => work(5)),

@@ -61,6 +61,10 @@ export class HostExecutor implements Executor {
     }
   }
 
+  allow(): void {
+    // No dependency of a drill is limited.
+  }
+
   extend(runIds: readonly number[], leaseMs: number): void {
     this.#host?.extend(runIds, this.#options.clock.monotonicMs() + leaseMs);
   }
@@ -122,6 +126,7 @@ export class HostExecutor implements Executor {
       random: () => 0.5,
       sink: {
         log: () => undefined,
+        usage: () => undefined,
         result: (runId, answer, calls, durationMs) => {
           if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
         },

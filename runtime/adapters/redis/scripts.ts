@@ -37,7 +37,8 @@ type ScriptName =
   | "create"
   | "cancel"
   | "remove"
-  | "note";
+  | "note"
+  | "draw";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -59,4 +60,5 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   cancel: load("cancel"),
   remove: load("remove"),
   note: load("note"),
+  draw: load("draw"),
 };

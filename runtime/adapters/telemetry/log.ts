@@ -34,6 +34,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "run.stale": "warn",
   "lock.lost": "warn",
   "circuit.changed": "warn",
+  "limits.unavailable": "error",
   "store.down": "error",
   "store.up": "info",
   "store.forgot": "error",

@@ -11,7 +11,7 @@ import type { Config } from "../../core/config.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer, UsageRequest } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
@@ -20,7 +20,7 @@ import { Lane } from "./lane.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
-import { type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
+import { type Report, type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
   /** The entity that is read: part of every idempotency key. */
@@ -149,6 +149,19 @@ class ThreadsExecutor implements Executor {
     for (const [thread, news] of byThread) thread.tell({ type: "acknowledge", ...news });
   }
 
+  allow(answers: readonly UsageAnswer[]): void {
+    const byThread = new Map<PoolThread, { requestIds: number[]; afterMs: number[] }>();
+    for (const { runId, requestId, afterMs } of answers) {
+      const thread = this.#runs.get(runId)?.thread;
+      if (thread === undefined) continue;
+      const news = byThread.get(thread) ?? { requestIds: [], afterMs: [] };
+      news.requestIds.push(requestId);
+      news.afterMs.push(afterMs);
+      byThread.set(thread, news);
+    }
+    for (const [thread, news] of byThread) thread.tell({ type: "allow", ...news });
+  }
+
   extend(runIds: readonly number[], leaseMs: number): void {
     const leaseUntilMs = monotonicMs() + leaseMs;
     this.#tell(
@@ -273,9 +286,17 @@ class ThreadsExecutor implements Executor {
       steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
     if (steps.length > 0) this.#listener?.steps(steps);
+    if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
     return report.workMs;
+  }
+
+  #requestsOf(needs: Report["needs"]): UsageRequest[] {
+    return needs.flatMap(({ ticket, ...request }) => {
+      const entry = this.#tickets.get(ticket);
+      return entry === undefined ? [] : [{ runId: entry.order.runId, ...request }];
+    });
   }
 
   /** Reaches runs wherever they are: all of them here, for they may yet be moved, and those with a thread there. */

@@ -6,7 +6,7 @@ import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
+import { type ReportedNeed, type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
 
 /** Longest that a busy thread keeps an answer back, to send more of them at once. */
 const keepBackMaxMs = 2;
@@ -25,6 +25,7 @@ export class Reporter {
   readonly #logs: LogBuffer;
   #results: ReportedResult[] = [];
   #steps: ReportedStep[] = [];
+  #needs: ReportedNeed[] = [];
   /** When the first of what is kept back came; 0 when nothing is. */
   #keptSinceMs = 0;
   /** When the next turn of the loop was asked for; 0 when it was not. */
@@ -40,6 +41,10 @@ export class Reporter {
       },
       step: (ticket, requestId, step, fellBack) => {
         this.#steps.push({ ticket, requestId, step, fellBack });
+        this.#schedule();
+      },
+      usage: (ticket, requestId, dependency, { requests, tokens }, waitMaxMs) => {
+        this.#needs.push({ ticket, requestId, dependency, requests, tokens, waitMaxMs });
         this.#schedule();
       },
       log: (line) => {
@@ -69,9 +74,10 @@ export class Reporter {
   /** Takes all there is, for the answer of a task that took `workMs`. */
   take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
-    const bytes = packReport({ results: this.#results, steps: this.#steps, logs: this.#logs.take(), workMs });
+    const bytes = packReport({ results: this.#results, steps: this.#steps, needs: this.#needs, logs: this.#logs.take(), workMs });
     if (this.#results.length > 0) this.#results = [];
     if (this.#steps.length > 0) this.#steps = [];
+    if (this.#needs.length > 0) this.#needs = [];
     return bytes;
   }
 

@@ -47,6 +47,9 @@ function listen(host: SkillHost, news: ThreadNews): void {
     case "acknowledge":
       news.requestIds.forEach((requestId, index) => host.acknowledge(requestId, news.results[index] ?? "unavailable"));
       return;
+    case "allow":
+      news.requestIds.forEach((requestId, index) => host.allow(requestId, news.afterMs[index] ?? 0));
+      return;
     case "extend":
       host.extend(news.tickets, news.leaseUntilMs);
       return;

@@ -6,6 +6,7 @@ import type { MessagePort } from "node:worker_threads";
 import { Packr } from "msgpackr";
 import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
 import type { BodyCodec, WireForm } from "../../core/event-envelope.ts";
+import type { Allowance, Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
@@ -61,6 +62,7 @@ export interface ThreadLastWords {
 /** News of runs, by ticket or request. */
 export type ThreadNews =
   | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
+  | { readonly type: "allow"; readonly requestIds: readonly number[]; readonly afterMs: readonly number[] }
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */
@@ -104,6 +106,7 @@ type PackedOrder = readonly [
         pipelineChanged: boolean,
         inDoubt: boolean,
         rejectedBy: readonly number[],
+        allowances: readonly Allowance[] | null,
       ],
 ];
 
@@ -121,8 +124,9 @@ function own(packed: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): PackedOrder {
-  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt, rejectedBy } = order;
-  const isPlain = contentEncoding === undefined && headers === undefined && steps.length === 0 && !pipelineChanged && !inDoubt && rejectedBy.length === 0;
+  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt, rejectedBy, allowances } = order;
+  const isUsual = contentEncoding === undefined && headers === undefined && allowances === undefined && rejectedBy.length === 0;
+  const isPlain = isUsual && steps.length === 0 && !pipelineChanged && !inDoubt;
   return [
     ticket,
     route.eventId,
@@ -137,7 +141,7 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.timeoutMs,
     order.enqueuedAtMs,
     body,
-    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt, rejectedBy],
+    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt, rejectedBy, allowances ?? null],
   ];
 }
 
@@ -166,6 +170,7 @@ export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
     pipelineChanged: rest?.[3] ?? false,
     inDoubt: rest?.[4] ?? false,
     rejectedBy: rest?.[5] ?? [],
+    allowances: rest?.[6] ?? undefined,
   }));
 }
 
@@ -190,9 +195,18 @@ export interface ReportedStep {
 
 type PackedReportedStep = readonly [ticket: number, requestId: number, step: PackedStep, fellBack?: FellBack];
 
+/** A run needs more of a dependency that is limited. */
+export interface ReportedNeed extends Usage {
+  readonly ticket: number;
+  readonly requestId: number;
+  readonly dependency: number;
+  readonly waitMaxMs: number;
+}
+
 export interface Report {
   readonly results: readonly ReportedResult[];
   readonly steps: readonly ReportedStep[];
+  readonly needs: readonly ReportedNeed[];
   readonly logs: readonly SkillLogLine[];
   /** Time that the task took to begin its runs; 0 in a report between tasks. */
   readonly workMs: number;
@@ -201,25 +215,37 @@ export interface Report {
 const nothingEmitted: readonly OutgoingMessage[] = [];
 const completed: RunAnswer = { kind: "completed", outbox: nothingEmitted };
 const noCalls: readonly CallReport[] = [];
+const noNeeds: readonly ReportedNeed[] = [];
+
+type PackedReport = readonly [
+  results: readonly PackedResult[],
+  steps: readonly PackedReportedStep[],
+  logs: readonly SkillLogLine[],
+  workMs: number,
+  needs?: readonly ReportedNeed[],
+];
 
 function packResult({ ticket, durationMs, answer, calls }: ReportedResult): PackedResult {
   const isPlain = answer.kind === "completed" && answer.outbox.length === 0 && calls.length === 0;
   return isPlain ? [ticket, durationMs] : [ticket, durationMs, answer, calls];
 }
 
-export function packReport({ results, steps, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
+export function packReport({ results, steps, needs, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
   const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
     fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
   );
-  return own(packr.pack([results.map(packResult), packedSteps, logs, workMs]));
+  const report: unknown[] = [results.map(packResult), packedSteps, logs, workMs];
+  if (needs.length > 0) report.push(needs);
+  return own(packr.pack(report));
 }
 
 /** Reads what `packReport` wrote. */
 export function unpackReport(bytes: Uint8Array): Report {
-  const [results, steps, logs, workMs] = packr.unpack(bytes) as [readonly PackedResult[], readonly PackedReportedStep[], readonly SkillLogLine[], number];
+  const [results, steps, logs, workMs, needs = noNeeds] = packr.unpack(bytes) as PackedReport;
   return {
     results: results.map(([ticket, durationMs, answer = completed, calls = noCalls]) => ({ ticket, durationMs, answer, calls })),
     steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
+    needs,
     logs,
     workMs,
   };

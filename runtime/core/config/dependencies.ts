@@ -1,9 +1,12 @@
 // What the configuration says of dependencies and skills, in place of what their plugins say.
 import { z } from "zod";
-import { type BulkheadPolicy, type CircuitPolicy, type Jitter, type RetryPolicy, jitters, whenFullChoices } from "../skill.ts";
+import type { LimitPolicy } from "../limits.ts";
+import { type BulkheadPolicy, type CircuitPolicy, type ConcurrencyPolicy, type Jitter, type RetryPolicy, jitters, whenFullChoices } from "../skill.ts";
 import { failureClasses } from "../failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits, skillRetryLimits } from "../policy-limits.ts";
 import { hourMs, integer, numbers } from "./fields.ts";
+import { concurrencySchema } from "./concurrency.ts";
+import { estimatedTokensSchema, limitsSchema } from "./limits.ts";
 
 type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
@@ -14,6 +17,10 @@ export interface DependencyConfig {
   readonly circuit?: Loose<CircuitPolicy> | undefined;
   readonly timeouts?: Loose<{ connectMs: number; headersMs: number; bodyMs: number; idleMs: number; totalMs: number }> | undefined;
   readonly retry?: Loose<{ attemptsMax: number; baseDelayMs: number; delayMaxMs: number; jitter: Jitter }> | undefined;
+  /** In place of all that the plugin has. */
+  readonly limits?: readonly LimitPolicy[] | undefined;
+  readonly estimatedTokens?: number | undefined;
+  readonly concurrency?: ConcurrencyPolicy | undefined;
 }
 
 /** Replaces what the plugin says of a skill; see `defineSkill`. */
@@ -35,7 +42,16 @@ const skillRetry = z.strictObject({ ...numbers(skillRetryLimits), jitter }).part
 export const bulkheadChanges: z.ZodType<Loose<BulkheadPolicy>> = bulkhead;
 
 export const dependencySchema: z.ZodType<DependencyConfig, DependencyConfig> = z
-  .strictObject({ baseUrl: z.string(), bulkhead, circuit, timeouts, retry: callRetry })
+  .strictObject({
+    baseUrl: z.string(),
+    bulkhead,
+    circuit,
+    timeouts,
+    retry: callRetry,
+    limits: limitsSchema,
+    estimatedTokens: estimatedTokensSchema,
+    concurrency: concurrencySchema,
+  })
   .partial();
 
 export const skillSchema: z.ZodType<SkillConfig, SkillConfig> = z

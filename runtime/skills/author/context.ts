@@ -23,6 +23,14 @@ export interface EmitOptions {
   readonly artifactUri?: string;
 }
 
+/** What a call says of the tokens that it uses, for a dependency that limits them. */
+export interface CallOptions<Response> {
+  /** What the call may use, for as long as its answer does not say. Default: the dependency's. */
+  readonly estimatedTokens?: number;
+  /** Reads from the answer what it used. Default: the dependency's; without one the estimate stands. */
+  readonly tokensOf?: (response: NoInfer<Response>) => number;
+}
+
 /** What is there both in a skill and inside one of its steps. */
 interface CommonContext<Payload> {
   readonly event: EventEnvelope<Payload>;
@@ -34,9 +42,9 @@ interface CommonContext<Payload> {
   /**
    * Calls a dependency that the skill names in `uses`, within its time-outs and retries. Throws `PermanentError` when it
    * refused for good and `TransientError` when it may work later; `definite` on either says whether it is certain that
-   * nothing happened.
+   * nothing happened. Where the dependency's limit is reached it waits, within the call's time, or throws `RATE_LIMITED`.
    */
-  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response>;
+  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response>;
   /**
    * Adds an event to the run's outbox: it is published, at least once, after the run is done, and not at all if it fails.
    * Trace, correlation, project and tenant go on; `causationId` is the event at hand. The payload must be JSON.

@@ -1,7 +1,17 @@
 import { failureClasses } from "../../core/failure-class.ts";
 import { bulkheadLimits, callRetryLimits, callTimeoutLimits, circuitLimits } from "../../core/policy-limits.ts";
-import { type BulkheadPolicy, type CircuitPolicy, type Jitter, defaultBulkheadPolicy, defaultCircuitPolicy, whenFullChoices } from "../../core/skill.ts";
+import type { LimitPolicy } from "../../core/limits.ts";
+import {
+  type BulkheadPolicy,
+  type CircuitPolicy,
+  type ConcurrencyPolicy,
+  type Jitter,
+  defaultBulkheadPolicy,
+  defaultCircuitPolicy,
+  whenFullChoices,
+} from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
+import { checkEstimate, checkLimits } from "./check-limits.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -93,6 +103,10 @@ export interface Dependency<Request = never, Response = unknown> {
   readonly circuit: CircuitPolicy;
   readonly timeouts: CallTimeouts;
   readonly retry: CallRetry;
+  readonly limits: readonly LimitPolicy[];
+  readonly concurrency: ConcurrencyPolicy | undefined;
+  readonly estimatedTokens: number | ((request: never) => number) | undefined;
+  readonly tokensOf: ((response: never) => number) | undefined;
   /** Of an HTTP dependency; the configuration may give or replace it. */
   readonly baseUrl: string | undefined;
   /** Largest response body of an HTTP dependency, in bytes. */
@@ -121,9 +135,21 @@ export interface DependencyOptions {
   readonly timeouts?: Partial<CallTimeouts>;
   /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000, jitter: "equal" }`. */
   readonly retry?: Partial<CallRetry>;
+  /** Requests and tokens a minute, of all or by tenant, project or skill; one limit for each of these. Default: none. */
+  readonly limits?: readonly LimitPolicy[];
+  /** `{ mode: "adaptive", min, max }`: how many runs use it at once is found from how long its calls take. Default: the bulkhead's `concurrentMax`. */
+  readonly concurrency?: ConcurrencyPolicy;
 }
 
-export interface HttpDependencyOptions extends DependencyOptions {
+/** For a dependency that limits tokens; what a single call says stands above it. */
+interface TokenOptions<Request, Response> {
+  /** What a call is expected to use, or what tells it from the request. Default: what runs of the skill have used so far. */
+  readonly estimatedTokens?: number | ((request: NoInfer<Request>) => number);
+  /** Reads from a response what it used. Anything but a number of 0 or more, and an error, leaves the estimate as it is. */
+  readonly tokensOf?: (response: NoInfer<Response>) => number;
+}
+
+export interface HttpDependencyOptions extends DependencyOptions, TokenOptions<HttpRequest, HttpResponse> {
   /** `http:` or `https:`; the configuration may give or replace it. */
   readonly baseUrl?: string;
   /** 1 to 1 GiB; default 4 MiB. */
@@ -131,7 +157,7 @@ export interface HttpDependencyOptions extends DependencyOptions {
   readonly request?: undefined;
 }
 
-export interface CustomDependencyOptions<Request, Response> extends DependencyOptions {
+export interface CustomDependencyOptions<Request, Response> extends DependencyOptions, TokenOptions<Request, Response> {
   /** Makes the call instead of HTTP. */
   readonly request: RequestFunction<Request, Response>;
 }
@@ -142,7 +168,20 @@ const timeoutNesting = [
   ["bodyMs", "totalMs"],
   ["idleMs", "bodyMs"],
 ] as const;
-const knownKeys = ["name", "bulkhead", "circuit", "timeouts", "retry", "baseUrl", "responseBytesMax", "request"];
+const knownKeys = [
+  "name",
+  "bulkhead",
+  "circuit",
+  "timeouts",
+  "retry",
+  "baseUrl",
+  "responseBytesMax",
+  "request",
+  "limits",
+  "estimatedTokens",
+  "tokensOf",
+  "concurrency",
+];
 
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
 export function checkBaseUrl(owner: string, value: unknown): string {
@@ -198,6 +237,14 @@ export function checkCircuitFits(owner: string, { mode, failureThreshold, window
   if (callsMin > window) refuse(`${owner}.callsMin`, `at most windowCalls (${window})`, callsMin);
 }
 
+function checkConcurrency(owner: string, given: unknown): ConcurrencyPolicy | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(owner, given, ["mode", "min", "max"]);
+  const mode = checkOneOf(`${owner}.mode`, given["mode"], ["adaptive"]);
+  const min = checkNumber(`${owner}.min`, given["min"], bulkheadLimits.concurrentMax);
+  return { mode, min, max: checkNumber(`${owner}.max`, given["max"], { ...bulkheadLimits.concurrentMax, min }) };
+}
+
 /**
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
@@ -215,6 +262,7 @@ export function defineDependency<Request, Response>(
   if (options.request !== undefined && (http.baseUrl !== undefined || http.responseBytesMax !== undefined)) {
     refuse(owner, "either a request function or baseUrl and responseBytesMax", "both");
   }
+  if (options.tokensOf !== undefined) checkFunction(`${owner}.tokensOf`, options.tokensOf);
   const timeouts = checkTimeouts(`${owner}.timeouts`, options.timeouts);
   return Object.freeze({
     kind: "holdfast.dependency",
@@ -223,6 +271,10 @@ export function defineDependency<Request, Response>(
     circuit: checkCircuit(`${owner}.circuit`, options.circuit),
     timeouts,
     retry: checkRetry(`${owner}.retry`, options.retry, defaultCallRetry, callRetryLimits),
+    limits: checkLimits(`${owner}.limits`, options.limits),
+    estimatedTokens: checkEstimate(`${owner}.estimatedTokens`, options.estimatedTokens),
+    tokensOf: options.tokensOf,
+    concurrency: checkConcurrency(`${owner}.concurrency`, options.concurrency),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
       http.responseBytesMax === undefined

@@ -7,6 +7,7 @@ import { callDelayMs } from "../../policy/backoff.ts";
 import { type SkillError, TransientError } from "../author/errors.ts";
 import { asCallError } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
+import type { AllowTry } from "./usage-meter.ts";
 
 /** Failure code of a call that an open circuit refused. */
 export const circuitOpenCode = "CIRCUIT_OPEN";
@@ -43,6 +44,8 @@ export interface Call {
   readonly step: string | undefined;
   /** Undefined outside of steps. */
   readonly stepKind: StepKind | undefined;
+  /** Undefined when nothing limits the dependency. */
+  readonly allow: AllowTry | undefined;
 }
 
 const ended = Symbol("the run has ended");
@@ -104,9 +107,20 @@ function pauseBeforeRetry(run: CallingRun, dependency: PreparedDependency, call:
   return run.nowMs() + delayMs < endMs && run.mayRetryCall() ? delayMs : undefined;
 }
 
+/** A try that the limit does not let pass leaves the call with what came of the one before. */
+async function passLimit(run: CallingRun, allow: AllowTry, endMs: number, before: SkillError | undefined): Promise<void> {
+  try {
+    await allow(Math.max(0, endMs - run.nowMs()));
+  } catch (refusal) {
+    throw before ?? refusal;
+  }
+  run.checkMayAct();
+}
+
 /** Calls the dependency; throws `PermanentError` or `TransientError`, or whatever `checkMayAct` throws once the run has ended. */
 export async function callDependency(run: CallingRun, dependency: PreparedDependency, call: Call): Promise<unknown> {
   const endMs = Math.min(run.nowMs() + dependency.timeouts.totalMs, run.deadlineMs);
+  let before: SkillError | undefined;
   for (let attempt = 1; ; attempt += 1) {
     run.checkMayAct();
     if (run.isRejectedBy(dependency.number)) {
@@ -117,6 +131,7 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
       const message = `${dependency.name}: expected its circuit to be closed, found it open; it closes by itself once calls succeed again: the failures before it say why they did not`;
       throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });
     }
+    if (call.allow !== undefined) await passLimit(run, call.allow, endMs, before);
     try {
       return await tryOnce(run, dependency, call, attempt, endMs);
     } catch (thrown) {
@@ -124,6 +139,7 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
       const error = asCallError(thrown, dependency.name);
       const delayMs = pauseBeforeRetry(run, dependency, call, error, attempt, endMs);
       if (delayMs === undefined) throw error;
+      before = error;
       await pause(run, delayMs);
     }
   }

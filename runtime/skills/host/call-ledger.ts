@@ -4,8 +4,10 @@ const severity = { succeeded: 0, slow: 1, failed: 2 } as const satisfies { reado
 
 /** How the calls of one run went, for the circuits of its dependencies: of each the worst counts. */
 export class CallLedger {
-  readonly #results = new Map<string, CallReport["result"]>();
+  readonly #results = new Map<string, CallResult>();
   readonly #inFlight = new Map<string, number>();
+  /** How long the calls of dependencies that are timed took. */
+  #times: Map<string, { calls: number; sumMs: number }> | undefined;
   /** Calls made outside of steps, by dependency. */
   readonly outside: Map<string, number> = new Map();
 
@@ -14,7 +16,7 @@ export class CallLedger {
   }
 
   /** Ends a call; undefined says nothing about the dependency. */
-  end(dependency: string, result: CallReport["result"] | undefined): void {
+  end(dependency: string, result: CallResult | undefined): void {
     const left = (this.#inFlight.get(dependency) ?? 1) - 1;
     if (left === 0) this.#inFlight.delete(dependency);
     else this.#inFlight.set(dependency, left);
@@ -22,9 +24,21 @@ export class CallLedger {
     if (result !== undefined && (before === undefined || severity[result] > severity[before])) this.#results.set(dependency, result);
   }
 
+  /** A call that was made took so long. */
+  took(dependency: string, tookMs: number): void {
+    this.#times ??= new Map();
+    const { calls, sumMs } = this.#times.get(dependency) ?? { calls: 0, sumMs: 0 };
+    this.#times.set(dependency, { calls: calls + 1, sumMs: sumMs + tookMs });
+  }
+
   /** What is known; a call that the run's time ran out on has failed. */
   reports(timedOut: boolean): CallReport[] {
     if (timedOut) for (const dependency of this.#inFlight.keys()) this.#results.set(dependency, "failed");
-    return Array.from(this.#results, ([dependency, result]) => ({ dependency, result }));
+    return Array.from(this.#results, ([dependency, result]) => ({ dependency, result, ...this.#latencyOf(dependency) }));
+  }
+
+  #latencyOf(dependency: string): { readonly latencyMs?: number } {
+    const time = this.#times?.get(dependency);
+    return time === undefined ? {} : { latencyMs: time.sumMs / time.calls };
   }
 }

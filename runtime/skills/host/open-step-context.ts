@@ -1,6 +1,6 @@
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepQuality } from "../../core/run.ts";
-import type { EmitOptions, SkillLog, StepContext } from "../author/context.ts";
+import type { CallOptions, EmitOptions, SkillLog, StepContext } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { PermanentError } from "../author/errors.ts";
 
@@ -38,9 +38,9 @@ export class OpenStepContext implements StepContext<never> {
     return this.#run.qualityOf(step);
   }
 
-  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
+  call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isClosed) return Promise.reject(closed());
-    return this.#run.call(dependency, request);
+    return this.#run.call(dependency, request, options);
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {

@@ -15,6 +15,9 @@ export interface DependencySettings {
   readonly config: Config["dependencies"];
 }
 
+/** How the calls of a dependency that is limited are counted. */
+export type PreparedLimits = Pick<Dependency, "estimatedTokens" | "tokensOf">;
+
 export interface PreparedDependency {
   readonly name: string;
   /** Its place in the list of circuits. */
@@ -22,6 +25,10 @@ export interface PreparedDependency {
   readonly timeouts: CallTimeouts;
   readonly circuit: Pick<CircuitPolicy, "counts" | "slowCallMs">;
   readonly retry: CallRetry;
+  /** Undefined when nothing limits it. */
+  readonly limits: PreparedLimits | undefined;
+  /** How long its calls take is told. */
+  readonly isTimed: boolean;
   readonly request: RequestFunction<unknown, unknown>;
 }
 
@@ -35,8 +42,16 @@ export interface PreparedSkill {
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
-  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead } = dependency;
-  const prepared = { name, number, timeouts, circuit, retry };
+  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf, concurrency } = dependency;
+  const prepared = {
+    name,
+    number,
+    timeouts,
+    circuit,
+    retry,
+    limits: limits.length === 0 ? undefined : { estimatedTokens, tokensOf },
+    isTimed: concurrency !== undefined,
+  };
   if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
   if (baseUrl === undefined) {
     throw new ConfigurationError(

@@ -49,6 +49,9 @@ export function configuredDependency(dependency: Dependency, config: DependencyC
     circuit: configuredCircuit(dependency, config),
     timeouts: fitTimeouts(`dependencies.${dependency.name}.timeouts`, { ...dependency.timeouts, ...given(config.timeouts) }, config.timeouts ?? {}),
     retry: { ...dependency.retry, ...given(config.retry) },
+    limits: config.limits ?? dependency.limits,
+    concurrency: config.concurrency ?? dependency.concurrency,
+    estimatedTokens: config.estimatedTokens ?? dependency.estimatedTokens,
   };
 }
 
@@ -93,7 +96,10 @@ export class SkillRegistry implements SkillTable {
       skills.map(({ skill }) => skill.name),
     );
     const configured = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
-    this.dependencies = configured;
+    this.dependencies = configured.map(({ estimatedTokens, ...dependency }) => ({
+      ...dependency,
+      estimatedTokens: typeof estimatedTokens === "number" ? estimatedTokens : undefined,
+    }));
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
     const kinds: RunKind[] = [];

@@ -1,3 +1,4 @@
+import type { Usage } from "../../core/limits.ts";
 import type { FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
@@ -15,6 +16,8 @@ export interface RunHost<Run> {
   isCircuitOpen(dependency: number): boolean;
   /** `fellBack`: a fallback has answered. */
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
+  /** Asks for more of a dependency that is limited: 0 when the call may go on, or the run has ended; else how long there will be nothing. */
+  askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }

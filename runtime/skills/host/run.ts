@@ -19,9 +19,10 @@ import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
-import { callResultOf } from "./call-result.ts";
+import { endCall } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
-import type { EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
+import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
+import type { CallOptions, EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
@@ -29,12 +30,13 @@ import { emittedMax, makeEmission } from "./emit.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
-import type { PreparedSkill } from "./prepared-skill.ts";
+import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { RunEnded, nameOf, permanently } from "./run-errors.ts";
 import type { RunHost } from "./run-host.ts";
 import { type RunIds, runContext } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import type { ThreadOrder } from "./run-order.ts";
+import { checkCallOptions } from "../author/check-limits.ts";
 import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
@@ -60,6 +62,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #emittedOutside = 0;
   #qualities: Qualities | undefined;
   #ledger: CallLedger | undefined;
+  #meter: UsageMeter | undefined;
   #endListeners: Set<() => void> | undefined;
   #controller: AbortController | undefined;
   #log: SkillLog | undefined;
@@ -128,7 +131,8 @@ export class Run implements SkillContext<never>, CallingRun {
 
   /** How its calls went so far. */
   reports(timedOut: boolean): readonly CallReport[] {
-    return this.#ledger?.reports(timedOut) ?? noReports;
+    const reports = this.#ledger?.reports(timedOut) ?? noReports;
+    return this.#meter?.addTo(reports) ?? reports;
   }
 
   nowMs(): number {
@@ -220,7 +224,7 @@ export class Run implements SkillContext<never>, CallingRun {
     }
   }
 
-  async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request): Promise<Response> {
+  async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
     const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
@@ -232,27 +236,39 @@ export class Run implements SkillContext<never>, CallingRun {
       throw new PermanentError(message, { code: "CALL_INVALID" });
     }
     const { name } = prepared;
+    if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
+    const metered = this.#measure(prepared, request, options);
     const ledger = (this.#ledger ??= new CallLedger());
     ledger.begin(name);
     const startedMs = this.nowMs();
     try {
-      const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request));
-      ledger.end(name, callResultOf(undefined, prepared.circuit, this.nowMs() - startedMs));
+      const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request, metered));
+      metered?.answered(response);
+      endCall(ledger, prepared, undefined, this.nowMs() - startedMs);
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#isEnded && error instanceof SkillError;
-      ledger.end(name, isAnswer ? callResultOf(error, prepared.circuit, this.nowMs() - startedMs) : undefined);
+      metered?.failed(isAnswer && error.definite);
+      if (isAnswer) endCall(ledger, prepared, error, this.nowMs() - startedMs);
+      else ledger.end(name, undefined);
       throw error;
     }
   }
 
+  #measure(prepared: PreparedDependency, request: unknown, options: CallOptions<never> | undefined): MeteredCall | undefined {
+    const { limits } = prepared;
+    if (limits === undefined) return undefined;
+    this.#meter ??= new UsageMeter(this.order.allowances ?? [], (...more) => this.#host.askForMore(this, ...more));
+    return this.#meter.begin(prepared, limits, request, options);
+  }
+
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describeCall(ledger: CallLedger, dependency: string, request: unknown): Call {
+  #describeCall(ledger: CallLedger, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
     const calls = this.#open?.part.calls ?? ledger.outside;
     const number = (calls.get(dependency) ?? 0) + 1;
     calls.set(dependency, number);
     const key = this.#open?.part.callKey ?? this.#derive();
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step: this.#open?.name, stepKind: this.#open?.kind };
+    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step: this.#open?.name, stepKind: this.#open?.kind, allow: metered?.allow };
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {

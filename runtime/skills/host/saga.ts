@@ -13,7 +13,7 @@ import type { RetryPolicy } from "../../core/skill.ts";
 import { isExhausted, planCompensation } from "../../policy/saga.ts";
 import type { CompensationContext, StepContext, StepOptions } from "../author/context.ts";
 import { PermanentError } from "../author/errors.ts";
-import { circuitOpenCode } from "./call-dependency.ts";
+import { postponeReasonOf } from "../../policy/recoverability.ts";
 import { type StepOutcome, decodeStep } from "./step-codec.ts";
 
 /** What a saga needs of its run. */
@@ -116,7 +116,7 @@ export class Saga {
   async #failed(run: CompensatedRun, step: string, trying: Trying, error: unknown): Promise<boolean> {
     const { record, retryable } = run.describe(error, step);
     // Where the circuit is open no try was made.
-    const isTried = record.code !== circuitOpenCode;
+    const isTried = postponeReasonOf(record.code) === undefined;
     const now: Trying = isTried ? { ...trying, failed: trying.failed + 1 } : { ...trying, begun: trying.begun - 1 };
     if (isTried && (retryable === false || isExhausted(now, run.retry))) {
       return await this.#giveUp(run, step, { code: record.code, message: record.message.slice(0, messageMax) });

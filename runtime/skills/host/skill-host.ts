@@ -2,6 +2,7 @@
  * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
  * is handed in.
  */
+import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepRecord } from "../../core/run.ts";
@@ -25,6 +26,8 @@ export interface HostSink {
   result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number): void;
   /** `fellBack`: what answered in place of the step's effect. */
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
+  /** A run needs more of a dependency that is limited. */
+  usage(runId: number, requestId: number, dependency: number, usage: Usage, waitMaxMs: number): void;
   log(line: SkillLogLine): void;
 }
 
@@ -67,6 +70,7 @@ export class SkillHost implements RunHost<Run> {
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
+  readonly #asks = new Map<number, (afterMs: number) => void>();
   readonly #deadlines: Deadlines<Run>;
   readonly #retries: RetryLedger;
   #lastRequestId = 0;
@@ -143,6 +147,11 @@ export class SkillHost implements RunHost<Run> {
     resolve?.(result);
   }
 
+  /** The main thread's word on what a run asked for. */
+  allow(requestId: number, afterMs: number): void {
+    this.#asks.get(requestId)?.(afterMs);
+  }
+
   /** The claims of these runs are held until then. */
   extend(runIds: readonly number[], leaseUntilMs: number): void {
     for (const runId of runIds) {
@@ -193,6 +202,21 @@ export class SkillHost implements RunHost<Run> {
     return new Promise((resolve) => {
       this.#writes.set(requestId, resolve);
       this.#options.sink.step(run.order.runId, requestId, step, fellBack);
+    });
+  }
+
+  askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number> {
+    this.#lastRequestId += 1;
+    const requestId = this.#lastRequestId;
+    return new Promise((resolve) => {
+      const answer = (afterMs: number): void => {
+        this.#asks.delete(requestId);
+        stopListening();
+        resolve(afterMs);
+      };
+      const stopListening = run.onEnd(() => answer(0));
+      this.#asks.set(requestId, answer);
+      this.#options.sink.usage(run.order.runId, requestId, dependency, usage, waitMaxMs);
     });
   }
 

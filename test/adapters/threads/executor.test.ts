@@ -23,9 +23,9 @@ function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
   return createThreadsExecutor({
     consumer: "orders",
     plugins: [{ name: "fixture", entry, folder, skills: sharedSkills }],
-    dependencies: ["local"],
+    dependencies: ["local", "limited"],
     dependencyConfig: new Map(),
-    circuits: new SharedArrayBuffer(4),
+    circuits: new SharedArrayBuffer(12),
     retries: new SharedArrayBuffer(retryLedgerBytes),
     limits: defaultDecodeLimits,
     threads: 2,
@@ -222,7 +222,7 @@ test("a rejected promise that nobody waits for is logged, and its thread lives",
   assert.equal(line.level, "error");
   assert.match(
     line.message,
-    /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:66:27\), by 'reject-outside' \(event .+\), which had ended$/,
+    /^a promise was rejected that nobody waits for: nobody waits \(thread-plugin\.ts:73:27\), by 'reject-outside' \(event .+\), which had ended$/,
   );
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   assert.deepEqual(losses, []);
@@ -323,7 +323,7 @@ export default definePlugin({ skills: [noop] });`,
   const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined }),
+    executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined }),
     /skill 'noop': expected its warmUp to end well, it threw: no model here/,
   );
 });
@@ -341,7 +341,7 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   const results: unknown[] = [];
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ steps: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }),
+    executor.start({ steps: () => undefined, usage: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }),
     /expected skill threads to start, one could not: plugin 'broken': .*broken at load/,
   );
   assert.ok(!executor.isReady());
@@ -352,7 +352,7 @@ test("threads that hang while they start are given up in time", async (t) => {
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
   await assert.rejects(
-    within("a refusal", executor.start({ steps: () => undefined, results: () => undefined, threadLost: () => undefined })),
+    within("a refusal", executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined })),
     /it did not start within 300 ms/,
   );
 });

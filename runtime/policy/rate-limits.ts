@@ -1,0 +1,428 @@
+/**
+ * Rate limits and token quotas: what a run will use of its dependencies is taken before it begins, as an estimate, and corrected when it
+ * has ended. It takes all that it needs of all limits or nothing. Each value of a limit's key (a tenant, a project, a skill) has a share
+ * of its own (rate-share.ts), so that one that is used up holds nobody else up. Without units a run waits as long as its dependency's
+ * bulkhead lets it, or is postponed until they should be there: neither counts as a try.
+ *
+ * A run that turns out to need more than was estimated asks for more as it goes, ahead of those that have not begun.
+ */
+import { type Allowance, type LimitPolicy, type LimitScope, type LimitUnit, type Usage, defaultBurstMs } from "../core/limits.ts";
+import type { CallReport } from "../core/outcome.ts";
+import type { DependencyPolicy } from "../core/skill.ts";
+import { type BucketDraw, type BucketGrant, type BucketRate, minuteMs } from "../core/token-bucket.ts";
+import type { Admissible, AdmissionAnswer, LaneAnswer, Permits, Postponed } from "./admission.ts";
+import { RateShare } from "./rate-share.ts";
+import { UsageAverage } from "./usage-average.ts";
+
+/** A run as limits see it. */
+export interface Limitable extends Admissible {
+  /** What it is counted by; empty when it names none. */
+  limitKey(by: LimitScope): string;
+}
+
+/** A run in progress asks for more. */
+export interface MoreRequest {
+  /** Of the execution that asks: the run may be at another when the answer comes. */
+  readonly runId: number;
+  readonly requestId: number;
+  readonly dependency: number;
+  readonly usage: Usage;
+  /** How long the call can wait. */
+  readonly waitMaxMs: number;
+}
+
+export interface MoreAnswer {
+  readonly runId: number;
+  readonly requestId: number;
+  /** 0 when it may go on; else how long there will be nothing. */
+  readonly afterMs: number;
+}
+
+/** One draw to be made, and the share that it is for. */
+export interface ShareDraw extends BucketDraw, BucketRate {
+  readonly key: string;
+}
+
+/** What one limit of one dependency is at, for people. */
+export interface LimitView {
+  readonly dependency: string;
+  readonly policy: LimitPolicy;
+  /** Of runs that wait for it, over all its keys. */
+  readonly waiting: number;
+  /** The keys that are used up now, the most waited for first; 10 at most. */
+  readonly usedUp: readonly { readonly key: string; readonly waiting: number; readonly forMs: number }[];
+  /** Since the start: runs that were postponed. */
+  readonly postponed: number;
+}
+
+interface Limit {
+  readonly dependency: string;
+  policy: LimitPolicy;
+  postponed: number;
+}
+
+interface Gate {
+  readonly number: number;
+  readonly name: string;
+  readonly waitMaxMs: number;
+  readonly limits: readonly Limit[];
+  readonly averages: UsageAverage;
+}
+
+interface Share<Run> extends RateShare<Waiter<Run>> {}
+
+interface Cost<Run> {
+  readonly entry: Entry<Run>;
+  readonly share: Share<Run>;
+  readonly units: number;
+}
+
+interface Waiter<Run> {
+  readonly run: Run;
+  readonly costs: readonly Cost<Run>[];
+  /** What it takes in all, of each dependency that is limited. */
+  readonly usage: readonly Allowance[];
+  readonly untilMs: number;
+  /** Undefined for a run that has not begun. */
+  readonly more: MoreRequest | undefined;
+}
+
+/** What a run that has begun has taken, by the number of each dependency that is limited. */
+type Permit = Map<number, { requests: number; tokens: number }>;
+
+interface Entry<Run> {
+  readonly key: string;
+  readonly share: Share<Run>;
+  readonly limit: Limit;
+  readonly unit: LimitUnit;
+}
+
+const admitted: AdmissionAnswer = { kind: "admitted" };
+const limited: AdmissionAnswer = { kind: "limited" };
+const units: readonly LimitUnit[] = ["requests", "tokens"];
+const usedUpShownMax = 10;
+
+export function rateOf(policy: LimitPolicy, unit: LimitUnit): BucketRate | undefined {
+  const perMinute = unit === "requests" ? policy.requestsPerMinute : policy.tokensPerMinute;
+  if (perMinute === undefined) return undefined;
+  return { perMinute, capacity: Math.max(1, (perMinute * (policy.burstMs ?? defaultBurstMs)) / minuteMs) };
+}
+
+export class RateLimits<Run extends Limitable> implements Permits<Run> {
+  readonly #gates: readonly (Gate | undefined)[];
+  readonly #shares = new Map<string, Entry<Run>>();
+  /** Shares that may have something to draw. */
+  readonly #touched = new Set<Entry<Run>>();
+  readonly #waitedFor = new Set<Share<Run>>();
+  readonly #permits = new Map<Run, Permit>();
+  readonly #drawing = new Map<string, { readonly share: Share<Run>; readonly draw: BucketDraw }>();
+  /** Runs in progress that wait for more. */
+  readonly #askers = new Set<Run>();
+  #answers: MoreAnswer[] = [];
+  readonly #asks: () => void;
+
+  /** `asks` is called when there may be something to draw, or a time to wait for. */
+  constructor(dependencies: readonly DependencyPolicy[], asks: () => void) {
+    this.#asks = asks;
+    this.#gates = dependencies.map(({ name, limits = [], estimatedTokens = 0, bulkhead }, number) =>
+      limits.length === 0
+        ? undefined
+        : {
+            number,
+            name,
+            waitMaxMs: bulkhead.waitMaxMs,
+            limits: limits.map((policy) => ({ dependency: name, policy, postponed: 0 })),
+            averages: new UsageAverage({ requests: 1, tokens: estimatedTokens }),
+          },
+    );
+  }
+
+  get waiting(): number {
+    let sum = 0;
+    for (const share of this.#waitedFor) sum += share.waiting;
+    return sum;
+  }
+
+  /** Whether a limit that all such runs share is used up for longer than one could wait. */
+  isShut(uses: readonly number[], nowMs: number): boolean {
+    return uses.some((number) => {
+      const gate = this.#gates[number];
+      return gate !== undefined && gate.limits.some(({ policy }) => policy.by === undefined && this.#isOut(gate, policy, nowMs));
+    });
+  }
+
+  /** Why the run would have to come again later, as far as is known without asking; undefined when it may try. */
+  refuses(run: Run, nowMs: number): Postponed | undefined {
+    for (const number of run.uses) {
+      const gate = this.#gates[number];
+      if (gate === undefined) continue;
+      for (const cost of this.#costsOf(run, gate, gate.averages.of(run.limitKey("skill")))) {
+        if (cost.share.isOut(gate.waitMaxMs, nowMs)) return postponed(cost, cost.share.promise(cost.units, nowMs));
+      }
+    }
+    return undefined;
+  }
+
+  /** Takes all that the run needs, queues it, or says that it must come again later. */
+  enter(run: Run, nowMs: number): AdmissionAnswer {
+    const costs: Cost<Run>[] = [];
+    const usage: Allowance[] = [];
+    let waitMaxMs = Number.POSITIVE_INFINITY;
+    for (const number of run.uses) {
+      const gate = this.#gates[number];
+      if (gate === undefined) continue;
+      const estimate = gate.averages.of(run.limitKey("skill"));
+      usage.push({ dependency: number, ...estimate });
+      costs.push(...this.#costsOf(run, gate, estimate));
+      waitMaxMs = Math.min(waitMaxMs, gate.waitMaxMs);
+    }
+    if (usage.length === 0) return admitted;
+    const out = costs.find(({ share }) => share.isOut(waitMaxMs, nowMs));
+    if (out !== undefined) return postponed(out, out.share.promise(out.units, nowMs));
+    const waiter = { run, costs, usage, untilMs: nowMs + waitMaxMs, more: undefined };
+    const blocking = costs.find(({ share, units: some }) => share.waiting > 0 || !share.canSpend(some, nowMs));
+    if (blocking === undefined) this.#take(waiter);
+    else this.#wait(waiter, blocking);
+    return blocking === undefined ? admitted : limited;
+  }
+
+  /** A run that has begun needs more; the answer comes with `takeAnswers`. */
+  more(run: Run, request: MoreRequest, nowMs: number): void {
+    const { dependency, usage, waitMaxMs } = request;
+    const gate = this.#gates[dependency];
+    const costs = gate === undefined ? [] : this.#costsOf(run, gate, usage).filter(({ units: some }) => some > 0);
+    const waiter = { run, costs, usage: [{ dependency, ...usage }], untilMs: nowMs + waitMaxMs, more: request };
+    const blocking = costs.find(({ share, units: some }) => !share.canSpend(some, nowMs));
+    if (blocking === undefined) this.#take(waiter);
+    else if (blocking.share.isOut(waitMaxMs, nowMs)) this.#answer(request, Math.max(1, blocking.share.promise(blocking.units, nowMs)));
+    else this.#wait(waiter, blocking);
+    this.#asks();
+  }
+
+  /** What was answered to runs in progress since it was last asked. */
+  takeAnswers(): readonly MoreAnswer[] {
+    if (this.#answers.length === 0) return this.#answers;
+    const answers = this.#answers;
+    this.#answers = [];
+    return answers;
+  }
+
+  /** What a run that has begun may use. */
+  allowances(run: Run): readonly Allowance[] | undefined {
+    const permit = this.#permits.get(run);
+    return permit && Array.from(permit, ([dependency, usage]) => ({ dependency, ...usage }));
+  }
+
+  /** The run could not begin after all. */
+  giveBack(run: Run): void {
+    const permit = this.#permits.get(run);
+    if (permit === undefined) return;
+    this.#permits.delete(run);
+    for (const [number, taken] of permit) this.#correct(run, number, taken);
+  }
+
+  /** The run has ended; without `calls` it is not known what it used, and all that it took counts. */
+  leave(run: Run, calls: readonly CallReport[] | undefined): void {
+    this.#stopAsking(run);
+    const permit = this.#permits.get(run);
+    if (permit === undefined) return;
+    this.#permits.delete(run);
+    if (calls === undefined) return;
+    for (const [number, taken] of permit) {
+      const gate = this.#gates[number];
+      const report = calls.find(({ dependency }) => dependency === gate?.name)?.usage;
+      // What made no call says nothing of those that do.
+      if (report !== undefined) gate?.averages.learn(run.limitKey("skill"), report);
+      const used = report ?? { requests: 0, tokens: 0 };
+      this.#correct(run, number, { requests: taken.requests - used.requests, tokens: taken.tokens - used.tokens });
+    }
+  }
+
+  /** Runs that may begin now, having taken what they need, and those that cannot wait any longer. */
+  next(nowMs: number): LaneAnswer<Run> {
+    const answer: LaneAnswer<Run> = { admitted: [], postponed: [], limited: [] };
+    for (const share of this.#waitedFor) {
+      for (let place = share.first(); place !== undefined && share.canSpend(place.cost, nowMs); place = share.first()) {
+        const { waiter } = place;
+        const blocking = waiter.costs.find((cost) => cost.share !== share && !cost.share.canSpend(cost.units, nowMs));
+        share.dequeue();
+        if (blocking !== undefined) this.#wait(waiter, blocking);
+        else if (this.#take(waiter)) answer.admitted.push(waiter.run);
+      }
+      for (const { waiter, forMs } of share.refuse(nowMs)) {
+        const cost = waiter.costs.find((one) => one.share === share);
+        if (waiter.more !== undefined) this.#answer(waiter.more, Math.max(1, forMs));
+        else if (cost !== undefined) answer.postponed.push({ run: waiter.run, answer: postponed(cost, forMs) });
+      }
+      if (share.waiting === 0) this.#waitedFor.delete(share);
+    }
+    return answer;
+  }
+
+  /** Takes all runs out that have not begun. */
+  clear(): void {
+    for (const share of this.#waitedFor) {
+      share.remove(({ more }) => more === undefined);
+      if (share.waiting === 0) this.#waitedFor.delete(share);
+    }
+  }
+
+  /** What is to be drawn now; each must be answered. */
+  draws(nowMs: number): readonly ShareDraw[] {
+    const draws: ShareDraw[] = [];
+    for (const { key, share } of this.#touched) {
+      const draw = share.ask(nowMs);
+      if (draw === undefined) continue;
+      this.#drawing.set(key, { share, draw });
+      draws.push({ key, ...share.rate, ...draw });
+    }
+    this.#touched.clear();
+    return draws;
+  }
+
+  /** What came of a draw; undefined when it failed: then nothing is to be had for `failedMs`. */
+  answered(key: string, grant: BucketGrant | undefined, nowMs: number, failedMs = 0): void {
+    const drawing = this.#drawing.get(key);
+    if (drawing === undefined) return;
+    this.#drawing.delete(key);
+    const { share, draw } = drawing;
+    share.answered(draw, grant ?? { granted: 0, level: 0, afterMs: draw.waitMaxMs + failedMs }, nowMs);
+    const entry = this.#shares.get(key);
+    if (entry !== undefined) this.#touch(entry);
+  }
+
+  /** Call it every `shareMs`: what is given back, or was used beyond what was drawn. Forgets what nobody uses. */
+  look(nowMs: number): readonly ShareDraw[] {
+    const back: ShareDraw[] = [];
+    for (const [key, { share }] of this.#shares) {
+      const units = share.look();
+      if (units !== 0) back.push({ key, ...share.rate, need: 0, want: 0, back: units, waitMaxMs: 0 });
+      if (share.isIdle(nowMs)) this.#shares.delete(key);
+    }
+    return back;
+  }
+
+  /** Whether there is anything to look at from time to time. */
+  get isActive(): boolean {
+    return this.#shares.size > 0;
+  }
+
+  /** Until the next of the runs that wait can go on; `Infinity` when only an answer can make one. */
+  dueMs(nowMs: number): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const share of this.#waitedFor) due = Math.min(due, share.dueMs(nowMs));
+    return due;
+  }
+
+  view(nowMs: number): LimitView[] {
+    return this.#gates.flatMap((gate) =>
+      (gate?.limits ?? []).map((limit) => {
+        const own = [...this.#shares].filter(([, entry]) => entry.limit === limit);
+        const usedUp = own
+          .filter(([, { share }]) => share.waiting > 0 || share.isOut(0, nowMs))
+          .map(([key, { share }]) => ({ key, waiting: share.waiting, forMs: share.outForMs(nowMs) }))
+          .toSorted((one, other) => other.waiting - one.waiting || other.forMs - one.forMs)
+          .slice(0, usedUpShownMax);
+        const inAll = own.reduce((sum, [, { share }]) => sum + share.waiting, 0);
+        return { dependency: gate?.name ?? "", policy: limit.policy, waiting: inAll, usedUp, postponed: limit.postponed };
+      }),
+    );
+  }
+
+  /** Changes a limit that there is from now on; false when the dependency has none that counts by this. */
+  change(dependency: string, by: LimitScope | undefined, changes: Omit<LimitPolicy, "by">): boolean {
+    const limit = this.#gates.find((gate) => gate?.name === dependency)?.limits.find(({ policy }) => policy.by === by);
+    if (limit === undefined) return false;
+    limit.policy = { ...limit.policy, ...changes };
+    for (const entry of this.#shares.values()) {
+      const rate = entry.limit === limit ? rateOf(limit.policy, entry.unit) : undefined;
+      if (rate === undefined) continue;
+      entry.share.change(rate);
+      this.#touch(entry);
+    }
+    return true;
+  }
+
+  #touch(entry: Entry<Run>): void {
+    this.#touched.add(entry);
+    this.#asks();
+  }
+
+  #wait(waiter: Waiter<Run>, { entry, share, units: some }: Cost<Run>): void {
+    if (waiter.more === undefined) share.enqueue(waiter, some, waiter.untilMs);
+    else {
+      share.enqueueFirst(waiter, some, waiter.untilMs);
+      this.#askers.add(waiter.run);
+    }
+    this.#waitedFor.add(share);
+    this.#touch(entry);
+  }
+
+  /** Takes what it needs; true for a run that may begin by it. */
+  #take({ run, costs, usage, more }: Waiter<Run>): boolean {
+    const known = this.#permits.get(run);
+    const permit: Permit = known ?? new Map();
+    this.#permits.set(run, permit);
+    for (const { entry, share, units: some } of costs) {
+      share.spend(some);
+      this.#touch(entry);
+    }
+    for (const { dependency, requests, tokens } of usage) {
+      const before = permit.get(dependency);
+      permit.set(dependency, { requests: requests + (before?.requests ?? 0), tokens: tokens + (before?.tokens ?? 0) });
+    }
+    if (more !== undefined) this.#answer(more, 0);
+    return more === undefined;
+  }
+
+  #answer({ runId, requestId }: MoreRequest, afterMs: number): void {
+    this.#answers.push({ runId, requestId, afterMs });
+  }
+
+  /** What the run waits for was for the execution that has ended. */
+  #stopAsking(run: Run): void {
+    if (!this.#askers.delete(run)) return;
+    for (const share of this.#waitedFor) share.remove((waiter) => waiter.run === run && waiter.more !== undefined);
+  }
+
+  #correct(run: Run, number: number, usage: Usage): void {
+    const gate = this.#gates[number];
+    for (const { share, entry } of gate === undefined ? [] : this.#costsOf(run, gate, usage)) share.correct(usage[entry.unit]);
+  }
+
+  #costsOf(run: Run, gate: Gate, usage: Usage): Cost<Run>[] {
+    const costs: Cost<Run>[] = [];
+    for (const limit of gate.limits) {
+      const { by } = limit.policy;
+      for (const unit of units) {
+        const rate = rateOf(limit.policy, unit);
+        if (rate === undefined) continue;
+        const entry = this.#entryOf(keyOf(gate.name, unit, by, by === undefined ? "" : run.limitKey(by)), rate, limit, unit);
+        costs.push({ entry, share: entry.share, units: usage[unit] });
+      }
+    }
+    return costs;
+  }
+
+  #entryOf(key: string, rate: BucketRate, limit: Limit, unit: LimitUnit): Entry<Run> {
+    const known = this.#shares.get(key);
+    if (known !== undefined) return known;
+    const entry: Entry<Run> = { key, share: new RateShare<Waiter<Run>>(rate), limit, unit };
+    this.#shares.set(key, entry);
+    return entry;
+  }
+
+  #isOut(gate: Gate, { by }: LimitPolicy, nowMs: number): boolean {
+    return units.some((unit) => this.#shares.get(keyOf(gate.name, unit, by, ""))?.share.isOut(gate.waitMaxMs, nowMs) === true);
+  }
+}
+
+function keyOf(dependency: string, unit: LimitUnit, by: LimitScope | undefined, value: string): string {
+  const whole = `${dependency}/${unit}`;
+  return by === undefined ? whole : `${whole}/${by}=${encodeURIComponent(value)}`;
+}
+
+function postponed<Run>({ entry }: Cost<Run>, atLeastMs: number): Postponed {
+  entry.limit.postponed += 1;
+  return { kind: "postponed", why: "rate-limited", dependency: entry.limit.dependency, atLeastMs };
+}
