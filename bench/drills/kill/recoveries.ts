@@ -2,6 +2,8 @@
  * How long what a killed worker held takes to end elsewhere, and what it waits for: the broker keeps a message locked until the
  * lock ends, whoever is there to take it; what is left is the time after that. A message may be hit again by a further kill.
  */
+import { originHeader, waitsForHeader } from "#runtime/core/copy.ts";
+import type { InspectedMessage } from "#load/broker/inspection.ts";
 import type { BrokerControl } from "#load/dev/broker-account.ts";
 
 interface Held {
@@ -18,15 +20,24 @@ export interface Recovery {
   readonly kills: number;
 }
 
+/** What copies wait for of which nothing was tried since the kill; a copy after a failed try says that its run had gone on. */
+const untried: readonly unknown[] = ["held", "not-started"];
+
+/** The message that it carries on: a copy whose run was not tried counts as that which it was made of. */
+function nameOf({ applicationProperties, messageId, sequenceNumber }: InspectedMessage): string {
+  const isUntried = untried.includes(applicationProperties[waitsForHeader]);
+  return String((isUntried ? applicationProperties[originHeader] : undefined) ?? (messageId || sequenceNumber));
+}
+
 export class Recoveries {
-  readonly #broker: BrokerControl;
-  readonly #held = new Map<number, Held>();
-  /** Of each message that a killed worker had in its hands, until it had left the queue. */
+  readonly #broker: Pick<BrokerControl, "waiting">;
+  readonly #held = new Map<string, Held>();
+  /** Of each message that a killed worker had in its hands, until it had left the queue, or its run was tried again. */
   readonly messages: Recovery[] = [];
   /** Kills that met a worker with messages in its hands. */
   killsAtWork = 0;
 
-  constructor(broker: BrokerControl) {
+  constructor(broker: Pick<BrokerControl, "waiting">) {
     this.#broker = broker;
   }
 
@@ -35,12 +46,14 @@ export class Recoveries {
     const nowMs = performance.now();
     const wallMs = Date.now();
     let count = 0;
-    for await (const { sequenceNumber, lock } of this.#broker.waiting()) {
+    for await (const message of this.#broker.waiting()) {
+      const { lock } = message;
       if (lock?.holder.includes(holder) !== true) continue;
       count += 1;
-      const held = this.#held.get(sequenceNumber) ?? { sinceMs: nowMs, locksMs: [] };
+      const name = nameOf(message);
+      const held = this.#held.get(name) ?? { sinceMs: nowMs, locksMs: [] };
       held.locksMs.push(Math.max(0, Date.parse(lock.until) - wallMs));
-      this.#held.set(sequenceNumber, held);
+      this.#held.set(name, held);
     }
     if (count > 0) this.killsAtWork += 1;
   }
@@ -48,12 +61,12 @@ export class Recoveries {
   /** Compares with what is in the queue now. */
   async look(): Promise<void> {
     if (this.#held.size === 0) return;
-    const present = new Set<number>();
-    for await (const { sequenceNumber } of this.#broker.waiting()) present.add(sequenceNumber);
+    const present = new Set<string>();
+    for await (const message of this.#broker.waiting()) present.add(nameOf(message));
     const nowMs = performance.now();
-    for (const [sequenceNumber, { sinceMs, locksMs }] of this.#held) {
-      if (present.has(sequenceNumber)) continue;
-      this.#held.delete(sequenceNumber);
+    for (const [name, { sinceMs, locksMs }] of this.#held) {
+      if (present.has(name)) continue;
+      this.#held.delete(name);
       const waitedForLocksMs = locksMs.reduce((sum, ms) => sum + ms, 0);
       this.messages.push({ totalMs: nowMs - sinceMs, waitedForLocksMs, kills: locksMs.length });
     }

@@ -22,8 +22,8 @@ export interface KillOptions {
   readonly transport: TransportKind;
 }
 
-/** On average, from one kill to the next. */
-const killEveryMs = 2_000;
+/** On average, from one kill to the next: longer than a worker takes to start on a machine that is busy, so that kills meet workers at work. */
+const killEveryMs = 5_000;
 const lookEveryMs = 250;
 const stallMaxMs = 120_000;
 const duplicates = 0.1;
@@ -48,19 +48,25 @@ class Pool {
     this.#random = random;
   }
 
-  /** Kills one after the other at random moments; each is started again at once, and may be hit while it starts. */
+  /** Kills one after the other at random moments, each time one that is up; it is started again at once. */
   async kill(kills: number, killed: (holder: string) => Promise<void>): Promise<void> {
+    const up = new Set(this.workers);
     const starts = new Map<WorkerProcess, Promise<void>>();
     while (this.killed < kills && !this.#isOver) {
       await pause(killEveryMs * 2 * this.#random());
-      const victim = this.workers[Math.floor(this.#random() * this.workers.length)];
+      if (up.size === 0) await Promise.race(starts.values());
+      const victim = [...up][Math.floor(this.#random() * up.size)];
       if (victim === undefined) continue;
-      await starts.get(victim);
+      up.delete(victim);
       const holder = `holdfast-${victim.pid} at `;
       await victim.kill();
       this.killed += 1;
       await killed(holder);
-      starts.set(victim, victim.start());
+      const started = victim.start().then(() => {
+        up.add(victim);
+        starts.delete(victim);
+      });
+      starts.set(victim, started);
     }
     await Promise.all(starts.values());
   }
