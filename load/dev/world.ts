@@ -50,7 +50,7 @@ const impatient = {
 /** What a trial wants of the workers beside the built-in skills. */
 export interface Further {
   /** Writes it into a folder of the world; answers where it lies. */
-  plugin(folder: string): string;
+  readonly plugin: (this: void, folder: string) => string;
   readonly dependency: { readonly name: string; readonly url: string };
 }
 
