@@ -40,6 +40,11 @@ export class WorkerProcess {
     this.#child = await startChild("runtime/cli/main", ["start", "--config", this.#configFile], heard, this.#env);
   }
 
+  /** Of its present life. */
+  get pid(): number | undefined {
+    return this.#child?.process.pid;
+  }
+
   /** Ends it at once, as a lost node would; resolves when it is gone. */
   async kill(): Promise<void> {
     this.#child?.process.kill("SIGKILL");

@@ -47,6 +47,22 @@ const impatient = {
   circuit: { failureThreshold: 10, resetTimeoutMs: 1_000, halfOpenMax: 2 },
 };
 
+/** What a trial wants of the workers beside the built-in skills. */
+export interface Further {
+  /** Writes it into a folder of the world; answers where it lies. */
+  readonly plugin: (this: void, folder: string) => string;
+  readonly dependency: { readonly name: string; readonly url: string };
+}
+
+function withFurther(input: ConfigInput, folder: string, { plugin, dependency }: Further): ConfigInput {
+  return {
+    ...input,
+    plugins: [...(input.plugins ?? []), plugin(folder)],
+    pluginRoots: [...(input.pluginRoots ?? []), folder],
+    dependencies: { ...input.dependencies, [dependency.name]: { baseUrl: dependency.url } },
+  };
+}
+
 function configOf(connectionString: string, transport: TransportKind, urls: Readonly<Record<string, string>>, folder: string): ConfigInput {
   const redis = process.env["REDIS_URL"];
   const skills = ["event-dispatcher", "artifact-validator", "webhook-notifier", "document-drafter"];
@@ -73,7 +89,7 @@ function configOf(connectionString: string, transport: TransportKind, urls: Read
  * `transport`: what the worker, and who sends to it, speak to the broker with. Undefined when it is interrupted before all is up;
  * what was up is stopped then.
  */
-export async function startWorld(transport: TransportKind, interrupted: AbortSignal): Promise<World | undefined> {
+export async function startWorld(transport: TransportKind, interrupted: AbortSignal, further?: Further): Promise<World | undefined> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-"));
   const closing: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
   let stopped: Promise<void> | undefined;
@@ -87,7 +103,8 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
     closing.unshift(() => standIns.stop());
     interrupted.throwIfAborted();
     const configFile = join(folder, "holdfast.config.json");
-    const input = configOf(broker.ready.connectionString, transport, standIns.urls, folder);
+    const builtIn = configOf(broker.ready.connectionString, transport, standIns.urls, folder);
+    const input = further === undefined ? builtIn : withFurther(builtIn, folder, further);
     writeFileSync(configFile, JSON.stringify(input));
     const config = parseConfig(input, configFile);
     const worker = new WorkerProcess(configFile);

@@ -265,7 +265,7 @@ export class BatchProcessor {
   #hold(work: Work, forMs: number): void {
     const { executions, suspects } = this.#options;
     if (work.lockLost || !executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
-    if (forMs > holdHereMaxMs) return executions.postpone(work, "held", { atLeastMs: forMs });
+    if (forMs > holdHereMaxMs) return executions.postpone(work, "held", { atLeastMs: forMs, atMostMs: forMs });
     this.#keep(work, forMs);
   }
 

@@ -1,8 +1,8 @@
 /** Events of every kind at a steady pace. What the broker does not confirm is sent once more, under the same ids. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
-import { eventHeaders } from "#runtime/core/event-headers.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
+import { eventMessage } from "../effects/event-message.ts";
 import type { SentEvent } from "../effects/judge.ts";
 import type { Kind } from "../effects/plugin.ts";
 
@@ -51,7 +51,7 @@ export class Load {
   add(kind: Kind, payload: Readonly<Record<string, unknown>> = {}, orEnds: readonly string[] = []): string {
     const eventId = `${kind.toLowerCase()}-${this.events.length}`;
     this.events.push({ eventId, kind, orEnds });
-    this.#pending.push(messageOf(eventId, kind, payload));
+    this.#pending.push(eventMessage(eventId, kind, payload));
     return eventId;
   }
 
@@ -98,19 +98,4 @@ export class Load {
       await pause(resendAfterMs);
     }
   }
-}
-
-function messageOf(eventId: string, kind: Kind, payload: Readonly<Record<string, unknown>>): OutgoingMessage {
-  const envelope = {
-    eventId,
-    eventType: kind,
-    traceId: "drill",
-    correlationId: eventId,
-    projectId: "drill",
-    originatingAgent: "drill",
-    version: "1.0",
-    timestamp: new Date().toISOString(),
-    payload,
-  };
-  return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
