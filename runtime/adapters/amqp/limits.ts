@@ -40,7 +40,7 @@ export const noNewerOfLife = 0.1;
 /** A token is not replaced more often than this, however short its life. */
 export const tokenRefreshMinMs = 1_000;
 /** A signature may be good for years: it is looked at this often, and a timer cannot be set for longer than 24 days. */
-export const tokenRefreshMaxMs = 7 * 86_400_000;
+export const tokenRefreshMaxMs: number = 7 * 86_400_000;
 /** How long the credential may take to give a token: an identity library may try several sources in turn. */
 export const tokenTimeoutMs = 30_000;
 
