@@ -35,6 +35,7 @@ const waitOfLockMax = 0.5;
 const foundWorth = 4;
 const readPastPerSecond = 2;
 const readPastReserve = 16;
+const readPastGapMs = 500;
 /** A run waits for a slot of its skill for so long at most. */
 const slotWaitMaxMs = 5_000;
 /** How often lanes are looked at while runs wait in them, and how often at most where waits are short: time alone can end a wait. */
@@ -66,7 +67,9 @@ export interface ExecutionsOptions {
 export class Executions {
   readonly #options: ExecutionsOptions;
   /** How far to read past messages of skills that hold what they can begin. */
-  readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve);
+  readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve, readPastGapMs);
+  /** Some skill holds as much as it can begin: what else is read may be another's. */
+  #isReadingPast = false;
   /** Claimed runs that may start once the store is back. */
   #stalled: Work[] = [];
   #laneLook: Timer | undefined;
@@ -108,7 +111,13 @@ export class Executions {
       else fullest = Math.min(fullest, room);
       roomiest = Math.max(roomiest, room);
     }
-    return Math.min(suspects.room(), intake.bytesRoom(), roomiest, stillest + readAhead.left(nowMs), fullest + this.#readPast.left(nowMs));
+    return Math.min(suspects.room(), intake.bytesRoom(), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));
+  }
+
+  /** How far to read on when a skill holds all that it can begin; time counts only while one does. */
+  #pastFull(room: number, nowMs: number): number {
+    this.#isReadingPast = room <= 0;
+    return this.#isReadingPast ? this.#readPast.left(nowMs) : 0;
   }
 
   /** Nothing begins any more, where it can be given back free of charge; what executes goes on. */
@@ -237,7 +246,7 @@ export class Executions {
       case "admitted":
         if (work.intake?.window.isFull !== true) {
           readAhead.found();
-          this.#readPast.found();
+          if (this.#isReadingPast) this.#readPast.found();
         }
         this.#start(work, nowMs, orders);
         return;

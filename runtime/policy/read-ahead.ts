@@ -9,14 +9,17 @@ export class ReadAhead {
   readonly #perRun: number;
   readonly #perSecond: number;
   readonly #reserve: number;
+  readonly #gapMaxMs: number;
   #tokens: number;
-  #countedMs = 0;
+  #countedMs: number | undefined;
 
-  constructor(perRun = 4, perSecond = 100, reserve = 300) {
+  /** `gapMaxMs`: time counts only while it is asked at least as often. With a bound it begins with nothing. */
+  constructor(perRun = 4, perSecond = 100, reserve = 300, gapMaxMs: number = Number.POSITIVE_INFINITY) {
     this.#perRun = perRun;
     this.#perSecond = perSecond;
     this.#reserve = reserve;
-    this.#tokens = reserve;
+    this.#gapMaxMs = gapMaxMs;
+    this.#tokens = Number.isFinite(gapMaxMs) ? 0 : reserve;
   }
 
   /** Counts a run that started without waiting. */
@@ -31,7 +34,8 @@ export class ReadAhead {
 
   /** How many more messages may be read that may have to be postponed; 0 or more. */
   left(nowMs: number): number {
-    this.#tokens = Math.min(this.#reserve, this.#tokens + ((nowMs - this.#countedMs) * this.#perSecond) / 1_000);
+    const gapMs = nowMs - (this.#countedMs ?? (Number.isFinite(this.#gapMaxMs) ? nowMs : 0));
+    if (gapMs <= this.#gapMaxMs) this.#tokens = Math.min(this.#reserve, this.#tokens + (gapMs * this.#perSecond) / 1_000);
     this.#countedMs = nowMs;
     return Math.max(0, Math.floor(this.#tokens));
   }

@@ -22,6 +22,19 @@ describe("reading ahead", () => {
     assert.deepEqual([readAhead.left(9), readAhead.left(10), readAhead.left(55), readAhead.left(1_000)], [0, 1, 5, 10]);
   });
 
+  test("begins with nothing, and counts time only while it is asked often enough, where that is bounded", () => {
+    const readAhead = new ReadAhead(4, 10, 5, 500);
+    assert.deepEqual(
+      [10_000, 10_100, 10_600, 11_101, 11_200].map((nowMs) => readAhead.left(nowMs)),
+      [0, 1, 5, 5, 5],
+    );
+    for (let message = 0; message < 5; message += 1) readAhead.postponed();
+    assert.deepEqual(
+      [11_300, 11_801, 11_901].map((nowMs) => readAhead.left(nowMs)),
+      [1, 1, 2],
+    );
+  });
+
   test("never allows more postponements than its reserve, what it found and the time that passed", () => {
     const step = fc.record({ afterMs: fc.integer({ min: 0, max: 50 }), finds: fc.integer({ min: 0, max: 3 }) });
     fc.assert(
