@@ -12,6 +12,7 @@ import { runtimeModule, startWorkerBench, type WorkerBench } from "../support/wo
 /** The first compensation fails while there is no file `mended`; it hangs while there is a file `hang`. */
 const module = (folder: string): string => `import { appendFileSync, existsSync } from "node:fs";
 import { definePlugin, defineSkill, PermanentError, TransientError } from ${JSON.stringify(runtimeModule)};
+import { storesTried } from "../support/long.ts";
 const folder = ${JSON.stringify(folder)};
 const tell = (line) => appendFileSync(folder + "/ledger", line + "\\n");
 const undo = (step) => (context) => {
@@ -69,7 +70,7 @@ async function assertUndone(bench: WorkerBench): Promise<void> {
   assert.equal(deadLetters(bench).length, 1);
 }
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   describe(`compensations left behind, with records in ${kind}`, () => {
     test("go on when the message's time is over, through the end of the worker that left them", async (t) => {
       const store = await storeFor(t, kind);

@@ -18,6 +18,7 @@ function failing(folder: string): string {
   return `import { appendFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { definePlugin, defineSkill, PermanentError } from "${runtimeModule}";
+import { storesTried } from "../support/long.ts";
 const folder = ${JSON.stringify(folder)};
 const failing = defineSkill({
   name: "failing",
@@ -225,7 +226,7 @@ test("a replay that finds its letters locked sends nothing past its canary, says
   assert.deepEqual(marks(bench, "paid"), ["a-1 1", "a-2 2", "a-3 3"]);
 });
 
-for (const kind of ["sqlite", "redis"] as const)
+for (const kind of storesTried)
   test(`a replay in the background goes on through the end of its worker, each event once, and stops what still fails, with records in ${kind}`, async (t) => {
     let store: unknown = { kind: "sqlite", path: "runs.sqlite" };
     if (kind === "redis") {

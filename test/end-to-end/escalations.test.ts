@@ -11,6 +11,7 @@ import { freePort, startRedis } from "../support/redis-server.ts";
 import { mailUser, startMailServer } from "../support/smtp.ts";
 import { testOnEach } from "../support/transports.ts";
 import { type RunningWorker, runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
+import { storesTried } from "../support/long.ts";
 
 const { REDIS_URL: _redis, ...env } = process.env;
 
@@ -42,7 +43,7 @@ function said(workers: readonly RunningWorker[], type: string): number {
   return workers.reduce((sum, worker) => sum + worker.events(type).length, 0);
 }
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   test(`two workers that see the same failures escalate them once, also when one is killed before it is delivered, with jobs in ${kind}`, async (t) => {
     const hook = await startHook(t);
     const bench = await startWorkerBench(t, { entities: { queues: [{ name: "input", lockDurationMs: 3_000 }, "system"] }, skills: ["payer"], module });

@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { marks, release, type RunsScene, runsScene } from "../support/runs-scene.ts";
+import { storesTried } from "../support/long.ts";
 
 let redis: RedisServer;
 before(async () => void (redis = await startRedis()));
@@ -28,7 +29,7 @@ function deadLetters({ bench }: RunsScene, eventId: string): readonly (string | 
     .map(({ deadLetterReason }) => deadLetterReason);
 }
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   describe(`with records in ${kind}`, () => {
     const store = (): unknown => (kind === "sqlite" ? { kind, path: "runs.sqlite" } : { kind, url: redis.url });
 

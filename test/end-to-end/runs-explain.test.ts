@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { marks, release, runsScene } from "../support/runs-scene.ts";
+import { storesTried } from "../support/long.ts";
 
 interface Story {
   readonly state: string;
@@ -26,7 +27,7 @@ function toldBy({ story }: Story, source?: string): readonly string[] {
   return story.filter((one) => source === undefined || one.source === source).map(({ text }) => text);
 }
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   describe(`a story with records in ${kind}`, () => {
     const store = (): unknown => (kind === "sqlite" ? { kind, path: "runs.sqlite" } : { kind, url: redis.url });
 

@@ -1,2 +1,5 @@
 /** Whether drills run at their full length, as `npm run test:drills` has it; `npm test` runs their short form. */
 export const isLong: boolean = process.env["HOLDFAST_LONG"] === "1";
+
+/** The stores that a whole worker is tried with; the contract of every store is tried in any case. */
+export const storesTried: readonly ("redis" | "sqlite")[] = isLong ? ["redis", "sqlite"] : ["redis"];
