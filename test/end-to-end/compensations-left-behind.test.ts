@@ -1,4 +1,5 @@
 // Critical runs whose message is over before they are compensated, and workers that are killed meanwhile.
+import { storesTried } from "../support/long.ts";
 import { strict as assert } from "node:assert";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +13,6 @@ import { runtimeModule, startWorkerBench, type WorkerBench } from "../support/wo
 /** The first compensation fails while there is no file `mended`; it hangs while there is a file `hang`. */
 const module = (folder: string): string => `import { appendFileSync, existsSync } from "node:fs";
 import { definePlugin, defineSkill, PermanentError, TransientError } from ${JSON.stringify(runtimeModule)};
-import { storesTried } from "../support/long.ts";
 const folder = ${JSON.stringify(folder)};
 const tell = (line) => appendFileSync(folder + "/ledger", line + "\\n");
 const undo = (step) => (context) => {

@@ -1,4 +1,5 @@
 // Dead letters as a person meets them: what `holdfast dlq` says of them, and what it does with them.
+import { storesTried } from "../support/long.ts";
 import { strict as assert } from "node:assert";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +19,6 @@ function failing(folder: string): string {
   return `import { appendFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { definePlugin, defineSkill, PermanentError } from "${runtimeModule}";
-import { storesTried } from "../support/long.ts";
 const folder = ${JSON.stringify(folder)};
 const failing = defineSkill({
   name: "failing",

@@ -98,6 +98,7 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
       plugins: ["./stumbler"],
       threads: 1,
       inFlightMax: 200,
+      skills: { stumbler: { concurrentMax: 200 } },
     }),
   );
   t.after(async () => {
