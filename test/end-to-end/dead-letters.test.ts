@@ -250,7 +250,7 @@ for (const kind of storesTried)
     scene.worker.process.kill("SIGKILL");
     await scene.worker.done;
     await bench.startWorker(changes);
-    await eventually("all of the group that is mended to be paid", () => marks(bench, "paid").length >= count, 60_000);
+    await eventually("all of the group that is mended to be paid", () => marks(bench, "paid").length >= count, 100_000);
     const status = async (): Promise<{ readonly state: string; readonly groups: readonly { readonly state: string; readonly why: string }[] } | undefined> => {
       const { stdout } = await dlq("replay", "--status", "--json");
       return (JSON.parse(stdout) as readonly { readonly state: string; readonly groups: readonly { readonly state: string; readonly why: string }[] }[])[0];
@@ -261,7 +261,7 @@ for (const kind of storesTried)
         const view = await status();
         return view?.state === "done" ? view : undefined;
       },
-      60_000,
+      100_000,
     );
     assert.deepEqual(done.groups.map(({ state, why }) => `${state} ${why}`).sort(), ["done ", "same-failure BANK"]);
     assert.equal(new Set(marks(bench, "paid")).size, count);
