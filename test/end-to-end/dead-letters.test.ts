@@ -54,8 +54,14 @@ interface Scene {
 
 const entities = { queues: [{ name: "input", deadLetterOnExpiry: true }, { name: "other", forwardDeadLettersTo: "graveyard" }, "graveyard"] };
 
-async function sceneOf(t: TestContext, transport: TransportKind, changes: Readonly<Record<string, unknown>> = {}): Promise<Scene> {
-  const bench = await startWorkerBench(t, { entities, skills: ["failing"], module: failing });
+async function sceneOf(
+  t: TestContext,
+  transport: TransportKind,
+  changes: Readonly<Record<string, unknown>> = {},
+  queue: Readonly<Record<string, unknown>> = {},
+): Promise<Scene> {
+  const queues = entities.queues.map((each) => (typeof each === "object" && each.name === "input" ? { ...each, ...queue } : each));
+  const bench = await startWorkerBench(t, { entities: { ...entities, queues }, skills: ["failing"], module: failing });
   const worker = await bench.startWorker({ transport, ...changes });
   const client = new ServiceBusClient(bench.broker.connectionString);
   t.after(() => client.close());
@@ -235,7 +241,7 @@ for (const kind of storesTried)
       store = { kind: "redis", url: server.url };
     }
     const changes = { store, recovery: { leaseMs: 1_000 } };
-    const scene = await sceneOf(t, "amqp", changes);
+    const scene = await sceneOf(t, "amqp", changes, { lockDurationMs: 10_000 });
     const { bench, dlq, json } = scene;
     const count = 40;
     for (let order = 0; order < count; order += 1) await bench.send(`card-${order}`, { kind: "CARD", order });
