@@ -26,7 +26,7 @@ const redis = process.env["REDIS_URL"] === undefined ? await startRedis() : unde
 try {
   const files = patterns.length > 0 ? patterns : globSync("test/**/*.test.ts", { cwd: root }).sort();
   const env = { ...process.env, REDIS_URL: redis?.url ?? process.env["REDIS_URL"] };
-  process.exitCode = await run(process.execPath, ["--test", "--test-concurrency=2", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
+  process.exitCode = await run(process.execPath, ["--test", "--test-concurrency=3", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
 } finally {
   await redis?.stop();
 }
