@@ -1,9 +1,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { figure } from "../support/figures.ts";
 import { Distance } from "../support/distance.ts";
+import { eventMessage } from "../support/event-message.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
-import { type Mark, Stage, rate, shaped } from "../support/stage.ts";
+import { type Mark, Stage, rate } from "../support/stage.ts";
 
 export interface IntakeOptions extends ReportOptions {
   readonly only: readonly string[];
@@ -36,7 +37,7 @@ async function onStage<Result>(act: (stage: Stage) => Promise<Result>): Promise<
 async function scaleOut(report: Report): Promise<void> {
   const messages = 400;
   const { before, after, totalMs, heldMax } = await onStage(async (stage) => {
-    await stage.fill(messages, () => shaped("block"));
+    await stage.fill(messages, () => eventMessage("block"));
     await stage.startWorker();
     const start = performance.now();
     await pause(1_000);
@@ -72,7 +73,7 @@ async function scaleOut(report: Report): Promise<void> {
 async function waiting(report: Report): Promise<void> {
   const messages = 6_000;
   const { second, steady } = await onStage(async (stage) => {
-    await stage.fill(messages, () => shaped("wait"));
+    await stage.fill(messages, () => eventMessage("wait"));
     await stage.startWorker();
     const from: Mark = { atMs: performance.now(), completed: await stage.completed() };
     await pause(1_000);
@@ -93,13 +94,13 @@ async function mixed(report: Report): Promise<void> {
   const quick = 20_000;
   const slow = 2_000;
   const alone = await onStage(async (stage) => {
-    await stage.fill(quick, () => shaped("quick"));
+    await stage.fill(quick, () => eventMessage("quick"));
     await stage.startWorker();
     const from = await stage.reach(quick / 4);
     return rate(from, await stage.reach(quick));
   });
   const { together, held } = await onStage(async (stage) => {
-    await stage.fill(quick + slow, (index) => shaped(index % 11 === 0 ? "long" : "quick"));
+    await stage.fill(quick + slow, (index) => eventMessage(index % 11 === 0 ? "long" : "quick"));
     await stage.startWorker();
     const from = await stage.reach(quick / 4);
     const to = await stage.reach((quick * 3) / 4);
@@ -125,7 +126,7 @@ async function distance(report: Report): Promise<void> {
         showProgress(`distance: ${shape}, ${delayMs} ms`);
         const messages = shape === "nothing" ? 120_000 : 50_000;
         const perSecond = await onStage(async (stage) => {
-          await stage.fill(messages, () => shaped(shape));
+          await stage.fill(messages, () => eventMessage(shape));
           const connectionString = await away.put(stage.broker.connectionString, delayMs);
           await stage.startWorker({
             threads: 1,

@@ -5,9 +5,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Child, startChild } from "#load/dev/child.ts";
 import type { ConfigInput, TransportKind } from "#runtime/core/config.ts";
-import { eventHeaders } from "#runtime/core/event-headers.ts";
-import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
+import { eventMessage } from "../support/event-message.ts";
 import { type Figure, figure, ratio } from "../support/figures.ts";
 import { processCpuMs } from "./process-cpu.ts";
 import { showProgress } from "../support/progress.ts";
@@ -60,7 +59,7 @@ export async function run(options: QuickOptions): Promise<number> {
 
 /** Fills the queue, lets a consumer drain it and measures the part after the warm-up. */
 async function drain(broker: BenchBroker, messages: number, start: () => Promise<Child<unknown>>): Promise<Turn> {
-  await fill(broker, queue, messages, makeMessage);
+  await fill(broker, queue, messages, () => eventMessage("Nothing", bodyBytes));
   await broker.peer.call("collectGarbage");
   const completedBefore = await completedBy(broker);
   const consumer = await start();
@@ -94,23 +93,6 @@ async function drain(broker: BenchBroker, messages: number, start: () => Promise
 
 async function completedBy({ peer }: BenchBroker): Promise<number> {
   return (await peer.call("inspect")).queues[queue]!.totals.completed;
-}
-
-function makeMessage(): OutgoingMessage {
-  const eventId = randomUUID();
-  const envelope = {
-    eventId,
-    eventType: "Nothing",
-    traceId: eventId.replaceAll("-", ""),
-    correlationId: "bench",
-    projectId: "bench",
-    originatingAgent: "bench",
-    version: "1.0",
-    timestamp: "2026-01-01T00:00:00.000Z",
-  };
-  const bare = JSON.stringify({ ...envelope, payload: "" });
-  const body = Buffer.from(JSON.stringify({ ...envelope, payload: "x".repeat(Math.max(0, bodyBytes - bare.length)) }));
-  return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body };
 }
 
 function workerConfig(connectionString: string, folder: string, transport: TransportKind): ConfigInput {

@@ -7,7 +7,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Child, startChild } from "#load/dev/child.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
-import { eventHeaders } from "#runtime/core/event-headers.ts";
 import type { BrokerCalls } from "./broker-process.ts";
 import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
 
@@ -119,21 +118,4 @@ export class Stage {
 /** Messages a second between two marks. */
 export function rate(from: Mark, to: Mark): number {
   return ((to.completed - from.completed) / (to.atMs - from.atMs)) * 1_000;
-}
-
-export function shaped(eventType: string, bodyBytes = 300): OutgoingMessage {
-  const eventId = randomUUID();
-  const envelope = {
-    eventId,
-    eventType,
-    traceId: eventId.replaceAll("-", ""),
-    correlationId: "bench",
-    projectId: "bench",
-    originatingAgent: "bench",
-    version: "1.0",
-    timestamp: "2026-01-01T00:00:00.000Z",
-  };
-  const bare = JSON.stringify({ ...envelope, payload: "" });
-  const body = Buffer.from(JSON.stringify({ ...envelope, payload: "x".repeat(Math.max(0, bodyBytes - bare.length)) }));
-  return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body };
 }

@@ -153,7 +153,7 @@ export type RuntimeEvent =
   /** A new receiver had not helped. */
   | { readonly type: "connection.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
-  /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none while it is `short`. */
+  /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none beside those that it holds while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }

@@ -193,12 +193,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "receiver.rebuilt": row("ReceiverRebuilt", "a receiver that got nothing was replaced", { why }),
   "connection.rebuilt": row("ConnectionRebuilt", "a new receiver had not helped: the connection was replaced", { why }),
   "memory.changed": row("MemoryChanged", "the worker's memory came near its limit, or went away from it", {
-    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none"),
+    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     usedBytes: count("what it uses"),
     limitBytes: count("what it may use"),
   }),
   "loop.changed": row("LoopChanged", "the worker's event loop became late, or is on time again", {
-    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none"),
+    state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     delayMs: amount("the longest delay within the last seconds"),
   }),
   "credential.failing": row("CredentialFailing", "the token of a login cannot be replaced, or was replaced after all", {

@@ -153,7 +153,7 @@ export class Executions {
     this.#options.executor.interrupt(runIds, "interrupted");
   }
 
-  /** Claimed runs: they start, wait, or come again later. */
+  /** Claimed runs: they start, wait, or are postponed. */
   admit(works: readonly Work[]): void {
     const orders: RunOrder[] = [];
     eachAlone(
@@ -212,12 +212,12 @@ export class Executions {
   }
 
   /** More of its skill are here than can begin soon. */
-  leave(work: Work): void {
+  leaveToOthers(work: Work): void {
     this.#readPast.postponed();
     this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work.skill) });
   }
 
-  /** It comes again later, as a copy. */
+  /** It returns later, as a copy. */
   postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
     const { settler, random, readAhead } = this.#options;
     if (why === "lane-full") readAhead.postponed();
@@ -398,7 +398,7 @@ export class Executions {
     this.#moveLanes(this.#options.clock.monotonicMs());
   }
 
-  /** Slots came free, or time has passed: the lanes move on, and what has waited too long comes again later. */
+  /** Slots came free, or time has passed: the lanes move on, and what has waited too long is returned to the queue. */
   #moveLanes(nowMs: number): void {
     const { admission, intake, gate, keeper } = this.#options;
     if (admission.waiting + intake.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;

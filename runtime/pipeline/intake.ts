@@ -40,6 +40,8 @@ export class Intake {
   readonly #options: IntakeOptions;
   readonly #skills: ReadonlyMap<SkillPolicy, SkillIntake<Work>>;
   readonly #isOfOneKind: boolean;
+  /** Asked only when a window is judged: it looks at every thread. */
+  readonly #isDry = (): boolean => this.#options.executor.unbegun === 0;
   readonly #bytes: ByteBudget;
 
   constructor(options: IntakeOptions) {
@@ -75,7 +77,7 @@ export class Intake {
 
   /** How many more messages of this skill may be taken. */
   room(skill: SkillPolicy, nowMs: number): number {
-    return this.#skills.get(skill)?.window.room(nowMs, this.#options.executor.unbegun === 0) ?? 0;
+    return this.#skills.get(skill)?.window.room(nowMs, this.#isDry) ?? 0;
   }
 
   /** Whether its runs do not end. */

@@ -34,7 +34,7 @@ import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
 import { Work } from "./work.ts";
 
-/** Deliveries of one event that wait here for another one of it; more come again later. */
+/** Deliveries of one event that wait here for another one of it; more are postponed. */
 export const followersMax = 32;
 /** A held claim that ends this soon is waited for here; a later one is postponed through the queue. */
 const holdHereMaxMs = 2_000;
@@ -146,11 +146,10 @@ export class BatchProcessor {
 
   /** It is known which event this is: its id, and its payload by its hash. */
   #identified(work: Work, skill: SkillPolicy, payloadHash: string): void {
-    const { inFlight, intake, admission, clock, executions } = this.#options;
+    const { inFlight, admission, clock, executions } = this.#options;
     work.payloadHash = payloadHash;
     const owner = inFlight.ownerOf(work);
     if (owner !== undefined) return this.#follow(work, owner);
-    if (!intake.took(work, skill, clock.monotonicMs())) return executions.leave(work);
     // What cannot be admitted anyway need not be claimed first.
     const refused = skill.uses.length === 0 ? undefined : admission.refuses(work, clock.monotonicMs());
     if (refused !== undefined) executions.postpone(work, refused.why, refused);
@@ -179,8 +178,10 @@ export class BatchProcessor {
     inFlight.decided(work);
   }
 
-  /** 4. Claims go out together. */
+  /** 4. Claims go out together, of messages that their skill can begin soon. */
   #claim(work: Work): void {
+    const { intake, clock, executions } = this.#options;
+    if (work.skill !== undefined && work.intake === undefined && !intake.took(work, work.skill, clock.monotonicMs())) return executions.leaveToOthers(work);
     work.stage = "claiming";
     this.#claims.add(work);
   }
@@ -261,7 +262,7 @@ export class BatchProcessor {
     work.pipelineChanged = steps.length > 0 && pipelineHash !== work.skill?.pipelineHash;
   }
 
-  /** Another worker has it: wait here if that is short, else come again later. */
+  /** Another worker has it: wait here if that is short, else return later. */
   #hold(work: Work, forMs: number): void {
     const { executions, suspects } = this.#options;
     if (work.lockLost || !executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);

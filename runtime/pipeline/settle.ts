@@ -383,7 +383,7 @@ export class Settler {
     else this.#giveUp(work, unpublished("PublishFailed", publishFailedText(first, failures.length, outbox.length)));
   }
 
-  /** The run is done and its events wait in its outbox: the message comes again later and has them published. */
+  /** The run is done and its events wait in its outbox: a copy of the message has them published later. */
   #publishAgain(work: Work): void {
     if (this.#sending.isStopped) return this.handBack(work);
     const delayMs = postponeDelayMs(postponementsOf(work.delivery), { atLeastMs: publishPauseMinMs }, this.#options.random);

@@ -141,8 +141,8 @@ export class IntakeWindow {
   }
 
   /** How many more may be taken. `isDry`: threads have begun everything that they were given. */
-  room(nowMs: number, isDry: boolean): number {
-    if (nowMs - this.#judgedMs >= judgeEveryMs) this.#judge(nowMs, isDry);
+  room(nowMs: number, isDry: () => boolean): number {
+    if (nowMs - this.#judgedMs >= judgeEveryMs) this.#judge(nowMs, isDry());
     return Math.max(0, this.#size - this.#held);
   }
 

@@ -16,8 +16,9 @@ const printing = (who: string): string => `
 console.log("${who} by console");
 process.stdout.write("${who} half a line");
 process.emitWarning("${who} warns");
-setInterval(() => { process.stdout.write("${who} later"); console.error("${who} complains later"); }, 2).unref();
-await new Promise((resolve) => setTimeout(resolve, 50));
+await new Promise((printed) => {
+  const timer = setInterval(() => { process.stdout.write("${who} later"); console.error("${who} complains later"); timer.unref(); printed(); }, 2);
+});
 `;
 
 const plugin = `import { definePlugin, defineSkill } from "holdfast";

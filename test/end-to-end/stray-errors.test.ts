@@ -65,7 +65,7 @@ test("what a configuration leaves behind is told in its name, by every command, 
   const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: bench.broker.connectionString }, plugins: ["./plugin"], threads: 1 };
   writeFileSync(
     file,
-    `void Promise.reject(new Error("at once"));\nsetTimeout(() => { throw new Error("later"); });\nawait new Promise((done) => setTimeout(done, 50));\nexport default ${JSON.stringify(settings)};\n`,
+    `void Promise.reject(new Error("at once"));\nsetTimeout(() => { throw new Error("later"); });\nawait new Promise((done) => setTimeout(() => setImmediate(done)));\nexport default ${JSON.stringify(settings)};\n`,
   );
   for (const command of ["skills", "doctor"]) {
     const { code, stdout, stderr } = await runCommand([command, "--json", "-c", file], env);

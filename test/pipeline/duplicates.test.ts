@@ -182,11 +182,20 @@ describe("a second message of an event", () => {
 
   test("runs when the first was dropped", async () => {
     const world = new World();
-    const { executor } = await world.start();
-    executor.script = (run) => (run.order.epoch === 1 ? { kind: "stale" } : completedAnswer);
+    const { executor, worker } = await world.start();
+    // What of the event counts as held, and as under way, while each of the two runs.
+    const counted: (readonly [held: number, running: number])[] = [];
+    executor.script = (run) => {
+      counted.push(...worker.view().intake.map(({ held, running }) => [held, running] as const));
+      return run.order.epoch === 1 ? { kind: "stale" } : completedAnswer;
+    };
     world.send("a", "a");
     await world.clock.advance(1_000);
     assert.equal(executor.posted.length, 2);
+    assert.deepEqual(counted, [
+      [1, 1],
+      [1, 1],
+    ]);
     assert.deepEqual(world.statesOf("a"), ["locked", "completed"]);
     await world.clock.advance(60_000);
     assert.deepEqual(world.statesOf("a"), ["completed", "completed"]);

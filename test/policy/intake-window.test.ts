@@ -7,6 +7,10 @@ import { IntakeSimulation, type Shape } from "../support/intake-simulation.ts";
 const bounds: IntakeBounds = { start: 8, floor: 2, ceiling: 10_000, waitMaxMs: 500 };
 const near = { receiveMs: 2, claimMs: 2, settleMs: 2 };
 
+/** What threads say: they have begun all that they were given, or not. */
+const dry = (): boolean => true;
+const busy = (): boolean => false;
+
 function capacity({ servers, serviceMs }: Shape): number {
   return (servers * 1_000) / serviceMs;
 }
@@ -15,16 +19,16 @@ describe("an intake window", () => {
   test("starts small and never leaves its bounds", () => {
     const window = new IntakeWindow({ start: 8, floor: 2, ceiling: 4, waitMaxMs: 500 });
     assert.equal(window.size, 4);
-    assert.equal(window.room(0, true), 4);
+    assert.equal(window.room(0, dry), 4);
   });
 
   test("has room for what it does not hold", () => {
     const window = new IntakeWindow(bounds);
     window.took(0);
     window.took(0);
-    assert.deepEqual([window.held, window.room(0, false), window.isFull], [2, 6, false]);
+    assert.deepEqual([window.held, window.room(0, busy), window.isFull], [2, 6, false]);
     window.gave(1);
-    assert.equal(window.room(1, false), 7);
+    assert.equal(window.room(1, busy), 7);
     window.gave(1);
     assert.throws(() => window.gave(1), /expected a held message to leave, found none/);
   });
@@ -32,59 +36,59 @@ describe("an intake window", () => {
   test("doubles while threads have begun all that they were given, seen twice in a row", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
-    window.room(judgeEveryMs, true);
+    window.room(judgeEveryMs, dry);
     assert.equal(window.size, 8);
-    window.room(judgeEveryMs * 2, true);
+    window.room(judgeEveryMs * 2, dry);
     assert.equal(window.size, 16);
   });
 
   test("does not grow while threads have enough to do", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
-    for (let look = 1; look < 100; look += 1) window.room(judgeEveryMs * look, false);
+    for (let look = 1; look < 100; look += 1) window.room(judgeEveryMs * look, busy);
     assert.equal(window.size, 8);
   });
 
   test("does not grow while it is not used up", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 3; message += 1) window.took(0);
-    for (let look = 1; look < 100; look += 1) window.room(judgeEveryMs * look, true);
+    for (let look = 1; look < 100; look += 1) window.room(judgeEveryMs * look, dry);
     assert.equal(window.size, 8);
   });
 
   test("is looked at as soon as it may be, not more often", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
-    window.room(judgeEveryMs, true);
-    window.room(judgeEveryMs * 2 - 1, true);
+    window.room(judgeEveryMs, dry);
+    window.room(judgeEveryMs * 2 - 1, dry);
     assert.equal(window.size, 8);
-    window.room(judgeEveryMs * 2, true);
+    window.room(judgeEveryMs * 2, dry);
     assert.equal(window.size, 16);
   });
 
   test("shrinks by as much as runs wait too long, by half at most", () => {
     const window = new IntakeWindow({ ...bounds, start: 100 });
     for (let run = 0; run < 100; run += 1) window.ran(0, 800, 190);
-    window.room(judgeEveryMs, false);
+    window.room(judgeEveryMs, busy);
     // 190 ms of work and 10 ms of waiting are wanted, of 190 + 800.
     assert.equal(window.size, 50);
     const slower = new IntakeWindow({ ...bounds, start: 100 });
     for (let run = 0; run < 100; run += 1) slower.ran(0, 600, 1_390);
-    slower.room(judgeEveryMs, false);
+    slower.room(judgeEveryMs, busy);
     assert.equal(slower.size, 70);
   });
 
   test("judges only by runs that came after it was changed", () => {
     const window = new IntakeWindow({ ...bounds, start: 4 });
     for (let run = 0; run < 4; run += 1) window.ran(0, 5_000, 1);
-    window.room(judgeEveryMs, false);
+    window.room(judgeEveryMs, busy);
     assert.equal(window.size, 2);
     for (let run = 0; run < 40; run += 1) window.ran(judgeEveryMs - 1, 0, 1);
     for (let message = 0; message < 2; message += 1) window.took(judgeEveryMs);
-    window.room(judgeEveryMs * 2, false);
+    window.room(judgeEveryMs * 2, busy);
     assert.equal(window.size, 2);
     for (let run = 0; run < 2; run += 1) window.ran(judgeEveryMs, 0, 1);
-    window.room(judgeEveryMs * 3, false);
+    window.room(judgeEveryMs * 3, busy);
     assert.equal(window.size, 4);
   });
 
@@ -98,7 +102,7 @@ describe("an intake window", () => {
     window.gave(2_000);
     assert.deepEqual([window.isStalled(3_000), window.isStalled(3_001)], [false, true]);
     for (let run = 0; run < 2; run += 1) window.ran(2_000, 0, 1_000);
-    window.room(3_000, false);
+    window.room(3_000, busy);
     assert.deepEqual([window.serviceMs, window.isStalled(4_000), window.isStalled(4_001)], [1_000, false, true]);
     assert.equal(window.turnsOverMs, 1_500);
   });
@@ -106,7 +110,7 @@ describe("an intake window", () => {
   test("takes more than it is meant for until what was fetched for a larger one is here", () => {
     const window = new IntakeWindow({ ...bounds, start: 4 });
     for (let run = 0; run < 4; run += 1) window.ran(0, 5_000, 1);
-    window.room(judgeEveryMs, false);
+    window.room(judgeEveryMs, busy);
     for (let message = 0; message < 3; message += 1) window.took(judgeEveryMs);
     assert.deepEqual([window.size, window.isFull, window.isOverfull], [2, true, false]);
     window.took(judgeEveryMs);
@@ -116,12 +120,12 @@ describe("an intake window", () => {
   test("forgets what it learnt when nothing was held for ten seconds", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
-    for (let look = 1; look < 8; look += 1) window.room(judgeEveryMs * look, true);
+    for (let look = 1; look < 8; look += 1) window.room(judgeEveryMs * look, dry);
     assert.ok(window.size > 8);
     for (let message = 0; message < 8; message += 1) window.gave(1_000);
-    window.room(10_999, true);
+    window.room(10_999, dry);
     assert.ok(window.size > 8);
-    window.room(11_050, true);
+    window.room(11_050, dry);
     assert.equal(window.size, 8);
   });
 });

@@ -94,7 +94,7 @@ export class IntakeSimulation {
   }
 
   #fetch(): void {
-    const room = this.window.room(this.nowMs, this.#waiting.length === 0) - this.#credit;
+    const room = this.window.room(this.nowMs, () => this.#waiting.length === 0) - this.#credit;
     if (room > 0) this.#credit += room;
     const { perSecond, receiveMs } = this.shape;
     const count = perSecond === undefined ? room : Math.min(this.#credit, this.#queued);

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import Table from "cli-table3";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import { eventMessage } from "../../support/event-message.ts";
 import { showProgress } from "../../support/progress.ts";
-import { Stage, shaped } from "../../support/stage.ts";
+import { Stage } from "../../support/stage.ts";
 import { startRedis } from "../../../test/support/redis-server.ts";
 import { MemoryGroup } from "./group.ts";
 
@@ -71,7 +72,7 @@ export async function run({ messages, json }: MemoryOptions): Promise<number> {
 async function drill(shape: Shape, messages: number, limitMb: number, group: MemoryGroup | undefined): Promise<Result> {
   const stage = await Stage.start(2_000_000);
   try {
-    await stage.fill(messages, (index) => shaped("wait", shape.bytes(index)));
+    await stage.fill(messages, (index) => eventMessage("wait", shape.bytes(index)));
     const config = { bodyBytesMax: 2_000_000, ...(group === undefined ? { memoryBytesMax: limitMb * mib } : undefined) };
     const worker = await stage.startWorker({ config, ...(group === undefined ? undefined : { through: ["bench/drills/memory/in-group", group.path] }) });
     const startedMs = performance.now();
