@@ -4,7 +4,9 @@ import { Distance } from "../support/distance.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
-import { type Mark, Stage, rate } from "../support/stage.ts";
+import { type Mark, onStage, rate } from "../support/stage.ts";
+import { changes } from "./changes.ts";
+import { quiet } from "./quiet.ts";
 
 export interface IntakeOptions extends ReportOptions {
   readonly only: readonly string[];
@@ -12,25 +14,23 @@ export interface IntakeOptions extends ReportOptions {
 
 type Scenario = (report: Report) => Promise<void>;
 
-const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, distance };
+const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, distance, changes, quiet };
 
 export async function run(options: IntakeOptions): Promise<number> {
   const report = new Report("intake", options);
-  for (const name of options.only) {
-    showProgress(name);
-    await scenarios[name]?.(report);
+  try {
+    for (const name of options.only) {
+      showProgress(name);
+      await scenarios[name]?.(report);
+    }
+  } catch (error) {
+    // What was measured before is not lost.
+    showProgress("");
+    report.end();
+    throw error;
   }
   showProgress("");
   return report.end();
-}
-
-async function onStage<Result>(act: (stage: Stage) => Promise<Result>): Promise<Result> {
-  const stage = await Stage.start();
-  try {
-    return await act(stage);
-  } finally {
-    await stage.stop();
-  }
 }
 
 /** Work that holds its thread for 200 ms, two threads a worker; a second worker joins after 3 s. */
@@ -133,7 +133,7 @@ async function distance(report: Report): Promise<void> {
             connectionString,
             ...(redis === undefined
               ? undefined
-              : { config: { store: { kind: "redis", url: await away.put(redis, delayMs), prefix: `distance-${performance.now()}` } } }),
+              : { config: { store: { kind: "redis", url: await away.put(redis, delayMs), prefix: `distance-${shape}-${delayMs}` } } }),
           });
           const from = await stage.reach(messages / 3);
           return rate(from, await stage.reach(messages));

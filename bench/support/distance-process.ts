@@ -3,10 +3,16 @@ import { once } from "node:events";
 import { type AddressInfo, type Server, type Socket, connect, createServer } from "node:net";
 import { serve } from "./serve.ts";
 
-const servers: Server[] = [];
+/** How far away what is behind a relay is, each way. */
+interface Way {
+  delayMs: number;
+}
 
-/** Passes on what comes, each chunk `delayMs` later, in order. */
-function travel(from: Socket, to: Socket, delayMs: number): void {
+const servers: Server[] = [];
+const ways = new Map<number, Way>();
+
+/** Passes on what comes, each chunk later by what the way takes when it sets out, in order. */
+function travel(from: Socket, to: Socket, way: Way): void {
   const onTheWay: { readonly chunk: Buffer; readonly dueMs: number }[] = [];
   let timer: NodeJS.Timeout | undefined;
   const arrive = (): void => {
@@ -20,8 +26,8 @@ function travel(from: Socket, to: Socket, delayMs: number): void {
     if (next !== undefined) timer ??= setTimeout(arrive, Math.max(0, next.dueMs - performance.now()));
   };
   from.on("data", (chunk: Buffer) => {
-    if (delayMs === 0) return void to.write(chunk);
-    onTheWay.push({ chunk, dueMs: performance.now() + delayMs });
+    if (way.delayMs === 0 && onTheWay.length === 0) return void to.write(chunk);
+    onTheWay.push({ chunk, dueMs: performance.now() + way.delayMs });
     arm();
   });
   from.on("error", () => from.destroy());
@@ -34,15 +40,24 @@ function travel(from: Socket, to: Socket, delayMs: number): void {
 const calls = {
   /** Opens a relay to a port of this machine; returns its own. */
   async open(targetPort: number, delayMs: number): Promise<number> {
+    const way = { delayMs };
     const server = createServer({ noDelay: true }, (client) => {
       const target = connect({ port: targetPort, host: "127.0.0.1", noDelay: true });
-      travel(client, target, delayMs);
-      travel(target, client, delayMs);
+      travel(client, target, way);
+      travel(target, client, way);
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     servers.push(server);
-    return (server.address() as AddressInfo).port;
+    const { port } = server.address() as AddressInfo;
+    ways.set(port, way);
+    return port;
+  },
+  /** From now on, what is behind the relay at `port` is so far away. */
+  move(port: number, delayMs: number): void {
+    const way = ways.get(port);
+    if (way === undefined) throw new Error(`expected the port of a relay, one of ${[...ways.keys()].join(", ")}; found ${port}`);
+    way.delayMs = delayMs;
   },
 };
 export type DistanceCalls = typeof calls;

@@ -5,6 +5,7 @@ import { Peer } from "./peer.ts";
 
 export class Distance {
   readonly #peer: Peer<DistanceCalls>;
+  readonly #ports: number[] = [];
 
   private constructor(peer: Peer<DistanceCalls>) {
     this.#peer = peer;
@@ -19,7 +20,13 @@ export class Distance {
     const found = /:\/\/(?:[^@/;]*@)?[^:/;]+:(\d+)/.exec(address);
     if (found?.[1] === undefined) throw new Error(`expected an address with a port, got ${address}`);
     const port = await this.#peer.call("open", Number(found[1]), delayMs);
+    this.#ports.push(port);
     return address.replace(`:${found[1]}`, `:${port}`);
+  }
+
+  /** Moves all that was put somewhere. */
+  async moveAll(delayMs: number): Promise<void> {
+    for (const port of this.#ports) await this.#peer.call("move", port, delayMs);
   }
 
   stop(): Promise<void> {

@@ -1,6 +1,6 @@
 /** A broker with one queue, a folder, and workers of the shapes plugin. */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -34,6 +34,7 @@ type Inspected = Awaited<ReturnType<BrokerCalls["inspect"]>>["queues"][string];
 export class Stage {
   readonly broker: BenchBroker;
   readonly #folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+  readonly #notes = join(this.#folder, "notes");
   readonly #prefix = `holdfast-bench-${randomUUID().slice(0, 8)}`;
   readonly #workers: Child<unknown>[] = [];
   #configs = 0;
@@ -54,6 +55,12 @@ export class Stage {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** Reads what skills have noted (see the shapes plugin), in milliseconds. */
+  notes(): readonly number[] {
+    const bytes = existsSync(this.#notes) ? readFileSync(this.#notes) : Buffer.alloc(0);
+    return Array.from({ length: bytes.length / Float64Array.BYTES_PER_ELEMENT }, (_, index) => bytes.readDoubleLE(index * Float64Array.BYTES_PER_ELEMENT));
+  }
+
   fill(count: number, make: (index: number) => OutgoingMessage): Promise<void> {
     this.#filled += count;
     return fill(this.broker, queue, count, make);
@@ -64,7 +71,7 @@ export class Stage {
     const file = join(this.#folder, `holdfast-${this.#configs}.config.json`);
     writeFileSync(file, JSON.stringify(this.#config(options)));
     const [script, ...first] = options.through ?? ["runtime/cli/main"];
-    const worker = await startChild<unknown>(script, [...first, "start", "--config", file]);
+    const worker = await startChild<unknown>(script, [...first, "start", "--config", file], undefined, { HOLDFAST_BENCH_NOTES: this.#notes });
     this.#workers.push(worker);
     return worker;
   }
@@ -90,11 +97,30 @@ export class Stage {
 
   /** Waits until so many messages have been completed since the beginning. */
   async reach(completed: number): Promise<Mark> {
+    return (await this.marksUntil(completed)).at(-1)!;
+  }
+
+  /** Waits until nothing is left. */
+  async empty(): Promise<void> {
     const endMs = performance.now() + turnMaxMs;
     for (;;) {
-      const now = await this.completed();
-      if (now >= completed) return { atMs: performance.now(), completed: now };
-      if (performance.now() > endMs) throw new Error(`expected ${completed} messages to be completed within ${turnMaxMs} ms, ${now} were`);
+      const { active, locked, scheduled } = (await this.queue()).states;
+      if (active + locked + scheduled === 0) return;
+      if (performance.now() > endMs) throw new Error(`expected an empty queue within ${turnMaxMs} ms, ${active + locked + scheduled} messages are left`);
+      await pause(lookEveryMs);
+    }
+  }
+
+  /** Where things stand every few milliseconds from now on, until so many messages have been completed since the beginning. */
+  async marksUntil(completed: number, onMark: (mark: Mark) => Promise<void> | void = () => undefined): Promise<readonly Mark[]> {
+    const marks: Mark[] = [];
+    const endMs = performance.now() + turnMaxMs;
+    for (;;) {
+      const mark = { atMs: performance.now(), completed: await this.completed() };
+      marks.push(mark);
+      if (mark.completed >= completed) return marks;
+      if (mark.atMs > endMs) throw new Error(`expected ${completed} messages to be completed within ${turnMaxMs} ms, ${mark.completed} were`);
+      await onMark(mark);
       await pause(lookEveryMs);
     }
   }
@@ -112,6 +138,16 @@ export class Stage {
       logLevel: "error",
       ...config,
     };
+  }
+}
+
+/** Hands `act` a stage, and clears it away whatever happens. */
+export async function onStage<Result>(act: (stage: Stage) => Promise<Result>): Promise<Result> {
+  const stage = await Stage.start();
+  try {
+    return await act(stage);
+  } finally {
+    await stage.stop();
   }
 }
 

@@ -92,10 +92,10 @@ export class Executions {
   }
 
   /**
-   * How many messages may be taken beyond those that are here. A message's skill is known only once it is here: as many as the
-   * fullest one has room for can surely be admitted; those beyond, up to what the roomiest has room for, may have to be
-   * postponed, so they are within the bounds of reading ahead: far past what does not move, a little past what only takes its
-   * time. What cannot be given back free of charge must begin soon.
+   * How many messages may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
+   * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
+   * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
+   * what only takes its time. What cannot be given back free of charge must begin soon.
    */
   room(): number {
     const { admission, readAhead, clock, inFlight, intake, skills, transport, suspects } = this.#options;
@@ -107,8 +107,9 @@ export class Executions {
     for (const skill of skills.policies) {
       const begins = intake.room(skill, nowMs);
       const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
-      if (room < begins || intake.isStalled(skill, nowMs)) stillest = Math.min(stillest, room);
-      else fullest = Math.min(fullest, room);
+      const messages = intake.messagesFor(skill, room);
+      if (room < begins || intake.isStalled(skill, nowMs)) stillest = Math.min(stillest, messages);
+      else fullest = Math.min(fullest, messages);
       roomiest = Math.max(roomiest, room);
     }
     return Math.min(suspects.room(), intake.bytesRoom(), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));

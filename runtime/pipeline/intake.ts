@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { SkillPolicy, SkillTable } from "../core/skill.ts";
+import { ArrivalMix } from "../policy/arrival-mix.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
@@ -40,6 +41,7 @@ export class Intake {
   readonly #options: IntakeOptions;
   readonly #skills: ReadonlyMap<SkillPolicy, SkillIntake<Work>>;
   readonly #isOfOneKind: boolean;
+  readonly #mix: ArrivalMix;
   /** Asked only when a window is judged: it looks at every thread. */
   readonly #isDry = (): boolean => this.#options.executor.unbegun === 0;
   readonly #bytes: ByteBudget;
@@ -49,8 +51,9 @@ export class Intake {
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
     this.#skills = new Map(
-      skills.policies.map((skill) => [skill, { window: new IntakeWindow(intake), slots: new SkillSlots<Work>(threads, skill.concurrentMax) }]),
+      skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), slots: new SkillSlots<Work>(threads, skill.concurrentMax) }]),
     );
+    this.#mix = new ArrivalMix(this.#skills.size);
     this.#isOfOneKind = this.#skills.size === 1;
   }
 
@@ -80,6 +83,12 @@ export class Intake {
     return this.#skills.get(skill)?.window.room(nowMs, this.#isDry) ?? 0;
   }
 
+  /** Of how many messages, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
+  messagesFor(skill: SkillPolicy, room: number): number {
+    const intake = this.#skills.get(skill);
+    return intake === undefined ? room : this.#mix.messagesFor(intake.kind, room);
+  }
+
   /** Whether its runs do not end. */
   isStalled(skill: SkillPolicy, nowMs: number): boolean {
     return this.#skills.get(skill)?.window.isStalled(nowMs) === true;
@@ -94,6 +103,7 @@ export class Intake {
   took(work: Work, skill: SkillPolicy, nowMs: number): boolean {
     const intake = this.#skills.get(skill);
     if (intake === undefined) return true;
+    this.#mix.came(intake.kind);
     if (intake.window.isOverfull && !this.#isOfOneKind) return false;
     work.intake = intake;
     work.cameMs = nowMs;

@@ -86,9 +86,9 @@ export class IntakeWindow {
     return this.#held;
   }
 
-  /** More are here than were ever asked for: this one is better left to others. */
+  /** More are here than were ever asked for, by more than chance mixes skills (twice the standard deviation): this one is better left to others. */
   get isOverfull(): boolean {
-    return this.#held >= this.#fetchedFor;
+    return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor));
   }
 
   get isFull(): boolean {

@@ -13,6 +13,8 @@ const aheadMs = 20;
 
 /** What is taken of one skill. */
 export interface SkillIntake<Run> {
+  /** Its index among the worker's skills. */
+  readonly kind: number;
   readonly window: IntakeWindow;
   readonly slots: SkillSlots<Run>;
 }

@@ -107,13 +107,16 @@ describe("an intake window", () => {
     assert.equal(window.turnsOverMs, 1_500);
   });
 
-  test("takes more than it is meant for until what was fetched for a larger one is here", () => {
+  test("takes more than it is meant for until what was fetched for a larger one is here, and what chance may add", () => {
     const window = new IntakeWindow({ ...bounds, start: 4 });
     for (let run = 0; run < 4; run += 1) window.ran(0, 5_000, 1);
     window.room(judgeEveryMs, busy);
     for (let message = 0; message < 3; message += 1) window.took(judgeEveryMs);
     assert.deepEqual([window.size, window.isFull, window.isOverfull], [2, true, false]);
-    window.took(judgeEveryMs);
+    for (let message = 3; message < 8; message += 1) {
+      assert.equal(window.isOverfull, false, `with ${message} held`);
+      window.took(judgeEveryMs);
+    }
     assert.equal(window.isOverfull, true);
   });
 

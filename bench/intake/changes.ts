@@ -1,0 +1,99 @@
+import { Distance } from "../support/distance.ts";
+import { eventMessage } from "../support/event-message.ts";
+import { figure, median } from "../support/figures.ts";
+import { showProgress } from "../support/progress.ts";
+import type { Report } from "../support/report.ts";
+import { type Mark, onStage, rate } from "../support/stage.ts";
+
+/** The rate has been found when a quarter of a second of it is worth so much of what it settles at. */
+const foundFrom = 0.8;
+const spanMs = 250;
+/** The window is to have found its size by then. */
+const withinMs = 1_000;
+const redis = process.env["REDIS_URL"];
+
+interface Change {
+  readonly name: string;
+  /** Messages before and after. */
+  readonly before: number;
+  readonly after: number;
+  readonly make: (index: number) => ReturnType<typeof eventMessage>;
+  /** How far away broker and store are, before and after. */
+  readonly delayMs?: readonly [number, number];
+}
+
+const changesTried: readonly Change[] = [
+  { name: "runs of 100 ms, then of 0", before: 4_000, after: 80_000, make: (index) => eventMessage("sized", 300, { waitMs: index < 4_000 ? 100 : 0 }) },
+  { name: "runs of 0 ms, then of 100", before: 60_000, after: 10_000, make: (index) => eventMessage("sized", 300, { waitMs: index < 60_000 ? 0 : 100 }) },
+  { name: "from near to 20 ms away", before: 60_000, after: 80_000, make: () => eventMessage("nothing"), delayMs: [0, 20] },
+  { name: "from 20 ms away to near", before: 40_000, after: 120_000, make: () => eventMessage("nothing"), delayMs: [20, 0] },
+  { name: "bodies of 300 bytes, then of 30 KB", before: 60_000, after: 10_000, make: (index) => eventMessage("nothing", index < 60_000 ? 300 : 30_000) },
+];
+
+/** Work, distance or size changes at once: how soon is the rate what it then settles at? */
+export async function changes(report: Report): Promise<void> {
+  const found: { readonly name: string; readonly settled: number; readonly foundMs: number }[] = [];
+  for (const change of changesTried) {
+    showProgress(`changes: ${change.name}`);
+    const marks = await follow(change);
+    const settled = settledRate(marks);
+    found.push({ name: change.name, settled, foundMs: foundAfterMs(marks, settled) });
+  }
+  report.table({
+    name: "changes",
+    title: "what changes at once, one thread",
+    columns: { name: "change", settled: "messages/s, settled", foundMs: `${foundFrom * 100} % of it after, ms` },
+    rows: found.map(({ name, settled, foundMs }) => ({ name, settled: figure([settled], Number, 0), foundMs: figure([foundMs], Number, 0) })),
+  });
+  for (const { name, foundMs } of found) {
+    report.targets({ what: `changes: ${name}: found after`, found: figure([foundMs], Number, 0), unit: "ms", bound: { atMost: withinMs } });
+  }
+}
+
+/** Where things stood from the change on. */
+async function follow({ before, after, make, delayMs }: Change): Promise<readonly Mark[]> {
+  const away = await Distance.start();
+  try {
+    return await onStage(async (stage) => {
+      await stage.fill(before + after, make);
+      const [first, then] = delayMs ?? [0, 0];
+      await stage.startWorker({
+        threads: 1,
+        ...(delayMs === undefined
+          ? undefined
+          : {
+              connectionString: await away.put(stage.broker.connectionString, first),
+              ...(redis === undefined
+                ? undefined
+                : { config: { store: { kind: "redis", url: await away.put(redis, first), prefix: `changes-${first}-${then}` } } }),
+            }),
+      });
+      await stage.reach(before);
+      await away.moveAll(then);
+      return stage.marksUntil(before + after);
+    });
+  } finally {
+    await away.stop();
+  }
+}
+
+/** Messages a second over the latter half of the time, the very end left out. */
+function settledRate(marks: readonly Mark[]): number {
+  const spans = marks.slice(Math.floor(marks.length / 2), Math.floor(marks.length * 0.95)).map((mark) => spanFrom(marks, mark));
+  return median(spans.filter((span) => span !== undefined));
+}
+
+function foundAfterMs(marks: readonly Mark[], settled: number): number {
+  const from = marks[0]!.atMs;
+  for (const mark of marks) {
+    const found = spanFrom(marks, mark);
+    if (found !== undefined && found >= settled * foundFrom) return mark.atMs - from;
+  }
+  return Number.NaN;
+}
+
+/** Messages a second in the quarter of a second after a mark; undefined where the end comes first. */
+function spanFrom(marks: readonly Mark[], from: Mark): number | undefined {
+  const to = marks.find((mark) => mark.atMs >= from.atMs + spanMs);
+  return to === undefined ? undefined : rate(from, to);
+}
