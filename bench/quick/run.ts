@@ -98,7 +98,7 @@ async function completedBy({ peer }: BenchBroker): Promise<number> {
 function workerConfig(connectionString: string, folder: string, transport: TransportKind): ConfigInput {
   const redis = process.env["REDIS_URL"];
   return {
-    consumer: { queue },
+    sources: [{ queue }],
     serviceBus: { connectionString },
     transport,
     store:

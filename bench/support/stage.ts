@@ -128,7 +128,7 @@ export class Stage {
   #config({ threads = 2, connectionString = this.broker.connectionString, config }: StageOptions): ConfigInput {
     const redis = process.env["REDIS_URL"];
     return {
-      consumer: { queue },
+      sources: [{ queue }],
       serviceBus: { connectionString },
       store: redis === undefined ? { kind: "sqlite", path: join(this.#folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: this.#prefix },
       plugins: [resolve(import.meta.dirname, "../plugins/shapes")],

@@ -67,7 +67,7 @@ function configOf(connectionString: string, transport: TransportKind, urls: Read
   const redis = process.env["REDIS_URL"];
   const skills = ["event-dispatcher", "artifact-validator", "webhook-notifier", "document-drafter"];
   return {
-    consumer: { queue: inputQueue },
+    sources: [{ queue: inputQueue }],
     serviceBus: { connectionString },
     transport,
     store:

@@ -34,7 +34,7 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
     const findings = judgeEntity(config, settings).map((finding) => ({ ...finding, check: `${finding.check}${suffix}` }));
     return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
-    if (error instanceof TransportError && error.entityTrouble === "missing") return missing(entity);
+    if (error instanceof TransportError && error.entityTrouble === "missing") return missing(config, entity);
     const remedy =
       "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
     const isForbidden = error instanceof TransportError && error.entityTrouble === "forbidden";
@@ -44,10 +44,11 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
 }
 
 /** A queue that is read is sent to as well: whether it can be sent to tells what needs it. */
-function missing(entity: ReturnType<typeof consumedEntities>[number]): Finding[] {
+function missing(config: Config, entity: ReturnType<typeof consumedEntities>[number]): Finding[] {
   if ("queue" in entity) return [];
   const { topic, subscription } = entity;
-  const keys = "consumer.topic and consumer.subscription";
+  const index = config.sources.findIndex((source) => "topic" in source && source.topic === topic && source.subscription === subscription);
+  const keys = `sources.${index}.topic and sources.${index}.subscription`;
   const expected = `a subscription '${subscription}' of a topic '${topic}' (${keys}: it is read)`;
   return [judged(`read from ${topic}/${subscription}`, false, expected, "none of that name", `create it, or name another in ${keys}`)];
 }

@@ -9,6 +9,7 @@ import { composeExecutor } from "../compose/executor.ts";
 import { composeSkills } from "../compose/skills.ts";
 import { composeRunStore, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
+import { soleSource } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
@@ -51,11 +52,11 @@ async function checkPlugins(config: Config, directory: string): Promise<Finding>
 }
 
 async function checkReachable(config: Config): Promise<Finding> {
-  const { consumer } = config;
+  const source = soleSource(config);
   const entities =
-    "queue" in consumer
-      ? `the queue '${consumer.queue}'`
-      : `the subscription '${consumer.subscription}' of the topic '${consumer.topic}' and the retry queue '${consumer.retryQueue}'`;
+    "queue" in source
+      ? `the queue '${source.queue}'`
+      : `the subscription '${source.subscription}' of the topic '${source.topic}' and the retry queue '${source.retryQueue}'`;
   const expected = `the broker to answer and ${entities} to exist`;
   const transport = await composeTransport(config);
   try {

@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { composeLetters, composeQueues } from "../compose/dead-letters.ts";
-import { composePublisher, retryEntityOf } from "../compose/broker.ts";
+import { composePublisher } from "../compose/broker.ts";
 import { limitsOf } from "../compose/executor.ts";
+import { retryEntityOf, soleSource } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { systemClock } from "../adapters/system/clock.ts";
@@ -56,7 +57,7 @@ function asFound(disagreement: Disagreement): Ended {
 async function mendAll({ loaded, signal }: OpenRecords, finding: ReconcileOptions, disagreements: readonly Disagreement[]): Promise<readonly Ended[]> {
   const publisher = await composePublisher(loaded.config);
   const token = `${hostname()}:${process.pid}:reconcile-${randomUUID().slice(0, 8)}:0`;
-  const surroundings: MendSurroundings = { ...finding, publisher, retryEntity: retryEntityOf(loaded.config.consumer), token };
+  const surroundings: MendSurroundings = { ...finding, publisher, retryEntity: retryEntityOf(soleSource(loaded.config)), token };
   await publisher.start();
   try {
     const ended: Ended[] = [];

@@ -2,6 +2,7 @@
 import { hash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Config, transportDefault } from "../core/config.ts";
+import { soleSource } from "../core/config/sources.ts";
 import { eventHeaders } from "../core/event-headers.ts";
 import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
@@ -89,8 +90,9 @@ async function target(options: SendOptions): Promise<Pick<Config, "serviceBus" |
     return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity };
   }
   const { config } = await loadConfig(options.config);
-  const { consumer, serviceBus, transport } = config;
-  return { serviceBus, transport, entity: options.entity ?? ("queue" in consumer ? consumer.queue : consumer.topic) };
+  const { serviceBus, transport } = config;
+  const source = soleSource(config);
+  return { serviceBus, transport, entity: options.entity ?? ("queue" in source ? source.queue : source.topic) };
 }
 
 function readPayload(text: string): unknown {

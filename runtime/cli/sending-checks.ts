@@ -29,7 +29,7 @@ async function checkSendingToOne(config: Config, entity: string, uses: readonly 
   return judged(check, true, expected, "it does", "");
 }
 
-/** \`publish.entity: events that skills emit are sent there; consumer.queue: it is read, and …\` */
+/** \`publish.entity: events that skills emit are sent there; sources.0.queue: it is read, and …\` */
 function usesInWords(uses: readonly EntityUse[]): string {
   return [...Map.groupBy(uses, ({ key }) => key)].map(([key, of]) => `${key}: ${of.map(({ what }) => what).join(", and ")}`).join("; ");
 }

@@ -9,7 +9,8 @@ import { createServiceBusPublisher } from "../adapters/service-bus/publisher.ts"
 import { createServiceBusTransport } from "../adapters/service-bus/transport.ts";
 import { watchedCredential } from "../adapters/support/watched-credential.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { Config, ConsumerConfig, ServiceBusConfig } from "../core/config.ts";
+import type { Config, ServiceBusConfig, SourceConfig } from "../core/config.ts";
+import { retryEntityOf, soleSource } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -24,8 +25,8 @@ export async function connectionOf(serviceBus: ServiceBusConfig): Promise<Servic
   return { ...serviceBus, credential: new DefaultAzureCredential() };
 }
 
-function entityOf(consumer: ConsumerConfig): ServiceBusEntity {
-  return "queue" in consumer ? { queue: consumer.queue } : { topic: consumer.topic, subscription: consumer.subscription };
+function entityOf(source: SourceConfig): ServiceBusEntity {
+  return "queue" in source ? { queue: source.queue } : { topic: source.topic, subscription: source.subscription };
 }
 
 /** Hears what becomes of the tokens that logins last by. */
@@ -61,14 +62,14 @@ export async function composeTransportOf(config: Config, entity: ServiceBusEntit
 
 /** A subscription is read together with its retry queue. */
 export async function composeTransport(config: Config, heard?: Heard): Promise<Transport> {
-  const { consumer } = config;
-  const main = await composeTransportOf(config, entityOf(consumer), heard);
-  return "queue" in consumer ? main : mergeTransports(main, await composeTransportOf(config, { queue: consumer.retryQueue }, heard), systemClock);
+  const source = soleSource(config);
+  const main = await composeTransportOf(config, entityOf(source), heard);
+  return "queue" in source ? main : mergeTransports(main, await composeTransportOf(config, { queue: source.retryQueue }, heard), systemClock);
 }
 
 /** The entities that are read: the configured one first, then the retry queue of a subscription. */
-export function consumedEntities({ consumer }: Config): readonly ServiceBusEntity[] {
-  return "queue" in consumer ? [entityOf(consumer)] : [entityOf(consumer), { queue: consumer.retryQueue }];
+export function consumedEntities({ sources }: Config): readonly ServiceBusEntity[] {
+  return sources.flatMap((source) => ("queue" in source ? [entityOf(source)] : [entityOf(source), { queue: source.retryQueue }]));
 }
 
 /** The settings of an entity, and the broker's time. */
@@ -87,7 +88,7 @@ export interface EntityUse {
 }
 
 /** Every use of every entity that the worker sends to: events that skills emit, events about the work itself, reassigned ones, and scheduled copies. */
-export function sendingUses({ publish, platformEvents, escalation, consumer }: Config): readonly EntityUse[] {
+export function sendingUses({ publish, platformEvents, escalation, sources }: Config): readonly EntityUse[] {
   const uses: EntityUse[] = [];
   const add = (entity: string, key: string, what: string, does: EntityUse["does"]): void => void uses.push({ entity, key, what, does });
   if (publish !== undefined) add(publish.entity, "publish.entity", "events that skills emit are sent there", "send events");
@@ -96,9 +97,11 @@ export function sendingUses({ publish, platformEvents, escalation, consumer }: C
   if (platformEvents !== undefined) add(platformEvents.entity, "platformEvents.entity", "events about the work itself are sent there", "send events");
   for (const [name, channel] of escalation?.channels ?? [])
     if (channel.kind === "queue") add(channel.queue, `escalation.channels.${name}.queue`, "events that failed are reassigned there", "send events");
-  const key = "queue" in consumer ? "consumer.queue" : "consumer.retryQueue";
-  add(retryEntityOf(consumer), key, "it is read", "read");
-  add(retryEntityOf(consumer), key, "copies of messages that are retried or postponed are sent there", "send copies");
+  sources.forEach((source, index) => {
+    const key = `sources.${index}.${"queue" in source ? "queue" : "retryQueue"}`;
+    add(retryEntityOf(source), key, "it is read", "read");
+    add(retryEntityOf(source), key, "copies of messages that are retried or postponed are sent there", "send copies");
+  });
   return uses;
 }
 
@@ -110,11 +113,6 @@ export async function checkSendingTo(config: Config, entity: string): Promise<Se
 /** Sequence numbers of messages that were just sent and still lie in the entity, by message id; see `findSequenceNumbers`. */
 export async function findSent(serviceBus: ServiceBusConfig, entity: string, messageIds: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly string[]>> {
   return findSequenceNumbers(await connectionOf(serviceBus), entity, messageIds);
-}
-
-/** Where scheduled copies are sent. */
-export function retryEntityOf(consumer: ConsumerConfig): string {
-  return "queue" in consumer ? consumer.queue : consumer.retryQueue;
 }
 
 /** Where an event of this type is sent. Throws `ConfigurationError` when that is not configured. */

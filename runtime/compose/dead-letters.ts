@@ -3,6 +3,7 @@ import { nameOf, type ServiceBusEntity } from "../adapters/service-bus/client.ts
 import { openPeeking } from "../adapters/service-bus/peeking.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
+import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
@@ -10,9 +11,9 @@ import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
-import { composeTransportOf, composePublisher, connectionOf, consumedEntities, retryEntityOf } from "./broker.ts";
+import { composeTransportOf, composePublisher, connectionOf, consumedEntities } from "./broker.ts";
 import { limitsOf } from "./executor.ts";
-import { composeRunStore, consumerName } from "./store.ts";
+import { composeRunStore } from "./store.ts";
 
 async function boxOf(config: Config, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
   const connection = await connectionOf(config.serviceBus);
@@ -60,8 +61,8 @@ export function surroundingsOf<Parts extends Pick<ReplaySurroundings, "store" | 
   return {
     ...parts,
     clock: systemClock,
-    retryEntity: retryEntityOf(config.consumer),
-    consumer: consumerName(config.consumer),
+    retryEntity: retryEntityOf(soleSource(config)),
+    consumer: consumerName(soleSource(config)),
     hashPayload: createPayloadHash(limitsOf(config)),
   };
 }

@@ -7,12 +7,12 @@ import { createWebhookChannel } from "../adapters/escalation/webhook.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
 import type { EscalationChannelSettings } from "../core/config/escalation.ts";
+import { consumerName, soleSource } from "../core/config/sources.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { EscalationPolicy } from "../policy/escalation.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { ChannelCheck, EscalationChannel } from "../ports/escalation-channel.ts";
 import { Escalations, type EscalationsOptions } from "../recovery/escalations.ts";
-import { consumerName } from "./store.ts";
 
 const mailPorts = { tls: 465, starttls: 587, none: 587 } as const;
 
@@ -62,7 +62,7 @@ export function composeEscalations(
     clock: systemClock,
     policy: new EscalationPolicy({ rules, perHourMax, criticalProjects: new Set(criticalProjects) }),
     channels: composeChannels(config, directory),
-    consumer: consumerName(config.consumer),
+    consumer: consumerName(soleSource(config)),
     timestamp: () => new Date().toISOString(),
   });
 }

@@ -1,11 +1,11 @@
 /** The threads that run skills. */
 import { createThreadsExecutor, type ThreadsExecutorOptions } from "../adapters/threads/executor.ts";
 import type { Config } from "../core/config.ts";
+import { consumerName, soleSource } from "../core/config/sources.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { ComposedSkills } from "./skills.ts";
-import { consumerName } from "./store.ts";
 
 export function limitsOf(config: Config): DecodeLimits {
   return { ...defaultDecodeLimits, bodyBytesMax: config.bodyBytesMax, demandsAttributes: !config.envelopeDefaults };
@@ -22,7 +22,7 @@ export function composeExecutor(
     ...reports,
     plugins,
     threads,
-    consumer: consumerName(config.consumer),
+    consumer: consumerName(soleSource(config)),
     dependencies: registry.dependencies.map(({ name }) => name),
     dependencyConfig: config.dependencies,
     circuits,

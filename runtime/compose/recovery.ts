@@ -3,6 +3,7 @@ import { createBullmqRecoveryQueue } from "../adapters/bullmq/recovery-queue.ts"
 import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
 import { createSqliteRecoveryQueue } from "../adapters/sqlite/recovery-queue.ts";
 import type { Config } from "../core/config.ts";
+import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
 import { compensateKind } from "../core/undo-order.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { JobHandler, RecoveryQueue } from "../ports/recovery-queue.ts";
@@ -12,9 +13,8 @@ import { compensationsOf } from "../recovery/compensations.ts";
 import { backgroundReplayOf, replayKind } from "../recovery/background-replay.ts";
 import type { Escalations } from "../recovery/escalations.ts";
 import { SideJobs } from "../recovery/side-jobs.ts";
-import { retryEntityOf } from "./broker.ts";
 import { composeLetters, surroundingsOf } from "./dead-letters.ts";
-import { consumerName, redisPlace } from "./store.ts";
+import { redisPlace } from "./store.ts";
 
 /** Undefined where it is switched off, or jobs would end with the process. On SQLite it lies with the store, which has to be started. */
 export function composeRecoveryQueue(config: Config, directory: string, store: RunStore & Partial<JobsPlace>): RecoveryQueue | undefined {
@@ -24,7 +24,7 @@ export function composeRecoveryQueue(config: Config, directory: string, store: R
     const { prefix, commandTimeoutMs } = config.store;
     return createBullmqRecoveryQueue({
       ...redisPlace(config.store, directory),
-      consumer: consumerName(config.consumer),
+      consumer: consumerName(soleSource(config)),
       leaseMs,
       ...(prefix === undefined ? {} : { prefix }),
       ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
@@ -45,7 +45,7 @@ export interface RecoveryParts {
 /** What runs with the worker, and does the pool's jobs. */
 export function composeSideJobs(config: Config, { escalations, ...parts }: RecoveryParts): SideJobs {
   const { compensateAfterMs } = config.recovery;
-  const retryEntity = retryEntityOf(config.consumer);
+  const retryEntity = retryEntityOf(soleSource(config));
   return new SideJobs({
     ...parts,
     handlers: (secret) =>

@@ -13,18 +13,14 @@ import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
-import type { Config, ConsumerConfig, StoreConfig } from "../core/config.ts";
+import { consumerName, soleSource } from "../core/config/sources.ts";
+import type { Config, StoreConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import type { RunRecords } from "../ports/run-records.ts";
 import type { ForgettingOptions, RunStore } from "../ports/run-store.ts";
 
 export type { RedisFacts } from "../adapters/redis/facts.ts";
-
-/** The name under which runs of this consumer are kept. */
-export function consumerName(consumer: ConsumerConfig): string {
-  return "queue" in consumer ? consumer.queue : `${consumer.topic}/${consumer.subscription}`;
-}
 
 /** How long after a loss events from before it may still come. */
 export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
@@ -37,7 +33,7 @@ type StoreListeners = Omit<ForgettingOptions, "memory"> & Pick<RedisPlace, "hear
 /** Whoever hears that the store has lost records has that noted, unless it is an observer; without listeners, nothing is noted. */
 export function composeRunStore(config: Config, directory: string, { heard, ...losses }: StoreListeners = { isObserver: true }): RunStore & Partial<JobsPlace> {
   const { store } = config;
-  const consumer = consumerName(config.consumer);
+  const consumer = consumerName(soleSource(config));
   const options = { consumer, retentionMs: config.retentionMs };
   // Who only looks has nothing to remember.
   const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
@@ -52,7 +48,7 @@ export function composeRunStore(config: Config, directory: string, { heard, ...l
 /** The records of the same store, for people; undefined where they are kept in a worker's memory. */
 export function composeRunRecords(config: Config, directory: string): RunRecords | undefined {
   const { store, retentionMs } = config;
-  const options = { consumer: consumerName(config.consumer), retentionMs };
+  const options = { consumer: consumerName(soleSource(config)), retentionMs };
   if (store.kind === "redis") return createRedisRunRecords({ ...options, ...redisOptions(store, directory) });
   if (store.path === ":memory:") return undefined;
   return createSqliteRunRecords({ ...options, path: resolve(directory, store.path), clock: systemClock });

@@ -7,12 +7,12 @@ import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
 import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
 import type { Config } from "../core/config.ts";
+import { consumerName, soleSource } from "../core/config/sources.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Escalations } from "../recovery/escalations.ts";
 import { composeEscalations } from "./escalation.ts";
-import { consumerName } from "./store.ts";
 
 export interface ComposedTelemetry {
   readonly telemetry: Telemetry;
@@ -51,7 +51,8 @@ export function composeTelemetry(config: Config, directory: string, { workerId, 
   };
 }
 
-function composePlatformEvents({ platformEvents, consumer }: Config, workerId: string, publisher: Publisher, telemetry: Telemetry): PlatformEvents | undefined {
+function composePlatformEvents(config: Config, workerId: string, publisher: Publisher, telemetry: Telemetry): PlatformEvents | undefined {
+  const { platformEvents } = config;
   if (platformEvents === undefined) return undefined;
   const { include, ...options } = platformEvents;
   return new PlatformEvents({
@@ -59,7 +60,7 @@ function composePlatformEvents({ platformEvents, consumer }: Config, workerId: s
     ...(include === undefined ? {} : { include: new Set(include) }),
     clock: systemClock,
     publisher,
-    consumer: consumerName(consumer),
+    consumer: consumerName(soleSource(config)),
     workerId,
     lost: (event) => telemetry.emit(event),
   });

@@ -7,6 +7,7 @@ import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
+import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
@@ -17,11 +18,11 @@ import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
 import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composeLimits } from "./limits.ts";
-import { composePublisher, composeTransport, entityFor, retryEntityOf } from "./broker.ts";
+import { composePublisher, composeTransport, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
-import { composeRunStore, consumerName, suspectMsOf } from "./store.ts";
+import { composeRunStore, suspectMsOf } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
@@ -61,7 +62,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     clock: systemClock,
     random: Math.random,
     workerId,
-    consumer: consumerName(config.consumer),
+    consumer: consumerName(soleSource(config)),
     transport: await composeTransport(config, heard),
     publisher,
     store,
@@ -85,7 +86,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     intake: { start: 4 * threads, floor: threads, ceiling: config.inFlightMax, waitMaxMs: config.beginWithinMs },
     deliveriesMax: config.deliveriesMax,
     resends: config.resends,
-    retryEntity: retryEntityOf(config.consumer),
+    retryEntity: retryEntityOf(soleSource(config)),
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
-import { type ConsumerConfig, type ServiceBusConfig, type TransportKind, consumerSchema, serviceBusSchema, transportDefault } from "./config/broker.ts";
+import { type ServiceBusConfig, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
@@ -14,15 +14,18 @@ import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
+import { type SourceConfig, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
 
-export { type ConsumerConfig, type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
+export { type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
 export type { DependencyConfig, SkillConfig } from "./config/dependencies.ts";
+export type { SourceConfig } from "./config/sources.ts";
 export type { StoreConfig } from "./config/store.ts";
 
 /** What must be said, and what may be; `Config` is the same with the defaults filled in. */
 export interface ConfigInput {
-  readonly consumer: ConsumerConfig;
+  /** What is read. */
+  readonly sources: readonly SourceConfig[];
   readonly serviceBus: ServiceBusConfig;
   /**
    * `amqp`: our own client, for a twentieth of the CPU a message. `sdk`: the official one, for networks that let only WebSockets
@@ -140,11 +143,10 @@ const envelopeHook = z.strictObject({
 });
 
 /** What is about a failure must not come back to the worker that failed. */
-function refuseOwnQueue({ consumer, platformEvents, escalation }: Config, context: z.RefinementCtx): void {
-  const read = "queue" in consumer ? consumer.queue : consumer.retryQueue;
+function refuseOwnQueue({ sources, platformEvents, escalation }: Config, context: z.RefinementCtx): void {
+  const read = new Set(sources.map((source) => retryEntityOf(source).toLowerCase()));
   const refuse = (entity: string, path: string[], what: string): void => {
-    if (entity.toLowerCase() === read.toLowerCase())
-      context.addIssue({ code: "custom", path, message: `expected ${what} other than the queue that this worker reads` });
+    if (read.has(entity.toLowerCase())) context.addIssue({ code: "custom", path, message: `expected ${what} other than the queue that this worker reads` });
   };
   if (platformEvents !== undefined) refuse(platformEvents.entity, ["platformEvents", "entity"], "an entity");
   for (const [name, channel] of escalation?.channels ?? [])
@@ -153,7 +155,7 @@ function refuseOwnQueue({ consumer, platformEvents, escalation }: Config, contex
 
 const schema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
-    consumer: consumerSchema,
+    sources: sourcesSchema,
     serviceBus: serviceBusSchema,
     transport: z.enum(["amqp", "sdk"]).default(transportDefault),
     store: storeSchema.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
@@ -218,6 +220,8 @@ export function defineConfig(config: ConfigInput): ConfigInput {
 
 /** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. */
 export function parseConfig(input: unknown, source: string): Config {
+  const renamed = refuseConsumer(input);
+  if (renamed !== undefined) throw new ConfigurationError(`${source}: ${renamed}`);
   const result = schema.safeParse(input, { error: knownKeys });
   if (result.success) return result.data;
   const lines = result.error.issues.flatMap((issue) => describeIssue(issue, input));

@@ -105,7 +105,7 @@ test("goes through the proxy that Node was told of", async (t) => {
   const file = join(folder, "holdfast.config.json");
   const root = resolve(import.meta.dirname, "../..");
   const config = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString, webSockets: true },
     transport: "sdk",
     plugins: [join(root, "handlers/event-dispatcher")],

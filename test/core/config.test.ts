@@ -4,7 +4,7 @@ import { oddNames } from "../support/odd-names.ts";
 import { type ConfigInput, parseConfig } from "#runtime/core/config.ts";
 
 const good: ConfigInput = {
-  consumer: { queue: "input" },
+  sources: [{ queue: "input" }],
   serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKey=s3cret" },
   plugins: ["./plugins/a"],
 };
@@ -66,12 +66,21 @@ test("refuses wrong units: durations are whole milliseconds", () => {
   assert.match(refusal({ ...good, stopBudgetMs: 2.5 }), /stopBudgetMs: .*milliseconds/);
 });
 
+test("says what to write in place of the old consumer", () => {
+  const { sources: _sources, ...others } = good;
+  assert.match(
+    refusal({ ...others, consumer: { queue: "input" } }),
+    /^holdfast\.config\.json: consumer: unknown key; write `sources: \[\{"queue":"input"\}\]` in its place$/,
+  );
+  assert.match(refusal({ ...others, sources: [] }), /sources: expected .*1/);
+});
+
 test("refuses impossible combinations", () => {
   assert.match(
     refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }),
     /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/,
   );
-  assert.match(refusal({ ...good, consumer: { topic: "t", subscription: "s" } }), /consumer\.retryQueue/);
+  assert.match(refusal({ ...good, sources: [{ topic: "t", subscription: "s" }] }), /sources\.0\.retryQueue/);
   assert.match(
     refusal({ ...good, serviceBus: { ...good.serviceBus, webSockets: true } }),
     /serviceBus\.webSockets: expected transport 'sdk' beside it, for 'amqp' does not speak them, got true/,
@@ -119,7 +128,7 @@ test("keeps secrets out of its messages", () => {
 
 test("a __proto__ key is refused like any unknown key, and pollutes nothing", () => {
   assert.match(
-    refusal(JSON.parse('{"consumer":{"queue":"a"},"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')),
+    refusal(JSON.parse('{"sources":[{"queue":"a"}],"serviceBus":{"connectionString":"x"},"plugins":["p"],"__proto__":{"polluted":true}}')),
     /__proto__/,
   );
   assert.equal(({} as { polluted?: unknown }).polluted, undefined);

@@ -24,7 +24,7 @@ async function configFor(t: TestContext, files: Readonly<Record<string, string>>
   const file = join(folder, "holdfast.config.json");
   writeFileSync(
     file,
-    JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString }, plugins: ["./broken"], store: { kind: "sqlite", path: ":memory:" } }),
+    JSON.stringify({ sources: [{ queue: "input" }], serviceBus: { connectionString }, plugins: ["./broken"], store: { kind: "sqlite", path: ":memory:" } }),
   );
   return file;
 }
@@ -172,24 +172,24 @@ const configurations: readonly (readonly [what: string, name: string, text: stri
     "const a: number = 1;\nthrow { code: a };\n",
     [/got \{"code":1\} \(holdfast\.config\.ts:2:1\)/],
   ],
-  ["text that is no JSON", "holdfast.config.json", '{\n  "consumer": { "queue": "a" },\n}\n', [/\(holdfast\.config\.json:3:1\)/, /^> 3 \| \}$/m]],
+  ["text that is no JSON", "holdfast.config.json", '{\n  "sources": [{ "queue": "a" }],\n}\n', [/\(holdfast\.config\.json:3:1\)/, /^> 3 \| \}$/m]],
   [
     "JSON that ends too soon",
     "holdfast.config.json",
-    '{\n  "consumer": {',
+    '{\n  "sources": [',
     [/Unexpected end of JSON input|Expected property name .* \(holdfast\.config\.json:2:\d+\)/],
   ],
   [
     "a queue and a topic together",
     "holdfast.config.json",
-    JSON.stringify({ consumer: { queue: "a", topic: "b" }, serviceBus: { connectionString: "x" }, plugins: ["./a"] }),
-    [/consumer: expected either queue, or topic \+ subscription \+ retryQueue, got queue \+ topic; keep one of the two/],
+    JSON.stringify({ sources: [{ queue: "a", topic: "b" }], serviceBus: { connectionString: "x" }, plugins: ["./a"] }),
+    [/sources\.0: expected either queue, or topic \+ subscription \+ retryQueue, got queue \+ topic; keep one of the two/],
   ],
   [
     "no entity to read",
     "holdfast.config.json",
-    JSON.stringify({ consumer: {}, serviceBus: { connectionString: "x" }, plugins: ["./a"] }),
-    [/consumer: expected either queue, or topic .*, got nothing; give one of the two/],
+    JSON.stringify({ sources: [{}], serviceBus: { connectionString: "x" }, plugins: ["./a"] }),
+    [/sources\.0: expected either queue, or topic .*, got nothing; give one of the two/],
   ],
 ];
 

@@ -35,7 +35,7 @@ async function startBench(t: TestContext, options: BrokerOptions): Promise<Bench
     config(changes = {}) {
       const file = join(folder, "holdfast.config.json");
       const settings = {
-        consumer: { queue: "input" },
+        sources: [{ queue: "input" }],
         serviceBus: { connectionString: broker.connectionString },
         plugins: [join(root, "handlers/event-dispatcher")],
         pluginRoots: [join(root, "handlers")],
@@ -145,9 +145,9 @@ test("start and doctor refuse a queue that is disabled", async (t) => {
 test("start and doctor refuse a retry queue that is not there, or is not as it must be", async (t) => {
   const entities = { queues: ["events", { name: "retries", deliveryCountMax: 3 }], topics: [{ name: "news", subscriptions: ["all"] }] };
   const { config } = await startBench(t, { entities });
-  const consumer = { topic: "news", subscription: "all" };
-  await assertBothRefuse(config({ consumer: { ...consumer, retryQueue: "retries" } }), ["delivery count of retries"]);
-  const file = config({ consumer: { ...consumer, retryQueue: "nowhere" } });
+  const source = { topic: "news", subscription: "all" };
+  await assertBothRefuse(config({ sources: [{ ...source, retryQueue: "retries" }] }), ["delivery count of retries"]);
+  const file = config({ sources: [{ ...source, retryQueue: "nowhere" }] });
   assert.deepEqual(await failedByDoctor(file), ["broker", "send to nowhere"]);
   const { code, stderr } = await runCommand(["start", "-c", file], env);
   assert.deepEqual([code, stderr.includes("send to nowhere")], [1, true], stderr);
@@ -164,18 +164,18 @@ test("start and doctor refuse a Redis that evicts", async (t) => {
 const missing: readonly (readonly [what: string, changes: Record<string, unknown>, says: string])[] = [
   [
     "the queue that is read",
-    { consumer: { queue: "nowhere" } },
-    "send to nowhere: expected a queue or topic 'nowhere' that takes messages (consumer.queue: it is read, and copies of messages that are retried or postponed are sent there), found none of that name; create it, or name another in consumer.queue",
+    { sources: [{ queue: "nowhere" }] },
+    "send to nowhere: expected a queue or topic 'nowhere' that takes messages (sources.0.queue: it is read, and copies of messages that are retried or postponed are sent there), found none of that name; create it, or name another in sources.0.queue",
   ],
   [
     "the subscription that is read",
-    { consumer: { topic: "news", subscription: "none", retryQueue: "input" } },
-    "read from news/none: expected a subscription 'none' of a topic 'news' (consumer.topic and consumer.subscription: it is read), found none of that name; create it, or name another in consumer.topic and consumer.subscription",
+    { sources: [{ topic: "news", subscription: "none", retryQueue: "input" }] },
+    "read from news/none: expected a subscription 'none' of a topic 'news' (sources.0.topic and sources.0.subscription: it is read), found none of that name; create it, or name another in sources.0.topic and sources.0.subscription",
   ],
   [
     "the queue for retries of a subscription",
-    { consumer: { topic: "news", subscription: "all", retryQueue: "nowhere" } },
-    "send to nowhere: expected a queue or topic 'nowhere' that takes messages (consumer.retryQueue: it is read, and copies of messages that are retried or postponed are sent there), found none of that name; create it, or name another in consumer.retryQueue",
+    { sources: [{ topic: "news", subscription: "all", retryQueue: "nowhere" }] },
+    "send to nowhere: expected a queue or topic 'nowhere' that takes messages (sources.0.retryQueue: it is read, and copies of messages that are retried or postponed are sent there), found none of that name; create it, or name another in sources.0.retryQueue",
   ],
   [
     "where a skill's events go",
@@ -207,7 +207,7 @@ testOnEach("without the Manage right a subscription that is not there is named i
   const keys = [{ name: "worker", key: "c2VjcmV0", rights: ["Listen", "Send"] as const }];
   const { broker, config } = await startBench(t, { entities: { queues: ["input", "events"], topics: [{ name: "news", subscriptions: ["all"] }] }, keys });
   const connectionString = `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessKeyName=worker;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true`;
-  const file = config({ transport, serviceBus: { connectionString }, consumer: { topic: "news", subscription: "none", retryQueue: "input" } });
+  const file = config({ transport, serviceBus: { connectionString }, sources: [{ topic: "news", subscription: "none", retryQueue: "input" }] });
   const { code, stderr } = await runCommand(["start", "-c", file], env);
   assert.equal(code, 1, stderr);
   assert.match(

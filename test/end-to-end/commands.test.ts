@@ -35,7 +35,7 @@ async function startBench(context: TestContext, changes: Record<string, unknown>
     config(more = {}) {
       const file = join(folder, "holdfast.config.json");
       const config = {
-        consumer: { queue: "input" },
+        sources: [{ queue: "input" }],
         serviceBus: { connectionString: broker.connectionString },
         plugins: [join(root, "handlers/event-dispatcher")],
         pluginRoots: [join(root, "handlers")],
@@ -85,7 +85,7 @@ test("finds the runtime by its name from anywhere, and tells why a run is tried 
   );
   const file = join(folder, "holdfast.config.mjs");
   const settings = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString: broker.connectionString },
     plugins: [plugin],
     pluginRoots: [folder],
@@ -144,7 +144,7 @@ test("start refuses a configuration with a mistake and says which", async (t) =>
 
 testOnEach("start says what is wrong when the entity does not exist", async (t, transport) => {
   const { config } = await startBench(t, { transport });
-  const result = await runCommand(["start", "-c", config({ consumer: { queue: "nowhere" } })], env);
+  const result = await runCommand(["start", "-c", config({ sources: [{ queue: "nowhere" }] })], env);
   assert.equal(result.code, 1);
   assert.match(
     result.stderr,

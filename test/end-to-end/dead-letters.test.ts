@@ -192,7 +192,7 @@ test("what expired, what somebody else dead-lettered and what nobody can read ar
 });
 
 test("dead letters that were forwarded are replayed to the queue that they came from, and those of others are left alone", async (t) => {
-  const { bench, client, dlq, json } = await sceneOf(t, "amqp", { consumer: { queue: "other" } });
+  const { bench, client, dlq, json } = await sceneOf(t, "amqp", { sources: [{ queue: "other" }] });
   const event = {
     eventId: "one",
     eventType: "Tried",

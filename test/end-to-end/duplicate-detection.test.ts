@@ -75,7 +75,7 @@ testOnEach("a run is tried again, and its event published, although messages of 
   writeFileSync(
     config,
     JSON.stringify({
-      consumer: { queue: "input" },
+      sources: [{ queue: "input" }],
       serviceBus: { connectionString: broker.connectionString },
       transport,
       plugins: ["./stumbler"],

@@ -131,7 +131,7 @@ testOnEach(
     // Workers of that queue that give it up, too, and would send it elsewhere, find that it has been: it is not passed to and fro.
     const other = await bench.startWorker({
       transport,
-      consumer: { queue: "people" },
+      sources: [{ queue: "people" }],
       escalation: { ...escalation, channels: { ...escalation.channels, people: { kind: "queue", queue: "input" } } },
     });
     await eventually("both to be given up there", () => bench.broker.inspect().queues["people"]?.states.deadLettered === 2, 30_000);
@@ -170,7 +170,7 @@ testOnEach("a worker is not started with a channel that refuses it, or a queue t
   assert.match(readFileSync(join(bench.folder, "holdfast-0.config.json"), "utf8"), /wr0ng-one/);
 });
 
-const base = { consumer: { queue: "input" }, serviceBus: { connectionString: "Endpoint=sb://x/" }, plugins: ["./p"] };
+const base = { sources: [{ queue: "input" }], serviceBus: { connectionString: "Endpoint=sb://x/" }, plugins: ["./p"] };
 const pager = { kind: "webhook", url: "https://hooks.example.com/T0KEN" };
 
 test("an escalation that cannot work is refused in words that keep its secrets", () => {

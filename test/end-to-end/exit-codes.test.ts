@@ -36,7 +36,7 @@ async function config(t: TestContext, changes: Record<string, unknown> = {}): Pr
   });
   const file = join(folder, "holdfast.config.json");
   const settings = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString: broker.connectionString },
     plugins: [join(root, "handlers/event-dispatcher")],
     pluginRoots: [join(root, "handlers")],
@@ -66,7 +66,7 @@ test("every command ends with 0 when it did what it was asked", async (t) => {
 });
 
 test("every command ends with 1 when it found something wrong, or could not do it", async (t) => {
-  const file = await config(t, { consumer: { queue: "nowhere" } });
+  const file = await config(t, { sources: [{ queue: "nowhere" }] });
   const nobody = `http://127.0.0.1:${await freePort()}`;
   for (const args of [
     [holdfast, "start", "-c", file],

@@ -48,7 +48,7 @@ async function startBench(t: TestContext, transport: string): Promise<Bench> {
   );
   const file = join(folder, "holdfast.config.mjs");
   const settings = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString: broker.connectionString },
     plugins: [plugin],
     pluginRoots: [folder],

@@ -39,7 +39,7 @@ async function printingConfig(t: TestContext, ending = ""): Promise<string> {
   writeFileSync(join(folder, "printer", "holdfast.plugin.json"), JSON.stringify(manifest));
   writeFileSync(join(folder, "printer", "index.mjs"), plugin);
   const settings = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString: broker.connectionString },
     plugins: ["./printer"],
     store: { kind: "sqlite", path: "runs.sqlite" },

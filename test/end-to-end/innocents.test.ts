@@ -93,7 +93,7 @@ export default definePlugin({ skills: [innocent, threadKiller, processKiller, un
   const config = join(folder, "holdfast.config.json");
   writeFileSync(
     config,
-    JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }),
+    JSON.stringify({ sources: [{ queue: "input" }], serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }),
   );
   return {
     broker,

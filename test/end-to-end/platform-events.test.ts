@@ -147,19 +147,19 @@ test("what is left of them is sent when the worker stops", async (t) => {
   assert.equal(bench.broker.inspect().queues["system"]?.states.active, 2);
 });
 
-const base = { consumer: { queue: "input" }, serviceBus: { connectionString: "Endpoint=sb://x/" }, plugins: ["./p"] };
+const base = { sources: [{ queue: "input" }], serviceBus: { connectionString: "Endpoint=sb://x/" }, plugins: ["./p"] };
 
 test("a worker that would send them to the queue it reads is refused, and so is a type that there is not", () => {
-  const refused = (platformEvents: unknown, consumer: unknown = base.consumer): RegExp | string => {
+  const refused = (platformEvents: unknown, sources: unknown = base.sources): RegExp | string => {
     try {
-      parseConfig({ ...base, consumer, platformEvents }, "test");
+      parseConfig({ ...base, sources, platformEvents }, "test");
       return "accepted";
     } catch (error) {
       return String(error);
     }
   };
   assert.match(String(refused({ entity: "Input" })), /platformEvents\.entity: expected an entity other than the queue that this worker reads, got "Input"/);
-  assert.match(String(refused({ entity: "r" }, { topic: "t", subscription: "s", retryQueue: "r" })), /platformEvents\.entity/);
+  assert.match(String(refused({ entity: "r" }, [{ topic: "t", subscription: "s", retryQueue: "r" }])), /platformEvents\.entity/);
   assert.match(String(refused({ entity: "system", include: ["RunFaild"] })), /platformEvents\.include\.0/);
-  assert.equal(refused({ entity: "t" }, { topic: "t", subscription: "s", retryQueue: "r" }), "accepted");
+  assert.equal(refused({ entity: "t" }, [{ topic: "t", subscription: "s", retryQueue: "r" }]), "accepted");
 });

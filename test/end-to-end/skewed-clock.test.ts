@@ -92,7 +92,7 @@ async function retryAll(t: TestContext, transport: TransportKind, brokerAheadMs:
   writeFileSync(
     config,
     JSON.stringify({
-      consumer: { queue: "input" },
+      sources: [{ queue: "input" }],
       serviceBus: { connectionString: broker.connectionString },
       transport,
       plugins: ["./stumbler"],

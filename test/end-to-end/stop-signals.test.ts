@@ -116,7 +116,7 @@ export default definePlugin({ skills: [skill] });
       );
       const file = join(folder, "holdfast.config.json");
       const config = {
-        consumer: { queue: "input" },
+        sources: [{ queue: "input" }],
         serviceBus: { connectionString: broker.connectionString },
         plugins: ["./plugin"],
         threads: 2,

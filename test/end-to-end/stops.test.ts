@@ -68,7 +68,7 @@ export default definePlugin({ skills: [caller], dependencies: [slow] });
   );
   const file = join(folder, "holdfast.config.json");
   const config = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString: broker.connectionString },
     transport,
     plugins: ["./caller"],

@@ -62,7 +62,7 @@ test("what a plugin's module rejects and throws on the main thread is a line eac
 test("what a configuration leaves behind is told in its name, by every command, and ends none", async (t) => {
   const bench = await benchOf(t, "");
   const file = join(bench.folder, "holdfast.config.mjs");
-  const settings = { consumer: { queue: "input" }, serviceBus: { connectionString: bench.broker.connectionString }, plugins: ["./plugin"], threads: 1 };
+  const settings = { sources: [{ queue: "input" }], serviceBus: { connectionString: bench.broker.connectionString }, plugins: ["./plugin"], threads: 1 };
   writeFileSync(
     file,
     `void Promise.reject(new Error("at once"));\nsetTimeout(() => { throw new Error("later"); });\nawait new Promise((done) => setTimeout(() => setImmediate(done)));\nexport default ${JSON.stringify(settings)};\n`,
@@ -87,7 +87,7 @@ for (const [what, code] of [
     const config = join(bench.folder, "holdfast.config.json");
     writeFileSync(
       config,
-      JSON.stringify({ consumer: { queue: "input" }, serviceBus: { connectionString: bench.broker.connectionString }, plugins: ["./plugin"], threads: 1 }),
+      JSON.stringify({ sources: [{ queue: "input" }], serviceBus: { connectionString: bench.broker.connectionString }, plugins: ["./plugin"], threads: 1 }),
     );
     const worker = startCommand(["start", "-c", config], { ...env, NODE_OPTIONS: `--import ${preload}` });
     t.after(() => worker.process.kill("SIGKILL"));

@@ -34,7 +34,7 @@ async function startBench(context: TestContext): Promise<Bench> {
     config(changes = {}) {
       const file = join(folder, "holdfast.config.json");
       const config = {
-        consumer: { topic: "news", subscription: "reader", retryQueue: "retry" },
+        sources: [{ topic: "news", subscription: "reader", retryQueue: "retry" }],
         serviceBus: { connectionString: broker.connectionString },
         plugins: ["./stumbler"],
         threads: 1,
@@ -102,7 +102,7 @@ testOnEach("doctor reports a retry queue that does not exist, and start refuses 
   const { config } = await startBench(t);
   const sound = await runCommand(["doctor", "-c", config({ transport }), "--json"], env);
   assert.deepEqual(verdictOf(sound.stdout, "broker")?.verdict, "ok");
-  const file = config({ transport, consumer: { topic: "news", subscription: "reader", retryQueue: "nowhere" } });
+  const file = config({ transport, sources: [{ topic: "news", subscription: "reader", retryQueue: "nowhere" }] });
   const found = await runCommand(["doctor", "-c", file, "--json"], env);
   assert.equal(found.code, 1);
   assert.equal(verdictOf(found.stdout, "send to nowhere")?.verdict, "failed");

@@ -66,7 +66,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
     async startWorker(changes = {}, moreEnv = {}) {
       const file = join(folder, `holdfast-${running.length}.config.json`);
       const config = {
-        consumer: { queue: "input" },
+        sources: [{ queue: "input" }],
         serviceBus: { connectionString: broker.connectionString },
         plugins: ["./plugin"],
         threads: 1,

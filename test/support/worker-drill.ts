@@ -178,7 +178,7 @@ export default definePlugin({ skills: [marker] });
   );
   const file = join(folder, "holdfast.config.json");
   const config = {
-    consumer: { queue: "input" },
+    sources: [{ queue: "input" }],
     serviceBus: { connectionString },
     transport,
     plugins: ["./marker"],

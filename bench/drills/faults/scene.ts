@@ -159,7 +159,7 @@ export class Scene {
 
 function configOf(folder: string, connectionString: string, redis: FaultyRedis, effectsUrl: string): ConfigInput {
   return {
-    consumer: { queue },
+    sources: [{ queue }],
     serviceBus: { connectionString },
     store: { kind: "redis", url: redis.url, prefix: "drill", ...(redis.isCluster ? { cluster: true } : {}) },
     plugins: [writeEffectsPlugin(folder)],

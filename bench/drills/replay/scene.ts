@@ -27,9 +27,9 @@ const lookEveryMs = 50;
 const root = resolve(import.meta.dirname, "../../..");
 
 const readers = {
-  queue: { consumer: { queue: "orders" }, sentTo: "orders", target: "orders", letters: ["orders"] },
+  queue: { sources: [{ queue: "orders" }], sentTo: "orders", target: "orders", letters: ["orders"] },
   subscription: {
-    consumer: { topic: "news", subscription: "reader", retryQueue: "retry" },
+    sources: [{ topic: "news", subscription: "reader", retryQueue: "retry" }],
     sentTo: "news",
     target: "retry",
     letters: ["news/Subscriptions/reader", "retry"],
@@ -68,7 +68,7 @@ export class Scene {
     const broker = await startBroker({ entities });
     const redis = process.env["REDIS_URL"];
     const input = {
-      consumer: readers[source].consumer,
+      sources: readers[source].sources,
       serviceBus: { connectionString: broker.connectionString },
       plugins: ["./payer"],
       threads: 1,

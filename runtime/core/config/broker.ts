@@ -1,16 +1,5 @@
-// What is read, and how the broker is reached.
+// How the broker is reached.
 import { z } from "zod";
-import { entityName } from "./fields.ts";
-
-/** What is read: a queue, or a subscription with a private queue for the copies of messages to retry. */
-export type ConsumerConfig =
-  | { readonly queue: string }
-  | {
-      readonly topic: string;
-      readonly subscription: string;
-      /** Copies of messages to retry go here, read by the worker too; sent to the topic they would reach every subscriber. It must exist. */
-      readonly retryQueue: string;
-    };
 
 /** How the broker is reached: a connection string, or a host name and the workload's own identity. */
 export type ServiceBusConfig = ({ readonly connectionString: string } | { readonly fullyQualifiedNamespace: string }) & {
@@ -24,15 +13,6 @@ export type ServiceBusConfig = ({ readonly connectionString: string } | { readon
 /** Which client speaks to the broker. */
 export type TransportKind = "amqp" | "sdk";
 export const transportDefault: TransportKind = "amqp";
-
-export const consumerSchema: z.ZodType<ConsumerConfig, ConsumerConfig> = z.union([
-  z.strictObject({ queue: entityName }),
-  z.strictObject({
-    topic: entityName,
-    subscription: entityName,
-    retryQueue: entityName,
-  }),
-]);
 
 export const serviceBusSchema: z.ZodType<ServiceBusConfig, ServiceBusConfig> = z.union([
   z.strictObject({ connectionString: z.string().min(1), webSockets: z.boolean().optional() }),

@@ -36,13 +36,13 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[]
 
 /** What can be said in two ways, of which one is chosen: the keys of each, in the order of the schema. */
 const choices: ReadonlyMap<string, readonly (readonly string[])[]> = new Map([
-  ["consumer", [["queue"], ["topic", "subscription", "retryQueue"]]],
+  ["sources.#", [["queue"], ["topic", "subscription", "retryQueue"]]],
   ["serviceBus", [["connectionString"], ["fullyQualifiedNamespace"]]],
 ]);
 
 /** Which way was meant, by the keys that are there; a text when it is none or more than one. */
 function choose(place: string, value: unknown): number | string | undefined {
-  const ways = choices.get(place);
+  const ways = choices.get(place.replace(/\.\d+$/, ".#"));
   if (ways === undefined || typeof value !== "object" || value === null) return undefined;
   const given = Object.keys(value);
   const meant = ways.flatMap((keys, index) => (keys.some((key) => given.includes(key)) ? [index] : []));
