@@ -36,7 +36,8 @@ export function addDlqCommand(program: Command): void {
     .action(async (options: Partial<PurgeOptions>, command: Command) => {
       const count = required(command, "--count <n>", options.count);
       const reason = required(command, "--reason <text>", options.reason);
-      await (await import("./dlq.ts")).purge({ ...(options as PurgeOptions), count, reason });
+      const isWhole = await (await import("./dlq.ts")).purge({ ...(options as PurgeOptions), count, reason });
+      if (!isWhole) process.exitCode = exitCodes.failed;
     });
   withSelection(dlq.command("replay").description("bring events back: says what it would do, unless --run is given"))
     .option("--all", "all of them")

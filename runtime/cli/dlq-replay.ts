@@ -4,8 +4,9 @@ import { composeReplay } from "../compose/dead-letters.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import type { RunStore } from "../ports/run-store.ts";
-import type { Letter } from "../recovery/letters.ts";
+import type { Letter, Letters } from "../recovery/letters.ts";
 import { replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
+import { replayTrouble } from "../recovery/replay-message.ts";
 import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-background.ts";
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
@@ -21,12 +22,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
   const patch = options.patch === undefined ? undefined : readPatch(options.patch);
   return withLetters(options, async (letters, { config, directory }) => {
-    const groups = new Map<string, Letter[]>();
-    let unreadable = 0;
-    for await (const { letter } of selected(letters, options)) {
-      if (letter.eventId === "") unreadable += 1;
-      else groups.set(letter.fingerprint, [...(groups.get(letter.fingerprint) ?? []), letter]);
-    }
+    const { groups, unreadable } = await choose(options, patch, letters);
     const surroundings = await composeReplay(config, directory);
     await surroundings.store.start();
     try {
@@ -34,12 +30,48 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
         await printPlan(options, groups, unreadable, surroundings);
         return true;
       }
+      if (unreadable > 0) writeNote(leftText(unreadable));
       if (options.inBackground === true) return await handToWorkers(options, patch, [...groups.values()].flat(), surroundings.store, config, directory);
       return await run(options, patch, letters, [...groups.values()], surroundings);
     } finally {
       await surroundings.store.stop();
     }
   });
+}
+
+interface Chosen {
+  readonly groups: ReadonlyMap<string, readonly Letter[]>;
+  /** Letters without an event id that can be read. */
+  readonly unreadable: number;
+}
+
+/** A patch must fit every letter that is meant: found in the middle, one that it does not fit would leave half of them replayed. */
+async function choose(options: ReplayCommandOptions, patch: unknown, letters: Letters): Promise<Chosen> {
+  const groups = new Map<string, Letter[]>();
+  let unreadable = 0;
+  let fitting = 0;
+  const unfit: string[] = [];
+  for await (const { letter, delivery } of selected(letters, options)) {
+    if (letter.eventId === "") {
+      unreadable += 1;
+      continue;
+    }
+    const trouble = patch === undefined ? undefined : replayTrouble({ readRoute: (one) => letters.readRoute(one), patch }, delivery);
+    if (trouble === undefined) fitting += 1;
+    else unfit.push(`'${letter.eventId}': ${trouble}`);
+    const group = groups.get(letter.fingerprint);
+    if (group === undefined) groups.set(letter.fingerprint, [letter]);
+    else group.push(letter);
+  }
+  if (unfit.length > 0)
+    throw new ConfigurationError(
+      `--patch: expected letters that it fits, found ${unfit.length} of ${unfit.length + fitting} that it does not, the first ${unfit[0]}; nothing was sent: choose others with --group or --event`,
+    );
+  return { groups, unreadable };
+}
+
+function leftText(unreadable: number): string {
+  return `${unreadable} letters without an event id that can be read are left where they are`;
 }
 
 function readPatch(text: string): unknown {
@@ -120,6 +152,6 @@ async function printPlan(
     return `${fingerprint}: ${letters} letters of ${events} events (${failure}); runs: ${states.join(", ")}`;
   });
   const from = options.from === "start" ? "from the start, with new idempotency keys" : "behind their last step";
-  if (unreadable > 0) lines.push(`${unreadable} letters without an event id that can be read are left where they are`);
+  if (unreadable > 0) lines.push(leftText(unreadable));
   writeResult(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
 }

@@ -1,9 +1,9 @@
 /** `holdfast dlq groups | show | export | purge`. */
 import { open } from "node:fs/promises";
 import Table from "cli-table3";
-import { composeRunStore } from "../compose/store.ts";
+import { checkStoreIsShared, composeRunStore } from "../compose/store.ts";
 import type { Delivery } from "../core/delivery.ts";
-import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { redactValue } from "../core/redact.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import { systemClock } from "../adapters/system/clock.ts";
@@ -128,12 +128,12 @@ function plainValue(_name: string, value: unknown): unknown {
   return typeof value === "bigint" ? value.toString() : value;
 }
 
-/** Noted in the records first: a letter that is gone was closed for a reason. */
-export async function purge(options: PurgeOptions): Promise<void> {
+/** Noted in the records first: a letter that is gone was closed for a reason. False when some are left. */
+export async function purge(options: PurgeOptions): Promise<boolean> {
   checkSelection(options);
   if (options.reason.trim() === "" || options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected 1 to ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
-  await withLetters(options, (letters, loaded) =>
+  return withLetters(options, (letters, loaded) =>
     withStore(loaded, async (store) => {
       const wanted = new Map<DeadLetterBox, Set<bigint>>();
       const eventIds = new Set<string>();
@@ -150,14 +150,16 @@ export async function purge(options: PurgeOptions): Promise<void> {
       await store.close([...eventIds], options.reason);
       let deleted = 0;
       for (const [box, numbers] of wanted) deleted += (await take(box, numbers, { clock: systemClock, handle: () => Promise.resolve(true) })).completed;
-      writeResult(options.json === true ? `${JSON.stringify({ deleted, left: found - deleted })}\n` : `${deleted} of ${found} dead letters deleted\n`);
+      const left = found - deleted;
+      const why = left === 0 ? "" : "; the others are locked, by a command that was killed or is at work: run it again in a few minutes, with their number";
+      writeResult(options.json === true ? `${JSON.stringify({ deleted, left })}\n` : `${deleted} of ${found} dead letters deleted${why}\n`);
+      return left === 0;
     }),
   );
 }
 
 async function withStore<T>({ config, directory }: LoadedConfig, work: (store: RunStore) => Promise<T>): Promise<T> {
-  if (config.store.kind === "sqlite" && config.store.path === ":memory:")
-    throw new StoreUnavailableError("expected run records that other processes can read, found a store in memory; configure a file or a Redis");
+  checkStoreIsShared(config);
   const store = composeRunStore(config, directory);
   try {
     await store.start();

@@ -1,6 +1,6 @@
 /** What the commands on runs have in common: opening the records, and finding one by its event's id. */
 import { composeRunRecords, composeRunStore } from "../compose/store.ts";
-import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { HoldfastError } from "../core/errors.ts";
 import { didYouMean } from "../core/near-name.ts";
 import type { RunKind, RunView } from "../core/run.ts";
 import type { RunRecords } from "../ports/run-records.ts";
@@ -24,7 +24,6 @@ export async function withRecords<T>(options: { readonly config?: string }, work
   const loaded = await loadConfig(options.config);
   const { config, directory } = loaded;
   const records = composeRunRecords(config, directory);
-  if (records === undefined) throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
   const store = composeRunStore(config, directory);
   const abort = new AbortController();
   const stop = (): void => abort.abort();

@@ -4,7 +4,6 @@ import { openPeeking } from "../adapters/service-bus/peeking.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
-import { ConfigurationError } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
@@ -13,7 +12,7 @@ import type { Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
 import { composeTransportOf, composePublisher, connectionOf, consumedEntities } from "./broker.ts";
 import { limitsOf } from "./executor.ts";
-import { composeRunStore } from "./store.ts";
+import { checkStoreIsShared, composeRunStore } from "./store.ts";
 
 async function boxOf(config: Config, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
   const connection = await connectionOf(config.serviceBus);
@@ -45,15 +44,14 @@ export async function composeLetters(config: Config, forwardedTo: string | undef
   };
 }
 
-/** The entities that the consumer reads, to be looked into: a queue, or a subscription and its retry queue. */
+/** The entities that the consumer reads, for peeking: a queue, or a subscription and its retry queue. */
 export async function composeQueues(config: Config): Promise<readonly DeadLetterBox[]> {
   return Promise.all(consumedEntities(config).map((entity) => boxOf(config, entity, true)));
 }
 
 /** What a replay needs beside the letters. */
 export async function composeReplay(config: Config, directory: string): Promise<ReplaySurroundings> {
-  if (config.store.kind === "sqlite" && config.store.path === ":memory:")
-    throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
+  checkStoreIsShared(config);
   return surroundingsOf(config, { store: composeRunStore(config, directory), publisher: await composePublisher(config) });
 }
 

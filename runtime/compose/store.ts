@@ -27,15 +27,15 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
   return suspectMs ?? retentionMs;
 }
 
-/** Who hears what of the store, beside what it answers. */
+/** What is called when the store reports something beside its answers. */
 type StoreListeners = Omit<ForgettingOptions, "memory"> & Pick<RedisPlace, "heard">;
 
-/** Whoever hears that the store has lost records has that noted, unless it is an observer; without listeners, nothing is noted. */
+/** With listeners, a loss of records that is found is noted in the store, unless `isObserver`; without them nothing is noted. */
 export function composeRunStore(config: Config, directory: string, { heard, ...losses }: StoreListeners = { isObserver: true }): RunStore & Partial<JobsPlace> {
   const { store } = config;
   const consumer = consumerName(soleSource(config));
   const options = { consumer, retentionMs: config.retentionMs };
-  // Who only looks has nothing to remember.
+  // An observer keeps no memory of the store.
   const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
   const forgetting = { ...memory, ...losses };
   if (store.kind === "redis") {
@@ -45,25 +45,35 @@ export function composeRunStore(config: Config, directory: string, { heard, ...l
   return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
 }
 
-/** The records of the same store, for people; undefined where they are kept in a worker's memory. */
-export function composeRunRecords(config: Config, directory: string): RunRecords | undefined {
+/** Throws `ConfigurationError` for a store whose records end with the worker that keeps them, in its memory. */
+export function checkStoreIsShared({ store }: Pick<Config, "store">): void {
+  if (isInMemory(store)) throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
+}
+
+function isInMemory(store: StoreConfig): boolean {
+  return store.kind === "sqlite" && store.path === ":memory:";
+}
+
+/** The records of the same store, for people. Throws `ConfigurationError` where they are kept in a worker's memory. */
+export function composeRunRecords(config: Config, directory: string): RunRecords {
+  checkStoreIsShared(config);
   const { store, retentionMs } = config;
   const options = { consumer: consumerName(soleSource(config)), retentionMs };
   if (store.kind === "redis") return createRedisRunRecords({ ...options, ...redisOptions(store, directory) });
-  if (store.path === ":memory:") return undefined;
   return createSqliteRunRecords({ ...options, path: resolve(directory, store.path), clock: systemClock });
 }
 
-/** Says in the store what runs that begin here are recorded as. It is for people alone: a store that cannot be asked now is left alone. */
+/** Names in the store the kinds of runs that start here. Only people read them: a store that does not answer now is skipped. */
 export async function nameKinds(config: Config, directory: string, kinds: readonly RunKind[]): Promise<void> {
+  if (isInMemory(config.store)) return;
   const records = composeRunRecords(config, directory);
   try {
-    await records?.start();
-    await records?.name(kinds);
+    await records.start();
+    await records.name(kinds);
   } catch (error) {
     if (!(error instanceof StoreUnavailableError)) throw error;
   } finally {
-    await records?.stop();
+    await records.stop();
   }
 }
 
@@ -120,7 +130,7 @@ function readAuthority(file: string): string {
   }
 }
 
-/** What a shared store says of itself, each server of it; undefined for one that is a file. */
+/** What each server of a shared store reports of itself; undefined for a store in a file. */
 export async function readStoreFacts(config: Config, directory: string): Promise<readonly RedisFacts[] | undefined> {
   return config.store.kind === "redis" ? readRedisFacts(redisPlace(config.store, directory)) : undefined;
 }

@@ -53,18 +53,43 @@ function withBody(delivery: Delivery, body: Uint8Array): Delivery {
   };
 }
 
-function routed(making: ReplayMaking, delivery: Delivery): Routed {
-  const answer = making.readRoute(delivery);
+type Reading = Pick<ReplayMaking, "readRoute" | "patch">;
+
+function routed({ readRoute }: Reading, delivery: Delivery): Routed {
+  const answer = readRoute(delivery);
   if (answer.ok) return answer;
   throw new ConfigurationError(`expected a message that can be read, found ${answer.invalid.reason}: ${answer.invalid.description}`);
 }
 
+interface Edited {
+  readonly before: Routed;
+  readonly delivery: Delivery;
+  readonly route: Routed;
+}
+
+/** The letter with its payload patched, where there is a patch. Throws `ConfigurationError` for one that does not fit it. */
+function edited(reading: Reading, letter: Delivery): Edited {
+  const before = routed(reading, letter);
+  if (reading.patch === undefined) return { before, delivery: letter, route: before };
+  const delivery = withBody(letter, patchPayload(letter, before, reading.patch));
+  return { before, delivery, route: routed(reading, delivery) };
+}
+
+/** Why no replay can be made of a letter; undefined where one can. */
+export function replayTrouble(reading: Reading, letter: Delivery): string | undefined {
+  try {
+    edited(reading, letter);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.message;
+    throw error;
+  }
+}
+
 /** The replay of a letter, for the queue that retries go to. It lives as long as that queue lets it: its event's time was over once before. */
 export async function makeReplay(making: ReplayMaking, letter: Delivery): Promise<OutgoingMessage> {
-  const { secret, from, repeatsInDoubt, reason, patch } = making;
-  const before = routed(making, letter);
-  const delivery = patch === undefined ? letter : withBody(letter, patchPayload(letter, before, patch));
-  const route = routed(making, delivery);
+  const { secret, from, repeatsInDoubt, reason } = making;
+  const { before, delivery, route } = edited(making, letter);
   const hashBefore = await making.hashPayload(letter.body, before);
   const payloadHash = await making.hashPayload(delivery.body, route);
   const id = replayIdOf(secret, letter);

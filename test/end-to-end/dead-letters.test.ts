@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { ServiceBusClient } from "@azure/service-bus";
 import type { TransportKind } from "#runtime/core/config.ts";
 import { runCommand } from "../support/holdfast-command.ts";
@@ -13,6 +14,15 @@ import { testOnEach } from "../support/transports.ts";
 import { type RunningWorker, runtimeModule, startWorkerBench, type WorkerBench } from "../support/worker-bench.ts";
 
 const { REDIS_URL: _redis, ...env } = process.env;
+const envelope = {
+  eventType: "Tried",
+  version: "1.0",
+  traceId: "t",
+  correlationId: "c",
+  projectId: "p",
+  originatingAgent: "a",
+  timestamp: "2026-01-01T00:00:00Z",
+};
 
 /** Reserves, then fails in the way that the payload names, until a file says that it is mended; leaves a mark on each effect. */
 function failing(folder: string): string {
@@ -135,7 +145,7 @@ testOnEach("dead letters are grouped, shown, replayed behind their last step, an
 
 test("a dead letter's payload can be edited, and a run started over; others of the queue stay where they are", async (t) => {
   const scene = await sceneOf(t, "amqp");
-  const { bench, dlq, json } = scene;
+  const { bench, client, dlq, json } = scene;
   await bench.send("first", { kind: "A", order: 1 });
   await bench.send("second", { kind: "B", order: 2 });
   await eventually("both to be dead-lettered", () => scene.letters() === 2);
@@ -146,6 +156,18 @@ test("a dead letter's payload can be edited, and a run started over; others of t
   assert.deepEqual(marks(bench, "reserved"), ["first", "second", "second"]);
   const [left, ...more] = (await json("show")) as readonly { readonly eventId: string }[];
   assert.deepEqual([left?.eventId, more.length], ["first", 0]);
+
+  // One that the patch does not fit is found before anything is sent, by a dry run as well.
+  const body = gzipSync(JSON.stringify({ ...envelope, eventId: "packed", payload: { kind: "A", order: 3 } }));
+  const headers = { eventId: "packed", eventType: "Tried", version: "1.0", "content-encoding": "gzip" };
+  await client.createSender("input").sendMessages({ messageId: "packed", contentType: "application/json", applicationProperties: headers, body });
+  await eventually("it to be dead-lettered, too", () => scene.letters() === 2);
+  for (const more of [[], ["--run"]]) {
+    const refused = await dlq("replay", "--all", "--patch", '{"kind":"C"}', ...more);
+    assert.equal(refused.code, 2, refused.stderr);
+    assert.match(refused.stderr, /--patch: expected letters that it fits, found 1 of 2 that it does not, the first 'packed': .*gzip.*; nothing was sent/);
+  }
+  assert.deepEqual([marks(bench, "paid"), scene.letters()], [["second 2"], 2]);
 });
 
 test("what expired, what somebody else dead-lettered and what nobody can read are told for what they are, and exported whole", async (t) => {
@@ -188,21 +210,13 @@ test("what expired, what somebody else dead-lettered and what nobody can read ar
   await bench.startWorker();
   const replayed = await dlq("replay", "--all", "--run");
   assert.equal(replayed.code, 0, replayed.stderr);
+  assert.match(replayed.stderr, /1 letters without an event id that can be read are left where they are/);
   assert.deepEqual([marks(bench, "paid"), letters()], [["foreign 3", "refused 1"], 1]);
 });
 
 test("dead letters that were forwarded are replayed to the queue that they came from, and those of others are left alone", async (t) => {
   const { bench, client, dlq, json } = await sceneOf(t, "amqp", { sources: [{ queue: "other" }] });
-  const event = {
-    eventId: "one",
-    eventType: "Tried",
-    version: "1.0",
-    traceId: "t",
-    correlationId: "c",
-    projectId: "p",
-    originatingAgent: "a",
-    timestamp: "2026-01-01T00:00:00Z",
-  };
+  const event = { ...envelope, eventId: "one" };
   await client.createSender("other").sendMessages({ messageId: "one", contentType: "application/json", body: { ...event, payload: { kind: "A", order: 1 } } });
   await client.createSender("graveyard").sendMessages({ messageId: "stray", body: { ...event, eventId: "stray", payload: { kind: "A", order: 2 } } });
   await eventually("the letter to be forwarded", () => bench.broker.inspect().queues["graveyard"]?.states.active === 2);
@@ -223,7 +237,9 @@ test("a replay that finds its letters locked sends nothing past its canary, says
   writeFileSync(join(bench.folder, "mended-A"), "");
   const holder = client.createReceiver("input", { subQueueType: "deadLetter" });
   const held = await holder.receiveMessages(3);
-  const first = await dlq("replay", "--all", "--run");
+  const [first, purged] = await Promise.all([dlq("replay", "--all", "--run"), dlq("purge", "--all", "--count", "3", "--reason", "not needed")]);
+  assert.equal(purged.code, 1, "expected a purge that has left letters not to count as done");
+  assert.match(purged.stdout, /0 of 3 dead letters deleted; the others are locked/);
   assert.equal(first.code, 1, first.stderr);
   assert.match(first.stderr, /0 of 3 replayed, 0 completed, 0 failed; incomplete/);
   for (const letter of held) await holder.abandonMessage(letter);
@@ -270,8 +286,16 @@ for (const kind of storesTried)
       100_000,
     );
     assert.deepEqual(done.groups.map(({ state, why }) => `${state} ${why}`).sort(), ["done ", "same-failure BANK"]);
-    assert.equal(new Set(marks(bench, "paid")).size, count);
-    assert.equal(marks(bench, "paid").length, count, "expected no effect twice");
+    const paid = marks(bench, "paid").map((line) => line.split(" ")[0] ?? "");
+    assert.equal(new Set(paid).size, count);
+    // A step that the killed worker was in may happen twice; no other one, and each replay is carried out once.
+    const listed = await runCommand(["runs", "list", "--json", "--limit", "100", "-c", join(bench.folder, "holdfast-0.config.json")], env);
+    const { runs } = JSON.parse(listed.stdout) as {
+      readonly runs: readonly { readonly eventId: string; readonly state: string; readonly losses: number; readonly generation: number }[];
+    };
+    const twice = runs.filter(({ eventId }) => paid.filter((each) => each === eventId).length > 1);
+    assert.deepEqual([twice.filter(({ losses }) => losses === 0), paid.length - count], [[], twice.length], "expected no effect twice");
+    assert.deepEqual([...new Set(runs.filter(({ state }) => state === "done").map(({ generation }) => generation))], [1]);
     assert.equal(scene.letters(), 3);
     assert.equal((await dlq("replay", "--status")).code, 1);
   });

@@ -81,11 +81,13 @@ test("every command ends with 1 when it found something wrong, or could not do i
 
 test("every command ends with 2 when it is used in a wrong way, or its configuration is wrong", async (t) => {
   const file = await config(t, { inFlightMax: "many" });
+  const alone = await config(t, { store: { kind: "sqlite", path: ":memory:" } });
   for (const args of [
     [holdfast],
     [holdfast, "strat"],
     ...["start", "skills", "doctor", "send", "dev", "broker"].map((command) => [holdfast, command, "--nonsense"]),
     ...["start", "skills", "doctor"].map((command) => [holdfast, command, "-c", file]),
+    ...[["dlq", "show"], ["dlq", "replay", "--all"], ["runs", "list"], ["reconcile"]].map((command) => [holdfast, ...command, "-c", alone]),
     [holdfast, "start", "-c", "/nowhere.json"],
     [holdfast, "send", "-c", file, "--event-type", "Some"],
     [holdfast, "send"],
