@@ -7,14 +7,18 @@
  *   nobody is ──▶ send a message ──▶ look again later
  */
 import { verdictOf } from "../core/compensation.ts";
+import type { OutgoingMessage } from "../core/delivery.ts";
+import { lineageOf } from "../core/lineage.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox } from "../core/outbox.ts";
+import { platformEventHeader } from "../core/platform-catalogue.ts";
 import type { RunView } from "../core/run.ts";
 import { type CompensateData, handedOverReason, signUndo, undoHeader } from "../core/undo-order.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { JobHandler, JobResult } from "../ports/recovery-queue.ts";
 import type { RunStore } from "../ports/run-store.ts";
-import type { Telemetry } from "../ports/telemetry.ts";
+import type { AboutEvent, Telemetry } from "../ports/telemetry.ts";
+import { deliveryOf } from "./runs-message.ts";
 
 export interface CompensationsOptions {
   readonly store: Pick<RunStore, "read">;
@@ -49,6 +53,11 @@ function leftBehindInMs(view: RunView | undefined, { generation, reason }: Compe
   }
 }
 
+/** What the event belongs to, as its message says it. */
+function aboutEvent({ eventId }: CompensateData, { messageId, body, contentType, headers }: OutgoingMessage): AboutEvent {
+  return { eventId, lineage: lineageOf(deliveryOf({ messageId, body, contentType, headers })), ofPlatform: headers[platformEventHeader] === true };
+}
+
 export function compensationsOf(options: CompensationsOptions): JobHandler {
   const { store, publisher, telemetry, retryEntity, secret, compensateAfterMs } = options;
   return async ({ data: given }): Promise<JobResult> => {
@@ -66,7 +75,7 @@ export function compensationsOf(options: CompensationsOptions): JobHandler {
     const messageId = unguessableId(secret, message.messageId, "undo", data.eventId, data.generation ?? "", sent);
     const headers = { ...message.headers, [undoHeader]: signUndo(secret, data, message.body) };
     await publisher.send(retryEntity, [{ ...message, messageId, headers }]);
-    telemetry.emit({ type: "recovery.continued", eventId: data.eventId, sent });
+    telemetry.emit({ type: "recovery.continued", eventId: data.eventId, sent }, aboutEvent(data, message));
     return { kind: "again", afterMs: compensateAfterMs, data: { ...data, sent } };
   };
 }

@@ -127,6 +127,21 @@ describe("platform events", () => {
     assert.equal(new Set([...first, ...second]).size, 5);
   });
 
+  test("of an event whose message is held no more has its lineage, and an id for each message that carries it on", async () => {
+    const bench = benchOf();
+    bench.events.start("secret");
+    const { eventId, traceId, correlationId, projectId } = envelope;
+    const lineage = { traceId, correlationId, projectId, tenantId: "" };
+    for (const sent of [1, 2, 2]) bench.events.emit({ type: "recovery.continued", eventId, sent }, { eventId, lineage, ofPlatform: false });
+    await bench.pass(100);
+    const events = bench.envelopes();
+    assert.deepEqual(
+      events.map((event) => [event.eventType, event.traceId, event.causationId, event.payload["sent"]]),
+      [1, 2, 2].map((sent) => ["CompensationContinued", traceId, eventId, sent]),
+    );
+    assert.equal(new Set(events.map((event) => event.eventId)).size, 2);
+  });
+
   test("is not made about a message that is one itself", async () => {
     const bench = benchOf();
     bench.events.start("secret");

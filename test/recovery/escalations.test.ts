@@ -25,7 +25,7 @@ const rule: EscalationRule = {
   repeatAfterMs: 1_000,
 };
 
-function benchOf() {
+function benchOf(perHourMax = 1_000) {
   const clock = new ManualClock(1_700_000_000_000);
   const jobs: NewJob[] = [];
   const emitted: { readonly event: RuntimeEvent; readonly about: AboutMessage | AboutEvent | undefined }[] = [];
@@ -54,7 +54,7 @@ function benchOf() {
   };
   const escalations = new Escalations({
     clock: runtimeClock(clock),
-    policy: new EscalationPolicy({ rules: [rule], criticalProjects: new Set(), perHourMax: 1_000 }),
+    policy: new EscalationPolicy({ rules: [rule], criticalProjects: new Set(), perHourMax }),
     queue,
     channels: new Map([["pager", pager]]),
     publisher: { send: () => Promise.resolve() },
@@ -179,5 +179,17 @@ describe("escalations", () => {
     await bench.pass(0);
     await bench.deliver(1);
     assert.ok(bench.emitted.every((one) => one.about !== undefined && "ofPlatform" in one.about && one.about.ofPlatform));
+  });
+
+  test("that are too many for an hour are held back, and said to be, with the event that they are about", async () => {
+    const bench = benchOf(1);
+    bench.escalations.emit(death, about());
+    await bench.pass(2_000);
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    assert.deepEqual([bench.types(), bench.jobs.length], [["escalation.raised", "escalation.held-back"], 1]);
+    const [, held] = bench.emitted;
+    assert.deepEqual(held?.event, { type: "escalation.held-back", rule: "any", counted: "" });
+    assert.ok(held?.about !== undefined && "lineage" in held.about && held.about.lineage.traceId === envelope.traceId);
   });
 });

@@ -218,8 +218,8 @@ function identityOf(event: RuntimeEvent, about: About): readonly (string | numbe
   return [eventId, epoch, attempt, ...distinctionsIn(event)];
 }
 
-/** By what events of one type and one execution differ, or those of one escalation. */
-const distinguishing: ReadonlySet<string> = new Set(["step", "dependency", "state", "where", "stage", "escalationId", "channel", "attempt"]);
+/** By what events of one type and one execution differ, or those of one escalation, or of compensations that are carried on. */
+const distinguishing: ReadonlySet<string> = new Set(["step", "dependency", "state", "where", "stage", "escalationId", "channel", "attempt", "sent"]);
 
 function distinctionsIn(event: RuntimeEvent): readonly string[] {
   return Object.entries(event).flatMap(([name, value]) => (distinguishing.has(name) ? [String(value)] : []));
