@@ -17,6 +17,8 @@ export interface Setback {
   readonly worker: string;
   /** In lanes. */
   readonly waitedMs: number;
+  /** What it waited for last; empty for nothing, or where that is not known. */
+  readonly waitedFor: string;
   readonly renewals: number;
   /** How the calls of its last execution went, such as `mailer failed`. */
   readonly calls: readonly string[];
@@ -34,7 +36,8 @@ export function encodeSetback(setback: Omit<Setback, "atMs">): string {
 export function decodeSetbacks(texts: readonly string[]): readonly Setback[] {
   return texts.flatMap((text) => {
     try {
-      return [JSON.parse(text) as Setback];
+      // Those of earlier versions do not say what they waited for.
+      return [{ waitedFor: "", ...(JSON.parse(text) as Omit<Setback, "waitedFor">) }];
     } catch {
       return [];
     }

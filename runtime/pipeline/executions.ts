@@ -38,6 +38,7 @@ const readPastReserve = 16;
 const readPastGapMs = 500;
 /** A run waits for a slot of its skill for so long at most. */
 const slotWaitMaxMs = 5_000;
+const slotOfSkill = "a slot of its skill";
 /** How often lanes are looked at while runs wait in them, and how often at most where waits are short: time alone can end a wait. */
 const laneLookMs = 1_000;
 const laneLookMinMs = 20;
@@ -75,7 +76,7 @@ export class Executions {
   #laneLook: Timer | undefined;
   #isStopping = false;
   #mayBegin = true;
-  /** The run that has the thread for those that are apart, and those that wait for it: without slots, which others may use. */
+  /** The run that uses the thread for isolated runs, and those that wait for this thread: without slots, which others may use. */
   #apart: Work | undefined;
   #waitingApart: Work[] = [];
 
@@ -86,7 +87,7 @@ export class Executions {
     gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => settler.handBack(work)));
   }
 
-  /** Whether what has not begun may still begin here; else it goes back. */
+  /** Whether what has not started may still start here; else it is returned to the queue. */
   get mayBegin(): boolean {
     return this.#mayBegin;
   }
@@ -95,7 +96,7 @@ export class Executions {
    * How many messages may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
    * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
    * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
-   * what only takes its time. What cannot be given back free of charge must begin soon.
+   * what only takes its time. What cannot be returned without counting a delivery must start soon.
    */
   room(): number {
     const { admission, readAhead, clock, inFlight, intake, skills, transport, suspects } = this.#options;
@@ -121,26 +122,26 @@ export class Executions {
     return this.#isReadingPast ? this.#readPast.left(nowMs) : 0;
   }
 
-  /** Nothing begins any more, where it can be given back free of charge; what executes goes on. */
+  /** Nothing starts any more, where it can be returned without counting a delivery; what executes goes on. */
   stop(): void {
     this.#isStopping = true;
     if (this.#options.transport.releaseIsFree) this.#mayBegin = false;
   }
 
-  /** Hands back what has not begun, or pauses; nothing begins any more. */
+  /** Returns to the queue what has not started, or pauses between two attempts; nothing starts after this. */
   handBackIdle(): void {
     this.#mayBegin = false;
     for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
   }
 
-  /** Puts back what is idle, but for one. */
+  /** Returns everything idle to the queue, except one. */
   putBackIdle(except: Work): void {
     for (const work of this.#withdrawIdle()) {
       if (work !== except) this.putBack(work);
     }
   }
 
-  /** Nothing of it has begun here, and others are to have it: at no cost of a delivery, where need be as a copy. */
+  /** Nothing of it has started here, and other workers are to take it: without counting a delivery, as a copy where nothing else does that. */
   putBack(work: Work): void {
     const { settler, transport } = this.#options;
     if (work.lockLost) settler.fail(work, { kind: "drop" });
@@ -165,7 +166,7 @@ export class Executions {
     this.#post(orders);
   }
 
-  /** 9–10. One outcome a run, heard once by circuits and slots; one settlement. */
+  /** 9–10. One outcome for each run, reported once to circuits and slots; one settlement. */
   conclude(results: readonly RunResult[]): void {
     const { inFlight, admission, clock, intake } = this.#options;
     const nowMs = clock.monotonicMs();
@@ -234,8 +235,9 @@ export class Executions {
     if (work.isApart && this.#apart !== undefined) return this.#waitApart(work);
     const nowMs = clock.monotonicMs();
     if (work.posts === 0) intake.claimed(work, nowMs);
-    if (!intake.enter(work)) return this.#wait(work, nowMs);
-    this.#admitNow(work, nowMs, orders);
+    if (intake.enter(work)) return this.#admitNow(work, nowMs, orders);
+    work.waitedFor = slotOfSkill;
+    this.#wait(work, nowMs);
   }
 
   /** It counts as one of its skill's runs that are under way. */
@@ -279,7 +281,7 @@ export class Executions {
     this.#stalled.push(work);
   }
 
-  /** Whether it must not start here any more; then it is on its way out. */
+  /** Whether it must not start here any more; then it is being returned. */
   #isOver(work: Work): boolean {
     if (!work.lockLost && !work.isCancelled && this.#mayBegin && !this.#options.suspects.excludes(work)) return false;
     this.putBack(work);
@@ -294,7 +296,7 @@ export class Executions {
       if (!this.#isOver(work)) this.putBack(work);
       return;
     }
-    if (work.stage === "waiting") work.waitedMs += nowMs - work.waitingSinceMs;
+    hasWaited(work, nowMs);
     const isFirstHere = work.posts === 0;
     work.begin();
     if (!isFirstHere) inFlight.renumber(work);
@@ -330,7 +332,7 @@ export class Executions {
     else if (settlement.kind !== "complete") settler.fail(work, settlement);
   }
 
-  /** Handling it threw, while others went on: a failed try, and none to repeat at once. */
+  /** Handling it threw, while others went on: a failed attempt, which is not retried in place. */
   #broke(work: Work, error: unknown): void {
     const { settler } = this.#options;
     settler.tellBroken(work, error);
@@ -407,11 +409,17 @@ export class Executions {
     const waitMaxMs = keeper.lockMs * waitOfLockMax;
     const late = admission.expire(nowMs, waitMaxMs);
     const expired = [...late.expired, ...intake.expire(nowMs - Math.min(slotWaitMaxMs, waitMaxMs))];
-    for (const run of expired) this.putBack(run);
+    for (const run of expired) {
+      hasWaited(run, nowMs);
+      this.putBack(run);
+    }
     if (expired.length > 0) this.#options.trim();
     const orders: RunOrder[] = [];
     for (const { admitted, postponed, limited } of [moved, late]) {
-      for (const { run, answer } of postponed) this.postpone(run, answer.why, answer);
+      for (const { run, answer } of postponed) {
+        hasWaited(run, nowMs);
+        this.postpone(run, answer.why, answer);
+      }
       for (const run of limited) intake.leave(run);
       for (const run of admitted) this.#startWithSlot(run, nowMs, orders);
     }
@@ -419,11 +427,13 @@ export class Executions {
     this.#post(orders);
   }
 
-  /** What waited for a limit has no slot of its skill; without one to be had it gives back what it has got, and waits for that. */
+  /** What waited for a limit has no slot of its skill yet; where none is free it returns what it has taken, and waits for the slot. */
   #startWithSlot(work: Work, nowMs: number, orders: RunOrder[]): void {
     const { admission, intake } = this.#options;
     if (intake.enter(work)) return this.#start(work, nowMs, orders);
     admission.leave(work, [], nowMs);
+    hasWaited(work, nowMs);
+    work.waitedFor = slotOfSkill;
     this.#wait(work, nowMs);
   }
 
@@ -436,7 +446,7 @@ export class Executions {
     });
   }
 
-  /** Takes everything that is idle out of lanes and lists; who calls it settles them. */
+  /** Takes everything that is idle out of lanes and lists; the caller settles it. */
   #withdrawIdle(): Work[] {
     const { admission, intake, inFlight } = this.#options;
     admission.clear();
@@ -446,6 +456,11 @@ export class Executions {
     this.#laneLook = undefined;
     return [...inFlight.works()].filter((work) => work.isIdle);
   }
+}
+
+/** It waits no longer where it waited. */
+function hasWaited(work: Work, nowMs: number): void {
+  if (work.stage === "waiting") work.waitedMs += nowMs - work.waitingSinceMs;
 }
 
 function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admission<Work>): RunOrder {

@@ -37,7 +37,7 @@ export function waitsFor(settlement: Extract<Settlement, { kind: "postpone" | "r
   return settlement.dependency === undefined ? settlement.why : `${settlement.why} ${settlement.dependency}`;
 }
 
-function setbackOf({ attempt, waitedMs, renewals, calls }: Work, settlement: Failure, worker: string): string {
+function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls }: Work, settlement: Failure, worker: string): string {
   const { kind, why, description, delayMs } = told(settlement);
   return encodeSetback({
     kind,
@@ -47,6 +47,7 @@ function setbackOf({ attempt, waitedMs, renewals, calls }: Work, settlement: Fai
     delayMs,
     worker,
     waitedMs: Math.round(waitedMs),
+    waitedFor: waitedMs > 0 ? waitedFor : "",
     renewals,
     calls: calls.slice(0, callsMax).map(({ dependency, result }) => `${dependency} ${result}`),
   });

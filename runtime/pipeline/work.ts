@@ -102,6 +102,8 @@ export class Work {
   waitingSinceMs = 0;
   /** In lanes, under this claim. */
   waitedMs = 0;
+  /** What it waited for last, under this claim; empty for nothing. */
+  waitedFor = "";
   /** How often its lease was extended under this claim. */
   renewals = 0;
   /** How the calls of its last execution went. */
@@ -189,6 +191,7 @@ export class Work {
     this.hasFailed = false;
     this.isCancelled = false;
     this.waitedMs = 0;
+    this.waitedFor = "";
     this.renewals = 0;
     this.calls = noCalls;
     this.epoch = 0;

@@ -21,6 +21,8 @@ export interface Admissible {
   readonly waitingSinceMs: number;
   /** It may begin without a slot of a dependency that rejects it. */
   readonly mayBeRejected: boolean;
+  /** What it waits for, or waited for last, for people; written where it is queued. */
+  waitedFor?: string;
 }
 
 export interface Postponed {
@@ -94,6 +96,8 @@ export interface Permits<Run> {
 interface Gate<Run> {
   readonly number: number;
   readonly name: string;
+  /** Its lane, for people. */
+  readonly lane: string;
   readonly bulkhead: Bulkhead<Run>;
   readonly circuit: Circuit<Run>;
   /** Undefined where the bulkhead has its number by itself. */
@@ -129,6 +133,7 @@ export class Admission<Run extends Admissible> {
     this.#gates = dependencies.map((dependency, number) => ({
       number,
       name: dependency.name,
+      lane: `the bulkhead of ${dependency.name}`,
       bulkhead: new Bulkhead<Run>(dependency.bulkhead),
       circuit: new Circuit<Run>(dependency.circuit),
       adaptive: dependency.concurrency && new AdaptiveLimit(dependency.concurrency, dependency.bulkhead.concurrentMax),
@@ -323,6 +328,7 @@ export class Admission<Run extends Admissible> {
     if (blocking === undefined) return this.#begin(run, rejectedBy, nowMs);
     if (this.#isShut(blocking, nowMs)) return circuitOpen(blocking, nowMs);
     if (blocking.bulkhead.hasLaneSpace()) {
+      run.waitedFor = blocking.lane;
       blocking.bulkhead.enqueue(run, hasWaited);
       return waiting;
     }

@@ -349,8 +349,10 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   }
 
   #wait(waiter: Waiter<Run>, { entry, share, units: some }: Cost<Run>): void {
-    if (waiter.more === undefined) share.enqueue(waiter, some, waiter.untilMs);
-    else {
+    if (waiter.more === undefined) {
+      waiter.run.waitedFor = `a limit of ${entry.limit.dependency}`;
+      share.enqueue(waiter, some, waiter.untilMs);
+    } else {
       share.enqueueFirst(waiter, some, waiter.untilMs);
       this.#askers.add(waiter.run);
     }

@@ -94,10 +94,10 @@ const setbackWords: Readonly<Record<Setback["kind"], string>> = {
   dropped: "left alone: its lock was lost",
 };
 
-function setbackText({ kind, why, description, attempt, delayMs, worker, waitedMs, renewals, calls }: Setback): string {
+function setbackText({ kind, why, description, attempt, delayMs, worker, waitedMs, waitedFor, renewals, calls }: Setback): string {
   const details = [
     attempt > 0 ? `attempt ${attempt}` : "",
-    waitedMs > 0 ? `waited ${waitedMs} ms in a lane` : "",
+    waitedMs > 0 ? `waited ${waitedMs} ms${waitedFor === "" ? " in a lane" : ` for ${waitedFor}`}` : "",
     renewals > 0 ? `lease renewed ${renewals} times` : "",
     calls.length > 0 ? `calls: ${calls.join(", ")}` : "",
     delayMs > 0 ? `to return after ${Math.round(delayMs / 100) / 10} s` : "",

@@ -480,6 +480,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
           delayMs: 30_000,
           worker: "w",
           waitedMs: 5,
+          waitedFor: "the bulkhead of mailer",
           renewals: 0,
           calls: ["mailer failed"],
         });

@@ -80,6 +80,9 @@ describe("lanes", () => {
     assert.deepEqual([worker.view().inFlight, telemetry.outcomes], [5, []]);
     await world.clock.advance(1_500);
     assert.deepEqual(telemetry.outcomes.slice(0, 3), ["released", "released", "released"]);
+    const { setbacks } = await world.record("h4");
+    assert.deepEqual([setbacks[0]?.kind, setbacks[0]?.waitedFor], ["returned", "the bulkhead of abyss"]);
+    assert.ok((setbacks[0]?.waitedMs ?? 0) >= 5_000, `${setbacks[0]?.waitedMs}`);
   });
 
   test("are emptied when the circuit of their dependency opens", async () => {
