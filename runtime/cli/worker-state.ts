@@ -9,12 +9,15 @@ export function waitsFor({
   memory,
   loop,
   credentials,
-}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials">): readonly string[] {
+  rebuiltInVain,
+}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials" | "rebuiltInVain">): readonly string[] {
   return [
     ...(storeUp ? [] : ["the store"]),
     ...(threadsReady ? [] : ["skill threads"]),
     ...(memory === "short" ? ["memory"] : []),
     ...(loop === "short" ? ["the event loop"] : []),
+    // One receiver that was replaced may have been what was silent.
+    ...(rebuiltInVain > 1 ? ["the broker"] : []),
     ...credentials.filter(({ isEnding }) => isEnding).map(({ login }) => `a new token for ${login}`),
   ];
 }

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { waitsFor } from "#runtime/cli/worker-state.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import { World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
@@ -50,9 +51,10 @@ describe("the watchdog", () => {
     world.send("a");
     await world.clock.advance(30_000);
     assert.ok(worker.view().rebuiltInVain >= 3, `${worker.view().rebuiltInVain}`);
+    assert.deepEqual(waitsFor(worker.view()), ["the broker"]);
     connection.openReceiver = open;
     await world.clock.advance(10_000);
-    assert.deepEqual([worker.view().rebuiltInVain, world.statesOf("a")], [0, ["completed"]]);
+    assert.deepEqual([worker.view().rebuiltInVain, world.statesOf("a"), waitsFor(worker.view())], [0, ["completed"], []]);
   });
 
   test("replaces the receiver first, and the connection when that has not helped", async () => {

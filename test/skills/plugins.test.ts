@@ -240,3 +240,22 @@ test("a call that could take as long as the run around it is refused at start; t
   assert.doesNotThrow(() => registryOf({ totalMs: 4_999 }, 5_000));
   assert.doesNotThrow(() => registryOf({}, 5_000));
 });
+
+test("a fallback of a chain that could take as long as the run around it is refused at start", () => {
+  const registryOf = (fallbackMs: number, configuredMs?: number): SkillRegistry => {
+    const skill = defineSkill({
+      name: "patient",
+      handles: [{ eventType: "Order" }],
+      timeoutMs: 5_000,
+      steps: (begin) => begin.step("ask", { fallbacks: [{ name: "cache", quality: "cached", timeoutMs: fallbackMs, answer: () => 1 }] }, () => 2),
+    });
+    const plugin = { name: "p", version: "1.0.0", folder: "/p", listedAs: "p", entry: "/p/index.ts", skills: [skill], dependencies: [], slow: [] };
+    const skills = new Map(configuredMs === undefined ? [] : [["patient", { timeoutMs: configuredMs }]]);
+    return new SkillRegistry([plugin], { dependencies: new Map(), skills });
+  };
+  const refused = /skill 'patient' step 'ask' fallback 'cache'\.timeoutMs: expected less than the timeoutMs of its skill \((\d+)\), got (\d+); shorten it/;
+  assert.throws(() => registryOf(5_000), refused);
+  assert.throws(() => registryOf(4_999, 4_000), refused);
+  assert.doesNotThrow(() => registryOf(4_999));
+  assert.doesNotThrow(() => registryOf(5_000, 6_000));
+});

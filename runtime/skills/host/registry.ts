@@ -108,6 +108,7 @@ export class SkillRegistry implements SkillTable {
     this.skills = skills.map(({ plugin, skill }) => {
       const policy = policyOf(skill, plugin.version, config.skills.get(skill.name), numbers);
       checkCallTimes(policy, configured);
+      checkFallbackTimes(skill, policy.timeoutMs);
       for (const eventType of new Set(skill.handles.map((one) => one.eventType))) {
         const ofType = { ...policy, pipelineHash: pipelineHashOf(skill, eventType) };
         policies.push(ofType);
@@ -171,6 +172,17 @@ function checkCallTimes({ name, timeoutMs, uses }: Omit<SkillPolicy, "pipelineHa
     if (totalMs < timeoutMs || totalMs === defaultCallTimeouts.totalMs) continue;
     throw new ConfigurationError(
       `dependency '${dependency?.name}'.timeouts.totalMs: expected less than the timeoutMs of skill '${name}', which uses it (${timeoutMs}), got ${totalMs}; shorten the call or give the skill more time`,
+    );
+  }
+}
+
+/** The same of a chain's fallbacks; those of a skill written as `run` are known when it runs, and end with it. */
+function checkFallbackTimes({ name, steps }: Skill, timeoutMs: number): void {
+  for (const step of steps) {
+    const late = step.fallbacks?.find((fallback) => (fallback.timeoutMs ?? 0) >= timeoutMs);
+    if (late === undefined) continue;
+    throw new ConfigurationError(
+      `skill '${name}' step '${step.name}' fallback '${late.name}'.timeoutMs: expected less than the timeoutMs of its skill (${timeoutMs}), got ${late.timeoutMs}; shorten it or give the skill more time`,
     );
   }
 }
