@@ -29,10 +29,10 @@ function entityOf(source: SourceConfig): ServiceBusEntity {
   return "queue" in source ? { queue: source.queue } : { topic: source.topic, subscription: source.subscription };
 }
 
-/** Hears what becomes of the tokens that logins last by. */
+/** Is called with what happens to the tokens of logins. */
 type Heard = (news: CredentialNews) => void;
 
-/** The official client asks the credential by itself; what comes of that is heard there. */
+/** The official client asks the credential by itself; the answers are observed there. */
 function overheard(connection: ServiceBusConnection, heard: Heard | undefined): ServiceBusConnection {
   if (heard === undefined || !("credential" in connection)) return connection;
   return { ...connection, credential: watchedCredential(connection.credential, connection.fullyQualifiedNamespace, heard) };
@@ -118,6 +118,9 @@ export async function findSent(serviceBus: ServiceBusConfig, entity: string, mes
 /** Where an event of this type is sent. Throws `ConfigurationError` when that is not configured. */
 export function entityFor(config: Config, eventType: string): string {
   const entity = config.publish?.byEventType.get(eventType) ?? config.publish?.entity;
-  if (entity === undefined) throw new ConfigurationError(`publish: expected an entity to send '${eventType}' to, got none; a skill emitted it`);
+  if (entity === undefined)
+    throw new ConfigurationError(
+      `publish: expected an entity for '${eventType}', which a skill has emitted, found none; name one in publish.entity or publish.byEventType, then send the message again: its run is done, and publishes what is left`,
+    );
   return entity;
 }

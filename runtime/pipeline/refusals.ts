@@ -9,7 +9,7 @@ const versionsShownMax = 20;
 export function overDelivered(deliveriesMax: number, attempt: number): Invalid {
   return {
     reason: "DeliveryLimit",
-    description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash the workers that read it`,
+    description: `expected at most ${deliveriesMax} deliveries, this is delivery ${attempt}: it may crash the workers that read it, or its lock keeps being lost; look for suspects.found and lock.lost in their logs`,
   };
 }
 
@@ -22,14 +22,14 @@ export function unroutable(why: "unknown-type" | "unsupported-version", { eventT
     case "unknown-type":
       return {
         reason: "UnknownEventType",
-        description: `expected an event type that a registered skill handles, found '${eventType}'${didYouMean(eventType, [...handled.keys()])}`,
+        description: `expected an event type that a registered skill handles, found '${eventType}'${didYouMean(eventType, [...handled.keys()]) || "; deploy a skill that handles it, or filter the type out where the event is sent"}`,
       };
     case "unsupported-version": {
       const versions = handled.get(eventType) ?? [];
       const shown = `${versions.slice(0, versionsShownMax).join(", ")}${versions.length > versionsShownMax ? ", …" : ""}`;
       return {
         reason: "UnsupportedVersion",
-        description: `expected a version of '${eventType}' that a registered skill handles (${shown}), found '${version}'`,
+        description: `expected a version of '${eventType}' that a registered skill handles (${shown}), found '${version}'; extend the skill's versions, or deploy one that handles it`,
       };
     }
   }

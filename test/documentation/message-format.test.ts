@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { ServiceBusMessage } from "@azure/service-bus";
-import { copyOf, enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader } from "#runtime/core/copy.ts";
+import { apartHeader, copyOf, enqueuedFirstHeader, originHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader } from "#runtime/core/copy.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import type { EnvelopeHook } from "#runtime/core/envelope-hook.ts";
 import type { EventEnvelope, WireForm } from "#runtime/core/event-envelope.ts";
@@ -117,7 +117,7 @@ test("the example of a copy is what the worker sends: the message of before, a n
 
 test("the headers of copies stand in the table of headers", () => {
   const named = tableOf(format, "application property").flatMap(([name = ""]) => codeIn(name));
-  for (const header of [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, waitsForHeader, "content-encoding"])
+  for (const header of [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, apartHeader, waitsForHeader, "content-encoding"])
     assert.ok(named.includes(header), `expected the table to name ${header}`);
 });
 

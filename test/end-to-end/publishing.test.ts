@@ -1,5 +1,8 @@
 // What a worker publishes, by the whole product: under any name, and in words where it never can be.
 import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { entityFor } from "#runtime/compose/broker.ts";
+import { parseConfig } from "#runtime/core/config.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { eventually } from "../support/eventually.ts";
 import { oddNames } from "../support/odd-names.ts";
@@ -48,4 +51,12 @@ testOnEach("an event is published whatever its type is called; one that never ca
   await eventually("what waited in the run's record", () => states("nowhere")["active"] === 1, 20_000);
   assert.deepEqual(typesIn("nowhere"), ["Lost"]);
   assert.equal(worker.events("run.retrying").length, 0);
+});
+
+test("an event that has nowhere to go says which keys to complete, and what becomes of its run", () => {
+  const config = parseConfig({ consumer: { queue: "input" }, serviceBus: { connectionString: "x" }, plugins: ["./p"] }, "test");
+  assert.throws(
+    () => entityFor(config, "Done"),
+    /expected an entity for 'Done'.*found none; name one in publish\.entity or publish\.byEventType, then send the message again/,
+  );
 });

@@ -27,8 +27,8 @@ describe("a message that can never run", () => {
       telemetry.events.flatMap((event) => (event.type === "run.dead-lettered" ? [event.description] : [])),
       [
         "expected an event type that a registered skill handles, found 'tsak'; did you mean 'task'?",
-        "expected an event type that a registered skill handles, found 'elsewhere'",
-        "expected a version of 'task' that a registered skill handles (1.x), found '2.0'",
+        "expected an event type that a registered skill handles, found 'elsewhere'; deploy a skill that handles it, or filter the type out where the event is sent",
+        "expected a version of 'task' that a registered skill handles (1.x), found '2.0'; extend the skill's versions, or deploy one that handles it",
       ],
     );
   });
