@@ -1,4 +1,4 @@
-/** Who is told of failures: the channels of the configuration, and what brings escalations to them. */
+/** Escalation: the channels of the configuration, and what delivers to them. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createChatChannel } from "../adapters/escalation/chat.ts";
@@ -67,7 +67,7 @@ export function composeEscalations(
   });
 }
 
-/** What is found of each channel without sending anything; a queue is looked at with the other entities. */
+/** Checks each channel without sending anything; queues are checked with the other entities. */
 export async function checkChannels(config: Config, directory: string): Promise<readonly (readonly [name: string, check: ChannelCheck])[]> {
   const checks = Array.from(composeChannels(config, directory), async ([name, channel]) =>
     "queue" in channel ? [] : [[name, await channel.check()] as const],

@@ -186,7 +186,7 @@ export class BatchProcessor {
     this.#claims.add(work);
   }
 
-  /** While the rest of the store serves, its message comes back later, free of charge: the whole store's gate does not stop receiving. */
+  /** While the rest of the store answers, its message is postponed without counting a delivery: the gate, which stops receiving, is for the whole store. */
   #unclaimed(work: Work, why: "down" | "refused"): void {
     const { settler, executions, gate } = this.#options;
     if (why === "down" && !gate.hasGivenUp && executions.mayBegin) executions.postpone(work, "store-down");
@@ -214,7 +214,7 @@ export class BatchProcessor {
     if (acquired.length > 0) this.#options.executions.admit(this.#options.suspects.sift(acquired));
   }
 
-  /** 5. What the store says of the run: it is this worker's, or it goes another way from here. */
+  /** 5. What the store says of the run: whether this worker executes it; if not, what becomes of the message is decided here. */
   #isAcquired(work: Work, result: ClaimResult): boolean {
     const { settler } = this.#options;
     if (result.kind === "acquired") this.#acquired(work, result);
@@ -270,14 +270,14 @@ export class BatchProcessor {
     this.#keep(work, forMs);
   }
 
-  /** Its last claim has ended and nothing carries the event on but this delivery: it stays, under its lock, and is claimed anew. */
+  /** Its last claim has ended and only this delivery carries the event on: it stays, under its lock, and is claimed again. */
   waitHere(work: Work, delayMs: number): void {
     const { settler, executions, inFlight, suspects } = this.#options;
     inFlight.renumber(work);
     work.endClaim();
     suspects.claimEnded(work);
     if (work.lockLost) return settler.fail(work, { kind: "drop" });
-    // Without a copy it costs a delivery where a release is not free: nothing else can be had for it now.
+    // Without a copy a release counts a delivery where it is not free: there is no other way now.
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     this.#keep(work, delayMs);
   }
@@ -291,16 +291,16 @@ export class BatchProcessor {
     });
   }
 
-  /** A lock is gone: the run stops at its next step, what is idle is dropped where it stands. */
+  /** A lock is lost: the run stops at its next step, what is idle is dropped at once. */
   lockLost(work: Work): void {
     const { telemetry, executions, settler } = this.#options;
     telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" }, work);
     if (work.stage === "executing") executions.interrupt([work]);
-    // In a lane its turn comes, soon or by time; the lane is not searched for it.
+    // In a lane it is dropped when its turn or the end of its wait comes; the lane is not searched for it.
     else if ((work.isIdle && work.stage !== "waiting") || work.stage === "following") settler.fail(work, { kind: "drop" });
   }
 
-  /** 12. A delivery has ended: its followers learn from it, its place comes free. */
+  /** 12. A delivery has ended: its followers go by how it ended, its place is free. */
   ended(work: Work, outcome: FinalOutcome): void {
     const { brokerClock, telemetry, inFlight } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
@@ -318,9 +318,9 @@ export class BatchProcessor {
       case "duplicate":
         settler.absorb(follower, new Uint8Array(0));
         return;
-      // A copy of the first delivery carries the event on. When this is that very copy, come while the first was still being
-      // completed, its turn is now; when it is a further message of the event, it comes after the copy, and is not completed
-      // before it is known what becomes of that.
+      // A copy of the first delivery carries the event on. When this is that very copy, delivered while the first was still being
+      // completed, its turn is now; when it is a further message of the event, its turn is after the copy, and it is not completed
+      // before the copy has ended.
       case "retried":
       case "postponed":
         if (follower.delivery.messageId === owner.copyId) this.#succeed(follower);
@@ -334,7 +334,7 @@ export class BatchProcessor {
     }
   }
 
-  /** The first of an event's deliveries is out of the way: this one takes its place, or follows whoever did. */
+  /** The first of an event's deliveries has ended: this one takes its place, or follows the one that did. */
   #succeed(follower: Work): void {
     const { executions, inFlight, suspects } = this.#options;
     if (!executions.mayBegin || suspects.excludes(follower)) return executions.putBack(follower);
@@ -343,7 +343,7 @@ export class BatchProcessor {
     else this.#follow(follower, next);
   }
 
-  /** What its run had done is found by its id, and undone elsewhere. */
+  /** What its run had done is found by the event's id, and compensated elsewhere. */
   #refuseUnseen(work: Work, invalid: Invalid): void {
     const { handOver, settler } = this.#options;
     const kept = handOver.keepUnseen(work, invalid);

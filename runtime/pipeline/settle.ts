@@ -56,9 +56,9 @@ export interface SettlerOptions {
   entityFor(eventType: string): string;
   /** Takes over what fails for good and is to be compensated first. */
   readonly sagas: Sagas;
-  /** Takes over what its message does not live to see compensated. */
+  /** Takes over compensations that their message does not outlast. */
   readonly handOver: HandOver;
-  /** No copy of it can be sent now: it is kept here as long as the copy would have waited, then claimed anew. */
+  /** No copy of it can be sent now: it is kept here as long as the copy would have waited, then claimed again. */
   waitHere(work: Work, delayMs: number): void;
   /** The delivery has ended. Called exactly once for each. */
   ended(work: Work, outcome: FinalOutcome): void;
@@ -95,9 +95,9 @@ interface PublishFailure {
   readonly error: TransportError;
 }
 
-/** A message that is over before its next try. */
+/** A message whose time-to-live ends before its next attempt. */
 interface TooLate {
-  /** What it would be tried again for. */
+  /** What it would be retried for. */
   readonly why: string;
   readonly description: string;
 }
@@ -190,7 +190,7 @@ export class Settler {
     this.#record(work, settlement);
   }
 
-  /** The recovery queue goes on, where there is one and it answers; else what is left is undone by nobody. */
+  /** The recovery queue continues, where there is one and it answers; else nobody compensates what is left. */
   #leaveCompensating(work: Work, verdict: Verdict, late: TooLate): void {
     const kept = this.#options.handOver.keep(work) ?? Promise.resolve(false);
     kept
@@ -204,7 +204,7 @@ export class Settler {
     this.#failures.add({ work, settlement, write: failWrite(work, settlement, this.#options.workerId) });
   }
 
-  /** What would be over before its copy comes is over now: nobody would hear why from a broker that drops it then. */
+  /** What would expire before its copy is due ends now: the broker would drop it then without saying why. */
   #tooLate(work: Work, settlement: Failure): TooLate | undefined {
     if (settlement.kind !== "retry-later" && settlement.kind !== "postpone") return undefined;
     const leftMs = expiresAtMs(work.delivery) - this.#options.brokerClock.nowMs();
@@ -214,12 +214,12 @@ export class Settler {
     return { why, description };
   }
 
-  /** Nothing of it has begun here: it goes back to the broker, for any worker. */
+  /** Nothing of it has started here: it is returned to the queue, for any worker. */
   release(work: Work): void {
     this.fail(work, { kind: "release" });
   }
 
-  /** The worker takes nothing more: what goes back from now on is for others. */
+  /** The worker takes no more messages: what is returned from now on is for other workers. */
   drain(): void {
     this.#isDraining = true;
   }
@@ -229,35 +229,35 @@ export class Settler {
     this.#sending.stop();
   }
 
-  /** Gives a message back without asking the store. A claim in a part of the store that is down ends with its lease. */
+  /** Returns a message to the queue without asking the store. A claim in a part of the store that is down ends with its lease. */
   handBack(work: Work, why: "down" | "refused" = "refused"): void {
     const { hasGivenUp } = this.#options.gate;
     if (hasGivenUp && work.epoch > 0) this.#unreturned.push(failWrite(work, { kind: "release" }, this.#options.workerId));
     this.#return(work, hasGivenUp || why === "down");
   }
 
-  /** Claims that could not be given back while the store was down: it must not take their workers for dead. */
+  /** Releases the claims that could not be released while the store was down, so that it does not count their workers as dead. */
   #returnClaims(): void {
     const writes = this.#unreturned.splice(0);
     for (let at = 0; at < writes.length; at += groupItemsMax) {
-      // A store that fails again will take them for lost; that is counted and bounded.
+      // A store that fails again counts them as lost; losses are bounded.
       this.#options.store.fail(writes.slice(at, at + groupItemsMax)).catch(() => undefined);
     }
   }
 
   /**
-   * Gives a message back. Free of charge, when it surely is not the message that is to blame: when the worker stops, whether its
-   * run had begun or not, for it goes to another worker; and when nothing of it has begun here and what keeps it from beginning
-   * is a store that is down, in which time nothing is received, or a place in a lane that came too late. In every other case
-   * (the store or the broker refuses what belongs to it, or its run has taken effect and cannot be recorded) the same may
-   * happen again at once and for ever, so it counts as a delivery: the entity's maximum is what ends it.
+   * Returns a message to the queue. No delivery is counted when the message is certainly not the cause: when the worker stops,
+   * whether its run had started or not, because another worker takes it; and when nothing of it has started here and what prevents
+   * that is a store that is down, during which nothing is received, or a place in a lane that was free too late. In every other case
+   * (the store or the broker refuses what belongs to it, or its run has taken effect and cannot be recorded) the same could
+   * happen again at once and for ever, so it counts as a delivery: the entity's maximum ends it.
    */
   #return(work: Work, isBlameless: boolean): void {
     const isFree = this.#isDraining || (isBlameless && work.executions === 0);
     this.#order(work, { verb: isFree ? "release" : "abandon", delivery: work.delivery }, "released");
   }
 
-  /** Something of its own went wrong while it was handled with others: it goes back to the broker, and they go on. */
+  /** Handling it failed while others of its group went on: it alone is returned to the queue. */
   broken(work: Work, error: unknown): void {
     this.tellBroken(work, error);
     if (work.stage !== "settling" && work.stage !== "gone") this.handBack(work);
@@ -331,7 +331,7 @@ export class Settler {
     else this.#complete(work, "dead-lettered");
   }
 
-  /** What is said of it stays with the message, for anyone who may read the dead-letter queue. */
+  /** The description stays with the message, readable by everyone who may read the dead-letter queue. */
   #giveUp(work: Work, givenUp: GivenUp): void {
     const { reason } = givenUp;
     const description = redact(givenUp.description);
@@ -356,7 +356,7 @@ export class Settler {
     this.#publishes.add({ work, outbox, entities, outcome });
   }
 
-  /** One look at all that goes out together; each run then goes its own way. */
+  /** Sends what is due at once in one call for each entity; each run then ends by itself. */
   async #publish(items: readonly Publish[]): Promise<void> {
     const byEntity = new Map<string, OutgoingMessage[]>();
     for (const { outbox, entities } of items) {
@@ -416,7 +416,7 @@ export class Settler {
     );
   }
 
-  /** The copy carries the event on. Without one the message does what the copy would have done: handed back, it would come at once. */
+  /** The copy carries the event on. Without one the message waits here instead: returned to the queue, it would be redelivered at once. */
   #copied(work: Work, settlement: Copied, copyId: string | undefined): void {
     if (copyId === undefined) {
       if (this.#sending.isStopped) this.handBack(work);
@@ -456,13 +456,13 @@ function expired({ why, description }: TooLate): Extract<Failure, { kind: "dead-
   return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
 }
 
-/** It is given up for why it had failed; why its message could not wait is told beside. */
+/** It is given up for the reason that its run failed with; the description also says why its message could not wait. */
 function handedOver({ reason, description, cause }: Verdict, late: TooLate): Extract<Failure, { kind: "hand-over" }> {
   const text = `${description}; its compensations go on in the recovery queue: ${late.description}`;
   return { kind: "hand-over", reason, description: text, ...(cause === undefined ? {} : { cause }) };
 }
 
-/** The run is done: it is its events that do not go out. */
+/** The run is done: it is its events that cannot be published. */
 function unpublished(reason: string, description: string): GivenUp {
   return { reason, description, cause: { class: "permanent", code: reason, message: description } };
 }
