@@ -1,7 +1,7 @@
 /** `holdfast dlq replay`: says what it would do, and does it when asked to. */
-import { readFileSync } from "node:fs";
 import { composeReplay } from "../compose/dead-letters.ts";
-import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { isParkedReason } from "../core/outcome.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { Letter } from "../recovery/letters.ts";
@@ -10,6 +10,7 @@ import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-ba
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
 import { writeNote, writeResult } from "./output.ts";
+import { readJsonArgument } from "./runs-change.ts";
 
 /** False when a group was stopped. */
 export async function replay(options: ReplayCommandOptions): Promise<boolean> {
@@ -19,14 +20,18 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
     throw new ConfigurationError("--in-background: expected --run beside it, found none; look at the dry run first, then give both");
   if (options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
-  const patch = options.patch === undefined ? undefined : readPatch(options.patch);
+  const patch = readJsonArgument("--patch", options.patch);
   return withLetters(options, async (letters, { config, directory }) => {
     const groups = new Map<string, Letter[]>();
     let unreadable = 0;
+    let parked = 0;
     for await (const { letter } of selected(letters, options)) {
+      if (isParkedReason(letter.reason)) parked += 1;
       if (letter.eventId === "") unreadable += 1;
       else groups.set(letter.fingerprint, [...(groups.get(letter.fingerprint) ?? []), letter]);
     }
+    if (options.run === true && parked > 0 && options.reason.trim() === "")
+      throw new ConfigurationError(`--reason: expected why ${parked} parked runs are retried, which their records keep, found nothing; nothing was sent`);
     const surroundings = await composeReplay(config, directory);
     await surroundings.store.start();
     try {
@@ -40,14 +45,6 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
       await surroundings.store.stop();
     }
   });
-}
-
-function readPatch(text: string): unknown {
-  try {
-    return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
-  } catch (error) {
-    throw new ConfigurationError(`--patch: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
-  }
 }
 
 /** Ended by the first signal behind the letter that is at hand; what is left stays where it is. */
