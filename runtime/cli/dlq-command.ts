@@ -51,7 +51,7 @@ export function addDlqCommand(program: Command): void {
     )
     .option("--repeat-in-doubt", "repeat steps of which nobody knows whether they happened: you have looked, and they did not")
     .option("--patch <json>", "JSON merge patch for the payload, or @FILE that holds one")
-    .option("--reason <text>", "why; kept in the runs' records", "")
+    .option("--reason <text>", "why; kept in the runs' records (required where runs are parked)", "")
     .option("--per-second <n>", "replays sent in a second, at most", integer, 50)
     .option("--wait <seconds>", "how long a stage's runs may take", integer, 60)
     .option("--failures-max <n>", "failures of a group that do not stop it", count, 0)

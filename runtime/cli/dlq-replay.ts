@@ -1,7 +1,7 @@
 /** `holdfast dlq replay`: says what it would do, and does it when asked to. */
-import { readFileSync } from "node:fs";
 import { composeReplay } from "../compose/dead-letters.ts";
-import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { isParkedReason } from "../core/outcome.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { Letter, Letters } from "../recovery/letters.ts";
@@ -11,6 +11,7 @@ import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-ba
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
 import { writeNote, writeResult } from "./output.ts";
+import { readJsonArgument } from "./runs-change.ts";
 
 /** False when a group was stopped. */
 export async function replay(options: ReplayCommandOptions): Promise<boolean> {
@@ -20,7 +21,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
     throw new ConfigurationError("--in-background: expected --run beside it, found none; look at the dry run first, then give both");
   if (options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
-  const patch = options.patch === undefined ? undefined : readPatch(options.patch);
+  const patch = readJsonArgument("--patch", options.patch);
   return withLetters(options, async (letters, { config, directory }) => {
     const { groups, unreadable } = await choose(options, patch, letters);
     const surroundings = await composeReplay(config, directory);
@@ -50,8 +51,10 @@ async function choose(options: ReplayCommandOptions, patch: unknown, letters: Le
   const groups = new Map<string, Letter[]>();
   let unreadable = 0;
   let fitting = 0;
+  let parked = 0;
   const unfit: string[] = [];
   for await (const { letter, delivery } of selected(letters, options)) {
+    if (isParkedReason(letter.reason)) parked += 1;
     if (letter.eventId === "") {
       unreadable += 1;
       continue;
@@ -67,19 +70,13 @@ async function choose(options: ReplayCommandOptions, patch: unknown, letters: Le
     throw new ConfigurationError(
       `--patch: expected letters that it fits, found ${unfit.length} of ${unfit.length + fitting} that it does not, the first ${unfit[0]}; nothing was sent: choose others with --group or --event`,
     );
+  if (options.run === true && parked > 0 && options.reason.trim() === "")
+    throw new ConfigurationError(`--reason: expected why ${parked} parked runs are retried, which their records keep, found nothing; nothing was sent`);
   return { groups, unreadable };
 }
 
 function leftText(unreadable: number): string {
   return `${unreadable} letters without an event id that can be read are left where they are`;
-}
-
-function readPatch(text: string): unknown {
-  try {
-    return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
-  } catch (error) {
-    throw new ConfigurationError(`--patch: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
-  }
 }
 
 /** Ended by the first signal behind the letter that is at hand; what is left stays where it is. */

@@ -1,4 +1,4 @@
-/** `holdfast runs resume | cancel | fork | delete`: what the four have in common. */
+/** `holdfast runs resume | release | cancel | fork | delete`: what they have in common. */
 import { readFileSync } from "node:fs";
 import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
 import type { Delivery } from "../core/delivery.ts";
@@ -70,12 +70,13 @@ export function readMessage(file: string): Delivery {
   return messageFromJson(json);
 }
 
-export function parsePatch(text: string | undefined): unknown {
+/** JSON, or what a file holds that is named with `@`; undefined where nothing is given. */
+export function readJsonArgument(option: string, text: string | undefined): unknown {
   if (text === undefined) return undefined;
   try {
     return JSON.parse(text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text) as unknown;
   } catch (error) {
-    throw new ConfigurationError(`--patch: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
+    throw new ConfigurationError(`${option}: expected JSON, or @FILE that holds JSON: ${messageOf(error, 200)}`);
   }
 }
 

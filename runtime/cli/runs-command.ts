@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { allStates } from "../recovery/runs-scan.ts";
 import { duration, integer, several } from "./arguments.ts";
-import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
+import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ReleaseOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
   return command.option("-c, --config <file>", "configuration file; gives consumer and store").option("--json", "print JSON");
@@ -23,6 +23,15 @@ function addChanges(runs: Command): void {
     .option("--repeat-in-doubt", "repeat steps of which nobody knows whether they happened: you have looked, and they did not")
     .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
     .action(async (eventId: string, options: ResumeOptions) => (await import("./runs-resume.ts")).resume(eventId, options));
+  withReason(runs.command("release").description("state whether the step was done that a run is parked for: it goes on behind it, or with it"))
+    .option("--done", "the step was done, and is not done again")
+    .option("--not-done", "the step was not done, and is done now")
+    .option("--result <json>", "with --done, what the step would have returned, or @FILE that holds it (default: nothing)")
+    .option("--step <name>", "the step that is meant (default: the one that the run was parked for)")
+    .option("--by <name>", "who states it; kept in the run's record (default: who is logged in here)")
+    .option("--message <file>", messageHelp)
+    .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
+    .action(async (eventId: string, options: ReleaseOptions) => (await import("./runs-release.ts")).release(eventId, options));
   withReason(
     runs.command("cancel").description("stop a run at its next step boundary; what a critical one has done is compensated; its message is dead-lettered"),
   ).action(async (eventId: string, options: ChangeOptions) => (await import("./runs-cancel.ts")).cancel(eventId, options));

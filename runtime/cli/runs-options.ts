@@ -40,6 +40,14 @@ export interface ResumeOptions extends ChangeOptions {
   readonly wait: number;
 }
 
+export interface ReleaseOptions extends Omit<ResumeOptions, "repeatInDoubt"> {
+  readonly step?: string;
+  readonly done?: boolean;
+  readonly notDone?: boolean;
+  readonly result?: string;
+  readonly by?: string;
+}
+
 export interface ForkOptions extends ChangeOptions {
   readonly step: string;
   readonly as?: string;

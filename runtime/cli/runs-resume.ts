@@ -7,32 +7,47 @@ import { ConfigurationError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox } from "../core/outbox.ts";
 import type { RunView } from "../core/run.ts";
+import type { Letter } from "../recovery/letters.ts";
 import { replayGroups } from "../recovery/replay.ts";
 import { makeReplay } from "../recovery/replay-message.ts";
 import { forkedMessage, stepsUpTo } from "../recovery/runs-fork.ts";
 import { progressOf } from "../recovery/runs-progress.ts";
 import { standingOf } from "../recovery/runs-standing.ts";
-import { cannot, change, type Change, hashOf, ownLetter, parsePatch, readMessage, type Told } from "./runs-change.ts";
+import { cannot, change, type Change, hashOf, ownLetter, readJsonArgument, readMessage, type Told } from "./runs-change.ts";
 import type { ForkOptions, ResumeOptions } from "./runs-options.ts";
 import { readRun } from "./runs-records.ts";
 
 const waysOut = "name a file that holds it with --message: the event as JSON, or a line of dlq export";
 
+/** How a run that nothing carries on is to go on. */
+export interface WayOn {
+  /** What is done for it. */
+  readonly did: string;
+  go(): Promise<Told>;
+}
+
 export async function resume(eventId: string, options: ResumeOptions): Promise<void> {
   await change(options, async (open) => {
     const view = await readRun(open, eventId);
     if (view.state === "done") return publishOutbox(open, view, options);
-    const found = await open.find(eventId);
-    const own = await ownLetter(open, found, view.payloadHash);
-    const isGivenUp = view.state === "dead" || view.state === "parked";
-    if (!isGivenUp && own === undefined && (found.messages.length > 0 || (view.claim !== undefined && view.claim.leftMs > 0))) {
-      const { now } = standingOf({ view, progress: progressOf(view, undefined), found, nowMs: Date.now() });
-      throw cannot(`expected a run that nothing carries on, found that '${eventId}' is on its way: ${now}`);
-    }
-    if (own !== undefined) return replayLetter(open, view, own.letter, options);
-    if (options.message !== undefined) return sendMessage(open, view, readMessage(options.message), options);
-    throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
+    const way = await wayOn(open, view, options);
+    return options.dryRun === true ? { eventId, did: way.did } : way.go();
   });
+}
+
+/** Changes nothing yet. */
+export async function wayOn(open: Change, view: RunView, options: ResumeOptions): Promise<WayOn> {
+  const { eventId } = view.key;
+  const found = await open.find(eventId);
+  const own = await ownLetter(open, found, view.payloadHash);
+  const isGivenUp = view.state === "dead" || view.state === "parked";
+  if (!isGivenUp && own === undefined && (found.messages.length > 0 || (view.claim !== undefined && view.claim.leftMs > 0))) {
+    const { now } = standingOf({ view, progress: progressOf(view, undefined), found, nowMs: Date.now() });
+    throw cannot(`expected a run that nothing carries on, found that '${eventId}' is on its way: ${now}`);
+  }
+  if (own !== undefined) return wayOfLetter(open, view, own.letter, options);
+  if (options.message !== undefined) return wayOfMessage(open, view, readMessage(options.message), options);
+  throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
 }
 
 async function publishOutbox({ loaded, surroundings, store }: Change, { key: { eventId }, outbox }: RunView, { dryRun }: ResumeOptions): Promise<Told> {
@@ -45,10 +60,12 @@ async function publishOutbox({ loaded, surroundings, store }: Change, { key: { e
   return { eventId, did };
 }
 
-async function replayLetter(open: Change, view: RunView, letter: Parameters<typeof replayGroups>[1][number][number], options: ResumeOptions): Promise<Told> {
-  const { eventId } = view.key;
+function wayOfLetter(open: Change, view: RunView, letter: Letter, options: ResumeOptions): WayOn {
   const did = `been replayed behind its last step, with its dead letter from ${letter.box.name}`;
-  if (options.dryRun === true) return { eventId, did };
+  return { did, go: () => replayLetter(open, view.key.eventId, letter, did, options) };
+}
+
+async function replayLetter(open: Change, eventId: string, letter: Letter, did: string, options: ResumeOptions): Promise<Told> {
   const { letters, surroundings, signal } = open;
   const [report] = await replayGroups(letters, [[letter]], surroundings, {
     from: "checkpoint",
@@ -67,12 +84,15 @@ async function replayLetter(open: Change, view: RunView, letter: Parameters<type
   );
 }
 
-async function sendMessage(open: Change, view: RunView, message: Delivery, options: ResumeOptions): Promise<Told> {
+async function wayOfMessage(open: Change, view: RunView, message: Delivery, options: ResumeOptions): Promise<WayOn> {
   const { eventId } = view.key;
   if ((await hashOf(open, message, eventId)) !== view.payloadHash)
     throw cannot(`expected the payload that '${eventId}' was claimed with, found another one; fork it with a patch instead`);
   const did = `been sent to ${open.surroundings.retryEntity} from --message, as a replay behind its last step`;
-  if (options.dryRun === true) return { eventId, did };
+  return { did, go: () => sendMessage(open, view, message, did, options) };
+}
+
+async function sendMessage(open: Change, view: RunView, message: Delivery, did: string, options: ResumeOptions): Promise<Told> {
   const { letters, surroundings } = open;
   const making = {
     secret: await open.store.secret(),
@@ -86,13 +106,13 @@ async function sendMessage(open: Change, view: RunView, message: Delivery, optio
   // Another order each time that the event was given up.
   const replayed = await makeReplay(making, { ...message, messageId: `${message.messageId}~${view.epoch}.${view.generation}` });
   await surroundings.publisher.send(surroundings.retryEntity, [replayed]);
-  return { eventId, did };
+  return { eventId: view.key.eventId, did };
 }
 
 export async function fork(eventId: string, options: ForkOptions): Promise<void> {
   const as: string = options.as ?? `${eventId.slice(0, 100)}-fork-${randomUUID().slice(0, 8)}`;
   if (!isEventId(as)) throw new ConfigurationError(`--as: expected an event id of at most 128 characters, got '${String(as)}'`);
-  const patch = parsePatch(options.patch);
+  const patch = readJsonArgument("--patch", options.patch);
   await change(options, async (open) => {
     const { letters, surroundings, store, records } = open;
     const view = await readRun(open, eventId);

@@ -28,7 +28,19 @@ export type HistoryEntry =
   | { readonly kind: "cancelled"; readonly atMs: number; readonly reason: string }
   /** It was made of another run, whose steps up to this one it has. */
   | { readonly kind: "forked-from"; readonly atMs: number; readonly reason: string; readonly eventId: string; readonly step: string; readonly patched: boolean }
-  | { readonly kind: "forked-to"; readonly atMs: number; readonly reason: string; readonly eventId: string };
+  | { readonly kind: "forked-to"; readonly atMs: number; readonly reason: string; readonly eventId: string }
+  /** Somebody has stated whether a step happened of which nobody knew. */
+  | {
+      readonly kind: "released";
+      readonly atMs: number;
+      readonly reason: string;
+      readonly step: string;
+      readonly outcome: StatedOutcome;
+      /** Who states it. */
+      readonly who: string;
+    };
+
+export type StatedOutcome = "done" | "not-done";
 
 /** What a run is given up as that somebody called off. */
 export const cancelledReason = "Cancelled";

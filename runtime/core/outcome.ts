@@ -104,6 +104,15 @@ export type Outcome =
   | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }
   | { readonly kind: "not-started"; readonly why: string };
 
+export type ParkedReason = Extract<Outcome, { kind: "parked" }>["reason"];
+
+/** What a run is parked as, and its message dead-lettered as. */
+const parkedReasons: readonly string[] = ["OutcomeUnknown", "PipelineChanged"] satisfies readonly ParkedReason[];
+
+export function isParkedReason(reason: string): reason is ParkedReason {
+  return parkedReasons.includes(reason);
+}
+
 /** What failed, of an outcome that is a failure; undefined for any other. */
 export function failureOf(outcome: Extract<Outcome, { kind: "parked" }>): DeathCause;
 export function failureOf(outcome: Outcome): DeathCause | undefined;

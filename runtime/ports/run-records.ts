@@ -21,6 +21,16 @@ export interface Cancellation {
   readonly verdict: StepRecord | undefined;
 }
 
+/** What somebody states of a step of a parked run, of which nobody knew whether it had happened. */
+export interface StatedStep {
+  readonly eventId: string;
+  /** Of the run as they have seen it. */
+  readonly epoch: number;
+  /** What the run finds when it goes on: the step with its result, or that its effect did not happen. */
+  readonly step: StepRecord;
+  readonly entry: Extract<HistoryNote, { readonly kind: "released" }>;
+}
+
 /** A record that is made by hand, of a run that no worker has. */
 export interface RunCreation {
   readonly eventId: string;
@@ -58,6 +68,8 @@ export interface RunRecords {
    * worker hears of it with its next write; `given-up` and `done` ones stay as they are.
    */
   cancel(cancellation: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown">;
+  /** Puts a step on the record of a run that is still parked as it was seen, and notes who states it and why; a run that has `moved` stays as it is. */
+  state(stated: StatedStep): Promise<"stated" | "moved" | "unknown">;
   /** Forgets a run that is done or given up; others are `live` and stay. */
   remove(eventId: string): Promise<"removed" | "live" | "unknown">;
   /** Adds to the history of a run, with the store's time; an unknown run is left alone. */

@@ -13,6 +13,7 @@ import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Letter, Letters } from "./letters.ts";
 import type { Disagreement, Mend } from "./reconcile.ts";
 import { lastDeath } from "../core/history.ts";
+import { isParkedReason } from "../core/outcome.ts";
 import { makeReplay } from "./replay-message.ts";
 import { take } from "./take.ts";
 
@@ -115,15 +116,8 @@ async function create({ records }: MendSurroundings, eventId: string, { letter, 
   const { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation } = letter;
   if (kind === "deliveries" || kind === "foreign") return "moved";
   const death: Death = { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation };
-  const made = await records.create({
-    eventId,
-    payloadHash,
-    pipelineHash: "",
-    state: kind === "outcome-unknown" ? "parked" : "dead",
-    reason,
-    steps: [],
-    history: [{ kind: "died", state: kind === "outcome-unknown" ? "parked" : "dead", ...death }],
-  });
+  const state = isParkedReason(reason) ? "parked" : "dead";
+  const made = await records.create({ eventId, payloadHash, pipelineHash: "", state, reason, steps: [], history: [{ kind: "died", state, ...death }] });
   return made === "created" ? "mended" : "moved";
 }
 

@@ -124,5 +124,7 @@ function entryText(entry: HistoryEntry): string {
       return `made of event ${entry.eventId}, up to its step ${entry.step}${entry.patched ? ", with another payload" : ""}: ${entry.reason}`;
     case "forked-to":
       return `another run was made of it, as event ${entry.eventId}: ${entry.reason}`;
+    case "released":
+      return `released by ${entry.who}, who states that step ${entry.step} was ${entry.outcome === "done" ? "done" : "not done"}: ${entry.reason}`;
   }
 }

@@ -1,4 +1,5 @@
 /** What carries an event on now, if anything does; why it waits, and until when. */
+import type { HistoryEntry } from "../core/history.ts";
 import type { RunView } from "../core/run.ts";
 import type { Findings, FoundMessage } from "./runs-messages.ts";
 import { holderOf, progressText, type RunProgress } from "./runs-progress.ts";
@@ -42,7 +43,7 @@ export function standingOf({ view, progress, found, nowMs }: Known): Standing {
       return waiting(found, `waits since '${view.reason ?? ""}' (${how})`);
     case "dead":
     case "parked":
-      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})`);
+      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})`, view.history.at(-1));
   }
 }
 
@@ -57,7 +58,7 @@ function doing({ steps, ahead, verdict }: RunProgress): string {
 
 function withoutRecord(found: Findings): Standing {
   if (found.messages.length > 0) return waiting(found, "not claimed yet");
-  if (found.letters.length > 0) return givenUp(found, "it has no record");
+  if (found.letters.length > 0) return givenUp(found, "it has no record", undefined);
   return stuck(`no record, no message and no dead letter of it was found${lookedAt(found)}`);
 }
 
@@ -84,12 +85,13 @@ function dueMs({ seen }: FoundMessage): number {
   return seen.state === "scheduled" ? (seen.scheduledAtMs ?? Number.POSITIVE_INFINITY) : 0;
 }
 
-function givenUp(found: Findings, what: string): Standing {
+function givenUp(found: Findings, what: string, last: HistoryEntry | undefined): Standing {
   if (found.messages.length > 0) {
     const { now, untilMs } = waiting(found, what);
     return moving(`${now}; it brings the event back if it was enqueued after its end, else it is dead-lettered`, untilMs);
   }
   const [letter] = found.letters;
   if (letter !== undefined) return stuck(`${what}; its dead letter lies in ${letter.box.name}: nothing carries it on before a replay`);
+  if (last?.kind === "closed") return moving(`${what}, and closed: ${last.reason}`);
   return stuck(`${what}; no message of it was found${lookedAt(found)}`);
 }

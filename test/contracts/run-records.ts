@@ -215,6 +215,35 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
       });
     });
 
+    test("a step that somebody states of a parked run is found by who claims it next, and the statement stands in its history; a run that has moved stays as it is", async () => {
+      await store.claim([claimOf("a"), claimOf("dead")], longMs);
+      const intent = stepOf("charge", { kind: "atMostOnce", state: "intent", result: new Uint8Array(0) });
+      await store.checkpoint([
+        { eventId: "a", epoch: 1, step: intent },
+        { eventId: "a", epoch: 1, step: stepOf("later") },
+      ]);
+      await store.fail([
+        { eventId: "a", epoch: 1, state: "parked", reason: "OutcomeUnknown", failures: 1, losses: 0, death: deathOf({ reason: "OutcomeUnknown" }) },
+        { eventId: "dead", epoch: 1, state: "dead", reason: "REFUSED", failures: 1, losses: 0, death: deathOf() },
+      ]);
+      const charged = stepOf("charge", { kind: "atMostOnce", result: Uint8Array.of(7) });
+      const entry = { kind: "released", reason: 'the bank says "yes"', step: "charge", outcome: "done", who: "ada@desk" } as const;
+      const state = (eventId: string, epoch: number): Promise<string> => records.state({ eventId, epoch, step: charged, entry });
+      assert.deepEqual([await state("a", 2), await state("dead", 1), await state("unknown", 1)], ["moved", "moved", "unknown"]);
+      assert.equal(await state("a", 1), "stated");
+      const view = await store.read("a");
+      assert.deepEqual([view?.state, view?.reason, view?.epoch], ["parked", "OutcomeUnknown", 1]);
+      const last = view?.history.at(-1);
+      assert.ok(last !== undefined && last.atMs > 1_600_000_000_000);
+      assert.deepEqual([view?.history.length, { ...last, atMs: 0 }], [2, { ...entry, atMs: 0 }]);
+      const order = { by: "replay", id: "r", from: "checkpoint", patched: false, repeatsInDoubt: true, reason: "", payloadHash: "payload-1" } as const;
+      assert.deepEqual(await store.revive([{ eventId: "a", epoch: 0, revival: order }]), ["revived"]);
+      assert.equal(await state("a", 1), "moved");
+      const [claim] = await store.claim([claimOf("a")], longMs);
+      assert.ok(claim?.kind === "acquired", claim?.kind);
+      assert.deepEqual(plainSteps(claim.steps), plainSteps([stepOf("later"), charged]));
+    });
+
     test("a run that has ended can be removed, with all that is kept of it; others stay", async () => {
       await store.claim([claimOf("runs"), claimOf("waits"), claimOf("dead")], longMs);
       await store.checkpoint([{ eventId: "dead", epoch: 1, step: stepOf("one") }]);

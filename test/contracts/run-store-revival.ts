@@ -40,6 +40,7 @@ function toldOf(history: readonly HistoryEntry[]): readonly unknown[] {
       case "cancelled":
       case "forked-from":
       case "forked-to":
+      case "released":
         return [entry.kind, entry.reason];
     }
   });

@@ -120,6 +120,32 @@ for (const kind of storesTried) {
       },
     );
 
+    test("a parked run goes on by what somebody states of the step that nobody knew of, and tells who and why", { timeout: 120_000 }, async (t) => {
+      const scene = await runsScene(t, { store: store() });
+      const { bench, runs } = scene;
+      for (const eventId of ["paid", "unpaid"]) await bench.send(eventId, {}, "Charged");
+      await eventually("both to be parked", () => deadLetters(scene, "paid").length + deadLetters(scene, "unpaid").length === 2, 30_000);
+      const because = ["--reason", "the bank says so", "--by", "ada"];
+      const wrong = await runs("release", "paid", "--done", "--step", "charged", ...because);
+      assert.deepEqual([wrong.code, /did you mean 'charge'\?/.test(wrong.stderr)], [2, true], wrong.stderr);
+      release(bench, "bank-answers");
+      const paid = await runs("release", "paid", "--done", "--result", '{"receipt":"by phone"}', ...because);
+      assert.match(paid.stdout, /^paid: been released: .*, and is done$/m, paid.stderr);
+      const unpaid = await runs("release", "unpaid", "--not-done", ...because);
+      assert.match(unpaid.stdout, /^unpaid: been released: its step charge counts as not done for ada; .*, and is done$/m, unpaid.stderr);
+      assert.deepEqual(
+        [marks(bench, "charging").toSorted(), marks(bench, "receipts")],
+        [
+          ["paid", "unpaid", "unpaid"],
+          ["paid by phone", "unpaid from the bank"],
+        ],
+      );
+      const kinds = (await shown(scene, "paid")).history.map((entry) => entry.kind);
+      assert.deepEqual(kinds, ["died", "released", "revived"]);
+      const { stdout } = await runs("explain", "paid");
+      assert.match(stdout, /released by ada, who states that step charge was done: the bank says so$/m);
+    });
+
     test("a fork begins behind the step that is named, with another payload, and both runs tell of each other", { timeout: 120_000 }, async (t) => {
       const scene = await runsScene(t, { store: store() });
       const { bench, runs } = scene;

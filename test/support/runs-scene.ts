@@ -12,7 +12,7 @@ const { REDIS_URL: _redis, ...env } = process.env;
  * `chained` (Tried): a chain whose second step waits for the file `paid-<eventId>`. `failing` (Failed): one step, then a failure, for
  * good where the payload says so. `banking` (Banked): calls a dependency that fails. `booking` (Booked): critical, its second step
  * waits for `confirmed-<eventId>`; then it is refused where the payload says so, and undone, once `unhang-<eventId>` is there where
- * `hang-<eventId>` is.
+ * `hang-<eventId>` is. `charging` (Charged): an `atMostOnce` step whose outcome is unknown until the file `bank-answers` is there.
  */
 function skills(folder: string): string {
   return `import { existsSync, appendFileSync } from "node:fs";
@@ -91,7 +91,20 @@ const booking = defineSkill({
     if (payload.refused) throw new PermanentError("the flight is full", { code: "FULL" });
   },
 });
-export default definePlugin({ skills: [chained, failing, banking, booking], dependencies: [bank] });
+const charging = defineSkill({
+  name: "charging",
+  handles: [{ eventType: "Charged", versions: "1.x" }],
+  async run(context) {
+    const { eventId } = context.event;
+    const receipt = await context.step("charge", { kind: "atMostOnce" }, () => {
+      mark("charging", eventId);
+      if (existsSync(join(folder, "bank-answers"))) return { receipt: "from the bank" };
+      throw new TransientError("no answer", { code: "ETIMEDOUT", definite: false });
+    });
+    await context.step("note", { kind: "idempotent" }, () => mark("receipts", eventId + " " + receipt?.receipt));
+  },
+});
+export default definePlugin({ skills: [chained, failing, banking, booking, charging], dependencies: [bank] });
 `;
 }
 
@@ -114,7 +127,7 @@ export interface RunsSceneOptions {
 export async function runsScene(t: TestContext, { store, lockDurationMs = 60_000 }: RunsSceneOptions): Promise<RunsScene> {
   const bench = await startWorkerBench(t, {
     entities: { queues: [{ name: "input", lockDurationMs, deliveryCountMax: 10 }] },
-    skills: ["chained", "failing", "banking", "booking"],
+    skills: ["chained", "failing", "banking", "booking", "charging"],
     dependencies: ["bank"],
     module: skills,
   });

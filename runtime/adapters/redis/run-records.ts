@@ -4,7 +4,15 @@
 import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
-import { type Cancellation, type HistoryNote, kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import {
+  type Cancellation,
+  type HistoryNote,
+  kindsOutliveMs,
+  type RunCreation,
+  type RunRecords,
+  type ScanPage,
+  type StatedStep,
+} from "../../ports/run-records.ts";
 import { RedisClient } from "./client.ts";
 import { lettersOf, packStep, stateLetters, unpackKinds, unpackScan } from "./records.ts";
 import { commandTimeoutMsDefault, placesOf, type RedisRunStoreOptions } from "./run-store.ts";
@@ -20,6 +28,10 @@ const cancelAnswers: ReadonlyMap<string, "ended" | "asked" | "given-up" | "done"
 const removeAnswers: ReadonlyMap<string, "removed" | "live"> = new Map([
   ["r", "removed"],
   ["l", "live"],
+]);
+const stateAnswers: ReadonlyMap<string, "stated" | "moved"> = new Map([
+  ["w", "stated"],
+  ["m", "moved"],
 ]);
 const reasonCharactersMax = 200;
 /** Keys that one call looks at: about a millisecond of Redis where all of them are wanted. */
@@ -96,6 +108,12 @@ class RedisRunRecords implements RunRecords {
     const died = encodeEntry({ kind: "died", state: "dead", ...death });
     const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict)];
     return cancelAnswers.get(String(await this.#connected().run(scripts.cancel, [key], args))) ?? "unknown";
+  }
+
+  async state({ eventId, epoch, step, entry }: StatedStep): Promise<"stated" | "moved" | "unknown"> {
+    const { base, key } = this.#placeOf(eventId);
+    const args = [String(this.#options.retentionMs), base, String(epoch), step.name, packStep(step), JSON.stringify(entry)];
+    return stateAnswers.get(String(await this.#connected().run(scripts.state, [key], args))) ?? "unknown";
   }
 
   async remove(eventId: string): Promise<"removed" | "live" | "unknown"> {

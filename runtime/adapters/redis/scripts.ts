@@ -36,6 +36,7 @@ type ScriptName =
   | "kinds"
   | "create"
   | "cancel"
+  | "state"
   | "remove"
   | "note"
   | "draw";
@@ -58,6 +59,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   kinds: load("kinds"),
   create: load("create"),
   cancel: load("cancel"),
+  state: load("state"),
   remove: load("remove"),
   note: load("note"),
   draw: load("draw"),

@@ -4,7 +4,15 @@ import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
-import { type Cancellation, type HistoryNote, kindsOutliveMs, type RunCreation, type RunRecords, type ScanPage } from "../../ports/run-records.ts";
+import {
+  type Cancellation,
+  type HistoryNote,
+  kindsOutliveMs,
+  type RunCreation,
+  type RunRecords,
+  type ScanPage,
+  type StatedStep,
+} from "../../ports/run-records.ts";
 import type { RunStoreOptions } from "../../ports/run-store.ts";
 import { cancelRun } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
@@ -117,6 +125,19 @@ class SqliteRunRecords implements RunRecords {
       if (row.state === "done") return "done";
       if (row.state === "dead" || row.state === "parked") return "given-up";
       return cancelRun(statements, row, { ...rest, reason: reason.slice(0, reasonCharactersMax) }, nowMs, nowMs + this.#options.retentionMs);
+    });
+  }
+
+  state({ eventId, epoch, step, entry }: StatedStep): Promise<"stated" | "moved" | "unknown"> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const row = statements.findRun(consumerId, eventId);
+      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+      if (row.state !== "parked" || row.epoch !== epoch) return "moved";
+      statements.putStep(row.id, step, nowMs);
+      statements.setState(row.id, row.state, row.reason, nowMs + this.#options.retentionMs);
+      statements.note(row.id, encodeEntry({ ...entry, atMs: nowMs }));
+      return "stated";
     });
   }
 
