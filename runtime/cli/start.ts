@@ -11,7 +11,7 @@ import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
-import { reportSuspects, waitsFor } from "./worker-state.ts";
+import { reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
 
 /** How often a parent process that listens gets the worker's numbers. */
 const reportEveryMs = 200;
@@ -91,7 +91,12 @@ export async function start(options: StartOptions): Promise<void> {
 /** What the heartbeat tells beside its time. */
 function stateOf(view: WorkerView): object {
   const waiting = waitsFor(view);
-  return { ready: waiting.length === 0, waitsFor: waiting, storeSuspect: reportSuspects(view.storeSuspect, Date.now()) };
+  return {
+    ready: waiting.length === 0,
+    waitsFor: waiting,
+    storeSuspect: reportSuspects(view.storeSuspect, Date.now()),
+    loadShedding: reportShedding(view.loadShedding),
+  };
 }
 
 /** What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. */

@@ -1,5 +1,6 @@
 /** What a worker's state means, for who looks at it from outside. */
 import type { WorkerView } from "../pipeline/lifecycle.ts";
+import type { LoadSheddingView } from "../policy/load-shedding.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 
 /** Why it takes no new messages, though it lives; empty when it does. */
@@ -20,6 +21,11 @@ export function waitsFor({
     ...(rebuiltInVain > 1 ? ["the broker"] : []),
     ...credentials.filter(({ isEnding }) => isEnding).map(({ login }) => `a new token for ${login}`),
   ];
+}
+
+/** What it gives back because others are more important; null while it gives back nothing. */
+export function reportShedding({ isActive, why, queueAgeMs, shed }: LoadSheddingView): object | null {
+  return isActive ? { why, queueAgeMs: Math.round(queueAgeMs), shed } : null;
 }
 
 /** Since when, until when and why events are handled with care because the store may have lost what it knew of them. */

@@ -157,6 +157,14 @@ export type RuntimeEvent =
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }
+  /** What may wait is given back so that more important events are run, or is not any more. `why`: what is, or was, over its bounds; `shed`: messages since it began. */
+  | {
+      readonly type: "load-shedding.changed";
+      readonly state: "shedding" | "off";
+      readonly why: "queue-age" | "memory" | "loop";
+      readonly queueAgeMs: number;
+      readonly shed: number;
+    }
   /** A rule's threshold was reached here; another worker of the pool may have come to the same. `channels` are names. */
   | {
       readonly type: "escalation.raised";

@@ -11,6 +11,7 @@ import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema 
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
+import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema } from "./config/load-shedding.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
@@ -52,6 +53,8 @@ export interface ConfigInput {
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
   /** Retries that the whole worker may make, of runs in place and of calls within runs. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
   readonly retryBudget?: RetryBudgetConfig | undefined;
+  /** Which messages a worker that is over its bounds gives back so that more important ones are run; see `LoadSheddingConfig`. Default: none. */
+  readonly loadShedding?: LoadSheddingConfig | undefined;
   /** How envelopes of others are read, such as MassTransit's, NServiceBus's or your own; see `EnvelopeHook`. Default: none. */
   readonly envelopes?: readonly EnvelopeHook[] | undefined;
   /**
@@ -105,7 +108,17 @@ export interface ConfigInput {
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
 export interface Config extends Omit<
   Required<ConfigInput>,
-  "threads" | "suspectMs" | "memoryBytesMax" | "heldBytesMax" | "publish" | "platformEvents" | "escalation" | "dependencies" | "skills" | "logFormat"
+  | "threads"
+  | "suspectMs"
+  | "memoryBytesMax"
+  | "heldBytesMax"
+  | "publish"
+  | "platformEvents"
+  | "escalation"
+  | "loadShedding"
+  | "dependencies"
+  | "skills"
+  | "logFormat"
 > {
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
@@ -117,6 +130,7 @@ export interface Config extends Omit<
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly recovery: RecoverySettings;
   readonly retryBudget: RetryBudgetPolicy;
+  readonly loadShedding: LoadSheddingSettings;
   readonly envelopes: readonly EnvelopeHook[];
   readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
@@ -168,6 +182,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
+    loadShedding: loadSheddingSchema.prefault({ enabled: false }),
     envelopes: z.array(envelopeHook).default([]),
     envelopeDefaults: z.boolean().default(true),
     inFlightMax: integer(1, 10_000).default(10_000),

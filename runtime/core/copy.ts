@@ -58,7 +58,23 @@ export function enqueuedFirstMs(delivery: Delivery): number {
  * forged header only makes its own message's event one that is handled with more care.
  */
 export function wasDelivered(delivery: Delivery): boolean {
-  return delivery.attempt > 1 || [originHeader, "DeadLetterReason", replayHeader].some((header) => delivery.header(header) !== undefined);
+  return delivery.attempt > 1 || delivery.header(originHeader) !== undefined || wasBroughtBack(delivery);
+}
+
+/** By a replay, or by someone who sent its dead letter as it was. */
+function wasBroughtBack(delivery: Delivery): boolean {
+  return ["DeadLetterReason", replayHeader].some((header) => delivery.header(header) !== undefined);
+}
+
+/** Says in a copy's `waitsForHeader` that nothing was tried of it: its worker was over its bounds, and others were more important. */
+export const shedReason = "shed";
+
+/**
+ * Whether nothing of its event has begun, as far as its message tells: it is new, or carries on one that was and has only been shed. A
+ * forged header only has its own message shed.
+ */
+export function isUntouched(delivery: Delivery): boolean {
+  return !wasDelivered(delivery) || (delivery.attempt === 1 && delivery.header(waitsForHeader) === shedReason && !wasBroughtBack(delivery));
 }
 
 /** When it is over with a delivery, by the broker's wall clock; Infinity when it does not say. */

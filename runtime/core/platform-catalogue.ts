@@ -201,6 +201,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     delayMs: amount("the longest delay within the last seconds"),
   }),
+  "load-shedding.changed": row("LoadSheddingChanged", "the worker is over its bounds and gives back what may wait, or does so no more", {
+    state: oneOf(["shedding", "off"], "whether it does"),
+    why: oneOf(["queue-age", "memory", "loop"], "what is over its bounds, or was: the wait in the queue, memory, or the event loop"),
+    queueAgeMs: amount("how long even the youngest messages had waited in the queue"),
+    shed: count("messages given back since it began"),
+  }),
   "credential.failing": row("CredentialFailing", "the token of a login cannot be replaced, or was replaced after all", {
     state: oneOf(
       ["begin", "ending", "end"],

@@ -2,6 +2,7 @@
  * What the numbers of policies may be. Definitions in plugins, the configuration, and changes while a worker runs are all checked
  * against these.
  */
+import type { LoadSheddingPolicy } from "./load-shedding.ts";
 import type { BulkheadPolicy, CircuitPolicy, RetryBudgetPolicy, RetryPolicy } from "./skill.ts";
 
 export interface Limits {
@@ -57,6 +58,13 @@ export const skillRetryLimits: LimitsOf<RetryPolicy> = {
   delayFactor: { min: 1, max: 100, isFraction: true },
   delayMaxMs: { min: 0, max: dayMs },
   lossesMax: { min: 2, max: 100 },
+};
+
+export const loadSheddingLimits: LimitsOf<LoadSheddingPolicy> = {
+  queueAgeMs: { min: 100, max: dayMs },
+  ratio: { min: 0, max: 1_000, isFraction: true },
+  perSecondMin: { min: 0, max: 10_000, isFraction: true },
+  postponementsMax: upTo(10_000),
 };
 
 export const retryBudgetLimits: LimitsOf<RetryBudgetPolicy> = {

@@ -18,4 +18,4 @@ export type Settlement =
   /** Someone else owns it: leave it alone. */
   | { readonly kind: "drop" };
 
-export type PostponeReason = "held" | "lane-full" | "window-full" | "circuit-open" | "rate-limited" | "publish-failed" | "not-started" | "store-down";
+export type PostponeReason = "held" | "lane-full" | "window-full" | "circuit-open" | "rate-limited" | "publish-failed" | "not-started" | "store-down" | "shed";

@@ -9,11 +9,14 @@
  * is here and has not begun may begin as long as runs may finish, and is handed back only then.
  */
 import type { Clock, Random } from "../core/clock.ts";
+import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "../core/load-shedding.ts";
+import { type PriorityRules, noPriorityRules } from "../core/priority.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
 import { Admission, type GateView } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
 import type { CredentialView, CredentialWatch } from "../policy/credential-watch.ts";
 import type { Caution } from "../policy/caution.ts";
+import { LoadShedding, type LoadSheddingView } from "../policy/load-shedding.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { RateLimits } from "../policy/rate-limits.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
@@ -41,6 +44,7 @@ import { Policies } from "./policies.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
 import { Settler } from "./settle.ts";
+import { Shedding } from "./shedding.ts";
 import { Sagas } from "./sagas.ts";
 import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -69,6 +73,10 @@ export interface WorkerOptions {
   readonly sharedLimits?: SharedLimits | undefined;
   /** Default: `defaultRetryBudgetPolicy`. */
   readonly retryBudget?: RetryBudgetPolicy;
+  /** Default: `defaultLoadSheddingPolicy`, which sheds nothing. */
+  readonly loadShedding?: LoadSheddingPolicy;
+  /** Default: what messages say. */
+  readonly priorities?: PriorityRules;
   /** Retries as the threads take them. Default: one that only this worker takes from. */
   readonly retryLedger?: RetryLedger;
   readonly readRoute: ProcessBatchOptions["readRoute"];
@@ -131,6 +139,7 @@ export interface WorkerView {
   readonly rebuiltInVain: number;
   readonly gates: readonly GateView[];
   readonly retryBudget: RetryBudgetView;
+  readonly loadShedding: LoadSheddingView;
   readonly intake: readonly IntakeView[];
   /** Bytes of the bodies that are held. */
   readonly heldBytes: number;
@@ -201,7 +210,8 @@ export class Worker {
       trim: () => this.#receiveLoop.trim(),
     });
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
-    this.policies = new Policies({ clock, admission: this.#admission, retryBudget, limits: rateLimits, changed: () => this.#useNewBounds() });
+    const shedding = this.#makeShedding(brokerClock);
+    this.policies = this.#makePolicies(rateLimits, retryBudget, shedding);
     const parts = {
       ...options,
       brokerClock,
@@ -215,6 +225,7 @@ export class Worker {
       intake: this.#intake,
       admission: this.#admission,
       retryBudget,
+      shedding,
       readAhead: new ReadAhead(),
       settler: this.#settler,
     };
@@ -222,9 +233,45 @@ export class Worker {
     this.#limits = rateLimits && this.#makeLimits(rateLimits);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#receiveLoop = this.#makeReceiveLoop();
-    this.#watchdog = new Watchdog({ ...options, memoryWatch: this.#memoryWatch, loopWatch: this.#loopWatch, receiveLoop: this.#receiveLoop, retryBudget });
+    this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
+  }
+
+  #makePolicies(limits: RateLimits<Work> | undefined, retryBudget: RetryBudget, shedding: Shedding): Policies {
+    return new Policies({
+      clock: this.#options.clock,
+      admission: this.#admission,
+      retryBudget,
+      loadShedding: shedding.policy,
+      limits,
+      changed: () => this.#useNewBounds(),
+      sheddingChanged: () => shedding.changed(),
+    });
+  }
+
+  #makeWatchdog(retryBudget: RetryBudget, shedding: Shedding): Watchdog {
+    return new Watchdog({
+      ...this.#options,
+      memoryWatch: this.#memoryWatch,
+      loopWatch: this.#loopWatch,
+      receiveLoop: this.#receiveLoop,
+      retryBudget,
+      shedding,
+    });
+  }
+
+  #makeShedding(brokerClock: BrokerClock): Shedding {
+    return new Shedding({
+      ...this.#options,
+      policy: new LoadShedding(this.#options.loadShedding ?? defaultLoadSheddingPolicy),
+      brokerClock,
+      priorities: this.#options.priorities ?? noPriorityRules,
+      inFlight: this.#inFlight,
+      intake: this.#intake,
+      memoryWatch: this.#memoryWatch,
+      loopWatch: this.#loopWatch,
+    });
   }
 
   #makeReceiveLoop(): ReceiveLoop {
@@ -346,6 +393,7 @@ export class Worker {
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,
+      loadShedding: this.policies.view().loadShedding,
       intake: this.#intake.view(),
       heldBytes: this.#intake.heldBytes,
     };

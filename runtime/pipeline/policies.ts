@@ -6,13 +6,16 @@ import type { Clock } from "../core/clock.ts";
 import { checkChanges } from "../core/config/changes.ts";
 import { concurrencySchema } from "../core/config/concurrency.ts";
 import { bulkheadChanges } from "../core/config/dependencies.ts";
+import { loadSheddingChanges } from "../core/config/load-shedding.ts";
 import { limitChanges } from "../core/config/limits.ts";
 import { retryBudgetChanges } from "../core/config/retry-budget.ts";
+import type { LoadSheddingPolicy } from "../core/load-shedding.ts";
 import type { LimitPolicy, LimitScope } from "../core/limits.ts";
 import type { BulkheadPolicy, ConcurrencyPolicy, RetryBudgetPolicy } from "../core/skill.ts";
 import type { AdaptiveLimit, AdaptiveView } from "../policy/adaptive-limit.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { Circuit, CircuitView } from "../policy/circuit.ts";
+import type { LoadShedding, LoadSheddingView } from "../policy/load-shedding.ts";
 import type { LimitView, RateLimits } from "../policy/rate-limits.ts";
 import type { Bulkhead, BulkheadView } from "../policy/bulkhead.ts";
 import type { RetryBudget, RetryBudgetView } from "../policy/retry-budget.ts";
@@ -26,6 +29,7 @@ export interface PoliciesView {
     readonly adaptive?: AdaptiveView;
   }[];
   readonly retryBudget: RetryBudgetView;
+  readonly loadShedding: LoadSheddingView;
   /** Of all dependencies that are limited. */
   readonly limits: readonly LimitView[];
 }
@@ -34,10 +38,13 @@ export interface PoliciesOptions {
   readonly clock: Clock;
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
+  readonly loadShedding: LoadShedding;
   /** Undefined where nothing is limited. */
   readonly limits: RateLimits<Work> | undefined;
   /** Something may begin that could not before. */
   changed(): void;
+  /** Load shedding was ended by hand. */
+  sheddingChanged(): void;
 }
 
 export class Policies {
@@ -48,7 +55,7 @@ export class Policies {
   }
 
   view(): PoliciesView {
-    const { admission, retryBudget, clock, limits } = this.#options;
+    const { admission, retryBudget, loadShedding, clock, limits } = this.#options;
     const nowMs = clock.monotonicMs();
     const dependencies = admission.names.map((dependency) => ({
       dependency,
@@ -56,7 +63,7 @@ export class Policies {
       circuit: this.#circuit(dependency).view(nowMs),
       ...adaptiveView(admission.adaptive(dependency)),
     }));
-    return { dependencies, retryBudget: retryBudget.view(nowMs), limits: limits?.view(nowMs) ?? [] };
+    return { dependencies, retryBudget: retryBudget.view(nowMs), loadShedding: loadShedding.view(), limits: limits?.view(nowMs) ?? [] };
   }
 
   /** Opens a dependency's circuit for its reset time. */
@@ -111,6 +118,14 @@ export class Policies {
   changeRetryBudget(changes: Partial<RetryBudgetPolicy>): void {
     const { retryBudget, clock } = this.#options;
     retryBudget.change(checkChanges(["retryBudget"], retryBudgetChanges, changes), clock.monotonicMs());
+  }
+
+  /** Switched on, it begins when the worker is found over its bounds; switched off, at once nothing more is shed. Throws `RangeError` as above. */
+  changeLoadShedding(changes: Partial<LoadSheddingPolicy>): void {
+    const { loadShedding } = this.#options;
+    const wasActive = loadShedding.isActive;
+    loadShedding.change(checkChanges(["loadShedding"], loadSheddingChanges, changes));
+    if (loadShedding.isActive !== wasActive) this.#options.sheddingChanged();
   }
 
   #changed(): void {

@@ -7,7 +7,7 @@
  */
 import { verdictOf } from "../core/compensation.ts";
 import type { Clock } from "../core/clock.ts";
-import { isApartOf, retriesInPlaceOf } from "../core/copy.ts";
+import { isApartOf, retriesInPlaceOf, shedReason } from "../core/copy.ts";
 import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import { lastDeath } from "../core/history.ts";
@@ -30,6 +30,7 @@ import type { LockKeeper } from "./lock-keeper.ts";
 import { Revivals, type Resends } from "./revivals.ts";
 import { givenUp, overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
 import type { Settler } from "./settle.ts";
+import { type Shedding, surplus } from "./shedding.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
 import { Work } from "./work.ts";
@@ -57,6 +58,7 @@ export interface ProcessBatchOptions {
   readonly executions: Executions;
   readonly suspects: Suspects;
   readonly handOver: HandOver;
+  readonly shedding: Shedding;
   readonly skills: SkillTable;
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
@@ -94,12 +96,13 @@ export class BatchProcessor {
 
   /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
   arrive(deliveries: readonly Delivery[], wasAwaited: boolean): void {
-    const { clock, brokerClock, keeper, inFlight, intake, retryBudget } = this.#options;
+    const { clock, brokerClock, keeper, inFlight, intake, retryBudget, shedding } = this.#options;
     const last = deliveries.at(-1);
     if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
     const brokerNowMs = brokerClock.nowMs();
     retryBudget.earn(deliveries.length, nowMs);
+    if (last !== undefined) shedding.arrived(last, brokerNowMs);
     for (const delivery of deliveries) {
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
@@ -146,13 +149,14 @@ export class BatchProcessor {
 
   /** It is known which event this is: its id, and its payload by its hash. */
   #identified(work: Work, skill: SkillPolicy, payloadHash: string): void {
-    const { inFlight, admission, clock, executions } = this.#options;
+    const { inFlight, admission, clock, executions, shedding } = this.#options;
     work.payloadHash = payloadHash;
     const owner = inFlight.ownerOf(work);
     if (owner !== undefined) return this.#follow(work, owner);
     // What cannot be admitted anyway need not be claimed first.
     const refused = skill.uses.length === 0 ? undefined : admission.refuses(work, clock.monotonicMs());
     if (refused !== undefined) executions.postpone(work, refused.why, refused);
+    else if (shedding.isActive && shedding.sheds(work, skill)) executions.postpone(work, shedReason);
     else this.#claim(work);
   }
 
@@ -221,7 +225,7 @@ export class BatchProcessor {
     if (this.#revivals.asksFor(work, result)) return false;
     switch (result.kind) {
       case "acquired":
-        return !this.#isOrderedToEnd(work);
+        return !this.#isOrderedToEnd(work) && !this.#isSurplus(work);
       case "done":
         settler.absorb(work, result.outbox);
         return false;
@@ -245,6 +249,13 @@ export class BatchProcessor {
     if (order === undefined) return false;
     const { reason, description } = order;
     this.#options.settler.fail(work, { kind: "dead-letter", state: "dead", reason: reason || "CompensationFailed", description });
+    return true;
+  }
+
+  /** It was shed too often, and nothing of it has begun anywhere. */
+  #isSurplus(work: Work): boolean {
+    if (!work.isSurplus || work.epoch > 1) return false;
+    this.#options.settler.fail(work, surplus(work));
     return true;
   }
 

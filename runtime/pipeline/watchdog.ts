@@ -18,6 +18,7 @@ import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { ReceiveLoop } from "./receive-loop.ts";
+import type { Shedding } from "./shedding.ts";
 
 const watchdogLookMs = 1_000;
 /** While memory is short, it is collected as often at most. */
@@ -34,6 +35,7 @@ export interface WatchdogOptions {
   readonly storeDoubt: StoreDoubt;
   readonly credentials: CredentialWatch;
   readonly retryBudget: RetryBudget;
+  readonly shedding: Pick<Shedding, "look">;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
@@ -93,6 +95,7 @@ export class Watchdog {
     else receiveLoop.resume("credential-ending");
     this.#lookAtMemory();
     this.#lookAtLoop(lateMs);
+    this.#options.shedding.look();
     if (executor.isReady()) receiveLoop.resume("threads-down");
     const since = receiveLoop.silentSinceMs;
     if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;

@@ -111,6 +111,8 @@ export class Work {
   lockLost = false;
   /** It was called off while it was here: nothing of it begins any more. */
   isCancelled = false;
+  /** It was shed too often: it is dead-lettered unless something of its event has begun. */
+  isSurplus = false;
   /** Whether it can be admitted is not known yet. */
   isUndecided = true;
   /** A renewal of its lock is in flight. */

@@ -42,13 +42,28 @@ export class Ladder {
     return this.#state !== before;
   }
 
+  /** How near it is to its end: 0 while it is ample, 1 while it is short. */
+  get pressure(): number {
+    return 1 - this.#left;
+  }
+
   /** What remains of room for so many messages, beside those that are held: all of it, ever less of it, or none. */
   within(room: number, held: number): number {
     if (this.#state === "ample" || room <= 0) return room;
     if (this.#state === "short") return 0;
-    const { shortFrom, ampleBelow } = this.#bounds;
-    const left = (shortFrom - this.#value) / (shortFrom - ampleBelow);
     // A part of all that could be held: of what is still free, it would be taken again and again until nothing is.
-    return Math.max(held === 0 ? 1 : 0, Math.floor((held + room) * left) - held);
+    return Math.max(held === 0 ? 1 : 0, Math.floor((held + room) * this.#left) - held);
+  }
+
+  get #left(): number {
+    const { shortFrom, ampleBelow } = this.#bounds;
+    switch (this.#state) {
+      case "ample":
+        return 1;
+      case "tight":
+        return (shortFrom - this.#value) / (shortFrom - ampleBelow);
+      case "short":
+        return 0;
+    }
   }
 }

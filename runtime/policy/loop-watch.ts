@@ -26,6 +26,11 @@ export class LoopWatch {
     return Math.max(0, ...this.#delaysMs);
   }
 
+  /** How near the loop is to being too late: 0 to 1. */
+  get pressure(): number {
+    return this.#ladder.pressure;
+  }
+
   /** Takes a look's longest delay; true when it changes the state. */
   measured(delayMs: number): boolean {
     this.#delaysMs = [delayMs, ...this.#delaysMs.slice(0, looks - 1)];

@@ -15,6 +15,11 @@ export class MemoryWatch {
     return this.#ladder.state;
   }
 
+  /** How near memory is to its end: 0 to 1. */
+  get pressure(): number {
+    return this.#ladder.pressure;
+  }
+
   /** Takes a measurement; true when it changes the state. */
   measured({ usedBytes, limitBytes }: MemoryUse): boolean {
     return this.#ladder.measured(usedBytes / limitBytes);

@@ -5,7 +5,7 @@ import { simulate } from "../support/simulation.ts";
 
 const more = Number(process.env["HOLDFAST_SIM_SEEDS"] ?? 0);
 const from = Number(process.env["HOLDFAST_SIM_FROM"] ?? 1_000);
-const seeds = more > 0 ? Array.from({ length: more }, (_, index) => from + index) : [1, 2, 3, 4, 5];
+const seeds = more > 0 ? Array.from({ length: more }, (_, index) => from + index) : [1, 2, 3, 4, 5, 6];
 
 describe("under faults of every kind, every message ends and the account balances", () => {
   for (const seed of seeds) {

@@ -99,6 +99,8 @@ type WorkerOverrides = Partial<
     | "entityFor"
     | "publisher"
     | "retryLedger"
+    | "loadShedding"
+    | "priorities"
   >
 >;
 

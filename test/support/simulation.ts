@@ -3,6 +3,7 @@
 // are replaced. Then the weather calms down, everything must come to an end, and the account must balance.
 import { strict as assert } from "node:assert";
 import type { Random } from "#runtime/core/clock.ts";
+import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "#runtime/core/load-shedding.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { RunAnswer } from "#runtime/core/outcome.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy } from "#runtime/core/skill.ts";
@@ -45,6 +46,8 @@ class Simulation {
   /** One to all of them, so that pools of one kind of work are met too. */
   readonly #skills: readonly SkillPolicy[];
   readonly #inFlightMax: number;
+  /** In a third of all seeds, what does not run soon may be shed, whatever it is. */
+  readonly #loadShedding: LoadSheddingPolicy;
   readonly #processes: Process[] = [];
   /** Every worker there ever was. */
   readonly #all: Process[] = [];
@@ -61,6 +64,7 @@ class Simulation {
     const skills = allSkills.filter(() => this.#chance(0.6));
     this.#skills = skills.length > 0 ? skills : allSkills;
     this.#inFlightMax = this.#between(4, 60);
+    this.#loadShedding = { ...defaultLoadSheddingPolicy, enabled: seed % 3 === 0, upTo: "high", queueAgeMs: 200, postponementsMax: 10 };
     this.#world = new World({
       seed,
       skills: this.#skills,
@@ -111,7 +115,7 @@ class Simulation {
   }
 
   async #startWorker(): Promise<void> {
-    const process = this.#world.process({ inFlightMax: this.#inFlightMax, storeHoldMaxMs: 15_000, silenceMaxMs: 5_000 });
+    const process = this.#world.process({ inFlightMax: this.#inFlightMax, loadShedding: this.#loadShedding, storeHoldMaxMs: 15_000, silenceMaxMs: 5_000 });
     const { executor, brokerFaults, storeFaults } = process;
     executor.script = (run) => this.#execute(run);
     executor.effect = (run, step) => this.#effect(process, run, step);
@@ -333,7 +337,10 @@ class Simulation {
         if (gate.inUse > 0 || gate.waiting > 0) this.#violate(`gate ${gate.dependency} still holds ${gate.inUse} slots and ${gate.waiting} runs`);
     }
     for (const { telemetry, brokerFaults, storeFaults } of this.#all) {
-      for (const event of telemetry.events) this.#count(event.type);
+      for (const event of telemetry.events) {
+        this.#count(event.type);
+        if (event.type === "run.postponed" && event.why === "shed") this.#count("shed");
+      }
       for (const outcome of telemetry.outcomes) this.#count(`outcome ${outcome}`);
       for (const counts of [brokerFaults.counts, storeFaults.counts]) for (const [fault, times] of counts) this.#count(`fault ${fault}`, times);
     }

@@ -49,6 +49,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "thread.lost": "error",
   "credential.failing": "error",
   "loop.changed": "warn",
+  "load-shedding.changed": "warn",
   "escalation.raised": "warn",
   "escalation.sent": "info",
   "escalation.failed": "error",
