@@ -3,13 +3,14 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { composeLetters, composeQueues } from "../compose/dead-letters.ts";
 import { composePublisher } from "../compose/broker.ts";
+import { composeRecoveryQueue } from "../compose/recovery.ts";
 import { limitsOf } from "../compose/executor.ts";
 import { retryEntityOf, soleSource } from "../core/config/sources.ts";
-import { messageOf } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { type Disagreement, findDisagreements, type Mend, type ReconcileOptions, type Reconciliation } from "../recovery/reconcile.ts";
-import { mend, type MendSurroundings } from "../recovery/reconcile-mend.ts";
+import { asFound, type Ended, mendEach } from "../recovery/reconcile-mend.ts";
+import { lookedAfterBy } from "../recovery/sweeps.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { ReconcileCommandOptions } from "./reconcile-options.ts";
 import { type OpenRecords, withRecords } from "./runs-records.ts";
@@ -23,22 +24,18 @@ const mendWords: Readonly<Record<Mend["do"], string>> = {
   replay: "replay the dead letter, so that its compensation goes on",
 };
 
-interface Ended {
-  readonly disagreement: Disagreement;
-  readonly result: "found" | "mended" | "moved" | "failed";
-  readonly why: string;
-}
-
 /** Whether nothing is left to mend. */
 export async function reconcile(options: ReconcileCommandOptions): Promise<boolean> {
   return withRecords(options, async (open) => {
-    const { config } = open.loaded;
+    const { config, directory } = open.loaded;
+    const queue = composeRecoveryQueue(config, directory, open.store);
     const [queues, letters] = await Promise.all([composeQueues(config), composeLetters(config, options.forwardedTo)]);
     const boxes = [...queues, ...letters.boxes];
     try {
+      queue?.start({ failed: () => undefined, disturbed: () => undefined, recovered: () => undefined });
       for (const box of boxes) await box.start();
       const hashPayload = createPayloadHash(limitsOf(config));
-      const finding = { ...open, clock: systemClock, queues, letters, hashPayload, quietMs: options.quietFor, peekMax: options.peek };
+      const finding = { ...open, ...lookedAfterBy(queue), clock: systemClock, queues, letters, hashPayload, quietMs: options.quietFor, peekMax: options.peek };
       const found = await findDisagreements(finding);
       const ended = options.apply === true ? await mendAll(open, finding, found.disagreements) : found.disagreements.map(asFound);
       if (options.json === true) printJson(plain(found, ended));
@@ -46,37 +43,19 @@ export async function reconcile(options: ReconcileCommandOptions): Promise<boole
       return !open.signal.aborted && ended.every(({ result }) => result === "mended" || result === "moved");
     } finally {
       for (const box of boxes) await box.stop();
+      await queue?.stop(0);
     }
   });
 }
 
-function asFound(disagreement: Disagreement): Ended {
-  return { disagreement, result: "found", why: "" };
-}
-
-async function mendAll({ loaded, signal }: OpenRecords, finding: ReconcileOptions, disagreements: readonly Disagreement[]): Promise<readonly Ended[]> {
+async function mendAll({ loaded }: OpenRecords, finding: ReconcileOptions, disagreements: readonly Disagreement[]): Promise<readonly Ended[]> {
   const publisher = await composePublisher(loaded.config);
   const token = `${hostname()}:${process.pid}:reconcile-${randomUUID().slice(0, 8)}:0`;
-  const surroundings: MendSurroundings = { ...finding, publisher, retryEntity: retryEntityOf(soleSource(loaded.config)), token };
   await publisher.start();
   try {
-    const ended: Ended[] = [];
-    for (const disagreement of disagreements) {
-      if (signal.aborted) ended.push(asFound(disagreement));
-      else ended.push(await mendOne(surroundings, disagreement));
-    }
-    return ended;
+    return await mendEach({ ...finding, publisher, retryEntity: retryEntityOf(soleSource(loaded.config)), token }, disagreements);
   } finally {
     await publisher.stop();
-  }
-}
-
-/** One that cannot be mended does not keep the others from it. */
-async function mendOne(surroundings: MendSurroundings, disagreement: Disagreement): Promise<Ended> {
-  try {
-    return { disagreement, result: await mend(surroundings, disagreement), why: "" };
-  } catch (error) {
-    return { disagreement, result: "failed", why: messageOf(error, 300) };
   }
 }
 

@@ -71,7 +71,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     executor,
     telemetry,
     // In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform.
-    reporters: [escalations, queue && composeSideJobs(config, { queue, store, publisher, telemetry, escalations }), platform].filter(
+    reporters: [escalations, queue && composeSideJobs(config, directory, { workerId, queue, store, publisher, telemetry, escalations }), platform].filter(
       (part) => part !== undefined,
     ),
     skills: registry,

@@ -1,3 +1,4 @@
+import type { SweepForm } from "./sweep.ts";
 import type { DeathClass } from "./death.ts";
 import type { StepQuality } from "./run.ts";
 import type { DoubtScope } from "./store-suspicion.ts";
@@ -83,6 +84,16 @@ export type RuntimeEvent =
   /** The recovery queue cannot be used; its jobs wait. */
   | { readonly type: "recovery.down"; readonly error: string }
   | { readonly type: "recovery.up" }
+  | SweptEvent
+  /** A sweep has found that a run's record and its messages disagree. `result`: what became of it; `error` is empty where it did not fail. */
+  | {
+      readonly type: "recovery.disagreement";
+      readonly eventId: string;
+      readonly kind: string;
+      readonly what: string;
+      readonly result: "found" | "mended" | "moved" | "failed";
+      readonly error: string;
+    }
   /** The compensation of a step has ended. `code` is empty where it did not fail. */
   | {
       readonly type: "step.compensated";
@@ -204,6 +215,20 @@ export type RuntimeEvent =
   | { readonly type: "escalation.held-back"; readonly rule: string; readonly counted: string }
   /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */
   | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string };
+
+/** A sweep over records and messages has ended; `isWhole`: all messages were looked at. What it only `found` is left as it is. */
+export interface SweptEvent {
+  readonly type: "recovery.swept";
+  readonly form: SweepForm;
+  readonly found: number;
+  readonly mended: number;
+  readonly moved: number;
+  readonly failed: number;
+  readonly records: number;
+  readonly messages: number;
+  readonly letters: number;
+  readonly isWhole: boolean;
+}
 
 /**
  * The store lost records `lostAgoMs` ago, or may have. From `begin` on, and for `forMs`, steps of events from before then that have

@@ -8,6 +8,7 @@
 import type { RuntimeEvent } from "./catalogue.ts";
 import { type DeathClass, deathClasses } from "./death.ts";
 import type { Delivery } from "./delivery.ts";
+import { sweepForms } from "./sweep.ts";
 
 type Kind = RuntimeEvent["type"];
 type FieldsOf<K extends Kind> = Omit<Extract<RuntimeEvent, { type: K }>, "type">;
@@ -135,6 +136,24 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   }),
   "recovery.down": row("RecoveryQueueDown", "the recovery queue cannot be used; its jobs wait", { error }),
   "recovery.up": row("RecoveryQueueRecovered", "the recovery queue can be used again", {}),
+  "recovery.swept": row("RecoverySwept", "a sweep over run records and messages has ended", {
+    form: oneOf(sweepForms, "what it looks for, and whether it mends it"),
+    found: count("disagreements that it found"),
+    mended: count("those of them that it mended"),
+    moved: count("those that were no longer as it had found them"),
+    failed: count("those that it could not mend"),
+    records: count("records of runs that are not done that it looked at"),
+    messages: count("messages that it looked at"),
+    letters: count("dead letters that it looked at"),
+    isWhole: flag("whether it looked at all messages; else none counts as missing"),
+  }),
+  "recovery.disagreement": row("RecoveryDisagreement", "a sweep found a run's record and its messages to disagree", {
+    eventId,
+    kind: text("what disagrees, as `holdfast reconcile` names it"),
+    what: text("what was found"),
+    result: oneOf(["found", "mended", "moved", "failed"], "what became of it; `found` is left as it is"),
+    error: text("why it could not be mended; empty where it did not fail"),
+  }),
   "step.compensated": row("StepCompensated", "the compensation of a step has ended", {
     ...ofRun,
     step: text("the step"),

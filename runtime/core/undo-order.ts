@@ -21,6 +21,11 @@ export const handedOverReason = "handed-over";
 /** The kind of the jobs that see to such runs. */
 export const compensateKind = "compensate";
 
+/** `name`: the run's generation, or the delivery where its record was not read. */
+export function compensateJobId(eventId: string, name: number | string): string {
+  return `${eventId} ${name}`;
+}
+
 /** What such a job knows. */
 export interface CompensateData extends UndoOrder {
   /** Of the run; undefined where its record was not read. */

@@ -13,7 +13,7 @@ import type { Invalid } from "../core/event-envelope.ts";
 import { encodeOutbox } from "../core/outbox.ts";
 import { replayHeader } from "../core/replay-order.ts";
 import type { SkillTable } from "../core/skill.ts";
-import { type CompensateData, compensateKind, undoHeader, type UndoOrder, verifiedUndo } from "../core/undo-order.ts";
+import { type CompensateData, compensateJobId, compensateKind, undoHeader, type UndoOrder, verifiedUndo } from "../core/undo-order.ts";
 import type { NewJob, RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Work } from "./work.ts";
 
@@ -68,7 +68,7 @@ export class HandOver {
   /** Its record says now that it is left to the queue. */
   hurry(work: Work): void {
     // If the queue cannot be asked now, the job comes to it in its own time.
-    this.#options.recovery?.queue.hurry(compensateKind, idOf(work, String(work.generation))).catch(() => undefined);
+    this.#options.recovery?.queue.hurry(compensateKind, compensateJobId(work.eventId, work.generation)).catch(() => undefined);
   }
 
   /** A message that was delivered too often and is not looked at: what its run had done, if anything, is undone. */
@@ -83,7 +83,7 @@ export class HandOver {
     const message = Buffer.from(encodeOutbox([messageOf(work.delivery)])).toString("base64");
     const generation = why === undefined ? { generation: work.generation } : {};
     const data: CompensateData = { eventId: work.eventId, reason: "", description: "", ...why, ...generation, message, sent: 0 };
-    return { kind: compensateKind, id: idOf(work, name), data, delayMs, keepDoneMs: 0, replacesEnded: true };
+    return { kind: compensateKind, id: compensateJobId(work.eventId, name), data, delayMs, keepDoneMs: 0, replacesEnded: true };
   }
 
   async #add(job: NewJob): Promise<boolean> {
@@ -94,8 +94,4 @@ export class HandOver {
       return false;
     }
   }
-}
-
-function idOf({ eventId }: Work, name: string): string {
-  return `${eventId} ${name}`;
 }

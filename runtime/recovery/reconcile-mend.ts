@@ -5,6 +5,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { type Death, fingerprintOf } from "../core/death.ts";
+import { messageOf } from "../core/errors.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunRecords } from "../ports/run-records.ts";
@@ -32,12 +33,12 @@ export interface MendSurroundings {
 }
 
 /** `moved`: it is no longer as it was found. */
-export type MendResult = "mended" | "moved";
+type MendResult = "mended" | "moved";
 
 /** Long enough for one write after the claim. */
 const leaseMs = 10_000;
 
-export async function mend(surroundings: MendSurroundings, { eventId, what, mend: order }: Disagreement): Promise<MendResult> {
+async function mend(surroundings: MendSurroundings, { eventId, what, mend: order }: Disagreement): Promise<MendResult> {
   switch (order.do) {
     case "complete":
       return complete(surroundings, eventId, what, order);
@@ -53,6 +54,33 @@ export async function mend(surroundings: MendSurroundings, { eventId, what, mend
   }
 }
 
+/** What became of a disagreement; `found`: it was left as it is. */
+export interface Ended {
+  readonly disagreement: Disagreement;
+  readonly result: "found" | MendResult | "failed";
+  /** Why it failed. */
+  readonly why: string;
+}
+
+export function asFound(disagreement: Disagreement): Ended {
+  return { disagreement, result: "found", why: "" };
+}
+
+/** Ends them one after the other, until it is interrupted. One that cannot be mended does not keep the others from it. */
+export async function mendEach(surroundings: MendSurroundings, disagreements: readonly Disagreement[]): Promise<readonly Ended[]> {
+  const ended: Ended[] = [];
+  for (const disagreement of disagreements) ended.push(surroundings.signal.aborted ? asFound(disagreement) : await mendOne(surroundings, disagreement));
+  return ended;
+}
+
+async function mendOne(surroundings: MendSurroundings, disagreement: Disagreement): Promise<Ended> {
+  try {
+    return { disagreement, result: await mend(surroundings, disagreement), why: "" };
+  } catch (error) {
+    return { disagreement, result: "failed", why: messageOf(error, 300) };
+  }
+}
+
 function reconciled(what: string): string {
   return `reconciled: ${what}`;
 }
@@ -63,7 +91,7 @@ async function complete(
   what: string,
   order: Extract<Mend, { do: "complete" }>,
 ): Promise<MendResult> {
-  if ((await store.read(eventId))?.state !== "done") return "moved";
+  if (order.isDone && (await store.read(eventId))?.state !== "done") return "moved";
   // Noted first: a letter that is gone was closed for a reason.
   if (order.notes) await store.close([eventId], reconciled(what));
   return takeOne(order.box, order.sequenceNumber, { clock, signal, handle: () => Promise.resolve(true) });

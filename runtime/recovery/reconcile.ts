@@ -4,15 +4,17 @@
  * message from the dead letters there; so one that is in none of them is gone.
  */
 import type { Clock } from "../core/clock.ts";
-import { isOwnRecord } from "../core/compensation.ts";
+import { isOwnRecord, verdictOf } from "../core/compensation.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { RunState, RunSummary, RunView } from "../core/run.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { RunRecords } from "../ports/run-records.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { Delivery } from "../core/delivery.ts";
+import { readReplayHeader } from "../core/replay-order.ts";
 import { type Letter, type Letters, scanBox } from "./letters.ts";
 import { type FoundMessage, foundIn, lookThrough } from "./runs-messages.ts";
+import { replayIdOf } from "./replay-message.ts";
 import { progressOf } from "./runs-progress.ts";
 import { scanRuns } from "./runs-scan.ts";
 
@@ -20,6 +22,8 @@ export type DisagreementKind =
   /** The run is done, and a message of it lies in the queue or among the dead letters. */
   | "done-message"
   | "done-dead-letter"
+  /** A replay of a dead letter lies in the queue, and the letter, too: whoever replayed it ended between the two. */
+  | "replayed-dead-letter"
   /** The run has not ended, and no message of it is left that could carry it on. */
   | "unfinished-without-message"
   /** The run has not ended, and its message is a dead letter. */
@@ -35,8 +39,14 @@ export type DisagreementKind =
 
 /** How a disagreement is ended. */
 export type Mend =
-  /** The message is completed where it lies. */
-  | { readonly do: "complete"; readonly box: DeadLetterBox; readonly sequenceNumber: bigint; readonly notes: boolean }
+  /** The message is completed where it lies; where its run must be `done` for that, it is looked at once more. */
+  | {
+      readonly do: "complete";
+      readonly box: DeadLetterBox;
+      readonly sequenceNumber: bigint;
+      readonly isDone: boolean;
+      readonly notes: boolean;
+    }
   /** The run is given up on record, for this reason. */
   | { readonly do: "give-up"; readonly reason: string; readonly letter: Letter | undefined; readonly view: RunView }
   /** That nothing is left is noted in the record's history. */
@@ -66,6 +76,8 @@ export interface ReconcileOptions {
   /** Messages that are looked at in each queue, and each dead-letter queue. */
   readonly peekMax: number;
   readonly signal: AbortSignal;
+  /** Whether the recovery queue looks after a run under compensation; left out where there is no such queue. */
+  isLookedAfter?(eventId: string, generation: number): Promise<boolean>;
 }
 
 export interface Reconciliation {
@@ -138,8 +150,10 @@ export async function findDisagreements(options: ReconcileOptions): Promise<Reco
     if (options.signal.aborted) break;
     for (const found of await doneMessages(options, eventId, messages)) tell(found);
   }
+  const secret = seen.letters.size === 0 ? "" : await options.store.secret();
   for (const [eventId, letters] of seen.letters) {
     if (options.signal.aborted) break;
+    for (const found of replayedLetters(secret, eventId, letters, seen.messages.get(eventId) ?? [])) tell(found);
     for (const found of await lettersAgainstRecord(options, eventId, letters)) tell(found);
   }
   let records = 0;
@@ -177,9 +191,21 @@ async function doneMessages(options: ReconcileOptions, eventId: string, messages
     if (!(await isOf(options, seen.delivery, view.payloadHash))) continue;
     const { sequenceNumber } = seen.delivery;
     const what = `its run is done, and its message still lies in ${box.name}`;
-    found.push({ kind: "done-message", eventId, what, mend: { do: "complete", box, sequenceNumber, notes: false } });
+    found.push({ kind: "done-message", eventId, what, mend: { do: "complete", box, sequenceNumber, isDone: true, notes: false } });
   }
   return found;
+}
+
+/** The id of a replay can be made for one letter alone, and by nobody without the consumer's secret. */
+function replayedLetters(secret: string, eventId: string, letters: readonly SeenLetter[], messages: readonly FoundMessage[]): readonly Disagreement[] {
+  const replays = new Map(messages.flatMap(({ queue, seen: { delivery } }) => [readReplayHeader(delivery)?.id, delivery.messageId].map((id) => [id, queue])));
+  return letters.flatMap(({ letter, delivery }) => {
+    const queue = replays.get(replayIdOf(secret, delivery));
+    if (queue === undefined) return [];
+    const { box, sequenceNumber, reason } = letter;
+    const what = `a dead letter of it lies in ${box.name}, as ${reason}, and its replay in ${queue}`;
+    return [{ kind: "replayed-dead-letter", eventId, what, mend: { do: "complete", box, sequenceNumber, isDone: false, notes: false } }];
+  });
 }
 
 async function lettersAgainstRecord(options: ReconcileOptions, eventId: string, letters: readonly SeenLetter[]): Promise<readonly Disagreement[]> {
@@ -191,7 +217,7 @@ async function lettersAgainstRecord(options: ReconcileOptions, eventId: string, 
     if (!(await isOf(options, delivery, view.payloadHash))) continue;
     const { box, sequenceNumber, reason } = letter;
     const what = `its run is done, and a dead letter of it lies in ${box.name}, as ${reason}`;
-    found.push({ kind: "done-dead-letter", eventId, what, mend: { do: "complete", box, sequenceNumber, notes: true } });
+    found.push({ kind: "done-dead-letter", eventId, what, mend: { do: "complete", box, sequenceNumber, isDone: true, notes: true } });
   }
   return found;
 }
@@ -216,9 +242,9 @@ async function recordAgainstMessages(options: ReconcileOptions, seen: Seen, run:
   const view = await options.store.read(eventId);
   if (view === undefined || view.epoch !== run.epoch || view.state !== state || view.writtenAgoMs < options.quietMs) return undefined;
   for (const { letter, delivery } of letters) {
-    if (await isOf(options, delivery, view.payloadHash)) return state === "dead" || state === "parked" ? undefined : unfinished(view, letter);
+    if (await isOf(options, delivery, view.payloadHash)) return state === "dead" || state === "parked" ? undefined : unfinished(options, view, letter);
   }
-  if (state !== "dead" && state !== "parked") return unfinished(view, undefined);
+  if (state !== "dead" && state !== "parked") return unfinished(options, view, undefined);
   if (view.history.at(-1)?.kind === "closed") return undefined;
   const kind = state === "parked" ? "parked-without-dead-letter" : "given-up-without-dead-letter";
   return {
@@ -232,7 +258,27 @@ async function recordAgainstMessages(options: ReconcileOptions, seen: Seen, run:
 /** What a run is given up as that has lost its message. */
 export const messageLostReason = "MessageLost";
 
-function unfinished(view: RunView, letter: Letter | undefined): Disagreement {
+/** Whether nobody looks after a run whose compensation has begun; undefined of others. */
+async function isLeftBehind({ isLookedAfter }: Pick<ReconcileOptions, "isLookedAfter">, { key, generation, steps }: RunView): Promise<boolean | undefined> {
+  if (verdictOf(steps) === undefined) return undefined;
+  return (await isLookedAfter?.(key.eventId, generation)) !== true;
+}
+
+/** Whether any run under compensation was left behind: by the records alone, which costs less than to look at all messages. */
+export async function hasLeftBehind(options: ReconcileOptions): Promise<boolean> {
+  for await (const runs of scanRuns(options.records, { ...options, states: ["running", "waiting"] })) {
+    for (const run of runs) {
+      if (run.steps === 0 || run.writtenAgoMs < options.quietMs || (run.claim !== undefined && run.claim.leftMs > 0)) continue;
+      const view = await options.store.read(run.eventId);
+      if (view !== undefined && (await isLeftBehind(options, view)) === true) return true;
+    }
+  }
+  return false;
+}
+
+async function unfinished(options: ReconcileOptions, view: RunView, letter: Letter | undefined): Promise<Disagreement | undefined> {
+  if ((await isLeftBehind(options, view)) === false) return undefined;
+
   const { eventId } = view.key;
   const { verdict, compensations, steps } = progressOf(view, undefined);
   const how = view.state === "running" ? "its worker ended without returning it" : `it waits since '${view.reason ?? ""}'`;

@@ -1,6 +1,7 @@
 /** The recovery queue of a worker, from its start to its stop, and the handlers of its jobs. */
+import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
-import type { JobHandler, RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { JobHandler, NewJob, RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Reporter, Telemetry } from "../ports/telemetry.ts";
 
 export interface SideJobsOptions {
@@ -8,13 +9,20 @@ export interface SideJobsOptions {
   readonly telemetry: Pick<Telemetry, "emit">;
   /** What each kind of job is done by; `secret` is the consumer's. */
   readonly handlers: (secret: string) => ReadonlyMap<string, JobHandler>;
+  readonly clock: Pick<Clock, "after">;
+  /** Added again and again, so that it is there whatever becomes of it. */
+  readonly regular: { readonly job: NewJob; readonly everyMs: number } | undefined;
 }
 
 /** Of a stop, how long handlers may take: they are asked to end, and others go on with what they leave. */
 const stopBudgetMs = 2_000;
+/** A regular job that could not be added is tried again after this. */
+const addAgainMs = 10_000;
 
 export class SideJobs implements Reporter {
   readonly #options: SideJobsOptions;
+  #timer: Timer | undefined;
+  #isStopped = false;
 
   constructor(options: SideJobsOptions) {
     this.#options = options;
@@ -28,9 +36,22 @@ export class SideJobs implements Reporter {
       recovered: () => telemetry.emit({ type: "recovery.up" }),
     });
     queue.work(handlers(secret));
+    void this.#addRegular();
+  }
+
+  async #addRegular(): Promise<void> {
+    const { queue, regular, clock } = this.#options;
+    if (regular === undefined) return;
+    const isThere = await queue.add(regular.job).then(
+      () => true,
+      () => false,
+    );
+    if (!this.#isStopped) this.#timer = clock.after(isThere ? regular.everyMs : addAgainMs, () => void this.#addRegular());
   }
 
   stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
     return this.#options.queue.stop(stopBudgetMs);
   }
 

@@ -25,6 +25,8 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "recovery.job-failed": "error",
   "recovery.down": "error",
   "recovery.up": "info",
+  "recovery.swept": "info",
+  "recovery.disagreement": "warn",
   "step.fell-back": "warn",
   "run.postponed": "debug",
   "run.dead-lettered": "warn",
