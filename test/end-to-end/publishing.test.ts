@@ -54,7 +54,7 @@ testOnEach("an event is published whatever its type is called; one that never ca
 });
 
 test("an event that has nowhere to go says which keys to complete, and what becomes of its run", () => {
-  const config = parseConfig({ consumer: { queue: "input" }, serviceBus: { connectionString: "x" }, plugins: ["./p"] }, "test");
+  const config = parseConfig({ sources: [{ queue: "input" }], serviceBus: { connectionString: "x" }, plugins: ["./p"] }, "test");
   assert.throws(
     () => entityFor(config, "Done"),
     /expected an entity for 'Done'.*found none; name one in publish\.entity or publish\.byEventType, then send the message again/,
