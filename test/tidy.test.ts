@@ -17,7 +17,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/skills/author/", ["runtime/core/"]],
   ["runtime/skills/host/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/skills/author/"]],
   ["runtime/adapters/amqp/", ["runtime/core/", "runtime/ports/", "runtime/amqp/", "runtime/adapters/support/"]],
-  ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/"]],
+  ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/", "runtime/adapters/support/"]],
   ["runtime/adapters/bullmq/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/", "runtime/adapters/redis/"]],
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],

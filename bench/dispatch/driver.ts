@@ -44,6 +44,10 @@ export class Driver {
       threadLost: (why) => {
         throw new Error(`expected no thread to be lost: ${why}`);
       },
+      threadStuck: ({ why }) => {
+        throw new Error(`expected no thread to be stuck: ${why}`);
+      },
+      threadLeaked: () => undefined,
     });
   }
 

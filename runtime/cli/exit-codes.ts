@@ -9,6 +9,8 @@ export const exitCodes = {
   failed: 1,
   /** The arguments, the configuration, a plugin or the version of Node cannot be used: trying again brings the same. */
   usage: 2,
+  /** A worker stopped in order by itself, for only a new process helps: it is to be restarted. */
+  restart: 75,
   /** A second signal ended it at once. */
   forced: 130,
 } as const;

@@ -15,5 +15,6 @@ enableCompileCache();
 
 const { runProgram } = await import("./program.ts");
 await runProgram();
-// Everything is closed by now; timers that the broker's client leaves behind must not keep the process.
-process.exit();
+// Everything is closed by now; neither timers that the broker's client leaves behind nor a thread that does not end may keep the process.
+const { endProcess } = await import("../adapters/threads/end-process.ts");
+endProcess(Number(process.exitCode ?? 0));

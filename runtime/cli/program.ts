@@ -22,7 +22,7 @@ const program = new Command("holdfast")
   .showHelpAfterError()
   .addHelpText(
     "afterAll",
-    `\nexit codes: ${exitCodes.good} done; ${exitCodes.failed} it found or met something wrong; ${exitCodes.usage} wrong use or configuration; ${exitCodes.forced} ended by a second signal`,
+    `\nexit codes: ${exitCodes.good} done; ${exitCodes.failed} it found or met something wrong; ${exitCodes.usage} wrong use or configuration; ${exitCodes.restart} a worker asks to be restarted; ${exitCodes.forced} ended by a second signal`,
   )
   .configureHelp({ sortSubcommands: false });
 

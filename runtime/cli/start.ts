@@ -1,4 +1,5 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
+import { endProcess } from "../adapters/threads/end-process.ts";
 import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
@@ -58,15 +59,21 @@ export async function start(options: StartOptions): Promise<void> {
   let late: NodeJS.Timeout | undefined;
   let heartbeat: Heartbeat | undefined;
   const stop = (reason: string): void => {
+    if (late !== undefined) return;
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
     heartbeat?.stop();
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held is redelivered when its locks end");
-      process.exit(exitCodes.failed);
+      endProcess(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
-  takeOver({ stop, say: (text) => logger.warn(text) });
+  takeOver({ stop, say: (text) => logger.warn(text), end: endProcess });
+  void worker.wornOut.then((reason) => {
+    if (late !== undefined) return;
+    process.exitCode = exitCodes.restart;
+    stop(reason);
+  });
   // What does not get started, because something outside does not answer, does not keep it from stopping.
   await Promise.race([worker.start(), stopped.promise]);
   if (late === undefined) {
@@ -96,6 +103,7 @@ function stateOf(view: WorkerView): object {
     waitsFor: waiting,
     storeSuspect: reportSuspects(view.storeSuspect, Date.now()),
     loadShedding: reportShedding(view.loadShedding),
+    threads: view.threads,
   };
 }
 

@@ -19,6 +19,8 @@ export interface Stoppable {
   stop(reason: string): void;
   /** Writes a line to where its user looks. */
   say(text: string): void;
+  /** Ends the process at once; without it, as Node does. */
+  end?(code: number): never;
 }
 
 /** Within this time a second signal of one kind is npm's copy of the first. */
@@ -66,6 +68,7 @@ function onSignal(signal: "SIGTERM" | "SIGINT"): void {
   }
   if (asked.reason === signal && isRunByNpm() && performance.now() - asked.atMs < copiedWithinMs) return;
   current.say(`${signal}, after ${asked.reason}: it ends at once; what it held is delivered again when its locks end`);
+  current.end?.(exitCodes.forced);
   process.exit(exitCodes.forced);
 }
 

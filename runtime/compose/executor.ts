@@ -28,6 +28,9 @@ export function composeExecutor(
     circuits,
     retries,
     limits: limitsOf(config),
+    graceMs: config.stuckThreads.graceMs,
+    stuckAfterMs: config.stuckThreads.afterMs,
+    endWithinMs: config.stuckThreads.endWithinMs,
   });
   return { executor, circuits: new Int32Array(circuits), retries: new RetryLedger(retries) };
 }

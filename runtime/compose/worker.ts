@@ -77,6 +77,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     skills: registry,
     skillCount: registry.skills.length,
     threads,
+    leakedThreadsMax: config.stuckThreads.leakedMax,
     dependencies: registry.dependencies,
     sharedLimits: composeLimits(config, directory, registry.dependencies),
     retryBudget: config.retryBudget,

@@ -164,6 +164,19 @@ export type RuntimeEvent =
   /** A new receiver had not helped. */
   | { readonly type: "connection.rebuilt"; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
+  /** A thread lets nothing in any more, and a run is past its time because of that; `end`: it does again, by itself. The texts are empty where nothing is known. */
+  | {
+      readonly type: "thread.stuck";
+      readonly state: "begin" | "end";
+      readonly skill: string;
+      readonly eventId: string;
+      /** `file:line:column` of the plugin's own code. */
+      readonly at: string;
+      readonly why: string;
+      readonly forMs: number;
+    }
+  /** A thread was to end and does not, or does after all (`end`); `leaked` do not now. With `leakedMax` of them the worker stops, to be restarted. */
+  | { readonly type: "thread.leaked"; readonly state: "begin" | "end"; readonly why: string; readonly leaked: number; readonly leakedMax: number }
   /** The process's memory came near its limit, or went away from it: fewer messages are taken while it is `tight`, none beside those that it holds while it is `short`. */
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */

@@ -17,6 +17,7 @@ import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./co
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type SourceConfig, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
+import { type StuckThreadsConfig, type StuckThreadsSettings, stuckThreadsSchema } from "./config/threads.ts";
 
 export { type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
 export type { DependencyConfig, SkillConfig } from "./config/dependencies.ts";
@@ -79,6 +80,8 @@ export interface ConfigInput {
   readonly bodyBytesMax?: number | undefined;
   /** 1 to 256; default one a core. */
   readonly threads?: number | undefined;
+  /** What is done about threads that let nothing in any more; see `StuckThreadsConfig`. */
+  readonly stuckThreads?: StuckThreadsConfig | undefined;
   /** How long run records are kept; it must exceed message time-to-live plus the horizon of replays. Default 7 days. */
   readonly retentionMs?: number | undefined;
   /**
@@ -139,6 +142,7 @@ export interface Config extends Omit<
   readonly resends: "resume" | "refuse";
   readonly bodyBytesMax: number;
   readonly threads?: number | undefined;
+  readonly stuckThreads: StuckThreadsSettings;
   readonly retentionMs: number;
   readonly suspectMs?: number | undefined;
   readonly heldBytesMax?: number | undefined;
@@ -192,6 +196,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     resends: z.enum(["resume", "refuse"]).default("resume"),
     bodyBytesMax: integer(1, 100 * 1024 * 1024).default(256 * 1024),
     threads: integer(1, 256).optional(),
+    stuckThreads: stuckThreadsSchema.prefault({}),
     retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),
     suspectMs: integer(0, 365 * dayMs).optional(),
     memoryBytesMax: integer(64 * 1024 * 1024, 1024 ** 4).optional(),

@@ -26,7 +26,7 @@ import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
 import type { DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
 import type { RetryLedger } from "../policy/retry-ledger.ts";
-import type { Executor } from "../ports/executor.ts";
+import type { Executor, ThreadsView } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { SharedLimits } from "../ports/shared-limits.ts";
@@ -47,6 +47,7 @@ import { Settler } from "./settle.ts";
 import { Shedding } from "./shedding.ts";
 import { Sagas } from "./sagas.ts";
 import { StoreGate } from "./store-gate.ts";
+import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { settledWithin } from "./within.ts";
@@ -68,6 +69,8 @@ export interface WorkerOptions {
   readonly skills: SkillTable;
   readonly skillCount: number;
   readonly threads: number;
+  /** With so many threads that do not end the worker is worn out. */
+  readonly leakedThreadsMax: number;
   readonly dependencies: readonly DependencyPolicy[];
   /** The buckets of their limits; needed where one has any. */
   readonly sharedLimits?: SharedLimits | undefined;
@@ -133,6 +136,7 @@ export interface WorkerView {
   readonly memory: MemoryState;
   readonly loop: LoopState;
   readonly threadsReady: boolean;
+  readonly threads: ThreadsView;
   /** The longest delay of the event loop within the last looks. */
   readonly loopDelayMs: number;
   /** How often receiver or connection were replaced since a message last came, or could have come. */
@@ -166,6 +170,7 @@ export class Worker {
   readonly #processor: BatchProcessor;
   readonly #receiveLoop: ReceiveLoop;
   readonly #watchdog: Watchdog;
+  readonly #threadHealth: ThreadHealth;
   #returned = 0;
   #stopped: Promise<void> | undefined;
 
@@ -173,6 +178,7 @@ export class Worker {
     const { clock, telemetry, transport, store, executor } = options;
     const inFlight = this.#inFlight;
     this.#options = options;
+    this.#threadHealth = new ThreadHealth(options);
     this.#intake = new Intake(options);
     this.#handOver = new HandOver(options);
     const rateLimits = this.#makeRateLimits();
@@ -389,6 +395,7 @@ export class Worker {
       loop: this.#loopWatch.state,
       storeSuspect: this.#options.storeDoubt.view(),
       threadsReady: executor.isReady(),
+      threads: executor.threads,
       loopDelayMs: this.#loopWatch.delayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
@@ -399,20 +406,27 @@ export class Worker {
     };
   }
 
+  /** Resolves with the reason when only a new process helps: it is to be stopped and restarted. */
+  get wornOut(): Promise<string> {
+    return this.#threadHealth.wornOut;
+  }
+
   get #isStopping(): boolean {
     return this.#stopped !== undefined;
   }
 
   #startExecutor(): Promise<void> {
-    const { executor, telemetry } = this.#options;
+    const { executor } = this.#options;
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
       usage: (requests) => this.#limits?.request(requests),
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
-        telemetry.emit({ type: "thread.lost", why, replaced });
+        this.#threadHealth.lost(why, replaced);
         if (!executor.isReady()) this.#receiveLoop.pause("threads-down");
       },
+      threadStuck: (stuck) => this.#threadHealth.stuck(stuck),
+      threadLeaked: (leaked) => this.#threadHealth.leaked(leaked),
     });
   }
 

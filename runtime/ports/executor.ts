@@ -84,12 +84,41 @@ export interface UsageAnswer {
   readonly afterMs: number;
 }
 
+/** A thread whose event loop does not turn: something keeps it, and runs, past a run's time. */
+export interface ThreadStuck {
+  /** It turns again, by itself; a thread that was ended is a lost one. */
+  readonly isOver: boolean;
+  /** The run whose code holds it; empty where it is that of none, or cannot be told. */
+  readonly skill: string;
+  readonly eventId: string;
+  /** `file:line:column` of the plugin's own code; empty where that cannot be told. */
+  readonly at: string;
+  /** For people to read. */
+  readonly why: string;
+  readonly forMs: number;
+}
+
+/** A thread that was to end and does not; `isOver` when it has after all. */
+export interface ThreadLeaked {
+  readonly isOver: boolean;
+  readonly why: string;
+  /** Such threads now. */
+  readonly leaked: number;
+}
+
+export interface ThreadsView {
+  readonly stuck: number;
+  readonly leaked: number;
+}
+
 export interface ExecutorListener {
   steps(requests: readonly StepRequest[]): void;
   usage(requests: readonly UsageRequest[]): void;
   results(results: readonly RunResult[]): void;
   /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
+  threadStuck(stuck: ThreadStuck): void;
+  threadLeaked(leaked: ThreadLeaked): void;
 }
 
 /**
@@ -116,6 +145,7 @@ export interface Executor {
   readonly unbegun: number;
   /** Memory runs short: threads give back what they do not use. */
   collectGarbage(): void;
+  readonly threads: ThreadsView;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;
   /** Ends the threads; runs with a thread are answered `thread-lost`, those that wait for one and later ones `not-started`. Idempotent. */

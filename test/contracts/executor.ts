@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import type { RunAnswer } from "../../runtime/core/outcome.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, UsageRequest } from "../../runtime/ports/executor.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, ThreadLeaked, ThreadStuck, UsageRequest } from "../../runtime/ports/executor.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -12,6 +12,8 @@ export interface ExecutorBundle {
   readonly requests: StepRequest[];
   readonly needs: UsageRequest[];
   readonly losses: { readonly why: string; readonly replaced: boolean }[];
+  readonly stuck: ThreadStuck[];
+  readonly leaked: ThreadLeaked[];
   /** What steps are answered with; `hold` leaves them to the test. */
   store: "written" | "stale" | "unavailable" | "hold";
   /** Posts runs of a skill, one for each part, and returns their ids. */
@@ -19,6 +21,16 @@ export interface ExecutorBundle {
   /** Waits for the answer of a run. */
   readonly answer: (runId: number) => Promise<RunAnswer>;
 }
+
+/** Hears nothing. */
+export const deaf: ExecutorListener = {
+  steps: () => undefined,
+  usage: () => undefined,
+  results: () => undefined,
+  threadLost: () => undefined,
+  threadStuck: () => undefined,
+  threadLeaked: () => undefined,
+};
 
 /** Starts an executor that stops with the test. */
 export async function startExecutor(t: TestContext, executor: Executor): Promise<ExecutorBundle> {
@@ -40,6 +52,12 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     threadLost(why, replaced) {
       bundle.losses.push({ why, replaced });
     },
+    threadStuck(stuck) {
+      bundle.stuck.push(stuck);
+    },
+    threadLeaked(leaked) {
+      bundle.leaked.push(leaked);
+    },
   };
   const bundle: ExecutorBundle = {
     executor,
@@ -47,6 +65,8 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     requests: [],
     needs: [],
     losses: [],
+    stuck: [],
+    leaked: [],
     store: "written",
     post(skill, ...parts) {
       const orders = (parts.length === 0 ? [{}] : parts).map((part) => {

@@ -90,6 +90,7 @@ type WorkerOverrides = Partial<
     | "resends"
     | "storeHoldMaxMs"
     | "silenceMaxMs"
+    | "leakedThreadsMax"
     | "memory"
     | "loopDelay"
     | "random"
@@ -191,6 +192,7 @@ export class World {
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,
       silenceMaxMs: 10_000,
+      leakedThreadsMax: 2,
       caution: new Caution(calmAt),
       storeDoubt,
       memory: () => undefined,

@@ -207,6 +207,13 @@ export class ScriptedExecutor implements Executor {
     return 0;
   }
 
+  readonly threads = { stuck: 0, leaked: 0 };
+
+  /** Tells of a thread that does not end, one of so many. */
+  leakThread(leaked: number): void {
+    this.#listener?.threadLeaked({ isOver: false, why: "it is in native code", leaked });
+  }
+
   collectGarbage(): void {}
 
   isReady(): boolean {

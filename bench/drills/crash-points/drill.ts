@@ -201,6 +201,7 @@ class Case {
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,
       silenceMaxMs: 60_000,
+      leakedThreadsMax: 2,
       caution: new Caution(1),
       circuitChanged: () => undefined,
     });

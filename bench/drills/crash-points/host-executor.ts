@@ -77,6 +77,8 @@ export class HostExecutor implements Executor {
     return 0;
   }
 
+  readonly threads = { stuck: 0, leaked: 0 };
+
   collectGarbage(): void {}
 
   isReady(): boolean {

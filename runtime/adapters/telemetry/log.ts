@@ -49,6 +49,8 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "receiver.rebuilt": "warn",
   "connection.rebuilt": "error",
   "thread.lost": "error",
+  "thread.stuck": "warn",
+  "thread.leaked": "error",
   "credential.failing": "error",
   "loop.changed": "warn",
   "load-shedding.changed": "warn",

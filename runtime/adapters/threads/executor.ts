@@ -2,16 +2,25 @@
  * The executor on threads. Runs wait here until a thread has room, go out in batches, and are answered exactly once: by their
  * thread, or on its behalf when it dies, hangs or cannot start. Those that a lost thread had not begun go to another one.
  *
- * Time is watched twice. The thread itself ends a run that is past its time, which costs nobody else anything. A thread that
- * blocks its own loop cannot; so the main thread looks which runs each thread has begun, and ends a thread that holds one past
- * its time and the grace.
+ * Time is watched twice. The thread itself ends a run that is past its time, which costs nobody else anything. A thread whose
+ * loop is blocked cannot: thread-watch.ts sees to those.
  */
 import { availableParallelism } from "node:os";
 import type { Config } from "../../core/config.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer, UsageRequest } from "../../ports/executor.ts";
+import type {
+  Executor,
+  ExecutorListener,
+  RunOrder,
+  RunResult,
+  StepAcknowledgement,
+  StepRequest,
+  ThreadsView,
+  UsageAnswer,
+  UsageRequest,
+} from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
@@ -20,6 +29,7 @@ import { Lane } from "./lane.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
+import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
 import { type Report, type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
@@ -45,8 +55,12 @@ export interface ThreadsExecutorOptions {
   readonly heapMaxMb?: number | undefined;
   /** Default 30 000. */
   readonly startTimeoutMs?: number | undefined;
-  /** How long past its time a run's thread may keep silent before it is ended; default 2 000. */
+  /** How long past a run's time its thread may be held before it is ended; default 2 000. */
   readonly graceMs?: number | undefined;
+  /** How long a thread may be held by code of no run; default 10 000. */
+  readonly stuckAfterMs?: number | undefined;
+  /** How long a thread may take to end before it is given up; default 5 000. */
+  readonly endWithinMs?: number | undefined;
   /** Hears what skills log, from `logLevel` up. */
   readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
   readonly logLevel?: LogLevel | undefined;
@@ -55,14 +69,12 @@ export interface ThreadsExecutorOptions {
 }
 
 export const defaultStartTimeoutMs = 30_000;
-export const defaultGraceMs = 2_000;
-/** A thread that has begun nothing of what it was given for this long past the grace is stuck outside of every run. */
-const stallMs = 10_000;
+const defaultGraceMs = 2_000;
+const defaultStuckAfterMs = 10_000;
+const defaultEndWithinMs = 5_000;
 const watchMaxMs = 250;
 /** How often a run is moved from a thread that was lost before it began the run; then it is answered `not-started`. */
 export const movesMax = 3;
-/** Runs that are named when a thread is lost. */
-const suspectsMax = 3;
 
 const noCalls: readonly CallReport[] = [];
 
@@ -82,6 +94,8 @@ class ThreadsExecutor implements Executor {
   readonly #runs = new Map<number, RunEntry>();
   readonly #tickets = new Map<number, RunEntry>();
   readonly #slow: (parts: readonly SlowStart[]) => void;
+  readonly #threadWatch: ThreadWatch;
+  #leaked = 0;
   #lastTicket = 0;
   #lastRequest = 0;
   #listener: ExecutorListener | undefined;
@@ -94,6 +108,12 @@ class ThreadsExecutor implements Executor {
     this.#options = options;
     this.#graceMs = options.graceMs ?? defaultGraceMs;
     this.#slow = toldOnce(options.slow);
+    this.#threadWatch = new ThreadWatch({
+      graceMs: this.#graceMs,
+      stuckAfterMs: options.stuckAfterMs ?? defaultStuckAfterMs,
+      giveUp: (entry, answer) => this.#giveUp(entry, answer),
+      tell: (stuck) => this.#listener?.threadStuck(stuck),
+    });
   }
 
   async start(listener: ExecutorListener): Promise<void> {
@@ -188,6 +208,10 @@ class ThreadsExecutor implements Executor {
     return sum;
   }
 
+  get threads(): ThreadsView {
+    return { stuck: this.#threadWatch.stuck, leaked: this.#leaked };
+  }
+
   collectGarbage(): void {
     for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
   }
@@ -223,15 +247,19 @@ class ThreadsExecutor implements Executor {
       circuits,
       retries,
     };
-    const { heapMaxMb, startTimeoutMs = defaultStartTimeoutMs } = this.#options;
+    const { heapMaxMb, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
     const pool: ThreadPool = new ThreadPool(
-      { size, settings, heapMaxMb, startTimeoutMs },
+      { size, settings, heapMaxMb, startTimeoutMs, endWithinMs },
       {
         reported: (bytes) => this.#reported(bytes),
         slow: this.#slow,
         free: () => this.#lanes.get(name)?.dispatch(),
         lost: (thread, why) => this.#lost(name, thread, why),
         replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),
+        leaked: (why, isOver) => {
+          this.#leaked += isOver ? -1 : 1;
+          this.#listener?.threadLeaked({ isOver, why, leaked: this.#leaked });
+        },
         down: (why) => this.#wentDown(name, why),
       },
     );
@@ -344,12 +372,13 @@ class ThreadsExecutor implements Executor {
     const held = lane?.lose(thread) ?? [];
     for (const entry of held) if (thread.hasBegun(entry.sequence)) begun.push(entry);
     // Alone on a thread that others use, too, it may still pay for what one before it left behind there.
-    const part = begun.some((entry) => entry.isExpired) ? "bystander" : begun.length === 1 && lane?.isOneAtATime === true ? "sole" : "suspect";
-    const { beginning } = thread;
-    const isBlocker = (entry: RunEntry): boolean => beginning === undefined || entry.sequence === beginning;
+    const isBlamed = begun.some((entry) => entry.blame !== undefined);
+    const part = isBlamed ? "bystander" : begun.length === 1 && lane?.isOneAtATime === true ? "sole" : "suspect";
+    this.#threadWatch.forget(thread);
     for (const entry of held) {
       if (thread.hasBegun(entry.sequence)) {
-        this.#giveUp(entry, entry.isExpired ? blocked(entry.order, isBlocker(entry)) : { kind: "thread-lost", why, part });
+        const { blame = { part } } = entry;
+        this.#giveUp(entry, blame.part === "guilty" ? blocked(entry.order, blame.at) : { kind: "thread-lost", why, part: blame.part });
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
       else if (entry.moves < movesMax) moved.push(entry);
       else this.#giveUp(entry, { kind: "not-started", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
@@ -378,7 +407,7 @@ class ThreadsExecutor implements Executor {
       () => {
         this.#watch = undefined;
         for (const lane of this.#lanes.values()) this.#look(lane);
-        if (this.#tickets.size > 0) this.#armWatch();
+        if (this.#tickets.size > 0 || [...this.#lanes.values()].some((lane) => this.#threadWatch.isOpen(lane))) this.#armWatch();
       },
       Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)),
     );
@@ -395,60 +424,11 @@ class ThreadsExecutor implements Executor {
   #look(lane: Lane): void {
     const nowMs = monotonicMs();
     if (!lane.pool.isUp) this.#giveUpWaiting(lane, nowMs);
-    for (const thread of lane.pool.threads) this.#lookAt(lane, thread, nowMs);
-  }
-
-  /**
-   * Ends a thread that holds a run past its time and the grace, or that begins nothing. While it is held by one run whose own time
-   * is not over, it is left alone, and only the runs that it keeps from their end are answered.
-   */
-  #lookAt(lane: Lane, thread: PoolThread, nowMs: number): void {
-    const { beginning } = thread;
-    const late: RunEntry[] = [];
-    let holder: RunEntry | undefined;
-    let begun = 0;
-    let oldestMs = nowMs;
-    for (const entry of lane.postedTo(thread)) {
-      if (!thread.hasBegun(entry.sequence)) {
-        oldestMs = Math.min(oldestMs, entry.postedAtMs);
-        continue;
-      }
-      begun += 1;
-      if (entry.begunSeenAtMs === 0) entry.begunSeenAtMs = nowMs;
-      if (entry.sequence === beginning) holder = entry;
-      if (nowMs > entry.begunSeenAtMs + entry.order.timeoutMs + this.#graceMs) late.push(entry);
-    }
-    if (holder !== undefined && !late.includes(holder)) {
-      for (const entry of late) this.#giveUp(entry, blocked(entry.order));
-    } else if (late.length > 0) {
-      for (const entry of late) entry.isExpired = true;
-      lane.pool.kill(thread, `it did not answer past the time of ${late.length === 1 ? "a run" : `${late.length} runs`}`);
-    } else if (begun === 0 && nowMs > oldestMs + this.#graceMs + stallMs) {
-      lane.pool.kill(thread, "it began none of the runs it was given");
-    }
+    if (this.#threadWatch.look(lane, nowMs)) lane.dispatch();
   }
 
   #giveUp(entry: RunEntry, answer: RunAnswer): void {
     this.#forget(entry);
     this.#answerLater(entry.order.runId, answer);
   }
-}
-
-function blocked(order: RunOrder, isBlocker = false): RunAnswer {
-  return {
-    kind: "timed-out",
-    ...(isBlocker ? { blockedThread: true } : undefined),
-    failure: { code: "RUN_TIMEOUT", message: `expected the run to end within ${order.timeoutMs} ms, its thread was blocked` },
-  };
-}
-
-/** Names the runs that a lost thread was at, the likeliest culprits first: the one that held it, then those past their time. */
-function whatRan(thread: PoolThread, begun: readonly RunEntry[]): string {
-  if (begun.length === 0) return "it was at no run";
-  const { beginning } = thread;
-  const suspicion = (entry: RunEntry): number => (entry.sequence === beginning ? 2 : Number(entry.isExpired));
-  const suspects = begun.toSorted((one, other) => suspicion(other) - suspicion(one)).slice(0, suspectsMax);
-  const names = suspects.map((entry) => `'${entry.order.skill}' (event ${entry.order.route.eventId}${entry.sequence === beginning ? ", which held it" : ""})`);
-  const more = begun.length - suspects.length;
-  return `it was at ${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

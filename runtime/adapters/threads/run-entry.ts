@@ -2,6 +2,12 @@ import type { RunOrder } from "../../ports/executor.ts";
 import type { PoolThread } from "./thread-pool.ts";
 import type { TicketedOrder } from "./wire.ts";
 
+/**
+ * `guilty`: it held the thread past its time, at this place of its code where that is known. `suspect`: it or another did. `bystander`:
+ * another did.
+ */
+export type Blame = { readonly part: "guilty"; readonly at: string } | { readonly part: "suspect" | "bystander" };
+
 /** A posted run until it is answered. */
 export class RunEntry implements TicketedOrder {
   /** Unique in the executor: a run that is posted again gets another. */
@@ -18,8 +24,8 @@ export class RunEntry implements TicketedOrder {
   postedAtMs: number;
   /** When it was first seen to have begun; 0 before. */
   begunSeenAtMs = 0;
-  /** It is past its time, and its thread was ended for it. */
-  isExpired = false;
+  /** What it has to do with its thread's being ended; undefined while that is not ended for what runs there. */
+  blame: Blame | undefined;
   /** How often a thread was lost that had not begun it. */
   moves = 0;
   /** It was asked to stop, which its thread may never have read. */

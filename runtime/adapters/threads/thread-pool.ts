@@ -6,16 +6,24 @@
  *
  *   starting ──(all threads said hello)──▶ up ──(a thread ended)──▶ up, one less ──(its replacement said hello)──▶ up
  *       └──(one could not start)──▶ rejected      └──(none left, none can start)──▶ rebuilding ──(tries used up)──▶ down
+ *
+ * A thread that was to end and does not, because it is in native code, is given up: it counts as ended, and since piscina waits for
+ * it with its place, another piscina of one thread takes that. It is leaked until it ends after all.
  */
 import { extname } from "node:path";
 import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { HoldfastError, messageOf } from "../../core/errors.ts";
+import { settledWithin } from "../support/settled-within.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces } from "./wire.ts";
+import { watchLiving } from "./end-process.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
 export const tasksPerThread = 2;
+
+/** A thread whose loop has not turned for so long is given nothing more to do until it does. */
+export const silentMs: number = 4 * pulseEveryMs;
 
 /** How often a pool that lost all its threads is built anew before it stays down. */
 export const rebuildsMax = 5;
@@ -28,6 +36,8 @@ export interface PoolOptions {
   readonly heapMaxMb: number | undefined;
   /** How long threads may take to start. */
   readonly startTimeoutMs: number;
+  /** How long a thread may take to end once it was told to. */
+  readonly endWithinMs: number;
 }
 
 export interface PoolListener {
@@ -41,6 +51,8 @@ export interface PoolListener {
   lost(thread: PoolThread, why: string): string;
   /** A lost thread was, or could not be, replaced. */
   replaced(why: string, replaced: boolean): void;
+  /** A lost thread does not end: `isOver` when it has after all. */
+  leaked(why: string, isOver: boolean): void;
   /** No thread is left and none can be started. */
   down(why: string): void;
 }
@@ -48,6 +60,7 @@ export interface PoolListener {
 /** One thread, as the main thread sees it. */
 export class PoolThread {
   readonly worker: Worker;
+  readonly piscina: Piscina;
   readonly threadId: number;
   readonly #port: MessagePort;
   readonly #progress: Int32Array;
@@ -56,6 +69,10 @@ export class PoolThread {
   /** Runs posted to it, wrapping like its own count of runs begun. */
   posted = 0;
   isAlive = true;
+  /** Its loop does not turn. */
+  isSilent = false;
+  /** Since it was told to end. */
+  endTimer: NodeJS.Timeout | undefined;
   /** Why the main thread ended it. */
   killedFor: string | undefined;
   /** What it threw outside of every run. */
@@ -63,8 +80,9 @@ export class PoolThread {
   /** The first it said of why it ends by itself; says more than `error`, and an error that ends it calls `process.exit` after. */
   lastWords: string | undefined;
 
-  constructor(worker: Worker, hello: ThreadHello) {
+  constructor(worker: Worker, piscina: Piscina, hello: ThreadHello) {
     this.worker = worker;
+    this.piscina = piscina;
     this.threadId = hello.threadId;
     this.#port = hello.port;
     this.#progress = new Int32Array(hello.progress);
@@ -76,7 +94,21 @@ export class PoolThread {
 
   /** Whether it can be given tasks. */
   get isUsable(): boolean {
-    return this.isAlive && this.killedFor === undefined && this.error === undefined;
+    return this.isAlive && !this.isSilent && !this.isEnding;
+  }
+
+  get isEnding(): boolean {
+    return this.killedFor !== undefined || this.error !== undefined;
+  }
+
+  /** Changes with each turn of its loop, every `pulseEveryMs` at most. */
+  get pulse(): number {
+    return Atomics.load(this.#progress, progressPlaces.pulse);
+  }
+
+  /** How long its loop has not turned. */
+  silentForMs(nowMs: number): number {
+    return ((nowMs | 0) - this.pulse) | 0;
   }
 
   /** Whether the run that was posted as number `sequence` has begun. */
@@ -109,7 +141,10 @@ export class ThreadPool {
   readonly #created = new Set<number>();
   /** Why threads were lost that have not been replaced yet. */
   readonly #losses: string[] = [];
-  #piscina: Piscina | undefined;
+  /** The first of them makes all threads, each other one the place of one that is leaked. */
+  readonly #piscinas = new Set<Piscina>();
+  /** Threads that do not end. */
+  readonly #leaked = new Set<PoolThread>();
   #target = 0;
   #started: PromiseWithResolvers<void> | undefined;
   #startTimer: NodeJS.Timeout | undefined;
@@ -135,7 +170,7 @@ export class ThreadPool {
   /** Rejects with what kept a thread from starting. */
   async start(): Promise<void> {
     this.#started = Promise.withResolvers();
-    this.#build();
+    this.#build(this.#options.size);
     try {
       await this.#started.promise;
     } catch (error) {
@@ -152,9 +187,10 @@ export class ThreadPool {
     clearTimeout(this.#rebuildTimer);
     for (const thread of this.#threads.values()) this.#close(thread);
     this.#threads.clear();
+    for (const thread of this.#leaked) clearTimeout(thread.endTimer);
     for (const hello of this.#hellos.values()) hello.port.close();
     this.#hellos.clear();
-    await this.#piscina?.destroy();
+    await Promise.all(Array.from(this.#piscinas, (piscina) => this.#end(piscina)));
     this.#started?.reject(new HoldfastError("HOLDFAST_STOPPED", "expected the threads to start, they were stopped"));
   }
 
@@ -174,8 +210,7 @@ export class ThreadPool {
   post(thread: PoolThread, bytes: Uint8Array<ArrayBuffer>, ended: (workMs: number | undefined, why: string) => void): void {
     thread.tasks += 1;
     this.#target = thread.threadId;
-    const running = this.#piscina?.run(bytes, { transferList: [bytes.buffer] }) ?? Promise.reject(new Error("the pool is not up"));
-    running.then(
+    thread.piscina.run(bytes, { transferList: [bytes.buffer] }).then(
       (report: Uint8Array) => {
         thread.tasks -= 1;
         ended(this.#listener.reported(report), "");
@@ -184,7 +219,7 @@ export class ThreadPool {
       (error: unknown) => {
         thread.tasks -= 1;
         // A thread that is gone is reported by its exit.
-        if (!thread.isUsable) return;
+        if (!thread.isAlive || thread.isEnding) return;
         ended(undefined, messageOf(error));
         // Its count of runs begun is out of step with the numbers they were posted under.
         this.kill(thread, `it refused a task: ${messageOf(error)}`);
@@ -197,10 +232,39 @@ export class ThreadPool {
     if (thread.killedFor !== undefined) return;
     thread.killedFor = why;
     void thread.worker.terminate();
+    thread.endTimer = setTimeout(() => this.#leak(thread, why), this.#options.endWithinMs);
   }
 
-  #build(): void {
-    const { size, settings, heapMaxMb, startTimeoutMs } = this.#options;
+  /** What it holds is answered, and another takes its place. */
+  #leak(thread: PoolThread, killedFor: string): void {
+    if (this.#isStopped || !this.#threads.delete(thread.threadId)) return;
+    const { endWithinMs } = this.#options;
+    this.#leaked.add(thread);
+    this.#close(thread);
+    // By the time it ends its place is taken: piscina is to start no other.
+    thread.worker.prependOnceListener("exit", () => {
+      const bounds: { minThreads: number; maxThreads: number } = thread.piscina.options;
+      bounds.minThreads -= 1;
+      bounds.maxThreads -= 1;
+    });
+    const why = `${killedFor}; it is in native code and did not end within ${endWithinMs} ms`;
+    this.#losses.push(this.#listener.lost(thread, why));
+    this.#listener.leaked(why, false);
+    this.#build(1);
+  }
+
+  /** Ends all threads of a piscina, as far as they can be. */
+  async #end(piscina: Piscina): Promise<void> {
+    this.#piscinas.delete(piscina);
+    const { threads } = piscina;
+    const living = new Set(threads);
+    for (const worker of threads) worker.once("exit", () => living.delete(worker));
+    await settledWithin(piscina.destroy(), this.#options.endWithinMs);
+    for (const worker of living) watchLiving(worker);
+  }
+
+  #build(size: number): void {
+    const { settings, heapMaxMb, startTimeoutMs } = this.#options;
     const piscina = new Piscina({
       filename: new URL(`./thread${extname(import.meta.filename)}`, import.meta.url).href,
       name: "accept",
@@ -213,7 +277,7 @@ export class ThreadPool {
       ...(heapMaxMb === undefined ? undefined : { resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } }),
       loadBalancer: (_task, workers) => workers.find((worker) => worker.id === this.#target) ?? null,
     });
-    this.#piscina = piscina;
+    this.#piscinas.add(piscina);
     this.#hasGivenUp = false;
     piscina.on("message", (message: ThreadHello) => {
       if (message?.type !== "holdfast.thread") return;
@@ -236,12 +300,14 @@ export class ThreadPool {
   /** A thread is up when it has said hello and piscina takes tasks for it. */
   #welcome(threadId: number): void {
     const hello = this.#hellos.get(threadId);
-    const worker = this.#piscina?.threads.find((worker) => worker.threadId === threadId);
-    if (hello === undefined || worker === undefined || !this.#created.has(threadId)) return;
+    const piscina = [...this.#piscinas].find(({ threads }) => threads.some((worker) => worker.threadId === threadId));
+    const worker = piscina?.threads.find((worker) => worker.threadId === threadId);
+    if (hello === undefined || piscina === undefined || worker === undefined || !this.#created.has(threadId)) return;
     this.#hellos.delete(threadId);
     this.#created.delete(threadId);
-    const thread = new PoolThread(worker, hello);
+    const thread = new PoolThread(worker, piscina, hello);
     this.#threads.set(threadId, thread);
+    watchLiving(worker);
     this.#listener.slow(hello.slow);
     worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
     worker.once("exit", (code) => this.#exited(thread, code));
@@ -262,6 +328,8 @@ export class ThreadPool {
   }
 
   #exited(thread: PoolThread, code: number): void {
+    clearTimeout(thread.endTimer);
+    if (this.#leaked.delete(thread) && !this.#isStopped) this.#listener.leaked("it ended after all", true);
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
     for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
@@ -309,17 +377,15 @@ export class ThreadPool {
   }
 
   #rebuild(why: string): void {
-    const old = this.#piscina;
-    this.#piscina = undefined;
     this.#hellos.clear();
     this.#created.clear();
-    void old?.destroy();
+    for (const piscina of this.#piscinas) void this.#end(piscina);
     if (this.#rebuilds >= rebuildsMax) {
       this.#listener.down(why);
       return;
     }
     this.#rebuilds += 1;
     clearTimeout(this.#rebuildTimer);
-    this.#rebuildTimer = setTimeout(() => this.#build(), rebuildDelayMs * 2 ** (this.#rebuilds - 1));
+    this.#rebuildTimer = setTimeout(() => this.#build(this.#options.size), rebuildDelayMs * 2 ** (this.#rebuilds - 1));
   }
 }

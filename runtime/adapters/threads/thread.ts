@@ -3,7 +3,6 @@
  * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
  * from the next task. Their answers come later, through the port.
  */
-import { collectGarbage } from "./collect-garbage.ts";
 import { setSourceMapsSupport } from "node:module";
 import { MessageChannel, type MessagePort, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
@@ -17,9 +16,11 @@ import { runContext } from "../../skills/host/run-context.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
 import { StartTimes } from "../../skills/host/start-times.ts";
+import { answerWhenAsked } from "./ask-thread.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { Reporter } from "./reporter.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, unpackOrders } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs, unpackOrders } from "./wire.ts";
 
 async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
   const loaded: Skill[] = [];
@@ -85,6 +86,13 @@ function hearOutside(host: SkillHost, reporter: Reporter, port: MessagePort): vo
   };
 }
 
+/** The main thread sees by it that the loop turns. */
+function beat(progress: Int32Array): void {
+  const pulse = (): unknown => Atomics.store(progress, progressPlaces.pulse, monotonicMs() | 0);
+  pulse();
+  setInterval(pulse, pulseEveryMs);
+}
+
 async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Promise<Uint8Array>> {
   const { port1, port2 } = new MessageChannel();
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
@@ -110,8 +118,10 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   });
   // What plugins leave behind while they are imported is heard already.
   hearOutside(host, reporter, port1);
+  answerWhenAsked(() => host.atWork());
   for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
   port1.on("message", (news: ThreadNews) => listen(host, news));
+  beat(places);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);
   let last: Promise<unknown> = Promise.resolve();

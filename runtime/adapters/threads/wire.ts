@@ -50,8 +50,14 @@ export interface ThreadHello {
   readonly slow: readonly SlowStart[];
 }
 
-/** `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread. */
-export const progressPlaces = { begun: 0, isBeginning: 1 } as const;
+/**
+ * `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread; `pulse` is when
+ * its event loop last turned, in milliseconds of the clock that all threads share, wrapping.
+ */
+export const progressPlaces = { begun: 0, isBeginning: 1, pulse: 2 } as const;
+
+/** How often a thread whose event loop turns says so. */
+export const pulseEveryMs = 250;
 
 /** What a thread says just before it ends by itself: what threw or called for its end, where, and for which run. */
 export interface ThreadLastWords {

@@ -33,8 +33,9 @@ import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { RunEnded, nameOf, permanently } from "./run-errors.ts";
 import type { RunHost } from "./run-host.ts";
-import { type RunIds, runContext } from "./run-context.ts";
+import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
+import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { checkCallOptions } from "../author/check-limits.ts";
 import { show } from "../author/check-options.ts";
@@ -64,12 +65,13 @@ export class Run implements SkillContext<never>, CallingRun {
   #ledger: CallLedger | undefined;
   #meter: UsageMeter | undefined;
   #endListeners: Set<() => void> | undefined;
-  #controller: AbortController | undefined;
+  #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
   #isInterrupted = false;
+  #isCalledOff = false;
 
   constructor(host: RunHost<Run>, prepared: PreparedSkill, order: ThreadOrder, event: EventEnvelope, startedAtMs: number) {
     this.#host = host;
@@ -113,11 +115,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#isEnded) this.#controller.abort(new RunEnded());
-    }
-    return this.#controller.signal;
+    return (this.#signal ??= new RunSignal(this.#isEnded)).signal;
   }
 
   get log(): SkillLog {
@@ -174,13 +172,21 @@ export class Run implements SkillContext<never>, CallingRun {
     this.end({ kind: "timed-out", failure: { code: "RUN_TIMEOUT", message, ...step } });
   }
 
+  /**
+   * Its time is over, and its code has not let the loop turn, so that nobody could say so: its signal does, for a loop that looks at it.
+   * The run ends as any other that is past its time once the loop turns.
+   */
+  callOff(): void {
+    this.#isCalledOff = true;
+    (this.#signal ??= new RunSignal(false)).abort(this);
+  }
+
   /** Ends the run with an answer, once; later answers are nothing. */
   end(answer: RunAnswer): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#host.ended(this, answer);
-    // Whatever ended it, its listeners are its own code.
-    if (this.#controller !== undefined) runContext.run(this.ids, () => this.#controller?.abort(new RunEnded()));
+    this.#signal?.abort(this);
     if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
   }
 
@@ -208,6 +214,8 @@ export class Run implements SkillContext<never>, CallingRun {
   /** The skill has thrown. */
   fail(thrown: unknown): void {
     if (this.#isEnded) return;
+    // What it throws because of that is no failure of its own.
+    if (this.#isCalledOff) return this.expire();
     if (this.#saga?.stage === "replaying" || this.#saga?.stage === "over") return this.#goBack(this.#saga);
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
     const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);

@@ -11,6 +11,7 @@ import type { StepAcknowledgement } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
 import type { LogLevel } from "../author/context.ts";
 import { Deadlines } from "./deadlines.ts";
+import { describeFailure } from "./failure.ts";
 import { decodeEvent } from "./decode-event.ts";
 import type { Decoded } from "./decode-body.ts";
 import { originOf } from "./module-owner.ts";
@@ -47,6 +48,16 @@ export interface SkillHostOptions {
   nowMs(): number;
   wallMs(): number;
   random(): number;
+}
+
+/** Whose code a thread is executing. */
+export interface AtWork {
+  /** Undefined when it belongs to no run, or to one that has ended. */
+  readonly runId: number | undefined;
+  /** For people to read. */
+  readonly what: string;
+  /** `file:line:column` of the plugin's own code; empty where none of it is at work. */
+  readonly at: string;
 }
 
 /** News of a run that came before the run itself, or after its end. */
@@ -106,6 +117,19 @@ export class SkillHost implements RunHost<Run> {
       return `${owner === undefined ? "" : `by ${owner.name}, `}outside of every run; ${this.describeActive()}`;
     }
     return `by ${describeRun(ids)}${this.#runs.has(ids.runId) ? "" : ", which had ended"}`;
+  }
+
+  /**
+   * Whose code is at work at this very moment, in the midst of whatever it does. A run among those that have not ended whose time is over
+   * is called off: code that never lets the loop turn can see nothing but its signal.
+   */
+  atWork(): AtWork {
+    const ids = runContext.getStore();
+    const here = new Error("at work");
+    const run = ids === undefined ? undefined : this.#runs.get(ids.runId);
+    if (run !== undefined && this.#options.nowMs() >= run.deadlineMs) run.callOff();
+    const at = ids === undefined ? originOf(here)?.at : describeFailure(here, undefined, this.folderOf(ids)).record.at;
+    return { runId: run?.order.runId, what: this.describeOrigin(here, ids), at: at ?? "" };
   }
 
   /** The plugin's folder of a run's skill. */

@@ -11,7 +11,7 @@ import { RetryLedger, retryLedgerBytes } from "../../../runtime/policy/retry-led
 import type { Executor } from "../../../runtime/ports/executor.ts";
 import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
 import { type SlowStart, slowStartMs } from "../../../runtime/skills/host/start-times.ts";
-import { type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
+import { deaf, type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import fixture from "../../support/thread-plugin.ts";
 
@@ -44,8 +44,8 @@ executorContract("threads", make);
 const losses: readonly (readonly [skill: string, timeoutMs: number, own: string, why: RegExp])[] = [
   ["exit", 30_000, "thread-lost", /it exited with code 7/],
   ["throw-outside", 30_000, "thread-lost", /thrown outside/],
-  ["block", 100, "timed-out", /it did not answer past the time of (a run|\d+ runs)/],
-  ["block-later", 100, "timed-out", /it did not answer past the time of (a run|\d+ runs)/],
+  ["block", 100, "timed-out", /it is held at thread-plugin\.ts:33:\d+, by 'block' .*, past the time of a run/],
+  ["block-later", 100, "timed-out", /it is held at thread-plugin\.ts:33:\d+, by 'block-later' .*, past the time of a run/],
 ];
 
 for (const [skill, timeoutMs, own, why] of losses) {
@@ -64,11 +64,11 @@ for (const [skill, timeoutMs, own, why] of losses) {
   });
 }
 
-test("a run that works long within its time is let be, and the runs it holds up are answered at theirs", async (t) => {
+test("a run that works long within its time is let be, and the runs it holds up are begun elsewhere at theirs", async (t) => {
   const { post, answer, results, losses } = await start(t, { threads: 1 });
   const [held] = post("deaf", { timeoutMs: 30 });
   const [long] = post("busy-long");
-  assert.equal((await answer(held ?? 0)).kind, "timed-out");
+  assert.equal((await answer(held ?? 0)).kind, "thread-lost");
   assert.equal(results.length, 1);
   assert.equal((await answer(long ?? 0)).kind, "completed");
   assert.deepEqual(losses, []);
@@ -322,10 +322,7 @@ export default definePlugin({ skills: [noop] });`,
   );
   const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
   t.after(() => executor.stop());
-  await assert.rejects(
-    executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined }),
-    /skill 'noop': expected its warmUp to end well, it threw: no model here/,
-  );
+  await assert.rejects(executor.start(deaf), /skill 'noop': expected its warmUp to end well, it threw: no model here/);
 });
 
 async function writePlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
@@ -341,7 +338,7 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   const results: unknown[] = [];
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ steps: () => undefined, usage: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }),
+    executor.start({ ...deaf, results: (more) => results.push(...more) }),
     /expected skill threads to start, one could not: plugin 'broken': .*broken at load/,
   );
   assert.ok(!executor.isReady());
@@ -351,10 +348,7 @@ test("threads that hang while they start are given up in time", async (t) => {
   const hanging = await writePlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
-  await assert.rejects(
-    within("a refusal", executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined })),
-    /it did not start within 300 ms/,
-  );
+  await assert.rejects(within("a refusal", executor.start(deaf)), /it did not start within 300 ms/);
 });
 
 test("threads that cannot be replaced leave an executor that is not ready and answers everything", async (t) => {

@@ -1,0 +1,148 @@
+// Threads that let nothing in any more: who is held to have failed, and what becomes of the others and of the thread.
+import { strict as assert } from "node:assert";
+import { resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { type ThreadsExecutorOptions, createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
+import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
+import type { RunAnswer } from "../../../runtime/core/outcome.ts";
+import { retryLedgerBytes } from "../../../runtime/policy/retry-ledger.ts";
+import { type ExecutorBundle, startExecutor } from "../../contracts/executor.ts";
+import { envelope, json } from "../../support/event-messages.ts";
+import { eventually, within } from "../../support/eventually.ts";
+import { makePipe } from "../../support/pipe.ts";
+import fixture from "../../support/stuck-plugin.ts";
+
+const folder = resolve(import.meta.dirname, "../../support");
+const entry = pathToFileURL(resolve(folder, "stuck-plugin.ts")).href;
+
+function start(t: TestContext, options: Partial<ThreadsExecutorOptions> = {}): Promise<ExecutorBundle> {
+  const executor = createThreadsExecutor({
+    consumer: "orders",
+    plugins: [{ name: "stuck", entry, folder, skills: fixture.skills }],
+    dependencies: [],
+    dependencyConfig: new Map(),
+    circuits: new SharedArrayBuffer(4),
+    retries: new SharedArrayBuffer(retryLedgerBytes),
+    limits: defaultDecodeLimits,
+    threads: 1,
+    graceMs: 200,
+    endWithinMs: 300,
+    ...options,
+  });
+  return startExecutor(t, executor);
+}
+
+function partOf(answer: RunAnswer): string {
+  if (answer.kind === "thread-lost") return answer.part;
+  return answer.kind === "timed-out" && answer.blockedThread === true ? "guilty" : answer.kind;
+}
+
+/** One that waits long, and one that is past its time while the culprit holds their thread. */
+async function innocents({ post, answer }: ExecutorBundle): Promise<readonly number[]> {
+  const runIds = [...post("deaf"), ...post("deaf", { timeoutMs: 250 })];
+  await answer(post("noop")[0] ?? 0);
+  return runIds;
+}
+
+for (const [skill, how] of [
+  ["loop-later", "loops for ever"],
+  ["wait-later", "waits for ever on shared memory"],
+] as const) {
+  test(`a run that ${how} after an await is found by itself: it has failed, where its code says, and the others have not`, async (t) => {
+    const bundle = await start(t);
+    const others = await innocents(bundle);
+    const [culprit] = bundle.post(skill, { timeoutMs: 250 });
+    const answer = await bundle.answer(culprit ?? 0);
+    assert.ok(answer.kind === "timed-out" && answer.blockedThread === true, JSON.stringify(answer));
+    assert.match(answer.failure.at ?? "", /^stuck-plugin\.ts:\d+:\d+$/);
+    for (const runId of others) assert.equal(partOf(await bundle.answer(runId)), "bystander");
+    const loss = await eventually("a replacement", () => bundle.losses[0], 20_000);
+    assert.match(loss.why, new RegExp(`it is held at stuck-plugin\\.ts:\\d+:\\d+, by '${skill}' .*it was at '${skill}' \\(event [^)]+, which held it\\)`));
+    assert.deepEqual([loss.replaced, bundle.stuck.map(({ skill, isOver }) => [skill, isOver])], [true, [[skill, false]]]);
+    assert.equal((await bundle.answer(bundle.post("noop")[0] ?? 0)).kind, "completed");
+  });
+}
+
+test("a loop that looks at its signal is called off past its time, and its thread lives", async (t) => {
+  const { post, answer, losses, stuck } = await start(t);
+  const [runId] = post("loop-and-look", { timeoutMs: 250 });
+  const ended = await answer(runId ?? 0);
+  assert.deepEqual([ended.kind, partOf(ended)], ["timed-out", "timed-out"]);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  assert.deepEqual(losses, []);
+  await eventually("it to be over", () => stuck.length === 2);
+  assert.deepEqual(
+    stuck.map(({ skill, isOver }) => [skill, isOver]),
+    [
+      ["loop-and-look", false],
+      ["loop-and-look", true],
+    ],
+  );
+});
+
+test("a run that computes within its time is let be, and what it keeps past its time is begun elsewhere without having failed", async (t) => {
+  const bundle = await start(t);
+  const [kept] = bundle.post("deaf", { timeoutMs: 100 });
+  const [busy] = bundle.post("compute-later");
+  assert.equal(partOf(await bundle.answer(kept ?? 0)), "bystander");
+  assert.equal((await bundle.answer(busy ?? 0)).kind, "completed");
+  assert.deepEqual(bundle.losses, []);
+  await eventually("it to be over", () => bundle.stuck.at(-1)?.isOver === true);
+  assert.deepEqual(
+    bundle.stuck.map(({ skill, isOver }) => [skill, isOver]),
+    [
+      ["compute-later", false],
+      ["compute-later", true],
+    ],
+  );
+});
+
+test("code that a run left behind ends no run as failed, and is named with its run", async (t) => {
+  const { post, answer, losses, stuck } = await start(t, { stuckAfterMs: 1_000 });
+  const [other] = post("deaf");
+  const [culprit] = post("leave-loop");
+  assert.equal((await answer(culprit ?? 0)).kind, "completed");
+  assert.equal(partOf(await answer(other ?? 0)), "bystander");
+  const loss = await eventually("a replacement", () => losses[0], 20_000);
+  assert.match(loss.why, /^it is held at stuck-plugin\.ts:\d+:\d+, by 'leave-loop' \(event [^)]+\), which had ended/);
+  assert.deepEqual([stuck[0]?.skill, stuck[0]?.at === ""], ["", false]);
+});
+
+test("a thread in native code is given up and replaced, and its runs are answered; it is counted until it ends", async (t) => {
+  const pipe = makePipe(t);
+  const { executor, post, answer, losses, leaked } = await start(t);
+  const [other] = post("deaf");
+  const [culprit] = post("native", { timeoutMs: 200, body: json({ ...envelope, payload: { pipe: pipe.path } }) });
+  assert.equal(partOf(await answer(culprit ?? 0)), "guilty");
+  assert.equal(partOf(await answer(other ?? 0)), "bystander");
+  assert.match((await eventually("a replacement", () => losses[0], 20_000)).why, /native code of 'native' .* did not end within 300 ms/);
+  assert.deepEqual([leaked.map(({ isOver }) => isOver), executor.threads, executor.isReady()], [[false], { stuck: 0, leaked: 1 }, true]);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  pipe.release();
+  await eventually("it to end", () => leaked.at(-1)?.isOver === true);
+  assert.deepEqual(executor.threads, { stuck: 0, leaked: 0 });
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+});
+
+test("in native code after an await nobody can be told from the others: all are suspects, and apart the culprit is certain", async (t) => {
+  const pipe = makePipe(t);
+  const { post, answer, losses } = await start(t);
+  const body = json({ ...envelope, payload: { pipe: pipe.path } });
+  const [other] = post("deaf");
+  const [culprit] = post("native-later", { timeoutMs: 200, body });
+  for (const runId of [culprit, other]) assert.equal(partOf(await answer(runId ?? 0)), "suspect");
+  await eventually("a replacement", () => losses.length === 1, 20_000);
+  // A thread of its own must come up first.
+  const [again] = post("native-later", { apart: true, timeoutMs: 2_000, body });
+  assert.equal(partOf(await answer(again ?? 0)), "guilty");
+});
+
+test("threads in native code keep no executor from stopping", async (t) => {
+  const pipe = makePipe(t);
+  const { executor, post, answer } = await start(t, { graceMs: 60_000 });
+  const [runId] = post("native", { body: json({ ...envelope, payload: { pipe: pipe.path } }) });
+  await eventually("it to begin", () => executor.unbegun === 0);
+  await within("the stop", executor.stop(), 5_000);
+  assert.equal((await answer(runId ?? 0)).kind, "thread-lost");
+});

@@ -1,0 +1,41 @@
+// Skills that let nothing else happen on their thread, each in a way of its own.
+import { openSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Plugin, type Skill, definePlugin, defineSkill } from "../../runtime/index.ts";
+
+function skill(name: string, run: Skill["run"]): Skill {
+  return defineSkill({ name, handles: [{ eventType: `test.${name}` }], run });
+}
+
+function work(forMs: number): void {
+  const untilMs = performance.now() + forMs;
+  while (performance.now() < untilMs) Math.random();
+}
+
+function loop(): never {
+  for (;;) Math.random();
+}
+
+/** Native code: opening a pipe to read waits for who writes to it, and nothing ends the wait. */
+function readPipe(payload: unknown): void {
+  openSync((payload as { readonly pipe: string }).pipe, "r");
+}
+
+const plugin: Plugin = definePlugin({
+  skills: [
+    skill("noop", () => undefined),
+    skill("deaf", () => new Promise(() => undefined)),
+    skill("compute-later", () => delay(20).then(() => work(900))),
+    skill("loop-later", () => delay(20).then(loop)),
+    skill("loop-and-look", async ({ signal }) => {
+      await delay(20);
+      while (!signal.aborted) Math.random();
+      signal.throwIfAborted();
+    }),
+    skill("wait-later", () => delay(20).then(() => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))),
+    skill("leave-loop", () => void setTimeout(loop, 20)),
+    skill("native", ({ event }) => readPipe(event.payload)),
+    skill("native-later", ({ event }) => delay(20).then(() => readPipe(event.payload))),
+  ],
+});
+export default plugin;
