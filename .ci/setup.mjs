@@ -35,7 +35,7 @@ function install() {
   process.stderr.write("holdfast: installing dependencies (once)\n");
   // Not `npm ci`: it insists on lock entries for the optional binaries of every other platform, which not every registry
   // mirror carries. `install` takes the locked versions all the same, and leaves the lock file as it is.
-  const done = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
+  const done = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",

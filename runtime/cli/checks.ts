@@ -219,11 +219,13 @@ function clockFinding(check: string, theirsMs: number | undefined): Finding {
   if (theirsMs === undefined) return notChecked(check, expected, "it could not be read", "compare the clocks by hand");
   const aheadMs = Math.round(theirsMs - Date.now());
   const isNear = Math.abs(aheadMs) <= skewMaxMs;
+  // The broker tells its time in whole seconds.
+  const found = isNear ? `within ${skewMaxMs} ms of this machine's` : `${Math.abs(aheadMs)} ms ${aheadMs > 0 ? "ahead of" : "behind"} this machine's`;
   return {
     check,
     verdict: "ok",
     expected,
-    found: `${aheadMs} ms ahead of this machine's`,
+    found,
     remedy: isNear ? "" : "the worker computes with it; synchronise the clocks (NTP) so that logs agree",
   };
 }

@@ -12,7 +12,7 @@ import type { GroupReport } from "../recovery/replay.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { DlqOptions, ReplayCommandOptions } from "./dlq-options.ts";
 import { loadConfig } from "./load-config.ts";
-import { writeResult } from "./output.ts";
+import { writeText } from "./output.ts";
 
 const words: Readonly<Record<GroupReport["state"], string>> = {
   replaying: "going on",
@@ -32,6 +32,8 @@ export function describeReplay({ fingerprint, state, letters, replayed, complete
 const idCharacters = 12;
 const keepDoneMs = 7 * 24 * 3_600_000;
 const stopMs = 1_000;
+/** A broker or a store that is away for some hours ends no replay. */
+const retry = { attemptsMax: 200, baseDelayMs: 1_000, delayMaxMs: 60_000 };
 
 async function withQueue<T>(config: Config, directory: string, store: RunStore, work: (queue: RecoveryQueue) => Promise<T>): Promise<T> {
   const queue = composeRecoveryQueue(config, directory, store);
@@ -47,7 +49,7 @@ async function withQueue<T>(config: Config, directory: string, store: RunStore, 
   }
 }
 
-/** What lies there now is meant. The same order once more is the same replay. */
+/** What lies there now is meant. The same order once more is the same replay while that goes on; one that has ended begins anew. */
 export async function handToWorkers(
   options: ReplayCommandOptions,
   patch: unknown,
@@ -72,10 +74,10 @@ export async function handToWorkers(
     groups: [],
   };
   const id = createHash("sha256").update(JSON.stringify(data)).digest("hex").slice(0, idCharacters);
-  const result = await withQueue(config, directory, store, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs }));
+  const result = await withQueue(config, directory, store, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs, retry, replacesEnded: true }));
   if (options.json === true) printJson({ replay: id, letters: letters.length, isNew: result === "added" });
   else
-    writeResult(
+    writeText(
       `replay ${id} of ${letters.length} letters ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`,
     );
   return true;
@@ -90,7 +92,7 @@ export async function showReplays(options: DlqOptions): Promise<boolean> {
     const views = await withQueue(config, directory, store, (queue) => queue.list(replayKind));
     const plain = views.map(plainReplay);
     if (options.json === true) printJson(plain);
-    else writeResult(plain.length === 0 ? "no replays were handed to the workers\n" : `${plain.map(describeJob).join("\n")}\n`);
+    else writeText(plain.length === 0 ? "no replays were handed to the workers\n" : `${plain.map(describeJob).join("\n")}\n`);
     return plain.every(({ state, groups }) => state !== "failed" && groups.every((group) => !/^(same|other)-failure|undecided$/.test(group.state)));
   } finally {
     await store.stop();

@@ -10,7 +10,7 @@ import { replayTrouble } from "../recovery/replay-message.ts";
 import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-background.ts";
 import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
-import { writeNote, writeResult } from "./output.ts";
+import { writeNote, writeText } from "./output.ts";
 import { readJsonArgument } from "./runs-change.ts";
 
 /** False when a group was stopped. */
@@ -24,6 +24,10 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
   const patch = readJsonArgument("--patch", options.patch);
   return withLetters(options, async (letters, { config, directory }) => {
     const { groups, unreadable } = await choose(options, patch, letters);
+    if (groups.size === 0 && options.json !== true) {
+      writeText(`no such dead letters${unreadable === 0 ? "" : `, but ${leftText(unreadable)}`}\n`);
+      return true;
+    }
     const surroundings = await composeReplay(config, directory);
     await surroundings.store.start();
     try {
@@ -150,5 +154,5 @@ async function printPlan(
   });
   const from = options.from === "start" ? "from the start, with new idempotency keys" : "behind their last step";
   if (unreadable > 0) lines.push(leftText(unreadable));
-  writeResult(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
+  writeText(`dry run: would be sent to ${retryEntity}, and go on ${from}; --run does it\n${lines.join("\n")}\n`);
 }

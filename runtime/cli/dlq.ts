@@ -4,6 +4,7 @@ import Table from "cli-table3";
 import { checkStoreIsShared, composeRunStore } from "../compose/store.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { printableLines } from "../core/printable.ts";
 import { redactValue } from "../core/redact.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import { systemClock } from "../adapters/system/clock.ts";
@@ -15,8 +16,9 @@ import { take } from "../recovery/take.ts";
 import { checkSelection, plainLetter, printJson, selected, time, withLetters } from "./dlq-letters.ts";
 import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
 import type { LoadedConfig } from "./load-config.ts";
-import { writeResult } from "./output.ts";
+import { writeResult, writeText } from "./output.ts";
 import { plainRun } from "./runs-view.ts";
+import { fitted, tableWidths } from "./table-widths.ts";
 
 export async function groups(options: DlqOptions): Promise<void> {
   await withLetters(options, async (letters) => {
@@ -25,28 +27,30 @@ export async function groups(options: DlqOptions): Promise<void> {
     const list = counted.list();
     if (options.json === true)
       printJson(list.map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example) })));
-    else writeResult(describeGroups(list, letters.boxes));
+    else writeText(describeGroups(list, letters.boxes));
   });
 }
 
 function describeGroups(list: readonly LetterGroup[], boxes: readonly DeadLetterBox[]): string {
   const places = boxes.map(({ name }) => name).join(" and ");
   if (list.length === 0) return `no dead letters in ${places}\n`;
+  const colWidths = tableWidths([18, 9, 26], [0.4]);
   const table = new Table({
     head: ["group", "letters", "first and last", "failure", "example"],
-    colWidths: [18, 9, 26, 40, 50],
+    colWidths,
     wordWrap: true,
     style: { head: [], border: [] },
   });
   for (const { fingerprint, count, firstMs, lastMs, eventTypes, example } of list) {
     const where = [example.skill || eventTypes.join(", "), example.step].filter((text) => text !== "").join(", step ");
-    table.push([
+    const row = [
       fingerprint,
-      count,
+      String(count),
       `${time(firstMs)}\n${time(lastMs)}`,
       `${example.class}: ${example.code}\n${where}`,
       `${example.eventId || example.messageId}: ${example.description}`,
-    ]);
+    ];
+    table.push(row.map((text, column) => fitted(printableLines(text), colWidths[column] ?? 0)));
   }
   const total = list.reduce((sum, { count }) => sum + count, 0);
   return `${total} dead letters in ${places}\n${table.toString()}\n`;
@@ -62,10 +66,10 @@ export async function show(options: ShowOptions): Promise<void> {
         const run = view === undefined ? "no record" : plainRun(view, undefined);
         const one = { ...plainLetter(letter), run, ...(options.bodies === true ? { body: bodyOf(delivery) } : {}) };
         shown.push(one);
-        if (options.json !== true) writeResult(`${describe(one)}\n`);
+        if (options.json !== true) writeText(`${describe(one)}\n`);
       }
       if (options.json === true) printJson(shown);
-      else if (shown.length === 0) writeResult("no such dead letters\n");
+      else if (shown.length === 0) writeText("no such dead letters\n");
     }),
   );
 }
@@ -93,7 +97,7 @@ function parsedBody(body: Uint8Array): unknown {
   }
 }
 
-/** A file is written whole or not at all, and never over another one. */
+/** Never over another file. */
 export async function exportLetters(options: ExportOptions): Promise<void> {
   await withLetters(options, async (letters) => {
     const file = options.out === undefined ? undefined : await openNew(options.out);

@@ -11,12 +11,14 @@ import { composeRunStore, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { soleSource } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
+import { printableLines } from "../core/printable.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
 import { checkSurroundings } from "./checks.ts";
 import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
-import { writeResult } from "./output.ts";
+import { writeResult, writeText } from "./output.ts";
+import { fitted, tableWidths } from "./table-widths.ts";
 import { reportSuspects } from "./worker-state.ts";
 
 /** Prints all findings; false when one failed. */
@@ -97,33 +99,23 @@ function recordsFinding(views: readonly DoubtView[]): Finding {
   return { check: "store records", verdict: "ok", expected: "none lost", found: found.join("; ") || "none", remedy: found.length === 0 ? "" : remedy };
 }
 
-/** Of output that goes to no terminal. */
-const plainColumns = 100;
-const checkColumns = 17;
-const verdictColumns = 9;
-/** A table is readable no narrower, and needs no more. */
-const tableColumns = { min: 80, max: 150 };
-
-/** Of the table's columns, so that it fits: what was expected, found and can be done share what is left. */
-export function columnWidths(columns: number): number[] {
-  const borders = 6;
-  const left = Math.min(tableColumns.max, Math.max(tableColumns.min, columns)) - borders - checkColumns - verdictColumns;
-  const expected = Math.floor(left * 0.28);
-  const found = Math.floor(left * 0.35);
-  return [checkColumns, verdictColumns, expected, found, left - expected - found];
-}
+/** Of the check and its verdict; what was expected, found and can be done share what is left. */
+const fixedColumns = [17, 9];
+const sharedColumns = [0.28, 0.35];
 
 function print(findings: readonly Finding[], json: boolean): void {
   if (json) {
     writeResult(`${JSON.stringify(findings, undefined, 2)}\n`);
     return;
   }
+  const colWidths = tableWidths(fixedColumns, sharedColumns);
   const table = new Table({
     head: ["check", "", "expected", "found", "remedy"],
-    colWidths: columnWidths(process.stdout.columns ?? plainColumns),
+    colWidths,
     wordWrap: true,
     style: { head: [], border: [] },
   });
-  for (const { check, verdict, expected, found, remedy } of findings) table.push([check, verdict, expected, found, remedy]);
-  writeResult(`${table.toString()}\n`);
+  for (const { check, verdict, expected, found, remedy } of findings)
+    table.push([check, verdict, expected, found, remedy].map((text, column) => fitted(printableLines(text), colWidths[column] ?? 0)));
+  writeText(`${table.toString()}\n`);
 }

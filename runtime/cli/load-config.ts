@@ -20,12 +20,19 @@ export interface LoadedConfig {
   readonly file: string;
 }
 
-/** Reads `path`, or the first of the usual names in the working folder. Throws `ConfigurationError`. */
+const nameIt = "name one with --config FILE, or in the environment as HOLDFAST_CONFIG";
+
+/** The one of the usual names that there is in the working folder: which of two is meant, nobody can tell. */
+function usualFile(): string {
+  const [name, other] = names.filter((each) => existsSync(each));
+  if (name === undefined) throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; ${nameIt}`);
+  if (other !== undefined) throw new ConfigurationError(`expected one configuration in ${process.cwd()}, found ${name} and ${other}; ${nameIt}`);
+  return name;
+}
+
+/** Reads `path`, or the one of the usual names in the working folder. Throws `ConfigurationError`. */
 export async function loadConfig(path: string | undefined): Promise<LoadedConfig> {
-  const file = resolve(path ?? process.env["HOLDFAST_CONFIG"] ?? names.find((name) => existsSync(name)) ?? "");
-  if (path === undefined && file === process.cwd()) {
-    throw new ConfigurationError(`expected a configuration, found none of ${names.join(", ")} in ${process.cwd()}; name one with --config FILE`);
-  }
+  const file = resolve(path ?? (process.env["HOLDFAST_CONFIG"] || usualFile()));
   if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
   // Whoever loads a configuration runs code that others wrote: the file itself, and then the plugins that it lists.
   keepForeignOutputApart();

@@ -3,6 +3,7 @@
  * so that what reads JSON gets JSON: what a configuration or a plugin prints, at once or later from a timer, goes to standard error.
  * A worker, whose standard error is its log, holds it until the log is there and makes log lines of it.
  */
+import { printableLines } from "../core/printable.ts";
 import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
 import { ownerAtWork } from "../skills/host/module-owner.ts";
 
@@ -22,7 +23,12 @@ let held: ForeignLine[] | undefined;
 let isCapturing = false;
 let show = (line: ForeignLine): void => void writeErr(`${line.text}\n`);
 
-/** Writes the command's result. */
+/** Writes the command's result for eyes. */
+export function writeText(text: string): void {
+  writeOut(printableLines(text));
+}
+
+/** Writes the command's result for programs, as it is. */
 export function writeResult(text: string): void {
   writeOut(text);
 }
@@ -30,7 +36,7 @@ export function writeResult(text: string): void {
 /** Writes a line for the person who called the command. */
 export function writeNote(text: string): void {
   showHeld();
-  writeErr(`${text}\n`);
+  writeErr(`${printableLines(text)}\n`);
 }
 
 /** Takes a line that is not the command's own. */

@@ -14,7 +14,7 @@ import { lookedAfterBy } from "../recovery/sweeps.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { ReconcileCommandOptions } from "./reconcile-options.ts";
 import { type OpenRecords, withRecords } from "./runs-records.ts";
-import { writeResult } from "./output.ts";
+import { writeText } from "./output.ts";
 
 const mendWords: Readonly<Record<Mend["do"], string>> = {
   complete: "complete the message",
@@ -39,7 +39,7 @@ export async function reconcile(options: ReconcileCommandOptions): Promise<boole
       const found = await findDisagreements(finding);
       const ended = options.apply === true ? await mendAll(open, finding, found.disagreements) : found.disagreements.map(asFound);
       if (options.json === true) printJson(plain(found, ended));
-      else writeResult(describe(found, ended, options));
+      else writeText(describe(found, ended, options));
       return !open.signal.aborted && ended.every(({ result }) => result === "mended" || result === "moved");
     } finally {
       for (const box of boxes) await box.stop();

@@ -95,11 +95,15 @@ async function cancelUnclaimed(open: Change, eventId: string, { reason, dryRun }
 export async function remove(eventId: string, options: DeleteOptions): Promise<void> {
   await change(options, async (open) => {
     const view = await readRun(open, eventId);
-    const { messages, letters } = await open.find(eventId);
+    const { messages, letters, cutShort } = await open.find(eventId);
     if (view.state === "running" || view.state === "waiting")
       throw cannot(`expected a run that has ended, found that '${eventId}' is ${view.state}; cancel it, or let holdfast reconcile end it, first`);
     const [message] = messages;
     if (message !== undefined) throw cannot(`expected no message of '${eventId}', found one in ${message.queue}: without its record it would run again`);
+    if (cutShort.length > 0)
+      throw cannot(
+        `expected to look through all queues for a message of '${eventId}', found too many messages in ${cutShort.join(" and ")}; try it again when they are fewer`,
+      );
     const left = letters.length === 0 ? "" : `; its dead letter stays, and would run from the start when it is replayed`;
     const did = `had its record deleted (${view.state}, ${view.steps.length} steps; ${options.reason})${left}`;
     if (options.dryRun === true) return { eventId, did, reason: options.reason };

@@ -9,7 +9,7 @@ import type { ReplaySurroundings } from "../recovery/replay.ts";
 import { type Findings, findMessages } from "../recovery/runs-messages.ts";
 import { messageFromJson } from "../recovery/runs-message.ts";
 import { printJson } from "./dlq-letters.ts";
-import { writeResult } from "./output.ts";
+import { writeText } from "./output.ts";
 import type { ChangeOptions } from "./runs-options.ts";
 import { type OpenRecords, withRecords } from "./runs-records.ts";
 import type { Plain } from "./runs-view.ts";
@@ -47,7 +47,7 @@ export async function change(options: ChangeOptions, work: (change: Change) => P
       await surroundings.publisher.start();
       const told = await work({ ...open, letters, surroundings, find: (eventId) => findMessages(queues, letters, eventId, peekMax) });
       if (options.json === true) printJson({ ...told, dryRun: options.dryRun === true });
-      else writeResult(`${told.eventId}: ${options.dryRun === true ? "dry run: would have " : ""}${told.did}\n`);
+      else writeText(`${told.eventId}: ${options.dryRun === true ? "dry run: would have " : ""}${told.did}\n`);
     } finally {
       await surroundings.publisher.stop();
       for (const box of [...queues, ...letters.boxes]) await box.stop();

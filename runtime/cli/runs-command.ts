@@ -1,7 +1,7 @@
 /** `holdfast runs`: the commands on the records of runs, and their options. */
 import { type Command, Option } from "commander";
 import { allStates } from "../recovery/runs-scan.ts";
-import { duration, integer, several } from "./arguments.ts";
+import { duration, integer, required, several } from "./arguments.ts";
 import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ReleaseOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
@@ -10,9 +10,14 @@ function withPlace(command: Command): Command {
 
 function withReason(command: Command): Command {
   return withPlace(command.argument("<eventId>"))
-    .requiredOption("--reason <text>", "why; kept in the run's record")
+    .option("--reason <text>", "why; kept in the run's record (required)")
     .option("--dry-run", "say what it would do, and change nothing")
     .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to");
+}
+
+/** The options of a command that changes something, with the reason that they must have. */
+function reasoned<Options extends ChangeOptions>(options: Partial<Options>, command: Command): Options {
+  return { ...(options as Options), reason: required(command, "--reason <text>", options.reason) };
 }
 
 const messageHelp = "a file that holds the event's message, where no queue has it: the event as JSON, or a line of dlq export";
@@ -22,7 +27,9 @@ function addChanges(runs: Command): void {
     .option("--message <file>", messageHelp)
     .option("--repeat-in-doubt", "repeat steps of which nobody knows whether they happened: you have looked, and they did not")
     .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
-    .action(async (eventId: string, options: ResumeOptions) => (await import("./runs-resume.ts")).resume(eventId, options));
+    .action(async (eventId: string, options: Partial<ResumeOptions>, command: Command) =>
+      (await import("./runs-resume.ts")).resume(eventId, reasoned<ResumeOptions>(options, command)),
+    );
   withReason(runs.command("release").description("state whether the step was done that a run is parked for: it goes on behind it, or with it"))
     .option("--done", "the step was done, and is not done again")
     .option("--not-done", "the step was not done, and is done now")
@@ -31,19 +38,28 @@ function addChanges(runs: Command): void {
     .option("--by <name>", "who states it; kept in the run's record (default: who is logged in here)")
     .option("--message <file>", messageHelp)
     .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
-    .action(async (eventId: string, options: ReleaseOptions) => (await import("./runs-release.ts")).release(eventId, options));
+    .action(async (eventId: string, options: Partial<ReleaseOptions>, command: Command) =>
+      (await import("./runs-release.ts")).release(eventId, reasoned<ReleaseOptions>(options, command)),
+    );
   withReason(
     runs.command("cancel").description("stop a run at its next step boundary; what a critical one has done is compensated; its message is dead-lettered"),
-  ).action(async (eventId: string, options: ChangeOptions) => (await import("./runs-cancel.ts")).cancel(eventId, options));
+  ).action(async (eventId: string, options: Partial<ChangeOptions>, command: Command) =>
+    (await import("./runs-cancel.ts")).cancel(eventId, reasoned<ChangeOptions>(options, command)),
+  );
   withReason(runs.command("fork").description("make another run of this one, under a new event id, that begins behind one of its steps"))
-    .requiredOption("--step <name>", "the last step that it takes over")
+    .option("--step <name>", "the last step that it takes over (required)")
     .option("--as <eventId>", "the new event's id (default: the old one and a random part)")
     .option("--patch <json>", "JSON merge patch for the payload, or @FILE that holds one")
     .option("--message <file>", messageHelp)
-    .action(async (eventId: string, options: ForkOptions) => (await import("./runs-resume.ts")).fork(eventId, options));
+    .action(async (eventId: string, options: Partial<ForkOptions>, command: Command) => {
+      const step = required(command, "--step <name>", options.step);
+      await (await import("./runs-resume.ts")).fork(eventId, { ...reasoned<ForkOptions>(options, command), step });
+    });
   withReason(runs.command("delete").description("delete the record of a run that has ended: the event would run again if it was sent again"))
     .option("--yes", "do it")
-    .action(async (eventId: string, options: DeleteOptions) => (await import("./runs-cancel.ts")).remove(eventId, options));
+    .action(async (eventId: string, options: Partial<DeleteOptions>, command: Command) =>
+      (await import("./runs-cancel.ts")).remove(eventId, reasoned<DeleteOptions>(options, command)),
+    );
 }
 
 export function addRunsCommand(program: Command): void {

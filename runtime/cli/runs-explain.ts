@@ -10,7 +10,7 @@ import { readLogs } from "./runs-log.ts";
 import type { ExplainOptions } from "./runs-options.ts";
 import { unknownEvent, withRecords } from "./runs-records.ts";
 import { type Plain, stepState } from "./runs-view.ts";
-import { writeNote, writeResult } from "./output.ts";
+import { writeNote, writeText } from "./output.ts";
 
 export async function explain(eventId: string, options: ExplainOptions): Promise<void> {
   await withRecords(options, async (open) => {
@@ -28,7 +28,7 @@ export async function explain(eventId: string, options: ExplainOptions): Promise
       const eventType = kind?.eventType ?? found.messages[0]?.eventType ?? found.letters[0]?.eventType ?? "";
       const head = { eventId, skill, eventType, state: view?.state ?? "no record" };
       if (options.json === true) printJson({ ...head, ...plainStory(story), notLookedThrough: found.cutShort });
-      else writeResult(describe(head, story));
+      else writeText(describe(head, story));
       if (found.cutShort.length > 0) writeNote(`${found.cutShort.join(" and ")}: looked at the first ${options.peek} messages; --peek says how many`);
     } finally {
       for (const box of [...queues, ...letters.boxes]) await box.stop();

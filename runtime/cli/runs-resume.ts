@@ -10,7 +10,7 @@ import type { RunView } from "../core/run.ts";
 import type { Letter } from "../recovery/letters.ts";
 import { replayGroups } from "../recovery/replay.ts";
 import { makeReplay } from "../recovery/replay-message.ts";
-import { forkedMessage, stepsUpTo } from "../recovery/runs-fork.ts";
+import { forkedMessage, stepsUpTo, undoneOf } from "../recovery/runs-fork.ts";
 import { progressOf } from "../recovery/runs-progress.ts";
 import { standingOf } from "../recovery/runs-standing.ts";
 import { cannot, change, type Change, hashOf, ownLetter, readJsonArgument, readMessage, type Told } from "./runs-change.ts";
@@ -47,6 +47,11 @@ export async function wayOn(open: Change, view: RunView, options: ResumeOptions)
   }
   if (own !== undefined) return wayOfLetter(open, view, own.letter, options);
   if (options.message !== undefined) return wayOfMessage(open, view, readMessage(options.message), options);
+  const [message] = found.messages;
+  if (message !== undefined)
+    throw cannot(
+      `expected a dead letter of '${eventId}', found a message of it in ${message.queue}, which may be its replay: 'holdfast runs explain' shows what becomes of it; try it again when it has gone`,
+    );
   throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
 }
 
@@ -117,6 +122,11 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
     const { letters, surroundings, store, records } = open;
     const view = await readRun(open, eventId);
     const steps = stepsUpTo(view.steps, options.step);
+    const undone = undoneOf(view, steps);
+    if (undone !== undefined)
+      throw cannot(
+        `expected steps whose effects stand, found that step '${undone}' of '${eventId}' was compensated, or is to be; fork it at a step before that one, or send the event under a new id`,
+      );
     const parent = await messageOfRun(open, view, options.message);
     const routed = letters.readRoute(parent);
     if (!routed.ok) throw new ConfigurationError(`expected a message that can be read, found ${routed.invalid.reason}: ${routed.invalid.description}`);

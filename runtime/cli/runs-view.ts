@@ -43,8 +43,8 @@ function without(fields: Plain): Plain {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""));
 }
 
-export function plainEntry({ atMs, ...rest }: HistoryEntry): Plain {
-  return { at: time(atMs), ...rest };
+export function plainEntry({ atMs, kind, ...rest }: HistoryEntry): Plain {
+  return { at: time(atMs), kind, ...rest };
 }
 
 /** An intent that was taken back says that nothing happened. */

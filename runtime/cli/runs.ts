@@ -7,7 +7,7 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { holderOf } from "../recovery/runs-progress.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
 import { printJson, time } from "./dlq-letters.ts";
-import { writeNote, writeResult } from "./output.ts";
+import { writeNote, writeText } from "./output.ts";
 import type { ListOptions, ShowRunOptions } from "./runs-options.ts";
 import { readRun, withRecords } from "./runs-records.ts";
 import { type Plain, plainRun } from "./runs-view.ts";
@@ -32,7 +32,7 @@ export async function list(options: ListOptions): Promise<void> {
     const runs = latest.list();
     if (options.json === true)
       printJson({ total: latest.total, states: Object.fromEntries(latest.byState), unnamed, runs: runs.map((run) => plainSummary(run, kinds)) });
-    else writeResult(describeList(latest, runs, kinds, unnamed));
+    else writeText(describeList(latest, runs, kinds, unnamed));
     if (signal.aborted) writeNote("interrupted: not all records were looked at");
   });
 }
@@ -97,7 +97,7 @@ export async function show(eventId: string, options: ShowRunOptions): Promise<vo
     const view = await readRun(open, eventId);
     const plain = { eventId, ...plainRun(view, open.kinds.get(view.pipelineHash), options.results === true) };
     if (options.json === true) printJson(plain);
-    else writeResult(describe(plain));
+    else writeText(describe(plain));
   });
 }
 

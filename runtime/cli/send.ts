@@ -4,10 +4,11 @@ import { readFileSync } from "node:fs";
 import { type Config, transportDefault } from "../core/config.ts";
 import { soleSource } from "../core/config/sources.ts";
 import { eventHeaders } from "../core/event-headers.ts";
-import { isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
+import { envelopeTextMax, isEnvelopeText, isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { composePublisher, findSent } from "../compose/broker.ts";
+import { utcTimeOf } from "../skills/host/utc-time.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeResult } from "./output.ts";
 
@@ -45,6 +46,10 @@ export async function send(options: SendOptions): Promise<void> {
   check("--event-type", isEventType(eventType), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
   check("--event-version", isVersion(eventVersion), "major.minor", eventVersion);
   if (eventId !== undefined) check("--event-id", isEventId(eventId), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", eventId);
+  check("--project", isEnvelopeText(options.project), `1 to ${envelopeTextMax} characters`, options.project);
+  const { timestamp } = options;
+  if (timestamp !== undefined)
+    check("--timestamp", utcTimeOf(timestamp) !== undefined, "an ISO 8601 time that exists, such as 2024-05-01T12:00:00Z", timestamp);
   const payload = readPayload(options.payload);
   const repeated = eventId === undefined ? undefined : makeMessage(options, eventId, payload);
   const { entity, ...through } = await target(options);

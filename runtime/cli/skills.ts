@@ -2,7 +2,7 @@
 import Table from "cli-table3";
 import { describeSkills } from "../compose/skills.ts";
 import { loadConfig } from "./load-config.ts";
-import { writeResult } from "./output.ts";
+import { writeResult, writeText } from "./output.ts";
 
 export async function skills(options: { readonly config?: string; readonly json?: boolean }): Promise<void> {
   const { config, directory, file } = await loadConfig(options.config);
@@ -24,5 +24,5 @@ export async function skills(options: { readonly config?: string; readonly json?
       `listed as '${row.plugin.listedAs}'`,
     ]);
   }
-  writeResult(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
+  writeText(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
 }

@@ -70,6 +70,13 @@ export function isEventType(value: unknown): value is string {
   return typeof value === "string" && eventTypePattern.test(value);
 }
 
+/** What most texts of an envelope are. */
+export const envelopeTextMax = 256;
+
+export function isEnvelopeText(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= envelopeTextMax;
+}
+
 export function isVersion(value: unknown): value is string {
   return typeof value === "string" && versionPattern.test(value);
 }

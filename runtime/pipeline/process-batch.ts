@@ -231,7 +231,7 @@ export class BatchProcessor {
         return false;
       case "dead":
         work.death = lastDeath(result.history);
-        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: givenUp(work.eventId, result.reason) });
+        settler.fail(work, { kind: "dead-letter", state: "dead", reason: result.reason, description: givenUp(work.eventId, result.reason, result.history) });
         return false;
       case "held":
         this.#hold(work, result.forMs);

@@ -1,5 +1,6 @@
 /** What is said of messages that are refused for good before they run. */
 import { messageOf } from "../core/errors.ts";
+import { cancelledReason, type HistoryEntry } from "../core/history.ts";
 import type { Invalid, Route } from "../core/event-envelope.ts";
 import { didYouMean } from "../core/near-name.ts";
 import type { SkillTable } from "../core/skill.ts";
@@ -43,7 +44,10 @@ export function reused(eventId: string): Invalid {
 }
 
 /** Of a run whose record says that it is dead or parked. */
-export function givenUp(eventId: string, reason: string): string {
+export function givenUp(eventId: string, reason: string, history: readonly HistoryEntry[]): string {
+  const cancelled = reason === cancelledReason ? history.findLast((entry) => entry.kind === "cancelled") : undefined;
+  if (cancelled !== undefined)
+    return `expected an event that is to go on, found that '${eventId}' was called off: ${cancelled.reason}; 'holdfast runs resume' lets it go on after all`;
   const why = reason === "" ? "" : ` as ${reason}`;
   return `expected an event that was not given up, found that '${eventId}' was given up before${why} and that this message is not sent again since; look at the reason, mend it, then bring the event back with 'holdfast dlq replay', or send it again`;
 }

@@ -11,7 +11,7 @@ export const replayKind = "replay";
 
 /** Of a group, over all slices. */
 export interface GroupProgress extends Omit<GroupReport, "letters"> {
-  /** Letters that the last slice has found. */
+  /** Letters that slices have found. */
   readonly letters: number;
 }
 
@@ -38,11 +38,20 @@ const lockedPauseMs = 15_000;
 /** A group that ended so is left as it is. */
 const stopped: ReadonlySet<GroupState> = new Set<GroupState>(["same-failure", "other-failure", "undecided"]);
 
+function isEnded({ state }: GroupProgress): boolean {
+  return state === "done" || stopped.has(state);
+}
+
+/** Nothing of the group lies there any more: what its last slice had left to do is done. */
+function ended(group: GroupProgress): GroupProgress {
+  return isEnded(group) ? group : { ...group, state: "done" };
+}
+
 function merged(before: GroupProgress | undefined, { fingerprint, state, letters, replayed, completed, failed, why }: GroupReport): GroupProgress {
   return {
     fingerprint,
     state,
-    letters,
+    letters: Math.max(before?.letters ?? 0, (before?.replayed ?? 0) + letters),
     replayed: replayed + (before?.replayed ?? 0),
     completed: completed + (before?.completed ?? 0),
     failed: failed + (before?.failed ?? 0),
@@ -87,11 +96,8 @@ export function backgroundReplayOf({ surroundings, letters: openLetters }: Backg
     // Written by `holdfast dlq replay`, and by this.
     const data = given as BackgroundReplay;
     const letters = await openLetters(data.forwardedTo);
-    const over = new AbortController();
-    const end = (): void => over.abort();
-    const slice = clock.after(sliceMs, end);
-    stopping.addEventListener("abort", end);
-    if (stopping.aborted) end();
+    let isOver = false;
+    const slice = clock.after(sliceMs, () => (isOver = true));
     try {
       for (const box of letters.boxes) await box.start();
       const { groups: found, returned } = await look(letters, data);
@@ -102,17 +108,17 @@ export function backgroundReplayOf({ surroundings, letters: openLetters }: Backg
       const { from, repeatsInDoubt, reason, perSecond, waitMs, failuresMax } = data;
       const patch: unknown = data.patch === undefined ? undefined : JSON.parse(data.patch);
       const wishes = { from, repeatsInDoubt, reason, perSecond, waitMs, failuresMax, patch };
-      const reports = await replayGroups(letters, groups, surroundings, { ...wishes, isProven, signal: over.signal, progress: () => undefined });
+      const options: ReplayOptions = { ...wishes, isProven, signal: stopping, isOver: () => isOver, progress: () => undefined };
+      const reports = await replayGroups(letters, groups, surroundings, options);
       const progress = new Map(data.groups.map((group) => [group.fingerprint, group]));
       for (const report of [...reports, ...halted]) progress.set(report.fingerprint, merged(progress.get(report.fingerprint), report));
       const next: BackgroundReplay = { ...data, groups: [...progress.values()] };
       const isLocked = reports.some(({ state, replayed }) => state === "incomplete" && replayed === 0);
-      // It is done when a slice finds nothing more: then the data say what it came to.
+      // It is done when a slice finds nothing more, and the data say what it came to.
       if (found.length > 0) return { kind: "again", afterMs: isLocked ? lockedPauseMs : 0, data: next };
-      return { kind: "done" };
+      return data.groups.every(isEnded) ? { kind: "done" } : { kind: "again", afterMs: 0, data: { ...data, groups: data.groups.map(ended) } };
     } finally {
       slice.cancel();
-      stopping.removeEventListener("abort", end);
       for (const box of letters.boxes) await box.stop();
     }
   };

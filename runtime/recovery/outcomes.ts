@@ -65,6 +65,11 @@ export class Outcomes {
     this.#pending.set(sent.replayId, sent);
   }
 
+  /** No replay of it could be sent. */
+  refused(sent: Sent, why: string): void {
+    this.failures.push({ sent, outcome: { kind: "failed", isSame: false, fingerprint: "", why } });
+  }
+
   /** Looks once at everything that is on its way. */
   async look(): Promise<void> {
     for (const box of this.#letters.boxes) {

@@ -8,7 +8,8 @@
  * same id, with the same order, which the run's record carries out once. So nothing is lost, and nothing runs twice.
  */
 import type { Clock } from "../core/clock.ts";
-import type { Delivery } from "../core/delivery.ts";
+import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
+import { ConfigurationError, messageOf, TransportError } from "../core/errors.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import { pause } from "./waiting.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
@@ -38,6 +39,8 @@ export interface ReplayOptions extends ReplayWishes {
   /** Failures of a group that do not stop it. */
   readonly failuresMax: number;
   readonly signal: AbortSignal;
+  /** Whether nothing more is to be sent now; what was sent is watched to its end. Default: never. */
+  isOver?(): boolean;
   /** Whether a group has come through its first stages before. Default: none has. */
   isProven?(fingerprint: string): boolean;
   /** Hears how a group gets on. */
@@ -102,6 +105,8 @@ class GroupReplay {
   readonly #outcomes: Outcomes;
   /** Letters that did not come when they were wanted. */
   readonly #locked: Letter[] = [];
+  /** Letters of which no replay can be made, or none that the broker takes. */
+  #unsendable = 0;
   #stage = 0;
   #replayed = 0;
   /** When the next replay may be sent, monotonic. */
@@ -124,20 +129,22 @@ class GroupReplay {
       const state = await this.#sendStages([...letters()]);
       if (state !== "done") return this.#report(state);
     }
-    return this.#report(this.#replayed < this.#group.length ? "incomplete" : "done");
+    return this.#report(this.#replayed + this.#unsendable < this.#group.length ? "incomplete" : "done");
   }
 
   /** Sends letters in stages, each one after the one before has gone well; letters that do not come are set aside. */
   async #sendStages(letters: readonly Letter[]): Promise<GroupState> {
     let left = letters;
     while (left.length > 0) {
+      if (this.#isOver) return "replaying";
       const room = stageSize(this.#stage);
       const sent = await this.#send(left, room);
       left = left.filter((letter) => !sent.has(letter));
       const isShort = sent.size < room;
-      const state = await this.#watch(isShort || left.length === 0 || this.#stage < canaries.length);
+      const state = await this.#watch(isShort || left.length === 0 || this.#stage < canaries.length || this.#isOver);
       if (state !== "done") return state;
       if (isShort) {
+        if (this.#isOver && left.length > 0) return "replaying";
         this.#locked.push(...left);
         return "done";
       }
@@ -157,14 +164,14 @@ class GroupReplay {
     const { clock } = this.#surroundings;
     const { signal } = this.#options;
     const sent = new Set<Letter>();
-    const isEnough = (): boolean => sent.size >= room;
+    const isEnough = (): boolean => sent.size >= room || this.#isOver;
     for (const [box, numbered] of boxes) {
       if (isEnough()) break;
       const handle = async (delivery: Delivery): Promise<boolean> => {
         const letter = numbered.get(delivery.sequenceNumber);
-        if (letter === undefined || !(await this.#sendOne(delivery, letter))) return false;
-        sent.add(letter);
-        return true;
+        const result = letter === undefined ? "not-sent" : await this.#sendOne(delivery, letter);
+        if (letter !== undefined && result !== "not-sent") sent.add(letter);
+        return result === "sent";
       };
       await take(box, new Set(numbered.keys()), { clock, signal, handle, isEnough });
     }
@@ -172,18 +179,36 @@ class GroupReplay {
   }
 
   /** Sent first, completed after: what ends between the two is sent once more, under the same id. */
-  async #sendOne(delivery: Delivery, letter: Letter): Promise<boolean> {
-    const { clock, publisher, retryEntity, hashPayload } = this.#surroundings;
-    const { perSecond, signal, from, repeatsInDoubt, reason, patch } = this.#options;
-    if (signal.aborted) return false;
+  async #sendOne(delivery: Delivery, letter: Letter): Promise<"sent" | "not-sent" | "unsendable"> {
+    const { clock, publisher, retryEntity } = this.#surroundings;
+    const { perSecond, signal } = this.#options;
+    if (signal.aborted) return "not-sent";
     await pause(clock, this.#dueMs - clock.monotonicMs(), signal);
-    if (signal.aborted) return false;
+    if (signal.aborted) return "not-sent";
     this.#dueMs = Math.max(this.#dueMs, clock.monotonicMs()) + 1_000 / perSecond;
-    const making = { secret: this.#secret, hashPayload, readRoute: (one: Delivery) => this.#letters.readRoute(one), from, repeatsInDoubt, reason, patch };
-    await publisher.send(retryEntity, [await makeReplay(making, delivery)]);
-    this.#outcomes.add({ letter, replayId: replayIdOf(this.#secret, delivery) });
+    const replayId = replayIdOf(this.#secret, delivery);
+    try {
+      await publisher.send(retryEntity, [await this.#make(delivery)]);
+    } catch (error) {
+      if (!isOfTheLetter(error)) throw error;
+      this.#unsendable += 1;
+      this.#outcomes.refused({ letter, replayId }, messageOf(error, 300));
+      return "unsendable";
+    }
+    this.#outcomes.add({ letter, replayId });
     this.#replayed += 1;
-    return true;
+    return "sent";
+  }
+
+  #make(delivery: Delivery): Promise<OutgoingMessage> {
+    const { hashPayload } = this.#surroundings;
+    const { from, repeatsInDoubt, reason, patch } = this.#options;
+    const making = { secret: this.#secret, hashPayload, readRoute: (one: Delivery) => this.#letters.readRoute(one), from, repeatsInDoubt, reason, patch };
+    return makeReplay(making, delivery);
+  }
+
+  get #isOver(): boolean {
+    return this.#options.isOver?.() === true;
   }
 
   /** Looks what became of all that was sent, until it has ended, or once where more may be sent meanwhile. */
@@ -216,6 +241,11 @@ class GroupReplay {
   }
 }
 
+/** Whether another letter may fare better: a payload that cannot be edited, a message that the broker never takes. */
+function isOfTheLetter(error: unknown): boolean {
+  return error instanceof ConfigurationError || (error instanceof TransportError && error.isPermanent);
+}
+
 /** Replays groups of letters that lie in their boxes, each as far as it goes well. */
 export async function replayGroups(
   letters: Letters,
@@ -231,7 +261,7 @@ export async function replayGroups(
   }
   const reports: GroupReport[] = [];
   for (const group of groups) {
-    if (options.signal.aborted) break;
+    if (options.signal.aborted || options.isOver?.() === true) break;
     const outcomes = new Outcomes(letters, surroundings.store, next);
     const report = await new GroupReplay(letters, surroundings, options, secret, group, outcomes).run();
     options.progress(report);

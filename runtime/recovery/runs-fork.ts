@@ -4,8 +4,8 @@ import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { Routed } from "../core/read-route.ts";
 import { replayHeader } from "../core/replay-order.ts";
-import type { StepRecord } from "../core/run.ts";
-import { isOwnRecord } from "../core/compensation.ts";
+import type { RunView, StepRecord } from "../core/run.ts";
+import { compensationsOf, isOwnRecord, verdictOf } from "../core/compensation.ts";
 import { didYouMean } from "../core/near-name.ts";
 import { patchPayload } from "./patch-payload.ts";
 import { deliveryOf } from "./runs-message.ts";
@@ -51,4 +51,15 @@ export function stepsUpTo(steps: readonly StepRecord[], name: string): readonly 
     throw new ConfigurationError(`--step: expected a step that the run has completed (${known.join(", ") || "none"}), got '${name}'${didYouMean(name, known)}`);
   }
   return own.slice(0, at + 1);
+}
+
+/** The first of these steps of a run whose effect was undone, or is to be: a fork would go on as if it stood. */
+export function undoneOf({ state, steps: all }: Pick<RunView, "state" | "steps">, steps: readonly StepRecord[]): string | undefined {
+  const compensations = compensationsOf(all);
+  const isBeingUndone = verdictOf(all) !== undefined && (state === "running" || state === "waiting");
+  const undone = steps.find(({ name }) => {
+    const compensation = compensations.get(name);
+    return compensation === undefined ? isBeingUndone : compensation.state !== "compensated" || compensation.wasNeeded;
+  });
+  return undone?.name;
 }

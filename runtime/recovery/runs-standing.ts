@@ -1,5 +1,6 @@
 /** What carries an event on now, if anything does; why it waits, and until when. */
-import type { HistoryEntry } from "../core/history.ts";
+import { type HistoryEntry, lastDeath } from "../core/history.ts";
+import { readReplayHeader } from "../core/replay-order.ts";
 import type { RunView } from "../core/run.ts";
 import type { Findings, FoundMessage } from "./runs-messages.ts";
 import { holderOf, progressText, type RunProgress } from "./runs-progress.ts";
@@ -43,7 +44,7 @@ export function standingOf({ view, progress, found, nowMs }: Known): Standing {
       return waiting(found, `waits since '${view.reason ?? ""}' (${how})`);
     case "dead":
     case "parked":
-      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})`, view.history.at(-1));
+      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})`, view.history);
   }
 }
 
@@ -58,7 +59,7 @@ function doing({ steps, ahead, verdict }: RunProgress): string {
 
 function withoutRecord(found: Findings): Standing {
   if (found.messages.length > 0) return waiting(found, "not claimed yet");
-  if (found.letters.length > 0) return givenUp(found, "it has no record", undefined);
+  if (found.letters.length > 0) return givenUp(found, "it has no record", []);
   return stuck(`no record, no message and no dead letter of it was found${lookedAt(found)}`);
 }
 
@@ -85,13 +86,20 @@ function dueMs({ seen }: FoundMessage): number {
   return seen.state === "scheduled" ? (seen.scheduledAtMs ?? Number.POSITIVE_INFINITY) : 0;
 }
 
-function givenUp(found: Findings, what: string, last: HistoryEntry | undefined): Standing {
+function givenUp(found: Findings, what: string, history: readonly HistoryEntry[]): Standing {
   if (found.messages.length > 0) {
     const { now, untilMs } = waiting(found, what);
-    return moving(`${now}; it brings the event back if it was enqueued after its end, else it is dead-lettered`, untilMs);
+    // As the worker decides it, but for a replay: that brings it back.
+    const diedAtMs = lastDeath(history)?.atMs;
+    const isOlder = diedAtMs !== undefined && found.messages.every(({ firstMs, seen }) => firstMs <= diedAtMs && readReplayHeader(seen.delivery) === undefined);
+    return moving(
+      `${now}; ${isOlder ? "it is dead-lettered then" : "it brings the event back if it was sent since its end, else it is dead-lettered"}`,
+      untilMs,
+    );
   }
   const [letter] = found.letters;
   if (letter !== undefined) return stuck(`${what}; its dead letter lies in ${letter.box.name}: nothing carries it on before a replay`);
+  const last = history.at(-1);
   if (last?.kind === "closed") return moving(`${what}, and closed: ${last.reason}`);
   return stuck(`${what}; no message of it was found${lookedAt(found)}`);
 }

@@ -1,5 +1,5 @@
 // The commands as a user runs them, against a real broker.
-import { columnWidths } from "#runtime/cli/doctor.ts";
+import { fitted, tableWidths } from "#runtime/cli/table-widths.ts";
 import { strict as assert } from "node:assert";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -148,7 +148,7 @@ testOnEach("start says what is wrong when the entity does not exist", async (t, 
   assert.equal(result.code, 1);
   assert.match(
     result.stderr,
-    /^holdfast: the worker was not started;[^]*send to nowhere: expected a queue or topic 'nowhere' .*, found none of that name; create it, or name another in consumer\.queue$/m,
+    /^holdfast: the worker was not started;[^]*send to nowhere: expected a queue or topic 'nowhere' .*, found none of that name; create it, or name another in sources\.0\.queue$/m,
   );
 });
 
@@ -340,9 +340,38 @@ test("the help of every command names the exit codes", async () => {
   }
 });
 
-test("the table of doctor fits its terminal", () => {
+test("of two configurations in the working folder none is taken, until one is named", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-two-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, "holdfast.config.mjs"), "export default {};");
+  writeFileSync(join(folder, "holdfast.config.json"), "{}");
+  const both = await runCommand(["skills"], env, folder);
+  assert.deepEqual([both.code, /found holdfast\.config\.mjs and holdfast\.config\.json; name one/.test(both.stderr)], [2, true], both.stderr);
+  const named = await runCommand(["skills"], { ...env, HOLDFAST_CONFIG: "holdfast.config.json" }, folder);
+  assert.match(named.stderr, /holdfast\.config\.json/);
+  assert.doesNotMatch(named.stderr, /name one/);
+});
+
+test("send refuses what no worker would take", async () => {
+  const target = ["send", "--event-type", "Some", "--connection-string", "unused", "--entity", "input"];
+  for (const [option, value] of [
+    ["--timestamp", "yesterday"],
+    ["--timestamp", "2024-13-01T00:00:00Z"],
+    ["--project", ""],
+    ["--event-id", "a\nb"],
+  ] as const) {
+    const { code, stderr } = await runCommand([...target, option, value], env);
+    assert.deepEqual([code, stderr.startsWith(`holdfast: ${option}: expected `)], [2, true], stderr);
+  }
+});
+
+test("a word that is longer than its column goes on below", () => {
+  assert.equal(fitted("at /a/long/path/to it", 8), "at /a/lon\ng/path\n/to it");
+});
+
+test("a table fits its terminal", () => {
   for (const columns of [80, 100, 132, 150]) {
-    const widths = columnWidths(columns);
+    const widths = tableWidths([17, 9], [0.28, 0.35], columns);
     assert.equal(
       widths.reduce((sum, width) => sum + width, widths.length + 1),
       columns,
@@ -357,7 +386,11 @@ test("an option that is not known is named, with the one that was probably meant
   const purge = await runCommand(["dlq", "purge", "--all", "--cuont", "3", "--reason", "old"], env);
   assert.equal(purge.code, 2);
   assert.match(purge.stderr, /unknown option '--cuont'\n\(Did you mean --count\?\)/);
+  const cancel = await runCommand(["runs", "cancel", "order-1", "--reson", "old"], env);
+  assert.equal(cancel.code, 2);
+  assert.match(cancel.stderr, /unknown option '--reson'\n\(Did you mean --reason\?\)/);
   for (const [args, option] of [
+    [["runs", "fork", "order-1", "--reason", "old"], "--step <name>"],
     [["send"], "--event-type <type>"],
     [["dlq", "purge", "--all", "--reason", "old"], "--count <n>"],
     [["dlq", "purge", "--all", "--count", "3"], "--reason <text>"],

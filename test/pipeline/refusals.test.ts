@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import { givenUp } from "#runtime/pipeline/refusals.ts";
 import { World } from "../support/pipeline-world.ts";
 
 describe("a message that can never run", () => {
@@ -108,6 +109,11 @@ describe("a message that can never run", () => {
       said[1] ?? "",
       /^expected an event that was not given up, found that 'a' was given up before as REFUSED and that this message is not sent again since; .* or send it again$/,
     );
+  });
+
+  test("says why its event was called off, if it was", () => {
+    assert.match(givenUp("a", "Cancelled", [{ kind: "cancelled", atMs: 1, reason: "ordered twice" }]), /found that 'a' was called off: ordered twice; /);
+    assert.match(givenUp("a", "REFUSED", [{ kind: "cancelled", atMs: 1, reason: "ordered twice" }]), /given up before as REFUSED/);
   });
 
   test("runs like any other when it was resent by hand with the reason of its dead letter, and its event was never seen", async () => {

@@ -74,7 +74,7 @@ test("refuses envelopes that lack a field or hold another type, naming the field
     [{ ...envelope, projectId: "" }, /^InvalidEnvelope: projectId: .* got another string$/],
     [{ ...envelope, correlationId: 1 }, /^InvalidEnvelope: correlationId: .* got a number$/],
     [{ ...envelope, timestamp: "yesterday" }, /^InvalidEnvelope: timestamp: expected an ISO 8601 time/],
-    [{ ...envelope, timestamp: "2024-13-01T00:00:00Z" }, /^InvalidEnvelope: timestamp: expected a time that exists/],
+    [{ ...envelope, timestamp: "2024-13-01T00:00:00Z" }, /^InvalidEnvelope: timestamp: expected an ISO 8601 time that exists/],
     [{ ...envelope, payload: undefined }, /^InvalidEnvelope: payload: expected a value, got nothing$/],
     [{ ...snake, trace_id: undefined }, /^InvalidEnvelope: trace_id: /],
     [{ ...cloudEvent, data_base64: 1 }, /^InvalidEnvelope: data_base64: expected a string, got a number$/],

@@ -1,6 +1,6 @@
 /** Runs the holdfast command as a user would: a process of its own. */
 import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -19,8 +19,8 @@ export interface RunningCommand {
   readonly done: Promise<CommandResult>;
 }
 
-export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = process.env): RunningCommand {
-  return follow(spawn(process.execPath, ["runtime/cli/main.ts", ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] }));
+export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = process.env, cwd: string = root): RunningCommand {
+  return follow(spawn(process.execPath, [join(root, "runtime/cli/main.ts"), ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] }));
 }
 
 /** Runs `npm start` as a terminal does: in a process group of its own, which Ctrl-C reaches as a whole. */
@@ -53,8 +53,8 @@ function follow(child: ChildProcessByStdio<null, Readable, Readable>): RunningCo
   return { process: child, done };
 }
 
-export function runCommand(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CommandResult> {
-  return startCommand(args, env).done;
+export function runCommand(args: readonly string[], env?: NodeJS.ProcessEnv, cwd?: string): Promise<CommandResult> {
+  return startCommand(args, env, cwd).done;
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

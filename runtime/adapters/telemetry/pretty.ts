@@ -1,4 +1,5 @@
 /** Log lines for eyes: a JSON line in, a line to read out. Machines read the JSON. */
+import { printable } from "../../core/printable.ts";
 
 const colours: ReadonlyMap<string, number> = new Map([
   ["trace", 90],
@@ -49,9 +50,4 @@ function timeOf(time: unknown): string {
 function shown(value: unknown): string {
   if (typeof value === "string") return /^[\w.:/@+*$~-]+$/.test(value) ? value : printable(JSON.stringify(value));
   return printable(JSON.stringify(value) ?? "");
-}
-
-/** Nothing that a message brings may move a terminal's cursor. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
 }

@@ -23,7 +23,7 @@
  * with the message, under the canonical names. Everything else a message carries is ignored.
  */
 import type { HeaderValue } from "../../core/delivery.ts";
-import type { EventEnvelope, Invalid, Route, WireForm } from "../../core/event-envelope.ts";
+import { envelopeTextMax, type EventEnvelope, type Invalid, isEnvelopeText, type Route, type WireForm } from "../../core/event-envelope.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import {
   type FieldNames,
@@ -39,6 +39,7 @@ import {
   snakeNames,
 } from "../../core/wire-forms.ts";
 import { type Decoded, decodeBody, decompress, unlike } from "./decode-body.ts";
+import { utcTimeOf } from "./utc-time.ts";
 
 /** What a thread is given of a message. */
 export interface EncodedEvent {
@@ -54,9 +55,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const snakeFieldNames: ReadonlySet<string> = new Set(Object.values(snakeNames));
 
-const textMax = 256;
+const textMax = envelopeTextMax;
 const uriMax = 2_048;
-const timestampPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$/;
 
 /** Says why a field cannot be used; thrown only within this file, so that the reading of fields stays a straight line. */
 class FieldProblem extends Error {
@@ -78,7 +78,7 @@ function describe(value: unknown): string {
 
 function readText(fields: Fields, name: string): string {
   const value = fields[name];
-  if (typeof value !== "string" || value.length === 0 || value.length > textMax) throw new FieldProblem(name, `a string of 1 to ${textMax} characters`, value);
+  if (!isEnvelopeText(value)) throw new FieldProblem(name, `a string of 1 to ${textMax} characters`, value);
   return value;
 }
 
@@ -93,12 +93,9 @@ function readOptional(fields: Fields, name: string, max: number): string | undef
 function readTimestamp(fields: Fields, name: string): string {
   const value = fields[name];
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
-  const match = typeof value === "string" ? timestampPattern.exec(value) : null;
-  if (match === null) throw new FieldProblem(name, "an ISO 8601 time in UTC, such as 2024-05-01T12:00:00Z", value);
-  const given = match[0];
-  const zoned = match[1] === undefined ? `${given}Z` : given;
-  if (Number.isNaN(Date.parse(zoned))) throw new FieldProblem(name, "a time that exists", value);
-  return zoned.endsWith("Z") ? zoned : new Date(zoned).toISOString();
+  const utc = typeof value === "string" ? utcTimeOf(value) : undefined;
+  if (utc === undefined) throw new FieldProblem(name, "an ISO 8601 time that exists, such as 2024-05-01T12:00:00Z", value);
+  return utc;
 }
 
 function checkSame(name: string, inBody: unknown, routed: string): void {

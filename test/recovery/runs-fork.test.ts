@@ -1,0 +1,31 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { encodeCompensation, encodeVerdict } from "#runtime/core/compensation.ts";
+import { stepsUpTo, undoneOf } from "#runtime/recovery/runs-fork.ts";
+import { stepOf } from "../contracts/run-store-fixtures.ts";
+
+const own = [stepOf("look"), stepOf("book"), stepOf("pay")];
+const verdict = encodeVerdict({ reason: "REFUSED", description: "", failures: 1, losses: 0 });
+
+describe("a fork", () => {
+  test("takes over steps that stand, of a run that was compensated too", () => {
+    assert.equal(undoneOf({ state: "done", steps: own }, own), undefined);
+    const undone = encodeCompensation("book", { state: "compensated", wasNeeded: true });
+    const untouched = encodeCompensation("look", { state: "compensated", wasNeeded: false });
+    const steps = [...own, verdict, undone, untouched];
+    assert.equal(undoneOf({ state: "dead", steps }, stepsUpTo(steps, "look")), undefined);
+  });
+
+  test("takes over no step that was compensated, or is to be", () => {
+    const ends = [
+      { state: "compensated", wasNeeded: true },
+      { state: "not-compensated", code: "HTTP_500", message: "" },
+      { state: "trying", begun: 1, failed: 0 },
+    ] as const;
+    for (const end of ends) {
+      const steps = [...own, verdict, encodeCompensation("book", end)];
+      assert.equal(undoneOf({ state: "dead", steps }, stepsUpTo(steps, "pay")), "book", end.state);
+    }
+    assert.equal(undoneOf({ state: "running", steps: [...own, verdict] }, stepsUpTo(own, "pay")), "look");
+  });
+});
