@@ -83,17 +83,16 @@ export class Intake {
     return this.#skills.get(skill)?.window.room(nowMs, this.#isDry) ?? 0;
   }
 
-<<<<<<< HEAD
   /** Of how many messages, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
   messagesFor(skill: SkillPolicy, room: number): number {
     const intake = this.#skills.get(skill);
     return intake === undefined ? room : this.#mix.messagesFor(intake.kind, room);
-=======
+  }
+
   /** Which part of this skill's window is used up; 0 for what has none. */
   usage(skill: SkillPolicy): number {
     const window = this.#skills.get(skill)?.window;
     return window === undefined ? 0 : window.held / window.size;
->>>>>>> d77e771 (Shed load by priority: a worker over its bounds gives what may wait back to the queue, and runs what is important)
   }
 
   /** Whether its runs do not end. */
@@ -111,7 +110,8 @@ export class Intake {
     const intake = this.#skills.get(skill);
     if (intake === undefined) return true;
     this.#mix.came(intake.kind);
-    if (intake.window.isOverfull && !this.#isOfOneKind) return false;
+    // A session has one message here, and what it needs is not to be found behind it.
+    if (intake.window.isOverfull && !this.#isOfOneKind && work.turn === undefined) return false;
     work.intake = intake;
     work.cameMs = nowMs;
     intake.window.took(nowMs);
@@ -174,6 +174,11 @@ export class Intake {
   /** It is here no more. */
   ended(work: Work): void {
     this.#bytes.gave(work.delivery.body.byteLength * copiesOfBody);
+    this.rests(work);
+  }
+
+  /** It cannot begin soon: it takes no place of those that can. */
+  rests(work: Work): void {
     this.leave(work);
     const { intake } = work;
     if (intake === undefined) return;

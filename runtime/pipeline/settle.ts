@@ -9,12 +9,12 @@
  */
 import type { Clock, Random } from "../core/clock.ts";
 import type { Verdict } from "../core/compensation.ts";
-import { copyOf, expiresAtMs, postponementsOf } from "../core/copy.ts";
+import { copyOf, expiresAtMs } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
-import { headersOfDeath } from "../core/death.ts";
+import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
@@ -292,12 +292,12 @@ export class Settler {
       case "retry-later": {
         const { delayMs, code, description } = settlement;
         telemetry.emit({ type: "run.retrying", eventId, skill, attempt, delayMs, code, description }, work);
-        this.#copies.add({ work, settlement });
+        this.#copyLater(work, settlement);
         return;
       }
       case "postpone":
         telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs }, work);
-        this.#copies.add({ work, settlement });
+        this.#copyLater(work, settlement);
         return;
       case "dead-letter":
         if (this.#options.handOver.orderOf(work) === undefined) this.#giveUp(work, settlement);
@@ -334,13 +334,13 @@ export class Settler {
   /** The description stays with the message, readable by everyone who may read the dead-letter queue. */
   #giveUp(work: Work, givenUp: GivenUp): void {
     const { reason } = givenUp;
-    const description = redact(givenUp.description);
+    const description = redact(ofSession(work, givenUp.description));
     const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);
     const { eventId, skillName: skill, attempt, delivery } = work;
     const { class: deathClass, code, step, fingerprint } = death;
     const told = { eventId, messageId: delivery.messageId, skill, attempt, reason, description };
     this.#options.telemetry.emit({ type: "run.dead-lettered", ...told, class: deathClass, code, step, fingerprint }, work);
-    const properties = headersOfDeath({ ...death, reason });
+    const properties = { ...headersOfDeath({ ...death, reason }), ...(work.turn === undefined ? {} : { [deadSessionHeader]: work.turn.session.id }) };
     this.#order(work, { verb: "dead-letter", delivery, reason, description, properties }, "dead-lettered");
   }
 
@@ -386,8 +386,17 @@ export class Settler {
   /** The run is done and its events wait in its outbox: a copy of the message has them published later. */
   #publishAgain(work: Work): void {
     if (this.#sending.isStopped) return this.handBack(work);
-    const delayMs = postponeDelayMs(postponementsOf(work.delivery), { atLeastMs: publishPauseMinMs }, this.#options.random);
+    const delayMs = postponeDelayMs(work.postponements, { atLeastMs: publishPauseMinMs }, this.#options.random);
     this.#act(work, { kind: "postpone", why: "publish-failed", delayMs });
+  }
+
+  /** A copy would come after what it stood before in its session. */
+  #copyLater(work: Work, settlement: Copied): void {
+    if (work.turn === undefined) this.#copies.add({ work, settlement });
+    else {
+      if (settlement.kind === "postpone") work.postponedHere += 1;
+      this.#options.waitHere(work, settlement.delayMs);
+    }
   }
 
   async #sendCopies(items: readonly Copy[]): Promise<void> {
@@ -398,7 +407,7 @@ export class Settler {
       const copy = copyOf(work.delivery, {
         atMs: nowMs + settlement.delayMs,
         secret: this.#secret,
-        postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
+        postponements: work.postponements + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
         isApart: work.isApart,
         waitsFor: waitsFor(settlement),
@@ -440,6 +449,8 @@ export class Settler {
   async #settle(items: readonly Order[]): Promise<void> {
     const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
     const ended = ({ work, outcome }: Order, index: number): void => {
+      // What the broker may still have of a session comes before all that follows.
+      if (work.turn !== undefined && results[index] !== "settled") work.turn.isDoubtful = true;
       if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" }, work);
       this.#end(work, outcome);
     };
@@ -450,6 +461,11 @@ export class Settler {
     work.stage = "gone";
     this.#options.ended(work, outcome);
   }
+}
+
+/** Whose order it was part of. */
+function ofSession({ turn }: Work, description: string): string {
+  return turn === undefined ? description : `${description} (session '${turn.session.id}')`;
 }
 
 function expired({ why, description }: TooLate): Extract<Failure, { kind: "dead-letter" }> {

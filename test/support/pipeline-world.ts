@@ -89,6 +89,7 @@ type WorkerOverrides = Partial<
     | "heldBytesMax"
     | "deliveriesMax"
     | "resends"
+    | "sessions"
     | "storeHoldMaxMs"
     | "silenceMaxMs"
     | "memory"
@@ -237,6 +238,11 @@ export class World {
       contentType: "application/json",
       headers: { eventId, eventType, version: "1.0", ...headers },
     };
+  }
+
+  /** Messages of a session, one for each event. */
+  inSession(sessionId: string, ...eventIds: readonly string[]): OutgoingMessage[] {
+    return eventIds.map((eventId) => ({ ...this.message(eventId), sessionId }));
   }
 
   /** Puts events into the queue now; each argument is an event id, or a whole message. */
