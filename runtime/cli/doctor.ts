@@ -33,7 +33,13 @@ export async function doctor(options: { readonly config?: string; readonly json?
 }
 
 /** Nothing runs on a thread that is only tried out. */
-const deaf: ExecutorListener = { steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined };
+const deaf: ExecutorListener = {
+  steps: () => undefined,
+  usage: () => undefined,
+  states: () => undefined,
+  results: () => undefined,
+  threadLost: () => undefined,
+};
 
 async function checkPlugins(config: Config, directory: string): Promise<Finding> {
   const expected = "every listed plugin to load, and a thread to get ready with it";

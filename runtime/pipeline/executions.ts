@@ -329,7 +329,7 @@ export class Executions {
 
   #settle(work: Work, outcome: Outcome): void {
     const { settler, retryBudget, clock } = this.#options;
-    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
+    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox, outcome.sessionState);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);
@@ -497,5 +497,6 @@ function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admiss
     inDoubt,
     rejectedBy: admission.rejectedBy(work),
     allowances: admission.allowances(work),
+    sessionId: work.turn?.session.id,
   };
 }

@@ -53,6 +53,7 @@ import { StoreGate } from "./store-gate.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { checkKind } from "./session-kind.ts";
+import { SessionStates } from "./session-states.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 
@@ -436,9 +437,11 @@ export class Worker {
 
   #startExecutor(): Promise<void> {
     const { executor, telemetry } = this.#options;
+    const states = new SessionStates({ executor, inFlight: this.#inFlight });
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
       usage: (requests) => this.#limits?.request(requests),
+      states: (requests) => states.read(requests),
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         telemetry.emit({ type: "thread.lost", why, replaced });

@@ -1,6 +1,6 @@
 import type { SessionFailure } from "../core/config/sessions.ts";
 import type { TurnView } from "../policy/session-turns.ts";
-import type { HeldSession } from "../ports/transport.ts";
+import type { HeldSession, SettleResult } from "../ports/transport.ts";
 
 /**
  * Where a session that is held is at:
@@ -34,6 +34,9 @@ export class Turn<Message> {
   /** Goes on with its message once there is a place. */
   goOn: () => void = () => {};
 
+  /** Undefined before it was read. */
+  #state: Uint8Array | null | undefined;
+
   constructor(session: HeldSession, onFailure: SessionFailure) {
     this.session = session;
     this.onFailure = onFailure;
@@ -41,6 +44,20 @@ export class Turn<Message> {
 
   get hasPlace(): boolean {
     return this.stage === "asking" || this.stage === "working";
+  }
+
+  /** Null for none. Nobody else can change it while the session is held. */
+  async readState(): Promise<Uint8Array | null> {
+    if (this.#state === undefined) this.#state = (await this.session.getState()) ?? null;
+    return this.#state;
+  }
+
+  /** Rejects with `TransportError` when the broker refuses it. */
+  async writeState(state: Uint8Array | null): Promise<SettleResult> {
+    this.#state = undefined;
+    const result = await this.session.setState(state ?? undefined);
+    if (result === "settled") this.#state = state;
+    return result;
   }
 
   view(nowMs: number): TurnView {

@@ -1,7 +1,7 @@
 /**
  * Acts on what was decided, in the one order that loses nothing:
  *
- *   success:  done + outbox (one write) → publish → clear the outbox → complete
+ *   success:  done + outbox (one write) → the session's state → publish → clear the outbox → complete
  *   failure:  record → (schedule a copy →) complete | dead-letter | release | abandon
  *
  * A step that fails leaves the message unsettled or hands it back, so that its redelivery finishes what is left; a step that
@@ -13,7 +13,7 @@ import { copyOf, expiresAtMs } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
-import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import { type LeftState, decodeLeftState, decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
@@ -67,7 +67,14 @@ export interface SettlerOptions {
 interface Finish {
   readonly work: Work;
   readonly outbox: readonly OutgoingMessage[];
+  readonly left: LeftState | undefined;
   readonly write: FinishWrite;
+}
+
+interface Leaving {
+  readonly outbox: readonly OutgoingMessage[];
+  readonly left: LeftState | undefined;
+  readonly outcome: FinalOutcome;
 }
 
 interface Failed {
@@ -159,10 +166,11 @@ export class Settler {
     this.#secret = secret;
   }
 
-  /** The run succeeded under its claim. */
-  succeed(work: Work, emitted: readonly OutgoingMessage[]): void {
+  /** The run succeeded under its claim. `sessionState`: what it leaves its session; undefined when that is what it found. */
+  succeed(work: Work, emitted: readonly OutgoingMessage[], sessionState?: Uint8Array | null): void {
     const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
-    const item = { work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } };
+    const left = sessionState === undefined || work.turn === undefined ? undefined : { state: sessionState, sequenceNumber: work.delivery.sequenceNumber };
+    const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox, left) } };
     work.stage = "recording";
     this.#finishes.add(item);
   }
@@ -170,14 +178,40 @@ export class Settler {
   /** The run had been done before: publish what is left, then complete. */
   absorb(work: Work, outbox: Uint8Array): void {
     if (outbox.length === 0) return this.#complete(work, "duplicate");
-    let left: readonly OutgoingMessage[];
+    let messages: readonly OutgoingMessage[];
+    let left: LeftState | undefined;
     try {
-      left = decodeOutbox(outbox);
+      messages = decodeOutbox(outbox);
+      left = decodeLeftState(outbox);
     } catch (error) {
       const description = `expected the outbox of a run that is done to be readable, found other bytes: ${messageOf(error, 200)}`;
       return this.#giveUp(work, unpublished("OutboxUnreadable", description));
     }
-    this.#publishLater(work, left, "duplicate");
+    const isItsOwn = work.turn !== undefined && left?.sequenceNumber === work.delivery.sequenceNumber;
+    this.#leave(work, { outbox: messages, left: isItsOwn ? left : undefined, outcome: "duplicate" });
+  }
+
+  /** What the run leaves behind goes out, its session's state first: nothing else of the session begins before that. */
+  #leave(work: Work, leaving: Leaving): void {
+    const { outbox, left, outcome } = leaving;
+    if (left !== undefined) this.#leaveState(work, left, leaving).catch((error: unknown) => this.broken(work, error));
+    else if (outbox.length > 0) this.#publishLater(work, outbox, outcome);
+    else this.#complete(work, outcome);
+  }
+
+  async #leaveState(work: Work, { state }: LeftState, { outbox, outcome }: Leaving): Promise<void> {
+    work.stage = "recording";
+    let result: SettleResult | undefined;
+    try {
+      result = await work.turn?.writeState(state);
+    } catch (error) {
+      return this.#giveUp(work, unpublished("SessionStateRefused", messageOf(error)));
+    }
+    // Its next delivery finds it done, and writes the same.
+    if (result === "lock-lost") this.#end(work, "dropped");
+    else if (result !== "settled") this.#order(work, { verb: "release", delivery: work.delivery }, "released");
+    else if (outbox.length > 0) this.#publishLater(work, outbox, outcome);
+    else this.#clears.add({ work, outbox, entities: [], outcome });
   }
 
   /** The run ends without success; `decided` says how. Records it first when the run is claimed. */
@@ -271,8 +305,7 @@ export class Settler {
 
   #finished(item: Finish, result: WriteResult): void {
     if (result === "stale") this.#stale(item.work);
-    else if (item.outbox.length > 0) this.#publishLater(item.work, item.outbox, "completed");
-    else this.#complete(item.work, "completed");
+    else this.#leave(item.work, { ...item, outcome: "completed" });
   }
 
   #recorded({ work, settlement }: Failed, result: WriteResult): void {

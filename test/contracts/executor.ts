@@ -14,6 +14,8 @@ export interface ExecutorBundle {
   readonly losses: { readonly why: string; readonly replaced: boolean }[];
   /** What steps are answered with; `hold` leaves them to the test. */
   store: "written" | "stale" | "unavailable" | "hold";
+  /** The state of the session that runs are of. */
+  state: Uint8Array | null | undefined;
   /** Posts runs of a skill, one for each part, and returns their ids. */
   readonly post: (skill: string, ...parts: readonly Partial<RunOrder>[]) => number[];
   /** Waits for the answer of a run. */
@@ -33,6 +35,9 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     usage(requests) {
       bundle.needs.push(...requests);
     },
+    states(requests) {
+      executor.giveStates(requests.map((request) => ({ ...request, state: bundle.state })));
+    },
     results(results) {
       bundle.results.push(...results);
       for (const result of results) waiting.get(result.runId)?.(result);
@@ -48,6 +53,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     needs: [],
     losses: [],
     store: "written",
+    state: null,
     post(skill, ...parts) {
       const orders = (parts.length === 0 ? [{}] : parts).map((part) => {
         lastRunId += 1;

@@ -323,7 +323,7 @@ export default definePlugin({ skills: [noop] });`,
   const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined }),
+    executor.start({ steps: () => undefined, usage: () => undefined, states: () => undefined, results: () => undefined, threadLost: () => undefined }),
     /skill 'noop': expected its warmUp to end well, it threw: no model here/,
   );
 });
@@ -341,7 +341,13 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   const results: unknown[] = [];
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ steps: () => undefined, usage: () => undefined, results: (more) => results.push(...more), threadLost: () => undefined }),
+    executor.start({
+      steps: () => undefined,
+      usage: () => undefined,
+      states: () => undefined,
+      results: (more) => results.push(...more),
+      threadLost: () => undefined,
+    }),
     /expected skill threads to start, one could not: plugin 'broken': .*broken at load/,
   );
   assert.ok(!executor.isReady());
@@ -352,7 +358,10 @@ test("threads that hang while they start are given up in time", async (t) => {
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
   await assert.rejects(
-    within("a refusal", executor.start({ steps: () => undefined, usage: () => undefined, results: () => undefined, threadLost: () => undefined })),
+    within(
+      "a refusal",
+      executor.start({ steps: () => undefined, usage: () => undefined, states: () => undefined, results: () => undefined, threadLost: () => undefined }),
+    ),
     /it did not start within 300 ms/,
   );
 });
