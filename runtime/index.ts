@@ -17,6 +17,7 @@ export type {
   FallbackRules,
   LogLevel,
   SkillContext,
+  SkillSession,
   SkillLog,
   StepContext,
   StepEffect,

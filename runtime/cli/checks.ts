@@ -31,7 +31,10 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
   const suffix = isSecond && "queue" in entity ? ` of ${entity.queue}` : "";
   try {
     const settings = await withDeadline(readBrokerFacts(config, entity));
-    const findings = judgeEntity(config, settings).map((finding) => ({ ...finding, check: `${finding.check}${suffix}` }));
+    const findings = [...judgeEntity(config, settings), judgeSessions(readsSessionsOf(config, entity), settings)].map((finding) => ({
+      ...finding,
+      check: `${finding.check}${suffix}`,
+    }));
     return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
     if (error instanceof TransportError && error.entityTrouble === "missing") return missing(config, entity);
@@ -90,14 +93,24 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
       `${retentionMs} ms`,
       "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice",
     ),
-    judged(
-      "sessions",
-      !entity.requiresSession,
-      "an entity without sessions",
-      entity.requiresSession ? "it requires sessions" : "it has none",
-      "read an entity that does not require sessions",
-    ),
   ];
+}
+
+/** Whether it is configured that the entity is read by sessions; a retry queue never is. */
+function readsSessionsOf({ sources }: Config, entity: ReturnType<typeof consumedEntities>[number]): boolean {
+  const source = sources.find((each) => {
+    if ("queue" in each) return "queue" in entity && entity.queue === each.queue;
+    return "topic" in entity && entity.topic === each.topic && entity.subscription === each.subscription;
+  });
+  return source?.sessions !== undefined;
+}
+
+function judgeSessions(areConfigured: boolean, { requiresSession }: EntitySettings): Finding {
+  const expected = areConfigured ? "an entity that requires sessions, as 'sessions' is configured" : "an entity without sessions";
+  const remedy = areConfigured
+    ? "take the key 'sessions' away, or create the entity anew with sessions required"
+    : "add sessions: {} to its source, or read another";
+  return judged("sessions", areConfigured === requiresSession, expected, requiresSession ? "it requires sessions" : "it has none", remedy);
 }
 
 /** One that refuses the worker would never tell anybody anything; one that is away may be back when it is needed. */

@@ -38,6 +38,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
 const deaf: ExecutorListener = {
   steps: () => undefined,
   usage: () => undefined,
+  states: () => undefined,
   results: () => undefined,
   threadLost: () => undefined,
   threadStuck: () => undefined,

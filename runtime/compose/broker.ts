@@ -1,7 +1,7 @@
 /** What of a worker speaks to the broker: transport and publisher, and what can be asked of entities. */
 import { createAmqpPublisher } from "../adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "../adapters/amqp/transport.ts";
-import { mergeTransports } from "../adapters/merged/transport.ts";
+import { mergeTransports, readBesideSessions } from "../adapters/merged/transport.ts";
 import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "../adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "../adapters/service-bus/client.ts";
 import { findSequenceNumbers } from "../adapters/service-bus/find-sent.ts";
@@ -64,7 +64,9 @@ export async function composeTransportOf(config: Config, entity: ServiceBusEntit
 export async function composeTransport(config: Config, heard?: Heard): Promise<Transport> {
   const source = soleSource(config);
   const main = await composeTransportOf(config, entityOf(source), heard);
-  return "queue" in source ? main : mergeTransports(main, await composeTransportOf(config, { queue: source.retryQueue }, heard), systemClock);
+  if ("queue" in source) return main;
+  const retry = await composeTransportOf(config, { queue: source.retryQueue }, heard);
+  return (source.sessions === undefined ? mergeTransports : readBesideSessions)(main, retry, systemClock);
 }
 
 /** The entities that are read: the configured one first, then the retry queue of a subscription. */

@@ -87,6 +87,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
+    sessions: soleSource(config).sessions,
+    readsBesideSessions: "topic" in soleSource(config),
     intake: { start: 4 * threads, floor: threads, ceiling: config.inFlightMax, waitMaxMs: config.beginWithinMs },
     deliveriesMax: config.deliveriesMax,
     resends: config.resends,

@@ -15,7 +15,7 @@ import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema 
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
-import { type SourceConfig, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
+import { type SourceConfig, type SourceSettings, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
 import { type StoreConfig, storeSchema } from "./config/store.ts";
 import { type StuckThreadsConfig, type StuckThreadsSettings, stuckThreadsSchema } from "./config/threads.ts";
 
@@ -123,6 +123,7 @@ export interface Config extends Omit<
   | "skills"
   | "logFormat"
 > {
+  readonly sources: readonly SourceSettings[];
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
   readonly store: StoreConfig;

@@ -62,8 +62,11 @@ const headerNames = {
   generation: "holdfast-dead-generation",
 } as const satisfies Partial<Record<keyof Death, string>>;
 
+/** The session that it was given up in. */
+export const deadSessionHeader = "holdfast-dead-session";
+
 /** All that a dead letter has more than its message had; a message that is sent again goes without them. */
-export const deathHeaders: ReadonlySet<string> = new Set([...Object.values(headerNames), "DeadLetterReason", "DeadLetterErrorDescription"]);
+export const deathHeaders: ReadonlySet<string> = new Set([...Object.values(headerNames), deadSessionHeader, "DeadLetterReason", "DeadLetterErrorDescription"]);
 
 const classes: ReadonlySet<string> = new Set<DeathClass>(deathClasses);
 const textMax = 256;

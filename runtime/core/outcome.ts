@@ -37,7 +37,8 @@ export function causeOf(kind: DeathClass, { code, message, step, at }: FailureRe
 
 /** What a thread says of one run. `thread-lost` and `not-started` are said by the executor on behalf of a thread that died or never came. */
 export type RunAnswer =
-  | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[] }
+  /** `sessionState`: what it leaves its session, null for none; undefined when it leaves that as it was. */
+  | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[]; readonly sessionState?: Uint8Array | null | undefined }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   /** The skill threw, or a call failed. `retryable` as the error said; undefined when it did not say. */
   | { readonly kind: "failed"; readonly failure: FailureRecord; readonly retryable: boolean | undefined }
@@ -91,7 +92,7 @@ export type CallResult = "succeeded" | "slow" | "failed";
 
 /** The one word on how a run ended, made by `classify`; `decide` turns it into a settlement. */
 export type Outcome =
-  | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[] }
+  | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[]; readonly sessionState?: Uint8Array | null | undefined }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   /** It is tried again; `class` says what kind of trouble it was. */
   | { readonly kind: "transient"; readonly class: FailureClass; readonly failure: FailureRecord }

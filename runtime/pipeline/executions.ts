@@ -3,7 +3,7 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
-import { enqueuedFirstMs, postponementsOf, wasDelivered } from "../core/copy.ts";
+import { enqueuedFirstMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
@@ -16,6 +16,7 @@ import { decideCompensating } from "../policy/compensating.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
+import { decideBlocking } from "../policy/session-turns.ts";
 import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -145,7 +146,7 @@ export class Executions {
   putBack(work: Work): void {
     const { settler, transport } = this.#options;
     if (work.lockLost) settler.fail(work, { kind: "drop" });
-    else if (!this.#mayBegin || transport.releaseIsFree) settler.release(work);
+    else if (!this.#mayBegin || transport.releaseIsFree || work.turn !== undefined) settler.release(work);
     else this.postpone(work, "not-started");
   }
 
@@ -153,6 +154,12 @@ export class Executions {
   interrupt(works: Iterable<Work>): void {
     const runIds = [...works].filter((work) => work.stage === "executing").map((work) => work.runId);
     this.#options.executor.interrupt(runIds, "interrupted");
+  }
+
+  /** Its message is another's by now, or soon: it stops at its next step boundary, and before its next effect within a step. */
+  lose(work: Work): void {
+    this.interrupt([work]);
+    this.#options.executor.extend([work.runId], 0);
   }
 
   /** Claimed runs: they start, wait, or are postponed. */
@@ -223,7 +230,7 @@ export class Executions {
   postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
     const { settler, random, readAhead } = this.#options;
     if (why === "lane-full") readAhead.postponed();
-    const delayMs = postponeDelayMs(postponementsOf(work.delivery), pause, random);
+    const delayMs = postponeDelayMs(work.postponements, pause, random);
     settler.fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
   }
 
@@ -322,7 +329,7 @@ export class Executions {
 
   #settle(work: Work, outcome: Outcome): void {
     const { settler, retryBudget, clock } = this.#options;
-    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox);
+    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox, outcome.sessionState);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);
@@ -361,7 +368,7 @@ export class Executions {
     const policy = work.skill?.retry ?? defaultRetryPolicy;
     const history = this.#historyOf(work);
     const { verdict, steps } = work;
-    if (verdict === undefined) return decide(outcome, history, policy, mayRetryHere, random);
+    if (verdict === undefined) return (isBlocking(work) ? decideBlocking : decide)(outcome, history, policy, mayRetryHere, random);
     return decideCompensating(outcome, { ...history, verdict, steps: steps.length }, policy, mayRetryHere, random);
   }
 
@@ -372,9 +379,9 @@ export class Executions {
   }
 
   #historyOf(work: Work): History {
-    const { attempts, retriesInPlace, lockLost } = work;
+    const { attempts, retriesInPlace, postponements, lockLost } = work;
     const losses = work.losses + work.lossesHere;
-    return { skill: work.skill?.name, attempts, losses, retriesInPlace, postponements: postponementsOf(work.delivery), lockLost, stopping: this.#isStopping };
+    return { skill: work.skill?.name, attempts, losses, retriesInPlace, postponements, lockLost, stopping: this.#isStopping };
   }
 
   #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>): void {
@@ -463,6 +470,11 @@ function hasWaited(work: Work, nowMs: number): void {
   if (work.stage === "waiting") work.waitedMs += nowMs - work.waitingSinceMs;
 }
 
+/** Nothing of its session goes before it; but what is compensated when it fails has a way out of its own. */
+function isBlocking({ turn, skill }: Work): boolean {
+  return turn?.onFailure === "block" && skill?.critical === false;
+}
+
 function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admission<Work>): RunOrder {
   const { route, skill, delivery } = work;
   if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
@@ -485,5 +497,6 @@ function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admiss
     inDoubt,
     rejectedBy: admission.rejectedBy(work),
     allowances: admission.allowances(work),
+    sessionId: work.turn?.session.id,
   };
 }

@@ -110,7 +110,8 @@ export class Intake {
     const intake = this.#skills.get(skill);
     if (intake === undefined) return true;
     this.#mix.came(intake.kind);
-    if (intake.window.isOverfull && !this.#isOfOneKind) return false;
+    // A session has one message here, and what it needs is not to be found behind it.
+    if (intake.window.isOverfull && !this.#isOfOneKind && work.turn === undefined) return false;
     work.intake = intake;
     work.cameMs = nowMs;
     intake.window.took(nowMs);
@@ -173,6 +174,11 @@ export class Intake {
   /** It is here no more. */
   ended(work: Work): void {
     this.#bytes.gave(work.delivery.body.byteLength * copiesOfBody);
+    this.rests(work);
+  }
+
+  /** It cannot begin soon: it takes no place of those that can. */
+  rests(work: Work): void {
     this.leave(work);
     const { intake } = work;
     if (intake === undefined) return;

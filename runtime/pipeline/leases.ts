@@ -87,7 +87,8 @@ export class Leases {
         work.leaseUntilMs = untilMs;
         work.renewals += 1;
       }
-      if (work.stage === "executing") (isHeld ? held : stale).push(work.runId);
+      // Without its lock it is not to begin another effect, whatever its lease.
+      if (work.stage === "executing" && (!isHeld || !work.lockLost)) (isHeld ? held : stale).push(work.runId);
     });
     if (held.length > 0) executor.extend(held, untilMs - clock.monotonicMs());
     if (stale.length > 0) executor.interrupt(stale, "stale");

@@ -9,6 +9,7 @@
  * is here and has not begun may begin as long as runs may finish, and is handed back only then.
  */
 import type { Clock, Random } from "../core/clock.ts";
+import type { SessionsSettings } from "../core/config/sessions.ts";
 import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "../core/load-shedding.ts";
 import { type PriorityRules, noPriorityRules } from "../core/priority.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
@@ -43,6 +44,8 @@ import { LockKeeper } from "./lock-keeper.ts";
 import { Policies } from "./policies.ts";
 import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop } from "./receive-loop.ts";
+import { type Receiving, ReceivingBoth } from "./receiving.ts";
+import { Sessions } from "./sessions.ts";
 import { Settler } from "./settle.ts";
 import { Shedding } from "./shedding.ts";
 import { Sagas } from "./sagas.ts";
@@ -50,6 +53,8 @@ import { StoreGate } from "./store-gate.ts";
 import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
+import { checkKind } from "./session-kind.ts";
+import { SessionStates } from "./session-states.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 
@@ -86,6 +91,10 @@ export interface WorkerOptions {
   readonly hashPayload: ProcessBatchOptions["hashPayload"];
   /** Messages held at once, at the most. */
   readonly inFlightMax: number;
+  /** How the entity is read where it requires sessions; undefined where it must not. */
+  readonly sessions?: SessionsSettings | undefined;
+  /** Beside its sessions, what the transport receives is read, too. */
+  readonly readsBesideSessions?: boolean | undefined;
   /** Of these, how many of a skill: as many as can begin soon, found within these bounds. */
   readonly intake: IntakeOptions["intake"];
   readonly heldBytesMax: number;
@@ -168,7 +177,9 @@ export class Worker {
   readonly #suspects: Suspects;
   readonly #handOver: HandOver;
   readonly #processor: BatchProcessor;
-  readonly #receiveLoop: ReceiveLoop;
+  readonly #receiveLoop: Receiving;
+  /** Undefined where the entity has none. */
+  readonly #sessions: Sessions | undefined;
   readonly #watchdog: Watchdog;
   readonly #threadHealth: ThreadHealth;
   #returned = 0;
@@ -224,6 +235,7 @@ export class Worker {
       suspects: this.#suspects,
       handOver: this.#handOver,
       trim: () => this.#receiveLoop.trim(),
+      sessions: () => this.#sessions,
       gate,
       keeper,
       leases,
@@ -238,7 +250,8 @@ export class Worker {
     this.#executions = new Executions(parts);
     this.#limits = rateLimits && this.#makeLimits(rateLimits);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
-    this.#receiveLoop = this.#makeReceiveLoop();
+    this.#sessions = options.sessions && this.#makeSessions(options.sessions, brokerClock);
+    this.#receiveLoop = this.#makeReceiving();
     this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
     gate.onClosed(() => this.#receiveLoop.pause("store-down"));
     gate.onReopened(() => this.#receiveLoop.resume("store-down"));
@@ -278,6 +291,24 @@ export class Worker {
       memoryWatch: this.#memoryWatch,
       loopWatch: this.#loopWatch,
     });
+  }
+
+  #makeSessions(sessions: SessionsSettings, brokerClock: BrokerClock): Sessions {
+    return new Sessions({
+      ...this.#options,
+      sessions,
+      brokerClock,
+      keeper: this.#keeper,
+      room: () => this.#room(),
+      arrive: (turn, delivery, wasAwaited) => this.#processor.arrive([delivery], wasAwaited, turn),
+      lost: (work) => this.#processor.lockLost(work),
+      putBack: (work) => this.#executions.putBack(work),
+    });
+  }
+
+  #makeReceiving(): Receiving {
+    if (this.#sessions === undefined) return this.#makeReceiveLoop();
+    return this.#options.readsBesideSessions === true ? new ReceivingBoth(this.#sessions, this.#makeReceiveLoop()) : this.#sessions;
   }
 
   #makeReceiveLoop(): ReceiveLoop {
@@ -349,6 +380,7 @@ export class Worker {
         await part.start();
       }
       if (!this.#isStopping) {
+        await checkKind(this.#options);
         secret = await store.secret();
         this.#handOver.start(secret);
         this.#settler.start(secret);
@@ -417,9 +449,11 @@ export class Worker {
 
   #startExecutor(): Promise<void> {
     const { executor } = this.#options;
+    const states = new SessionStates({ executor, inFlight: this.#inFlight });
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
       usage: (requests) => this.#limits?.request(requests),
+      states: (requests) => states.read(requests),
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         this.#threadHealth.lost(why, replaced);

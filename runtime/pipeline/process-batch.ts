@@ -17,6 +17,7 @@ import type { SkillPolicy, SkillTable } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
+import { restLeftMs } from "../policy/session-turns.ts";
 import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
@@ -29,6 +30,8 @@ import type { Leases } from "./leases.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import { Revivals, type Resends } from "./revivals.ts";
 import { givenUp, overDelivered, reused, unreadable, unroutable } from "./refusals.ts";
+import type { Turn } from "./session-turn.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Settler } from "./settle.ts";
 import { type Shedding, surplus } from "./shedding.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -59,6 +62,8 @@ export interface ProcessBatchOptions {
   readonly suspects: Suspects;
   readonly handOver: HandOver;
   readonly shedding: Shedding;
+  /** What reads the entity where it requires sessions. */
+  readonly sessions: () => Sessions | undefined;
   readonly skills: SkillTable;
   readonly workerId: string;
   /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
@@ -94,8 +99,8 @@ export class BatchProcessor {
     this.#revivals.start(secret);
   }
 
-  /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. */
-  arrive(deliveries: readonly Delivery[], wasAwaited: boolean): void {
+  /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. `turn`: of the session that it is the next message of. */
+  arrive(deliveries: readonly Delivery[], wasAwaited: boolean, turn?: Turn<Work>): void {
     const { clock, brokerClock, keeper, inFlight, intake, retryBudget, shedding } = this.#options;
     const last = deliveries.at(-1);
     if (last !== undefined) brokerClock.received(last, wasAwaited);
@@ -106,6 +111,10 @@ export class BatchProcessor {
     for (const delivery of deliveries) {
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
+      if (turn !== undefined) {
+        work.turn = turn;
+        turn.work = work;
+      }
       keeper.arrived(lockMs);
       inFlight.add(work);
       intake.arrived(work);
@@ -185,9 +194,24 @@ export class BatchProcessor {
   /** 4. Claims go out together, of messages that their skill can begin soon. */
   #claim(work: Work): void {
     const { intake, clock, executions } = this.#options;
+    if (work.turn?.isFresh === true) return this.#lookBack(work, work.turn);
     if (work.skill !== undefined && work.intake === undefined && !intake.took(work, work.skill, clock.monotonicMs())) return executions.leaveToOthers(work);
     work.stage = "claiming";
     this.#claims.add(work);
+  }
+
+  /** Whoever had its session before may have let go of it while this message waited: it waits on. */
+  #lookBack(work: Work, turn: Turn<Work>): void {
+    turn.isFresh = false;
+    work.stage = "claiming";
+    this.#options.store
+      .read(work.eventId)
+      .then(restLeftMs, () => 0)
+      .then((leftMs) => {
+        if (leftMs > 0) this.waitHere(work, leftMs);
+        else this.#claim(work);
+      })
+      .catch((error: unknown) => this.#options.settler.broken(work, error));
   }
 
   /** While the rest of the store answers, its message is postponed without counting a delivery: the gate, which stops receiving, is for the whole store. */
@@ -294,28 +318,36 @@ export class BatchProcessor {
   }
 
   #keep(work: Work, forMs: number): void {
-    const { clock, inFlight } = this.#options;
+    const { clock, inFlight, intake, sessions } = this.#options;
+    const { turn } = work;
     work.stage = "held";
     inFlight.decided(work);
-    clock.after(forMs + 1, () => {
+    const goOn = (): void => {
       if (work.stage === "held") this.#claim(work);
+    };
+    if (turn === undefined) return void clock.after(forMs + 1, goOn);
+    intake.rests(work);
+    clock.after(forMs + 1, () => {
+      if (work.stage === "held") sessions()?.wake(turn, goOn);
     });
+    sessions()?.rest(turn, forMs);
   }
 
   /** A lock is lost: the run stops at its next step, what is idle is dropped at once. */
   lockLost(work: Work): void {
     const { telemetry, executions, settler } = this.#options;
     telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" }, work);
-    if (work.stage === "executing") executions.interrupt([work]);
+    if (work.stage === "executing") executions.lose(work);
     // In a lane it is dropped when its turn or the end of its wait comes; the lane is not searched for it.
     else if ((work.isIdle && work.stage !== "waiting") || work.stage === "following") settler.fail(work, { kind: "drop" });
   }
 
   /** 12. A delivery has ended: its followers go by how it ended, its place is free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    const { brokerClock, telemetry, inFlight } = this.#options;
+    const { brokerClock, telemetry, inFlight, sessions } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
     inFlight.remove(work);
+    if (work.turn !== undefined) sessions()?.ended(work.turn, outcome);
     const follow = (follower: Work): void => {
       if (follower.stage === "following") this.#followed(follower, work, outcome);
     };

@@ -8,6 +8,7 @@ import type { Delivery } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver, Transport } from "../ports/transport.ts";
+import type { PauseReason, Receiving } from "./receiving.ts";
 import { settledWithin } from "./within.ts";
 
 /** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
@@ -30,10 +31,7 @@ export interface ReceiveLoopOptions {
   deliveries(batch: readonly Delivery[], wasAwaited: boolean): void;
 }
 
-/** Why nothing is received. */
-export type PauseReason = "not-started" | "store-down" | "threads-down" | "credential-ending" | "stopped";
-
-export class ReceiveLoop {
+export class ReceiveLoop implements Receiving {
   readonly #options: ReceiveLoopOptions;
   readonly #pauses = new Set<PauseReason>(["not-started"]);
   #receiver: Receiver | undefined;

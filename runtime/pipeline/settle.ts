@@ -1,7 +1,7 @@
 /**
  * Acts on what was decided, in the one order that loses nothing:
  *
- *   success:  done + outbox (one write) → publish → clear the outbox → complete
+ *   success:  done + outbox (one write) → the session's state → publish → clear the outbox → complete
  *   failure:  record → (schedule a copy →) complete | dead-letter | release | abandon
  *
  * A step that fails leaves the message unsettled or hands it back, so that its redelivery finishes what is left; a step that
@@ -9,12 +9,12 @@
  */
 import type { Clock, Random } from "../core/clock.ts";
 import type { Verdict } from "../core/compensation.ts";
-import { copyOf, expiresAtMs, postponementsOf } from "../core/copy.ts";
+import { copyOf, expiresAtMs } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import { messageOf, type TransportError } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
-import { decodeOutbox, encodeOutbox } from "../core/outbox.ts";
-import { headersOfDeath } from "../core/death.ts";
+import { type LeftState, decodeLeftState, decodeOutbox, encodeOutbox } from "../core/outbox.ts";
+import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
@@ -67,7 +67,14 @@ export interface SettlerOptions {
 interface Finish {
   readonly work: Work;
   readonly outbox: readonly OutgoingMessage[];
+  readonly left: LeftState | undefined;
   readonly write: FinishWrite;
+}
+
+interface Leaving {
+  readonly outbox: readonly OutgoingMessage[];
+  readonly left: LeftState | undefined;
+  readonly outcome: FinalOutcome;
 }
 
 interface Failed {
@@ -159,10 +166,11 @@ export class Settler {
     this.#secret = secret;
   }
 
-  /** The run succeeded under its claim. */
-  succeed(work: Work, emitted: readonly OutgoingMessage[]): void {
+  /** The run succeeded under its claim. `sessionState`: what it leaves its session; undefined when that is what it found. */
+  succeed(work: Work, emitted: readonly OutgoingMessage[], sessionState?: Uint8Array | null): void {
     const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
-    const item = { work, outbox, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox) } };
+    const left = sessionState === undefined || work.turn === undefined ? undefined : { state: sessionState, sequenceNumber: work.delivery.sequenceNumber };
+    const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox, left) } };
     work.stage = "recording";
     this.#finishes.add(item);
   }
@@ -170,14 +178,40 @@ export class Settler {
   /** The run had been done before: publish what is left, then complete. */
   absorb(work: Work, outbox: Uint8Array): void {
     if (outbox.length === 0) return this.#complete(work, "duplicate");
-    let left: readonly OutgoingMessage[];
+    let messages: readonly OutgoingMessage[];
+    let left: LeftState | undefined;
     try {
-      left = decodeOutbox(outbox);
+      messages = decodeOutbox(outbox);
+      left = decodeLeftState(outbox);
     } catch (error) {
       const description = `expected the outbox of a run that is done to be readable, found other bytes: ${messageOf(error, 200)}`;
       return this.#giveUp(work, unpublished("OutboxUnreadable", description));
     }
-    this.#publishLater(work, left, "duplicate");
+    const isItsOwn = work.turn !== undefined && left?.sequenceNumber === work.delivery.sequenceNumber;
+    this.#leave(work, { outbox: messages, left: isItsOwn ? left : undefined, outcome: "duplicate" });
+  }
+
+  /** What the run leaves behind goes out, its session's state first: nothing else of the session begins before that. */
+  #leave(work: Work, leaving: Leaving): void {
+    const { outbox, left, outcome } = leaving;
+    if (left !== undefined) this.#leaveState(work, left, leaving).catch((error: unknown) => this.broken(work, error));
+    else if (outbox.length > 0) this.#publishLater(work, outbox, outcome);
+    else this.#complete(work, outcome);
+  }
+
+  async #leaveState(work: Work, { state }: LeftState, { outbox, outcome }: Leaving): Promise<void> {
+    work.stage = "recording";
+    let result: SettleResult | undefined;
+    try {
+      result = await work.turn?.writeState(state);
+    } catch (error) {
+      return this.#giveUp(work, unpublished("SessionStateRefused", messageOf(error)));
+    }
+    // Its next delivery finds it done, and writes the same.
+    if (result === "lock-lost") this.#end(work, "dropped");
+    else if (result !== "settled") this.#order(work, { verb: "release", delivery: work.delivery }, "released");
+    else if (outbox.length > 0) this.#publishLater(work, outbox, outcome);
+    else this.#clears.add({ work, outbox, entities: [], outcome });
   }
 
   /** The run ends without success; `decided` says how. Records it first when the run is claimed. */
@@ -271,8 +305,7 @@ export class Settler {
 
   #finished(item: Finish, result: WriteResult): void {
     if (result === "stale") this.#stale(item.work);
-    else if (item.outbox.length > 0) this.#publishLater(item.work, item.outbox, "completed");
-    else this.#complete(item.work, "completed");
+    else this.#leave(item.work, { ...item, outcome: "completed" });
   }
 
   #recorded({ work, settlement }: Failed, result: WriteResult): void {
@@ -292,12 +325,12 @@ export class Settler {
       case "retry-later": {
         const { delayMs, code, description } = settlement;
         telemetry.emit({ type: "run.retrying", eventId, skill, attempt, delayMs, code, description }, work);
-        this.#copies.add({ work, settlement });
+        this.#copyLater(work, settlement);
         return;
       }
       case "postpone":
         telemetry.emit({ type: "run.postponed", eventId, why: settlement.why, delayMs: settlement.delayMs }, work);
-        this.#copies.add({ work, settlement });
+        this.#copyLater(work, settlement);
         return;
       case "dead-letter":
         if (this.#options.handOver.orderOf(work) === undefined) this.#giveUp(work, settlement);
@@ -334,13 +367,13 @@ export class Settler {
   /** The description stays with the message, readable by everyone who may read the dead-letter queue. */
   #giveUp(work: Work, givenUp: GivenUp): void {
     const { reason } = givenUp;
-    const description = redact(givenUp.description);
+    const description = redact(ofSession(work, givenUp.description));
     const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);
     const { eventId, skillName: skill, attempt, delivery } = work;
     const { class: deathClass, code, step, fingerprint } = death;
     const told = { eventId, messageId: delivery.messageId, skill, attempt, reason, description };
     this.#options.telemetry.emit({ type: "run.dead-lettered", ...told, class: deathClass, code, step, fingerprint }, work);
-    const properties = headersOfDeath({ ...death, reason });
+    const properties = { ...headersOfDeath({ ...death, reason }), ...(work.turn === undefined ? {} : { [deadSessionHeader]: work.turn.session.id }) };
     this.#order(work, { verb: "dead-letter", delivery, reason, description, properties }, "dead-lettered");
   }
 
@@ -386,8 +419,17 @@ export class Settler {
   /** The run is done and its events wait in its outbox: a copy of the message has them published later. */
   #publishAgain(work: Work): void {
     if (this.#sending.isStopped) return this.handBack(work);
-    const delayMs = postponeDelayMs(postponementsOf(work.delivery), { atLeastMs: publishPauseMinMs }, this.#options.random);
+    const delayMs = postponeDelayMs(work.postponements, { atLeastMs: publishPauseMinMs }, this.#options.random);
     this.#act(work, { kind: "postpone", why: "publish-failed", delayMs });
+  }
+
+  /** A copy would come after what it stood before in its session. */
+  #copyLater(work: Work, settlement: Copied): void {
+    if (work.turn === undefined) this.#copies.add({ work, settlement });
+    else {
+      if (settlement.kind === "postpone") work.postponedHere += 1;
+      this.#options.waitHere(work, settlement.delayMs);
+    }
   }
 
   async #sendCopies(items: readonly Copy[]): Promise<void> {
@@ -398,7 +440,7 @@ export class Settler {
       const copy = copyOf(work.delivery, {
         atMs: nowMs + settlement.delayMs,
         secret: this.#secret,
-        postponements: postponementsOf(work.delivery) + (settlement.kind === "postpone" ? 1 : 0),
+        postponements: work.postponements + (settlement.kind === "postpone" ? 1 : 0),
         retriesInPlace: work.retriesInPlace,
         isApart: work.isApart,
         waitsFor: waitsFor(settlement),
@@ -440,6 +482,8 @@ export class Settler {
   async #settle(items: readonly Order[]): Promise<void> {
     const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
     const ended = ({ work, outcome }: Order, index: number): void => {
+      // What the broker may still have of a session comes before all that follows.
+      if (work.turn !== undefined && results[index] !== "settled") work.turn.isDoubtful = true;
       if (results[index] === "lock-lost") this.#options.telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "settle" }, work);
       this.#end(work, outcome);
     };
@@ -450,6 +494,11 @@ export class Settler {
     work.stage = "gone";
     this.#options.ended(work, outcome);
   }
+}
+
+/** Whose order it was part of. */
+function ofSession({ turn }: Work, description: string): string {
+  return turn === undefined ? description : `${description} (session '${turn.session.id}')`;
 }
 
 function expired({ why, description }: TooLate): Extract<Failure, { kind: "dead-letter" }> {

@@ -17,7 +17,7 @@ import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
-import type { ReceiveLoop } from "./receive-loop.ts";
+import type { Receiving } from "./receiving.ts";
 import type { Shedding } from "./shedding.ts";
 
 const watchdogLookMs = 1_000;
@@ -27,7 +27,7 @@ const collectEveryMs = 5_000;
 export interface WatchdogOptions {
   readonly transport: Transport;
   readonly executor: Executor;
-  readonly receiveLoop: ReceiveLoop;
+  readonly receiveLoop: Receiving;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** How long a receiver with credit may get nothing before the queue is looked at. */

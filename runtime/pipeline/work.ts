@@ -3,12 +3,14 @@ import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { LimitScope } from "../core/limits.ts";
+import { postponementsOf } from "../core/copy.ts";
 import type { CallReport } from "../core/outcome.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
 import { type ScopeField, readScope } from "../core/read-scope.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
+import type { Turn } from "./session-turn.ts";
 
 /**
  * Where a delivery is on its way:
@@ -50,6 +52,8 @@ export class Work {
   /** When the lease surely ends, monotonic; of meaning once it is claimed. */
   leaseUntilMs = 0;
   stage: Stage = "routing";
+  /** Of its session, where it is one of a session's messages: it has no copy, and whatever it waits for it waits here. */
+  turn: Turn<Work> | undefined = undefined;
   route: Route | undefined = undefined;
   contentEncoding: string | undefined = undefined;
   /** What the thread needs of the message beside its body. */
@@ -115,6 +119,8 @@ export class Work {
   isSurplus = false;
   /** Whether it can be admitted is not known yet. */
   isUndecided = true;
+  /** How often it was put off here. */
+  postponedHere = 0;
   /** A renewal of its lock is in flight. */
   isRenewing = false;
   /** An extension of its lease is on its way to the store. */
@@ -178,6 +184,11 @@ export class Work {
 
   get retriesInPlace(): number {
     return this.retriesBefore + Math.max(0, this.executions - 1);
+  }
+
+  /** How often its message was put off without being tried. */
+  get postponements(): number {
+    return postponementsOf(this.delivery) + this.postponedHere;
   }
 
   /** What becomes of it is decided. */

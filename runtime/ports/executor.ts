@@ -38,6 +38,8 @@ export interface RunOrder {
   readonly rejectedBy: readonly number[];
   /** What it may use of the dependencies that are limited before it asks for more. */
   readonly allowances?: readonly Allowance[] | undefined;
+  /** Of the session that its message is one of. */
+  readonly sessionId?: string | undefined;
 }
 
 export interface RunResult {
@@ -111,9 +113,22 @@ export interface ThreadsView {
   readonly leaked: number;
 }
 
+/** A run asks for the state of its session. */
+export interface StateRequest {
+  readonly runId: number;
+  /** Names this request in its answer. */
+  readonly requestId: number;
+}
+
+export interface StateAnswer extends StateRequest {
+  /** Null for none, undefined when it could not be read. */
+  readonly state: Uint8Array | null | undefined;
+}
+
 export interface ExecutorListener {
   steps(requests: readonly StepRequest[]): void;
   usage(requests: readonly UsageRequest[]): void;
+  states(requests: readonly StateRequest[]): void;
   results(results: readonly RunResult[]): void;
   /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
@@ -137,6 +152,8 @@ export interface Executor {
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void;
   /** Answers runs that asked for more of a dependency. */
   allow(answers: readonly UsageAnswer[]): void;
+  /** Answers runs that asked for the state of their session. */
+  giveStates(answers: readonly StateAnswer[]): void;
   /** Tells runs that their claim is held for `leaseMs` more from now. */
   extend(runIds: readonly number[], leaseMs: number): void;
   /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */

@@ -29,7 +29,10 @@ export type SettleOrder =
   | { readonly verb: "complete"; readonly delivery: Delivery }
   /** Back to its place in the entity, counted as a delivery that failed. */
   | { readonly verb: "abandon"; readonly delivery: Delivery }
-  /** Back to its place in the entity as if it had never been handed out, where `releaseIsFree`; else it is as `abandon`. */
+  /**
+   * Back to its place in the entity as if it had never been handed out, where `releaseIsFree`; else it is as `abandon`. One of a
+   * session goes back when its session is released, which is to follow: that is free everywhere, and nothing comes before it.
+   */
   | { readonly verb: "release"; readonly delivery: Delivery }
   | { readonly verb: "defer"; readonly delivery: Delivery }
   | {
@@ -47,8 +50,53 @@ export type SettleResult = "settled" | "lock-lost" | "unknown";
 /** The new end of a lock in the broker's wall clock, or why there is none. */
 export type RenewResult = { readonly kind: "renewed"; readonly lockedUntilMs: number } | { readonly kind: "lock-lost" } | { readonly kind: "unknown" };
 
+/*
+ * Reading an entity that requires sessions. A session is all messages with one session id; whoever holds its lock gets them in
+ * their order, and nobody else gets any. The lock is the session's: its messages are locked as long as it is.
+ */
+
+/** What is told of a session to whoever holds it. Never called re-entrantly from a method of the session. */
+export interface SessionListener {
+  /** The message that was asked for. */
+  delivery(delivery: Delivery): void;
+  /** Its lock is gone, and others may have it. Called at most once, and not after `release`. */
+  lost(error: TransportError): void;
+}
+
+/** A session whose lock is held. Its deliveries are settled and renewed as all others are; to renew one renews the session. */
+export interface HeldSession {
+  readonly id: string;
+  /** The end of its lock in the broker's wall clock, as it was told last. */
+  readonly lockedUntilMs: number;
+  /** Once, and at once after the session was accepted. */
+  listen(listener: SessionListener): void;
+  /** Asks for the next message: for one at a time, and only once the one before has been settled. */
+  receive(): void;
+  /** Never rejects. */
+  renew(): Promise<RenewResult>;
+  /** Undefined when it has none. Rejects with `TransportError`. */
+  getState(): Promise<Uint8Array | undefined>;
+  /** Undefined takes it away. Rejects with `TransportError` when the broker refuses it; a lost lock and no answer are results. */
+  setState(state: Uint8Array | undefined): Promise<SettleResult>;
+  /**
+   * Lets it go, for whoever asks next: what was handed out and not settled is back at its place, and it counts as no delivery.
+   * Resolves when the broker has answered, or will not any more. Never rejects. Idempotent.
+   */
+  release(): Promise<void>;
+}
+
+export interface SessionAccess {
+  /** Whether the entity gives its messages to holders of sessions alone; undefined when that could not be found out. Never rejects. */
+  requiresSessions(): Promise<boolean | undefined>;
+  /**
+   * Takes the next session that has messages and is held by nobody, and waits for one for about `waitMs`: the client may have
+   * a limit of its own. Undefined when there was none; rejects with `TransportError`.
+   */
+  acceptSession(waitMs: number): Promise<HeldSession | undefined>;
+}
+
 /** A connection to the broker for one consumer. */
-export interface Transport {
+export interface Transport extends SessionAccess {
   /**
    * Whether a released message keeps its attempt. Where it does not, whoever takes messages takes only those that can begin
    * soon, and lets them begin rather than giving them back.

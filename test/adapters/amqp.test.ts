@@ -4,6 +4,7 @@ import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { publisherContract } from "../contracts/publisher.ts";
+import { sessionContract } from "../contracts/sessions.ts";
 import { transportContract } from "../contracts/transport.ts";
 import { disposition, FrameCounter } from "../support/amqp-frames.ts";
 import { type Adapter, Inbox, numbered, startTransportBench } from "../support/transport-bench.ts";
@@ -15,6 +16,7 @@ const adapter: Adapter = {
 
 transportContract("our own AMQP", (t) => startTransportBench(t, adapter));
 publisherContract("our own AMQP", (t) => startTransportBench(t, adapter));
+sessionContract("our own AMQP", (t) => startTransportBench(t, adapter));
 
 test("completes a thousand messages in random order with a handful of frames", async (t) => {
   const frames = new FrameCounter();

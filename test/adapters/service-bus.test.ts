@@ -5,6 +5,7 @@ import { createServiceBusPublisher } from "#runtime/adapters/service-bus/publish
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
 import { ConfigurationError } from "#runtime/core/errors.ts";
 import { publisherContract } from "../contracts/publisher.ts";
+import { sessionContract } from "../contracts/sessions.ts";
 import { transportContract } from "../contracts/transport.ts";
 import { attach, FrameCounter } from "../support/amqp-frames.ts";
 import { eventually } from "../support/eventually.ts";
@@ -18,6 +19,7 @@ const adapter: Adapter = {
 
 transportContract("the SDK", (t) => startTransportBench(t, adapter));
 publisherContract("the SDK", (t) => startTransportBench(t, adapter));
+sessionContract("the SDK", (t) => startTransportBench(t, adapter));
 
 test("replaces a link long before the client's count of deliveries overflows", async (t) => {
   const frames = new FrameCounter();

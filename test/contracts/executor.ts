@@ -16,6 +16,8 @@ export interface ExecutorBundle {
   readonly leaked: ThreadLeaked[];
   /** What steps are answered with; `hold` leaves them to the test. */
   store: "written" | "stale" | "unavailable" | "hold";
+  /** The state of the session that runs are of. */
+  state: Uint8Array | null | undefined;
   /** Posts runs of a skill, one for each part, and returns their ids. */
   readonly post: (skill: string, ...parts: readonly Partial<RunOrder>[]) => number[];
   /** Waits for the answer of a run. */
@@ -26,6 +28,7 @@ export interface ExecutorBundle {
 export const deaf: ExecutorListener = {
   steps: () => undefined,
   usage: () => undefined,
+  states: () => undefined,
   results: () => undefined,
   threadLost: () => undefined,
   threadStuck: () => undefined,
@@ -44,6 +47,9 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     },
     usage(requests) {
       bundle.needs.push(...requests);
+    },
+    states(requests) {
+      executor.giveStates(requests.map((request) => ({ ...request, state: bundle.state })));
     },
     results(results) {
       bundle.results.push(...results);
@@ -68,6 +74,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     stuck: [],
     leaked: [],
     store: "written",
+    state: null,
     post(skill, ...parts) {
       const orders = (parts.length === 0 ? [{}] : parts).map((part) => {
         lastRunId += 1;

@@ -114,7 +114,8 @@ async function assertBothRefuse(file: string, checks: readonly string[]): Promis
 }
 
 const troubles: readonly (readonly [name: string, settings: Record<string, unknown>, changes: Record<string, unknown>, checks: readonly string[]])[] = [
-  ["sessions", { requiresSession: true }, {}, ["sessions"]],
+  ["sessions that are not configured", { requiresSession: true }, {}, ["sessions"]],
+  ["sessions that are configured for an entity that has none", {}, { sources: [{ queue: "input", sessions: {} }] }, ["sessions"]],
   ["a lock that is too short", { lockDurationMs: 1_000 }, {}, ["lock duration"]],
   ["a delivery maximum that comes before the worker's own", { deliveryCountMax: 9 }, {}, ["delivery count"]],
   ["messages that are dropped when they expire", { timeToLiveMs: 60_000 }, {}, ["expiry"]],

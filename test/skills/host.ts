@@ -32,6 +32,10 @@ export interface HostBundle {
   readonly needs: { readonly requestId: number; readonly dependency: number; readonly usage: Usage; readonly waitMaxMs: number }[];
   /** After how long there will be something for those that ask; 0 lets them pass, undefined leaves them to the test. */
   afterMs: number | undefined;
+  /** Of the session: null for none, undefined when the broker does not give it; `hold` lets no answer go. */
+  state: Uint8Array | null | undefined | "hold";
+  /** How often it was asked for. */
+  stateAsks: number;
   /** Moves the clock. */
   skewMs: number;
   /** Starts a run and waits for its answer. */
@@ -75,6 +79,10 @@ export async function makeHost(
         bundle.needs.push({ requestId, dependency, usage, waitMaxMs });
         if (bundle.afterMs !== undefined) host.allow(requestId, bundle.afterMs);
       },
+      state: (_runId, requestId) => {
+        bundle.stateAsks += 1;
+        if (bundle.state !== "hold") host.giveState(requestId, bundle.state);
+      },
       log: (line) => bundle.logs.push(line),
     },
   });
@@ -88,6 +96,8 @@ export async function makeHost(
     store: "written",
     needs: [],
     afterMs: 0,
+    state: null,
+    stateAsks: 0,
     skewMs: 0,
     begin(order) {
       lastRunId += 1;

@@ -4,37 +4,11 @@ import { strict as assert } from "node:assert";
 import type { Delivery, HeaderValue, IdValue, OutgoingMessage, Particulars } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
-import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
+import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
 import type { Faults } from "./faults.ts";
+import type { BrokerFault, Lock, ModelConnection, Stored } from "./model-queue.ts";
+import { type ModelSession, ModelSessions } from "./model-sessions.ts";
 import type { ProcessClock, SimClock } from "./sim-clock.ts";
-
-export type BrokerFault =
-  | "settle-lost" // the order never arrives
-  | "settle-answer-lost" // it is carried out, its answer is lost
-  | "renew-unknown"
-  | "lock-lost" // on renewal
-  | "send-refused" // nothing is taken
-  | "send-answer-lost" // everything is taken, the answer is lost
-  | "disturbed";
-
-interface Lock {
-  readonly connection: BrokerConnection;
-  readonly number: number;
-  untilMs: number;
-}
-
-export interface Stored {
-  readonly sequenceNumber: bigint;
-  readonly message: OutgoingMessage;
-  readonly enqueuedAtMs: number;
-  state: "scheduled" | "active" | "locked" | "completed" | "dead-lettered";
-  /** Deliveries that ended without settlement. */
-  failedDeliveries: number;
-  lock: Lock | undefined;
-  reason: string | undefined;
-  /** Of a dead letter, beside those of its message. */
-  properties: Readonly<Record<string, HeaderValue>>;
-}
 
 export interface ModelBrokerOptions {
   readonly clock: SimClock;
@@ -42,6 +16,8 @@ export interface ModelBrokerOptions {
   readonly deliveriesMax?: number;
   /** Every call and every batch takes this long each way. */
   readonly latencyMs?: number;
+  /** Messages are handed out by session alone. */
+  readonly requiresSessions?: boolean;
 }
 
 export const queueName = "work";
@@ -50,19 +26,22 @@ function textOf(id: IdValue | undefined): string | undefined {
   return id === undefined || typeof id === "string" ? id : JSON.stringify(id);
 }
 
-class ModelDelivery implements Delivery {
+export class ModelDelivery implements Delivery {
   readonly bodySection = "data";
   readonly stored: Stored;
   readonly lock: Lock;
   readonly attempt: number;
   readonly lockedUntilMs: number;
+  /** That it is locked with. */
+  readonly session: ModelSession | undefined;
   #verb: SettleOrder["verb"] | undefined;
 
-  constructor(stored: Stored, lock: Lock) {
+  constructor(stored: Stored, lock: Lock, session?: ModelSession) {
     this.stored = stored;
     this.lock = lock;
     this.attempt = stored.failedDeliveries + 1;
     this.lockedUntilMs = lock.untilMs;
+    this.session = session;
   }
 
   get messageId(): string {
@@ -121,6 +100,8 @@ export class ModelBroker {
   readonly lockMs: number;
   readonly deliveriesMax: number;
   readonly latencyMs: number;
+  /** Undefined where it has none. */
+  readonly sessions: ModelSessions | undefined;
   /** Everything that was ever in the queue, in order. */
   readonly stored: Stored[] = [];
   /** What was sent to other entities. */
@@ -136,6 +117,7 @@ export class ModelBroker {
     this.lockMs = options.lockMs ?? 30_000;
     this.deliveriesMax = options.deliveriesMax ?? 10;
     this.latencyMs = options.latencyMs ?? 1;
+    this.sessions = options.requiresSessions === true ? new ModelSessions(this) : undefined;
   }
 
   /** `trace` hears each order to settle and each send as it is made. */
@@ -153,7 +135,7 @@ export class ModelBroker {
   }
 
   get hasBacklog(): boolean {
-    return this.#ready.length > 0;
+    return this.sessions?.hasBacklog ?? this.#ready.length > 0;
   }
 
   /** Accepts messages now. */
@@ -193,7 +175,12 @@ export class ModelBroker {
         this.#giveBack(stored);
         break;
       case "release":
-        if (delivery.lock.connection.releaseIsFree) stored.failedDeliveries -= 1;
+        // It goes back with its session.
+        if (delivery.session !== undefined) {
+          stored.lock = delivery.lock;
+          break;
+        }
+        if ((delivery.lock.connection as BrokerConnection).releaseIsFree) stored.failedDeliveries -= 1;
         this.#giveBack(stored);
         break;
       case "defer":
@@ -205,6 +192,7 @@ export class ModelBroker {
   renew(delivery: Delivery): RenewResult {
     const held = delivery as ModelDelivery;
     if (!this.#holds(held)) return { kind: "lock-lost" };
+    if (held.session !== undefined) return held.session.extend();
     held.lock.untilMs = this.clock.wallMs() + this.lockMs;
     return { kind: "renewed", lockedUntilMs: held.lock.untilMs };
   }
@@ -212,6 +200,7 @@ export class ModelBroker {
   /** Ends the locks of a delivery's message, as maintenance of the broker would. */
   loseLock(stored: Stored): void {
     if (stored.lock === undefined) return;
+    if (this.sessions?.lose(stored) === true) return;
     stored.lock = undefined;
     this.#giveBack(stored);
   }
@@ -259,6 +248,7 @@ export class ModelBroker {
 
   #makeReady(stored: Stored): void {
     stored.state = "active";
+    if (this.sessions !== undefined) return this.sessions.pump();
     const index = Number(stored.sequenceNumber) - 1;
     const last = this.#ready.at(-1);
     if (last === undefined || last < index) this.#ready.push(index);
@@ -278,6 +268,20 @@ export class ModelBroker {
     stored.lock = lock;
     this.#watch(stored, lock);
     return new ModelDelivery(stored, lock);
+  }
+
+  /** Under its session's lock. */
+  lockWith(session: ModelSession, stored: Stored): ModelDelivery {
+    stored.state = "locked";
+    stored.lock = session.lock;
+    return new ModelDelivery(stored, session.lock, session);
+  }
+
+  /** The session of a message is held no more; `isFree`: it was let go. */
+  unlock(stored: Stored, isFree: boolean): void {
+    stored.lock = undefined;
+    if (isFree) stored.failedDeliveries -= 1;
+    this.#giveBack(stored);
   }
 
   #watch(stored: Stored, lock: Lock): void {
@@ -350,7 +354,7 @@ class ModelReceiver implements Receiver {
 }
 
 /** What one process has of the broker. */
-export class BrokerConnection implements Transport, Publisher {
+export class BrokerConnection implements Transport, Publisher, ModelConnection {
   releaseIsFree = true;
   readonly broker: ModelBroker;
   readonly clock: ProcessClock;
@@ -374,6 +378,27 @@ export class BrokerConnection implements Transport, Publisher {
 
   async stop(): Promise<void> {
     for (const receiver of this.receivers) this.broker.detach(receiver);
+    this.broker.sessions?.letGoOf(this);
+  }
+
+  requiresSessions(): Promise<boolean> {
+    return this.#ask(() => this.broker.sessions !== undefined);
+  }
+
+  async acceptSession(waitMs: number): Promise<HeldSession | undefined> {
+    const { sessions, clock, latencyMs } = this.broker;
+    if (this.clock.isDead) return new Promise(() => undefined);
+    assert.ok(sessions !== undefined, "expected sessions to be accepted of an entity that has some");
+    const accepted = clock.delay(latencyMs).then(() => {
+      if (this.isDown) throw new TransportError("expected a session, found no connection");
+      return sessions.accept(this, this.#faults, waitMs);
+    });
+    return this.clock.hear(accepted.then(async (session) => clock.delay(latencyMs).then(() => session)));
+  }
+
+  /** There and back again, for whatever belongs to the connection. */
+  ask<T>(act: () => T): Promise<T> {
+    return this.#ask(act);
   }
 
   /** The process is gone: nothing reaches it, its locks run out. */

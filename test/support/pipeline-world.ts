@@ -17,7 +17,8 @@ import type { SharedLimits } from "#runtime/ports/shared-limits.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
 import { FaultyStore, type StoreFault } from "./faulty-store.ts";
 import { Faults } from "./faults.ts";
-import { type BrokerConnection, type BrokerFault, ModelBroker, type ModelBrokerOptions, queueName } from "./model-broker.ts";
+import { type BrokerConnection, ModelBroker, type ModelBrokerOptions, queueName } from "./model-broker.ts";
+import type { BrokerFault } from "./model-queue.ts";
 import { ScriptedExecutor } from "./scripted-executor.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { ProcessClock, SimClock } from "./sim-clock.ts";
@@ -88,6 +89,7 @@ type WorkerOverrides = Partial<
     | "heldBytesMax"
     | "deliveriesMax"
     | "resends"
+    | "sessions"
     | "storeHoldMaxMs"
     | "silenceMaxMs"
     | "leakedThreadsMax"
@@ -238,6 +240,11 @@ export class World {
       contentType: "application/json",
       headers: { eventId, eventType, version: "1.0", ...headers },
     };
+  }
+
+  /** Messages of a session, one for each event. */
+  inSession(sessionId: string, ...eventIds: readonly string[]): OutgoingMessage[] {
+    return eventIds.map((eventId) => ({ ...this.message(eventId), sessionId }));
   }
 
   /** Puts events into the queue now; each argument is an event id, or a whole message. */

@@ -21,7 +21,8 @@ import { DeadLetters } from "../../bench/drills/crash-points/dead-letters.ts";
 import { deathOf, stepOf } from "../contracts/run-store-fixtures.ts";
 import { envelope, json } from "./event-messages.ts";
 import { Faults } from "./faults.ts";
-import { type BrokerConnection, ModelBroker, queueName, type Stored } from "./model-broker.ts";
+import { type BrokerConnection, ModelBroker, queueName } from "./model-broker.ts";
+import type { Stored } from "./model-queue.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { type ProcessClock, SimClock } from "./sim-clock.ts";
 

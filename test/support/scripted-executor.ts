@@ -5,7 +5,7 @@ import { strict as assert } from "node:assert";
 import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
 import type { Usage } from "#runtime/core/limits.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer } from "#runtime/ports/executor.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StateAnswer, StepAcknowledgement, StepRequest, UsageAnswer } from "#runtime/ports/executor.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 
 /** Ends a script with an answer. */
@@ -106,6 +106,17 @@ export class ScriptedRun {
     return this.#executor.ask(this, dependency, usage, waitMaxMs);
   }
 
+  /** The state of its session: null for none, undefined when it could not be read. */
+  state(): Promise<Uint8Array | null | undefined> {
+    return this.#executor.askForState(this);
+  }
+
+  /** An effect outside of steps. */
+  acts(name: string): void {
+    if (this.isAnswered || this.#executor.clock.monotonicMs() >= this.leaseUntilMs) throw new Ending({ kind: "stale" });
+    this.#executor.effect(this, name);
+  }
+
   acknowledge(requestId: number, result: StepAcknowledgement["result"]): void {
     this.#acknowledgements.get(requestId)?.(result);
     this.#acknowledgements.delete(requestId);
@@ -137,6 +148,7 @@ export class ScriptedExecutor implements Executor {
   #listener: ExecutorListener | undefined;
   readonly #runs = new Map<number, ScriptedRun>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
+  readonly #questions = new Map<number, (state: Uint8Array | null | undefined) => void>();
   #results: RunResult[] = [];
   #requests: StepRequest[] = [];
   #requestIds = 0;
@@ -184,6 +196,21 @@ export class ScriptedExecutor implements Executor {
     this.#listener?.usage([{ runId: run.order.runId, requestId, dependency, ...usage, waitMaxMs }]);
     return new Promise((resolve) => {
       this.#asks.set(requestId, resolve);
+    });
+  }
+
+  giveStates(answers: readonly StateAnswer[]): void {
+    for (const { requestId, state } of answers) {
+      this.#questions.get(requestId)?.(state);
+      this.#questions.delete(requestId);
+    }
+  }
+
+  askForState(run: ScriptedRun): Promise<Uint8Array | null | undefined> {
+    const requestId = this.nextRequestId();
+    this.#listener?.states([{ runId: run.order.runId, requestId }]);
+    return new Promise((resolve) => {
+      this.#questions.set(requestId, resolve);
     });
   }
 

@@ -7,7 +7,7 @@ import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "#runtime/cor
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { RunAnswer } from "#runtime/core/outcome.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy } from "#runtime/core/skill.ts";
-import type { Stored } from "./model-broker.ts";
+import type { Stored } from "./model-queue.ts";
 import { dependencyPolicy, type Process, skillPolicy, World } from "./pipeline-world.ts";
 import { completedAnswer, failedAnswer, type ScriptedRun } from "./scripted-executor.ts";
 import { seededRandom } from "./seeded-random.ts";

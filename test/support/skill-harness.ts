@@ -113,6 +113,7 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
 
   const context: SkillContext<Payload> = {
     ...contextOf(undefined),
+    session: undefined,
     async step<Result>(name: string, given: StepOptions<Result, Payload> | StepEffect<Result, Payload>, last?: StepEffect<Result, Payload>): Promise<Result> {
       const effect = last ?? (given as StepEffect<Result, Payload>);
       const chain = (typeof given === "function" ? undefined : given.fallbacks) ?? [];

@@ -23,11 +23,15 @@ export const lockDurationMs = 60_000;
 export const deliveryCountMax = 10;
 const queues = [
   ...["input", "other"].map((name) => ({ name, lockDurationMs, deliveryCountMax })),
-  { name: "sessions", requiresSession: true },
+  { name: "sessions", requiresSession: true, lockDurationMs, deliveryCountMax },
   { name: "full", sizeMegabytesMax: 1 },
   { name: "disabled", status: "Disabled" },
 ];
-const entities = { queues, topics: [{ name: "news", subscriptions: [{ name: "reader", lockDurationMs }] }] };
+const topics = [
+  { name: "news", subscriptions: [{ name: "reader", lockDurationMs }] },
+  { name: "in-order", subscriptions: [{ name: "reader", lockDurationMs, requiresSession: true }] },
+];
+const entities = { queues, topics };
 
 export interface TransportBench {
   /** Stopped with the test. */

@@ -2,7 +2,8 @@
 import type { Delivery, HeaderValue } from "#runtime/core/delivery.ts";
 import type { DeadLetterBox } from "#runtime/ports/dead-letters.ts";
 import type { Receiver, ReceiverListener, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
-import { type ModelBroker, queueName, type Stored } from "../../../test/support/model-broker.ts";
+import { type ModelBroker, queueName } from "../../../test/support/model-broker.ts";
+import type { Stored } from "../../../test/support/model-queue.ts";
 import type { ProcessClock } from "../../../test/support/sim-clock.ts";
 
 interface LetterLock {
@@ -153,6 +154,14 @@ class LetterTransport implements Transport {
   async start(): Promise<void> {}
   async stop(): Promise<void> {}
   async reconnect(): Promise<void> {}
+
+  async requiresSessions(): Promise<boolean> {
+    return false;
+  }
+
+  acceptSession(): Promise<undefined> {
+    throw new Error("expected no command to read dead letters by session");
+  }
 
   openReceiver(listener: ReceiverListener): Receiver {
     return new LetterReceiver(this.#letters, this.#clock, listener);

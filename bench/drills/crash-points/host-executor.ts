@@ -65,6 +65,10 @@ export class HostExecutor implements Executor {
     // No dependency of a drill is limited.
   }
 
+  giveStates(): void {
+    // No entity of a drill has sessions.
+  }
+
   extend(runIds: readonly number[], leaseMs: number): void {
     this.#host?.extend(runIds, this.#options.clock.monotonicMs() + leaseMs);
   }
@@ -129,6 +133,7 @@ export class HostExecutor implements Executor {
       sink: {
         log: () => undefined,
         usage: () => undefined,
+        state: () => undefined,
         result: (runId, answer, calls, durationMs) => {
           if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
         },

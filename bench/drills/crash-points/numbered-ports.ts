@@ -43,6 +43,8 @@ export function numberedTransport(connection: Transport, points: IoPoints, calle
     releaseIsFree: connection.releaseIsFree,
     start: () => points.ask(caller, "broker connect", () => connection.start(), brokerLost),
     stop: () => connection.stop(),
+    requiresSessions: () => connection.requiresSessions(),
+    acceptSession: (waitMs) => connection.acceptSession(waitMs),
     openReceiver: (listener) =>
       connection.openReceiver({
         deliveries: (batch) => points.arrive(caller, `receive ${batch.length}`, () => listener.deliveries(batch)),

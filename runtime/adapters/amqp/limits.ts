@@ -85,3 +85,6 @@ export const batchesInFlightMax = 8;
 
 /** Messages that may wait to be sent to one entity. */
 export const messagesWaitingMax = 100_000;
+
+/** How long the broker may take to answer that a session is let go. */
+export const releaseTimeoutMs = 2_000;

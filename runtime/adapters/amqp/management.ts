@@ -130,8 +130,11 @@ export class Management implements ConnectionUser {
     });
   }
 
-  /** One request, such as `peek-message`. A reply that says no is a reply; rejects with `TransportError` when there is none. */
-  async ask(operation: string, fields: { readonly [key: string]: Encodable }): Promise<Reply> {
+  /**
+   * One request, such as `peek-message`, about a link where it is named. A reply that says no is a reply; rejects with
+   * `TransportError` when there is none.
+   */
+  async ask(operation: string, fields: { readonly [key: string]: Encodable }, linkName?: string): Promise<Reply> {
     const { clock } = this.#options;
     const pauseMs = this.#busyUntilMs - clock.monotonicMs();
     if (pauseMs > 0)
@@ -139,7 +142,7 @@ export class Management implements ConnectionUser {
         retryAfterMs: Math.ceil(pauseMs),
       });
     const link = this.#link ?? (await this.#whenOpen());
-    const properties: Fields = { operation: `com.microsoft:${operation}` };
+    const properties: Fields = { operation: `com.microsoft:${operation}`, ...(linkName === undefined ? {} : { "associated-link-name": linkName }) };
     const reply = await link.request(properties, fields);
     if (isBusy(reply.condition)) this.#busyUntilMs = clock.monotonicMs() + busyPauseMs;
     return reply;

@@ -186,7 +186,7 @@ export class ReceivingLink implements DeliveryHome {
   }
 }
 
-function stateOf(order: SettleOrder): DeliveryState {
+export function stateOf(order: SettleOrder): DeliveryState {
   switch (order.verb) {
     case "complete":
       return accepted;
@@ -210,7 +210,7 @@ function stateOf(order: SettleOrder): DeliveryState {
 const deadLetterCondition = "com.microsoft:dead-letter";
 
 /** The broker answers with a rejection when it refuses, and may echo the one that dead-letters. */
-function resultOfRejection(delivery: AmqpDelivery, state: DeliveryState): "settled" | "lock-lost" | "unknown" {
+export function resultOfRejection(delivery: AmqpDelivery, state: DeliveryState): "settled" | "lock-lost" | "unknown" {
   const condition = state.error?.condition;
   if (condition === undefined || (condition === deadLetterCondition && delivery.order?.verb === "dead-letter")) return "settled";
   return isLockLost(condition) ? "lock-lost" : "unknown";

@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
 import type { CredentialNews } from "../../core/credential-news.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
-import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
+import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 import { BrokerConnection } from "./broker-connection.ts";
 import { AmqpDelivery, sequenceNumberOf } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
@@ -16,6 +16,8 @@ import { addressOf, parseNamespace } from "./namespace.ts";
 import type { Entity, Namespace, NamespaceOptions } from "./namespace.ts";
 import { EntityReceiver } from "./receiver.ts";
 import type { ReceivingLink } from "./receiving-link.ts";
+import { SessionLink } from "./session-link.ts";
+import { EntitySessions } from "./sessions.ts";
 import { SettleDeadlines } from "./settle-group.ts";
 
 export type AmqpTransportOptions = NamespaceOptions & {
@@ -72,7 +74,8 @@ class AmqpTransport implements Transport {
       await broker.stop();
       throw startError(expected, thrown);
     }
-    this.#connected = { broker, management };
+    const sessions = new EntitySessions({ broker, management, address, clock, answerTimeoutMs, newName: this.#newName });
+    this.#connected = { broker, management, sessions };
     this.#sweep();
   }
 
@@ -86,7 +89,7 @@ class AmqpTransport implements Transport {
     const connected = this.#connected;
     // With no connection nothing can be given back, and nothing that is asked will be answered.
     if (connected?.broker.open === undefined) this.#deadlines.stop();
-    await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
+    await Promise.all([connected?.sessions.stop(), ...[...this.#receivers].map((receiver) => receiver.stop())]);
     connected?.management.stop();
     try {
       await connected?.broker.stop();
@@ -103,13 +106,21 @@ class AmqpTransport implements Transport {
       management,
       address: this.#address,
       clock: this.#options.clock,
-      newName: () => `${this.#address}-${process.pid}-${(this.#linkCount += 1)}`,
+      newName: this.#newName,
       linkOpened: (link) => this.#links.add(link),
       linkEnded: (link) => this.#links.delete(link),
       stopped: (which) => this.#receivers.delete(which),
     });
     this.#receivers.add(receiver);
     return receiver;
+  }
+
+  requiresSessions(): Promise<boolean | undefined> {
+    return this.#open().sessions.areRequired();
+  }
+
+  async acceptSession(waitMs: number): Promise<HeldSession | undefined> {
+    return this.#open().sessions.accept(waitMs);
   }
 
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
@@ -138,7 +149,7 @@ class AmqpTransport implements Transport {
 
   async renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]> {
     const ours = deliveries.filter((delivery) => delivery instanceof AmqpDelivery && !delivery.isLost) as AmqpDelivery[];
-    const results = this.#connected === undefined || this.#stopped !== undefined ? undefined : await this.#connected.management.renew(ours);
+    const results = this.#connected === undefined || this.#stopped !== undefined ? undefined : await renewEach(this.#connected.management, ours);
     return deliveries.map((delivery) => {
       if (!(delivery instanceof AmqpDelivery) || results === undefined) return { kind: "unknown" };
       return delivery.isLost ? { kind: "lock-lost" } : (results.get(delivery) ?? { kind: "unknown" });
@@ -151,9 +162,9 @@ class AmqpTransport implements Transport {
 
   /** Looks from the head for a message that is neither deferred nor scheduled nor held by this transport. */
   async hasBacklog(): Promise<boolean> {
-    const { management } = this.#open();
+    const { management, sessions } = this.#open();
     const held = new Set<bigint>();
-    for (const link of this.#links) link.forEachUnsettled((delivery) => held.add(delivery.sequenceNumber));
+    for (const link of [...this.#links, ...sessions.links]) link.forEachUnsettled((delivery) => held.add(delivery.sequenceNumber));
     let from = 0n;
     try {
       for (let look = 0; look < peeksMax; look++) {
@@ -171,6 +182,8 @@ class AmqpTransport implements Transport {
     }
   }
 
+  readonly #newName = (): string => `${this.#address}-${process.pid}-${(this.#linkCount += 1)}`;
+
   #open(): Connected {
     if (this.#connected === undefined) throw new TransportError("expected a started transport, found one that was not started; await start() first");
     return this.#connected;
@@ -187,6 +200,19 @@ class AmqpTransport implements Transport {
 interface Connected {
   readonly broker: BrokerConnection;
   readonly management: Management;
+  readonly sessions: EntitySessions;
+}
+
+/** A message of a session is locked by its session's lock. */
+async function renewEach(management: Management, deliveries: readonly AmqpDelivery[]): Promise<Map<AmqpDelivery, RenewResult>> {
+  const alone = deliveries.filter(({ home }) => !(home instanceof SessionLink));
+  const results = new Map(alone.length === 0 ? [] : await management.renew(alone));
+  if (alone.length === deliveries.length) return results;
+  const renewSession = async (delivery: AmqpDelivery): Promise<void> => {
+    if (delivery.home instanceof SessionLink) results.set(delivery, await delivery.home.renew());
+  };
+  await Promise.all(deliveries.map(renewSession));
+  return results;
 }
 
 const messageState = "x-opt-message-state";

@@ -11,7 +11,7 @@
  */
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
-import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
+import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 
 /** One credit in this many is for the retry source. */
 const retryShare = 10;
@@ -22,7 +22,12 @@ const retryCreditMax = 32;
 
 /** Receives from `main` and from `retry`; what was received is settled and renewed where it came from. */
 export function mergeTransports(main: Transport, retry: Transport, clock: Clock): Transport {
-  return new MergedTransport(main, retry, clock);
+  return new MergedTransport(main, retry, clock, false);
+}
+
+/** Takes sessions from `main`, and receives from `retry`. */
+export function readBesideSessions(main: Transport, retry: Transport, clock: Clock): Transport {
+  return new MergedTransport(main, retry, clock, true);
 }
 
 class MergedTransport implements Transport {
@@ -30,11 +35,14 @@ class MergedTransport implements Transport {
   readonly #main: Transport;
   readonly #retry: Transport;
   readonly #clock: Clock;
+  /** Its main source gives its messages to holders of sessions alone. */
+  readonly #readsSessions: boolean;
   /** Deliveries that came from the retry source; all others are the main one's. */
   readonly #retried = new WeakSet<Delivery>();
   readonly #receivers = new Set<MergedReceiver>();
 
-  constructor(main: Transport, retry: Transport, clock: Clock) {
+  constructor(main: Transport, retry: Transport, clock: Clock, readsSessions: boolean) {
+    this.#readsSessions = readsSessions;
     this.releaseIsFree = main.releaseIsFree && retry.releaseIsFree;
     this.#main = main;
     this.#retry = retry;
@@ -54,13 +62,23 @@ class MergedTransport implements Transport {
     await Promise.all([this.#main.stop(), this.#retry.stop()]);
   }
 
+  requiresSessions(): Promise<boolean | undefined> {
+    return this.#main.requiresSessions();
+  }
+
+  acceptSession(waitMs: number): Promise<HeldSession | undefined> {
+    return this.#main.acceptSession(waitMs);
+  }
+
   openReceiver(listener: ReceiverListener): Receiver {
+    const retried = (batch: readonly Delivery[]): void => {
+      for (const delivery of batch) this.#retried.add(delivery);
+      listener.deliveries(batch);
+    };
+    if (this.#readsSessions) return this.#retry.openReceiver({ deliveries: retried, disturbed: (error) => listener.disturbed(error) });
     const receiver = new MergedReceiver(this.#main, this.#retry, this.#clock, {
       deliveries: (batch) => listener.deliveries(batch),
-      retried: (batch) => {
-        for (const delivery of batch) this.#retried.add(delivery);
-        listener.deliveries(batch);
-      },
+      retried,
       disturbed: (error) => listener.disturbed(error),
       stopped: () => void this.#receivers.delete(receiver),
     });

@@ -11,6 +11,11 @@ function codeOf(thrown: unknown): string {
   return said ?? thrown.code;
 }
 
+/** Whether the SDK gave it one of these codes. */
+export function hasCode(thrown: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes(codeOf(thrown));
+}
+
 /** Codes that may be the fault of a single message, whatever else was sent with it. */
 const ofMessage: ReadonlySet<string> = new Set(["MessageSizeExceeded", "MessageTooLargeError", "InvalidOperationError", "DecodeError", "InvalidFieldError"]);
 
@@ -64,10 +69,12 @@ export function isRefusal(thrown: unknown): boolean {
   return entityTroubles.has(codeOf(thrown instanceof TransportError ? thrown.cause : thrown));
 }
 
+const lockLostCodes: ReadonlySet<string> = new Set(["MessageLockLost", "MessageNotFound", "SessionLockLost"].flatMap((code) => [code, `${code}Error`]));
+
 /** Whether a failed settlement or renewal means that the broker no longer knows the lock. */
 export function isLockLost(thrown: unknown): boolean {
   const code = codeOf(thrown);
-  if (code === "MessageLockLost" || code === "MessageLockLostError" || code === "MessageNotFound" || code === "MessageNotFoundError") return true;
+  if (lockLostCodes.has(code)) return true;
   // The client says this without a code when the broker has settled the delivery by itself.
   return thrown instanceof Error && thrown.message.includes("already settled");
 }

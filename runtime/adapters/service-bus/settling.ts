@@ -1,4 +1,4 @@
-import type { ServiceBusReceiver } from "@azure/service-bus";
+import type { ServiceBusReceiver, ServiceBusSessionReceiver } from "@azure/service-bus";
 import type { SettleOrder, SettleResult } from "../../ports/transport.ts";
 import type { Answers, ServiceBusDelivery } from "./delivery.ts";
 import { deadLetterTextMax } from "./limits.ts";
@@ -53,7 +53,7 @@ export class Settling {
  * Gives one order to the SDK. Any receiver of the entity will do: the SDK finds the link by the message, and goes over the
  * management link when there is none. On an open link the disposition is queued before this returns.
  */
-export function giveOrder(receiver: ServiceBusReceiver, order: SettleOrder, delivery: ServiceBusDelivery): Promise<void> {
+export function giveOrder(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, order: SettleOrder, delivery: ServiceBusDelivery): Promise<void> {
   try {
     return give(receiver, order, delivery);
   } catch (thrown) {
@@ -62,7 +62,7 @@ export function giveOrder(receiver: ServiceBusReceiver, order: SettleOrder, deli
   }
 }
 
-function give(receiver: ServiceBusReceiver, order: SettleOrder, { message }: ServiceBusDelivery): Promise<void> {
+function give(receiver: ServiceBusReceiver | ServiceBusSessionReceiver, order: SettleOrder, { message }: ServiceBusDelivery): Promise<void> {
   switch (order.verb) {
     case "complete":
       return receiver.completeMessage(message);

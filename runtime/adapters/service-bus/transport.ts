@@ -3,7 +3,7 @@ import Long from "long";
 import type { Clock } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
 import { ConfigurationError, TransportError } from "../../core/errors.ts";
-import type { Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
+import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 import { createClient, createReceiver, nameOf, type ServiceBusConnection, type ServiceBusEntity } from "./client.ts";
 import { ServiceBusDelivery } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
@@ -20,6 +20,8 @@ import {
 import { Link } from "./link.ts";
 import { ManagementLane } from "./management-lane.ts";
 import { LinkReceiver } from "./receiver.ts";
+import { SessionDelivery } from "./session.ts";
+import { EntitySessions } from "./sessions.ts";
 import { SettleGroup } from "./settling.ts";
 import { guardAgainstStrayRejections } from "./stray-rejections.ts";
 import { settledWithin } from "../support/waiting.ts";
@@ -55,6 +57,7 @@ class ServiceBusTransport implements Transport {
   readonly #answerTimeoutMs: number;
   readonly #receivers = new Set<LinkReceiver>();
   readonly #links = new Set<Link>();
+  readonly #sessions: EntitySessions;
   #connected: Connected | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -68,6 +71,7 @@ class ServiceBusTransport implements Transport {
     this.#options = options;
     this.#creditMax = creditMax;
     this.#answerTimeoutMs = answerTimeoutMs;
+    this.#sessions = new EntitySessions({ ...options, answerTimeoutMs, client: () => this.#open().client });
   }
 
   async start(): Promise<void> {
@@ -99,7 +103,7 @@ class ServiceBusTransport implements Transport {
   }
 
   async #stop(): Promise<void> {
-    await Promise.all([...this.#receivers].map((receiver) => receiver.stop()));
+    await Promise.all([this.#sessions.stop(), ...[...this.#receivers].map((receiver) => receiver.stop())]);
     if (this.#connected === undefined) return;
     await settledWithin(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
     for (const link of this.#links) link.lose();
@@ -146,6 +150,14 @@ class ServiceBusTransport implements Transport {
     return receiver;
   }
 
+  requiresSessions(): Promise<boolean | undefined> {
+    return this.#sessions.areRequired();
+  }
+
+  async acceptSession(_waitMs: number): Promise<HeldSession | undefined> {
+    return this.#sessions.accept();
+  }
+
   settle(orders: readonly SettleOrder[]): Promise<readonly SettleResult[]> {
     const group = new SettleGroup(orders.length);
     orders.forEach((order, index) => {
@@ -164,9 +176,10 @@ class ServiceBusTransport implements Transport {
   async renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]> {
     const management = this.#connected?.management;
     return Promise.all(
-      deliveries.map((delivery) =>
-        management !== undefined && delivery instanceof ServiceBusDelivery ? management.renew(delivery) : Promise.resolve<RenewResult>({ kind: "unknown" }),
-      ),
+      deliveries.map((delivery): Promise<RenewResult> => {
+        if (delivery instanceof SessionDelivery) return delivery.session.renew();
+        return management !== undefined && delivery instanceof ServiceBusDelivery ? management.renew(delivery) : Promise.resolve({ kind: "unknown" });
+      }),
     );
   }
 
@@ -174,7 +187,7 @@ class ServiceBusTransport implements Transport {
   async hasBacklog(): Promise<boolean> {
     const { manager } = this.#open();
     const held = new Set<bigint>();
-    for (const link of this.#links) for (const delivery of link.unsettled()) held.add(delivery.sequenceNumber);
+    for (const link of [...this.#links, this.#sessions]) for (const delivery of link.unsettled()) held.add(delivery.sequenceNumber);
     let from = Long.ZERO;
     try {
       for (let look = 0; look < peeksMax; look += 1) {

@@ -15,6 +15,8 @@ import type {
   ExecutorListener,
   RunOrder,
   RunResult,
+  StateAnswer,
+  StateRequest,
   StepAcknowledgement,
   StepRequest,
   ThreadsView,
@@ -182,6 +184,10 @@ class ThreadsExecutor implements Executor {
     for (const [thread, news] of byThread) thread.tell({ type: "allow", ...news });
   }
 
+  giveStates(answers: readonly StateAnswer[]): void {
+    for (const { runId, requestId, state } of answers) this.#runs.get(runId)?.thread?.tell({ type: "state", requestIds: [requestId], states: [state] });
+  }
+
   extend(runIds: readonly number[], leaseMs: number): void {
     const leaseUntilMs = monotonicMs() + leaseMs;
     this.#tell(
@@ -315,6 +321,7 @@ class ThreadsExecutor implements Executor {
     }
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
+    if (report.questions.length > 0) this.#listener?.states(this.#questionsOf(report.questions));
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
     return report.workMs;
@@ -324,6 +331,13 @@ class ThreadsExecutor implements Executor {
     return needs.flatMap(({ ticket, ...request }) => {
       const entry = this.#tickets.get(ticket);
       return entry === undefined ? [] : [{ runId: entry.order.runId, ...request }];
+    });
+  }
+
+  #questionsOf(questions: Report["questions"]): StateRequest[] {
+    return questions.flatMap(({ ticket, requestId }) => {
+      const entry = this.#tickets.get(ticket);
+      return entry === undefined ? [] : [{ runId: entry.order.runId, requestId }];
     });
   }
 

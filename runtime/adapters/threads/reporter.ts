@@ -6,7 +6,7 @@ import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type ReportedNeed, type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
+import { type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
 
 /** Longest that a busy thread keeps an answer back, to send more of them at once. */
 const keepBackMaxMs = 2;
@@ -26,6 +26,7 @@ export class Reporter {
   #results: ReportedResult[] = [];
   #steps: ReportedStep[] = [];
   #needs: ReportedNeed[] = [];
+  #questions: ReportedQuestion[] = [];
   /** When the first of what is kept back came; 0 when nothing is. */
   #keptSinceMs = 0;
   /** When the next turn of the loop was asked for; 0 when it was not. */
@@ -45,6 +46,10 @@ export class Reporter {
       },
       usage: (ticket, requestId, dependency, { requests, tokens }, waitMaxMs) => {
         this.#needs.push({ ticket, requestId, dependency, requests, tokens, waitMaxMs });
+        this.#schedule();
+      },
+      state: (ticket, requestId) => {
+        this.#questions.push({ ticket, requestId });
         this.#schedule();
       },
       log: (line) => {
@@ -74,10 +79,11 @@ export class Reporter {
   /** Takes all there is, for the answer of a task that took `workMs`. */
   take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
-    const bytes = packReport({ results: this.#results, steps: this.#steps, needs: this.#needs, logs: this.#logs.take(), workMs });
+    const bytes = packReport({ results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take(), workMs });
     if (this.#results.length > 0) this.#results = [];
     if (this.#steps.length > 0) this.#steps = [];
     if (this.#needs.length > 0) this.#needs = [];
+    if (this.#questions.length > 0) this.#questions = [];
     return bytes;
   }
 

@@ -51,6 +51,9 @@ function listen(host: SkillHost, news: ThreadNews): void {
     case "allow":
       news.requestIds.forEach((requestId, index) => host.allow(requestId, news.afterMs[index] ?? 0));
       return;
+    case "state":
+      news.requestIds.forEach((requestId, index) => host.giveState(requestId, news.states[index]));
+      return;
     case "extend":
       host.extend(news.tickets, news.leaseUntilMs);
       return;

@@ -69,6 +69,7 @@ export interface ThreadLastWords {
 export type ThreadNews =
   | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
   | { readonly type: "allow"; readonly requestIds: readonly number[]; readonly afterMs: readonly number[] }
+  | { readonly type: "state"; readonly requestIds: readonly number[]; readonly states: readonly (Uint8Array | null | undefined)[] }
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */
@@ -113,6 +114,7 @@ type PackedOrder = readonly [
         inDoubt: boolean,
         rejectedBy: readonly number[],
         allowances: readonly Allowance[] | null,
+        sessionId: string | null,
       ],
 ];
 
@@ -130,8 +132,8 @@ function own(packed: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): PackedOrder {
-  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt, rejectedBy, allowances } = order;
-  const isUsual = contentEncoding === undefined && headers === undefined && allowances === undefined && rejectedBy.length === 0;
+  const { route, contentEncoding, headers, steps, pipelineChanged, inDoubt, rejectedBy, allowances, sessionId } = order;
+  const isUsual = contentEncoding === undefined && headers === undefined && allowances === undefined && sessionId === undefined && rejectedBy.length === 0;
   const isPlain = isUsual && steps.length === 0 && !pipelineChanged && !inDoubt;
   return [
     ticket,
@@ -147,7 +149,9 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.timeoutMs,
     order.enqueuedAtMs,
     body,
-    isPlain ? null : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt, rejectedBy, allowances ?? null],
+    isPlain
+      ? null
+      : [contentEncoding ?? null, headers ?? null, steps.map(packStep), pipelineChanged, inDoubt, rejectedBy, allowances ?? null, sessionId ?? null],
   ];
 }
 
@@ -177,6 +181,7 @@ export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
     inDoubt: rest?.[4] ?? false,
     rejectedBy: rest?.[5] ?? [],
     allowances: rest?.[6] ?? undefined,
+    sessionId: rest?.[7] ?? undefined,
   }));
 }
 
@@ -209,10 +214,17 @@ export interface ReportedNeed extends Usage {
   readonly waitMaxMs: number;
 }
 
+/** A run asks for the state of its session. */
+export interface ReportedQuestion {
+  readonly ticket: number;
+  readonly requestId: number;
+}
+
 export interface Report {
   readonly results: readonly ReportedResult[];
   readonly steps: readonly ReportedStep[];
   readonly needs: readonly ReportedNeed[];
+  readonly questions: readonly ReportedQuestion[];
   readonly logs: readonly SkillLogLine[];
   /** Time that the task took to begin its runs; 0 in a report between tasks. */
   readonly workMs: number;
@@ -222,6 +234,7 @@ const nothingEmitted: readonly OutgoingMessage[] = [];
 const completed: RunAnswer = { kind: "completed", outbox: nothingEmitted };
 const noCalls: readonly CallReport[] = [];
 const noNeeds: readonly ReportedNeed[] = [];
+const noQuestions: readonly ReportedQuestion[] = [];
 
 type PackedReport = readonly [
   results: readonly PackedResult[],
@@ -229,29 +242,32 @@ type PackedReport = readonly [
   logs: readonly SkillLogLine[],
   workMs: number,
   needs?: readonly ReportedNeed[],
+  questions?: readonly ReportedQuestion[],
 ];
 
 function packResult({ ticket, durationMs, answer, calls }: ReportedResult): PackedResult {
-  const isPlain = answer.kind === "completed" && answer.outbox.length === 0 && calls.length === 0;
+  const isPlain = answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && calls.length === 0;
   return isPlain ? [ticket, durationMs] : [ticket, durationMs, answer, calls];
 }
 
-export function packReport({ results, steps, needs, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
+export function packReport({ results, steps, needs, questions, logs, workMs }: Report): Uint8Array<ArrayBuffer> {
   const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
     fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
   );
   const report: unknown[] = [results.map(packResult), packedSteps, logs, workMs];
-  if (needs.length > 0) report.push(needs);
+  if (needs.length > 0 || questions.length > 0) report.push(needs);
+  if (questions.length > 0) report.push(questions);
   return own(packr.pack(report));
 }
 
 /** Reads what `packReport` wrote. */
 export function unpackReport(bytes: Uint8Array): Report {
-  const [results, steps, logs, workMs, needs = noNeeds] = packr.unpack(bytes) as PackedReport;
+  const [results, steps, logs, workMs, needs = noNeeds, questions = noQuestions] = packr.unpack(bytes) as PackedReport;
   return {
     results: results.map(([ticket, durationMs, answer = completed, calls = noCalls]) => ({ ticket, durationMs, answer, calls })),
     steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
     needs,
+    questions,
     logs,
     workMs,
   };

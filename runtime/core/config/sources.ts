@@ -1,9 +1,18 @@
 // What is read.
 import { z } from "zod";
 import { entityName } from "./fields.ts";
+import { type SessionsConfig, type SessionsSettings, sessionsSchema } from "./sessions.ts";
 
 /** Where messages come from: a queue, or a subscription with a private queue for the copies of messages to retry. */
-export type SourceConfig =
+export type SourceConfig = ReadEntity & {
+  /** For an entity that requires sessions, and for no other. */
+  readonly sessions?: SessionsConfig | undefined;
+};
+
+/** The same with the defaults filled in. */
+export type SourceSettings = ReadEntity & { readonly sessions?: SessionsSettings | undefined };
+
+type ReadEntity =
   | { readonly queue: string }
   | {
       readonly topic: string;
@@ -12,12 +21,13 @@ export type SourceConfig =
       readonly retryQueue: string;
     };
 
-const sourceSchema: z.ZodType<SourceConfig, SourceConfig> = z.union([
-  z.strictObject({ queue: entityName }),
-  z.strictObject({ topic: entityName, subscription: entityName, retryQueue: entityName }),
+const sessions = sessionsSchema.optional();
+const sourceSchema: z.ZodType<SourceSettings, SourceConfig> = z.union([
+  z.strictObject({ queue: entityName, sessions }),
+  z.strictObject({ topic: entityName, subscription: entityName, retryQueue: entityName, sessions }),
 ]);
 
-export const sourcesSchema: z.ZodType<readonly SourceConfig[], readonly SourceConfig[]> = z.array(sourceSchema).min(1).max(1);
+export const sourcesSchema: z.ZodType<readonly SourceSettings[], readonly SourceConfig[]> = z.array(sourceSchema).min(1).max(1);
 
 /** Where scheduled copies are sent. */
 export function retryEntityOf(source: SourceConfig): string {
@@ -36,7 +46,7 @@ export function refuseConsumer(input: unknown): string | undefined {
   return `consumer: unknown key; write \`sources: [${JSON.stringify(consumer) ?? "…"}]\` in its place`;
 }
 
-export function soleSource({ sources }: { readonly sources: readonly SourceConfig[] }): SourceConfig {
+export function soleSource({ sources }: { readonly sources: readonly SourceSettings[] }): SourceSettings {
   const [source] = sources;
   if (source === undefined) throw new TypeError("expected a checked configuration, got one without a source");
   return source;

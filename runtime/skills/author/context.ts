@@ -60,10 +60,28 @@ export interface StepContext<Payload = unknown> extends CommonContext<Payload> {
   readonly idempotencyKey: string;
 }
 
+/** The session of a message, for what is kept from one of its messages to the next. */
+export interface SkillSession {
+  readonly id: string;
+  /**
+   * What the run of an earlier message left, or this one has set; undefined for nothing. Asked of the broker when it is first
+   * called. The same at every try of the run. Throws a `PermanentError` when it is no JSON.
+   */
+  getState<State>(): Promise<State | undefined>;
+  /**
+   * Leaves this to the session's next message; undefined takes it away. It is written when the run is done, before its
+   * message is completed, and not at all if the run fails. Must be JSON, of 256 KiB at most. Not for use inside a step: what a
+   * step that was done before has set would not be set again.
+   */
+  setState(state: unknown): void;
+}
+
 /** What a skill's `run` is given. */
 export interface SkillContext<Payload = unknown> extends CommonContext<Payload> {
   /** Of the whole run; a step has one of its own. */
   readonly idempotencyKey: string;
+  /** Undefined where the entity that is read has none. */
+  readonly session: SkillSession | undefined;
   /**
    * Runs `effect` and stores its result before it returns; on a resumed run returns the stored result and does not call it. One
    * step at a time, each under a name of its own. Results must be data (what JSON holds, and dates, bytes, maps and sets):

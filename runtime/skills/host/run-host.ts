@@ -18,6 +18,8 @@ export interface RunHost<Run> {
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
   /** Asks for more of a dependency that is limited: 0 when the call may go on, or the run has ended; else how long there will be nothing. */
   askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
+  /** The state of its session: null for none, undefined when it could not be read, or the run has ended. */
+  askForState(run: Run): Promise<Uint8Array | null | undefined>;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }

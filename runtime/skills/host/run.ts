@@ -34,6 +34,7 @@ import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { RunEnded, nameOf, permanently } from "./run-errors.ts";
 import type { RunHost } from "./run-host.ts";
 import type { RunIds } from "./run-context.ts";
+import { RunSession } from "./run-session.ts";
 import { deriveKey } from "./run-identity.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -67,6 +68,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #endListeners: Set<() => void> | undefined;
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
+  #session: RunSession | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -125,6 +127,26 @@ export class Run implements SkillContext<never>, CallingRun {
         this.#host.log(this, level, message, fields);
     this.#log ??= { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
     return this.#log;
+  }
+
+  get session(): RunSession | undefined {
+    const { sessionId } = this.order;
+    if (sessionId === undefined) return undefined;
+    this.#session ??= new RunSession(
+      sessionId,
+      () => this.#host.askForState(this),
+      () => this.checkMayAct(),
+      () => this.#checkMaySet(),
+    );
+    return this.#session;
+  }
+
+  #checkMaySet(): void {
+    this.checkMayAct();
+    if (this.#open === undefined) return;
+    throw new PermanentError(`session.setState: expected no step to be open, found '${this.#open.name}'; set it behind the step, from its result`, {
+      code: "SESSION_STATE_INVALID",
+    });
   }
 
   /** How its calls went so far. */
@@ -208,7 +230,12 @@ export class Run implements SkillContext<never>, CallingRun {
     }
     const unmet = this.#unmetSteps();
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
-    else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted });
+    else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...this.#leftState() });
+  }
+
+  #leftState(): { readonly sessionState?: Uint8Array | null } {
+    const left = this.#session?.left;
+    return left === undefined ? {} : { sessionState: left };
   }
 
   /** The skill has thrown. */

@@ -29,6 +29,8 @@ export interface HostSink {
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   /** A run needs more of a dependency that is limited. */
   usage(runId: number, requestId: number, dependency: number, usage: Usage, waitMaxMs: number): void;
+  /** A run asks for the state of its session. */
+  state(runId: number, requestId: number): void;
   log(line: SkillLogLine): void;
 }
 
@@ -82,6 +84,7 @@ export class SkillHost implements RunHost<Run> {
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
+  readonly #questions = new Map<number, (state: Uint8Array | null | undefined) => void>();
   readonly #deadlines: Deadlines<Run>;
   readonly #retries: RetryLedger;
   #lastRequestId = 0;
@@ -176,6 +179,11 @@ export class SkillHost implements RunHost<Run> {
     this.#asks.get(requestId)?.(afterMs);
   }
 
+  /** The main thread's word on the state of a run's session. */
+  giveState(requestId: number, state: Uint8Array | null | undefined): void {
+    this.#questions.get(requestId)?.(state);
+  }
+
   /** The claims of these runs are held until then. */
   extend(runIds: readonly number[], leaseUntilMs: number): void {
     for (const runId of runIds) {
@@ -241,6 +249,21 @@ export class SkillHost implements RunHost<Run> {
       const stopListening = run.onEnd(() => answer(0));
       this.#asks.set(requestId, answer);
       this.#options.sink.usage(run.order.runId, requestId, dependency, usage, waitMaxMs);
+    });
+  }
+
+  askForState(run: Run): Promise<Uint8Array | null | undefined> {
+    this.#lastRequestId += 1;
+    const requestId = this.#lastRequestId;
+    return new Promise((resolve) => {
+      const answer = (state: Uint8Array | null | undefined): void => {
+        this.#questions.delete(requestId);
+        stopListening();
+        resolve(state);
+      };
+      const stopListening = run.onEnd(() => answer(undefined));
+      this.#questions.set(requestId, answer);
+      this.#options.sink.state(run.order.runId, requestId);
     });
   }
 

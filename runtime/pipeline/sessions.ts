@@ -1,0 +1,368 @@
+/**
+ * Works the sessions of an entity: the next free ones are accepted, up to as many as there are places, and each is worked one
+ * message at a time in the order of the queue.
+ *
+ * Order comes before everything: the next message of a session is asked for only once the one before is settled, and surely
+ * so. Whatever else becomes of a message, its session is let go, and whoever accepts it next begins with that message. A message
+ * that has to wait, for its next try or for what it needs, waits where it is, under its session's lock: the broker would hand a
+ * session that was let go to the next who asks, and that would be at once. While it waits it has no place. Only so many
+ * wait here; of more, those that wait longest are let go, and found to be waiting by whoever accepts them.
+ */
+import type { SessionsSettings } from "../core/config/sessions.ts";
+import type { Clock, Timer } from "../core/clock.ts";
+import type { Delivery } from "../core/delivery.ts";
+import { messageOf, TransportError } from "../core/errors.ts";
+import type { BrokerClock } from "../policy/broker-clock.ts";
+import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isIdle, wouldGiveWay } from "../policy/session-turns.ts";
+import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
+import type { HeldSession, Transport } from "../ports/transport.ts";
+import type { LockKeeper } from "./lock-keeper.ts";
+import type { PauseReason, Receiving } from "./receiving.ts";
+import { Turn, type TurnStage } from "./session-turn.ts";
+import type { Work } from "./work.ts";
+
+/** How long the broker is asked to wait for the next session: when there is a place for it, and when one would first have to be made. */
+const acceptWaitMs = 30_000;
+const swapWaitMs = 1_000;
+/** How often sessions are looked at: while some have asked for a message, and while all have one. */
+const lookMs = dryAfterMs / 2;
+const slowLookMs = 250;
+/** A session's lock is renewed once less than this part of it is left. */
+const renewBelow = 0.5;
+/** Sessions whose message waits, and that stay here: so many, or as many as there are places. */
+const restsMin = 64;
+/** A message that comes after a wait of so long was sent just now. */
+const awaitedAfterMs = 200;
+
+export interface SessionsOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly brokerClock: BrokerClock;
+  readonly telemetry: Telemetry;
+  readonly keeper: LockKeeper;
+  readonly sessions: SessionsSettings;
+  /** How many more messages could be admitted. */
+  room(): number;
+  /** The next message of a session, which becomes its turn's work; `wasAwaited`: it came to a session that had none. */
+  arrive(turn: Turn<Work>, delivery: Delivery, wasAwaited: boolean): void;
+  /** The lock of its session is gone. */
+  lost(work: Work): void;
+  /** It is idle, and is to be found by whoever accepts its session next. */
+  putBack(work: Work): void;
+}
+
+export class Sessions implements Receiving {
+  readonly silentSinceMs = undefined;
+  readonly #options: SessionsOptions;
+  readonly #pauses = new Set<PauseReason>(["not-started"]);
+  readonly #turns = new Set<Turn<Work>>();
+  /** In the order in which they wait for a place; those whose message is at hand go first. */
+  readonly #waking: Turn<Work>[] = [];
+  readonly #ready: Turn<Work>[] = [];
+  readonly #resting = new Map<Turn<Work>, number>();
+  readonly #leaving = new Set<Promise<void>>();
+  /** Sessions that have a place. */
+  #active = 0;
+  #accepting = 0;
+  /** Accepts in a row that brought a session, and that led to nothing. */
+  #streak = 0;
+  #inVain = 0;
+  #pause: Timer | undefined;
+  #look: Timer | undefined;
+  #isLookingSoon = false;
+  #received = 0;
+  #disturbedSinceMs: number | undefined;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Sessions that are held, and how many of them have a place. */
+  get held(): { readonly sessions: number; readonly active: number; readonly resting: number } {
+    return { sessions: this.#turns.size, active: this.#active, resting: this.#resting.size };
+  }
+
+  start(): void {
+    this.resume("not-started");
+  }
+
+  async stop(): Promise<void> {
+    this.pause("stopped");
+    this.#pause?.cancel();
+    await Promise.all(this.#leaving);
+  }
+
+  /** What has no message at hand is let go. */
+  pause(why: PauseReason): void {
+    this.#pauses.add(why);
+    for (const turn of this.#turns) if (turn.work === undefined) this.#leave(turn);
+  }
+
+  resume(why: PauseReason): void {
+    if (this.#pauses.delete(why)) this.#accept();
+  }
+
+  replenish(): void {
+    this.#accept();
+  }
+
+  /** A session has one message at the most, and none more is taken than there is room for. */
+  trim(): void {}
+
+  async rebuild(what: "receiver" | "connection"): Promise<void> {
+    if (what === "connection") await this.#options.transport.reconnect();
+  }
+
+  /** Its message waits: it has no place meanwhile. */
+  rest(turn: Turn<Work>, forMs: number): void {
+    if (turn.stage !== "working") return;
+    this.#move(turn, "resting");
+    this.#resting.set(turn, this.#options.clock.monotonicMs() + forMs);
+    if (this.#resting.size > Math.max(restsMin, this.#options.sessions.concurrentMax)) this.#letLongestGo();
+    this.#fill();
+  }
+
+  /** Its message has waited: it goes on once there is a place. */
+  wake(turn: Turn<Work>, goOn: () => void): void {
+    if (turn.stage !== "resting") return;
+    this.#resting.delete(turn);
+    turn.goOn = goOn;
+    this.#move(turn, "waking");
+    this.#waking.push(turn);
+    this.#fill();
+  }
+
+  /** Its message has ended. */
+  ended(turn: Turn<Work>, outcome: FinalOutcome): void {
+    turn.work = undefined;
+    const isSettled = outcome === "completed" || outcome === "duplicate" || outcome === "dead-lettered";
+    if (turn.stage === "gone") return;
+    if (isSettled) this.#inVain = 0;
+    else if (outcome === "released") this.#acceptLater();
+    if (!isSettled || turn.isLost || turn.isDoubtful || this.#pauses.size > 0) return this.#leave(turn);
+    const { clock, sessions } = this.#options;
+    const othersWait = this.#waking.length + this.#ready.length > 0;
+    if (!turn.hasPlace) {
+      // It ended without another try, such as when it was called off.
+      this.#leave(turn);
+    } else if (goesOn(turn.view(clock.monotonicMs()), othersWait, sessions)) this.#ask(turn);
+    else this.#leave(turn);
+  }
+
+  #accept(): void {
+    if (this.#pauses.size > 0 || this.#pause !== undefined) return;
+    const { sessions, clock } = this.#options;
+    const free = sessions.concurrentMax - this.#active - this.#waking.length;
+    const nowMs = clock.monotonicMs();
+    const isFull = free <= 0;
+    const wanted = acceptsWanted({
+      free,
+      room: isFull ? 0 : this.#active === 0 ? Math.max(1, this.#options.room()) : this.#options.room(),
+      waiting: this.#ready.length,
+      someGiveWay: isFull && [...this.#turns].some((turn) => turn.hasPlace && wouldGiveWay(turn.view(nowMs), sessions)),
+      streak: this.#streak,
+    });
+    while (this.#accepting < wanted) {
+      this.#accepting += 1;
+      void this.#acceptNext(isFull ? swapWaitMs : acceptWaitMs);
+    }
+  }
+
+  async #acceptNext(waitMs: number): Promise<void> {
+    const { transport, clock } = this.#options;
+    const askedMs = clock.monotonicMs();
+    let session: HeldSession | undefined;
+    try {
+      session = await transport.acceptSession(waitMs);
+    } catch (error) {
+      this.#accepting -= 1;
+      this.#streak = 0;
+      return this.#disturbed(error);
+    }
+    this.#accepting -= 1;
+    if (session === undefined) {
+      this.#streak = 0;
+      // Whoever does not wait for one is not asked again at once.
+      if (clock.monotonicMs() - askedMs < dryAfterMs) this.#acceptLater();
+    } else {
+      this.#streak += 1;
+      this.#granted(session);
+    }
+    this.#accept();
+  }
+
+  #disturbed(error: unknown): void {
+    if (this.#pauses.has("stopped")) return;
+    const { clock, telemetry } = this.#options;
+    this.#disturbedSinceMs ??= clock.monotonicMs();
+    telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
+    this.#acceptLater(error instanceof TransportError ? error.retryAfterMs : undefined);
+  }
+
+  #acceptLater(atLeastMs = 0): void {
+    this.#inVain += 1;
+    this.#pause ??= this.#options.clock.after(Math.max(atLeastMs, acceptPauseMs(this.#inVain)), () => {
+      this.#pause = undefined;
+      this.#accept();
+    });
+  }
+
+  #granted(session: HeldSession): void {
+    const { clock, brokerClock, keeper, sessions } = this.#options;
+    const turn = new Turn<Work>(session, sessions.onFailure);
+    session.listen({ delivery: (delivery) => this.#arrived(turn, delivery), lost: () => this.#lost(turn) });
+    if (this.#pauses.size > 0) return this.#letGo(turn);
+    const lockMs = brokerClock.lockLeftMs(session.lockedUntilMs);
+    keeper.arrived(lockMs);
+    turn.lockUntilMs = clock.monotonicMs() + lockMs;
+    this.#turns.add(turn);
+    this.#ready.push(turn);
+    if (this.#look === undefined) this.#lookAfter(slowLookMs);
+    if (this.#active >= sessions.concurrentMax) {
+      const driest = this.#driest();
+      if (driest !== undefined) return this.#leave(driest);
+    }
+    this.#fill();
+  }
+
+  /** Of the sessions without a message the one that has been so for longest, if that is long enough. */
+  #driest(): Turn<Work> | undefined {
+    const nowMs = this.#options.clock.monotonicMs();
+    let found: Turn<Work> | undefined;
+    for (const turn of this.#turns) if (turn.view(nowMs).idleMs >= dryAfterMs && (found === undefined || turn.askedMs < found.askedMs)) found = turn;
+    return found;
+  }
+
+  /** Places go to those whose message is at hand, then to sessions that were accepted, then to others. */
+  #fill(): void {
+    const { concurrentMax } = this.#options.sessions;
+    while (this.#active < concurrentMax) {
+      const waking = this.#waking.shift();
+      if (waking !== undefined) {
+        this.#move(waking, "working");
+        waking.goOn();
+        continue;
+      }
+      const ready = this.#pauses.size > 0 ? undefined : this.#ready.shift();
+      if (ready === undefined) break;
+      ready.startedMs = this.#options.clock.monotonicMs();
+      this.#ask(ready);
+    }
+    this.#accept();
+  }
+
+  #ask(turn: Turn<Work>): void {
+    const { clock, brokerClock } = this.#options;
+    this.#move(turn, "asking");
+    turn.askedMs = clock.monotonicMs();
+    // It was renewed with its message.
+    turn.lockUntilMs = turn.askedMs + brokerClock.lockLeftMs(turn.session.lockedUntilMs);
+    this.#lookSoon();
+    turn.session.receive();
+  }
+
+  #arrived(turn: Turn<Work>, delivery: Delivery): void {
+    const { clock, telemetry } = this.#options;
+    if (turn.stage !== "asking") return;
+    const nowMs = clock.monotonicMs();
+    this.#received += 1;
+    if (this.#disturbedSinceMs !== undefined) {
+      telemetry.emit({ type: "transport.recovered", afterMs: Math.round(nowMs - this.#disturbedSinceMs) });
+      this.#disturbedSinceMs = undefined;
+    }
+    this.#move(turn, "working");
+    this.#options.arrive(turn, delivery, nowMs - turn.askedMs >= awaitedAfterMs);
+  }
+
+  #lost(turn: Turn<Work>): void {
+    turn.isLost = true;
+    const { work } = turn;
+    if (work === undefined) return this.#leave(turn);
+    if (work.lockLost) return;
+    work.lockLost = true;
+    this.#options.lost(work);
+  }
+
+  #move(turn: Turn<Work>, stage: TurnStage): void {
+    const had = turn.hasPlace;
+    turn.stage = stage;
+    this.#active += Number(turn.hasPlace) - Number(had);
+  }
+
+  /** It is let go, and its place goes to another. */
+  #leave(turn: Turn<Work>): void {
+    if (turn.stage === "gone") return;
+    this.#turns.delete(turn);
+    this.#resting.delete(turn);
+    for (const list of [this.#ready, this.#waking]) {
+      const at = list.indexOf(turn);
+      if (at >= 0) list.splice(at, 1);
+    }
+    this.#letGo(turn);
+    this.#fill();
+  }
+
+  #letGo(turn: Turn<Work>): void {
+    this.#move(turn, "gone");
+    const leaving = turn.session.release();
+    this.#leaving.add(leaving);
+    void leaving.finally(() => this.#leaving.delete(leaving));
+  }
+
+  #letLongestGo(): void {
+    let longest: Turn<Work> | undefined;
+    let untilMs = 0;
+    for (const [turn, restsUntilMs] of this.#resting) {
+      if (restsUntilMs <= untilMs) continue;
+      longest = turn;
+      untilMs = restsUntilMs;
+    }
+    if (longest?.work === undefined) return;
+    this.#resting.delete(longest);
+    this.#options.putBack(longest.work);
+  }
+
+  /** Some session may turn out to be dry. */
+  #lookSoon(): void {
+    if (this.#isLookingSoon) return;
+    this.#isLookingSoon = true;
+    this.#look?.cancel();
+    this.#lookAfter(lookMs);
+  }
+
+  #lookAfter(delayMs: number): void {
+    this.#look = this.#options.clock.after(delayMs, () => {
+      this.#look = undefined;
+      this.#isLookingSoon = false;
+      this.#lookAtTurns();
+      if (this.#look !== undefined || this.#turns.size === 0) return;
+      if ([...this.#turns].some(({ stage }) => stage === "asking")) this.#lookSoon();
+      else this.#lookAfter(slowLookMs);
+    });
+  }
+
+  #lookAtTurns(): void {
+    const { clock, sessions, keeper } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const turn of this.#turns) {
+      if (turn.work !== undefined) continue;
+      if (isIdle(turn.view(nowMs), sessions)) this.#leave(turn);
+      else if (!turn.isRenewing && turn.lockUntilMs - nowMs < keeper.lockMs * renewBelow) void this.#renew(turn);
+    }
+    this.#accept();
+  }
+
+  async #renew(turn: Turn<Work>): Promise<void> {
+    const { clock, brokerClock } = this.#options;
+    turn.isRenewing = true;
+    const result = await turn.session.renew();
+    turn.isRenewing = false;
+    const nowMs = clock.monotonicMs();
+    if (result.kind === "renewed") turn.lockUntilMs = nowMs + brokerClock.lockLeftMs(result.lockedUntilMs);
+    else if (turn.work === undefined && (result.kind === "lock-lost" || nowMs >= turn.lockUntilMs)) this.#leave(turn);
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Who has a turn, for how long, and what a failure does to it. A session's turn lasts while it has messages: until it is over
+ * and others wait, or nothing came for a while.
+ */
+import type { Random } from "../core/clock.ts";
+import { failureText, type Outcome } from "../core/outcome.ts";
+import type { RunStanding, RunView } from "../core/run.ts";
+import type { Settlement } from "../core/settlement.ts";
+import type { RetryPolicy } from "../core/skill.ts";
+import { queueDelayMs } from "./backoff.ts";
+import { decide, type History } from "./recoverability.ts";
+
+/** A session without a message for so long is taken to have none: one that is there comes within a round trip. */
+export const dryAfterMs = 50;
+/** Sessions that are asked for at once. */
+const acceptsMax = 8;
+/** The pause before sessions are asked for again, when one had to be given back, or could not be had. */
+const pauseMinMs = 50;
+const pauseMaxMs = 5_000;
+
+export interface TurnPolicy {
+  readonly concurrentMax: number;
+  readonly idleMs: number;
+  readonly turnMs: number;
+}
+
+/** What a session that is held is at. */
+export interface TurnView {
+  /** Since its turn began. */
+  readonly usedMs: number;
+  /** Without a message; 0 while it has one. */
+  readonly idleMs: number;
+}
+
+/** After a message: whether the next one of the session follows. */
+export function goesOn({ usedMs }: Pick<TurnView, "usedMs">, othersWait: boolean, { turnMs }: TurnPolicy): boolean {
+  return !othersWait || usedMs < turnMs;
+}
+
+/** Whether it is to be let go though nobody waits. */
+export function isIdle({ idleMs }: TurnView, policy: TurnPolicy): boolean {
+  return idleMs > 0 && idleMs >= policy.idleMs;
+}
+
+/** Whether it would make room for another session, now or after its present message. */
+export function wouldGiveWay({ usedMs, idleMs }: TurnView, { turnMs }: TurnPolicy): boolean {
+  return idleMs >= dryAfterMs || usedMs >= turnMs;
+}
+
+export interface Places {
+  /** Sessions that may begin now. */
+  readonly free: number;
+  /** Messages that may be taken. */
+  readonly room: number;
+  /** Sessions that were accepted and wait for a place. */
+  readonly waiting: number;
+  /** Whether one that is held would give way. */
+  readonly someGiveWay: boolean;
+  /** How many of the last accepts in a row brought a session. */
+  readonly streak: number;
+}
+
+/** How many sessions to ask for at once: more, the more there are. */
+export function acceptsWanted({ free, room, waiting, someGiveWay, streak }: Places): number {
+  if (waiting > 0) return 0;
+  if (free > 0) return Math.max(0, Math.min(free, room, acceptsMax, 2 ** Math.min(streak, 3)));
+  return someGiveWay ? 1 : 0;
+}
+
+/** The pause after so many accepts in a row that led to nothing. */
+export function acceptPauseMs(inVain: number): number {
+  return inVain === 0 ? 0 : Math.min(pauseMaxMs, pauseMinMs * 2 ** (inVain - 1));
+}
+
+/** A run that failed, or was put off, waits on where another worker, or this one before, had it wait. */
+export function restLeftMs(view: (Pick<RunStanding, "state" | "writtenAgoMs"> & Pick<RunView, "setbacks">) | undefined): number {
+  const last = view?.setbacks.at(-1);
+  if (view === undefined || view.state !== "waiting" || last === undefined || (last.kind !== "failed" && last.kind !== "postponed")) return 0;
+  return Math.max(0, last.delayMs - view.writtenAgoMs);
+}
+
+/**
+ * As `decide`, where nothing of the session may go before the message: what fails is tried until it passes, with the pauses of
+ * its policy, and also what its skill says can never pass: a new version of the skill may let it.
+ */
+export function decideBlocking(outcome: Outcome, history: History, policy: RetryPolicy, mayRetryHere: () => boolean, random: Random): Settlement {
+  if (outcome.kind !== "permanent") return decide(outcome, history, { ...policy, attemptsMax: Number.POSITIVE_INFINITY }, mayRetryHere, random);
+  const { failure } = outcome;
+  return {
+    kind: "retry-later",
+    code: failure.code,
+    description: failureText(failure, history.skill),
+    delayMs: queueDelayMs(policy, history.attempts, random),
+  };
+}

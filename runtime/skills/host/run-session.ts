@@ -1,0 +1,76 @@
+/** The session of a run, as its skill sees it. Its state is JSON text, so that anyone else who works the session can read it. */
+import type { SkillSession } from "../author/context.ts";
+import { PermanentError, TransientError } from "../author/errors.ts";
+import { checkJson } from "./json-value.ts";
+import { permanently } from "./run-errors.ts";
+
+/** As much as every tier of Service Bus keeps. */
+export const sessionStateBytesMax: number = 256 * 1024;
+
+/** Asks the worker for the state: null for none, undefined when it could not be read. */
+export type ReadState = () => Promise<Uint8Array | null | undefined>;
+
+export class RunSession implements SkillSession {
+  readonly id: string;
+  readonly #read: ReadState;
+  readonly #checkMayAct: () => void;
+  /** Throws inside of a step, too. */
+  readonly #checkMaySet: () => void;
+  #known: Promise<Uint8Array | null> | undefined;
+  /** What the run leaves; undefined when that is what it found. */
+  #left: Uint8Array | null | undefined;
+
+  constructor(id: string, read: ReadState, checkMayAct: () => void, checkMaySet: () => void) {
+    this.id = id;
+    this.#read = read;
+    this.#checkMayAct = checkMayAct;
+    this.#checkMaySet = checkMaySet;
+  }
+
+  get left(): Uint8Array | null | undefined {
+    return this.#left;
+  }
+
+  async getState<State>(): Promise<State | undefined> {
+    this.#checkMayAct();
+    const bytes = this.#left === undefined ? await (this.#known ??= this.#ask()) : this.#left;
+    return bytes === null ? undefined : (this.#decode(bytes) as State);
+  }
+
+  setState(state: unknown): void {
+    this.#checkMaySet();
+    if (state === undefined) {
+      this.#left = null;
+      return;
+    }
+    permanently("SESSION_STATE_INVALID", () => checkJson("session.setState", state));
+    const bytes = Buffer.from(JSON.stringify(state), "utf8");
+    if (bytes.length > sessionStateBytesMax)
+      throw new PermanentError(
+        `session.setState: expected at most ${sessionStateBytesMax} bytes of JSON, got ${bytes.length}; keep what is large elsewhere, and its address here`,
+        { code: "SESSION_STATE_TOO_LARGE" },
+      );
+    this.#left = bytes;
+  }
+
+  async #ask(): Promise<Uint8Array | null> {
+    const state = await this.#read();
+    this.#checkMayAct();
+    if (state !== undefined) return state;
+    this.#known = undefined;
+    throw new TransientError(`session.getState: expected the broker to give the state of session '${this.id}', it did not`, {
+      code: "SESSION_STATE_UNAVAILABLE",
+    });
+  }
+
+  #decode(bytes: Uint8Array): unknown {
+    try {
+      return JSON.parse(Buffer.from(bytes).toString("utf8"));
+    } catch {
+      throw new PermanentError(
+        `session.getState: expected the state of session '${this.id}' to be JSON, found ${bytes.length} other bytes; have whoever else writes it write JSON, or take it away`,
+        { code: "SESSION_STATE_UNREADABLE" },
+      );
+    }
+  }
+}
