@@ -27,7 +27,7 @@ export interface WorkerBench {
   /** Starts one more worker, with these changes to the configuration, and waits until it has started. */
   startWorker(changes?: Readonly<Record<string, unknown>>, moreEnv?: Readonly<Record<string, string>>): Promise<RunningWorker>;
   /** Puts an event into the queue `input`, the same for the same arguments; its event type is `Tried`, unless another is named. */
-  send(eventId: string, payload?: unknown, eventType?: string, tenantId?: string): Promise<void>;
+  send(eventId: string, payload?: unknown, eventType?: string, tenantId?: string, sessionId?: string): Promise<void>;
 }
 
 export interface WorkerBenchOptions {
@@ -88,7 +88,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       if (command.process.exitCode !== null) throw new Error(`expected the worker to start, it ended with ${command.process.exitCode}: ${log.slice(-2_000)}`);
       return { ...command, config: file, log: () => log, events };
     },
-    async send(eventId, payload = {}, eventType = "Tried", tenantId?: string) {
+    async send(eventId, payload = {}, eventType = "Tried", tenantId?: string, sessionId?: string) {
       const event = {
         eventId,
         eventType,
@@ -102,6 +102,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       };
       await sender.sendMessages({
         messageId: eventId,
+        ...(sessionId === undefined ? {} : { sessionId }),
         contentType: "application/json",
         applicationProperties: eventHeaders(event) as Record<string, string>,
         body: { ...event, payload },
