@@ -55,6 +55,7 @@ import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { checkKind } from "./session-kind.ts";
 import { SessionStates } from "./session-states.ts";
+import { type Stoppable, nothingToStart, stopAll } from "./stop-all.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 
@@ -251,10 +252,8 @@ export class Worker {
     this.#limits = rateLimits && this.#makeLimits(rateLimits);
     this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
     this.#sessions = options.sessions && this.#makeSessions(options.sessions, brokerClock);
-    this.#receiveLoop = this.#makeReceiving();
+    this.#receiveLoop = this.#makeReceiving(gate);
     this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
-    gate.onClosed(() => this.#receiveLoop.pause("store-down"));
-    gate.onReopened(() => this.#receiveLoop.resume("store-down"));
   }
 
   #makePolicies(limits: RateLimits<Work> | undefined, retryBudget: RetryBudget, shedding: Shedding): Policies {
@@ -294,19 +293,13 @@ export class Worker {
   }
 
   #makeSessions(sessions: SessionsSettings, brokerClock: BrokerClock): Sessions {
-    return new Sessions({
-      ...this.#options,
-      sessions,
-      brokerClock,
-      keeper: this.#keeper,
-      room: () => this.#room(),
-      arrive: (turn, delivery, wasAwaited) => this.#processor.arrive([delivery], wasAwaited, turn),
-      lost: (work) => this.#processor.lockLost(work),
-      putBack: (work) => this.#executions.putBack(work),
-    });
+    const parts = { sessions, brokerClock, keeper: this.#keeper, processor: this.#processor, executions: this.#executions };
+    return new Sessions({ ...this.#options, ...parts, room: () => this.#room() });
   }
 
-  #makeReceiving(): Receiving {
+  #makeReceiving(gate: StoreGate): Receiving {
+    gate.onClosed(() => this.#receiveLoop.pause("store-down"));
+    gate.onReopened(() => this.#receiveLoop.resume("store-down"));
     if (this.#sessions === undefined) return this.#makeReceiveLoop();
     return this.#options.readsBesideSessions === true ? new ReceivingBoth(this.#sessions, this.#makeReceiveLoop()) : this.#sessions;
   }
@@ -505,17 +498,4 @@ export class Worker {
     this.#suspects.ended(work, outcome);
     this.#receiveLoop.replenish();
   }
-}
-
-const nothingToStart = { start: (): Promise<void> => Promise.resolve(), stop: (): Promise<void> => Promise.resolve() };
-
-interface Stoppable {
-  stop(): Promise<void>;
-}
-
-/** Stops each, one after the other, also when one cannot; rejects with what went wrong first. */
-async function stopAll(parts: readonly Stoppable[]): Promise<void> {
-  const errors: unknown[] = [];
-  for (const part of parts) await part.stop().catch((error: unknown) => errors.push(error));
-  if (errors.length > 0) throw errors[0];
 }

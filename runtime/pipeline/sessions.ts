@@ -43,12 +43,16 @@ export interface SessionsOptions {
   readonly sessions: SessionsSettings;
   /** How many more messages could be admitted. */
   room(): number;
-  /** The next message of a session, which becomes its turn's work; `wasAwaited`: it came to a session that had none. */
-  arrive(turn: Turn<Work>, delivery: Delivery, wasAwaited: boolean): void;
-  /** The lock of its session is gone. */
-  lost(work: Work): void;
-  /** It is idle, and is to be found by whoever accepts its session next. */
-  putBack(work: Work): void;
+  readonly processor: {
+    /** The next message of a session becomes its turn's work. `wasAwaited`: it came to a session that had none. */
+    arrive(deliveries: readonly Delivery[], wasAwaited: boolean, turn: Turn<Work>): void;
+    /** The lock of its session is gone. */
+    lockLost(work: Work): void;
+  };
+  readonly executions: {
+    /** It is idle, and is to be found by whoever accepts its session next. */
+    putBack(work: Work): void;
+  };
 }
 
 export class Sessions implements Receiving {
@@ -275,7 +279,7 @@ export class Sessions implements Receiving {
       this.#disturbedSinceMs = undefined;
     }
     this.#move(turn, "working");
-    this.#options.arrive(turn, delivery, nowMs - turn.askedMs >= awaitedAfterMs);
+    this.#options.processor.arrive([delivery], nowMs - turn.askedMs >= awaitedAfterMs, turn);
   }
 
   #lost(turn: Turn<Work>): void {
@@ -284,7 +288,7 @@ export class Sessions implements Receiving {
     if (work === undefined) return this.#leave(turn);
     if (work.lockLost) return;
     work.lockLost = true;
-    this.#options.lost(work);
+    this.#options.processor.lockLost(work);
   }
 
   #move(turn: Turn<Work>, stage: TurnStage): void {
@@ -323,7 +327,7 @@ export class Sessions implements Receiving {
     }
     if (longest?.work === undefined) return;
     this.#resting.delete(longest);
-    this.#options.putBack(longest.work);
+    this.#options.executions.putBack(longest.work);
   }
 
   /** Some session may turn out to be dry. */

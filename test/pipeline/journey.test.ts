@@ -83,6 +83,7 @@ describe("the journey", () => {
       inDoubt: false,
       rejectedBy: [],
       allowances: undefined,
+      sessionId: undefined,
     });
   });
 

@@ -152,7 +152,43 @@ describe("the order of a session", () => {
     assert.ok(first.telemetry.types().includes("lock.lost"));
   });
 
-  test("does not begin a message before the one before is surely settled", async () => {
+  test("lets no effect begin once the session is lost, not inside of a step or outside of any either", async () => {
+    const world = newWorld();
+    const process = await world.start({ sessions: settings });
+    const effects: string[] = [];
+    process.executor.effect = ({ order }, effect) => effects.push(`${order.epoch} ${effect}`);
+    process.executor.script = async (run) => {
+      run.acts("first");
+      await run.takes(1_000);
+      run.acts("second");
+      return completedAnswer;
+    };
+    world.send(...world.inSession("a", "a0"));
+    await world.clock.advance(500);
+    world.broker.sessions?.held.get("a")?.lose("expired");
+    await world.clock.advance(5_000);
+    assert.deepEqual(effects, ["1 first", "2 first", "2 second"]);
+  });
+
+  test("gets a message again of which it is not sure that it is settled, before it begins the next", async () => {
+    const world = newWorld();
+    const process = await world.start({ sessions: settings });
+    process.brokerFaults.set("settle-lost", 1);
+    process.called = (call) => {
+      if (call === "complete") world.clock.after(world.broker.latencyMs + 1, () => process.brokerFaults.off());
+    };
+    world.send(...world.inSession("a", "a0", "a1"));
+    await world.clock.advance(2_000);
+    assert.deepEqual(
+      [process.telemetry.outcomes, posted(process)],
+      [
+        ["completed", "duplicate", "completed"],
+        ["a0", "a1"],
+      ],
+    );
+  });
+
+  test("survives settlements that are lost", async () => {
     const world = newWorld();
     const process = await world.start({ sessions: settings });
     process.brokerFaults.set("settle-lost", 0.5);

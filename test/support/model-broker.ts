@@ -381,8 +381,8 @@ export class BrokerConnection implements Transport, Publisher, ModelConnection {
     this.broker.sessions?.letGoOf(this);
   }
 
-  requiresSessions(): Promise<boolean> {
-    return this.#ask(() => this.broker.sessions !== undefined);
+  async requiresSessions(): Promise<boolean> {
+    return this.broker.sessions !== undefined;
   }
 
   async acceptSession(waitMs: number): Promise<HeldSession | undefined> {

@@ -1,5 +1,6 @@
 // What a run throws into its skill.
 import { messageOf } from "../../core/errors.ts";
+import { didYouMean } from "../../core/near-name.ts";
 import { fieldOf } from "../../core/redact.ts";
 import { show } from "../author/check-options.ts";
 import { PermanentError } from "../author/errors.ts";
@@ -21,7 +22,14 @@ export function permanently<Value>(code: string, check: () => Value): Value {
   }
 }
 
-export function nameOf(dependency: unknown): string {
+export function unknownDependency(dependency: unknown, known: readonly string[]): PermanentError {
   const name = fieldOf(dependency, "name");
-  return typeof name === "string" ? `'${name.slice(0, 80)}'` : show(dependency);
+  const got = typeof name === "string" ? `'${name.slice(0, 80)}'` : show(dependency);
+  const near = typeof name === "string" ? didYouMean(name, known) : "";
+  const message = `call: expected a dependency that the skill names in uses (${known.join(", ") || "none"}), got ${got}; add it to the skill's uses${near}`;
+  return new PermanentError(message, { code: "CALL_INVALID" });
+}
+
+export function stepNotAwaited(step: string): PermanentError {
+  return new PermanentError(`expected the skill to wait for its step '${step}', it returned before; write await before the step`, { code: "STEP_NOT_AWAITED" });
 }

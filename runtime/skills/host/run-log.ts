@@ -1,6 +1,6 @@
 import { messageOf } from "../../core/errors.ts";
 import { redactValue } from "../../core/redact.ts";
-import type { LogLevel } from "../author/context.ts";
+import type { LogLevel, SkillLog } from "../author/context.ts";
 
 /** A line that a skill logged, on its way to the worker's log. */
 export interface SkillLogLine {
@@ -11,6 +11,15 @@ export interface SkillLogLine {
   readonly attempt: number;
   readonly message: string;
   readonly fields: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What a skill logs with, given who takes its lines. */
+export function skillLog(take: (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined) => void): SkillLog {
+  const write =
+    (level: LogLevel) =>
+    (message: string, fields?: Readonly<Record<string, unknown>>): void =>
+      take(level, message, fields);
+  return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
 }
 
 /** Lines that are kept until the next tick takes them away; more are counted and dropped. */

@@ -7,24 +7,33 @@ import { permanently } from "./run-errors.ts";
 /** As much as every tier of Service Bus keeps. */
 export const sessionStateBytesMax: number = 256 * 1024;
 
-/** Asks the worker for the state: null for none, undefined when it could not be read. */
-export type ReadState = () => Promise<Uint8Array | null | undefined>;
+/** What a session needs of the run that is part of it. */
+export interface SessionRun {
+  readonly order: { readonly sessionId?: string | undefined };
+  /** Name of the step that is open; undefined when none is. */
+  readonly openStep: string | undefined;
+  /** Throws when the run has ended or may not act any more. */
+  checkMayAct(): void;
+  /** Asks the worker for the state: null for none, undefined when it could not be read. */
+  askForState(): Promise<Uint8Array | null | undefined>;
+}
 
 export class RunSession implements SkillSession {
   readonly id: string;
-  readonly #read: ReadState;
-  readonly #checkMayAct: () => void;
-  /** Throws inside of a step, too. */
-  readonly #checkMaySet: () => void;
+  readonly #run: SessionRun;
   #known: Promise<Uint8Array | null> | undefined;
   /** What the run leaves; undefined when that is what it found. */
   #left: Uint8Array | null | undefined;
 
-  constructor(id: string, read: ReadState, checkMayAct: () => void, checkMaySet: () => void) {
+  private constructor(id: string, run: SessionRun) {
     this.id = id;
-    this.#read = read;
-    this.#checkMayAct = checkMayAct;
-    this.#checkMaySet = checkMaySet;
+    this.#run = run;
+  }
+
+  /** Undefined for a run of a message without a session. */
+  static of(run: SessionRun): RunSession | undefined {
+    const { sessionId } = run.order;
+    return sessionId === undefined ? undefined : new RunSession(sessionId, run);
   }
 
   get left(): Uint8Array | null | undefined {
@@ -32,13 +41,18 @@ export class RunSession implements SkillSession {
   }
 
   async getState<State>(): Promise<State | undefined> {
-    this.#checkMayAct();
+    this.#run.checkMayAct();
     const bytes = this.#left === undefined ? await (this.#known ??= this.#ask()) : this.#left;
     return bytes === null ? undefined : (this.#decode(bytes) as State);
   }
 
   setState(state: unknown): void {
-    this.#checkMaySet();
+    const { openStep } = this.#run;
+    this.#run.checkMayAct();
+    if (openStep !== undefined)
+      throw new PermanentError(`session.setState: expected no step to be open, found '${openStep}'; set it behind the step, from its result`, {
+        code: "SESSION_STATE_INVALID",
+      });
     if (state === undefined) {
       this.#left = null;
       return;
@@ -54,8 +68,8 @@ export class RunSession implements SkillSession {
   }
 
   async #ask(): Promise<Uint8Array | null> {
-    const state = await this.#read();
-    this.#checkMayAct();
+    const state = await this.#run.askForState();
+    this.#run.checkMayAct();
     if (state !== undefined) return state;
     this.#known = undefined;
     throw new TransientError(`session.getState: expected the broker to give the state of session '${this.id}', it did not`, {
@@ -73,4 +87,10 @@ export class RunSession implements SkillSession {
       );
     }
   }
+}
+
+/** What a run that is done leaves its session, where it leaves something. */
+export function leftBy(session: RunSession | undefined): { readonly sessionState?: Uint8Array | null } {
+  const left = session?.left;
+  return left === undefined ? {} : { sessionState: left };
 }

@@ -13,7 +13,6 @@
  */
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
-import { didYouMean } from "../../core/near-name.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
@@ -22,7 +21,7 @@ import { type Call, type CallingRun, callDependency } from "./call-dependency.ts
 import { endCall } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
-import type { CallOptions, EmitOptions, LogLevel, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
+import type { CallOptions, EmitOptions, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
@@ -31,10 +30,11 @@ import { PermanentError, SkillError, TransientError } from "../author/errors.ts"
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, nameOf, permanently } from "./run-errors.ts";
+import { RunEnded, permanently, stepNotAwaited, unknownDependency } from "./run-errors.ts";
 import type { RunHost } from "./run-host.ts";
+import { skillLog } from "./run-log.ts";
+import { RunSession, leftBy } from "./run-session.ts";
 import type { RunIds } from "./run-context.ts";
-import { RunSession } from "./run-session.ts";
 import { deriveKey } from "./run-identity.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -121,32 +121,21 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   get log(): SkillLog {
-    const write =
-      (level: LogLevel) =>
-      (message: string, fields?: Readonly<Record<string, unknown>>): void =>
-        this.#host.log(this, level, message, fields);
-    this.#log ??= { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+    this.#log ??= skillLog((level, message, fields) => this.#host.log(this, level, message, fields));
     return this.#log;
   }
 
   get session(): RunSession | undefined {
-    const { sessionId } = this.order;
-    if (sessionId === undefined) return undefined;
-    this.#session ??= new RunSession(
-      sessionId,
-      () => this.#host.askForState(this),
-      () => this.checkMayAct(),
-      () => this.#checkMaySet(),
-    );
+    this.#session ??= RunSession.of(this);
     return this.#session;
   }
 
-  #checkMaySet(): void {
-    this.checkMayAct();
-    if (this.#open === undefined) return;
-    throw new PermanentError(`session.setState: expected no step to be open, found '${this.#open.name}'; set it behind the step, from its result`, {
-      code: "SESSION_STATE_INVALID",
-    });
+  get openStep(): string | undefined {
+    return this.#open?.name;
+  }
+
+  askForState(): Promise<Uint8Array | null | undefined> {
+    return this.#host.askForState(this);
   }
 
   /** How its calls went so far. */
@@ -221,21 +210,12 @@ export class Run implements SkillContext<never>, CallingRun {
   complete(): void {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
     if (this.#open !== undefined) {
-      this.fail(
-        new PermanentError(`expected the skill to wait for its step '${this.#open.name}', it returned before; write await before the step`, {
-          code: "STEP_NOT_AWAITED",
-        }),
-      );
+      this.fail(stepNotAwaited(this.#open.name));
       return;
     }
     const unmet = this.#unmetSteps();
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
-    else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...this.#leftState() });
-  }
-
-  #leftState(): { readonly sessionState?: Uint8Array | null } {
-    const left = this.#session?.left;
-    return left === undefined ? {} : { sessionState: left };
+    else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
   }
 
   /** The skill has thrown. */
@@ -263,13 +243,7 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
     const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
-    if (prepared === undefined) {
-      const known = [...this.#prepared.dependencies.keys()];
-      const named = fieldOf(dependency, "name");
-      const near = typeof named === "string" ? didYouMean(named, known) : "";
-      const message = `call: expected a dependency that the skill names in uses (${known.join(", ") || "none"}), got ${nameOf(dependency)}; add it to the skill's uses${near}`;
-      throw new PermanentError(message, { code: "CALL_INVALID" });
-    }
+    if (prepared === undefined) throw unknownDependency(dependency, [...this.#prepared.dependencies.keys()]);
     const { name } = prepared;
     if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
     const metered = this.#measure(prepared, request, options);
