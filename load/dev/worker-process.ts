@@ -1,7 +1,7 @@
 /** The worker of the world: a process that can be killed and started again, and what all its lives reported together. */
 import { type Histogram, build, decodeFromCompressedBase64 } from "hdr-histogram-js";
 import type { StatisticsSnapshot } from "#runtime/adapters/telemetry/statistics.ts";
-import type { WorkerView } from "#runtime/pipeline/lifecycle.ts";
+import type { WorkerView } from "#runtime/pipeline/worker-view.ts";
 import { type Child, startChild } from "./child.ts";
 
 interface Report {

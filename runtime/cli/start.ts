@@ -3,7 +3,7 @@ import { endProcess } from "../adapters/threads/end-process.ts";
 import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import { HoldfastError } from "../core/errors.ts";
-import type { WorkerView } from "../pipeline/lifecycle.ts";
+import type { WorkerView } from "../pipeline/worker-view.ts";
 import { checkSurroundings } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Finding, describeFinding } from "./finding.ts";
@@ -12,7 +12,7 @@ import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
-import { reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
+import { reportLatency, reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
 
 /** How often a parent process that listens gets the worker's numbers. */
 const reportEveryMs = 200;
@@ -104,6 +104,7 @@ function stateOf(view: WorkerView): object {
     storeSuspect: reportSuspects(view.storeSuspect, Date.now()),
     loadShedding: reportShedding(view.loadShedding),
     threads: view.threads,
+    slow: reportLatency(view.latency),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What a worker's state means, for who looks at it from outside. */
-import type { WorkerView } from "../pipeline/lifecycle.ts";
+import type { WorkerView } from "../pipeline/worker-view.ts";
+import type { LatenciesView } from "../pipeline/latency.ts";
 import type { LoadSheddingView } from "../policy/load-shedding.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 
@@ -26,6 +27,11 @@ export function waitsFor({
 /** What it gives back because others are more important; null while it gives back nothing. */
 export function reportShedding({ isActive, why, queueAgeMs, shed }: LoadSheddingView): object | null {
   return isActive ? { why, queueAgeMs: Math.round(queueAgeMs), shed } : null;
+}
+
+/** Skills whose runs take longer than usual. */
+export function reportLatency({ skills }: LatenciesView): readonly object[] {
+  return skills.filter(({ state }) => state === "slow" || state === "very-slow");
 }
 
 /** Since when, until when and why events are handled with care because the store may have lost what it knew of them. */

@@ -4,7 +4,16 @@ import { ConfigurationError } from "../core/errors.ts";
 import type { LoadSheddingPolicy } from "../core/load-shedding.ts";
 import { didYouMean } from "../core/near-name.ts";
 import type { Priority, PriorityRules } from "../core/priority.ts";
+import type { WorkerOptions } from "../pipeline/lifecycle.ts";
 import type { SkillRegistry } from "../skills/host/registry.ts";
+
+/** What a worker is given for it. */
+export function composeShedding(
+  config: Pick<Config, "loadShedding" | "escalation">,
+  registry: Pick<SkillRegistry, "skills" | "handled">,
+): Required<Pick<WorkerOptions, "loadShedding" | "priorities">> {
+  return { loadShedding: sheddingOf(config), priorities: composePriorities(config, registry) };
+}
 
 export function sheddingOf({ loadShedding }: Pick<Config, "loadShedding">): LoadSheddingPolicy {
   const { property: _property, priorities: _priorities, ...policy } = loadShedding;

@@ -20,7 +20,7 @@ import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composeLimits } from "./limits.ts";
 import { composePublisher, composeTransport, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
-import { composePriorities, sheddingOf } from "./priorities.ts";
+import { composeShedding } from "./priorities.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
 import { composeRunStore, suspectMsOf } from "./store.ts";
@@ -82,8 +82,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     sharedLimits: composeLimits(config, directory, registry.dependencies),
     retryBudget: config.retryBudget,
     retryLedger: retries,
-    loadShedding: sheddingOf(config),
-    priorities: composePriorities(config, registry),
+    ...composeShedding(config, registry),
+    latencyWatch: config.latencyWatch,
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,

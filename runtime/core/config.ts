@@ -3,6 +3,7 @@
  * key, what was expected and what was found.
  */
 import { z } from "zod";
+import type { LatencyWatchPolicy } from "./latency-watch.ts";
 import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
@@ -11,6 +12,7 @@ import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema 
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
+import { type LatencyWatchConfig, latencyWatchSchema } from "./config/latency-watch.ts";
 import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema } from "./config/load-shedding.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
@@ -56,6 +58,8 @@ export interface ConfigInput {
   readonly retryBudget?: RetryBudgetConfig | undefined;
   /** Which messages a worker that is over its bounds gives back so that more important ones are run; see `LoadSheddingConfig`. Default: none. */
   readonly loadShedding?: LoadSheddingConfig | undefined;
+  /** From when on a skill's runs take longer than usual, and what is done then. Default `{ factor: 2, differenceMinMs: 10, action: "hold-back" }`. */
+  readonly latencyWatch?: LatencyWatchConfig | undefined;
   /** How envelopes of others are read, such as MassTransit's, NServiceBus's or your own; see `EnvelopeHook`. Default: none. */
   readonly envelopes?: readonly EnvelopeHook[] | undefined;
   /**
@@ -135,6 +139,7 @@ export interface Config extends Omit<
   readonly recovery: RecoverySettings;
   readonly retryBudget: RetryBudgetPolicy;
   readonly loadShedding: LoadSheddingSettings;
+  readonly latencyWatch: LatencyWatchPolicy;
   readonly envelopes: readonly EnvelopeHook[];
   readonly envelopeDefaults: boolean;
   readonly inFlightMax: number;
@@ -188,6 +193,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
     loadShedding: loadSheddingSchema.prefault({ enabled: false }),
+    latencyWatch: latencyWatchSchema.prefault({}),
     envelopes: z.array(envelopeHook).default([]),
     envelopeDefaults: z.boolean().default(true),
     inFlightMax: integer(1, 10_000).default(10_000),

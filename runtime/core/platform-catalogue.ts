@@ -234,6 +234,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     delayMs: amount("the longest delay within the last seconds"),
   }),
+  "latency.drifted": row("LatencyDrifted", "a skill's runs take longer than they usually do, or no longer do", {
+    skill: text("the skill"),
+    state: oneOf(["usual", "slow", "very-slow"], "as usual; `factor` times as long, or that many times again"),
+    latencyMs: amount("how long they took of late, on average"),
+    usualMs: amount("how long they usually take"),
+  }),
   "load-shedding.changed": row("LoadSheddingChanged", "the worker is over its bounds and gives back what may wait, or does so no more", {
     state: oneOf(["shedding", "off"], "whether it does"),
     why: oneOf(["queue-age", "memory", "loop"], "what is over its bounds, or was: the wait in the queue, memory, or the event loop"),

@@ -2,6 +2,7 @@
  * What the numbers of policies may be. Definitions in plugins, the configuration, and changes while a worker runs are all checked
  * against these.
  */
+import type { LatencyWatchPolicy } from "./latency-watch.ts";
 import type { LoadSheddingPolicy } from "./load-shedding.ts";
 import type { BulkheadPolicy, CircuitPolicy, RetryBudgetPolicy, RetryPolicy } from "./skill.ts";
 
@@ -65,6 +66,11 @@ export const loadSheddingLimits: LimitsOf<LoadSheddingPolicy> = {
   ratio: { min: 0, max: 1_000, isFraction: true },
   perSecondMin: { min: 0, max: 10_000, isFraction: true },
   postponementsMax: upTo(10_000),
+};
+
+export const latencyWatchLimits: LimitsOf<LatencyWatchPolicy> = {
+  factor: { min: 1.1, max: 100, isFraction: true },
+  differenceMinMs: { min: 0, max: 3_600_000 },
 };
 
 export const retryBudgetLimits: LimitsOf<RetryBudgetPolicy> = {

@@ -7,6 +7,7 @@ import type { SkillPolicy, SkillTable } from "../core/skill.ts";
 import { ArrivalMix } from "../policy/arrival-mix.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
+import { LatencyWatch } from "../policy/latency-watch.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Work } from "./work.ts";
@@ -51,7 +52,10 @@ export class Intake {
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
     this.#skills = new Map(
-      skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), slots: new SkillSlots<Work>(threads, skill.concurrentMax) }]),
+      skills.policies.map((skill, kind) => [
+        skill,
+        { kind, window: new IntakeWindow(intake), slots: new SkillSlots<Work>(threads, skill.concurrentMax), latency: new LatencyWatch() },
+      ]),
     );
     this.#mix = new ArrivalMix(this.#skills.size);
     this.#isOfOneKind = this.#skills.size === 1;
@@ -167,6 +171,7 @@ export class Intake {
   /** Its first execution here has ended, after so long in its thread. */
   ran(work: Work, durationMs: number, nowMs: number): void {
     work.ranMs = nowMs;
+    work.intake?.latency.took(durationMs);
     work.intake?.window.ran(work.cameMs, nowMs - work.claimedMs - durationMs, durationMs);
     if (work.runId % measuredEvery === 0) work.intake?.slots.measured(work.intake.window.serviceMs);
   }
@@ -186,6 +191,10 @@ export class Intake {
     const nowMs = this.#options.clock.monotonicMs();
     if (work.ranMs > 0 && work.runId % measuredEvery === 0) intake.window.tripped(undefined, nowMs - work.ranMs);
     intake.window.gave(nowMs);
+  }
+
+  skills(): MapIterator<[SkillPolicy, SkillIntake<Work>]> {
+    return this.#skills.entries();
   }
 
   view(): IntakeView[] {

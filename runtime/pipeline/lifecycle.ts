@@ -10,24 +10,25 @@
  */
 import type { Clock, Random } from "../core/clock.ts";
 import type { SessionsSettings } from "../core/config/sessions.ts";
+import { type LatencyWatchPolicy, defaultLatencyWatchPolicy } from "../core/latency-watch.ts";
 import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "../core/load-shedding.ts";
 import { type PriorityRules, noPriorityRules } from "../core/priority.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
-import { Admission, type GateView } from "../policy/admission.ts";
+import { Admission } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
-import type { CredentialView, CredentialWatch } from "../policy/credential-watch.ts";
+import type { CredentialWatch } from "../policy/credential-watch.ts";
 import type { Caution } from "../policy/caution.ts";
-import { LoadShedding, type LoadSheddingView } from "../policy/load-shedding.ts";
+import { LoadShedding } from "../policy/load-shedding.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { RateLimits } from "../policy/rate-limits.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
-import { type LoopState, LoopWatch } from "../policy/loop-watch.ts";
-import { type MemoryState, MemoryWatch } from "../policy/memory-watch.ts";
-import type { DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
-import { RetryBudget, type RetryBudgetView } from "../policy/retry-budget.ts";
+import { LoopWatch } from "../policy/loop-watch.ts";
+import { MemoryWatch } from "../policy/memory-watch.ts";
+import type { StoreDoubt } from "../policy/store-doubt.ts";
+import { RetryBudget } from "../policy/retry-budget.ts";
 import type { RetryLedger } from "../policy/retry-ledger.ts";
-import type { Executor, ThreadsView } from "../ports/executor.ts";
+import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import type { SharedLimits } from "../ports/shared-limits.ts";
@@ -37,7 +38,8 @@ import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
 import { HandOver, type HandOverOptions } from "./hand-over.ts";
 import { InFlight } from "./in-flight.ts";
-import { Intake, type IntakeOptions, type IntakeView } from "./intake.ts";
+import { Intake, type IntakeOptions } from "./intake.ts";
+import { Latency } from "./latency.ts";
 import { Leases } from "./leases.ts";
 import { Limits } from "./limits.ts";
 import { LockKeeper } from "./lock-keeper.ts";
@@ -49,15 +51,16 @@ import { Sessions } from "./sessions.ts";
 import { Settler } from "./settle.ts";
 import { Shedding } from "./shedding.ts";
 import { Sagas } from "./sagas.ts";
+import { type Stoppable, nothingToStart, stopAll } from "./stop-all.ts";
 import { StoreGate } from "./store-gate.ts";
 import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { checkKind } from "./session-kind.ts";
 import { SessionStates } from "./session-states.ts";
-import { type Stoppable, nothingToStart, stopAll } from "./stop-all.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
+import type { WorkerView } from "./worker-view.ts";
 
 export interface WorkerOptions {
   readonly clock: Clock;
@@ -84,6 +87,8 @@ export interface WorkerOptions {
   readonly retryBudget?: RetryBudgetPolicy;
   /** Default: `defaultLoadSheddingPolicy`, which sheds nothing. */
   readonly loadShedding?: LoadSheddingPolicy;
+  /** Default: `defaultLatencyWatchPolicy`. */
+  readonly latencyWatch?: LatencyWatchPolicy;
   /** Default: what messages say. */
   readonly priorities?: PriorityRules;
   /** Retries as the threads take them. Default: one that only this worker takes from. */
@@ -135,38 +140,14 @@ const endThreadsAfter = 0.9;
 /** When what still waits for the store is handed back without it. */
 const giveUpAfter = 0.95;
 
-export interface WorkerView {
-  readonly inFlight: number;
-  readonly executing: number;
-  readonly storeUp: boolean;
-  /** What is in doubt because the store has lost records; empty while nothing is. */
-  readonly storeSuspect: readonly DoubtView[];
-  /** Logins whose token could not be replaced when it was last tried. */
-  readonly credentials: readonly CredentialView[];
-  readonly memory: MemoryState;
-  readonly loop: LoopState;
-  readonly threadsReady: boolean;
-  readonly threads: ThreadsView;
-  /** The longest delay of the event loop within the last looks. */
-  readonly loopDelayMs: number;
-  /** How often receiver or connection were replaced since a message last came, or could have come. */
-  readonly rebuiltInVain: number;
-  readonly gates: readonly GateView[];
-  readonly retryBudget: RetryBudgetView;
-  readonly loadShedding: LoadSheddingView;
-  readonly intake: readonly IntakeView[];
-  /** Bytes of the bodies that are held. */
-  readonly heldBytes: number;
-}
-
 export class Worker {
   /** What its policies are at, and how they are changed while it runs. */
   readonly policies: Policies;
   readonly #options: WorkerOptions;
   readonly #inFlight = new InFlight();
   readonly #intake: Intake;
-  readonly #memoryWatch = new MemoryWatch();
-  readonly #loopWatch = new LoopWatch();
+  readonly #latency: Latency;
+  readonly #watches = { memoryWatch: new MemoryWatch(), loopWatch: new LoopWatch() };
   readonly #admission: Admission<Work>;
   /** Undefined where nothing is limited. */
   readonly #limits: Limits | undefined;
@@ -192,6 +173,7 @@ export class Worker {
     this.#options = options;
     this.#threadHealth = new ThreadHealth(options);
     this.#intake = new Intake(options);
+    this.#latency = new Latency({ clock, telemetry, intake: this.#intake, policy: options.latencyWatch ?? defaultLatencyWatchPolicy });
     this.#handOver = new HandOver(options);
     const rateLimits = this.#makeRateLimits();
     this.#admission = this.#makeAdmission(rateLimits);
@@ -218,15 +200,7 @@ export class Worker {
       waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
       ended: (work, outcome) => this.#ended(work, outcome),
     });
-    this.#suspects = new Suspects({
-      ...options,
-      inFlight,
-      settler: this.#settler,
-      admit: (works) => this.#executions.admit(works),
-      putBack: (work) => this.#executions.putBack(work),
-      clear: (except) => this.#executions.putBackIdle(except),
-      trim: () => this.#receiveLoop.trim(),
-    });
+    this.#suspects = this.#makeSuspects();
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
     const shedding = this.#makeShedding(brokerClock);
     this.policies = this.#makePolicies(rateLimits, retryBudget, shedding);
@@ -256,12 +230,25 @@ export class Worker {
     this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
   }
 
+  #makeSuspects(): Suspects {
+    return new Suspects({
+      ...this.#options,
+      inFlight: this.#inFlight,
+      settler: this.#settler,
+      admit: (works) => this.#executions.admit(works),
+      putBack: (work) => this.#executions.putBack(work),
+      clear: (except) => this.#executions.putBackIdle(except),
+      trim: () => this.#receiveLoop.trim(),
+    });
+  }
+
   #makePolicies(limits: RateLimits<Work> | undefined, retryBudget: RetryBudget, shedding: Shedding): Policies {
     return new Policies({
       clock: this.#options.clock,
       admission: this.#admission,
       retryBudget,
       loadShedding: shedding.policy,
+      latency: this.#latency,
       limits,
       changed: () => this.#useNewBounds(),
       sheddingChanged: () => shedding.changed(),
@@ -271,11 +258,11 @@ export class Worker {
   #makeWatchdog(retryBudget: RetryBudget, shedding: Shedding): Watchdog {
     return new Watchdog({
       ...this.#options,
-      memoryWatch: this.#memoryWatch,
-      loopWatch: this.#loopWatch,
+      ...this.#watches,
       receiveLoop: this.#receiveLoop,
       retryBudget,
       shedding,
+      latency: this.#latency,
     });
   }
 
@@ -287,8 +274,7 @@ export class Worker {
       priorities: this.#options.priorities ?? noPriorityRules,
       inFlight: this.#inFlight,
       intake: this.#intake,
-      memoryWatch: this.#memoryWatch,
-      loopWatch: this.#loopWatch,
+      ...this.#watches,
     });
   }
 
@@ -317,7 +303,7 @@ export class Worker {
   #room(): number {
     const room = Math.min(this.#executions.room(), this.#options.inFlightMax);
     const held = this.#inFlight.size;
-    return Math.min(this.#memoryWatch.within(room, held), this.#loopWatch.within(room, held));
+    return Math.min(this.#watches.memoryWatch.within(room, held), this.#watches.loopWatch.within(room, held));
   }
 
   #useNewBounds(): void {
@@ -416,16 +402,17 @@ export class Worker {
       executing,
       storeUp: this.#gate.isOpen,
       credentials: this.#options.credentials.view(),
-      memory: this.#memoryWatch.state,
-      loop: this.#loopWatch.state,
+      memory: this.#watches.memoryWatch.state,
+      loop: this.#watches.loopWatch.state,
       storeSuspect: this.#options.storeDoubt.view(),
       threadsReady: executor.isReady(),
       threads: executor.threads,
-      loopDelayMs: this.#loopWatch.delayMs,
+      loopDelayMs: this.#watches.loopWatch.delayMs,
       rebuiltInVain: this.#watchdog.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,
       loadShedding: this.policies.view().loadShedding,
+      latency: this.#latency.view(),
       intake: this.#intake.view(),
       heldBytes: this.#intake.heldBytes,
     };

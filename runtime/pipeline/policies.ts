@@ -6,9 +6,11 @@ import type { Clock } from "../core/clock.ts";
 import { checkChanges } from "../core/config/changes.ts";
 import { concurrencySchema } from "../core/config/concurrency.ts";
 import { bulkheadChanges } from "../core/config/dependencies.ts";
+import { latencyWatchChanges } from "../core/config/latency-watch.ts";
 import { loadSheddingChanges } from "../core/config/load-shedding.ts";
 import { limitChanges } from "../core/config/limits.ts";
 import { retryBudgetChanges } from "../core/config/retry-budget.ts";
+import type { LatencyWatchPolicy } from "../core/latency-watch.ts";
 import type { LoadSheddingPolicy } from "../core/load-shedding.ts";
 import type { LimitPolicy, LimitScope } from "../core/limits.ts";
 import type { BulkheadPolicy, ConcurrencyPolicy, RetryBudgetPolicy } from "../core/skill.ts";
@@ -19,6 +21,7 @@ import type { LoadShedding, LoadSheddingView } from "../policy/load-shedding.ts"
 import type { LimitView, RateLimits } from "../policy/rate-limits.ts";
 import type { Bulkhead, BulkheadView } from "../policy/bulkhead.ts";
 import type { RetryBudget, RetryBudgetView } from "../policy/retry-budget.ts";
+import type { LatenciesView, Latency } from "./latency.ts";
 import type { Work } from "./work.ts";
 
 export interface PoliciesView {
@@ -30,6 +33,7 @@ export interface PoliciesView {
   }[];
   readonly retryBudget: RetryBudgetView;
   readonly loadShedding: LoadSheddingView;
+  readonly latency: LatenciesView;
   /** Of all dependencies that are limited. */
   readonly limits: readonly LimitView[];
 }
@@ -39,6 +43,7 @@ export interface PoliciesOptions {
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
   readonly loadShedding: LoadShedding;
+  readonly latency: Latency;
   /** Undefined where nothing is limited. */
   readonly limits: RateLimits<Work> | undefined;
   /** Something may begin that could not before. */
@@ -55,7 +60,7 @@ export class Policies {
   }
 
   view(): PoliciesView {
-    const { admission, retryBudget, loadShedding, clock, limits } = this.#options;
+    const { admission, retryBudget, loadShedding, latency, clock, limits } = this.#options;
     const nowMs = clock.monotonicMs();
     const dependencies = admission.names.map((dependency) => ({
       dependency,
@@ -63,7 +68,13 @@ export class Policies {
       circuit: this.#circuit(dependency).view(nowMs),
       ...adaptiveView(admission.adaptive(dependency)),
     }));
-    return { dependencies, retryBudget: retryBudget.view(nowMs), loadShedding: loadShedding.view(), limits: limits?.view(nowMs) ?? [] };
+    return {
+      dependencies,
+      retryBudget: retryBudget.view(nowMs),
+      loadShedding: loadShedding.view(),
+      latency: latency.view(),
+      limits: limits?.view(nowMs) ?? [],
+    };
   }
 
   /** Opens a dependency's circuit for its reset time. */
@@ -126,6 +137,11 @@ export class Policies {
     const wasActive = loadShedding.isActive;
     loadShedding.change(checkChanges(["loadShedding"], loadSheddingChanges, changes));
     if (loadShedding.isActive !== wasActive) this.#options.sheddingChanged();
+  }
+
+  /** What is known of each skill stays, unless it is switched off. Throws `RangeError` as above. */
+  changeLatencyWatch(changes: Partial<LatencyWatchPolicy>): void {
+    this.#options.latency.change(checkChanges(["latencyWatch"], latencyWatchChanges, changes));
   }
 
   #changed(): void {

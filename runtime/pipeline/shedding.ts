@@ -85,7 +85,8 @@ export class Shedding {
     const leftMs = expiresAtMs(delivery) - brokerClock.nowMs();
     const arrival = {
       priority: this.#priorityOf(work),
-      mayWait: leftMs > postponeMaxMs * pausesLeftMin && isUntouched(delivery),
+      // Of a session nothing else is here, and nothing may go before it.
+      mayWait: work.turn === undefined && leftMs > postponeMaxMs * pausesLeftMin && isUntouched(delivery),
       usage: intake.usage(skill),
       postponements: postponementsOf(delivery),
     };

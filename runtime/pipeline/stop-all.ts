@@ -1,8 +1,14 @@
-export const nothingToStart: Stoppable & { start(): Promise<void> } = { start: () => Promise.resolve(), stop: () => Promise.resolve() };
-
+/** Parts of a worker that are started and stopped. */
 export interface Stoppable {
   stop(): Promise<void>;
 }
+
+interface Startable extends Stoppable {
+  start(): Promise<void>;
+}
+
+/** In place of a part that there is none of. */
+export const nothingToStart: Startable = { start: () => Promise.resolve(), stop: () => Promise.resolve() };
 
 /** Stops each, one after the other, also when one cannot; rejects with what went wrong first. */
 export async function stopAll(parts: readonly Stoppable[]): Promise<void> {

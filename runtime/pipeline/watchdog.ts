@@ -17,6 +17,7 @@ import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
+import type { Latency } from "./latency.ts";
 import type { Receiving } from "./receiving.ts";
 import type { Shedding } from "./shedding.ts";
 
@@ -36,6 +37,7 @@ export interface WatchdogOptions {
   readonly credentials: CredentialWatch;
   readonly retryBudget: RetryBudget;
   readonly shedding: Pick<Shedding, "look">;
+  readonly latency: Pick<Latency, "look">;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
@@ -96,6 +98,7 @@ export class Watchdog {
     this.#lookAtMemory();
     this.#lookAtLoop(lateMs);
     this.#options.shedding.look();
+    this.#options.latency.look();
     if (executor.isReady()) receiveLoop.resume("threads-down");
     const since = receiveLoop.silentSinceMs;
     if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;

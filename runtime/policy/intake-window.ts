@@ -22,6 +22,9 @@ export interface IntakeBounds {
   readonly waitMaxMs: number;
 }
 
+/** `careful`: by one at a time. What is too large shrinks in any case, and a lull is a new beginning. */
+export type WindowGrowth = "free" | "careful" | "none";
+
 /** What runs did since the window was changed last. */
 interface Measured {
   runs: number;
@@ -65,6 +68,8 @@ export class IntakeWindow {
   #dryFor = 0;
   #claimMs = 0;
   #settleMs = 0;
+  /** How it may grow: what takes longer than usual is not asked for more at full speed. */
+  growth: WindowGrowth = "free";
   /** When a message left last, or the first came after none was held. */
   #movedMs = 0;
   /** Mean time that runs took, as measured last. */
@@ -159,7 +164,7 @@ export class IntakeWindow {
     // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.
     if (runs < this.#size && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
-      if (this.#dryFor >= dryJudgements && waitMs < wantedMs) this.#resize(this.#size * 2, nowMs);
+      if (this.#dryFor >= dryJudgements && waitMs < wantedMs) this.#growTo(this.#size * 2, nowMs);
       return;
     }
     this.#serviceMs = serviceSumMs / runs;
@@ -174,7 +179,18 @@ export class IntakeWindow {
 
   /** Twice as much until it has once been enough, then by what is missing. */
   #grow(factor: number, nowMs: number): void {
-    this.#resize(this.#isFound ? Math.max(this.#size + 1, Math.floor(this.#size * Math.min(2, factor))) : this.#size * 2, nowMs);
+    this.#growTo(this.#isFound ? Math.max(this.#size + 1, Math.floor(this.#size * Math.min(2, factor))) : this.#size * 2, nowMs);
+  }
+
+  #growTo(size: number, nowMs: number): void {
+    switch (this.growth) {
+      case "free":
+        return this.#resize(size, nowMs);
+      case "careful":
+        return this.#resize(this.#size + 1, nowMs);
+      case "none":
+        return this.#forget();
+    }
   }
 
   #resetAfterLull(nowMs: number): void {

@@ -5,6 +5,7 @@
  */
 import { Bulkhead } from "./bulkhead.ts";
 import type { IntakeWindow } from "./intake-window.ts";
+import type { LatencyWatch } from "./latency-watch.ts";
 
 /** Runs a thread has under way at once, where the author sets no limit: for work that waits more than it computes. */
 export const runsPerThread = 100;
@@ -17,6 +18,8 @@ export interface SkillIntake<Run> {
   readonly kind: number;
   readonly window: IntakeWindow;
   readonly slots: SkillSlots<Run>;
+  /** Of its runs, as their threads measure them. */
+  readonly latency: LatencyWatch;
 }
 
 export class SkillSlots<Run> {

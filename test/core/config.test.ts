@@ -61,6 +61,18 @@ test("takes envelope hooks, each with a name of its own and a function", () => {
   assert.match(refusal({ ...good, envelopes: [hook, hook] }), /envelopes\.1\.name: expected each envelope hook to have a name of its own/);
 });
 
+test("watches how long runs take by default, and refuses what cannot be said of that", () => {
+  assert.deepEqual(parseConfig(good, "c").latencyWatch, { enabled: true, factor: 2, differenceMinMs: 10, action: "hold-back" });
+  assert.deepEqual(parseConfig({ ...good, latencyWatch: { factor: 1.5, action: "report" } }, "c").latencyWatch, {
+    enabled: true,
+    factor: 1.5,
+    differenceMinMs: 10,
+    action: "report",
+  });
+  assert.match(refusal({ ...good, latencyWatch: { factor: 1 } }), /latencyWatch\.factor: expected .*1\.1, got 1/);
+  assert.match(refusal({ ...good, latencyWatch: { act: "report" } }), /latencyWatch\.act: unknown key/);
+});
+
 test("refuses wrong units: durations are whole milliseconds", () => {
   assert.match(refusal({ ...good, retentionMs: "7d" }), /retentionMs: expected .*milliseconds.*got "7d"/);
   assert.match(refusal({ ...good, stopBudgetMs: 2.5 }), /stopBudgetMs: .*milliseconds/);

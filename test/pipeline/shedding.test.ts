@@ -170,6 +170,19 @@ test("an event's priority is its message's, else its project's, its tenant's, it
   assert.equal(worker.view().loadShedding.shed.low, 3);
 });
 
+test("nothing is shed of a session, whose order it would break", async () => {
+  const world = new World({ broker: { requiresSessions: true } });
+  const sessions = { concurrentMax: 2, idleMs: 1_000, turnMs: 10_000, onFailure: "block" } as const;
+  const { worker } = await world.start({ ...pressedBy({ part: 0.85 }), sessions });
+  await world.clock.advance(2_000);
+  for (const eventId of ["a0", "a1"]) world.send({ ...prioritised(world, eventId, "low"), sessionId: "a" });
+  await world.clock.advance(2_000);
+  assert.deepEqual(
+    [world.statesOf("a0"), world.statesOf("a1"), worker.view().loadShedding.isActive, worker.view().loadShedding.shed.low],
+    [["completed"], ["completed"], true, 0],
+  );
+});
+
 test("senders have no say where the configuration wants it so", async () => {
   const world = new World();
   await world.start({ ...pressedBy({ part: 0.85 }), priorities: { ...noPriorityRules, property: false } });

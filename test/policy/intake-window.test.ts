@@ -42,6 +42,23 @@ describe("an intake window", () => {
     assert.equal(window.size, 16);
   });
 
+  test("grows by one at a time, or not at all, while its runs take longer than usual, and shrinks all the same", () => {
+    const window = new IntakeWindow(bounds);
+    window.growth = "careful";
+    for (let message = 0; message < 8; message += 1) window.took(0);
+    for (let look = 1; look <= 4; look += 1) window.room(judgeEveryMs * look, dry);
+    assert.equal(window.size, 10);
+    window.growth = "none";
+    for (let look = 5; look <= 20; look += 1) window.room(judgeEveryMs * look, dry);
+    assert.equal(window.size, 10);
+    for (let run = 0; run < 10; run += 1) window.ran(judgeEveryMs * 20, 0, 1);
+    window.room(judgeEveryMs * 21, busy);
+    assert.equal(window.size, 10);
+    for (let run = 0; run < 10; run += 1) window.ran(judgeEveryMs * 21, 5_000, 1);
+    window.room(judgeEveryMs * 22, busy);
+    assert.equal(window.size, 5);
+  });
+
   test("does not grow while threads have enough to do", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);

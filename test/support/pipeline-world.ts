@@ -104,6 +104,7 @@ type WorkerOverrides = Partial<
     | "retryLedger"
     | "loadShedding"
     | "priorities"
+    | "latencyWatch"
   >
 >;
 

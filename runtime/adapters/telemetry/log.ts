@@ -54,6 +54,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "credential.failing": "error",
   "loop.changed": "warn",
   "load-shedding.changed": "warn",
+  "latency.drifted": "warn",
   "escalation.raised": "warn",
   "escalation.sent": "info",
   "escalation.failed": "error",
