@@ -18,6 +18,6 @@ export async function checkKind({ consumer, transport, sessions }: KindOptions):
   throw new ConfigurationError(
     requires
       ? `expected sessions to be configured for ${consumer}, which requires them, found no key 'sessions'; add sessions: {} to it, or read an entity without sessions`
-      : `expected ${consumer} to require sessions, as 'sessions' is configured for it, found that it has none; take the key away, or create the entity anew with sessions required`,
+      : `expected ${consumer} to require sessions, as 'sessions' is configured for it, found that it has none; take the key away, or create it again with sessions required`,
   );
 }

@@ -8,7 +8,7 @@ import type { FailureRecord, Outcome, RunAnswer } from "../core/outcome.ts";
 export function classify(answer: RunAnswer): Outcome {
   switch (answer.kind) {
     case "completed":
-      return { kind: "succeeded", outbox: answer.outbox, sessionState: answer.sessionState };
+      return { ...answer, kind: "succeeded" };
     case "invalid":
       return { kind: "invalid", invalid: answer.invalid };
     case "failed":

@@ -82,7 +82,7 @@ export class RunSession implements SkillSession {
       return JSON.parse(Buffer.from(bytes).toString("utf8"));
     } catch {
       throw new PermanentError(
-        `session.getState: expected the state of session '${this.id}' to be JSON, found ${bytes.length} other bytes; have whoever else writes it write JSON, or take it away`,
+        `session.getState: expected the state of session '${this.id}' to be JSON, found ${bytes.length} other bytes; let what else writes it write JSON, or take it away`,
         { code: "SESSION_STATE_UNREADABLE" },
       );
     }
