@@ -83,8 +83,10 @@ describe("a message that was delivered too often to be looked at", () => {
   test("has a job at once that says why, where skills are critical and its event is known", async () => {
     const { handOver, jobs } = benchOf();
     assert.equal(await handOver.keepUnseen(workOf(), tooOften), true);
-    const { reason, description, generation } = jobs[0]?.data as CompensateData;
-    assert.deepEqual([reason, description, generation, jobs[0]?.delayMs], [tooOften.reason, tooOften.description, undefined, 0]);
+    const [job] = jobs;
+    assert.ok(job !== undefined);
+    const { reason, description, generation } = job.data as CompensateData;
+    assert.deepEqual([reason, description, generation, job.delayMs], [tooOften.reason, tooOften.description, undefined, 0]);
     assert.equal(benchOf({ critical: false }).handOver.keepUnseen(workOf(), tooOften), undefined);
     assert.equal(handOver.keepUnseen(new Work(1, delivery(json({})), 0), tooOften), undefined);
   });
