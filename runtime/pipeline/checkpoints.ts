@@ -1,10 +1,12 @@
 /** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
 import type { Clock } from "../core/clock.ts";
 import { compensationEnded } from "../core/compensation.ts";
+import { messageOf } from "../core/errors.ts";
 import type { FellBack } from "../core/outcome.ts";
 import type { Executor, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
 import type { RunStore, WriteResult } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -69,18 +71,31 @@ export class Checkpoints {
     });
   }
 
+  /** Runs go on first: what is reported about a step keeps none of them waiting. */
   #ended(items: readonly Checkpoint[], resultOf: (index: number) => StepAcknowledgement["result"]): void {
-    const acknowledgements = items.map(({ work, request }, index) => {
+    let telling: Checkpoint[] | undefined;
+    const acknowledgements = items.map((item, index) => {
+      const { work, request } = item;
       const result = resultOf(index);
       work.stepsPending -= 1;
       if (result === "written") {
         work.recordStep(request.step);
-        this.#tellCompensated(work, request);
-        if (request.fellBack !== undefined) this.#tellFellBack(work, request.step.name, request.fellBack);
+        if (work.verdict !== undefined || request.fellBack !== undefined) (telling ??= []).push(item);
       }
       return acknowledgement(request, result);
     });
     this.#options.executor.acknowledge(acknowledgements);
+    if (telling !== undefined) this.#tell(telling);
+  }
+
+  #tell(items: readonly Checkpoint[]): void {
+    const tell = ({ work, request }: Checkpoint): void => {
+      this.#tellCompensated(work, request);
+      if (request.fellBack !== undefined) this.#tellFellBack(work, request.step.name, request.fellBack);
+    };
+    eachAlone(items, tell, ({ work }, error) => {
+      this.#options.telemetry.emit({ type: "message.broken", eventId: work.eventId, stage: work.stage, error: messageOf(error) }, work);
+    });
   }
 
   #tellCompensated(work: Work, { step }: StepRequest): void {

@@ -7,7 +7,7 @@
  *
  * So the job is there before the first compensation begins, and a crash at any point leaves one.
  */
-import { originHeader, apartHeader, enqueuedFirstHeader, enqueuedFirstMs, livingHeaders, postponedHeader, retriesInPlaceHeader } from "../core/copy.ts";
+import { enqueuedFirstHeader, enqueuedFirstMs, livingHeaders, originHeader, triesHeaders } from "../core/copy.ts";
 import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import { encodeOutbox } from "../core/outbox.ts";
@@ -25,8 +25,8 @@ export interface HandOverOptions {
     | undefined;
 }
 
-/** What the worker counted on the way does not count for the message that goes on. */
-const ofEarlierTries: readonly string[] = [postponedHeader, retriesInPlaceHeader, apartHeader, replayHeader, undoHeader];
+/** What the worker noted on the way does not count for the message that goes on. */
+const ofEarlierTries: readonly string[] = [...triesHeaders, replayHeader, undoHeader];
 
 /** As it is to be sent, but for its id and its order. It lives as long as the entity lets it. */
 function messageOf(delivery: Delivery): OutgoingMessage {

@@ -80,7 +80,7 @@ export class BatchProcessor {
   readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
-    const { clock, gate } = options;
+    const { clock, gate, settler } = options;
     this.#options = options;
     this.#claims = new GroupCommit({
       clock,
@@ -91,7 +91,12 @@ export class BatchProcessor {
       partHoldMaxMs,
       abandoned: (works, why) => works.forEach((work) => this.#unclaimed(work, why)),
     });
-    this.#revivals = new Revivals({ ...options, claim: (work) => this.#claims.add(work), handBack: (work, why) => options.settler.handBack(work, why) });
+    this.#revivals = new Revivals({
+      ...options,
+      claim: (work) => this.#claims.add(work),
+      handBack: (work, why) => settler.handBack(work, why),
+      broken: (work, error) => settler.broken(work, error),
+    });
   }
 
   /** Before anything else. `secret` is the consumer's. */

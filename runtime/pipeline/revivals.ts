@@ -12,6 +12,7 @@ import { knowsReplay, lastDeath } from "../core/history.ts";
 import { verifiedReplay } from "../core/replay-order.ts";
 import type { ClaimResult, Revival, ReviveResult, RunStore } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Work } from "./work.ts";
@@ -27,6 +28,8 @@ export interface RevivalsOptions {
   readonly resends: Resends;
   claim(work: Work): void;
   handBack(work: Work, why: "down" | "refused"): void;
+  /** Handling it threw. */
+  broken(work: Work, error: unknown): void;
 }
 
 interface Ask {
@@ -46,7 +49,12 @@ export class Revivals {
       clock,
       gate,
       write: (asks) => store.revive(asks.map(({ work: { eventId, epoch }, revival }) => ({ eventId, epoch, revival }))),
-      written: (asks, results) => asks.forEach((ask, index) => this.#answered(ask, results[index] ?? "refused")),
+      written: (asks, results) =>
+        eachAlone(
+          asks,
+          (ask, index) => this.#answered(ask, results[index] ?? "refused"),
+          ({ work }, error) => options.broken(work, error),
+        ),
       abandoned: (asks, why) => asks.forEach(({ work }) => options.handBack(work, why)),
     });
   }

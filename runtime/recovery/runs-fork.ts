@@ -1,16 +1,17 @@
 /** The message of a run that is made of another one: the same event under an id of its own. */
-import { enqueuedFirstHeader, livingHeaders, originHeader, postponedHeader, retriesInPlaceHeader, apartHeader, waitsForHeader } from "../core/copy.ts";
+import { livingHeaders, originHeader, triesHeaders } from "../core/copy.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { Routed } from "../core/read-route.ts";
 import { replayHeader } from "../core/replay-order.ts";
 import type { RunView, StepRecord } from "../core/run.ts";
 import { compensationsOf, isOwnRecord, verdictOf } from "../core/compensation.ts";
+import { undoHeader } from "../core/undo-order.ts";
 import { didYouMean } from "../core/near-name.ts";
 import { patchPayload } from "./patch-payload.ts";
 import { deliveryOf } from "./runs-message.ts";
 
-const ofTheParent = [originHeader, enqueuedFirstHeader, postponedHeader, retriesInPlaceHeader, apartHeader, waitsForHeader, replayHeader];
+const ofTheParent = [originHeader, ...triesHeaders, replayHeader, undoHeader];
 /** Where each form keeps the event's id in the body. */
 const idNames: ReadonlyMap<string, string> = new Map([
   ["canonical", "eventId"],

@@ -228,6 +228,27 @@ describe("an event that was given up", () => {
     assert.equal((await world.record("a")).generation, 1);
   });
 
+  test("is brought back though handling another one of its group throws, which is redelivered", async () => {
+    const world = new World();
+    const process = await world.start();
+    process.executor.script = refusedWhilePaying;
+    world.send("a", "b", "c");
+    await world.clock.advance(clockMarginMs);
+    process.executor.script = () => completedAnswer;
+    const { telemetry } = process;
+    const emit = telemetry.emit.bind(telemetry);
+    let thrown = 0;
+    telemetry.emit = (event) => {
+      if (event.type === "run.revived" && event.eventId === "b" && thrown++ === 0) throw new Error("a defect");
+      emit(event);
+    };
+    world.send(...world.broker.deadLettered.map(letterOf));
+    await world.clock.advance(20_000);
+    assert.equal(thrown, 1);
+    for (const eventId of ["a", "b", "c"]) assert.deepEqual(world.statesOf(eventId), ["dead-lettered: REFUSED", "completed"]);
+    assert.ok(telemetry.events.some((event) => event.type === "message.broken" && event.eventId === "b"));
+  });
+
   test("is given its attempts anew by a replay when the broker gave it up before a worker did", async () => {
     const world = new World();
     const { executor } = await world.start();

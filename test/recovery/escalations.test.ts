@@ -3,9 +3,13 @@ import { strict as assert } from "node:assert";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, test } from "node:test";
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { EscalationNotice, EscalationRule } from "#runtime/core/escalation.ts";
 import { platformEventHeader } from "#runtime/core/platform-catalogue.ts";
+import { waitsForHeader } from "#runtime/core/copy.ts";
+import { reassignedFromHeader } from "#runtime/core/reassignment.ts";
+import { replayHeader } from "#runtime/core/replay-order.ts";
 import { EscalationPolicy } from "#runtime/policy/escalation.ts";
 import { DeliveryError } from "#runtime/ports/escalation-channel.ts";
 import type { JobResult, NewJob, RecoveryQueue } from "#runtime/ports/recovery-queue.ts";
@@ -25,7 +29,7 @@ const rule: EscalationRule = {
   repeatAfterMs: 1_000,
 };
 
-function benchOf(perHourMax = 1_000) {
+function benchOf(perHourMax = 1_000, to = "pager") {
   const clock = new ManualClock(1_700_000_000_000);
   const jobs: NewJob[] = [];
   const emitted: { readonly event: RuntimeEvent; readonly about: AboutMessage | AboutEvent | undefined }[] = [];
@@ -48,16 +52,20 @@ function benchOf(perHourMax = 1_000) {
     counts: () => Promise.resolve({ waiting: 0, active: 0, done: 0, failed: 0 }),
   };
   const taken: EscalationNotice[] = [];
+  const reassigned: { readonly entity: string; readonly message: OutgoingMessage }[] = [];
   const pager = {
     send: (notice: EscalationNotice) => (state.refusal === undefined ? Promise.resolve(void taken.push(notice)) : Promise.reject(state.refusal)),
     check: () => Promise.resolve({ kind: "ok" } as const),
   };
   const escalations = new Escalations({
     clock: runtimeClock(clock),
-    policy: new EscalationPolicy({ rules: [rule], criticalProjects: new Set(), perHourMax }),
+    policy: new EscalationPolicy({ rules: [{ ...rule, to: [to] }], criticalProjects: new Set(), perHourMax }),
     queue,
-    channels: new Map([["pager", pager]]),
-    publisher: { send: () => Promise.resolve() },
+    channels: new Map<string, typeof pager | { readonly queue: string }>([
+      ["pager", pager],
+      ["people", { queue: "by-hand" }],
+    ]),
+    publisher: { send: (entity, messages) => Promise.resolve(void reassigned.push(...messages.map((message) => ({ entity, message })))) },
     telemetry: { emit: (event, about) => void emitted.push({ event, about }) },
     consumer: "input",
     workerId: "w",
@@ -70,6 +78,7 @@ function benchOf(perHourMax = 1_000) {
     emitted,
     state,
     taken,
+    reassigned,
     escalations,
     async pass(ms: number) {
       clock.advance(ms);
@@ -191,5 +200,39 @@ describe("escalations", () => {
     const [, held] = bench.emitted;
     assert.deepEqual(held?.event, { type: "escalation.held-back", rule: "any", counted: "" });
     assert.ok(held?.about !== undefined && "lineage" in held.about && held.about.lineage.traceId === envelope.traceId);
+  });
+
+  test("to a queue are copies of the events that were given up, each once, with where they come from and why", async () => {
+    const bench = benchOf(1_000, "people");
+    for (const eventId of ["first", "second"]) {
+      bench.escalations.emit(death, { ...about({ [waitsForHeader]: "HTTP_503", [replayHeader]: "an order" }), eventId });
+      await bench.pass(0);
+    }
+    // The second one is the same message, dead-lettered once more.
+    assert.deepEqual([bench.jobs.length, bench.jobs[0]?.kind], [1, "reassignment"]);
+    assert.equal((await bench.deliver(1)).kind, "done");
+    const [{ entity, message } = { entity: "", message: undefined }] = bench.reassigned;
+    assert.equal(entity, "by-hand");
+    assert.deepEqual(JSON.parse(Buffer.from(message?.body ?? []).toString("utf8")), envelope);
+    const headers = {
+      [reassignedFromHeader]: "input",
+      "holdfast-reassigned-by": "any",
+      "holdfast-reassigned-reason": "CARD",
+      "holdfast-reassigned-code": "CARD",
+    };
+    assert.deepEqual(message?.headers, headers);
+    assert.notEqual(message?.messageId, "m");
+  });
+
+  test("to a queue leave out what was reassigned before, and say so of what is too large", async () => {
+    const bench = benchOf(1_000, "people");
+    bench.escalations.emit(death, about({ [reassignedFromHeader]: "elsewhere" }));
+    const large = { ...about(), delivery: delivery(Buffer.alloc(256 * 1024 + 1)) };
+    bench.escalations.emit(death, large);
+    await bench.pass(0);
+    assert.equal(bench.jobs.length, 0);
+    const failed = bench.emitted.flatMap(({ event }) => (event.type === "escalation.failed" ? [event] : []));
+    assert.deepEqual([failed.length, failed[0]?.isFinal, failed[0]?.attempt], [1, true, 0]);
+    assert.match(failed[0]?.error ?? "", /at most 262144 bytes to be reassigned, found 262145; replay it from its dead letters/);
   });
 });
