@@ -8,11 +8,10 @@ import { cannot, change, type Change, hashOf, type Told } from "./runs-change.ts
 import type { ChangeOptions, DeleteOptions } from "./runs-options.ts";
 import { readRun, unknownEvent } from "./runs-records.ts";
 
-function deathOf(view: RunView | undefined, kind: RunKind | undefined, description: string): Death {
+function deathOf(view: RunView | undefined, kind: RunKind | undefined, description: string): Omit<Death, "atMs"> {
   const skill = view === undefined ? "" : skillOf(view, kind);
   const attempt = view === undefined ? 0 : view.failures + view.losses;
   return {
-    atMs: Date.now(),
     reason: cancelledReason,
     class: "cancelled",
     code: cancelledReason,
@@ -75,7 +74,9 @@ async function cancelUnclaimed(open: Change, eventId: string, { reason, dryRun }
   if (message === undefined) throw await unknownEvent(open, eventId);
   const did = `been cancelled before its first claim; when its message in ${message.queue} comes, it is dead-lettered as ${cancelledReason}`;
   if (dryRun === true) return { eventId, did, result: "dry run" };
-  const death = deathOf(undefined, undefined, `cancelled: ${reason}`);
+  // None of its messages that are there now may bring it back, whatever the clock here says.
+  const atMs = Math.max(Date.now(), ...messages.map(({ firstMs }) => firstMs));
+  const death = { ...deathOf(undefined, undefined, `cancelled: ${reason}`), atMs };
   const made = await open.records.create({
     eventId,
     payloadHash: await hashOf(open, message.seen.delivery, eventId),

@@ -45,6 +45,12 @@ export type StatedOutcome = "done" | "not-done";
 /** What a run is given up as that somebody called off. */
 export const cancelledReason = "Cancelled";
 
+/**
+ * Its death is on record this much later than it was called off, by the store's clock, which may differ from the broker's: no message that
+ * was there by then may bring it back. The clock of whoever calls it off is not asked.
+ */
+export const cancelledLateMs = 2_000;
+
 /** Entries that a record keeps; the oldest go first. */
 export const historyMax = 20;
 

@@ -15,8 +15,8 @@ export interface Cancellation {
   readonly eventId: string;
   /** At most 200 characters. */
   readonly reason: string;
-  /** What its end is to say. */
-  readonly death: Death;
+  /** What its end is to say; when, the store says: `cancelledLateMs` later than now. */
+  readonly death: Omit<Death, "atMs">;
   /** The record of its failure for good, where its steps are to be compensated; see `core/compensation.ts`. */
   readonly verdict: StepRecord | undefined;
 }

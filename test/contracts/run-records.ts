@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { encodeVerdict, verdictOf } from "#runtime/core/compensation.ts";
-import type { HistoryEntry } from "#runtime/core/history.ts";
+import { cancelledLateMs, type HistoryEntry } from "#runtime/core/history.ts";
 import type { RunKind, RunStanding, RunState, RunSummary } from "#runtime/core/run.ts";
 import type { Cancellation, RunCreation, RunRecords } from "#runtime/ports/run-records.ts";
 import type { CheckpointWrite, RunStore } from "#runtime/ports/run-store.ts";
@@ -167,6 +167,15 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
           assert.ok(claim?.kind === "dead" && claim.reason === "Cancelled", JSON.stringify(claim));
           assert.deepEqual(await kindsOf(eventId), ["cancelled", "died"]);
         }
+      });
+
+      test("has died by the store's clock, not by that of whoever calls it off", async () => {
+        await store.claim([claimOf("a")], 20);
+        await harness.advance(40);
+        await cancel("a");
+        const [cancelled, died] = (await store.read("a"))?.history ?? [];
+        assert.ok(cancelled !== undefined && died?.kind === "died");
+        assert.deepEqual([died.atMs - cancelled.atMs, died.reason, died.fingerprint], [cancelledLateMs, "Cancelled", death.fingerprint]);
       });
 
       test("keeps its claim until its worker gives it back, which hears of it with each step and each extension", async () => {

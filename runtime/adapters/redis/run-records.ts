@@ -1,7 +1,7 @@
 // What people ask of the records on Redis: incremental scans, tag by tag, each call a bounded piece of the keyspace.
 //
 //   holdfast:{orders}:kinds         what pipeline hashes stand for, by hash, written by workers that start
-import { encodeEntry } from "../../core/history.ts";
+import { cancelledLateMs, encodeEntry } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import {
@@ -105,8 +105,8 @@ class RedisRunRecords implements RunRecords {
   async cancel({ eventId, reason, death, verdict }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
     const { base, key } = this.#placeOf(eventId);
     const entry = JSON.stringify({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax) });
-    const died = encodeEntry({ kind: "died", state: "dead", ...death });
-    const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict)];
+    const died = encodeEntry({ kind: "died", state: "dead", ...death, atMs: 0 });
+    const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict), String(cancelledLateMs)];
     return cancelAnswers.get(String(await this.#connected().run(scripts.cancel, [key], args))) ?? "unknown";
   }
 

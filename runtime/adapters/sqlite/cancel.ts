@@ -1,6 +1,6 @@
 /** Ending runs that were called off, under the write lock of the caller's transaction. */
 import { encodeVerdict, type Verdict } from "../../core/compensation.ts";
-import { cancelledReason, encodeEntry } from "../../core/history.ts";
+import { cancelledLateMs, cancelledReason, encodeEntry } from "../../core/history.ts";
 import type { Cancellation } from "../../ports/run-records.ts";
 import type { RunRow, Statements } from "./statements.ts";
 
@@ -26,7 +26,11 @@ export function cancelRun(
   nowMs: number,
   expiresAtMs: number,
 ): "ended" | "asked" {
-  statements.putCancel(row.id, encodeEntry({ kind: "died", state: "dead", ...death }), verdict === undefined ? null : new TextDecoder().decode(verdict.result));
+  statements.putCancel(
+    row.id,
+    encodeEntry({ kind: "died", state: "dead", ...death, atMs: nowMs + cancelledLateMs }),
+    verdict === undefined ? null : new TextDecoder().decode(verdict.result),
+  );
   statements.note(row.id, encodeEntry({ kind: "cancelled", atMs: nowMs, reason }));
   if (row.state === "waiting" || row.leaseUntilMs <= nowMs) {
     endCancelled(statements, row.id, nowMs, expiresAtMs);

@@ -3,8 +3,9 @@
 -- ARGV[1]  retention, milliseconds
 -- ARGV[2]  base of the keys
 -- ARGV[3]  history entry, a JSON object, which gets its time
--- ARGV[4]  what the record's end is to say: history entry of the death
+-- ARGV[4]  what the record's end is to say: history entry of the death, which gets its time
 -- ARGV[5]  step as packed by the client, that has the run compensated where there are steps, or nothing
+-- ARGV[6]  how much later than now the death is, milliseconds
 -- Returns u (unknown), d (done), x (given up), w (ended here; compensated by who claims it next) or c (its worker is told)
 
 local retentionMs, base, key = ARGV[1], ARGV[2], KEYS[1]
@@ -14,7 +15,9 @@ local record = decode(value)
 if record.state == 'd' then return 'd' end
 if record.state == 'x' or record.state == 'p' then return 'x' end
 local now = nowMs()
-redis.call('HSET', cancelKey(base, key), 'death', ARGV[4], 'step', ARGV[5])
+local death = cjson.decode(ARGV[4])
+death.atMs = now + tonumber(ARGV[6])
+redis.call('HSET', cancelKey(base, key), 'death', cjson.encode(death), 'step', ARGV[5])
 redis.call('PEXPIRE', cancelKey(base, key), retentionMs)
 note(base, key, '{"atMs":' .. string.format('%.0f', now) .. ',' .. ARGV[3]:sub(2), retentionMs)
 if record.state == 'w' or record.leaseUntilMs <= now then
