@@ -107,9 +107,7 @@ function readsSessionsOf({ sources }: Config, entity: ReturnType<typeof consumed
 
 function judgeSessions(areConfigured: boolean, { requiresSession }: EntitySettings): Finding {
   const expected = areConfigured ? "an entity that requires sessions, as 'sessions' is configured" : "an entity without sessions";
-  const remedy = areConfigured
-    ? "take the key 'sessions' away, or create it again with sessions required"
-    : "add sessions: {} to its source, or read another";
+  const remedy = areConfigured ? "take the key 'sessions' away, or create it again with sessions required" : "add sessions: {} to its source, or read another";
   return judged("sessions", areConfigured === requiresSession, expected, requiresSession ? "it requires sessions" : "it has none", remedy);
 }
 
