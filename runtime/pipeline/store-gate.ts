@@ -7,7 +7,8 @@
  *
  * While it is closed, receiving stops and writes wait; the store is asked again with growing pauses until it answers, then
  * everything goes on by itself. The pauses go on growing until a write has succeeded: a store that answers a ping and fails
- * the next write is not asked at full speed. Once it has given up, what waits is handed back.
+ * the next write is not asked at full speed, and is not said to be up before one has succeeded. Once it has given up, what waits
+ * is handed back.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
@@ -44,7 +45,10 @@ export class StoreGate {
   readonly #reopened = new Signal();
   readonly #gaveUp = new Signal();
   #state: "open" | "closed" | "given-up" = "open";
-  #closedAtMs = 0;
+  /** Since when the store is said to be down; undefined while it is not. */
+  #downSinceMs: number | undefined;
+  /** It was closed anew before a write had succeeded: an answer to a ping alone does not say that it is up. */
+  #isDoubtful = false;
   /** Since when what waits has been held, over reopenings that no write confirmed; undefined while nothing is. */
   #holdingSinceMs: number | undefined;
   #probeDelayMs = storeProbeFirstMs;
@@ -88,6 +92,8 @@ export class StoreGate {
     if (this.#state !== "open") return;
     this.#holdingSinceMs = undefined;
     this.#probeDelayMs = storeProbeFirstMs;
+    this.#isDoubtful = false;
+    this.#tellUp();
   }
 
   /** Says that a call failed. */
@@ -95,9 +101,11 @@ export class StoreGate {
     if (this.#state !== "open") return;
     const { clock, telemetry } = this.#options;
     this.#state = "closed";
-    this.#closedAtMs = clock.monotonicMs();
-    this.#holdingSinceMs ??= this.#closedAtMs;
-    telemetry.emit({ type: "store.down", error: messageOf(error) });
+    const nowMs = clock.monotonicMs();
+    this.#isDoubtful = this.#holdingSinceMs !== undefined;
+    this.#holdingSinceMs ??= nowMs;
+    if (this.#downSinceMs === undefined) telemetry.emit({ type: "store.down", error: messageOf(error) });
+    this.#downSinceMs ??= nowMs;
     this.#closed.send();
     this.#probeLater();
   }
@@ -118,17 +126,24 @@ export class StoreGate {
 
   #probed(answers: boolean): void {
     if (this.#isStopped) return;
-    const { clock, telemetry, holdMaxMs } = this.#options;
+    const { clock, holdMaxMs } = this.#options;
     const nowMs = clock.monotonicMs();
     if (answers) {
       if (this.hasGivenUp) this.#holdingSinceMs = undefined;
       this.#state = "open";
-      telemetry.emit({ type: "store.up", downMs: Math.round(nowMs - this.#closedAtMs) });
+      if (!this.#isDoubtful) this.#tellUp();
       this.#reopened.send();
       return;
     }
     if (this.#state === "closed" && nowMs - (this.#holdingSinceMs ?? nowMs) >= holdMaxMs) this.#giveUp();
     this.#probeLater();
+  }
+
+  #tellUp(): void {
+    if (this.#downSinceMs === undefined) return;
+    const { clock, telemetry } = this.#options;
+    telemetry.emit({ type: "store.up", downMs: Math.round(clock.monotonicMs() - this.#downSinceMs) });
+    this.#downSinceMs = undefined;
   }
 
   #giveUp(): void {

@@ -1,8 +1,12 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { StoreGate } from "#runtime/pipeline/store-gate.ts";
+import type { RunStore } from "#runtime/ports/run-store.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+import { SimClock } from "../support/sim-clock.ts";
 
 const emitted: OutgoingMessage = { messageId: "a:0", body: new Uint8Array(1), headers: { eventType: "done" } };
 
@@ -243,6 +247,24 @@ describe("a store that answers a ping and fails every write", () => {
     await world.clock.advance(60_000);
     assert.ok(calls.filter((call) => call === "claim 1").length < 60, `${calls.length} calls`);
     assert.ok(telemetry.outcomes.includes("released"));
+  });
+
+  test("is said to be down once more after its first answer, and to be up when a write has succeeded", async () => {
+    const clock = new SimClock();
+    const told: string[] = [];
+    const store = { ping: () => Promise.resolve(true) } as unknown as RunStore;
+    const telemetry = { emit: ({ type }: RuntimeEvent) => void told.push(type), settled: () => undefined };
+    const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: 60_000 });
+    for (let writes = 0; writes < 5; writes += 1) {
+      gate.close(new Error("database or disk is full"));
+      await clock.advance(3_000);
+      assert.equal(gate.isOpen, true);
+    }
+    assert.deepEqual(told, ["store.down", "store.up", "store.down"]);
+    gate.worked();
+    gate.worked();
+    assert.deepEqual(told, ["store.down", "store.up", "store.down", "store.up"]);
+    gate.stop();
   });
 });
 
