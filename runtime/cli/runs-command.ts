@@ -48,6 +48,7 @@ function addChanges(runs: Command): void {
   );
   withReason(runs.command("fork").description("make another run of this one, under a new event id, that begins behind one of its steps"))
     .option("--step <name>", "the last step that it takes over (required)")
+    .option("--repeat-in-doubt", "repeat steps of which nobody knows whether they happened: you have looked, and they did not")
     .option("--as <eventId>", "the new event's id (default: the old one and a random part)")
     .option("--patch <json>", "JSON merge patch for the payload, or @FILE that holds one")
     .option("--message <file>", messageHelp)

@@ -49,6 +49,7 @@ export interface ReleaseOptions extends Omit<ResumeOptions, "repeatInDoubt"> {
 }
 
 export interface ForkOptions extends ChangeOptions {
+  readonly repeatInDoubt?: boolean;
   readonly step: string;
   readonly as?: string;
   readonly patch?: string;

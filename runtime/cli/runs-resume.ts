@@ -16,6 +16,7 @@ import { standingOf } from "../recovery/runs-standing.ts";
 import { cannot, change, type Change, hashOf, ownLetter, readJsonArgument, readMessage, type Told } from "./runs-change.ts";
 import type { ForkOptions, ResumeOptions } from "./runs-options.ts";
 import { readRun } from "./runs-records.ts";
+import { stepInDoubt } from "./runs-view.ts";
 
 const waysOut = "name a file that holds it with --message: the event as JSON, or a line of dlq export";
 
@@ -122,6 +123,11 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
     const { letters, surroundings, store, records } = open;
     const view = await readRun(open, eventId);
     const steps = stepsUpTo(view.steps, options.step);
+    const doubtful = stepInDoubt(view.steps);
+    if (doubtful !== undefined && options.repeatInDoubt !== true)
+      throw cannot(
+        `expected to know of each step of '${eventId}' whether it was done, found that '${doubtful}' may have been, and the fork would do it again; look in the dependency, then give --repeat-in-doubt if it was not`,
+      );
     const undone = undoneOf(view, steps);
     if (undone !== undefined)
       throw cannot(

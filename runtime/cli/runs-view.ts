@@ -1,4 +1,5 @@
 /** A run as the commands show it. */
+import { isOwnRecord } from "../core/compensation.ts";
 import type { HistoryEntry } from "../core/history.ts";
 import { decodeOutbox } from "../core/outbox.ts";
 import { redactValue } from "../core/redact.ts";
@@ -52,6 +53,11 @@ export function stepState(step: StepRecord): "completed" | "in doubt" | "not don
   if (step.state === "completed") return "completed";
   if (isWithdrawn(step)) return "not done";
   return step.kind === "atMostOnce" ? "in doubt" : "begun";
+}
+
+/** The step of which nobody knows whether its effect, which may happen once at most, has happened; undefined where there is none. */
+export function stepInDoubt(steps: readonly StepRecord[]): string | undefined {
+  return steps.find((step) => !isOwnRecord(step) && step.state === "intent" && stepState(step) === "in doubt")?.name;
 }
 
 function plainStep(step: StepRecord, showsResults: boolean): Plain {
