@@ -15,7 +15,11 @@ async function checkSendingToOne(config: Config, entity: string, uses: readonly 
   const expected = `a queue or topic '${entity}' that takes messages (${usesInWords(uses)})`;
   try {
     const answer = await withDeadline(checkSendingTo(config, entity));
-    if (answer.kind === "refused") return judged(check, false, expected, refusalInWords(answer.error), remedyFor(answer.error.entityTrouble, uses));
+    if (answer.kind === "refused") {
+      const finding = judged(check, false, expected, refusalInWords(answer.error), remedyFor(answer.error.entityTrouble, uses));
+      const [first] = uses;
+      return first?.source !== undefined && uses.every(({ source }) => source === first.source) ? { ...finding, awaits: first.source } : finding;
+    }
     if (answer.kind === "unanswered") throw answer.error;
   } catch (error) {
     // A namespace that cannot be reached, or asks for patience, says nothing about the entity.
