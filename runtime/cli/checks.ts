@@ -9,6 +9,7 @@ import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import type { SourceSettings } from "../core/config/sources.ts";
 import { TransportError, messageOf } from "../core/errors.ts";
+import { fewAtOnce } from "./few-at-once.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 import { checkSending } from "./sending-checks.ts";
 
@@ -18,10 +19,11 @@ const skewMaxMs = 2_000;
 
 /** Never rejects. */
 export async function checkSurroundings(config: Config, directory: string): Promise<readonly Finding[]> {
+  const read = config.sources.flatMap((source, number) =>
+    entitiesOf(source).map((entity, index): ReadEntity => ({ source, number, entity, isRetryQueue: index > 0 })),
+  );
   const all = await Promise.all([
-    ...config.sources.flatMap((source, number) =>
-      entitiesOf(source).map((entity, index) => checkEntity(config, { source, number, entity, isRetryQueue: index > 0 })),
-    ),
+    fewAtOnce(read, (one) => checkEntity(config, one)).then((findings) => findings.flat()),
     checkSending(config),
     checkStore(config, directory),
     checkEscalation(config, directory),

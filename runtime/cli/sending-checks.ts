@@ -2,12 +2,13 @@
 import { type EntityUse, checkSendingTo, readBrokerFacts, sendingUses } from "../compose/broker.ts";
 import type { Config } from "../core/config.ts";
 import type { EntityTrouble, TransportError } from "../core/errors.ts";
+import { fewAtOnce } from "./few-at-once.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 
 /** Never rejects. */
 export async function checkSending(config: Config): Promise<readonly Finding[]> {
   const byEntity = Map.groupBy(sendingUses(config), ({ entity }) => entity);
-  return Promise.all([...byEntity].map(([entity, uses]) => checkSendingToOne(config, entity, uses)));
+  return fewAtOnce([...byEntity], ([entity, uses]) => checkSendingToOne(config, entity, uses));
 }
 
 async function checkSendingToOne(config: Config, entity: string, uses: readonly EntityUse[]): Promise<Finding> {

@@ -15,6 +15,7 @@ import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
+import type { IntakeBounds } from "../policy/intake-window.ts";
 import { composeLimits } from "./limits.ts";
 import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
@@ -79,7 +80,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
-    intake: { start: shareOf(config, 4 * threads), floor: shareOf(config, threads), ceiling: config.inFlightMax, waitMaxMs: config.beginWithinMs },
+    intake: intakeOf(config, threads),
     resends: config.resends,
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,
@@ -95,7 +96,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
   return { worker, kinds: registry.kinds, ...reports };
 }
 
-/** Of what a worker with one source would begin with. */
-function shareOf({ sources }: Config, messages: number): number {
-  return Math.ceil(messages / sources.length);
+/** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */
+function intakeOf({ sources, inFlightMax, beginWithinMs }: Config, threads: number): IntakeBounds {
+  const part = (messages: number): number => Math.ceil(messages / sources.length);
+  const bounds = { start: part(4 * threads), floor: part(threads), ceiling: inFlightMax, waitMaxMs: beginWithinMs };
+  return sources.length === 1 ? bounds : { ...bounds, enoughMs: enoughOfManyMs };
 }
+
+const enoughOfManyMs = 100;

@@ -78,7 +78,7 @@ export class BatchProcessor {
   readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
-    const { clock, gate, settler } = options;
+    const { clock, gate } = options;
     this.#options = options;
     this.#claims = new GroupCommit({
       clock,
