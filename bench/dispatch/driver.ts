@@ -22,7 +22,7 @@ export class Driver {
 
   constructor(threads: number) {
     this.#executor = createThreadsExecutor({
-      consumer: "bench",
+      consumers: ["bench"],
       plugins: [{ name: "bench", entry: new URL("./plugin.ts", import.meta.url).href, folder: import.meta.dirname, skills: plugin.skills }],
       dependencies: [],
       dependencyConfig: new Map(),
@@ -95,7 +95,7 @@ export class Driver {
       inDoubt: false,
       rejectedBy: [],
     };
-    return { runId: this.#lastRunId, skill, route, body, contentEncoding: undefined, headers: undefined, enqueuedAtMs: 0, ...claim };
+    return { runId: this.#lastRunId, skill, route, body, contentEncoding: undefined, headers: undefined, enqueuedAtMs: 0, source: 0, ...claim };
   }
 }
 

@@ -9,6 +9,7 @@ import { killCommand } from "./kill/command.ts";
 import { memoryCommand } from "./memory/command.ts";
 import { orderCommand } from "./order/command.ts";
 import { replayCommand } from "./replay/command.ts";
+import { sourcesCommand } from "./sources/command.ts";
 
 const program = new Command("npm run drill --")
   .usage("NAME [options]")
@@ -17,7 +18,8 @@ const program = new Command("npm run drill --")
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
   .addHelpText("after", "\n`npm run drill -- NAME --help` says what goes wrong, and what must hold all the same.");
 
-for (const command of [crashPointsCommand(), killCommand(), faultsCommand(), memoryCommand(), orderCommand(), replayCommand()]) program.addCommand(command);
+for (const command of [crashPointsCommand(), killCommand(), faultsCommand(), memoryCommand(), orderCommand(), replayCommand(), sourcesCommand()])
+  program.addCommand(command);
 
 if (process.argv.length === 2) program.outputHelp();
 else await carryOut(program);

@@ -3,11 +3,13 @@
  * findings, `start` refuses to begin when one has failed, and a worker that runs looks again from time to time. Each says what
  * was expected, what was found and what to do about it.
  */
-import { type EntitySettings, consumedEntities, readBrokerFacts } from "../compose/broker.ts";
+import { type EntitySettings, entitiesOf, readBrokerFacts } from "../compose/broker.ts";
 import { checkChannels } from "../compose/escalation.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
+import type { SourceSettings } from "../core/config/sources.ts";
 import { TransportError, messageOf } from "../core/errors.ts";
+import { fewAtOnce } from "./few-at-once.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 import { checkSending } from "./sending-checks.ts";
 
@@ -17,8 +19,11 @@ const skewMaxMs = 2_000;
 
 /** Never rejects. */
 export async function checkSurroundings(config: Config, directory: string): Promise<readonly Finding[]> {
+  const read = config.sources.flatMap((source, number) =>
+    entitiesOf(source).map((entity, index): ReadEntity => ({ source, number, entity, isRetryQueue: index > 0 })),
+  );
   const all = await Promise.all([
-    ...consumedEntities(config).map((entity, index) => checkEntity(config, entity, index > 0)),
+    fewAtOnce(read, (one) => checkEntity(config, one)).then((findings) => findings.flat()),
     checkSending(config),
     checkStore(config, directory),
     checkEscalation(config, directory),
@@ -26,18 +31,34 @@ export async function checkSurroundings(config: Config, directory: string): Prom
   return [...all.flat(), recoveryFinding(config)];
 }
 
-/** `isSecond`: the checks of the first have the plain names. */
-async function checkEntity(config: Config, entity: ReturnType<typeof consumedEntities>[number], isSecond: boolean): Promise<Finding[]> {
-  const suffix = isSecond && "queue" in entity ? ` of ${entity.queue}` : "";
+/** One of the entities that are read. */
+interface ReadEntity {
+  readonly source: SourceSettings;
+  /** The source's place in the configuration. */
+  readonly number: number;
+  readonly entity: ReturnType<typeof entitiesOf>[number];
+  readonly isRetryQueue: boolean;
+}
+
+/** The checks of an only source have the plain names. */
+function suffixOf({ sources }: Config, { source, entity, isRetryQueue }: ReadEntity): string {
+  if (isRetryQueue && "queue" in entity) return ` of ${entity.queue}`;
+  return sources.length > 1 ? ` of ${source.name}` : "";
+}
+
+async function checkEntity(config: Config, read: ReadEntity): Promise<Finding[]> {
+  const { entity, source, number, isRetryQueue } = read;
+  const suffix = suffixOf(config, read);
   try {
     const settings = await withDeadline(readBrokerFacts(config, entity));
-    const findings = [...judgeEntity(config, settings), judgeSessions(readsSessionsOf(config, entity), settings)].map((finding) => ({
+    const findings = [...judgeEntity(config, source, settings), judgeSessions(source.sessions !== undefined && !isRetryQueue, settings)].map((finding) => ({
       ...finding,
+      ...(finding.check === "status" && finding.verdict === "failed" ? { awaits: source.name } : {}),
       check: `${finding.check}${suffix}`,
     }));
-    return isSecond ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
+    return isRetryQueue || number > 0 ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
-    if (error instanceof TransportError && error.entityTrouble === "missing") return missing(config, entity);
+    if (error instanceof TransportError && error.entityTrouble === "missing") return missing(read).map((finding) => ({ ...finding, awaits: source.name }));
     const remedy =
       "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
     const isForbidden = error instanceof TransportError && error.entityTrouble === "forbidden";
@@ -47,16 +68,16 @@ async function checkEntity(config: Config, entity: ReturnType<typeof consumedEnt
 }
 
 /** A queue that is read is sent to as well: whether it can be sent to tells what needs it. */
-function missing(config: Config, entity: ReturnType<typeof consumedEntities>[number]): Finding[] {
+function missing({ entity, number }: ReadEntity): Finding[] {
   if ("queue" in entity) return [];
   const { topic, subscription } = entity;
-  const index = config.sources.findIndex((source) => "topic" in source && source.topic === topic && source.subscription === subscription);
-  const keys = `sources.${index}.topic and sources.${index}.subscription`;
+  const keys = `sources.${number}.topic and sources.${number}.subscription`;
   const expected = `a subscription '${subscription}' of a topic '${topic}' (${keys}: it is read)`;
   return [judged(`read from ${topic}/${subscription}`, false, expected, "none of that name", `create it, or name another in ${keys}`)];
 }
 
-function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySettings): Finding[] {
+function judgeEntity({ retentionMs, ...config }: Config, source: SourceSettings, entity: EntitySettings): Finding[] {
+  const deliveriesMax = source.deliveriesMax ?? config.deliveriesMax;
   const lock = `${entity.lockDurationMs} ms`;
   const neverExpires = entity.timeToLiveMs === Number.POSITIVE_INFINITY;
   const timeToLive = neverExpires ? "messages never expire" : `${entity.timeToLiveMs} ms`;
@@ -94,15 +115,6 @@ function judgeEntity({ deliveriesMax, retentionMs }: Config, entity: EntitySetti
       "raise retentionMs, or shorten the entity's time-to-live: a message that outlives its run record can run twice",
     ),
   ];
-}
-
-/** Whether it is configured that the entity is read by sessions; a retry queue never is. */
-function readsSessionsOf({ sources }: Config, entity: ReturnType<typeof consumedEntities>[number]): boolean {
-  const source = sources.find((each) => {
-    if ("queue" in each) return "queue" in entity && entity.queue === each.queue;
-    return "topic" in entity && entity.topic === each.topic && entity.subscription === each.subscription;
-  });
-  return source?.sessions !== undefined;
 }
 
 function judgeSessions(areConfigured: boolean, { requiresSession }: EntitySettings): Finding {

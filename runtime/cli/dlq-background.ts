@@ -2,16 +2,17 @@
 import { createHash } from "node:crypto";
 import { composeRecoveryQueue } from "../compose/recovery.ts";
 import { composeRunStore } from "../compose/store.ts";
+import { consumerBeside, firstSource } from "../core/config/sources.ts";
 import type { Config } from "../core/config.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { JobView, RecoveryQueue } from "../ports/recovery-queue.ts";
-import type { RunStore } from "../ports/run-store.ts";
 import { type BackgroundReplay, replayKind } from "../recovery/background-replay.ts";
 import type { Letter } from "../recovery/letters.ts";
 import type { GroupReport } from "../recovery/replay.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { DlqOptions, ReplayCommandOptions } from "./dlq-options.ts";
 import { loadConfig } from "./load-config.ts";
+import type { LoadedSource } from "./load-source.ts";
 import { writeText } from "./output.ts";
 
 const words: Readonly<Record<GroupReport["state"], string>> = {
@@ -35,17 +36,20 @@ const stopMs = 1_000;
 /** A broker or a store that is away for some hours ends no replay. */
 const retry = { attemptsMax: 200, baseDelayMs: 1_000, delayMaxMs: 60_000 };
 
-async function withQueue<T>(config: Config, directory: string, store: RunStore, work: (queue: RecoveryQueue) => Promise<T>): Promise<T> {
+async function withQueue<T>(config: Config, directory: string, work: (queue: RecoveryQueue) => Promise<T>): Promise<T> {
+  const store = composeRunStore(config, directory);
   const queue = composeRecoveryQueue(config, directory, store);
   if (queue === undefined)
     throw new ConfigurationError(
       "expected a recovery queue that workers share, found none: it is switched off, or the store is in memory; see `recovery` in the configuration",
     );
+  await store.start();
   queue.start({ failed: () => undefined, disturbed: () => undefined, recovered: () => undefined });
   try {
     return await work(queue);
   } finally {
     await queue.stop(stopMs);
+    await store.stop();
   }
 }
 
@@ -54,13 +58,13 @@ export async function handToWorkers(
   options: ReplayCommandOptions,
   patch: unknown,
   letters: readonly Letter[],
-  store: RunStore,
-  config: Config,
-  directory: string,
+  { config, whole, directory }: LoadedSource,
 ): Promise<boolean> {
   const until = new Map<string, bigint>();
   for (const { box, sequenceNumber } of letters) if (sequenceNumber > (until.get(box.name) ?? -1n)) until.set(box.name, sequenceNumber);
+  const consumer = consumerBeside(firstSource(config), whole);
   const data: BackgroundReplay = {
+    ...(consumer === undefined ? {} : { consumer }),
     selection: { groups: options.group, events: options.event },
     ...(options.forwardedTo === undefined ? {} : { forwardedTo: options.forwardedTo }),
     ...(patch === undefined ? {} : { patch: JSON.stringify(patch) }),
@@ -74,7 +78,7 @@ export async function handToWorkers(
     groups: [],
   };
   const id = createHash("sha256").update(JSON.stringify(data)).digest("hex").slice(0, idCharacters);
-  const result = await withQueue(config, directory, store, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs, retry, replacesEnded: true }));
+  const result = await withQueue(whole, directory, (queue) => queue.add({ kind: replayKind, id, data, keepDoneMs, retry, replacesEnded: true }));
   if (options.json === true) printJson({ replay: id, letters: letters.length, isNew: result === "added" });
   else
     writeText(
@@ -86,17 +90,11 @@ export async function handToWorkers(
 /** False when a group was stopped, or a replay is given up. */
 export async function showReplays(options: DlqOptions): Promise<boolean> {
   const { config, directory } = await loadConfig(options.config);
-  const store = composeRunStore(config, directory);
-  await store.start();
-  try {
-    const views = await withQueue(config, directory, store, (queue) => queue.list(replayKind));
-    const plain = views.map(plainReplay);
-    if (options.json === true) printJson(plain);
-    else writeText(plain.length === 0 ? "no replays were handed to the workers\n" : `${plain.map(describeJob).join("\n")}\n`);
-    return plain.every(({ state, groups }) => state !== "failed" && groups.every((group) => !/^(same|other)-failure|undecided$/.test(group.state)));
-  } finally {
-    await store.stop();
-  }
+  const views = await withQueue(config, directory, (queue) => queue.list(replayKind));
+  const plain = views.map(plainReplay);
+  if (options.json === true) printJson(plain);
+  else writeText(plain.length === 0 ? "no replays were handed to the workers\n" : `${plain.map(describeJob).join("\n")}\n`);
+  return plain.every(({ state, groups }) => state !== "failed" && groups.every((group) => !/^(same|other)-failure|undecided$/.test(group.state)));
 }
 
 interface PlainReplay extends Pick<JobView, "id" | "state" | "failure"> {

@@ -6,8 +6,9 @@ import { exitCodes } from "./exit-codes.ts";
 
 function withPlace(command: Command): Command {
   return command
-    .option("-c, --config <file>", "configuration file; gives broker, consumer and store")
-    .option("--forwarded-to <queue>", "read this queue, which the consumer's dead letters are forwarded to")
+    .option("-c, --config <file>", "configuration file; gives broker, sources and store")
+    .option("--source <name>", "of this source; needed where there are several")
+    .option("--forwarded-to <queue>", "read this queue, which its dead letters are forwarded to")
     .option("--json", "print JSON");
 }
 
@@ -18,7 +19,7 @@ function withSelection(command: Command): Command {
 }
 
 export function addDlqCommand(program: Command): void {
-  const dlq = program.command("dlq").description("dead letters of the consumer: what failed, and getting events back");
+  const dlq = program.command("dlq").description("dead letters of a source: what failed, and getting events back");
   withPlace(dlq.command("groups").description("count dead letters by the failure that they died of")).action(async (options: DlqOptions) =>
     (await import("./dlq.ts")).groups(options),
   );

@@ -3,12 +3,12 @@ import { composeLetters } from "../compose/dead-letters.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { isSelected, type Letter, type Letters, scan, type SeenLetter } from "../recovery/letters.ts";
 import type { DlqOptions, SelectOptions } from "./dlq-options.ts";
-import { loadConfig, type LoadedConfig } from "./load-config.ts";
+import { loadSource, type LoadedSource } from "./load-source.ts";
 import { writeResult } from "./output.ts";
 
 /** Opens the boxes of the configured consumer for `work`, and closes them after it. */
-export async function withLetters<T>(options: DlqOptions, work: (letters: Letters, loaded: LoadedConfig) => Promise<T>): Promise<T> {
-  const loaded = await loadConfig(options.config);
+export async function withLetters<T>(options: DlqOptions, work: (letters: Letters, loaded: LoadedSource) => Promise<T>): Promise<T> {
+  const loaded = await loadSource(options);
   const letters = await composeLetters(loaded.config, options.forwardedTo);
   try {
     for (const box of letters.boxes) await box.start();

@@ -3,6 +3,7 @@ import type { ResumeFrom } from "../core/history.ts";
 
 export interface DlqOptions {
   readonly config?: string;
+  readonly source?: string;
   readonly forwardedTo?: string;
   readonly json?: boolean;
 }

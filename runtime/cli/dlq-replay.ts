@@ -22,13 +22,13 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
   if (options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
   const patch = readJsonArgument("--patch", options.patch);
-  return withLetters(options, async (letters, { config, directory }) => {
+  return withLetters(options, async (letters, loaded) => {
     const { groups, unreadable } = await choose(options, patch, letters);
     if (groups.size === 0 && options.json !== true) {
       writeText(`no such dead letters${unreadable === 0 ? "" : `, but ${leftText(unreadable)}`}\n`);
       return true;
     }
-    const surroundings = await composeReplay(config, directory);
+    const surroundings = await composeReplay(loaded.config, loaded.directory);
     await surroundings.store.start();
     try {
       if (options.run !== true) {
@@ -36,7 +36,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
         return true;
       }
       if (unreadable > 0) writeNote(leftText(unreadable));
-      if (options.inBackground === true) return await handToWorkers(options, patch, [...groups.values()].flat(), surroundings.store, config, directory);
+      if (options.inBackground === true) return await handToWorkers(options, patch, [...groups.values()].flat(), loaded);
       return await run(options, patch, letters, [...groups.values()], surroundings);
     } finally {
       await surroundings.store.stop();

@@ -15,7 +15,7 @@ import { type Letter, scan } from "../recovery/letters.ts";
 import { take } from "../recovery/take.ts";
 import { checkSelection, plainLetter, printJson, selected, time, withLetters } from "./dlq-letters.ts";
 import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
-import type { LoadedConfig } from "./load-config.ts";
+import type { LoadedSource } from "./load-source.ts";
 import { writeResult, writeText } from "./output.ts";
 import { plainRun } from "./runs-view.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
@@ -162,7 +162,7 @@ export async function purge(options: PurgeOptions): Promise<boolean> {
   );
 }
 
-async function withStore<T>({ config, directory }: LoadedConfig, work: (store: RunStore) => Promise<T>): Promise<T> {
+async function withStore<T>({ config, directory }: LoadedSource, work: (store: RunStore) => Promise<T>): Promise<T> {
   checkStoreIsShared(config);
   const store = composeRunStore(config, directory);
   try {

@@ -4,16 +4,17 @@
  */
 import Table from "cli-table3";
 import { systemClock } from "../adapters/system/clock.ts";
-import { composeTransport } from "../compose/broker.ts";
+import { composeTransports, transportOf } from "../compose/broker.ts";
 import { composeExecutor } from "../compose/executor.ts";
 import { composeSkills } from "../compose/skills.ts";
 import { composeRunStore, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
-import { soleSource } from "../core/config/sources.ts";
+import type { SourceSettings } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
 import { printableLines } from "../core/printable.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import type { ExecutorListener } from "../ports/executor.ts";
+import type { Transport } from "../ports/transport.ts";
 import { checkSurroundings } from "./checks.ts";
 import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
@@ -27,7 +28,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
   const findings: Finding[] = [
     { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
     await checkPlugins(config, directory),
-    ...(await Promise.all([checkReachable(config).then((finding) => [finding]), checkStore(config, directory)])).flat(),
+    ...(await Promise.all([checkReachable(config), checkStore(config, directory)])).flat(),
     ...(await checkSurroundings(config, directory)),
   ];
   print(findings, options.json === true);
@@ -61,19 +62,23 @@ async function checkPlugins(config: Config, directory: string): Promise<Finding>
   }
 }
 
-async function checkReachable(config: Config): Promise<Finding> {
-  const source = soleSource(config);
+async function checkReachable(config: Config): Promise<readonly Finding[]> {
+  const make = await composeTransports(config);
+  return Promise.all(config.sources.map((source) => checkSource(source, transportOf(source, make), config.sources.length > 1)));
+}
+
+async function checkSource(source: SourceSettings, transport: Transport, isOneOfMany: boolean): Promise<Finding> {
+  const check = isOneOfMany ? `broker: ${source.name}` : "broker";
   const entities =
     "queue" in source
       ? `the queue '${source.queue}'`
       : `the subscription '${source.subscription}' of the topic '${source.topic}' and the retry queue '${source.retryQueue}'`;
   const expected = `the broker to answer and ${entities} to exist`;
-  const transport = await composeTransport(config);
   try {
     await withDeadline(transport.start());
-    return judged("broker", true, expected, "it does", "");
+    return judged(check, true, expected, "it does", "");
   } catch (error) {
-    return judged("broker", false, expected, foundIn(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
+    return judged(check, false, expected, foundIn(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
   } finally {
     await transport.stop();
   }

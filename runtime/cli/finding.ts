@@ -14,6 +14,8 @@ export interface Finding {
   readonly found: string;
   /** Empty when all is well. */
   readonly remedy: string;
+  /** Of what failed: the source that it keeps from being read until somebody mends it at the broker; nothing else is wrong because of it. */
+  readonly awaits?: string;
 }
 
 /** In one line, for a log or an error. */

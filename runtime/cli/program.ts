@@ -54,6 +54,7 @@ program
   .command("send")
   .description("send events to a queue or topic")
   .option("-c, --config <file>", "configuration file; gives the broker and the entity")
+  .option("--source <name>", "send to this source of the configuration; needed where there are several")
   .option("--connection-string <text>", "broker, instead of a configuration")
   .option("--entity <name>", "queue or topic (default: the one the configuration reads)")
   .option("--event-type <type>", "event type (required)")

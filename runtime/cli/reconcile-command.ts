@@ -10,7 +10,8 @@ export function addReconcileCommand(program: Command): void {
   program
     .command("reconcile")
     .description("find runs' records and messages that disagree: says how it would mend them, unless --apply is given")
-    .option("-c, --config <file>", "configuration file; gives broker, consumer and store")
+    .option("-c, --config <file>", "configuration file; gives broker, sources and store")
+    .option("--source <name>", "of this source; needed where there are several")
     .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to")
     .option("--json", "print JSON")
     .option("--apply", "mend them")

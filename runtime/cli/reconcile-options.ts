@@ -1,6 +1,7 @@
 /** What `holdfast reconcile` is given. */
 export interface ReconcileCommandOptions {
   readonly config?: string;
+  readonly source?: string;
   readonly forwardedTo?: string;
   readonly json?: boolean;
   readonly apply?: boolean;

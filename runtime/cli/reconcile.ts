@@ -5,7 +5,7 @@ import { composeLetters, composeQueues } from "../compose/dead-letters.ts";
 import { composePublisher } from "../compose/broker.ts";
 import { composeRecoveryQueue } from "../compose/recovery.ts";
 import { limitsOf } from "../compose/executor.ts";
-import { retryEntityOf, soleSource } from "../core/config/sources.ts";
+import { firstSource, retryEntityOf } from "../core/config/sources.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { type Disagreement, findDisagreements, type Mend, type ReconcileOptions, type Reconciliation } from "../recovery/reconcile.ts";
@@ -53,7 +53,7 @@ async function mendAll({ loaded }: OpenRecords, finding: ReconcileOptions, disag
   const token = `${hostname()}:${process.pid}:reconcile-${randomUUID().slice(0, 8)}:0`;
   await publisher.start();
   try {
-    return await mendEach({ ...finding, publisher, retryEntity: retryEntityOf(soleSource(loaded.config)), token }, disagreements);
+    return await mendEach({ ...finding, publisher, retryEntity: retryEntityOf(firstSource(loaded.config)), token }, disagreements);
   } finally {
     await publisher.stop();
   }

@@ -5,7 +5,10 @@ import { duration, integer, required, several } from "./arguments.ts";
 import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ReleaseOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
-  return command.option("-c, --config <file>", "configuration file; gives consumer and store").option("--json", "print JSON");
+  return command
+    .option("-c, --config <file>", "configuration file; gives sources and store")
+    .option("--source <name>", "of this source; needed where there are several")
+    .option("--json", "print JSON");
 }
 
 function withReason(command: Command): Command {

@@ -3,6 +3,7 @@ import type { RunState } from "../core/run.ts";
 
 export interface RunsOptions {
   readonly config?: string;
+  readonly source?: string;
   readonly json?: boolean;
 }
 

@@ -7,10 +7,10 @@ import type { RunRecords } from "../ports/run-records.ts";
 import type { RunStore } from "../ports/run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { allStates, scanRuns } from "../recovery/runs-scan.ts";
-import { loadConfig, type LoadedConfig } from "./load-config.ts";
+import { loadSource, type LoadedSource, type SourceChoice } from "./load-source.ts";
 
 export interface OpenRecords {
-  readonly loaded: LoadedConfig;
+  readonly loaded: LoadedSource;
   readonly store: RunStore;
   readonly records: RunRecords;
   /** By pipeline hash. */
@@ -20,8 +20,8 @@ export interface OpenRecords {
 }
 
 /** Opens the records of the configured consumer for `work`, and closes them after it. */
-export async function withRecords<T>(options: { readonly config?: string }, work: (open: OpenRecords) => Promise<T>): Promise<T> {
-  const loaded = await loadConfig(options.config);
+export async function withRecords<T>(options: SourceChoice, work: (open: OpenRecords) => Promise<T>): Promise<T> {
+  const loaded = await loadSource(options);
   const { config, directory } = loaded;
   const records = composeRunRecords(config, directory);
   const store = composeRunStore(config, directory);

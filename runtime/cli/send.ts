@@ -2,7 +2,7 @@
 import { hash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Config, transportDefault } from "../core/config.ts";
-import { soleSource } from "../core/config/sources.ts";
+import { firstSource } from "../core/config/sources.ts";
 import { eventHeaders } from "../core/event-headers.ts";
 import { envelopeTextMax, isEnvelopeText, isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
@@ -10,10 +10,12 @@ import type { OutgoingMessage } from "../core/delivery.ts";
 import { composePublisher, findSent } from "../compose/broker.ts";
 import { utcTimeOf } from "../skills/host/utc-time.ts";
 import { loadConfig } from "./load-config.ts";
+import { loadSource } from "./load-source.ts";
 import { writeResult } from "./output.ts";
 
 export interface SendOptions {
   readonly config?: string;
+  readonly source?: string;
   readonly connectionString?: string;
   readonly entity?: string;
   readonly eventType: string;
@@ -94,10 +96,14 @@ async function target(options: SendOptions): Promise<Pick<Config, "serviceBus" |
     if (options.entity === undefined) throw new ConfigurationError("expected --entity NAME beside --connection-string, found none");
     return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity };
   }
-  const { config } = await loadConfig(options.config);
+  if (options.entity !== undefined) {
+    const { serviceBus, transport } = (await loadConfig(options.config)).config;
+    return { serviceBus, transport, entity: options.entity };
+  }
+  const { config } = await loadSource(options);
   const { serviceBus, transport } = config;
-  const source = soleSource(config);
-  return { serviceBus, transport, entity: options.entity ?? ("queue" in source ? source.queue : source.topic) };
+  const source = firstSource(config);
+  return { serviceBus, transport, entity: "queue" in source ? source.queue : source.topic };
 }
 
 function readPayload(text: string): unknown {

@@ -2,12 +2,13 @@
 import { type EntityUse, checkSendingTo, readBrokerFacts, sendingUses } from "../compose/broker.ts";
 import type { Config } from "../core/config.ts";
 import type { EntityTrouble, TransportError } from "../core/errors.ts";
+import { fewAtOnce } from "./few-at-once.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 
 /** Never rejects. */
 export async function checkSending(config: Config): Promise<readonly Finding[]> {
   const byEntity = Map.groupBy(sendingUses(config), ({ entity }) => entity);
-  return Promise.all([...byEntity].map(([entity, uses]) => checkSendingToOne(config, entity, uses)));
+  return fewAtOnce([...byEntity], ([entity, uses]) => checkSendingToOne(config, entity, uses));
 }
 
 async function checkSendingToOne(config: Config, entity: string, uses: readonly EntityUse[]): Promise<Finding> {
@@ -15,7 +16,11 @@ async function checkSendingToOne(config: Config, entity: string, uses: readonly 
   const expected = `a queue or topic '${entity}' that takes messages (${usesInWords(uses)})`;
   try {
     const answer = await withDeadline(checkSendingTo(config, entity));
-    if (answer.kind === "refused") return judged(check, false, expected, refusalInWords(answer.error), remedyFor(answer.error.entityTrouble, uses));
+    if (answer.kind === "refused") {
+      const finding = judged(check, false, expected, refusalInWords(answer.error), remedyFor(answer.error.entityTrouble, uses));
+      const [first] = uses;
+      return first?.source !== undefined && uses.every(({ source }) => source === first.source) ? { ...finding, awaits: first.source } : finding;
+    }
     if (answer.kind === "unanswered") throw answer.error;
   } catch (error) {
     // A namespace that cannot be reached, or asks for patience, says nothing about the entity.

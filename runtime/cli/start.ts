@@ -2,6 +2,7 @@
 import { endProcess } from "../adapters/threads/end-process.ts";
 import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
+import type { Config } from "../core/config.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
 import { checkSurroundings } from "./checks.ts";
@@ -37,7 +38,7 @@ export async function start(options: StartOptions): Promise<void> {
     checkSurroundings(config, directory),
   ]);
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
-  refuseWhenFailed(findings);
+  refuseWhenFailed(findings, config);
   await nameKinds(config, directory, kinds);
   const report = (): void => {
     // A parent that has ended meanwhile misses nothing.
@@ -98,9 +99,11 @@ export async function start(options: StartOptions): Promise<void> {
 /** What the heartbeat tells beside its time. */
 function stateOf(view: WorkerView): object {
   const waiting = waitsFor(view);
+  const troubled = view.sources.flatMap(({ source, trouble }) => (trouble === undefined ? [] : [{ source, trouble }]));
   return {
     ready: waiting.length === 0,
     waitsFor: waiting,
+    troubledSources: troubled,
     storeSuspect: reportSuspects(view.storeSuspect, Date.now()),
     loadShedding: reportShedding(view.loadShedding),
     threads: view.threads,
@@ -108,9 +111,14 @@ function stateOf(view: WorkerView): object {
   };
 }
 
-/** What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. */
-function refuseWhenFailed(findings: readonly Finding[]): void {
-  const failed = findings.filter(({ verdict }) => verdict === "failed");
+/**
+ * What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. But one of several sources that may yet
+ * be there, be enabled or be allowed does not keep the others from being read.
+ */
+function refuseWhenFailed(findings: readonly Finding[], { sources }: Config): void {
+  const all = findings.filter(({ verdict }) => verdict === "failed");
+  const away = new Set(all.flatMap(({ awaits }) => awaits ?? []));
+  const failed = away.size < sources.length ? all.filter(({ awaits }) => awaits === undefined) : all;
   if (failed.length === 0) return;
   throw new HoldfastError(
     "HOLDFAST_REFUSED",

@@ -12,7 +12,8 @@ export function waitsFor({
   loop,
   credentials,
   rebuiltInVain,
-}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials" | "rebuiltInVain">): readonly string[] {
+  sources,
+}: Pick<WorkerView, "storeUp" | "threadsReady" | "memory" | "loop" | "credentials" | "rebuiltInVain" | "sources">): readonly string[] {
   return [
     ...(storeUp ? [] : ["the store"]),
     ...(threadsReady ? [] : ["skill threads"]),
@@ -20,6 +21,7 @@ export function waitsFor({
     ...(loop === "short" ? ["the event loop"] : []),
     // One receiver that was replaced may have been what was silent.
     ...(rebuiltInVain > 1 ? ["the broker"] : []),
+    ...(sources.every(({ trouble }) => trouble !== undefined) ? ["a source that can be read"] : []),
     ...credentials.filter(({ isEnding }) => isEnding).map(({ login }) => `a new token for ${login}`),
   ];
 }

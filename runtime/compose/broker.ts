@@ -1,16 +1,17 @@
 /** What of a worker speaks to the broker: transport and publisher, and what can be asked of entities. */
 import { createAmqpPublisher } from "../adapters/amqp/publisher.ts";
+import { SharedConnection } from "../adapters/amqp/shared-connection.ts";
 import { createAmqpTransport } from "../adapters/amqp/transport.ts";
 import { mergeTransports, readBesideSessions } from "../adapters/merged/transport.ts";
 import { type EntitySettings, type SendingCheck, checkCanSend, readEntitySettings } from "../adapters/service-bus/administration.ts";
 import type { ServiceBusConnection, ServiceBusEntity } from "../adapters/service-bus/client.ts";
 import { findSequenceNumbers } from "../adapters/service-bus/find-sent.ts";
 import { createServiceBusPublisher } from "../adapters/service-bus/publisher.ts";
-import { createServiceBusTransport } from "../adapters/service-bus/transport.ts";
+import { createServiceBusTransport, sharedServiceBusClient } from "../adapters/service-bus/transport.ts";
 import { watchedCredential } from "../adapters/support/watched-credential.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { Config, ServiceBusConfig, SourceConfig } from "../core/config.ts";
-import { retryEntityOf, soleSource } from "../core/config/sources.ts";
+import type { Config, ServiceBusConfig } from "../core/config.ts";
+import { retryEntityOf, type SourcePlace, type SourceSettings } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { Publisher } from "../ports/publisher.ts";
@@ -25,7 +26,7 @@ export async function connectionOf(serviceBus: ServiceBusConfig): Promise<Servic
   return { ...serviceBus, credential: new DefaultAzureCredential() };
 }
 
-function entityOf(source: SourceConfig): ServiceBusEntity {
+function entityOf(source: SourcePlace): ServiceBusEntity {
   return "queue" in source ? { queue: source.queue } : { topic: source.topic, subscription: source.subscription };
 }
 
@@ -48,30 +49,32 @@ export async function composePublisher(config: Pick<Config, "serviceBus" | "tran
   return config.transport === "amqp" ? createAmqpPublisher(options) : createServiceBusPublisher(options);
 }
 
-/** Of one entity, or of its dead letters. */
-export async function composeTransportOf(config: Config, entity: ServiceBusEntity, heard?: Heard): Promise<Transport> {
+/** Makes transports, of entities or of their dead letters, that share what can be shared. */
+export type MakeTransport = (entity: ServiceBusEntity) => Transport;
+
+export async function composeTransports(config: Pick<Config, "serviceBus" | "transport">, heard?: Heard): Promise<MakeTransport> {
   const connection = await connectionOf(config.serviceBus);
-  const options = {
-    ...(config.transport === "amqp" ? connection : overheard(connection, heard)),
-    entity,
-    clock: systemClock,
-    ...(heard === undefined ? {} : { heard }),
-  };
-  return config.transport === "amqp" ? createAmqpTransport(options) : createServiceBusTransport(options);
+  const clock = systemClock;
+  if (config.transport === "sdk") {
+    const options = overheard(connection, heard);
+    const shared = sharedServiceBusClient(options);
+    return (entity) => createServiceBusTransport({ ...options, entity, clock }, shared);
+  }
+  const options = { ...connection, clock, ...(heard === undefined ? {} : { heard }) };
+  const shared = new SharedConnection(options);
+  return (entity) => createAmqpTransport({ ...options, entity }, shared);
 }
 
 /** A subscription is read together with its retry queue. */
-export async function composeTransport(config: Config, heard?: Heard): Promise<Transport> {
-  const source = soleSource(config);
-  const main = await composeTransportOf(config, entityOf(source), heard);
+export function transportOf(source: SourceSettings, make: MakeTransport): Transport {
+  const main = make(entityOf(source));
   if ("queue" in source) return main;
-  const retry = await composeTransportOf(config, { queue: source.retryQueue }, heard);
-  return (source.sessions === undefined ? mergeTransports : readBesideSessions)(main, retry, systemClock);
+  return (source.sessions === undefined ? mergeTransports : readBesideSessions)(main, make({ queue: source.retryQueue }), systemClock);
 }
 
-/** The entities that are read: the configured one first, then the retry queue of a subscription. */
-export function consumedEntities({ sources }: Config): readonly ServiceBusEntity[] {
-  return sources.flatMap((source) => ("queue" in source ? [entityOf(source)] : [entityOf(source), { queue: source.retryQueue }]));
+/** What is read of a source: it first, then the retry queue of a subscription. */
+export function entitiesOf(source: SourcePlace): readonly ServiceBusEntity[] {
+  return "queue" in source ? [entityOf(source)] : [entityOf(source), { queue: source.retryQueue }];
 }
 
 /** The settings of an entity, and the broker's time. */
@@ -87,6 +90,8 @@ export interface EntityUse {
   /** What goes there, or comes from there. */
   readonly what: string;
   readonly does: "read" | "send events" | "send copies";
+  /** The source that it belongs to. */
+  readonly source?: string;
 }
 
 /** Every use of every entity that the worker sends to: events that skills emit, events about the work itself, reassigned ones, and scheduled copies. */
@@ -101,8 +106,11 @@ export function sendingUses({ publish, platformEvents, escalation, sources }: Co
     if (channel.kind === "queue") add(channel.queue, `escalation.channels.${name}.queue`, "events that failed are reassigned there", "send events");
   sources.forEach((source, index) => {
     const key = `sources.${index}.${"queue" in source ? "queue" : "retryQueue"}`;
-    add(retryEntityOf(source), key, "it is read", "read");
-    add(retryEntityOf(source), key, "copies of messages that are retried or postponed are sent there", "send copies");
+    const use = { entity: retryEntityOf(source), key, source: source.name };
+    uses.push(
+      { ...use, what: "it is read", does: "read" },
+      { ...use, what: "copies of messages that are retried or postponed are sent there", does: "send copies" },
+    );
   });
   return uses;
 }

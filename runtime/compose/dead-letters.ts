@@ -3,20 +3,20 @@ import { nameOf, type ServiceBusEntity } from "../adapters/service-bus/client.ts
 import { openPeeking } from "../adapters/service-bus/peeking.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
-import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
+import { consumerName, firstSource, retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
-import { composeTransportOf, composePublisher, connectionOf, consumedEntities } from "./broker.ts";
+import { composePublisher, composeTransports, connectionOf, entitiesOf, type MakeTransport } from "./broker.ts";
 import { limitsOf } from "./executor.ts";
 import { checkStoreIsShared, composeRunStore } from "./store.ts";
 
-async function boxOf(config: Config, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
+async function boxOf(config: Config, make: MakeTransport, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
   const connection = await connectionOf(config.serviceBus);
-  const transport: Transport = await composeTransportOf(config, entity);
+  const transport: Transport = make(entity);
   const peeking = openPeeking(connection, entity);
   return {
     name: nameOf(entity),
@@ -30,23 +30,26 @@ async function boxOf(config: Config, entity: ServiceBusEntity, isOwn: boolean): 
   };
 }
 
-/** The dead-letter queues of what the consumer reads, or the queue that its dead letters are forwarded to. */
+/** The dead-letter queues of what the first source is, or the queue that its dead letters are forwarded to. */
 export async function composeLetters(config: Config, forwardedTo: string | undefined): Promise<Letters> {
+  const entities = entitiesOf(firstSource(config));
+  const make = await composeTransports(config);
   const boxes =
     forwardedTo === undefined
-      ? consumedEntities(config).map((entity) => boxOf(config, { ...entity, subQueue: "dead-letter" }, true))
-      : [boxOf(config, { queue: forwardedTo }, false)];
+      ? entities.map((entity) => boxOf(config, make, { ...entity, subQueue: "dead-letter" }, true))
+      : [boxOf(config, make, { queue: forwardedTo }, false)];
   const limits = limitsOf(config);
   return {
     boxes: await Promise.all(boxes),
-    sources: consumedEntities(config).map((entity) => nameOf(entity)),
+    sources: entities.map((entity) => nameOf(entity)),
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
   };
 }
 
-/** The entities that the consumer reads, for peeking: a queue, or a subscription and its retry queue. */
+/** The entities of the first source, for peeking: a queue, or a subscription and its retry queue. */
 export async function composeQueues(config: Config): Promise<readonly DeadLetterBox[]> {
-  return Promise.all(consumedEntities(config).map((entity) => boxOf(config, entity, true)));
+  const make = await composeTransports(config);
+  return Promise.all(entitiesOf(firstSource(config)).map((entity) => boxOf(config, make, entity, true)));
 }
 
 /** What a replay needs beside the letters. */
@@ -55,12 +58,16 @@ export async function composeReplay(config: Config, directory: string): Promise<
   return surroundingsOf(config, { store: composeRunStore(config, directory), publisher: await composePublisher(config) });
 }
 
-export function surroundingsOf<Parts extends Pick<ReplaySurroundings, "store" | "publisher">>(config: Config, parts: Parts): ReplaySurroundings & Parts {
+export function surroundingsOf<Parts extends Pick<ReplaySurroundings, "store" | "publisher">>(
+  config: Config,
+  parts: Parts,
+  source: SourceSettings = firstSource(config),
+): ReplaySurroundings & Parts {
   return {
     ...parts,
     clock: systemClock,
-    retryEntity: retryEntityOf(soleSource(config)),
-    consumer: consumerName(soleSource(config)),
+    retryEntity: retryEntityOf(source),
+    consumer: consumerName(source),
     hashPayload: createPayloadHash(limitsOf(config)),
   };
 }

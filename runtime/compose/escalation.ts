@@ -7,7 +7,7 @@ import { createWebhookChannel } from "../adapters/escalation/webhook.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
 import type { EscalationChannelSettings } from "../core/config/escalation.ts";
-import { consumerName, soleSource } from "../core/config/sources.ts";
+import { consumerName, firstSource } from "../core/config/sources.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { EscalationPolicy } from "../policy/escalation.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
@@ -62,7 +62,7 @@ export function composeEscalations(
     clock: systemClock,
     policy: new EscalationPolicy({ rules, perHourMax, criticalProjects: new Set(criticalProjects) }),
     channels: composeChannels(config, directory),
-    consumer: consumerName(soleSource(config)),
+    consumer: consumerName(firstSource(config)),
     timestamp: () => new Date().toISOString(),
   });
 }

@@ -1,7 +1,7 @@
 /** The threads that run skills. */
 import { createThreadsExecutor, type ThreadsExecutorOptions } from "../adapters/threads/executor.ts";
 import type { Config } from "../core/config.ts";
-import { consumerName, soleSource } from "../core/config/sources.ts";
+import { consumerName } from "../core/config/sources.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
@@ -22,7 +22,7 @@ export function composeExecutor(
     ...reports,
     plugins,
     threads,
-    consumer: consumerName(soleSource(config)),
+    consumers: config.sources.map(consumerName),
     dependencies: registry.dependencies.map(({ name }) => name),
     dependencyConfig: config.dependencies,
     circuits,

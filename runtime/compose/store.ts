@@ -6,19 +6,19 @@ import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
 import type { RedisPlace } from "../adapters/redis/connect.ts";
 import type { RedisCredential } from "../adapters/redis/login.ts";
 import { createRedisRunRecords } from "../adapters/redis/run-records.ts";
-import { createRedisRunStore, type RedisRunStoreOptions } from "../adapters/redis/run-store.ts";
+import { createRedisRunStore, type RedisRunStoreOptions, sharedClientOf } from "../adapters/redis/run-store.ts";
 import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
 import { createSqliteRunRecords } from "../adapters/sqlite/run-records.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
-import { createThreadedSqliteRunStore } from "../adapters/sqlite/threaded-run-store.ts";
+import { createThreadedSqliteRunStore, sharedThreadOf } from "../adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
-import { consumerName, soleSource } from "../core/config/sources.ts";
+import { consumerName, firstSource, type SourceSettings } from "../core/config/sources.ts";
 import type { Config, StoreConfig } from "../core/config.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import type { RunRecords } from "../ports/run-records.ts";
-import type { ForgettingOptions, RunStore } from "../ports/run-store.ts";
+import type { ForgettingOptions, RunStore, RunStoreOptions } from "../ports/run-store.ts";
 
 export type { RedisFacts } from "../adapters/redis/facts.ts";
 
@@ -27,22 +27,44 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
   return suspectMs ?? retentionMs;
 }
 
-/** What is called when the store reports something beside its answers. */
-type StoreListeners = Omit<ForgettingOptions, "memory"> & Pick<RedisPlace, "heard">;
+/** Who hears of records that the store has lost. */
+type Losses = Omit<ForgettingOptions, "memory">;
+export type OneStore = RunStore & Partial<JobsPlace>;
 
-/** With listeners, a loss of records that is found is noted in the store, unless `isObserver`; without them nothing is noted. */
-export function composeRunStore(config: Config, directory: string, { heard, ...losses }: StoreListeners = { isObserver: true }): RunStore & Partial<JobsPlace> {
-  const { store } = config;
-  const consumer = consumerName(soleSource(config));
-  const options = { consumer, retentionMs: config.retentionMs };
-  // An observer keeps no memory of the store.
-  const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
-  const forgetting = { ...memory, ...losses };
+/** That of the first source. Without listeners, nothing that is found of losses is noted. */
+export function composeRunStore(config: Config, directory: string, losses: Losses = { isObserver: true }): OneStore {
+  const [store] = composeRunStores({ ...config, sources: [firstSource(config)] }, directory, () => losses);
+  if (store === undefined) throw new TypeError("expected a store for the source, got none");
+  return store;
+}
+
+/**
+ * One for each source, in their order, over one connection or one file. Whoever hears that the store has lost records has that noted,
+ * unless it is an observer. `heard`: hears what becomes of the tokens that the login lasts by.
+ */
+export function composeRunStores(
+  { store, retentionMs, sources }: Config,
+  directory: string,
+  lossesOf: (source: SourceSettings) => Losses,
+  heard?: RedisPlace["heard"],
+): readonly OneStore[] {
+  const optionsOf = (source: SourceSettings): RunStoreOptions & ForgettingOptions => {
+    const consumer = consumerName(source);
+    const losses = lossesOf(source);
+    // Who only looks has nothing to remember.
+    const memory = losses.isObserver === true ? {} : { memory: storeMemoryIn(resolve(directory, storeMemoryFile), memoryName(consumer, store)) };
+    return { consumer, retentionMs, ...memory, ...losses };
+  };
   if (store.kind === "redis") {
-    return createRedisRunStore({ ...options, ...redisOptions(store, directory), ...(heard === undefined ? {} : { heard }), ...forgetting });
+    const place = { ...redisOptions(store, directory), ...(heard === undefined ? {} : { heard }) };
+    const client = sharedClientOf(place);
+    return sources.map((source) => createRedisRunStore({ ...optionsOf(source), ...place }, client));
   }
-  if (store.path === ":memory:") return createSqliteRunStore({ ...options, path: store.path, clock: systemClock });
-  return createThreadedSqliteRunStore({ ...options, ...forgetting, path: resolve(directory, store.path), clock: systemClock });
+  const { path } = store;
+  if (path === ":memory:") return sources.map((source) => createSqliteRunStore({ ...optionsOf(source), path, clock: systemClock }));
+  const file = { path: resolve(directory, path), retentionMs, clock: systemClock };
+  const thread = sharedThreadOf(file, sources.map(consumerName));
+  return sources.map((source) => createThreadedSqliteRunStore({ ...optionsOf(source), ...file }, thread));
 }
 
 /** Throws `ConfigurationError` for a store whose records end with the worker that keeps them, in its memory. */
@@ -54,11 +76,11 @@ function isInMemory(store: StoreConfig): boolean {
   return store.kind === "sqlite" && store.path === ":memory:";
 }
 
-/** The records of the same store, for people. Throws `ConfigurationError` where they are kept in a worker's memory. */
+/** The records of the first source, for people. Throws `ConfigurationError` where they are kept in a worker's memory. */
 export function composeRunRecords(config: Config, directory: string): RunRecords {
   checkStoreIsShared(config);
   const { store, retentionMs } = config;
-  const options = { consumer: consumerName(soleSource(config)), retentionMs };
+  const options = { consumer: consumerName(firstSource(config)), retentionMs };
   if (store.kind === "redis") return createRedisRunRecords({ ...options, ...redisOptions(store, directory) });
   return createSqliteRunRecords({ ...options, path: resolve(directory, store.path), clock: systemClock });
 }
@@ -66,6 +88,10 @@ export function composeRunRecords(config: Config, directory: string): RunRecords
 /** Names in the store the kinds of runs that start here. Only people read them: a store that does not answer now is skipped. */
 export async function nameKinds(config: Config, directory: string, kinds: readonly RunKind[]): Promise<void> {
   if (isInMemory(config.store)) return;
+  for (const source of config.sources) await nameKindsOf({ ...config, sources: [source] }, directory, kinds);
+}
+
+async function nameKindsOf(config: Config, directory: string, kinds: readonly RunKind[]): Promise<void> {
   const records = composeRunRecords(config, directory);
   try {
     await records.start();

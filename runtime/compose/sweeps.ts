@@ -1,7 +1,7 @@
 /** What a sweep looks at, opened for each of them: queues, dead letters and records. */
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
-import { retryEntityOf, soleSource } from "../core/config/sources.ts";
+import { firstSource, retryEntityOf } from "../core/config/sources.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
@@ -16,11 +16,13 @@ export interface SweepParts {
   readonly workerId: string;
   readonly queue: RecoveryQueue;
   readonly store: RunStore;
+  /** Of any but the first source. */
+  readonly consumer?: string | undefined;
   readonly publisher: Publisher;
   readonly telemetry: Telemetry;
 }
 
-export function composeSweeps(config: Config, directory: string, { workerId, queue, store, publisher, telemetry }: SweepParts): SweepsOptions {
+export function composeSweeps(config: Config, directory: string, { workerId, queue, store, publisher, telemetry, consumer }: SweepParts): SweepsOptions {
   const { sweeps } = config.recovery;
   const { quietMs, peekMax, forwardedTo } = sweeps;
   const hashPayload = createPayloadHash(limitsOf(config));
@@ -46,10 +48,10 @@ export function composeSweeps(config: Config, directory: string, { workerId, que
       const looking = { queues, letters, records, store, hashPayload, quietMs, peekMax, signal };
       return {
         ...looking,
-        ...lookedAfterBy(queue),
+        ...lookedAfterBy(queue, consumer),
         clock: systemClock,
         publisher,
-        retryEntity: retryEntityOf(soleSource(config)),
+        retryEntity: retryEntityOf(firstSource(config)),
         token: `${workerId}:sweep`,
         stop,
       };

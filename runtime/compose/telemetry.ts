@@ -7,7 +7,7 @@ import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
 import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
 import type { Config } from "../core/config.ts";
-import { consumerName, soleSource } from "../core/config/sources.ts";
+import { consumerName, firstSource } from "../core/config/sources.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -60,7 +60,7 @@ function composePlatformEvents(config: Config, workerId: string, publisher: Publ
     ...(include === undefined ? {} : { include: new Set(include) }),
     clock: systemClock,
     publisher,
-    consumer: consumerName(soleSource(config)),
+    consumer: consumerName(firstSource(config)),
     workerId,
     lost: (event) => telemetry.emit(event),
   });

@@ -7,7 +7,6 @@ import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
-import { consumerName, retryEntityOf, soleSource } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
@@ -16,14 +15,14 @@ import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
-import { StoreDoubt } from "../policy/store-doubt.ts";
+import type { IntakeBounds } from "../policy/intake-window.ts";
 import { composeLimits } from "./limits.ts";
-import { composePublisher, composeTransport, entityFor } from "./broker.ts";
+import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeShedding } from "./priorities.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
-import { composeRunStore, suspectMsOf } from "./store.ts";
+import { composeSources } from "./sources.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
@@ -42,12 +41,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const heard = (news: CredentialNews): void => credentials.heard(news);
   const publisher = await composePublisher(config, heard);
-  const store = composeRunStore(config, directory, {
-    onForgotten: (what) => telemetry.emit({ type: "store.forgot", what }),
-    onSuspect: (suspicion) => storeDoubt.lost(suspicion),
-    heard,
-  });
-  const queue = composeRecoveryQueue(config, directory, store);
+  const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
+  const queue = composeRecoveryQueue(config, directory, sources[0]?.store);
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
@@ -57,24 +52,22 @@ export async function composeWorker(config: Config, directory: string): Promise<
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
   });
   const limits = limitsOf(config);
-  const storeDoubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: (event) => telemetry.emit(event) });
   const credentials = new CredentialWatch({ clock: systemClock, tell: (event) => telemetry.emit(event) });
   const worker = new Worker({
     clock: systemClock,
     random: Math.random,
     workerId,
-    consumer: consumerName(soleSource(config)),
-    transport: await composeTransport(config, heard),
+    sources,
     publisher,
-    store,
     recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
     executor,
     telemetry,
     // In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform.
-    reporters: [escalations, queue && composeSideJobs(config, directory, { workerId, queue, store, publisher, telemetry, escalations }), platform].filter(
-      (part) => part !== undefined,
-    ),
-    skills: registry,
+    reporters: [
+      escalations,
+      queue && composeSideJobs(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }),
+      platform,
+    ].filter((part) => part !== undefined),
     skillCount: registry.skills.length,
     threads,
     leakedThreadsMax: config.stuckThreads.leakedMax,
@@ -87,17 +80,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
     hashPayload: createPayloadHash(limits),
     inFlightMax: config.inFlightMax,
-    sessions: soleSource(config).sessions,
-    readsBesideSessions: "topic" in soleSource(config),
-    intake: { start: 4 * threads, floor: threads, ceiling: config.inFlightMax, waitMaxMs: config.beginWithinMs },
-    deliveriesMax: config.deliveriesMax,
+    intake: intakeOf(config, threads),
     resends: config.resends,
-    retryEntity: retryEntityOf(soleSource(config)),
     entityFor: (eventType) => entityFor(config, eventType),
     storeHoldMaxMs: config.storeHoldMaxMs,
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
-    storeDoubt,
     credentials,
     heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
     collectGarbage,
@@ -107,3 +95,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
   });
   return { worker, kinds: registry.kinds, ...reports };
 }
+
+/** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */
+function intakeOf({ sources, inFlightMax, beginWithinMs }: Config, threads: number): IntakeBounds {
+  const part = (messages: number): number => Math.ceil(messages / sources.length);
+  const bounds = { start: part(4 * threads), floor: part(threads), ceiling: inFlightMax, waitMaxMs: beginWithinMs };
+  return sources.length === 1 ? bounds : { ...bounds, enoughMs: enoughOfManyMs };
+}
+
+const enoughOfManyMs = 100;

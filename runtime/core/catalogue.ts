@@ -9,7 +9,7 @@ import type { DoubtScope } from "./store-suspicion.ts";
  * execution that it is about, the one that the skill sees as `context.attempt`; 0 when none began.
  */
 export type RuntimeEvent =
-  | { readonly type: "worker.started"; readonly consumer: string; readonly skills: number; readonly threads: number }
+  | { readonly type: "worker.started"; readonly sources: string; readonly skills: number; readonly threads: number }
   /** A plugin kept a thread from being ready for long; `thread` is `main` for the one that all skill threads wait for. `skill` is empty for the plugin as a whole. */
   | {
       readonly type: "plugin.slow";
@@ -155,14 +155,22 @@ export type RuntimeEvent =
   | CredentialEvent
   /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
-  | { readonly type: "transport.disturbed"; readonly error: string }
+  | {
+      readonly type: "source.down";
+      readonly source: string;
+      readonly trouble: "missing" | "disabled" | "forbidden" | "refused" | "unreachable";
+      readonly error: string;
+    }
+  /** It serves again; `downMs` is how long it had not. */
+  | { readonly type: "source.up"; readonly source: string; readonly downMs: number }
+  | { readonly type: "transport.disturbed"; readonly source: string; readonly error: string }
   /** The first messages came after it was disturbed. */
-  | { readonly type: "transport.recovered"; readonly afterMs: number }
+  | { readonly type: "transport.recovered"; readonly source: string; readonly afterMs: number }
   /** Messages could not be sent to an entity, with all their retries. What they belong to is retried later, or dead-lettered where they can never be sent. */
   | { readonly type: "send.failed"; readonly entity: string; readonly messages: number; readonly error: string }
-  | { readonly type: "receiver.rebuilt"; readonly why: string }
+  | { readonly type: "receiver.rebuilt"; readonly source: string; readonly why: string }
   /** A new receiver had not helped. */
-  | { readonly type: "connection.rebuilt"; readonly why: string }
+  | { readonly type: "connection.rebuilt"; readonly source: string; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
   /** A thread lets nothing in any more, and a run is past its time because of that; `end`: it does again, by itself. The texts are empty where nothing is known. */
   | {

@@ -23,12 +23,12 @@ import { type StuckThreadsConfig, type StuckThreadsSettings, stuckThreadsSchema 
 
 export { type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
 export type { DependencyConfig, SkillConfig } from "./config/dependencies.ts";
-export type { SourceConfig } from "./config/sources.ts";
+export type { SourceConfig, SourceSettings } from "./config/sources.ts";
 export type { StoreConfig } from "./config/store.ts";
 
 /** What must be said, and what may be; `Config` is the same with the defaults filled in. */
 export interface ConfigInput {
-  /** What is read. */
+  /** What is read: one queue or subscription, or up to 100, which share all that the worker has. */
   readonly sources: readonly SourceConfig[];
   readonly serviceBus: ServiceBusConfig;
   /**
@@ -115,6 +115,7 @@ export interface ConfigInput {
 /** A checked configuration. What is found by a name from outside is a map: every plain object knows names such as `constructor`. */
 export interface Config extends Omit<
   Required<ConfigInput>,
+  | "sources"
   | "threads"
   | "suspectMs"
   | "memoryBytesMax"
@@ -223,6 +224,10 @@ const schema: z.ZodType<Config, ConfigInput> = z
       });
     }
     refuseOwnQueue(config, context);
+    if (config.inFlightMax >= 1 && config.inFlightMax < config.sources.length) {
+      const message = `expected at least ${config.sources.length}, one for each source`;
+      context.addIssue({ code: "custom", path: ["inFlightMax"], message });
+    }
     config.envelopes.forEach(({ name }, index) => {
       if (config.envelopes.findIndex((other) => other.name === name) < index) {
         context.addIssue({ code: "custom", path: ["envelopes", index, "name"], message: "expected each envelope hook to have a name of its own" });

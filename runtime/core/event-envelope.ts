@@ -48,6 +48,7 @@ export type InvalidReason =
   | "InvalidEnvelope"
   | "InvalidPayload"
   | "UnknownEventType"
+  | "Unrouted"
   | "UnsupportedVersion"
   | "EventIdReuse"
   | "DeliveryLimit";

@@ -130,7 +130,7 @@ export const failureTable: readonly FailureRow[] = [
   row("runtime", "STEP_RESULT RESPONSE_TOO_LARGE", "permanent", no, "a result or an answer cannot be kept"),
   row(
     "runtime",
-    "InvalidEnvelope InvalidPayload BodyTooLarge DecodeLimit UnknownEventType UnsupportedVersion EventIdReuse",
+    "InvalidEnvelope InvalidPayload BodyTooLarge DecodeLimit UnknownEventType Unrouted UnsupportedVersion EventIdReuse",
     "poison",
     yes,
     "the message itself is the cause",

@@ -61,6 +61,7 @@ const code = text("the failure's code");
 const description = text("what was expected, what was found, where, and what to do; without secrets");
 const why = text("what was found");
 const error = text("what was found");
+const source = text("the source, by its name");
 const ofRun = { eventId, skill, attempt };
 const ofEscalation = {
   eventId: text("the event that failed last"),
@@ -220,11 +221,20 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     lostAgoMs: amount("how long ago the loss was"),
     forMs: amount("how long it lasts"),
   }),
-  "transport.disturbed": row("TransportDisturbed", "the connection to the broker is disturbed", { error }),
-  "transport.recovered": row("TransportRecovered", "messages are received again", { afterMs: amount("how long none came") }),
+  "source.down": row("SourceDown", "a source cannot be read; it is tried again, and the others are read on", {
+    source,
+    trouble: oneOf(
+      ["missing", "disabled", "forbidden", "refused", "unreachable"],
+      "whether there is no such entity, it is disabled, the right to it is missing, the broker refuses it as it is, or it could not be connected",
+    ),
+    error,
+  }),
+  "source.up": row("SourceRecovered", "a source serves again", { source, downMs: amount("how long it did not") }),
+  "transport.disturbed": row("TransportDisturbed", "the connection to the broker is disturbed", { source, error }),
+  "transport.recovered": row("TransportRecovered", "messages are received again", { source, afterMs: amount("how long none came") }),
   "send.failed": row("SendFailed", "messages could not be sent, with all their retries", { entity: text("where to"), messages: count("how many"), error }),
-  "receiver.rebuilt": row("ReceiverRebuilt", "a receiver that got nothing was replaced", { why }),
-  "connection.rebuilt": row("ConnectionRebuilt", "a new receiver had not helped: the connection was replaced", { why }),
+  "receiver.rebuilt": row("ReceiverRebuilt", "a receiver that got nothing was replaced", { source, why }),
+  "connection.rebuilt": row("ConnectionRebuilt", "a new receiver had not helped: the connection was replaced", { source, why }),
   "memory.changed": row("MemoryChanged", "the worker's memory came near its limit, or went away from it", {
     state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     usedBytes: count("what it uses"),
@@ -295,7 +305,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
 
 /** In every payload, besides the fields of its row. */
 export const commonFields: { readonly [F in "consumer" | "worker"]: PlatformField } = {
-  consumer: text("what the worker reads: a queue, or TOPIC/SUBSCRIPTION"),
+  consumer: text("the source that it is about: a queue, or TOPIC/SUBSCRIPTION; of the worker as a whole, its first one"),
   worker: text("the worker, by a name that no other ever has"),
 };
 

@@ -159,6 +159,8 @@ export interface SkillPolicy {
   readonly uses: readonly number[];
   /** Runs of it that may be under way at once in a worker; undefined for the default. */
   readonly concurrentMax?: number | undefined;
+  /** Its threads are its alone. */
+  readonly hasOwnThreads?: boolean;
   /** A run of it that fails for good is compensated. */
   readonly critical: boolean;
   /** Of the skill's name, the event's type and the steps: changes when these do. */
@@ -169,7 +171,8 @@ export interface SkillPolicy {
 export interface SkillTable {
   /** All that it may find. */
   readonly policies: readonly SkillPolicy[];
-  find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version";
+  /** `unrouted`: a skill handles it, and may not get it here. */
+  find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version" | "unrouted";
   /** All event types that it knows, each with the ranges of versions that a skill handles. */
   readonly handled: ReadonlyMap<string, readonly string[]>;
 }

@@ -21,13 +21,15 @@ export const handedOverReason = "handed-over";
 /** The kind of the jobs that see to such runs. */
 export const compensateKind = "compensate";
 
-/** `name`: the run's generation, or the delivery where its record was not read. */
-export function compensateJobId(eventId: string, name: number | string): string {
-  return `${eventId} ${name}`;
+/** `name`: the run's generation, or the delivery where its record was not read. `consumer`: of any but the first source. */
+export function compensateJobId(eventId: string, name: number | string, consumer?: string): string {
+  return `${consumer === undefined ? "" : `${consumer} `}${eventId} ${name}`;
 }
 
 /** What such a job knows. */
 export interface CompensateData extends UndoOrder {
+  /** Whose run it is; undefined for the first source of the worker. */
+  readonly consumer?: string | undefined;
   /** Of the run; undefined where its record was not read. */
   readonly generation?: number | undefined;
   /** The message that brings the event, in the form of an outbox, as base64. */

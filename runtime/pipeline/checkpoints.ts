@@ -4,17 +4,18 @@ import { compensationEnded } from "../core/compensation.ts";
 import { messageOf } from "../core/errors.ts";
 import type { FellBack } from "../core/outcome.ts";
 import type { Executor, StepAcknowledgement, StepRequest } from "../ports/executor.ts";
-import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import type { WriteResult } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { InFlight } from "./in-flight.ts";
+import { ofSource, type Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Work } from "./work.ts";
 
 export interface CheckpointsOptions {
   readonly clock: Clock;
-  readonly store: RunStore;
+  readonly sources: readonly Source[];
   readonly gate: StoreGate;
   readonly executor: Executor;
   readonly inFlight: InFlight;
@@ -28,18 +29,22 @@ interface Checkpoint {
 
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
-  readonly #writes: GroupCommit<Checkpoint, readonly WriteResult[]>;
+  /** By source. */
+  readonly #writes: readonly GroupCommit<Checkpoint, readonly WriteResult[]>[];
 
   constructor(options: CheckpointsOptions) {
-    const { clock, store, gate } = options;
+    const { clock, sources, gate } = options;
     this.#options = options;
-    this.#writes = new GroupCommit({
-      clock,
-      gate,
-      write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
-      written: (items, results) => this.#written(items, results),
-      abandoned: (items) => this.#ended(items, () => "unavailable"),
-    });
+    this.#writes = sources.map(
+      ({ store }) =>
+        new GroupCommit({
+          clock,
+          gate,
+          write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
+          written: (items, results) => this.#written(items, results),
+          abandoned: (items) => this.#ended(items, () => "unavailable"),
+        }),
+    );
   }
 
   /** A step of an execution that has ended meanwhile is refused: the run may already be executing anew. */
@@ -52,7 +57,7 @@ export class Checkpoints {
         continue;
       }
       work.stepsPending += 1;
-      this.#writes.add({ work, request });
+      ofSource(this.#writes, work.source).add({ work, request });
     }
     if (refused.length > 0) this.#options.executor.acknowledge(refused);
   }

@@ -7,7 +7,7 @@ import { enqueuedFirstMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
-import { defaultRetryPolicy, type SkillTable } from "../core/skill.ts";
+import { defaultRetryPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
@@ -17,17 +17,17 @@ import { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import { decideBlocking } from "../policy/session-turns.ts";
-import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
-import type { Transport } from "../ports/transport.ts";
+import { orderFor } from "./order-for.ts";
 import { eachAlone } from "./each-alone.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Intake } from "./intake.ts";
-import type { LockKeeper } from "./lock-keeper.ts";
 import type { Settler } from "./settle.ts";
+import { ofSource, type Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
+import { Turns } from "./turns.ts";
 import type { Work } from "./work.ts";
 
 /** A run waits in a lane for this part of a lock at most: what is returned to the queue must still be ours. */
@@ -55,13 +55,12 @@ export interface ExecutionsOptions {
   readonly readAhead: ReadAhead;
   readonly inFlight: InFlight;
   readonly intake: Intake;
-  readonly settler: Settler;
-  readonly keeper: LockKeeper;
+  readonly threads: number;
+  /** By source; filled after this is made. */
+  readonly settlers: readonly Settler[];
+  readonly sources: readonly Source[];
   readonly suspects: Suspects;
   readonly brokerClock: BrokerClock;
-  readonly storeDoubt: StoreDoubt;
-  readonly skills: SkillTable;
-  readonly transport: Pick<Transport, "releaseIsFree">;
   /** Takes back credit beyond what there is room for now. */
   trim(): void;
 }
@@ -80,12 +79,19 @@ export class Executions {
   /** The run that uses the thread for isolated runs, and those that wait for this thread: without slots, which others may use. */
   #apart: Work | undefined;
   #waitingApart: Work[] = [];
+  /** Undefined where there is but one source: it need not wait for others. */
+  readonly #turns: Turns | undefined;
 
   constructor(options: ExecutionsOptions) {
-    const { gate, settler } = options;
+    const { gate, sources } = options;
     this.#options = options;
+    this.#turns = sources.length === 1 ? undefined : new Turns({ ...options, moved: () => this.moveLanes() });
     gate.onReopened(() => this.#storeIsBack());
-    gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => settler.handBack(work)));
+    gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => this.#settlerOf(work).handBack(work)));
+  }
+
+  #settlerOf({ source }: Work): Settler {
+    return ofSource(this.#options.settlers, source);
   }
 
   /** Whether what has not started may still start here; else it is returned to the queue. */
@@ -94,27 +100,28 @@ export class Executions {
   }
 
   /**
-   * How many messages may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
+   * How many messages of a source may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
    * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
    * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
-   * what only takes its time. What cannot be returned without counting a delivery must start soon.
+   * what only takes its time. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
+   * other sources may bring.
    */
-  room(): number {
-    const { admission, readAhead, clock, inFlight, intake, skills, transport, suspects } = this.#options;
-    const within = transport.releaseIsFree ? "lane" : "soon";
+  room(source: Source, creditOfOthers: number): number {
+    const { admission, readAhead, clock, inFlight, intake, suspects } = this.#options;
+    const within = source.transport.releaseIsFree ? "lane" : "soon";
     const nowMs = clock.monotonicMs();
     let stillest = Number.POSITIVE_INFINITY;
     let fullest = Number.POSITIVE_INFINITY;
     let roomiest = 0;
-    for (const skill of skills.policies) {
-      const begins = intake.room(skill, nowMs);
+    for (const skill of source.skills.policies) {
+      const begins = intake.room(source, skill, nowMs);
       const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
-      const messages = intake.messagesFor(skill, room);
-      if (room < begins || intake.isStalled(skill, nowMs)) stillest = Math.min(stillest, messages);
+      const messages = intake.messagesFor(source, skill, room);
+      if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
       else fullest = Math.min(fullest, messages);
       roomiest = Math.max(roomiest, room);
     }
-    return Math.min(suspects.room(), intake.bytesRoom(), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));
+    return Math.min(suspects.room(), intake.bytesRoom(creditOfOthers), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));
   }
 
   /** How far to read on when a skill holds all that it can begin; time counts only while one does. */
@@ -126,13 +133,13 @@ export class Executions {
   /** Nothing starts any more, where it can be returned without counting a delivery; what executes goes on. */
   stop(): void {
     this.#isStopping = true;
-    if (this.#options.transport.releaseIsFree) this.#mayBegin = false;
+    if (this.#options.sources.every(({ transport }) => transport.releaseIsFree)) this.#mayBegin = false;
   }
 
   /** Returns to the queue what has not started, or pauses between two attempts; nothing starts after this. */
   handBackIdle(): void {
     this.#mayBegin = false;
-    for (const work of this.#withdrawIdle()) this.#options.settler.release(work);
+    for (const work of this.#withdrawIdle()) this.#settlerOf(work).release(work);
   }
 
   /** Returns everything idle to the queue, except one. */
@@ -144,9 +151,8 @@ export class Executions {
 
   /** Nothing of it has started here, and other workers are to take it: without counting a delivery, as a copy where nothing else does that. */
   putBack(work: Work): void {
-    const { settler, transport } = this.#options;
-    if (work.lockLost) settler.fail(work, { kind: "drop" });
-    else if (!this.#mayBegin || transport.releaseIsFree || work.turn !== undefined) settler.release(work);
+    if (work.lockLost) this.#settlerOf(work).fail(work, { kind: "drop" });
+    else if (!this.#mayBegin || work.source.transport.releaseIsFree || work.turn !== undefined) this.#settlerOf(work).release(work);
     else this.postpone(work, "not-started");
   }
 
@@ -183,6 +189,7 @@ export class Executions {
       if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
       admission.leave(work, calls, nowMs, answer.kind !== "thread-lost" && !(answer.kind === "timed-out" && answer.blockedThread === true));
       intake.leave(work);
+      this.#turns?.ended(work, durationMs);
       work.calls = calls;
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
@@ -223,15 +230,15 @@ export class Executions {
   /** More of its skill are here than can begin soon. */
   leaveToOthers(work: Work): void {
     this.#readPast.postponed();
-    this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work.skill) });
+    this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work) });
   }
 
   /** It returns later, as a copy. */
   postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
-    const { settler, random, readAhead } = this.#options;
+    const { random, readAhead } = this.#options;
     if (why === "lane-full") readAhead.postponed();
     const delayMs = postponeDelayMs(work.postponements, pause, random);
-    settler.fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
+    this.#settlerOf(work).fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
   }
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
@@ -282,8 +289,8 @@ export class Executions {
 
   /** Nothing starts while the store is down. */
   #stall(work: Work): void {
-    const { gate, settler } = this.#options;
-    if (gate.hasGivenUp) return settler.handBack(work);
+    const { gate } = this.#options;
+    if (gate.hasGivenUp) return this.#settlerOf(work).handBack(work);
     work.stage = "stalled";
     this.#stalled.push(work);
   }
@@ -295,11 +302,19 @@ export class Executions {
     return true;
   }
 
-  /** 7. It has its slots: a thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
+  /** 7. It has its slots, and waits for the turn of its source when threads are busy. */
   #start(work: Work, nowMs: number, orders: RunOrder[]): void {
+    if (this.#turns === undefined || this.#turns.enter(work, nowMs)) return this.#begin(work, nowMs, orders);
+    hasWaited(work, nowMs);
+    work.stage = "ready";
+    work.waitingSinceMs = nowMs;
+  }
+
+  /** A thread gets what it needs to execute the run, unless it waited until its lock or lease was over. */
+  #begin(work: Work, nowMs: number, orders: RunOrder[]): void {
     const { admission, inFlight, telemetry, suspects } = this.#options;
     if (work.lockLost || work.isCancelled || work.leaseUntilMs <= nowMs) {
-      admission.leave(work, [], nowMs);
+      this.#leaveUnbegun(work, nowMs);
       if (!this.#isOver(work)) this.putBack(work);
       return;
     }
@@ -317,8 +332,14 @@ export class Executions {
     suspects.started(work);
   }
 
-  #isInDoubt({ delivery, eventId }: Work): boolean {
-    const { storeDoubt, brokerClock } = this.#options;
+  /** It gives back what it has got. */
+  #leaveUnbegun(work: Work, nowMs: number): void {
+    this.#turns?.ended(work, 0);
+    this.#options.admission.leave(work, [], nowMs);
+  }
+
+  #isInDoubt({ delivery, eventId, source: { storeDoubt } }: Work): boolean {
+    const { brokerClock } = this.#options;
     if (!storeDoubt.isActive) return false;
     return storeDoubt.covers({ eventId, enqueuedAtMs: enqueuedFirstMs(delivery), wasDelivered: wasDelivered(delivery) }, brokerClock);
   }
@@ -328,27 +349,26 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
-    const { settler, retryBudget, clock } = this.#options;
-    if (outcome.kind === "succeeded") return settler.succeed(work, outcome.outbox, outcome.sessionState);
+    const { retryBudget, clock } = this.#options;
+    if (outcome.kind === "succeeded") return this.#settlerOf(work).succeed(work, outcome.outbox, outcome.sessionState);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);
     this.#tellFailed(work, outcome, settlement);
     if ((outcome.kind === "transient" || outcome.kind === "compensating") && settlement.kind === "retry-now") work.hasFailed = true;
     if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
-    else if (settlement.kind !== "complete") settler.fail(work, settlement);
+    else if (settlement.kind !== "complete") this.#settlerOf(work).fail(work, settlement);
   }
 
   /** Handling it threw, while others went on: a failed attempt, which is not retried in place. */
   #broke(work: Work, error: unknown): void {
-    const { settler } = this.#options;
-    settler.tellBroken(work, error);
+    this.#settlerOf(work).tellBroken(work, error);
     if (work.isOnItsWayOut) return;
     const failure = { code: "HANDLING_FAILED", message: messageOf(error) };
     const outcome = classifyFailure(failure, true);
     const settlement = this.#decide(work, outcome, () => false);
     this.#tellFailed(work, outcome, settlement);
-    if (settlement.kind !== "retry-now" && settlement.kind !== "complete") settler.fail(work, settlement);
+    if (settlement.kind !== "retry-now" && settlement.kind !== "complete") this.#settlerOf(work).fail(work, settlement);
   }
 
   /** What goes back or is postponed has not failed: its worker stops, or nothing was tried. */
@@ -410,12 +430,15 @@ export class Executions {
 
   /** Slots came free, or time has passed: the lanes move on, and what has waited too long is returned to the queue. */
   #moveLanes(nowMs: number): void {
-    const { admission, intake, gate, keeper } = this.#options;
-    if (admission.waiting + intake.waiting === 0 || !gate.isOpen || !this.#mayBegin) return;
+    const { admission, intake, gate } = this.#options;
+    if (this.#inLanes === 0 || !gate.isOpen || !this.#mayBegin) return;
     const moved = admission.next(nowMs);
-    const waitMaxMs = keeper.lockMs * waitOfLockMax;
+    const waitMaxMs = this.#shortestLockMs() * waitOfLockMax;
     const late = admission.expire(nowMs, waitMaxMs);
-    const expired = [...late.expired, ...intake.expire(nowMs - Math.min(slotWaitMaxMs, waitMaxMs))];
+    const sinceMs = nowMs - Math.min(slotWaitMaxMs, waitMaxMs);
+    const tooLate = this.#turns?.expire(sinceMs) ?? [];
+    for (const run of tooLate) this.#leaveUnbegun(run, nowMs);
+    const expired = [...late.expired, ...intake.expire(sinceMs), ...tooLate];
     for (const run of expired) {
       hasWaited(run, nowMs);
       this.putBack(run);
@@ -431,7 +454,19 @@ export class Executions {
       for (const run of admitted) this.#startWithSlot(run, nowMs, orders);
     }
     for (const run of intake.next()) if (!this.#isOver(run)) this.#admitNow(run, nowMs, orders);
+    this.#takeTurns(nowMs, orders);
     this.#post(orders);
+  }
+
+  #takeTurns(nowMs: number, orders: RunOrder[]): void {
+    if (this.#turns === undefined) return;
+    for (let run = this.#turns.next(nowMs); run !== undefined; run = this.#turns.next(nowMs)) this.#begin(run, nowMs, orders);
+  }
+
+  /** Runs that wait for slots, for limits, or for their turn. */
+  get #inLanes(): number {
+    const { admission, intake } = this.#options;
+    return admission.waiting + intake.waiting + (this.#turns?.waiting ?? 0);
   }
 
   /** What waited for a limit has no slot of its skill yet; where none is free it returns what it has taken, and waits for the slot. */
@@ -444,18 +479,27 @@ export class Executions {
     this.#wait(work, nowMs);
   }
 
+  /** Of those that are known; 0 while none is. */
+  #shortestLockMs(): number {
+    let shortestMs = Number.POSITIVE_INFINITY;
+    for (const { lockMs } of this.#options.sources) if (lockMs > 0 && lockMs < shortestMs) shortestMs = lockMs;
+    return shortestMs === Number.POSITIVE_INFINITY ? 0 : shortestMs;
+  }
+
   #lookAtLanesLater(): void {
-    const { clock, admission, intake } = this.#options;
+    const { clock, admission } = this.#options;
     this.#laneLook ??= clock.after(Math.min(laneLookMs, Math.max(laneLookMinMs, admission.waitMinMs)), () => {
       this.#laneLook = undefined;
       this.#moveLanes(clock.monotonicMs());
-      if (admission.waiting + intake.waiting > 0) this.#lookAtLanesLater();
+      if (this.#inLanes > 0) this.#lookAtLanesLater();
     });
   }
 
   /** Takes everything that is idle out of lanes and lists; the caller settles it. */
   #withdrawIdle(): Work[] {
-    const { admission, intake, inFlight } = this.#options;
+    const { admission, intake, inFlight, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const work of this.#turns?.clear() ?? []) this.#leaveUnbegun(work, nowMs);
     admission.clear();
     intake.clear();
     this.#stalled = [];
@@ -467,36 +511,10 @@ export class Executions {
 
 /** It waits no longer where it waited. */
 function hasWaited(work: Work, nowMs: number): void {
-  if (work.stage === "waiting") work.waitedMs += nowMs - work.waitingSinceMs;
+  if (work.stage === "waiting" || work.stage === "ready") work.waitedMs += nowMs - work.waitingSinceMs;
 }
 
 /** Nothing of its session goes before it; but what is compensated when it fails has a way out of its own. */
 function isBlocking({ turn, skill }: Work): boolean {
   return turn?.onFailure === "block" && skill?.critical === false;
-}
-
-function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission: Admission<Work>): RunOrder {
-  const { route, skill, delivery } = work;
-  if (route === undefined || skill === undefined) throw new TypeError("expected a routed message to be posted");
-  return {
-    runId: work.runId,
-    skill: skill.name,
-    route,
-    body: delivery.body,
-    contentEncoding: work.contentEncoding,
-    headers: work.headers,
-    enqueuedAtMs: delivery.enqueuedAtMs,
-    epoch: work.epoch,
-    attempt: work.attempt,
-    generation: work.restarts,
-    leaseMs: work.leaseUntilMs - nowMs,
-    timeoutMs: skill.timeoutMs,
-    steps: work.steps,
-    apart: work.isApart,
-    pipelineChanged: work.pipelineChanged,
-    inDoubt,
-    rejectedBy: admission.rejectedBy(work),
-    allowances: admission.allowances(work),
-    sessionId: work.turn?.session.id,
-  };
 }

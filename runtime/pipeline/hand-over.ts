@@ -12,13 +12,13 @@ import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import { encodeOutbox } from "../core/outbox.ts";
 import { replayHeader } from "../core/replay-order.ts";
-import type { SkillTable } from "../core/skill.ts";
 import { type CompensateData, compensateJobId, compensateKind, undoHeader, type UndoOrder, verifiedUndo } from "../core/undo-order.ts";
 import type { NewJob, RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { Source } from "./source.ts";
 import type { Work } from "./work.ts";
 
 export interface HandOverOptions {
-  readonly skills: SkillTable;
+  readonly source: Pick<Source, "skills">;
   /** Undefined where there is none: then what a message does not live to see is left undone, and said. */
   readonly recovery?:
     | { readonly queue: RecoveryQueue; /** How long nobody has been at a run that is left behind. */ readonly compensateAfterMs: number }
@@ -45,7 +45,7 @@ export class HandOver {
 
   constructor(options: HandOverOptions) {
     this.#options = options;
-    this.#hasCritical = options.skills.policies.some(({ critical }) => critical);
+    this.#hasCritical = options.source.skills.policies.some(({ critical }) => critical);
   }
 
   /** `secret` is the consumer's. */
@@ -68,7 +68,7 @@ export class HandOver {
   /** Its record says now that it is left to the queue. */
   hurry(work: Work): void {
     // If the queue cannot be asked now, the job comes to it in its own time.
-    this.#options.recovery?.queue.hurry(compensateKind, compensateJobId(work.eventId, work.generation)).catch(() => undefined);
+    this.#options.recovery?.queue.hurry(compensateKind, compensateJobId(work.eventId, work.generation, ofConsumer(work).consumer)).catch(() => undefined);
   }
 
   /** A message that was delivered too often and is not looked at: what its run had done, if anything, is undone. */
@@ -82,8 +82,8 @@ export class HandOver {
   #jobOf(work: Work, name: string, delayMs: number, why?: Pick<UndoOrder, "reason" | "description">): NewJob {
     const message = Buffer.from(encodeOutbox([messageOf(work.delivery)])).toString("base64");
     const generation = why === undefined ? { generation: work.generation } : {};
-    const data: CompensateData = { eventId: work.eventId, reason: "", description: "", ...why, ...generation, message, sent: 0 };
-    return { kind: compensateKind, id: compensateJobId(work.eventId, name), data, delayMs, keepDoneMs: 0, replacesEnded: true };
+    const data: CompensateData = { ...ofConsumer(work), eventId: work.eventId, reason: "", description: "", ...why, ...generation, message, sent: 0 };
+    return { kind: compensateKind, id: compensateJobId(work.eventId, name, ofConsumer(work).consumer), data, delayMs, keepDoneMs: 0, replacesEnded: true };
   }
 
   async #add(job: NewJob): Promise<boolean> {
@@ -94,4 +94,9 @@ export class HandOver {
       return false;
     }
   }
+}
+
+/** The jobs of all sources lie in one queue; those of the first are named as if it were the only one. */
+function ofConsumer({ source: { number, consumer } }: Work): { readonly consumer?: string } {
+  return number === 0 ? {} : { consumer };
 }

@@ -3,8 +3,8 @@ import type { Work } from "./work.ts";
 
 export class InFlight {
   readonly #byRun = new Map<number, Work>();
-  /** The delivery that owns its event here; others follow it. */
-  readonly #byEvent = new Map<string, Work>();
+  /** By source, the delivery that owns its event here; others follow it. */
+  readonly #byEvent: Map<string, Work>[] = [];
   #whenEmpty: (() => void)[] = [];
   #undecided = 0;
   #lastRunId = 0;
@@ -46,15 +46,17 @@ export class InFlight {
 
   /** Makes the work the owner of its event here, or returns the one that is. */
   ownerOf(work: Work): Work | undefined {
-    const owner = this.#byEvent.get(work.eventId);
-    if (owner === undefined) this.#byEvent.set(work.eventId, work);
+    const events = (this.#byEvent[work.source.number] ??= new Map());
+    const owner = events.get(work.eventId);
+    if (owner === undefined) events.set(work.eventId, work);
     return owner;
   }
 
   remove(work: Work): void {
     this.#byRun.delete(work.runId);
     this.decided(work);
-    if (work.route !== undefined && this.#byEvent.get(work.eventId) === work) this.#byEvent.delete(work.eventId);
+    const events = this.#byEvent[work.source.number];
+    if (work.route !== undefined && events?.get(work.eventId) === work) events.delete(work.eventId);
     if (this.#byRun.size > 0 || this.#whenEmpty.length === 0) return;
     const actions = this.#whenEmpty;
     this.#whenEmpty = [];

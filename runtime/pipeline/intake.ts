@@ -1,34 +1,36 @@
 /**
  * What a worker holds of each skill's messages, how much more of them it takes, and how many of its runs are under way at once:
- * an intake window and slots for each skill, and one budget of bytes for all.
+ * an intake window for each skill of each source, slots for each skill, and one budget of bytes for all.
  */
 import type { Clock } from "../core/clock.ts";
-import type { SkillPolicy, SkillTable } from "../core/skill.ts";
+import type { SkillPolicy } from "../core/skill.ts";
 import { ArrivalMix } from "../policy/arrival-mix.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
+import { ofSource, type Source } from "./source.ts";
 import type { Work } from "./work.ts";
 
 export interface IntakeOptions {
   readonly clock: Clock;
   readonly executor: Pick<Executor, "unbegun">;
-  readonly skills: SkillTable;
+  readonly sources: readonly Source[];
   readonly threads: number;
-  /** Bounds of the window of each skill. */
+  /** Bounds of each window. */
   readonly intake: IntakeBounds;
   /** Bytes of bodies that may be held at once. */
   readonly heldBytesMax: number;
 }
 
-/** What anyone may see of a skill's intake. */
+/** What anyone may see of the intake of a skill from one source. */
 export interface IntakeView {
+  readonly source: string;
   readonly skill: string;
   readonly held: number;
   readonly window: number;
-  /** Runs under way, and how many may be. */
+  /** Runs of the skill under way, from whichever source, and how many may be. */
   readonly running: number;
   readonly concurrentMax: number;
 }
@@ -38,27 +40,49 @@ const copiesOfBody = 2;
 /** One in so many runs has its round trips measured. */
 const measuredEvery = 16;
 
+/** What the sources share of a skill. */
+type SharedIntake = Pick<SkillIntake<Work>, "slots" | "latency">;
+
+export interface SkillsIntake extends Pick<SkillIntake<Work>, "latency"> {
+  readonly skill: SkillPolicy;
+  readonly windows: readonly IntakeWindow[];
+}
+
+/** What is taken of one source. */
+interface SourceIntake {
+  readonly skills: ReadonlyMap<SkillPolicy, SkillIntake<Work>>;
+  readonly mix: ArrivalMix;
+}
+
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #skills: ReadonlyMap<SkillPolicy, SkillIntake<Work>>;
+  readonly #shared = new Map<SkillPolicy, SharedIntake>();
+  /** By source. */
+  readonly #bySource: readonly SourceIntake[];
   readonly #isOfOneKind: boolean;
-  readonly #mix: ArrivalMix;
   /** Asked only when a window is judged: it looks at every thread. */
   readonly #isDry = (): boolean => this.#options.executor.unbegun === 0;
   readonly #bytes: ByteBudget;
 
   constructor(options: IntakeOptions) {
-    const { skills, intake, threads, heldBytesMax } = options;
+    const { sources, intake, heldBytesMax } = options;
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
-    this.#skills = new Map(
-      skills.policies.map((skill, kind) => [
-        skill,
-        { kind, window: new IntakeWindow(intake), slots: new SkillSlots<Work>(threads, skill.concurrentMax), latency: new LatencyWatch() },
-      ]),
-    );
-    this.#mix = new ArrivalMix(this.#skills.size);
-    this.#isOfOneKind = this.#skills.size === 1;
+    this.#bySource = sources.map(({ skills }) => ({
+      skills: new Map(skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), ...this.#sharedOf(skill) }])),
+      mix: new ArrivalMix(skills.policies.length),
+    }));
+    this.#isOfOneKind = sources.length === 1 && this.#shared.size === 1;
+  }
+
+  #sharedOf(skill: SkillPolicy): SharedIntake {
+    const known = this.#shared.get(skill) ?? { slots: new SkillSlots<Work>(this.#options.threads, skill.concurrentMax), latency: new LatencyWatch() };
+    this.#shared.set(skill, known);
+    return known;
+  }
+
+  #of(source: Source, skill: SkillPolicy): SkillIntake<Work> | undefined {
+    return ofSource(this.#bySource, source).skills.get(skill);
   }
 
   get heldBytes(): number {
@@ -68,7 +92,7 @@ export class Intake {
   /** Runs that wait for a slot of their skill. */
   get waiting(): number {
     let sum = 0;
-    for (const { slots } of this.#skills.values()) sum += slots.waiting;
+    for (const { slots } of this.#shared.values()) sum += slots.waiting;
     return sum;
   }
 
@@ -77,43 +101,45 @@ export class Intake {
     this.#bytes.took(delivery.body.byteLength * copiesOfBody);
   }
 
-  /** How many more messages fit, of whatever skill. */
-  bytesRoom(): number {
-    return this.#bytes.room();
+  /** How many more messages of a source fit, of whatever skill. What others may bring counts, but leaves half of the room: most of them may bring nothing for hours. */
+  bytesRoom(creditOfOthers: number): number {
+    const room = this.#bytes.room();
+    return creditOfOthers === 0 ? room : room - Math.min(creditOfOthers, Math.floor(room / 2));
   }
 
-  /** How many more messages of this skill may be taken. */
-  room(skill: SkillPolicy, nowMs: number): number {
-    return this.#skills.get(skill)?.window.room(nowMs, this.#isDry) ?? 0;
+  /** How many more messages of this skill may be taken from the source. */
+  room(source: Source, skill: SkillPolicy, nowMs: number): number {
+    return this.#of(source, skill)?.window.room(nowMs, this.#isDry) ?? 0;
   }
 
-  /** Of how many messages, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
-  messagesFor(skill: SkillPolicy, room: number): number {
-    const intake = this.#skills.get(skill);
-    return intake === undefined ? room : this.#mix.messagesFor(intake.kind, room);
+  /** Of how many messages of a source, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
+  messagesFor(source: Source, skill: SkillPolicy, room: number): number {
+    const { skills, mix } = ofSource(this.#bySource, source);
+    const intake = skills.get(skill);
+    return intake === undefined ? room : mix.messagesFor(intake.kind, room);
   }
 
   /** Which part of this skill's window is used up; 0 for what has none. */
-  usage(skill: SkillPolicy): number {
-    const window = this.#skills.get(skill)?.window;
+  usage(source: Source, skill: SkillPolicy): number {
+    const window = this.#of(source, skill)?.window;
     return window === undefined ? 0 : window.held / window.size;
   }
 
   /** Whether its runs do not end. */
-  isStalled(skill: SkillPolicy, nowMs: number): boolean {
-    return this.#skills.get(skill)?.window.isStalled(nowMs) === true;
+  isStalled(source: Source, skill: SkillPolicy, nowMs: number): boolean {
+    return this.#of(source, skill)?.window.isStalled(nowMs) === true;
   }
 
-  /** After so long, what is held of a skill will have ended; undefined for what has no window. */
-  turnsOverMs(skill: SkillPolicy | undefined): number | undefined {
-    return skill === undefined ? undefined : this.#skills.get(skill)?.window.turnsOverMs;
+  /** After so long, what is held of its skill will have ended; undefined for what has no window. */
+  turnsOverMs({ source, skill }: Work): number | undefined {
+    return skill === undefined ? undefined : this.#of(source, skill)?.window.turnsOverMs;
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
   took(work: Work, skill: SkillPolicy, nowMs: number): boolean {
-    const intake = this.#skills.get(skill);
+    const intake = this.#of(work.source, skill);
     if (intake === undefined) return true;
-    this.#mix.came(intake.kind);
+    ofSource(this.#bySource, work.source).mix.came(intake.kind);
     // A session has one message here, and what it needs is not to be found behind it.
     if (intake.window.isOverfull && !this.#isOfOneKind && work.turn === undefined) return false;
     work.intake = intake;
@@ -144,7 +170,7 @@ export class Intake {
   /** Those that have waited for a slot and have one now. */
   next(): Work[] {
     const found: Work[] = [];
-    for (const { slots } of this.#skills.values()) {
+    for (const { slots } of this.#shared.values()) {
       for (let work = slots.next(); work !== undefined; work = slots.next()) {
         work.hasSlot = true;
         found.push(work);
@@ -157,7 +183,7 @@ export class Intake {
   expire(sinceMs: number): Work[] {
     const expired: Work[] = [];
     const hasWaited = (work: Work): boolean => work.waitingSinceMs <= sinceMs;
-    for (const { slots } of this.#skills.values()) {
+    for (const { slots } of this.#shared.values()) {
       for (let work = slots.expire(hasWaited); work !== undefined; work = slots.expire(hasWaited)) expired.push(work);
     }
     return expired;
@@ -165,7 +191,7 @@ export class Intake {
 
   /** Takes every run out of the lanes. */
   clear(): void {
-    for (const { slots } of this.#skills.values()) slots.clear();
+    for (const { slots } of this.#shared.values()) slots.clear();
   }
 
   /** Its first execution here has ended, after so long in its thread. */
@@ -193,17 +219,25 @@ export class Intake {
     intake.window.gave(nowMs);
   }
 
-  skills(): MapIterator<[SkillPolicy, SkillIntake<Work>]> {
-    return this.#skills.entries();
+  /** Of each skill how its runs go, from whichever source, and its windows. */
+  skills(): SkillsIntake[] {
+    return Array.from(this.#shared, ([skill, { latency }]) => ({
+      skill,
+      latency,
+      windows: this.#bySource.flatMap(({ skills }) => skills.get(skill)?.window ?? []),
+    }));
   }
 
   view(): IntakeView[] {
-    return [...this.#skills].map(([skill, { window, slots }]) => ({
-      skill: skill.name,
-      held: window.held,
-      window: window.size,
-      running: slots.inUse,
-      concurrentMax: slots.concurrentMax,
-    }));
+    const views = ({ number, name }: Source): IntakeView[] =>
+      Array.from(this.#bySource[number]?.skills ?? [], ([skill, { window, slots }]) => ({
+        source: name,
+        skill: skill.name,
+        held: window.held,
+        window: window.size,
+        running: slots.inUse,
+        concurrentMax: slots.concurrentMax,
+      }));
+    return this.#options.sources.flatMap(views);
   }
 }

@@ -4,12 +4,10 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { LatencyWatchPolicy } from "../core/latency-watch.ts";
-import type { LatencyState, LatencyView } from "../policy/latency-watch.ts";
+import type { LatencyState, LatencyView, LatencyWatch } from "../policy/latency-watch.ts";
 import type { WindowGrowth } from "../policy/intake-window.ts";
-import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Intake } from "./intake.ts";
-import type { Work } from "./work.ts";
 
 const growths: Readonly<Record<LatencyState, WindowGrowth>> = { learning: "free", usual: "free", slow: "careful", "very-slow": "none" };
 
@@ -41,10 +39,10 @@ export class Latency {
   /** Once a second. */
   look(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const [skill, intake] of this.#options.intake.skills()) {
-      const isNew = intake.latency.look(nowMs, this.#policy);
-      intake.window.growth = this.#policy.action === "hold-back" ? growths[intake.latency.state] : "free";
-      if (isNew) this.#tell(skill.name, intake);
+    for (const { skill, latency, windows } of this.#options.intake.skills()) {
+      const isNew = latency.look(nowMs, this.#policy);
+      for (const window of windows) window.growth = this.#policy.action === "hold-back" ? growths[latency.state] : "free";
+      if (isNew) this.#tell(skill.name, latency);
     }
   }
 
@@ -54,10 +52,10 @@ export class Latency {
   }
 
   view(): LatenciesView {
-    return { policy: this.#policy, skills: [...this.#options.intake.skills()].map(([{ name }, { latency }]) => ({ skill: name, ...latency.view() })) };
+    return { policy: this.#policy, skills: this.#options.intake.skills().map(({ skill, latency }) => ({ skill: skill.name, ...latency.view() })) };
   }
 
-  #tell(skill: string, { latency }: SkillIntake<Work>): void {
+  #tell(skill: string, latency: LatencyWatch): void {
     const { state, recentMs = 0, usualMs = 0 } = latency.view();
     this.#options.telemetry.emit({
       type: "latency.drifted",

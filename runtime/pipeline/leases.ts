@@ -1,9 +1,9 @@
 /** Keeps the leases of claimed runs at the store: each renewed lock extends the lease of its run, in group commits. */
 import type { Clock } from "../core/clock.ts";
 import type { Executor } from "../ports/executor.ts";
-import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import type { WriteResult } from "../ports/run-store.ts";
 import { GroupCommit } from "./group-commit.ts";
-import type { LockKeeper } from "./lock-keeper.ts";
+import { ofSource, type Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Work } from "./work.ts";
 
@@ -12,10 +12,9 @@ const leaseMarginMs = 250;
 
 export interface LeasesOptions {
   readonly clock: Clock;
-  readonly store: RunStore;
+  readonly sources: readonly Source[];
   readonly gate: StoreGate;
   readonly executor: Executor;
-  readonly keeper: LockKeeper;
 }
 
 /** A lease that is asked for now. */
@@ -33,24 +32,27 @@ interface Extended {
 
 export class Leases {
   readonly #options: LeasesOptions;
-  readonly #extensions: GroupCommit<Work, Extended>;
+  /** By source. */
+  readonly #extensions: readonly GroupCommit<Work, Extended>[];
 
   constructor(options: LeasesOptions) {
     this.#options = options;
-    this.#extensions = new GroupCommit({
-      clock: options.clock,
-      gate: options.gate,
-      write: (works) => this.#write(works),
-      written: (works, extended) => this.#written(works, extended),
-      abandoned: (works) => {
-        for (const work of works) work.isExtending = false;
-      },
-    });
+    this.#extensions = options.sources.map(
+      (source) =>
+        new GroupCommit({
+          clock: options.clock,
+          gate: options.gate,
+          write: (works) => this.#write(source, works),
+          written: (works, extended) => this.#written(works, extended),
+          abandoned: (works) => {
+            for (const work of works) work.isExtending = false;
+          },
+        }),
+    );
   }
 
   /** As long as a lock: what is taken over from a lost worker is free about when its message is redelivered. */
-  ask(): Lease {
-    const leaseMs = this.#options.keeper.lockMs;
+  ask({ lockMs: leaseMs }: Source): Lease {
     return { leaseMs, untilMs: this.#options.clock.monotonicMs() + leaseMs - leaseMarginMs };
   }
 
@@ -58,13 +60,13 @@ export class Leases {
     for (const work of works) {
       if (work.epoch === 0 || work.isExtending) continue;
       work.isExtending = true;
-      this.#extensions.add(work);
+      ofSource(this.#extensions, work.source).add(work);
     }
   }
 
-  async #write(works: readonly Work[]): Promise<Extended> {
-    const { leaseMs, untilMs } = this.ask();
-    const results = await this.#options.store.extend(
+  async #write(source: Source, works: readonly Work[]): Promise<Extended> {
+    const { leaseMs, untilMs } = this.ask(source);
+    const results = await source.store.extend(
       works.map(({ eventId, epoch }) => ({ eventId, epoch })),
       leaseMs,
     );

@@ -9,11 +9,10 @@
  * is here and has not begun may begin as long as runs may finish, and is handed back only then.
  */
 import type { Clock, Random } from "../core/clock.ts";
-import type { SessionsSettings } from "../core/config/sessions.ts";
 import { type LatencyWatchPolicy, defaultLatencyWatchPolicy } from "../core/latency-watch.ts";
 import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "../core/load-shedding.ts";
 import { type PriorityRules, noPriorityRules } from "../core/priority.ts";
-import { type DependencyPolicy, type RetryBudgetPolicy, type SkillTable, defaultRetryBudgetPolicy } from "../core/skill.ts";
+import { type DependencyPolicy, type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "../core/skill.ts";
 import { Admission } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
 import type { CredentialWatch } from "../policy/credential-watch.ts";
@@ -25,18 +24,15 @@ import { ReadAhead } from "../policy/read-ahead.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import { LoopWatch } from "../policy/loop-watch.ts";
 import { MemoryWatch } from "../policy/memory-watch.ts";
-import type { StoreDoubt } from "../policy/store-doubt.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
 import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
-import type { RunStore } from "../ports/run-store.ts";
 import type { SharedLimits } from "../ports/shared-limits.ts";
 import type { FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
-import type { Transport } from "../ports/transport.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
-import { HandOver, type HandOverOptions } from "./hand-over.ts";
+import type { HandOverOptions } from "./hand-over.ts";
 import { InFlight } from "./in-flight.ts";
 import { Intake, type IntakeOptions } from "./intake.ts";
 import { Latency } from "./latency.ts";
@@ -44,19 +40,18 @@ import { Leases } from "./leases.ts";
 import { Limits } from "./limits.ts";
 import { LockKeeper } from "./lock-keeper.ts";
 import { Policies } from "./policies.ts";
-import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
-import { ReceiveLoop } from "./receive-loop.ts";
-import { type Receiving, ReceivingBoth } from "./receiving.ts";
-import { Sessions } from "./sessions.ts";
-import { Settler } from "./settle.ts";
+import type { ProcessBatchOptions } from "./process-batch.ts";
+import type { Settler } from "./settle.ts";
 import { Shedding } from "./shedding.ts";
-import { Sagas } from "./sagas.ts";
+import { Silences } from "./silences.ts";
+import { type Source, type SourceOptions, sourcesOf } from "./source.ts";
+import { SourcePipeline, type SourcePipelineOptions } from "./source-pipeline.ts";
+import { SourcePipelines, storeOf } from "./source-pipelines.ts";
 import { type Stoppable, nothingToStart, stopAll } from "./stop-all.ts";
 import { StoreGate } from "./store-gate.ts";
 import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
-import { checkKind } from "./session-kind.ts";
 import { SessionStates } from "./session-states.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
@@ -67,15 +62,13 @@ export interface WorkerOptions {
   readonly random: Random;
   /** Unique among all workers, ever. */
   readonly workerId: string;
-  readonly consumer: string;
-  readonly transport: Transport;
+  /** One or more. Their stores are parts of one store, which answers or does not as a whole. */
+  readonly sources: readonly SourceOptions[];
   readonly publisher: Publisher;
-  readonly store: RunStore;
   readonly executor: Executor;
   readonly telemetry: Telemetry;
   /** They run with the worker, and have what is left of a stop's budget. */
   readonly reporters?: readonly Reporter[];
-  readonly skills: SkillTable;
   readonly skillCount: number;
   readonly threads: number;
   /** With so many threads that do not end the worker is worn out. */
@@ -95,19 +88,12 @@ export interface WorkerOptions {
   readonly retryLedger?: RetryLedger;
   readonly readRoute: ProcessBatchOptions["readRoute"];
   readonly hashPayload: ProcessBatchOptions["hashPayload"];
-  /** Messages held at once, at the most. */
+  /** Messages held at once, at the most, of all sources together. */
   readonly inFlightMax: number;
-  /** How the entity is read where it requires sessions; undefined where it must not. */
-  readonly sessions?: SessionsSettings | undefined;
-  /** Beside its sessions, what the transport receives is read, too. */
-  readonly readsBesideSessions?: boolean | undefined;
-  /** Of these, how many of a skill: as many as can begin soon, found within these bounds. */
+  /** Of these, how many of a skill from one source: as many as can begin soon, found within these bounds. */
   readonly intake: IntakeOptions["intake"];
   readonly heldBytesMax: number;
-  readonly deliveriesMax: number;
   readonly resends: ProcessBatchOptions["resends"];
-  /** Where scheduled copies go. */
-  readonly retryEntity: string;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
   readonly entityFor: (eventType: string) => string;
   /** How long held messages are kept while the store is down. */
@@ -115,8 +101,6 @@ export interface WorkerOptions {
   readonly silenceMaxMs: number;
   /** How much is taken before it is known what came back from a worker that ended uncleanly. */
   readonly caution: Caution;
-  /** Hears from the store that it has lost records. */
-  readonly storeDoubt: StoreDoubt;
   /** Hears what becomes of the tokens that logins last by. */
   readonly credentials: CredentialWatch;
   /** What the process uses of its memory; undefined where no limit is known. */
@@ -154,63 +138,50 @@ export class Worker {
   readonly #gate: StoreGate;
   readonly #keeper: LockKeeper;
   readonly #checkpoints: Checkpoints;
-  readonly #settler: Settler;
   readonly #executions: Executions;
   readonly #suspects: Suspects;
-  readonly #handOver: HandOver;
-  readonly #processor: BatchProcessor;
-  readonly #receiveLoop: Receiving;
-  /** Undefined where the entity has none. */
-  readonly #sessions: Sessions | undefined;
+  readonly #pipelines: SourcePipelines;
+  readonly #silences: Silences;
   readonly #watchdog: Watchdog;
   readonly #threadHealth: ThreadHealth;
   #returned = 0;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WorkerOptions) {
-    const { clock, telemetry, transport, store, executor } = options;
+    const { clock, telemetry, executor } = options;
     const inFlight = this.#inFlight;
+    const sources = sourcesOf(options.sources);
+    const settlers: Settler[] = [];
     this.#options = options;
     this.#threadHealth = new ThreadHealth(options);
-    this.#intake = new Intake(options);
+    this.#intake = new Intake({ ...options, sources });
     this.#latency = new Latency({ clock, telemetry, intake: this.#intake, policy: options.latencyWatch ?? defaultLatencyWatchPolicy });
-    this.#handOver = new HandOver(options);
     const rateLimits = this.#makeRateLimits();
     this.#admission = this.#makeAdmission(rateLimits);
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
-    const gate = new StoreGate({ store, clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
+    const gate = new StoreGate({ store: storeOf(sources), clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
+    const leases = new Leases({ clock, sources, gate, executor });
     const keeper = new LockKeeper({
-      transport,
       clock,
       brokerClock,
       inFlight,
       renewed: (works) => leases.extend(works),
-      lost: (work) => this.#processor.lockLost(work),
+      lost: (work) => this.#pipelines.of(work).processor.lockLost(work),
     });
-    const leases = new Leases({ clock, store, gate, executor, keeper });
     this.#gate = gate;
     this.#keeper = keeper;
-    this.#checkpoints = new Checkpoints({ clock, store, gate, executor, inFlight, telemetry });
-    this.#settler = new Settler({
-      ...options,
-      handOver: this.#handOver,
-      sagas: this.#makeSagas(gate),
-      brokerClock,
-      gate,
-      waitHere: (work, delayMs) => this.#processor.waitHere(work, delayMs),
-      ended: (work, outcome) => this.#ended(work, outcome),
-    });
-    this.#suspects = this.#makeSuspects();
+    this.#checkpoints = new Checkpoints({ clock, sources, gate, executor, inFlight, telemetry });
+    const trim = (): void => this.#pipelines.trim();
+    this.#suspects = this.#makeSuspects(settlers);
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
     const shedding = this.#makeShedding(brokerClock);
     this.policies = this.#makePolicies(rateLimits, retryBudget, shedding);
     const parts = {
       ...options,
+      sources,
       brokerClock,
       suspects: this.#suspects,
-      handOver: this.#handOver,
-      trim: () => this.#receiveLoop.trim(),
-      sessions: () => this.#sessions,
+      trim,
       gate,
       keeper,
       leases,
@@ -219,26 +190,26 @@ export class Worker {
       admission: this.#admission,
       retryBudget,
       shedding,
-      readAhead: new ReadAhead(),
-      settler: this.#settler,
     };
-    this.#executions = new Executions(parts);
+    this.#executions = new Executions({ ...parts, readAhead: new ReadAhead(), settlers });
     this.#limits = rateLimits && this.#makeLimits(rateLimits);
-    this.#processor = new BatchProcessor({ ...parts, executions: this.#executions });
-    this.#sessions = options.sessions && this.#makeSessions(options.sessions, brokerClock);
-    this.#receiveLoop = this.#makeReceiving(gate);
+    this.#pipelines = new SourcePipelines(sources, (source) => this.#makePipeline(source, { ...parts, executions: this.#executions }));
+    settlers.push(...this.#pipelines.all.map(({ settler }) => settler));
+    this.#silences = new Silences({ ...options, pipelines: this.#pipelines.all });
     this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
+    gate.onClosed(() => this.#pipelines.pause("store-down"));
+    gate.onReopened(() => this.#pipelines.resume("store-down"));
   }
 
-  #makeSuspects(): Suspects {
+  #makeSuspects(settlers: readonly Settler[]): Suspects {
     return new Suspects({
       ...this.#options,
       inFlight: this.#inFlight,
-      settler: this.#settler,
+      settlers,
       admit: (works) => this.#executions.admit(works),
       putBack: (work) => this.#executions.putBack(work),
       clear: (except) => this.#executions.putBackIdle(except),
-      trim: () => this.#receiveLoop.trim(),
+      trim: () => this.#pipelines.trim(),
     });
   }
 
@@ -259,7 +230,8 @@ export class Worker {
     return new Watchdog({
       ...this.#options,
       ...this.#watches,
-      receiveLoop: this.#receiveLoop,
+      pipelines: this.#pipelines.all,
+      silences: this.#silences,
       retryBudget,
       shedding,
       latency: this.#latency,
@@ -278,38 +250,27 @@ export class Worker {
     });
   }
 
-  #makeSessions(sessions: SessionsSettings, brokerClock: BrokerClock): Sessions {
-    const parts = { sessions, brokerClock, keeper: this.#keeper, processor: this.#processor, executions: this.#executions };
-    return new Sessions({ ...this.#options, ...parts, room: () => this.#room() });
-  }
-
-  #makeReceiving(gate: StoreGate): Receiving {
-    gate.onClosed(() => this.#receiveLoop.pause("store-down"));
-    gate.onReopened(() => this.#receiveLoop.resume("store-down"));
-    if (this.#sessions === undefined) return this.#makeReceiveLoop();
-    return this.#options.readsBesideSessions === true ? new ReceivingBoth(this.#sessions, this.#makeReceiveLoop()) : this.#sessions;
-  }
-
-  #makeReceiveLoop(): ReceiveLoop {
-    return new ReceiveLoop({
-      ...this.#options,
-      inFlight: () => this.#inFlight.size,
-      room: () => this.#room(),
-      deliveries: (batch, wasAwaited) => this.#processor.arrive(batch, wasAwaited),
+  #makePipeline(source: Source, parts: Omit<SourcePipelineOptions, "short" | "room" | "ended">): SourcePipeline {
+    return new SourcePipeline(source, {
+      ...parts,
+      short: () => this.#pipelines.trim(source),
+      room: () => this.#room(source),
+      ended: (work, outcome) => this.#ended(work, outcome),
     });
   }
 
-  /** For more messages, as the scarcest of what they need leaves it. */
-  #room(): number {
-    const room = Math.min(this.#executions.room(), this.#options.inFlightMax);
+  /** For more messages of a source, as the scarcest of what they need leaves it. */
+  #room(source: Source): number {
+    const { others, reserved } = this.#pipelines.creditBeside(source);
     const held = this.#inFlight.size;
+    const room = Math.min(this.#executions.room(source, others), this.#options.inFlightMax - held - others - reserved);
     return Math.min(this.#watches.memoryWatch.within(room, held), this.#watches.loopWatch.within(room, held));
   }
 
   #useNewBounds(): void {
     this.#executions.moveLanes();
-    this.#receiveLoop.trim();
-    this.#receiveLoop.replenish();
+    this.#pipelines.trim();
+    this.#pipelines.replenish();
   }
 
   #makeAdmission(permits: RateLimits<Work> | undefined): Admission<Work> {
@@ -332,39 +293,22 @@ export class Worker {
     return new Limits({ ...this.#options, shared, limits, inFlight: this.#inFlight, moved: () => this.#executions.moveLanes() });
   }
 
-  #makeSagas(gate: StoreGate): Sagas {
-    return new Sagas({
-      ...this.#options,
-      gate,
-      handOver: this.#handOver,
-      compensate: (work) => this.#executions.compensate(work),
-      handBack: (work) => this.#settler.handBack(work),
-      drop: (work) => this.#settler.fail(work, { kind: "drop" }),
-      broken: (work, error) => this.#settler.broken(work, error),
-    });
-  }
-
   /**
    * Connects everything and begins to receive; rejects with what could not be started, after closing the rest. When it is asked to
    * stop meanwhile, it closes what it had opened, and resolves.
    */
   async start(): Promise<void> {
-    const { store, transport, publisher, sharedLimits = nothingToStart, telemetry, consumer, skillCount, threads } = this.#options;
+    const { sources, publisher, sharedLimits = nothingToStart, telemetry, skillCount, threads } = this.#options;
     const started: Stoppable[] = [];
     let secret = "";
     try {
-      for (const part of [store, sharedLimits, publisher, transport]) {
+      const { stores, transports } = this.#pipelines;
+      for (const part of [stores, sharedLimits, publisher, transports]) {
         if (this.#isStopping) break;
         started.unshift(part);
         await part.start();
       }
-      if (!this.#isStopping) {
-        await checkKind(this.#options);
-        secret = await store.secret();
-        this.#handOver.start(secret);
-        this.#settler.start(secret);
-        this.#processor.start(secret);
-      }
+      if (!this.#isStopping) secret = await this.#pipelines.prepare();
       if (!this.#isStopping) {
         started.unshift(this.#options.executor);
         await this.#startExecutor();
@@ -380,8 +324,8 @@ export class Worker {
     for (const reporter of this.#options.reporters ?? []) reporter.start(secret);
     this.#keeper.start();
     this.#watchdog.start();
-    this.#receiveLoop.start();
-    telemetry.emit({ type: "worker.started", consumer, skills: skillCount, threads });
+    this.#pipelines.startReceiving();
+    telemetry.emit({ type: "worker.started", sources: sources.map(({ name }) => name).join(", "), skills: skillCount, threads });
   }
 
   /**
@@ -394,7 +338,7 @@ export class Worker {
   }
 
   view(): WorkerView {
-    const { executor, clock } = this.#options;
+    const { executor, clock, sources } = this.#options;
     let executing = 0;
     for (const work of this.#inFlight.works()) if (work.stage === "executing") executing += 1;
     return {
@@ -404,16 +348,17 @@ export class Worker {
       credentials: this.#options.credentials.view(),
       memory: this.#watches.memoryWatch.state,
       loop: this.#watches.loopWatch.state,
-      storeSuspect: this.#options.storeDoubt.view(),
+      storeSuspect: sources.flatMap(({ storeDoubt }) => storeDoubt.view()),
       threadsReady: executor.isReady(),
       threads: executor.threads,
       loopDelayMs: this.#watches.loopWatch.delayMs,
-      rebuiltInVain: this.#watchdog.rebuiltInVain,
+      rebuiltInVain: this.#silences.rebuiltInVain,
       gates: this.#admission.view(clock.monotonicMs()),
       retryBudget: this.policies.view().retryBudget,
       loadShedding: this.policies.view().loadShedding,
       latency: this.#latency.view(),
       intake: this.#intake.view(),
+      sources: this.#pipelines.view(this.#inFlight.works()),
       heldBytes: this.#intake.heldBytes,
     };
   }
@@ -437,7 +382,7 @@ export class Worker {
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         this.#threadHealth.lost(why, replaced);
-        if (!executor.isReady()) this.#receiveLoop.pause("threads-down");
+        if (!executor.isReady()) this.#pipelines.pause("threads-down");
       },
       threadStuck: (stuck) => this.#threadHealth.stuck(stuck),
       threadLeaked: (leaked) => this.#threadHealth.leaked(leaked),
@@ -445,18 +390,17 @@ export class Worker {
   }
 
   async #stop(budgetMs: number): Promise<void> {
-    const { telemetry, clock, executor, transport, publisher, store, sharedLimits = nothingToStart, reporters = [] } = this.#options;
+    const { sources, telemetry, clock, executor, publisher, sharedLimits = nothingToStart, reporters = [] } = this.#options;
     const startedMs = clock.monotonicMs();
     /** Whether the promise has settled by the time when this part of the budget is over. */
     const by = (part: number, promise: Promise<unknown>): Promise<boolean> => settledWithin(clock, promise, startedMs + budgetMs * part - clock.monotonicMs());
     telemetry.emit({ type: "worker.stopping", inFlight: this.#inFlight.size });
     this.#returned = 0;
     this.#watchdog.stop();
-    this.#settler.drain();
     this.#executions.stop();
-    const noMore = this.#receiveLoop.stop();
+    const noMore = this.#pipelines.stopReceiving();
     const nothingHeld = noMore.then(() => this.#inFlight.whenEmpty());
-    if (transport.releaseIsFree) {
+    if (sources.every(({ transport }) => transport.releaseIsFree)) {
       await by(handBackAfter, noMore);
       this.#executions.handBackIdle();
     }
@@ -467,12 +411,13 @@ export class Worker {
     }
     await by(giveUpAfter, executor.stop());
     await by(giveUpAfter, nothingHeld);
-    this.#settler.stop();
+    this.#pipelines.stopSending();
     this.#gate.stop();
     await by(1, nothingHeld);
     this.#keeper.stop();
     for (const reporter of reporters) if (!(await by(1, reporter.stop()))) reporter.giveUp();
-    const closed = stopAll([transport, publisher, this.#limits ?? nothingToStart, sharedLimits, store]);
+    const { stores, transports } = this.#pipelines;
+    const closed = stopAll([transports, publisher, this.#limits ?? nothingToStart, sharedLimits, stores]);
     const isClosed = await by(1, closed);
     telemetry.emit({ type: "worker.stopped", returned: this.#returned });
     if (isClosed) await closed;
@@ -481,8 +426,8 @@ export class Worker {
   #ended(work: Work, outcome: FinalOutcome): void {
     if (outcome === "released") this.#returned += 1;
     this.#intake.ended(work);
-    this.#processor.ended(work, outcome);
+    this.#pipelines.of(work).processor.ended(work, outcome);
     this.#suspects.ended(work, outcome);
-    this.#receiveLoop.replenish();
+    this.#pipelines.replenishAfter(work);
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Keeps the locks of everything in flight, from receipt until settlement; leases follow the locks (leases.ts). One timer
- * for all. Locks are of one length, the entity's, but what is left of one differs: each work is looked at.
+ * for all. Locks of a source are of one length, the entity's, but what is left of one differs: each work is looked at.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
-import type { RenewResult, Transport } from "../ports/transport.ts";
+import type { RenewResult } from "../ports/transport.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { Source } from "./source.ts";
 import type { Work } from "./work.ts";
 
 /** How often the keeper looks. A lock must last several looks. */
@@ -16,11 +17,10 @@ const renewBelow = 0.5;
 const renewalsMax = 1_000;
 
 export interface LockKeeperOptions {
-  readonly transport: Transport;
   readonly clock: Clock;
   readonly brokerClock: BrokerClock;
   readonly inFlight: InFlight;
-  /** These locks have been renewed. */
+  /** These locks have been renewed; all are of one source. */
   renewed(works: readonly Work[]): void;
   /** The lock is gone: the message will be redelivered, here or elsewhere. Called once a work. */
   lost(work: Work): void;
@@ -28,16 +28,10 @@ export interface LockKeeperOptions {
 
 export class LockKeeper {
   readonly #options: LockKeeperOptions;
-  #lockMs = 0;
   #timer: Timer | undefined;
 
   constructor(options: LockKeeperOptions) {
     this.#options = options;
-  }
-
-  /** Length of a whole lock, as far as it is known; 0 before a message has come. */
-  get lockMs(): number {
-    return this.#lockMs;
   }
 
   start(): void {
@@ -52,28 +46,27 @@ export class LockKeeper {
   }
 
   /** Hears how much was left of a lock on arrival: a part of its whole length. */
-  arrived(remainingMs: number): void {
-    if (remainingMs > this.#lockMs) this.#lockMs = remainingMs;
+  arrived(source: Source, remainingMs: number): void {
+    if (remainingMs > source.lockMs) source.lockMs = remainingMs;
   }
 
   #look(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    const dueBelowMs = this.#lockMs * renewBelow;
     const due: Work[] = [];
     for (const work of this.#options.inFlight.works()) {
       if (work.lockLost || work.stage === "settling") continue;
       const leftMs = work.lockUntilMs - nowMs;
-      if (leftMs > dueBelowMs) continue;
+      if (leftMs > work.source.lockMs * renewBelow) continue;
       if (!work.isRenewing && due.length < renewalsMax) due.push(work);
       else if (work.isRenewing && leftMs <= 0) this.#lost(work);
     }
-    if (due.length > 0) void this.#renew(due);
+    for (const [source, works] of Map.groupBy(due, (work) => work.source)) void this.#renew(source, works);
   }
 
-  async #renew(works: readonly Work[]): Promise<void> {
-    const { transport, clock, brokerClock } = this.#options;
+  async #renew(source: Source, works: readonly Work[]): Promise<void> {
+    const { clock, brokerClock } = this.#options;
     for (const work of works) work.isRenewing = true;
-    const results = await transport.renew(works.map((work) => work.delivery));
+    const results = await source.transport.renew(works.map((work) => work.delivery));
     const nowMs = clock.monotonicMs();
     const latestMs = results.reduce((latest, result) => (result.kind === "renewed" ? Math.max(latest, result.lockedUntilMs) : latest), 0);
     if (latestMs > 0) brokerClock.renewed(latestMs);
@@ -88,8 +81,9 @@ export class LockKeeper {
 
   #apply(work: Work, result: RenewResult, nowMs: number): boolean {
     if (result.kind === "renewed") {
-      this.#lockMs = this.#options.brokerClock.lockLeftMs(result.lockedUntilMs);
-      work.lockUntilMs = nowMs + this.#lockMs;
+      const lockMs = this.#options.brokerClock.lockLeftMs(result.lockedUntilMs);
+      work.source.lockMs = lockMs;
+      work.lockUntilMs = nowMs + lockMs;
       return true;
     }
     if (result.kind === "lock-lost" || nowMs >= work.lockUntilMs) this.#lost(work);

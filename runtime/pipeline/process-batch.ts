@@ -13,12 +13,12 @@ import type { Invalid } from "../core/event-envelope.ts";
 import { lastDeath } from "../core/history.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { RouteResult } from "../core/read-route.ts";
-import type { SkillPolicy, SkillTable } from "../core/skill.ts";
+import type { SkillPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import { restLeftMs } from "../policy/session-turns.ts";
-import type { ClaimRequest, ClaimResult, RunStore } from "../ports/run-store.ts";
+import type { ClaimRequest, ClaimResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
 import type { Executions } from "./executions.ts";
@@ -34,6 +34,7 @@ import type { Turn } from "./session-turn.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Settler } from "./settle.ts";
 import { type Shedding, surplus } from "./shedding.ts";
+import type { Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
 import { Work } from "./work.ts";
@@ -49,7 +50,7 @@ export interface ProcessBatchOptions {
   readonly clock: Clock;
   readonly brokerClock: BrokerClock;
   readonly telemetry: Telemetry;
-  readonly store: RunStore;
+  readonly source: Source;
   readonly gate: StoreGate;
   readonly admission: Admission<Work>;
   readonly retryBudget: RetryBudget;
@@ -64,10 +65,7 @@ export interface ProcessBatchOptions {
   readonly shedding: Shedding;
   /** What reads the entity where it requires sessions. */
   readonly sessions: () => Sessions | undefined;
-  readonly skills: SkillTable;
   readonly workerId: string;
-  /** Deliveries past this attempt are dead-lettered before they are looked at; below the entity's own maximum. */
-  readonly deliveriesMax: number;
   readonly resends: Resends;
   readRoute(delivery: Delivery): RouteResult;
   /** Answers later for a compressed body, which is decompressed off the loop. */
@@ -80,7 +78,7 @@ export class BatchProcessor {
   readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
-    const { clock, gate, settler } = options;
+    const { clock, gate } = options;
     this.#options = options;
     this.#claims = new GroupCommit({
       clock,
@@ -93,9 +91,10 @@ export class BatchProcessor {
     });
     this.#revivals = new Revivals({
       ...options,
+      store: options.source.store,
       claim: (work) => this.#claims.add(work),
-      handBack: (work, why) => settler.handBack(work, why),
-      broken: (work, error) => settler.broken(work, error),
+      handBack: (work, why) => options.settler.handBack(work, why),
+      broken: (work, error) => options.settler.broken(work, error),
     });
   }
 
@@ -106,7 +105,7 @@ export class BatchProcessor {
 
   /** 1–3. Starts to keep the locks, reads the routes. `wasAwaited`: the receiver had credit and nothing to do. `turn`: of the session that it is the next message of. */
   arrive(deliveries: readonly Delivery[], wasAwaited: boolean, turn?: Turn<Work>): void {
-    const { clock, brokerClock, keeper, inFlight, intake, retryBudget, shedding } = this.#options;
+    const { clock, brokerClock, keeper, inFlight, intake, retryBudget, shedding, source } = this.#options;
     const last = deliveries.at(-1);
     if (last !== undefined) brokerClock.received(last, wasAwaited);
     const nowMs = clock.monotonicMs();
@@ -115,12 +114,12 @@ export class BatchProcessor {
     if (last !== undefined) shedding.arrived(last, brokerNowMs);
     for (const delivery of deliveries) {
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
-      const work = new Work(inFlight.nextRunId(), delivery, nowMs + lockMs);
+      const work = new Work(inFlight.nextRunId(), source, delivery, nowMs + lockMs);
       if (turn !== undefined) {
         work.turn = turn;
         turn.work = work;
       }
-      keeper.arrived(lockMs);
+      keeper.arrived(source, lockMs);
       inFlight.add(work);
       intake.arrived(work);
       this.#routeAlone(work);
@@ -137,14 +136,15 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { deliveriesMax, skills, executions, suspects } = this.#options;
+    const { source, executions, suspects } = this.#options;
+    const { deliveriesMax, skills } = source;
     if (!executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
     if (delivery.attempt > deliveriesMax) return this.#refuseUnseen(work, overDelivered(deliveriesMax, delivery.attempt));
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
     work.route = answer.route;
     const skill = skills.find(answer.route.eventType, answer.route.version);
-    if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, this.#options.skills));
+    if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
     work.skill = skill;
@@ -209,7 +209,7 @@ export class BatchProcessor {
   #lookBack(work: Work, turn: Turn<Work>): void {
     turn.isFresh = false;
     work.stage = "claiming";
-    this.#options.store
+    this.#options.source.store
       .read(work.eventId)
       .then(restLeftMs, () => 0)
       .then((leftMs) => {
@@ -227,13 +227,13 @@ export class BatchProcessor {
   }
 
   #askClaims(works: readonly Work[]): Promise<readonly ClaimResult[]> {
-    const { store, leases, workerId } = this.#options;
-    const { leaseMs, untilMs } = leases.ask();
+    const { source, leases, workerId } = this.#options;
+    const { leaseMs, untilMs } = leases.ask(source);
     const requests = works.map((work): ClaimRequest => {
       work.leaseUntilMs = untilMs;
       return { eventId: work.eventId, token: `${workerId}:${work.runId}`, payloadHash: work.payloadHash, pipelineHash: work.skill?.pipelineHash ?? "" };
     });
-    return store.claim(requests, leaseMs);
+    return source.store.claim(requests, leaseMs);
   }
 
   #claimed(works: readonly Work[], results: readonly ClaimResult[]): void {
@@ -344,7 +344,7 @@ export class BatchProcessor {
     telemetry.emit({ type: "lock.lost", eventId: work.eventId, where: "renew" }, work);
     if (work.stage === "executing") executions.lose(work);
     // In a lane it is dropped when its turn or the end of its wait comes; the lane is not searched for it.
-    else if ((work.isIdle && work.stage !== "waiting") || work.stage === "following") settler.fail(work, { kind: "drop" });
+    else if ((work.isIdle && work.stage !== "waiting" && work.stage !== "ready") || work.stage === "following") settler.fail(work, { kind: "drop" });
   }
 
   /** 12. A delivery has ended: its followers go by how it ended, its place is free. */

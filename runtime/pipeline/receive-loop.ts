@@ -1,17 +1,19 @@
 /**
- * Takes messages from the transport, never more than there is room for: credit outstanding plus messages in flight stay at
- * or below `inFlightMax`, and credit at or below what can be admitted. While it is paused it has no receiver at all: what the broker could still send on open credit
+ * Takes messages from a source, never more than there is room for: credit outstanding of all sources plus messages in flight stay
+ * at or below the worker's maximum, and credit at or below what can be admitted. While it is paused it has no receiver at all: what the broker could still send on open credit
  * would come back as fast as it is handed back.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
-import type { Receiver, Transport } from "../ports/transport.ts";
+import type { Receiver } from "../ports/transport.ts";
 import type { PauseReason, Receiving } from "./receiving.ts";
+import type { Source } from "./source.ts";
+import type { SourceHealth } from "./source-health.ts";
 import { settledWithin } from "./within.ts";
 
-/** When there is room here and none in the lanes, it is asked for again after this long: time alone can make it. */
+/** With no credit out for want of room, room is looked for again after this long: time alone can make it. */
 const roomLookMs = 100;
 /** A receiver with credit waits, and is not just slow to get what the broker has for it, once nothing came for so long. */
 const awaitedAfterMs = 200;
@@ -19,14 +21,14 @@ const awaitedAfterMs = 200;
 export const closeWaitMaxMs = 5_000;
 
 export interface ReceiveLoopOptions {
-  readonly transport: Transport;
+  readonly source: Source;
+  readonly health: SourceHealth;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  readonly inFlightMax: number;
-  /** Messages taken and not yet ended. */
-  inFlight(): number;
-  /** How many more messages could be admitted. */
+  /** How many messages could be admitted beyond those that are here. */
   room(): number;
+  /** It has no credit, and there is no room: another source may have credit to spare. */
+  short(): void;
   /** `wasAwaited`: it came to a receiver that had credit, had been served before, and had waited undisturbed since. */
   deliveries(batch: readonly Delivery[], wasAwaited: boolean): void;
 }
@@ -43,7 +45,9 @@ export class ReceiveLoop implements Receiving {
   #isOpening = false;
   #isGranting = false;
   #roomLook: Timer | undefined;
+  /** When a message last came, or since when one is awaited. */
   #lastReceivedMs = 0;
+  #lastArrivedMs = 0;
   /** When receiving was disturbed first, since messages last came; undefined when it was not. */
   #disturbedSinceMs: number | undefined;
   /** The present receiver is attached: something came, and nothing has disturbed it since. */
@@ -56,6 +60,20 @@ export class ReceiveLoop implements Receiving {
   /** Since when credit is open and nothing came, monotonic; undefined while none is open. */
   get silentSinceMs(): number | undefined {
     return this.#credit > 0 ? this.#lastReceivedMs : undefined;
+  }
+
+  /** When a message last came, monotonic; 0 before the first. */
+  get lastReceivedMs(): number {
+    return this.#lastArrivedMs;
+  }
+
+  /** Messages that may still come. */
+  get credit(): number {
+    return this.#credit;
+  }
+
+  get isPaused(): boolean {
+    return this.#pauses.size > 0;
   }
 
   /** Messages taken since the start. */
@@ -104,11 +122,11 @@ export class ReceiveLoop implements Receiving {
   async rebuild(what: "receiver" | "connection"): Promise<void> {
     this.#close();
     if (what === "connection") {
-      const { clock, transport } = this.#options;
+      const { clock, source } = this.#options;
       // Nobody else may open one on the connection that is given up.
       this.#isOpening = true;
       await settledWithin(clock, this.#closing, closeWaitMaxMs);
-      await settledWithin(clock, transport.reconnect(), closeWaitMaxMs);
+      await settledWithin(clock, source.transport.reconnect(), closeWaitMaxMs);
       this.#isOpening = false;
     }
     await this.#open();
@@ -121,12 +139,14 @@ export class ReceiveLoop implements Receiving {
     if (!isClosed) this.#closing = Promise.resolve();
     this.#isOpening = false;
     if (this.#pauses.size > 0 || this.#receiver !== undefined) return;
-    const { transport, telemetry, clock } = this.#options;
-    const receiver = transport.openReceiver({
+    const { source, health, telemetry, clock } = this.#options;
+    const receiver = source.transport.openReceiver({
       deliveries: (batch) => {
         this.#received += batch.length;
+        health.served();
+        this.#lastArrivedMs = clock.monotonicMs();
         if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
-        const nowMs = clock.monotonicMs();
+        const nowMs = this.#lastArrivedMs;
         const wasAwaited = this.#receiver === receiver && this.#isServed && this.#credit > 0 && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
         if (this.#receiver === receiver) {
           this.#credit -= batch.length;
@@ -139,7 +159,8 @@ export class ReceiveLoop implements Receiving {
       disturbed: (error) => {
         this.#disturbedSinceMs ??= clock.monotonicMs();
         this.#isServed = false;
-        telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
+        health.disturbed(error);
+        telemetry.emit({ type: "transport.disturbed", source: source.name, error: messageOf(error) });
       },
     });
     this.#receiver = receiver;
@@ -151,7 +172,8 @@ export class ReceiveLoop implements Receiving {
 
   #recovered(sinceMs: number): void {
     this.#disturbedSinceMs = undefined;
-    this.#options.telemetry.emit({ type: "transport.recovered", afterMs: Math.round(this.#options.clock.monotonicMs() - sinceMs) });
+    const { source, telemetry, clock } = this.#options;
+    telemetry.emit({ type: "transport.recovered", source: source.name, afterMs: Math.round(clock.monotonicMs() - sinceMs) });
   }
 
   #close(): void {
@@ -166,10 +188,14 @@ export class ReceiveLoop implements Receiving {
 
   #grant(): void {
     if (this.#receiver === undefined) return;
-    const places = this.#options.inFlightMax - this.#options.inFlight() - this.#credit;
-    if (places <= 0) return;
-    const room = Math.min(places, this.#options.room() - this.#credit);
-    if (room <= 0) return this.#lookForRoomLater();
+    const room = this.#options.room() - this.#credit;
+    if (room <= 0) {
+      // With some out, what comes of it makes it be looked for.
+      if (this.#credit > 0) return;
+      this.#lookForRoomLater();
+      this.#options.short();
+      return;
+    }
     if (this.#credit === 0) this.#lastReceivedMs = this.#options.clock.monotonicMs();
     this.#credit += room;
     this.#receiver.addCredit(room);

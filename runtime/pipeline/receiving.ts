@@ -4,6 +4,11 @@ export interface Receiving {
   readonly silentSinceMs: number | undefined;
   /** Messages taken since the start. */
   readonly received: number;
+  /** When a message last came, monotonic; 0 before the first. */
+  readonly lastReceivedMs: number;
+  /** Messages that may still come. */
+  readonly credit: number;
+  readonly isPaused: boolean;
   start(): void;
   /** Takes no more messages, ever; resolves when no more can come. */
   stop(): Promise<void>;
@@ -36,6 +41,18 @@ export class ReceivingBoth implements Receiving {
 
   get received(): number {
     return this.#first.received + this.#second.received;
+  }
+
+  get lastReceivedMs(): number {
+    return Math.max(this.#first.lastReceivedMs, this.#second.lastReceivedMs);
+  }
+
+  get credit(): number {
+    return this.#first.credit + this.#second.credit;
+  }
+
+  get isPaused(): boolean {
+    return this.#first.isPaused && this.#second.isPaused;
   }
 
   start(): void {

@@ -18,12 +18,17 @@ export function unreadable(error: unknown): Invalid {
   return { reason: "InvalidEnvelope", description: `expected an envelope that can be read, found one that stops the reader: ${messageOf(error, 200)}` };
 }
 
-export function unroutable(why: "unknown-type" | "unsupported-version", { eventType, version }: Route, { handled }: SkillTable): Invalid {
+export function unroutable(why: "unknown-type" | "unsupported-version" | "unrouted", { eventType, version }: Route, { handled }: SkillTable): Invalid {
   switch (why) {
     case "unknown-type":
       return {
         reason: "UnknownEventType",
         description: `expected an event type that a registered skill handles, found '${eventType}'${didYouMean(eventType, [...handled.keys()]) || "; deploy a skill that handles it, or filter the type out where the event is sent"}`,
+      };
+    case "unrouted":
+      return {
+        reason: "Unrouted",
+        description: `expected an event of the skills that may come from this source, found '${eventType}', which another skill handles; add that skill to the source's skills, or send the event elsewhere`,
       };
     case "unsupported-version": {
       const versions = handled.get(eventType) ?? [];

@@ -5,17 +5,18 @@
 import type { Clock } from "../core/clock.ts";
 import { encodeVerdict, type Verdict } from "../core/compensation.ts";
 import type { Settlement } from "../core/settlement.ts";
-import type { RunStore, WriteResult } from "../ports/run-store.ts";
+import type { WriteResult } from "../ports/run-store.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { HandOver } from "./hand-over.ts";
+import type { Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Work } from "./work.ts";
 
 export interface SagasOptions {
   readonly clock: Clock;
-  readonly store: RunStore;
+  readonly source: Source;
   readonly gate: StoreGate;
   readonly telemetry: Telemetry;
   readonly handOver: HandOver;
@@ -38,7 +39,8 @@ export class Sagas {
   readonly #verdicts: GroupCommit<Failed, readonly WriteResult[]>;
 
   constructor(options: SagasOptions) {
-    const { clock, store, gate } = options;
+    const { clock, gate, source } = options;
+    const { store } = source;
     this.#options = options;
     this.#verdicts = new GroupCommit({
       clock,

@@ -15,10 +15,12 @@ import { messageOf, TransportError } from "../core/errors.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isIdle, wouldGiveWay } from "../policy/session-turns.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
-import type { HeldSession, Transport } from "../ports/transport.ts";
+import type { HeldSession } from "../ports/transport.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import type { PauseReason, Receiving } from "./receiving.ts";
 import { Turn, type TurnStage } from "./session-turn.ts";
+import type { Source } from "./source.ts";
+import type { SourceHealth } from "./source-health.ts";
 import type { Work } from "./work.ts";
 
 /** How long the broker is asked to wait for the next session: when there is a place for it, and when one would first have to be made. */
@@ -35,7 +37,8 @@ const restsMin = 64;
 const awaitedAfterMs = 200;
 
 export interface SessionsOptions {
-  readonly transport: Transport;
+  readonly source: Source;
+  readonly health: SourceHealth;
   readonly clock: Clock;
   readonly brokerClock: BrokerClock;
   readonly telemetry: Telemetry;
@@ -75,6 +78,7 @@ export class Sessions implements Receiving {
   #look: Timer | undefined;
   #isLookingSoon = false;
   #received = 0;
+  #lastReceivedMs = 0;
   #disturbedSinceMs: number | undefined;
 
   constructor(options: SessionsOptions) {
@@ -83,6 +87,19 @@ export class Sessions implements Receiving {
 
   get received(): number {
     return this.#received;
+  }
+
+  get lastReceivedMs(): number {
+    return this.#lastReceivedMs;
+  }
+
+  /** Each session that is asked for may bring one. */
+  get credit(): number {
+    return this.#accepting;
+  }
+
+  get isPaused(): boolean {
+    return this.#pauses.size > 0;
   }
 
   /** Sessions that are held, and how many of them have a place. */
@@ -118,7 +135,7 @@ export class Sessions implements Receiving {
   trim(): void {}
 
   async rebuild(what: "receiver" | "connection"): Promise<void> {
-    if (what === "connection") await this.#options.transport.reconnect();
+    if (what === "connection") await this.#options.source.transport.reconnect();
   }
 
   /** Its message waits: it has no place meanwhile. */
@@ -177,11 +194,11 @@ export class Sessions implements Receiving {
   }
 
   async #acceptNext(waitMs: number): Promise<void> {
-    const { transport, clock } = this.#options;
+    const { source, clock } = this.#options;
     const askedMs = clock.monotonicMs();
     let session: HeldSession | undefined;
     try {
-      session = await transport.acceptSession(waitMs);
+      session = await source.transport.acceptSession(waitMs);
     } catch (error) {
       this.#accepting -= 1;
       this.#streak = 0;
@@ -201,9 +218,10 @@ export class Sessions implements Receiving {
 
   #disturbed(error: unknown): void {
     if (this.#pauses.has("stopped")) return;
-    const { clock, telemetry } = this.#options;
+    const { clock, telemetry, source, health } = this.#options;
     this.#disturbedSinceMs ??= clock.monotonicMs();
-    telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
+    health.disturbed(error);
+    telemetry.emit({ type: "transport.disturbed", source: source.name, error: messageOf(error) });
     this.#acceptLater(error instanceof TransportError ? error.retryAfterMs : undefined);
   }
 
@@ -216,12 +234,12 @@ export class Sessions implements Receiving {
   }
 
   #granted(session: HeldSession): void {
-    const { clock, brokerClock, keeper, sessions } = this.#options;
+    const { clock, brokerClock, keeper, sessions, source } = this.#options;
     const turn = new Turn<Work>(session, sessions.onFailure);
     session.listen({ delivery: (delivery) => this.#arrived(turn, delivery), lost: () => this.#lost(turn) });
     if (this.#pauses.size > 0) return this.#letGo(turn);
     const lockMs = brokerClock.lockLeftMs(session.lockedUntilMs);
-    keeper.arrived(lockMs);
+    keeper.arrived(source, lockMs);
     turn.lockUntilMs = clock.monotonicMs() + lockMs;
     this.#turns.add(turn);
     this.#ready.push(turn);
@@ -270,12 +288,14 @@ export class Sessions implements Receiving {
   }
 
   #arrived(turn: Turn<Work>, delivery: Delivery): void {
-    const { clock, telemetry } = this.#options;
+    const { clock, telemetry, source, health } = this.#options;
     if (turn.stage !== "asking") return;
     const nowMs = clock.monotonicMs();
     this.#received += 1;
+    this.#lastReceivedMs = clock.monotonicMs();
+    health.served();
     if (this.#disturbedSinceMs !== undefined) {
-      telemetry.emit({ type: "transport.recovered", afterMs: Math.round(nowMs - this.#disturbedSinceMs) });
+      telemetry.emit({ type: "transport.recovered", source: source.name, afterMs: Math.round(nowMs - this.#disturbedSinceMs) });
       this.#disturbedSinceMs = undefined;
     }
     this.#move(turn, "working");
@@ -350,12 +370,12 @@ export class Sessions implements Receiving {
   }
 
   #lookAtTurns(): void {
-    const { clock, sessions, keeper } = this.#options;
+    const { clock, sessions, source } = this.#options;
     const nowMs = clock.monotonicMs();
     for (const turn of this.#turns) {
       if (turn.work !== undefined) continue;
       if (isIdle(turn.view(nowMs), sessions)) this.#leave(turn);
-      else if (!turn.isRenewing && turn.lockUntilMs - nowMs < keeper.lockMs * renewBelow) void this.#renew(turn);
+      else if (!turn.isRenewing && turn.lockUntilMs - nowMs < source.lockMs * renewBelow) void this.#renew(turn);
     }
     this.#accept();
   }

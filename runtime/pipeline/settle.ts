@@ -21,9 +21,9 @@ import { postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { abandonCompensating } from "../policy/saga.ts";
 import type { Publisher } from "../ports/publisher.ts";
-import type { FailWrite, FinishWrite, RunStore, WriteResult } from "../ports/run-store.ts";
+import type { FailWrite, FinishWrite, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
-import type { SettleOrder, SettleResult, Transport } from "../ports/transport.ts";
+import type { SettleOrder, SettleResult } from "../ports/transport.ts";
 import { deathOf, expiredReason, type GivenUp } from "./deaths.ts";
 import { eachAlone } from "./each-alone.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
@@ -31,6 +31,7 @@ import type { HandOver } from "./hand-over.ts";
 import type { Sagas } from "./sagas.ts";
 import { Sending, type Unsent } from "./sending.ts";
 import { type Failure, failWrite, waitsFor } from "./setbacks.ts";
+import type { Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
 import type { Work } from "./work.ts";
@@ -42,16 +43,13 @@ const publishPauseMinMs = 5_000;
 
 export interface SettlerOptions {
   readonly workerId: string;
-  readonly transport: Transport;
+  readonly source: Source;
   readonly publisher: Publisher;
-  readonly store: RunStore;
   readonly gate: StoreGate;
   readonly clock: Clock;
   readonly brokerClock: BrokerClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
-  /** Where copies are sent: the queue that is read, or the private retry queue of a subscription. */
-  readonly retryEntity: string;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
   entityFor(eventType: string): string;
   /** Takes over what fails for good and is to be compensated first. */
@@ -129,7 +127,8 @@ export class Settler {
   #secret = "";
 
   constructor(options: SettlerOptions) {
-    const { store, clock, gate, publisher } = options;
+    const { clock, gate, publisher, source } = options;
+    const { store } = source;
     this.#options = options;
     gate.onReopened(() => this.#returnClaims());
     this.#sending = new Sending(publisher, clock, (entity, messages, error) =>
@@ -275,7 +274,7 @@ export class Settler {
     const writes = this.#unreturned.splice(0);
     for (let at = 0; at < writes.length; at += groupItemsMax) {
       // A store that fails again counts them as lost; losses are bounded.
-      this.#options.store.fail(writes.slice(at, at + groupItemsMax)).catch(() => undefined);
+      this.#options.source.store.fail(writes.slice(at, at + groupItemsMax)).catch(() => undefined);
     }
   }
 
@@ -450,7 +449,7 @@ export class Settler {
       copies.set(item, copy);
     };
     eachAlone(items, makeCopy, this.#brokenItem);
-    const unsent = await this.#sending.send(this.#options.retryEntity, [...copies.values()]);
+    const unsent = await this.#sending.send(this.#options.source.retryEntity, [...copies.values()]);
     eachAlone(
       [...copies],
       ([{ work, settlement }, copy]) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId),
@@ -480,7 +479,7 @@ export class Settler {
   }
 
   async #settle(items: readonly Order[]): Promise<void> {
-    const results: readonly SettleResult[] = await this.#options.transport.settle(items.map((item) => item.order));
+    const results: readonly SettleResult[] = await this.#options.source.transport.settle(items.map((item) => item.order));
     const ended = ({ work, outcome }: Order, index: number): void => {
       // What the broker may still have of a session comes before all that follows.
       if (work.turn !== undefined && results[index] !== "settled") work.turn.isDoubtful = true;

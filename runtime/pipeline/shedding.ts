@@ -87,7 +87,7 @@ export class Shedding {
       priority: this.#priorityOf(work),
       // Of a session nothing else is here, and nothing may go before it.
       mayWait: work.turn === undefined && leftMs > postponeMaxMs * pausesLeftMin && isUntouched(delivery),
-      usage: intake.usage(skill),
+      usage: intake.usage(work.source, skill),
       postponements: postponementsOf(delivery),
     };
     const answer = this.policy.decide(arrival, clock.monotonicMs(), random);

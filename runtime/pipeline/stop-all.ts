@@ -3,7 +3,7 @@ export interface Stoppable {
   stop(): Promise<void>;
 }
 
-interface Startable extends Stoppable {
+export interface Startable extends Stoppable {
   start(): Promise<void>;
 }
 

@@ -19,7 +19,7 @@ const storeProbeFirstMs = 100;
 const storeProbeMaxMs = 2_000;
 
 export interface StoreGateOptions {
-  readonly store: RunStore;
+  readonly store: Pick<RunStore, "ping">;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** How long held messages are kept while the store is down, before they are handed back. */

@@ -16,6 +16,7 @@ import type { Caution } from "../policy/caution.ts";
 import { crashLoop, lossesLimit } from "../policy/recoverability.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Settler } from "./settle.ts";
+import { ofSource } from "./source.ts";
 import type { Work } from "./work.ts";
 
 /** A suspect that executes for this long without ending the process is taken for harmless. */
@@ -32,9 +33,8 @@ export interface SuspectsOptions {
   readonly telemetry: Telemetry;
   readonly caution: Caution;
   readonly inFlight: InFlight;
-  readonly settler: Settler;
-  /** Deliveries past this attempt are dead-lettered: a run is given up before, with more to say. */
-  readonly deliveriesMax: number;
+  /** By source; filled after this is made. */
+  readonly settlers: readonly Settler[];
   /** Returns a message of which nothing has begun to the queue. */
   putBack(work: Work): void;
   /** Starts runs that may be tried now. */
@@ -108,10 +108,10 @@ export class Suspects {
 
   /** Those that may be tried now; the others end here. */
   #choose(suspects: readonly Work[]): readonly Work[] {
-    const { caution, settler, telemetry } = this.#options;
+    const { caution, settlers, telemetry } = this.#options;
     const living = suspects.filter((work) => {
       const end = crashLoop(work.losses, this.#limitOf(work), "its worker ended without returning it to the queue");
-      if (end !== undefined) settler.fail(work, end);
+      if (end !== undefined) ofSource(settlers, work.source).fail(work, end);
       return end === undefined;
     });
     if (living.length === 0) return living;
@@ -156,7 +156,7 @@ export class Suspects {
 
   /** Losses at which a run is given up: below the deliveries that it may have, so that its end mentions them. */
   #limitOf(work: Work): number {
-    return lossesLimit(work.skill?.retry, this.#options.deliveriesMax);
+    return lossesLimit(work.skill?.retry, work.source.deliveriesMax);
   }
 
   #aloneFrom(work: Work): number {

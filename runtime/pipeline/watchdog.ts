@@ -1,39 +1,30 @@
 /**
- * Notices what nobody tells: a receiver that gets nothing although the queue is not empty, threads that can take work again
- * after they could not, logins that are about to end, an event loop that is so late that locks are in danger, and memory that runs short.
- *
- * A silent receiver is replaced; when that brings nothing either, the whole connection is, again and again until a message
- * comes or the queue is found empty. When the queue cannot even be looked at, the connection is replaced at once, unless the
- * broker has asked for patience.
+ * Notices what nobody tells: receivers that get nothing (see silences.ts), threads that can take work again after they could
+ * not, logins that are about to end, an event loop that is so late that locks are in danger, and memory that runs short.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { messageOf, TransportError } from "../core/errors.ts";
 import type { MemoryUse } from "../core/memory.ts";
 import type { CredentialWatch } from "../policy/credential-watch.ts";
 import type { LoopWatch } from "../policy/loop-watch.ts";
 import type { MemoryWatch } from "../policy/memory-watch.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
-import type { StoreDoubt } from "../policy/store-doubt.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
-import type { Transport } from "../ports/transport.ts";
 import type { Latency } from "./latency.ts";
-import type { Receiving } from "./receiving.ts";
 import type { Shedding } from "./shedding.ts";
+import type { Silences } from "./silences.ts";
+import type { SourcePipeline } from "./source-pipeline.ts";
 
 const watchdogLookMs = 1_000;
 /** While memory is short, it is collected as often at most. */
 const collectEveryMs = 5_000;
 
 export interface WatchdogOptions {
-  readonly transport: Transport;
   readonly executor: Executor;
-  readonly receiveLoop: Receiving;
+  readonly pipelines: readonly Pick<SourcePipeline, "source" | "receiving">[];
+  readonly silences: Silences;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** How long a receiver with credit may get nothing before the queue is looked at. */
-  readonly silenceMaxMs: number;
-  readonly storeDoubt: StoreDoubt;
   readonly credentials: CredentialWatch;
   readonly retryBudget: RetryBudget;
   readonly shedding: Pick<Shedding, "look">;
@@ -50,20 +41,10 @@ export interface WatchdogOptions {
 export class Watchdog {
   readonly #options: WatchdogOptions;
   #timer: Timer | undefined;
-  #isChecking = false;
-  #checkedMs = 0;
-  #rebuiltInVain = 0;
   #collectedMs = Number.NEGATIVE_INFINITY;
-  /** Messages taken when something was last replaced. */
-  #receivedBefore = 0;
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
-  }
-
-  /** How often receiver or connection were replaced since a message last came, or could have come. */
-  get rebuiltInVain(): number {
-    return this.#options.receiveLoop.received === this.#receivedBefore ? this.#rebuiltInVain : 0;
   }
 
   start(): void {
@@ -75,6 +56,7 @@ export class Watchdog {
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#options.silences.stop();
   }
 
   #lookLater(): void {
@@ -88,29 +70,25 @@ export class Watchdog {
   }
 
   #look(lateMs: number): void {
-    const { receiveLoop, executor, clock, silenceMaxMs, storeDoubt, retryBudget, credentials } = this.#options;
+    const { pipelines, silences, executor, clock, retryBudget, credentials } = this.#options;
     const nowMs = clock.monotonicMs();
-    storeDoubt.look();
     retryBudget.look(nowMs);
     credentials.look();
-    if (credentials.isEnding) receiveLoop.pause("credential-ending");
-    else receiveLoop.resume("credential-ending");
     this.#lookAtMemory();
     this.#lookAtLoop(lateMs);
     this.#options.shedding.look();
     this.#options.latency.look();
-    if (executor.isReady()) receiveLoop.resume("threads-down");
-    const since = receiveLoop.silentSinceMs;
-    if (this.#isChecking || since === undefined || nowMs - Math.max(since, this.#checkedMs) < silenceMaxMs) return;
-    this.#isChecking = true;
-    this.#checkedMs = nowMs;
-    void this.#check(since).finally(() => {
-      this.#isChecking = false;
-    });
+    for (const { source, receiving } of pipelines) {
+      source.storeDoubt.look();
+      if (credentials.isEnding) receiving.pause("credential-ending");
+      else receiving.resume("credential-ending");
+      if (executor.isReady()) receiving.resume("threads-down");
+    }
+    silences.look(nowMs);
   }
 
   #lookAtMemory(): void {
-    const { memory, memoryWatch, receiveLoop, telemetry } = this.#options;
+    const { memory, memoryWatch, pipelines, telemetry } = this.#options;
     const use = memory();
     if (use === undefined) return;
     const isNew = memoryWatch.measured(use);
@@ -118,15 +96,15 @@ export class Watchdog {
     if (state === "short") this.#collectGarbage();
     if (!isNew) return;
     telemetry.emit({ type: "memory.changed", state, ...use });
-    receiveLoop.trim();
+    for (const { receiving } of pipelines) receiving.trim();
   }
 
   /** The look's own delay counts, too: what blocks the loop right after a look is not in its measurement. */
   #lookAtLoop(lateMs: number): void {
-    const { loopDelay, loopWatch, receiveLoop, telemetry } = this.#options;
+    const { loopDelay, loopWatch, pipelines, telemetry } = this.#options;
     if (!loopWatch.measured(Math.max(0, lateMs, loopDelay()))) return;
     telemetry.emit({ type: "loop.changed", state: loopWatch.state, delayMs: Math.round(loopWatch.delayMs) });
-    receiveLoop.trim();
+    for (const { receiving } of pipelines) receiving.trim();
   }
 
   #collectGarbage(): void {
@@ -136,32 +114,5 @@ export class Watchdog {
     this.#collectedMs = nowMs;
     executor.collectGarbage();
     collectGarbage();
-  }
-
-  async #check(since: number): Promise<void> {
-    const { transport, telemetry, receiveLoop } = this.#options;
-    let canBeLookedAt = true;
-    try {
-      if (!(await transport.hasBacklog())) {
-        this.#rebuiltInVain = 0;
-        return;
-      }
-    } catch (error) {
-      telemetry.emit({ type: "transport.disturbed", error: messageOf(error) });
-      if (error instanceof TransportError && error.retryAfterMs !== undefined) return;
-      canBeLookedAt = false;
-    }
-    if (this.#timer === undefined || receiveLoop.silentSinceMs !== since) return;
-    await this.#mend(canBeLookedAt);
-  }
-
-  async #mend(canBeLookedAt: boolean): Promise<void> {
-    const { receiveLoop, telemetry } = this.#options;
-    const why = canBeLookedAt ? "the queue holds messages, and none came" : "no message came, and the queue could not be looked at";
-    const what = canBeLookedAt && this.rebuiltInVain === 0 ? "receiver" : "connection";
-    this.#rebuiltInVain = this.rebuiltInVain + 1;
-    this.#receivedBefore = receiveLoop.received;
-    telemetry.emit({ type: `${what}.rebuilt`, why });
-    await receiveLoop.rebuild(what);
   }
 }

@@ -11,6 +11,7 @@ import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Turn } from "./session-turn.ts";
+import type { Source } from "./source.ts";
 
 /**
  * Where a delivery is on its way:
@@ -18,11 +19,12 @@ import type { Turn } from "./session-turn.ts";
  *   routing → claiming ⇄ held ◀──(no copy can be sent)── recording
  *      │         │                                     executing ⇄ pausing
  *      │         └──▶ waiting (in a lane) ──────────────▲  │
+ *      │              ready (for the turn of its source) ─┤  │
  *      │              stalled (the store is down) ──────┘  └──▶ recording → settling → gone
  *      │              isolated (it must be the only one) ──────┘
  *      └──▶ following (another delivery of the event is here) → claiming | settling
  *
- * `waiting`, `held`, `pausing`, `stalled`, `isolated` and `following` are idle: nothing of it is under way anywhere.
+ * `waiting`, `ready`, `held`, `pausing`, `stalled`, `isolated` and `following` are idle: nothing of it is under way anywhere.
  */
 export type Stage =
   | "routing"
@@ -30,6 +32,7 @@ export type Stage =
   | "following"
   | "held"
   | "waiting"
+  | "ready"
   | "stalled"
   | "isolated"
   | "executing"
@@ -46,6 +49,7 @@ const noCalls: readonly CallReport[] = [];
 export class Work {
   /** Of its current or next execution; unique on this worker. */
   runId: number;
+  readonly source: Source;
   readonly delivery: Delivery;
   /** When the lock surely ends, monotonic; renewing moves it. */
   lockUntilMs: number;
@@ -133,8 +137,9 @@ export class Work {
   followers: Work[] | undefined = undefined;
   #scopes: Map<ScopeField, string> | undefined = undefined;
 
-  constructor(runId: number, delivery: Delivery, lockUntilMs: number) {
+  constructor(runId: number, source: Source, delivery: Delivery, lockUntilMs: number) {
     this.runId = runId;
+    this.source = source;
     this.delivery = delivery;
     this.lockUntilMs = lockUntilMs;
   }
@@ -151,6 +156,10 @@ export class Work {
   /** The event's own; empty when it could not be read. A message's id may be that of a copy, and says nothing to who looks for the event. */
   get eventId(): string {
     return this.route?.eventId ?? eventIdOfHeaders(this.delivery) ?? "";
+  }
+
+  get consumer(): string {
+    return this.source.consumer;
   }
 
   get skillName(): string {
@@ -212,7 +221,14 @@ export class Work {
 
   /** Nothing of it is under way: it can be handed back at once. */
   get isIdle(): boolean {
-    return this.stage === "waiting" || this.stage === "held" || this.stage === "pausing" || this.stage === "stalled" || this.stage === "isolated";
+    return (
+      this.stage === "waiting" ||
+      this.stage === "ready" ||
+      this.stage === "held" ||
+      this.stage === "pausing" ||
+      this.stage === "stalled" ||
+      this.stage === "isolated"
+    );
   }
 
   /** Remembers a durable step, so that a retry in place does not run it again. */

@@ -9,6 +9,7 @@ import type { DoubtView } from "../policy/store-doubt.ts";
 import type { ThreadsView } from "../ports/executor.ts";
 import type { IntakeView } from "./intake.ts";
 import type { LatenciesView } from "./latency.ts";
+import type { SourceView } from "./source-pipelines.ts";
 
 export interface WorkerView {
   readonly inFlight: number;
@@ -31,6 +32,7 @@ export interface WorkerView {
   readonly loadShedding: LoadSheddingView;
   readonly latency: LatenciesView;
   readonly intake: readonly IntakeView[];
+  readonly sources: readonly SourceView[];
   /** Bytes of the bodies that are held. */
   readonly heldBytes: number;
 }

@@ -20,6 +20,8 @@ export interface IntakeBounds {
   readonly ceiling: number;
   /** A run should begin within this time. */
   readonly waitMaxMs: number;
+  /** It is enough when runs wait for so long, and for the time that it takes to fetch the next; 10 where it is left out. More where others may go before them meanwhile. */
+  readonly enoughMs?: number;
 }
 
 /** `careful`: by one at a time. What is too large shrinks in any case, and a lull is a new beginning. */
@@ -39,7 +41,7 @@ const runsMin = 4;
 /** Threads that were short of work as often in a row are. */
 const dryJudgements = 2;
 /** Threads that have to wait for so long are not short of work. */
-const enoughMs = 10;
+const enoughMsDefault = 10;
 /** It counts as used up when so much of it was held. */
 const usedUpFrom = 0.4;
 /** It falls to this part of itself at once at most. */
@@ -160,6 +162,7 @@ export class IntakeWindow {
     const { runs, waitMs: waitSumMs, serviceMs: serviceSumMs } = this.#measured;
     const waitMs = runs === 0 ? 0 : waitSumMs / runs;
     const tripsMs = this.#claimMs + this.#settleMs;
+    const { enoughMs = enoughMsDefault } = this.#bounds;
     const wantedMs = Math.min(enoughMs + tripsMs, this.#bounds.waitMaxMs / 2);
     // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.

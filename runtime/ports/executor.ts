@@ -9,6 +9,8 @@ export interface RunOrder {
   /** Unique on this worker for its lifetime. */
   readonly runId: number;
   readonly skill: string;
+  /** Number of its source among the consumers that the executor was made with; part of the keys of its effects. */
+  readonly source: number;
   readonly route: Route;
   readonly body: Uint8Array;
   /** `gzip`, `deflate`, `br` or undefined. */
@@ -160,6 +162,8 @@ export interface Executor {
   interrupt(runIds: readonly number[], as: "interrupted" | "stale"): void;
   /** Posted runs that no thread has begun. */
   readonly unbegun: number;
+  /** Of these, those for the threads that skills share. */
+  readonly unbegunShared: number;
   /** Memory runs short: threads give back what they do not use. */
   collectGarbage(): void;
   readonly threads: ThreadsView;

@@ -16,6 +16,8 @@ export interface SettledRun {
 
 /** The message that an event is about. It is held while the event is emitted, and no longer: who needs it later keeps what it needs. */
 export interface AboutMessage extends SettledRun {
+  /** What its source's runs are kept under. */
+  readonly consumer: string;
   readonly delivery: Delivery;
   /** Undefined where it could not be read. */
   readonly route: Route | undefined;

@@ -16,6 +16,8 @@ export interface GroupProgress extends Omit<GroupReport, "letters"> {
 }
 
 export interface BackgroundReplay extends Pick<ReplayOptions, "from" | "repeatsInDoubt" | "reason" | "perSecond" | "waitMs" | "failuresMax"> {
+  /** Whose letters; undefined for the first source of the worker. */
+  readonly consumer?: string | undefined;
   readonly selection: Selection;
   readonly forwardedTo?: string | undefined;
   /** JSON of the payload's merge patch; undefined for none. */

@@ -37,6 +37,7 @@ export interface EscalationsOptions {
   readonly channels: ReadonlyMap<string, EscalationChannel | { readonly queue: string }>;
   readonly publisher: Pick<Publisher, "send">;
   readonly telemetry: Pick<Telemetry, "emit">;
+  /** Of the first source. */
   readonly consumer: string;
   readonly workerId: string;
   /** Now: ISO 8601. */
@@ -153,15 +154,16 @@ export class Escalations implements Telemetry, Reporter {
         true,
         `expected a message of at most ${reassignedBytesMax} bytes to be reassigned, found ${body.byteLength}; replay it from its dead letters`,
       );
-    const { consumer } = this.#options;
+    const { consumer } = about;
     const message = reassigned(this.#secret, delivery, { queue, consumer, rule: escalation.notice.rule, reason: event.reason, code: event.code });
     const packed = Buffer.from(encodeOutbox([message])).toString("base64");
-    const id = `${escalation.notice.rule}/${escalation.channel}/${codeOf(JSON.stringify([messageId, String(sequenceNumber)]))}`;
+    const id = `${escalation.notice.rule}/${escalation.channel}/${codeOf(JSON.stringify([messageId, String(sequenceNumber), ...(consumer === this.#options.consumer ? [] : [consumer])]))}`;
     this.#add(jobOf(id, { ...escalation, message: packed }, keepReassignedMs, reassignmentKind));
   }
 
   #noticeOf({ rule, counted, critical, count, sinceLast }: Reached, event: Failure, about: AboutMessage, lineage: Lineage): EscalationNotice {
-    const { consumer, workerId, timestamp } = this.#options;
+    const { workerId, timestamp } = this.#options;
+    const { consumer } = about;
     const { eventId, attempt, skill, class: failureClass, code, step, description } = event;
     const atText = timestamp();
     return {

@@ -45,12 +45,12 @@ export function sweepJobOf(plan: SweepPlan): NewJob | undefined {
   return { kind: sweepKind, id: jobIdOf(plan), data: {}, delayMs: plan.everyMs, keepDoneMs: 0, replacesEnded: true };
 }
 
-/** Whether there is a job that goes on with the compensations of a run. */
-export function lookedAfterBy(queue: RecoveryQueue | undefined): Pick<ReconcileOptions, "isLookedAfter"> {
+/** Whether there is a job that goes on with the compensations of a run; `consumer`: of any but the first source. */
+export function lookedAfterBy(queue: RecoveryQueue | undefined, consumer?: string): Pick<ReconcileOptions, "isLookedAfter"> {
   if (queue === undefined) return {};
   return {
     async isLookedAfter(eventId, generation) {
-      const job = await queue.find(compensateKind, compensateJobId(eventId, generation));
+      const job = await queue.find(compensateKind, compensateJobId(eventId, generation, consumer));
       return job?.state === "waiting" || job?.state === "active";
     },
   };

@@ -217,7 +217,7 @@ testOnEach("passes on that either source is disturbed", async (t, kind) => {
   await eventually("two disturbances", () => inbox.disturbances.length >= 2);
 });
 
-testOnEach("does not start, and leaves nothing open, when the retry source does not exist", async (t, kind) => {
+testOnEach("does not start when the retry source does not exist, and leaves nothing open once it is stopped", async (t, kind) => {
   const { broker } = await startBench(t, { entities });
   const { connectionString } = broker;
   const transport = mergeTransports(
@@ -226,5 +226,6 @@ testOnEach("does not start, and leaves nothing open, when the retry source does 
     systemClock,
   );
   await assert.rejects(transport.start(), (error) => error instanceof TransportError && error.message.includes("nowhere"));
+  await transport.stop();
   await eventually("no connection", () => broker.inspect().connections === 0);
 });

@@ -71,6 +71,7 @@ function benchOf(options: Partial<PlatformEventsOptions> = {}): Bench {
 function about(message: Delivery = delivery(json(envelope)), changes: Partial<AboutMessage> = {}): AboutMessage {
   const answer = readRoute(message, defaultDecodeLimits);
   return {
+    consumer: "input",
     eventId: envelope.eventId,
     attempt: 1,
     epoch: 1,

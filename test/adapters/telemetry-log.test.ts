@@ -10,7 +10,7 @@ test("no event reaches the log with a secret in it, whoever wrote its text", () 
     monotonicMs: () => 0,
   });
   const text = "connect amqp://user:p@ss@host failed, SharedAccessKey=abc+/=";
-  log.emit({ type: "transport.disturbed", error: text });
+  log.emit({ type: "transport.disturbed", source: "orders", error: text });
   log.emit({
     type: "run.dead-lettered",
     eventId: "e",

@@ -51,12 +51,13 @@ test("a refusal that differs in its tracking id alone is the same refusal; anoth
   const log = new EventLog(logger, clock);
   const refusal = (id: string, code = "amqp:not-found"): RuntimeEvent => ({
     type: "transport.disturbed",
+    source: "orders",
     error: `expected to receive from q, found ${code}: gone. TrackingId:${id}; create it`,
   });
   for (const id of ["0f3a-1", "77bb-2", "91c0-3"]) log.emit(refusal(id));
   log.emit(refusal("0f3a-1", "com.microsoft:entity-disabled"));
-  log.emit({ type: "transport.disturbed", error: "expected a connection to h, found connect ECONNREFUSED 10.0.0.1:5671; check" });
-  log.emit({ type: "transport.disturbed", error: "expected a connection to h, found connect ECONNREFUSED 10.0.0.2:5671; check" });
+  log.emit({ type: "transport.disturbed", source: "orders", error: "expected a connection to h, found connect ECONNREFUSED 10.0.0.1:5671; check" });
+  log.emit({ type: "transport.disturbed", source: "orders", error: "expected a connection to h, found connect ECONNREFUSED 10.0.0.2:5671; check" });
   log.emit({ type: "send.failed", entity: "a", messages: 3, error: "expected to send to a, found amqp:not-found: gone; create it" });
   log.emit({ type: "send.failed", entity: "b", messages: 9, error: "expected to send to b, found amqp:not-found: gone; create it" });
   log.emit({ type: "send.failed", entity: "a", messages: 1, error: "expected to send to a, found amqp:not-found: gone; create it" });

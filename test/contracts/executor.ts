@@ -105,6 +105,7 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
     epoch: 1,
     attempt: 1,
     generation: 0,
+    source: 0,
     leaseMs: 60_000,
     timeoutMs: 30_000,
     steps: [],

@@ -285,7 +285,7 @@ test("start --log pretty writes lines for eyes, whatever the configuration says"
   await eventually("the worker to start", () => log.includes("worker.started"), 30_000);
   worker.process.kill("SIGTERM");
   const { stderr } = await worker.done;
-  assert.match(stderr, /^\d\d:\d\d:\d\d\.\d{3} INFO {2}worker\.started consumer=input skills=1 threads=1$/m);
+  assert.match(stderr, /^\d\d:\d\d:\d\d\.\d{3} INFO {2}worker\.started sources=input skills=1 threads=1$/m);
 });
 
 testOnEach("send tells the id of each event, and its sequence number where it can be seen in the queue", async (t, transport) => {

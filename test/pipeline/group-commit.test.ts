@@ -3,14 +3,13 @@ import { describe, test } from "node:test";
 import { StorePartlyUnavailableError, StoreUnavailableError } from "#runtime/core/errors.ts";
 import { GroupCommit, groupCallsMax, groupItemsMax, partPauseMs } from "#runtime/pipeline/group-commit.ts";
 import { StoreGate } from "#runtime/pipeline/store-gate.ts";
-import type { RunStore } from "#runtime/ports/run-store.ts";
 import { TelemetryLog } from "../support/pipeline-world.ts";
 import { SimClock } from "../support/sim-clock.ts";
 
 function fixture(write: (items: readonly number[]) => Promise<string>) {
   const clock = new SimClock();
   const store = { isUp: true };
-  const gate = new StoreGate({ store: { ping: async () => store.isUp } as RunStore, clock, telemetry: new TelemetryLog(), holdMaxMs: 5_000 });
+  const gate = new StoreGate({ store: { ping: async () => store.isUp }, clock, telemetry: new TelemetryLog(), holdMaxMs: 5_000 });
   const calls: (readonly number[])[] = [];
   const written: (readonly [items: readonly number[], answer: string])[] = [];
   const abandoned: number[] = [];

@@ -7,6 +7,7 @@ import { decodeOutbox } from "#runtime/core/outbox.ts";
 import type { SkillTable } from "#runtime/core/skill.ts";
 import { type CompensateData, signUndo, undoHeader } from "#runtime/core/undo-order.ts";
 import { HandOver } from "#runtime/pipeline/hand-over.ts";
+import type { Source } from "#runtime/pipeline/source.ts";
 import { Work } from "#runtime/pipeline/work.ts";
 import type { NewJob, RecoveryQueue } from "#runtime/ports/recovery-queue.ts";
 import { delivery, envelope, json, routeHeaders } from "../support/event-messages.ts";
@@ -14,6 +15,8 @@ import { skillPolicy } from "../support/pipeline-world.ts";
 
 const secret = "secret";
 const compensateAfterMs = 60_000;
+/** The first of its worker. */
+const source = { number: 0, consumer: "orders" } as Source;
 const tooOften = { reason: "DeliveryLimit", description: "too often" } as const;
 
 function benchOf({ critical = true, isAway = false, hasQueue = true } = {}) {
@@ -31,7 +34,7 @@ function benchOf({ critical = true, isAway = false, hasQueue = true } = {}) {
     },
   } as unknown as RecoveryQueue;
   const skills: SkillTable = { policies: [skillPolicy("trip", { critical })], handled: new Map(), find: () => "unknown-type" };
-  const handOver = new HandOver({ skills, recovery: hasQueue ? { queue, compensateAfterMs } : undefined });
+  const handOver = new HandOver({ source: { skills }, recovery: hasQueue ? { queue, compensateAfterMs } : undefined });
   handOver.start(secret);
   return { handOver, jobs, hurried };
 }
@@ -40,7 +43,7 @@ function benchOf({ critical = true, isAway = false, hasQueue = true } = {}) {
 function workOf(headers: Readonly<Record<string, string>> = {}): Work {
   const first = delivery(json(envelope), { ...routeHeaders, ...headers });
   const copy = copyOf(first, { atMs: 0, secret, postponements: 2, retriesInPlace: 1, isApart: true, waitsFor: "HTTP_503" });
-  const work = new Work(1, { ...delivery(copy.body, copy.headers), messageId: copy.messageId, enqueuedAtMs: 5_000 }, 0);
+  const work = new Work(1, source, { ...delivery(copy.body, copy.headers), messageId: copy.messageId, enqueuedAtMs: 5_000 }, 0);
   work.generation = 2;
   return work;
 }
@@ -88,7 +91,7 @@ describe("a message that was delivered too often to be looked at", () => {
     const { reason, description, generation } = job.data as CompensateData;
     assert.deepEqual([reason, description, generation, job.delayMs], [tooOften.reason, tooOften.description, undefined, 0]);
     assert.equal(benchOf({ critical: false }).handOver.keepUnseen(workOf(), tooOften), undefined);
-    assert.equal(handOver.keepUnseen(new Work(1, delivery(json({})), 0), tooOften), undefined);
+    assert.equal(handOver.keepUnseen(new Work(1, source, delivery(json({})), 0), tooOften), undefined);
   });
 
   test("has none where it was itself sent for compensations, by the consumer's own order for this event alone", () => {

@@ -76,6 +76,7 @@ describe("the journey", () => {
       epoch: 1,
       attempt: 1,
       generation: 0,
+      source: 0,
       timeoutMs: 20_000,
       steps: [],
       apart: false,

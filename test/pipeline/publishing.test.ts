@@ -185,7 +185,7 @@ describe("a message whose handling throws", () => {
         return skillPolicy("task");
       },
     };
-    const { telemetry } = await world.start({ skills });
+    const { telemetry } = await world.start({ source: { skills } });
     world.send("a", world.message("b", "odd"), "c");
     await world.clock.advance(1_000);
     assert.deepEqual(outcomesOf(world), [["completed"], ["dead-lettered: DeliveryLimit"], ["completed"]]);

@@ -74,7 +74,7 @@ describe("the receive loop", () => {
     await world.clock.advance(100);
     assert.deepEqual(
       telemetry.events.find((event) => event.type === "transport.disturbed"),
-      { type: "transport.disturbed", error: "expected the link to stay, it was detached" },
+      { type: "transport.disturbed", source: "work", error: "expected the link to stay, it was detached" },
     );
   });
 });

@@ -38,7 +38,7 @@ describe("a message that can never run", () => {
     const world = new World();
     const seen: string[] = [];
     const { telemetry } = await world.start({
-      deliveriesMax: 3,
+      source: { deliveriesMax: 3 },
       readRoute: (delivery) => {
         seen.push(`${delivery.messageId} ${delivery.attempt}`);
         return readRoute(delivery, defaultDecodeLimits);

@@ -36,7 +36,7 @@ class Storm {
 
   async start(): Promise<void> {
     const sessionsSettings = { concurrentMax: 4, idleMs: 500, turnMs: 2_000, onFailure: this.#onFailure };
-    const worker = await this.world.start({ sessions: sessionsSettings, deliveriesMax: 999 }, ({ executor, brokerFaults }) => {
+    const worker = await this.world.start({ sessions: sessionsSettings, source: { deliveriesMax: 999 } }, ({ executor, brokerFaults }) => {
       executor.script = async (run) => {
         await run.step("effect", { takesMs: Math.floor(this.#random() * 40) });
         if (this.#onFailure === "skip" && Storm.isDoomed(run.eventId)) return failedAnswer("DOOMED");

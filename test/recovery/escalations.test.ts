@@ -110,7 +110,15 @@ const death = {
 } as const;
 
 function about(headers = {}): AboutMessage {
-  return { eventId: envelope.eventId, attempt: 1, epoch: 1, delivery: delivery(json(envelope), headers), route: undefined, headers: undefined };
+  return {
+    consumer: "input",
+    eventId: envelope.eventId,
+    attempt: 1,
+    epoch: 1,
+    delivery: delivery(json(envelope), headers),
+    route: undefined,
+    headers: undefined,
+  };
 }
 
 describe("escalations", () => {

@@ -57,7 +57,7 @@ export async function makeHost(
   retries.allow(0, 1_000);
   let lastRunId = 0;
   const host = new SkillHost({
-    consumer: "orders",
+    consumers: ["orders"],
     agent: undefined,
     limits: defaultDecodeLimits,
     skills: await prepareSkills(skills, settings, async (_skill, _part, work) => work()),
@@ -123,6 +123,7 @@ function defaultOrder(skill: string): Omit<ThreadOrder, "runId" | "leaseUntilMs"
     epoch: 3,
     attempt: 1,
     generation: 0,
+    source: 0,
     timeoutMs: 30_000,
     steps: [],
     pipelineChanged: false,

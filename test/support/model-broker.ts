@@ -18,6 +18,8 @@ export interface ModelBrokerOptions {
   readonly latencyMs?: number;
   /** Messages are handed out by session alone. */
   readonly requiresSessions?: boolean;
+  /** Its name; default `queueName`. */
+  readonly queue?: string;
 }
 
 export const queueName = "work";
@@ -102,6 +104,9 @@ export class ModelBroker {
   readonly latencyMs: number;
   /** Undefined where it has none. */
   readonly sessions: ModelSessions | undefined;
+  readonly queue: string;
+  /** Other queues of the namespace, by name. */
+  readonly others = new Map<string, ModelBroker>();
   /** Everything that was ever in the queue, in order. */
   readonly stored: Stored[] = [];
   /** What was sent to other entities. */
@@ -118,6 +123,7 @@ export class ModelBroker {
     this.deliveriesMax = options.deliveriesMax ?? 10;
     this.latencyMs = options.latencyMs ?? 1;
     this.sessions = options.requiresSessions === true ? new ModelSessions(this) : undefined;
+    this.queue = options.queue ?? queueName;
   }
 
   /** `trace` hears each order to settle and each send as it is made. */
@@ -140,8 +146,10 @@ export class ModelBroker {
 
   /** Accepts messages now. */
   accept(entity: string, messages: readonly OutgoingMessage[]): void {
+    const other = this.others.get(entity);
+    if (other !== undefined) return other.accept(entity, messages);
     for (const message of messages) {
-      if (entity === queueName) this.#enqueue(message);
+      if (entity === this.queue) this.#enqueue(message);
       else this.published.push({ entity, message });
     }
     this.pump();

@@ -9,6 +9,7 @@ import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type S
 import { LocalLimits } from "#runtime/adapters/system/local-limits.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
+import type { SourceOptions } from "#runtime/pipeline/source.ts";
 import { Caution } from "#runtime/policy/caution.ts";
 import { CredentialWatch } from "#runtime/policy/credential-watch.ts";
 import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
@@ -77,6 +78,8 @@ interface WorldOptions {
   readonly skills?: readonly SkillPolicy[];
   readonly dependencies?: readonly DependencyPolicy[];
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
+  /** Queues that each worker reads beside `queueName`. */
+  readonly furtherQueues?: readonly string[];
   /** Of each worker's caution; default 1: it begins without. */
   readonly calmAt?: number;
 }
@@ -87,9 +90,7 @@ type WorkerOverrides = Partial<
     | "inFlightMax"
     | "intake"
     | "heldBytesMax"
-    | "deliveriesMax"
     | "resends"
-    | "sessions"
     | "storeHoldMaxMs"
     | "silenceMaxMs"
     | "leakedThreadsMax"
@@ -97,7 +98,6 @@ type WorkerOverrides = Partial<
     | "loopDelay"
     | "random"
     | "sharedLimits"
-    | "skills"
     | "readRoute"
     | "entityFor"
     | "publisher"
@@ -106,13 +106,22 @@ type WorkerOverrides = Partial<
     | "priorities"
     | "latencyWatch"
   >
->;
+> & {
+  /** Of the source that the queue is. */
+  readonly source?: Partial<SourceOptions>;
+  /** How it is read by sessions. */
+  readonly sessions?: SourceOptions["sessions"];
+  /** Of the others, by name. */
+  readonly sources?: Readonly<Record<string, Partial<SourceOptions>>>;
+};
 
 /** One worker process and all that is its own. */
 export interface Process {
   readonly worker: Worker;
   readonly clock: ProcessClock;
   readonly connection: BrokerConnection;
+  /** Those of further queues, by name. */
+  readonly connections: ReadonlyMap<string, BrokerConnection>;
   readonly store: FaultyStore;
   readonly executor: ScriptedExecutor;
   readonly telemetry: TelemetryLog;
@@ -135,6 +144,8 @@ export class World {
   readonly clock: SimClock = new SimClock();
   readonly broker: ModelBroker;
   readonly records: RunStore;
+  /** Of further queues, by name. */
+  readonly further = new Map<string, { readonly broker: ModelBroker; readonly records: RunStore }>();
   /** The buckets that all workers share. */
   readonly limits: SharedLimits;
   readonly #options: WorldOptions;
@@ -146,10 +157,15 @@ export class World {
     this.broker = new ModelBroker({ ...options.broker, clock: this.clock });
     this.limits = new LocalLimits(this.clock);
     this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock: this.clock });
+    for (const queue of options.furtherQueues ?? []) {
+      const broker = new ModelBroker({ ...options.broker, clock: this.clock, queue });
+      this.broker.others.set(queue, broker);
+      this.further.set(queue, { broker, records: createSqliteRunStore({ consumer: queue, retentionMs: 86_400_000, path: ":memory:", clock: this.clock }) });
+    }
   }
 
   /** A process whose worker has not been started. */
-  process(overrides: WorkerOverrides = {}): Process {
+  process({ source, sessions, sources = {}, ...overrides }: WorkerOverrides = {}): Process {
     this.#workers += 1;
     const { seed = 1, skills = [skillPolicy("task")], dependencies = [], calmAt = 1 } = this.#options;
     const random = seededRandom(seed + this.#workers * 1_000_003);
@@ -163,6 +179,11 @@ export class World {
     };
     const connection = this.broker.connect(clock, brokerFaults, trace);
     const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults, trace });
+    const further = Array.from(this.further, ([name, { broker, records }]) => ({
+      name,
+      connection: broker.connect(clock, brokerFaults, trace),
+      store: new FaultyStore({ store: records, clock: this.clock, process: clock, faults: storeFaults, trace }),
+    }));
     const executor = new ScriptedExecutor(clock);
     const telemetry = new TelemetryLog();
     const circuits: string[] = [];
@@ -173,13 +194,38 @@ export class World {
       clock,
       random,
       workerId: `worker-${this.#workers}`,
-      consumer: queueName,
-      transport: connection,
+      sources: [
+        {
+          name: queueName,
+          consumer: queueName,
+          transport: connection,
+          store,
+          storeDoubt,
+          retryEntity: queueName,
+          skills: skillTable(skills),
+          deliveriesMax: this.broker.deliveriesMax - 1,
+          weight: 1,
+          priority: 0,
+          sessions,
+          ...source,
+        },
+        ...further.map(({ name, connection: transport, store: records }) => ({
+          name,
+          consumer: name,
+          transport,
+          store: records,
+          storeDoubt,
+          retryEntity: name,
+          skills: skillTable(skills),
+          deliveriesMax: this.broker.deliveriesMax - 1,
+          weight: 1,
+          priority: 0,
+          ...sources[name],
+        })),
+      ],
       publisher: connection,
-      store,
       executor,
       telemetry,
-      skills: skillTable(skills),
       skillCount: skills.length,
       threads: 1,
       dependencies,
@@ -189,15 +235,12 @@ export class World {
       inFlightMax: 50,
       heldBytesMax: 1024 ** 3,
       intake: { start: 1_000, floor: 1, ceiling: 1_000, waitMaxMs: 500 },
-      deliveriesMax: this.broker.deliveriesMax - 1,
       resends: "resume",
-      retryEntity: queueName,
       entityFor: () => outputEntity,
       storeHoldMaxMs: 60_000,
       silenceMaxMs: 10_000,
       leakedThreadsMax: 2,
       caution: new Caution(calmAt),
-      storeDoubt,
       memory: () => undefined,
       loopDelay: () => 0,
       collectGarbage: () => calls.push("collect garbage"),
@@ -219,7 +262,11 @@ export class World {
       circuits,
       calls,
       called: undefined,
-      kill: () => connection.kill(),
+      connections: new Map(further.map((one) => [one.name, one.connection])),
+      kill: () => {
+        connection.kill();
+        for (const one of further) one.connection.kill();
+      },
     };
     return prepared;
   }
@@ -227,6 +274,7 @@ export class World {
   /** Starts a worker and lets it attach. */
   async start(overrides: WorkerOverrides = {}, prepare: (process: Process) => void = () => undefined): Promise<Process> {
     await this.records.start();
+    for (const { records } of this.further.values()) await records.start();
     const process = this.process(overrides);
     prepare(process);
     await this.clock.finish("the worker to start", process.worker.start());
@@ -253,6 +301,13 @@ export class World {
     this.broker.accept(
       queueName,
       events.map((event) => (typeof event === "string" ? this.message(event) : event)),
+    );
+  }
+
+  sendTo(queue: string, ...eventIds: readonly string[]): void {
+    this.broker.accept(
+      queue,
+      eventIds.map((eventId) => this.message(eventId)),
     );
   }
 

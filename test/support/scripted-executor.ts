@@ -45,7 +45,7 @@ export class ScriptedRun {
   readonly calls: CallReport[] = [];
   readonly #executor: ScriptedExecutor;
   readonly #acknowledgements = new Map<number, (result: StepAcknowledgement["result"]) => void>();
-  readonly postedMs: number;
+  postedMs: number;
   leaseUntilMs: number;
   #hangs = false;
   isAnswered = false;
@@ -60,6 +60,11 @@ export class ScriptedRun {
 
   get eventId(): string {
     return this.order.route.eventId;
+  }
+
+  /** It had waited for its thread until now. */
+  begun(): void {
+    this.postedMs = this.#executor.clock.monotonicMs();
   }
 
   /** Waits as a thread would. */
@@ -239,6 +244,10 @@ export class ScriptedExecutor implements Executor {
   /** Tells of a thread that does not end, one of so many. */
   leakThread(leaked: number): void {
     this.#listener?.threadLeaked({ isOver: false, why: "it is in native code", leaked });
+  }
+
+  get unbegunShared(): number {
+    return 0;
   }
 
   collectGarbage(): void {}

@@ -83,6 +83,10 @@ export class HostExecutor implements Executor {
 
   readonly threads = { stuck: 0, leaked: 0 };
 
+  get unbegunShared(): number {
+    return 0;
+  }
+
   collectGarbage(): void {}
 
   isReady(): boolean {
@@ -121,7 +125,7 @@ export class HostExecutor implements Executor {
     const { clock, consumer } = this.#options;
     const isCurrent = (): boolean => this.#host === host;
     const host: SkillHost = new SkillHost({
-      consumer,
+      consumers: [consumer],
       agent: undefined,
       limits: defaultDecodeLimits,
       skills: this.#prepared,

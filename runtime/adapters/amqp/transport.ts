@@ -2,36 +2,31 @@
  * The transport on our own AMQP engine: one connection, a session for each link. Deliveries are views of the socket's bytes,
  * settlements leave in ranges of equal outcome at the end of a tick, and locks are renewed a thousand a request.
  */
-import type { Clock, Timer } from "../../core/clock.ts";
+import type { Timer } from "../../core/clock.ts";
 import type { Delivery } from "../../core/delivery.ts";
-import type { CredentialNews } from "../../core/credential-news.ts";
-import { ConfigurationError, TransportError } from "../../core/errors.ts";
+import { TransportError } from "../../core/errors.ts";
 import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
-import { BrokerConnection } from "./broker-connection.ts";
+import type { BrokerConnection } from "./broker-connection.ts";
 import { AmqpDelivery, sequenceNumberOf } from "./delivery.ts";
 import { transportErrorOf } from "./errors.ts";
-import { answerTimeoutDefaultMs, answerTimeoutMinMs, peekCount, peeksMax, sweepEveryMs } from "./limits.ts";
+import { peekCount, peeksMax, sweepEveryMs } from "./limits.ts";
 import { Management } from "./management.ts";
-import { addressOf, parseNamespace } from "./namespace.ts";
-import type { Entity, Namespace, NamespaceOptions } from "./namespace.ts";
+import { addressOf } from "./namespace.ts";
+import type { Entity, Namespace } from "./namespace.ts";
 import { EntityReceiver } from "./receiver.ts";
 import type { ReceivingLink } from "./receiving-link.ts";
 import { SessionLink } from "./session-link.ts";
 import { EntitySessions } from "./sessions.ts";
 import { SettleDeadlines } from "./settle-group.ts";
+import { SharedConnection, type SharedConnectionOptions } from "./shared-connection.ts";
 
-export type AmqpTransportOptions = NamespaceOptions & {
+export type AmqpTransportOptions = SharedConnectionOptions & {
   readonly entity: Entity;
-  readonly clock: Clock;
-  /** How long to wait for the broker's answer to a settlement or a management request, from 100 ms; 10 000 by default. */
-  readonly answerTimeoutMs?: number;
-  /** Hears what becomes of the tokens that its login lasts by. */
-  readonly heard?: (news: CredentialNews) => void;
 };
 
-/** Nothing is connected before `start`. */
-export function createAmqpTransport(options: AmqpTransportOptions): Transport {
-  return new AmqpTransport(options);
+/** Nothing is connected before `start`. The connection is its own, or one that others use, too. */
+export function createAmqpTransport(options: AmqpTransportOptions, connection: SharedConnection = new SharedConnection(options)): Transport {
+  return new AmqpTransport(options, connection);
 }
 
 class AmqpTransport implements Transport {
@@ -39,7 +34,7 @@ class AmqpTransport implements Transport {
   readonly releaseIsFree = true;
   readonly #options: AmqpTransportOptions;
   readonly #address: string;
-  readonly #answerTimeoutMs: number;
+  readonly #connection: SharedConnection;
   readonly #deadlines: SettleDeadlines;
   readonly #receivers = new Set<EntityReceiver>();
   readonly #links = new Set<ReceivingLink>();
@@ -48,30 +43,26 @@ class AmqpTransport implements Transport {
   #linkCount = 0;
   #stopped: Promise<void> | undefined;
 
-  constructor(options: AmqpTransportOptions) {
-    const { answerTimeoutMs = answerTimeoutDefaultMs } = options;
-    if (!(answerTimeoutMs >= answerTimeoutMinMs))
-      throw new ConfigurationError(`expected answerTimeoutMs of at least ${answerTimeoutMinMs}, got ${answerTimeoutMs}`);
+  constructor(options: AmqpTransportOptions, connection: SharedConnection) {
     this.#options = options;
+    this.#connection = connection;
     this.#address = addressOf(options.entity);
-    this.#answerTimeoutMs = answerTimeoutMs;
-    this.#deadlines = new SettleDeadlines(options.clock, answerTimeoutMs);
+    this.#deadlines = new SettleDeadlines(options.clock, connection.answerTimeoutMs);
   }
 
   async start(): Promise<void> {
     const { clock, entity } = this.#options;
     const address = this.#address;
-    const namespace = parseNamespace(this.#options);
+    const { answerTimeoutMs, namespace } = this.#connection;
     const expected = `to reach the entity ${address} of ${namespace.host}`;
     refuseOtherEntity(expected, namespace, "queue" in entity ? entity.queue : entity.topic);
-    const answerTimeoutMs = this.#answerTimeoutMs;
-    const broker = new BrokerConnection({ namespace, clock, answerTimeoutMs, heard: this.#options.heard });
+    const broker = this.#connection.join(namespace);
     const management = new Management({ broker, address, clock, answerTimeoutMs });
     try {
       await management.start();
     } catch (thrown) {
       management.stop();
-      await broker.stop();
+      await this.#connection.leave();
       throw startError(expected, thrown);
     }
     const sessions = new EntitySessions({ broker, management, address, clock, answerTimeoutMs, newName: this.#newName });
@@ -92,7 +83,7 @@ class AmqpTransport implements Transport {
     await Promise.all([connected?.sessions.stop(), ...[...this.#receivers].map((receiver) => receiver.stop())]);
     connected?.management.stop();
     try {
-      await connected?.broker.stop();
+      if (connected !== undefined) await this.#connection.leave();
     } finally {
       this.#deadlines.stop();
     }

@@ -40,6 +40,8 @@ class MergedTransport implements Transport {
   /** Deliveries that came from the retry source; all others are the main one's. */
   readonly #retried = new WeakSet<Delivery>();
   readonly #receivers = new Set<MergedReceiver>();
+  /** It may be started again when one of them could not be. */
+  readonly #started = new Set<Transport>();
 
   constructor(main: Transport, retry: Transport, clock: Clock, readsSessions: boolean) {
     this.#readsSessions = readsSessions;
@@ -50,11 +52,10 @@ class MergedTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    const [main, retry] = await Promise.allSettled([this.#main.start(), this.#retry.start()]);
-    const failed = main.status === "rejected" ? main : retry;
-    if (failed.status === "fulfilled") return;
-    await this.stop();
-    throw failed.reason;
+    const parts = [this.#main, this.#retry].filter((part) => !this.#started.has(part));
+    const results = await Promise.allSettled(parts.map((part) => part.start().then(() => this.#started.add(part))));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   async stop(): Promise<void> {

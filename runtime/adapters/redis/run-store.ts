@@ -47,9 +47,10 @@ import type {
   WriteResult,
 } from "../../ports/run-store.ts";
 import { makeSecret } from "../support/secret.ts";
-import { RedisClient } from "./client.ts";
+import type { RedisClient } from "./client.ts";
 import type { RedisPlace } from "./connect.ts";
 import { scripts } from "./scripts.ts";
+import { SharedRedisClient } from "./shared-client.ts";
 import { TagHealth } from "./tag-health.ts";
 import { TagStore } from "./tag-store.ts";
 import { consumerTag, hashTagsOf, tagIndexOf } from "./tags.ts";
@@ -119,10 +120,12 @@ class RedisRunStore implements RunStore {
   /** What is to be doubted, and was not told yet. */
   readonly #suspicions = new Map<DoubtScope, { agoMs: number; readonly numbers: Set<number> }>();
   #signing: NodeJS.Timeout | undefined;
+  readonly #shared: SharedRedisClient;
   #client: RedisClient | undefined;
 
-  constructor(options: RedisRunStoreOptions) {
+  constructor(options: RedisRunStoreOptions, shared: SharedRedisClient) {
     checkOptions(options);
+    this.#shared = shared;
     this.#options = options;
     const { consumer, retentionMs } = options;
     const { whole, tags } = placesOf(options);
@@ -147,10 +150,7 @@ class RedisRunStore implements RunStore {
 
   async start(): Promise<void> {
     if (this.#client !== undefined) return;
-    const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
-    const client = new RedisClient({ ...this.#options, commandTimeoutMs, onDisturbed: () => this.#disturbed() });
-    await client.start();
-    this.#client = client;
+    this.#client = await this.#shared.join(this.#disturbed);
     try {
       await this.#checkLayout();
       await Promise.all(this.#parts.map(({ store }) => store.start()));
@@ -164,9 +164,9 @@ class RedisRunStore implements RunStore {
 
   async stop(): Promise<void> {
     clearInterval(this.#signing);
-    const client = this.#client;
+    if (this.#client === undefined) return;
     this.#client = undefined;
-    await client?.stop();
+    await this.#shared.leave(this.#disturbed);
   }
 
   async secret(): Promise<string> {
@@ -299,9 +299,9 @@ class RedisRunStore implements RunStore {
     }
   }
 
-  #disturbed(): void {
+  readonly #disturbed = (): void => {
     for (const { store } of this.#parts) store.disturbed();
-  }
+  };
 
   /** Records that were spread otherwise would not be found. */
   async #checkLayout(): Promise<void> {
@@ -373,6 +373,14 @@ class RedisRunStore implements RunStore {
 }
 
 /** A run store on Redis 5 or later, or a compatible server that runs Lua scripts. Throws `ConfigurationError` for options it cannot use. */
-export function createRedisRunStore(options: RedisRunStoreOptions): RunStore {
-  return new RedisRunStore(options);
+export function createRedisRunStore(options: RedisRunStoreOptions, shared: SharedRedisClient = sharedClientOf(options)): RunStore {
+  return new RedisRunStore(options, shared);
+}
+
+/** What the stores of several consumers reach the same server by. */
+export function sharedClientOf({
+  commandTimeoutMs = commandTimeoutMsDefault,
+  ...place
+}: RedisPlace & { readonly commandTimeoutMs?: number }): SharedRedisClient {
+  return new SharedRedisClient({ ...place, commandTimeoutMs });
 }

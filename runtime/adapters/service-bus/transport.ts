@@ -23,6 +23,7 @@ import { LinkReceiver } from "./receiver.ts";
 import { SessionDelivery } from "./session.ts";
 import { EntitySessions } from "./sessions.ts";
 import { SettleGroup } from "./settling.ts";
+import { SharedClient } from "./shared-client.ts";
 import { guardAgainstStrayRejections } from "./stray-rejections.ts";
 import { settledWithin } from "../support/waiting.ts";
 
@@ -46,13 +47,27 @@ export type ServiceBusTransportOptions = ServiceBusConnection & {
  * when a client that hangs is given up, one that comes without credit, and one that is given back while the store or the
  * broker cannot be reached, has each counted one delivery.
  */
-export function createServiceBusTransport(options: ServiceBusTransportOptions): Transport {
-  return new ServiceBusTransport(options);
+export function createServiceBusTransport(options: ServiceBusTransportOptions, shared: SharedClient = sharedServiceBusClient(options)): Transport {
+  return new ServiceBusTransport(options, shared);
+}
+
+/** The client, and with it the connection, of the transports of one namespace. */
+export function sharedServiceBusClient(options: ServiceBusConnection & Pick<ServiceBusTransportOptions, "answerTimeoutMs">): SharedClient {
+  return new SharedClient(() => newClient(options, options.answerTimeoutMs ?? answerTimeoutDefaultMs));
+}
+
+/**
+ * Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and receive
+ * again over a link of the same name.
+ */
+function newClient(connection: ServiceBusConnection, answerTimeoutMs: number): ServiceBusClient {
+  return createClient(connection, { answerTimeoutMs, retriesMax: 0 });
 }
 
 class ServiceBusTransport implements Transport {
   readonly releaseIsFree = false;
   readonly #options: ServiceBusTransportOptions;
+  readonly #shared: SharedClient;
   readonly #creditMax: number;
   readonly #answerTimeoutMs: number;
   readonly #receivers = new Set<LinkReceiver>();
@@ -61,7 +76,8 @@ class ServiceBusTransport implements Transport {
   #connected: Connected | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(options: ServiceBusTransportOptions) {
+  constructor(options: ServiceBusTransportOptions, shared: SharedClient) {
+    this.#shared = shared;
     const { creditMax = creditDefault, answerTimeoutMs = answerTimeoutDefaultMs } = options;
     if (!Number.isInteger(creditMax) || creditMax < 1 || creditMax > creditLimit) {
       throw new ConfigurationError(`expected creditMax to be a whole number from 1 to ${creditLimit}, got ${creditMax}`);
@@ -77,24 +93,16 @@ class ServiceBusTransport implements Transport {
   async start(): Promise<void> {
     const { entity, clock } = this.#options;
     guardAgainstStrayRejections();
-    const client = this.#newClient();
+    const client = this.#shared.join();
     try {
       // It only settles, renews and peeks, so that no link of its own is ever lost.
       const manager = createReceiver(client, entity);
       await manager.peekMessages(1, peekWithoutBody(Long.ZERO));
-      this.#connected = { client, manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
+      this.#connected = { client, leave: () => this.#shared.leave(), manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
     } catch (error) {
-      await settledWithin(clock, closeTimeoutMs, client.close());
+      await settledWithin(clock, closeTimeoutMs, this.#shared.leave());
       throw transportErrorOf(`to reach the entity ${nameOf(entity)} of ${client.fullyQualifiedNamespace}`, error);
     }
-  }
-
-  /**
-   * Without retries of the SDK's own: it would settle again at a moment that the settlement lane does not know of, and receive
-   * again over a link of the same name.
-   */
-  #newClient(): ServiceBusClient {
-    return createClient(this.#options, { answerTimeoutMs: this.#answerTimeoutMs, retriesMax: 0 });
   }
 
   stop(): Promise<void> {
@@ -105,19 +113,20 @@ class ServiceBusTransport implements Transport {
   async #stop(): Promise<void> {
     await Promise.all([this.#sessions.stop(), ...[...this.#receivers].map((receiver) => receiver.stop())]);
     if (this.#connected === undefined) return;
-    await settledWithin(this.#options.clock, closeTimeoutMs, this.#connected.client.close());
+    await settledWithin(this.#options.clock, closeTimeoutMs, this.#connected.leave());
     for (const link of this.#links) link.lose();
   }
 
+  /** The new connection is its own: a shared one may be sound for others. */
   async reconnect(): Promise<void> {
     const before = this.#connected;
     if (before === undefined || this.#stopped !== undefined) return;
-    const client = this.#newClient();
+    const client = newClient(this.#options, this.#answerTimeoutMs);
     const manager = createReceiver(client, this.#options.entity);
     before.management.use(manager);
-    this.#connected = { client, manager, management: before.management };
+    this.#connected = { client, leave: () => client.close(), manager, management: before.management };
     for (const link of this.#links) link.lose();
-    await settledWithin(this.#options.clock, closeTimeoutMs, before.client.close());
+    await settledWithin(this.#options.clock, closeTimeoutMs, before.leave());
   }
 
   openReceiver(listener: ReceiverListener): Receiver {
@@ -218,6 +227,8 @@ function peekWithoutBody(fromSequenceNumber: Long): PeekMessagesOptions {
 
 interface Connected {
   readonly client: ServiceBusClient;
+  /** Closes the client, where nobody else uses it. */
+  leave(): Promise<void>;
   readonly manager: ServiceBusReceiver;
   readonly management: ManagementLane;
 }

@@ -166,7 +166,7 @@ function createTables(database: DatabaseSync, path: string): void {
   }
 }
 
-interface Consumer {
+export interface Consumer {
   /** The small number that stands for it in every row. */
   readonly consumerId: number;
   readonly secret: string;
@@ -185,6 +185,12 @@ function markOf(database: DatabaseSync): string {
   if (numberIn(database, "PRAGMA application_id") === 0) database.exec(`PRAGMA application_id = ${randomInt(1, 2 ** 31)}`);
   database.exec("COMMIT");
   return String(numberIn(database, "PRAGMA application_id"));
+}
+
+/** Makes it known to the file where it is not. */
+export function consumerIn(database: DatabaseSync, consumer: string): Consumer {
+  // The columns are named to give exactly this shape.
+  return database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer;
 }
 
 interface OpenDatabase extends Consumer {
@@ -214,8 +220,7 @@ function tryToOpen(path: string, consumer: string): OpenDatabase {
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);
     database.exec([lossesTable, kindsTable, setbacksTable, cancelsTable].join(";"));
-    // The columns are named to give exactly the consumer's shape.
-    return { database, mark: markOf(database), ...(database.prepare(internConsumer).get(consumer, makeSecret()) as unknown as Consumer) };
+    return { database, mark: markOf(database), ...consumerIn(database, consumer) };
   } catch (error) {
     if (database?.isOpen === true) database.close();
     const code = errorCode(error);

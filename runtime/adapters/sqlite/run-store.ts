@@ -31,7 +31,7 @@ import type {
   WriteResult,
 } from "../../ports/run-store.ts";
 import { endCancelled } from "./cancel.ts";
-import { openDatabase, unavailable } from "./database.ts";
+import { consumerIn, openDatabase, unavailable } from "./database.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { reviveRun } from "./revive.ts";
@@ -111,13 +111,18 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   #sweptUpTo = 0;
   #sweepDueMs = 0;
 
-  constructor(options: SqliteRunStoreOptions) {
+  /** The store that has opened the file; undefined for one that does so itself. */
+  readonly #opener: SqliteRunStore | undefined;
+
+  constructor(options: SqliteRunStoreOptions, opener?: SqliteRunStore) {
     this.#options = options;
+    this.#opener = opener;
     this.#clock = options.clock;
   }
 
   async start(): Promise<void> {
     if (this.#statements !== undefined) return;
+    if (this.#opener !== undefined) return this.#join(this.#opener);
     try {
       const { database, consumerId, secret, mark } = openDatabase(this.#options.path, this.#options.consumer);
       this.#database = database;
@@ -128,6 +133,23 @@ export class SqliteRunStore implements RunStore, JobsPlace {
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
+  }
+
+  /** The same file, and the same statements, for another consumer. */
+  async #join(opener: SqliteRunStore): Promise<void> {
+    await opener.start();
+    const database = opener.#database;
+    if (database === undefined) throw new StoreUnavailableError(notStarted);
+    try {
+      const { consumerId, secret } = consumerIn(database, this.#options.consumer);
+      this.#consumerId = consumerId;
+      this.#secret = secret;
+    } catch (error) {
+      throw unavailable(error);
+    }
+    this.#database = database;
+    this.#mark = opener.mark;
+    this.#statements = opener.#statements;
   }
 
   /** What the file is known by; empty before the start. */
@@ -151,7 +173,7 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   async stop(): Promise<void> {
     this.#statements = undefined;
     this.#jobTable = undefined;
-    this.#database?.close();
+    if (this.#opener === undefined) this.#database?.close();
     this.#database = undefined;
   }
 
@@ -374,9 +396,9 @@ export class SqliteRunStore implements RunStore, JobsPlace {
 
 /**
  * A run store on `node:sqlite` that works in the calling thread, which a file's disk and other users hold up. Several
- * processes may share one file. Throws `ConfigurationError` for options it cannot use.
+ * processes may share one file. With `opener` it uses the file that that store, of another consumer, has opened. Throws `ConfigurationError` for options it cannot use.
  */
-export function createSqliteRunStore(options: SqliteRunStoreOptions): SqliteRunStore {
+export function createSqliteRunStore(options: SqliteRunStoreOptions, opener?: SqliteRunStore): SqliteRunStore {
   checkOptions(options);
-  return new SqliteRunStore(options);
+  return new SqliteRunStore(options, opener);
 }

@@ -43,14 +43,14 @@ export class StoreThread {
   }
 
   /** Rejects with `StoreUnavailableError`, or with what the store rejected with. */
-  call(call: StoreCall): Promise<unknown> {
+  call(consumer: number, call: StoreCall): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     if (this.#endedFor !== undefined) {
       reject(threadLost(this.#endedFor));
       return promise;
     }
     const number = ++this.#lastNumber;
-    this.#worker.postMessage([number, call] satisfies NumberedCall);
+    this.#worker.postMessage([number, consumer, call] satisfies NumberedCall);
     const timeoutMs = call.method === "start" ? startTimeoutMs : this.#options.callTimeoutMs;
     const timer = this.#options.clock.after(timeoutMs, () => {
       this.#pending.delete(number);
@@ -67,7 +67,7 @@ export class StoreThread {
   /** Lets what was called before be done, closes the file and ends the thread. */
   async stop(): Promise<void> {
     // A thread that does not answer any more is ended all the same.
-    await this.call({ method: "stop" }).catch(() => undefined);
+    await this.call(0, { method: "stop" }).catch(() => undefined);
     await this.#worker.terminate();
   }
 

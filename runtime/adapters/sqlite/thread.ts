@@ -43,15 +43,25 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
   }
 }
 
-async function answerTo(store: SqliteRunStore, [number, call]: NumberedCall): Promise<NumberedAnswer> {
+async function answerTo([number, consumer, call]: NumberedCall): Promise<NumberedAnswer> {
   try {
+    const store = stores[consumer];
+    if (store === undefined) throw new RangeError(`expected one of ${stores.length} consumers, got number ${consumer}`);
     return [number, await perform(store, call)];
   } catch (error) {
     return [number, undefined, packError(error)];
   }
 }
 
-const store = createSqliteRunStore({ ...(workerData as ThreadSettings), clock: { wallMs: Date.now } });
+/** The first opens the file; the others use it with it. */
+function storesOf({ consumers, ...options }: ThreadSettings): readonly SqliteRunStore[] {
+  const clock = { wallMs: Date.now };
+  const stores: SqliteRunStore[] = [];
+  for (const consumer of consumers) stores.push(createSqliteRunStore({ ...options, consumer, clock }, stores[0]));
+  return stores;
+}
+
+const stores = storesOf(workerData as ThreadSettings);
 parentPort?.on("message", (numbered: NumberedCall) => {
-  void answerTo(store, numbered).then((answer) => parentPort?.postMessage(answer));
+  void answerTo(numbered).then((answer) => parentPort?.postMessage(answer));
 });

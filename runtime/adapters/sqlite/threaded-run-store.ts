@@ -26,7 +26,8 @@ import type {
 } from "../../ports/run-store.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { checkOptions } from "./run-store.ts";
-import { StoreThread } from "./store-thread.ts";
+import { SharedStoreThread } from "./shared-thread.ts";
+import type { StoreThread } from "./store-thread.ts";
 import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
 
 export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOptions {
@@ -38,25 +39,27 @@ export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOpti
   readonly callTimeoutMs?: number;
 }
 
-/** Longer than a transaction waits for the file's lock, and another one that was called before. */
-const callTimeoutMsDefault = 5_000;
-
 class ThreadedRunStore implements RunStore, JobsPlace {
   readonly #options: ThreadedRunStoreOptions;
   /** Of the file that was opened last. */
   #mark: string | undefined;
-  /** Undefined while it is stopped. */
-  #thread: StoreThread | undefined;
+  readonly #shared: SharedStoreThread;
+  /** Of its consumer, at the thread. */
+  readonly #number: number;
+  #isStarted = false;
 
-  constructor(options: ThreadedRunStoreOptions) {
+  constructor(options: ThreadedRunStoreOptions, shared: SharedStoreThread) {
     this.#options = options;
+    this.#shared = shared;
+    this.#number = shared.numberOf(options.consumer);
   }
 
   async start(): Promise<void> {
-    if (this.#thread !== undefined) return;
-    this.#thread = this.#newThread();
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    const thread = this.#shared.join();
     try {
-      await this.#met(this.#thread, await this.#thread.call({ method: "start" }));
+      await this.#met(thread, await thread.call(this.#number, { method: "start" }));
     } catch (error) {
       await this.stop();
       throw error;
@@ -64,9 +67,9 @@ class ThreadedRunStore implements RunStore, JobsPlace {
   }
 
   async stop(): Promise<void> {
-    const thread = this.#thread;
-    this.#thread = undefined;
-    await thread?.stop();
+    if (!this.#isStarted) return;
+    this.#isStarted = false;
+    await this.#shared.leave();
   }
 
   async secret(): Promise<string> {
@@ -74,11 +77,11 @@ class ThreadedRunStore implements RunStore, JobsPlace {
   }
 
   async ping(): Promise<boolean> {
-    if (this.#thread === undefined) return false;
-    if (this.#thread.hasEnded) this.#thread = this.#newThread();
+    if (!this.#isStarted) return false;
+    const thread = this.#shared.live();
     try {
-      const mark = await this.#thread.call({ method: "ping" });
-      await this.#met(this.#thread, mark);
+      const mark = await thread.call(this.#number, { method: "ping" });
+      await this.#met(thread, mark);
       return mark !== undefined;
     } catch {
       return false;
@@ -133,11 +136,11 @@ class ThreadedRunStore implements RunStore, JobsPlace {
     const known = this.#mark ?? memory?.recall();
     // Noted in the file before it is remembered: a worker that ends in between notices it again.
     const isLoss = known !== undefined && known !== mark;
-    if (isLoss) await thread.call({ method: "noteLoss" });
+    if (isLoss) await thread.call(this.#number, { method: "noteLoss" });
     this.#mark = mark;
     if (known !== mark) memory?.keep(mark);
     if (isLoss) onForgotten?.("sentinel");
-    const lostAgoMs = await thread.call({ method: "lostAgoMs" });
+    const lostAgoMs = await thread.call(this.#number, { method: "lostAgoMs" });
     if (typeof lostAgoMs === "number") onSuspect?.({ scope: "all", agoMs: lostAgoMs, parts: [0], partOf: () => 0 });
   }
 
@@ -146,13 +149,9 @@ class ThreadedRunStore implements RunStore, JobsPlace {
   }
 
   async #call(call: StoreCall): Promise<unknown> {
-    if (this.#thread === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
-    return this.#thread.call(call);
-  }
-
-  #newThread(): StoreThread {
-    const { clock, callTimeoutMs = callTimeoutMsDefault, consumer, retentionMs, path } = this.#options;
-    return new StoreThread({ clock, callTimeoutMs, settings: { consumer, retentionMs, path } });
+    const { thread } = this.#shared;
+    if (!this.#isStarted || thread === undefined) throw new StoreUnavailableError("expected a started run store, found a stopped one; call start() first");
+    return thread.call(this.#number, call);
   }
 }
 
@@ -160,7 +159,18 @@ class ThreadedRunStore implements RunStore, JobsPlace {
  * A run store on `node:sqlite` in a thread of its own: the embedded default. Several processes may share one file. Throws
  * `ConfigurationError` for options it cannot use.
  */
-export function createThreadedSqliteRunStore(options: ThreadedRunStoreOptions): RunStore & JobsPlace {
+export function createThreadedSqliteRunStore(
+  options: ThreadedRunStoreOptions,
+  shared: SharedStoreThread = sharedThreadOf(options, [options.consumer]),
+): RunStore & JobsPlace {
   checkOptions(options);
-  return new ThreadedRunStore(options);
+  return new ThreadedRunStore(options, shared);
+}
+
+/** What the stores of several consumers reach the same file by. */
+export function sharedThreadOf(
+  { path, retentionMs, clock, callTimeoutMs }: Omit<ThreadedRunStoreOptions, "consumer">,
+  consumers: readonly string[],
+): SharedStoreThread {
+  return new SharedStoreThread({ path, retentionMs, clock, callTimeoutMs, consumers });
 }

@@ -19,7 +19,9 @@ import type {
 import type { JobsAsk } from "./jobs-wire.ts";
 
 /** What the thread is started with. */
-export interface ThreadSettings extends RunStoreOptions {
+export interface ThreadSettings extends Pick<RunStoreOptions, "retentionMs"> {
+  /** Whose runs it keeps. */
+  readonly consumers: readonly string[];
   readonly path: string;
 }
 
@@ -45,7 +47,8 @@ export type StoreCall =
   | { readonly method: "read"; readonly eventId: string }
   | { readonly method: "jobs"; readonly ask: JobsAsk };
 
-export type NumberedCall = readonly [number: number, call: StoreCall];
+/** `consumer`: its place among those of the settings. */
+export type NumberedCall = readonly [number: number, consumer: number, call: StoreCall];
 
 /** An error keeps neither class nor code on its way; a record says which it was. */
 interface ErrorRecord {

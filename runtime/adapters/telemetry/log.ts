@@ -43,6 +43,8 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "memory.changed": "warn",
   "store.suspect": "warn",
   "clock.skewed": "warn",
+  "source.down": "error",
+  "source.up": "info",
   "transport.disturbed": "warn",
   "transport.recovered": "info",
   "send.failed": "error",
@@ -111,7 +113,7 @@ export class EventLog implements Telemetry {
 function recurrenceKey(event: RuntimeEvent): string | undefined {
   switch (event.type) {
     case "transport.disturbed":
-      return `${event.type} ${causeOf(event.error)}`;
+      return `${event.type} ${event.source} ${causeOf(event.error)}`;
     case "send.failed":
       return `${event.type} ${event.entity} ${causeOf(event.error)}`;
     case "escalation.held-back":
@@ -119,7 +121,7 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
     case "transport.recovered":
     case "receiver.rebuilt":
     case "connection.rebuilt":
-      return event.type;
+      return `${event.type} ${event.source}`;
     default:
       return undefined;
   }

@@ -25,6 +25,7 @@ export interface PlatformEventsOptions extends ReportBounds {
   readonly entity: string;
   /** Event types; undefined for all. */
   readonly include?: ReadonlySet<string> | undefined;
+  /** Of what is about no event. */
   readonly consumer: string;
   readonly workerId: string;
   /** Hears of events that were not sent. */
@@ -111,7 +112,8 @@ export class PlatformEvents implements Telemetry, Reporter {
   }
 
   #envelopeOf({ eventType, version }: PlatformRow, event: RuntimeEvent, about: About | undefined): EventEnvelope {
-    const { clock, consumer, workerId } = this.#options;
+    const { clock, workerId } = this.#options;
+    const consumer = about !== undefined && "delivery" in about ? about.consumer : this.#options.consumer;
     this.#emitted += 1;
     const { type: _type, ...fields } = event;
     const eventId = `hf~${codeOf(consumer, event, about === undefined ? [workerId, this.#emitted] : identityOf(event, about))}`;

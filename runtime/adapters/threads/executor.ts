@@ -35,8 +35,8 @@ import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
 import { type Report, type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
-  /** The entity that is read: part of every idempotency key. */
-  readonly consumer: string;
+  /** What is read, by the numbers of orders: part of every idempotency key. */
+  readonly consumers: readonly string[];
   /** Names the emitter of events; default the skill's name. */
   readonly agent?: string | undefined;
   readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "folder" | "skills">[];
@@ -218,6 +218,10 @@ class ThreadsExecutor implements Executor {
     return { stuck: this.#threadWatch.stuck, leaked: this.#leaked };
   }
 
+  get unbegunShared(): number {
+    return this.#lanes.get(this.#shared)?.unbegun ?? 0;
+  }
+
   collectGarbage(): void {
     for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
   }
@@ -239,9 +243,9 @@ class ThreadsExecutor implements Executor {
   }
 
   #addLane(name: string, size: number, skills: readonly string[]): Lane {
-    const { consumer, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info" } = this.#options;
+    const { consumers, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info" } = this.#options;
     const settings: ThreadSettings = {
-      consumer,
+      consumers,
       agent,
       limits,
       logLevel: log === undefined ? undefined : logLevel,

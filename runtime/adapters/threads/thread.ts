@@ -101,14 +101,14 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
   const reporter = new Reporter(port1, settings.logLevel);
-  const { consumer, agent, limits } = settings;
+  const { consumers, agent, limits } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
   const times = new StartTimes(monotonicMs);
   const skills = new Map<string, PreparedSkill>();
   const host = new SkillHost({
-    consumer,
+    consumers,
     agent,
     limits,
     skills,

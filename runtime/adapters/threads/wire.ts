@@ -19,7 +19,7 @@ import type { SlowStart } from "../../skills/host/start-times.ts";
 
 /** What a thread is started with. */
 export interface ThreadSettings {
-  readonly consumer: string;
+  readonly consumers: readonly string[];
   readonly agent: string | undefined;
   readonly limits: DecodeLimits;
   readonly logLevel: LogLevel | undefined;
@@ -100,6 +100,7 @@ type PackedOrder = readonly [
   epoch: number,
   attempt: number,
   generation: number,
+  source: number,
   leaseUntilMs: number,
   timeoutMs: number,
   enqueuedAtMs: number,
@@ -145,6 +146,7 @@ function packOrder({ ticket, order, body, leaseUntilMs }: TicketedOrder): Packed
     order.epoch,
     order.attempt,
     order.generation,
+    order.source,
     leaseUntilMs,
     order.timeoutMs,
     order.enqueuedAtMs,
@@ -163,26 +165,29 @@ export function packOrders(skill: string, orders: readonly TicketedOrder[]): Uin
 /** Reads what `packOrders` wrote. Bodies share its memory. */
 export function unpackOrders(bytes: Uint8Array): ThreadOrder[] {
   const [skill, orders] = packr.unpack(bytes) as [string, readonly PackedOrder[]];
-  return orders.map(([ticket, eventId, eventType, version, form, codec, epoch, attempt, generation, leaseUntilMs, timeoutMs, enqueuedAtMs, body, rest]) => ({
-    runId: ticket,
-    skill,
-    route: { eventId, eventType, version, form: forms[form] ?? "canonical", codec: codecs[codec] ?? "json" },
-    body,
-    contentEncoding: rest?.[0] ?? undefined,
-    headers: rest?.[1] ?? undefined,
-    enqueuedAtMs,
-    epoch,
-    attempt,
-    generation,
-    leaseUntilMs,
-    timeoutMs,
-    steps: rest?.[2].map(unpackStep) ?? [],
-    pipelineChanged: rest?.[3] ?? false,
-    inDoubt: rest?.[4] ?? false,
-    rejectedBy: rest?.[5] ?? [],
-    allowances: rest?.[6] ?? undefined,
-    sessionId: rest?.[7] ?? undefined,
-  }));
+  return orders.map(
+    ([ticket, eventId, eventType, version, form, codec, epoch, attempt, generation, source, leaseUntilMs, timeoutMs, enqueuedAtMs, body, rest]) => ({
+      runId: ticket,
+      skill,
+      route: { eventId, eventType, version, form: forms[form] ?? "canonical", codec: codecs[codec] ?? "json" },
+      body,
+      contentEncoding: rest?.[0] ?? undefined,
+      headers: rest?.[1] ?? undefined,
+      enqueuedAtMs,
+      epoch,
+      attempt,
+      generation,
+      source,
+      leaseUntilMs,
+      timeoutMs,
+      steps: rest?.[2].map(unpackStep) ?? [],
+      pipelineChanged: rest?.[3] ?? false,
+      inDoubt: rest?.[4] ?? false,
+      rejectedBy: rest?.[5] ?? [],
+      allowances: rest?.[6] ?? undefined,
+      sessionId: rest?.[7] ?? undefined,
+    }),
+  );
 }
 
 /** An answer: only its ticket and time when a run completed, emitted nothing and called nothing. */

@@ -161,6 +161,7 @@ function policyOf(skill: Skill, version: string, config: SkillConfig | undefined
     retry: { ...skill.retry, ...given(config?.retry) },
     uses: skill.uses.map(({ name }) => numbers.get(name) ?? -1),
     critical: skill.critical,
+    ...(skill.isolation === "dedicated" ? { hasOwnThreads: true } : {}),
   };
 }
 

@@ -3,10 +3,12 @@ import type { FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
+import type { ThreadOrder } from "./run-order.ts";
 
 /** What a run needs of its thread. */
 export interface RunHost<Run> {
-  readonly consumer: string;
+  /** What its source is kept under. */
+  consumerOf(order: Pick<ThreadOrder, "source">): string;
   /** Names the emitter of events; the skill's name when undefined. */
   readonly agent: string | undefined;
   nowMs(): number;

@@ -502,6 +502,6 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   #derive(...parts: readonly (string | number)[]): string {
-    return deriveKey({ consumer: this.#host.consumer, eventId: this.eventId, generation: this.order.generation }, ...parts);
+    return deriveKey({ consumer: this.#host.consumerOf(this.order), eventId: this.eventId, generation: this.order.generation }, ...parts);
   }
 }

@@ -35,8 +35,8 @@ export interface HostSink {
 }
 
 export interface SkillHostOptions {
-  /** The entity that is read: part of every idempotency key. */
-  readonly consumer: string;
+  /** What is read, by the numbers of orders: part of every idempotency key. */
+  readonly consumers: readonly string[];
   /** Names the emitter of events; default the skill's name. */
   readonly agent: string | undefined;
   readonly limits: DecodeLimits;
@@ -77,7 +77,6 @@ const describedMax = 5;
 const noCalls: readonly CallReport[] = [];
 
 export class SkillHost implements RunHost<Run> {
-  readonly consumer: string;
   readonly agent: string | undefined;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
@@ -90,7 +89,6 @@ export class SkillHost implements RunHost<Run> {
   #lastRequestId = 0;
 
   constructor(options: SkillHostOptions) {
-    this.consumer = options.consumer;
     this.agent = options.agent;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
@@ -98,6 +96,13 @@ export class SkillHost implements RunHost<Run> {
       () => options.nowMs(),
       (run) => run.expire(),
     );
+  }
+
+  consumerOf({ source }: Pick<ThreadOrder, "source">): string {
+    const { consumers } = this.#options;
+    const consumer = consumers[source];
+    if (consumer === undefined) throw new RangeError(`expected one of ${consumers.length} sources, got number ${source}`);
+    return consumer;
   }
 
   /** Runs that have not ended. */

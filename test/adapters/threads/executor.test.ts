@@ -21,7 +21,7 @@ const sharedSkills = fixture.skills.filter(({ isolation }) => isolation === "sha
 
 function make(options: Partial<ThreadsExecutorOptions> = {}): Executor {
   return createThreadsExecutor({
-    consumer: "orders",
+    consumers: ["orders"],
     plugins: [{ name: "fixture", entry, folder, skills: sharedSkills }],
     dependencies: ["local", "limited"],
     dependencyConfig: new Map(),

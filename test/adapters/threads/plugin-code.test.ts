@@ -34,7 +34,7 @@ async function startPlugin(t: TestContext, bodies: Readonly<Record<string, strin
   const lines: SkillLogLine[] = [];
   const names = Object.keys(bodies).map((name) => ({ name, isolation: "shared" })) as unknown as Plugin["skills"];
   const executor = createThreadsExecutor({
-    consumer: "orders",
+    consumers: ["orders"],
     plugins: [{ name: "made", entry, folder, skills: names }],
     dependencies: [],
     dependencyConfig: new Map(),

@@ -18,7 +18,7 @@ const entry = pathToFileURL(resolve(folder, "stuck-plugin.ts")).href;
 
 function start(t: TestContext, options: Partial<ThreadsExecutorOptions> = {}): Promise<ExecutorBundle> {
   const executor = createThreadsExecutor({
-    consumer: "orders",
+    consumers: ["orders"],
     plugins: [{ name: "stuck", entry, folder, skills: fixture.skills }],
     dependencies: [],
     dependencyConfig: new Map(),

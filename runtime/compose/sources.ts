@@ -1,0 +1,70 @@
+/** The places that a worker reads, with what each has of its own: a link of the shared connection, and its records in the shared store. */
+import { systemClock } from "../adapters/system/clock.ts";
+import type { Config } from "../core/config.ts";
+import { consumerName, retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
+import type { RuntimeEvent } from "../core/catalogue.ts";
+import type { CredentialNews } from "../core/credential-news.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { didYouMean } from "../core/near-name.ts";
+import type { SkillTable } from "../core/skill.ts";
+import type { SourceOptions } from "../pipeline/source.ts";
+import { StoreDoubt } from "../policy/store-doubt.ts";
+import { composeTransports, transportOf } from "./broker.ts";
+import { composeRunStores, type OneStore, suspectMsOf } from "./store.ts";
+
+export interface ComposedSource extends SourceOptions {
+  readonly store: OneStore;
+}
+
+export interface SourceParts {
+  readonly skills: SkillTable;
+  readonly heard: (news: CredentialNews) => void;
+  readonly tell: (event: RuntimeEvent) => void;
+}
+
+/** In the order of the configuration; nothing is connected. */
+export async function composeSources(config: Config, directory: string, { skills, heard, tell }: SourceParts): Promise<readonly ComposedSource[]> {
+  const doubts = new Map(config.sources.map((source) => [source, new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell })]));
+  const stores = composeRunStores(
+    config,
+    directory,
+    (source) => ({ onForgotten: (what) => tell({ type: "store.forgot", what }), onSuspect: (suspicion) => doubts.get(source)?.lost(suspicion) }),
+    heard,
+  );
+  const make = await composeTransports(config, heard);
+  return Array.from(doubts, ([source, storeDoubt], index) => {
+    const store = stores[index];
+    if (store === undefined) throw new RangeError(`expected ${doubts.size} stores, got ${stores.length}`);
+    return {
+      name: source.name,
+      consumer: consumerName(source),
+      transport: transportOf(source, make),
+      store,
+      storeDoubt,
+      retryEntity: retryEntityOf(source),
+      skills: skillsOf(source, skills),
+      weight: source.weight ?? 1,
+      priority: source.priority ?? 0,
+      deliveriesMax: source.deliveriesMax ?? config.deliveriesMax,
+      sessions: source.sessions,
+      readsBesideSessions: "topic" in source,
+    };
+  });
+}
+
+/** What may come from the source. Throws `ConfigurationError` where it names a skill that there is not. */
+export function skillsOf({ name, skills: allowed }: Pick<SourceSettings, "name" | "skills">, table: SkillTable): SkillTable {
+  if (allowed === undefined) return table;
+  const known = [...new Set(table.policies.map((policy) => policy.name))];
+  for (const skill of allowed)
+    if (!known.includes(skill))
+      throw new ConfigurationError(`sources: expected the skills of '${name}' to be among ${known.join(", ")}, found '${skill}'${didYouMean(skill, known)}`);
+  return {
+    handled: table.handled,
+    policies: table.policies.filter((policy) => allowed.includes(policy.name)),
+    find: (eventType, version) => {
+      const found = table.find(eventType, version);
+      return typeof found === "string" || allowed.includes(found.name) ? found : "unrouted";
+    },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * Receivers that get nothing although their entity is not empty. A silent one is replaced; when that brings nothing either, the whole
+ * connection is, again and again until a message comes or the entity is found empty. When the entity cannot even be looked at, the
+ * connection is replaced at once, unless the broker has asked for patience. A connection that serves another source is sound, and left alone.
+ *
+ * However many sources are silent, entities are looked at as often as those of four would be: idle sources cost next to nothing.
+ */
+import type { Clock } from "../core/clock.ts";
+import { messageOf, TransportError } from "../core/errors.ts";
+import type { Telemetry } from "../ports/telemetry.ts";
+import type { SourcePipeline } from "./source-pipeline.ts";
+
+/** Looks within the time of silence after which one is due. */
+const looksMax = 4;
+
+export interface SilencesOptions {
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly pipelines: readonly WatchedPipeline[];
+  /** How long a receiver with credit may get nothing before the entity is looked at. */
+  readonly silenceMaxMs: number;
+}
+
+type WatchedPipeline = Pick<SourcePipeline, "source" | "health" | "receiving">;
+
+/** What is known of one receiver's silence. */
+interface Watched {
+  readonly pipeline: WatchedPipeline;
+  checkedMs: number;
+  rebuiltInVain: number;
+  /** Messages taken when something was last replaced. */
+  receivedBefore: number;
+}
+
+export class Silences {
+  readonly #options: SilencesOptions;
+  readonly #all: readonly Watched[];
+  #isChecking = false;
+  #checkedMs = Number.NEGATIVE_INFINITY;
+  #isStopped = false;
+
+  constructor(options: SilencesOptions) {
+    this.#options = options;
+    this.#all = options.pipelines.map((pipeline) => ({ pipeline, checkedMs: 0, rebuiltInVain: 0, receivedBefore: 0 }));
+  }
+
+  /** How often a source's receiver or connection was replaced since a message last came from it, or could have come; the least of any. */
+  get rebuiltInVain(): number {
+    return Math.min(...this.#all.map(inVain));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  look(nowMs: number): void {
+    const { silenceMaxMs } = this.#options;
+    if (this.#isChecking || (this.#all.length > looksMax && nowMs - this.#checkedMs < silenceMaxMs / looksMax)) return;
+    let next: Watched | undefined;
+    for (const watched of this.#all) {
+      const since = watched.pipeline.receiving.silentSinceMs;
+      if (since === undefined || nowMs - Math.max(since, watched.checkedMs) < silenceMaxMs) continue;
+      if (next === undefined || watched.checkedMs < next.checkedMs) next = watched;
+    }
+    if (next === undefined) return;
+    this.#isChecking = true;
+    this.#checkedMs = nowMs;
+    next.checkedMs = nowMs;
+    void this.#check(next, next.pipeline.receiving.silentSinceMs).finally(() => {
+      this.#isChecking = false;
+    });
+  }
+
+  async #check(watched: Watched, since: number | undefined): Promise<void> {
+    const { telemetry } = this.#options;
+    const { receiving, health, source } = watched.pipeline;
+    const { transport, name } = source;
+    let canBeLookedAt = true;
+    try {
+      const hasBacklog = await transport.hasBacklog();
+      health.served();
+      if (!hasBacklog) {
+        watched.rebuiltInVain = 0;
+        return;
+      }
+    } catch (error) {
+      health.disturbed(error);
+      telemetry.emit({ type: "transport.disturbed", source: name, error: messageOf(error) });
+      if (error instanceof TransportError && error.retryAfterMs !== undefined) return;
+      canBeLookedAt = false;
+    }
+    if (this.#isStopped || receiving.silentSinceMs !== since) return;
+    await this.#mend(watched, canBeLookedAt);
+  }
+
+  async #mend(watched: Watched, canBeLookedAt: boolean): Promise<void> {
+    const { receiving, source } = watched.pipeline;
+    const why = canBeLookedAt ? "the queue holds messages, and none came" : "no message came, and the queue could not be looked at";
+    const isFirstTry = canBeLookedAt && inVain(watched) === 0;
+    const what = isFirstTry || this.#isConnectionSound(watched) ? "receiver" : "connection";
+    watched.rebuiltInVain = inVain(watched) + 1;
+    watched.receivedBefore = receiving.received;
+    this.#options.telemetry.emit({ type: `${what}.rebuilt`, source: source.name, why });
+    await receiving.rebuild(what);
+  }
+
+  /** Something came from another source since the silence began to be too long. */
+  #isConnectionSound(watched: Watched): boolean {
+    const { clock, silenceMaxMs } = this.#options;
+    const sinceMs = clock.monotonicMs() - silenceMaxMs;
+    return this.#all.some((other) => other !== watched && other.pipeline.receiving.lastReceivedMs > sinceMs);
+  }
+}
+
+function inVain({ pipeline: { receiving }, receivedBefore, rebuiltInVain }: Watched): number {
+  return receiving.received === receivedBefore ? rebuiltInVain : 0;
+}
