@@ -164,7 +164,7 @@ test("whatever is sent, reading its route never throws and gives a route that is
   );
 });
 
-test("hostile bodies of a mebibyte are looked at in well under a second", () => {
+test("hostile bodies of a mebibyte are looked at in well under a second of a core", () => {
   const size = limits.bodyBytesMax;
   const hostile: readonly Uint8Array[] = [
     Buffer.alloc(size, "["),
@@ -176,7 +176,8 @@ test("hostile bodies of a mebibyte are looked at in well under a second", () => 
     Buffer.concat([Buffer.from([0xdf, 0x00, 0x07, 0xff, 0xff]), Buffer.alloc(size - 5, 0xa0)]),
     Buffer.alloc(size, 0x81),
   ];
-  const startMs = performance.now();
+  const before = process.threadCpuUsage();
   for (const body of hostile) assert.ok(!readRoute(delivery(body), limits).ok);
-  assert.ok(performance.now() - startMs < 1_000, `took ${performance.now() - startMs} ms`);
+  const { user, system } = process.threadCpuUsage(before);
+  assert.ok(user + system < 1_000_000, `took ${user + system} microseconds`);
 });
