@@ -97,7 +97,7 @@ async function trouble(scene: Scene, events: number): Promise<readonly Check[]> 
   return [
     { what: "the others go on", found: moved ? "they do" : "they stood still", holds: moved },
     {
-      what: "a source that is gone, and one that is disabled, are told once each",
+      what: "a source that is gone, and one that is disabled, are reported once each",
       found: `${told["source.down"] ?? 0} times`,
       holds: (told["source.down"] ?? 0) >= 2 && (told["source.down"] ?? 0) <= 4,
     },
