@@ -102,11 +102,6 @@ export class Sessions implements Receiving {
     return this.#pauses.size > 0;
   }
 
-  /** Sessions that are held, and how many of them have a place. */
-  get held(): { readonly sessions: number; readonly active: number; readonly resting: number } {
-    return { sessions: this.#turns.size, active: this.#active, resting: this.#resting.size };
-  }
-
   start(): void {
     this.resume("not-started");
   }

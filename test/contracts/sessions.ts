@@ -191,10 +191,13 @@ function describeState(makeBench: (t: TestContext) => Promise<TransportBench>): 
     const transport = await bench.startTransport(entity);
     const first = await accept(transport);
     assert.equal(await first.session.getState(), undefined);
-    assert.equal(await first.session.setState(Buffer.from("one")), "settled");
+    for (const text of ["one", '{"count":1,"seen":["a"]}', '"text"', "7"]) {
+      assert.equal(await first.session.setState(Buffer.from(text)), "settled");
+      assert.equal(Buffer.from((await first.session.getState()) ?? []).toString(), text);
+    }
     await first.session.release();
     const second = await accept(transport);
-    assert.equal(Buffer.from((await second.session.getState()) ?? []).toString(), "one");
+    assert.equal(Buffer.from((await second.session.getState()) ?? []).toString(), "7");
     assert.equal(await second.session.setState(undefined), "settled");
     assert.equal(await second.session.getState(), undefined);
   });

@@ -64,6 +64,8 @@ describe("a run's session", () => {
       assert.equal(await session?.getState(), undefined);
     });
     assert.equal(await leftBy(host), null);
+    host.state = bytes(null);
+    assert.equal(await leftBy(host), null);
   });
 
   test("refuses a state that is too large, and says the limit", async (t) => {

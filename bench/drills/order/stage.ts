@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
+import type { MessagePage } from "#load/broker/inspection.ts";
 import { WorkerProcess } from "#load/dev/worker-process.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
@@ -97,8 +98,13 @@ export class OrderStage {
   }
 
   get deadLettered(): ReadonlySet<string> {
-    const page = this.broker.inspectMessages(`${queue}/$DeadLetterQueue`, { top: 100_000 });
-    return new Set((page?.messages ?? []).map(({ messageId }) => messageId));
+    const ids = new Set<string>();
+    for (let from: number | null = 0; from !== null;) {
+      const page: MessagePage | undefined = this.broker.inspectMessages(`${queue}/$DeadLetterQueue`, { from, top: batch });
+      for (const { messageId } of page?.messages ?? []) ids.add(messageId);
+      from = page?.next ?? null;
+    }
+    return ids;
   }
 
   /** Waits until `isOver`; throws when nothing ends for long. */

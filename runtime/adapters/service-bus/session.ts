@@ -95,7 +95,9 @@ export class SdkSession implements HeldSession, DeliveryHome {
   async getState(): Promise<Uint8Array | undefined> {
     try {
       const state: unknown = await this.#options.receiver.getSessionState();
-      return state instanceof Uint8Array ? state : undefined;
+      if (state === undefined || state === null || state instanceof Uint8Array) return state ?? undefined;
+      // The SDK has parsed what was JSON.
+      return Buffer.from(JSON.stringify(state), "utf8");
     } catch (thrown) {
       throw transportErrorOf(`the state of session '${this.id}'`, thrown);
     }
@@ -103,6 +105,7 @@ export class SdkSession implements HeldSession, DeliveryHome {
 
   async setState(state: Uint8Array | undefined): Promise<SettleResult> {
     const { receiver } = this.#options;
+    // The SDK cannot take a state away: it leaves JSON's null, which is read as none.
     const bytes = state === undefined ? null : Buffer.from(state);
     const answer = receiver.setSessionState(bytes).then(
       (): SettleResult | TransportError => "settled",

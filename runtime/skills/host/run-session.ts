@@ -53,7 +53,7 @@ export class RunSession implements SkillSession {
       throw new PermanentError(`session.setState: expected no step to be open, found '${openStep}'; set it behind the step, from its result`, {
         code: "SESSION_STATE_INVALID",
       });
-    if (state === undefined) {
+    if (state === undefined || state === null) {
       this.#left = null;
       return;
     }
@@ -79,7 +79,8 @@ export class RunSession implements SkillSession {
 
   #decode(bytes: Uint8Array): unknown {
     try {
-      return JSON.parse(Buffer.from(bytes).toString("utf8"));
+      // What the official client leaves where a state was taken away.
+      return JSON.parse(Buffer.from(bytes).toString("utf8")) ?? undefined;
     } catch {
       throw new PermanentError(
         `session.getState: expected the state of session '${this.id}' to be JSON, found ${bytes.length} other bytes; let what else writes it write JSON, or take it away`,
