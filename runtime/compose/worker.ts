@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
-import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
+import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
@@ -22,6 +22,7 @@ import { composePublisher, composeTransport, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeShedding } from "./priorities.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
+import type { ComposedMemory } from "./memory.ts";
 import { composeSkills } from "./skills.ts";
 import { composeRunStore, suspectMsOf } from "./store.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
@@ -33,6 +34,8 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly worker: Worker;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
+  /** How its memory is shared out. */
+  readonly memory: ComposedMemory;
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
@@ -51,7 +54,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const { executor, circuits, retries } = composeExecutor(config, skills, {
+  const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
     log: (lines) => writeSkillLog(reports.logger, lines),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
@@ -99,11 +102,11 @@ export async function composeWorker(config: Config, directory: string): Promise<
     caution: new Caution(),
     storeDoubt,
     credentials,
-    heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
+    heldBytesMax: memory.heldBytes,
     collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, kinds: registry.kinds, ...reports };
+  return { worker, kinds: registry.kinds, memory, ...reports };
 }
