@@ -6,6 +6,7 @@ import Table from "cli-table3";
 import { systemClock } from "../adapters/system/clock.ts";
 import { composeTransports, transportOf } from "../compose/broker.ts";
 import { composeExecutor } from "../compose/executor.ts";
+import { type ComposedMemory, composeMemory, describeMemory } from "../compose/memory.ts";
 import { composeSkills } from "../compose/skills.ts";
 import { composeRunStore, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
@@ -27,7 +28,7 @@ export async function doctor(options: { readonly config?: string; readonly json?
   const { config, directory, file } = await loadConfig(options.config);
   const findings: Finding[] = [
     { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
-    await checkPlugins(config, directory),
+    ...(await checkPlugins(config, directory)),
     ...(await Promise.all([checkReachable(config), checkStore(config, directory)])).flat(),
     ...(await checkSurroundings(config, directory)),
   ];
@@ -46,7 +47,7 @@ const deaf: ExecutorListener = {
   threadLeaked: () => undefined,
 };
 
-async function checkPlugins(config: Config, directory: string): Promise<Finding> {
+async function checkPlugins(config: Config, directory: string): Promise<readonly Finding[]> {
   const expected = "every listed plugin to load, and a thread to get ready with it";
   try {
     const skills = await composeSkills(config, directory);
@@ -56,10 +57,21 @@ async function checkPlugins(config: Config, directory: string): Promise<Finding>
     } finally {
       await executor.stop();
     }
-    return judged("plugins", true, expected, skills.registry.skills.map(({ name }) => name).join(", "), "");
+    const names = skills.registry.skills.map(({ name }) => name).join(", ");
+    return [judged("plugins", true, expected, names, ""), memoryFinding(composeMemory(config, skills))];
   } catch (error) {
-    return judged("plugins", false, expected, messageOf(error), "correct the plugin, or take it off the list; `holdfast skills` shows what is registered");
+    return [judged("plugins", false, expected, messageOf(error), "correct the plugin, or take it off the list; `holdfast skills` shows what is registered")];
   }
+}
+
+/** No fault either: where the main thread may take more than its part, threads and messages may find less than theirs. */
+function memoryFinding(memory: ComposedMemory): Finding {
+  const { mainHeapBytes, mainHeapLimitBytes } = memory;
+  const mb = Math.floor(mainHeapBytes / 1024 ** 2);
+  // V8 adds room for new objects to what it was told.
+  const isLarge = mainHeapLimitBytes > 1.5 * mainHeapBytes;
+  const remedy = isLarge ? `start it with NODE_OPTIONS=--max-old-space-size=${mb}, or more memory: that is the main thread's part` : "";
+  return { check: "memory", verdict: "ok", expected: "parts that fit into what the worker may use", found: describeMemory(memory), remedy };
 }
 
 async function checkReachable(config: Config): Promise<readonly Finding[]> {

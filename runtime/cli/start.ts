@@ -1,5 +1,6 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { endProcess } from "../adapters/threads/end-process.ts";
+import { describeMemory } from "../compose/memory.ts";
 import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
@@ -33,12 +34,13 @@ export async function start(options: StartOptions): Promise<void> {
   holdForeignOutput();
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
-  const [{ worker, kinds, statistics, summaries, logger }, findings] = await Promise.all([
+  const [{ worker, kinds, memory, statistics, summaries, logger }, findings] = await Promise.all([
     composeWorker(config, directory),
     checkSurroundings(config, directory),
   ]);
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
   refuseWhenFailed(findings, config);
+  logger.info({ type: "memory", ...memory }, describeMemory(memory));
   await nameKinds(config, directory, kinds);
   const report = (): void => {
     // A parent that has ended meanwhile misses nothing.

@@ -5,6 +5,7 @@ import { consumerName } from "../core/config/sources.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
+import { type ComposedMemory, composeMemory } from "./memory.ts";
 import type { ComposedSkills } from "./skills.ts";
 
 export function limitsOf(config: Config): DecodeLimits {
@@ -13,9 +14,11 @@ export function limitsOf(config: Config): DecodeLimits {
 
 export function composeExecutor(
   config: Config,
-  { plugins, registry }: ComposedSkills,
+  skills: ComposedSkills,
   { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow"> & { readonly threads: number },
-): { readonly executor: Executor; readonly circuits: Int32Array; readonly retries: RetryLedger } {
+): { readonly executor: Executor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
+  const { plugins, registry } = skills;
+  const memory = composeMemory(config, skills);
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const retries = new SharedArrayBuffer(retryLedgerBytes);
   const executor = createThreadsExecutor({
@@ -28,9 +31,10 @@ export function composeExecutor(
     circuits,
     retries,
     limits: limitsOf(config),
+    heapBytesMax: memory.threadHeapBytes,
     graceMs: config.stuckThreads.graceMs,
     stuckAfterMs: config.stuckThreads.afterMs,
     endWithinMs: config.stuckThreads.endWithinMs,
   });
-  return { executor, circuits: new Int32Array(circuits), retries: new RetryLedger(retries) };
+  return { executor, circuits: new Int32Array(circuits), retries: new RetryLedger(retries), memory };
 }

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
-import { heldBytesWithin, memoryUseWithin } from "../adapters/system/memory.ts";
+import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Config } from "../core/config.ts";
@@ -21,6 +21,7 @@ import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeShedding } from "./priorities.ts";
 import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
+import type { ComposedMemory } from "./memory.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
@@ -32,6 +33,8 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly worker: Worker;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
+  /** How its memory is shared out. */
+  readonly memory: ComposedMemory;
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
@@ -46,7 +49,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const { executor, circuits, retries } = composeExecutor(config, skills, {
+  const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
     log: (lines) => writeSkillLog(reports.logger, lines),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
@@ -87,13 +90,13 @@ export async function composeWorker(config: Config, directory: string): Promise<
     silenceMaxMs: config.silenceMaxMs,
     caution: new Caution(),
     credentials,
-    heldBytesMax: config.heldBytesMax ?? heldBytesWithin(config.memoryBytesMax),
+    heldBytesMax: memory.heldBytes,
     collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, kinds: registry.kinds, ...reports };
+  return { worker, kinds: registry.kinds, memory, ...reports };
 }
 
 /** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */

@@ -95,6 +95,12 @@ export interface ConfigInput {
   readonly suspectMs?: number | undefined;
   /** What the process may use before it takes no more messages; 64 MiB to 1 TiB. Default: the container's limit; none without one. */
   readonly memoryBytesMax?: number | undefined;
+  /**
+   * Heap of one skill thread; a run that takes more ends with its thread. Buffers are not in it. 32 MiB to 1 TiB, default an equal part for
+   * each thread and the main one of what an idle worker and `heldBytesMax` leave of `memoryBytesMax`, the container's limit or the machine's
+   * memory, from 48 MiB to 4 GiB.
+   */
+  readonly threadHeapBytesMax?: number | undefined;
   /** How long held messages are kept while the store is down; default 60 000. */
   readonly storeHoldMaxMs?: number | undefined;
   /** How long a receiver may get nothing before the queue is looked at; default 30 000. */
@@ -119,6 +125,7 @@ export interface Config extends Omit<
   | "threads"
   | "suspectMs"
   | "memoryBytesMax"
+  | "threadHeapBytesMax"
   | "heldBytesMax"
   | "publish"
   | "platformEvents"
@@ -154,6 +161,7 @@ export interface Config extends Omit<
   readonly suspectMs?: number | undefined;
   readonly heldBytesMax?: number | undefined;
   readonly memoryBytesMax?: number | undefined;
+  readonly threadHeapBytesMax?: number | undefined;
   readonly storeHoldMaxMs: number;
   readonly silenceMaxMs: number;
   readonly stopBudgetMs: number;
@@ -208,6 +216,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     retentionMs: integer(60_000, 365 * dayMs).default(7 * dayMs),
     suspectMs: integer(0, 365 * dayMs).optional(),
     memoryBytesMax: integer(64 * 1024 * 1024, 1024 ** 4).optional(),
+    threadHeapBytesMax: integer(32 * 1024 * 1024, 1024 ** 4).optional(),
     storeHoldMaxMs: integer(0, hourMs).default(60_000),
     silenceMaxMs: integer(1_000, hourMs).default(30_000),
     stopBudgetMs: integer(100, hourMs).default(20_000),

@@ -119,7 +119,13 @@ export const failureTable: readonly FailureRow[] = [
   row("runtime", "CIRCUIT_OPEN", "unavailable", yes, "the dependency's circuit is open: nothing was tried"),
   row("runtime", "RATE_LIMITED", "throttled", yes, "the dependency's limit is used up: nothing was tried"),
   row("runtime", "STORE_UNAVAILABLE", "unavailable", yes, "a step could not be recorded"),
-  row("runtime", "THREAD_LOST OutcomeUnknown", "outcome-unknown", no, "the run's thread ended, or an `atMostOnce` step may have happened"),
+  row(
+    "runtime",
+    "THREAD_LOST OUT_OF_MEMORY OutcomeUnknown",
+    "outcome-unknown",
+    no,
+    "the run's thread ended, it took more heap than a thread may have, or an `atMostOnce` step may have happened",
+  ),
   row(
     "runtime",
     "CALL_INVALID EMIT_INVALID EMIT_LIMIT STEP_INVALID STEP_REPEATED STEP_OVERLAP STEP_NOT_AWAITED STEP_GIVEN_UP SKILL_UNKNOWN",

@@ -57,7 +57,7 @@ export type RunAnswer =
   /** Nothing is left to compensate: what became of each step that was. */
   | { readonly kind: "compensated"; readonly log: readonly (readonly [step: string, Compensation])[] }
   /** Its thread ended while it ran, or may have run. */
-  | { readonly kind: "thread-lost"; readonly why: string; readonly part: LossPart }
+  | { readonly kind: "thread-lost"; readonly why: string; readonly part: LossPart; readonly outOfMemory?: true }
   /** No thread began it, and none will: nothing of it happened. */
   | { readonly kind: "not-started"; readonly why: string };
 
@@ -102,7 +102,7 @@ export type Outcome =
   | { readonly kind: "compensated"; readonly log: ReadonlyMap<string, Compensation> }
   | { readonly kind: "stale" }
   | { readonly kind: "interrupted" }
-  | { readonly kind: "lost"; readonly why: string; readonly part: LossPart }
+  | { readonly kind: "lost"; readonly why: string; readonly part: LossPart; readonly outOfMemory?: true }
   | { readonly kind: "not-started"; readonly why: string };
 
 export type ParkedReason = Extract<Outcome, { kind: "parked" }>["reason"];
@@ -112,6 +112,11 @@ const parkedReasons: readonly string[] = ["OutcomeUnknown", "PipelineChanged"] s
 
 export function isParkedReason(reason: string): reason is ParkedReason {
   return parkedReasons.includes(reason);
+}
+
+/** Which code the loss of a run has: that of its own doing, where it is certain. */
+export function lossCode({ part, outOfMemory }: Pick<Extract<Outcome, { kind: "lost" }>, "part" | "outOfMemory">): "OUT_OF_MEMORY" | "THREAD_LOST" {
+  return outOfMemory === true && part === "sole" ? "OUT_OF_MEMORY" : "THREAD_LOST";
 }
 
 /** What failed, of an outcome that is a failure; undefined for any other. */
@@ -134,7 +139,7 @@ export function failureOf(outcome: Outcome): DeathCause | undefined {
         ...(outcome.step === undefined ? {} : { step: outcome.step }),
       };
     case "lost":
-      return { class: "crash", code: "THREAD_LOST", message: outcome.why };
+      return { class: "crash", code: lossCode(outcome), message: outcome.why };
     case "succeeded":
     case "compensated":
     case "stale":

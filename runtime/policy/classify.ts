@@ -28,7 +28,7 @@ export function classify(answer: RunAnswer): Outcome {
     case "interrupted":
       return { kind: "interrupted" };
     case "thread-lost":
-      return { kind: "lost", why: answer.why, part: answer.part };
+      return { kind: "lost", why: answer.why, part: answer.part, ...(answer.outOfMemory === undefined ? undefined : { outOfMemory: true }) };
     case "not-started":
       return { kind: "not-started", why: answer.why };
   }

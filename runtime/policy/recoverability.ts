@@ -4,7 +4,7 @@
  */
 import type { Random } from "../core/clock.ts";
 import { rateLimitedCode } from "../core/limits.ts";
-import { causeOf, failureOf, failureText, type Outcome } from "../core/outcome.ts";
+import { causeOf, failureOf, failureText, lossCode, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "../core/skill.ts";
 import { askedPauseMs, immediateDelayMs, postponeDelayMs, queueDelayMs } from "./backoff.ts";
@@ -79,11 +79,19 @@ export function decide(outcome: Outcome, history: History, policy: RetryPolicy, 
 const lostPauseMs = 200;
 
 /** No failure of the skill: it is tried again here at once, unless it ended its thread itself too often. */
-function decideLost({ why, part }: Extract<Outcome, { kind: "lost" }>, { lockLost, stopping, losses }: History, policy: RetryPolicy): Settlement {
+function decideLost(outcome: Extract<Outcome, { kind: "lost" }>, { lockLost, stopping, losses }: History, policy: RetryPolicy): Settlement {
+  const { why, part } = outcome;
+  const code = lossCode(outcome);
   if (lockLost) return { kind: "drop" };
   if (stopping) return { kind: "release" };
   return (
-    crashLoop(losses, policy.lossesMax, why) ?? { kind: "retry-now", apart: part !== "bystander", code: "THREAD_LOST", description: why, delayMs: lostPauseMs }
+    crashLoop(losses, policy.lossesMax, why, code === "THREAD_LOST" ? "CrashLoop" : code) ?? {
+      kind: "retry-now",
+      apart: part !== "bystander",
+      code,
+      description: why,
+      delayMs: lostPauseMs,
+    }
   );
 }
 
@@ -93,14 +101,14 @@ export function lossesLimit({ lossesMax }: RetryPolicy = defaultRetryPolicy, del
 }
 
 /** The end of a run whose executions ended with their worker or thread too often; undefined while it may be tried again. */
-export function crashLoop(losses: number, limit: number, lastWords: string): Extract<Settlement, { kind: "dead-letter" }> | undefined {
+export function crashLoop(losses: number, limit: number, lastWords: string, code = "CrashLoop"): Extract<Settlement, { kind: "dead-letter" }> | undefined {
   if (losses < limit) return undefined;
   return {
     kind: "dead-letter",
     state: "dead",
     reason: "CrashLoop",
     description: `expected the run to end, found that ${losses} executions ended with their worker or thread, the last ones with little or nothing beside them; the last message was: ${lastWords}; look for process.exit, a native crash or memory in the skill, or for what ends its workers from outside`,
-    cause: { class: "crash", code: "CrashLoop", message: lastWords },
+    cause: { class: "crash", code, message: lastWords },
   };
 }
 

@@ -46,7 +46,7 @@ async function prepare(t: TestContext, slowMs: number, transport: TransportKind 
       name: "mixed",
       version: "1.0.0",
       entry: "./index.ts",
-      skills: ["innocent", "thread-killer", "process-killer", "unwell"],
+      skills: ["innocent", "thread-killer", "process-killer", "unwell", "hoarder"],
       dependencies: ["slow"],
     }),
   );
@@ -87,13 +87,29 @@ const unwell = defineSkill({
     throw new Error("503");
   },
 });
-export default definePlugin({ skills: [innocent, threadKiller, processKiller, unwell], dependencies: [slow] });
+const hoarder = defineSkill({
+  name: "hoarder",
+  handles: [{ eventType: "Hoarder", versions: "1.x" }],
+  retry: { lossesMax: 2 },
+  async run() {
+    await pause(50);
+    for (const kept = []; ; ) kept.push(new Array(100_000).fill(kept.length + 0.5));
+  },
+});
+export default definePlugin({ skills: [innocent, threadKiller, processKiller, unwell, hoarder], dependencies: [slow] });
 `,
   );
   const config = join(folder, "holdfast.config.json");
   writeFileSync(
     config,
-    JSON.stringify({ sources: [{ queue: "input" }], serviceBus: { connectionString: broker.connectionString }, transport, plugins: ["./mixed"], threads: 1 }),
+    JSON.stringify({
+      sources: [{ queue: "input" }],
+      serviceBus: { connectionString: broker.connectionString },
+      transport,
+      plugins: ["./mixed"],
+      threads: 1,
+      memoryBytesMax: 1024 ** 3,
+    }),
   );
   return {
     broker,
@@ -132,6 +148,22 @@ test("a skill that ends the thread it shares with twenty slow runs is found by i
   assert.match(String(dead[0]?.deadLetterDescription), /exited with code 7/);
   worker.process.kill("SIGTERM");
   assert.equal((await worker.done).code, 0);
+});
+
+test("a skill that takes more heap than a thread has is recorded as out of memory, and what ran beside it completes", async (t) => {
+  const place = await prepare(t, 50);
+  await place.send("Innocent", 5);
+  await place.send("Hoarder", 1);
+  await place.send("Innocent", 5);
+  const worker = place.start();
+  await eventually("everything to end", () => place.isEmpty(), 60_000);
+  worker.process.kill("SIGTERM");
+  const { code, stderr } = await worker.done;
+  assert.equal(code, 0);
+  const [dead, ...others] = place.deadLetters() as { deadLetterReason?: unknown; applicationProperties?: Record<string, unknown> }[];
+  const { "holdfast-dead-class": deadClass, "holdfast-dead-code": deadCode } = dead?.applicationProperties ?? {};
+  assert.deepEqual([dead?.deadLetterReason, deadClass, deadCode, others.length], ["CrashLoop", "crash", "OUT_OF_MEMORY", 0]);
+  assert.match(stderr, /"type":"memory","limitBytes":1073741824,"limitedBy":"memoryBytesMax"/);
 });
 
 testOnEach(

@@ -40,8 +40,8 @@ const table: readonly (readonly [name: string, answer: RunAnswer, outcome: Outco
   ["an interrupted run is interrupted", { kind: "interrupted" }, { kind: "interrupted" }],
   [
     "a lost thread is a loss and no failure",
-    { kind: "thread-lost", why: "out of memory", part: "suspect" },
-    { kind: "lost", why: "out of memory", part: "suspect" },
+    { kind: "thread-lost", why: "out of memory", part: "suspect", outOfMemory: true },
+    { kind: "lost", why: "out of memory", part: "suspect", outOfMemory: true },
   ],
   ["a run that no thread began is neither", { kind: "not-started", why: "no thread" }, { kind: "not-started", why: "no thread" }],
 ];

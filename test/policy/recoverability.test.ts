@@ -205,6 +205,18 @@ const table: readonly Row[] = [
     settlement: { kind: "retry-now", apart: true, code: "THREAD_LOST", description: "it ended", delayMs: 200 },
   },
   {
+    name: "says of a run that took more heap than its thread has that it is out of memory, where nothing else ran there",
+    outcome: { kind: "lost", why: "it ran out of memory", part: "sole", outOfMemory: true },
+    history: { losses: 1 },
+    settlement: { kind: "retry-now", apart: true, code: "OUT_OF_MEMORY", description: "it ran out of memory", delayMs: 200 },
+  },
+  {
+    name: "does not say that of one of several",
+    outcome: { kind: "lost", why: "it ran out of memory", part: "suspect", outOfMemory: true },
+    history: { losses: 1 },
+    settlement: { kind: "retry-now", apart: true, code: "THREAD_LOST", description: "it ran out of memory", delayMs: 200 },
+  },
+  {
     name: "retries a run whose thread was ended for another's sake here, among others",
     outcome: { kind: "lost", why: "it ended", part: "bystander" },
     settlement: { kind: "retry-now", apart: false, code: "THREAD_LOST", description: "it ended", delayMs: 200 },

@@ -22,6 +22,8 @@ export interface Fault {
 export interface Prepared {
   readonly redis: FaultyRedis;
   readonly env?: Partial<SceneOptions["env"]>;
+  /** What workers are told to use of the machine's memory; default all of it. */
+  readonly memoryBytesMax?: number;
 }
 
 /** From the end of the fault. */

@@ -4,7 +4,7 @@ import Table from "cli-table3";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { seededRandom } from "../../../test/support/seeded-random.ts";
 import { judge } from "../effects/judge.ts";
-import type { Fault } from "./fault.ts";
+import type { Fault, Prepared } from "./fault.ts";
 import { faults } from "./faults.ts";
 import { SingleRedis } from "./redis.ts";
 import { Scene } from "./scene.ts";
@@ -57,12 +57,13 @@ async function eventually(condition: () => boolean | Promise<boolean>, limitMs: 
 }
 
 export async function drillFault(fault: Fault, { workers, rate, seed }: Pick<FaultsOptions, "workers" | "rate" | "seed">): Promise<FaultReport> {
-  const { redis, env } = fault.prepare === undefined ? { redis: await SingleRedis.start("aof", {}) } : await fault.prepare();
+  const { redis, env, memoryBytesMax }: Prepared = fault.prepare === undefined ? { redis: await SingleRedis.start("aof", {}) } : await fault.prepare();
   const nothing = {};
   const scene = await Scene.start(redis, {
     workers,
     perSecond: rate,
     random: seededRandom(seed),
+    memoryBytesMax,
     env: { broker: env?.broker ?? nothing, worker: env?.worker ?? (() => nothing) },
   });
   try {

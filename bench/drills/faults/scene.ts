@@ -32,6 +32,7 @@ export interface SceneOptions {
   readonly workers: number;
   readonly perSecond: number;
   readonly random: () => number;
+  readonly memoryBytesMax: number | undefined;
   /** Further environment of these processes; of a worker by its number. */
   readonly env: { readonly broker: Readonly<Record<string, string>>; worker(number: number): Readonly<Record<string, string>> };
 }
@@ -65,7 +66,7 @@ export class Scene {
   }
 
   /** Takes the Redis over: it is stopped with the scene. */
-  static async start(redis: FaultyRedis, { workers: count, perSecond, random, env }: SceneOptions): Promise<Scene> {
+  static async start(redis: FaultyRedis, { workers: count, perSecond, random, memoryBytesMax, env }: SceneOptions): Promise<Scene> {
     const folder = mkdtempSync(join(tmpdir(), "holdfast-faults-"));
     const closing: (() => Promise<void>)[] = [() => redis.stop(), async () => rmSync(folder, { recursive: true, force: true })];
     try {
@@ -76,7 +77,7 @@ export class Scene {
       const broker = await startChild<BrokerReady>("load/broker/main", brokerArguments, undefined, env.broker);
       closing.unshift(() => broker.stop());
       const { connectionString, controlPort } = broker.ready;
-      const input = configOf(folder, connectionString, redis, ledger.url);
+      const input = { ...configOf(folder, connectionString, redis, ledger.url), ...(memoryBytesMax === undefined ? undefined : { memoryBytesMax }) };
       const file = join(folder, "holdfast.config.json");
       writeFileSync(file, JSON.stringify(input));
       const workers = Array.from({ length: count }, (_, number) => new WorkerProcess(file, env.worker(number)));

@@ -8,7 +8,7 @@
 import { availableParallelism } from "node:os";
 import type { Config } from "../../core/config.ts";
 import { messageOf } from "../../core/errors.ts";
-import type { CallReport, RunAnswer } from "../../core/outcome.ts";
+import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type {
   Executor,
@@ -53,8 +53,8 @@ export interface ThreadsExecutorOptions {
   readonly threads?: number | undefined;
   /** Threads of each skill that is isolated as `dedicated`; default 1. */
   readonly dedicatedThreads?: number | undefined;
-  /** Heap of one thread, in MiB; default Node's own. */
-  readonly heapMaxMb?: number | undefined;
+  /** Heap of one thread; default Node's own. */
+  readonly heapBytesMax?: number | undefined;
   /** Default 30 000. */
   readonly startTimeoutMs?: number | undefined;
   /** How long past a run's time its thread may be held before it is ended; default 2 000. */
@@ -257,9 +257,9 @@ class ThreadsExecutor implements Executor {
       circuits,
       retries,
     };
-    const { heapMaxMb, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
+    const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
     const pool: ThreadPool = new ThreadPool(
-      { size, settings, heapMaxMb, startTimeoutMs, endWithinMs },
+      { size, settings, heapBytesMax, startTimeoutMs, endWithinMs },
       {
         reported: (bytes) => this.#reported(bytes),
         slow: this.#slow,
@@ -396,7 +396,7 @@ class ThreadsExecutor implements Executor {
     for (const entry of held) {
       if (thread.hasBegun(entry.sequence)) {
         const { blame = { part } } = entry;
-        this.#giveUp(entry, blame.part === "guilty" ? blocked(entry.order, blame.at) : { kind: "thread-lost", why, part: blame.part });
+        this.#giveUp(entry, blame.part === "guilty" ? blocked(entry.order, blame.at) : lostWith(thread, why, blame.part));
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
       else if (entry.moves < movesMax) moved.push(entry);
       else this.#giveUp(entry, { kind: "not-started", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
@@ -449,4 +449,8 @@ class ThreadsExecutor implements Executor {
     this.#forget(entry);
     this.#answerLater(entry.order.runId, answer);
   }
+}
+
+function lostWith({ isOutOfMemory }: PoolThread, why: string, part: LossPart): RunAnswer {
+  return { kind: "thread-lost", why, part, ...(isOutOfMemory ? ({ outOfMemory: true } as const) : undefined) };
 }

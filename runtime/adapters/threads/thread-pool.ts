@@ -11,6 +11,7 @@
  * it with its place, another piscina of one thread takes that. It is leaked until it ends after all.
  */
 import { extname } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { type MessagePort, type Worker, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { HoldfastError, messageOf } from "../../core/errors.ts";
@@ -32,8 +33,8 @@ const rebuildDelayMs = 200;
 export interface PoolOptions {
   readonly size: number;
   readonly settings: ThreadSettings;
-  /** Heap of one thread, in MiB; Node's default when undefined. */
-  readonly heapMaxMb: number | undefined;
+  /** Heap of one thread; Node's default when undefined. */
+  readonly heapBytesMax: number | undefined;
   /** How long threads may take to start. */
   readonly startTimeoutMs: number;
   /** How long a thread may take to end once it was told to. */
@@ -77,6 +78,8 @@ export class PoolThread {
   killedFor: string | undefined;
   /** What it threw outside of every run. */
   error: string | undefined;
+  /** It ended because it took more heap than it may have. */
+  isOutOfMemory = false;
   /** The first it said of why it ends by itself; says more than `error`, and an error that ends it calls `process.exit` after. */
   lastWords: string | undefined;
 
@@ -130,6 +133,21 @@ export class PoolThread {
   tell(news: ThreadNews): void {
     if (this.isAlive) this.#port.postMessage(news);
   }
+}
+
+const mib = 1024 ** 2;
+/** Of a heap, what is for objects that are new; V8 needs no more of them. */
+const young = { part: 1 / 4, mbMax: 192 };
+
+/**
+ * A limit that was given to the process (`--max-old-space-size`, `NODE_OPTIONS`) is that of the main thread, which has taken it by now; V8
+ * would hold every thread to it as well, whatever limits that is given.
+ */
+function heapLimits(heapBytes: number): { readonly maxOldGenerationSizeMb: number; readonly maxYoungGenerationSizeMb: number } {
+  setFlagsFromString("--max-old-space-size=0");
+  const heapMb = Math.max(1, Math.floor(heapBytes / mib));
+  const youngMb = Math.min(young.mbMax, Math.max(1, Math.floor(heapMb * young.part)));
+  return { maxOldGenerationSizeMb: heapMb - youngMb, maxYoungGenerationSizeMb: youngMb };
 }
 
 export class ThreadPool {
@@ -227,6 +245,12 @@ export class ThreadPool {
     );
   }
 
+  #outOfMemory(): string {
+    const { heapBytesMax } = this.#options;
+    const limit = heapBytesMax === undefined ? "as much heap as Node allows" : `a heap of at most ${Math.round(heapBytesMax / mib)} MiB (threadHeapBytesMax)`;
+    return `it ran out of memory: expected ${limit}, its code took more`;
+  }
+
   /** Ends a thread that does not answer. */
   kill(thread: PoolThread, why: string): void {
     if (thread.killedFor !== undefined) return;
@@ -264,7 +288,7 @@ export class ThreadPool {
   }
 
   #build(size: number): void {
-    const { settings, heapMaxMb, startTimeoutMs } = this.#options;
+    const { settings, heapBytesMax, startTimeoutMs } = this.#options;
     const piscina = new Piscina({
       filename: new URL(`./thread${extname(import.meta.filename)}`, import.meta.url).href,
       name: "accept",
@@ -274,7 +298,7 @@ export class ThreadPool {
       atomics: "disabled",
       recordTiming: false,
       workerData: settings,
-      ...(heapMaxMb === undefined ? undefined : { resourceLimits: { maxOldGenerationSizeMb: heapMaxMb } }),
+      ...(heapBytesMax === undefined ? undefined : { resourceLimits: heapLimits(heapBytesMax) }),
       loadBalancer: (_task, workers) => workers.find((worker) => worker.id === this.#target) ?? null,
     });
     this.#piscinas.add(piscina);
@@ -309,7 +333,10 @@ export class ThreadPool {
     this.#threads.set(threadId, thread);
     watchLiving(worker);
     this.#listener.slow(hello.slow);
-    worker.once("error", (error: unknown) => (thread.error = messageOf(error)));
+    worker.once("error", (error: unknown) => {
+      thread.isOutOfMemory = (error as { readonly code?: unknown } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY";
+      thread.error = thread.isOutOfMemory ? this.#outOfMemory() : messageOf(error);
+    });
     worker.once("exit", (code) => this.#exited(thread, code));
     thread.port.on("message", (message: Uint8Array | ThreadLastWords) => this.#heard(thread, message));
     if (this.#threads.size === this.#options.size) {

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import * as fc from "fast-check";
+import { shareMemory } from "../../../runtime/adapters/system/memory.ts";
 import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../../../runtime/policy/retry-ledger.ts";
@@ -124,11 +126,22 @@ test("a run that is posted apart has a thread of its own, one at a time, and tak
   assert.ok(executor.isReady());
 });
 
-test("a thread out of memory is replaced", async (t) => {
-  const { post, answer, losses } = await start(t, { threads: 1, heapMaxMb: 32 });
-  assert.equal((await answer(post("fill-memory")[0] ?? 0)).kind, "thread-lost");
+test("a thread has the heap that is left for it, whatever the process has; who takes more is out of memory, and the others only lost their thread", async (t) => {
+  // As a worker in a container that is started with a limit for its main thread.
+  setFlagsFromString("--max-old-space-size=4096");
+  const { threadHeapBytes } = shareMemory({ memoryBytesMax: 256 * 1024 ** 2 }, 1);
+  const { post, answer, losses } = await start(t, { threads: 1, heapBytesMax: threadHeapBytes });
+  const [innocent] = post("deaf");
+  await answer(post("noop")[0] ?? 0);
+  const [culprit] = post("fill-memory");
+  for (const runId of [innocent, culprit]) {
+    const lost = await answer(runId ?? 0);
+    assert.equal(lost.kind === "thread-lost" && lost.part, "suspect");
+  }
   const loss = await eventually("a replacement", () => losses[0], 20_000);
-  assert.match(loss.why, /memory/);
+  assert.match(loss.why, /^it ran out of memory: expected a heap of at most 48 MiB \(threadHeapBytesMax\), its code took more; it was at /);
+  const alone = await answer(post("fill-memory", { apart: true })[0] ?? 0);
+  assert.deepEqual(alone.kind === "thread-lost" && [alone.part, alone.outOfMemory], ["sole", true]);
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
 });
 

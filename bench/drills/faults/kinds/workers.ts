@@ -33,9 +33,9 @@ async function actHostile(scene: Scene, deed: "memory" | "exit" | "loop", end: s
 
 const outOfMemory: Fault = {
   name: "thread-out-of-memory",
-  what: "runs that take all memory of their thread, 128 MB: one twice, one always",
+  what: "runs that take all heap that a thread has in a worker of 512 MB: one twice, one always",
   targets: ofWorker,
-  prepare: async () => ({ redis: await SingleRedis.start("aof", {}), env: { worker: () => ({ NODE_OPTIONS: "--max-old-space-size=128" }) } }),
+  prepare: async () => ({ redis: await SingleRedis.start("aof", {}), memoryBytesMax: 512 * 1024 ** 2 }),
   strike: (scene) => actHostile(scene, "memory", "CrashLoop"),
 };
 
