@@ -116,7 +116,8 @@ export function isParkedReason(reason: string): reason is ParkedReason {
 
 /** Which code the loss of a run has: that of its own doing, where it is certain. */
 export function lossCode({ part, outOfMemory }: Pick<Extract<Outcome, { kind: "lost" }>, "part" | "outOfMemory">): "OUT_OF_MEMORY" | "THREAD_LOST" {
-  return outOfMemory === true && part === "sole" ? "OUT_OF_MEMORY" : "THREAD_LOST";
+  if (outOfMemory === true && part === "sole") return "OUT_OF_MEMORY";
+  return "THREAD_LOST";
 }
 
 /** What failed, of an outcome that is a failure; undefined for any other. */
