@@ -4,15 +4,18 @@ import { resolve } from "node:path";
 import { createChatChannel } from "../adapters/escalation/chat.ts";
 import { createMailChannel } from "../adapters/escalation/mail.ts";
 import { createWebhookChannel } from "../adapters/escalation/webhook.ts";
+import { createRedisCounts } from "../adapters/redis/counts.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
 import type { EscalationChannelSettings } from "../core/config/escalation.ts";
 import { consumerName, firstSource } from "../core/config/sources.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { EscalationPolicy } from "../policy/escalation.ts";
+import type { SharedCounts } from "../ports/shared-counts.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { ChannelCheck, EscalationChannel } from "../ports/escalation-channel.ts";
 import { Escalations, type EscalationsOptions } from "../recovery/escalations.ts";
+import { redisPlace } from "./store.ts";
 
 const mailPorts = { tls: 465, starttls: 587, none: 587 } as const;
 
@@ -59,11 +62,25 @@ export function composeEscalations(
   return new Escalations({
     ...parts,
     queue,
+    counts: composeCounts(config, directory),
     clock: systemClock,
     policy: new EscalationPolicy({ rules, perHourMax, criticalProjects: new Set(criticalProjects) }),
     channels: composeChannels(config, directory),
     consumer: consumerName(firstSource(config)),
     timestamp: () => new Date().toISOString(),
+  });
+}
+
+/** What all workers count together; undefined without Redis, where each counts alone. */
+function composeCounts(config: Config, directory: string): SharedCounts | undefined {
+  const { store } = config;
+  if (store.kind !== "redis") return undefined;
+  const { prefix, commandTimeoutMs } = store;
+  return createRedisCounts({
+    ...redisPlace(store, directory),
+    consumer: consumerName(firstSource(config)),
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
   });
 }
 

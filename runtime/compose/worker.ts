@@ -11,6 +11,8 @@ import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
+import type { RecoveryQueue } from "../ports/recovery-queue.ts";
+import type { Reporter } from "../ports/telemetry.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
@@ -20,8 +22,8 @@ import { composeLimits } from "./limits.ts";
 import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeShedding } from "./priorities.ts";
-import { composeRecoveryQueue, composeSideJobs } from "./recovery.ts";
 import type { ComposedMemory } from "./memory.ts";
+import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
 import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
@@ -35,6 +37,14 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
   readonly memory: ComposedMemory;
+}
+
+type SideParts = Omit<RecoveryParts, "queue"> & { readonly queue: RecoveryQueue | undefined };
+
+/** In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform. */
+function reportersOf(config: Config, directory: string, { queue, ...parts }: SideParts, platform: ComposedTelemetry["platform"]): readonly Reporter[] {
+  const sideJobs = queue && composeSideJobs(config, directory, { queue, ...parts });
+  return [parts.escalations, sideJobs, platform].filter((part) => part !== undefined);
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
@@ -65,12 +75,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
     recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
     executor,
     telemetry,
-    // In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform.
-    reporters: [
-      escalations,
-      queue && composeSideJobs(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }),
-      platform,
-    ].filter((part) => part !== undefined),
+    escalated: escalations && (() => escalations.intent()),
+    reporters: reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
     skillCount: registry.skills.length,
     threads,
     leakedThreadsMax: config.stuckThreads.leakedMax,

@@ -240,6 +240,8 @@ export type RuntimeEvent =
       readonly isFinal: boolean;
       readonly error: string;
     }
+  /** Thresholds count the failures of the whole pool, or of this worker alone: there is nothing that they share, or it does not answer (`error`). */
+  | { readonly type: "escalation.counting"; readonly by: "worker" | "pool"; readonly error: string }
   /** There were too many others in this hour. */
   | { readonly type: "escalation.held-back"; readonly rule: string; readonly counted: string }
   /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */

@@ -289,6 +289,10 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     isFinal: flag("whether it is given up"),
     error,
   }),
+  "escalation.counting": row("EscalationCounting", "thresholds count the failures of the whole pool, or of one worker alone", {
+    by: oneOf(["worker", "pool"], "whose failures are counted together"),
+    error: text("why the pool's cannot be; empty where they are, or there is no Redis"),
+  }),
   "escalation.held-back": row(
     "EscalationHeldBack",
     "failures reached a rule's threshold, and there were too many other escalations in this hour",

@@ -67,6 +67,8 @@ export interface WorkerOptions {
   readonly publisher: Publisher;
   readonly executor: Executor;
   readonly telemetry: Telemetry;
+  /** See `SettleOptions`. */
+  readonly escalated?: (() => Promise<void> | undefined) | undefined;
   /** They run with the worker, and have what is left of a stop's budget. */
   readonly reporters?: readonly Reporter[];
   readonly skillCount: number;

@@ -50,6 +50,8 @@ export interface SettlerOptions {
   readonly brokerClock: BrokerClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Resolves, soon, when the escalations of the dead letter that was emitted last are durable; undefined where it has none. */
+  readonly escalated?: (() => Promise<void> | undefined) | undefined;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
   entityFor(eventType: string): string;
   /** Takes over what fails for good and is to be compensated first. */
@@ -373,7 +375,11 @@ export class Settler {
     const told = { eventId, messageId: delivery.messageId, skill, attempt, reason, description };
     this.#options.telemetry.emit({ type: "run.dead-lettered", ...told, class: deathClass, code, step, fingerprint }, work);
     const properties = { ...headersOfDeath({ ...death, reason }), ...(work.turn === undefined ? {} : { [deadSessionHeader]: work.turn.session.id }) };
-    this.#order(work, { verb: "dead-letter", delivery, reason, description, properties }, "dead-lettered");
+    const order: SettleOrder = { verb: "dead-letter", delivery, reason, description, properties };
+    // A worker that ends before its escalation is in the queue gets the message once more, and escalates it then.
+    const escalated = this.#options.escalated?.();
+    if (escalated === undefined) return this.#order(work, order, "dead-lettered");
+    escalated.then(() => this.#order(work, order, "dead-lettered")).catch((error: unknown) => this.broken(work, error));
   }
 
   /** An event that has nowhere to go stays in the run's outbox: a replay of the message publishes it once it has. */

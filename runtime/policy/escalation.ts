@@ -16,12 +16,18 @@ export interface EscalationPolicyOptions {
   readonly perHourMax: number;
 }
 
-/** A rule's threshold is reached by a failure. */
-export interface Reached {
+/** A failure as a rule counts it. */
+export interface Counted {
   readonly rule: EscalationRule;
-  /** What was counted apart, such as `project=shop,code=HTTP_503`. */
+  /** What is counted apart, such as `project=shop,code=HTTP_503`. */
   readonly counted: string;
   readonly critical: boolean;
+  /** At how many within the window it escalates. */
+  readonly needed: number;
+}
+
+/** A rule's threshold is reached by a failure. */
+export interface Reached extends Pick<Counted, "rule" | "counted" | "critical"> {
   /** Within the window, this failure included. */
   readonly count: number;
   /** Since the last escalation of the same count, this failure included. */
@@ -40,14 +46,14 @@ interface Count {
 
 export class EscalationPolicy {
   readonly #options: EscalationPolicyOptions;
-  readonly #counts: readonly Map<string, Count>[];
+  readonly #counts: ReadonlyMap<EscalationRule, Map<string, Count>>;
   #left: number;
   #leftAtMs = Number.NEGATIVE_INFINITY;
   #latestMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: EscalationPolicyOptions) {
     this.#options = options;
-    this.#counts = options.rules.map(() => new Map<string, Count>());
+    this.#counts = new Map(options.rules.map((rule) => [rule, new Map<string, Count>()]));
     this.#left = options.perHourMax;
   }
 
@@ -56,21 +62,23 @@ export class EscalationPolicy {
     return this.#options.rules.some((rule) => matches(rule, occurrence));
   }
 
-  hear(occurrence: Occurrence, nowMs: number): readonly Reached[] {
-    this.#latestMs = Math.max(this.#latestMs, nowMs);
-    const critical = this.#options.criticalProjects.has(occurrence.project);
-    const reached: Reached[] = [];
-    this.#options.rules.forEach((rule, index) => {
-      if ((rule.critical !== undefined && rule.critical !== critical) || !matches(rule, occurrence)) return;
-      const found = this.#count(rule, this.#counts[index] as Map<string, Count>, occurrence, critical);
-      if (found !== undefined) reached.push(found);
-    });
-    return reached;
+  get perHourMax(): number {
+    return this.#options.perHourMax;
   }
 
-  #count(rule: EscalationRule, counts: Map<string, Count>, occurrence: Occurrence, critical: boolean): Reached | undefined {
+  /** The rules that count this failure, and how each counts it. */
+  concerned(occurrence: Occurrence): readonly Counted[] {
+    const critical = this.#options.criticalProjects.has(occurrence.project);
+    return this.#options.rules
+      .filter((rule) => (rule.critical === undefined || rule.critical === critical) && matches(rule, occurrence))
+      .map((rule) => ({ rule, counted: countedBy(rule, occurrence, critical), critical, needed: critical ? 1 : rule.threshold.count }));
+  }
+
+  /** Counts a failure here; undefined while the threshold is not reached. */
+  count({ rule, counted, critical, needed }: Counted, nowHereMs: number): Reached | undefined {
+    this.#latestMs = Math.max(this.#latestMs, nowHereMs);
     const nowMs = this.#latestMs;
-    const counted = countedBy(rule, occurrence, critical);
+    const counts = this.#counts.get(rule) as Map<string, Count>;
     const known = counts.get(counted) ?? newCount(rule);
     counts.delete(counted);
     if (counts.size >= countsMax) counts.delete(counts.keys().next().value ?? "");
@@ -79,7 +87,7 @@ export class EscalationPolicy {
     known.at = (known.at + 1) % known.times.length;
     known.sinceLast += 1;
     const count = known.times.reduce((sum, atMs) => (atMs > nowMs - rule.threshold.windowMs ? sum + 1 : sum), 0);
-    if (count < (critical ? 1 : rule.threshold.count)) return undefined;
+    if (count < needed) return undefined;
     const { sinceLast } = known;
     const due = nowMs < known.escalatedMs + rule.repeatAfterMs ? "repeated" : this.#spend(nowMs) ? "now" : "held-back";
     if (due === "now") {

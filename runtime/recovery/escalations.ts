@@ -6,6 +6,7 @@
 import { hash } from "node:crypto";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { Clock, Timer } from "../core/clock.ts";
+import type { Delivery } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
 import type { EscalationNotice, Occurrence } from "../core/escalation.ts";
 import { type Lineage, lineageOf } from "../core/lineage.ts";
@@ -15,9 +16,11 @@ import { reassigned, wasReassigned } from "../core/reassignment.ts";
 import { redact } from "../core/redact.ts";
 import type { EscalationPolicy, Reached } from "../policy/escalation.ts";
 import { DeliveryError, type EscalationChannel } from "../ports/escalation-channel.ts";
+import type { SharedCounts } from "../ports/shared-counts.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { JobHandler, JobResult, NewJob, RecoveryJob, RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { AboutEvent, AboutMessage, Reporter, Telemetry } from "../ports/telemetry.ts";
+import { Tally } from "./tally.ts";
 
 export const escalationKind = "escalation";
 export const reassignmentKind = "reassignment";
@@ -28,11 +31,15 @@ const reassignedBytesMax = 256 * 1024;
 /** Jobs that wait for a queue that does not answer; what is more is given up, and reported. */
 const pendingMax = 200;
 const addAgainMs = 2_000;
+/** A message that is dead-lettered waits so long for its escalations to be in the queue. */
+const intentMaxMs = 3_000;
 
 export interface EscalationsOptions {
   readonly clock: Clock;
   readonly policy: EscalationPolicy;
   readonly queue: RecoveryQueue;
+  /** What the pool counts together; undefined where each worker counts alone. */
+  readonly counts: SharedCounts | undefined;
   /** By name. */
   readonly channels: ReadonlyMap<string, EscalationChannel | { readonly queue: string }>;
   readonly publisher: Pick<Publisher, "send">;
@@ -46,6 +53,20 @@ export interface EscalationsOptions {
 
 type Failure = Extract<RuntimeEvent, { type: "run.failed" | "run.dead-lettered" }>;
 type EscalationEvent = Extract<RuntimeEvent, { type: `escalation.${string}` }>;
+/** A failure, with what has to be known of it once its message is held no more. */
+interface Heard {
+  /** Names it. */
+  readonly failure: string;
+  /** Whose message it was: that of its source. */
+  readonly consumer: string;
+  readonly event: Failure;
+  readonly eventType: string;
+  readonly ofPlatform: boolean;
+  readonly lineage: Lineage;
+  /** Of a dead letter, which is held until it has been escalated. */
+  readonly delivery: Delivery | undefined;
+}
+
 type Facts = Omit<Extract<EscalationEvent, { type: "escalation.sent" }>, "type" | "channel" | "attempt">;
 
 /** What a job holds. */
@@ -60,6 +81,7 @@ interface Escalation {
 interface Pending {
   readonly job: NewJob;
   readonly escalation: Escalation;
+  readonly taken: { readonly resolve: () => void };
 }
 
 export class Escalations implements Telemetry, Reporter {
@@ -70,9 +92,19 @@ export class Escalations implements Telemetry, Reporter {
   /** Undefined until the worker runs. */
   #secret: string | undefined;
   #isStopped = false;
+  #intent: Promise<void> | undefined;
+  /** What ends those that are waited for. */
+  readonly #intents = new Set<() => void>();
+  readonly #tally: Tally<Heard>;
 
   constructor(options: EscalationsOptions) {
     this.#options = options;
+    this.#tally = new Tally({
+      counts: options.counts,
+      perHourMax: options.policy.perHourMax,
+      escalate: (heard, reached) => this.#escalate(heard, reached),
+      changed: (by, error) => this.#emit({ type: "escalation.counting", by, error }, "", undefined),
+    });
   }
 
   settled(): void {
@@ -81,6 +113,7 @@ export class Escalations implements Telemetry, Reporter {
 
   emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void {
     if (event.type !== "run.failed" && event.type !== "run.dead-lettered") return;
+    this.#intent = undefined;
     if (about === undefined || !("delivery" in about)) return;
     try {
       this.#hear(event, about);
@@ -100,12 +133,14 @@ export class Escalations implements Telemetry, Reporter {
 
   start(secret: string): void {
     this.#secret = secret;
+    if (this.#options.counts === undefined) this.#emit({ type: "escalation.counting", by: "worker", error: "" }, "", undefined);
   }
 
   /** What is decided is brought to the queue. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
+    await this.#tally.stop();
     await this.#adding;
     if (this.#pending.length > 0) await this.#addAll();
     this.giveUp();
@@ -114,56 +149,108 @@ export class Escalations implements Telemetry, Reporter {
   giveUp(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
-    const left = this.#pending.splice(0);
-    for (const { escalation } of left) this.#failed(escalation, 0, true, "the worker ended before its queue had taken it");
+    for (const { escalation, taken } of this.#pending.splice(0)) {
+      this.#failed(escalation, 0, true, "the worker ended before its queue had taken it");
+      taken.resolve();
+    }
+    for (const end of this.#intents) end();
+  }
+
+  /**
+   * What the dead letter that was emitted last leads to is brought to the queue; undefined where it leads to nothing. Its message is
+   * settled after that, so that a worker that ends in between is told of it once more. It resolves in any case, soon.
+   */
+  intent(): Promise<void> | undefined {
+    const intent = this.#intent;
+    this.#intent = undefined;
+    return intent;
   }
 
   #hear(event: Failure, about: AboutMessage): void {
-    const { policy, clock } = this.#options;
+    const { policy, clock, counts } = this.#options;
     const { class: failureClass, code, skill } = event;
+    const { delivery } = about;
     const eventType = about.route?.eventType ?? "";
     const known = { on: event.type === "run.failed" ? "failure" : "dead-letter", failureClass, code, eventType, skill } as const;
     if (!policy.mayConcern(known)) return;
-    const lineage = lineageOf(about.delivery, about.headers);
+    const lineage = lineageOf(delivery, about.headers);
     const occurrence: Occurrence = { ...known, tenant: lineage.tenantId, project: lineage.projectId };
-    for (const reached of policy.hear(occurrence, clock.monotonicMs())) this.#reached(reached, event, about, lineage);
+    const concerned = policy.concerned(occurrence);
+    if (concerned.length === 0) return;
+    const nowMs = clock.monotonicMs();
+    const isDeath = event.type === "run.dead-lettered";
+    // Which delivery it was of, and which try: told once more, it is the same failure.
+    const { messageId, sequenceNumber } = delivery;
+    const failure = codeOf(
+      JSON.stringify([event.type, about.consumer, messageId, String(sequenceNumber), isDeath ? 0 : about.epoch, isDeath ? 0 : event.attempt]),
+    );
+    const ofPlatform = isPlatformEvent(delivery);
+    const heard: Heard = { failure, consumer: about.consumer, event, eventType, ofPlatform, lineage, delivery: isDeath ? delivery : undefined };
+    const here = concerned.map((counted) => ({ counted, reached: policy.count(counted, nowMs) }));
+    const taken =
+      counts === undefined
+        ? this.#escalate(
+            heard,
+            here.flatMap(({ reached }) => reached ?? []),
+          )
+        : this.#tally.ask(heard, here);
+    if (isDeath && taken !== undefined) this.#intent = this.#within(taken);
   }
 
-  #reached(reached: Reached, event: Failure, about: AboutMessage, lineage: Lineage): void {
+  /** Undefined where nothing has to be brought to the queue. */
+  #escalate(heard: Heard, reached: readonly Reached[]): Promise<unknown> | undefined {
+    const taken = reached.flatMap((one) => this.#reached(one, heard));
+    return taken.length === 0 ? undefined : Promise.all(taken);
+  }
+
+  /** A queue that does not answer keeps no message from being settled. */
+  #within(taken: Promise<unknown>): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#intents.delete(end);
+        timer.cancel();
+        resolve();
+      };
+      const timer = this.#options.clock.after(intentMaxMs, end);
+      this.#intents.add(end);
+      taken.then(end, end);
+    });
+  }
+
+  #reached(reached: Reached, heard: Heard): readonly Promise<void>[] {
     const { rule, counted, due } = reached;
-    const notice = this.#noticeOf(reached, event, about, lineage);
-    const ofPlatform = isPlatformEvent(about.delivery);
-    if (due === "now") this.#emit({ type: "escalation.raised", ...factsOf(notice), channels: rule.to.join(", ") }, about.eventId, { lineage, ofPlatform });
-    else if (due === "held-back") this.#emit({ type: "escalation.held-back", rule: rule.name, counted }, about.eventId, { lineage, ofPlatform });
-    for (const channel of rule.to) {
+    const { event, lineage, ofPlatform } = heard;
+    const notice = this.#noticeOf(reached, heard);
+    if (due === "now") this.#emit({ type: "escalation.raised", ...factsOf(notice), channels: rule.to.join(", ") }, event.eventId, { lineage, ofPlatform });
+    else if (due === "held-back") this.#emit({ type: "escalation.held-back", rule: rule.name, counted }, event.eventId, { lineage, ofPlatform });
+    return rule.to.flatMap((channel) => {
       const target = this.#options.channels.get(channel);
-      if (target !== undefined && "queue" in target) this.#reassign(target.queue, { channel, notice, ofPlatform }, event, about);
-      else if (due === "now") this.#add(jobOf(`${rule.name}/${channel}/${codeOf(counted)}`, { channel, notice, ofPlatform }, rule.repeatAfterMs));
-    }
+      if (target !== undefined && "queue" in target) return this.#reassign(target.queue, { channel, notice, ofPlatform }, heard);
+      return due === "now" ? [this.#add(jobOf(`${rule.name}/${channel}/${codeOf(counted)}`, { channel, notice, ofPlatform }, rule.repeatAfterMs))] : [];
+    });
   }
 
   /** Each event of a rule whose threshold is reached, whether people hear of it or have just heard. */
-  #reassign(queue: string, escalation: Escalation, event: Failure, about: AboutMessage): void {
-    const { delivery } = about;
-    if (event.type !== "run.dead-lettered" || this.#secret === undefined || wasReassigned(delivery)) return;
+  #reassign(queue: string, escalation: Escalation, { event, delivery, consumer }: Heard): readonly Promise<void>[] {
+    if (delivery === undefined || event.type !== "run.dead-lettered" || this.#secret === undefined || wasReassigned(delivery)) return [];
     const { body, messageId, sequenceNumber } = delivery;
-    if (body.byteLength > reassignedBytesMax)
-      return this.#failed(
+    if (body.byteLength > reassignedBytesMax) {
+      this.#failed(
         escalation,
         0,
         true,
         `expected a message of at most ${reassignedBytesMax} bytes to be reassigned, found ${body.byteLength}; replay it from its dead letters`,
       );
-    const { consumer } = about;
+      return [];
+    }
     const message = reassigned(this.#secret, delivery, { queue, consumer, rule: escalation.notice.rule, reason: event.reason, code: event.code });
     const packed = Buffer.from(encodeOutbox([message])).toString("base64");
     const id = `${escalation.notice.rule}/${escalation.channel}/${codeOf(JSON.stringify([messageId, String(sequenceNumber), ...(consumer === this.#options.consumer ? [] : [consumer])]))}`;
-    this.#add(jobOf(id, { ...escalation, message: packed }, keepReassignedMs, reassignmentKind));
+    return [this.#add(jobOf(id, { ...escalation, message: packed }, keepReassignedMs, reassignmentKind))];
   }
 
-  #noticeOf({ rule, counted, critical, count, sinceLast }: Reached, event: Failure, about: AboutMessage, lineage: Lineage): EscalationNotice {
+  #noticeOf({ rule, counted, critical, count, sinceLast }: Reached, { event, eventType, lineage, consumer }: Heard): EscalationNotice {
     const { workerId, timestamp } = this.#options;
-    const { consumer } = about;
     const { eventId, attempt, skill, class: failureClass, code, step, description } = event;
     const atText = timestamp();
     return {
@@ -179,7 +266,7 @@ export class Escalations implements Telemetry, Reporter {
       timestamp: atText,
       ...lineage,
       eventId,
-      eventType: about.route?.eventType ?? "",
+      eventType,
       skill,
       attempt,
       failureClass,
@@ -189,13 +276,18 @@ export class Escalations implements Telemetry, Reporter {
     };
   }
 
-  #add(pending: Pending): void {
-    if (this.#pending.length >= pendingMax)
-      return this.#failed(pending.escalation, 0, true, `expected at most ${pendingMax} to wait for the recovery queue, found more`);
-    this.#pending.push(pending);
+  /** Resolves once the queue has it, or it is given up. */
+  #add(job: Omit<Pending, "taken">): Promise<void> {
+    const taken = Promise.withResolvers<void>();
+    if (this.#pending.length >= pendingMax) {
+      this.#failed(job.escalation, 0, true, `expected at most ${pendingMax} to wait for the recovery queue, found more`);
+      return Promise.resolve();
+    }
+    this.#pending.push({ ...job, taken });
     this.#adding ??= this.#addAll().finally(() => {
       this.#adding = undefined;
     });
+    return taken.promise;
   }
 
   /** One after the other, until none waits or the queue does not answer; then it is asked again. */
@@ -212,7 +304,7 @@ export class Escalations implements Telemetry, Reporter {
         });
         return;
       }
-      this.#pending.shift();
+      this.#pending.shift()?.taken.resolve();
     }
   }
 
@@ -266,7 +358,7 @@ const keepReassignedMs = 24 * 3_600_000;
 const done: JobResult = { kind: "done" };
 const blank = { eventId: "", escalationId: "", rule: "", channel: "", attempt: 0, isFinal: true } as const;
 
-function jobOf(id: string, escalation: Escalation, keepDoneMs: number, kind: string = escalationKind): Pending {
+function jobOf(id: string, escalation: Escalation, keepDoneMs: number, kind: string = escalationKind): Omit<Pending, "taken"> {
   return { job: { kind, id, data: escalation, retry, keepDoneMs }, escalation };
 }
 

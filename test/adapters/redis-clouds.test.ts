@@ -170,6 +170,36 @@ describe("redis with tokens of an identity", () => {
     await store.ping();
   });
 
+  test("tells of a renewed token that Redis does not take, until it takes one, by what is left of the token that it took", async (t) => {
+    const server = await serverFor(t);
+    const redis = admin(t, server.url);
+    await redis.call("ACL", userCommands(tokenOf(1)));
+    const news: CredentialNews[] = [];
+    let asked = 0;
+    const store = storeFor(t, server.url, {
+      heard: (each) => news.push(each),
+      credential: {
+        async getToken() {
+          asked += 1;
+          return { token: tokenOf(Math.min(asked, 2)), expiresOnTimestamp: Date.now() + (asked === 1 ? 2_000 : 600_000) };
+        },
+      },
+    });
+    await store.start();
+    await eventually("two refusals", () => news.length >= 3);
+    await redis.call("ACL", ["SETUSER", "worker-identity", `>${tokenOf(2)}`]);
+    await eventually("the token to be taken", () => news.length > 3 && news.at(-1)?.error === undefined);
+    const [first, ...others] = news;
+    const last = others.pop();
+    assert.deepEqual([first?.error, last?.error, (last?.leftMs ?? 0) > 500_000], [undefined, undefined, true]);
+    assert.ok(others.length >= 2);
+    for (const { login, error = "", leftMs, lifeMs } of others) {
+      assert.match(error, /expected Redis to take a renewed token, found: WRONGPASS/);
+      assert.ok(login === "Redis" && leftMs > 0 && leftMs < 2_000 && lifeMs <= 2_000, `${leftMs} of ${lifeMs}`);
+    }
+    await live(store, "a");
+  });
+
   test("logs in again on every connection to a cluster", { timeout: 60_000 }, async (t) => {
     const cluster = await startRedisCluster();
     t.after(() => cluster.stop());

@@ -12,6 +12,7 @@ import { reassignedFromHeader } from "#runtime/core/reassignment.ts";
 import { replayHeader } from "#runtime/core/replay-order.ts";
 import { EscalationPolicy } from "#runtime/policy/escalation.ts";
 import { DeliveryError } from "#runtime/ports/escalation-channel.ts";
+import type { CountAnswer, CountAsk, SharedCounts } from "#runtime/ports/shared-counts.ts";
 import type { JobResult, NewJob, RecoveryQueue } from "#runtime/ports/recovery-queue.ts";
 import type { AboutEvent, AboutMessage } from "#runtime/ports/telemetry.ts";
 import { Escalations } from "#runtime/recovery/escalations.ts";
@@ -29,7 +30,14 @@ const rule: EscalationRule = {
   repeatAfterMs: 1_000,
 };
 
-function benchOf(perHourMax = 1_000, to = "pager") {
+interface BenchOptions {
+  readonly perHourMax?: number;
+  readonly to?: string;
+  readonly threshold?: EscalationRule["threshold"];
+  readonly counts?: SharedCounts | undefined;
+}
+
+function benchOf({ perHourMax = 1_000, to = "pager", threshold = rule.threshold, counts }: BenchOptions = {}) {
   const clock = new ManualClock(1_700_000_000_000);
   const jobs: NewJob[] = [];
   const emitted: { readonly event: RuntimeEvent; readonly about: AboutMessage | AboutEvent | undefined }[] = [];
@@ -59,8 +67,9 @@ function benchOf(perHourMax = 1_000, to = "pager") {
   };
   const escalations = new Escalations({
     clock: runtimeClock(clock),
-    policy: new EscalationPolicy({ rules: [{ ...rule, to: [to] }], criticalProjects: new Set(), perHourMax }),
+    policy: new EscalationPolicy({ rules: [{ ...rule, to: [to], threshold }], criticalProjects: new Set(), perHourMax }),
     queue,
+    counts,
     channels: new Map<string, typeof pager | { readonly queue: string }>([
       ["pager", pager],
       ["people", { queue: "by-hand" }],
@@ -72,6 +81,8 @@ function benchOf(perHourMax = 1_000, to = "pager") {
     timestamp: () => new Date(clock.now()).toISOString(),
   });
   escalations.start("secret");
+  const saysAlone = emitted.splice(0).map(({ event }) => (event.type === "escalation.counting" ? event.by : event.type));
+  assert.deepEqual(saysAlone, counts === undefined ? ["worker"] : []);
   return {
     clock,
     jobs,
@@ -199,7 +210,7 @@ describe("escalations", () => {
   });
 
   test("that are too many for an hour are held back, and said to be, with the event that they are about", async () => {
-    const bench = benchOf(1);
+    const bench = benchOf({ perHourMax: 1 });
     bench.escalations.emit(death, about());
     await bench.pass(2_000);
     bench.escalations.emit(death, about());
@@ -211,7 +222,7 @@ describe("escalations", () => {
   });
 
   test("to a queue are copies of the events that were given up, each once, with where they come from and why", async () => {
-    const bench = benchOf(1_000, "people");
+    const bench = benchOf({ to: "people" });
     for (const eventId of ["first", "second"]) {
       bench.escalations.emit(death, { ...about({ [waitsForHeader]: "HTTP_503", [replayHeader]: "an order" }), eventId });
       await bench.pass(0);
@@ -233,7 +244,7 @@ describe("escalations", () => {
   });
 
   test("to a queue leave out what was reassigned before, and say so of what is too large", async () => {
-    const bench = benchOf(1_000, "people");
+    const bench = benchOf({ to: "people" });
     bench.escalations.emit(death, about({ [reassignedFromHeader]: "elsewhere" }));
     const large = { ...about(), delivery: delivery(Buffer.alloc(256 * 1024 + 1)) };
     bench.escalations.emit(death, large);
@@ -242,5 +253,82 @@ describe("escalations", () => {
     const failed = bench.emitted.flatMap(({ event }) => (event.type === "escalation.failed" ? [event] : []));
     assert.deepEqual([failed.length, failed[0]?.isFinal, failed[0]?.attempt], [1, true, 0]);
     assert.match(failed[0]?.error ?? "", /at most 262144 bytes to be reassigned, found 262145; replay it from its dead letters/);
+  });
+});
+
+/** What the pool counts: nobody else has seen more than `elsewhere`. */
+function countsWith(elsewhere: number, state: { isAway: boolean }): SharedCounts & { readonly asked: CountAsk[] } {
+  const asked: CountAsk[] = [];
+  return {
+    asked,
+    stop: () => Promise.resolve(),
+    count(asks) {
+      if (state.isAway) return Promise.reject(new StoreUnavailableError("away"));
+      asked.push(...asks);
+      const count = elsewhere + asked.length;
+      return Promise.resolve(asks.map(({ needed }): CountAnswer => ({ count, sinceLast: count, due: count < needed ? "few" : "now" })));
+    },
+  };
+}
+
+describe("escalations of a pool", () => {
+  const threshold = { count: 3, windowMs: 60_000 };
+
+  test("count what other workers have seen, each delivery under a name of its own", async () => {
+    const counts = countsWith(1, { isAway: false });
+    const bench = benchOf({ threshold, counts });
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    assert.deepEqual([bench.jobs.length, bench.types()], [0, []]);
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    assert.deepEqual([bench.jobs.length, bench.types()], [1, ["escalation.raised"]]);
+    const [first, second] = counts.asked;
+    assert.deepEqual([first?.needed, first?.windowMs, first?.failure === second?.failure], [3, 60_000, true], "the same delivery is the same failure");
+    const [raised] = bench.emitted.flatMap(({ event }) => (event.type === "escalation.raised" ? [event.count] : []));
+    assert.equal(raised, 3);
+  });
+
+  test("count alone while nobody answers, and say so, until the pool is counted again", async () => {
+    const state = { isAway: true };
+    const bench = benchOf({ threshold, counts: countsWith(0, state) });
+    for (let time = 0; time < 3; time += 1) {
+      bench.escalations.emit(death, about());
+      await bench.pass(0);
+    }
+    assert.deepEqual([bench.jobs.length, bench.types()], [1, ["escalation.counting", "escalation.raised"]]);
+    state.isAway = false;
+    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    const told = bench.emitted.flatMap(({ event }) => (event.type === "escalation.counting" ? [`${event.by} ${event.error}`] : []));
+    assert.deepEqual(told, ["worker away", "pool "]);
+  });
+});
+
+describe("a dead letter that is escalated", () => {
+  test("waits for its escalation to be in the queue, not longer than 3 s, and one that is not escalated does not wait", async () => {
+    const bench = benchOf({ threshold: { count: 2, windowMs: 60_000 } });
+    bench.escalations.emit(death, about());
+    assert.equal(bench.escalations.intent(), undefined, "expected the threshold not to be reached");
+    bench.state.isAway = true;
+    bench.escalations.emit(death, about());
+    let settled = 0;
+    void bench.escalations.intent()?.then(() => (settled += 1));
+    assert.equal(bench.escalations.intent(), undefined, "expected it to be asked for once");
+    await bench.pass(0);
+    await bench.pass(1_000);
+    assert.equal(settled, 0);
+    bench.state.isAway = false;
+    await bench.pass(1_000);
+    assert.deepEqual([settled, bench.jobs.length], [1, 1]);
+
+    const other = benchOf();
+    other.state.isAway = true;
+    other.escalations.emit(death, about());
+    void other.escalations.intent()?.then(() => (settled += 1));
+    await other.pass(2_999);
+    assert.equal(settled, 1);
+    await other.pass(1);
+    assert.equal(settled, 2);
   });
 });

@@ -103,6 +103,7 @@ type WorkerOverrides = Partial<
     | "publisher"
     | "retryLedger"
     | "loadShedding"
+    | "escalated"
     | "priorities"
     | "latencyWatch"
   >

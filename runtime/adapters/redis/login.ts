@@ -28,14 +28,25 @@ function userOf(token: string): string | undefined {
   }
 }
 
+/** What Redis answers to a user, or a token, that it does not take. */
+function isRefusal(error: unknown): boolean {
+  return /^(WRONGPASS|NOAUTH|NOPERM|ERR (invalid password|AUTH))/.test(messageOf(error));
+}
+
 export class Login {
   readonly #redis: Redis | Cluster;
   readonly #credential: RedisCredential;
   #user: string | undefined;
   #token = "";
   readonly #heard: ((news: CredentialNews) => void) | undefined;
+  /** Of the newest token. */
   #expiresAtMs = 0;
+  /** Of the last token that Redis has taken: what its connections last by. */
+  #takenUntilMs = 0;
+  #takenLifeMs = 0;
   #lifeMs = 0;
+  /** Why Redis did not take a token, when it was last asked; undefined when it took one. */
+  #refusal: string | undefined;
   /** To replace the token, in a row. */
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -47,6 +58,7 @@ export class Login {
     this.#heard = heard;
     this.#user = redis instanceof Cluster ? redis.options.redisOptions?.username : redis.options.username;
     if (redis instanceof Cluster) redis.on("+node", (node: Redis) => this.#equip(node));
+    redis.on(redis instanceof Cluster ? "node error" : "error", (error: unknown) => this.#refused(error));
   }
 
   /** Before the first connection. Rejects with `ConfigurationError` when no token is issued. */
@@ -80,17 +92,19 @@ export class Login {
       this.#expiresAtMs = token.expiresOnTimestamp;
       this.#lifeMs = leftMs;
     } else if (leftMs <= Math.min(noNewerMs, this.#lifeMs / 10)) throw new Error("no newer token");
+    await this.#sayAgain();
     this.#failures = 0;
+    this.#takenUntilMs = this.#expiresAtMs;
+    this.#takenLifeMs = this.#lifeMs;
     this.#heard?.({ login, error: undefined, leftMs, lifeMs: this.#lifeMs });
     this.#again(leftMs - Math.min(renewBeforeMs, leftMs / 5));
-    await Promise.all(this.#connections().map((connection) => this.#sayAgain(connection)));
   }
 
   #failed(error: unknown): void {
     if (this.#isStopped) return;
-    const leftMs = this.#expiresAtMs - Date.now();
+    const leftMs = this.#takenUntilMs - Date.now();
     this.#failures += 1;
-    this.#heard?.({ login, error: messageOf(error), leftMs, lifeMs: this.#lifeMs });
+    this.#heard?.({ login, error: messageOf(error), leftMs, lifeMs: this.#takenLifeMs });
     this.#again(renewalPauseMs(this.#failures, leftMs));
   }
 
@@ -103,11 +117,30 @@ export class Login {
     connection.options.password = this.#token;
   }
 
-  async #sayAgain(connection: Redis): Promise<void> {
+  /**
+   * Rejects when Redis refuses the token: a new one alone, or another user, helps. A connection that is lost says nothing of it, and
+   * connects with the new one; where none is there after a refusal, nobody has taken it yet.
+   */
+  async #sayAgain(): Promise<void> {
+    const answers = await Promise.all(this.#connections().map((connection) => this.#say(connection)));
+    this.#refusal = answers.find((answer) => answer !== "taken" && answer !== "away") ?? (answers.includes("taken") ? undefined : this.#refusal);
+    if (this.#refusal !== undefined) throw new Error(`expected Redis to take a renewed token, found: ${this.#refusal}; look whether its user still has access`);
+  }
+
+  async #say(connection: Redis): Promise<string> {
     this.#equip(connection);
-    if (connection.status !== "ready" || this.#user === undefined) return;
-    // A connection that will not have it is closed when the old token has run out, and connects with the new one.
-    await connection.auth(this.#user, this.#token).catch(() => undefined);
+    if (connection.status !== "ready" || this.#user === undefined) return "away";
+    return connection.auth(this.#user, this.#token).then(
+      () => "taken",
+      (error: unknown) => (isRefusal(error) ? messageOf(error, 200) : "away"),
+    );
+  }
+
+  /** A connection that is made anew, and is refused: a token is asked for at once, where that has not failed already. */
+  #refused(error: unknown): void {
+    if (!isRefusal(error)) return;
+    this.#refusal = messageOf(error, 200);
+    if (this.#failures === 0 && this.#takenLifeMs > 0) this.#failed(error);
   }
 
   #again(delayMs: number): void {

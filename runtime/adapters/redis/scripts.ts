@@ -39,7 +39,8 @@ type ScriptName =
   | "state"
   | "remove"
   | "note"
-  | "draw";
+  | "draw"
+  | "count";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim"),
@@ -63,4 +64,5 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   remove: load("remove"),
   note: load("note"),
   draw: load("draw"),
+  count: load("count"),
 };

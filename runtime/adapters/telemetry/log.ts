@@ -60,6 +60,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "escalation.raised": "warn",
   "escalation.sent": "info",
   "escalation.failed": "error",
+  "escalation.counting": "info",
   "escalation.held-back": "warn",
   "platform-events.lost": "warn",
 };

@@ -1,0 +1,94 @@
+// Failures that workers count together on a real Redis.
+import { strict as assert } from "node:assert";
+import { randomUUID } from "node:crypto";
+import { type TestContext, test } from "node:test";
+import { Redis } from "ioredis";
+import { createRedisCounts } from "#runtime/adapters/redis/counts.ts";
+import { StoreUnavailableError } from "#runtime/core/errors.ts";
+import type { CountAsk, SharedCounts } from "#runtime/ports/shared-counts.ts";
+import { eventually } from "../support/eventually.ts";
+
+const url = process.env["REDIS_URL"] ?? "";
+assert.ok(url !== "", "expected REDIS_URL; run this file with: node test/run.ts");
+
+const manyAnHour = 1_000;
+
+function askOf(failure: string, changes: Partial<CountAsk> = {}): CountAsk {
+  return { key: "many/project=shop", failure, needed: 3, kept: 3, windowMs: 60_000, repeatAfterMs: 600_000, ...changes };
+}
+
+/** Workers of one consumer. */
+function pool(t: TestContext, count = 2): readonly SharedCounts[] {
+  const prefix = `counts-${randomUUID().slice(0, 8)}`;
+  const workers = Array.from({ length: count }, () => createRedisCounts({ url, prefix, consumer: "orders" }));
+  t.after(async () => {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    const redis = new Redis(url);
+    const keys = await redis.keys(`${prefix}:*`);
+    if (keys.length > 0) await redis.del(...keys);
+    await redis.quit();
+  });
+  return workers;
+}
+
+async function dues(worker: SharedCounts, asks: readonly CountAsk[], perHourMax = manyAnHour): Promise<readonly string[]> {
+  return (await worker.count(asks, perHourMax)).map(({ due, count, sinceLast }) => `${due} ${count} ${sinceLast}`);
+}
+
+test("failures that different workers see reach a threshold together, and are escalated once", async (t) => {
+  const [one, other] = pool(t);
+  assert.ok(one !== undefined && other !== undefined);
+  assert.deepEqual(await dues(one, [askOf("a"), askOf("b")]), ["few 1 1", "few 2 2"]);
+  assert.deepEqual(await dues(other, [askOf("c"), askOf("x", { key: "many/project=other" })]), ["now 3 3", "few 1 1"]);
+  assert.deepEqual(await dues(one, [askOf("d")]), ["repeated 3 1"]);
+});
+
+test("a failure that is told once more counts once, and is due as it was, whatever became of who was told before", async (t) => {
+  const [one, other] = pool(t);
+  assert.ok(one !== undefined && other !== undefined);
+  assert.deepEqual(await dues(one, [askOf("a"), askOf("a"), askOf("b"), askOf("c")]), ["few 1 1", "few 1 1", "few 2 2", "now 3 3"]);
+  assert.deepEqual(await dues(other, [askOf("c")]), ["now 3 3"]);
+  assert.deepEqual(await dues(other, [askOf("b"), askOf("d")]), ["repeated 3 0", "repeated 3 1"]);
+});
+
+test("what is older than the window does not count, and the same is escalated again after its pause", async (t) => {
+  const [one] = pool(t);
+  assert.ok(one !== undefined);
+  const quick = { needed: 2, kept: 2, windowMs: 100, repeatAfterMs: 100 };
+  await dues(one, [askOf("a", quick)]);
+  const sinceMs = Date.now();
+  await eventually("the window to be over", () => Date.now() - sinceMs > 150);
+  assert.deepEqual(await dues(one, [askOf("b", quick), askOf("c", quick)]), ["few 1 1", "now 2 2"]);
+  const againMs = Date.now();
+  await eventually("the pause to be over", () => Date.now() - againMs > 150);
+  assert.deepEqual(
+    await dues(
+      one,
+      ["d", "e"].map((failure) => askOf(failure, quick)),
+    ),
+    ["few 1 1", "now 2 2"],
+  );
+});
+
+test("all rules of a pool share what may be escalated in an hour", async (t) => {
+  const [one, other] = pool(t);
+  assert.ok(one !== undefined && other !== undefined);
+  const alone = (key: string): CountAsk => askOf(key, { key, needed: 1 });
+  assert.deepEqual(await dues(one, [alone("a"), alone("b")], 2), ["now 1 1", "now 1 1"]);
+  assert.deepEqual(await dues(other, [alone("c")], 2), ["held-back 1 1"]);
+});
+
+test("many that are counted at once reach each threshold once", async (t) => {
+  const workers = pool(t, 5);
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, (_, index) => dues(workers[index % 5] as SharedCounts, [askOf(`f${index}`, { needed: 50, kept: 50 })])),
+  );
+  const [escalated, ...more] = answers.flat().filter((answer) => answer.startsWith("now"));
+  assert.deepEqual([escalated, more], ["now 50 50", []]);
+});
+
+test("a server that is away is told as such, and asked again with the next question", async (t) => {
+  const away = createRedisCounts({ url: "redis://127.0.0.1:1", consumer: "orders", commandTimeoutMs: 200 });
+  t.after(() => away.stop());
+  for (let time = 0; time < 2; time += 1) await assert.rejects(away.count([askOf("a")], manyAnHour), StoreUnavailableError);
+});
