@@ -1,5 +1,6 @@
 /** `holdfast dlq replay`: says what it would do, and does it when asked to. */
 import { composeReplay } from "../compose/dead-letters.ts";
+import { checkStoreIsShared } from "../compose/store.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { isParkedReason } from "../core/outcome.ts";
 import { replayReasonCharactersMax } from "../core/replay-order.ts";
@@ -23,6 +24,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
   const patch = readJsonArgument("--patch", options.patch);
   return withLetters(options, async (letters, loaded) => {
+    checkStoreIsShared(loaded.config);
     const { groups, unreadable } = await choose(options, patch, letters);
     if (groups.size === 0 && options.json !== true) {
       writeText(`no such dead letters${unreadable === 0 ? "" : `, but ${leftText(unreadable)}`}\n`);
