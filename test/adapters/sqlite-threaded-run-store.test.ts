@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, type TestContext, test } from "node:test";
 import type { Worker } from "node:worker_threads";
+import { isLong } from "../support/long.ts";
 import { createThreadedSqliteRunStore, type ThreadedRunStoreOptions } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
@@ -60,7 +61,7 @@ async function harness(): Promise<RunStoreHarness> {
   };
 }
 
-runStoreContract("sqlite in a thread", harness, { modelRuns: 40, isShared: true });
+runStoreContract("sqlite in a thread", harness, { modelRuns: isLong ? 40 : 10, isShared: true });
 
 forgettingContract("sqlite in a thread", async (t) => {
   const folder = await makeFolder(t);

@@ -10,7 +10,7 @@ import { administrationOf } from "../support/broker-administration.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach, testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -186,7 +186,7 @@ testOnEach("doctor names an entity that emitted events could not be sent to", as
   assert.deepEqual([found["send to nowhere"], found["send to input"]], ["failed", "ok"]);
 });
 
-testOnEach("events that cannot be published for a while wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
+drillOnEach("events that cannot be published for a while wait in the run's outbox, burn no deliveries, and go out once they can", async (t, transport) => {
   const { broker, config } = await startBench(t, { transport });
   const administration = administrationOf(broker);
   const closed = await administration.createQueue("closed");
@@ -228,7 +228,7 @@ testOnEach("doctor exits 1 when the broker does not answer", async (t, transport
   assert.equal(findings(result.stdout)["broker"], "failed");
 });
 
-testOnEach("a store that goes down stops the effects, not the process; what waits is worked off when it is back", async (t, transport) => {
+drillOnEach("a store that goes down stops the effects, not the process; what waits is worked off when it is back", async (t, transport) => {
   const redis = await startRedis();
   const { broker, config } = await startBench(t, { transport });
   const file = config({ store: { kind: "redis", url: redis.url, commandTimeoutMs: 500 } });

@@ -10,7 +10,7 @@ import type { TransportKind } from "#runtime/core/config.ts";
 import { runCommand } from "../support/holdfast-command.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRedis } from "../support/redis-server.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 import { type RunningWorker, runtimeModule, startWorkerBench, type WorkerBench } from "../support/worker-bench.ts";
 
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -97,7 +97,7 @@ interface Group {
   readonly example: { readonly class: string; readonly code: string; readonly step: string; readonly skillVersion: string };
 }
 
-testOnEach("dead letters are grouped, shown, replayed behind their last step, and deleted with a reason that is kept", async (t, transport) => {
+drillOnEach("dead letters are grouped, shown, replayed behind their last step, and deleted with a reason that is kept", async (t, transport) => {
   const scene = await sceneOf(t, transport);
   const { bench, dlq, json } = scene;
   for (const order of [4711, 4712, 4713]) await bench.send(`card-${order}`, { kind: "CARD", order });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
 import { type CommandResult, type RunningCommand, startedByGroup, runCommand, startByNpm } from "../support/holdfast-command.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 
 const { REDIS_URL: redisUrl, ...withoutRedis } = process.env;
 
@@ -66,7 +66,7 @@ test("a second Ctrl-C ends npm start at once with 130, and no process of it comp
   assert.doesNotMatch(stderr, /ERR_|Error/);
 });
 
-testOnEach("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async (_t, transport) => {
+drillOnEach("every message ends, duplicates are absorbed and poison is dead-lettered, on SQLite", async (_t, transport) => {
   const summary = assertSound(
     await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"], withoutRedis),
     "sqlite",
@@ -76,12 +76,12 @@ testOnEach("every message ends, duplicates are absorbed and poison is dead-lette
   assert.ok((summary["deadLettered"] ?? 0) > 10);
 });
 
-testOnEach("the same on Redis", async (_t, transport) => {
+drillOnEach("the same on Redis", async (_t, transport) => {
   assert.ok(redisUrl, "expected REDIS_URL; run the tests with npm test");
   assertSound(await runCommand(["dev", "--transport", transport, "--events", "800", "--duplicates", "0.1", "--poison", "0.05"]), "redis");
 });
 
-testOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
+drillOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
   const summary = assertSound(
     await runCommand(
       ["dev", "--transport", transport, "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"],

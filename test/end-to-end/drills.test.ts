@@ -1,7 +1,7 @@
 // A worker while the broker makes trouble: every message must end as it should, handled once.
 import type { FaultRequest } from "#load/broker/protocol/faults.ts";
 import { eventually } from "../support/eventually.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 import { startDrill } from "../support/worker-drill.ts";
 
 const target = "input";
@@ -17,7 +17,7 @@ const faults: readonly FaultRequest[] = [
   { kind: "throttle", target, count: 1 },
 ];
 
-testOnEach("every message ends as it should, handled once, while links, locks, settlements, tokens and the namespace fail", async (t, transport) => {
+drillOnEach("every message ends as it should, handled once, while links, locks, settlements, tokens and the namespace fail", async (t, transport) => {
   const drill = await startDrill(t, transport);
   await drill.send(60);
   await eventually("the worker to be at work", () => drill.handled() > 10, 30_000);
@@ -26,7 +26,7 @@ testOnEach("every message ends as it should, handled once, while links, locks, s
   await drill.assertSound(90_000);
 });
 
-testOnEach("every message ends as it should, handled once, over a restart of the broker in the midst of the work", async (t, transport) => {
+drillOnEach("every message ends as it should, handled once, over a restart of the broker in the midst of the work", async (t, transport) => {
   const drill = await startDrill(t, transport);
   await drill.send(300);
   await eventually("the worker to be at work", () => drill.handled() > 50, 30_000);
@@ -35,7 +35,7 @@ testOnEach("every message ends as it should, handled once, over a restart of the
   await drill.assertSound(60_000);
 });
 
-testOnEach("a connection that goes silent is noticed and made anew, and nothing is lost", async (t, transport) => {
+drillOnEach("a connection that goes silent is noticed and made anew, and nothing is lost", async (t, transport) => {
   const drill = await startDrill(t, transport);
   await drill.send(60);
   await eventually("the worker to be at work", () => drill.handled() > 10, 30_000);

@@ -9,7 +9,7 @@ import { runCommand } from "../support/holdfast-command.ts";
 import { startHook } from "../support/http-hook.ts";
 import { freePort, startRedis } from "../support/redis-server.ts";
 import { mailUser, startMailServer } from "../support/smtp.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach, testOnEach } from "../support/transports.ts";
 import { type RunningWorker, runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 import { storesTried } from "../support/long.ts";
 
@@ -97,7 +97,7 @@ for (const kind of storesTried) {
   });
 }
 
-testOnEach(
+drillOnEach(
   "a dead letter of a critical project reaches webhook, chat, mail and another queue at once, and the next one only the queue",
   async (t, transport) => {
     const [hook, chat, mail] = await Promise.all([startHook(t), startHook(t), startMailServer(t, { security: "none" })]);

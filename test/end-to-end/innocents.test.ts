@@ -8,7 +8,7 @@ import { type Broker, startBroker } from "#load/broker/broker.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RunningCommand, runCommand, startCommand } from "../support/holdfast-command.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -166,7 +166,7 @@ test("a skill that takes more heap than a thread has is recorded as out of memor
   assert.match(stderr, /"type":"memory","limitBytes":1073741824,"limitedBy":"memoryBytesMax"/);
 });
 
-testOnEach(
+drillOnEach(
   "a skill that kills the whole process beside thirty innocents before a slow dependency is alone dead-lettered, after few crashes",
   async (t, transport) => {
     const place = await prepare(t, 30, transport);
