@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { eventIdOf, judgeOrder, type Kept } from "../../bench/drills/order/judge.ts";
 import { strangeStep } from "../../bench/drills/order/plugin.ts";
 import { run } from "../../bench/drills/order/run.ts";
-import { isLong } from "../support/long.ts";
+import { longTest } from "../support/long.ts";
 
 type Call = Kept["calls"][number];
 const call = (session: string, index: number, key = "k", step = "effect"): Call => ({ eventId: eventIdOf(session, index), step, key });
@@ -41,8 +41,6 @@ describe("the judge of the order drill", () => {
   });
 });
 
-const drill = isLong ? test : undefined;
-
-drill?.("sessions keep their order on whole workers, on the official client too", async () => {
+longTest("sessions keep their order on whole workers, on the official client too", async () => {
   assert.equal(await run({ sessions: 20, messages: 20, workers: 2, kills: 2, seed: 1, transport: "sdk" }), 0);
 });

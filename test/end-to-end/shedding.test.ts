@@ -2,9 +2,8 @@
 import { strict as assert } from "node:assert";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { eventually } from "../support/eventually.ts";
-import { isLong } from "../support/long.ts";
+import { longTest } from "../support/long.ts";
 import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 
 const module = (folder: string): string => `import { appendFileSync } from "node:fs";
@@ -21,9 +20,7 @@ const slow = defineSkill({
 export default definePlugin({ skills: [slow] });
 `;
 
-const drill = isLong ? test : undefined;
-
-drill?.("events of a tenant that may wait are let past, and the worker's log and heartbeat say so", async (t) => {
+longTest("events of a tenant that may wait are let past, and the worker's log and heartbeat say so", async (t) => {
   const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["slow"], module });
   const ran = (): string[] => (existsSync(join(bench.folder, "ran")) ? readFileSync(join(bench.folder, "ran"), "utf8").trim().split("\n") : []);
   const lows = 150;
