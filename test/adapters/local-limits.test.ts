@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { LocalLimits } from "#runtime/adapters/system/local-limits.ts";
 import { drawOf, sharedLimitsContract } from "../contracts/shared-limits.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 sharedLimitsContract("local", async () => {
   const clock = new SimClock();

@@ -4,7 +4,7 @@ import { Outlet } from "#runtime/adapters/service-bus/outlet.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import { FakeSender } from "../support/fake-sdk.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 function makeBench(): { clock: SimClock; sender: FakeSender; outlet: Outlet } {
   const clock = new SimClock();

@@ -9,7 +9,7 @@ import { SettleGroup } from "#runtime/adapters/service-bus/settling.ts";
 import { type Delivery, lockMaxMs } from "#runtime/core/delivery.ts";
 import type { TransportError } from "#runtime/core/errors.ts";
 import { FakeLinkReceiver, FakeSettler, receivedMessage } from "../support/fake-sdk.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 interface Bench {
   readonly clock: SimClock;

@@ -7,8 +7,8 @@ import { SettlementLane } from "#runtime/adapters/service-bus/settlement-lane.ts
 import { SettleGroup, Settling } from "#runtime/adapters/service-bus/settling.ts";
 import type { SettleResult } from "#runtime/ports/transport.ts";
 import { FakeSettler, type Given, receivedMessage, type Verb } from "../support/fake-sdk.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 interface Bench {
   readonly clock: SimClock;

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import type { RunView } from "#runtime/core/run.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { eventViolations } from "../support/event-account.ts";
-import type { Stored } from "../support/model-queue.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
 import { skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
 

@@ -4,7 +4,7 @@ import { StorePartlyUnavailableError, StoreUnavailableError } from "#runtime/cor
 import { GroupCommit, groupCallsMax, groupItemsMax, partPauseMs } from "#runtime/pipeline/group-commit.ts";
 import { StoreGate } from "#runtime/pipeline/store-gate.ts";
 import { TelemetryLog } from "../support/pipeline-world.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 function fixture(write: (items: readonly number[]) => Promise<string>) {
   const clock = new SimClock();

@@ -6,7 +6,7 @@ import { StoreGate } from "#runtime/pipeline/store-gate.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 const emitted: OutgoingMessage = { messageId: "a:0", body: new Uint8Array(1), headers: { eventType: "done" } };
 

@@ -9,7 +9,7 @@ import type { Publisher } from "#runtime/ports/publisher.ts";
 import { oddNames } from "../support/odd-names.ts";
 import { outputEntity, type Process, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
-import { queueName } from "../support/model-broker.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
 
 type Refuses = (entity: string, message: OutgoingMessage) => TransportError | undefined;
 

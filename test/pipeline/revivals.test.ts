@@ -9,7 +9,7 @@ import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import { replayHeader, type ReplayOrder, signReplay } from "#runtime/core/replay-order.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
-import type { Stored } from "../support/model-queue.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
 import { type Process, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
 

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { SendError, TransportError } from "#runtime/core/errors.ts";
 import { sendAttemptsMax, Sending, sendPauseMaxMs, type Unsent } from "#runtime/pipeline/sending.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 const messages: readonly OutgoingMessage[] = ["a", "b", "c"].map((messageId) => ({ messageId, body: new Uint8Array(0), headers: {} }));
 

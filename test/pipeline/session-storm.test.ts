@@ -7,7 +7,7 @@ import type { SessionFailure } from "#runtime/core/config/sessions.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { type Process, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 
 const retry = { ...defaultRetryPolicy, attemptsMax: 3, immediateMax: 1, baseDelayMs: 500, delayFactor: 2, delayMaxMs: 4_000 };
 const skills = [skillPolicy("task", { retry, timeoutMs: 20_000 })];

@@ -15,7 +15,7 @@ import { type BackgroundReplay, backgroundReplayOf, replayKind } from "#runtime/
 import type { Letters } from "#runtime/recovery/letters.ts";
 import { deliveryOf } from "#runtime/recovery/runs-message.ts";
 import { deathOf } from "../contracts/run-store-fixtures.ts";
-import { SimClock } from "../support/sim-clock.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 /** How a replayed run stands so long after its message was sent. */
 type Fate = (sentAgoMs: number, replayId: string) => Partial<RunView>;

@@ -5,11 +5,11 @@ import type { RunRecords } from "#runtime/ports/run-records.ts";
 import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import { findDisagreements } from "#runtime/recovery/reconcile.ts";
 import { type Ended, mendEach } from "#runtime/recovery/reconcile-mend.ts";
-import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "../../bench/drills/crash-points/io-points.ts";
-import { numberedLetters, numberedPublisher, numberedStore } from "../../bench/drills/crash-points/numbered-ports.ts";
+import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "#runtime/testing/world/io-points.ts";
+import { numberedLetters, numberedPublisher, numberedStore } from "#runtime/testing/world/numbered-ports.ts";
 import { isLong } from "../support/long.ts";
 import { quietMs, ReconcileWorld } from "../support/reconcile-world.ts";
-import { ProcessClock } from "../support/sim-clock.ts";
+import { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
 
 /** They change nothing: the short form leaves them out. */
 const looks = /^(peek|read|store secret|records scan|receive|release)/;

@@ -8,7 +8,7 @@ import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunAnswer } from "#runtime/core/outcome.ts";
 import { type Letter, type Letters, scan } from "#runtime/recovery/letters.ts";
 import { type GroupReport, replayGroups, type ReplayOptions } from "#runtime/recovery/replay.ts";
-import { queueName } from "../support/model-broker.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
 import { type Process, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 

@@ -9,7 +9,7 @@ import type { JobResult, JobView, NewJob, RecoveryQueue } from "#runtime/ports/r
 import { SideJobs } from "#runtime/recovery/side-jobs.ts";
 import { lookedAfterBy, sweepJobOf, type SweepScene, sweepsOf } from "#runtime/recovery/sweeps.ts";
 import { ReconcileWorld } from "../support/reconcile-world.ts";
-import { ProcessClock, SimClock } from "../support/sim-clock.ts";
+import { ProcessClock, SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 const everyMs = 60_000;
 

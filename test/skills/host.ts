@@ -1,4 +1,5 @@
 // A skill host on the test's own thread: orders go in, answers and step requests come out.
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { TestContext } from "node:test";
 import type { Usage } from "../../runtime/core/limits.ts";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
@@ -63,8 +64,11 @@ export async function makeHost(
     skills: await prepareSkills(skills, settings, async (_skill, _part, work) => work()),
     circuits,
     retries: retryMemory,
-    nowMs: () => performance.now() + bundle.skewMs,
-    wallMs: () => Date.UTC(2024, 4, 1),
+    clock: {
+      ...systemClock,
+      monotonicMs: () => performance.now() + bundle.skewMs,
+      wallMs: () => Date.UTC(2024, 4, 1),
+    },
     random: () => 0,
     sink: {
       result: (runId, answer, calls) => {

@@ -9,7 +9,7 @@ import { originHeader } from "#runtime/core/copy.ts";
 import { type Death, deathOfHeaders } from "#runtime/core/death.ts";
 import type { HistoryEntry } from "#runtime/core/history.ts";
 import type { RunView } from "#runtime/core/run.ts";
-import type { Stored } from "./model-queue.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
 
 /** Dead-letter reasons that say nothing of the run: the message itself came too often, or was not the event's own. */
 const messageReasons: ReadonlySet<string> = new Set(["EventIdReuse", "DeliveryLimit", "MaxDeliveryCountExceeded", "InvalidEnvelope", "UnknownEventType"]);

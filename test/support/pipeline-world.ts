@@ -16,13 +16,13 @@ import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { SharedLimits } from "#runtime/ports/shared-limits.ts";
 import type { FinalOutcome, Telemetry } from "#runtime/ports/telemetry.ts";
-import { FaultyStore, type StoreFault } from "./faulty-store.ts";
-import { Faults } from "./faults.ts";
-import { type BrokerConnection, ModelBroker, type ModelBrokerOptions, queueName } from "./model-broker.ts";
-import type { BrokerFault } from "./model-queue.ts";
+import { FaultyStore, type StoreFault } from "#runtime/testing/world/faulty-store.ts";
+import { Faults } from "#runtime/testing/world/faults.ts";
+import { type BrokerConnection, ModelBroker, type ModelBrokerOptions, queueName } from "#runtime/testing/world/model-broker.ts";
+import type { BrokerFault } from "#runtime/testing/world/model-queue.ts";
 import { ScriptedExecutor } from "./scripted-executor.ts";
-import { seededRandom } from "./seeded-random.ts";
-import { ProcessClock, SimClock } from "./sim-clock.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
+import { ProcessClock, SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 export const outputEntity = "output";
 

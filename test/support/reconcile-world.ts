@@ -20,11 +20,11 @@ import type { SweepScene } from "#runtime/recovery/sweeps.ts";
 import { DeadLetters } from "../../bench/drills/crash-points/dead-letters.ts";
 import { deathOf, stepOf } from "../contracts/run-store-fixtures.ts";
 import { envelope, json } from "./event-messages.ts";
-import { Faults } from "./faults.ts";
-import { type BrokerConnection, ModelBroker, queueName } from "./model-broker.ts";
-import type { Stored } from "./model-queue.ts";
-import { seededRandom } from "./seeded-random.ts";
-import { type ProcessClock, SimClock } from "./sim-clock.ts";
+import { Faults } from "#runtime/testing/world/faults.ts";
+import { type BrokerConnection, ModelBroker, queueName } from "#runtime/testing/world/model-broker.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
+import { type ProcessClock, SimClock } from "#runtime/testing/world/sim-clock.ts";
 
 const consumer = queueName;
 const leaseMs = 1_000;

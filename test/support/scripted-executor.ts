@@ -6,7 +6,7 @@ import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
 import type { Usage } from "#runtime/core/limits.ts";
 import type { Executor, ExecutorListener, RunOrder, RunResult, StateAnswer, StepAcknowledgement, StepRequest, UsageAnswer } from "#runtime/ports/executor.ts";
-import type { ProcessClock } from "./sim-clock.ts";
+import type { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
 
 /** Ends a script with an answer. */
 class Ending extends Error {

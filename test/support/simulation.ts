@@ -8,10 +8,10 @@ import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { RunAnswer } from "#runtime/core/outcome.ts";
 import { type DependencyPolicy, defaultRetryPolicy, type SkillPolicy } from "#runtime/core/skill.ts";
 import { eventViolations, hasEndedUnseen } from "./event-account.ts";
-import type { Stored } from "./model-queue.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
 import { dependencyPolicy, type Process, skillPolicy, World } from "./pipeline-world.ts";
 import { completedAnswer, failedAnswer, type ScriptedRun } from "./scripted-executor.ts";
-import { seededRandom } from "./seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 
 const timeoutMs = 4_000;
 const retry = { ...defaultRetryPolicy, baseDelayMs: 2_000, delayFactor: 3, delayMaxMs: 10_000 };

@@ -2,6 +2,7 @@
 // crash can be put before or after any step's result is stored. It says what a skill does; how the runtime does it is
 // tested elsewhere.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { fallBack } from "#runtime/skills/host/fallbacks.ts";
 import type {
   Dependency,
@@ -123,7 +124,7 @@ export async function runSkill<Payload>(skill: Skill<Payload>, payload: unknown,
           try {
             return await effect(contextOf(name));
           } catch (error) {
-            const step = { open: () => contextOf(name), onEnd: () => () => undefined };
+            const step = { ...systemClock, open: () => contextOf(name), onEnd: () => () => undefined };
             const answer = await fallBack(step, contextOf(name), chain, error);
             if (answer.kind === "failed") throw answer.error;
             qualities.set(name, answer.fellBack.quality);

@@ -1,5 +1,5 @@
 /** The promise, held against what is left outside of the workers: the broker, the ledger and the run records. */
-import type { ModelBroker } from "../../../test/support/model-broker.ts";
+import type { ModelBroker } from "#runtime/testing/world/model-broker.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Records } from "./records.ts";
 import type { Expected, Scenario } from "./scenario.ts";

@@ -2,9 +2,9 @@
 import type { Delivery, HeaderValue } from "#runtime/core/delivery.ts";
 import type { DeadLetterBox } from "#runtime/ports/dead-letters.ts";
 import type { Receiver, ReceiverListener, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
-import { type ModelBroker, queueName } from "../../../test/support/model-broker.ts";
-import type { Stored } from "../../../test/support/model-queue.ts";
-import type { ProcessClock } from "../../../test/support/sim-clock.ts";
+import { type ModelBroker, queueName } from "#runtime/testing/world/model-broker.ts";
+import type { Stored } from "#runtime/testing/world/model-queue.ts";
+import type { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
 
 interface LetterLock {
   readonly untilMs: number;

@@ -1,43 +1,29 @@
 /** One case: a scenario with a crash at one point, or with none. */
-import { RetryLedger, retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
-import { CredentialWatch } from "#runtime/policy/credential-watch.ts";
-import { StoreDoubt } from "#runtime/policy/store-doubt.ts";
 import type { Clock } from "#runtime/core/clock.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
-import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
-import type { CallInfo } from "#runtime/skills/author/define-dependency.ts";
+import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
 import { defineDependency, PermanentError } from "#runtime/index.ts";
-import { Worker } from "#runtime/pipeline/lifecycle.ts";
-import { Caution } from "#runtime/policy/caution.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
-import { SkillRegistry } from "#runtime/skills/host/registry.ts";
-import { Faults } from "../../../test/support/faults.ts";
-import { FaultyStore } from "../../../test/support/faulty-store.ts";
-import { type BrokerConnection, ModelBroker, queueName } from "../../../test/support/model-broker.ts";
-import { seededRandom } from "../../../test/support/seeded-random.ts";
-import { ProcessClock, SimClock } from "../../../test/support/sim-clock.ts";
+import type { CallInfo } from "#runtime/skills/author/define-dependency.ts";
+import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "#runtime/testing/world/io-points.ts";
+import { ModelBroker, queueName } from "#runtime/testing/world/model-broker.ts";
+import { numberedLetters, numberedPublisher, numberedStore } from "#runtime/testing/world/numbered-ports.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
+import { SkillProcess, connect } from "#runtime/testing/world/skill-process.ts";
 import { checkPromise } from "./check-promise.ts";
-import { HostExecutor } from "./host-executor.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { type Caller, type CrashPoint, IoPoints, type NumberedCall } from "./io-points.ts";
 import { Ledger } from "./ledger.ts";
-import { numberedLetters, numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
 import { Records } from "./records.ts";
 import { replayOnce } from "./replay-command.ts";
 import type { Deed, Outside, Scenario, SentEvent } from "./scenario.ts";
-import type { StoreSuspicion } from "#runtime/core/store-suspicion.ts";
 
 /** From a worker's end to its successor's start. */
 const restartAfterMs = 1_000;
 const lockMs = 10_000;
 const stopBudgetMs = 5_000;
-/** How long events of before a loss of records are in doubt; longer than any scenario. */
-const doubtMs = 3_600_000;
 /** In simulated time; locks, leases, retries and postponements are over long before. */
 const endsWithinMs = 600_000;
-
-export const outputEntity = "output";
 
 export interface CaseOptions {
   /** In the order in which they are met. */
@@ -53,21 +39,6 @@ export interface CaseReport {
   readonly recoveryMs: number;
 }
 
-interface Process extends Caller {
-  readonly worker: Worker;
-  readonly connection: BrokerConnection;
-  readonly store: FaultyStore;
-  isGone: boolean;
-}
-
-interface Connected {
-  /** Of the process, from 1. */
-  readonly number: number;
-  readonly random: () => number;
-  readonly connection: BrokerConnection;
-  readonly store: FaultyStore;
-}
-
 class Case {
   readonly clock = new SimClock();
   readonly broker: ModelBroker;
@@ -77,7 +48,7 @@ class Case {
   readonly ledger: Ledger;
   readonly scenario: Scenario;
   readonly #options: CaseOptions;
-  #current: Process | undefined;
+  #current: SkillProcess | undefined;
   #processes = 0;
   #isStoreDown = false;
   #isReplaying = false;
@@ -143,102 +114,41 @@ class Case {
     process.worker.start().catch(() => process.kill());
   }
 
-  #makeProcess(): Process {
-    const { clock: world, points, scenario } = this;
-    const clock = new ProcessClock(world);
-    const storeDoubt = new StoreDoubt({ clock, windowMs: doubtMs, tell: () => undefined });
-    const { number, random, connection, store } = this.#connect(clock, (suspicion) => storeDoubt.lost(suspicion));
-    const caller: Caller = {
-      get isDead() {
-        return clock.isDead;
-      },
-      kill: () => {
-        if (clock.isDead) return;
-        connection.kill();
-        executor.kill();
-        this.#ended(process);
-      },
-      loseThread: () => {
-        this.#crashedAtMs ??= world.monotonicMs();
-        executor.loseThread();
-      },
-    };
-    const outside = this.#outside(caller);
-    const skills = scenario.skills(outside);
-    const dependencies = scenario.dependencies(outside);
-    const plugin = { name: "drill", version: "1.0.0", folder: "", entry: "", listedAs: "", slow: [], skills, dependencies };
-    const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
-    const retries = new ArrayBuffer(retryLedgerBytes);
-    const executor = new HostExecutor({ clock, retries, consumer: queueName, skills, dependencies: dependencies.map(({ name }) => name) });
-    const worker = new Worker({
-      credentials: new CredentialWatch({ clock, tell: () => undefined }),
-      memory: () => undefined,
-      loopDelay: () => 0,
-      clock,
-      random,
-      workerId: `worker-${number}`,
-      sources: [
-        {
-          name: queueName,
-          consumer: queueName,
-          transport: numberedTransport(connection, points, caller),
-          store: numberedStore(this.#options.distortStore?.(store, clock) ?? store, points, caller),
-          storeDoubt,
-          retryEntity: queueName,
-          skills: registry,
-          deliveriesMax: this.broker.deliveriesMax - 1,
-          weight: 1,
-          priority: 0,
-        },
-      ],
-      publisher: numberedPublisher(connection, points, caller),
-      executor,
-      telemetry: { settled: () => undefined, emit: () => undefined },
-      skillCount: skills.length,
-      threads: 1,
-      dependencies: registry.dependencies,
-      retryLedger: new RetryLedger(retries),
-      readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
-      hashPayload: createPayloadHash(defaultDecodeLimits),
-      inFlightMax: 20,
-      collectGarbage: () => undefined,
-      heldBytesMax: 1024 ** 3,
-      intake: { start: 20, floor: 20, ceiling: 20, waitMaxMs: 500 },
-      resends: "resume",
-      entityFor: () => outputEntity,
-      storeHoldMaxMs: 60_000,
-      silenceMaxMs: 60_000,
-      leakedThreadsMax: 2,
-      caution: new Caution(1),
-      circuitChanged: () => undefined,
-    });
-    // A getter must stay one.
-    const process: Process = Object.assign(Object.create(caller) as Caller, { worker, connection, store, isGone: false });
-    return process;
-  }
-
-  /** What a process has of the world outside. */
-  #connect(clock: ProcessClock, onSuspect: (suspicion: StoreSuspicion) => void): Connected {
+  #makeProcess(): SkillProcess {
+    const { clock: world, broker, points, scenario } = this;
     this.#processes += 1;
-    const random = seededRandom(this.#processes);
-    const connection = this.broker.connect(clock, new Faults(random), () => undefined);
-    const store = new FaultyStore({
-      store: this.records.for(onSuspect),
-      clock: this.clock,
-      process: clock,
-      faults: new Faults(random),
-      trace: () => undefined,
+    const process = new SkillProcess({
+      world,
+      broker,
+      points,
+      number: this.#processes,
+      records: (suspect) => this.records.for(suspect),
+      distortStore: this.#options.distortStore,
+      plugin: (caller) => {
+        const outside = this.#outside(caller);
+        return { skills: scenario.skills(outside), dependencies: scenario.dependencies(outside) };
+      },
+      killed: (killed) => this.#ended(killed),
+      threadLost: () => {
+        this.#crashedAtMs ??= world.monotonicMs();
+      },
     });
-    store.isDown = this.#isStoreDown;
-    return { number: this.#processes, random, connection, store };
+    process.store.isDown = this.#isStoreDown;
+    return process;
   }
 
   /** Runs the command that replays letters, and once more when it was killed or could not do all of it. */
   #replay(): void {
     this.#isReplaying = true;
     const { clock: world, points } = this;
-    const clock = new ProcessClock(world);
-    const { connection, store } = this.#connect(clock, () => undefined);
+    this.#processes += 1;
+    const { clock, connection, store } = connect(
+      world,
+      this.broker,
+      this.#processes,
+      this.records.for(() => undefined),
+    );
+    store.isDown = this.#isStoreDown;
     let hasEnded = false;
     const end = (isOver: boolean): void => {
       if (hasEnded) return;
@@ -268,7 +178,7 @@ class Case {
   }
 
   /** Whatever ended a worker, another one is started. */
-  #ended(process: Process): void {
+  #ended(process: SkillProcess): void {
     this.#crashedAtMs ??= this.clock.monotonicMs();
     if (process.isGone) return;
     process.isGone = true;

@@ -1,7 +1,7 @@
 /** What the dependencies remember: every deed that was begun, by whom and under which key. */
 import { compensationsOf, verdictOf } from "#runtime/core/compensation.ts";
 import type { RunView } from "#runtime/core/run.ts";
-import type { SimClock } from "../../../test/support/sim-clock.ts";
+import type { SimClock } from "#runtime/testing/world/sim-clock.ts";
 import type { Records } from "./records.ts";
 import type { Deed } from "./scenario.ts";
 

@@ -6,8 +6,8 @@ import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { type Letter, type Letters, scan } from "#runtime/recovery/letters.ts";
 import { type GroupState, replayGroups } from "#runtime/recovery/replay.ts";
-import { queueName } from "../../../test/support/model-broker.ts";
-import type { ProcessClock } from "../../../test/support/sim-clock.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
+import type { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
 
 const perSecond = 20;
 const waitMs = 60_000;

@@ -1,7 +1,7 @@
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
-import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 import { type CaseOptions, type CaseReport, runCase } from "./drill.ts";
-import type { CrashPoint, Moment, NumberedCall } from "./io-points.ts";
+import type { CrashPoint, Moment, NumberedCall } from "#runtime/testing/world/io-points.ts";
 import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 

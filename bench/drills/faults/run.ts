@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import Table from "cli-table3";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
-import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 import { judge } from "../effects/judge.ts";
 import type { Fault, Prepared } from "./fault.ts";
 import { faults } from "./faults.ts";

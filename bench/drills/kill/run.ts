@@ -6,7 +6,7 @@ import { makeAhead, Stream } from "#load/dev/stream.ts";
 import { isSound, summarise, type Summary } from "#load/dev/verdict.ts";
 import { WorkerProcess } from "#load/dev/worker-process.ts";
 import { startWorld, type World } from "#load/dev/world.ts";
-import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 import { startRedis } from "../../../test/support/redis-server.ts";
 import { EffectLedger } from "../effects/effect-ledger.ts";
 import { effectsDependency, writeEffectsPlugin } from "../effects/plugin.ts";

@@ -4,7 +4,7 @@ import type { SessionFailure } from "#runtime/core/config/sessions.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import { showProgress } from "../../support/progress.ts";
 import { startRedis } from "../../../test/support/redis-server.ts";
-import { seededRandom } from "../../../test/support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 import { judgeOrder } from "./judge.ts";
 import { isDoomed } from "./plugin.ts";
 import { OrderStage, queue, type StageOptions } from "./stage.ts";

@@ -115,8 +115,14 @@ async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Pr
     circuits: new Int32Array(settings.circuits),
     retries: settings.retries,
     sink: reporter.sink,
-    nowMs: monotonicMs,
-    wallMs: Date.now,
+    clock: {
+      monotonicMs,
+      wallMs: Date.now,
+      after(delayMs, action) {
+        const timer = setTimeout(action, delayMs);
+        return { cancel: () => clearTimeout(timer) };
+      },
+    },
     random: Math.random,
   });
   // What plugins leave behind while they are imported is heard already.

@@ -2,6 +2,7 @@
  * One call of a dependency: tries under one idempotency key, within the call's total time and what is left of the run's. An
  * open circuit fails it at once, and so does a bulkhead that rejected the run. What comes back unknown is tried again here only where the step's kind allows it.
  */
+import type { Timer } from "../../core/clock.ts";
 import type { StepKind } from "../../core/run.ts";
 import { callDelayMs } from "../../policy/backoff.ts";
 import { type SkillError, TransientError } from "../author/errors.ts";
@@ -27,6 +28,7 @@ export interface CallingRun {
   readonly deadlineMs: number;
   nowMs(): number;
   random(): number;
+  after(delayMs: number, action: () => void): Timer;
   /** Asks the worker's retry budget; called only when a retry is otherwise right. */
   mayRetryCall(): boolean;
   isCircuitOpen(dependency: number): boolean;
@@ -72,22 +74,22 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
     if (run.nowMs() >= endMs) throw timeout(dependency, "a connection to send it on", true);
   };
   // Where the run ends first, its own end does.
-  const timer = endMs < run.deadlineMs ? setTimeout(tooLate, Math.max(1, endMs - run.nowMs())) : undefined;
+  const timer = endMs < run.deadlineMs ? run.after(Math.max(1, endMs - run.nowMs()), tooLate) : undefined;
   const { eventId, epoch, traceId } = run;
   try {
     const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt, checkMayAct };
     return await Promise.race([dependency.request(call.request, info), late]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
     stopListening();
   }
 }
 
 function pause(run: CallingRun, delayMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, delayMs);
+  const timer = run.after(delayMs, resolve);
   const stopListening = run.onEnd(() => {
-    clearTimeout(timer);
+    timer.cancel();
     resolve();
   });
   return promise.finally(stopListening);

@@ -1,3 +1,5 @@
+import type { Clock, Timer } from "../../core/clock.ts";
+
 /**
  * Deadlines of many runs on one timer. The timer is set for the earliest deadline that was known when it was last looked for;
  * a run that ends just leaves the set. Adding one costs no timer unless it comes before all others, so with runs of one
@@ -13,13 +15,13 @@ const restMs = 2;
 
 export class Deadlines<Item extends Expiring> {
   readonly #items = new Set<Item>();
-  readonly #nowMs: () => number;
+  readonly #clock: Pick<Clock, "monotonicMs" | "after">;
   readonly #expired: (item: Item) => void;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #firesAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(nowMs: () => number, expired: (item: Item) => void) {
-    this.#nowMs = nowMs;
+  constructor(clock: Pick<Clock, "monotonicMs" | "after">, expired: (item: Item) => void) {
+    this.#clock = clock;
     this.#expired = expired;
   }
 
@@ -33,20 +35,20 @@ export class Deadlines<Item extends Expiring> {
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#items.clear();
     this.#firesAtMs = Number.POSITIVE_INFINITY;
   }
 
   #arm(atMs: number): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#firesAtMs = atMs;
-    this.#timer = setTimeout(() => this.#look(), Math.max(restMs, Math.ceil(atMs - this.#nowMs())));
+    this.#timer = this.#clock.after(Math.max(restMs, Math.ceil(atMs - this.#clock.monotonicMs())), () => this.#look());
   }
 
   #look(): void {
     this.#firesAtMs = Number.POSITIVE_INFINITY;
-    const nowMs = this.#nowMs();
+    const nowMs = this.#clock.monotonicMs();
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const item of this.#items) {
       if (item.deadlineMs <= nowMs) {

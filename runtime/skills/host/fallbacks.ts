@@ -2,6 +2,7 @@
  * Answers a step from its fallback chain after its effect has failed. Each answer has a context of its own: when the next one has its
  * turn, what is left of the one before may make no call and emit nothing.
  */
+import type { Clock } from "../../core/clock.ts";
 import type { FellBack } from "../../core/outcome.ts";
 import { nextFallback } from "../../policy/fallback.ts";
 import type { Fallback, SkillContext, StepContext } from "../author/context.ts";
@@ -10,7 +11,7 @@ import { OpenStepContext } from "./open-step-context.ts";
 import { type OpenStep, stepPart } from "./open-step.ts";
 
 /** What the chain needs of the step it answers for. */
-export interface FallingStep<Payload> {
+export interface FallingStep<Payload> extends Pick<Clock, "after"> {
   /** Takes the hands of whatever answered so far away, and gives the fallback its own. Throws when the run may not act any more. */
   open(fallback: Fallback<unknown, Payload>): StepContext<Payload>;
   /** Hears the end of the run, until the function it returns is called. */
@@ -18,7 +19,7 @@ export interface FallingStep<Payload> {
 }
 
 /** What it needs of its run. */
-interface FallingRun extends SkillContext<never>, Pick<FallingStep<never>, "onEnd"> {
+interface FallingRun extends SkillContext<never>, Pick<FallingStep<never>, "onEnd" | "after"> {
   checkMayAct(): void;
 }
 
@@ -37,6 +38,7 @@ export function fallingStep(run: FallingRun, open: OpenStep, effect: OpenStepCon
       return current;
     },
     onEnd: (listener) => run.onEnd(listener),
+    after: (delayMs, action) => run.after(delayMs, action),
   };
 }
 
@@ -51,12 +53,12 @@ async function ask<Payload>(step: FallingStep<Payload>, fallback: Fallback<unkno
   if (timeoutMs === undefined) return await fallback.answer(context, error);
   const { promise: late, reject } = Promise.withResolvers<never>();
   const expected = `fallback '${name}': expected an answer within ${timeoutMs} ms, got none`;
-  const timer = setTimeout(() => reject(new TransientError(expected, { code: "FALLBACK_TIMEOUT", definite: false })), timeoutMs);
-  const stopListening = step.onEnd(() => clearTimeout(timer));
+  const timer = step.after(timeoutMs, () => reject(new TransientError(expected, { code: "FALLBACK_TIMEOUT", definite: false })));
+  const stopListening = step.onEnd(() => timer.cancel());
   try {
     return await Promise.race([fallback.answer(context, error), late]);
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
     stopListening();
   }
 }

@@ -1,3 +1,4 @@
+import type { Timer } from "../../core/clock.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
@@ -14,6 +15,7 @@ export interface RunHost<Run> {
   nowMs(): number;
   wallMs(): number;
   random(): number;
+  after(delayMs: number, action: () => void): Timer;
   mayRetryCall(): boolean;
   isCircuitOpen(dependency: number): boolean;
   /** `fellBack`: a fallback has answered. */

@@ -11,6 +11,7 @@
  * then on every step and call throws, and nothing it does is recorded. Before each effect the lease is looked at on the
  * monotonic clock, so that a thread that slept through its lease starts nothing more.
  */
+import type { Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
@@ -150,6 +151,10 @@ export class Run implements SkillContext<never>, CallingRun {
 
   random(): number {
     return this.#host.random();
+  }
+
+  after(delayMs: number, action: () => void): Timer {
+    return this.#host.after(delayMs, action);
   }
 
   mayRetryCall(): boolean {

@@ -2,6 +2,7 @@
  * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
  * is handed in.
  */
+import type { Clock, Random, Timer } from "../../core/clock.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
@@ -46,10 +47,9 @@ export interface SkillHostOptions {
   /** Memory of the `RetryLedger` that the whole worker shares. */
   readonly retries: ArrayBuffer | SharedArrayBuffer;
   readonly sink: HostSink;
-  /** The monotonic clock of the whole process. */
-  nowMs(): number;
-  wallMs(): number;
-  random(): number;
+  /** Its monotonic clock is that of the whole process. */
+  readonly clock: Omit<Clock, "soon">;
+  readonly random: Random;
 }
 
 /** Whose code a thread is executing. */
@@ -92,10 +92,7 @@ export class SkillHost implements RunHost<Run> {
     this.agent = options.agent;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
-    this.#deadlines = new Deadlines(
-      () => options.nowMs(),
-      (run) => run.expire(),
-    );
+    this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
   }
 
   consumerOf({ source }: Pick<ThreadOrder, "source">): string {
@@ -135,7 +132,7 @@ export class SkillHost implements RunHost<Run> {
     const ids = runContext.getStore();
     const here = new Error("at work");
     const run = ids === undefined ? undefined : this.#runs.get(ids.runId);
-    if (run !== undefined && this.#options.nowMs() >= run.deadlineMs) run.callOff();
+    if (run !== undefined && this.nowMs() >= run.deadlineMs) run.callOff();
     const at = ids === undefined ? originOf(here)?.at : describeFailure(here, undefined, this.folderOf(ids)).record.at;
     return { runId: run?.order.runId, what: this.describeOrigin(here, ids), at: at ?? "" };
   }
@@ -147,7 +144,7 @@ export class SkillHost implements RunHost<Run> {
 
   /** Begins a run; its answer comes through the sink, now or later. Never throws. */
   start(order: ThreadOrder): void {
-    const startedAtMs = this.#options.nowMs();
+    const startedAtMs = this.nowMs();
     const early = this.#takeEarly(order.runId);
     const prepared = this.#options.skills.get(order.skill);
     if (prepared === undefined) {
@@ -213,15 +210,19 @@ export class SkillHost implements RunHost<Run> {
   }
 
   nowMs(): number {
-    return this.#options.nowMs();
+    return this.#options.clock.monotonicMs();
   }
 
   wallMs(): number {
-    return this.#options.wallMs();
+    return this.#options.clock.wallMs();
   }
 
   random(): number {
     return this.#options.random();
+  }
+
+  after(delayMs: number, action: () => void): Timer {
+    return this.#options.clock.after(delayMs, action);
   }
 
   mayRetryCall(): boolean {
@@ -279,7 +280,7 @@ export class SkillHost implements RunHost<Run> {
   ended(run: Run, answer: RunAnswer): void {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.#options.nowMs() - run.startedAtMs);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs);
   }
 
   #refuse(order: ThreadOrder, answer: RunAnswer): void {

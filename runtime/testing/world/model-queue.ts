@@ -1,5 +1,5 @@
 // What a queue in memory holds, and what may go wrong with it.
-import type { HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
+import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 
 export type BrokerFault =

@@ -1,11 +1,13 @@
 /** The host that threads run skills in, in this process and on its clock: a thread of it can be lost. */
-import type { RunAnswer } from "#runtime/core/outcome.ts";
-import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
-import type { Skill } from "#runtime/index.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "#runtime/ports/executor.ts";
-import { type PreparedSkill, prepareSkills } from "#runtime/skills/host/prepared-skill.ts";
-import { SkillHost } from "#runtime/skills/host/skill-host.ts";
-import type { ProcessClock } from "../../../test/support/sim-clock.ts";
+import type { Random, Timer } from "../../core/clock.ts";
+import type { RunAnswer } from "../../core/outcome.ts";
+import { defaultDecodeLimits } from "../../core/read-route.ts";
+import type { Skill } from "../../index.ts";
+import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
+import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
+import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import { SkillHost } from "../../skills/host/skill-host.ts";
+import type { ProcessClock } from "./sim-clock.ts";
 
 export interface HostExecutorOptions {
   readonly clock: ProcessClock;
@@ -15,17 +17,44 @@ export interface HostExecutorOptions {
   readonly dependencies: readonly string[];
   /** Memory of the worker's `RetryLedger`. */
   readonly retries: ArrayBuffer;
+  readonly random: Random;
+  readonly log: (line: SkillLogLine) => void;
+}
+
+/** A host that counts the timers of its runs, so that it can be told whether a run waits for time or for something else. */
+class TimedHost extends SkillHost {
+  pending = 0;
+
+  override after(delayMs: number, action: () => void): Timer {
+    let isPending = true;
+    this.pending += 1;
+    const end = (): void => {
+      if (isPending) this.pending -= 1;
+      isPending = false;
+    };
+    const timer = super.after(delayMs, () => {
+      end();
+      action();
+    });
+    return {
+      cancel: () => {
+        end();
+        timer.cancel();
+      },
+    };
+  }
 }
 
 export class HostExecutor implements Executor {
   readonly #options: HostExecutorOptions;
   #prepared: ReadonlyMap<string, PreparedSkill> = new Map();
   #listener: ExecutorListener | undefined;
-  #host: SkillHost | undefined;
+  #host: TimedHost | undefined;
   readonly #running = new Set<number>();
   /** As the pipeline numbers them, to the number in the thread that is there now. */
   readonly #requests = new Map<number, number>();
   #lastRequestId = 0;
+  #calls = 0;
   #steps: StepRequest[] = [];
   #results: RunResult[] = [];
   #isSending = false;
@@ -89,6 +118,25 @@ export class HostExecutor implements Executor {
 
   collectGarbage(): void {}
 
+  /**
+   * Whether a skill's own code is at work: a run has begun and waits neither for the store, nor for time, nor for a call. Time must not
+   * pass then, as it does not for a skill that computes.
+   */
+  get isAtWork(): boolean {
+    const host = this.#host;
+    return host !== undefined && host.active > this.#requests.size + this.#calls && host.pending === 0;
+  }
+
+  /** A call of a dependency is on its way, in the simulated network. */
+  async whileCalled<T>(call: () => Promise<T>): Promise<T> {
+    this.#calls += 1;
+    try {
+      return await call();
+    } finally {
+      this.#calls -= 1;
+    }
+  }
+
   isReady(): boolean {
     return this.#host !== undefined;
   }
@@ -121,21 +169,20 @@ export class HostExecutor implements Executor {
     host?.stop();
   }
 
-  #open(): SkillHost {
-    const { clock, consumer } = this.#options;
+  #open(): TimedHost {
+    const { clock, consumer, random, log } = this.#options;
     const isCurrent = (): boolean => this.#host === host;
-    const host: SkillHost = new SkillHost({
+    const host: TimedHost = new TimedHost({
       consumers: [consumer],
       agent: undefined,
       limits: defaultDecodeLimits,
       skills: this.#prepared,
       circuits: new Int32Array(this.#options.dependencies.length),
       retries: this.#options.retries,
-      nowMs: () => clock.monotonicMs(),
-      wallMs: () => clock.wallMs(),
-      random: () => 0.5,
+      clock,
+      random,
       sink: {
-        log: () => undefined,
+        log,
         usage: () => undefined,
         state: () => undefined,
         result: (runId, answer, calls, durationMs) => {

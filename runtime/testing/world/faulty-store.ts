@@ -1,6 +1,6 @@
 // A run store as one process reaches it: over a network that can be down, slow, or lose an answer.
-import { StoreUnavailableError } from "#runtime/core/errors.ts";
-import type { RunView } from "#runtime/core/run.ts";
+import { StoreUnavailableError } from "../../core/errors.ts";
+import type { RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -12,7 +12,7 @@ import type {
   ReviveResult,
   RunStore,
   WriteResult,
-} from "#runtime/ports/run-store.ts";
+} from "../../ports/run-store.ts";
 import type { Faults } from "./faults.ts";
 import type { ProcessClock, SimClock } from "./sim-clock.ts";
 

@@ -1,5 +1,5 @@
 // Faults with a rate, a switch and a seed. A test names what may fail; the fakes ask whether it does now.
-import type { Random } from "#runtime/core/clock.ts";
+import type { Random } from "../../core/clock.ts";
 
 export class Faults<Name extends string> {
   readonly #random: Random;

@@ -8,7 +8,7 @@
  *   thread-before the thread that calls dies; nothing arrives
  *   thread-after  carried out, the thread dies before the answer arrives
  */
-import type { SimClock } from "../../../test/support/sim-clock.ts";
+import type { SimClock } from "./sim-clock.ts";
 
 export type Moment = "before" | "after" | "reply-lost" | "unheard" | "thread-before" | "thread-after";
 

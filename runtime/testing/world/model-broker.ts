@@ -1,10 +1,10 @@
 // A Service Bus queue with its dead-letter sub-queue, in memory and on a clock of the test, as a transport and a publisher
 // see it. Its locks, counts and faults are exact, so that a test can hold what came out against what went in.
 import { strict as assert } from "node:assert";
-import type { Delivery, HeaderValue, IdValue, OutgoingMessage, Particulars } from "#runtime/core/delivery.ts";
-import { TransportError } from "#runtime/core/errors.ts";
-import type { Publisher } from "#runtime/ports/publisher.ts";
-import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "#runtime/ports/transport.ts";
+import type { Delivery, HeaderValue, IdValue, OutgoingMessage, Particulars } from "../../core/delivery.ts";
+import { TransportError } from "../../core/errors.ts";
+import type { Publisher } from "../../ports/publisher.ts";
+import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 import type { Faults } from "./faults.ts";
 import type { BrokerFault, Lock, ModelConnection, Stored } from "./model-queue.ts";
 import { type ModelSession, ModelSessions } from "./model-sessions.ts";
@@ -106,7 +106,7 @@ export class ModelBroker {
   readonly sessions: ModelSessions | undefined;
   readonly queue: string;
   /** Other queues of the namespace, by name. */
-  readonly others = new Map<string, ModelBroker>();
+  readonly others: Map<string, ModelBroker> = new Map();
   /** Everything that was ever in the queue, in order. */
   readonly stored: Stored[] = [];
   /** What was sent to other entities. */

@@ -1,4 +1,4 @@
-import type { Random } from "#runtime/core/clock.ts";
+import type { Random } from "../../core/clock.ts";
 
 /** A stream of numbers in [0, 1) that is the same for the same seed. */
 export function seededRandom(seed: number): Random {

@@ -1,9 +1,9 @@
 /** The ports of one process, each call numbered. */
-import { StoreUnavailableError, TransportError } from "#runtime/core/errors.ts";
-import type { DeadLetterBox } from "#runtime/ports/dead-letters.ts";
-import type { Publisher } from "#runtime/ports/publisher.ts";
-import type { RunStore } from "#runtime/ports/run-store.ts";
-import type { Transport } from "#runtime/ports/transport.ts";
+import { StoreUnavailableError, TransportError } from "../../core/errors.ts";
+import type { DeadLetterBox } from "../../ports/dead-letters.ts";
+import type { Publisher } from "../../ports/publisher.ts";
+import type { RunStore } from "../../ports/run-store.ts";
+import type { Transport } from "../../ports/transport.ts";
 import type { Caller, IoPoints } from "./io-points.ts";
 
 const storeLost = (): never => {

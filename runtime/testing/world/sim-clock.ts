@@ -1,6 +1,10 @@
 // Time that a test drives by hand: nothing happens between two calls of `advance`.
-import { setImmediate as afterMicrotasks } from "node:timers/promises";
-import type { Clock, Timer } from "#runtime/core/clock.ts";
+import { setImmediate as afterMicrotasks, setTimeout as pause } from "node:timers/promises";
+import type { Clock, Timer } from "../../core/clock.ts";
+
+/** Something real that is waited for longer than this will not come. */
+const realWaitMaxMs = 10_000;
+const eagerTurns = 50;
 
 interface Pending {
   readonly atMs: number;
@@ -58,6 +62,8 @@ export class SimClock implements Clock {
   readonly #agenda = new Agenda();
   #soon: (() => void)[] = [];
   readonly #originMs: number;
+  /** Whether something is at work outside of simulated time, which waits for it, for `realWaitMaxMs` at most. */
+  isHeld: () => boolean = () => false;
 
   constructor(originMs: number = Date.UTC(2030, 0, 1)) {
     this.#originMs = originMs;
@@ -95,11 +101,21 @@ export class SimClock implements Clock {
   /** Lets everything happen that is due now. */
   async settle(): Promise<void> {
     await afterMicrotasks();
-    while (this.#soon.length > 0) {
+    while (this.#soon.length > 0 || this.isHeld()) {
+      if (this.#soon.length === 0) await this.#released();
       const actions = this.#soon;
       this.#soon = [];
       for (const action of actions) action();
       await afterMicrotasks();
+    }
+  }
+
+  /** Waits, in real time, until nothing holds time any more or something is to be done now. */
+  async #released(): Promise<void> {
+    const endsAtMs = performance.now() + realWaitMaxMs;
+    for (let turn = 0; this.isHeld() && this.#soon.length === 0; turn += 1) {
+      if (performance.now() > endsAtMs) throw new Error(`expected what runs to end, or to wait for simulated time, within ${realWaitMaxMs} ms; it did not`);
+      await (turn < eagerTurns ? afterMicrotasks() : pause(1));
     }
   }
 

@@ -1,7 +1,7 @@
 // The sessions of the queue in memory: the lock of each, whose holder alone gets its messages, and its state.
-import type { Delivery } from "#runtime/core/delivery.ts";
-import { TransportError } from "#runtime/core/errors.ts";
-import type { HeldSession, RenewResult, SessionListener, SettleResult } from "#runtime/ports/transport.ts";
+import type { Delivery } from "../../core/delivery.ts";
+import { TransportError } from "../../core/errors.ts";
+import type { HeldSession, RenewResult, SessionListener, SettleResult } from "../../ports/transport.ts";
 import type { Faults } from "./faults.ts";
 import type { BrokerFault, Lock, ModelConnection, Stored } from "./model-queue.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -24,8 +24,8 @@ interface Waiter {
 
 export class ModelSessions {
   readonly broker: SessionQueue;
-  readonly states = new Map<string, Uint8Array>();
-  readonly held = new Map<string, ModelSession>();
+  readonly states: Map<string, Uint8Array> = new Map();
+  readonly held: Map<string, ModelSession> = new Map();
   /** How often a session was accepted. */
   accepted = 0;
   #waiters: Waiter[] = [];

@@ -1,0 +1,162 @@
+/** A worker process of the simulated world: the real pipeline, policies and skill host on a model of broker, network and time. */
+import type { Clock, Random } from "../../core/clock.ts";
+import { createPayloadHash } from "../../core/payload-hash.ts";
+import { defaultDecodeLimits, readRoute } from "../../core/read-route.ts";
+import type { StoreSuspicion } from "../../core/store-suspicion.ts";
+import { Worker } from "../../pipeline/lifecycle.ts";
+import { Caution } from "../../policy/caution.ts";
+import { CredentialWatch } from "../../policy/credential-watch.ts";
+import { RetryLedger, retryLedgerBytes } from "../../policy/retry-ledger.ts";
+import { StoreDoubt } from "../../policy/store-doubt.ts";
+import type { RunStore } from "../../ports/run-store.ts";
+import type { Telemetry } from "../../ports/telemetry.ts";
+import type { Dependency } from "../../skills/author/define-dependency.ts";
+import type { Skill } from "../../skills/author/define-skill.ts";
+import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import { SkillRegistry } from "../../skills/host/registry.ts";
+import { Faults } from "./faults.ts";
+import { FaultyStore } from "./faulty-store.ts";
+import { HostExecutor } from "./host-executor.ts";
+import type { Caller, IoPoints } from "./io-points.ts";
+import { type BrokerConnection, type ModelBroker, queueName } from "./model-broker.ts";
+import { numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { ProcessClock, type SimClock } from "./sim-clock.ts";
+
+/** How long events of before a loss of records are in doubt; longer than any case. */
+const doubtMs = 3_600_000;
+
+/** Where the simulated workers publish what skills emit. */
+export const outputEntity = "output";
+
+/** What a process has of the world outside. */
+export interface Connected {
+  readonly clock: ProcessClock;
+  readonly random: Random;
+  readonly connection: BrokerConnection;
+  readonly store: FaultyStore;
+}
+
+/** Connects process number `number`, from 1, which is its seed, too. */
+export function connect(world: SimClock, broker: ModelBroker, number: number, store: RunStore): Connected {
+  const clock = new ProcessClock(world);
+  const random = seededRandom(number);
+  const connection = broker.connect(clock, new Faults(random), () => undefined);
+  return { clock, random, connection, store: new FaultyStore({ store, clock: world, process: clock, faults: new Faults(random), trace: () => undefined }) };
+}
+
+/** What a process runs. */
+export interface SimulatedPlugin {
+  readonly skills: readonly Skill[];
+  readonly dependencies: readonly Dependency[];
+}
+
+export interface SkillProcessOptions {
+  readonly world: SimClock;
+  readonly broker: ModelBroker;
+  /** Of the process, from 1. */
+  readonly number: number;
+  /** The run records as this process reaches them; `suspect` hears of a loss. */
+  readonly records: (suspect: (suspicion: StoreSuspicion) => void) => RunStore;
+  readonly points: IoPoints;
+  /** What is in the process; `caller` calls in its name. */
+  readonly plugin: (caller: Caller, executor: () => HostExecutor) => SimulatedPlugin;
+  /** Puts something between the worker and the store, on the worker's clock. */
+  readonly distortStore?: ((store: RunStore, clock: Clock) => RunStore) | undefined;
+  readonly telemetry?: Telemetry;
+  readonly log?: (line: SkillLogLine) => void;
+  /** It was killed. */
+  readonly killed: (process: SkillProcess) => void;
+  /** Its thread was lost. */
+  readonly threadLost: () => void;
+}
+
+export class SkillProcess implements Caller {
+  readonly worker: Worker;
+  readonly connection: BrokerConnection;
+  readonly store: FaultyStore;
+  readonly #clock: ProcessClock;
+  readonly #executor: HostExecutor;
+  readonly #options: SkillProcessOptions;
+  /** Nobody waits for its end any more. */
+  isGone = false;
+
+  constructor(options: SkillProcessOptions) {
+    const { world, broker, number, points } = options;
+    const storeDoubt = new StoreDoubt({ clock: world, windowMs: doubtMs, tell: () => undefined });
+    const { clock, random, connection, store } = connect(
+      world,
+      broker,
+      number,
+      options.records((suspicion) => storeDoubt.lost(suspicion)),
+    );
+    this.#options = options;
+    this.#clock = clock;
+    this.connection = connection;
+    this.store = store;
+    const { skills, dependencies } = options.plugin(this, () => this.#executor);
+    const plugin = { name: "simulated", version: "1.0.0", folder: "", entry: "", listedAs: "", slow: [], skills, dependencies };
+    const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
+    const retries = new ArrayBuffer(retryLedgerBytes);
+    const names = dependencies.map(({ name }) => name);
+    this.#executor = new HostExecutor({ clock, random, retries, consumer: queueName, skills, dependencies: names, log: options.log ?? (() => undefined) });
+    this.worker = new Worker({
+      credentials: new CredentialWatch({ clock, tell: () => undefined }),
+      memory: () => undefined,
+      loopDelay: () => 0,
+      clock,
+      random,
+      workerId: `worker-${number}`,
+      sources: [
+        {
+          name: queueName,
+          consumer: queueName,
+          transport: numberedTransport(connection, points, this),
+          store: numberedStore(options.distortStore?.(store, clock) ?? store, points, this),
+          storeDoubt,
+          retryEntity: queueName,
+          skills: registry,
+          deliveriesMax: broker.deliveriesMax - 1,
+          weight: 1,
+          priority: 0,
+        },
+      ],
+      publisher: numberedPublisher(connection, points, this),
+      executor: this.#executor,
+      telemetry: options.telemetry ?? { settled: () => undefined, emit: () => undefined },
+      skillCount: skills.length,
+      threads: 1,
+      dependencies: registry.dependencies,
+      retryLedger: new RetryLedger(retries),
+      readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
+      hashPayload: createPayloadHash(defaultDecodeLimits),
+      inFlightMax: 20,
+      collectGarbage: () => undefined,
+      heldBytesMax: 1024 ** 3,
+      intake: { start: 20, floor: 20, ceiling: 20, waitMaxMs: 500 },
+      resends: "resume",
+      entityFor: () => outputEntity,
+      storeHoldMaxMs: 60_000,
+      silenceMaxMs: 60_000,
+      leakedThreadsMax: 2,
+      caution: new Caution(1),
+      circuitChanged: () => undefined,
+    });
+  }
+
+  get isDead(): boolean {
+    return this.#clock.isDead;
+  }
+
+  kill(): void {
+    if (this.isDead) return;
+    this.connection.kill();
+    this.#executor.kill();
+    this.#options.killed(this);
+  }
+
+  loseThread(): void {
+    this.#options.threadLost();
+    this.#executor.loseThread();
+  }
+}
