@@ -2,12 +2,12 @@
  * One call of a dependency: tries under one idempotency key, within the call's total time and what is left of the run's. An
  * open circuit fails it at once, and so does a bulkhead that rejected the run. What comes back unknown is tried again here only where the step's kind allows it.
  */
-import type { Timer } from "../../core/clock.ts";
 import type { StepKind } from "../../core/run.ts";
 import { callDelayMs } from "../../policy/backoff.ts";
 import { type SkillError, TransientError } from "../author/errors.ts";
 import { asCallError } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
+import type { RunHost } from "./run-host.ts";
 import type { AllowTry } from "./usage-meter.ts";
 
 /** Failure code of a call that an open circuit refused. */
@@ -26,12 +26,8 @@ export interface CallingRun {
   readonly traceId: string;
   /** Monotonic end of the run's time. */
   readonly deadlineMs: number;
-  nowMs(): number;
-  random(): number;
-  after(delayMs: number, action: () => void): Timer;
-  /** Asks the worker's retry budget; called only when a retry is otherwise right. */
-  mayRetryCall(): boolean;
-  isCircuitOpen(dependency: number): boolean;
+  /** `mayRetryCall` asks the worker's retry budget; called only when a retry is otherwise right. */
+  readonly host: Pick<RunHost<never>, "nowMs" | "random" | "after" | "mayRetryCall" | "isCircuitOpen">;
   /** It has no slot of this dependency, and none is coming. */
   isRejectedBy(dependency: number): boolean;
   /** Throws when the run has ended or may not act any more. */
@@ -71,10 +67,10 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
   const checkMayAct = (): void => {
     run.checkMayAct();
     controller.signal.throwIfAborted();
-    if (run.nowMs() >= endMs) throw timeout(dependency, "a connection to send it on", true);
+    if (run.host.nowMs() >= endMs) throw timeout(dependency, "a connection to send it on", true);
   };
   // Where the run ends first, its own end does.
-  const timer = endMs < run.deadlineMs ? run.after(Math.max(1, endMs - run.nowMs()), tooLate) : undefined;
+  const timer = endMs < run.deadlineMs ? run.host.after(Math.max(1, endMs - run.host.nowMs()), tooLate) : undefined;
   const { eventId, epoch, traceId } = run;
   try {
     const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt, checkMayAct };
@@ -87,7 +83,7 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
 
 function pause(run: CallingRun, delayMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = run.after(delayMs, resolve);
+  const timer = run.host.after(delayMs, resolve);
   const stopListening = run.onEnd(() => {
     timer.cancel();
     resolve();
@@ -104,15 +100,15 @@ function pauseBeforeRetry(run: CallingRun, dependency: PreparedDependency, call:
   if (asked > dependency.retry.delayMaxMs) return undefined;
   const delayMs = Math.max(
     asked,
-    callDelayMs(dependency.retry, attempt, () => run.random()),
+    callDelayMs(dependency.retry, attempt, () => run.host.random()),
   );
-  return run.nowMs() + delayMs < endMs && run.mayRetryCall() ? delayMs : undefined;
+  return run.host.nowMs() + delayMs < endMs && run.host.mayRetryCall() ? delayMs : undefined;
 }
 
 /** A try that the limit does not let pass leaves the call with what came of the one before. */
 async function passLimit(run: CallingRun, allow: AllowTry, endMs: number, before: SkillError | undefined): Promise<void> {
   try {
-    await allow(Math.max(0, endMs - run.nowMs()));
+    await allow(Math.max(0, endMs - run.host.nowMs()));
   } catch (refusal) {
     throw before ?? refusal;
   }
@@ -121,7 +117,7 @@ async function passLimit(run: CallingRun, allow: AllowTry, endMs: number, before
 
 /** Calls the dependency; throws `PermanentError` or `TransientError`, or whatever `checkMayAct` throws once the run has ended. */
 export async function callDependency(run: CallingRun, dependency: PreparedDependency, call: Call): Promise<unknown> {
-  const endMs = Math.min(run.nowMs() + dependency.timeouts.totalMs, run.deadlineMs);
+  const endMs = Math.min(run.host.nowMs() + dependency.timeouts.totalMs, run.deadlineMs);
   let before: SkillError | undefined;
   for (let attempt = 1; ; attempt += 1) {
     run.checkMayAct();
@@ -129,7 +125,7 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
       const message = `${dependency.name}: expected a slot of its bulkhead, found it full; it rejects what finds it so, as its whenFull says`;
       throw new TransientError(message, { code: bulkheadFullCode, dependency: dependency.name });
     }
-    if (run.isCircuitOpen(dependency.number)) {
+    if (run.host.isCircuitOpen(dependency.number)) {
       const message = `${dependency.name}: expected its circuit to be closed, found it open; it closes by itself once calls succeed again: the failures before it say why they did not`;
       throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });
     }

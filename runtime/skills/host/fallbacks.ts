@@ -19,7 +19,8 @@ export interface FallingStep<Payload> extends Pick<Clock, "after"> {
 }
 
 /** What it needs of its run. */
-interface FallingRun extends SkillContext<never>, Pick<FallingStep<never>, "onEnd" | "after"> {
+interface FallingRun extends SkillContext<never>, Pick<FallingStep<never>, "onEnd"> {
+  readonly host: Pick<Clock, "after">;
   checkMayAct(): void;
 }
 
@@ -38,7 +39,7 @@ export function fallingStep(run: FallingRun, open: OpenStep, effect: OpenStepCon
       return current;
     },
     onEnd: (listener) => run.onEnd(listener),
-    after: (delayMs, action) => run.after(delayMs, action),
+    after: (delayMs, action) => run.host.after(delayMs, action),
   };
 }
 

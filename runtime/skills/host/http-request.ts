@@ -2,11 +2,10 @@
 import { TextDecoder } from "node:util";
 import { type Dispatcher, Pool } from "undici";
 import { messageOf } from "../../core/errors.ts";
-import { failureRowOf, isPermanentCode } from "../../core/failure-class.ts";
-import { redact } from "../../core/redact.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
 import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
+import { refusal } from "./http-refusal.ts";
 import { retryAfterOf } from "./retry-after.ts";
 import { deriveSpan, traceparentOf } from "./run-identity.ts";
 import { asUnreachable } from "./unreachable.ts";
@@ -82,20 +81,10 @@ async function readInTime(
   }
 }
 
-async function refusalOf(name: string, response: Dispatcher.ResponseData): Promise<PermanentError | TransientError> {
-  const { statusCode: status, headers } = response;
-  const bytes = await readBytes(response.body, refusalBytesMax).catch(() => undefined);
-  const quoted =
-    bytes === undefined
-      ? ""
-      : redact(new TextDecoder().decode(bytes.subarray(0, quotedMax)))
-          .replaceAll(/\s+/g, " ")
-          .trim();
-  const message = `${name}: expected a status from 200 to 299, got ${status}${quoted === "" ? "" : `: ${quoted}`}`;
-  const code = `HTTP_${status}`;
-  const options = { code, dependency: name, status, definite: failureRowOf(code)?.definite ?? false };
-  if (isPermanentCode(code)) return new PermanentError(message, options);
-  return new TransientError(message, { ...options, retryAfterMs: retryAfterOf(headers, Date.now()) });
+async function refusalOf(name: string, { statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<PermanentError | TransientError> {
+  const bytes = await readBytes(body, refusalBytesMax).catch(() => undefined);
+  const said = bytes === undefined ? "" : new TextDecoder().decode(bytes.subarray(0, quotedMax));
+  return refusal({ name, status, said, retryAfterMs: retryAfterOf(headers, Date.now()) });
 }
 
 function parseBody(name: string, status: number, contentType: unknown, bytes: Uint8Array): unknown {

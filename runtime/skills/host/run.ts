@@ -11,7 +11,6 @@
  * then on every step and call throws, and nothing it does is recorded. Before each effect the lease is looked at on the
  * monotonic clock, so that a thread that slept through its lease starts nothing more.
  */
-import type { Timer } from "../../core/clock.ts";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
@@ -55,7 +54,7 @@ export class Run implements SkillContext<never>, CallingRun {
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
-  readonly #host: RunHost<Run>;
+  readonly host: RunHost<Run>;
   readonly #prepared: PreparedSkill;
   /** Of a run that has failed for good: it goes backwards. */
   readonly #saga: Saga | undefined;
@@ -77,7 +76,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #isCalledOff = false;
 
   constructor(host: RunHost<Run>, prepared: PreparedSkill, order: ThreadOrder, event: EventEnvelope, startedAtMs: number) {
-    this.#host = host;
+    this.host = host;
     this.#prepared = prepared;
     this.order = order;
     this.event = event as EventEnvelope<never>;
@@ -122,7 +121,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   get log(): SkillLog {
-    this.#log ??= skillLog((level, message, fields) => this.#host.log(this, level, message, fields));
+    this.#log ??= skillLog((level, message, fields) => this.host.log(this, level, message, fields));
     return this.#log;
   }
 
@@ -136,7 +135,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   askForState(): Promise<Uint8Array | null | undefined> {
-    return this.#host.askForState(this);
+    return this.host.askForState(this);
   }
 
   /** How its calls went so far. */
@@ -146,23 +145,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   nowMs(): number {
-    return this.#host.nowMs();
-  }
-
-  random(): number {
-    return this.#host.random();
-  }
-
-  after(delayMs: number, action: () => void): Timer {
-    return this.#host.after(delayMs, action);
-  }
-
-  mayRetryCall(): boolean {
-    return this.#host.mayRetryCall();
-  }
-
-  isCircuitOpen(dependency: number): boolean {
-    return this.#host.isCircuitOpen(dependency);
+    return this.host.nowMs();
   }
 
   isRejectedBy(dependency: number): boolean {
@@ -201,7 +184,7 @@ export class Run implements SkillContext<never>, CallingRun {
   end(answer: RunAnswer): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#host.ended(this, answer);
+    this.host.ended(this, answer);
     this.#signal?.abort(this);
     if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
   }
@@ -236,7 +219,7 @@ export class Run implements SkillContext<never>, CallingRun {
 
   checkMayAct(): void {
     if (this.#isEnded) throw new RunEnded();
-    const nowMs = this.#host.nowMs();
+    const nowMs = this.host.nowMs();
     if (nowMs >= this.leaseUntilMs) this.#stop({ kind: "stale" });
     if (nowMs >= this.deadlineMs) {
       this.expire();
@@ -272,7 +255,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #measure(prepared: PreparedDependency, request: unknown, options: CallOptions<never> | undefined): MeteredCall | undefined {
     const { limits } = prepared;
     if (limits === undefined) return undefined;
-    this.#meter ??= new UsageMeter(this.order.allowances ?? [], (...more) => this.#host.askForMore(this, ...more));
+    this.#meter ??= new UsageMeter(this.order.allowances ?? [], (...more) => this.host.askForMore(this, ...more));
     return this.#meter.begin(prepared, limits, request, options);
   }
 
@@ -293,7 +276,7 @@ export class Run implements SkillContext<never>, CallingRun {
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
-    const emitter = { cause: this.event, agent: this.#host.agent ?? this.order.skill, eventId, wallMs: this.#host.wallMs(), quality };
+    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality };
     list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
@@ -445,7 +428,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   async #write(step: StepRecord, fellBack?: FellBack): Promise<void> {
-    const result = await this.#host.writeStep(this, step, fellBack);
+    const result = await this.host.writeStep(this, step, fellBack);
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
@@ -507,6 +490,6 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   #derive(...parts: readonly (string | number)[]): string {
-    return deriveKey({ consumer: this.#host.consumerOf(this.order), eventId: this.eventId, generation: this.order.generation }, ...parts);
+    return deriveKey({ consumer: this.host.consumerOf(this.order), eventId: this.eventId, generation: this.order.generation }, ...parts);
   }
 }

@@ -55,6 +55,7 @@ export class HostExecutor implements Executor {
   readonly #requests = new Map<number, number>();
   #lastRequestId = 0;
   #calls = 0;
+  #answering = 0;
   #steps: StepRequest[] = [];
   #results: RunResult[] = [];
   #isSending = false;
@@ -124,7 +125,18 @@ export class HostExecutor implements Executor {
    */
   get isAtWork(): boolean {
     const host = this.#host;
-    return host !== undefined && host.active > this.#requests.size + this.#calls && host.pending === 0;
+    if (host === undefined) return false;
+    return this.#answering > 0 || (host.active > this.#requests.size + this.#calls && host.pending === 0);
+  }
+
+  /** Code of the test's own answers a call: time waits for it, too. */
+  async whileAnswering<T>(answer: () => Promise<T>): Promise<T> {
+    this.#answering += 1;
+    try {
+      return await answer();
+    } finally {
+      this.#answering -= 1;
+    }
   }
 
   /** A call of a dependency is on its way, in the simulated network. */

@@ -148,6 +148,11 @@ export class SkillProcess implements Caller {
     return this.#clock.isDead;
   }
 
+  /** Code of a skill, or of a test's answer, is at work in it. */
+  get isAtWork(): boolean {
+    return !this.isDead && this.#executor.isAtWork;
+  }
+
   kill(): void {
     if (this.isDead) return;
     this.connection.kill();

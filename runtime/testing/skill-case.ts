@@ -1,0 +1,259 @@
+/** One case of a skill's test: an event that goes the whole way through a worker, with or without trouble. */
+import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/run-store.ts";
+import type { RuntimeEvent } from "../core/catalogue.ts";
+import type { EventEnvelope } from "../core/event-envelope.ts";
+import { eventHeaders } from "../core/event-headers.ts";
+import type { OutgoingMessage } from "../core/delivery.ts";
+import type { RunView, StepKind, StepQuality } from "../core/run.ts";
+import type { Skill } from "../skills/author/define-skill.ts";
+import type { SkillLogLine } from "../skills/host/run-log.ts";
+import { decodeStep } from "../skills/host/step-codec.ts";
+import { type MadeCall, type PlannedFault, StandIns } from "./stand-in.ts";
+import type { Stub } from "./stub.ts";
+import { type CrashPoint, IoPoints, type NumberedCall } from "./world/io-points.ts";
+import { ModelBroker, queueName } from "./world/model-broker.ts";
+import { SimClock } from "./world/sim-clock.ts";
+import { SkillProcess } from "./world/skill-process.ts";
+
+/** From a worker's end to its successor's start. */
+const restartAfterMs = 1_000;
+/** Longer than any time-out of a skill without renewal would need; renewed as in a worker. */
+const lockMs = 60_000;
+/** In simulated time: pauses between retries are minutes long. */
+const endsWithinMs = 48 * 3_600_000;
+const retentionMs = 7 * 86_400_000;
+const stopBudgetMs = 5_000;
+
+/** What an event of a test says; what is left out is filled in. */
+export interface TestEvent extends Partial<Omit<EventEnvelope, "payload">> {
+  readonly payload?: unknown;
+}
+
+/** A step as its run's record holds it. */
+export interface DoneStep {
+  readonly name: string;
+  readonly kind: StepKind;
+  /** `intent`: its effect may have begun, and its result is not known. */
+  readonly state: "intent" | "completed";
+  readonly result: unknown;
+  readonly quality: StepQuality;
+}
+
+export interface EmittedEvent {
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly payload: unknown;
+  readonly event: EventEnvelope;
+}
+
+export interface Retry {
+  /** 1 for the execution that failed first. */
+  readonly attempt: number;
+  readonly code: string;
+  readonly description: string;
+  /** Pause before the next execution. */
+  readonly delayMs: number;
+  /** In simulated time, from the start of the test. */
+  readonly atMs: number;
+}
+
+export interface SkillOutcome {
+  readonly outcome: "completed" | "dead-lettered" | "parked";
+  /** Of a dead letter: its reason, such as the failure's code; empty otherwise. */
+  readonly reason: string;
+  /** Of a dead letter: what happened, and where; empty otherwise. */
+  readonly description: string;
+  readonly steps: readonly DoneStep[];
+  /** Every try of every call, in order. */
+  readonly calls: readonly MadeCall[];
+  /** What is published once the run is done, in order, each event once. */
+  readonly emitted: readonly EmittedEvent[];
+  readonly retries: readonly Retry[];
+  readonly logs: readonly SkillLogLine[];
+  /** Simulated, from the event's arrival to its end. */
+  readonly tookMs: number;
+}
+
+export interface CaseReport extends SkillOutcome {
+  /** Every call that left the worker, for putting trouble there. */
+  readonly points: readonly NumberedCall[];
+}
+
+export interface CaseOptions {
+  readonly skill: Skill;
+  readonly event: TestEvent;
+  readonly stubs: readonly Stub[];
+  readonly crashes?: readonly CrashPoint[] | undefined;
+  readonly fault?: PlannedFault | undefined;
+  /** Further messages of the same event, at these times after the first one. */
+  readonly duplicatesAtMs?: readonly number[] | undefined;
+  /** What the workers that follow a killed one run. */
+  readonly successor?: Skill | undefined;
+  /** Of pauses and their jitter; default 1. */
+  readonly seed?: number | undefined;
+}
+
+function envelopeOf(skill: Skill, { payload = {}, ...given }: TestEvent): EventEnvelope {
+  const handled = skill.handles[0];
+  return {
+    eventId: "event-1",
+    eventType: handled?.eventType ?? "",
+    traceId: "trace-1",
+    correlationId: "flow-1",
+    projectId: "project-1",
+    originatingAgent: "test",
+    version: "1.0",
+    timestamp: "2030-01-01T00:00:00.000Z",
+    ...given,
+    payload,
+  };
+}
+
+class SkillCase {
+  readonly #clock = new SimClock();
+  readonly #broker: ModelBroker;
+  readonly #records: SqliteRunStore;
+  readonly #points: IoPoints;
+  readonly #standIns: StandIns;
+  readonly #options: CaseOptions;
+  readonly #retries: Retry[] = [];
+  readonly #logs: SkillLogLine[] = [];
+  #description = "";
+  #current: SkillProcess | undefined;
+  #processes: number;
+  #unsent: number;
+
+  constructor(options: CaseOptions) {
+    this.#options = options;
+    const { stubs, crashes, fault, duplicatesAtMs = [], seed = 1 } = options;
+    const clock = this.#clock;
+    this.#broker = new ModelBroker({ clock, lockMs });
+    this.#records = createSqliteRunStore({ consumer: queueName, retentionMs, path: ":memory:", clock });
+    this.#points = new IoPoints(clock, crashes ?? []);
+    this.#standIns = new StandIns(clock, this.#points, stubs, fault);
+    this.#unsent = 1 + duplicatesAtMs.length;
+    this.#processes = (seed - 1) * 1_000;
+    clock.isHeld = () => this.#current?.isAtWork === true;
+  }
+
+  async run(): Promise<CaseReport> {
+    const clock = this.#clock;
+    const broker = this.#broker;
+    const { skill, event, duplicatesAtMs = [] } = this.#options;
+    const envelope = envelopeOf(skill, event);
+    await this.#records.start();
+    try {
+      this.#startWorker();
+      for (const atMs of [0, ...duplicatesAtMs]) clock.after(atMs, () => this.#send(envelope));
+      const isOver = (): boolean => this.#unsent === 0 && broker.open.length === 0;
+      await clock.until(`the event to end; ${describeOpen(broker)}`, () => isOver() || this.#standIns.unexpected.length > 0, endsWithinMs);
+      const [unexpected] = this.#standIns.unexpected;
+      if (unexpected !== undefined) throw unexpected;
+      const tookMs = clock.monotonicMs();
+      // Answers that are still on their way.
+      await clock.advance(20);
+      this.#points.isOver = true;
+      return this.#report(envelope.eventId, await this.#records.read(envelope.eventId), tookMs);
+    } finally {
+      await this.#end();
+    }
+  }
+
+  #report(eventId: string, record: RunView | undefined, tookMs: number): CaseReport {
+    const broker = this.#broker;
+    const [dead] = broker.deadLettered;
+    const outcome = dead === undefined ? "completed" : record?.state === "parked" ? "parked" : "dead-lettered";
+    return {
+      outcome,
+      reason: dead?.reason ?? "",
+      description: this.#description,
+      steps: (record?.steps ?? []).map((step) => {
+        const stored = step.state === "completed" ? decodeStep(step) : undefined;
+        return { name: step.name, kind: step.kind, state: step.state, result: stored?.result, quality: stored?.quality ?? "full" };
+      }),
+      calls: this.#standIns.calls,
+      emitted: emittedBy(eventId, broker),
+      retries: this.#retries,
+      logs: this.#logs,
+      tookMs,
+      points: this.#points.calls,
+    };
+  }
+
+  async #end(): Promise<void> {
+    const process = this.#current;
+    this.#current = undefined;
+    if (process !== undefined && !process.isDead) {
+      process.isGone = true;
+      await this.#clock.finish("the worker to stop", process.worker.stop(stopBudgetMs), 60_000);
+      process.kill();
+    }
+    await this.#records.stop();
+  }
+
+  #startWorker(): void {
+    this.#processes += 1;
+    const { skill, successor = skill, stubs } = this.#options;
+    const isFirst = this.#current === undefined;
+    const process = new SkillProcess({
+      world: this.#clock,
+      broker: this.#broker,
+      points: this.#points,
+      number: this.#processes,
+      records: () => this.#records,
+      plugin: (caller, executor) => {
+        const within = this.#standIns.within(isFirst ? skill : successor, { caller, executor });
+        return { skills: [within], dependencies: within.uses.length > 0 ? within.uses : stubs.map(({ dependency }) => dependency) };
+      },
+      telemetry: { settled: () => undefined, emit: (event) => this.#hear(event) },
+      log: (line) => this.#logs.push(line),
+      killed: (killed) => {
+        if (!killed.isGone) this.#clock.after(restartAfterMs, () => this.#startWorker());
+        killed.isGone = true;
+      },
+      threadLost: () => undefined,
+    });
+    this.#current = process;
+    // One that cannot start ends, and is started again, as whatever watches over it would have it.
+    process.worker.start().catch(() => process.kill());
+  }
+
+  #hear(event: RuntimeEvent): void {
+    const atMs = this.#clock.monotonicMs();
+    if (event.type === "run.retrying") {
+      const { attempt, code, description, delayMs } = event;
+      this.#retries.push({ attempt, code, description, delayMs, atMs });
+    }
+    if (event.type === "run.dead-lettered") this.#description = event.description;
+  }
+
+  #send(envelope: EventEnvelope): void {
+    this.#unsent -= 1;
+    const message: OutgoingMessage = {
+      messageId: `${envelope.eventId}-${this.#unsent}`,
+      contentType: "application/json",
+      headers: eventHeaders(envelope),
+      body: Buffer.from(JSON.stringify(envelope)),
+    };
+    this.#broker.accept(queueName, [message]);
+  }
+}
+
+function describeOpen(broker: ModelBroker): string {
+  return `its messages are ${broker.open.map(({ state }) => state).join(", ") || "not sent"}`;
+}
+
+/** What was published, each event once: at least once is what is promised. */
+function emittedBy(eventId: string, broker: ModelBroker): EmittedEvent[] {
+  const events = new Map<string, EmittedEvent>();
+  for (const { message } of broker.published) {
+    if (message.headers["causationId"] !== eventId) continue;
+    const event = JSON.parse(Buffer.from(message.body).toString("utf8")) as EventEnvelope;
+    events.set(event.eventId, { eventId: event.eventId, eventType: event.eventType, payload: event.payload, event });
+  }
+  return [...events.values()];
+}
+
+export function runSkillCase(options: CaseOptions): Promise<CaseReport> {
+  return new SkillCase(options).run();
+}

@@ -1,0 +1,123 @@
+/** What a dependency answers in a test: a value, what a function makes of the call, one after the other, a fault, late. */
+import { ConfigurationError } from "../core/errors.ts";
+import { type Dependency, type HttpDependency, type HttpRequest, isDependency } from "../skills/author/define-dependency.ts";
+import { show } from "../skills/author/check-options.ts";
+
+/** One try of a call, as a stub sees it. */
+export interface StubCall<Request> {
+  readonly request: Request;
+  /** The same at every try of this call, of whatever execution. */
+  readonly idempotencyKey: string;
+  /** Undefined outside of steps. */
+  readonly step: string | undefined;
+  /** 1 for the first try of this call in its execution. */
+  readonly attempt: number;
+  /** 1 for the first try of a call of this dependency in the whole test. */
+  readonly number: number;
+}
+
+/** What a test says of an HTTP answer. A status outside 200 to 299 fails the call, as it does in a worker. */
+export interface HttpAnswer {
+  /** Default 200. */
+  readonly status?: number;
+  /** Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** As JSON or text would be read; default none. */
+  readonly body?: unknown;
+}
+
+type FaultKind =
+  | { readonly kind: "refused" }
+  | { readonly kind: "silent" }
+  | { readonly kind: "reset"; readonly carriedOut: boolean }
+  | { readonly kind: "status"; readonly answer: HttpAnswer }
+  | { readonly kind: "thrown"; readonly error: unknown };
+
+/** A call that comes to grief. Made by `fault`. */
+export class Fault {
+  readonly what: FaultKind;
+
+  constructor(what: FaultKind) {
+    this.what = what;
+  }
+}
+
+/** Ways in which a call fails. Each is what a worker's own HTTP client, or what the request function, would make of it. */
+export const fault = {
+  /** No connection: certainly nothing happened. */
+  refused: (): Fault => new Fault({ kind: "refused" }),
+  /** No answer, so that the call's time-out ends it: what was asked has happened, and nobody hears of it. */
+  silent: (): Fault => new Fault({ kind: "silent" }),
+  /** The connection breaks. `carriedOut` (default true): after what was asked has happened. */
+  reset: ({ carriedOut = true }: { readonly carriedOut?: boolean } = {}): Fault => new Fault({ kind: "reset", carriedOut }),
+  /** An HTTP status outside 200 to 299. */
+  status: (status: number, { headers, body }: Omit<HttpAnswer, "status"> = {}): Fault =>
+    new Fault({ kind: "status", answer: { status, ...(headers === undefined ? {} : { headers }), ...(body === undefined ? {} : { body }) } }),
+  /** What the request function would throw, such as a `PermanentError` or a `TransientError`. */
+  thrown: (error: unknown): Fault => new Fault({ kind: "thrown", error }),
+} as const;
+
+/** Answers in turn. Made by `inTurn`. */
+export class InTurn<Request, Response> {
+  readonly answers: readonly OneAnswer<Request, Response>[];
+
+  constructor(answers: readonly OneAnswer<Request, Response>[]) {
+    this.answers = answers;
+  }
+}
+
+/** An answer that takes its time. Made by `late`. */
+export class Late<Request, Response> {
+  readonly afterMs: number;
+  readonly answer: OneAnswer<Request, Response>;
+
+  constructor(afterMs: number, answer: OneAnswer<Request, Response>) {
+    this.afterMs = afterMs;
+    this.answer = answer;
+  }
+}
+
+export type OneAnswer<Request, Response> =
+  | Response
+  | Fault
+  | Late<Request, Response>
+  | ((call: StubCall<Request>) => Response | Fault | Promise<Response | Fault>);
+
+export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response>;
+
+/** The first try of a call gets the first answer, the next try or call the next one; a try beyond the last fails the test. */
+export function inTurn<Request, Response>(...answers: readonly OneAnswer<Request, Response>[]): InTurn<Request, Response> {
+  return new InTurn(answers);
+}
+
+/** Answers after so many milliseconds of simulated time. */
+export function late<Request, Response>(afterMs: number, answer: OneAnswer<Request, Response>): Late<Request, Response> {
+  return new Late(afterMs, answer);
+}
+
+/** What stands in for a dependency. Made by `stub`. */
+export interface Stub {
+  readonly dependency: Dependency;
+  readonly answer: Answer<unknown, unknown>;
+  /** A call of it changes nothing, so that one outside of a step may be made again. */
+  readonly isRead: boolean;
+}
+
+export interface StubOptions {
+  /**
+   * Calls of it change nothing, whatever they are: `everyWay` lets them be repeated outside of steps. Default false; `GET` and `HEAD` of an HTTP
+   * dependency are taken for reads in any case.
+   */
+  readonly reads?: boolean;
+}
+
+/**
+ * Stands in for a dependency in a test. It honours idempotency keys as a real one should: what was carried out once under a key is
+ * answered again for the same request, and not done again. Throws `ConfigurationError` when `dependency` is none.
+ */
+export function stub(dependency: HttpDependency, answer: Answer<HttpRequest, HttpAnswer>, options?: StubOptions): Stub;
+export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
+export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
+  if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);
+  return { dependency, answer: answer as Answer<unknown, unknown>, isRead: reads };
+}

@@ -1,0 +1,124 @@
+/** `testSkill`: a skill run as a worker runs it, in process, on simulated time; and in every way that a run can go. */
+import { ConfigurationError } from "../core/errors.ts";
+import { show } from "../skills/author/check-options.ts";
+import { type Skill, isSkill } from "../skills/author/define-skill.ts";
+import { type Tolerance, differences } from "./compare.ts";
+import { type CaseOptions, type CaseReport, runSkillCase, type SkillOutcome, type TestEvent } from "./skill-case.ts";
+import type { Stub } from "./stub.ts";
+import { type Way, waysOf } from "./ways.ts";
+
+export interface TestSkillOptions {
+  /** The event; fields that are left out are filled in: the first type that the skill handles, id `event-1`, version 1.0, payload `{}`. */
+  readonly event?: TestEvent;
+  /** What stands in for each dependency that the skill calls. */
+  readonly dependencies?: readonly Stub[];
+  /** Of the jitter of pauses, from 1; default 1. The same seed gives the same times. */
+  readonly seed?: number;
+}
+
+export interface EveryWayOptions extends TestSkillOptions, Partial<Tolerance> {
+  /** The skill as it will be: each crash is also resumed by it, as when a new version is rolled out. */
+  readonly successor?: Skill<never>;
+  /** Only the ways whose description holds this text, to repeat one that failed. */
+  readonly only?: string;
+}
+
+/** How ways of one kind went. */
+export interface WaysRow {
+  readonly kind: string;
+  readonly cases: number;
+  readonly failed: number;
+}
+
+export interface EveryWayReport {
+  /** How it goes without trouble. */
+  readonly undisturbed: SkillOutcome;
+  readonly rows: readonly WaysRow[];
+  readonly cases: number;
+}
+
+/** A skill does not come to the same end in every way. `message` holds a table of all ways and says what differs in the first one. */
+export class EveryWayError extends Error {
+  override readonly name = "EveryWayError";
+  readonly rows: readonly WaysRow[];
+  /** Description of the first way that differs; give it as `only` to repeat it. */
+  readonly way: string;
+  readonly differences: readonly string[];
+
+  constructor(skill: string, rows: readonly WaysRow[], way: string, found: readonly string[], seed: number) {
+    super(
+      `${skill}: expected the same end in every way, found another when ${way}:\n${found.map((one) => `  ${one}`).join("\n")}\n\n${table(rows)}\n\nrepeat it with everyWay(…, { only: ${JSON.stringify(way)}, seed: ${seed} })`,
+    );
+    this.rows = rows;
+    this.way = way;
+    this.differences = found;
+  }
+}
+
+function table(rows: readonly WaysRow[]): string {
+  const width = Math.max(4, ...rows.map(({ kind }) => kind.length));
+  const line = (kind: string, cases: string, failed: string): string => `  ${kind.padEnd(width)}  ${cases.padStart(5)}  ${failed.padStart(6)}`;
+  return [line("ways", "cases", "differ"), ...rows.map(({ kind, cases, failed }) => line(kind, String(cases), String(failed)))].join("\n");
+}
+
+function caseOf(skill: Skill<never>, { event = {}, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
+  if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
+  if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
+  const used = new Set(skill.uses.map(({ name }) => name));
+  for (const { dependency } of dependencies)
+    if (!used.has(dependency.name))
+      throw new ConfigurationError(
+        `testSkill: expected stubs of what skill '${skill.name}' names in uses (${[...used].join(", ") || "nothing"}), got one of '${dependency.name}'`,
+      );
+  return { skill, event, stubs: dependencies, seed };
+}
+
+async function runOnce(skill: Skill<never>, options: TestSkillOptions = {}): Promise<SkillOutcome> {
+  const { points: _points, ...outcome } = await runSkillCase(caseOf(skill, options));
+  return outcome;
+}
+
+async function goOneWay(base: CaseOptions, usual: CaseReport, way: Way, tolerance: Tolerance): Promise<readonly string[]> {
+  try {
+    return differences(usual, await runSkillCase({ ...base, ...way.options }), way, tolerance);
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}
+
+async function everyWay(skill: Skill<never>, options: EveryWayOptions = {}): Promise<EveryWayReport> {
+  const { mayEnd = [], successor, only, seed = 1 } = options;
+  const base = caseOf(skill, options);
+  const usual = await runSkillCase(base);
+  const rows = new Map<string, { kind: string; cases: number; failed: number }>();
+  let first: { readonly way: Way; readonly found: readonly string[] } | undefined;
+  for (const way of waysOf(usual, skill, successor)) {
+    if (only !== undefined && !way.what.includes(only)) continue;
+    const row = rows.get(way.kind) ?? { kind: way.kind, cases: 0, failed: 0 };
+    rows.set(way.kind, row);
+    const found = await goOneWay(base, usual, way, { mayEnd });
+    row.cases += 1;
+    if (found.length === 0) continue;
+    row.failed += 1;
+    first ??= { way, found };
+  }
+  const all = [...rows.values()];
+  if (all.length === 0) throw new ConfigurationError(`everyWay: expected a way whose description holds ${show(only)}, found none`);
+  if (first !== undefined) throw new EveryWayError(`skill '${skill.name}'`, all, first.way.what, first.found, seed);
+  const { points: _points, ...undisturbed } = usual;
+  return { undisturbed, rows: all, cases: all.reduce((sum, { cases }) => sum + cases, 0) };
+}
+
+/**
+ * Runs a skill for one event as a worker does: decoded, checked by its schema, step by step on a run record, retried by its policy, its events published
+ * when it is done, or dead-lettered. In process, without a broker, a store or a network; pauses and time-outs pass in no real time. What the skill itself
+ * waits for in real time is waited for, ten seconds at most. Rejects when a call is made that no stub answers, and when the event does not end.
+ *
+ * `testSkill.everyWay` runs the same case in each way that a run can go: its event sent twice; the worker killed, its thread or an answer lost at each
+ * call to the broker, the store and the dependencies; each call failing in each way. Rejects with an `EveryWayError` when the end, a step's result, an
+ * emitted event or the set of effects by idempotency key is not what it is without trouble.
+ */
+export const testSkill: {
+  (skill: Skill<never>, options?: TestSkillOptions): Promise<SkillOutcome>;
+  readonly everyWay: (skill: Skill<never>, options?: EveryWayOptions) => Promise<EveryWayReport>;
+} = Object.assign(runOnce, { everyWay });
