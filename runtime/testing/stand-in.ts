@@ -7,7 +7,7 @@ import { show } from "../skills/author/check-options.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { placeOf } from "../skills/host/code-place.ts";
 import { refusal } from "../skills/host/http-refusal.ts";
-import { type Answer, Fault, type HttpAnswer, InTurn, Late, type OneAnswer, type Stub } from "./stub.ts";
+import { Fault, type HttpAnswer, InTurn, Late, type OneAnswer, type Stub } from "./stub.ts";
 import type { HostExecutor } from "./world/host-executor.ts";
 import type { Caller, IoPoints } from "./world/io-points.ts";
 import type { SimClock } from "./world/sim-clock.ts";
@@ -44,9 +44,22 @@ export class UnexpectedCall extends Error {
   override readonly name = "UnexpectedCall";
 }
 
+/** What was carried out under a key. */
 interface Kept {
   readonly request: unknown;
-  readonly response: unknown;
+  /** Undefined while nobody was told. */
+  readonly answer: { readonly response: unknown } | undefined;
+}
+
+/** One try, as it is served. */
+interface Served {
+  /** It was carried out before, and its answer is known. */
+  readonly isAnswered: boolean;
+  readonly answer: unknown;
+  record(response: unknown, carriedOut: boolean): void;
+  /** Carries it out, once a key; gives the answer of the first time. */
+  carryOut(response: unknown): unknown;
+  carryOutUnheard(): void;
 }
 
 const requestShownMax = 300;
@@ -86,7 +99,7 @@ export class StandIns {
   readonly #planned: PlannedFault | undefined;
   /** What was carried out, by dependency and key. */
   readonly #kept = new Map<string, Kept>();
-  /** Tries so far, by dependency. */
+  /** How often a stub was asked, by dependency. */
   readonly #numbers = new Map<string, number>();
 
   constructor(clock: SimClock, points: IoPoints, stubs: readonly Stub[], planned?: PlannedFault) {
@@ -117,82 +130,70 @@ export class StandIns {
 
   async #serve(dependency: Dependency, request: unknown, info: CallInfo, from: string, executor: HostExecutor): Promise<unknown> {
     const { name } = dependency;
-    const { step, idempotencyKey, attempt } = info;
-    const number = (this.#numbers.get(name) ?? 0) + 1;
-    this.#numbers.set(name, number);
-    const one = this.#stubs.get(name);
-    const isRead = one?.isRead === true || isSafe(dependency, request);
+    const served = this.#open(dependency, request, info, from);
+    await this.#clock.delay(1);
+    const planned = this.#planned?.number === this.calls.length + 1 ? this.#planned.fault : undefined;
+    const given = planned ?? (served.isAnswered ? served.answer : await this.#answer(executor, name, request, info));
+    if (given instanceof Fault) return await this.#fail(name, given, served);
+    await this.#clock.delay(1);
+    return served.carryOut(
+      dependency.request === undefined ? asHttp(name, given as HttpAnswer, () => served.record(undefined, false), this.#clock.wallMs()) : given,
+    );
+  }
+
+  #open(dependency: Dependency, request: unknown, { step, idempotencyKey, attempt }: CallInfo, from: string): Served {
+    const { name } = dependency;
+    const isRead = this.#stubs.get(name)?.isRead === true || isSafe(dependency, request);
+    const key = `${name} ${idempotencyKey}`;
+    const known = isRead ? undefined : this.#kept.get(key);
+    const kept = known !== undefined && isDeepStrictEqual(known.request, request) ? known : undefined;
     const record = (response: unknown, carriedOut: boolean): void => {
       const asked = structuredClone(request);
       this.calls.push({ dependency: name, step, idempotencyKey, request: asked, attempt, atMs: this.#clock.monotonicMs(), from, response, carriedOut, isRead });
     };
-    const key = `${name} ${idempotencyKey}`;
-    const kept = isRead ? undefined : this.#kept.get(key);
-    const isKnown = kept !== undefined && isDeepStrictEqual(kept.request, request);
-    const carryOut = (response: unknown): unknown => {
-      if (isKnown) {
-        record(undefined, false);
-        return kept.response;
-      }
-      record(response, true);
-      if (!isRead) this.#kept.set(key, { request: structuredClone(request), response });
-      return response;
+    const keep = (answer: Kept["answer"]): void => {
+      if (!isRead) this.#kept.set(key, { request: structuredClone(request), answer });
     };
-    await this.#clock.delay(1);
-    const planned = this.#planned?.number === this.calls.length + 1 ? this.#planned.fault : undefined;
-    const given = planned ?? (isKnown ? kept.response : await this.#answer(executor, dependency, number, request, info));
-    if (given instanceof Fault)
-      return await this.#fail(dependency, given, { record, carryOut, stubbed: () => this.#usual(executor, dependency, number, request, info) });
-    await this.#clock.delay(1);
-    return carryOut(dependency.request === undefined ? asHttp(name, given as HttpAnswer, (at) => record(at, false), this.#clock.wallMs()) : given);
-  }
-
-  /** What it would have answered without the planned fault. */
-  async #usual(executor: HostExecutor, dependency: Dependency, number: number, request: unknown, info: CallInfo): Promise<unknown> {
-    const given = await this.#answer(executor, dependency, number, request, info);
-    return given instanceof Fault ? undefined : given;
-  }
-
-  async #fail(
-    dependency: Dependency,
-    { what }: Fault,
-    {
+    return {
+      isAnswered: kept?.answer !== undefined,
+      answer: kept?.answer?.response,
       record,
-      carryOut,
-      stubbed,
-    }: {
-      readonly record: (response: unknown, carriedOut: boolean) => void;
-      readonly carryOut: (response: unknown) => unknown;
-      readonly stubbed: () => Promise<unknown>;
-    },
-  ): Promise<unknown> {
-    const { name } = dependency;
-    const done = async (): Promise<void> => {
-      const response = await stubbed();
-      carryOut(
-        dependency.request === undefined && response !== undefined ? asHttp(name, response as HttpAnswer, () => undefined, this.#clock.wallMs()) : response,
-      );
+      carryOut: (response) => {
+        record(kept === undefined ? response : undefined, kept === undefined);
+        const answer = kept?.answer ?? { response };
+        keep(answer);
+        return answer.response;
+      },
+      carryOutUnheard: () => {
+        record(undefined, kept === undefined);
+        keep(kept?.answer);
+      },
     };
+  }
+
+  async #fail(name: string, { what }: Fault, served: Served): Promise<unknown> {
     switch (what.kind) {
       case "refused":
-        record(undefined, false);
+        served.record(undefined, false);
         throw Object.assign(new Error(`${name}: the connection was refused`), { code: "ECONNREFUSED" });
       case "silent":
-        await done();
+        served.carryOutUnheard();
         return await new Promise(() => undefined);
       case "reset":
-        if (what.carriedOut) await done();
-        else record(undefined, false);
+        if (what.carriedOut) served.carryOutUnheard();
+        else served.record(undefined, false);
         throw Object.assign(new Error(`${name}: the connection was reset`), { code: "ECONNRESET" });
       case "status":
-        return asHttp(name, what.answer, (response) => record(response, false), this.#clock.wallMs());
+        return asHttp(name, what.answer, () => served.record(undefined, false), this.#clock.wallMs());
       case "thrown":
-        record(undefined, false);
+        served.record(undefined, false);
         throw what.error;
     }
   }
 
-  async #answer(executor: HostExecutor, { name }: Dependency, number: number, request: unknown, info: CallInfo): Promise<unknown> {
+  async #answer(executor: HostExecutor, name: string, request: unknown, info: CallInfo): Promise<unknown> {
+    const number = (this.#numbers.get(name) ?? 0) + 1;
+    this.#numbers.set(name, number);
     const answer = this.#stubs.get(name)?.answer;
     if (answer === undefined)
       return this.#unexpected(`expected no call of '${name}', the skill made one`, request, info, `give dependencies a stub(${name}, …)`);
@@ -221,9 +222,9 @@ export class StandIns {
 }
 
 /** What the worker's HTTP client makes of an answer: a response, or a thrown error for a status that is none. */
-function asHttp(name: string, answer: HttpAnswer, refused: (answer: HttpAnswer) => void, wallMs: number): unknown {
+function asHttp(name: string, answer: HttpAnswer, refused: () => void, wallMs: number): unknown {
   const { status = 200, headers = {}, body } = answer;
   if (status >= 200 && status <= 299) return { status, headers, body };
-  refused(answer);
+  refused();
   throw refusal({ name, status, said: body === undefined ? "" : shortened(body), retryAfterMs: retryAfterOf(headers, wallMs) });
 }

@@ -12,7 +12,7 @@ export interface StubCall<Request> {
   readonly step: string | undefined;
   /** 1 for the first try of this call in its execution. */
   readonly attempt: number;
-  /** 1 for the first try of a call of this dependency in the whole test. */
+  /** 1 for the first time that the stub is asked. What it has answered under a key it is not asked again. */
   readonly number: number;
 }
 
@@ -85,7 +85,7 @@ export type OneAnswer<Request, Response> =
 
 export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response>;
 
-/** The first try of a call gets the first answer, the next try or call the next one; a try beyond the last fails the test. */
+/** Answers what it is asked first with the first answer, and so on; one more question than answers fails the test. */
 export function inTurn<Request, Response>(...answers: readonly OneAnswer<Request, Response>[]): InTurn<Request, Response> {
   return new InTurn(answers);
 }
@@ -119,5 +119,5 @@ export function stub(dependency: HttpDependency, answer: Answer<HttpRequest, Htt
 export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
 export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
   if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);
-  return { dependency, answer: answer as Answer<unknown, unknown>, isRead: reads };
+  return { dependency, answer, isRead: reads };
 }

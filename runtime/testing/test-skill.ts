@@ -18,7 +18,7 @@ export interface TestSkillOptions {
 
 export interface EveryWayOptions extends TestSkillOptions, Partial<Tolerance> {
   /** The skill as it will be: each crash is also resumed by it, as when a new version is rolled out. */
-  readonly successor?: Skill<never>;
+  readonly successor?: Skill;
   /** Only the ways whose description holds this text, to repeat one that failed. */
   readonly only?: string;
 }
@@ -61,7 +61,7 @@ function table(rows: readonly WaysRow[]): string {
   return [line("ways", "cases", "differ"), ...rows.map(({ kind, cases, failed }) => line(kind, String(cases), String(failed)))].join("\n");
 }
 
-function caseOf(skill: Skill<never>, { event = {}, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
+function caseOf(skill: Skill, { event = {}, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
   const used = new Set(skill.uses.map(({ name }) => name));
@@ -73,7 +73,7 @@ function caseOf(skill: Skill<never>, { event = {}, dependencies = [], seed = 1 }
   return { skill, event, stubs: dependencies, seed };
 }
 
-async function runOnce(skill: Skill<never>, options: TestSkillOptions = {}): Promise<SkillOutcome> {
+async function runOnce(skill: Skill, options: TestSkillOptions = {}): Promise<SkillOutcome> {
   const { points: _points, ...outcome } = await runSkillCase(caseOf(skill, options));
   return outcome;
 }
@@ -86,7 +86,7 @@ async function goOneWay(base: CaseOptions, usual: CaseReport, way: Way, toleranc
   }
 }
 
-async function everyWay(skill: Skill<never>, options: EveryWayOptions = {}): Promise<EveryWayReport> {
+async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<EveryWayReport> {
   const { mayEnd = [], successor, only, seed = 1 } = options;
   const base = caseOf(skill, options);
   const usual = await runSkillCase(base);
@@ -119,6 +119,6 @@ async function everyWay(skill: Skill<never>, options: EveryWayOptions = {}): Pro
  * emitted event or the set of effects by idempotency key is not what it is without trouble.
  */
 export const testSkill: {
-  (skill: Skill<never>, options?: TestSkillOptions): Promise<SkillOutcome>;
-  readonly everyWay: (skill: Skill<never>, options?: EveryWayOptions) => Promise<EveryWayReport>;
+  (skill: Skill, options?: TestSkillOptions): Promise<SkillOutcome>;
+  readonly everyWay: (skill: Skill, options?: EveryWayOptions) => Promise<EveryWayReport>;
 } = Object.assign(runOnce, { everyWay });

@@ -57,7 +57,11 @@ test("an effect outside of a step is found", async () => {
     await context.call(mail, { method: "POST", path: "/mails" }); // outside
     await context.step("confirm", (step) => step.call(bank, { method: "POST", path: "/confirmations" }));
   });
-  assertNames(await found(skill), "outside", /the call of 'mail' outside of steps at .* is made again each time the run is resumed; put it into a context\.step/);
+  assertNames(
+    await found(skill),
+    "outside",
+    /the call of 'mail' outside of steps at .* is made again each time the run is resumed; put it into a context\.step/,
+  );
 });
 
 test("a step whose name varies is found", async () => {
@@ -67,7 +71,11 @@ test("a step whose name varies is found", async () => {
       await step.call(bank, { method: "POST", path: "/charges" }); // varying name
     });
   });
-  assertNames(await found(skill), "varying name", /has an idempotency key that it does not have without trouble, so that its effect happens twice; name the step the same/);
+  assertNames(
+    await found(skill),
+    "varying name",
+    /has an idempotency key that it does not have without trouble, so that its effect happens twice; name the step the same/,
+  );
 });
 
 test("a call that goes out without its key after a crash is found", async () => {
