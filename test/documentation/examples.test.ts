@@ -10,7 +10,7 @@ import { encodeIntent } from "#runtime/skills/host/step-codec.ts";
 import { type HostBundle, makeHost } from "../skills/host.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { root } from "../support/markdown.ts";
-import { exampleFolder, importExample } from "../support/readme-examples.ts";
+import { exampleFile, exampleFolder, importExample } from "../support/readme-examples.ts";
 import { runSkill } from "../support/skill-harness.ts";
 
 const answered = (body: unknown): HttpResponse => ({ status: 200, headers: {}, body });
@@ -19,7 +19,7 @@ test("every example in TypeScript has the types that it claims, under the projec
   const config = {
     extends: join(root, "tsconfig.json"),
     compilerOptions: {
-      paths: { holdfast: [join(root, "runtime/index.ts")] },
+      paths: { holdfast: [join(root, "runtime/index.ts")], "holdfast/testing": [join(root, "runtime/testing/index.ts")] },
       typeRoots: [join(root, "node_modules/@types")],
       isolatedDeclarations: false,
       declaration: false,
@@ -125,4 +125,14 @@ test("the fallback answers for a failure without effect, and not when the effect
     }),
     unknown,
   );
+});
+
+test("the test of the first skill passes", async () => {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const example = exampleFile("testSkill.everyWay(greeter");
+  // Where the package is installed, Node finds it by its name.
+  const hook = `data:text/javascript,import { knowOwnName } from ${JSON.stringify(import.meta.resolve("#runtime/skills/host/own-name.ts"))}; knowOwnName();`;
+  const { status, stdout } = spawnSync(process.execPath, ["--import", hook, "--test", "--test-reporter=spec", example], { encoding: "utf8", env });
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /^ℹ pass 3$/m);
 });

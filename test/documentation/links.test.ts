@@ -53,7 +53,7 @@ test("every file that a document names exists", () => {
   ]) {
     const prose = readDocument(document).replaceAll(/^```.*?^```$/gms, "");
     for (const name of codeIn(prose)) {
-      const isPath = /^[\w.-]+(?:\/[\w.-]+)+$/.test(name) && !/^(?:application|plugins|node_modules|\.holdfast)\//.test(name);
+      const isPath = /^[\w.-]+(?:\/[\w.-]+)+$/.test(name) && !/^(?:application|plugins|node_modules|holdfast|\.holdfast)\//.test(name);
       if (isPath && !isThere(document, name)) missing.push(`${document}: ${name}`);
     }
   }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import { knowOwnName } from "#runtime/skills/host/own-name.ts";
+import { readmeBlock } from "./first-skill.ts";
 import { codeBlocksOf, readDocument, root } from "./markdown.ts";
 
 /** Holds the project's packages and the examples, until the test file that imports this has ended. */
@@ -18,12 +19,19 @@ const examples = codeBlocksOf(readDocument("README.md"))
   .filter(({ language }) => language === "ts")
   .map(({ text }, index) => ({ text, file: join(exampleFolder, "examples", `${index + 1}.ts`) }));
 for (const { file, text } of examples) writeFileSync(file, text);
+// What the example of a test imports.
+writeFileSync(join(exampleFolder, "examples", "index.ts"), readmeBlock("`plugins/greeter/index.ts`", "ts"));
+
+/** The file of the one example that contains `words`. */
+export function exampleFile(words: string): string {
+  const [example, ...others] = examples.filter(({ text }) => text.includes(words));
+  if (example === undefined || others.length > 0)
+    throw new Error(`expected one example of README.md to contain '${words}', found ${example === undefined ? 0 : others.length + 1}`);
+  return example.file;
+}
 
 /** Imports the one example that contains `words`. */
 export async function importExample<Exports>(words: string): Promise<Exports> {
   knowOwnName();
-  const [example, ...others] = examples.filter(({ text }) => text.includes(words));
-  if (example === undefined || others.length > 0)
-    throw new Error(`expected one example of README.md to contain '${words}', found ${example === undefined ? 0 : others.length + 1}`);
-  return (await import(pathToFileURL(example.file).href)) as Exports;
+  return (await import(pathToFileURL(exampleFile(words)).href)) as Exports;
 }

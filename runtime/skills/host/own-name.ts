@@ -9,8 +9,12 @@
 import { registerHooks } from "node:module";
 import { extname } from "node:path";
 
-const ownName = "holdfast";
-const entry = new URL(`../../index${extname(import.meta.filename)}`, import.meta.url).href;
+const moduleOf = (path: string): string => new URL(`../../${path}${extname(import.meta.filename)}`, import.meta.url).href;
+/** What the package exports, by the names that authors import. */
+const own = new Map([
+  ["holdfast", moduleOf("index")],
+  ["holdfast/testing", moduleOf("testing/index")],
+]);
 const lent = /^zod(?:\/|$)/;
 let isKnown = false;
 
@@ -20,7 +24,8 @@ export function knowOwnName(): void {
   isKnown = true;
   registerHooks({
     resolve(specifier, context, next) {
-      if (specifier === ownName) return { url: entry, shortCircuit: true };
+      const url = own.get(specifier);
+      if (url !== undefined) return { url, shortCircuit: true };
       try {
         return next(specifier, context);
       } catch (error) {
