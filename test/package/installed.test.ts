@@ -125,6 +125,12 @@ test("skills lists the first skill, and finds holdfast and zod from a folder tha
   }
 });
 
+test("the test of the first skill passes under Node's own runner, with the packed test kit", { skip }, () => {
+  const { status, output } = run("node --test --test-reporter=spec plugins/greeter/greeter.test.ts", folder, { NODE_TEST_CONTEXT: undefined });
+  assert.equal(status, 0, output);
+  assert.match(output, /^ℹ pass 3$/m);
+});
+
 test("the README's commands run the first skill: broker, start, send, inspect", { skip }, async (t) => {
   const mailer = await startMailer();
   t.after(() => mailer.stop());

@@ -25,6 +25,7 @@ export function writeFirstSkill(folder: string): void {
   const files = {
     "plugins/greeter/holdfast.plugin.json": readmeBlock("`plugins/greeter/holdfast.plugin.json`", "json"),
     "plugins/greeter/index.ts": readmeBlock("`plugins/greeter/index.ts`", "ts"),
+    "plugins/greeter/greeter.test.ts": readmeBlock("`plugins/greeter/greeter.test.ts`", "ts"),
     "holdfast.config.ts": readmeBlock("The configuration, `holdfast.config.ts`", "ts"),
   };
   for (const [path, text] of Object.entries(files)) {
