@@ -26,7 +26,7 @@ const isQuery = ({ idempotencyKey }: MadeCall): boolean => /-query-\d+\.\d+(?:-\
 
 const effectsOf = (report: CaseReport): readonly MadeCall[] => report.calls.filter((call) => !call.isRead && !isQuery(call));
 
-/** Each key stands for one request, in whatever execution. */
+/** Each key stands for one request, in whatever execution; where another answer took a step's place, those that follow may ask for something else. */
 function* checkKeys(usual: ReadonlyMap<string, MadeCall>, effects: readonly MadeCall[]): Generator<string> {
   const met = new Map(usual);
   for (const effect of effects) {
@@ -86,6 +86,11 @@ export function differences(usual: CaseReport, found: CaseReport, way: Way, tole
   const effects = effectsOf(found);
   const known = new Map(effectsOf(usual).map((effect) => [`${effect.dependency} ${effect.idempotencyKey}`, effect]));
   const isSameEnd = found.outcome === usual.outcome && way.mayChange === "nothing" && found.steps.every(({ quality }) => quality === "full");
-  const all = [...checkKeys(known, effects), ...checkOutside(effects), ...checkEffects(known, effects, isSameEnd), ...checkEnd(usual, found, way, tolerance)];
+  const all = [
+    ...checkKeys(isSameEnd ? known : new Map(), effects),
+    ...checkOutside(effects),
+    ...checkEffects(known, effects, isSameEnd),
+    ...checkEnd(usual, found, way, tolerance),
+  ];
   return [...new Set(all)];
 }

@@ -93,16 +93,22 @@ export interface CaseOptions {
   readonly seed?: number | undefined;
 }
 
+/** A version that a skill handles. */
+function firstOf(versions: readonly string[] = []): string {
+  return versions[0]?.replace("x", "0") ?? "1.0";
+}
+
 function envelopeOf(skill: Skill, { payload = {}, ...given }: TestEvent): EventEnvelope {
-  const handled = skill.handles[0];
+  const eventType = given.eventType ?? skill.handles[0]?.eventType ?? "";
+  const handled = skill.handles.find((one) => one.eventType === eventType);
   return {
     eventId: "event-1",
-    eventType: handled?.eventType ?? "",
+    eventType,
     traceId: "trace-1",
     correlationId: "flow-1",
     projectId: "project-1",
     originatingAgent: "test",
-    version: "1.0",
+    version: firstOf(handled?.versions),
     timestamp: "2030-01-01T00:00:00.000Z",
     ...given,
     payload,

@@ -8,7 +8,7 @@ import type { Stub } from "./stub.ts";
 import { type Way, waysOf } from "./ways.ts";
 
 export interface TestSkillOptions {
-  /** The event; fields that are left out are filled in: the first type that the skill handles, id `event-1`, version 1.0, payload `{}`. */
+  /** The event; fields that are left out are filled in: the first type that the skill handles, in the first version, id `event-1`, payload `{}`. */
   readonly event?: TestEvent;
   /** What stands in for each dependency that the skill calls. */
   readonly dependencies?: readonly Stub[];

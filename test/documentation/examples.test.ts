@@ -5,13 +5,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Config, parseConfig } from "#runtime/core/config.ts";
-import { type HttpResponse, type Plugin, PermanentError, type Skill, TransientError, defineDependency } from "#runtime/index.ts";
+import { type HttpDependency, type HttpRequest, type HttpResponse, type Skill, defineDependency } from "#runtime/index.ts";
 import { encodeIntent } from "#runtime/skills/host/step-codec.ts";
 import { type HostBundle, makeHost } from "../skills/host.ts";
+import { type Fault, type HttpAnswer, fault, stub, testSkill } from "#runtime/testing/index.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { root } from "../support/markdown.ts";
 import { exampleFile, exampleFolder, importExample } from "../support/readme-examples.ts";
-import { runSkill } from "../support/skill-harness.ts";
 
 const answered = (body: unknown): HttpResponse => ({ status: 200, headers: {}, body });
 
@@ -32,19 +32,6 @@ test("every example in TypeScript has the types that it claims, under the projec
   assert.equal(status, 0, `${stdout}${stderr}`);
 });
 
-test("the first skill writes, sends under a key, and emits; a run that is resumed sends nothing again", async () => {
-  const { default: plugin } = await importExample<{ default: Plugin }>("export default definePlugin(");
-  const [greeter] = plugin.skills as readonly Skill<unknown>[];
-  assert.ok(greeter !== undefined);
-  const payload = { name: "Ada", email: "ada@example.com" };
-  const answers = { mailer: () => answered({}) };
-  const first = await runSkill(greeter, payload, { answers });
-  assert.deepEqual([first.ran, first.calls.map(({ request }) => request.body)], [["write", "send"], [{ to: payload.email, text: "Welcome, Ada!" }]]);
-  assert.deepEqual(first.emitted, [{ eventType: "CustomerGreeted", payload: { email: payload.email, status: 200 } }]);
-  const resumed = await runSkill(greeter, payload, { stored: first.stored });
-  assert.deepEqual([resumed.ran, resumed.calls, resumed.emitted], [[], [], first.emitted]);
-});
-
 test("each configuration is one that the worker accepts", async () => {
   const parsed = async (words: string): Promise<Config> => parseConfig((await importExample<{ default: unknown }>(words)).default, "README.md");
   assert.deepEqual((await parsed("pluginRoots:")).publish?.entity, "agent-events");
@@ -53,17 +40,21 @@ test("each configuration is one that the worker accepts", async () => {
 
 test("the chain of steps hands each step what those before it returned", async () => {
   const { welcomer } = await importExample<{ welcomer: Skill<{ customerId: string }> }>("export const welcomer");
-  const { calls, ran, emitted } = await runSkill(
-    welcomer,
-    { customerId: "7" },
-    { answers: { customers: () => answered({ name: "Ada", email: "ada@example.com" }), mailer: () => answered({}) } },
-  );
-  assert.deepEqual(ran, ["find", "greet"]);
+  const answers = new Map<string, HttpAnswer>([["customers", { body: { name: "Ada", email: "ada@example.com" } }]]);
+  const dependencies = welcomer.uses.map((dependency) => stub(dependency as unknown as HttpDependency, answers.get(dependency.name) ?? {}));
+  const { calls, steps, emitted } = await testSkill(welcomer, { event: { payload: { customerId: "7" } }, dependencies });
   assert.deepEqual(
-    calls.map(({ request }) => request.path),
+    steps.map(({ name }) => name),
+    ["find", "greet"],
+  );
+  assert.deepEqual(
+    calls.map(({ request }) => (request as HttpRequest).path),
     ["/customers/7", "/messages"],
   );
-  assert.deepEqual(emitted, [{ eventType: "CustomerGreeted", payload: { email: "ada@example.com" } }]);
+  assert.deepEqual(
+    emitted.map(({ eventType, payload }) => [eventType, payload]),
+    [["CustomerGreeted", { email: "ada@example.com" }]],
+  );
 });
 
 /** The skill as it is, and every call that it makes, on dependencies that answer here. */
@@ -108,23 +99,14 @@ test("the step that can be queried is carried out at once the first time, and lo
 test("the fallback answers for a failure without effect, and not when the effect may have happened", async () => {
   const { converter } = await importExample<{ converter: Skill<{ amount: number }> }>("export const converter");
   assert.equal(converter.isolation, "dedicated");
-  const runWith = (answer: () => unknown): ReturnType<typeof runSkill> => runSkill(converter, { amount: 100 }, { answers: { rates: answer } });
-  const priced = async (answer: () => unknown): Promise<unknown> => (await runWith(answer)).emitted[0]?.payload;
-  assert.deepEqual(await priced(() => answered({ rate: 2 })), { amount: 200, isOfToday: true });
-  const refused = new PermanentError("rates: no", { dependency: "rates" });
-  assert.deepEqual(
-    await priced(() => {
-      throw refused;
-    }),
-    { amount: 108, isOfToday: false },
-  );
-  const unknown = new TransientError("rates: no answer in time", { dependency: "rates", definite: false });
-  await assert.rejects(
-    runWith(() => {
-      throw unknown;
-    }),
-    unknown,
-  );
+  const priced = async (answer: HttpAnswer | Fault): Promise<readonly [string, unknown]> => {
+    const dependencies = converter.uses.map((dependency) => stub(dependency as unknown as HttpDependency, answer));
+    const { outcome, emitted } = await testSkill(converter, { event: { payload: { amount: 100 } }, dependencies });
+    return [outcome, emitted[0]?.payload];
+  };
+  assert.deepEqual(await priced({ body: { rate: 2 } }), ["completed", { amount: 200, isOfToday: true }]);
+  assert.deepEqual(await priced({ status: 422 }), ["completed", { amount: 108, isOfToday: false }]);
+  assert.deepEqual(await priced(fault.silent()), ["dead-lettered", undefined]);
 });
 
 test("the test of the first skill passes", async () => {

@@ -1,12 +1,13 @@
 import { strict as assert } from "node:assert";
 import { after, before, test } from "node:test";
-import { documentDrafter } from "#handlers/document-drafter/index.ts";
-import { attemptsMax } from "#handlers/document-drafter/model.ts";
+import { documentDrafter, library } from "#handlers/document-drafter/index.ts";
+import { attemptsMax, model } from "#handlers/document-drafter/model.ts";
 import { readOutline, readReview } from "#handlers/document-drafter/writing.ts";
 import { StandInControl } from "#load/stand-ins/client.ts";
 import { type StandIns, startStandIns } from "#load/stand-ins/stand-ins.ts";
-import { type HttpRequest, PermanentError, TransientError } from "#runtime/index.ts";
-import { type Call, Crash, type HarnessOptions, type HarnessResult, type StoredSteps, readPayload, runSkill } from "../support/skill-harness.ts";
+import type { HttpRequest } from "#runtime/index.ts";
+import { type HttpAnswer, type SkillOutcome, type Stub, type StubCall, fault, stub, testSkill } from "#runtime/testing/index.ts";
+import { refusalOf } from "../support/refused-payload.ts";
 import { webhookExamples } from "../support/webhook-examples.ts";
 
 const allSteps = ["outline", "draft-1", "draft-2", "review", "publish"];
@@ -25,7 +26,7 @@ before(async () => {
 after(() => standIns.stop());
 
 /** The payload of the one event that a run emitted. */
-function draftedOf({ emitted }: HarnessResult): Record<string, unknown> {
+function draftedOf({ emitted }: SkillOutcome): Record<string, unknown> {
   assert.deepEqual(
     emitted.map(({ eventType }) => eventType),
     ["DocumentDrafted"],
@@ -34,27 +35,26 @@ function draftedOf({ emitted }: HarnessResult): Record<string, unknown> {
 }
 
 /** Calls the stand-ins over HTTP, with the headers that the runtime sends. */
-function overHttp(dependency: "model" | "library"): (request: HttpRequest, call: Call) => Promise<unknown> {
-  return async (request, call) => {
-    const headers = {
-      "content-type": "application/json",
-      "idempotency-key": call.idempotencyKey,
-      "holdfast-run": call.idempotencyKey.split("/")[0] ?? "",
-      "holdfast-step": call.step ?? "",
-    };
+function overHttp(dependency: "model" | "library"): (call: StubCall<HttpRequest>) => Promise<HttpAnswer> {
+  return async ({ request, idempotencyKey, step }) => {
+    const headers = { "content-type": "application/json", "idempotency-key": idempotencyKey, "holdfast-run": "drafter", "holdfast-step": step ?? "" };
     const response = await fetch(`${standIns.urls[dependency]}${request.path}`, { method: request.method, headers, body: JSON.stringify(request.body) });
-    if (!response.ok) throw new PermanentError(`answered ${response.status}`, { code: `HTTP_${response.status}`, dependency });
-    return { status: response.status, headers: {}, body: await response.json() };
+    return { status: response.status, body: await response.json() };
   };
 }
 
-const answers = { model: overHttp("model"), library: overHttp("library") };
-const draft = (options: HarnessOptions = {}): ReturnType<typeof runSkill> => runSkill(documentDrafter, payload, { answers, ...options });
+const publishing = stub(library, overHttp("library"));
+const dependencies = [stub(model, overHttp("model")), publishing];
+const draft = (eventId: string, stubs: readonly Stub[] = dependencies): Promise<SkillOutcome> =>
+  testSkill(documentDrafter, { event: { eventId, payload }, dependencies: stubs });
 
 test("drafts in five steps, one call each, and emits what it cost", async () => {
-  const result = await draft({ eventId: "evt-plain" });
-  const { ran, calls } = result;
-  assert.deepEqual(ran, allSteps);
+  const result = await draft("evt-plain");
+  const { steps, calls } = result;
+  assert.deepEqual(
+    steps.map(({ name }) => name),
+    allSteps,
+  );
   assert.deepEqual(
     calls.map(({ step, dependency }) => [step, dependency]),
     allSteps.map((step) => [step, step === "publish" ? "library" : "model"]),
@@ -63,80 +63,47 @@ test("drafts in five steps, one call each, and emits what it cost", async () => 
   const drafted = draftedOf(result);
   assert.deepEqual(drafted["sources"], ["model"]);
   assert.ok((drafted["tokens"] as number) > 0);
-  const published = calls.at(-1)?.request.body as Record<string, string>;
+  const published = (calls.at(-1)?.request as HttpRequest | undefined)?.body as Record<string, string>;
   assert.match(published["text"] ?? "", /^# Checkout is faster\n\n## .+\n\n.+/);
 });
 
-test("goes on where it stopped after a crash at any step, and no step has a second effect", async () => {
+test("goes on where it stopped, and no step has a second effect, in every way", async () => {
   await control.forget();
-  for (const crashAfterEffectOf of allSteps) {
-    const eventId = `evt-crash-${crashAfterEffectOf}`;
-    const stored: StoredSteps = new Map();
-    await assert.rejects(draft({ eventId, stored, crashAfterEffectOf }), Crash);
-    const resumed = await draft({ eventId, stored, attempt: 2 });
-    assert.deepEqual(resumed.ran, allSteps.slice(allSteps.indexOf(crashAfterEffectOf)));
-    assert.equal(resumed.emitted.length, 1);
-  }
-  const { model, library } = await control.summary();
-  assert.equal(model.effects + library.effects, allSteps.length * allSteps.length);
-  assert.equal(model.effectsAgain + library.effectsAgain, 0);
-  assert.equal(model.replays + library.replays, allSteps.length, "expected the step that crashed to be asked again under its key");
+  const { cases } = await testSkill.everyWay(documentDrafter, { event: { eventId: "evt-ways", payload }, dependencies });
+  assert.ok(cases > 100, `found ${cases} cases`);
+  const found = await control.summary();
+  assert.equal(found.model.effectsAgain + found.library.effectsAgain, 0);
 });
 
 test("answers from the template when the model refuses for good, the same at every try", async () => {
-  const refusing = {
-    ...answers,
-    model: () => {
-      throw new PermanentError("no", { code: "HTTP_400" });
-    },
-  };
-  const one = await draft({ eventId: "evt-refused", answers: refusing });
-  assert.deepEqual(one.ran, allSteps);
+  const refusing = [stub(model, { status: 400 }), publishing];
+  const one = await draft("evt-refused", refusing);
+  assert.deepEqual(
+    one.steps.map(({ name, quality }) => [name, quality]),
+    allSteps.map((step) => [step, step === "publish" ? "full" : "template"]),
+  );
   const drafted = draftedOf(one);
   assert.deepEqual(drafted["sources"], ["template"]);
   assert.equal(drafted["status"], "needs-review");
   assert.equal(drafted["tokens"], 0);
-  const again = await draft({ eventId: "evt-refused", answers: refusing });
+  const again = await draft("evt-refused", refusing);
   assert.deepEqual(again.calls.at(-1)?.request, one.calls.at(-1)?.request);
 });
 
 test("lets a passing failure be retried, and answers from the template at the last attempt", async () => {
-  const down = {
-    ...answers,
-    model: () => {
-      throw new TransientError("timed out", { definite: false });
-    },
-  };
-  await assert.rejects(draft({ answers: down, attempt: attemptsMax - 1 }), TransientError);
-  const last = await draft({ eventId: "evt-last", answers: down, attempt: attemptsMax });
-  assert.deepEqual(draftedOf(last)["sources"], ["template"]);
+  const result = await draft("evt-last", [stub(model, fault.reset()), publishing]);
+  assert.equal(result.retries.length, attemptsMax - 1);
+  assert.deepEqual(draftedOf(result)["sources"], ["template"]);
 });
 
-test("an answer of no use is answered from the template, a defect is not", async () => {
-  const saying = (content: unknown): HarnessOptions => ({
-    eventId: "evt-useless",
-    answers: { library: () => ({ status: 200, headers: {}, body: { revision: 1 } }), model: () => ({ status: 200, headers: {}, body: content }) },
-  });
-  for (const content of ["", { choices: [] }, { choices: [{ message: { content: "   " } }] }]) {
-    assert.deepEqual(draftedOf(await draft(saying(content)))["sources"], ["template"]);
-  }
-  const broken = {
-    ...answers,
-    model: () => {
-      throw new TypeError("a defect");
-    },
-  };
-  await assert.rejects(draft({ answers: broken }), TypeError);
+test("an answer of no use is answered from the template", async () => {
+  for (const body of ["", { choices: [] }, { choices: [{ message: { content: "   " } }] }])
+    assert.deepEqual(draftedOf(await draft("evt-useless", [stub(model, { body }), stub(library, { body: { revision: 1 } })]))["sources"], ["template"]);
 });
 
 test("a failure to publish is not answered from a template", async () => {
-  const down = {
-    ...answers,
-    library: () => {
-      throw new PermanentError("no room", { code: "HTTP_507" });
-    },
-  };
-  await assert.rejects(draft({ eventId: "evt-unpublished", answers: down, attempt: attemptsMax }), PermanentError);
+  const { outcome, reason } = await draft("evt-unpublished", [stub(model, overHttp("model")), stub(library, { status: 422 })]);
+  assert.deepEqual([outcome, reason], ["dead-lettered", "HTTP_422"]);
 });
 
 test("reads the model's answers strictly", () => {
@@ -147,6 +114,6 @@ test("reads the model's answers strictly", () => {
 });
 
 test("accepts every example as its matter", async () => {
-  for (const about of webhookExamples()) await readPayload(documentDrafter.payload, { ...payload, about });
-  await assert.rejects(readPayload(documentDrafter.payload, { ...payload, audience: "everyone" }), /audience/);
+  for (const about of webhookExamples()) assert.equal(await refusalOf(documentDrafter, { ...payload, about }), undefined);
+  assert.match((await refusalOf(documentDrafter, { ...payload, audience: "everyone" })) ?? "", /audience/);
 });

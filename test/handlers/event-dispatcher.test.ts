@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { classify, subjectOf } from "#handlers/event-dispatcher/classify.ts";
 import { eventDispatcher } from "#handlers/event-dispatcher/index.ts";
 import { type Rule, rules } from "#handlers/event-dispatcher/rules.ts";
-import { readPayload, runSkill } from "../support/skill-harness.ts";
+import { testSkill } from "#runtime/testing/index.ts";
+import { refusalOf } from "../support/refused-payload.ts";
 import { webhookExamples } from "../support/webhook-examples.ts";
 
 const rule = (change: Partial<Rule>): Rule => ({ name: "rule", events: ["issues"], taskType: "look", priority: "normal", ...change });
@@ -57,7 +58,7 @@ test("the subject is the most particular thing an event carries", () => {
 
 test("emits a task event for each rule that matches, and nothing where none does", async () => {
   const event = { action: "opened", repository: { full_name: "octo/shop" }, issue: { title: "Broken", number: 4, labels: [{ name: "bug" }] } };
-  const { emitted } = await runSkill(eventDispatcher, { name: "issues", event });
+  const { emitted } = await testSkill(eventDispatcher, { event: { payload: { name: "issues", event } } });
   assert.deepEqual(
     emitted.map(({ eventType, payload }) => [eventType, (payload as Record<string, unknown>)["taskType"]]),
     [
@@ -73,11 +74,11 @@ test("emits a task event for each rule that matches, and nothing where none does
     subject: { kind: "issue", title: "Broken", number: 4 },
     source: { name: "issues", action: "opened" },
   });
-  assert.deepEqual((await runSkill(eventDispatcher, { name: "watch", event: { action: "started" } })).emitted, []);
+  assert.deepEqual((await testSkill(eventDispatcher, { event: { payload: { name: "watch", event: { action: "started" } } } })).emitted, []);
 });
 
 test("accepts every example and refuses what is no webhook", async () => {
-  for (const example of webhookExamples()) await readPayload(eventDispatcher.payload, example);
-  await assert.rejects(readPayload(eventDispatcher.payload, { name: "issues" }), /event/);
-  await assert.rejects(readPayload(eventDispatcher.payload, { name: "issues", event: { action: 7 } }), /action/);
+  for (const example of webhookExamples()) assert.equal(await refusalOf(eventDispatcher, example), undefined);
+  assert.match((await refusalOf(eventDispatcher, { name: "issues" })) ?? "", /event/);
+  assert.match((await refusalOf(eventDispatcher, { name: "issues", event: { action: 7 } })) ?? "", /action/);
 });

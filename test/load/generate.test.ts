@@ -12,9 +12,9 @@ import type { EventEnvelope, Invalid } from "#runtime/core/event-envelope.ts";
 import { type DecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import { decodeEvent } from "#runtime/skills/host/decode-event.ts";
 import { compilePayloadCheck } from "#runtime/skills/host/payload.ts";
-import type { Skill } from "#runtime/index.ts";
+import type { HttpDependency, Skill } from "#runtime/index.ts";
+import { type HttpAnswer, stub, testSkill } from "#runtime/testing/index.ts";
 import { delivery } from "../support/event-messages.ts";
-import { runSkill } from "../support/skill-harness.ts";
 import { webhookExamples } from "../support/webhook-examples.ts";
 
 const skills = [eventDispatcher, artifactValidator, webhookNotifier, documentDrafter] as readonly Skill[];
@@ -232,16 +232,16 @@ describe("poison", () => {
 });
 
 test("each event has the effects that are said of its skill", async () => {
-  const ok = (body: unknown) => (): unknown => ({ status: 200, headers: {}, body });
-  const answers = {
-    notifier: ok({ id: "hook-1" }),
-    model: ok({ choices: [{ message: { content: '1. One\n2. Two\n{"approved":true}' } }] }),
-    library: ok({ revision: 1 }),
-  };
+  const answers = new Map<string, HttpAnswer>([
+    ["notifier", { body: { id: "hook-1" } }],
+    ["model", { body: { choices: [{ message: { content: '1. One\n2. Two\n{"approved":true}' } }] } }],
+    ["library", { body: { revision: 1 } }],
+  ]);
   for (const generated of generate({ events: 40, forms: { canonical: 1 } })) {
     const skill = skills.find(({ name }) => name === generated.skill);
     assert.ok(skill);
-    const { calls } = await runSkill(skill as Parameters<typeof runSkill>[0], decodeGood(generated).payload, { answers });
+    const dependencies = skill.uses.map((dependency) => stub(dependency as unknown as HttpDependency, answers.get(dependency.name) ?? {}));
+    const { calls } = await testSkill(skill, { event: { payload: decodeGood(generated).payload }, dependencies });
     const effects = count(calls.map(({ dependency }) => dependency));
     assert.deepEqual(
       { notifier: effects.get("notifier") ?? 0, model: effects.get("model") ?? 0, library: effects.get("library") ?? 0 },
