@@ -61,7 +61,7 @@ async function publishOutbox({ loaded, surroundings, store }: Change, { key: { e
   const events = decodeOutbox(outbox);
   const did = `published the ${events.length} events that it has emitted: its run is done`;
   if (dryRun === true) return { eventId, did };
-  for (const event of events) await surroundings.publisher.send(entityFor(loaded.config, String(event.headers["eventType"])), [event]);
+  for (const event of events) await surroundings.publisher.send(event.entity ?? entityFor(loaded.config, String(event.headers["eventType"])), [event]);
   await store.clearOutbox([eventId]);
   return { eventId, did };
 }

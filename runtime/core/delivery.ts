@@ -68,4 +68,6 @@ export interface OutgoingMessage extends Particulars {
   readonly scheduledAtMs?: number | undefined;
   /** How long it lives, in whole milliseconds from when it can be delivered; undefined: as long as the entity lets it. */
   readonly timeToLiveMs?: number | undefined;
+  /** Where an emitted event goes, if its skill says so; undefined: where its type does. */
+  readonly entity?: string | undefined;
 }

@@ -386,7 +386,7 @@ export class Settler {
   #publishLater(work: Work, outbox: readonly OutgoingMessage[], outcome: FinalOutcome): void {
     let entities: readonly string[];
     try {
-      entities = outbox.map((message) => this.#options.entityFor(String(message.headers["eventType"])));
+      entities = outbox.map((message) => message.entity ?? this.#options.entityFor(String(message.headers["eventType"])));
     } catch (error) {
       return this.#giveUp(work, unpublished("PublishUnconfigured", messageOf(error)));
     }

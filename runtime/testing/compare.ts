@@ -1,5 +1,5 @@
 /** Holds what came of a case with trouble against what comes of it without. */
-import { isDeepStrictEqual } from "node:util";
+import { inspect, isDeepStrictEqual } from "node:util";
 import type { MadeCall } from "./stand-in.ts";
 import type { CaseReport, EmittedEvent } from "./skill-case.ts";
 import type { Way } from "./ways.ts";
@@ -13,7 +13,7 @@ export interface Tolerance {
 const shownMax = 160;
 
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = inspect(value, { depth: 4, breakLength: Number.POSITIVE_INFINITY });
   return text.length > shownMax ? `${text.slice(0, shownMax)}…` : text;
 }
 
@@ -62,7 +62,16 @@ function* checkEffects(usual: ReadonlyMap<string, MadeCall>, effects: readonly M
   for (const [key, effect] of usual) if (!happened.has(key)) yield `${whereOf(effect)} was never made, and the run ended well all the same`;
 }
 
-const emittedKey = ({ eventType, eventId, payload }: EmittedEvent): unknown => [eventType, eventId, payload];
+/** When it can be received is not compared: a delay counts from when it is emitted. */
+const emittedKey = ({ eventType, eventId, payload, entity, sessionId, timeToLiveMs, properties }: EmittedEvent): unknown => ({
+  eventType,
+  eventId,
+  payload,
+  entity,
+  sessionId,
+  timeToLiveMs,
+  properties,
+});
 
 function* checkEnd(usual: CaseReport, found: CaseReport, way: Way, tolerance: Tolerance): Generator<string> {
   const isParkedRightly = found.outcome === "parked" && way.leavesDoubt && usual.steps.some(({ kind }) => kind === "atMostOnce");

@@ -3,7 +3,7 @@ import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/ru
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
 import { eventHeaders } from "../core/event-headers.ts";
-import type { OutgoingMessage } from "../core/delivery.ts";
+import type { HeaderValue, OutgoingMessage } from "../core/delivery.ts";
 import type { RunView, StepKind, StepQuality } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
@@ -44,6 +44,14 @@ export interface EmittedEvent {
   readonly eventType: string;
   readonly payload: unknown;
   readonly event: EventEnvelope;
+  /** Where it goes; undefined: where the configuration sends its type. */
+  readonly entity: string | undefined;
+  readonly sessionId: string | undefined;
+  /** From when on it can be received, by the wall clock of the test, which begins with 2030; undefined for at once. */
+  readonly scheduledAtMs: number | undefined;
+  readonly timeToLiveMs: number | undefined;
+  /** Application properties, those of the envelope among them. */
+  readonly properties: Readonly<Record<string, HeaderValue>>;
 }
 
 export interface Retry {
@@ -255,7 +263,9 @@ function emittedBy(eventId: string, broker: ModelBroker): EmittedEvent[] {
   for (const { message } of broker.published) {
     if (message.headers["causationId"] !== eventId) continue;
     const event = JSON.parse(Buffer.from(message.body).toString("utf8")) as EventEnvelope;
-    events.set(event.eventId, { eventId: event.eventId, eventType: event.eventType, payload: event.payload, event });
+    const { eventId: id, eventType, payload } = event;
+    const { entity, sessionId, scheduledAtMs, timeToLiveMs, headers: properties } = message;
+    events.set(id, { eventId: id, eventType, payload, event, entity, sessionId, scheduledAtMs, timeToLiveMs, properties });
   }
   return [...events.values()];
 }

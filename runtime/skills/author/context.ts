@@ -21,6 +21,21 @@ export interface EmitOptions {
   /** Schema version of the emitted payload, `major.minor`. Default "1.0". */
   readonly version?: string;
   readonly artifactUri?: string;
+  /** The queue or topic that it is sent to; 1 to 260 characters. Default: what `publish` of the configuration names for its type. */
+  readonly entity?: string;
+  /** Session that the message is one of, for an entity that keeps sessions in order; 1 to 128 characters. Default: none. */
+  readonly sessionId?: string;
+  /** It can be received so many milliseconds after it was emitted, by the worker's clock; 0 to 400 days. Default 0. Not with `at`. */
+  readonly delayMs?: number;
+  /** It can be received from then on. Not with `delayMs`. */
+  readonly at?: Date;
+  /** How long it lives, in milliseconds from when it can be received; 1 to 400 days. Default: as long as the entity lets it. */
+  readonly timeToLiveMs?: number;
+  /**
+   * Application properties of its own beside the envelope's, for filters of subscriptions and for other readers: 50 at most, of 16 KiB in all.
+   * Names of the envelope, and those that begin with `holdfast-`, are taken.
+   */
+  readonly properties?: Readonly<Record<string, string | number | bigint | boolean | Date | null>>;
 }
 
 /** What a call says of the tokens that it uses, for a dependency that limits them. */

@@ -1,10 +1,11 @@
 // Makes the messages that a run emits.
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import { type EventEnvelope, isEventType, isVersion } from "../../core/event-envelope.ts";
+import { type EventEnvelope, isEventType } from "../../core/event-envelope.ts";
 import { eventHeaders } from "../../core/event-headers.ts";
 import type { StepQuality } from "../../core/run.ts";
-import { checkKeys, refuse } from "../author/check-options.ts";
+import { refuse } from "../author/check-options.ts";
 import type { EmitOptions } from "../author/context.ts";
+import { checkEmitOptions, defaultEmittedVersion } from "./emit-options.ts";
 import { checkJson } from "./json-value.ts";
 
 /** Events one run may emit. */
@@ -13,7 +14,19 @@ export const emittedMax = 1_000;
 /** Largest emitted event, in bytes: what a standard namespace takes, less its headers. */
 export const emittedBytesMax: number = 192 * 1024;
 
-export const defaultEmittedVersion = "1.0";
+/** Headers of which each belongs to an event's envelope. */
+const reservedHeaders: ReadonlySet<string> = new Set([
+  "eventId",
+  "eventType",
+  "version",
+  "traceId",
+  "correlationId",
+  "projectId",
+  "originatingAgent",
+  "tenantId",
+  "causationId",
+  "quality",
+]);
 
 /** Whose event causes it, and who says so. */
 export interface Emitter {
@@ -34,9 +47,8 @@ export function makeEmission(
   options: EmitOptions | undefined,
 ): OutgoingMessage {
   if (!isEventType(eventType)) refuse("emit", "an event type of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
-  const { version = defaultEmittedVersion, artifactUri } = options ?? {};
-  if (options !== undefined) checkKeys("emit", options, ["version", "artifactUri"]);
-  if (!isVersion(version)) refuse("emit.version", "a version such as '1.0'", version);
+  const given = options === undefined ? undefined : checkEmitOptions(options, wallMs, reservedHeaders);
+  const { version, artifactUri } = given ?? { version: defaultEmittedVersion };
   checkJson("emit: payload", payload);
   const event: EventEnvelope = {
     eventId,
@@ -61,6 +73,7 @@ export function makeEmission(
     contentType: "application/json",
     correlationId: cause.correlationId,
     subject: eventType,
-    headers: { ...eventHeaders(event), ...label },
+    ...given?.message,
+    headers: { ...given?.properties, ...eventHeaders(event), ...label },
   };
 }
