@@ -31,9 +31,9 @@ export function reportShedding({ isActive, why, queueAgeMs, shed }: LoadShedding
   return isActive ? { why, queueAgeMs: Math.round(queueAgeMs), shed } : null;
 }
 
-/** Skills whose runs take longer than usual. */
-export function reportLatency({ skills }: LatenciesView): readonly object[] {
-  return skills.filter(({ state }) => state === "slow" || state === "very-slow");
+/** Skills whose runs, and dependencies whose calls, take longer than usual. */
+export function reportLatency({ skills, dependencies }: LatenciesView): readonly object[] {
+  return [...skills, ...dependencies].filter(({ state }) => state === "slow" || state === "very-slow");
 }
 
 /** Since when, until when and why events are handled with care because the store may have lost what it knew of them. */

@@ -205,6 +205,14 @@ export type RuntimeEvent =
       readonly latencyMs: number;
       readonly usualMs: number;
     }
+  /** A dependency's calls take longer than they usually do, or no longer do: on average of late, and usually. */
+  | {
+      readonly type: "dependency.drifted";
+      readonly dependency: string;
+      readonly state: "usual" | "slow" | "very-slow";
+      readonly latencyMs: number;
+      readonly usualMs: number;
+    }
   /** A rule's threshold was reached here; another worker of the pool may have come to the same. `channels` are names. */
   | {
       readonly type: "escalation.raised";

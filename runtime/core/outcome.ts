@@ -81,7 +81,7 @@ export interface CallReport {
   readonly dependency: string;
   /** For its circuit: the worst one counts; `unused` when they say nothing of the dependency. */
   readonly result: CallResult | "unused";
-  /** Of a call on average; said where the dependency's concurrency is adaptive. */
+  /** Of a try on average, of those that were answered, or that time-outs have ended; said where there was one. */
   readonly latencyMs?: number;
   /** Said where the dependency is limited. */
   readonly usage?: Usage;

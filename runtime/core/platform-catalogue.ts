@@ -250,6 +250,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     latencyMs: amount("how long they took of late, on average"),
     usualMs: amount("how long they usually take"),
   }),
+  "dependency.drifted": row("DependencyDrifted", "a dependency's calls take longer than they usually do, or no longer do", {
+    dependency: text("the dependency"),
+    state: oneOf(["usual", "slow", "very-slow"], "as usual; `factor` times as long, or that many times again"),
+    latencyMs: amount("how long they took of late, on average"),
+    usualMs: amount("how long they usually take"),
+  }),
   "load-shedding.changed": row("LoadSheddingChanged", "the worker is over its bounds and gives back what may wait, or does so no more", {
     state: oneOf(["shedding", "off"], "whether it does"),
     why: oneOf(["queue-age", "memory", "loop"], "what is over its bounds, or was: the wait in the queue, memory, or the event loop"),

@@ -105,7 +105,7 @@ export interface CircuitPolicy {
   readonly windowCalls: number;
   /** Before it has seen as many runs it does not open, in the mode `rate` at most `windowCalls`; 0 to 10 000. */
   readonly callsMin: number;
-  /** A call that took so long counts as a failure, however it ended; 0 to 600 000, 0 for never. */
+  /** A call with a try that took so long counts as a failure, however it ended; 0 to 600 000, 0 for never. */
   readonly slowCallMs: number;
   /** Classes of errors that count as failures; of others a refusal (`permanent`) is an answer, and the rest says nothing. */
   readonly counts: readonly FailureClass[];

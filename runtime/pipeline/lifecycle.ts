@@ -157,9 +157,9 @@ export class Worker {
     this.#options = options;
     this.#threadHealth = new ThreadHealth(options);
     this.#intake = new Intake({ ...options, sources });
-    this.#latency = new Latency({ clock, telemetry, intake: this.#intake, policy: options.latencyWatch ?? defaultLatencyWatchPolicy });
     const rateLimits = this.#makeRateLimits();
     this.#admission = this.#makeAdmission(rateLimits);
+    this.#latency = this.#makeLatency();
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
     const gate = new StoreGate({ store: storeOf(sources), clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
     const leases = new Leases({ clock, sources, gate, executor });
@@ -201,6 +201,10 @@ export class Worker {
     this.#watchdog = this.#makeWatchdog(retryBudget, shedding);
     gate.onClosed(() => this.#pipelines.pause("store-down"));
     gate.onReopened(() => this.#pipelines.resume("store-down"));
+  }
+
+  #makeLatency(): Latency {
+    return new Latency({ ...this.#options, intake: this.#intake, admission: this.#admission, policy: this.#options.latencyWatch ?? defaultLatencyWatchPolicy });
   }
 
   #makeSuspects(settlers: readonly Settler[]): Suspects {

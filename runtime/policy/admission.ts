@@ -12,6 +12,7 @@ import type { DependencyPolicy } from "../core/skill.ts";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { Bulkhead } from "./bulkhead.ts";
 import { Circuit, type CircuitState } from "./circuit.ts";
+import { LatencyWatch } from "./latency-watch.ts";
 
 /** Anything that can wait in a lane. */
 export interface Admissible {
@@ -102,6 +103,7 @@ interface Gate<Run> {
   readonly circuit: Circuit<Run>;
   /** Undefined where the bulkhead has its number by itself. */
   readonly adaptive: AdaptiveLimit | undefined;
+  readonly latency: LatencyWatch;
   /** As last told. */
   told: CircuitState;
 }
@@ -137,6 +139,7 @@ export class Admission<Run extends Admissible> {
       bulkhead: new Bulkhead<Run>(dependency.bulkhead),
       circuit: new Circuit<Run>(dependency.circuit),
       adaptive: dependency.concurrency && new AdaptiveLimit(dependency.concurrency, dependency.bulkhead.concurrentMax),
+      latency: new LatencyWatch(),
       told: "closed",
     }));
     this.#circuitChanged = circuitChanged;
@@ -198,14 +201,18 @@ export class Admission<Run extends Admissible> {
       if (rejectedBy.includes(number)) continue;
       const gate = this.#gate(number);
       const report = calls.find((call) => call.dependency === gate.name);
-      if (gate.adaptive !== undefined && report?.latencyMs !== undefined) {
-        const isNew = gate.adaptive.sample(report.latencyMs, gate.bulkhead.inUse, report.result === "failed", nowMs);
-        if (isNew) gate.bulkhead.widen(gate.adaptive.limit);
-      }
+      if (report !== undefined) this.#hear(gate, report, nowMs);
       gate.bulkhead.give();
       gate.circuit.leave(run, report?.result ?? "unused", nowMs);
       this.#state(gate, nowMs, run);
     }
+  }
+
+  #hear({ latency, adaptive, bulkhead }: Gate<Run>, { result, latencyMs }: CallReport, nowMs: number): void {
+    if (latencyMs !== undefined) latency.took(latencyMs);
+    const isFailed = result === "failed";
+    if (adaptive === undefined || (latencyMs === undefined && !isFailed)) return;
+    if (adaptive.sample(latencyMs ?? 0, bulkhead.inUse, isFailed, nowMs)) bulkhead.widen(adaptive.limit);
   }
 
   /** Moves the lanes on: call it when slots have come free, and now and then, since circuits change by time. */
@@ -279,6 +286,11 @@ export class Admission<Run extends Admissible> {
   /** Undefined where its bulkhead has its number by itself. */
   adaptive(name: string): AdaptiveLimit | undefined {
     return this.#gates.find((gate) => gate.name === name)?.adaptive;
+  }
+
+  /** Of each dependency how long its calls take. */
+  latencies(): { readonly dependency: string; readonly latency: LatencyWatch }[] {
+    return this.#gates.map(({ name, latency }) => ({ dependency: name, latency }));
   }
 
   /** Looks at every circuit, so that changes made from outside are heard at once. */

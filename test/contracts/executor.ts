@@ -1,7 +1,7 @@
 /** What every executor keeps to. The skills are those of `test/support/thread-plugin.ts`. */
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
-import type { RunAnswer } from "../../runtime/core/outcome.ts";
+import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, ThreadLeaked, ThreadStuck, UsageRequest } from "../../runtime/ports/executor.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
@@ -116,6 +116,11 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
   };
 }
 
+/** Without how long it took. */
+function untimed({ latencyMs: _, ...call }: CallReport): unknown {
+  return call;
+}
+
 export function executorContract(name: string, make: () => Executor): void {
   const contract = (what: string, check: (bundle: ExecutorBundle, t: TestContext) => Promise<void>): void => {
     test(`${name}: ${what}`, async (t) => check(await startExecutor(t, make()), t));
@@ -127,7 +132,7 @@ export function executorContract(name: string, make: () => Executor): void {
     const [within] = post("limited", { allowances: [{ dependency: 1, requests: 1, tokens: 3 }] });
     assert.equal((await answer(within ?? 0)).kind, "completed");
     assert.deepEqual(bundle.needs, []);
-    const usageOf = (runId: number | undefined): unknown => bundle.results.find((result) => result.runId === runId)?.calls;
+    const usageOf = (runId: number | undefined): unknown => bundle.results.find((result) => result.runId === runId)?.calls.map(untimed);
     assert.deepEqual(usageOf(within), [{ dependency: "limited", result: "succeeded", usage: { requests: 1, tokens: 3 } }]);
     const [allowed, refused] = post("limited", { allowances: [{ dependency: 1, requests: 1, tokens: 1 }] }, {});
     const needs = await eventually("both to ask", () => (bundle.needs.length === 2 ? bundle.needs : undefined), 20_000);
@@ -210,7 +215,8 @@ export function executorContract(name: string, make: () => Executor): void {
       executor.acknowledge([{ runId, requestId: request.requestId, result: "written" }]);
     }
     assert.deepEqual(await answer(runId), { kind: "completed", outbox: [] });
-    assert.deepEqual(results[0]?.calls, [{ dependency: "local", result: "succeeded" }]);
+    assert.deepEqual(results[0]?.calls.map(untimed), [{ dependency: "local", result: "succeeded" }]);
+    assert.ok((results[0]?.calls[0]?.latencyMs ?? -1) >= 0);
     requests.length = 0;
     const [again] = post("steps", { steps: stored.slice(1).map(({ step }) => step) });
     assert.deepEqual(await answer(again ?? 0), { kind: "completed", outbox: [] });

@@ -1,8 +1,9 @@
-// A skill whose runs take longer than they usually do is found, told, and taken more carefully.
+// A skill whose runs take longer than they usually do is found, told, and taken more carefully; a dependency whose calls do is told.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { reportLatency } from "#runtime/cli/worker-state.ts";
 import { type LatencyWatchPolicy, defaultLatencyWatchPolicy } from "#runtime/core/latency-watch.ts";
-import { type Process, skillPolicy, World } from "../support/pipeline-world.ts";
+import { dependencyPolicy, type Process, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 
 interface Scene {
@@ -12,12 +13,14 @@ interface Scene {
   readonly run: (seconds: number, perSecond: number, skill?: string) => Promise<void>;
 }
 
-/** Runs of `task` take as long as `took.ms` says, those of `other` always the same. */
-async function scene(took: { ms: number }, latencyWatch: LatencyWatchPolicy = defaultLatencyWatchPolicy): Promise<Scene> {
-  const world = new World({ skills: [skillPolicy("task"), skillPolicy("other")] });
+/** Runs of `task` take as long as `took.ms` says, those of `other` always the same; `took.call` of a run's time is that of its call. */
+async function scene(took: { ms: number; call?: number }, latencyWatch: LatencyWatchPolicy = defaultLatencyWatchPolicy): Promise<Scene> {
+  const dependencies = [dependencyPolicy("api", { concurrentMax: 100, queueMax: 100 })];
+  const world = new World({ skills: [skillPolicy("task", { uses: [0] }), skillPolicy("other")], dependencies });
   const process = await world.start({ latencyWatch, inFlightMax: 1_000, intake: { start: 8, floor: 2, ceiling: 1_000, waitMaxMs: 500 } }, ({ executor }) => {
     executor.script = async (run) => {
       await run.takes(run.order.skill === "task" ? took.ms : 50);
+      if (took.call !== undefined) run.calls.push({ dependency: "api", result: "succeeded", latencyMs: took.call });
       return completedAnswer;
     };
   });
@@ -67,6 +70,34 @@ test("a skill that takes longer than it usually does is told, with what is usual
       ["other", "learning"],
     ],
   );
+});
+
+test("a dependency whose calls take longer than they usually do is told by its name, also where its skills hardly notice", async () => {
+  const took = { ms: 2_000, call: 20 };
+  const { process, run } = await scene(took);
+  const drifted = (): unknown[] => process.telemetry.events.flatMap((event) => (event.type === "dependency.drifted" ? [[event.dependency, event.state]] : []));
+  await run(70, 20);
+  assert.deepEqual(drifted(), []);
+  Object.assign(took, { ms: 2_100, call: 120 });
+  await run(40, 20);
+  const view = process.worker.view().latency;
+  assert.deepEqual(
+    view.dependencies.map(({ dependency, state }) => [dependency, state]),
+    [["api", "very-slow"]],
+  );
+  assert.deepEqual(
+    reportLatency(view).map((one) => ("dependency" in one ? one.dependency : one)),
+    ["api"],
+  );
+  Object.assign(took, { ms: 2_000, call: 20 });
+  await run(90, 20);
+  assert.deepEqual(drifted(), [
+    ["api", "slow"],
+    ["api", "very-slow"],
+    ["api", "slow"],
+    ["api", "usual"],
+  ]);
+  assert.deepEqual(drifts(process), []);
 });
 
 test("while a skill is very slow the window of its messages does not grow, unless the watch only reports", async () => {

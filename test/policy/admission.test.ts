@@ -364,6 +364,21 @@ describe("admission", () => {
     assert.deepEqual([admission.waitMinMs, fixture().admission.waitMinMs], [50, Infinity]);
   });
 
+  test("an adaptive limit comes down by calls that failed at once, too, which say nothing of how long one takes", () => {
+    const { admission } = fixture({
+      ...dependency("a", 50, 0, { mode: "consecutive", failureThreshold: 1_000 }),
+      concurrency: { mode: "adaptive", min: 1, max: 50 },
+    });
+    const end = (report: CallReport, nowMs: number): void => {
+      admission.admit(runOf("1", [0]), nowMs);
+      admission.leave(runOf("1", [0]), [report], nowMs);
+    };
+    for (let call = 0; call < 30; call += 1) end({ dependency: "a", result: "slow" }, call * 100);
+    assert.equal(admission.adaptive("a")?.limit, 50);
+    for (let call = 30; call < 60; call += 1) end({ dependency: "a", result: "failed" }, call * 100);
+    assert.ok((admission.adaptive("a")?.limit ?? 50) < 50);
+  });
+
   test("refuses a number that names no dependency", () => {
     assert.throws(() => fixture(dependency("a", 1, 1)).admit("x", [1]), /expected a dependency number below 1, got 1/);
   });

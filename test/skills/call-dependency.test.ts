@@ -445,10 +445,10 @@ test("the effect of a queryable step goes out under one key at every try; its qu
   assert.equal(new Set(keys).size, 1);
   assert.equal(new Set([...keysOf("GET"), ...keysOf("POST")]).size, 3);
   const again = await bundle.run();
-  const idsOf = ({ answer: one }: Answered): string[] =>
+  const idsOf = ({ answer: one }: Pick<Answered, "answer">): string[] =>
     one.kind === "completed" ? one.outbox.filter(({ subject }) => subject === "Made").map(({ messageId }) => messageId) : [];
   assert.equal(idsOf(again).length, 1);
-  assert.deepEqual(idsOf({ answer, calls: [] }), idsOf(again));
+  assert.deepEqual(idsOf({ answer }), idsOf(again));
 });
 
 test("a call that waits behind another over one connection is not sent once its run may be another worker's", async (t) => {
@@ -544,6 +544,47 @@ test("a circuit hears the classes of errors that count, and calls that were slow
     const dependency = httpOf(url, { circuit, retry: { attemptsMax: 1 } });
     const { calls } = await runWith(t, dependency, (context) => context.call(dependency, { method: "GET", path: "/" }).catch(() => undefined));
     assert.deepEqual(calls, heard === undefined ? [] : [{ dependency: "web", result: heard }], `${JSON.stringify(circuit)} ${status}`);
+  }
+});
+
+test("a call that cannot be sent as it is says nothing of its dependency, neither that it serves nor how long it takes", async (t) => {
+  const dependency = httpOf("http://127.0.0.1:1");
+  const { calls, latenciesMs } = await runWith(t, dependency, (context) =>
+    context.call(dependency, { method: "GET", path: "no-slash" }).catch(() => undefined),
+  );
+  assert.deepEqual([calls, [...latenciesMs]], [[], []]);
+});
+
+test("how long a dependency takes is told by tries that were answered, that one of their own time-outs has ended, or that were slow; by no other", async (t) => {
+  const failing = (code: string, definite = false) => new TransientError("no", { code, definite });
+  const cases: readonly (readonly [name: string, tries: readonly (readonly [ms: number, error?: Error])[], toldMs: number | undefined, circuit?: object])[] = [
+    ["an answer", [[1_000]], 1_000],
+    ["a refusal", [[1_000, new PermanentError("no", { code: "HTTP_404" })]], 1_000],
+    ["a failure", [[1_000, failing("HTTP_500")]], undefined],
+    ["no connection", [[1_000, failing("ECONNREFUSED", true)]], undefined],
+    ["no headers in time", [[1_000, failing("UND_ERR_HEADERS_TIMEOUT")]], 1_000],
+    ["no connection of the pool in time", [[1_000, failing("CALL_TIMEOUT", true)]], undefined],
+    ["a slow failure", [[1_000, failing("HTTP_500")]], 1_000, { slowCallMs: 1_000 }],
+    ["an answer after a failure", [[1_000, failing("HTTP_503", true)], [200]], 200],
+    ["an answer after a time-out", [[1_000, failing("UND_ERR_BODY_TIMEOUT")], [200]], 600],
+  ];
+  for (const [name, tries, toldMs, circuit = {}] of cases) {
+    const service = defineDependency<string, string>({
+      name: "service",
+      circuit,
+      retry: { ...quickRetry, attemptsMax: tries.length },
+      request: async (_request, { attempt }) => {
+        const [ms = 0, error] = tries[attempt - 1] ?? [];
+        bundle.skewMs += ms;
+        if (error !== undefined) throw error;
+        return name;
+      },
+    });
+    const run = (context: SkillContext): Promise<unknown> => context.call(service, name).catch(() => undefined);
+    const bundle: HostBundle = await makeHost(t, [defineSkill({ name: "test", handles, uses: [service], run })]);
+    const told = (await bundle.run()).latenciesMs.get("service");
+    const isRight = told === undefined || toldMs === undefined ? told === toldMs : told >= toldMs && told < toldMs + 100;
+    assert.ok(isRight, `${name}: expected ${toldMs}, found ${told}`);
   }
 });
 

@@ -16,7 +16,10 @@ import { within } from "../support/eventually.ts";
 
 export interface Answered {
   readonly answer: RunAnswer;
+  /** Without how long they took. */
   readonly calls: readonly CallReport[];
+  /** How long they took, by dependency. */
+  readonly latenciesMs: ReadonlyMap<string, number>;
 }
 
 export interface HostBundle {
@@ -72,7 +75,8 @@ export async function makeHost(
     random: () => 0,
     sink: {
       result: (runId, answer, calls) => {
-        waiting.get(runId)?.({ answer, calls });
+        const latenciesMs = new Map(calls.flatMap(({ dependency, latencyMs }) => (latencyMs === undefined ? [] : [[dependency, latencyMs]])));
+        waiting.get(runId)?.({ answer, calls: calls.map(({ latencyMs: _, ...call }) => call), latenciesMs });
         waiting.delete(runId);
       },
       step: (_runId, requestId, step) => {

@@ -230,18 +230,21 @@ test("limits that cannot be meant are refused when they are defined", () => {
   assert.throws(() => modelOf(plain, { tokensOf: 5 }), /tokensOf: expected a function, got 5/);
 });
 
-test("how long calls took is told of a dependency whose concurrency is adaptive, and of no other", async (t) => {
-  for (const limits of [[], [{ requestsPerMinute: 60 }]]) {
-    const model = modelOf(plain, { limits, concurrency: { mode: "adaptive", min: 1, max: 50 } });
-    const host = await hostOf(t, model, async (context) => {
-      host.skewMs += 1_000;
-      await context.call(model, "a");
-    });
-    const { calls } = await host.run();
-    const { latencyMs = -1, dependency, result } = calls[0] ?? {};
-    assert.deepEqual({ dependency, result }, { dependency: "model", result: "succeeded" });
-    assert.ok(latencyMs >= 0 && latencyMs < 1_000, `${latencyMs}`);
-  }
+test("what a call waits for its limit is no time of its dependency's: neither told nor slow", async (t) => {
+  const model = modelOf(plain, { circuit: { slowCallMs: 500 } });
+  const host = await hostOf(t, model, (context) => context.call(model, "a"));
+  host.afterMs = undefined;
+  const { answered } = host.begin(allowing(0, 0));
+  const { requestId } = await eventually("a request for more", () => host.needs[0]);
+  host.skewMs += 1_000;
+  host.host.allow(requestId, 0);
+  const { calls, latenciesMs } = await answered;
+  assert.equal(calls[0]?.result, "succeeded");
+  const told = latenciesMs.get("model") ?? -1;
+  assert.ok(told >= 0 && told < 500, `${told}`);
+});
+
+test("an adaptive concurrency that is no such is refused", () => {
   assert.throws(() => modelOf(plain, { concurrency: { mode: "fixed", min: 1, max: 2 } }), /concurrency.mode: expected one of 'adaptive', got "fixed"/);
   assert.throws(() => modelOf(plain, { concurrency: { mode: "adaptive", min: 5, max: 2 } }), /concurrency.max: expected a whole number from 5 to 10000, got 2/);
 });

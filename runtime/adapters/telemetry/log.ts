@@ -57,6 +57,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "loop.changed": "warn",
   "load-shedding.changed": "warn",
   "latency.drifted": "warn",
+  "dependency.drifted": "warn",
   "escalation.raised": "warn",
   "escalation.sent": "info",
   "escalation.failed": "error",

@@ -44,6 +44,8 @@ export interface Call {
   readonly stepKind: StepKind | undefined;
   /** Undefined when nothing limits the dependency. */
   readonly allow: AllowTry | undefined;
+  /** Hears each try that was made, and how long it took. */
+  readonly heard: { tried(error: SkillError | undefined, tookMs: number): void };
 }
 
 const ended = Symbol("the run has ended");
@@ -130,11 +132,15 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
       throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });
     }
     if (call.allow !== undefined) await passLimit(run, call.allow, endMs, before);
+    const startedMs = run.nowMs();
     try {
-      return await tryOnce(run, dependency, call, attempt, endMs);
+      const response = await tryOnce(run, dependency, call, attempt, endMs);
+      call.heard.tried(undefined, run.nowMs() - startedMs);
+      return response;
     } catch (thrown) {
       if (thrown === ended) run.checkMayAct();
       const error = asCallError(thrown, dependency.name);
+      call.heard.tried(error, run.nowMs() - startedMs);
       const delayMs = pauseBeforeRetry(run, dependency, call, error, attempt, endMs);
       if (delayMs === undefined) throw error;
       before = error;

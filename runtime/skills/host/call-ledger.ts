@@ -6,7 +6,7 @@ const severity = { succeeded: 0, slow: 1, failed: 2 } as const satisfies { reado
 export class CallLedger {
   readonly #results = new Map<string, CallResult>();
   readonly #inFlight = new Map<string, number>();
-  /** How long the calls of dependencies that are timed took. */
+  /** How long tries took, where that says how long the dependency takes. */
   #times: Map<string, { calls: number; sumMs: number }> | undefined;
   /** Calls made outside of steps, by dependency. */
   readonly outside: Map<string, number> = new Map();
@@ -24,7 +24,7 @@ export class CallLedger {
     if (result !== undefined && (before === undefined || severity[result] > severity[before])) this.#results.set(dependency, result);
   }
 
-  /** A call that was made took so long. */
+  /** A try took so long. */
   took(dependency: string, tookMs: number): void {
     this.#times ??= new Map();
     const { calls, sumMs } = this.#times.get(dependency) ?? { calls: 0, sumMs: 0 };

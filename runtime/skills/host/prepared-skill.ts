@@ -27,8 +27,6 @@ export interface PreparedDependency {
   readonly retry: CallRetry;
   /** Undefined when nothing limits it. */
   readonly limits: PreparedLimits | undefined;
-  /** How long its calls take is told. */
-  readonly isTimed: boolean;
   readonly request: RequestFunction<unknown, unknown>;
 }
 
@@ -42,7 +40,7 @@ export interface PreparedSkill {
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
-  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf, concurrency } = dependency;
+  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf } = dependency;
   const prepared = {
     name,
     number,
@@ -50,7 +48,6 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
     circuit,
     retry,
     limits: limits.length === 0 ? undefined : { estimatedTokens, tokensOf },
-    isTimed: concurrency !== undefined,
   };
   if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
   if (baseUrl === undefined) {

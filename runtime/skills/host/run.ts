@@ -18,7 +18,7 @@ import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
-import { endCall } from "./call-result.ts";
+import { HeardCall } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type { CallOptions, EmitOptions, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
@@ -236,18 +236,17 @@ export class Run implements SkillContext<never>, CallingRun {
     if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
     const metered = this.#measure(prepared, request, options);
     const ledger = (this.#ledger ??= new CallLedger());
-    ledger.begin(name);
-    const startedMs = this.nowMs();
+    const heard = new HeardCall(ledger, prepared);
     try {
-      const response = await callDependency(this, prepared, this.#describeCall(ledger, name, request, metered));
+      const response = await callDependency(this, prepared, this.#describeCall(ledger, heard, name, request, metered));
       metered?.answered(response);
-      endCall(ledger, prepared, undefined, this.nowMs() - startedMs);
+      heard.ended(undefined);
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#isEnded && error instanceof SkillError;
       metered?.failed(isAnswer && error.definite);
-      if (isAnswer) endCall(ledger, prepared, error, this.nowMs() - startedMs);
-      else ledger.end(name, undefined);
+      if (isAnswer) heard.ended(error);
+      else heard.left();
       throw error;
     }
   }
@@ -260,12 +259,13 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describeCall(ledger: CallLedger, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
+  #describeCall(ledger: CallLedger, heard: HeardCall, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
     const calls = this.#open?.part.calls ?? ledger.outside;
     const number = (calls.get(dependency) ?? 0) + 1;
     calls.set(dependency, number);
     const key = this.#open?.part.callKey ?? this.#derive();
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step: this.#open?.name, stepKind: this.#open?.kind, allow: metered?.allow };
+    const { name: step, kind: stepKind } = this.#open ?? {};
+    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
