@@ -1,4 +1,5 @@
 /** Replays that the workers carry out: handing one to them, and what became of those that were. */
+import { counted } from "../core/counted.ts";
 import { createHash } from "node:crypto";
 import { composeRecoveryQueue } from "../compose/recovery.ts";
 import { composeRunStore } from "../compose/store.ts";
@@ -9,6 +10,7 @@ import type { JobView, RecoveryQueue } from "../ports/recovery-queue.ts";
 import { type BackgroundReplay, replayKind } from "../recovery/background-replay.ts";
 import type { Letter } from "../recovery/letters.ts";
 import type { GroupReport } from "../recovery/replay.ts";
+import { whoOf } from "./by-hand.ts";
 import { printJson } from "./dlq-letters.ts";
 import type { DlqOptions, ReplayCommandOptions } from "./dlq-options.ts";
 import { loadConfig } from "./load-config.ts";
@@ -71,6 +73,7 @@ export async function handToWorkers(
     from: options.from,
     repeatsInDoubt: options.repeatInDoubt === true,
     reason: options.reason,
+    who: whoOf(options),
     perSecond: options.perSecond,
     waitMs: options.wait * 1_000,
     failuresMax: options.failuresMax,
@@ -82,7 +85,7 @@ export async function handToWorkers(
   if (options.json === true) printJson({ replay: id, letters: letters.length, isNew: result === "added" });
   else
     writeText(
-      `replay ${id} of ${letters.length} letters ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`,
+      `replay ${id} of ${counted(letters.length, "letter")} ${result === "added" ? "was handed to the workers" : "is with the workers already"}; \`holdfast dlq replay --status\` shows it\n`,
     );
   return true;
 }

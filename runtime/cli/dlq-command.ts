@@ -1,13 +1,14 @@
 /** `holdfast dlq`: the commands on dead letters, and their options. */
 import { type Command, Option } from "commander";
 import { count, integer, required, several } from "./arguments.ts";
+import { withBy } from "./by-hand.ts";
 import type { DlqOptions, ExportOptions, PurgeOptions, ReplayCommandOptions, ShowOptions } from "./dlq-options.ts";
 import { exitCodes } from "./exit-codes.ts";
 
 function withPlace(command: Command): Command {
   return command
     .option("-c, --config <file>", "configuration file; gives broker, sources and store")
-    .option("--source <name>", "of this source; needed where there are several")
+    .option("--source <name>", "of this source alone (default: of all, for a change of the one that has what is named)")
     .option("--forwarded-to <queue>", "read this queue, which its dead letters are forwarded to")
     .option("--json", "print JSON");
 }
@@ -30,7 +31,7 @@ export function addDlqCommand(program: Command): void {
   withSelection(dlq.command("export").description("write dead letters as JSON lines, whole: properties and bodies as they are"))
     .option("--out <file>", "a new file (default: standard output)")
     .action(async (options: ExportOptions) => (await import("./dlq.ts")).exportLetters(options));
-  withSelection(dlq.command("purge").description("delete dead letters for good; the runs' records keep why"))
+  withBy(withSelection(dlq.command("purge").description("delete dead letters for good; the runs' records keep why, and by whom")))
     .option("--all", "all of them")
     .option("--count <n>", "how many there are: must be right, or nothing is deleted (required)", integer)
     .option("--reason <text>", "why; kept in the runs' records (required)")
@@ -40,7 +41,7 @@ export function addDlqCommand(program: Command): void {
       const isWhole = await (await import("./dlq.ts")).purge({ ...(options as PurgeOptions), count, reason });
       if (!isWhole) process.exitCode = exitCodes.failed;
     });
-  withSelection(dlq.command("replay").description("bring events back: says what it would do, unless --run is given"))
+  withBy(withSelection(dlq.command("replay").description("bring events back: says what it would do, unless --run is given")))
     .option("--all", "all of them")
     .option("--run", "do it: one letter of each group, then ten, then all, as long as nothing fails")
     .option("--in-background", "with --run: hand it to the workers, which go on with it whatever becomes of one of them")

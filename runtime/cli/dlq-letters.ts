@@ -3,19 +3,39 @@ import { composeLetters } from "../compose/dead-letters.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { isSelected, type Letter, type Letters, scan, type SeenLetter } from "../recovery/letters.ts";
 import type { DlqOptions, SelectOptions } from "./dlq-options.ts";
-import { loadSource, type LoadedSource } from "./load-source.ts";
+import { type LoadedSource, loadSources, theOne } from "./load-source.ts";
 import { writeResult } from "./output.ts";
 
-/** Opens the boxes of the configured consumer for `work`, and closes them after it. */
-export async function withLetters<T>(options: DlqOptions, work: (letters: Letters, loaded: LoadedSource) => Promise<T>): Promise<T> {
-  const loaded = await loadSource(options);
-  const letters = await composeLetters(loaded.config, options.forwardedTo);
+/** The dead letters of one source. */
+export interface SourceLetters {
+  readonly letters: Letters;
+  readonly loaded: LoadedSource;
+}
+
+/** Opens the boxes of the sources that are meant for `work`, and closes them after it. */
+export async function withLetters<T>(options: DlqOptions, work: (sources: readonly SourceLetters[]) => Promise<T>): Promise<T> {
+  const sources: SourceLetters[] = [];
+  for (const loaded of await loadSources(options)) sources.push({ loaded, letters: await composeLetters(loaded.config, options.forwardedTo) });
+  const boxes = sources.flatMap(({ letters }) => letters.boxes);
   try {
-    for (const box of letters.boxes) await box.start();
-    return await work(letters, loaded);
+    for (const box of boxes) await box.start();
+    return await work(sources);
   } finally {
-    for (const box of letters.boxes) await box.stop();
+    for (const box of boxes) await box.stop();
   }
+}
+
+/** The same for a change of letters that must be named: those of the one source that has such ones. */
+export async function withOwnLetters<T>(options: SelectOptions, work: (letters: Letters, loaded: LoadedSource) => Promise<T>): Promise<T> {
+  return withLetters(options, async (sources) => {
+    const { letters, loaded } = await theOne(
+      sources,
+      async (one) => !(await selected(one.letters, options).next()).done,
+      (one) => one.loaded.name,
+      "there are such dead letters",
+    );
+    return work(letters, loaded);
+  });
 }
 
 /** What is about to be changed must have been named. */
@@ -32,9 +52,9 @@ export async function* selected(letters: Letters, { group, event }: SelectOption
   }
 }
 
-/** A letter as JSON shows it. */
-export function plainLetter({ box, sequenceNumber, enqueuedAtMs, atMs, ...rest }: Letter): Readonly<Record<string, unknown>> {
-  return { queue: box.name, sequenceNumber: String(sequenceNumber), at: time(atMs), enqueuedAt: time(enqueuedAtMs), ...rest };
+/** A letter as JSON shows it; `source`: the name of the one that it is of. */
+export function plainLetter({ box, sequenceNumber, enqueuedAtMs, atMs, ...rest }: Letter, source: string): Readonly<Record<string, unknown>> {
+  return { source, queue: box.name, sequenceNumber: String(sequenceNumber), at: time(atMs), enqueuedAt: time(enqueuedAtMs), ...rest };
 }
 
 export function time(ms: number): string {

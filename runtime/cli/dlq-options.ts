@@ -1,4 +1,5 @@
 /** What the commands on dead letters are given. */
+import type { ByOptions } from "./by-hand.ts";
 import type { ResumeFrom } from "../core/history.ts";
 
 export interface DlqOptions {
@@ -22,13 +23,13 @@ export interface ExportOptions extends SelectOptions {
   readonly out?: string;
 }
 
-export interface PurgeOptions extends SelectOptions {
+export interface PurgeOptions extends SelectOptions, ByOptions {
   readonly all?: boolean;
   readonly count: number;
   readonly reason: string;
 }
 
-export interface ReplayCommandOptions extends SelectOptions {
+export interface ReplayCommandOptions extends SelectOptions, ByOptions {
   readonly all?: boolean;
   readonly run?: boolean;
   readonly inBackground?: boolean;

@@ -1,4 +1,5 @@
 /** `holdfast dlq replay`: says what it would do, and does it when asked to. */
+import { counted } from "../core/counted.ts";
 import { composeReplay } from "../compose/dead-letters.ts";
 import { checkStoreIsShared } from "../compose/store.ts";
 import { ConfigurationError } from "../core/errors.ts";
@@ -9,9 +10,10 @@ import type { Letter, Letters } from "../recovery/letters.ts";
 import { replayGroups, type ReplaySurroundings } from "../recovery/replay.ts";
 import { replayTrouble } from "../recovery/replay-message.ts";
 import { describeReplay as describe, handToWorkers, showReplays } from "./dlq-background.ts";
-import { checkSelection, printJson, selected, withLetters } from "./dlq-letters.ts";
+import { checkSelection, printJson, selected, withOwnLetters } from "./dlq-letters.ts";
 import type { ReplayCommandOptions } from "./dlq-options.ts";
 import { writeNote, writeText } from "./output.ts";
+import { whoOf } from "./by-hand.ts";
 import { readJsonArgument } from "./runs-change.ts";
 
 /** False when a group was stopped. */
@@ -23,7 +25,7 @@ export async function replay(options: ReplayCommandOptions): Promise<boolean> {
   if (options.reason.length > replayReasonCharactersMax)
     throw new ConfigurationError(`--reason: expected at most ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
   const patch = readJsonArgument("--patch", options.patch);
-  return withLetters(options, async (letters, loaded) => {
+  return withOwnLetters(options, async (letters, loaded) => {
     checkStoreIsShared(loaded.config);
     const { groups, unreadable } = await choose(options, patch, letters);
     if (groups.size === 0 && options.json !== true) {
@@ -77,12 +79,15 @@ async function choose(options: ReplayCommandOptions, patch: unknown, letters: Le
       `--patch: expected letters that it fits, found ${unfit.length} of ${unfit.length + fitting} that it does not, the first ${unfit[0]}; nothing was sent: choose others with --group or --event`,
     );
   if (options.run === true && parked > 0 && options.reason.trim() === "")
-    throw new ConfigurationError(`--reason: expected why ${parked} parked runs are retried, which their records keep, found nothing; nothing was sent`);
+    throw new ConfigurationError(
+      `--reason: expected why ${counted(parked, "parked run is", "parked runs are")} retried, which their records keep, found nothing; nothing was sent`,
+    );
   return { groups, unreadable };
 }
 
 function leftText(unreadable: number): string {
-  return `${unreadable} letters without an event id that can be read are left where they are`;
+  const many = "letters without an event id that can be read are left where they are";
+  return counted(unreadable, "letter without an event id that can be read is left where it is", many);
 }
 
 /** Ended by the first signal behind the letter that is at hand; what is left stays where it is. */
@@ -102,6 +107,7 @@ async function run(
       from: options.from,
       repeatsInDoubt: options.repeatInDoubt === true,
       reason: options.reason,
+      who: whoOf(options),
       patch,
       perSecond: options.perSecond,
       waitMs: options.wait * 1_000,
@@ -152,7 +158,7 @@ async function printPlan(
   if (options.json === true) return printJson({ to: retryEntity, from: options.from, groups: plans, unreadable });
   const lines = plans.map(({ fingerprint, letters, events, failure, runs }) => {
     const states = Object.entries(runs).map(([state, number]) => `${number} ${state}`);
-    return `${fingerprint}: ${letters} letters of ${events} events (${failure}); runs: ${states.join(", ")}`;
+    return `${fingerprint}: ${counted(letters, "letter")} of ${counted(events, "event")} (${failure}); runs: ${states.join(", ")}`;
   });
   const from = options.from === "start" ? "from the start, with new idempotency keys" : "behind their last step";
   if (unreadable > 0) lines.push(leftText(unreadable));

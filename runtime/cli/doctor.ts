@@ -8,13 +8,13 @@ import { composeTransports, transportOf } from "../compose/broker.ts";
 import { composeExecutor } from "../compose/executor.ts";
 import { type ComposedMemory, composeMemory, describeMemory } from "../compose/memory.ts";
 import { composeSkills } from "../compose/skills.ts";
-import { composeRunStore, suspectMsOf } from "../compose/store.ts";
+import { composeRunStores, suspectMsOf } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import type { SourceSettings } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
 import { printableLines } from "../core/printable.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
-import type { ExecutorListener } from "../ports/executor.ts";
+import { deafListener } from "../ports/executor.ts";
 import type { Transport } from "../ports/transport.ts";
 import { checkSurroundings } from "./checks.ts";
 import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
@@ -36,24 +36,13 @@ export async function doctor(options: { readonly config?: string; readonly json?
   return findings.every(({ verdict }) => verdict !== "failed");
 }
 
-/** Nothing runs on a thread that is only tried out. */
-const deaf: ExecutorListener = {
-  steps: () => undefined,
-  usage: () => undefined,
-  states: () => undefined,
-  results: () => undefined,
-  threadLost: () => undefined,
-  threadStuck: () => undefined,
-  threadLeaked: () => undefined,
-};
-
 async function checkPlugins(config: Config, directory: string): Promise<readonly Finding[]> {
   const expected = "every listed plugin to load, and a thread to get ready with it";
   try {
     const skills = await composeSkills(config, directory);
     const { executor } = composeExecutor(config, skills, { threads: 1 });
     try {
-      await executor.start(deaf);
+      await executor.start(deafListener);
     } finally {
       await executor.stop();
     }
@@ -99,14 +88,15 @@ async function checkSource(source: SourceSettings, transport: Transport, isOneOf
 async function checkStore(config: Config, directory: string): Promise<readonly Finding[]> {
   const expected = "the run store to answer";
   const doubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: () => undefined });
-  const store = composeRunStore(config, directory, { isObserver: true, onSuspect: (suspicion) => doubt.lost(suspicion) });
+  // Each source has records of its own, which may be lost by themselves.
+  const stores = composeRunStores(config, directory, () => ({ isObserver: true, onSuspect: (suspicion) => doubt.lost(suspicion) }));
   try {
-    await withDeadline(store.start());
+    for (const store of stores) await withDeadline(store.start());
     return [judged("store", true, expected, `${config.store.kind} does`, ""), recordsFinding(doubt.view())];
   } catch (error) {
     return [judged("store", false, expected, messageOf(error), "check the address and the credentials, and that the store's folder can be written")];
   } finally {
-    await store.stop();
+    for (const store of stores) await store.stop();
   }
 }
 

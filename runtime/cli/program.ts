@@ -63,6 +63,7 @@ program
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
   .option("--timestamp <iso>", "time of the event (default: now)")
   .option("--project <id>", "project id", "local")
+  .option("--session <id>", "the session that the events belong to; needed where the entity requires sessions")
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
   .action(async (options: Partial<SendOptions>, command: Command) => {

@@ -1,5 +1,7 @@
 /** What `holdfast reconcile` is given. */
-export interface ReconcileCommandOptions {
+import type { ByOptions } from "./by-hand.ts";
+
+export interface ReconcileCommandOptions extends ByOptions {
   readonly config?: string;
   readonly source?: string;
   readonly forwardedTo?: string;

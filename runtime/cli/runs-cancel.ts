@@ -1,11 +1,13 @@
 /** `holdfast runs cancel | delete`. */
 import { encodeVerdict, isOwnRecord, verdictOf } from "../core/compensation.ts";
+import { counted } from "../core/counted.ts";
 import { type Death, fingerprintOf } from "../core/death.ts";
-import { cancelledReason, lastDeath } from "../core/history.ts";
+import { type ByHand, cancelledReason, lastDeath } from "../core/history.ts";
 import type { RunKind, RunView } from "../core/run.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
 import { cannot, change, type Change, hashOf, type Told } from "./runs-change.ts";
 import type { ChangeOptions, DeleteOptions } from "./runs-options.ts";
+import { stepInDoubt } from "./runs-view.ts";
 import { readRun, unknownEvent } from "./runs-records.ts";
 
 function deathOf(view: RunView | undefined, kind: RunKind | undefined, description: string): Omit<Death, "atMs"> {
@@ -26,9 +28,9 @@ function deathOf(view: RunView | undefined, kind: RunKind | undefined, descripti
 }
 
 export async function cancel(eventId: string, options: ChangeOptions): Promise<void> {
-  await change(options, async (open) => {
+  await change(eventId, options, async (open, byHand) => {
     const view = await open.store.read(eventId);
-    if (view === undefined) return cancelUnclaimed(open, eventId, options);
+    if (view === undefined) return cancelUnclaimed(open, eventId, byHand, options);
     const kind = open.kinds.get(view.pipelineHash);
     checkCancellable(view, kind);
     const isCompensated = kind?.critical === true && view.steps.length > 0;
@@ -38,9 +40,11 @@ export async function cancel(eventId: string, options: ChangeOptions): Promise<v
     const then = isCompensated ? "its steps are compensated, then its message is dead-lettered" : `its message is dead-lettered as ${cancelledReason}`;
     const isHeld = view.claim !== undefined && view.claim.leftMs > 0;
     const asked = `been told to stop at its next step boundary; ${then}`;
-    const ended = `been cancelled; when its message comes, ${then}`;
+    const doubtful = stepInDoubt(view.steps);
+    const doubt = doubtful === undefined ? "" : `; its step ${doubtful} may have happened: look in the dependency whether it has`;
+    const ended = `been cancelled; when its message comes, ${then}${doubt}`;
     if (options.dryRun === true) return { eventId, did: isHeld ? asked : ended, result: "dry run" };
-    const result = await open.records.cancel({ eventId, reason: options.reason, death: deathOf(view, kind, description), verdict });
+    const result = await open.records.cancel({ eventId, ...byHand, death: deathOf(view, kind, description), verdict });
     switch (result) {
       case "asked":
         return { eventId, did: asked, result };
@@ -68,7 +72,7 @@ function checkCancellable({ key: { eventId }, state, reason, steps }: RunView, k
 }
 
 /** Nobody has claimed it: its record is made, as that of a run that was given up, before its message comes. */
-async function cancelUnclaimed(open: Change, eventId: string, { reason, dryRun }: ChangeOptions): Promise<Told> {
+async function cancelUnclaimed(open: Change, eventId: string, byHand: ByHand, { dryRun }: ChangeOptions): Promise<Told> {
   const { messages } = await open.find(eventId);
   const [message] = messages;
   if (message === undefined) throw await unknownEvent(open, eventId);
@@ -76,7 +80,7 @@ async function cancelUnclaimed(open: Change, eventId: string, { reason, dryRun }
   if (dryRun === true) return { eventId, did, result: "dry run" };
   // None of its messages that are there now may bring it back, whatever the clock here says.
   const atMs = Math.max(Date.now(), ...messages.map(({ firstMs }) => firstMs));
-  const death = { ...deathOf(undefined, undefined, `cancelled: ${reason}`), atMs };
+  const death = { ...deathOf(undefined, undefined, `cancelled: ${byHand.reason}`), atMs };
   const made = await open.records.create({
     eventId,
     payloadHash: await hashOf(open, message.seen.delivery, eventId),
@@ -84,17 +88,15 @@ async function cancelUnclaimed(open: Change, eventId: string, { reason, dryRun }
     state: "dead",
     reason: cancelledReason,
     steps: [],
-    history: [
-      { kind: "cancelled", atMs: Date.now(), reason },
-      { kind: "died", state: "dead", ...death },
-    ],
+    history: [{ kind: "died", state: "dead", ...death }],
+    entry: { kind: "cancelled", ...byHand },
   });
   if (made === "exists") throw cannot(`expected '${eventId}' not to be claimed yet, found that it was claimed just now; cancel it again`);
   return { eventId, did, result: "ended" };
 }
 
 export async function remove(eventId: string, options: DeleteOptions): Promise<void> {
-  await change(options, async (open) => {
+  await change(eventId, options, async (open, { who, reason }) => {
     const view = await readRun(open, eventId);
     const { messages, letters, cutShort } = await open.find(eventId);
     if (view.state === "running" || view.state === "waiting")
@@ -106,14 +108,14 @@ export async function remove(eventId: string, options: DeleteOptions): Promise<v
         `expected to look through all queues for a message of '${eventId}', found too many messages in ${cutShort.join(" and ")}; try it again when they are fewer`,
       );
     const left = letters.length === 0 ? "" : `; its dead letter stays, and would run from the start when it is replayed`;
-    const did = `had its record deleted (${view.state}, ${view.steps.length} steps; ${options.reason})${left}`;
-    if (options.dryRun === true) return { eventId, did, reason: options.reason };
+    const did = `had its record deleted (${view.state}, ${counted(view.steps.length, "step")}; by ${who}: ${reason})${left}`;
+    if (options.dryRun === true) return { eventId, did, reason, who };
     if (options.yes !== true)
       throw cannot(
         `expected --yes: the record of '${eventId}' cannot be brought back, and the event would run again if it was sent again; nothing was changed`,
       );
     const result = await open.records.remove(eventId);
     if (result !== "removed") throw cannot(`expected a run that has ended, found that '${eventId}' is ${result} by now; nothing was changed`);
-    return { eventId, did, reason: options.reason };
+    return { eventId, did, reason, who };
   });
 }

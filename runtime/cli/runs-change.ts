@@ -3,15 +3,16 @@ import { readFileSync } from "node:fs";
 import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
-import { replayReasonCharactersMax } from "../core/replay-order.ts";
+import type { ByHand } from "../core/history.ts";
 import type { Letter, Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
 import { type Findings, findMessages } from "../recovery/runs-messages.ts";
 import { messageFromJson } from "../recovery/runs-message.ts";
+import { byHandOf } from "./by-hand.ts";
 import { printJson } from "./dlq-letters.ts";
 import { writeText } from "./output.ts";
 import type { ChangeOptions } from "./runs-options.ts";
-import { type OpenRecords, withRecords } from "./runs-records.ts";
+import { chooseByEvent, type OpenRecords, withRecords } from "./runs-records.ts";
 import type { Plain } from "./runs-view.ts";
 
 /** Messages that are looked at in each queue. */
@@ -29,11 +30,19 @@ export interface Told extends Plain {
   readonly did: string;
 }
 
-/** Opens records, queues and publisher for `work`, and tells what it did. */
-export async function change(options: ChangeOptions, work: (change: Change) => Promise<Told>): Promise<void> {
-  if (options.reason.trim() === "" || options.reason.length > replayReasonCharactersMax)
-    throw new ConfigurationError(`--reason: expected 1 to ${replayReasonCharactersMax} characters, found ${options.reason.length}`);
-  await withRecords(options, async (open) => {
+/** Opens what a change of the event's run needs for `work`, and tells what it did. */
+export async function change(eventId: string, options: ChangeOptions, work: (change: Change, by: ByHand) => Promise<Told>): Promise<void> {
+  const byHand = byHandOf(options);
+  await withChange(await chooseByEvent(options, eventId, "or-message"), async (open) => {
+    const told = await work(open, byHand);
+    if (options.json === true) printJson({ ...told, dryRun: options.dryRun === true });
+    else writeText(`${told.eventId}: ${options.dryRun === true ? "dry run: would have " : ""}${told.did}\n`);
+  });
+}
+
+/** Opens records, queues and publisher for `work`. */
+export async function withChange<T>(options: ChangeOptions, work: (change: Change) => Promise<T>): Promise<T> {
+  return withRecords(options, async (open) => {
     const { config, directory } = open.loaded;
     const [queues, letters, composed] = await Promise.all([
       composeQueues(config),
@@ -45,9 +54,7 @@ export async function change(options: ChangeOptions, work: (change: Change) => P
     try {
       for (const box of letters.boxes) await box.start();
       await surroundings.publisher.start();
-      const told = await work({ ...open, letters, surroundings, find: (eventId) => findMessages(queues, letters, eventId, peekMax) });
-      if (options.json === true) printJson({ ...told, dryRun: options.dryRun === true });
-      else writeText(`${told.eventId}: ${options.dryRun === true ? "dry run: would have " : ""}${told.did}\n`);
+      return await work({ ...open, letters, surroundings, find: (eventId) => findMessages(queues, letters, eventId, peekMax) });
     } finally {
       await surroundings.publisher.stop();
       for (const box of [...queues, ...letters.boxes]) await box.stop();

@@ -2,17 +2,19 @@
 import { type Command, Option } from "commander";
 import { allStates } from "../recovery/runs-scan.ts";
 import { duration, integer, required, several } from "./arguments.ts";
+import { withBy } from "./by-hand.ts";
+import { exitCodes } from "./exit-codes.ts";
 import type { ChangeOptions, DeleteOptions, ExplainOptions, ForkOptions, ListOptions, ReleaseOptions, ResumeOptions, ShowRunOptions } from "./runs-options.ts";
 
 function withPlace(command: Command): Command {
   return command
     .option("-c, --config <file>", "configuration file; gives sources and store")
-    .option("--source <name>", "of this source; needed where there are several")
+    .option("--source <name>", "of this source alone (default: of all, for one run of the one that has it)")
     .option("--json", "print JSON");
 }
 
-function withReason(command: Command): Command {
-  return withPlace(command.argument("<eventId>"))
+function withReason(command: Command, argument = "<eventId>"): Command {
+  return withBy(withPlace(command.argument(argument)))
     .option("--reason <text>", "why; kept in the run's record (required)")
     .option("--dry-run", "say what it would do, and change nothing")
     .option("--forwarded-to <queue>", "look for dead letters in this queue, which the consumer's are forwarded to");
@@ -33,17 +35,23 @@ function addChanges(runs: Command): void {
     .action(async (eventId: string, options: Partial<ResumeOptions>, command: Command) =>
       (await import("./runs-resume.ts")).resume(eventId, reasoned<ResumeOptions>(options, command)),
     );
-  withReason(runs.command("release").description("state whether the step was done that a run is parked for: it goes on behind it, or with it"))
+  withReason(
+    runs.command("release").description("state whether the step was done that a run, or each of many, is parked for: it goes on behind it, or with it"),
+    "[eventId]",
+  )
     .option("--done", "the step was done, and is not done again")
     .option("--not-done", "the step was not done, and is done now")
     .option("--result <json>", "with --done, what the step would have returned, or @FILE that holds it (default: nothing)")
     .option("--step <name>", "the step that is meant (default: the one that the run was parked for)")
-    .option("--by <name>", "who states it; kept in the run's record (default: who is logged in here)")
+    .option("--group <fingerprint>", "all parked runs of this group, or of several, as dlq groups names them; the first characters will do", several, [])
+    .option("--skill <name>", "all runs of this skill that are parked for --step")
+    .option("--count <n>", "with --group or --skill, how many there are: must be right, or nothing is changed (required, but with --dry-run)", integer)
     .option("--message <file>", messageHelp)
     .option("--wait <seconds>", "how long the replayed run may take", integer, 60)
-    .action(async (eventId: string, options: Partial<ReleaseOptions>, command: Command) =>
-      (await import("./runs-release.ts")).release(eventId, reasoned<ReleaseOptions>(options, command)),
-    );
+    .action(async (eventId: string | undefined, options: Partial<ReleaseOptions>, command: Command) => {
+      const isWhole = await (await import("./runs-release.ts")).release(eventId, reasoned<ReleaseOptions>(options, command));
+      if (!isWhole) process.exitCode = exitCodes.failed;
+    });
   withReason(
     runs.command("cancel").description("stop a run at its next step boundary; what a critical one has done is compensated; its message is dead-lettered"),
   ).action(async (eventId: string, options: Partial<ChangeOptions>, command: Command) =>

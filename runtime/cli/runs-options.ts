@@ -1,4 +1,5 @@
 /** What the commands on runs are given. */
+import type { ByOptions } from "./by-hand.ts";
 import type { RunState } from "../core/run.ts";
 
 export interface RunsOptions {
@@ -25,7 +26,7 @@ export interface ExplainOptions extends RunsOptions {
   readonly peek: number;
 }
 
-export interface ChangeOptions extends RunsOptions {
+export interface ChangeOptions extends RunsOptions, ByOptions {
   readonly forwardedTo?: string;
   readonly reason: string;
   readonly dryRun?: boolean;
@@ -46,7 +47,10 @@ export interface ReleaseOptions extends Omit<ResumeOptions, "repeatInDoubt"> {
   readonly done?: boolean;
   readonly notDone?: boolean;
   readonly result?: string;
-  readonly by?: string;
+  /** Of many runs, by their group or by skill and step. */
+  readonly group: readonly string[];
+  readonly skill?: string;
+  readonly count?: number;
 }
 
 export interface ForkOptions extends ChangeOptions {

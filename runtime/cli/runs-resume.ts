@@ -4,6 +4,8 @@ import { entityFor } from "../compose/broker.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { isEventId } from "../core/event-envelope.ts";
 import { ConfigurationError } from "../core/errors.ts";
+import { counted } from "../core/counted.ts";
+import type { ByHand } from "../core/history.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox } from "../core/outbox.ts";
 import type { RunView } from "../core/run.ts";
@@ -28,16 +30,19 @@ export interface WayOn {
 }
 
 export async function resume(eventId: string, options: ResumeOptions): Promise<void> {
-  await change(options, async (open) => {
+  await change(eventId, options, async (open, byHand) => {
     const view = await readRun(open, eventId);
-    if (view.state === "done") return publishOutbox(open, view, options);
-    const way = await wayOn(open, view, options);
+    if (view.state === "done") return publishOutbox(open, view, byHand, options);
+    const way = await wayOn(open, view, byHand, options);
     return options.dryRun === true ? { eventId, did: way.did } : way.go();
   });
 }
 
+/** What a resumed run is given to go on with. */
+type ResumeWishes = Pick<ResumeOptions, "message" | "repeatInDoubt" | "wait">;
+
 /** Changes nothing yet. */
-export async function wayOn(open: Change, view: RunView, options: ResumeOptions): Promise<WayOn> {
+export async function wayOn(open: Change, view: RunView, byHand: ByHand, options: ResumeWishes): Promise<WayOn> {
   const { eventId } = view.key;
   const found = await open.find(eventId);
   const own = await ownLetter(open, found, view.payloadHash);
@@ -46,8 +51,8 @@ export async function wayOn(open: Change, view: RunView, options: ResumeOptions)
     const { now } = standingOf({ view, progress: progressOf(view, undefined), found, nowMs: Date.now() });
     throw cannot(`expected a run that nothing carries on, found that '${eventId}' is on its way: ${now}`);
   }
-  if (own !== undefined) return wayOfLetter(open, view, own.letter, options);
-  if (options.message !== undefined) return wayOfMessage(open, view, readMessage(options.message), options);
+  if (own !== undefined) return wayOfLetter(open, view, own.letter, byHand, options);
+  if (options.message !== undefined) return wayOfMessage(open, view, readMessage(options.message), byHand, options);
   const [message] = found.messages;
   if (message !== undefined)
     throw cannot(
@@ -56,27 +61,33 @@ export async function wayOn(open: Change, view: RunView, options: ResumeOptions)
   throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
 }
 
-async function publishOutbox({ loaded, surroundings, store }: Change, { key: { eventId }, outbox }: RunView, { dryRun }: ResumeOptions): Promise<Told> {
+async function publishOutbox(
+  { loaded, surroundings, store, records }: Change,
+  { key: { eventId }, outbox }: RunView,
+  byHand: ByHand,
+  { dryRun }: ResumeOptions,
+): Promise<Told> {
   if (outbox.length === 0) throw cannot(`expected a run that has not ended, or not published its events, found that '${eventId}' is done`);
   const events = decodeOutbox(outbox);
-  const did = `published the ${events.length} events that it has emitted: its run is done`;
+  const did = `published the ${counted(events.length, "event")} that it has emitted: its run is done`;
   if (dryRun === true) return { eventId, did };
   for (const event of events) await surroundings.publisher.send(event.entity ?? entityFor(loaded.config, String(event.headers["eventType"])), [event]);
+  await records.note(eventId, { kind: "published", ...byHand });
   await store.clearOutbox([eventId]);
   return { eventId, did };
 }
 
-function wayOfLetter(open: Change, view: RunView, letter: Letter, options: ResumeOptions): WayOn {
+function wayOfLetter(open: Change, view: RunView, letter: Letter, byHand: ByHand, options: ResumeWishes): WayOn {
   const did = `been replayed behind its last step, with its dead letter from ${letter.box.name}`;
-  return { did, go: () => replayLetter(open, view.key.eventId, letter, did, options) };
+  return { did, go: () => replayLetter(open, view.key.eventId, letter, did, byHand, options) };
 }
 
-async function replayLetter(open: Change, eventId: string, letter: Letter, did: string, options: ResumeOptions): Promise<Told> {
+async function replayLetter(open: Change, eventId: string, letter: Letter, did: string, byHand: ByHand, options: ResumeWishes): Promise<Told> {
   const { letters, surroundings, signal } = open;
   const [report] = await replayGroups(letters, [[letter]], surroundings, {
     from: "checkpoint",
     repeatsInDoubt: options.repeatInDoubt === true,
-    reason: options.reason,
+    ...byHand,
     patch: undefined,
     perSecond: 50,
     waitMs: options.wait * 1_000,
@@ -90,15 +101,15 @@ async function replayLetter(open: Change, eventId: string, letter: Letter, did: 
   );
 }
 
-async function wayOfMessage(open: Change, view: RunView, message: Delivery, options: ResumeOptions): Promise<WayOn> {
+async function wayOfMessage(open: Change, view: RunView, message: Delivery, byHand: ByHand, options: ResumeWishes): Promise<WayOn> {
   const { eventId } = view.key;
   if ((await hashOf(open, message, eventId)) !== view.payloadHash)
     throw cannot(`expected the payload that '${eventId}' was claimed with, found another one; fork it with a patch instead`);
   const did = `been sent to ${open.surroundings.retryEntity} from --message, as a replay behind its last step`;
-  return { did, go: () => sendMessage(open, view, message, did, options) };
+  return { did, go: () => sendMessage(open, view, message, did, byHand, options) };
 }
 
-async function sendMessage(open: Change, view: RunView, message: Delivery, did: string, options: ResumeOptions): Promise<Told> {
+async function sendMessage(open: Change, view: RunView, message: Delivery, did: string, byHand: ByHand, options: ResumeWishes): Promise<Told> {
   const { letters, surroundings } = open;
   const making = {
     secret: await open.store.secret(),
@@ -106,7 +117,7 @@ async function sendMessage(open: Change, view: RunView, message: Delivery, did: 
     readRoute: (one: Delivery) => letters.readRoute(one),
     from: "checkpoint",
     repeatsInDoubt: options.repeatInDoubt === true,
-    reason: options.reason,
+    ...byHand,
     patch: undefined,
   } as const;
   // Another order each time that the event was given up.
@@ -119,7 +130,7 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
   const as: string = options.as ?? `${eventId.slice(0, 100)}-fork-${randomUUID().slice(0, 8)}`;
   if (!isEventId(as)) throw new ConfigurationError(`--as: expected an event id of at most 128 characters, got '${String(as)}'`);
   const patch = readJsonArgument("--patch", options.patch);
-  await change(options, async (open) => {
+  await change(eventId, options, async (open, byHand) => {
     const { letters, surroundings, store, records } = open;
     const view = await readRun(open, eventId);
     const steps = stepsUpTo(view.steps, options.step);
@@ -139,9 +150,8 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
     const message = forkedMessage(parent, routed, as, patch);
     const payloadHash = await hashOf(open, message, as);
     const patched = payloadHash !== view.payloadHash;
-    const did = `been forked as ${as}, behind its step ${options.step} (${steps.length} steps are taken over)${patched ? ", with another payload" : ""}`;
+    const did = `been forked as ${as}, behind its step ${options.step} (${counted(steps.length, "step is", "steps are")} taken over)${patched ? ", with another payload" : ""}`;
     if (options.dryRun === true) return { eventId, did, fork: as };
-    const { reason } = options;
     const made = await records.create({
       eventId: as,
       payloadHash,
@@ -149,14 +159,15 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
       state: "waiting",
       reason: "forked",
       steps,
-      history: [{ kind: "forked-from", atMs: Date.now(), reason, eventId, step: options.step, patched }],
+      history: [],
+      entry: { kind: "forked-from", ...byHand, eventId, step: options.step, patched },
     });
     if (made === "exists" && !isUnsentFork(await store.read(as), eventId, payloadHash))
       throw cannot(`expected an event id that is not in use, found a record of '${as}'; name another with --as`);
     const { body, contentType } = message;
     const messageId = unguessableId(await store.secret(), as, "fork", eventId);
     await surroundings.publisher.send(surroundings.retryEntity, [{ messageId, body, contentType, headers: message.headers() }]);
-    await records.note(eventId, { kind: "forked-to", eventId: as, reason });
+    await records.note(eventId, { kind: "forked-to", eventId: as, ...byHand });
     return { eventId, did, fork: as };
   });
 }

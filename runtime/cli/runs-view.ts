@@ -1,4 +1,5 @@
 /** A run as the commands show it. */
+import { counted } from "../core/counted.ts";
 import { isOwnRecord } from "../core/compensation.ts";
 import type { HistoryEntry } from "../core/history.ts";
 import { decodeOutbox } from "../core/outbox.ts";
@@ -91,6 +92,6 @@ function plainOutbox(outbox: Uint8Array): unknown {
   try {
     return decodeOutbox(outbox).map(({ messageId, headers, body }) => ({ messageId, eventType: headers["eventType"], bytes: body.byteLength }));
   } catch {
-    return `${outbox.length} bytes that cannot be read`;
+    return `${counted(outbox.length, "byte")} that cannot be read`;
   }
 }

@@ -1,4 +1,5 @@
 /** `holdfast runs list | show`. */
+import { counted } from "../core/counted.ts";
 import Table from "cli-table3";
 import { ConfigurationError } from "../core/errors.ts";
 import { didYouMean } from "../core/near-name.ts";
@@ -9,32 +10,47 @@ import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
 import { printJson, time } from "./dlq-letters.ts";
 import { writeNote, writeText } from "./output.ts";
 import type { ListOptions, ShowRunOptions } from "./runs-options.ts";
-import { readRun, withRecords } from "./runs-records.ts";
+import { loadSources } from "./load-source.ts";
+import { chooseByEvent, type OpenRecords, readRun, withRecords, withRecordsOf } from "./runs-records.ts";
 import { type Plain, plainRun } from "./runs-view.ts";
 
 type Kinds = ReadonlyMap<string, RunKind>;
 
+/** A run of one of the sources. */
+interface ListedRun extends RunSummary {
+  readonly source: string;
+}
+
 export async function list(options: ListOptions): Promise<void> {
-  await withRecords(options, async ({ records, kinds, signal }) => {
-    checkNames("skill", options.skill, kinds);
-    checkNames("type", options.type, kinds);
-    const states = options.state.length === 0 ? allStates : options.state;
-    const latest = new LatestRuns(options.limit);
-    let unnamed = 0;
-    for await (const page of scanRuns(records, { clock: systemClock, states, signal })) {
-      for (const run of page) {
-        if (run.writtenAgoMs < (options.olderThan ?? 0)) continue;
-        const kind = kinds.get(run.pipelineHash);
-        if (isWanted(kind, options)) latest.add(run);
-        else if (kind === undefined) unnamed += 1;
-      }
+  const sources = await loadSources(options);
+  const kinds = new Map<string, RunKind>();
+  // Of all of them, so that a name is right that runs of any source have.
+  for (const one of sources) await withRecordsOf(one, async (open) => open.kinds.forEach((kind, hash) => kinds.set(hash, kind)));
+  checkNames("skill", options.skill, kinds);
+  checkNames("type", options.type, kinds);
+  const latest = new LatestRuns<ListedRun>(options.limit);
+  let unnamed = 0;
+  for (const one of sources) unnamed += await withRecordsOf(one, (open) => addRuns(open, options, kinds, latest));
+  const runs = latest.list();
+  if (options.json === true)
+    printJson({ total: latest.total, states: Object.fromEntries(latest.byState), unnamed, runs: runs.map((run) => plainSummary(run, kinds)) });
+  else writeText(describeList(latest, runs, kinds, unnamed, sources.length > 1));
+}
+
+/** Answers how many runs are left out because nobody knows of which skill they are. */
+async function addRuns({ loaded, records, signal }: OpenRecords, options: ListOptions, kinds: Kinds, latest: LatestRuns<ListedRun>): Promise<number> {
+  const states = options.state.length === 0 ? allStates : options.state;
+  let unnamed = 0;
+  for await (const page of scanRuns(records, { clock: systemClock, states, signal })) {
+    for (const run of page) {
+      if (run.writtenAgoMs < (options.olderThan ?? 0)) continue;
+      const kind = kinds.get(run.pipelineHash);
+      if (isWanted(kind, options)) latest.add({ ...run, source: loaded.name });
+      else if (kind === undefined) unnamed += 1;
     }
-    const runs = latest.list();
-    if (options.json === true)
-      printJson({ total: latest.total, states: Object.fromEntries(latest.byState), unnamed, runs: runs.map((run) => plainSummary(run, kinds)) });
-    else writeText(describeList(latest, runs, kinds, unnamed));
-    if (signal.aborted) writeNote("interrupted: not all records were looked at");
-  });
+  }
+  if (signal.aborted) writeNote("interrupted: not all records were looked at");
+  return unnamed;
 }
 
 /** A name that no worker has ever run is more likely misspelt. */
@@ -53,7 +69,7 @@ function isWanted(kind: RunKind | undefined, { skill, type }: ListOptions): bool
   return kind !== undefined && (skill.length === 0 || skill.includes(kind.skill)) && (type.length === 0 || type.includes(kind.eventType));
 }
 
-function plainSummary(run: RunSummary, kinds: Kinds): Plain {
+function plainSummary(run: ListedRun, kinds: Kinds): Plain {
   const { pipelineHash, payloadHash: _hash, claim, writtenAgoMs, ...rest } = run;
   const kind = kinds.get(pipelineHash);
   const nowMs = Date.now();
@@ -61,14 +77,17 @@ function plainSummary(run: RunSummary, kinds: Kinds): Plain {
   return { ...rest, skill: kind?.skill ?? "", eventType: kind?.eventType ?? "", ...held, written: time(nowMs - writtenAgoMs) };
 }
 
-function describeList(latest: LatestRuns, runs: readonly RunSummary[], kinds: Kinds, unnamed: number): string {
+function describeList(latest: LatestRuns<ListedRun>, runs: readonly ListedRun[], kinds: Kinds, unnamed: number, isOfMany: boolean): string {
   const rest = unnamed === 0 ? "" : `${unnamed} more are of skills that no worker has named in this store: 'runs show' may tell\n`;
   if (runs.length === 0) return `no such runs\n${rest}`;
-  const table = new Table({ head: ["event", "skill and type", "state", "attempts", "steps", "last written"], style: { head: [], border: [] } });
+  const table = new Table({
+    head: [isOfMany ? "event, source" : "event", "skill and type", "state", "attempts", "steps", "last written"],
+    style: { head: [], border: [] },
+  });
   for (const run of runs) {
     const kind = kinds.get(run.pipelineHash);
     table.push([
-      run.eventId,
+      isOfMany ? `${run.eventId}\n${run.source}` : run.eventId,
       kind === undefined ? "–" : `${kind.skill}\n${kind.eventType}`,
       stateText(run),
       attemptsText(run),
@@ -78,7 +97,7 @@ function describeList(latest: LatestRuns, runs: readonly RunSummary[], kinds: Ki
   }
   const counts = [...latest.byState].map(([state, number]) => `${number} ${state}`).join(", ");
   const which = runs.length < latest.total ? `; the last ${runs.length}` : "";
-  return `${latest.total} ${latest.total === 1 ? "run" : "runs"} (${counts})${which}\n${table.toString()}\n${rest}`;
+  return `${counted(latest.total, "run")} (${counts})${which}\n${table.toString()}\n${rest}`;
 }
 
 function stateText({ state, reason, claim, outboxBytes }: RunSummary): string {
@@ -93,9 +112,9 @@ function attemptsText({ failures, losses, generation }: RunSummary): string {
 }
 
 export async function show(eventId: string, options: ShowRunOptions): Promise<void> {
-  await withRecords(options, async (open) => {
+  await withRecords(await chooseByEvent(options, eventId), async (open) => {
     const view = await readRun(open, eventId);
-    const plain = { eventId, ...plainRun(view, open.kinds.get(view.pipelineHash), options.results === true) };
+    const plain = { eventId, source: open.loaded.name, ...plainRun(view, open.kinds.get(view.pipelineHash), options.results === true) };
     if (options.json === true) printJson(plain);
     else writeText(describe(plain));
   });

@@ -7,8 +7,9 @@ import { eventHeaders } from "../core/event-headers.ts";
 import { envelopeTextMax, isEnvelopeText, isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { composePublisher, findSent } from "../compose/broker.ts";
+import { composePublisher, findSent, readBrokerFacts } from "../compose/broker.ts";
 import { utcTimeOf } from "../skills/host/utc-time.ts";
+import { withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
 import { loadSource } from "./load-source.ts";
 import { writeResult } from "./output.ts";
@@ -25,6 +26,7 @@ export interface SendOptions {
   /** ISO 8601. */
   readonly timestamp?: string;
   readonly project: string;
+  readonly session?: string;
   readonly count: number;
   readonly json?: boolean;
 }
@@ -42,6 +44,15 @@ const linesMax = 100;
 /** Messages in one call to the broker. */
 const batchMax = 500;
 const traceIdLength = 32;
+/** The broker's own. */
+const sessionIdCharactersMax = 128;
+
+/** Where events are sent. */
+interface Target extends Pick<Config, "serviceBus" | "transport"> {
+  readonly entity: string;
+  /** By the configuration; what it does not say, the broker is asked. */
+  readonly requiresSession: boolean;
+}
 
 export async function send(options: SendOptions): Promise<void> {
   const { eventType, eventVersion, eventId } = options;
@@ -53,8 +64,11 @@ export async function send(options: SendOptions): Promise<void> {
   if (timestamp !== undefined)
     check("--timestamp", utcTimeOf(timestamp) !== undefined, "an ISO 8601 time that exists, such as 2024-05-01T12:00:00Z", timestamp);
   const payload = readPayload(options.payload);
+  if (options.session !== undefined) check("--session", isSessionId(options.session), `1 to ${sessionIdCharactersMax} characters`, options.session);
   const repeated = eventId === undefined ? undefined : makeMessage(options, eventId, payload);
-  const { entity, ...through } = await target(options);
+  const { entity, requiresSession, ...through } = await target(options);
+  if (options.session === undefined && (requiresSession || (await asksForSession(through, entity))))
+    throw new ConfigurationError(`--session: expected the session that the event belongs to, for '${entity}' requires sessions, found none; nothing was sent`);
   const eventIds = new Set<string>();
   const publisher = await composePublisher(through);
   await publisher.start();
@@ -91,19 +105,31 @@ function check(flag: string, good: boolean, expected: string, got: string): void
   if (!good) throw new ConfigurationError(`${flag}: expected ${expected}, got '${got}'`);
 }
 
-async function target(options: SendOptions): Promise<Pick<Config, "serviceBus" | "transport"> & { readonly entity: string }> {
+async function target(options: SendOptions): Promise<Target> {
   if (options.connectionString !== undefined) {
     if (options.entity === undefined) throw new ConfigurationError("expected --entity NAME beside --connection-string, found none");
-    return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity };
+    return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity, requiresSession: false };
   }
   if (options.entity !== undefined) {
     const { serviceBus, transport } = (await loadConfig(options.config)).config;
-    return { serviceBus, transport, entity: options.entity };
+    return { serviceBus, transport, entity: options.entity, requiresSession: false };
   }
   const { config } = await loadSource(options);
   const { serviceBus, transport } = config;
   const source = firstSource(config);
-  return { serviceBus, transport, entity: "queue" in source ? source.queue : source.topic };
+  return { serviceBus, transport, entity: "queue" in source ? source.queue : source.topic, requiresSession: source.sessions !== undefined };
+}
+
+/** What cannot be looked into, as a topic, is left to the broker. */
+async function asksForSession({ serviceBus }: Pick<Config, "serviceBus">, entity: string): Promise<boolean> {
+  return withDeadline(readBrokerFacts({ serviceBus }, { queue: entity })).then(
+    (settings) => settings.requiresSession,
+    () => false,
+  );
+}
+
+function isSessionId(text: string): boolean {
+  return text.length >= 1 && text.length <= sessionIdCharactersMax;
 }
 
 function readPayload(text: string): unknown {
@@ -132,6 +158,7 @@ function makeMessage(options: SendOptions, eventId: string, payload: unknown): O
     contentType: "application/json",
     correlationId: envelope.correlationId,
     headers: eventHeaders(envelope),
+    ...(options.session === undefined ? {} : { sessionId: options.session }),
     body: Buffer.from(JSON.stringify(envelope)),
   };
 }

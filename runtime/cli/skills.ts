@@ -1,4 +1,5 @@
 /** `holdfast skills`: what is registered, from where, and what would handle which event. */
+import { counted } from "../core/counted.ts";
 import Table from "cli-table3";
 import { describeSkills } from "../compose/skills.ts";
 import { loadConfig } from "./load-config.ts";
@@ -24,5 +25,5 @@ export async function skills(options: { readonly config?: string; readonly json?
       `listed as '${row.plugin.listedAs}'`,
     ]);
   }
-  writeText(`${rows.length} ${rows.length === 1 ? "skill" : "skills"} from ${file}\n${table.toString()}\n`);
+  writeText(`${counted(rows.length, "skill")} from ${file}\n${table.toString()}\n`);
 }

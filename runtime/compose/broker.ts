@@ -78,7 +78,7 @@ export function entitiesOf(source: SourcePlace): readonly ServiceBusEntity[] {
 }
 
 /** The settings of an entity, and the broker's time. */
-export async function readBrokerFacts(config: Config, entity: ServiceBusEntity): Promise<EntitySettings> {
+export async function readBrokerFacts(config: Pick<Config, "serviceBus">, entity: ServiceBusEntity): Promise<EntitySettings> {
   return readEntitySettings(await connectionOf(config.serviceBus), entity);
 }
 

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { createChatChannel } from "../adapters/escalation/chat.ts";
 import { createMailChannel } from "../adapters/escalation/mail.ts";
 import { createWebhookChannel } from "../adapters/escalation/webhook.ts";
+import type { RedisPlace } from "../adapters/redis/connect.ts";
 import { createRedisCounts } from "../adapters/redis/counts.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
@@ -50,7 +51,14 @@ function composeChannels({ escalation }: Config, directory: string): ReadonlyMap
 export function composeEscalations(
   config: Config,
   directory: string,
-  { queue, ...parts }: Pick<EscalationsOptions, "publisher" | "telemetry" | "workerId"> & { readonly queue: RecoveryQueue | undefined },
+  {
+    queue,
+    heard,
+    ...parts
+  }: Pick<EscalationsOptions, "publisher" | "telemetry" | "workerId"> & {
+    readonly queue: RecoveryQueue | undefined;
+    readonly heard: RedisPlace["heard"];
+  },
 ): Escalations | undefined {
   const { escalation } = config;
   if (escalation === undefined) return undefined;
@@ -62,7 +70,7 @@ export function composeEscalations(
   return new Escalations({
     ...parts,
     queue,
-    counts: composeCounts(config, directory),
+    counts: composeCounts(config, directory, heard),
     clock: systemClock,
     policy: new EscalationPolicy({ rules, perHourMax, criticalProjects: new Set(criticalProjects) }),
     channels: composeChannels(config, directory),
@@ -72,12 +80,14 @@ export function composeEscalations(
 }
 
 /** What all workers count together; undefined without Redis, where each counts alone. */
-function composeCounts(config: Config, directory: string): SharedCounts | undefined {
+function composeCounts(config: Config, directory: string, heard: RedisPlace["heard"]): SharedCounts | undefined {
   const { store } = config;
   if (store.kind !== "redis") return undefined;
   const { prefix, commandTimeoutMs } = store;
   return createRedisCounts({
     ...redisPlace(store, directory),
+    heard,
+    purpose: "counting escalations",
     consumer: consumerName(firstSource(config)),
     ...(prefix === undefined ? {} : { prefix }),
     ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),

@@ -1,4 +1,5 @@
 /** The recovery queue of the pool, and what this worker does of its jobs. */
+import type { RedisPlace } from "../adapters/redis/connect.ts";
 import { createBullmqRecoveryQueue } from "../adapters/bullmq/recovery-queue.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
@@ -18,13 +19,19 @@ import { redisPlace } from "./store.ts";
 import { composeSweeps, type SweepParts } from "./sweeps.ts";
 
 /** One for all sources, kept with the first. Undefined where it is switched off, or jobs would end with the process. On SQLite it lies with the store, which has to be started. */
-export function composeRecoveryQueue(config: Config, directory: string, store: (RunStore & Partial<JobsPlace>) | undefined): RecoveryQueue | undefined {
+export function composeRecoveryQueue(
+  config: Config,
+  directory: string,
+  store: (RunStore & Partial<JobsPlace>) | undefined,
+  heard?: RedisPlace["heard"],
+): RecoveryQueue | undefined {
   const { enabled, leaseMs } = config.recovery;
   if (!enabled) return undefined;
   if (config.store.kind === "redis") {
     const { prefix, commandTimeoutMs } = config.store;
     return createBullmqRecoveryQueue({
       ...redisPlace(config.store, directory),
+      heard,
       consumer: consumerName(firstSource(config)),
       leaseMs,
       ...(prefix === undefined ? {} : { prefix }),
@@ -53,6 +60,7 @@ export function composeSideJobs(config: Config, directory: string, { escalations
   return new SideJobs({
     ...parts,
     clock: systemClock,
+    reported: new Set(escalations?.handlers.keys()),
     regular: sweepJob && { job: sweepJob, everyMs: sweeps.everyMs },
     handlers: () =>
       new Map<string, JobHandler>([

@@ -52,7 +52,7 @@ export function composeSweeps(config: Config, directory: string, { workerId, que
         clock: systemClock,
         publisher,
         retryEntity: retryEntityOf(firstSource(config)),
-        token: `${workerId}:sweep`,
+        who: `a sweep of worker ${workerId}`,
         stop,
       };
     },

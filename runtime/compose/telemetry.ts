@@ -8,6 +8,7 @@ import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName, firstSource } from "../core/config/sources.ts";
+import type { CredentialNews } from "../core/credential-news.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -30,9 +31,11 @@ export interface ReportingParts {
   readonly workerId: string;
   readonly publisher: Publisher;
   readonly queue: RecoveryQueue | undefined;
+  /** Hears what becomes of the tokens of logins. */
+  readonly heard: (news: CredentialNews) => void;
 }
 
-export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue }: ReportingParts): ComposedTelemetry {
+export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue, heard }: ReportingParts): ComposedTelemetry {
   const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
   const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
   const statistics = new Statistics();
@@ -40,7 +43,7 @@ export function composeTelemetry(config: Config, directory: string, { workerId, 
   const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
   const platform = composePlatformEvents(config, workerId, publisher, here);
   const reported = platform === undefined ? here : teeTelemetry([here, platform]);
-  const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported });
+  const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported, heard });
   return {
     telemetry: escalations === undefined ? reported : teeTelemetry([reported, escalations]),
     escalations,

@@ -55,8 +55,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const heard = (news: CredentialNews): void => credentials.heard(news);
   const publisher = await composePublisher(config, heard);
   const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
-  const queue = composeRecoveryQueue(config, directory, sources[0]?.store);
-  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue });
+  const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
+  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
@@ -81,7 +81,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     threads,
     leakedThreadsMax: config.stuckThreads.leakedMax,
     dependencies: registry.dependencies,
-    sharedLimits: composeLimits(config, directory, registry.dependencies),
+    sharedLimits: composeLimits(config, directory, registry.dependencies, heard),
     retryBudget: config.retryBudget,
     retryLedger: retries,
     ...composeShedding(config, registry),

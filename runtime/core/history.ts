@@ -4,9 +4,22 @@ import type { Death } from "./death.ts";
 /** Where a run that is brought back goes on: behind its last step, or as if nothing of it had happened. */
 export type ResumeFrom = "checkpoint" | "start";
 
+/** Why something was done by hand, and who did it. */
+export interface ByHand {
+  /** Of 200 characters at most. */
+  readonly reason: string;
+  /** Of 100 characters at most. */
+  readonly who: string;
+}
+
+export const whoCharactersMax = 100;
+
+/** As it is kept: entries from before it was kept, and of what nobody did by hand, do not say who. */
+type KeptByHand = Pick<ByHand, "reason"> & { readonly who?: string | undefined };
+
 export type HistoryEntry =
   | ({ readonly kind: "died"; readonly state: "dead" | "parked" } & Death)
-  | {
+  | (KeptByHand & {
       readonly kind: "revived";
       readonly by: "resend" | "replay";
       /** By the store's clock. */
@@ -18,27 +31,21 @@ export type HistoryEntry =
       readonly patched: boolean;
       /** Steps whose outcome was unknown were to be tried once more. */
       readonly repeatsInDoubt: boolean;
-      /** Given by whoever ordered it; empty for none. */
-      readonly reason: string;
       readonly replayId?: string | undefined;
-    }
+    })
   /** Its dead letter was deleted. */
-  | { readonly kind: "closed"; readonly atMs: number; readonly reason: string }
+  | (KeptByHand & { readonly kind: "closed"; readonly atMs: number })
   /** It was called off. */
-  | { readonly kind: "cancelled"; readonly atMs: number; readonly reason: string }
+  | (KeptByHand & { readonly kind: "cancelled"; readonly atMs: number })
   /** It was made of another run, whose steps up to this one it has. */
-  | { readonly kind: "forked-from"; readonly atMs: number; readonly reason: string; readonly eventId: string; readonly step: string; readonly patched: boolean }
-  | { readonly kind: "forked-to"; readonly atMs: number; readonly reason: string; readonly eventId: string }
+  | (KeptByHand & { readonly kind: "forked-from"; readonly atMs: number; readonly eventId: string; readonly step: string; readonly patched: boolean })
+  | (KeptByHand & { readonly kind: "forked-to"; readonly atMs: number; readonly eventId: string })
+  /** It was made to agree with its messages, and given up. */
+  | (KeptByHand & { readonly kind: "reconciled"; readonly atMs: number })
+  /** The events that it had emitted were published. */
+  | (KeptByHand & { readonly kind: "published"; readonly atMs: number })
   /** Somebody has stated whether a step happened of which nobody knew. */
-  | {
-      readonly kind: "released";
-      readonly atMs: number;
-      readonly reason: string;
-      readonly step: string;
-      readonly outcome: StatedOutcome;
-      /** Who states it. */
-      readonly who: string;
-    };
+  | (ByHand & { readonly kind: "released"; readonly atMs: number; readonly step: string; readonly outcome: StatedOutcome });
 
 export type StatedOutcome = "done" | "not-done";
 

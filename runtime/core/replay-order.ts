@@ -5,7 +5,7 @@
  */
 import { hash, timingSafeEqual } from "node:crypto";
 import type { Delivery } from "./delivery.ts";
-import type { ResumeFrom } from "./history.ts";
+import { type ResumeFrom, whoCharactersMax } from "./history.ts";
 
 export const replayHeader = "holdfast-replay";
 
@@ -19,6 +19,8 @@ export interface ReplayOrder {
   readonly repeatsInDoubt: boolean;
   /** At most 200 characters. */
   readonly reason: string;
+  /** Who ordered it; at most 100 characters, empty where that is not known. */
+  readonly who: string;
 }
 
 interface SignedOrder extends ReplayOrder {
@@ -28,8 +30,8 @@ interface SignedOrder extends ReplayOrder {
 export const replayReasonCharactersMax = 200;
 const headerCharactersMax = 2_048;
 
-function codeOf(secret: string, { id, from, patched, repeatsInDoubt, reason }: ReplayOrder, eventId: string, payloadHash: string): string {
-  const text = JSON.stringify(["replay", id, from, patched, repeatsInDoubt, reason, eventId, payloadHash]);
+function codeOf(secret: string, { id, from, patched, repeatsInDoubt, reason, who }: ReplayOrder, eventId: string, payloadHash: string): string {
+  const text = JSON.stringify(["replay", id, from, patched, repeatsInDoubt, reason, eventId, payloadHash, ...(who === "" ? [] : [who])]);
   // This hash cannot be continued from its value, so that the secret before the text makes it a code.
   return hash("sha512-256", `${secret}\n${text}`, "base64url");
 }
@@ -45,10 +47,10 @@ export function readReplayHeader(delivery: Pick<Delivery, "header">): SignedOrde
   if (typeof value !== "string" || value.length > headerCharactersMax) return undefined;
   try {
     const read = JSON.parse(value) as Partial<Record<keyof SignedOrder, unknown>> | null;
-    const { id, from, patched, repeatsInDoubt, reason, code } = read ?? {};
-    if (typeof id !== "string" || typeof reason !== "string" || typeof code !== "string") return undefined;
+    const { id, from, patched, repeatsInDoubt, reason, who = "", code } = read ?? {};
+    if (typeof id !== "string" || typeof reason !== "string" || typeof who !== "string" || typeof code !== "string") return undefined;
     if ((from !== "checkpoint" && from !== "start") || typeof patched !== "boolean" || typeof repeatsInDoubt !== "boolean") return undefined;
-    return { id, from, patched, repeatsInDoubt, reason: reason.slice(0, replayReasonCharactersMax), code };
+    return { id, from, patched, repeatsInDoubt, reason: reason.slice(0, replayReasonCharactersMax), who: who.slice(0, whoCharactersMax), code };
   } catch {
     return undefined;
   }

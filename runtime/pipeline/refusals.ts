@@ -52,7 +52,7 @@ export function reused(eventId: string): Invalid {
 export function givenUp(eventId: string, reason: string, history: readonly HistoryEntry[]): string {
   const cancelled = reason === cancelledReason ? history.findLast((entry) => entry.kind === "cancelled") : undefined;
   if (cancelled !== undefined)
-    return `expected an event that is to go on, found that '${eventId}' was called off: ${cancelled.reason}; 'holdfast runs resume' lets it go on after all`;
+    return `expected an event that is to go on, found that '${eventId}' was called off: ${cancelled.reason}; 'holdfast runs explain' says whether a step of it may have happened of which nobody knows, and 'holdfast runs resume' lets it go on after all`;
   const why = reason === "" ? "" : ` as ${reason}`;
   return `expected an event that was not given up, found that '${eventId}' was given up before${why} and that this message is not sent again since; look at the reason, mend it, then bring the event back with 'holdfast dlq replay', or send it again`;
 }

@@ -7,8 +7,8 @@
  *
  * While it is closed, receiving stops and writes wait; the store is asked again with growing pauses until it answers, then
  * everything goes on by itself. The pauses go on growing until a write has succeeded: a store that answers a ping and fails
- * the next write is not asked at full speed, and is not said to be up before one has succeeded. Once it has given up, what waits
- * is handed back.
+ * the next write is not asked at full speed, is not said to be up before one has succeeded, and is given up as one that does not
+ * answer. Once it has given up, what waits is handed back.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
@@ -102,7 +102,7 @@ export class StoreGate {
     const { clock, telemetry } = this.#options;
     this.#state = "closed";
     const nowMs = clock.monotonicMs();
-    this.#isDoubtful = this.#holdingSinceMs !== undefined;
+    this.#isDoubtful ||= this.#holdingSinceMs !== undefined;
     this.#holdingSinceMs ??= nowMs;
     if (this.#downSinceMs === undefined) telemetry.emit({ type: "store.down", error: messageOf(error) });
     this.#downSinceMs ??= nowMs;
@@ -127,15 +127,16 @@ export class StoreGate {
   #probed(answers: boolean): void {
     if (this.#isStopped) return;
     const { clock, holdMaxMs } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (answers) {
+    const isHeldLongEnough = clock.monotonicMs() - (this.#holdingSinceMs ?? Number.POSITIVE_INFINITY) >= holdMaxMs;
+    const mustGiveUp = this.#state === "closed" && isHeldLongEnough;
+    if (answers && !(mustGiveUp && this.#isDoubtful)) {
       if (this.hasGivenUp) this.#holdingSinceMs = undefined;
       this.#state = "open";
       if (!this.#isDoubtful) this.#tellUp();
       this.#reopened.send();
       return;
     }
-    if (this.#state === "closed" && nowMs - (this.#holdingSinceMs ?? nowMs) >= holdMaxMs) this.#giveUp();
+    if (mustGiveUp) this.#giveUp();
     this.#probeLater();
   }
 

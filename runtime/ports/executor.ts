@@ -138,6 +138,17 @@ export interface ExecutorListener {
   threadLeaked(leaked: ThreadLeaked): void;
 }
 
+/** For threads that run nothing. */
+export const deafListener: ExecutorListener = {
+  steps: () => undefined,
+  usage: () => undefined,
+  states: () => undefined,
+  results: () => undefined,
+  threadLost: () => undefined,
+  threadStuck: () => undefined,
+  threadLeaked: () => undefined,
+};
+
 /**
  * Runs skills on threads. Every posted run is answered exactly once through the listener, whatever becomes of its thread:
  * also past its deadline, when the thread hangs or cannot start. A run that its thread had not begun is moved to another one,

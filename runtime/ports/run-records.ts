@@ -1,5 +1,5 @@
 import type { Death } from "../core/death.ts";
-import type { HistoryEntry } from "../core/history.ts";
+import type { ByHand, HistoryEntry } from "../core/history.ts";
 import type { RunKind, RunState, RunSummary, StepRecord } from "../core/run.ts";
 
 export interface ScanPage {
@@ -11,14 +11,25 @@ export interface ScanPage {
 type WithoutTime<Entry> = Entry extends unknown ? Omit<Entry, "atMs"> : never;
 export type HistoryNote = WithoutTime<HistoryEntry>;
 
-export interface Cancellation {
+export interface Cancellation extends ByHand {
   readonly eventId: string;
-  /** At most 200 characters. */
-  readonly reason: string;
   /** What its end is to say; when, the store says: `cancelledLateMs` later than now. */
   readonly death: Omit<Death, "atMs">;
   /** The record of its failure for good, where its steps are to be compensated; see `core/compensation.ts`. */
   readonly verdict: StepRecord | undefined;
+}
+
+/** A run that nobody has is given up by hand. */
+export interface GivingUp {
+  readonly eventId: string;
+  /** Of the run as it was seen. */
+  readonly epoch: number;
+  /** At most 200 characters. */
+  readonly reason: string;
+  /** As in a cancellation. */
+  readonly death: Omit<Death, "atMs">;
+  /** Who does it, and why; stands behind the death, with the store's time. */
+  readonly entry: Extract<HistoryNote, { readonly kind: "reconciled" | "closed" }>;
 }
 
 /** What somebody states of a step of a parked run, of which nobody knew whether it had happened. */
@@ -44,6 +55,8 @@ export interface RunCreation {
   /** In their order, with the times that they have. */
   readonly steps: readonly StepRecord[];
   readonly history: readonly HistoryEntry[];
+  /** Who makes it, and why; stands behind the history, with the store's time. */
+  readonly entry?: HistoryNote | undefined;
 }
 
 /**
@@ -68,6 +81,8 @@ export interface RunRecords {
    * worker hears of it with its next write; `given-up` and `done` ones stay as they are.
    */
   cancel(cancellation: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown">;
+  /** Gives a run up that is still as it was seen, and that nobody has; one that has `moved` stays as it is. */
+  giveUp(givingUp: GivingUp): Promise<"given-up" | "moved" | "unknown">;
   /** Puts a step on the record of a run that is still parked as it was seen, and notes who states it and why; a run that has `moved` stays as it is. */
   state(stated: StatedStep): Promise<"stated" | "moved" | "unknown">;
   /** Forgets a run that is done or given up; others are `live` and stay. */

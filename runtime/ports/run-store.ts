@@ -1,5 +1,5 @@
 import type { Death } from "../core/death.ts";
-import type { HistoryEntry } from "../core/history.ts";
+import type { ByHand, HistoryEntry } from "../core/history.ts";
 import type { ReplayOrder } from "../core/replay-order.ts";
 import type { RunView, StepRecord } from "../core/run.ts";
 import type { StoreSuspicion } from "../core/store-suspicion.ts";
@@ -132,8 +132,8 @@ export interface RunStore {
    * step or without any. What brought them back is kept in their history.
    */
   revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]>;
-  /** Notes in the history of runs that their dead letters were deleted, and why; unknown runs are left alone. */
-  close(eventIds: readonly string[], reason: string): Promise<void>;
+  /** Notes in the history of runs that their dead letters were deleted, why, and by whom; unknown runs are left alone. */
+  close(eventIds: readonly string[], by: ByHand): Promise<void>;
   /** Makes leases last `leaseMs` from now. */
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]>;
   /** Reads one run; undefined when it is unknown or past its retention. */

@@ -16,6 +16,8 @@ export interface GroupProgress extends Omit<GroupReport, "letters"> {
 }
 
 export interface BackgroundReplay extends Pick<ReplayOptions, "from" | "repeatsInDoubt" | "reason" | "perSecond" | "waitMs" | "failuresMax"> {
+  /** Who ordered it; left out by what was ordered before it was kept. */
+  readonly who?: string | undefined;
   /** Whose letters; undefined for the first source of the worker. */
   readonly consumer?: string | undefined;
   readonly selection: Selection;
@@ -107,9 +109,9 @@ export function backgroundReplayOf({ surroundings, letters: openLetters }: Backg
       const groups = found.filter((group) => !hasReturned(group));
       const halted = found.filter(hasReturned).map((group) => stoppedReport(group, returned.get(group[0]?.fingerprint ?? "") ?? 0));
       const isProven = (fingerprint: string): boolean => (data.groups.find((group) => group.fingerprint === fingerprint)?.completed ?? 0) >= canariesTotal;
-      const { from, repeatsInDoubt, reason, perSecond, waitMs, failuresMax } = data;
+      const { from, repeatsInDoubt, reason, who = "", perSecond, waitMs, failuresMax } = data;
       const patch: unknown = data.patch === undefined ? undefined : JSON.parse(data.patch);
-      const wishes = { from, repeatsInDoubt, reason, perSecond, waitMs, failuresMax, patch };
+      const wishes = { from, repeatsInDoubt, reason, who, perSecond, waitMs, failuresMax, patch };
       const options: ReplayOptions = { ...wishes, isProven, signal: stopping, isOver: () => isOver, progress: () => undefined };
       const reports = await replayGroups(letters, groups, surroundings, options);
       const progress = new Map(data.groups.map((group) => [group.fingerprint, group]));

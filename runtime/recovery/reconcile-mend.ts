@@ -1,11 +1,12 @@
 /**
- * Ends disagreements between records and messages, one at a time. Each is looked at once more as it is ended, under a claim or a lock, so that
+ * Ends disagreements between records and messages, one at a time. Each is looked at once more as it is ended, by one write or under a lock, so that
  * what has moved meanwhile is left alone. It can be interrupted anywhere: what was not ended is found again.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { type Death, fingerprintOf } from "../core/death.ts";
 import { messageOf } from "../core/errors.ts";
+import type { RunView } from "../core/run.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RunRecords } from "../ports/run-records.ts";
@@ -13,8 +14,9 @@ import type { RunStore } from "../ports/run-store.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Letter, Letters } from "./letters.ts";
 import type { Disagreement, Mend } from "./reconcile.ts";
-import { lastDeath } from "../core/history.ts";
+import { type ByHand, lastDeath } from "../core/history.ts";
 import { isParkedReason } from "../core/outcome.ts";
+import { replayReasonCharactersMax } from "../core/replay-order.ts";
 import { makeReplay } from "./replay-message.ts";
 import { take } from "./take.ts";
 
@@ -27,16 +29,13 @@ export interface MendSurroundings {
   /** Where replays are sent. */
   readonly retryEntity: string;
   readonly hashPayload: HashPayload;
-  /** Names this command among those that claim. */
-  readonly token: string;
+  /** Who has it done. */
+  readonly who: string;
   readonly signal: AbortSignal;
 }
 
 /** `moved`: it is no longer as it was found. */
 type MendResult = "mended" | "moved";
-
-/** Long enough for one write after the claim. */
-const leaseMs = 10_000;
 
 async function mend(surroundings: MendSurroundings, { eventId, what, mend: order }: Disagreement): Promise<MendResult> {
   switch (order.do) {
@@ -45,10 +44,10 @@ async function mend(surroundings: MendSurroundings, { eventId, what, mend: order
     case "give-up":
       return giveUp(surroundings, eventId, what, order);
     case "close":
-      await surroundings.store.close([eventId], reconciled(what));
+      await surroundings.store.close([eventId], reconciled(surroundings, what));
       return "mended";
     case "create":
-      return create(surroundings, eventId, order);
+      return create(surroundings, eventId, what, order);
     case "replay":
       return replay(surroundings, what, order.letter);
   }
@@ -81,19 +80,15 @@ async function mendOne(surroundings: MendSurroundings, disagreement: Disagreemen
   }
 }
 
-function reconciled(what: string): string {
-  return `reconciled: ${what}`;
+function reconciled({ who }: Pick<MendSurroundings, "who">, what: string): ByHand {
+  return { reason: `reconciled: ${what}`.slice(0, replayReasonCharactersMax), who };
 }
 
-async function complete(
-  { clock, store, signal }: MendSurroundings,
-  eventId: string,
-  what: string,
-  order: Extract<Mend, { do: "complete" }>,
-): Promise<MendResult> {
+async function complete(surroundings: MendSurroundings, eventId: string, what: string, order: Extract<Mend, { do: "complete" }>): Promise<MendResult> {
+  const { clock, store, signal } = surroundings;
   if (order.isDone && (await store.read(eventId))?.state !== "done") return "moved";
   // Noted first: a letter that is gone was closed for a reason.
-  if (order.notes) await store.close([eventId], reconciled(what));
+  if (order.notes) await store.close([eventId], reconciled(surroundings, what));
   return takeOne(order.box, order.sequenceNumber, { clock, signal, handle: () => Promise.resolve(true) });
 }
 
@@ -102,50 +97,45 @@ async function takeOne(box: DeadLetterBox, sequenceNumber: bigint, options: Para
   return completed === 1 ? "mended" : "moved";
 }
 
-/** The claim makes sure that nobody else has the run; it ends with the write, or with its lease. */
 async function giveUp(
-  { clock, store, token }: MendSurroundings,
+  surroundings: MendSurroundings,
   eventId: string,
   what: string,
   { reason, letter, view }: Extract<Mend, { do: "give-up" }>,
 ): Promise<MendResult> {
-  const { payloadHash, pipelineHash, epoch: before, failures } = view;
-  const [claim] = await store.claim([{ eventId, token, payloadHash, pipelineHash }], leaseMs);
-  if (claim?.kind !== "acquired") return "moved";
-  const { epoch } = claim;
-  if (epoch !== before + 1) {
-    await store.fail([{ eventId, epoch, state: "waiting", reason: "moved", failures: 0, losses: 0 }]);
-    return "moved";
-  }
-  const death = deathFor(reason, what, letter, view, clock.wallMs(), failures);
-  const [written] = await store.fail([{ eventId, epoch, state: "dead", reason, failures: 0, losses: 0, death }]);
-  if (written !== "written") return "moved";
+  const death = deathFor(reason, what, letter, view);
   // With a dead letter it can be replayed.
-  if (letter === undefined) await store.close([eventId], reconciled(what));
-  return "mended";
+  const entry = { kind: letter === undefined ? "closed" : "reconciled", ...reconciled(surroundings, what) } as const;
+  const answer = await surroundings.records.giveUp({ eventId, epoch: view.epoch, reason, death, entry });
+  return answer === "given-up" ? "mended" : "moved";
 }
 
 function deathFor(
   reason: string,
   what: string,
   letter: Letter | undefined,
-  view: { readonly generation: number; readonly history: Parameters<typeof lastDeath>[0] },
-  atMs: number,
-  attempt: number,
-): Death {
-  const { skill = "", skillVersion = "", step = "", traceId = "" } = letter ?? lastDeath(view.history) ?? {};
+  { generation, history, failures }: Pick<RunView, "generation" | "history" | "failures">,
+): Omit<Death, "atMs"> {
+  const { skill = "", skillVersion = "", step = "", traceId = "" } = letter ?? lastDeath(history) ?? {};
   const kind = letter === undefined || letter.class === "deliveries" || letter.class === "foreign" ? "permanent" : letter.class;
   const code = letter?.code ?? reason;
   const fingerprint = letter?.fingerprint ?? fingerprintOf({ class: kind, code, message: what }, skill);
-  return { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation: view.generation };
+  return { reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt: failures, traceId, generation };
 }
 
-async function create({ records }: MendSurroundings, eventId: string, { letter, payloadHash }: Extract<Mend, { do: "create" }>): Promise<MendResult> {
+async function create(
+  surroundings: MendSurroundings,
+  eventId: string,
+  what: string,
+  { letter, payloadHash }: Extract<Mend, { do: "create" }>,
+): Promise<MendResult> {
   const { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation } = letter;
   if (kind === "deliveries" || kind === "foreign") return "moved";
   const death: Death = { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation };
   const state = isParkedReason(reason) ? "parked" : "dead";
-  const made = await records.create({ eventId, payloadHash, pipelineHash: "", state, reason, steps: [], history: [{ kind: "died", state, ...death }] });
+  const entry = { kind: "reconciled", ...reconciled(surroundings, what) } as const;
+  const history = [{ kind: "died", state, ...death } as const];
+  const made = await surroundings.records.create({ eventId, payloadHash, pipelineHash: "", state, reason, steps: [], history, entry });
   return made === "created" ? "mended" : "moved";
 }
 
@@ -159,7 +149,7 @@ async function replay(surroundings: MendSurroundings, what: string, letter: Lett
     readRoute: (one: Delivery) => letters.readRoute(one),
     from: "checkpoint",
     repeatsInDoubt: false,
-    reason: reconciled(what).slice(0, 200),
+    ...reconciled(surroundings, what),
     patch: undefined,
   } as const;
   return takeOne(letter.box, letter.sequenceNumber, {

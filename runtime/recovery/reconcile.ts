@@ -3,6 +3,7 @@
  * while. Messages are looked for in the queues, in the dead letters, and once more at the end of the queues, for a replay moves a
  * message from the dead letters there; so one that is in none of them is gone.
  */
+import { counted } from "../core/counted.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOwnRecord, verdictOf } from "../core/compensation.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
@@ -288,7 +289,7 @@ async function unfinished(options: ReconcileOptions, view: RunView, letter: Lett
     return { kind: letter === undefined ? "unfinished-without-message" : "unfinished-dead-letter", eventId, what: `${how}, and ${where}`, mend };
   }
   const ended = [...compensations.values()].filter(({ state }) => state !== "trying").length;
-  const what = `${ended} of ${steps.filter((step) => !isOwnRecord(step)).length} steps are compensated, ${how}, and ${where}`;
+  const what = `${ended} of ${counted(steps.filter((step) => !isOwnRecord(step)).length, "step")} compensated, ${how}, and ${where}`;
   if (letter !== undefined) return { kind: "compensation-dead-letter", eventId, what, mend: { do: "replay", letter } };
   return { kind: "compensation-without-message", eventId, what, mend: { do: "give-up", reason: "CompensationFailed", letter, view } };
 }

@@ -9,7 +9,7 @@ import { replayHeader, type ReplayOrder, signReplay } from "../core/replay-order
 import { patchPayload } from "./patch-payload.ts";
 
 /** What every replay of one command has in common. */
-export interface ReplayWishes extends Pick<ReplayOrder, "from" | "repeatsInDoubt" | "reason"> {
+export interface ReplayWishes extends Pick<ReplayOrder, "from" | "repeatsInDoubt" | "reason" | "who"> {
   /** A JSON merge patch for the payload; undefined to leave it as it is. */
   readonly patch: unknown;
 }
@@ -88,12 +88,12 @@ export function replayTrouble(reading: Reading, letter: Delivery): string | unde
 
 /** The replay of a letter, for the queue that retries go to. It lives as long as that queue lets it: its event's time was over once before. */
 export async function makeReplay(making: ReplayMaking, letter: Delivery): Promise<OutgoingMessage> {
-  const { secret, from, repeatsInDoubt, reason } = making;
+  const { secret, from, repeatsInDoubt, reason, who } = making;
   const { before, delivery, route } = edited(making, letter);
   const hashBefore = await making.hashPayload(letter.body, before);
   const payloadHash = await making.hashPayload(delivery.body, route);
   const id = replayIdOf(secret, letter);
-  const order: ReplayOrder = { id, from, patched: payloadHash !== hashBefore, repeatsInDoubt, reason };
+  const order: ReplayOrder = { id, from, patched: payloadHash !== hashBefore, repeatsInDoubt, reason, who };
   const headers = livingHeaders(letter);
   for (const name of ofEarlierTries) delete headers[name];
   headers[originHeader] = originOf(letter);

@@ -43,6 +43,8 @@ export interface ReplayOptions extends ReplayWishes {
   isOver?(): boolean;
   /** Whether a group has come through its first stages before. Default: none has. */
   isProven?(fingerprint: string): boolean;
+  /** What must be done before the replay of a letter is sent; answers why none may be, or nothing. Default: nothing must. */
+  readonly prepare?: (letter: Letter) => Promise<string | undefined>;
   /** Hears how a group gets on. */
   progress(report: GroupReport): void;
 }
@@ -181,19 +183,24 @@ class GroupReplay {
   /** Sent first, completed after: what ends between the two is sent once more, under the same id. */
   async #sendOne(delivery: Delivery, letter: Letter): Promise<"sent" | "not-sent" | "unsendable"> {
     const { clock, publisher, retryEntity } = this.#surroundings;
-    const { perSecond, signal } = this.#options;
+    const { perSecond, signal, prepare } = this.#options;
     if (signal.aborted) return "not-sent";
     await pause(clock, this.#dueMs - clock.monotonicMs(), signal);
     if (signal.aborted) return "not-sent";
     this.#dueMs = Math.max(this.#dueMs, clock.monotonicMs()) + 1_000 / perSecond;
     const replayId = replayIdOf(this.#secret, delivery);
+    const refuse = (why: string): "unsendable" => {
+      this.#unsendable += 1;
+      this.#outcomes.refused({ letter, replayId }, why);
+      return "unsendable";
+    };
+    const refusal = await prepare?.(letter);
+    if (refusal !== undefined) return refuse(refusal);
     try {
       await publisher.send(retryEntity, [await this.#make(delivery)]);
     } catch (error) {
       if (!isOfTheLetter(error)) throw error;
-      this.#unsendable += 1;
-      this.#outcomes.refused({ letter, replayId }, messageOf(error, 300));
-      return "unsendable";
+      return refuse(messageOf(error, 300));
     }
     this.#outcomes.add({ letter, replayId });
     this.#replayed += 1;
@@ -202,8 +209,8 @@ class GroupReplay {
 
   #make(delivery: Delivery): Promise<OutgoingMessage> {
     const { hashPayload } = this.#surroundings;
-    const { from, repeatsInDoubt, reason, patch } = this.#options;
-    const making = { secret: this.#secret, hashPayload, readRoute: (one: Delivery) => this.#letters.readRoute(one), from, repeatsInDoubt, reason, patch };
+    const { from, repeatsInDoubt, reason, who, patch } = this.#options;
+    const making = { secret: this.#secret, hashPayload, readRoute: (one: Delivery) => this.#letters.readRoute(one), from, repeatsInDoubt, reason, who, patch };
     return makeReplay(making, delivery);
   }
 

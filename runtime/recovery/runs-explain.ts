@@ -2,6 +2,7 @@
  * One event's whole story, of all that is known of it: what its record keeps, what lies in the queues, and what workers have logged.
  * Each source has a clock of its own; their times are put in order as they are.
  */
+import { counted } from "../core/counted.ts";
 import type { HistoryEntry } from "../core/history.ts";
 import { type Compensation, compensatedStepOf } from "../core/compensation.ts";
 import type { RunKind, RunView, StepRecord } from "../core/run.ts";
@@ -27,6 +28,8 @@ export interface Sources {
   readonly found: Findings;
   readonly logged: readonly Moment[];
   readonly nowMs: number;
+  /** As in `standingOf`. */
+  readonly inDoubt?: string | undefined;
   /** How a step stands and what it has left, in words. */
   readonly describeStep: (step: StepRecord) => string;
 }
@@ -47,10 +50,10 @@ function momentsOfMessage({ queue, seen, firstMs, postponements, waitsFor }: Fou
   const { delivery, state, scheduledAtMs } = seen;
   const { messageId, sequenceNumber, enqueuedAtMs, attempt } = delivery;
   const place = `message ${messageId}, sequence number ${sequenceNumber} of ${queue}`;
-  const why = `${waitsFor === "" ? "" : `, for ${waitsFor}`}${postponements === 0 ? "" : `, postponed ${postponements} times`}`;
+  const why = `${waitsFor === "" ? "" : `, for ${waitsFor}`}${postponements === 0 ? "" : `, postponed ${counted(postponements, "time")}`}`;
   const first: readonly Moment[] = firstMs < enqueuedAtMs ? [{ atMs: firstMs, source: "queue", text: "enqueued for the first time" }] : [];
   if (state === "scheduled") return [...first, { atMs: scheduledAtMs ?? enqueuedAtMs, source: "queue", text: `due: ${place}${why}` }];
-  const tries = attempt > 1 ? `, delivered ${attempt - 1} times before` : "";
+  const tries = attempt > 1 ? `, delivered ${counted(attempt - 1, "time")} before` : "";
   return [...first, { atMs: enqueuedAtMs, source: "queue", text: `${state === "deferred" ? "deferred" : "enqueued"}: ${place}${why}${tries}` }];
 }
 
@@ -78,7 +81,7 @@ function momentsOfRecord({ describeStep, nowMs }: Sources, view: RunView, progre
 function compensationText(compensation: Compensation): string {
   switch (compensation.state) {
     case "trying":
-      return `begun ${compensation.begun} times, failed ${compensation.failed} times`;
+      return `begun ${counted(compensation.begun, "time")}, failed ${counted(compensation.failed, "time")}`;
     case "compensated":
       return compensation.wasNeeded ? "done" : "not needed";
     case "not-compensated":
@@ -98,12 +101,16 @@ function setbackText({ kind, why, description, attempt, delayMs, worker, waitedM
   const details = [
     attempt > 0 ? `attempt ${attempt}` : "",
     waitedMs > 0 ? `waited ${waitedMs} ms${waitedFor === "" ? " in a lane" : ` for ${waitedFor}`}` : "",
-    renewals > 0 ? `lease renewed ${renewals} times` : "",
+    renewals > 0 ? `lease renewed ${counted(renewals, "time")}` : "",
     calls.length > 0 ? `calls: ${calls.join(", ")}` : "",
     delayMs > 0 ? `to return after ${Math.round(delayMs / 100) / 10} s` : "",
     `by ${worker}`,
   ].filter((text) => text !== "");
   return `${setbackWords[kind]}${why === "" ? "" : ` for ${why}`} (${details.join("; ")})${description === "" ? "" : `: ${description}`}`;
+}
+
+function byWhom({ who }: { readonly who?: string | undefined }, word = "by"): string {
+  return who === undefined || who === "" ? "" : ` ${word} ${who}`;
 }
 
 function entryText(entry: HistoryEntry): string {
@@ -115,15 +122,18 @@ function entryText(entry: HistoryEntry): string {
     case "revived": {
       const from = entry.from === "start" ? "from the start" : "behind its last step";
       const reason = entry.reason === "" ? "" : `: ${entry.reason}`;
-      return `brought back by a ${entry.by}, ${from}${entry.patched ? ", with another payload" : ""}, generation ${entry.generation}${reason}`;
+      return `brought back by a ${entry.by}${byWhom(entry, "of")}, ${from}${entry.patched ? ", with another payload" : ""}, generation ${entry.generation}${reason}`;
     }
     case "closed":
     case "cancelled":
-      return `${entry.kind}: ${entry.reason}`;
+    case "reconciled":
+      return `${entry.kind}${byWhom(entry)}: ${entry.reason}`;
+    case "published":
+      return `its events were published${byWhom(entry)}: ${entry.reason}`;
     case "forked-from":
-      return `made of event ${entry.eventId}, up to its step ${entry.step}${entry.patched ? ", with another payload" : ""}: ${entry.reason}`;
+      return `made of event ${entry.eventId}, up to its step ${entry.step}${entry.patched ? ", with another payload" : ""}${byWhom(entry)}: ${entry.reason}`;
     case "forked-to":
-      return `another run was made of it, as event ${entry.eventId}: ${entry.reason}`;
+      return `another run was made of it, as event ${entry.eventId}${byWhom(entry)}: ${entry.reason}`;
     case "released":
       return `released by ${entry.who}, who states that step ${entry.step} was ${entry.outcome === "done" ? "done" : "not done"}: ${entry.reason}`;
   }

@@ -1,4 +1,5 @@
 /** How far a run is, by its record. */
+import { counted } from "../core/counted.ts";
 import { compensationsOf, isOwnRecord, type Compensation, verdictAtMs, verdictOf, type Verdict } from "../core/compensation.ts";
 import { lastDeath } from "../core/history.ts";
 import type { RunKind, RunView, StepRecord } from "../core/run.ts";
@@ -38,8 +39,8 @@ export function progressOf(view: Pick<RunView, "state" | "steps">, kind: RunKind
 
 /** In words. */
 export function progressText({ done, of }: Pick<RunProgress, "done" | "of">): string {
-  if (of !== undefined) return `${done} of ${of} steps done`;
-  return `${done} ${done === 1 ? "step" : "steps"} done; how many there are is known at the end`;
+  if (of !== undefined) return `${done} of ${counted(of, "step")} done`;
+  return `${counted(done, "step")} done; how many there are is known at the end`;
 }
 
 /** The skill of a run: by its kind, or where that is not known any more by what its record says of its last death; empty where nothing tells. */

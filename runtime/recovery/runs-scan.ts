@@ -29,10 +29,10 @@ export async function* scanRuns(records: RunRecords, { clock, states, signal }: 
   } while (cursor !== undefined && !signal.aborted);
 }
 
-/** Those of many runs that were written last, each once; bounded, however many there are. */
-export class LatestRuns {
+/** Those of many runs that were written last, each once; bounded, however many there are. The same event in two sources is two runs. */
+export class LatestRuns<Run extends RunSummary & { readonly source: string }> {
   readonly #max: number;
-  readonly #runs = new Map<string, RunSummary>();
+  readonly #runs = new Map<string, Run>();
   /** Runs that were added, and those of them in each state. */
   total = 0;
   readonly byState: Map<RunState, number> = new Map<RunState, number>();
@@ -41,16 +41,17 @@ export class LatestRuns {
     this.#max = max;
   }
 
-  add(run: RunSummary): void {
-    if (this.#runs.has(run.eventId)) return;
+  add(run: Run): void {
+    const key = `${run.source} ${run.eventId}`;
+    if (this.#runs.has(key)) return;
     this.total += 1;
     this.byState.set(run.state, (this.byState.get(run.state) ?? 0) + 1);
-    this.#runs.set(run.eventId, run);
+    this.#runs.set(key, run);
     if (this.#runs.size >= 2 * this.#max + 100) this.#trim();
   }
 
   /** The last one first. */
-  list(): readonly RunSummary[] {
+  list(): readonly Run[] {
     this.#trim();
     return [...this.#runs.values()];
   }
@@ -58,6 +59,6 @@ export class LatestRuns {
   #trim(): void {
     const sorted = [...this.#runs.values()].sort((one, other) => one.writtenAgoMs - other.writtenAgoMs);
     this.#runs.clear();
-    for (const run of sorted.slice(0, this.#max)) this.#runs.set(run.eventId, run);
+    for (const run of sorted.slice(0, this.#max)) this.#runs.set(`${run.source} ${run.eventId}`, run);
   }
 }

@@ -1,4 +1,5 @@
 /** What carries an event on now, if anything does; why it waits, and until when. */
+import { counted } from "../core/counted.ts";
 import { type HistoryEntry, lastDeath } from "../core/history.ts";
 import { readReplayHeader } from "../core/replay-order.ts";
 import type { RunView } from "../core/run.ts";
@@ -18,6 +19,8 @@ interface Known {
   readonly progress: RunProgress | undefined;
   readonly found: Findings;
   readonly nowMs: number;
+  /** The step of which nobody knows whether its effect, which may happen once at most, has happened. */
+  readonly inDoubt?: string | undefined;
 }
 
 function moving(now: string, untilMs?: number): Standing {
@@ -28,7 +31,7 @@ function stuck(now: string): Standing {
   return { now, untilMs: undefined, isStuck: true };
 }
 
-export function standingOf({ view, progress, found, nowMs }: Known): Standing {
+export function standingOf({ view, progress, found, nowMs, inDoubt }: Known): Standing {
   if (view === undefined || progress === undefined) return withoutRecord(found);
   const how = progressText(progress);
   switch (view.state) {
@@ -44,8 +47,12 @@ export function standingOf({ view, progress, found, nowMs }: Known): Standing {
       return waiting(found, `waits since '${view.reason ?? ""}' (${how})`);
     case "dead":
     case "parked":
-      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})`, view.history);
+      return givenUp(found, `${view.state === "parked" ? "parked" : "given up"} as ${view.reason ?? ""} (${how})${doubtText(inDoubt)}`, view.history);
   }
+}
+
+function doubtText(inDoubt: string | undefined): string {
+  return inDoubt === undefined ? "" : `; its step ${inDoubt} may have happened: look in the dependency whether it has`;
 }
 
 function doing({ steps, ahead, verdict }: RunProgress): string {
@@ -78,7 +85,7 @@ function waiting(found: Findings, what: string): Standing {
   }
   const why = next.waitsFor === "" ? "" : `, for ${next.waitsFor}`;
   if (next.seen.state === "scheduled") return moving(`${what}; its next message is scheduled in ${next.queue}${why}`, dueMs(next));
-  const place = next.before === 0 ? "the first" : `behind ${next.before} others`;
+  const place = next.before === 0 ? "the first" : `behind ${counted(next.before, "other")}`;
   return moving(`${what}; its message is ${place} in ${next.queue}, or locked by a worker${why}`);
 }
 

@@ -9,6 +9,8 @@ export interface SideJobsOptions {
   readonly telemetry: Pick<Telemetry, "emit">;
   /** What each kind of job is done by; `secret` is the consumer's. */
   readonly handlers: (secret: string) => ReadonlyMap<string, JobHandler>;
+  /** Kinds whose handlers report failed tries by themselves; what the queue gives up alone, because workers ended at it, is reported here. */
+  readonly reported: ReadonlySet<string>;
   readonly clock: Pick<Clock, "after">;
   /** Added again and again, so that it is there whatever becomes of it. */
   readonly regular: { readonly job: NewJob; readonly everyMs: number } | undefined;
@@ -29,9 +31,11 @@ export class SideJobs implements Reporter {
   }
 
   start(secret: string): void {
-    const { queue, telemetry, handlers } = this.#options;
+    const { queue, telemetry, handlers, reported } = this.#options;
     queue.start({
-      failed: (job, error, isFinal) => telemetry.emit({ type: "recovery.job-failed", kind: job.kind, id: job.id, error, isFinal }),
+      failed({ kind, id }, error, isFinal) {
+        if (isFinal || !reported.has(kind)) telemetry.emit({ type: "recovery.job-failed", kind, id, error, isFinal });
+      },
       disturbed: (error) => telemetry.emit({ type: "recovery.down", error: messageOf(error) }),
       recovered: () => telemetry.emit({ type: "recovery.up" }),
     });

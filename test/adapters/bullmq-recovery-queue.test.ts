@@ -1,3 +1,4 @@
+import type { CredentialNews } from "#runtime/core/credential-news.ts";
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -204,7 +205,9 @@ describe("recovery queue in Redis", () => {
     const commands = recoveryCommands.split(" ");
     await redis.call("ACL", ["SETUSER", "worker", "reset", "on", ">token-1", "~holdfast:*", ...commands]);
     let issued = 0;
+    const news: CredentialNews[] = [];
     const queue = queueFor(t, url.replace("redis://", "redis://worker@"), {
+      heard: (one) => void news.push(one),
       credential: {
         async getToken() {
           issued += 1;
@@ -216,6 +219,8 @@ describe("recovery queue in Redis", () => {
     const troubles: string[] = [];
     await live(queue, "a", troubles);
     await eventually("renewals on both connections", () => issued >= 6);
+    const logins = new Set(news.filter(({ error }) => error === undefined).map(({ login }) => login));
+    assert.deepEqual([...logins].toSorted(), ["Redis, for jobs of the recovery queue", "Redis, for the recovery queue"]);
     await live2(queue);
     const users = String(await redis.call("CLIENT", "LIST")).match(/user=worker/g);
     assert.equal(users?.length, 2);

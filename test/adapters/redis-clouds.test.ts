@@ -47,7 +47,16 @@ function storeFor(t: TestContext, url: string, more: Partial<RedisRunStoreOption
   return store;
 }
 
-const replay = { by: "replay", id: "letter", from: "start", patched: false, repeatsInDoubt: false, reason: "mended", payloadHash: "payload-1" } as const;
+const replay = {
+  by: "replay",
+  id: "letter",
+  from: "start",
+  patched: false,
+  repeatsInDoubt: false,
+  reason: "mended",
+  who: "",
+  payloadHash: "payload-1",
+} as const;
 
 /** Everything that a run needs of a store. */
 async function live(store: RunStore, eventId: string): Promise<void> {
@@ -64,7 +73,7 @@ async function live(store: RunStore, eventId: string): Promise<void> {
   await store.checkpoint([{ eventId: given, epoch: 1, step: stepOf("one") }]);
   await store.fail([{ eventId: given, epoch: 1, state: "dead", reason: "over", failures: 1, losses: 0, death: deathOf() }]);
   assert.deepEqual(await store.revive([{ eventId: given, epoch: 0, revival: replay }]), ["revived"]);
-  await store.close([given], "deleted");
+  await store.close([given], { reason: "deleted", who: "ada" });
   assert.equal(await store.ping(), true);
 }
 

@@ -24,17 +24,6 @@ export interface ExecutorBundle {
   readonly answer: (runId: number) => Promise<RunAnswer>;
 }
 
-/** Hears nothing. */
-export const deaf: ExecutorListener = {
-  steps: () => undefined,
-  usage: () => undefined,
-  states: () => undefined,
-  results: () => undefined,
-  threadLost: () => undefined,
-  threadStuck: () => undefined,
-  threadLeaked: () => undefined,
-};
-
 /** Starts an executor that stops with the test. */
 export async function startExecutor(t: TestContext, executor: Executor): Promise<ExecutorBundle> {
   let lastRunId = 0;

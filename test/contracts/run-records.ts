@@ -127,11 +127,17 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
         reason: "made",
         steps,
         history: [died],
+        entry: { kind: "reconciled", reason: "reconciled: its record was gone", who: "ada@desk" },
       };
       assert.equal(await records.create(creation), "created");
       assert.equal(await records.create({ ...creation, steps: [], history: [] }), "exists");
       const view = await store.read("a");
-      assert.deepEqual([view?.state, view?.reason, view?.epoch, view?.history], ["waiting", "made", 0, [died]]);
+      const made = view?.history[1];
+      assert.ok(made !== undefined && made.atMs > 1_600_000_000_000);
+      assert.deepEqual(
+        [view?.state, view?.reason, view?.epoch, view?.history],
+        ["waiting", "made", 0, [died, { kind: "reconciled", reason: "reconciled: its record was gone", who: "ada@desk", atMs: made.atMs }]],
+      );
       assert.deepEqual(
         view?.steps.map(({ name, atMs }) => [name, atMs]),
         [
@@ -153,7 +159,7 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
       const death = deathOf({ reason: "Cancelled", class: "cancelled", code: "Cancelled" });
       const verdict = encodeVerdict({ reason: "Cancelled", description: "by hand", failures: 0, losses: 0 });
       const cancel = (eventId: string, more: Partial<Cancellation> = {}): Promise<string> =>
-        records.cancel({ eventId, reason: "not wanted", death, verdict: undefined, ...more });
+        records.cancel({ eventId, reason: "not wanted", who: "ada@desk", death, verdict: undefined, ...more });
       const kindsOf = async (eventId: string): Promise<readonly string[]> => (await store.read(eventId))?.history.map((entry) => entry.kind) ?? [];
       const step = (name: string, epoch = 1): CheckpointWrite => ({ eventId: "a", epoch, step: stepOf(name) });
 
@@ -174,7 +180,8 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
         await harness.advance(40);
         await cancel("a");
         const [cancelled, died] = (await store.read("a"))?.history ?? [];
-        assert.ok(cancelled !== undefined && died?.kind === "died");
+        assert.ok(cancelled?.kind === "cancelled" && died?.kind === "died");
+        assert.equal(cancelled.who, "ada@desk");
         assert.deepEqual([died.atMs - cancelled.atMs, died.reason, died.fingerprint], [cancelledLateMs, "Cancelled", death.fingerprint]);
       });
 
@@ -245,12 +252,38 @@ export function runRecordsContract(name: string, makeHarness: () => Promise<RunR
       const last = view?.history.at(-1);
       assert.ok(last !== undefined && last.atMs > 1_600_000_000_000);
       assert.deepEqual([view?.history.length, { ...last, atMs: 0 }], [2, { ...entry, atMs: 0 }]);
-      const order = { by: "replay", id: "r", from: "checkpoint", patched: false, repeatsInDoubt: true, reason: "", payloadHash: "payload-1" } as const;
+      const order = { by: "replay", id: "r", from: "checkpoint", patched: false, repeatsInDoubt: true, reason: "", who: "", payloadHash: "payload-1" } as const;
       assert.deepEqual(await store.revive([{ eventId: "a", epoch: 0, revival: order }]), ["revived"]);
       assert.equal(await state("a", 1), "moved");
       const [claim] = await store.claim([claimOf("a")], longMs);
       assert.ok(claim?.kind === "acquired", claim?.kind);
       assert.deepEqual(plainSteps(claim.steps), plainSteps([stepOf("later"), charged]));
+    });
+
+    test("a run that nobody has is given up as it was seen, by the store's clock, with who did it and why; one that has moved stays as it is", async () => {
+      await store.claim([claimOf("waits"), claimOf("held")], longMs);
+      await store.claim([claimOf("lapsed")], 1);
+      await store.fail([{ eventId: "waits", epoch: 1, state: "waiting", reason: "HTTP_503", failures: 1, losses: 0 }]);
+      await harness.advance(10);
+      const { atMs: _, ...death } = deathOf({ reason: "MessageLost" });
+      const entry = { kind: "closed", reason: "reconciled: it is gone", who: "ada@desk" } as const;
+      const giveUp = (eventId: string, epoch = 1): Promise<string> => records.giveUp({ eventId, epoch, reason: "MessageLost", death, entry });
+      assert.deepEqual([await giveUp("waits", 2), await giveUp("held"), await giveUp("unknown")], ["moved", "moved", "unknown"]);
+      for (const eventId of ["waits", "lapsed"]) {
+        assert.equal(await giveUp(eventId), "given-up");
+        assert.equal(await giveUp(eventId, 2), "moved");
+        const view = await store.read(eventId);
+        assert.deepEqual([view?.state, view?.reason, view?.epoch], ["dead", "MessageLost", 2]);
+        const [died, closed] = view?.history ?? [];
+        assert.ok(died?.kind === "died" && closed?.kind === "closed", JSON.stringify(view?.history));
+        assert.deepEqual(
+          [died.atMs - closed.atMs, died.fingerprint, closed.who, closed.reason],
+          [cancelledLateMs, death.fingerprint, "ada@desk", entry.reason],
+        );
+      }
+      // Whoever had it comes too late.
+      assert.deepEqual(await store.finish([{ eventId: "lapsed", epoch: 1, outbox: noOutbox }]), ["stale"]);
+      assert.equal((await store.read("held"))?.state, "running");
     });
 
     test("a run that has ended can be removed, with all that is kept of it; others stay", async () => {

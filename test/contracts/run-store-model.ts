@@ -167,6 +167,7 @@ const revival: fc.Arbitrary<ReviveRequest["revival"]> = fc.oneof(
     patched: fc.boolean(),
     repeatsInDoubt: fc.boolean(),
     reason: fc.string({ maxLength: 20 }),
+    who: fc.constantFrom("", "ada@desk"),
     payloadHash: fc.constantFrom("payload-1", "payload-2"),
   }),
 );

@@ -16,7 +16,16 @@ const longMs = 60_000;
 const death = deathOf();
 const resend = (enqueuedAtMs: number): Revival => ({ by: "resend", enqueuedAtMs });
 const replay = (id: string, changes: Partial<Extract<Revival, { by: "replay" }>> = {}): Revival => {
-  const order = { by: "replay", id, from: "checkpoint", patched: false, repeatsInDoubt: false, reason: "mended", payloadHash: "payload-1" } as const;
+  const order = {
+    by: "replay",
+    id,
+    from: "checkpoint",
+    patched: false,
+    repeatsInDoubt: false,
+    reason: "mended",
+    who: "ada@desk",
+    payloadHash: "payload-1",
+  } as const;
   return { ...order, ...changes };
 };
 
@@ -35,13 +44,15 @@ function toldOf(history: readonly HistoryEntry[]): readonly unknown[] {
       case "died":
         return ["died", entry.state, entry.reason, entry.generation];
       case "revived":
-        return ["revived", entry.by, entry.generation, entry.from, entry.patched, entry.reason];
+        return ["revived", entry.by, entry.generation, entry.from, entry.patched, entry.reason, ...(entry.who === undefined ? [] : [entry.who])];
       case "closed":
       case "cancelled":
       case "forked-from":
       case "forked-to":
+      case "reconciled":
+      case "published":
       case "released":
-        return [entry.kind, entry.reason];
+        return [entry.kind, entry.reason, entry.who];
     }
   });
 }
@@ -96,9 +107,9 @@ export function revivalContract(fixture: () => Fixture): void {
       assert.deepEqual(await store.revive([{ ...request, revival: replay("r2") }]), ["revived"]);
       assert.deepEqual(toldOf((await store.read("a"))?.history ?? []), [
         ["died", "parked", "REFUSED", 0],
-        ["revived", "replay", 1, "checkpoint", false, "mended"],
+        ["revived", "replay", 1, "checkpoint", false, "mended", "ada@desk"],
         ["died", "dead", "REFUSED", 1],
-        ["revived", "replay", 2, "checkpoint", false, "mended"],
+        ["revived", "replay", 2, "checkpoint", false, "mended", "ada@desk"],
       ]);
     });
 
@@ -190,10 +201,10 @@ export function revivalContract(fixture: () => Fixture): void {
     test("holds why a dead letter was deleted, of known runs", async () => {
       const { store } = fixture();
       await giveUp(store, "a");
-      await store.close(["a", "unknown"], "not needed any more");
+      await store.close(["a", "unknown"], { reason: "not needed any more", who: "ada@desk" });
       assert.deepEqual(toldOf((await store.read("a"))?.history ?? []), [
         ["died", "dead", "REFUSED", 0],
-        ["closed", "not needed any more"],
+        ["closed", "not needed any more", "ada@desk"],
       ]);
       assert.equal(await store.read("unknown"), undefined);
     });
@@ -201,9 +212,12 @@ export function revivalContract(fixture: () => Fixture): void {
     test("keeps the last entries", async () => {
       const { store } = fixture();
       await giveUp(store, "a");
-      for (let turn = 1; turn <= historyMax + 3; turn += 1) await store.close(["a"], `turn ${turn}`);
+      for (let turn = 1; turn <= historyMax + 3; turn += 1) await store.close(["a"], { reason: `turn ${turn}`, who: "ada@desk" });
       const history = toldOf((await store.read("a"))?.history ?? []);
-      assert.deepEqual([history.length, history.at(0), history.at(-1)], [historyMax, ["closed", "turn 4"], ["closed", `turn ${historyMax + 3}`]]);
+      assert.deepEqual(
+        [history.length, history.at(0), history.at(-1)],
+        [historyMax, ["closed", "turn 4", "ada@desk"], ["closed", `turn ${historyMax + 3}`, "ada@desk"]],
+      );
     });
   });
 }

@@ -139,7 +139,7 @@ drillOnEach("dead letters are grouped, shown, replayed behind their last step, a
   assert.deepEqual([wrong.code, scene.letters()], [2, 1], wrong.stderr);
   const purged = await dlq("purge", "--group", bank, "--count", "1", "--reason", "paid by hand");
   assert.equal(purged.code, 0, purged.stderr);
-  assert.match(purged.stdout, /1 of 1 dead letters deleted/);
+  assert.match(purged.stdout, /1 of 1 dead letter deleted/);
   assert.equal(scene.letters(), 0);
 });
 
@@ -204,13 +204,13 @@ test("what expired, what somebody else dead-lettered and what nobody can read ar
   assert.deepEqual(whole.find(({ eventId }) => eventId === "foreign")?.body?.payload, { kind: "A", order: 3 });
   assert.equal((await dlq("export", "--out", file)).code, 2, "expected no file to be written over");
   const plan = await dlq("replay", "--all");
-  assert.match(plan.stdout, /1 letters without an event id that can be read are left where they are/);
+  assert.match(plan.stdout, /1 letter without an event id that can be read is left where it is/);
 
   writeFileSync(join(bench.folder, "mended-A"), "");
   await bench.startWorker();
   const replayed = await dlq("replay", "--all", "--run");
   assert.equal(replayed.code, 0, replayed.stderr);
-  assert.match(replayed.stderr, /1 letters without an event id that can be read are left where they are/);
+  assert.match(replayed.stderr, /1 letter without an event id that can be read is left where it is/);
   assert.deepEqual([marks(bench, "paid"), letters()], [["foreign 3", "refused 1"], 1]);
 });
 

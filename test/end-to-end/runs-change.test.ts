@@ -15,7 +15,7 @@ after(() => redis.stop());
 interface Shown {
   readonly state: string;
   readonly reason?: string;
-  readonly history: readonly { readonly kind: string; readonly reason: string; readonly eventId?: string }[];
+  readonly history: readonly { readonly kind: string; readonly reason: string; readonly eventId?: string; readonly who?: string }[];
   readonly steps: readonly { readonly name: string }[];
 }
 
@@ -123,8 +123,9 @@ for (const kind of storesTried) {
     test("a parked run goes on by what somebody states of the step that nobody knew of, and tells who and why", { timeout: 120_000 }, async (t) => {
       const scene = await runsScene(t, { store: store() });
       const { bench, runs } = scene;
-      for (const eventId of ["paid", "unpaid"]) await bench.send(eventId, {}, "Charged");
-      await eventually("both to be parked", () => deadLetters(scene, "paid").length + deadLetters(scene, "unpaid").length === 2, 30_000);
+      const eventIds = ["paid", "unpaid", "many-1", "many-2"];
+      for (const eventId of eventIds) await bench.send(eventId, {}, "Charged");
+      await eventually("all to be parked", () => eventIds.every((eventId) => deadLetters(scene, eventId).length === 1), 30_000);
       const because = ["--reason", "the bank says so", "--by", "ada"];
       const wrong = await runs("release", "paid", "--done", "--step", "charged", ...because);
       assert.deepEqual([wrong.code, /did you mean 'charge'\?/.test(wrong.stderr)], [2, true], wrong.stderr);
@@ -136,7 +137,7 @@ for (const kind of storesTried) {
       assert.deepEqual(
         [marks(bench, "charging").toSorted(), marks(bench, "receipts")],
         [
-          ["paid", "unpaid", "unpaid"],
+          ["many-1", "many-2", "paid", "unpaid", "unpaid"],
           ["paid by phone", "unpaid from the bank"],
         ],
       );
@@ -144,6 +145,23 @@ for (const kind of storesTried) {
       assert.deepEqual(kinds, ["died", "released", "revived"]);
       const { stdout } = await runs("explain", "paid");
       assert.match(stdout, /released by ada, who states that step charge was done: the bank says so$/m);
+
+      const others = ["release", "--skill", "charging", "--step", "charge", "--not-done", ...because];
+      const plan = await runs(...others, "--dry-run");
+      assert.match(
+        plan.stdout,
+        /^dry run: 2 parked runs would be released, the step as not done; --count 2 does it\n[0-9a-f]{16}: 2 runs of skill charging, step charge$/m,
+      );
+      const [group = ""] = /[0-9a-f]{16}/.exec(plan.stdout) ?? [];
+      const miscounted = await runs(...others, "--count", "3");
+      assert.deepEqual([miscounted.code, /--count: .* found 3 where there are 2; nothing was changed/.test(miscounted.stderr)], [2, true], miscounted.stderr);
+      const both = await runs("release", "--group", group.slice(0, 8), "--not-done", "--count", "2", ...because);
+      assert.match(both.stdout, /^2 of 2 parked runs released by ada and done$/m, both.stderr);
+      assert.deepEqual(marks(bench, "receipts").slice(2).toSorted(), ["many-1 from the bank", "many-2 from the bank"]);
+      assert.partialDeepStrictEqual((await shown(scene, "many-2")).history.slice(1), [
+        { kind: "released", who: "ada" },
+        { kind: "revived", who: "ada", reason: "the bank says so" },
+      ]);
     });
 
     test("a fork begins behind the step that is named, with another payload, and both runs tell of each other", { timeout: 120_000 }, async (t) => {
@@ -158,11 +176,7 @@ for (const kind of storesTried) {
       assert.equal((await runs(...args, "--dry-run")).code, 0);
       assert.equal((await runs("show", "order-2")).code, 1);
       const forked = await runs(...args);
-      assert.match(
-        forked.stdout,
-        /^order-1: been forked as order-2, behind its step reserve \(1 steps are taken over\), with another payload$/m,
-        forked.stderr,
-      );
+      assert.match(forked.stdout, /^order-1: been forked as order-2, behind its step reserve \(1 step is taken over\), with another payload$/m, forked.stderr);
       await eventually("it to be done", async () => (await shown(scene, "order-2")).state === "done", 30_000);
       assert.deepEqual([marks(bench, "reserved"), marks(bench, "shipped")], [["order-1"], ["order-2 12 2"]]);
       const told = async (eventId: string): Promise<unknown> =>

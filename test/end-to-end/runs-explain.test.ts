@@ -62,7 +62,7 @@ for (const kind of storesTried) {
       assert.deepEqual([shut.state, shut.eventType], ["no record", "Banked"]);
       assert.match(shut.now, /^not claimed yet; its next message is scheduled in input, for circuit-open bank$/);
       assert.ok(Date.parse(shut.until ?? "") > Date.now() + 500_000, String(shut.until));
-      assert.match(toldBy(shut, "queue").join("\n"), /for circuit-open bank, postponed 1 times/);
+      assert.match(toldBy(shut, "queue").join("\n"), /for circuit-open bank, postponed 1 time/);
 
       const open = await storyOf("open-1");
       assert.match(open.now, /^claimed by .+, in step pay, or about to begin it \(1 of 3 steps done\)$/);

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { StoreUnavailableError } from "#runtime/core/errors.ts";
 import { StoreGate } from "#runtime/pipeline/store-gate.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
@@ -60,6 +61,35 @@ describe("while the store is down", () => {
       world.broker.stored.map((one) => one.state),
       ["completed", "completed", "completed"],
     );
+  });
+
+  test("a store that answers pings and takes no write is given up, too: what is held is handed back, and it is not said to be up before a write succeeds", async () => {
+    const world = new World({ broker: { lockMs: 4_000 } });
+    const { store, telemetry, worker } = await world.start({ inFlightMax: 2, storeHoldMaxMs: 10_000 });
+    const claim = store.claim.bind(store);
+    store.claim = () => world.clock.delay(500).then(() => Promise.reject(new StoreUnavailableError("expected the store to answer, it did not")));
+    world.send("a", "b", "c");
+    await world.clock.advance(9_000);
+    assert.deepEqual([world.statesOf("a"), telemetry.outcomes], [["locked"], []]);
+    await world.clock.advance(6_000);
+    assert.deepEqual(telemetry.outcomes.slice(0, 2), ["released", "released"]);
+    // It is tried again, and given up again.
+    await world.clock.advance(60_000);
+    assert.ok(telemetry.outcomes.length >= 6 && telemetry.outcomes.every((outcome) => outcome === "released"), telemetry.outcomes.join());
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.failedDeliveries),
+      [0, 0, 0],
+    );
+    // The first answer to a ping was taken for the end of it.
+    const down = ["worker.started", "store.down", "store.up", "store.down"];
+    assert.deepEqual(telemetry.types(), down);
+    store.claim = claim;
+    await world.clock.advance(20_000);
+    assert.deepEqual(
+      world.broker.stored.map((one) => one.state),
+      ["completed", "completed", "completed"],
+    );
+    assert.deepEqual([telemetry.types(), worker.view().inFlight], [[...down, "store.up"], 0]);
   });
 
   test("a message that the store itself refuses is counted each time that it goes back, so that it ends", async () => {

@@ -16,7 +16,7 @@ import { completedAnswer, type ScriptedRun } from "../support/scripted-executor.
 /** More than a lock: after it a message is surely newer than what went before, however far the clocks may be apart. */
 const clockMarginMs = 40_000;
 const refused = { kind: "failed", failure: { code: "REFUSED", message: "no", step: "pay", at: "index.ts:12:9" }, retryable: false } as const;
-const order: ReplayOrder = { id: "replay-1", from: "checkpoint", patched: false, repeatsInDoubt: false, reason: "mended" };
+const order: ReplayOrder = { id: "replay-1", from: "checkpoint", patched: false, repeatsInDoubt: false, reason: "mended", who: "ada@desk" };
 
 /** Reserves, then is refused while paying. */
 async function refusedWhilePaying(run: ScriptedRun): Promise<typeof refused> {

@@ -31,6 +31,7 @@ function numberedRecords(records: RunRecords, points: IoPoints, caller: Caller):
     state: (stated) => records.state(stated),
     remove: (eventId) => records.remove(eventId),
     note: (eventId, entry) => records.note(eventId, entry),
+    giveUp: (givingUp) => ask("giveUp", () => records.giveUp(givingUp)),
     create: (creation) => ask("create", () => records.create(creation)),
   };
 }

@@ -82,6 +82,7 @@ class Scene {
       from: "checkpoint",
       repeatsInDoubt: false,
       reason: "mended",
+      who: "ada@desk",
       patch: undefined,
       perSecond: 50,
       waitMs: 60_000,

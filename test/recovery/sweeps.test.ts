@@ -154,7 +154,14 @@ describe("a sweep", () => {
     });
     const job = sweepJobOf({ form: "look", everyMs });
     assert.ok(job !== undefined);
-    const jobs = new SideJobs({ queue, telemetry: { emit: () => undefined }, handlers: () => new Map(), clock, regular: { job, everyMs } });
+    const jobs = new SideJobs({
+      queue,
+      telemetry: { emit: () => undefined },
+      handlers: () => new Map(),
+      reported: new Set(),
+      clock,
+      regular: { job, everyMs },
+    });
     jobs.start("secret");
     await clock.advance(15_000);
     isAway = false;

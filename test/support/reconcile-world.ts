@@ -178,7 +178,7 @@ export class ReconcileWorld {
       signal,
       publisher,
       retryEntity: queueName,
-      token: "reconcile",
+      who: "ada@desk",
       stop: async () => undefined,
     };
   }

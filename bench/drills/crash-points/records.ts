@@ -71,7 +71,7 @@ export class Records {
       fail: (writes) => this.#store.fail(writes),
       extend: (writes, leaseMs) => this.#store.extend(writes, leaseMs),
       revive: (requests) => this.#store.revive(requests),
-      close: (eventIds, reason) => this.#store.close(eventIds, reason),
+      close: (eventIds, by) => this.#store.close(eventIds, by),
       read: (eventId) => this.#store.read(eventId),
     };
   }

@@ -39,6 +39,7 @@ export async function replayOnce({ clock, box, store, publisher, hashPayload }: 
       from: "checkpoint",
       repeatsInDoubt: false,
       reason: "mended",
+      who: "drill",
       patch: undefined,
       perSecond,
       waitMs,

@@ -12,7 +12,7 @@ export class Connection {
   /** `onChange` hears of every error and every loss of the connection, and when it is there. */
   constructor(place: RedisPlace, commandTimeoutMs: number, onChange: () => void) {
     this.client = connect(place, commandTimeoutMs, "waits");
-    this.#login = place.credential && new Login(this.client, place.credential);
+    this.#login = place.credential && new Login(this.client, place.credential, place);
     this.client.on("error", (error: unknown) => {
       this.#lastError = error;
       onChange();

@@ -269,7 +269,8 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   /** Resolves once it is connected, however long that takes. */
   async #connect(): Promise<Connection> {
     const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
-    const connection = new Connection(this.#options, commandTimeoutMs, () => this.#looked());
+    const purpose = this.#connections.length === 0 ? "the recovery queue" : "jobs of the recovery queue";
+    const connection = new Connection({ ...this.#options, purpose }, commandTimeoutMs, () => this.#looked());
     this.#connections.push(connection);
     while (!connection.isReady) {
       if (this.#isStopping) throw new StoreUnavailableError("expected a recovery queue that is not stopped, found one that stops");

@@ -31,7 +31,7 @@ export class RedisClient {
   constructor(options: RedisClientOptions) {
     this.#address = new URL(options.url).host;
     this.#redis = connect(options, options.commandTimeoutMs);
-    this.#login = options.credential && new Login(this.#redis, options.credential, options.heard);
+    this.#login = options.credential && new Login(this.#redis, options.credential, options);
     this.#redis.on("error", (error: unknown) => {
       this.#lastError = error;
     });

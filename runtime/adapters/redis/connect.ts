@@ -1,10 +1,9 @@
 // How a Redis is reached: one server, the master that sentinels name, or a cluster; over TLS with an authority of one's own.
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
-import type { CredentialNews } from "../../core/credential-news.ts";
-import type { RedisCredential } from "./login.ts";
+import type { LoginNews, RedisCredential } from "./login.ts";
 
-export interface RedisPlace {
+export interface RedisPlace extends LoginNews {
   /** `redis://` or `rediss://`, with credentials and database where needed; of one of the nodes of a cluster, or of one of the sentinels. */
   readonly url: string;
   /** The URL names a node of a Redis Cluster. Default false. */
@@ -17,8 +16,6 @@ export interface RedisPlace {
   readonly ca?: string;
   /** Issues what to log in with, in place of the URL's password. */
   readonly credential?: RedisCredential;
-  /** Hears what becomes of its tokens. */
-  readonly heard?: (news: CredentialNews) => void;
 }
 
 const portDefault = 6379;

@@ -19,7 +19,7 @@ const answerTimeoutMs = 3_000;
 /** Asks every server that holds records; rejects with `StoreUnavailableError`. */
 export async function readRedisFacts(place: RedisPlace): Promise<readonly RedisFacts[]> {
   const redis = connect(place, answerTimeoutMs);
-  const login = place.credential && new Login(redis, place.credential);
+  const login = place.credential && new Login(redis, place.credential, {});
   // A connection that fails says so by rejecting `connect`.
   let lastError: unknown;
   redis.on("error", (error: unknown) => (lastError = error));

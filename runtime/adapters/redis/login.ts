@@ -9,15 +9,20 @@ export interface RedisCredential {
   getToken(scopes: string | string[]): Promise<{ readonly token: string; readonly expiresOnTimestamp: number } | null>;
 }
 
+/** Who hears of a login. */
+export interface LoginNews {
+  /** Hears what becomes of its tokens. */
+  readonly heard?: ((news: CredentialNews) => void) | undefined;
+  /** What the connection is for, where there are others to the same Redis; for people to read. */
+  readonly purpose?: string;
+}
+
 const scope = "https://redis.azure.com/.default";
 /** A token is renewed when this much of its time is left, or a fifth of it where that is less. */
 const renewBeforeMs = 300_000;
 const pauseMinMs = 100;
 /** An identity that gives the same token again has failed when no more than this is left of it, or a tenth of its life. */
 const noNewerMs = 120_000;
-/** For people to read. */
-const login = "Redis";
-
 /** The identity's object id: Redis knows it as the user's name. */
 function userOf(token: string): string | undefined {
   try {
@@ -38,7 +43,9 @@ export class Login {
   readonly #credential: RedisCredential;
   #user: string | undefined;
   #token = "";
-  readonly #heard: ((news: CredentialNews) => void) | undefined;
+  readonly #heard: LoginNews["heard"];
+  /** For people to read. */
+  readonly #name: string;
   /** Of the newest token. */
   #expiresAtMs = 0;
   /** Of the last token that Redis has taken: what its connections last by. */
@@ -52,10 +59,12 @@ export class Login {
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  constructor(redis: Redis | Cluster, credential: RedisCredential, heard?: (news: CredentialNews) => void) {
+  /** `purpose`: tells this login from others to the same Redis. */
+  constructor(redis: Redis | Cluster, credential: RedisCredential, { heard, purpose }: LoginNews) {
     this.#redis = redis;
     this.#credential = credential;
     this.#heard = heard;
+    this.#name = purpose === undefined ? "Redis" : `Redis, for ${purpose}`;
     this.#user = redis instanceof Cluster ? redis.options.redisOptions?.username : redis.options.username;
     if (redis instanceof Cluster) redis.on("+node", (node: Redis) => this.#equip(node));
     redis.on(redis instanceof Cluster ? "node error" : "error", (error: unknown) => this.#refused(error));
@@ -96,7 +105,7 @@ export class Login {
     this.#failures = 0;
     this.#takenUntilMs = this.#expiresAtMs;
     this.#takenLifeMs = this.#lifeMs;
-    this.#heard?.({ login, error: undefined, leftMs, lifeMs: this.#lifeMs });
+    this.#heard?.({ login: this.#name, error: undefined, leftMs, lifeMs: this.#lifeMs });
     this.#again(leftMs - Math.min(renewBeforeMs, leftMs / 5));
   }
 
@@ -104,7 +113,7 @@ export class Login {
     if (this.#isStopped) return;
     const leftMs = this.#takenUntilMs - Date.now();
     this.#failures += 1;
-    this.#heard?.({ login, error: messageOf(error), leftMs, lifeMs: this.#takenLifeMs });
+    this.#heard?.({ login: this.#name, error: messageOf(error), leftMs, lifeMs: this.#takenLifeMs });
     this.#again(renewalPauseMs(this.#failures, leftMs));
   }
 

@@ -1,11 +1,12 @@
 // What people ask of the records on Redis: incremental scans, tag by tag, each call a bounded piece of the keyspace.
 //
 //   holdfast:{orders}:kinds         what pipeline hashes stand for, by hash, written by workers that start
-import { cancelledLateMs, encodeEntry } from "../../core/history.ts";
+import { cancelledLateMs, encodeEntry, whoCharactersMax } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import {
   type Cancellation,
+  type GivingUp,
   type HistoryNote,
   kindsOutliveMs,
   type RunCreation,
@@ -31,6 +32,10 @@ const removeAnswers: ReadonlyMap<string, "removed" | "live"> = new Map([
 ]);
 const stateAnswers: ReadonlyMap<string, "stated" | "moved"> = new Map([
   ["w", "stated"],
+  ["m", "moved"],
+]);
+const giveUpAnswers: ReadonlyMap<string, "given-up" | "moved"> = new Map([
+  ["x", "given-up"],
   ["m", "moved"],
 ]);
 const reasonCharactersMax = 200;
@@ -86,7 +91,7 @@ class RedisRunRecords implements RunRecords {
     return unpackKinds(await this.#connected().run(scripts.kinds, [`${this.#base}kinds`], []));
   }
 
-  async create({ eventId, payloadHash, pipelineHash, state, reason, steps, history }: RunCreation): Promise<"created" | "exists"> {
+  async create({ eventId, payloadHash, pipelineHash, state, reason, steps, history, entry }: RunCreation): Promise<"created" | "exists"> {
     const { base, key } = this.#placeOf(eventId);
     const args = [
       String(this.#options.retentionMs),
@@ -95,6 +100,7 @@ class RedisRunRecords implements RunRecords {
       reason.slice(0, reasonCharactersMax),
       payloadHash,
       pipelineHash,
+      entry === undefined ? "" : JSON.stringify(entry),
       String(steps.length),
     ];
     const packed = steps.flatMap((step) => [step.name, String(step.atMs), packStep(step)]);
@@ -102,12 +108,20 @@ class RedisRunRecords implements RunRecords {
     return made === 1 ? "created" : "exists";
   }
 
-  async cancel({ eventId, reason, death, verdict }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
+  async cancel({ eventId, reason, who, death, verdict }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
     const { base, key } = this.#placeOf(eventId);
-    const entry = JSON.stringify({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax) });
+    const entry = JSON.stringify({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) });
     const died = encodeEntry({ kind: "died", state: "dead", ...death, atMs: 0 });
     const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict), String(cancelledLateMs)];
     return cancelAnswers.get(String(await this.#connected().run(scripts.cancel, [key], args))) ?? "unknown";
+  }
+
+  async giveUp({ eventId, epoch, reason, death, entry }: GivingUp): Promise<"given-up" | "moved" | "unknown"> {
+    const { base, key } = this.#placeOf(eventId);
+    const died: HistoryNote = { kind: "died", state: "dead", ...death };
+    const args = [String(this.#options.retentionMs), base, String(epoch), reason.slice(0, reasonCharactersMax)];
+    const entries = [JSON.stringify(died), String(cancelledLateMs), JSON.stringify(entry)];
+    return giveUpAnswers.get(String(await this.#connected().run(scripts.giveUp, [key], [...args, ...entries]))) ?? "unknown";
   }
 
   async state({ eventId, epoch, step, entry }: StatedStep): Promise<"stated" | "moved" | "unknown"> {

@@ -27,6 +27,7 @@
 // a file in their order: so each worker answers for its own writes, and signs every few seconds also while it has nothing to write. What
 // is left to doubt then is what a worker wrote that ended with the server (`redelivered`), and nothing where a slot has only moved. A worker that starts compares with what those before it left: the sentinels with those that are remembered
 // outside of Redis, the replication ids with those kept in it. Records without a sentinel are what is left of a loss, too.
+import type { ByHand } from "../../core/history.ts";
 import { ConfigurationError, messageOf, StorePartlyUnavailableError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
 import type { DoubtScope } from "../../core/store-suspicion.ts";
@@ -204,8 +205,8 @@ class RedisRunStore implements RunStore {
     return this.#spread(requests, (part, entries) => part.revive(entries));
   }
 
-  close(eventIds: readonly string[], reason: string): Promise<void> {
-    return this.#eachOf(eventIds, (part, some) => part.close(some, reason));
+  close(eventIds: readonly string[], by: ByHand): Promise<void> {
+    return this.#eachOf(eventIds, (part, some) => part.close(some, by));
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

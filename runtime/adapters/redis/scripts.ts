@@ -37,6 +37,7 @@ type ScriptName =
   | "create"
   | "cancel"
   | "state"
+  | "giveUp"
   | "remove"
   | "note"
   | "draw"
@@ -61,6 +62,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   create: load("create"),
   cancel: load("cancel"),
   state: load("state"),
+  giveUp: load("give-up"),
   remove: load("remove"),
   note: load("note"),
   draw: load("draw"),

@@ -1,5 +1,6 @@
 // The records that lie under one hash tag. Every batch is one script call, so it is atomic against every other worker; a large
 // batch is split so that no call keeps Redis from its other clients for more than a few milliseconds.
+import { type ByHand, whoCharactersMax } from "../../core/history.ts";
 import { randomUUID } from "node:crypto";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
@@ -170,10 +171,10 @@ export class TagStore {
     return results;
   }
 
-  async close(eventIds: readonly string[], reason: string): Promise<void> {
+  async close(eventIds: readonly string[], { reason, who }: ByHand): Promise<void> {
     for (const part of partsOf(eventIds, noBytes)) {
       const keys = part.map((eventId) => this.#recordPrefix + eventId);
-      await this.#client().run(scripts.close, keys, [this.#retentionMs, this.#base, reason.slice(0, reasonCharactersMax)]);
+      await this.#client().run(scripts.close, keys, [this.#retentionMs, this.#base, reason.slice(0, reasonCharactersMax), who.slice(0, whoCharactersMax)]);
     }
   }
 

@@ -22,7 +22,7 @@ export function endCancelled(statements: Statements, id: number, nowMs: number, 
 export function cancelRun(
   statements: Statements,
   row: RunRow,
-  { reason, death, verdict }: Omit<Cancellation, "eventId">,
+  { reason, who, death, verdict }: Omit<Cancellation, "eventId">,
   nowMs: number,
   expiresAtMs: number,
 ): "ended" | "asked" {
@@ -31,7 +31,7 @@ export function cancelRun(
     encodeEntry({ kind: "died", state: "dead", ...death, atMs: nowMs + cancelledLateMs }),
     verdict === undefined ? null : new TextDecoder().decode(verdict.result),
   );
-  statements.note(row.id, encodeEntry({ kind: "cancelled", atMs: nowMs, reason }));
+  statements.note(row.id, encodeEntry({ kind: "cancelled", atMs: nowMs, reason, who }));
   if (row.state === "waiting" || row.leaseUntilMs <= nowMs) {
     endCancelled(statements, row.id, nowMs, expiresAtMs);
     return "ended";

@@ -2,10 +2,11 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
-import { encodeEntry } from "../../core/history.ts";
+import { cancelledLateMs, encodeEntry, whoCharactersMax } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
 import {
   type Cancellation,
+  type GivingUp,
   type HistoryNote,
   kindsOutliveMs,
   type RunCreation,
@@ -100,7 +101,7 @@ class SqliteRunRecords implements RunRecords {
     );
   }
 
-  create({ eventId, payloadHash, pipelineHash, state, reason, steps, history }: RunCreation): Promise<"created" | "exists"> {
+  create({ eventId, payloadHash, pipelineHash, state, reason, steps, history, entry: made }: RunCreation): Promise<"created" | "exists"> {
     return this.#change((database, consumerId, nowMs) => {
       const statements = prepareStatements(database);
       const known = statements.findRun(consumerId, eventId);
@@ -113,18 +114,43 @@ class SqliteRunRecords implements RunRecords {
       if (row === undefined) throw new Error("expected the record that was just made, found none");
       for (const step of steps) statements.putStep(row.id, step, step.atMs);
       for (const entry of history) statements.note(row.id, encodeEntry(entry));
+      if (made !== undefined) statements.note(row.id, encodeEntry({ ...made, atMs: nowMs }));
       return "created";
     });
   }
 
-  cancel({ eventId, reason, ...rest }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
+  cancel({ eventId, reason, who, ...rest }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
     return this.#change((database, consumerId, nowMs) => {
       const statements = prepareStatements(database);
       const row = statements.findRun(consumerId, eventId);
       if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
       if (row.state === "done") return "done";
       if (row.state === "dead" || row.state === "parked") return "given-up";
-      return cancelRun(statements, row, { ...rest, reason: reason.slice(0, reasonCharactersMax) }, nowMs, nowMs + this.#options.retentionMs);
+      return cancelRun(
+        statements,
+        row,
+        { ...rest, reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) },
+        nowMs,
+        nowMs + this.#options.retentionMs,
+      );
+    });
+  }
+
+  giveUp({ eventId, epoch, reason, death, entry }: GivingUp): Promise<"given-up" | "moved" | "unknown"> {
+    return this.#change((database, consumerId, nowMs) => {
+      const statements = prepareStatements(database);
+      const row = statements.findRun(consumerId, eventId);
+      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+      const isHeld = (row.state === "running" || row.state === "cancelling") && row.leaseUntilMs > nowMs;
+      const isLive = row.state === "waiting" || row.state === "running" || row.state === "cancelling";
+      if (!isLive || isHeld || row.epoch !== epoch) return "moved";
+      statements.takeCancel(row.id);
+      // Whoever had it, and comes to itself, finds that it is another's.
+      database.prepare("UPDATE runs SET epoch = epoch + 1 WHERE id = ?").run(row.id);
+      statements.setState(row.id, "dead", reason.slice(0, reasonCharactersMax), nowMs + this.#options.retentionMs);
+      statements.note(row.id, encodeEntry({ kind: "died", state: "dead", ...death, atMs: nowMs + cancelledLateMs }));
+      statements.note(row.id, encodeEntry({ ...entry, atMs: nowMs }));
+      return "given-up";
     });
   }
 

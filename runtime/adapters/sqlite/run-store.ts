@@ -15,7 +15,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
-import { cancelledReason, encodeEntry } from "../../core/history.ts";
+import { type ByHand, cancelledReason, encodeEntry, whoCharactersMax } from "../../core/history.ts";
 import type { RunStanding, RunView } from "../../core/run.ts";
 import type {
   CheckpointWrite,
@@ -263,9 +263,9 @@ export class SqliteRunStore implements RunStore, JobsPlace {
     );
   }
 
-  close(eventIds: readonly string[], reason: string): Promise<void> {
+  close(eventIds: readonly string[], { reason, who }: ByHand): Promise<void> {
     return this.#write((statements, nowMs) => {
-      const entry = encodeEntry({ kind: "closed", atMs: nowMs, reason: reason.slice(0, reasonCharactersMax) });
+      const entry = encodeEntry({ kind: "closed", atMs: nowMs, reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) });
       for (const eventId of eventIds) {
         const row = statements.findRun(this.#consumerId, eventId);
         if (row !== undefined && row.expiresAtMs > nowMs) statements.note(row.id, entry);

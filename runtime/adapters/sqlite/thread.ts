@@ -33,7 +33,7 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
     case "revive":
       return store.revive(call.requests);
     case "close":
-      return store.close(call.eventIds, call.reason);
+      return store.close(call.eventIds, call.by);
     case "extend":
       return packWrites(await store.extend(call.writes, call.leaseMs));
     case "read":

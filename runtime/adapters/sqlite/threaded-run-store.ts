@@ -7,6 +7,7 @@
 //
 // Calls are answered in their order. What was called when the thread was lost is rejected: as with any store that goes
 // away, nothing is known of it, and asking again does no harm.
+import type { ByHand } from "../../core/history.ts";
 import type { Clock } from "../../core/clock.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
@@ -113,8 +114,8 @@ class ThreadedRunStore implements RunStore, JobsPlace {
     return (await this.#call({ method: "revive", requests })) as readonly ReviveResult[];
   }
 
-  async close(eventIds: readonly string[], reason: string): Promise<void> {
-    await this.#call({ method: "close", eventIds, reason });
+  async close(eventIds: readonly string[], by: ByHand): Promise<void> {
+    await this.#call({ method: "close", eventIds, by });
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

@@ -3,6 +3,7 @@
  * cloned, which costs about as much for each value as for a whole short text. So claims and done marks, which every
  * message pays for, go without what is nearly always the same.
  */
+import type { ByHand } from "../../core/history.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type {
@@ -42,7 +43,7 @@ export type StoreCall =
   | { readonly method: "clearOutbox"; readonly eventIds: readonly string[] }
   | { readonly method: "fail"; readonly writes: readonly FailWrite[] }
   | { readonly method: "revive"; readonly requests: readonly ReviveRequest[] }
-  | { readonly method: "close"; readonly eventIds: readonly string[]; readonly reason: string }
+  | { readonly method: "close"; readonly eventIds: readonly string[]; readonly by: ByHand }
   | { readonly method: "extend"; readonly writes: readonly EpochWrite[]; readonly leaseMs: number }
   | { readonly method: "read"; readonly eventId: string }
   | { readonly method: "jobs"; readonly ask: JobsAsk };

@@ -132,15 +132,15 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
       throw new TransientError(message, { code: circuitOpenCode, dependency: dependency.name });
     }
     if (call.allow !== undefined) await passLimit(run, call.allow, endMs, before);
-    const startedMs = run.nowMs();
+    const startedMs = run.host.nowMs();
     try {
       const response = await tryOnce(run, dependency, call, attempt, endMs);
-      call.heard.tried(undefined, run.nowMs() - startedMs);
+      call.heard.tried(undefined, run.host.nowMs() - startedMs);
       return response;
     } catch (thrown) {
       if (thrown === ended) run.checkMayAct();
       const error = asCallError(thrown, dependency.name);
-      call.heard.tried(error, run.nowMs() - startedMs);
+      call.heard.tried(error, run.host.nowMs() - startedMs);
       const delayMs = pauseBeforeRetry(run, dependency, call, error, attempt, endMs);
       if (delayMs === undefined) throw error;
       before = error;

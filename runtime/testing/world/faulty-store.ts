@@ -1,4 +1,5 @@
 // A run store as one process reaches it: over a network that can be down, slow, or lose an answer.
+import type { ByHand } from "../../core/history.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
 import type {
@@ -88,8 +89,8 @@ export class FaultyStore implements RunStore {
     return this.#call("revive", () => this.#options.store.revive(requests));
   }
 
-  close(eventIds: readonly string[], reason: string): Promise<void> {
-    return this.#call("close", () => this.#options.store.close(eventIds, reason));
+  close(eventIds: readonly string[], by: ByHand): Promise<void> {
+    return this.#call("close", () => this.#options.store.close(eventIds, by));
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {

@@ -33,7 +33,7 @@ export function numberedStore(store: RunStore, points: IoPoints, caller: Caller)
     fail: (writes) => ask(`fail as ${writes.map(({ state }) => state).join()}`, () => store.fail(writes)),
     extend: (writes, leaseMs) => ask("extend", () => store.extend(writes, leaseMs)),
     revive: (requests) => ask("revive", () => store.revive(requests)),
-    close: (eventIds, reason) => ask("close", () => store.close(eventIds, reason)),
+    close: (eventIds, by) => ask("close", () => store.close(eventIds, by)),
     read: (eventId) => ask("read", () => store.read(eventId)),
   };
 }

@@ -10,10 +10,10 @@ import { shareMemory } from "../../../runtime/adapters/system/memory.ts";
 import { type ThreadsExecutorOptions, createThreadsExecutor, movesMax } from "../../../runtime/adapters/threads/executor.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../../../runtime/policy/retry-ledger.ts";
-import type { Executor } from "../../../runtime/ports/executor.ts";
+import { deafListener, type Executor } from "../../../runtime/ports/executor.ts";
 import type { SkillLogLine } from "../../../runtime/skills/host/run-log.ts";
 import { type SlowStart, slowStartMs } from "../../../runtime/skills/host/start-times.ts";
-import { deaf, type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
+import { type ExecutorBundle, executorContract, startExecutor } from "../../contracts/executor.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import fixture from "../../support/thread-plugin.ts";
 
@@ -335,7 +335,7 @@ export default definePlugin({ skills: [noop] });`,
   );
   const executor = make({ plugins: [{ name: "cold", ...cold, skills: sharedSkills.filter(({ name }) => name === "noop") }] });
   t.after(() => executor.stop());
-  await assert.rejects(executor.start(deaf), /skill 'noop': expected its warmUp to end well, it threw: no model here/);
+  await assert.rejects(executor.start(deafListener), /skill 'noop': expected its warmUp to end well, it threw: no model here/);
 });
 
 async function writePlugin(t: TestContext, source: string): Promise<{ readonly entry: string; readonly folder: string }> {
@@ -351,7 +351,7 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   const results: unknown[] = [];
   t.after(() => executor.stop());
   await assert.rejects(
-    executor.start({ ...deaf, results: (more) => results.push(...more) }),
+    executor.start({ ...deafListener, results: (more) => results.push(...more) }),
     /expected skill threads to start, one could not: plugin 'broken': .*broken at load/,
   );
   assert.ok(!executor.isReady());
@@ -361,7 +361,7 @@ test("threads that hang while they start are given up in time", async (t) => {
   const hanging = await writePlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });
   t.after(() => executor.stop());
-  await assert.rejects(within("a refusal", executor.start(deaf)), /it did not start within 300 ms/);
+  await assert.rejects(within("a refusal", executor.start(deafListener)), /it did not start within 300 ms/);
 });
 
 test("threads that cannot be replaced leave an executor that is not ready and answers everything", async (t) => {

@@ -3,9 +3,10 @@
 -- ARGV[1]  retention, milliseconds
 -- ARGV[2]  base of the keys
 -- ARGV[3]  why
+-- ARGV[4]  who did it
 -- Returns nothing
 
-local entry = cjson.encode({ kind = 'closed', atMs = nowMs(), reason = ARGV[3] })
+local entry = cjson.encode({ kind = 'closed', atMs = nowMs(), reason = ARGV[3], who = ARGV[4] })
 for index = 1, #KEYS do
   if redis.call('EXISTS', KEYS[index]) == 1 then note(ARGV[2], KEYS[index], entry, ARGV[1]) end
 end
