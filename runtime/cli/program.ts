@@ -7,6 +7,8 @@ import { type Mendable, carryOut } from "./carry-out.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
+import type { InitOptions } from "./init.ts";
+import type { NewSkillOptions } from "./new-skill.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
 import type { StartOptions } from "./start.ts";
@@ -70,6 +72,30 @@ program
     const eventType = required(command, "--event-type <type>", options.eventType);
     await (await import("./send.ts")).send({ ...(options as SendOptions), eventType });
   });
+
+program
+  .command("init")
+  .argument("<folder>", "where the project is made; its last part is the project's name")
+  .description("make a project: a configuration, a skill with its test, an image, a workflow")
+  .addOption(new Option("--test <runner>", "what runs the tests").choices(["node", "vitest"]).default("node"))
+  .option("--no-install", "leave 'npm install' to you")
+  .action(async (folder: string, options: InitOptions) => (await import("./init.ts")).init(folder, options));
+
+program
+  .command("new")
+  .description("make a part of a project")
+  .addCommand(
+    new Command("skill")
+      .argument("<name>", "of the skill and its folder in plugins/, such as order-refund")
+      .description("make a skill with its test, and an event to try it with")
+      .option("--event <type>", "type of the event that it handles, such as RefundRequested (required)")
+      .option("--dependency <name>", "a service that it calls over HTTP")
+      .showHelpAfterError()
+      .action(async (name: string, { event, dependency }: Partial<NewSkillOptions>, command: Command) => {
+        const type = required(command, "--event <type>", event);
+        (await import("./new-skill.ts")).newSkill(name, { event: type, dependency });
+      }),
+  );
 
 addDlqCommand(program);
 addRunsCommand(program);

@@ -6,10 +6,12 @@ import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, renameSyn
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { type TestContext, after, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import { askControl } from "#load/broker/control/client.ts";
 import type { QueueInspection } from "#load/broker/inspection.ts";
 import { packagesOfTrials } from "#load/dev/packages.ts";
 import { eventually } from "../support/eventually.ts";
+import { longTest } from "../support/long.ts";
 import { readmeCommand, startMailer, writeFirstSkill, writeLocalConfig } from "../support/first-skill.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -129,6 +131,46 @@ test("the test of the first skill passes under Node's own runner, with the packe
   const { status, output } = run("node --test --test-reporter=spec plugins/greeter/greeter.test.ts", folder, { NODE_TEST_CONTEXT: undefined });
   assert.equal(status, 0, output);
   assert.match(output, /^ℹ pass 3$/m);
+});
+
+for (const runner of ["node", "vitest"]) {
+  longTest(`a project that init makes has green tests, with ${runner}, and so has it with a skill more`, async () => {
+    assert.equal(skip, false, "expected the package to be installed");
+    const name = `shop-${runner}`;
+    for (const line of [`holdfast init ${name} --test ${runner}`, `cd ${name} && npm test`]) {
+      const { status, output } = run(line, folder, { NODE_TEST_CONTEXT: undefined });
+      assert.equal(status, 0, `${line}\n${output}`);
+    }
+    const more = run(
+      "holdfast new skill refund --event RefundRequested && holdfast new skill billing --event BillDue --dependency ledger && npm test",
+      join(folder, name),
+      {
+        NODE_TEST_CONTEXT: undefined,
+      },
+    );
+    assert.equal(more.status, 0, more.output);
+    assert.match(stripVTControlCharacters(more.output), runner === "node" ? /^ℹ pass 8$/m : /Tests +8 passed/);
+  });
+}
+
+test("a project that init makes has tests that pass, and its configuration lists every skill that new makes", { skip }, () => {
+  const { status, output } = run("holdfast init shop --no-install && cd shop && holdfast new skill refund --event RefundRequested && holdfast skills", folder);
+  assert.equal(status, 0, output);
+  assert.match(output, /2 skills from/);
+  const tried = run("node --test 'plugins/**/*.test.ts'", join(folder, "shop"), { NODE_TEST_CONTEXT: undefined });
+  assert.equal(tried.status, 0, tried.output);
+  assert.match(tried.output, /^ℹ pass 5$/m);
+  const again = run("holdfast init shop", folder);
+  assert.deepEqual([again.status, /expected .*shop to hold nothing that is made now, found package\.json, /.test(again.output)], [2, true], again.output);
+  for (const [line, expected] of [
+    ["holdfast new skill Refund --event X", /new skill: expected words of a-z 0-9 joined by '-'/],
+    ["holdfast new skill other --event refund", /--event: expected a type such as 'RefundRequested', got "refund"/],
+    ["holdfast new skill other", /--event <type>/],
+  ] as const) {
+    const refused = run(line, join(folder, "shop"));
+    assert.equal(refused.status, 2, refused.output);
+    assert.match(refused.output, expected);
+  }
 });
 
 test("the README's commands run the first skill: broker, start, send, inspect", { skip }, async (t) => {

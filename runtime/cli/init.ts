@@ -1,0 +1,57 @@
+/** `holdfast init`: a project with a configuration, a skill, its test, an image and a workflow. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { writeText } from "./output.ts";
+import { checkName } from "./scaffold/names.ts";
+import { projectFiles } from "./scaffold/project-files.ts";
+import { type TestRunner, testRunners } from "./scaffold/skill-files.ts";
+import { writeFiles } from "./scaffold/write-files.ts";
+import { ownPackage } from "./version.ts";
+
+export interface InitOptions {
+  readonly test: TestRunner;
+  readonly install: boolean;
+}
+
+/** Only the projects that are made have it. */
+const vitestVersion = "^5.1.2";
+
+/** How the nearest project upwards has the runtime, where that is a file that a new project can have as well; else the version that runs. */
+function ownRange(folder: string, version: string): string {
+  for (let at = dirname(folder); ; at = dirname(at)) {
+    const file = join(at, "package.json");
+    const found = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly dependencies?: Readonly<Record<string, string>> }) : {};
+    const range = found.dependencies?.["holdfast"];
+    if (range?.startsWith("file:") === true) return `file:${relative(folder, resolve(at, range.slice("file:".length)))}`;
+    if (range !== undefined) return range;
+    if (at === dirname(at)) return `^${version}`;
+  }
+}
+
+function install(folder: string): void {
+  const { status, error } = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: folder,
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32",
+  });
+  if (status !== 0)
+    throw new HoldfastError(
+      "INSTALL_FAILED",
+      `expected npm to install what ${folder} needs, it ended with ${error === undefined ? String(status) : error.message}; see what it says above, then run 'npm install' there: the project itself is made`,
+    );
+}
+
+/** Throws `ConfigurationError` where something is in the way. */
+export function init(folder: string, { test: runner, install: installs }: InitOptions): void {
+  const root = resolve(folder);
+  const name = checkName("init", basename(root));
+  if (!testRunners.includes(runner)) throw new ConfigurationError(`--test: expected one of ${testRunners.join(", ")}, got '${String(runner)}'`);
+  const { version, versions } = ownPackage();
+  writeFiles(root, projectFiles({ name, runner, holdfast: ownRange(root, version), versions: new Map([...versions, ["vitest", vitestVersion]]) }));
+  if (installs) install(root);
+  writeText(
+    `made ${root}\n  cd ${relative(process.cwd(), root) || "."}${installs ? "" : " && npm install"} && npm test\n  npx holdfast new skill NAME --event TYPE\n`,
+  );
+}

@@ -1,0 +1,36 @@
+/** `holdfast new skill`: a skill with its test and an event to try it with, in the project at hand. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigurationError } from "../core/errors.ts";
+import { writeText } from "./output.ts";
+import { checkEventType, checkName } from "./scaffold/names.ts";
+import { type TestRunner, skillFiles } from "./scaffold/skill-files.ts";
+import { writeFiles } from "./scaffold/write-files.ts";
+
+export interface NewSkillOptions {
+  readonly event: string;
+  readonly dependency?: string | undefined;
+}
+
+/** What the project's tests run with, by what it has installed for them. */
+function runnerOf(root: string): TestRunner {
+  const file = join(root, "package.json");
+  if (!existsSync(file))
+    throw new ConfigurationError(`new skill: expected a project here, found no package.json in ${root}; go to its root, or make one with 'holdfast init NAME'`);
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, Readonly<Record<string, string>> | undefined>>;
+  return dependencies?.["vitest"] === undefined && devDependencies?.["vitest"] === undefined ? "node" : "vitest";
+}
+
+/** Throws `ConfigurationError` for names that will not do, and where something is in the way. */
+export function newSkill(name: string, { event, dependency }: NewSkillOptions): void {
+  const root = process.cwd();
+  const files = skillFiles({
+    name: checkName("new skill", name),
+    eventType: checkEventType(event),
+    dependency: dependency === undefined ? undefined : checkName("--dependency", dependency),
+    runner: runnerOf(root),
+  });
+  writeFiles(root, files);
+  const listed = "a configuration that names its plugins one by one needs it in 'plugins'";
+  writeText(`made ${[...files.keys()].join("\n     ")}\n${listed}; 'npm test' runs its test\n`);
+}

@@ -1,0 +1,142 @@
+/** The files of a new skill: its plugin, and a test of it. */
+import { camelCase, pascalCase } from "./names.ts";
+
+export interface NewSkill {
+  /** In words joined by `-`. */
+  readonly name: string;
+  readonly eventType: string;
+  /** Dependency that it calls; undefined for none. */
+  readonly dependency: string | undefined;
+  /** What runs the project's tests. */
+  readonly runner: TestRunner;
+}
+
+export const testRunners = ["node", "vitest"] as const;
+
+export type TestRunner = (typeof testRunners)[number];
+
+/** Names in code that the file has taken already. */
+const taken = new Set(["context", "default", "definePlugin", "defineSkill", "defineDependency", "event", "plugin", "stub", "test", "testSkill", "z"]);
+
+/** Name of a constant for what is called so; a word that cannot be one gets an ending. */
+function constantOf(name: string, ending: string): string {
+  const constant = camelCase(name);
+  return taken.has(constant) || reserved.has(constant) ? `${constant}${ending}` : constant;
+}
+
+const reserved = new Set(
+  "await break case catch class const continue debugger delete do else enum export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof undefined var void while with yield".split(
+    " ",
+  ),
+);
+
+function serviceOf(dependency: string, skill: string): string {
+  const service = constantOf(dependency, "Service");
+  return service === skill ? `${service}Service` : service;
+}
+
+/** An event that a skill tells of when it is done: `RefundRequested` becomes `RefundDone`. */
+function outcomeOf(eventType: string): string {
+  return `${eventType.replace(/(?:Requested|Submitted|Created|Placed|Received|Started|Sent)$/, "")}Done`;
+}
+
+function manifest({ name, dependency }: NewSkill): string {
+  const plugin = { name, version: "1.0.0", entry: "./index.ts", skills: [name], ...(dependency === undefined ? {} : { dependencies: [dependency] }) };
+  return `${JSON.stringify(plugin, undefined, 2)}\n`;
+}
+
+function entry({ name, eventType, dependency }: NewSkill): string {
+  const skill = constantOf(name, "Skill");
+  const told = outcomeOf(eventType);
+  if (dependency === undefined)
+    return `import { definePlugin, defineSkill } from "holdfast";
+import { z } from "zod";
+
+export const ${skill} = defineSkill({
+  name: "${name}",
+  handles: [{ eventType: "${eventType}" }],
+  payload: z.object({ id: z.string() }),
+  async run(context) {
+    const { id } = context.event.payload;
+    const result = await context.step("work", { kind: "idempotent" }, () => id.toUpperCase());
+    context.emit("${told}", { id, result });
+  },
+});
+
+export default definePlugin({ skills: [${skill}] });
+`;
+  const service = serviceOf(dependency, skill);
+  return `import { defineDependency, definePlugin, defineSkill } from "holdfast";
+import { z } from "zod";
+
+export const ${service} = defineDependency({ name: "${dependency}", baseUrl: "https://${dependency}.example.com" });
+
+export const ${skill} = defineSkill({
+  name: "${name}",
+  handles: [{ eventType: "${eventType}" }],
+  payload: z.object({ id: z.string() }),
+  uses: [${service}],
+  async run(context) {
+    const { id } = context.event.payload;
+    const { status } = await context.step("call", (step) => step.call(${service}, { method: "POST", path: "/${name}", body: { id } }));
+    context.emit("${told}", { id, status });
+  },
+});
+
+export default definePlugin({ skills: [${skill}], dependencies: [${service}] });
+`;
+}
+
+function testOf({ name, eventType, dependency, runner }: NewSkill): string {
+  const skill = constantOf(name, "Skill");
+  const told = outcomeOf(eventType);
+  const service = dependency === undefined ? undefined : serviceOf(dependency, skill);
+  const tools = service === undefined ? "testSkill" : "fault, stub, testSkill";
+  const given = service === undefined ? "{ event }" : "{ event, dependencies }";
+  const payload = service === undefined ? '{ id: "a-1", result: "A-1" }' : '{ id: "a-1", status: 200 }';
+  const imports =
+    runner === "vitest" ? 'import { expect, test } from "vitest";' : 'import { strict as assert } from "node:assert";\nimport { test } from "node:test";';
+  const equal = (found: string, expected: string): string =>
+    runner === "vitest" ? `expect(${found}).toEqual(${expected});` : `assert.deepEqual(${found}, ${expected});`;
+  return `${imports}
+import { ${tools} } from "holdfast/testing";
+import { ${service === undefined ? skill : `${service}, ${skill}`} } from "./index.ts";
+
+const event = { payload: { id: "a-1" } };
+${service === undefined ? "" : `const dependencies = [stub(${service}, { status: 200 })];\n`}
+test("tells of what it did", async () => {
+  const { outcome, emitted } = await testSkill(${skill}, ${given});
+  ${equal("outcome", '"completed"')}
+  ${equal("emitted.map(({ eventType, payload }) => ({ eventType, payload }))", `[{ eventType: "${told}", payload: ${payload} }]`)}
+});
+
+test("ends the same in every way: duplicates, crashes and failing calls", async () => {
+  await testSkill.everyWay(${skill}, ${given});
+});
+${
+  service === undefined
+    ? ""
+    : `
+test("is given up when ${dependency} refuses for good", async () => {
+  const { outcome, reason } = await testSkill(${skill}, { event, dependencies: [stub(${service}, fault.status(422))] });
+  ${equal("[outcome, reason]", '["dead-lettered", "HTTP_422"]')}
+});
+`
+}`;
+}
+
+/** A payload to try it with: `holdfast send --payload @FILE`. */
+function example(): string {
+  return `${JSON.stringify({ id: "a-1" }, undefined, 2)}\n`;
+}
+
+/** By path from the project's root. */
+export function skillFiles(skill: NewSkill): ReadonlyMap<string, string> {
+  const folder = `plugins/${skill.name}`;
+  return new Map([
+    [`${folder}/holdfast.plugin.json`, manifest(skill)],
+    [`${folder}/index.ts`, entry(skill)],
+    [`${folder}/${skill.name}.test.ts`, testOf(skill)],
+    [`${folder}/examples/${pascalCase(skill.eventType)}.json`, example()],
+  ]);
+}
