@@ -2,11 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { ConfigurationError, HoldfastError } from "../core/errors.ts";
+import { HoldfastError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
 import { checkName } from "./scaffold/names.ts";
 import { projectFiles } from "./scaffold/project-files.ts";
-import { type TestRunner, testRunners } from "./scaffold/skill-files.ts";
+import type { TestRunner } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
 import { ownPackage } from "./version.ts";
 
@@ -47,7 +47,6 @@ function install(folder: string): void {
 export function init(folder: string, { test: runner, install: installs }: InitOptions): void {
   const root = resolve(folder);
   const name = checkName("init", basename(root));
-  if (!testRunners.includes(runner)) throw new ConfigurationError(`--test: expected one of ${testRunners.join(", ")}, got '${String(runner)}'`);
   const { version, versions } = ownPackage();
   writeFiles(root, projectFiles({ name, runner, holdfast: ownRange(root, version), versions: new Map([...versions, ["vitest", vitestVersion]]) }));
   if (installs) install(root);

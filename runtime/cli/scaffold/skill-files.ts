@@ -11,9 +11,7 @@ export interface NewSkill {
   readonly runner: TestRunner;
 }
 
-export const testRunners = ["node", "vitest"] as const;
-
-export type TestRunner = (typeof testRunners)[number];
+export type TestRunner = "node" | "vitest";
 
 /** Names in code that the file has taken already. */
 const taken = new Set(["context", "default", "definePlugin", "defineSkill", "defineDependency", "event", "plugin", "stub", "test", "testSkill", "z"]);
