@@ -1,5 +1,5 @@
 /** The files of a new project around its skills. */
-import { skillFiles, type TestRunner } from "./skill-files.ts";
+import { skillFiles, type TestRunner, vitest } from "./skill-files.ts";
 
 export interface NewProject {
   readonly name: string;
@@ -119,7 +119,7 @@ export function projectFiles(project: NewProject): ReadonlyMap<string, string> {
       ? ([
           [
             "vitest.config.ts",
-            'import { defineConfig } from "vitest/config";\n\nexport default defineConfig({ test: { include: ["plugins/**/*.test.ts"], testTimeout: 30_000 } });\n',
+            `import { defineConfig } from "${vitest}/config";\n\nexport default defineConfig({ test: { include: ["plugins/**/*.test.ts"], testTimeout: 30_000 } });\n`,
           ],
         ] as const)
       : []),

@@ -11,6 +11,9 @@ export interface NewSkill {
   readonly runner: TestRunner;
 }
 
+/** The package, which only the projects that are made have. */
+export const vitest = "vitest";
+
 export type TestRunner = "node" | "vitest";
 
 /** Names in code that the file has taken already. */
@@ -93,7 +96,7 @@ function testOf({ name, eventType, dependency, runner }: NewSkill): string {
   const given = service === undefined ? "{ event }" : "{ event, dependencies }";
   const payload = service === undefined ? '{ id: "a-1", result: "A-1" }' : '{ id: "a-1", status: 200 }';
   const imports =
-    runner === "vitest" ? 'import { expect, test } from "vitest";' : 'import { strict as assert } from "node:assert";\nimport { test } from "node:test";';
+    runner === "vitest" ? `import { expect, test } from "${vitest}";` : 'import { strict as assert } from "node:assert";\nimport { test } from "node:test";';
   const equal = (found: string, expected: string): string =>
     runner === "vitest" ? `expect(${found}).toEqual(${expected});` : `assert.deepEqual(${found}, ${expected});`;
   return `${imports}
