@@ -29,10 +29,11 @@ import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Lane } from "./lane.ts";
 import { monotonicMs } from "./monotonic.ts";
+import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
 import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
-import { type Report, type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
+import type { ThreadNews, ThreadSettings } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
   /** What is read, by the numbers of orders: part of every idempotency key. */
@@ -307,14 +308,16 @@ class ThreadsExecutor implements Executor {
   }
 
   #reported(bytes: Uint8Array): number {
-    const report = unpackReport(bytes);
+    const { workMs, plain, rest: report } = openReport(bytes);
     const results: RunResult[] = [];
-    for (const { ticket, durationMs, answer, calls } of report.results) {
+    const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
       const entry = this.#tickets.get(ticket);
-      if (entry === undefined) continue;
+      if (entry === undefined) return;
       this.#forget(entry);
       results.push({ runId: entry.order.runId, answer, calls, durationMs });
-    }
+    };
+    for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
+    for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
     const steps: StepRequest[] = [];
     for (const { ticket, requestId, step, fellBack } of report.steps) {
       const entry = this.#tickets.get(ticket);
@@ -328,7 +331,7 @@ class ThreadsExecutor implements Executor {
     if (report.questions.length > 0) this.#listener?.states(this.#questionsOf(report.questions));
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
-    return report.workMs;
+    return workMs;
   }
 
   #requestsOf(needs: Report["needs"]): UsageRequest[] {
