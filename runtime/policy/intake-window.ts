@@ -62,8 +62,14 @@ const lullMs = 10_000;
 const sampleWeight = 0.1;
 /** Under load a round trip takes so many times as long as the least one, for it waits for others to go with. */
 const tripsWorth = 2;
-/** What waits for so many times as long as is enough still pays: the more are held, the more go together. */
+/**
+ * The more are held, the more go together, and the less each costs: what waits for so many times as long as is enough still pays, and so
+ * do so many, within a part of the time in which a run should begin. Without this a worker that is slowed down would hold less,
+ * and be slower for it.
+ */
 const togetherWorth = 2;
+const togetherMin = 512;
+const togetherOfWait = 0.5;
 /** The least round trip is believed for so long, unless it is met again, give or take this part of it. */
 const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
@@ -225,8 +231,10 @@ export class IntakeWindow {
     const { sinceMs, ended, runs, serviceMs } = this.#measured;
     const leastMs = this.#leastClaimMs + this.#leastSettleMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
+    const perMs = ended / (nowMs - sinceMs);
     const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#serviceMs : serviceMs / runs);
-    return (ended / (nowMs - sinceMs)) * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
+    const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
+    return Math.max(worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
   }
 
   #isLeastOld(tripsMs: number, nowMs: number): boolean {
