@@ -309,6 +309,15 @@ class ThreadsExecutor implements Executor {
 
   #reported(bytes: Uint8Array): number {
     const { workMs, plain, rest: report } = openReport(bytes);
+    // Before the answers, which end what they are of.
+    const steps: StepRequest[] = [];
+    for (const { ticket, requestId, step, fellBack } of report.steps) {
+      const entry = this.#tickets.get(ticket);
+      if (entry === undefined) continue;
+      this.#lastRequest += 1;
+      entry.request = { outer: this.#lastRequest, inner: requestId };
+      steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
+    }
     const results: RunResult[] = [];
     const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
       const entry = this.#tickets.get(ticket);
@@ -318,14 +327,6 @@ class ThreadsExecutor implements Executor {
     };
     for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
     for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
-    const steps: StepRequest[] = [];
-    for (const { ticket, requestId, step, fellBack } of report.steps) {
-      const entry = this.#tickets.get(ticket);
-      if (entry === undefined) continue;
-      this.#lastRequest += 1;
-      entry.request = { outer: this.#lastRequest, inner: requestId };
-      steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
-    }
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.states(this.#questionsOf(report.questions));

@@ -14,13 +14,13 @@ const times = fc.double({ min: 0, max: 1e13, noNaN: true });
 
 const steps: fc.Arbitrary<StepRecord> = fc.record(
   {
-  name: fc.string(),
-  kind: fc.constantFrom("keyed", "queryable", "idempotent", "atMostOnce"),
-  state: fc.constantFrom("intent", "completed"),
-  result: bytes,
-  checksum: uint32,
-  codec: uint32,
-  atMs: fc.nat(),
+    name: fc.string(),
+    kind: fc.constantFrom("keyed", "queryable", "idempotent", "atMostOnce"),
+    state: fc.constantFrom("intent", "completed"),
+    result: bytes,
+    checksum: uint32,
+    codec: uint32,
+    atMs: fc.nat(),
   },
   { noNullPrototype: true },
 );
