@@ -304,11 +304,8 @@ export class Settler {
 
   readonly #brokenItem = ({ work }: { readonly work: Work }, error: unknown): void => this.broken(work, error);
 
-  #finished(item: Finish, result: WriteResult): void {
-    const { work, outbox, left } = item;
+  #finished({ work, outbox, left }: Finish, result: WriteResult): void {
     if (result === "stale") this.#stale(work);
-    // Nearly every run leaves nothing behind.
-    else if (outbox.length === 0 && left === undefined) this.#complete(work, "completed");
     else this.#leave(work, { outbox, left, outcome: "completed" });
   }
 
