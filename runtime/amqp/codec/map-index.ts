@@ -43,25 +43,48 @@ export class MapIndex {
     if (code !== format.map8 && code !== format.map32) throw malformed("expected a map");
     const wide = code === format.map32;
     const end = skipValue(bytes, start, limit);
-    let at = start + (wide ? 9 : 3);
-    if (at > end) throw malformed("expected a map to have a count");
+    const firstAt = start + (wide ? 9 : 3);
+    if (firstAt > end) throw malformed("expected a map to have a count");
     const elements = wide ? u32(bytes, start + 5) : u8(bytes, start + 2);
     if (elements % 2 !== 0) throw malformed(`map: expected as many values as keys, found ${elements} elements`);
     const count = elements / 2;
     if (count > entriesMax) return false;
-    const keyAts = this.#keyAts;
-    const valueAts = this.#valueAts;
-    for (let entry = 0; entry < count; entry += 1) {
-      keyAts[entry] = at;
-      const valueAt = skipValue(bytes, at, end);
-      valueAts[entry] = valueAt;
-      at = skipValue(bytes, valueAt, end);
-    }
     this.#bytes = bytes;
     this.#end = end;
     this.#count = count;
-    if (!this.#fits(this.#layout)) this.#layout = this.#recall();
+    if (!this.#isAsBefore(firstAt)) {
+      this.#walk(firstAt);
+      this.#layout = this.#recall();
+    }
     return true;
+  }
+
+  /** Finds the values of a map with the same keys as the one before: most are. */
+  #isAsBefore(firstAt: number): boolean {
+    const { keys, ends } = this.#layout;
+    if (ends.length !== this.#count) return false;
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let at = firstAt;
+    let known = 0;
+    for (let entry = 0; entry < ends.length; entry += 1) {
+      const knownEnd = ends[entry]!;
+      if (knownEnd - known > end - at) return false;
+      for (; known < knownEnd; known += 1, at += 1) if (u8(keys, known) !== u8(bytes, at)) return false;
+      this.#valueAts[entry] = at;
+      at = skipValue(bytes, at, end);
+    }
+    return true;
+  }
+
+  #walk(firstAt: number): void {
+    let at = firstAt;
+    for (let entry = 0; entry < this.#count; entry += 1) {
+      this.#keyAts[entry] = at;
+      at = skipValue(this.#bytes, at, this.#end);
+      this.#valueAts[entry] = at;
+      at = skipValue(this.#bytes, at, this.#end);
+    }
   }
 
   /** The value under `key`; undefined when there is none. */
