@@ -349,8 +349,12 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
+    if (outcome.kind === "succeeded") this.#settlerOf(work).succeed(work, outcome.outbox, outcome.sessionState);
+    else this.#settleFailed(work, outcome);
+  }
+
+  #settleFailed(work: Work, outcome: Exclude<Outcome, { kind: "succeeded" }>): void {
     const { retryBudget, clock } = this.#options;
-    if (outcome.kind === "succeeded") return this.#settlerOf(work).succeed(work, outcome.outbox, outcome.sessionState);
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);

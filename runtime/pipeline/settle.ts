@@ -304,9 +304,9 @@ export class Settler {
 
   readonly #brokenItem = ({ work }: { readonly work: Work }, error: unknown): void => this.broken(work, error);
 
-  #finished(item: Finish, result: WriteResult): void {
-    if (result === "stale") this.#stale(item.work);
-    else this.#leave(item.work, { ...item, outcome: "completed" });
+  #finished({ work, outbox, left }: Finish, result: WriteResult): void {
+    if (result === "stale") this.#stale(work);
+    else this.#leave(work, { outbox, left, outcome: "completed" });
   }
 
   #recorded({ work, settlement }: Failed, result: WriteResult): void {

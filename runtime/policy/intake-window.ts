@@ -8,8 +8,12 @@
  *   dry:      they begin at once although the window is used up    → twice as much
  *   enough:   they wait longer than it takes to fetch the next     → as it is
  *   too much: they wait longer than `waitMaxMs`                    → less, by as much as the wait is too long
+ *   no use:   more are held than the rate can bring in the least time that
+ *             a round trip takes: they wait on this worker, not on the way  → no more than that
  *
- * After each change it judges only by runs that came after it. What it learnt is forgotten after a lull.
+ * The last is for threads that are quick: they are dry however much is held, because what all messages pass, the main thread, is what
+ * limits them. The least round trip is looked for anew now and then, with a quarter of the window, as it would else be measured only while
+ * much is held, which makes it long. After each change it judges only by runs that came after it. What it learnt is forgotten after a lull.
  */
 export interface IntakeBounds {
   /** What it starts with, and after a lull. */
@@ -29,6 +33,9 @@ export type WindowGrowth = "free" | "careful" | "none";
 
 /** What runs did since the window was changed last. */
 interface Measured {
+  sinceMs: number;
+  /** Messages that left, whenever they had come. */
+  ended: number;
   runs: number;
   waitMs: number;
   serviceMs: number;
@@ -53,6 +60,23 @@ const stalledAfterRuns = 2;
 const lullMs = 10_000;
 /** Weight of the newest sample of a round trip. */
 const sampleWeight = 0.1;
+/** Under load a round trip takes so many times as long as the least one, for it waits for others to go with. */
+const tripsWorth = 2;
+/**
+ * The more are held, the more go together, and the less each costs: what waits for so many times as long as is enough still pays, and so
+ * do so many, within a part of the time in which a run should begin. Without this a worker that is slowed down would hold less,
+ * and be slower for it.
+ */
+const togetherWorth = 2;
+const togetherMin = 512;
+const togetherOfWait = 0.5;
+/** The least round trip is believed for so long, unless it is met again, give or take this part of it. */
+const leastAgeMaxMs = 20_000;
+const metAgainWithin = 1.25;
+/** The part of the window with which it is looked for. */
+const probePart = 0.25;
+/** A window that is larger than what is of use is left as it is up to so many times that. */
+const uselessFrom = 1.5;
 
 export class IntakeWindow {
   readonly #bounds: IntakeBounds;
@@ -70,13 +94,19 @@ export class IntakeWindow {
   #dryFor = 0;
   #claimMs = 0;
   #settleMs = 0;
+  /** The shortest that were measured, and when they were looked for last. */
+  #leastClaimMs = Number.POSITIVE_INFINITY;
+  #leastSettleMs = Number.POSITIVE_INFINITY;
+  #leastMs = 0;
+  /** What the window goes back to once the least round trip has been looked for; 0 while it is not. */
+  #probedFrom = 0;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
   growth: WindowGrowth = "free";
   /** When a message left last, or the first came after none was held. */
   #movedMs = 0;
   /** Mean time that runs took, as measured last. */
   #serviceMs = 0;
-  readonly #measured: Measured = { runs: 0, waitMs: 0, serviceMs: 0 };
+  readonly #measured: Measured = { sinceMs: 0, ended: 0, runs: 0, waitMs: 0, serviceMs: 0 };
 
   constructor(bounds: IntakeBounds) {
     this.#bounds = bounds;
@@ -128,6 +158,7 @@ export class IntakeWindow {
   gave(nowMs: number): void {
     if (this.#held === 0) throw new RangeError("expected a held message to leave, found none");
     this.#held -= 1;
+    this.#measured.ended += 1;
     this.#movedMs = nowMs;
     if (this.#held === 0) this.#idleSinceMs = nowMs;
   }
@@ -143,8 +174,13 @@ export class IntakeWindow {
 
   /** How long it took to claim a run, and to settle one; undefined for what was not measured. */
   tripped(claimMs: number | undefined, settleMs: number | undefined): void {
-    if (claimMs !== undefined) this.#claimMs += sampleWeight * (claimMs - this.#claimMs);
-    if (settleMs !== undefined) this.#settleMs += sampleWeight * (settleMs - this.#settleMs);
+    if (claimMs !== undefined) {
+      this.#claimMs += sampleWeight * (claimMs - this.#claimMs);
+      if (claimMs < this.#leastClaimMs) this.#leastClaimMs = claimMs;
+    }
+    if (settleMs === undefined) return;
+    this.#settleMs += sampleWeight * (settleMs - this.#settleMs);
+    if (settleMs < this.#leastSettleMs) this.#leastSettleMs = settleMs;
   }
 
   /** How many more may be taken. `isDry`: threads have begun everything that they were given. */
@@ -167,22 +203,68 @@ export class IntakeWindow {
     // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.
     if (runs < this.#size && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
-      if (this.#dryFor >= dryJudgements && waitMs < wantedMs) this.#growTo(this.#size * 2, nowMs);
+      // While none has ended, or few at a time, their rate says nothing.
+      const isUnknown = this.#measured.ended === 0 || serviceSumMs >= judgeEveryMs * runs;
+      const mayGrow = this.#probedFrom === 0 && this.#dryFor >= dryJudgements && waitMs < wantedMs;
+      const worth = isUnknown ? Number.POSITIVE_INFINITY : this.#useful(nowMs);
+      if (mayGrow && this.#size < worth) this.#growTo(this.#isFound ? Math.min(this.#size * 2, Math.ceil(worth)) : this.#size * 2, nowMs);
       return;
     }
     this.#serviceMs = serviceSumMs / runs;
+    if (this.#probedFrom > 0) return this.#endProbe(nowMs);
     const heldMs = tripsMs + this.#serviceMs;
+    const useful = this.#useful(nowMs);
     if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
-    else if (wasUsedUp && waitMs < wantedMs) this.#grow((heldMs + wantedMs) / (heldMs + waitMs), nowMs);
+    else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(nowMs);
+    else if (wasUsedUp && this.#size > uselessFrom * useful) {
+      this.#isFound = true;
+      this.#resize(Math.ceil(useful), nowMs);
+    } else if (wasUsedUp && waitMs < wantedMs && this.#size < useful) this.#grow((heldMs + wantedMs) / (heldMs + waitMs), useful, nowMs);
     else {
       this.#isFound = true;
-      this.#forget();
+      this.#forget(nowMs);
     }
   }
 
+  /** How many it can have any use of: what ends in the time that a message must be held, and may wait. */
+  #useful(nowMs: number): number {
+    const { sinceMs, ended, runs, serviceMs } = this.#measured;
+    const leastMs = this.#leastClaimMs + this.#leastSettleMs;
+    if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
+    const perMs = ended / (nowMs - sinceMs);
+    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#serviceMs : serviceMs / runs);
+    const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
+    return Math.max(worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+  }
+
+  #isLeastOld(tripsMs: number, nowMs: number): boolean {
+    if (tripsMs <= metAgainWithin * (this.#leastClaimMs + this.#leastSettleMs)) this.#leastMs = nowMs;
+    return nowMs - this.#leastMs >= leastAgeMaxMs;
+  }
+
+  #probe(nowMs: number): void {
+    const from = this.#size;
+    this.#resize(Math.ceil(from * probePart), nowMs);
+    this.#probedFrom = from;
+    this.#lookForLeast(nowMs);
+  }
+
+  #endProbe(nowMs: number): void {
+    const from = this.#probedFrom;
+    this.#probedFrom = 0;
+    this.#resize(from, nowMs);
+  }
+
+  #lookForLeast(nowMs: number): void {
+    this.#leastClaimMs = Number.POSITIVE_INFINITY;
+    this.#leastSettleMs = Number.POSITIVE_INFINITY;
+    this.#leastMs = nowMs;
+  }
+
   /** Twice as much until it has once been enough, then by what is missing. */
-  #grow(factor: number, nowMs: number): void {
-    this.#growTo(this.#isFound ? Math.max(this.#size + 1, Math.floor(this.#size * Math.min(2, factor))) : this.#size * 2, nowMs);
+  #grow(factor: number, useful: number, nowMs: number): void {
+    const grown = Math.min(Math.floor(this.#size * Math.min(2, factor)), Math.ceil(useful));
+    this.#growTo(this.#isFound ? Math.max(this.#size + 1, grown) : this.#size * 2, nowMs);
   }
 
   #growTo(size: number, nowMs: number): void {
@@ -192,19 +274,21 @@ export class IntakeWindow {
       case "careful":
         return this.#resize(this.#size + 1, nowMs);
       case "none":
-        return this.#forget();
+        return this.#forget(nowMs);
     }
   }
 
   #resetAfterLull(nowMs: number): void {
     this.#isFound = false;
+    this.#probedFrom = 0;
+    this.#lookForLeast(nowMs);
     this.#resize(this.#bounds.start, nowMs);
   }
 
   #resize(size: number, nowMs: number): void {
     const { floor, ceiling } = this.#bounds;
     const bounded = Math.min(ceiling, Math.max(floor, size));
-    this.#forget();
+    this.#forget(nowMs);
     if (bounded === this.#size) return;
     this.#fetchedFor = Math.max(bounded, this.#size);
     this.#size = bounded;
@@ -212,7 +296,9 @@ export class IntakeWindow {
     this.#dryFor = 0;
   }
 
-  #forget(): void {
+  #forget(nowMs: number): void {
+    this.#measured.sinceMs = nowMs;
+    this.#measured.ended = 0;
     this.#measured.runs = 0;
     this.#measured.waitMs = 0;
     this.#measured.serviceMs = 0;

@@ -182,6 +182,18 @@ describe("a worker with an intake window, simulated", () => {
     assert.ok(steady.heldMax <= 600, `${steady.heldMax} held`);
   });
 
+  test("holds no more than is of use where threads are quick and the main thread is what limits", () => {
+    for (const tripMs of [1, 20]) {
+      const shape: Shape = { servers: 1, serviceMs: 0.01, receiveMs: tripMs, claimMs: tripMs, settleMs: tripMs, loopMs: 0.1 };
+      const simulation = new IntakeSimulation({ ...bounds, start: 4 }, shape);
+      simulation.run(4_000);
+      const steady = simulation.run(21_000);
+      assert.ok(steady.perSecond >= 0.95 * 10_000, `${tripMs} ms: ${steady.perSecond} a second`);
+      // In 10 000 a second: what two round trips of each kind and 20 ms of waiting take, or as many as pay by going together, and half as much again.
+      assert.ok(steady.heldMax <= 1.5 * Math.max(512, 10 * (4 * tripMs + 20)), `${tripMs} ms: ${steady.heldMax} held`);
+    }
+  });
+
   test("grows when messages come faster, and holds little while few come", () => {
     const simulation = new IntakeSimulation(bounds, { servers: 4, serviceMs: 5, ...near, perSecond: 100 });
     const slow = simulation.run(3_000);

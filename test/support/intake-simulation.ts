@@ -11,6 +11,8 @@ export interface Shape {
   readonly receiveMs: number;
   readonly claimMs: number;
   readonly settleMs: number;
+  /** Of the one event loop that every message passes before it is claimed. */
+  readonly loopMs?: number;
   /** Messages that arrive at the queue each second; undefined for a backlog without end. */
   readonly perSecond?: number | undefined;
 }
@@ -46,6 +48,7 @@ export class IntakeSimulation {
   #queued = 0;
   readonly #waiting: Message[] = [];
   #serving = 0;
+  #loopFreeMs = 0;
   #completed = 0;
   #heldMax = 0;
   #waits: number[] = [];
@@ -111,7 +114,8 @@ export class IntakeSimulation {
     const message: Message = { cameMs: this.nowMs, decidedMs: 0, begunMs: 0 };
     this.window.took(this.nowMs);
     this.#heldMax = Math.max(this.#heldMax, this.window.held);
-    this.#after(this.shape.claimMs, () => {
+    this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + (this.shape.loopMs ?? 0);
+    this.#after(this.#loopFreeMs - this.nowMs + this.shape.claimMs, () => {
       message.decidedMs = this.nowMs;
       this.window.tripped(this.nowMs - message.cameMs, undefined);
       this.#waiting.push(message);

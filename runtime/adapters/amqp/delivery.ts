@@ -3,7 +3,7 @@ import { ProtocolError } from "../../amqp/codec/errors.ts";
 import type { Delivery as EngineDelivery } from "../../amqp/link/receiver.ts";
 import { Described, Typed } from "../../amqp/codec/types.ts";
 import type { Plain, TypedValue } from "../../amqp/codec/types.ts";
-import type { MapView } from "../../amqp/codec/views.ts";
+import { MapIndex } from "../../amqp/codec/map-index.ts";
 import type { BodySection, Delivery, HeaderValue, IdValue, Particulars } from "../../core/delivery.ts";
 import type { SettleOrder } from "../../ports/transport.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";
@@ -17,6 +17,38 @@ export interface DeliveryHome {
 /** A message and the tag under which it was locked: a delivery of a link, or what a request brought, which no link settles. */
 export type Received = Pick<EngineDelivery, "message" | "tag" | "settle" | "settled">;
 
+/** A map of the message that was asked last: what is asked of one message is asked at once. */
+class LastMap {
+  readonly #section: "applicationProperties" | "messageAnnotations";
+  readonly #index = new MapIndex();
+  #of: MessageView | undefined;
+
+  constructor(section: "applicationProperties" | "messageAnnotations") {
+    this.#section = section;
+  }
+
+  /** Undefined where the message has no such map, or one that is too large for an index or broken. */
+  of(message: MessageView): MapIndex | undefined {
+    if (message === this.#of) return this.#index;
+    this.#of = undefined;
+    const at = message.mapAt(this.#section);
+    if (at < 0 || !this.#opens(message, at)) return undefined;
+    this.#of = message;
+    return this.#index;
+  }
+
+  #opens(message: MessageView, at: number): boolean {
+    try {
+      return this.#index.open(message.buffer, at, message.end);
+    } catch (thrown) {
+      return unreadable(thrown, false);
+    }
+  }
+}
+
+const properties = new LastMap("applicationProperties");
+const annotations = new LastMap("messageAnnotations");
+
 /** A message as it lies in the socket's buffer: nothing of it is decoded before it is asked for. */
 export class AmqpDelivery implements Delivery {
   readonly engine: Received;
@@ -29,8 +61,9 @@ export class AmqpDelivery implements Delivery {
   lockedAtMs = 0;
   /** The broker will not take a settlement of it any more. */
   isLost = false;
-  #properties: MapView | undefined = undefined;
   #lockedUntilMs = -1;
+  #enqueuedAtMs = -1;
+  #body: Uint8Array | undefined = undefined;
 
   constructor(engine: Received, home: DeliveryHome) {
     this.engine = engine;
@@ -59,7 +92,8 @@ export class AmqpDelivery implements Delivery {
   }
 
   get enqueuedAtMs(): number {
-    return annotatedTime(this.engine.message, "x-opt-enqueued-time");
+    if (this.#enqueuedAtMs < 0) this.#enqueuedAtMs = annotatedTime(this.engine.message, "x-opt-enqueued-time");
+    return this.#enqueuedAtMs;
   }
 
   get contentType(): string | undefined {
@@ -75,11 +109,7 @@ export class AmqpDelivery implements Delivery {
   }
 
   get body(): Uint8Array {
-    try {
-      return bodyOf(this.engine.message);
-    } catch (thrown) {
-      return unreadable(thrown, Buffer.alloc(0));
-    }
+    return (this.#body ??= this.#readBody());
   }
 
   get bodySection(): BodySection {
@@ -93,7 +123,8 @@ export class AmqpDelivery implements Delivery {
 
   header(name: string): HeaderValue | undefined {
     try {
-      const value = this.#map()?.get(name);
+      const { message } = this.engine;
+      const value = (properties.of(message) ?? message.applicationProperties)?.get(name);
       return value === undefined ? undefined : headerValueOf(value);
     } catch (thrown) {
       return unreadable(thrown, undefined);
@@ -103,7 +134,7 @@ export class AmqpDelivery implements Delivery {
   headers(): Readonly<Record<string, HeaderValue>> {
     const headers: [name: string, value: HeaderValue][] = [];
     try {
-      this.#map()?.forEach((key, value) => {
+      this.engine.message.applicationProperties?.forEach((key, value) => {
         if (typeof key === "string") headers.push([key, headerValueOf(value.plain())]);
       });
     } catch (thrown) {
@@ -141,9 +172,12 @@ export class AmqpDelivery implements Delivery {
     }
   }
 
-  #map(): MapView | undefined {
-    this.#properties ??= this.engine.message.applicationProperties;
-    return this.#properties;
+  #readBody(): Uint8Array {
+    try {
+      return bodyOf(this.engine.message);
+    } catch (thrown) {
+      return unreadable(thrown, Buffer.alloc(0));
+    }
   }
 
   renewed(lockedUntilMs: number, nowMs: number): void {
@@ -175,7 +209,7 @@ function unreadable<T>(thrown: unknown, otherwise: T): T {
 /** The broker's number of a message; 0 when it has none. */
 export function sequenceNumberOf(message: MessageView): bigint {
   try {
-    const value = message.messageAnnotations?.get("x-opt-sequence-number");
+    const value = (annotations.of(message) ?? message.messageAnnotations)?.get("x-opt-sequence-number");
     return typeof value === "number" || typeof value === "bigint" ? BigInt(value) : 0n;
   } catch (thrown) {
     return unreadable(thrown, 0n);
@@ -184,7 +218,7 @@ export function sequenceNumberOf(message: MessageView): bigint {
 
 function annotatedTime(message: MessageView, name: string): number {
   try {
-    return message.messageAnnotations?.timeMs(name) ?? 0;
+    return (annotations.of(message) ?? message.messageAnnotations)?.timeMs(name) ?? 0;
   } catch (thrown) {
     return unreadable(thrown, 0);
   }

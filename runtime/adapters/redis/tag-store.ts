@@ -61,8 +61,8 @@ const bytesPerCallMax = 1_048_576;
 function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generator<readonly T[]> {
   let from = 0;
   let bytes = 0;
-  for (const [index, item] of items.entries()) {
-    const more = bytesOf(item);
+  for (let index = 0; index < items.length; index += 1) {
+    const more = bytesOf(items[index] as T);
     if (index > from && (index - from === runsPerCallMax || bytes + more > bytesPerCallMax)) {
       yield items.slice(from, index);
       from = index;

@@ -29,10 +29,11 @@ import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Lane } from "./lane.ts";
 import { monotonicMs } from "./monotonic.ts";
+import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
 import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
-import { type Report, type ThreadNews, type ThreadSettings, unpackReport } from "./wire.ts";
+import type { ThreadNews, ThreadSettings } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
   /** What is read, by the numbers of orders: part of every idempotency key. */
@@ -307,14 +308,8 @@ class ThreadsExecutor implements Executor {
   }
 
   #reported(bytes: Uint8Array): number {
-    const report = unpackReport(bytes);
-    const results: RunResult[] = [];
-    for (const { ticket, durationMs, answer, calls } of report.results) {
-      const entry = this.#tickets.get(ticket);
-      if (entry === undefined) continue;
-      this.#forget(entry);
-      results.push({ runId: entry.order.runId, answer, calls, durationMs });
-    }
+    const { workMs, plain, rest: report } = openReport(bytes);
+    // Before the answers, which end what they are of.
     const steps: StepRequest[] = [];
     for (const { ticket, requestId, step, fellBack } of report.steps) {
       const entry = this.#tickets.get(ticket);
@@ -323,12 +318,21 @@ class ThreadsExecutor implements Executor {
       entry.request = { outer: this.#lastRequest, inner: requestId };
       steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
+    const results: RunResult[] = [];
+    const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
+      const entry = this.#tickets.get(ticket);
+      if (entry === undefined) return;
+      this.#forget(entry);
+      results.push({ runId: entry.order.runId, answer, calls, durationMs });
+    };
+    for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
+    for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.states(this.#questionsOf(report.questions));
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
-    return report.workMs;
+    return workMs;
   }
 
   #requestsOf(needs: Report["needs"]): UsageRequest[] {

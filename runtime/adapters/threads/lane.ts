@@ -1,8 +1,8 @@
 /** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
 import { batchSize, measuredWorkMs } from "./batch-size.ts";
+import { packOrders } from "./orders.ts";
 import { type RunEntry, RunQueue } from "./run-entry.ts";
 import type { PoolThread, ThreadPool } from "./thread-pool.ts";
-import { packOrders } from "./wire.ts";
 
 interface SkillQueue {
   readonly skill: string;

@@ -6,7 +6,7 @@ import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, packReport } from "./wire.ts";
+import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, isPlain } from "./reports.ts";
 
 /** Longest that a busy thread keeps an answer back, to send more of them at once. */
 const keepBackMaxMs = 2;
@@ -23,6 +23,7 @@ export class Reporter {
   readonly sink: HostSink;
   readonly #port: MessagePort;
   readonly #logs: LogBuffer;
+  readonly #plain = new PlainResults();
   #results: ReportedResult[] = [];
   #steps: ReportedStep[] = [];
   #needs: ReportedNeed[] = [];
@@ -37,7 +38,8 @@ export class Reporter {
     this.#logs = new LogBuffer(logLevel);
     this.sink = {
       result: (ticket, answer, calls, durationMs) => {
-        this.#results.push({ ticket, durationMs, answer, calls });
+        if (isPlain(answer, calls)) this.#plain.add(ticket, durationMs);
+        else this.#results.push({ ticket, durationMs, answer, calls });
         this.#schedule();
       },
       step: (ticket, requestId, step, fellBack) => {
@@ -79,7 +81,8 @@ export class Reporter {
   /** Takes all there is, for the answer of a task that took `workMs`. */
   take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
-    const bytes = packReport({ results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take(), workMs });
+    const rest = { results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take() };
+    const bytes = this.#plain.report(workMs, rest);
     if (this.#results.length > 0) this.#results = [];
     if (this.#steps.length > 0) this.#steps = [];
     if (this.#needs.length > 0) this.#needs = [];

@@ -1,6 +1,6 @@
 import type { RunOrder } from "../../ports/executor.ts";
+import type { TicketedOrder } from "./orders.ts";
 import type { PoolThread } from "./thread-pool.ts";
-import type { TicketedOrder } from "./wire.ts";
 
 /**
  * `guilty`: it held the thread past its time, at this place of its code where that is known. `suspect`: it or another did. `bystander`:

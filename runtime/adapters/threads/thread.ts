@@ -19,8 +19,9 @@ import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { monotonicMs } from "./monotonic.ts";
+import { unpackOrders } from "./orders.ts";
 import { Reporter } from "./reporter.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs, unpackOrders } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
 async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
   const loaded: Skill[] = [];

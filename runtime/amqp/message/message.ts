@@ -8,7 +8,7 @@
 // keeps the whole buffer in memory that it lies in, so copy what is to be kept for long (`Buffer.from(view.bytes)`).
 // Reading throws a ProtocolError (`amqp:decode-error`) where the bytes are not what they should be.
 import { u8 } from "../codec/bytes.ts";
-import { Decoder } from "../codec/decode.ts";
+import { plainAt } from "../codec/decode.ts";
 import { describedValueAt, descriptor, descriptorAt } from "../codec/descriptors.ts";
 import { malformed } from "../codec/errors.ts";
 import { FieldReader } from "../codec/fields.ts";
@@ -46,6 +46,8 @@ const sectionOrder: readonly SectionName[] = ["header", "deliveryAnnotations", "
 
 const priorityDefault = 4;
 const noBytes = Buffer.alloc(0);
+/** For one field at a time: nothing else is read before it has been. */
+const reader = new FieldReader();
 
 export class MessageView {
   /** The message is `buffer[start, end)`. */
@@ -202,13 +204,17 @@ export class MessageView {
 
   /** A reader of a section that is a list: the cheapest way to more than one of its fields. */
   fields(name: "header" | "properties"): FieldReader | undefined {
-    const at = this.#sectionAt(name);
-    return at < 0 ? undefined : new FieldReader().open(this.buffer, describedValueAt(this.buffer, at, this.end), this.end);
+    return this.#open(name, new FieldReader());
   }
 
-  /** The same, `skipped` fields on. */
+  #open(name: "header" | "properties", fields: FieldReader): FieldReader | undefined {
+    const at = this.#sectionAt(name);
+    return at < 0 ? undefined : fields.open(this.buffer, describedValueAt(this.buffer, at, this.end), this.end);
+  }
+
+  /** A reader for one field, `skipped` fields on. */
   #fieldsOf(name: "header" | "properties", skipped: number): FieldReader | undefined {
-    const fields = this.fields(name);
+    const fields = this.#open(name, reader);
     if (fields === undefined) return undefined;
     for (let left = skipped; left > 0; left--) fields.span();
     return fields;
@@ -219,7 +225,7 @@ export class MessageView {
   /** One property, decoded; undefined when it is null or not there. */
   property(name: PropertyName): Plain | undefined {
     const at = this.#propertyAt(name);
-    return at < 0 ? undefined : (new Decoder(this.buffer, at, this.end).plain() ?? undefined);
+    return at < 0 ? undefined : (plainAt(this.buffer, at, this.end) ?? undefined);
   }
 
   /** One property that is text; undefined when it is not there or of another type. */
@@ -259,8 +265,14 @@ export class MessageView {
   }
 
   #map(name: SectionName): MapView | undefined {
+    const at = this.mapAt(name);
+    return at < 0 ? undefined : new MapView(this.buffer, at, this.end);
+  }
+
+  /** Where the map of a section begins in `buffer`, or -1. */
+  mapAt(name: SectionName): number {
     const at = this.#sectionAt(name);
-    return at < 0 ? undefined : new MapView(this.buffer, describedValueAt(this.buffer, at, this.end), this.end);
+    return at < 0 ? -1 : describedValueAt(this.buffer, at, this.end);
   }
 
   // The body (part 3, 3.2.6 to 3.2.8).

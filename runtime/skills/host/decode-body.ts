@@ -61,7 +61,8 @@ const forbiddenKey = "body: expected no key '__proto__' and no 'constructor' wit
 function decodeJson(bytes: Uint8Array, limits: DecodeLimits): Decoded<unknown> {
   if (!isJsonWithinDepth(bytes, limits.depthMax)) return refuse("DecodeLimit", `body: expected a depth of at most ${limits.depthMax}, got more`);
   if (!isUtf8(bytes)) return unlike("UTF-8", bytes, "other bytes");
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8", jsonStart(bytes));
+  const view = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = view.toString("utf8", jsonStart(bytes));
   let value: unknown;
   try {
     value = JSON.parse(text);

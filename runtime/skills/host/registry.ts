@@ -122,11 +122,18 @@ export class SkillRegistry implements SkillTable {
     this.handled = new Map([...this.#handlers].map(([eventType, handlers]) => [eventType, handlers.flatMap(({ versions }) => versions)]));
   }
 
+  /** What was found last: one producer sends the same again and again. */
+  #last: { readonly eventType: string; readonly version: string; readonly policy: SkillPolicy } | undefined;
+
   find(eventType: string, version: string): SkillPolicy | "unknown-type" | "unsupported-version" {
+    const last = this.#last;
+    if (last !== undefined && last.eventType === eventType && last.version === version) return last.policy;
     const handlers = this.#handlers.get(eventType);
     if (handlers === undefined) return "unknown-type";
     for (const { versions, policy } of handlers) {
-      for (const range of versions) if (versionInRange(version, range)) return policy;
+      if (!versions.some((range) => versionInRange(version, range))) continue;
+      this.#last = { eventType, version, policy };
+      return policy;
     }
     return "unsupported-version";
   }

@@ -1,0 +1,140 @@
+/**
+ * What a thread's runs have to say, in one buffer: doubles, and behind them what few runs have, as msgpack.
+ *
+ *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration) … · rest
+ *
+ * A plain result is one of a run that completed, emitted nothing and called nothing.
+ */
+import type { OutgoingMessage } from "../../core/delivery.ts";
+import type { Usage } from "../../core/limits.ts";
+import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
+import type { StepRecord } from "../../core/run.ts";
+import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
+
+export interface ReportedResult {
+  readonly ticket: number;
+  readonly durationMs: number;
+  readonly answer: RunAnswer;
+  readonly calls: readonly CallReport[];
+}
+
+export interface ReportedStep {
+  readonly ticket: number;
+  readonly requestId: number;
+  readonly step: StepRecord;
+  readonly fellBack: FellBack | undefined;
+}
+
+type PackedReportedStep = readonly [ticket: number, requestId: number, step: PackedStep, fellBack?: FellBack];
+
+/** A run needs more of a dependency that is limited. */
+export interface ReportedNeed extends Usage {
+  readonly ticket: number;
+  readonly requestId: number;
+  readonly dependency: number;
+  readonly waitMaxMs: number;
+}
+
+/** A run asks for the state of its session. */
+export interface ReportedQuestion {
+  readonly ticket: number;
+  readonly requestId: number;
+}
+
+/** What a report holds beside the results of runs that completed and have nothing more to say. */
+export interface Report {
+  readonly results: readonly ReportedResult[];
+  readonly steps: readonly ReportedStep[];
+  readonly needs: readonly ReportedNeed[];
+  readonly questions: readonly ReportedQuestion[];
+  readonly logs: readonly SkillLogLine[];
+}
+
+const nothingEmitted: readonly OutgoingMessage[] = [];
+/** The answer and the calls of a plain result. */
+export const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitted };
+export const plainCalls: readonly CallReport[] = [];
+const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [] };
+
+/** Whether a result says no more than its ticket and its duration. */
+export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolean {
+  return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && calls.length === 0;
+}
+
+const doubleBytes = Float64Array.BYTES_PER_ELEMENT;
+const headDoubles = 2;
+const resultDoubles = 2;
+
+/** Plain results until they are sent. */
+export class PlainResults {
+  #doubles = new Float64Array(headDoubles + resultDoubles * 64);
+  #count = 0;
+
+  add(ticket: number, durationMs: number): void {
+    const next = headDoubles + resultDoubles * this.#count;
+    if (next === this.#doubles.length) {
+      const larger = new Float64Array(this.#doubles.length * 2);
+      larger.set(this.#doubles);
+      this.#doubles = larger;
+    }
+    this.#doubles[next] = ticket;
+    this.#doubles[next + 1] = durationMs;
+    this.#count += 1;
+  }
+
+  /** Takes them all into a report, with the rest. */
+  report(workMs: number, rest: Report): Uint8Array<ArrayBuffer> {
+    const doubles = this.#doubles.subarray(0, headDoubles + resultDoubles * this.#count);
+    doubles[0] = workMs;
+    doubles[1] = this.#count;
+    this.#count = 0;
+    const packed = packRest(rest);
+    const bytes = new Uint8Array(doubles.byteLength + (packed?.byteLength ?? 0));
+    bytes.set(new Uint8Array(doubles.buffer, 0, doubles.byteLength));
+    if (packed !== undefined) bytes.set(packed, doubles.byteLength);
+    return bytes;
+  }
+}
+
+function packRest({ results, steps, needs, questions, logs }: Report): Uint8Array | undefined {
+  if (results.length + steps.length + needs.length + questions.length + logs.length === 0) return undefined;
+  const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
+    fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
+  );
+  return packr.pack([results, packedSteps, needs, questions, logs]);
+}
+
+type PackedRest = readonly [
+  results: readonly ReportedResult[],
+  steps: readonly PackedReportedStep[],
+  needs: readonly ReportedNeed[],
+  questions: readonly ReportedQuestion[],
+  logs: readonly SkillLogLine[],
+];
+
+/** A report as it came. */
+export interface OpenReport {
+  readonly workMs: number;
+  /** Ticket and duration of each plain result, in turns. */
+  readonly plain: Float64Array;
+  readonly rest: Report;
+}
+
+export function openReport({ buffer, byteOffset, byteLength }: Uint8Array): OpenReport {
+  const [workMs = 0, count = 0] = new Float64Array(buffer, byteOffset, headDoubles);
+  const plain = new Float64Array(buffer, byteOffset + headDoubles * doubleBytes, count * resultDoubles);
+  const restAt = (headDoubles + count * resultDoubles) * doubleBytes;
+  return { workMs, plain, rest: restAt === byteLength ? nothingElse : unpackRest(new Uint8Array(buffer, byteOffset + restAt, byteLength - restAt)) };
+}
+
+function unpackRest(bytes: Uint8Array): Report {
+  const [results, steps, needs, questions, logs] = packr.unpack(bytes) as PackedRest;
+  return {
+    results,
+    steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
+    needs,
+    questions,
+    logs,
+  };
+}

@@ -1,0 +1,129 @@
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import * as fc from "fast-check";
+import { packOrders, type TicketedOrder, unpackOrders } from "#runtime/adapters/threads/orders.ts";
+import { PlainResults, isPlain, openReport } from "#runtime/adapters/threads/reports.ts";
+import type { StepRecord } from "#runtime/core/run.ts";
+
+const ids = fc.stringMatching(/^[A-Za-z0-9._~:/+=@|-]{1,128}$/);
+const types = fc.constantFrom("OrderPlaced", "shop.OrderPaid", "a".repeat(128));
+const versions = fc.constantFrom("1.0", "1.1", "9999.9999");
+const bytes = fc.uint8Array({ maxLength: 300 });
+const uint32 = fc.nat({ max: 0xffff_ffff });
+const times = fc.double({ min: 0, max: 1e13, noNaN: true });
+
+const steps: fc.Arbitrary<StepRecord> = fc.record(
+  {
+    name: fc.string(),
+    kind: fc.constantFrom("keyed", "queryable", "idempotent", "atMostOnce"),
+    state: fc.constantFrom("intent", "completed"),
+    result: bytes,
+    checksum: uint32,
+    codec: uint32,
+    atMs: fc.nat(),
+  },
+  { noNullPrototype: true },
+);
+
+const orders: fc.Arbitrary<TicketedOrder> = fc
+  .record({
+    route: fc.record({
+      eventId: ids,
+      eventType: types,
+      version: versions,
+      form: fc.constantFrom("canonical", "snake", "cloudevents-structured", "cloudevents-binary", "event-grid", "hooked"),
+      codec: fc.constantFrom("json", "msgpack", "bytes"),
+    }),
+    body: bytes,
+    contentEncoding: fc.constantFrom(undefined, "gzip"),
+    headers: fc.constantFrom(undefined, { "ce-id": "1", "ce-ä": null }),
+    enqueuedAtMs: times,
+    source: fc.nat({ max: 65_535 }),
+    epoch: uint32,
+    attempt: uint32,
+    generation: uint32,
+    leaseMs: times,
+    timeoutMs: times,
+    steps: fc.array(steps, { maxLength: 2 }),
+    apart: fc.constant(false),
+    pipelineChanged: fc.boolean(),
+    inDoubt: fc.boolean(),
+    rejectedBy: fc.array(fc.nat({ max: 20 }), { maxLength: 2 }),
+    allowances: fc.constant(undefined),
+    sessionId: fc.constantFrom(undefined, "session-ä"),
+  })
+  .chain((order) =>
+    fc.record({ ticket: fc.nat({ max: Number.MAX_SAFE_INTEGER }), leaseUntilMs: times }).map(({ ticket, leaseUntilMs }) => ({
+      ticket,
+      leaseUntilMs,
+      body: order.body,
+      order: { runId: 0, skill: "", ...order },
+    })),
+  );
+
+/** As it comes out of a message channel. */
+function passed(slab: Uint8Array<ArrayBuffer>): Uint8Array {
+  return structuredClone(slab, { transfer: [slab.buffer] });
+}
+
+describe("orders on their way to a thread", () => {
+  test("arrive as they were posted, whatever they hold", () => {
+    fc.assert(
+      fc.property(fc.array(orders, { minLength: 1, maxLength: 8 }), (posted) => {
+        const unpacked = unpackOrders(passed(packOrders("skill-ä", posted)));
+        const expected = posted.map(({ ticket, leaseUntilMs, order: { leaseMs: _lease, apart: _apart, runId: _runId, ...order } }) => ({
+          ...order,
+          runId: ticket,
+          skill: "skill-ä",
+          leaseUntilMs,
+          body: Buffer.from(order.body),
+        }));
+        assert.deepEqual(structuredClone(unpacked), structuredClone(expected));
+      }),
+    );
+  });
+
+  test("are refused when a field of the route is no ASCII", () => {
+    const [order] = fc.sample(orders, 1);
+    assert.ok(order !== undefined);
+    const route = { ...order.order.route, eventId: "ä" };
+    assert.throws(() => packOrders("skill", [{ ...order, order: { ...order.order, route } }]), /expected the fields of a route to be ASCII, found "ä"/);
+  });
+});
+
+describe("a thread's report", () => {
+  const nothing = { results: [], steps: [], needs: [], questions: [], logs: [] };
+
+  test("brings back every plain result with its duration, in one report each", () => {
+    const results = new PlainResults();
+    for (let ticket = 1; ticket <= 1_000; ticket += 1) results.add(2 ** 40 + ticket, ticket / 4);
+    const { workMs, plain, rest } = openReport(passed(results.report(1.5, nothing)));
+    assert.equal(workMs, 1.5);
+    assert.deepEqual([...plain], Array.from({ length: 1_000 }, (_, index) => [2 ** 40 + index + 1, (index + 1) / 4]).flat());
+    assert.deepEqual(rest, nothing);
+    assert.deepEqual([...openReport(passed(results.report(0, nothing))).plain], []);
+  });
+
+  test("brings everything else beside them", () => {
+    const results = new PlainResults();
+    results.add(7, 0.5);
+    const step: StepRecord = { name: "write", kind: "keyed", state: "completed", result: Uint8Array.of(1, 2, 3), checksum: 1, codec: 2, atMs: 3 };
+    const rest = {
+      results: [{ ticket: 8, durationMs: 2, answer: { kind: "interrupted" }, calls: [] }],
+      steps: [{ ticket: 9, requestId: 1, step, fellBack: undefined }],
+      needs: [{ ticket: 9, requestId: 2, dependency: 0, waitMaxMs: 10, requests: 1, tokens: 0 }],
+      questions: [{ ticket: 9, requestId: 3 }],
+      logs: [],
+    } as const;
+    const opened = openReport(passed(results.report(0, rest)));
+    assert.deepEqual([...opened.plain], [7, 0.5]);
+    assert.deepEqual(opened.rest, rest);
+  });
+
+  test("takes a result for plain only where nothing is left to say", () => {
+    assert.equal(isPlain({ kind: "completed", outbox: [] }, []), true);
+    assert.equal(isPlain({ kind: "completed", outbox: [], sessionState: null }, []), false);
+    assert.equal(isPlain({ kind: "interrupted" }, []), false);
+    assert.equal(isPlain({ kind: "completed", outbox: [{ messageId: "1", body: Buffer.alloc(0), headers: {} }] }, []), false);
+  });
+});
