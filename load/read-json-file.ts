@@ -9,7 +9,7 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** Reads a file that a person wrote; throws `ConfigurationError` that names the file, each place, what is expected there and what was found. */
-export function readJsonFile<Schema extends z.ZodType>(file: string, schema: Schema): z.infer<Schema> {
+export function readJsonFile<Value>(file: string, schema: z.ZodType<Value>): Value {
   let input: unknown;
   try {
     input = JSON.parse(readFileSync(file, "utf8"));

@@ -5,44 +5,68 @@ import type { FaultRequest } from "../broker/protocol/faults.ts";
 import { faultKinds } from "../broker/protocol/faults.ts";
 import { drawsOf } from "../generator/draw.ts";
 import { readJsonFile } from "../read-json-file.ts";
-import { behaviourFields, type Behaviour } from "../stand-ins/behaviour.ts";
+import { type Behaviour, type BehaviourFields, behaviourSchema } from "../stand-ins/behaviour.ts";
 import { toxicSchema, type Toxic } from "./toxics.ts";
 
 const ms = z.number().min(0);
 const kinds = Object.keys(faultKinds) as [FaultRequest["kind"], ...FaultRequest["kind"][]];
 
-const troubleSchema = z.discriminatedUnion("of", [
+export type Trouble =
   /** The connections to one of the services that stand behind a proxy. */
+  | { readonly of: "network"; readonly to: string; readonly toxic: Toxic }
+  | { readonly of: "broker"; readonly kind: FaultRequest["kind"]; readonly rate?: number | undefined; readonly delayMs?: number | undefined }
+  /** `kill`: SIGKILL, and started again at its end; `stop`: stands still meanwhile; `restart`: is asked to end, and started again at its end. */
+  | { readonly of: "process"; readonly name: string; readonly deed: "kill" | "stop" | "restart" }
+  | { readonly of: "dependency"; readonly name: string; readonly behaviour: BehaviourFields };
+
+export interface PlanEntry {
+  readonly about?: string | undefined;
+  /** From the beginning of the plan. */
+  readonly atMs: number;
+  readonly lastsMs: number;
+  /** Up to so much later, drawn from the seed. */
+  readonly laterMs: number;
+  /** As often in all, each time `everyMs` after the one before. */
+  readonly times: number;
+  readonly everyMs: number;
+  readonly trouble: Trouble;
+}
+
+export interface Plan {
+  readonly about: string;
+  readonly seed: number;
+  readonly entries: readonly PlanEntry[];
+}
+
+const troubleSchema: z.ZodType<Trouble> = z.discriminatedUnion("of", [
   z.strictObject({ of: z.literal("network"), to: z.string().min(1), toxic: toxicSchema }),
   z.strictObject({ of: z.literal("broker"), kind: z.enum(kinds), rate: z.number().min(0).max(1).optional(), delayMs: ms.optional() }),
-  /** `kill`: SIGKILL, and started again at its end; `stop`: stands still meanwhile; `restart`: is asked to end, and started again at its end. */
   z.strictObject({ of: z.literal("process"), name: z.string().min(1), deed: z.enum(["kill", "stop", "restart"]) }),
-  z.strictObject({ of: z.literal("dependency"), name: z.string().min(1), behaviour: z.strictObject(behaviourFields) }),
+  z.strictObject({ of: z.literal("dependency"), name: z.string().min(1), behaviour: behaviourSchema }),
 ]);
 
-const entrySchema = z.strictObject({
+const entrySchema: z.ZodType<PlanEntry> = z.strictObject({
   about: z.string().min(1).optional(),
-  /** From the beginning of the plan. */
   atMs: ms,
   lastsMs: ms,
-  /** Up to so much later, drawn from the seed. */
   laterMs: ms.default(0),
-  /** As often in all, each time so much after the one before. */
   times: z.number().int().min(1).max(1_000).default(1),
   everyMs: z.number().positive().default(1_000),
   trouble: troubleSchema,
 });
 
-const planSchema = z.strictObject({ about: z.string().min(1), seed: z.number().int().min(0).default(1), entries: z.array(entrySchema).min(1) });
-
-export type Trouble = z.infer<typeof troubleSchema>;
-export type Plan = z.infer<typeof planSchema>;
+const planSchema: z.ZodType<Plan> = z.strictObject({
+  about: z.string().min(1),
+  seed: z.number().int().min(0).default(1),
+  entries: z.array(entrySchema).min(1),
+});
 
 export function readPlan(file: string): Plan {
   return readJsonFile(file, planSchema);
 }
 
-export function parsePlan(input: z.input<typeof planSchema>): Plan {
+/** Of a plan as it would stand in a file. */
+export function parsePlan(input: unknown): Plan {
   return planSchema.parse(input);
 }
 

@@ -9,17 +9,24 @@ const rate = z.number().positive();
 const quiet = z.number().min(0);
 const span = z.number().positive();
 
-export const arrivalsSchema = z.discriminatedUnion("kind", [
+export type Arrivals =
   /** Evenly spaced. */
+  | { readonly kind: "constant"; readonly perSecond: number }
+  | { readonly kind: "poisson"; readonly perSecond: number }
+  /** Each `everyMs`, for `burstMs` from its beginning, `burstPerSecond`; `perSecond` in between. */
+  | { readonly kind: "bursts"; readonly perSecond: number; readonly burstPerSecond: number; readonly everyMs: number; readonly burstMs: number }
+  /** From one rate to another within `overMs`, then on at that. */
+  | { readonly kind: "ramp"; readonly fromPerSecond: number; readonly toPerSecond: number; readonly overMs: number }
+  /** Rises from the least to the most and falls back within `dayMs`, as traffic does in a day. */
+  | { readonly kind: "diurnal"; readonly leastPerSecond: number; readonly mostPerSecond: number; readonly dayMs: number };
+
+export const arrivalsSchema: z.ZodType<Arrivals> = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("constant"), perSecond: rate }),
   z.strictObject({ kind: z.literal("poisson"), perSecond: rate }),
-  /** Each `everyMs`, for `burstMs` from its beginning, `burstPerSecond`; `perSecond` in between. */
   z
     .strictObject({ kind: z.literal("bursts"), perSecond: quiet, burstPerSecond: rate, everyMs: span, burstMs: span })
     .refine(({ everyMs, burstMs }) => burstMs < everyMs, { path: ["burstMs"], message: "expected less than everyMs" }),
-  /** From one rate to another within `overMs`, then on at that. */
   z.strictObject({ kind: z.literal("ramp"), fromPerSecond: quiet, toPerSecond: rate, overMs: span }),
-  /** Rises from the least to the most and falls back within `dayMs`, as traffic does in a day. */
   z
     .strictObject({ kind: z.literal("diurnal"), leastPerSecond: quiet, mostPerSecond: rate, dayMs: span })
     .refine(({ leastPerSecond, mostPerSecond }) => leastPerSecond <= mostPerSecond, {
@@ -27,8 +34,6 @@ export const arrivalsSchema = z.discriminatedUnion("kind", [
       message: "expected no more than mostPerSecond",
     }),
 ]);
-
-export type Arrivals = z.infer<typeof arrivalsSchema>;
 
 const secondMs = 1_000;
 

@@ -98,7 +98,7 @@ export interface Ended {
 }
 
 /** The latencies of those that were meant to be sent from one moment to another, by the clock of the drive. */
-export function latenciesOf(drive: Pick<Drive, "intendedAtMs">, ended: Iterable<Ended>, fromMs = -Infinity, toMs = Infinity): Latencies {
+export function latenciesOf(drive: Pick<Drive, "intendedAtMs">, ended: Iterable<Ended>, fromMs: number = -Infinity, toMs: number = Infinity): Latencies {
   const latencies = new Latencies();
   const seen = new Set<number>();
   for (const { place, atMs } of ended) {

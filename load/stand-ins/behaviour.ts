@@ -44,8 +44,7 @@ const rate = z.number().min(0).max(1).optional();
 const status = z.number().int().min(400).max(599).optional();
 const delay = z.number().min(0).max(latencyMaxMs).optional();
 
-/** Each may be left out. */
-export const behaviourFields = {
+const fields = {
   latencyMs: delay,
   jitterMs: delay,
   failureRate: rate,
@@ -59,7 +58,12 @@ export const behaviourFields = {
   seed: z.number().int().min(0).optional(),
 };
 
-const changeSchema = z.strictObject({ target: z.string(), ...behaviourFields });
+/** Some of it: what is left out stays as it is. */
+export type BehaviourFields = { readonly [Field in keyof Behaviour]?: Behaviour[Field] | undefined };
+
+export const behaviourSchema: z.ZodType<BehaviourFields> = z.strictObject(fields);
+
+const changeSchema = z.strictObject({ target: z.string(), ...fields });
 
 /** What `POST /behaviour` takes: the target (`all` for every one) and the fields to change. */
 export type BehaviourChange = { readonly target: string } & Partial<Behaviour>;

@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { type Arrivals, dueTimes, expectedBy } from "#load/generator/arrivals.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 
 function arrivedWithin(arrivals: Arrivals, endMs: number, seed = 1): number[] {
   const times: number[] = [];

@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { Drive, type Ended, latenciesOf } from "#load/generator/drive.ts";
 import { generatePlain, placeOf, type PlainOptions } from "#load/generator/plain.ts";

@@ -5,10 +5,31 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { FaultProxy } from "#load/faults/proxy.ts";
 import { eventually, within } from "../support/eventually.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 
-/** What a loaded machine may add to a time. */
-const slackMs = 150;
+/** What a machine that is not alone may add to a time. */
+const slackMs = 60;
+const triesMax = 8;
+
+/** A busy machine makes anything late: that it is in time is shown by one of several tries, that it is not too early by each. */
+async function inOneOfSomeTries(act: () => Promise<void>): Promise<void> {
+  for (let left = triesMax - 1; ; left -= 1) {
+    try {
+      await act();
+      return;
+    } catch (error) {
+      if (left === 0 || !(error instanceof Late)) throw error;
+    }
+  }
+}
+
+class Late extends Error {
+  override readonly name = "Late";
+}
+
+function assertInTime(isSo: boolean, message: string): void {
+  if (!isSo) throw new Late(message);
+}
 
 interface Caller {
   readonly socket: Socket;
@@ -79,12 +100,18 @@ describe("the fault proxy", () => {
   }
 
   function assertAbout(foundMs: number, expectedMs: number): void {
-    assert.ok(foundMs >= expectedMs - 2 && foundMs <= expectedMs + slackMs, `expected about ${expectedMs} ms, found ${foundMs}`);
+    assert.ok(foundMs >= expectedMs - 2, `expected ${expectedMs} ms at least, found ${foundMs}`);
+    assertInTime(foundMs <= expectedMs + slackMs, `expected about ${expectedMs} ms, found ${foundMs}`);
+  }
+
+  /** A round trip takes about so long. */
+  function assertTrip(caller: Caller, expectedMs: number, bytes?: number): Promise<void> {
+    return inOneOfSomeTries(async () => assertAbout(await roundTripMs(caller, bytes), expectedMs));
   }
 
   test("passes everything on, both ways and to the end, when nothing is wrong", async () => {
     const caller = await call();
-    assertAbout(await roundTripMs(caller, 300_000), 0);
+    await assertTrip(caller, 0, 300_000);
     caller.socket.end();
     await eventually("the end to arrive", () => caller.closed() === "closed");
     await eventually("the proxy to forget it", () => proxy.connections === 0);
@@ -93,16 +120,20 @@ describe("the fault proxy", () => {
   test("latency makes things late, in the direction that is asked for, and only while it lasts", async () => {
     const caller = await call();
     const both = await proxy.add({ kind: "latency", latencyMs: 60 });
-    assertAbout(await roundTripMs(caller), 120);
+    await assertTrip(caller, 120);
     await proxy.remove(both);
     await proxy.add({ kind: "latency", latencyMs: 80, direction: "to-client" });
-    const startMs = performance.now();
-    const trip = roundTripMs(caller);
-    await eventually("the server to hear of it", () => heard >= 10);
-    assert.ok(performance.now() - startMs < 80, "expected the way there to be short");
-    assertAbout(await trip, 80);
+    await inOneOfSomeTries(async () => {
+      const before = heard;
+      const startMs = performance.now();
+      const trip = roundTripMs(caller);
+      await eventually("the server to hear of it", () => heard > before);
+      const thereMs = performance.now() - startMs;
+      assertAbout(await trip, 80);
+      assertInTime(thereMs < 60, "expected the way there to be short");
+    });
     await proxy.clear();
-    assertAbout(await roundTripMs(caller), 0);
+    await assertTrip(caller, 0);
   });
 
   test("jitter varies the latency within its bounds, and keeps the order", async () => {
@@ -110,9 +141,9 @@ describe("the fault proxy", () => {
     await proxy.add({ kind: "latency", latencyMs: 40, jitterMs: 30, direction: "to-server" });
     const trips: number[] = [];
     for (let trip = 0; trip < 12; trip += 1) trips.push(await roundTripMs(caller));
-    for (const tripMs of trips) assert.ok(tripMs >= 9 && tripMs <= 70 + slackMs, `expected 10 to 70 ms, found ${tripMs}`);
-    const sorted = trips.toSorted((a, b) => a - b);
-    assert.ok(sorted[9]! - sorted[2]! > 10, `expected them to vary, found ${trips.join()}`);
+    for (const tripMs of trips) assert.ok(tripMs >= 9, `expected 10 ms at least, found ${tripMs}`);
+    assert.ok(Math.min(...trips) < 70 + slackMs, `expected 70 ms at most, found ${trips.join()}`);
+    assert.ok(Math.max(...trips) - Math.min(...trips) > 15, `expected them to vary, found ${trips.join()}`);
     const before = caller.received().length;
     for (let piece = 0; piece < 10; piece += 1) {
       caller.socket.write(String(piece));
@@ -149,20 +180,24 @@ describe("the fault proxy", () => {
   test("bandwidth lets through so many bytes a second", async () => {
     const caller = await call();
     await proxy.add({ kind: "bandwidth", bytesPerSecond: 100_000, direction: "to-client" });
-    const tookMs = await roundTripMs(caller, 30_000);
-    assert.ok(tookMs > 270 && tookMs < 300 + slackMs, `expected 300 ms, found ${tookMs}`);
-    assert.ok(caller.pieces.length > 10, "expected it to come bit by bit");
+    await inOneOfSomeTries(async () => {
+      const before = caller.pieces.length;
+      assertAbout(await roundTripMs(caller, 30_000), 295);
+      assertInTime(caller.pieces.length - before > 10, "expected it to come bit by bit");
+    });
   });
 
   test("slow close passes on what was sent at once, and the end later", async () => {
-    const caller = await call();
     await proxy.add({ kind: "slow-close", delayMs: 120 });
-    await roundTripMs(caller);
-    const ended = once(atServer[0]!, "end");
-    const startMs = performance.now();
-    caller.socket.end();
-    await within("the end", ended);
-    assertAbout(performance.now() - startMs, 120);
+    await inOneOfSomeTries(async () => {
+      const caller = await call();
+      await roundTripMs(caller);
+      const ended = once(atServer.at(-1)!, "end");
+      const startMs = performance.now();
+      caller.socket.end();
+      await within("the end", ended);
+      assertAbout(performance.now() - startMs, 120);
+    });
   });
 
   test("a black hole swallows without a word, and gives back when it ends", async () => {
@@ -196,20 +231,24 @@ describe("the fault proxy", () => {
     await eventually("a reset", () => caller.closed() === "ECONNRESET");
     await proxy.remove(id);
     await proxy.add({ kind: "reset", afterMs: 80 });
-    const later = await call();
-    const startMs = performance.now();
-    assert.ok((await roundTripMs(later)) < 80 + slackMs);
-    await eventually("a reset", () => later.closed() === "ECONNRESET");
-    assert.ok(performance.now() - startMs < 80 + slackMs);
+    await inOneOfSomeTries(async () => {
+      const startMs = performance.now();
+      const later = await call();
+      await eventually("a reset", () => later.closed() === "ECONNRESET");
+      assertAbout(performance.now() - startMs, 80);
+    });
   });
 
   test("slicing makes many small pieces of one, with a pause between", async () => {
     const caller = await call();
     await proxy.add({ kind: "slicing", bytes: 10, delayMs: 10, direction: "to-client" });
-    const tookMs = await roundTripMs(caller, 100);
-    assert.ok(tookMs >= 85 && tookMs < 100 + slackMs, `expected 90 to 100 ms, found ${tookMs}`);
-    assert.ok(caller.pieces.length >= 5, `expected about ten pieces, found ${caller.pieces.length}`);
-    for (const { bytes } of caller.pieces) assert.equal(bytes % 10, 0);
+    await inOneOfSomeTries(async () => {
+      const before = caller.pieces.length;
+      assertAbout(await roundTripMs(caller, 100), 90);
+      const pieces = caller.pieces.slice(before);
+      for (const { bytes } of pieces) assert.equal(bytes % 10, 0);
+      assertInTime(pieces.length >= 5, `expected about ten pieces, found ${pieces.length}`);
+    });
   });
 
   test("limited data closes a connection once so much has passed, and not a byte more", async () => {
@@ -252,7 +291,7 @@ describe("the fault proxy", () => {
     const caller = await call();
     await proxy.add({ kind: "latency", latencyMs: 30 });
     await proxy.add({ kind: "latency", latencyMs: 20, direction: "to-client" });
-    assertAbout(await roundTripMs(caller), 80);
+    await assertTrip(caller, 80);
     await proxy.clear();
     const other = createServer((socket) => socket.on("error", () => undefined).end("other"));
     other.listen(0, "127.0.0.1");
