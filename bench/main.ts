@@ -2,14 +2,27 @@
 import "#runtime/cli/require-node.ts";
 import { Command } from "commander";
 import { carryOut } from "#runtime/cli/carry-out.ts";
+import { allCommand } from "./all/command.ts";
 import { amqpCommand } from "./amqp/command.ts";
 import { brokerCommand } from "./broker/command.ts";
+import { compareCommand } from "./compare/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
+import { faultsCommand } from "./faults/command.ts";
+import { headOfLineCommand } from "./head-of-line/command.ts";
 import { intakeCommand } from "./intake/command.ts";
+import { isolationCommand } from "./isolation/command.ts";
+import { latencyCommand } from "./latency/command.ts";
+import { peersCommand } from "./peers/command.ts";
 import { quickCommand } from "./quick/command.ts";
 import { helpWidth } from "./support/command.ts";
 import { settlementCommand } from "./settlement/command.ts";
 import { soakCommand } from "./soak/command.ts";
+import { threadsCommand } from "./threads/command.ts";
+import { coldCommand } from "./cold/command.ts";
+import { distanceCommand } from "./distance/command.ts";
+import { recoveryCommand } from "./recovery/command.ts";
+import { scaleCommand } from "./scale/command.ts";
+import { overheadCommand } from "./overhead/command.ts";
 import { storeCommand } from "./store/command.ts";
 import { transportCommand } from "./transport/command.ts";
 
@@ -21,6 +34,18 @@ const program = new Command("npm run bench --")
   .addHelpText("after", "\n`npm run bench -- NAME --help` says what is measured, against what, and how it can be changed.");
 
 const commands = [
+  allCommand(),
+  peersCommand(),
+  latencyCommand(),
+  headOfLineCommand(),
+  isolationCommand(),
+  faultsCommand(),
+  overheadCommand(),
+  scaleCommand(),
+  recoveryCommand(),
+  distanceCommand(),
+  coldCommand(),
+  threadsCommand(),
   quickCommand(),
   intakeCommand(),
   transportCommand(),
@@ -30,6 +55,7 @@ const commands = [
   amqpCommand(),
   storeCommand(),
   dispatchCommand(),
+  compareCommand(),
 ];
 for (const command of commands) program.addCommand(command);
 

@@ -35,15 +35,14 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["load/broker/main.ts", ["load/broker/", "runtime/cli/"]],
   ["load/broker/", ["runtime/amqp/", "runtime/cli/exit-codes.ts"]],
   ["load/", ["runtime/", "handlers/"]],
-  ["bench/drills/", ["runtime/", "handlers/", "load/", "bench/", "test/support/"]],
-  ["bench/", ["runtime/", "handlers/", "load/"]],
+  ["bench/", ["runtime/", "handlers/", "load/", "test/support/"]],
   ["test/", ["runtime/", "handlers/", "load/", "bench/"]],
 ];
 
 /** Vendor packages and the one folder that may import each. */
 const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^@azure\/service-bus$/, /^(runtime\/adapters\/service-bus|runtime\/cli|load|bench|test)\//],
-  [/^bullmq$/, /^runtime\/adapters\/bullmq\//],
+  [/^bullmq$/, /^(runtime\/adapters\/bullmq|bench\/peers)\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],

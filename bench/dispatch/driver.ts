@@ -6,7 +6,7 @@ import type { Executor, RunOrder } from "#runtime/ports/executor.ts";
 import plugin from "./plugin.ts";
 
 const inFlightMax = 1_000;
-const postedAtOnce = 100;
+const postedAtOnceDefault = 100;
 
 export interface Driven {
   readonly elapsedMs: number;
@@ -57,7 +57,7 @@ export class Driver {
   }
 
   /** Keeps `inFlightMax` runs in flight until `count` are answered. */
-  drive(skill: string, body: Uint8Array, count: number): Promise<Driven> {
+  drive(skill: string, body: Uint8Array, count: number, postedAtOnce = postedAtOnceDefault): Promise<Driven> {
     return new Promise((resolve) => {
       let posted = 0;
       let done = 0;

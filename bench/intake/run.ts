@@ -1,6 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { figure } from "../support/figures.ts";
-import { Distance } from "../support/distance.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
@@ -14,7 +13,7 @@ export interface IntakeOptions extends ReportOptions {
 
 type Scenario = (report: Report) => Promise<void>;
 
-const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, distance, changes, quiet };
+const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, changes, quiet };
 
 export async function run(options: IntakeOptions): Promise<number> {
   const report = new Report("intake", options);
@@ -113,60 +112,4 @@ async function mixed(report: Report): Promise<void> {
     rows: [{ alone: figure([alone], Number, 0), together: figure([together], Number, 0), held }],
   });
   report.targets({ what: "mixed: rate beside slow work / alone", found: figure([together / alone], Number, 2), unit: "", bound: { atLeast: 0.9 } });
-}
-
-/** Broker and store some milliseconds away. */
-async function distance(report: Report): Promise<void> {
-  const away = await Distance.start();
-  const rows: { readonly shape: string; readonly delayMs: number; readonly perSecond: number }[] = [];
-  const redis = process.env["REDIS_URL"];
-  try {
-    for (const shape of ["nothing", "steps"]) {
-      for (const delayMs of [0, 1, 5, 20]) {
-        showProgress(`distance: ${shape}, ${delayMs} ms`);
-        const messages = shape === "nothing" ? 120_000 : 50_000;
-        const perSecond = await onStage(async (stage) => {
-          await stage.fill(messages, () => eventMessage(shape));
-          const connectionString = await away.put(stage.broker.connectionString, delayMs);
-          await stage.startWorker({
-            threads: 1,
-            connectionString,
-            ...(redis === undefined
-              ? undefined
-              : { config: { store: { kind: "redis", url: await away.put(redis, delayMs), prefix: `distance-${shape}-${delayMs}` } } }),
-          });
-          const from = await stage.reach(messages / 3);
-          return rate(from, await stage.reach(messages));
-        });
-        rows.push({ shape, delayMs, perSecond });
-      }
-    }
-  } finally {
-    await away.stop();
-  }
-  const near = (shape: string): number => rows.find((row) => row.shape === shape && row.delayMs === 0)?.perSecond ?? Number.NaN;
-  report.table({
-    name: "distance",
-    title: `broker${redis === undefined ? "" : " and store"} so far away each way, one thread`,
-    columns: { shape: "skill", delay: "away, ms", perSecond: "messages/s", part: "of the near rate" },
-    rows: rows.map(({ shape, delayMs, perSecond }) => ({
-      shape,
-      delay: delayMs,
-      perSecond: figure([perSecond], Number, 0),
-      part: figure([perSecond / near(shape)], Number, 2),
-    })),
-  });
-  for (const [delayMs, atLeast] of [
-    [5, 0.9],
-    [20, 0.7],
-  ] as const) {
-    for (const row of rows.filter((one) => one.delayMs === delayMs)) {
-      report.targets({
-        what: `distance: ${row.shape} at ${delayMs} ms / near`,
-        found: figure([row.perSecond / near(row.shape)], Number, 2),
-        unit: "",
-        bound: { atLeast },
-      });
-    }
-  }
 }

@@ -8,7 +8,7 @@ import type { ConfigInput, TransportKind } from "#runtime/core/config.ts";
 import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { type Figure, figure, ratio } from "../support/figures.ts";
-import { processCpuMs } from "./process-cpu.ts";
+import { processCpuMs } from "../support/process-cpu.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { atLeast, benchCommand, runs } from "../support/command.ts";
+import { atLeast, scenarioCommand, runs } from "../support/command.ts";
 
 export function settlementCommand(): Command {
-  const command = benchCommand({
+  const command = scenarioCommand({
     name: "settlement",
     summary: "whether each message ends as it was settled, at full speed, by the broker's own record",
     about: `Every message is given an outcome at random (half are completed, the others dead-lettered, deferred, or abandoned and completed when they are redelivered), in the same ticks as its neighbours. Afterwards the broker's own record of each message is compared with what was asked for.

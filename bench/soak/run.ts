@@ -9,6 +9,7 @@ import type { SoakCalls } from "./client.ts";
 import { slopeOf } from "./slope.ts";
 
 export interface SoakOptions extends ReportOptions {
+  readonly quick?: boolean;
   readonly messages: number;
   readonly readings: number;
   readonly body: number;
@@ -21,6 +22,8 @@ interface Reading {
   readonly broker: Memory;
 }
 
+const quickMessages = 600_000;
+const quickReadings = 8;
 const queue = "soak";
 const clientScript = fileURLToPath(import.meta.resolve("./client.ts"));
 const megabyte = 1e6;
@@ -30,7 +33,8 @@ const settlingPart = 1 / 5;
 const heapSlopeMax = 0.1;
 const rssSlopeMax = 2;
 
-export async function run(options: SoakOptions): Promise<number> {
+export async function run(asked: SoakOptions): Promise<number> {
+  const options = asked.quick === true ? { ...asked, messages: Math.min(asked.messages, quickMessages), readings: quickReadings } : asked;
   const report = new Report("soak", options);
   const broker = await startBenchBroker([queue]);
   const readings: Reading[] = [];
@@ -83,6 +87,18 @@ function tell(report: Report, { messages, body }: SoakOptions, readings: readonl
       brokerExternal: inMegabytes(broker.external),
       brokerRss: inMegabytes(broker.rss),
     })),
+  });
+  const memory = (of: (reading: Reading) => Memory) =>
+    readings.map((reading) => [reading.messages, (of(reading).heapUsed + of(reading).external) / megabyte] as const);
+  report.chart({
+    kind: "lines",
+    title: "Memory after a garbage collection, heap and buffers",
+    unit: "MB",
+    x: { title: "messages" },
+    series: [
+      { name: "client", points: memory(({ client }) => client) },
+      { name: "broker", points: memory(({ broker }) => broker) },
+    ],
   });
   const settled = readings.slice(Math.ceil(readings.length * settlingPart));
   for (const process of ["client", "broker"] as const) {

@@ -14,11 +14,17 @@ export interface BenchBroker {
 
 const script = fileURLToPath(import.meta.resolve("./broker-process.ts"));
 /** Longer than any turn takes, so that no lock ends in one. */
-const lockDurationMs = 300_000;
+const longLockMs = 300_000;
+
+export interface BenchBrokerOptions extends BrokerOptions {
+  readonly messageBytesMax?: number;
+  /** Default: longer than a turn. */
+  readonly lockDurationMs?: number;
+}
 
 export async function startBenchBroker(
   queues: readonly string[],
-  { messageBytesMax, ...options }: BrokerOptions & { readonly messageBytesMax?: number } = {},
+  { messageBytesMax, lockDurationMs = longLockMs, ...options }: BenchBrokerOptions = {},
 ): Promise<BenchBroker> {
   const settings = { lockDurationMs, deliveryCountMax: 100, ...(messageBytesMax === undefined ? undefined : { messageBytesMax }) };
   const entities = { queues: queues.map((name) => ({ name, ...settings })), topics: [] };

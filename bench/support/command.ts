@@ -17,8 +17,13 @@ export function benchCommand({ name, summary, about }: BenchCommand): Command {
     .summary(summary)
     .description(about)
     .configureHelp({ helpWidth })
-    .option("--json", "print one JSON document with every sample")
+    .option("--json [file]", "print one JSON document with every sample, or write it to a file")
     .option("--check", "exit with 1 when a target is missed");
+}
+
+/** A bench that is one of the scenarios of `all`. */
+export function scenarioCommand(about: BenchCommand): Command {
+  return benchCommand(about).option("--quick", "a shorter form, which takes less than a minute");
 }
 
 /** Runs a bench that is loaded only when it is wanted; its answer is the exit code. */

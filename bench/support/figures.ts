@@ -19,6 +19,11 @@ export function figure<Sample>(samples: readonly Sample[], of: (sample: Sample) 
   return { samples: samples.map(of), digits };
 }
 
+/** What was measured once. */
+export function single(value: number, digits: number): Figure {
+  return { samples: [value], digits };
+}
+
 /** How many times more `of` is than `base`, round by round: the rounds of one run are comparable, runs are not. */
 export function ratio(of: Figure, base: Figure, digits: number): Figure {
   return { samples: of.samples.map((sample, round) => sample / base.samples[round]!), digits };

@@ -1,40 +1,32 @@
 /**
- * What a bench has to say, in the order in which it is to be read: tables of figures, remarks, targets. It is printed at the
- * end, for people or as one JSON document; a missed target makes the exit code 1 where the caller asked for `--check`.
+ * What a bench has to say, in the order in which it is to be read: tables of figures, remarks, targets and guards. It is printed
+ * at the end, for people or as one JSON document (`document.ts`). A guard that is broken makes the exit code 1: what is lost,
+ * wrong or done twice spoils every figure. A missed target does where the caller asked for `--check`.
  */
-import { availableParallelism, loadavg } from "node:os";
+import { writeFileSync } from "node:fs";
 import Table from "cli-table3";
-import { type Figure, figureText, median } from "./figures.ts";
+import { type Cell, type Chart, type Guard, isHeld, makeDocument, type Ratio, type ReportDocument, type TableOfFigures, MachineWatch } from "./document.ts";
+import { type Figure, figureText } from "./figures.ts";
 import { type Target, isMet, targetRow } from "./target.ts";
 
-type Cell = string | number | Figure | undefined;
-
-export interface TableOfFigures<Column extends string = string> {
-  readonly name: string;
-  /** What is said above the table. */
-  readonly title: string;
-  /** The head of each column, units included, by the name that it has in JSON. */
-  readonly columns: Readonly<Record<Column, string>>;
-  readonly rows: readonly Readonly<Record<NoInfer<Column>, Cell>>[];
-}
-
 export interface ReportOptions {
-  readonly json?: boolean;
+  /** Prints JSON; with a path, writes it there, and prints for people. */
+  readonly json?: boolean | string;
   readonly check?: boolean;
 }
 
-/** Significant digits of a sample in JSON. */
-const jsonDigits = 6;
-
 export class Report {
-  readonly #bench: string;
+  readonly #scenario: string;
   readonly #options: ReportOptions;
-  readonly #loadAtStart = loadavg()[0]!;
+  readonly #machine = new MachineWatch();
   readonly #parts: (TableOfFigures | string)[] = [];
   readonly #targets: Target[] = [];
+  readonly #guards: Guard[] = [];
+  readonly #charts: Chart[] = [];
+  readonly #ratios = new Map<string, Ratio>();
 
-  constructor(bench: string, options: ReportOptions) {
-    this.#bench = bench;
+  constructor(scenario: string, options: ReportOptions) {
+    this.#scenario = scenario;
     this.#options = options;
   }
 
@@ -51,41 +43,56 @@ export class Report {
     this.#targets.push(...targets);
   }
 
-  /** Prints everything. Returns the exit code. */
-  end(): number {
-    process.stdout.write(this.#options.json === true ? `${JSON.stringify(this.#document())}\n` : this.#text());
-    return this.#options.check === true && !this.#targets.every(isMet) ? 1 : 0;
+  /** What must hold for any figure to mean something. */
+  guards(...guards: readonly Guard[]): void {
+    this.#guards.push(...guards);
   }
 
-  get #machine(): string {
-    return `Node ${process.version}, ${availableParallelism()} cores, load average ${this.#loadAtStart.toFixed(1)} before and ${loadavg()[0]!.toFixed(1)} after`;
+  /** Of two figures of this run: what is compared between runs. A target without a unit is one, too. */
+  ratio(name: string, found: Figure, better: Ratio["better"] = "more"): void {
+    this.#ratios.set(name, { found, better });
+  }
+
+  chart(chart: Chart): void {
+    this.#charts.push(chart);
+  }
+
+  /** Prints everything. Returns the exit code. */
+  end(): number {
+    const { json, check } = this.#options;
+    if (json === true) process.stdout.write(`${JSON.stringify(this.#document())}\n`);
+    else {
+      if (json !== undefined && json !== false) writeFileSync(json, `${JSON.stringify(this.#document())}\n`);
+      process.stdout.write(this.#text());
+    }
+    if (!this.#guards.every(isHeld)) return 1;
+    return check === true && !this.#targets.every(isMet) ? 1 : 0;
+  }
+
+  #document(): ReportDocument {
+    return makeDocument({
+      scenario: this.#scenario,
+      machine: this.#machine,
+      parts: this.#parts,
+      targets: this.#targets,
+      guards: this.#guards,
+      charts: this.#charts,
+      ratios: this.#ratios,
+    });
   }
 
   #text(): string {
     const parts = this.#parts.map((part) => (typeof part === "string" ? part : `${part.title}\n${textTable(Object.values(part.columns), rowsOf(part))}`));
     if (this.#targets.length > 0) parts.push(textTable(["target", "expected", "found", ""], this.#targets.map(targetRow)));
-    return `${[...parts, this.#machine].join("\n")}\n`;
+    if (this.#guards.length > 0) parts.push(textTable(["guard", "found", ""], this.#guards.map(guardRow)));
+    return `${[...parts, this.#machine.text()].join("\n")}\n`;
   }
+}
 
-  #document(): unknown {
-    const tables = this.#parts
-      .filter((part) => typeof part !== "string")
-      .map(({ name, rows }) => [name, rows.map((row) => Object.fromEntries(Object.entries(row).map(([column, cell]) => [column, jsonOf(cell)])))]);
-    return {
-      bench: this.#bench,
-      ...Object.fromEntries(tables),
-      remarks: this.#parts.filter((part) => typeof part === "string"),
-      targets: this.#targets.map((target) => ({
-        what: target.what,
-        unit: target.unit,
-        ...target.bound,
-        aim: target.aim,
-        found: jsonOf(target.found),
-        met: isMet(target),
-      })),
-      machine: this.#machine,
-    };
-  }
+function guardRow(guard: Guard): string[] {
+  const { what, wrong, examples = [] } = guard;
+  const found = examples.length === 0 ? wrong.toLocaleString("en") : `${wrong.toLocaleString("en")}: ${examples.slice(0, 3).join(", ")}`;
+  return [what, found, isHeld(guard) ? "held" : "BROKEN"];
 }
 
 function rowsOf({ columns, rows }: TableOfFigures): string[][] {
@@ -96,12 +103,6 @@ function textOf(cell: Cell): string {
   if (cell === undefined) return "–";
   if (typeof cell === "object") return figureText(cell);
   return typeof cell === "number" ? cell.toLocaleString("en") : cell;
-}
-
-function jsonOf(cell: Cell): unknown {
-  if (cell === undefined || typeof cell !== "object") return cell;
-  const samples = cell.samples.map((sample) => Number(sample.toPrecision(jsonDigits)));
-  return { median: median(samples), least: Math.min(...samples), most: Math.max(...samples), samples };
 }
 
 function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

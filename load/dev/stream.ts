@@ -1,5 +1,6 @@
 /** The stream of a trial: what has been sent of it, and how to make that again for the account. */
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import { dueTimes } from "../generator/arrivals.ts";
 import { Ahead } from "../generator/ahead.ts";
 import { type GeneratedMessage, generate } from "../generator/generate.ts";
 import { paced } from "../generator/paced.ts";
@@ -114,7 +115,7 @@ export class Stream {
 
   /** Sends on an open-loop schedule until the signal. */
   async sendSteadily(signal: AbortSignal): Promise<void> {
-    for await (const due of paced(this.#left(), { perSecond: this.#options.rate, clock: systemClock })) {
+    for await (const due of paced(this.#left(), { dueMs: dueTimes({ kind: "constant", perSecond: this.#options.rate }, Math.random), clock: systemClock })) {
       await this.#add(due.map(({ item }) => item));
       await this.#sender.flush();
       if (signal.aborted) break;

@@ -41,3 +41,44 @@ export class Weighted<Name extends string> {
     return (this.#names[at] ?? this.#names.at(-1)) as Name;
   }
 }
+
+/** Picks one of so many things by their ranks: all alike, or the first far more often than the last. */
+export class Ranked {
+  readonly #upTo: Float64Array;
+
+  /** `zipf`: the thing of rank n is picked in proportion to n to the power of -`zipf`; 0 picks all alike. */
+  constructor(count: number, zipf: number) {
+    this.#upTo = new Float64Array(count);
+    let sum = 0;
+    for (let rank = 0; rank < count; rank += 1) {
+      sum += (rank + 1) ** -zipf;
+      this.#upTo[rank] = sum;
+    }
+  }
+
+  /** The rank, from 0, for `drawn` in [0, 1). */
+  pick(drawn: number): number {
+    const wanted = drawn * this.#upTo.at(-1)!;
+    let low = 0;
+    let high = this.#upTo.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#upTo[middle]! <= wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** 8 hexadecimal digits of a drawn number. */
+function hex32(drawn: number): string {
+  const bits = Math.floor(drawn * 0x1_0000_0000);
+  return `${hexOfByte[bits >>> 24]}${hexOfByte[(bits >>> 16) & 0xff]}${hexOfByte[(bits >>> 8) & 0xff]}${hexOfByte[bits & 0xff]}`;
+}
+
+/** Takes four draws, a hundred apart. */
+export function traceIdOf(draw: Draw, index: number, what: number): string {
+  return hex32(draw(index, what)) + hex32(draw(index, what + 100)) + hex32(draw(index, what + 200)) + hex32(draw(index, what + 300));
+}

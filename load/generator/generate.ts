@@ -7,20 +7,13 @@
  */
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { InvalidReason } from "#runtime/core/event-envelope.ts";
-import { type Draw, drawsOf, Weighted } from "./draw.ts";
+import { type Draw, drawsOf, traceIdOf, Weighted } from "./draw.ts";
 import { type EncodedPayload, eventTypes, Material, type SkillName } from "./material.ts";
+import { checkPlaces, type Maker, placed, type Places } from "./places.ts";
 import { makePoison, type PoisonKind, poisonKindAt, poisonReasons } from "./poison.ts";
 import { codecOf, encode, type Envelope, type Form } from "./wire.ts";
 
-export interface GenerateOptions {
-  /** Events that are good and new; duplicates and poison come on top. */
-  readonly events: number;
-  /** Duplicates for each event, on average; 0 to 0.9, default 0. */
-  readonly duplicates?: number;
-  /** Poisoned messages for each event, on average; 0 to 1, default 0. */
-  readonly poison?: number;
-  /** A whole number; the same seed makes the same stream, and its hexadecimal form is in every event id. Default 1. */
-  readonly seed?: number;
+export interface GenerateOptions extends Places {
   /** Weights of the skills; those not named are left out. Default 45 dispatcher, 25 validator, 20 notifier, 10 drafter. */
   readonly mix?: Partial<Readonly<Record<SkillName, number>>>;
   /** Weights of the wire forms; those not named are left out. Default: 58 canonical, 5 to 9 each of the others. */
@@ -65,25 +58,15 @@ export const defaultForms: Readonly<Record<Form, number>> = {
 export const defaultBodyBytesMax: number = 256 * 1024;
 
 /** What is drawn for an event; each is a stream of numbers of its own. */
-const draws = { skill: 0, form: 1, example: 2, trace: 3, flow: 4, tenant: 5, minor: 6, duplicate: 7, distance: 8, poison: 9, victim: 10, cause: 11 } as const;
+const draws = { skill: 0, form: 1, example: 2, trace: 3, flow: 4, tenant: 5, minor: 6, victim: 10, cause: 11 } as const;
 
-/** Most events between an event and its duplicate. */
-const duplicateDistanceMax = 2_000;
-/** A duplicate is followed by another with this probability, so that some events come three times and more. */
-const againProbability = 0.1;
-const copiesMax = 5;
 /** Events between a reused id and its victim, so that the victim is accepted first where the stream is long enough. */
 const reuseDistance = 1_000;
 const firstTimestampMs = Date.UTC(2026, 0, 1);
 const projects = 20;
 
-function checkRate(name: string, value: number, max: number): number {
-  if (!(value >= 0 && value <= max)) throw new RangeError(`expected ${name} to be from 0 to ${max}, got ${value}`);
-  return value;
-}
-
 /** Makes the messages of a stream from their places. */
-class EventMaker {
+class EventMaker implements Maker<GeneratedMessage> {
   readonly #draw: Draw;
   readonly #prefix: string;
   readonly #material: Material;
@@ -93,7 +76,6 @@ class EventMaker {
 
   constructor(options: GenerateOptions) {
     const { seed = 1, mix = defaultMix, forms = defaultForms, payloadBytesMax = Number.POSITIVE_INFINITY, bodyBytesMax = defaultBodyBytesMax } = options;
-    if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`expected seed to be a whole number of 0 or more, got ${seed}`);
     this.#draw = drawsOf(seed);
     this.#prefix = `evt-${seed.toString(16)}`;
     this.#material = new Material(payloadBytesMax);
@@ -146,19 +128,6 @@ class EventMaker {
     };
   }
 
-  /** How many events later the given duplicate comes, or undefined when there is none. */
-  duplicateAfter(index: number, copy: number, rate: number): number | undefined {
-    if (copy > copiesMax) return undefined;
-    const probability = copy === 1 ? rate * (1 - againProbability) : againProbability;
-    if (this.#draw(index, draws.duplicate + copy * 100) >= probability) return undefined;
-    // As many near as far: some while the first is at work, some long after it is done.
-    return Math.floor(duplicateDistanceMax ** this.#draw(index, draws.distance + copy * 100));
-  }
-
-  isPoisoned(index: number, rate: number): boolean {
-    return this.#draw(index, draws.poison) < rate;
-  }
-
   /** Another payload under the id of an event that was sent well before. */
   #reuse(index: number, number: number): GeneratedMessage {
     const victims = index > reuseDistance ? index - reuseDistance : Math.floor(index / 2);
@@ -199,8 +168,7 @@ class EventMaker {
     const envelope: Mutable<Envelope> = {
       eventId,
       eventType: eventTypes[this.#skill(index)],
-      traceId:
-        hex32(draw(index, draws.trace)) + hex32(draw(index, draws.trace + 100)) + hex32(draw(index, draws.trace + 200)) + hex32(draw(index, draws.trace + 300)),
+      traceId: traceIdOf(draw, index, draws.trace),
       correlationId: `flow-${flow.toString(16)}`,
       projectId: `project-${project}`,
       originatingAgent: "repository-watcher",
@@ -213,53 +181,11 @@ class EventMaker {
   }
 }
 
-const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
-/** 8 hexadecimal digits of a drawn number. */
-function hex32(drawn: number): string {
-  const bits = Math.floor(drawn * 0x1_0000_0000);
-  return `${hexOfByte[bits >>> 24]}${hexOfByte[(bits >>> 16) & 0xff]}${hexOfByte[(bits >>> 8) & 0xff]}${hexOfByte[bits & 0xff]}`;
-}
-
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] };
-
-interface DueDuplicate {
-  readonly index: number;
-  readonly copy: number;
-}
 
 /** The stream; iterate it once or as often as wanted, it is the same every time. Made as it is read. */
 export function generate(options: GenerateOptions): Iterable<GeneratedMessage> {
-  const { events } = options;
-  if (!Number.isSafeInteger(events) || events < 0) throw new RangeError(`expected events to be a whole number of 0 or more, got ${events}`);
-  const duplicates = checkRate("duplicates", options.duplicates ?? 0, 0.9);
-  const poison = checkRate("poison", options.poison ?? 0, 1);
+  checkPlaces(options);
   const maker = new EventMaker(options);
-  return { [Symbol.iterator]: () => stream(maker, events, duplicates, poison) };
-}
-
-function* stream(maker: EventMaker, events: number, duplicates: number, poison: number): Generator<GeneratedMessage> {
-  /** Duplicates by the place after which they come; none lies further ahead than the largest distance. */
-  const due = new Map<number, DueDuplicate[]>();
-  let poisoned = 0;
-  const plan = (index: number, copy: number, from: number): void => {
-    const after = maker.duplicateAfter(index, copy, duplicates);
-    if (after === undefined) return;
-    const place = from + after - 1;
-    const others = due.get(place);
-    if (others === undefined) due.set(place, [{ index, copy }]);
-    else others.push({ index, copy });
-  };
-  for (let place = 0; place < events || due.size > 0; place++) {
-    if (place < events) {
-      yield maker.event(place, 0);
-      if (duplicates > 0) plan(place, 1, place);
-    }
-    for (const { index, copy } of due.get(place) ?? []) {
-      yield maker.event(index, copy);
-      plan(index, copy + 1, place + 1);
-    }
-    due.delete(place);
-    if (place < events && poison > 0 && maker.isPoisoned(place, poison)) yield maker.poison(place, poisoned++);
-  }
+  return { [Symbol.iterator]: () => placed(maker, options) };
 }

@@ -7,8 +7,8 @@ export interface Due<Item> {
 }
 
 export interface PaceOptions {
-  /** Above 0. */
-  readonly perSecond: number;
+  /** When each item is due, in milliseconds from the start; see `arrivals.ts`. */
+  readonly dueMs: Iterable<number>;
   readonly clock: Pick<Clock, "monotonicMs" | "after">;
   /** Most items handed out at once; default 500. */
   readonly batchMax?: number;
@@ -17,18 +17,18 @@ export interface PaceOptions {
 const defaultBatchMax = 500;
 
 /**
- * Hands out items on an open-loop schedule: item n is due n intervals after the start, however long the consumer takes. Each
+ * Hands out items on an open-loop schedule: each is due at its time after the start, however long the consumer takes. Each
  * batch holds what is due now, so a consumer that falls behind gets larger batches and sees by `intendedAtMs` how late it is.
  */
 export async function* paced<Item>(items: Iterable<Item>, options: PaceOptions): AsyncGenerator<readonly Due<Item>[]> {
-  const { perSecond, clock, batchMax = defaultBatchMax } = options;
-  if (!(perSecond > 0)) throw new RangeError(`expected perSecond above 0, got ${perSecond}`);
-  const intervalMs = 1_000 / perSecond;
+  const { clock, batchMax = defaultBatchMax } = options;
+  const times = options.dueMs[Symbol.iterator]();
   const startedAtMs = clock.monotonicMs();
-  let number = 0;
   let batch: Due<Item>[] = [];
   for (const item of items) {
-    const intendedAtMs = startedAtMs + number++ * intervalMs;
+    const next = times.next();
+    if (next.done === true) break;
+    const intendedAtMs = startedAtMs + next.value;
     const aheadMs = intendedAtMs - clock.monotonicMs();
     if (batch.length > 0 && (aheadMs > 0 || batch.length >= batchMax)) {
       yield batch;

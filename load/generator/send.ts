@@ -1,7 +1,13 @@
 import type { Clock } from "#runtime/core/clock.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { messageOf } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
-import type { GeneratedMessage } from "./generate.ts";
+
+/** What the sender looks at of a generated message. */
+export interface Sendable {
+  readonly message: OutgoingMessage;
+  readonly kind: "first" | "duplicate" | "poison";
+}
 
 export interface SenderOptions {
   /** Started; the sender does not stop it. */
@@ -24,7 +30,7 @@ export interface SenderOptions {
 /** What became of a stream. */
 export interface SendReport {
   /** Messages whose sending the broker confirmed. */
-  readonly accepted: Readonly<Record<GeneratedMessage["kind"], number>>;
+  readonly accepted: Readonly<Record<Sendable["kind"], number>>;
   /** Sends that were tried again: the broker may hold some of their messages twice, under the same ids. */
   readonly sendsRepeated: number;
   /** Messages that may or may not have arrived: their send failed at every try. Nothing is sent after that. */
@@ -40,7 +46,7 @@ export class Sender {
   readonly #options: Required<SenderOptions>;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #accepted = { first: 0, duplicate: 0, poison: 0 };
-  #batch: GeneratedMessage[] = [];
+  #batch: Sendable[] = [];
   #batchBytes = 0;
   #sendsRepeated = 0;
   #unconfirmed = 0;
@@ -66,7 +72,7 @@ export class Sender {
   }
 
   /** Puts messages into batches and begins the sends that are full; resolves when there is room for more. */
-  async add(messages: Iterable<GeneratedMessage>): Promise<void> {
+  async add(messages: Iterable<Sendable>): Promise<void> {
     const { batchMessagesMax, batchBytesMax } = this.#options;
     for (const generated of messages) {
       const bytes = generated.message.body.byteLength;
@@ -99,7 +105,7 @@ export class Sender {
     this.#inFlight.add(sending);
   }
 
-  async #send(batch: readonly GeneratedMessage[]): Promise<void> {
+  async #send(batch: readonly Sendable[]): Promise<void> {
     const { publisher, entity, attemptsMax, baseDelayMs } = this.#options;
     const messages = batch.map(({ message }) => message);
     for (let attempt = 1; ; attempt++) {
@@ -127,7 +133,7 @@ export class Sender {
 }
 
 /** Sends a whole stream at full speed. */
-export async function sendAll(stream: Iterable<GeneratedMessage>, options: SenderOptions): Promise<SendReport> {
+export async function sendAll(stream: Iterable<Sendable>, options: SenderOptions): Promise<SendReport> {
   const sender = new Sender(options);
   await sender.add(stream);
   return sender.finish();

@@ -13,6 +13,10 @@ export interface Behaviour {
   /** Share of keys that fail at every try. */
   readonly permanentFailureRate: number;
   readonly permanentFailureStatus: number;
+  /** What a refusal of a call says of when to come again, in its `Retry-After`, rounded up to seconds; 0 says nothing. */
+  readonly retryAfterMs: number;
+  /** Share of calls that have their effect, and whose answer breaks off halfway. */
+  readonly halfAnswerRate: number;
   /** Share of calls that have their effect and then lose the connection, so that the caller cannot know. */
   readonly lostAnswerRate: number;
   /** Calls have their effect but are not answered until this is switched off or the stand-in stops. */
@@ -28,6 +32,8 @@ export const calmBehaviour: Behaviour = {
   failureStatus: 503,
   permanentFailureRate: 0,
   permanentFailureStatus: 400,
+  retryAfterMs: 0,
+  halfAnswerRate: 0,
   lostAnswerRate: 0,
   hang: false,
   seed: 1,
@@ -38,18 +44,26 @@ const rate = z.number().min(0).max(1).optional();
 const status = z.number().int().min(400).max(599).optional();
 const delay = z.number().min(0).max(latencyMaxMs).optional();
 
-const changeSchema = z.strictObject({
-  target: z.string(),
+const fields = {
   latencyMs: delay,
   jitterMs: delay,
   failureRate: rate,
   failureStatus: status,
   permanentFailureRate: rate,
   permanentFailureStatus: status,
+  retryAfterMs: delay,
+  halfAnswerRate: rate,
   lostAnswerRate: rate,
   hang: z.boolean().optional(),
   seed: z.number().int().min(0).optional(),
-});
+};
+
+/** Some of it: what is left out stays as it is. */
+export type BehaviourFields = { readonly [Field in keyof Behaviour]?: Behaviour[Field] | undefined };
+
+export const behaviourSchema: z.ZodType<BehaviourFields> = z.strictObject(fields);
+
+const changeSchema = z.strictObject({ target: z.string(), ...fields });
 
 /** What `POST /behaviour` takes: the target (`all` for every one) and the fields to change. */
 export type BehaviourChange = { readonly target: string } & Partial<Behaviour>;
@@ -61,18 +75,20 @@ export function parseBehaviourChange(input: unknown): BehaviourChange | { readon
   return Object.fromEntries(Object.entries(parsed.data).filter(([, value]) => value !== undefined)) as BehaviourChange;
 }
 
-export type Verdict = "answer" | "fail" | "fail-for-good" | "lose-answer";
+export type Verdict = "answer" | "fail" | "fail-for-good" | "lose-answer" | "half-answer";
 
 const unit = 0x1_0000_0000;
 
 /** Decides about the `nth` try of a key from the seed alone, so that a run can be repeated whatever the order of arrival. */
 export function verdictOn(behaviour: Behaviour, key: string, nth: number): Verdict {
-  const { failureRate, permanentFailureRate, lostAnswerRate, seed } = behaviour;
+  const { failureRate, permanentFailureRate, lostAnswerRate, halfAnswerRate, seed } = behaviour;
   if (permanentFailureRate > 0 && digestOf(`${seed} for good ${key}`).low / unit < permanentFailureRate) return "fail-for-good";
-  if (failureRate === 0 && lostAnswerRate === 0) return "answer";
+  if (failureRate === 0 && lostAnswerRate === 0 && halfAnswerRate === 0) return "answer";
   const drawn = digestOf(`${seed} ${nth} ${key}`);
   if (drawn.low / unit < failureRate) return "fail";
-  return drawn.high / unit < lostAnswerRate ? "lose-answer" : "answer";
+  const share = drawn.high / unit;
+  if (share < lostAnswerRate) return "lose-answer";
+  return share < lostAnswerRate + halfAnswerRate ? "half-answer" : "answer";
 }
 
 /** How long the `nth` answer for a key takes. */

@@ -46,6 +46,13 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+/** Promises the whole answer, writes half of it, and is gone. */
+function breakOff(reply: FastifyReply, { status, body }: Answer): void {
+  reply.hijack();
+  reply.raw.writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(body) });
+  reply.raw.write(body.slice(0, body.length >> 1), () => reply.raw.socket?.destroySoon());
+}
+
 /** An HTTP server that plays one dependency: it keeps a ledger, honours idempotency keys, and misbehaves as asked. */
 export class Target {
   readonly name: string;
@@ -127,6 +134,8 @@ export class Target {
     const answer = this.#injected(verdict) ?? this.#options.answer({ parameter, body, firstAtMs: entry.firstAtMs, number });
     if (answer.status >= 400) {
       this.#ledger.failure();
+      const { retryAfterMs } = this.#behaviour;
+      if (retryAfterMs > 0) void reply.header("retry-after", Math.ceil(retryAfterMs / 1_000));
       this.#later(reply, answer, latencyMs);
       return;
     }
@@ -137,6 +146,10 @@ export class Target {
     if (verdict === "lose-answer") {
       reply.hijack();
       request.raw.socket.destroy();
+      return;
+    }
+    if (verdict === "half-answer") {
+      breakOff(reply, answer);
       return;
     }
     if (entry.replay) void reply.header("idempotent-replayed", "true");

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { dueTimes } from "#load/generator/arrivals.ts";
 import { generate } from "#load/generator/generate.ts";
 import { paced } from "#load/generator/paced.ts";
 import { Sender, sendAll } from "#load/generator/send.ts";
@@ -141,7 +142,7 @@ test("a paced stream keeps its schedule whatever the consumer does", async () =>
   const clock = new FakeClock();
   const items = Array.from({ length: 100 }, (_, number) => number);
   const seen: { item: number; intendedAtMs: number; lateMs: number; batch: number }[] = [];
-  for await (const batch of paced(items, { perSecond: 100, clock, batchMax: 20 })) {
+  for await (const batch of paced(items, { dueMs: dueTimes({ kind: "constant", perSecond: 100 }, Math.random), clock, batchMax: 20 })) {
     for (const { item, intendedAtMs } of batch) seen.push({ item, intendedAtMs, lateMs: clock.nowMs - intendedAtMs, batch: batch.length });
     // The consumer falls half a second behind once.
     if (seen.length === 11) clock.nowMs += 500;

@@ -49,6 +49,8 @@ describe("stand-ins", () => {
       failureStatus: 503,
       permanentFailureRate: 0,
       permanentFailureStatus: 400,
+      retryAfterMs: 0,
+      halfAnswerRate: 0,
       lostAnswerRate: 0,
       hang: false,
       seed: 1,
@@ -172,6 +174,23 @@ describe("stand-ins", () => {
     await control.behave({ target: "notifier", lostAnswerRate: 0 });
     const again = await post(hook, { key: "k", run: "r", step: "s" });
     assert.equal(again.headers.get("idempotent-replayed"), "true");
+    assert.equal((await control.summary()).notifier.effects, 1);
+  });
+
+  test("a refusal for a while says when to come again", async () => {
+    await control.behave({ target: "notifier", failureRate: 1, failureStatus: 429, retryAfterMs: 1_500 });
+    const refused = await post(hook, { key: "k", run: "r", step: "s" });
+    assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "2"]);
+    assert.equal((await control.summary()).notifier.effects, 0);
+  });
+
+  test("half an answer had its effect, and breaks off before its end", async () => {
+    await control.behave({ target: "notifier", halfAnswerRate: 1 });
+    const half = await post(hook, { key: "k", run: "r", step: "s" });
+    assert.equal(half.status, 202);
+    await assert.rejects(half.text(), /terminated/);
+    await control.behave({ target: "notifier", halfAnswerRate: 0 });
+    assert.equal((await post(hook, { key: "k", run: "r", step: "s" })).headers.get("idempotent-replayed"), "true");
     assert.equal((await control.summary()).notifier.effects, 1);
   });
 

@@ -14,3 +14,19 @@ export function processCpuMs(pid: number): number | undefined {
     return undefined;
   }
 }
+
+/** The same of a process and those that it has started and that are still there; undefined where there is no /proc. */
+export function treeCpuMs(pid: number): number | undefined {
+  const own = processCpuMs(pid);
+  if (own === undefined) return undefined;
+  let children = "";
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  } catch {
+    // Not every kernel tells.
+  }
+  return children
+    .split(" ")
+    .filter((child) => child !== "")
+    .reduce((sum, child) => sum + (treeCpuMs(Number(child)) ?? 0), own);
+}

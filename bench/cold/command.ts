@@ -1,0 +1,11 @@
+import type { Command } from "commander";
+import { atLeast, runs, scenarioCommand } from "../support/command.ts";
+
+export function coldCommand(): Command {
+  const command = scenarioCommand({
+    name: "cold",
+    summary: "from the start of a worker to its first message and to its steady rate",
+    about: `A process is started on a queue that is full. What is measured is the time from then until it says that it is ready, until its first event is done, and until the first tenth of a second in which it does four fifths of what it does in the end, for the worker and for the SDK's subscribe and receiveMessages beside it.`,
+  }).option("--rounds <n>", "rounds; with --quick 2", atLeast(1));
+  return runs(command, () => import("./run.ts"));
+}

@@ -1,0 +1,106 @@
+import { generatePlain } from "#load/generator/plain.ts";
+import type { ContenderKey } from "../peers/names.ts";
+import { eventsFor, messagesOf, shapes } from "../peers/work.ts";
+import { type Arena, inArena, notesOf, until } from "../support/arena.ts";
+import { type Contender, contenderOf } from "../support/contenders.ts";
+import { figure, median, ratio } from "../support/figures.ts";
+import { sharedMonotonicMs } from "../support/notes.ts";
+import { showProgress } from "../support/progress.ts";
+import { Report, type ReportOptions } from "../support/report.ts";
+import { guardsOf, judge, type Verdict } from "../support/verdict.ts";
+
+export interface ColdOptions extends ReportOptions {
+  readonly quick?: boolean;
+  readonly rounds?: number;
+}
+
+interface Start {
+  readonly readyMs: number;
+  readonly firstMs: number;
+  readonly steadyMs: number;
+  readonly verdict: Verdict;
+}
+
+const measured: readonly ContenderKey[] = ["holdfast", "holdfast-sqlite", "subscribe-200", "receive-messages"];
+const binMs = 100;
+const steadyShare = 0.8;
+const turnMaxMs = 60_000;
+
+export async function run(options: ColdOptions): Promise<number> {
+  const { quick = false, rounds = quick ? 2 : 7 } = options;
+  const report = new Report("cold", options);
+  const starts = new Map<ContenderKey, Start[]>(measured.map((key) => [key, []]));
+  await inArena({}, async (arena) => {
+    for (let round = 1; round <= rounds; round += 1) {
+      for (const [key, list] of starts) {
+        showProgress(`round ${round} of ${rounds}: ${contenderOf(key).name}`);
+        list.push(await start(arena, contenderOf(key)));
+      }
+    }
+  });
+  showProgress("");
+  const rows = [...starts].map(([key, list]) => ({
+    key,
+    name: contenderOf(key).name,
+    ready: figure(list, ({ readyMs }) => readyMs, 0),
+    first: figure(list, ({ firstMs }) => firstMs, 0),
+    steady: figure(list, ({ steadyMs }) => steadyMs, 0),
+  }));
+  report.table({
+    name: "cold",
+    title: `From the start of the process, ms; median (range) of ${rounds} rounds`,
+    columns: { name: "", ready: "ready", first: "first event done", steady: "steady rate" },
+    rows: rows.map(({ name, ready, first, steady }) => ({ name, ready, first, steady })),
+  });
+  report.chart({
+    kind: "bars",
+    title: "From the start of a process",
+    unit: "ms",
+    labels: rows.map(({ name }) => name),
+    series: (["ready", "first", "steady"] as const).map((what) => ({ name: what, values: rows.map((row) => median(row[what].samples)) })),
+  });
+  const [ours, , subscribe] = rows;
+  report.ratio(`first event done: Holdfast / ${subscribe!.name}`, ratio(ours!.first, subscribe!.first, 2), "less");
+  report.targets({ what: "Holdfast: ready", found: ours!.ready, unit: "ms", bound: { atMost: 3_000 }, aim: 500 });
+  for (const key of ["holdfast", "holdfast-sqlite"] as const)
+    report.guards(
+      ...guardsOf(
+        contenderOf(key).name,
+        starts.get(key)!.map(({ verdict }) => verdict),
+      ),
+    );
+  return report.end();
+}
+
+async function start(arena: Arena, contender: Contender): Promise<Start> {
+  const shape = shapes[0]!;
+  const ground = arena.ground();
+  const feed = arena.feed(contender, ground);
+  const sent = [...generatePlain({ ...messagesOf(shape, eventsFor(contender.key, shape, 1.2)), idPrefix: `${ground.prefix}-` })];
+  await feed.send(sent);
+  const startMs = sharedMonotonicMs();
+  const child = await contender.start(ground);
+  const readyMs = sharedMonotonicMs() - startMs;
+  try {
+    await until(async () => (await feed.ended()) >= sent.length, turnMaxMs);
+    const notes = await notesOf(ground, sent.length);
+    const times = notes.map(({ atMs }) => atMs - startMs).toSorted((a, b) => a - b);
+    return { readyMs, firstMs: times[0] ?? Number.NaN, steadyMs: steadyFrom(times), verdict: judge({ sent, outcomes: await feed.outcomes(), done: notes }) };
+  } finally {
+    await child.stop();
+    await feed.stop();
+  }
+}
+
+/** When the first tenth of a second began that is like those of the second half. */
+function steadyFrom(times: readonly number[]): number {
+  const half = times.slice(times.length >> 1);
+  const rate = half.length / (half.at(-1)! - half[0]!);
+  let until = 0;
+  for (const [index, fromMs] of times.entries()) {
+    while (until < times.length && times[until]! < fromMs + binMs) until += 1;
+    if (until === times.length) break;
+    if (until - index >= rate * binMs * steadyShare) return fromMs;
+  }
+  return times.at(-1) ?? Number.NaN;
+}

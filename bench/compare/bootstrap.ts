@@ -1,0 +1,31 @@
+/** How sure a change is: the ratio of two medians, and an interval for it from samples drawn again with replacement. */
+import type { Random } from "#runtime/core/clock.ts";
+import { median } from "../support/figures.ts";
+
+export interface Interval {
+  readonly ratio: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+const resamples = 4_000;
+const tail = 0.025;
+
+export function ratioInterval(before: readonly number[], after: readonly number[], random: Random): Interval {
+  const again = (samples: readonly number[]): number => median(samples.map(() => samples[Math.floor(random() * samples.length)]!));
+  const ratios = Array.from({ length: resamples }, () => again(after) / again(before)).toSorted((a, b) => a - b);
+  return { ratio: median(after) / median(before), low: ratios[Math.floor(resamples * tail)]!, high: ratios[Math.ceil(resamples * (1 - tail)) - 1]! };
+}
+
+export type Change = "more" | "less" | "same" | "too few samples";
+
+/** Fewer say nothing of how they spread. */
+const samplesMin = 3;
+/** Of 1: so small a change is none. */
+const least = 0.02;
+
+export function changeOf(before: readonly number[], after: readonly number[], { low, high }: Interval): Change {
+  if (Math.min(before.length, after.length) < samplesMin) return "too few samples";
+  if (low > 1 + least) return "more";
+  return high < 1 - least ? "less" : "same";
+}

@@ -1,0 +1,270 @@
+/** One broker, one Redis and one place for contenders to work in turn, each on a queue of its own; and how a turn is measured. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Child } from "#load/dev/child.ts";
+import type { Ended } from "#load/generator/drive.ts";
+import { generatePlain, type PlainMessage, type PlainOptions } from "#load/generator/plain.ts";
+import { type StandInProcess, StandInControl, spawnStandIns } from "#load/stand-ins/client.ts";
+import { type DependencyName, dependencyNames } from "../peers/handlers.ts";
+import { JobQueue } from "../peers/bullmq.ts";
+import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
+import type { Contender, Ground } from "./contenders.ts";
+import { NoteReader } from "./note-reader.ts";
+import { sharedMonotonicMs } from "./notes.ts";
+import { treeCpuMs } from "./process-cpu.ts";
+import { type BenchRedis, startBenchRedis } from "./redis.ts";
+import { judge, type Verdict } from "./verdict.ts";
+
+export interface ArenaOptions {
+  /** Turns at most. */
+  readonly turnsMax?: number;
+  readonly lockDurationMs?: number;
+  /** Of a message on the broker; default as the broker's. */
+  readonly messageBytesMax?: number;
+  readonly needsDependencies?: boolean;
+}
+
+/** What is asked of a turn beside who has it. */
+export interface TurnOptions {
+  readonly messages: Omit<PlainOptions, "idPrefix">;
+  /** Default 1. */
+  readonly threads?: number;
+  /** Processes; default 1. */
+  readonly workers?: number;
+  readonly ground?: Partial<Ground>;
+  /** The handler of the event at this place takes so long; the turn is over when all others have ended. */
+  readonly held?: { readonly place: number; readonly waitMs: number };
+}
+
+export interface Turn {
+  /** Of the part after the warm-up. */
+  readonly perSecond: number;
+  /** CPU, a message. */
+  readonly clientMicros: number;
+  readonly brokerMicros: number;
+  readonly redisMicros: number;
+  readonly verdict: Verdict;
+  /** The part that was counted, by the shared clock. */
+  readonly counted: { readonly messages: number; readonly fromMs: number; readonly toMs: number };
+}
+
+interface Reading {
+  readonly ended: number;
+  readonly atMs: number;
+  readonly clientMs: number;
+  readonly brokerMicros: number;
+  readonly redisMicros: number;
+}
+
+/** Share of a turn that is not counted: connecting, starting threads, compiling. */
+const warmUpPart = 1 / 3;
+const lookEveryMs = 20;
+/** A short queue is over soon: it is looked at more often. */
+const shortQueue = 5_000;
+const lookOftenMs = 2;
+const turnMaxMs = 120_000;
+const notesMaxMs = 2_000;
+/** Each is a queue more that the broker looks at. */
+const turnsMaxDefault = 64;
+
+/** Messages of a queue, and how they end: the broker's, or BullMQ's. */
+export interface Feed {
+  send(messages: readonly PlainMessage[]): Promise<void>;
+  /** Of what was sent through the feed. */
+  ended(): Promise<number>;
+  /** What is still there, whoever sent it. */
+  left(): Promise<number>;
+  outcomes(): Promise<ReadonlyMap<string, readonly string[]>>;
+  stop(): Promise<void>;
+}
+
+export class Arena {
+  readonly broker: BenchBroker;
+  readonly redis: BenchRedis;
+  readonly folder = mkdtempSync(join(tmpdir(), "holdfast-arena-"));
+  readonly dependencies: Readonly<Record<DependencyName, { readonly url: string; readonly control: StandInControl }>> | undefined;
+  readonly #standIns: readonly StandInProcess[];
+  readonly #turnsMax: number;
+  #turns = 0;
+
+  private constructor(broker: BenchBroker, redis: BenchRedis, standIns: readonly StandInProcess[], turnsMax: number) {
+    this.broker = broker;
+    this.redis = redis;
+    this.#standIns = standIns;
+    this.#turnsMax = turnsMax;
+    const byName = dependencyNames.map((name, index) => {
+      const process = standIns[index];
+      return [name, process === undefined ? undefined : { url: process.urls.notifier, control: new StandInControl(process.controlUrl) }] as const;
+    });
+    this.dependencies = standIns.length === 0 ? undefined : (Object.fromEntries(byName) as unknown as NonNullable<Arena["dependencies"]>);
+  }
+
+  static async start({ turnsMax = turnsMaxDefault, lockDurationMs, messageBytesMax, needsDependencies = false }: ArenaOptions = {}): Promise<Arena> {
+    const queues = Array.from({ length: turnsMax }, (_, turn) => queueOf(turn));
+    const [broker, redis, standIns] = await Promise.all([
+      startBenchBroker(queues, {
+        record: true,
+        ...(lockDurationMs === undefined ? undefined : { lockDurationMs }),
+        ...(messageBytesMax === undefined ? undefined : { messageBytesMax }),
+      }),
+      startBenchRedis(),
+      Promise.all(needsDependencies ? dependencyNames.map(() => spawnStandIns()) : []),
+    ]);
+    return new Arena(broker, redis, standIns, turnsMax);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.broker.peer.stop(), this.redis.stop(), ...this.#standIns.map((standIn) => standIn.stop())]);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** A place for one turn: a queue, keys and notes that nobody has used. */
+  ground(changes: Partial<Ground> = {}): Ground {
+    if (this.#turns === this.#turnsMax) throw new Error(`expected ${this.#turnsMax} turns at most in one arena`);
+    const turn = this.#turns;
+    this.#turns += 1;
+    return {
+      connectionString: this.broker.connectionString,
+      queue: queueOf(turn),
+      redisUrl: this.redis.url,
+      prefix: `bench-${process.pid}-${turn}`,
+      dependencies: { sound: this.dependencies?.sound.url ?? "http://127.0.0.1:9", troubled: this.dependencies?.troubled.url ?? "http://127.0.0.1:9" },
+      folder: this.folder,
+      notes: join(this.folder, `notes-${turn}`),
+      isNotedAtOnce: false,
+      threads: 1,
+      ...changes,
+    };
+  }
+
+  feed(contender: Contender, ground: Ground): Feed {
+    return contender.readsJobs ? jobFeed(ground) : this.#brokerFeed(ground.queue);
+  }
+
+  /** Fills the queue, lets a contender drain it, and measures the part after the warm-up. */
+  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held }: TurnOptions): Promise<Turn> {
+    const ground = this.ground({ threads, ...changes });
+    const feed = this.feed(contender, ground);
+    const sent = messagesWith({ ...messages, idPrefix: `${ground.prefix}-` }, held);
+    await feed.send(sent);
+    await this.broker.peer.call("collectGarbage");
+    const wanted = sent.length - (held === undefined ? 0 : 1);
+    const children = await Promise.all(Array.from({ length: workers }, () => contender.start(ground)));
+    try {
+      const warm = await this.#reach(feed, children, Math.round(wanted * warmUpPart));
+      const done = await this.#reach(feed, children, wanted);
+      const counted = done.ended - warm.ended;
+      if (held !== undefined) await until(async () => (await feed.ended()) >= sent.length, turnMaxMs);
+      const notes = contender.isBare ? undefined : await notesOf(ground, sent.filter(({ kind }) => kind === "first").length);
+      return {
+        perSecond: (counted / (done.atMs - warm.atMs)) * 1_000,
+        clientMicros: ((done.clientMs - warm.clientMs) * 1_000) / counted,
+        brokerMicros: (done.brokerMicros - warm.brokerMicros) / counted,
+        redisMicros: (done.redisMicros - warm.redisMicros) / counted,
+        verdict: judge({ sent, outcomes: await feed.outcomes(), done: notes }),
+        counted: { messages: counted, fromMs: warm.atMs, toMs: done.atMs },
+      };
+    } finally {
+      await Promise.all(children.map((child) => child.stop()));
+      await feed.stop();
+    }
+  }
+
+  async #reach(feed: Feed, children: readonly Child<unknown>[], wanted: number): Promise<Reading> {
+    const endMs = performance.now() + turnMaxMs;
+    for (;;) {
+      const ended = await feed.ended();
+      if (ended >= wanted) {
+        const atMs = sharedMonotonicMs();
+        const [brokerMicros, redisMicros] = await Promise.all([this.broker.peer.call("cpuMicros"), this.redis.cpuMicros()]);
+        return {
+          ended,
+          atMs,
+          clientMs: children.reduce((sum, child) => sum + (treeCpuMs(child.process.pid ?? 0) ?? Number.NaN), 0),
+          brokerMicros,
+          redisMicros,
+        };
+      }
+      if (performance.now() > endMs) throw new Error(`expected ${wanted} messages to end within ${turnMaxMs} ms, ${ended} did`);
+      const gone = children.find((child) => child.process.exitCode !== null);
+      if (gone !== undefined) throw new Error(`expected the contender to work, it ended with ${gone.process.exitCode}`);
+      await pause(wanted < shortQueue ? lookOftenMs : lookEveryMs);
+    }
+  }
+
+  #brokerFeed(queue: string): Feed {
+    const { broker } = this;
+    let sent = 0;
+    const left = async (): Promise<number> => {
+      const { active, locked, scheduled } = await broker.peer.call("states", queue);
+      return active + locked + scheduled;
+    };
+    return {
+      async send(messages) {
+        sent += messages.length;
+        await fill(broker, queue, messages.length, (index) => messages[index]!.message);
+      },
+      ended: async () => sent - (await left()),
+      left,
+      outcomes: async () => (await broker.peer.call("outcomes", queue)) ?? new Map<string, readonly string[]>(),
+      stop: () => Promise.resolve(),
+    };
+  }
+}
+
+function messagesWith(options: PlainOptions, held: TurnOptions["held"]): readonly PlainMessage[] {
+  const messages = [...generatePlain(options)];
+  if (held === undefined) return messages;
+  const content = { waitMs: held.waitMs };
+  const [holding] = [...generatePlain({ ...options, events: held.place + 1, poison: 0, duplicates: 0, eventTypes: { hold: 1 }, content })].slice(-1);
+  return messages.map((message) => (message.index === held.place && message.kind === "first" ? holding! : message));
+}
+
+function queueOf(turn: number): string {
+  return `turn-${turn}`;
+}
+
+function jobFeed(ground: Ground): Feed {
+  const jobs = new JobQueue(ground);
+  return {
+    async send(messages) {
+      for (let from = 0; from < messages.length; from += 1_000) await jobs.add(messages.slice(from, from + 1_000).map(({ message }) => message));
+    },
+    ended: () => jobs.ended(),
+    left: () => jobs.left(),
+    outcomes: () => jobs.outcomes(),
+    stop: () => jobs.stop(),
+  };
+}
+
+/** What was noted, once it is so much or nothing more comes. */
+export async function notesOf({ notes }: Pick<Ground, "notes">, wanted: number): Promise<readonly Ended[]> {
+  const reader = new NoteReader(notes);
+  await until(() => {
+    reader.next();
+    return reader.all.length >= wanted;
+  }, notesMaxMs);
+  return reader.all;
+}
+
+/** Whether it became so in time. */
+export async function until(isSo: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
+  const endMs = performance.now() + limitMs;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) return false;
+    await pause(lookEveryMs);
+  }
+  return true;
+}
+
+/** Hands `act` an arena, and clears it away whatever happens. */
+export async function inArena<Result>(options: ArenaOptions, act: (arena: Arena) => Promise<Result>): Promise<Result> {
+  const arena = await Arena.start(options);
+  try {
+    return await act(arena);
+  } finally {
+    await arena.stop();
+  }
+}

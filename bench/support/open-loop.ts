@@ -1,0 +1,155 @@
+/** A contender under a load that does not wait for it, and when each event ended, from the moment when it was meant to be sent. */
+import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { Publisher } from "#runtime/ports/publisher.ts";
+import type { Child } from "#load/dev/child.ts";
+import { Drive, type Ended } from "#load/generator/drive.ts";
+import { generatePlain } from "#load/generator/plain.ts";
+import type { Profile } from "#load/generator/profile.ts";
+import { type Arena, type Feed, until } from "./arena.ts";
+import type { Contender, Ground } from "./contenders.ts";
+import { NoteReader } from "./note-reader.ts";
+import { sharedClock, sharedMonotonicMs } from "./notes.ts";
+import { judge, type Verdict } from "./verdict.ts";
+
+/** A profile, what has a default left out. */
+export type Load = Pick<Profile, "events" | "arrivals" | "eventTypes"> & Partial<Profile>;
+
+export interface OpenLoopOptions {
+  readonly load: Load;
+  readonly content?: Readonly<Record<string, unknown>>;
+  readonly ground?: Partial<Ground>;
+  /** Workers; default 1. */
+  readonly workers?: number;
+  /** What happens meanwhile, from when the first event is sent; the run is not over before it is. */
+  readonly meanwhile?: (subject: Subject, startMs: number) => Promise<unknown>;
+  /** Ends the stream before its end. */
+  readonly signal?: AbortSignal;
+  /** How long what is left at the end of the stream may take; default 60 s. */
+  readonly restMaxMs?: number;
+}
+
+export interface OpenLoop {
+  readonly drive: Drive;
+  /** By the shared clock. */
+  readonly ended: readonly Ended[];
+  readonly startMs: number;
+  readonly verdict: Verdict;
+  /** From the end of the stream until everything had ended; undefined when it did not. */
+  readonly restMs: number | undefined;
+}
+
+/** The contender's processes, which can be hurt. */
+export class Subject {
+  readonly #contender: Contender;
+  readonly ground: Ground;
+  readonly #children: (Child<unknown> | undefined)[];
+
+  constructor(contender: Contender, ground: Ground, workers: number) {
+    this.#contender = contender;
+    this.ground = ground;
+    this.#children = Array.from({ length: workers }, () => undefined);
+  }
+
+  /** All that are not there. */
+  async start(number?: number): Promise<void> {
+    await Promise.all(
+      this.#children.map(async (child, index) => {
+        if (child === undefined && (number ?? index) === index) this.#children[index] = await this.#contender.start(this.ground);
+      }),
+    );
+  }
+
+  async kill(number = 0): Promise<void> {
+    const child = this.#children[number];
+    this.#children[number] = undefined;
+    child?.process.kill("SIGKILL");
+    await child?.exited;
+  }
+
+  async stop(number?: number): Promise<void> {
+    const stopping = this.#children.map((child, index) => ((number ?? index) === index ? child : undefined));
+    stopping.forEach((child, index) => {
+      if (child !== undefined) this.#children[index] = undefined;
+    });
+    await Promise.all(stopping.map(async (child) => child?.stop()));
+  }
+
+  freeze(number = 0): void {
+    this.#children[number]?.process.kill("SIGSTOP");
+  }
+
+  thaw(number = 0): void {
+    this.#children[number]?.process.kill("SIGCONT");
+  }
+}
+
+const pollMs = 10;
+const notesMaxMs = 1_500;
+const warmUpEvents = 200;
+const warmUpMaxMs = 20_000;
+const restDefaultMs = 60_000;
+const bodyBytes = 256;
+
+/** Connections are open and code is compiled before anything counts. */
+async function warmUp(publisher: Publisher, { queue, prefix }: Ground, { eventTypes }: Load, feed: Feed, reader: NoteReader): Promise<void> {
+  const stream = generatePlain({ events: warmUpEvents, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
+  const messages = [...stream].map(({ message }) => message);
+  await publisher.send(queue, messages);
+  const isOver = async (): Promise<boolean> => {
+    reader.next();
+    return reader.all.length >= messages.length && (await feed.left()) === 0;
+  };
+  await until(isOver, warmUpMaxMs);
+}
+
+export async function openLoop(arena: Arena, contender: Contender, options: OpenLoopOptions): Promise<OpenLoop> {
+  const { content, workers = 1, meanwhile = () => Promise.resolve(), restMaxMs = restDefaultMs } = options;
+  const one = { count: 1, zipf: 0 };
+  const profile = { seed: 1, keys: one, tenants: one, duplicates: 0, poison: 0, sizes: { kind: "fixed", bytes: bodyBytes } as const, ...options.load };
+  const ground = arena.ground(options.ground);
+  const feed = arena.feed(contender, ground);
+  const subject = new Subject(contender, ground, workers);
+  const publisher = createAmqpPublisher({ connectionString: arena.broker.connectionString, clock: systemClock });
+  const stream = { ...profile, idPrefix: `${ground.prefix}-`, ...(content === undefined ? undefined : { content }) };
+  await Promise.all([publisher.start(), subject.start()]);
+  const reader = new NoteReader(ground.notes);
+  const drive = new Drive({
+    profile,
+    publisher,
+    entity: ground.queue,
+    clock: sharedClock,
+    idPrefix: stream.idPrefix,
+    ...(content === undefined ? undefined : { content }),
+  });
+  let polling: NodeJS.Timeout | undefined;
+  try {
+    await warmUp(publisher, ground, profile, feed, reader);
+    const first = reader.all.length;
+    polling = setInterval(() => {
+      for (const { place } of reader.next()) drive.ended(place);
+    }, pollMs);
+    const startMs = sharedMonotonicMs();
+    const [report] = await Promise.all([drive.run(options.signal), meanwhile(subject, startMs)]);
+    if (report.failure !== undefined) throw new Error(`expected the broker to take every message: ${report.failure}`);
+    const begun = drive.begun;
+    const sent = [...generatePlain(stream)].filter(({ kind, index }) => options.signal === undefined || (kind === "first" && index < begun));
+    const restFromMs = performance.now();
+    let emptySinceMs: number | undefined;
+    const isOver = async (): Promise<boolean> => {
+      emptySinceMs = (await feed.left()) > 0 ? undefined : (emptySinceMs ?? performance.now());
+      if (emptySinceMs === undefined) return false;
+      // What nobody has noted by then is lost.
+      return reader.all.length - first >= begun || performance.now() - emptySinceMs > notesMaxMs;
+    };
+    const hasEnded = await until(isOver, restMaxMs);
+    const restMs = hasEnded ? performance.now() - restFromMs : undefined;
+    const ended = reader.all.slice(first);
+    return { drive, ended, startMs, verdict: judge({ sent, outcomes: await feed.outcomes(), done: ended }), restMs };
+  } finally {
+    clearInterval(polling);
+    await subject.stop();
+    await publisher.stop();
+    await feed.stop();
+  }
+}
