@@ -246,7 +246,10 @@ describe("escalations", () => {
     }
     assert.deepEqual(
       [bench.types(), bench.jobs.map(({ kind }) => kind)],
-      [["escalation.raised", "escalation.held-back"], ["reassignment", "reassignment", "reassignment"]],
+      [
+        ["escalation.raised", "escalation.held-back"],
+        ["reassignment", "reassignment", "reassignment"],
+      ],
     );
   });
 
