@@ -349,7 +349,7 @@ class ModelReceiver implements Receiver {
     );
   }
 
-  disturb(error = new TransportError("expected the link to stay, it was detached")): void {
+  disturb(error: TransportError = new TransportError("expected the link to stay, it was detached")): void {
     this.#listener.disturbed(error);
   }
 
