@@ -99,11 +99,9 @@ export class EscalationPolicy {
 
   #spend(nowMs: number): boolean {
     const { perHourMax } = this.#options;
-    if (nowMs > this.#leftAtMs) {
-      const passedMs = Math.min(hourMs, nowMs - Math.max(this.#leftAtMs, nowMs - hourMs));
-      this.#left = Math.min(perHourMax, this.#left + (passedMs / hourMs) * perHourMax);
-      this.#leftAtMs = nowMs;
-    }
+    const passedMs = Math.min(hourMs, nowMs - this.#leftAtMs);
+    this.#left = Math.min(perHourMax, this.#left + (passedMs / hourMs) * perHourMax);
+    this.#leftAtMs = nowMs;
     if (this.#left < 1) return false;
     this.#left -= 1;
     return true;

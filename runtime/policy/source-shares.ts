@@ -92,17 +92,13 @@ export class SourceShares {
   }
 
   #nextOf({ members }: Level, hasWaiting: (source: number) => boolean): number | undefined {
-    let first: Member | undefined;
     let next: number | undefined;
     for (const number of members) {
-      if (!hasWaiting(number)) continue;
-      const member = this.#member(number);
-      if (first !== undefined && first.timeMs <= member.timeMs) continue;
-      first = member;
-      next = number;
+      if (hasWaiting(number) && (next === undefined || this.#member(number).timeMs < this.#member(next).timeMs)) next = number;
     }
-    // Who has nothing to run now is not left further behind than it may make up for.
-    for (const number of members) if (first !== undefined && !hasWaiting(number)) keepNear(this.#member(number), first, this.#member(number).weight);
+    if (next === undefined) return undefined;
+    // Who has nothing to run now is not left further behind than it may make up for; all others are ahead.
+    for (const number of members) keepNear(this.#member(number), this.#member(next), this.#member(number).weight);
     return next;
   }
 

@@ -209,6 +209,61 @@ describe("redis with tokens of an identity", () => {
     await live(store, "a");
   });
 
+  test("asks for another token in time, not sooner", async (t) => {
+    const server = await serverFor(t);
+    await admin(t, server.url).call("ACL", userCommands(tokenOf(1)));
+    let asked = 0;
+    const getToken = (): Promise<{ token: string; expiresOnTimestamp: number }> => {
+      asked += 1;
+      return Promise.resolve({ token: tokenOf(1), expiresOnTimestamp: Date.now() + 600_000 });
+    };
+    const store = storeFor(t, server.url, { credential: { getToken } });
+    await store.start();
+    const fromMs = performance.now();
+    await eventually("half a second to pass", () => performance.now() - fromMs > 500);
+    assert.equal(asked, 1);
+  });
+
+  test("goes by the user that the URL names, and needs one there where the token names none", async (t) => {
+    const server = await serverFor(t);
+    const unnamed = "head.e30.signature";
+    await admin(t, server.url).call("ACL", ["SETUSER", "named", "reset", "on", `>${tokenOf(1)}`, `>${unnamed}`, "~*", "+@all"]);
+    const credentialOf = (token: string | undefined) => ({
+      getToken: () => Promise.resolve(token === undefined ? null : { token, expiresOnTimestamp: Date.now() + 600_000 }),
+    });
+    const named = server.url.replace("redis://", "redis://named@");
+    for (const token of [tokenOf(1), unnamed]) {
+      const store = storeFor(t, named, { credential: credentialOf(token) });
+      await store.start();
+      assert.equal(await store.ping(), true);
+    }
+    await assert.rejects(
+      storeFor(t, server.url, { credential: credentialOf(unnamed) }).start(),
+      /found a token without an object id \(put the user's name into the URL\)/,
+    );
+    await assert.rejects(storeFor(t, named, { credential: credentialOf(undefined) }).start(), /expected a token for Redis .*, found none/);
+  });
+
+  test("tells of an identity that gives the same token until it has run out", async (t) => {
+    const server = await serverFor(t);
+    await admin(t, server.url).call("ACL", userCommands(tokenOf(1)));
+    const news: CredentialNews[] = [];
+    const expiresOnTimestamp = Date.now() + 1_500;
+    const store = storeFor(t, server.url, {
+      heard: (each) => news.push(each),
+      credential: { getToken: () => Promise.resolve({ token: tokenOf(1), expiresOnTimestamp }) },
+    });
+    await store.start();
+    await eventually("the token to be refused", () => news.some(({ error }) => error === "no newer token"));
+    const [first] = news;
+    assert.equal(first?.error, undefined);
+    const early = news.filter(({ leftMs }) => leftMs > 300);
+    assert.ok(
+      early.every(({ error }) => error === undefined),
+      "expected the same token to do while much of its time is left",
+    );
+  });
+
   test("logs in again on every connection to a cluster", { timeout: 60_000 }, async (t) => {
     const cluster = await startRedisCluster();
     t.after(() => cluster.stop());

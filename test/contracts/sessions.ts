@@ -66,7 +66,7 @@ function describeAccepting(makeBench: (t: TestContext) => Promise<TransportBench
     assert.equal(await (await bench.startTransport({ queue: "input" })).requiresSessions(), false);
     assert.equal(await (await bench.startTransport({ topic: "in-order", subscription: "reader" })).requiresSessions(), true);
     assert.equal(await (await bench.startTransport({ topic: "news", subscription: "reader" })).requiresSessions(), false);
-    assert.equal(bench.account("sessions").receivers, 0);
+    for (const path of ["sessions", "input"]) await eventually(`nobody to be left on ${path}`, () => bench.account(path).receivers === 0);
   });
 
   test("takes the next session that has messages, and finds none in time when there is none", async (t) => {
@@ -137,6 +137,30 @@ function describeHolding(makeBench: (t: TestContext) => Promise<TransportBench>)
       await complete(second, delivery);
     }
     assert.deepEqual(before.losses, []);
+  });
+
+  test("hands out nothing once it is let go, and leaves what was asked for to the next", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(inSession("a", "a0"), "sessions");
+    const transport = await bench.startTransport(entity);
+    const before = await accept(transport);
+    before.session.receive();
+    await before.session.release();
+    const after = await accept(transport);
+    assert.equal((await after.next()).messageId, "a0");
+    assert.deepEqual([before.deliveries, before.losses], [[], []]);
+  });
+
+  test("settles nothing by itself: what has no order stays, whatever was asked for after it", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(inSession("a", "a0", "a1"), "sessions");
+    const transport = await bench.startTransport(entity);
+    const before = await accept(transport);
+    await before.next();
+    await complete(transport, await before.next());
+    await before.session.release();
+    const after = await accept(transport);
+    assert.deepEqual([(await after.next()).messageId, bench.account("sessions").totals.completed], ["a0", 1]);
   });
 
   test("lets go of every session when it stops", async (t) => {
@@ -235,6 +259,21 @@ function describeLoss(makeBench: (t: TestContext) => Promise<TransportBench>): v
     await complete(transport, again);
     assert.equal((await next.next()).messageId, "a1");
     assert.equal(held.losses.length, 1);
+  });
+
+  test("tells whoever listens late that a session is lost, when it asks for a message at the latest", async (t) => {
+    const bench = await makeBench(t);
+    await bench.send(inSession("a", "a0"), "sessions");
+    const transport = await bench.startTransport(entity);
+    const session = await within("a session", transport.acceptSession(10_000), 20_000);
+    assert.ok(session !== undefined);
+    bench.cut();
+    await eventually("the broker to have the session back", () => bench.account("sessions").receivers === 0);
+    await eventually("its lock not to be renewed", async () => (await session.renew()).kind !== "renewed");
+    const held = new Held(session);
+    session.receive();
+    await held.lost();
+    assert.equal(held.deliveries.length, 0);
   });
 
   test("tells that a session went with its connection, and takes it again on the next", async (t) => {

@@ -4,6 +4,7 @@ import { TransportError } from "#runtime/core/errors.ts";
 import { type Process, World } from "../support/pipeline-world.ts";
 
 const missing = new TransportError("expected the queue letters, found no entity of that name", { entityTrouble: "missing" });
+const unreachable = new TransportError("expected the broker to answer, found none");
 const wrongKind = new TransportError("expected a queue, found a topic", { isPermanent: true });
 
 /** Lets the source's connection fail so many times before it can be made. */
@@ -24,6 +25,10 @@ function told(process: Process): string[] {
   });
 }
 
+function downMsOf(process: Process): number[] {
+  return process.telemetry.events.flatMap((event) => (event.type === "source.up" ? [event.downMs] : []));
+}
+
 describe("a source that fails", () => {
   test("is told once, tried again with growing pauses, and leaves the others alone", async () => {
     const world = new World({ furtherQueues: ["letters"] });
@@ -41,11 +46,63 @@ describe("a source that fails", () => {
     assert.deepEqual(told(process), ["letters down: missing", "letters up"]);
   });
 
+  test("is tried again once a minute at last", async () => {
+    const world = new World({ furtherQueues: ["letters"] });
+    let count = { tries: 0 };
+    await world.start({}, (prepared) => (count = failing(prepared, "letters", 100, unreachable)));
+    const triesMs: number[] = [];
+    for (let second = 1; second <= 190; second += 1) {
+      const { tries } = count;
+      await world.clock.advance(1_000);
+      if (count.tries > tries) triesMs.push(second);
+    }
+    assert.deepEqual(
+      triesMs.map((second, index) => second - (triesMs[index - 1] ?? 0)),
+      [1, 2, 4, 8, 16, 32, 60, 60],
+    );
+  });
+
+  test("is said to be unreachable while nothing more is known, what is wrong with it as soon as that is, and to serve after so long", async () => {
+    const world = new World({ furtherQueues: ["letters"] });
+    const disabled = new TransportError("expected the queue letters to be active, found it disabled", { entityTrouble: "disabled" });
+    const errors = [unreachable, missing, missing];
+    const process = await world.start({}, (prepared) => {
+      const connection = prepared.connections.get("letters")!;
+      connection.start = () => {
+        const error = errors.shift();
+        return error === undefined ? Promise.resolve() : Promise.reject(error);
+      };
+    });
+    // It is tried after 1, 3 and 7 seconds.
+    await world.clock.advance(10_000);
+    assert.deepEqual(told(process), ["letters down: unreachable", "letters down: missing", "letters up"]);
+    assert.deepEqual(downMsOf(process), [7_000]);
+
+    // What a receiver is disturbed by counts where it is the entity's.
+    const receiver = process.connections.get("letters")!.receivers.at(-1)!;
+    receiver.disturb();
+    receiver.disturb(disabled);
+    receiver.disturb(disabled);
+    assert.equal(process.worker.view().sources[1]?.trouble, "disabled");
+    await world.clock.advance(2_000);
+    world.sendTo("letters", "b");
+    await world.clock.advance(1_000);
+    assert.deepEqual(told(process).slice(3), ["letters down: disabled", "letters up"]);
+    assert.equal(process.worker.view().sources[1]?.trouble, undefined);
+    const [, downMs = 0] = downMsOf(process);
+    assert.ok(downMs >= 2_000 && downMs < 3_000, `${downMs}`);
+  });
+
   test("ends the start when no time will mend what is wrong with it", async () => {
     const world = new World({ furtherQueues: ["letters"] });
     await assert.rejects(
       world.start({}, (prepared) => failing(prepared, "letters", 1, wrongKind)),
       wrongKind,
+    );
+    const fault = new TypeError("expected a name, found undefined");
+    await assert.rejects(
+      world.start({}, (prepared) => failing(prepared, "letters", 1, fault)),
+      fault,
     );
   });
 
@@ -67,4 +124,25 @@ describe("a source that fails", () => {
     await world.clock.advance(100_000);
     assert.equal(count.tries, 1);
   });
+
+  for (const [how, end] of [
+    ["connected", (answer: PromiseWithResolvers<void>): void => answer.resolve()],
+    ["refused", (answer: PromiseWithResolvers<void>): void => answer.reject(unreachable)],
+  ] as const)
+    test(`is left alone when it is ${how} only after the worker has stopped`, async () => {
+      const world = new World({ furtherQueues: ["letters"] });
+      const answer = Promise.withResolvers<void>();
+      let tries = 0;
+      const process = await world.start({}, (prepared) => {
+        prepared.connections.get("letters")!.start = () => {
+          tries += 1;
+          return tries === 1 ? Promise.reject(missing) : answer.promise;
+        };
+      });
+      await world.clock.advance(1_500);
+      await world.clock.finish("the worker to stop", process.worker.stop(1_000));
+      end(answer);
+      await world.clock.advance(100_000);
+      assert.deepEqual([tries, told(process)], [2, ["letters down: missing"]]);
+    });
 });

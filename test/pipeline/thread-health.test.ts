@@ -18,3 +18,32 @@ test("a worker is worn out once as many threads do not end as it may not have, a
     [1, 2].map((leaked) => ({ type: "thread.leaked", state: "begin", why: "it is in native code", leaked, leakedMax: 2 })),
   );
 });
+
+test("a thread that ends after all is said to, and counts no more", async () => {
+  const world = new World();
+  const { executor, telemetry, worker } = await world.start({ leakedThreadsMax: 2 });
+  let reason: string | undefined;
+  void worker.wornOut.then((why) => (reason = why));
+  executor.leakThread(1);
+  executor.leakThread(0, true);
+  executor.leakThread(1);
+  await world.clock.advance(100);
+  assert.equal(reason, undefined);
+  const told = telemetry.events.flatMap((event) => (event.type === "thread.leaked" ? [`${event.state} ${event.leaked}`] : []));
+  assert.deepEqual(told, ["begin 1", "end 0", "begin 1"]);
+});
+
+test("a stuck thread is said to be one, with what holds it and since when, and to turn again", async () => {
+  const world = new World();
+  const { executor, telemetry } = await world.start();
+  const held = { skill: "task", eventId: "a", at: "plugin.ts:33:7", why: "it is held" };
+  executor.stickThread({ ...held, isOver: false, forMs: 5_000.4 });
+  executor.stickThread({ ...held, isOver: true, forMs: 7_999.6 });
+  assert.deepEqual(
+    telemetry.events.filter(({ type }) => type === "thread.stuck"),
+    [
+      { type: "thread.stuck", state: "begin", ...held, forMs: 5_000 },
+      { type: "thread.stuck", state: "end", ...held, forMs: 8_000 },
+    ],
+  );
+});

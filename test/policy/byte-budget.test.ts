@@ -23,6 +23,9 @@ describe("a budget of bytes", () => {
     budget.took(900);
     // The mean is 200, the deviation 200.
     assert.equal(budget.expectedBytes, 200 + 4 * 200);
+    budget.took(100);
+    // Of the mean it is off by 100, which makes the mean deviation 175.
+    assert.equal(budget.expectedBytes, 187.5 + 4 * 175);
   });
 
   test("serves a message that is larger than all of it by itself", () => {

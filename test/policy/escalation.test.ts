@@ -51,6 +51,40 @@ describe("escalation", () => {
     );
   });
 
+  test("may concern what one of its rules looks at, as far as is known of it", () => {
+    const policy = policyOf([ruleOf({ when: { code: ["E1"], project: ["shop"] } }), ruleOf({ when: { code: ["E2"] } })]);
+    const { tenant: _tenant, project: _project, ...known } = failure();
+    assert.deepEqual(
+      ["E1", "E2", "E3"].map((code) => policy.mayConcern({ ...known, code })),
+      [true, true, false],
+    );
+    assert.equal(policy.perHourMax, 1_000);
+  });
+
+  test("goes by the whole of a word, and by the beginning of one that ends with a star", () => {
+    const concerned = (pattern: string, code: string): boolean => policyOf([ruleOf({ when: { code: [pattern] } })]).concerned(failure({ code })).length === 1;
+    assert.deepEqual([concerned("CARD", "CARD"), concerned("CARD", "CARDS"), concerned("CARD", "CARE"), concerned("CARD", "CAR")], [true, false, false, false]);
+    assert.deepEqual([concerned("CAR*", "CAR"), concerned("CAR*", "CARDS"), concerned("CAR*", "CA")], [true, true, false]);
+  });
+
+  test("counts each critical project apart, and names it once", () => {
+    const countedBy = (by: EscalationRule["by"], project: string): readonly string[] =>
+      policyOf([ruleOf({ by })])
+        .concerned(failure({ project }))
+        .map(({ counted }) => counted);
+    assert.deepEqual(
+      [countedBy([], "vital"), countedBy(["project"], "vital"), countedBy(["code"], "vital"), countedBy(["code"], "shop")],
+      [["project=vital"], ["project=vital"], ["project=vital,code=HTTP_503"], ["code=HTTP_503"]],
+    );
+  });
+
+  test("forgets no count when one of those that it knows goes on", () => {
+    const policy = policyOf([ruleOf({ by: ["code"], threshold: { count: 2, windowMs: minute } })]);
+    for (let number = 0; number < countsMax; number += 1) hear(policy, failure({ code: `E${number}` }), 0);
+    hear(policy, failure({ code: `E${countsMax - 1}` }), 0);
+    assert.deepEqual(dues(hear(policy, failure({ code: "E0" }), 0)), ["many now"]);
+  });
+
   test("forgets what the window has passed: at its end to the millisecond", () => {
     const policy = policyOf([ruleOf()]);
     hear(policy, failure(), 0);

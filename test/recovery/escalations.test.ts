@@ -31,13 +31,15 @@ const rule: EscalationRule = {
 };
 
 interface BenchOptions {
+  readonly by?: EscalationRule["by"];
+  readonly further?: readonly EscalationRule[];
   readonly perHourMax?: number;
   readonly to?: string;
   readonly threshold?: EscalationRule["threshold"];
   readonly counts?: SharedCounts | undefined;
 }
 
-function benchOf({ perHourMax = 1_000, to = "pager", threshold = rule.threshold, counts }: BenchOptions = {}) {
+function benchOf({ perHourMax = 1_000, to = "pager", threshold = rule.threshold, by = rule.by, further = [], counts }: BenchOptions = {}) {
   const clock = new ManualClock(1_700_000_000_000);
   const jobs: NewJob[] = [];
   const emitted: { readonly event: RuntimeEvent; readonly about: AboutMessage | AboutEvent | undefined }[] = [];
@@ -67,7 +69,7 @@ function benchOf({ perHourMax = 1_000, to = "pager", threshold = rule.threshold,
   };
   const escalations = new Escalations({
     clock: runtimeClock(clock),
-    policy: new EscalationPolicy({ rules: [{ ...rule, to: [to], threshold }], criticalProjects: new Set(), perHourMax }),
+    policy: new EscalationPolicy({ rules: [{ ...rule, to: [to], threshold, by }, ...further], criticalProjects: new Set(), perHourMax }),
     queue,
     counts,
     channels: new Map<string, typeof pager | { readonly queue: string }>([
@@ -210,15 +212,45 @@ describe("escalations", () => {
   });
 
   test("that are too many for an hour are held back, and said to be, with the event that they are about", async () => {
-    const bench = benchOf({ perHourMax: 1 });
+    const bench = benchOf({ perHourMax: 1, by: ["code"] });
     bench.escalations.emit(death, about());
-    await bench.pass(2_000);
-    bench.escalations.emit(death, about());
+    await bench.pass(0);
+    bench.escalations.emit({ ...death, code: "FUNDS" }, about());
     await bench.pass(0);
     assert.deepEqual([bench.types(), bench.jobs.length], [["escalation.raised", "escalation.held-back"], 1]);
     const [, held] = bench.emitted;
-    assert.deepEqual(held?.event, { type: "escalation.held-back", rule: "any", counted: "" });
+    assert.deepEqual(held?.event, { type: "escalation.held-back", rule: "any", counted: "code=FUNDS" });
     assert.ok(held?.about !== undefined && "lineage" in held.about && held.about.lineage.traceId === envelope.traceId);
+  });
+
+  test("are not repeated within the pause, nor is anything said of them", async () => {
+    const bench = benchOf();
+    for (let time = 0; time < 3; time += 1) {
+      bench.escalations.emit(death, about());
+      await bench.pass(400);
+    }
+    assert.deepEqual([bench.types(), bench.jobs.length], [["escalation.raised"], 1]);
+  });
+
+  test("to a queue take each event, whether people hear of it, have just heard, or are to hear no more in this hour", async () => {
+    const bench = benchOf({ to: "people", perHourMax: 1, by: ["code"] });
+    const dueTo = [
+      ["CARD", "first"],
+      ["CARD", "repeated"],
+      ["FUNDS", "held back"],
+    ] as const;
+    for (const [code, messageId] of dueTo) {
+      const at = about();
+      bench.escalations.emit({ ...death, code }, { ...at, delivery: { ...delivery(json(envelope)), messageId } });
+      await bench.pass(0);
+    }
+    assert.deepEqual(
+      [bench.types(), bench.jobs.map(({ kind }) => kind)],
+      [
+        ["escalation.raised", "escalation.held-back"],
+        ["reassignment", "reassignment", "reassignment"],
+      ],
+    );
   });
 
   test("to a queue are copies of the events that were given up, each once, with where they come from and why", async () => {
@@ -287,6 +319,26 @@ describe("escalations of a pool", () => {
     assert.deepEqual([first?.needed, first?.windowMs, first?.failure === second?.failure], [3, 60_000, true], "the same delivery is the same failure");
     const [raised] = bench.emitted.flatMap(({ event }) => (event.type === "escalation.raised" ? [event.count] : []));
     assert.equal(raised, 3);
+  });
+
+  test("are told apart when many are asked about at once, and those that the pool holds back are", async () => {
+    const asked: number[] = [];
+    const dues = ["few", "now", "held-back", "repeated"] as const;
+    const counts: SharedCounts = {
+      stop: () => Promise.resolve(),
+      count(asks) {
+        asked.push(asks.length);
+        return Promise.resolve(asks.map(({ key }): CountAnswer => ({ count: 7, sinceLast: 7, due: dues[Number(/E(\d)/.exec(key)?.[1])] ?? "few" })));
+      },
+    };
+    // E1 is counted by two rules.
+    const further = [{ ...rule, name: "E0", when: { code: ["E1"] }, threshold }];
+    const bench = benchOf({ threshold, counts, by: ["code"], further });
+    for (const code of ["E0", "E1", "E2", "E3", "E1"]) bench.escalations.emit({ ...death, code }, about());
+    await bench.pass(0);
+    assert.deepEqual(asked, [1, 6], "expected what comes while one question is on its way to be asked in one");
+    const told = bench.emitted.flatMap(({ event }) => ("counted" in event ? [`${event.type} ${event.counted}`] : []));
+    assert.deepEqual(told, ["escalation.raised code=E1", "escalation.held-back code=E2", "escalation.raised code=E1"]);
   });
 
   test("count alone while nobody answers, and say so, until the pool is counted again", async () => {

@@ -5,7 +5,17 @@ import { strict as assert } from "node:assert";
 import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
 import type { Usage } from "#runtime/core/limits.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StateAnswer, StepAcknowledgement, StepRequest, UsageAnswer } from "#runtime/ports/executor.ts";
+import type {
+  Executor,
+  ExecutorListener,
+  RunOrder,
+  RunResult,
+  StateAnswer,
+  StepAcknowledgement,
+  StepRequest,
+  ThreadStuck,
+  UsageAnswer,
+} from "#runtime/ports/executor.ts";
 import type { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
 
 /** Ends a script with an answer. */
@@ -242,8 +252,12 @@ export class ScriptedExecutor implements Executor {
   readonly threads = { stuck: 0, leaked: 0 };
 
   /** Tells of a thread that does not end, one of so many. */
-  leakThread(leaked: number): void {
-    this.#listener?.threadLeaked({ isOver: false, why: "it is in native code", leaked });
+  leakThread(leaked: number, isOver = false): void {
+    this.#listener?.threadLeaked({ isOver, why: "it is in native code", leaked });
+  }
+
+  stickThread(stuck: ThreadStuck): void {
+    this.#listener?.threadStuck(stuck);
   }
 
   get unbegunShared(): number {

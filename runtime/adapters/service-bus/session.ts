@@ -68,12 +68,17 @@ export class SdkSession implements HeldSession, DeliveryHome {
     if (this.#isLost || this.#released !== undefined) return;
     if (this.#isSubscribed) return this.#handled();
     this.#isSubscribed = true;
-    const { receiver } = this.#options;
+    const { receiver, clock } = this.#options;
     const processMessage = (message: ServiceBusReceivedMessage): Promise<void> => this.#arrived(message);
     const processError = async ({ error, errorSource }: { readonly error: unknown; readonly errorSource: string }): Promise<void> => {
       if (errorSource === "receive" || receiver.isClosed) this.#lose(error);
     };
-    receiver.subscribe({ processMessage, processError }, { autoCompleteMessages: false, maxConcurrentCalls: 1 });
+    try {
+      receiver.subscribe({ processMessage, processError }, { autoCompleteMessages: false, maxConcurrentCalls: 1 });
+    } catch (error) {
+      // It was lost before anything was asked for.
+      clock.soon(() => this.#lose(error));
+    }
   }
 
   settle(order: SettleOrder, delivery: ServiceBusDelivery, answers: Answers, index: number): void {

@@ -349,8 +349,8 @@ class ModelReceiver implements Receiver {
     );
   }
 
-  disturb(): void {
-    this.#listener.disturbed(new TransportError("expected the link to stay, it was detached"));
+  disturb(error: TransportError = new TransportError("expected the link to stay, it was detached")): void {
+    this.#listener.disturbed(error);
   }
 
   stop(): Promise<void> {

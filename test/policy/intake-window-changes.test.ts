@@ -1,0 +1,164 @@
+// How far an intake window changes, and by what; see also its simulation in intake-window.test.ts.
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import { type IntakeBounds, IntakeWindow, judgeEveryMs } from "#runtime/policy/intake-window.ts";
+
+const bounds: IntakeBounds = { start: 8, floor: 2, ceiling: 10_000, waitMaxMs: 500, enoughMs: 10 };
+const lullMs = 10_000;
+
+const dry = (): boolean => true;
+const busy = (): boolean => false;
+
+/** A window that is used up, with the time that it is looked at. */
+class Watched {
+  readonly window: IntakeWindow;
+  nowMs = 0;
+
+  constructor(changes: Partial<IntakeBounds> = {}) {
+    this.window = new IntakeWindow({ ...bounds, ...changes });
+    this.fill();
+  }
+
+  fill(): void {
+    while (!this.window.isFull) this.window.took(this.nowMs);
+  }
+
+  empty(): void {
+    while (this.window.held > 0) this.window.gave(this.nowMs);
+  }
+
+  /** So many runs waited and took so long; returns the size that they lead to. */
+  judge(runs: number, waitMs: number, serviceMs: number, isDry = busy): number {
+    for (let run = 0; run < runs; run += 1) this.window.ran(this.nowMs, waitMs, serviceMs);
+    this.nowMs += judgeEveryMs;
+    this.window.room(this.nowMs, isDry);
+    this.fill();
+    return this.window.size;
+  }
+
+  /** As many runs as it is large. */
+  whole(waitMs: number, serviceMs: number): number {
+    return this.judge(this.window.size, waitMs, serviceMs);
+  }
+}
+
+describe("an intake window changes", () => {
+  test("to twice as much until it has once been enough, then by what is missing, by one at least and to twice as much at most", () => {
+    const watched = new Watched();
+    assert.equal(watched.whole(0, 190), 16);
+    // Enough: they waited as long as is wanted.
+    assert.equal(watched.whole(10, 190), 16);
+    // Held for 190 ms, of 200 that are wanted.
+    assert.equal(watched.whole(0, 190), 17);
+    // Held for 35 ms, of 40 that are wanted.
+    const large = new Watched({ start: 100 });
+    large.whole(20, 30);
+    assert.equal(large.whole(5, 30), 114);
+    assert.equal(large.whole(0, 1), 228);
+  });
+
+  test("to twice as much again after a lull", () => {
+    const watched = new Watched();
+    watched.whole(20, 190);
+    assert.equal(watched.whole(0, 190), 9);
+    watched.empty();
+    watched.nowMs += lullMs;
+    assert.equal(watched.judge(0, 0, 0), 8);
+    assert.equal(watched.whole(0, 190), 16);
+  });
+
+  test("by the time of its trips, too: what is claimed and settled is held meanwhile", () => {
+    const sizeWith = (claimMs: number | undefined, settleMs: number | undefined): number => {
+      const watched = new Watched({ start: 1_000 });
+      for (let trip = 0; trip < 200; trip += 1) watched.window.tripped(claimMs, settleMs);
+      return watched.whole(600, 400);
+    };
+    // Held for 400 ms and 10 more, of 1 000; with 200 ms of trips for 600 and 210 more, of 1 200.
+    assert.deepEqual([sizeWith(undefined, undefined), sizeWith(0, 0)], [500, 500]);
+    for (const [claimMs, settleMs] of [
+      [200, undefined],
+      [undefined, 200],
+      [100, 100],
+    ] as const) {
+      const size = sizeWith(claimMs, settleMs);
+      assert.ok(size >= 674 && size <= 675, `${size}`);
+    }
+  });
+
+  test("up to half of the wait that is allowed at most, however far the trips", () => {
+    const watched = new Watched({ enoughMs: 1_000 });
+    assert.deepEqual([watched.whole(250, 10), watched.whole(249, 10)], [8, 9]);
+  });
+
+  test("when a wait is longer than allowed, shorter than wanted, and not at either", () => {
+    const watched = new Watched();
+    assert.deepEqual([watched.whole(500, 10), watched.whole(10, 10)], [8, 8]);
+    assert.equal(watched.whole(501, 10), 4);
+  });
+
+  test("by some runs where they waited too long, not by one, nor by some that did not", () => {
+    assert.equal(new Watched({ start: 100 }).judge(10, 900, 10), 50);
+    assert.equal(new Watched({ start: 100 }).judge(1, 900, 10), 100);
+    const watched = new Watched({ start: 100 });
+    assert.deepEqual([watched.judge(10, 5, 10), watched.window.serviceMs], [100, 0]);
+  });
+
+  test("not for dry threads where its runs have waited for their turn", () => {
+    const watched = new Watched();
+    for (let look = 0; look < 5; look += 1) assert.equal(watched.judge(1, 100, 10, dry), 8);
+  });
+
+  test("by what was measured since it was to grow, where it may not", () => {
+    const watched = new Watched();
+    watched.window.growth = "none";
+    assert.equal(watched.whole(0, 100), 8);
+    assert.equal(watched.whole(900, 100), 4);
+  });
+
+  test("by runs that came before it was to grow beyond its ceiling: it has not changed", () => {
+    const watched = new Watched({ ceiling: 8 });
+    assert.equal(watched.whole(0, 10), 8);
+    for (let run = 0; run < 8; run += 1) watched.window.ran(0, 900, 10);
+    assert.equal(watched.judge(0, 0, 0), 4);
+  });
+
+  test("back to its start when nothing was held for ten seconds, not sooner, and not while something is", () => {
+    const watched = new Watched();
+    assert.equal(watched.whole(0, 10), 16);
+    watched.nowMs = 1_000;
+    for (let message = 0; message < 15; message += 1) watched.window.gave(watched.nowMs);
+    watched.nowMs = 5_000;
+    watched.window.gave(watched.nowMs);
+    for (const nowMs of [1_000 + lullMs, 5_000 + lullMs - 1]) {
+      watched.window.room(nowMs, busy);
+      assert.equal(watched.window.size, 16);
+    }
+    watched.window.room(5_000 + lullMs + judgeEveryMs, busy);
+    assert.equal(watched.window.size, 8);
+
+    const held = new Watched();
+    held.whole(0, 10);
+    held.empty();
+    held.window.took(1_000);
+    held.window.room(20_000, busy);
+    assert.equal(held.window.size, 16);
+  });
+
+  test("back to its start from exactly ten seconds on", () => {
+    const watched = new Watched();
+    watched.whole(0, 10);
+    watched.empty();
+    watched.window.room(watched.nowMs + lullMs, busy);
+    assert.equal(watched.window.size, 8);
+  });
+});
+
+describe("an intake window", () => {
+  test("is full with as much as it is large, and stalls from when the first message came", () => {
+    const window = new IntakeWindow(bounds);
+    for (let message = 0; message < 7; message += 1) window.took(60_000);
+    assert.deepEqual([window.isFull, window.isStalled(60_500), window.isStalled(70_000)], [false, false, true]);
+    window.took(60_000);
+    assert.equal(window.isFull, true);
+  });
+});
