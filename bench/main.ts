@@ -9,6 +9,7 @@ import { compareCommand } from "./compare/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
 import { faultsCommand } from "./faults/command.ts";
 import { headOfLineCommand } from "./head-of-line/command.ts";
+import { footprintCommand } from "./footprint/command.ts";
 import { intakeCommand } from "./intake/command.ts";
 import { isolationCommand } from "./isolation/command.ts";
 import { latencyCommand } from "./latency/command.ts";
@@ -56,6 +57,7 @@ const commands = [
   storeCommand(),
   dispatchCommand(),
   compareCommand(),
+  footprintCommand(),
 ];
 for (const command of commands) program.addCommand(command);
 

@@ -1,7 +1,8 @@
 // The public surface. Plugins import this and nothing deeper.
 import "./core/refuse-old-node.ts";
 export type { EventEnvelope } from "./core/event-envelope.ts";
-export { type Config, type ConfigInput, defineConfig } from "./core/config.ts";
+export type { Config, ConfigInput } from "./core/config.ts";
+export { defineConfig } from "./core/define-config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
 export { ConfigurationError, HoldfastError } from "./core/errors.ts";
 export type { LimitPolicy, LimitScope } from "./core/limits.ts";

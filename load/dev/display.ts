@@ -70,7 +70,7 @@ export class Display {
       deadLettered: account.deadLettered,
       perSecond: this.#perSecond,
       inFlight: worker.view?.inFlight ?? 0,
-      latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
+      latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
     };
   }
 
@@ -78,7 +78,7 @@ export class Display {
   #frame({ account, worker, phase, isOver, sent, wanted, elapsedMs }: Moment, columns: number): string {
     const latencies = worker.latencies();
     const { outcomes } = worker.totals();
-    const ms = (percentile: number): string => `${Math.round(latencies.getValueAtPercentile(percentile))} ms`;
+    const ms = (percentile: number): string => `${Math.round(latencies.percentile(percentile))} ms`;
     const events = wanted === undefined ? `${sent.events} events sent` : `${sent.events} of ${wanted} events sent`;
     const progress = [`${Math.round(elapsedMs / 1_000)} s`, phase, `${events}, as ${sent.messages} messages`];
     const gates = (worker.view?.gates ?? []).map((gate) => [

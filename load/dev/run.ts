@@ -97,7 +97,7 @@ class Trial {
       messages: this.#stream.sentMessages(),
       elapsedMs: this.#lastEndMs - (this.#stream.startedMs ?? this.#startedMs),
       bySecond: this.#bySecond.list(),
-      latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
+      latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
       resumed: this.#world.worker.totals().events["run.resumed"] ?? 0,
     });
     return { ...summary, ...(this.#hang === undefined ? {} : { hang: this.#hang.result }) };

@@ -1,6 +1,6 @@
 /** The worker of the world: a process that can be killed and started again, and what all its lives reported together. */
-import { type Histogram, build, decodeFromCompressedBase64 } from "hdr-histogram-js";
-import type { StatisticsSnapshot } from "#runtime/adapters/telemetry/statistics.ts";
+import { type StatisticsSnapshot, latencyHistogram } from "#runtime/adapters/telemetry/statistics.ts";
+import type { Histogram } from "#runtime/core/histogram.ts";
 import type { WorkerView } from "#runtime/pipeline/worker-view.ts";
 import { type Child, startChild } from "./child.ts";
 
@@ -8,8 +8,8 @@ interface Report {
   readonly type: "report";
   readonly statistics: StatisticsSnapshot;
   readonly view: WorkerView;
-  /** Latencies as an encoded HDR histogram. */
-  readonly latencies: string;
+  /** Numbers of the histogram of latencies. */
+  readonly latencies: readonly number[];
 }
 
 export interface WorkerTotals {
@@ -83,8 +83,8 @@ export class WorkerProcess {
   }
 
   latencies(): Histogram {
-    const all = build({ lowestDiscernibleValue: 1, highestTrackableValue: 3_600_000, numberOfSignificantValueDigits: 3 });
-    for (const { latencies } of this.#reports) all.add(decodeFromCompressedBase64(latencies));
+    const all = latencyHistogram();
+    for (const { latencies } of this.#reports) all.add(latencies);
     return all;
   }
 }

@@ -3,12 +3,13 @@
  * findings, `start` refuses to begin when one has failed, and a worker that runs looks again from time to time. Each says what
  * was expected, what was found and what to do about it.
  */
-import { type EntitySettings, entitiesOf, readBrokerFacts } from "../compose/broker.ts";
+import { entitiesOf, readBrokerFacts } from "../compose/broker.ts";
 import { checkChannels } from "../compose/escalation.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import type { SourceSettings } from "../core/config/sources.ts";
 import { TransportError, messageOf } from "../core/errors.ts";
+import type { EntitySettings } from "../ports/broker-facts.ts";
 import { fewAtOnce } from "./few-at-once.ts";
 import { type Finding, foundIn, judged, notChecked, withDeadline } from "./finding.ts";
 import { checkSending } from "./sending-checks.ts";

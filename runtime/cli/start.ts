@@ -1,4 +1,7 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
+import { flushCompileCache } from "node:module";
+import { letYoungGenerationGrow } from "../adapters/system/young-generation.ts";
+import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { endProcess } from "../adapters/threads/end-process.ts";
 import { describeMemory } from "../compose/memory.ts";
 import { nameKinds } from "../compose/store.ts";
@@ -20,6 +23,8 @@ import { reportLatency, reportShedding, reportSuspects, waitsFor } from "./worke
 const reportEveryMs = 200;
 /** Past the budget by this much, the process ends without waiting for whatever hangs. */
 const stopMarginMs = 5_000;
+/** What a worker loads once it is up, such as the recovery queue, is loaded by then. */
+const settledAfterMs = 3_000;
 /** How often the log sums up what happened. */
 const summaryEveryMs = 60_000;
 
@@ -61,6 +66,7 @@ export async function start(options: StartOptions): Promise<void> {
   const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
   let heartbeat: Heartbeat | undefined;
+  let growing: NodeJS.Timeout | undefined;
   const stop = (reason: string): void => {
     if (late !== undefined) return;
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
@@ -86,11 +92,19 @@ export async function start(options: StartOptions): Promise<void> {
       (text) => logger.warn(text),
     );
     process.send?.({ type: "ready" });
+    growing = setTimeout(() => {
+      // What the start has left behind is given back while nobody waits for it.
+      if (worker.view().inFlight === 0) collectGarbage();
+      letYoungGenerationGrow();
+    }, settledAfterMs);
+    // An end that does not wait for threads writes nothing.
+    flushCompileCache();
   }
   const endChecking = keepChecking(config, directory, logger, findings);
   await stopped.promise;
   endChecking();
   clearTimeout(late);
+  clearTimeout(growing);
   clearInterval(reports);
   clearInterval(summing);
   sumUp();

@@ -1,6 +1,5 @@
 /** Where the dead letters of a consumer lie, and what is needed to work on them. */
-import { nameOf, type ServiceBusEntity } from "../adapters/service-bus/client.ts";
-import { openPeeking } from "../adapters/service-bus/peeking.ts";
+import { addressOf, type Entity } from "../adapters/amqp/namespace.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName, firstSource, retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
@@ -14,12 +13,13 @@ import { composePublisher, composeTransports, connectionOf, entitiesOf, type Mak
 import { limitsOf } from "./executor.ts";
 import { checkStoreIsShared, composeRunStore } from "./store.ts";
 
-async function boxOf(config: Config, make: MakeTransport, entity: ServiceBusEntity, isOwn: boolean): Promise<DeadLetterBox> {
+async function boxOf(config: Config, make: MakeTransport, entity: Entity, isOwn: boolean): Promise<DeadLetterBox> {
   const connection = await connectionOf(config.serviceBus);
   const transport: Transport = make(entity);
+  const { openPeeking } = await import("../adapters/service-bus/peeking.ts");
   const peeking = openPeeking(connection, entity);
   return {
-    name: nameOf(entity),
+    name: addressOf(entity),
     isOwn,
     transport,
     start: () => transport.start(),
@@ -41,7 +41,7 @@ export async function composeLetters(config: Config, forwardedTo: string | undef
   const limits = limitsOf(config);
   return {
     boxes: await Promise.all(boxes),
-    sources: entities.map((entity) => nameOf(entity)),
+    sources: entities.map((entity) => addressOf(entity)),
     readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
   };
 }

@@ -254,11 +254,6 @@ const schema: z.ZodType<Config, ConfigInput> = z
     }
   });
 
-/** Gives a configuration file its types. */
-export function defineConfig(config: ConfigInput): ConfigInput {
-  return config;
-}
-
 /** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. */
 export function parseConfig(input: unknown, source: string): Config {
   const renamed = refuseConsumer(input);

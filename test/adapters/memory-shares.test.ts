@@ -4,7 +4,7 @@ import { type TestContext, test } from "node:test";
 import { memoryUseWithin, shareMemory } from "#runtime/adapters/system/memory.ts";
 
 const mib = 1024 ** 2;
-const idleBytes = 160 * mib;
+const idleBytes = 128 * mib;
 
 /** As the system answers in a container of so much memory; 0 is what it says outside of one. */
 function contain(t: TestContext, bytes: number): void {
@@ -20,9 +20,9 @@ test("bodies, the heaps of all threads and that of the main one fit together bes
   assert.deepEqual(shareMemory({ memoryBytesMax: 512 * mib }, 1), {
     limitBytes: 512 * mib,
     limitedBy: "memoryBytesMax",
-    heldBytes: 88 * mib,
-    threadHeapBytes: 132 * mib,
-    mainHeapBytes: 132 * mib,
+    heldBytes: 96 * mib,
+    threadHeapBytes: 144 * mib,
+    mainHeapBytes: 144 * mib,
   });
 });
 
@@ -33,7 +33,7 @@ test("a thread has the heap that its plugins need, however little there is, and 
 
 test("what is configured is taken as it is, and the rest shared out of what is left", () => {
   const shares = shareMemory({ memoryBytesMax: 512 * mib, heldBytesMax: 152 * mib }, 1);
-  assert.deepEqual([shares.heldBytes, shares.threadHeapBytes], [152 * mib, 100 * mib]);
+  assert.deepEqual([shares.heldBytes, shares.threadHeapBytes], [152 * mib, 116 * mib]);
   assert.equal(shareMemory({ memoryBytesMax: 512 * mib, threadHeapBytesMax: 300 * mib }, 1).threadHeapBytes, 300 * mib);
 });
 

@@ -146,7 +146,7 @@ async function drill(options: KillOptions, world: World, pool: Pool, ledger: Eff
     messages: stream.sentMessages(),
     elapsedMs,
     bySecond: [],
-    latencyMs: { p50: latencies.getValueAtPercentile(50), p99: latencies.getValueAtPercentile(99) },
+    latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
     resumed: pool.resumed(),
   });
   return report(options, pool, { summary, recoveries, stale: await staleCalls(world.standIns), sagas: await sagas.judge(ledger.calls) });

@@ -1,5 +1,4 @@
 /** Posts JSON to a webhook: bounded in time, without redirects, and without its address in any error. */
-import { request } from "undici";
 import { messageOf } from "../../core/errors.ts";
 import { DeliveryError } from "../../ports/escalation-channel.ts";
 
@@ -15,6 +14,8 @@ export interface PostOptions {
 
 export async function postJson({ url, headers, body }: PostOptions, signal: AbortSignal): Promise<void> {
   const { host } = new URL(url);
+  // Loaded when it is needed: it takes some memory.
+  const { request } = await import("undici");
   let status: number;
   try {
     const answer = await request(url, {

@@ -1,5 +1,6 @@
 // The connection: ioredis set up so that a command is answered in time or refused, and never sent again by itself.
-import { Cluster, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { isCluster } from "./is-cluster.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
@@ -94,7 +95,7 @@ export class RedisClient {
 
   /** A cluster of which no node is known would keep commands until one is. */
   #ready(): Redis | Cluster {
-    if (this.#redis instanceof Cluster && this.#redis.status !== "ready") throw new Error("no node of the cluster is connected");
+    if (isCluster(this.#redis) && this.#redis.status !== "ready") throw new Error("no node of the cluster is connected");
     return this.#redis;
   }
 

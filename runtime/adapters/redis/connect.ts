@@ -1,6 +1,7 @@
 // How a Redis is reached: one server, the master that sentinels name, or a cluster; over TLS with an authority of one's own.
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { createRequire } from "node:module";
+import type { Cluster, Redis, RedisOptions } from "ioredis";
 import type { LoginNews, RedisCredential } from "./login.ts";
 
 export interface RedisPlace extends LoginNews {
@@ -78,6 +79,8 @@ function waits(commandTimeoutMs: number): Patience {
 /** Not connected yet. `patience`: what becomes of commands while no server answers; see the functions of these names. */
 export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits" = "answersOrFails"): Redis | Cluster {
   const { isCluster = false, nodes = [], sentinel, ca } = place;
+  // Loaded with the first connection: a worker on SQLite has none.
+  const library = createRequire(import.meta.url)("ioredis") as typeof import("ioredis");
   const url = new URL(place.url);
   const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;
   const common = {
@@ -92,7 +95,7 @@ export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "
   const single = { ...common, enableOfflineQueue: patience === "waits", retryStrategy: reconnectDelayMs } satisfies RedisOptions;
   const seeds = [url.host, ...nodes].map(addressOf);
   if (isCluster) {
-    return new Cluster(seeds, {
+    return new library.Cluster(seeds, {
       lazyConnect: true,
       // Commands may wait while a node is being connected, within their time; for the cluster as a whole they do not (see client.ts).
       enableOfflineQueue: true,
@@ -103,9 +106,9 @@ export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "
       redisOptions: { ...common, ...credentialsOf(url) },
     });
   }
-  if (sentinel === undefined) return new Redis(place.url, single);
+  if (sentinel === undefined) return new library.Redis(place.url, single);
   const db = Number(url.pathname.slice(1) || 0);
-  return new Redis({
+  return new library.Redis({
     ...single,
     ...credentialsOf(url),
     db,

@@ -1,6 +1,7 @@
 // What a Redis says of itself, asked of each master of a cluster. CONFIG is never asked, and INFO may be refused: what is not told
 // is undefined.
-import { Cluster, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { isCluster } from "./is-cluster.ts";
 import { StoreUnavailableError, messageOf } from "../../core/errors.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
@@ -26,7 +27,7 @@ export async function readRedisFacts(place: RedisPlace): Promise<readonly RedisF
   try {
     await login?.start();
     await redis.connect();
-    const masters = redis instanceof Cluster ? redis.nodes("master") : [redis];
+    const masters = isCluster(redis) ? redis.nodes("master") : [redis];
     return await Promise.all(masters.map(factsOf));
   } catch (error) {
     throw new StoreUnavailableError(`expected Redis to answer, found ${messageOf(lastError ?? error)}`, { cause: error });

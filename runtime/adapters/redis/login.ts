@@ -1,6 +1,7 @@
 // Logs in with tokens that an identity is issued, in place of a password that lasts. The server ends a connection whose token has
 // run out: a new one is asked for in time, and every connection says AUTH again with it; what connects later begins with it.
-import { Cluster, type Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import { isCluster } from "./is-cluster.ts";
 import { type CredentialNews, renewalPauseMs } from "../../core/credential-news.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 
@@ -65,9 +66,9 @@ export class Login {
     this.#credential = credential;
     this.#heard = heard;
     this.#name = purpose === undefined ? "Redis" : `Redis, for ${purpose}`;
-    this.#user = redis instanceof Cluster ? redis.options.redisOptions?.username : redis.options.username;
-    if (redis instanceof Cluster) redis.on("+node", (node: Redis) => this.#equip(node));
-    redis.on(redis instanceof Cluster ? "node error" : "error", (error: unknown) => this.#refused(error));
+    this.#user = isCluster(redis) ? redis.options.redisOptions?.username : redis.options.username;
+    if (isCluster(redis)) redis.on("+node", (node: Redis) => this.#equip(node));
+    redis.on(isCluster(redis) ? "node error" : "error", (error: unknown) => this.#refused(error));
   }
 
   /** Before the first connection. Rejects with `ConfigurationError` when no token is issued. */
@@ -118,7 +119,7 @@ export class Login {
   }
 
   #connections(): readonly Redis[] {
-    return this.#redis instanceof Cluster ? this.#redis.nodes("all") : [this.#redis];
+    return isCluster(this.#redis) ? this.#redis.nodes("all") : [this.#redis];
   }
 
   #equip(connection: Redis): void {

@@ -28,14 +28,10 @@ export function isOfMessage(thrown: unknown): boolean {
 const entityTroubles: ReadonlyMap<string, EntityTrouble> = new Map([
   ["MessagingEntityNotFound", "missing"],
   ["MessagingEntityNotFoundError", "missing"],
-  // As the administration API has it.
-  ["MessageEntityNotFoundError", "missing"],
   ["MessagingEntityDisabled", "disabled"],
   ["MessagingEntityDisabledError", "disabled"],
   ["UnauthorizedAccess", "forbidden"],
   ["UnauthorizedError", "forbidden"],
-  // As the administration API has it.
-  ["UnauthorizedRequestError", "forbidden"],
 ]);
 
 const remedies: ReadonlyMap<string, string> = new Map([

@@ -1,7 +1,15 @@
 /** The thread of a run store: does the calls it is sent, in their order, and answers each. */
+import { enableCompileCache, flushCompileCache } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
-import { createSqliteRunStore, type SqliteRunStore } from "./run-store.ts";
-import { type NumberedAnswer, type NumberedCall, packClaims, packError, packWrites, type StoreCall, type ThreadSettings, unpackFinishes } from "./wire.ts";
+import type { SqliteRunStore } from "./run-store.ts";
+import type { NumberedAnswer, NumberedCall, StoreCall, ThreadSettings } from "./wire.ts";
+
+// A thread has to ask for Node's cache of compiled code itself, before it imports anything.
+enableCompileCache();
+const { createSqliteRunStore } = await import("./run-store.ts");
+const { packClaims, packError, packWrites, unpackFinishes } = await import("./wire.ts");
+// A thread that is ended writes nothing by itself.
+setImmediate(flushCompileCache);
 
 async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown> {
   switch (call.method) {

@@ -27,7 +27,7 @@ function usedBytes(): number {
 }
 
 /** What a worker takes that holds nothing. */
-const idleBytes = 160 * 1024 ** 2;
+const idleBytes = 128 * 1024 ** 2;
 const heldBytesMin = 4 * 1024 ** 2;
 /** A thread needs some of it for its plugins. More than the other is what V8 can do with by itself. */
 const threadHeapBytes = { min: 48 * 1024 ** 2, max: 4 * 1024 ** 3 };

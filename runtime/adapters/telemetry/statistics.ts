@@ -1,11 +1,15 @@
 /** Counts what the runtime reports, cheaply: numbers in typed arrays and one histogram; readers take snapshots. */
-import { type Histogram, build, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
+import { Histogram } from "../../core/histogram.ts";
 import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
 
 const outcomes: readonly FinalOutcome[] = ["completed", "duplicate", "dead-lettered", "retried", "postponed", "released", "dropped"];
 const outcomeIndex = new Map(outcomes.map((outcome, index) => [outcome, index]));
-const latencyMaxMs = 3_600_000;
+
+/** Latencies, exact to a thousandth. */
+export function latencyHistogram(): Histogram {
+  return new Histogram(10, 3_600_000);
+}
 
 /** Counts since the worker started. */
 export interface StatisticsSnapshot {
@@ -22,7 +26,7 @@ export interface StatisticsSnapshot {
 export class Statistics implements Telemetry {
   readonly #skills = new Map<string, Float64Array>();
   readonly #events = new Map<string, number>();
-  readonly #latency: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: latencyMaxMs, numberOfSignificantValueDigits: 3 });
+  readonly #latency = latencyHistogram();
 
   settled(outcome: FinalOutcome, skill: string, latencyMs: number): void {
     let counts = this.#skills.get(skill);
@@ -32,7 +36,7 @@ export class Statistics implements Telemetry {
     }
     const index = outcomeIndex.get(outcome) ?? 0;
     counts[index] = (counts[index] ?? 0) + 1;
-    if (outcome === "completed") this.#latency.recordValue(Math.min(latencyMaxMs, Math.max(1, Math.round(latencyMs))));
+    if (outcome === "completed") this.#latency.record(latencyMs);
   }
 
   emit(event: RuntimeEvent): void {
@@ -51,13 +55,13 @@ export class Statistics implements Telemetry {
       outcomes: named(total),
       skills: Object.fromEntries(Array.from(this.#skills, ([skill, counts]) => [skill, named(counts)])),
       events: Object.fromEntries(this.#events),
-      latencyMs: { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99), max: latency.maxValue, count: latency.totalCount },
+      latencyMs: { p50: latency.percentile(50), p99: latency.percentile(99), max: latency.max, count: latency.count },
     };
   }
 
-  /** All latencies of completed deliveries as an encoded HDR histogram, for adding up several workers'. */
-  latencies(): string {
-    return encodeIntoCompressedBase64(this.#latency);
+  /** All latencies of completed deliveries as numbers of their histogram, for adding up several workers'. */
+  latencies(): readonly number[] {
+    return this.#latency.toNumbers();
   }
 }
 

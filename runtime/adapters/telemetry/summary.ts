@@ -1,9 +1,11 @@
 /** What happened since the last summary, for one line of the log. */
-import { type Histogram, build } from "hdr-histogram-js";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
+import { Histogram } from "../../core/histogram.ts";
 import type { FinalOutcome, Telemetry } from "../../ports/telemetry.ts";
 
 const latencyMaxMs = 3_600_000;
+/** Latencies are exact to a hundredth. */
+const latencyBits = 7;
 /** Reasons that one summary names; the others are counted together. */
 const reasonsMax = 20;
 const otherReasons = "other";
@@ -23,7 +25,7 @@ export interface Summary {
 }
 
 export class Summaries implements Telemetry {
-  readonly #latency: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: latencyMaxMs, numberOfSignificantValueDigits: 2 });
+  readonly #latency = new Histogram(latencyBits, latencyMaxMs);
   #counts: Record<FinalOutcome, number> = none();
   #reasons = new Map<string, number>();
   #isEmpty = true;
@@ -31,7 +33,7 @@ export class Summaries implements Telemetry {
   settled(outcome: FinalOutcome, _skill: string, latencyMs: number): void {
     this.#isEmpty = false;
     this.#counts[outcome] += 1;
-    if (outcome === "completed") this.#latency.recordValue(Math.min(latencyMaxMs, Math.max(1, Math.round(latencyMs))));
+    if (outcome === "completed") this.#latency.record(latencyMs);
   }
 
   emit(event: RuntimeEvent): void {
@@ -45,7 +47,7 @@ export class Summaries implements Telemetry {
     if (this.#isEmpty) return undefined;
     const { completed, duplicate, retried, postponed, released, dropped } = this.#counts;
     const latency = this.#latency;
-    const latencyMs = completed === 0 ? undefined : { p50: latency.getValueAtPercentile(50), p99: latency.getValueAtPercentile(99) };
+    const latencyMs = completed === 0 ? undefined : { p50: latency.percentile(50), p99: latency.percentile(99) };
     const summary = {
       completed,
       duplicates: duplicate,

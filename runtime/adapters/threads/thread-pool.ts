@@ -290,7 +290,7 @@ export class ThreadPool {
   #build(size: number): void {
     const { settings, heapBytesMax, startTimeoutMs } = this.#options;
     const piscina = new Piscina({
-      filename: new URL(`./thread${extname(import.meta.filename)}`, import.meta.url).href,
+      filename: new URL(`./entry-thread${extname(import.meta.filename)}`, import.meta.url).href,
       name: "accept",
       minThreads: size,
       maxThreads: size,

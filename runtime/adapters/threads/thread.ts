@@ -1,5 +1,5 @@
 /**
- * The one module that a skill thread loads: opens the plugins, says hello, and takes batches of runs from then on. piscina calls
+ * What a skill thread is: opens the plugins, says hello, and takes batches of runs from then on. piscina calls
  * `accept` with each task; a task has ended when all its runs have begun, so that runs that wait for something keep no thread
  * from the next task. Their answers come later, through the port.
  */
@@ -97,7 +97,11 @@ function beat(progress: Int32Array): void {
   setInterval(pulse, pulseEveryMs);
 }
 
-async function open(settings: ThreadSettings): Promise<(bytes: Uint8Array) => Promise<Uint8Array>> {
+/** A task of piscina's: takes runs, and resolves when all of them have begun. */
+export type AcceptTask = (bytes: Uint8Array) => Promise<Uint8Array>;
+
+export async function open(): Promise<AcceptTask> {
+  const settings = workerData as ThreadSettings;
   const { port1, port2 } = new MessageChannel();
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
@@ -165,6 +169,3 @@ async function beginAll(host: SkillHost, reporter: Reporter, progress: Int32Arra
   await Promise.resolve();
   return reporter.take(workMs);
 }
-
-/** piscina's task; it waits for the promise before it says that the thread is ready. */
-export const accept: Promise<(bytes: Uint8Array) => Promise<Uint8Array>> = open(workerData as ThreadSettings);

@@ -1,7 +1,7 @@
 /** All skills and dependencies of a worker, with what the configuration changes of them. */
 import { hash } from "node:crypto";
 import type { Config, DependencyConfig, SkillConfig } from "../../core/config.ts";
-import { given } from "../../core/config/changes.ts";
+import { given } from "../../core/given.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
 import type { RunKind } from "../../core/run.ts";
