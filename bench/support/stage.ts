@@ -22,8 +22,8 @@ export interface Mark {
 
 export interface StageOptions {
   readonly threads?: number;
-  /** A script that starts the worker, with its own arguments before the worker's. */
-  readonly through?: readonly [string, ...string[]];
+  /** Starts the worker in place of Node, with Node's arguments. */
+  readonly execPath?: string;
   /** How far away the broker and the store are, each way. */
   readonly connectionString?: string;
   readonly config?: Partial<ConfigInput>;
@@ -70,8 +70,13 @@ export class Stage {
     this.#configs += 1;
     const file = join(this.#folder, `holdfast-${this.#configs}.config.json`);
     writeFileSync(file, JSON.stringify(this.#config(options)));
-    const [script, ...first] = options.through ?? ["runtime/cli/main"];
-    const worker = await startChild<unknown>(script, [...first, "start", "--config", file], undefined, { HOLDFAST_BENCH_NOTES: this.#notes });
+    const worker = await startChild<unknown>(
+      "runtime/cli/main",
+      ["start", "--config", file],
+      undefined,
+      { HOLDFAST_BENCH_NOTES: this.#notes },
+      options.execPath,
+    );
     this.#workers.push(worker);
     return worker;
   }

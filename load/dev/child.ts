@@ -15,17 +15,22 @@ export interface Child<Ready> {
   stop(): Promise<void>;
 }
 
-/** Starts `script` (a path below the project, without extension), with `env` beside this process's own environment, and waits for its message of type `ready`. */
+/**
+ * Starts `script` (a path below the project, without extension), with `env` beside this process's own environment, and waits for its message
+ * of type `ready`. `execPath`: what to start in place of Node, with Node's arguments.
+ */
 export async function startChild<Ready>(
   script: string,
   args: readonly string[],
   onMessage: (message: unknown) => void = () => undefined,
   env?: Readonly<Record<string, string>>,
+  execPath: string = process.execPath,
 ): Promise<Child<Ready>> {
   // A group of its own: a terminal's Ctrl-C is for the parent alone, which stops its children in order.
   const child = fork(join(root, `${script}${extension}`), args, {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     detached: true,
+    execPath,
     env: { ...process.env, ...env },
   });
   const exited = new Promise<void>((done) => {

@@ -8,6 +8,7 @@ import { nameKinds } from "../compose/store.ts";
 import { composeWorker } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { Worker } from "../pipeline/lifecycle.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
 import { checkSurroundings } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -66,7 +67,7 @@ export async function start(options: StartOptions): Promise<void> {
   const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
   let heartbeat: Heartbeat | undefined;
-  let growing: NodeJS.Timeout | undefined;
+  let settling: NodeJS.Timeout | undefined;
   const stop = (reason: string): void => {
     if (late !== undefined) return;
     logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
@@ -92,24 +93,28 @@ export async function start(options: StartOptions): Promise<void> {
       (text) => logger.warn(text),
     );
     process.send?.({ type: "ready" });
-    growing = setTimeout(() => {
-      // What the start has left behind is given back while nobody waits for it.
-      if (worker.view().inFlight === 0) collectGarbage();
-      letYoungGenerationGrow();
-    }, settledAfterMs);
-    // An end that does not wait for threads writes nothing.
-    flushCompileCache();
+    settling = settleMemory(worker);
   }
   const endChecking = keepChecking(config, directory, logger, findings);
   await stopped.promise;
   endChecking();
   clearTimeout(late);
-  clearTimeout(growing);
+  clearTimeout(settling);
   clearInterval(reports);
   clearInterval(summing);
   sumUp();
   report();
   if (process.connected) process.disconnect();
+}
+
+/** Once everything is loaded: what the start has left behind is given back while nobody waits for it, and heaps may grow with the work. */
+function settleMemory(worker: Pick<Worker, "view">): NodeJS.Timeout {
+  // An end that does not wait for threads writes nothing of the cache.
+  flushCompileCache();
+  return setTimeout(() => {
+    if (worker.view().inFlight === 0) collectGarbage();
+    letYoungGenerationGrow();
+  }, settledAfterMs);
 }
 
 /** What the heartbeat tells beside its time. */

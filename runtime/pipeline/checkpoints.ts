@@ -57,6 +57,7 @@ export class Checkpoints {
         continue;
       }
       work.stepsPending += 1;
+      work.holdsMore(request.step.result.byteLength);
       ofSource(this.#writes, work.source).add({ work, request });
     }
     if (refused.length > 0) this.#options.executor.acknowledge(refused);
@@ -86,6 +87,8 @@ export class Checkpoints {
       if (result === "written") {
         work.recordStep(request.step);
         if (work.verdict !== undefined || request.fellBack !== undefined) (telling ??= []).push(item);
+      } else {
+        work.holdsMore(-request.step.result.byteLength);
       }
       return acknowledgement(request, result);
     });

@@ -97,8 +97,9 @@ export class Intake {
   }
 
   /** A message has arrived; it is unknown yet what it is. */
-  arrived({ delivery }: Work): void {
-    this.#bytes.took(delivery.body.byteLength * copiesOfBody);
+  arrived(work: Work): void {
+    this.#bytes.took(work.delivery.body.byteLength * copiesOfBody);
+    work.budget = this.#bytes;
   }
 
   /** How many more messages of a source fit, of whatever skill. What others may bring counts, but leaves half of the room: most of them may bring nothing for hours. */
@@ -205,6 +206,8 @@ export class Intake {
   /** It is here no more. */
   ended(work: Work): void {
     this.#bytes.gave(work.delivery.body.byteLength * copiesOfBody);
+    work.holdsMore(-work.besideBytes);
+    work.budget = undefined;
     this.rests(work);
   }
 

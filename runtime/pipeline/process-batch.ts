@@ -256,7 +256,7 @@ export class BatchProcessor {
       case "acquired":
         return !this.#isOrderedToEnd(work) && !this.#isSurplus(work);
       case "done":
-        settler.absorb(work, result.outbox);
+        settler.absorb(work, work.holdsOutbox(result.outbox));
         return false;
       case "dead":
         work.death = lastDeath(result.history);
@@ -295,7 +295,7 @@ export class BatchProcessor {
     work.losses = losses;
     work.generation = generation;
     work.restarts = restarts;
-    work.steps = steps;
+    work.goesOnFrom(steps);
     work.isApart = losses > 1 || (failures > 0 && isApartOf(work.delivery));
     if (failures > 0) work.retriesBefore = Math.max(work.retriesBefore, retriesInPlaceOf(work.delivery, work.skill?.retry.immediateMax ?? 0));
     work.verdict = steps.length > 0 ? verdictOf(steps) : undefined;

@@ -171,7 +171,7 @@ export class Settler {
   succeed(work: Work, emitted: readonly OutgoingMessage[], sessionState?: Uint8Array | null): void {
     const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
     const left = sessionState === undefined || work.turn === undefined ? undefined : { state: sessionState, sequenceNumber: work.delivery.sequenceNumber };
-    const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: encodeOutbox(outbox, left) } };
+    const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: work.holdsOutbox(encodeOutbox(outbox, left)) } };
     work.stage = "recording";
     this.#finishes.add(item);
   }

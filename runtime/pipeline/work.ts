@@ -9,6 +9,7 @@ import { readEventIdHeader } from "../core/read-route.ts";
 import { type ScopeField, readScope } from "../core/read-scope.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
+import type { ByteBudget } from "../policy/byte-budget.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Turn } from "./session-turn.ts";
 import type { Source } from "./source.ts";
@@ -44,6 +45,15 @@ export type Stage =
 const noUses: readonly number[] = [];
 const noSteps: readonly StepRecord[] = [];
 const noCalls: readonly CallReport[] = [];
+
+/** As messages, and as the bytes that are recorded. */
+const copiesOfOutbox = 2;
+
+function bytesOf(steps: readonly StepRecord[]): number {
+  let bytes = 0;
+  for (const { result } of steps) bytes += result.byteLength;
+  return bytes;
+}
 
 /** One delivery on its way through the worker, with all that is known of it. One object a message, reused for every stage. */
 export class Work {
@@ -98,6 +108,10 @@ export class Work {
   hasFailed = false;
   /** Steps on their way to the store. */
   stepsPending = 0;
+  /** Counts what is held of it beside its message; undefined once it is here no more. */
+  budget: Pick<ByteBudget, "grew"> | undefined = undefined;
+  /** As it was counted there. */
+  besideBytes = 0;
   /** What it counts for; undefined before its skill is known. */
   intake: SkillIntake<Work> | undefined = undefined;
   /** It is one of the runs of its skill that are under way. */
@@ -219,6 +233,13 @@ export class Work {
     this.epoch = 0;
   }
 
+  /** So much more of it is held than its message: results of steps, what it sends. */
+  holdsMore(bytes: number): void {
+    if (bytes === 0 || this.budget === undefined) return;
+    this.besideBytes += bytes;
+    this.budget.grew(bytes);
+  }
+
   /** Nothing of it is under way: it can be handed back at once. */
   get isIdle(): boolean {
     return (
@@ -231,9 +252,23 @@ export class Work {
     );
   }
 
-  /** Remembers a durable step, so that a retry in place does not run it again. */
+  /** What it sends, as it is recorded; it is here as messages, too. */
+  holdsOutbox(outbox: Uint8Array): Uint8Array {
+    this.holdsMore(outbox.byteLength * copiesOfOutbox);
+    return outbox;
+  }
+
+  /** Its claim tells of the steps of earlier executions. */
+  goesOnFrom(steps: readonly StepRecord[]): void {
+    if (steps.length + this.steps.length > 0) this.holdsMore(bytesOf(steps) - bytesOf(this.steps));
+    this.steps = steps;
+  }
+
+  /** Remembers a durable step, so that a retry in place does not run it again. Its result was counted as it came. */
   recordStep(step: StepRecord): void {
-    this.steps = [...this.steps.filter((known) => known.name !== step.name), step];
+    const others = this.steps.filter((known) => known.name !== step.name);
+    if (others.length < this.steps.length) this.holdsMore(bytesOf(others) - bytesOf(this.steps));
+    this.steps = [...others, step];
   }
 }
 

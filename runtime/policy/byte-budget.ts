@@ -42,6 +42,11 @@ export class ByteBudget {
     this.#messages -= 1;
   }
 
+  /** What comes with a message that is held has grown by so much, or shrunk: results of its steps, what it sends. */
+  grew(bytes: number): void {
+    this.#heldBytes += bytes;
+  }
+
   /** How many more messages are likely to fit; 1 while nothing is held, whatever their size. */
   room(): number {
     const expectedBytes = this.expectedBytes;

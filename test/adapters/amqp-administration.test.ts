@@ -31,7 +31,7 @@ test("the settings of queues and subscriptions are read as the broker has them",
   const broker = await start(t, {
     queues: [
       { name: "input", lockDurationMs: 45_000, deliveryCountMax: 7, requiresSession: true, forwardTo: "a/b-c.d" },
-      { name: "a/b-c.d", messageTtlMs: 3_600_500, deadLetterOnExpiration: true },
+      { name: "a/b-c.d", timeToLiveMs: 3_600_500, deadLetterOnExpiry: true },
     ],
     topics: [{ name: "news", subscriptions: [{ name: "all", deliveryCountMax: 3 }] }],
   });

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Histogram } from "#runtime/core/histogram.ts";
 
 const valueMax = 3_600_000;

@@ -37,6 +37,16 @@ describe("a budget of bytes", () => {
     assert.throws(() => budget.gave(1), /expected a held message to leave, found none/);
   });
 
+  test("has less room beside what has grown, and expects no other sizes for that", () => {
+    const budget = new ByteBudget(1_000);
+    budget.took(100);
+    budget.grew(500);
+    assert.deepEqual([budget.heldBytes, budget.expectedBytes, budget.room()], [600, 100, 4]);
+    budget.grew(-500);
+    budget.gave(100);
+    assert.deepEqual([budget.heldBytes, budget.room()], [0, 10]);
+  });
+
   test("is not exceeded by messages of one size, however they come and go", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5_000 }), fc.integer({ min: 1, max: 100_000 }), fc.array(fc.boolean(), { maxLength: 300 }), (bytes, all, steps) => {

@@ -30,8 +30,9 @@ class Ending extends Error {
 
 const emptyResult = new Uint8Array(0);
 
-function recordOf(name: string, kind: StepKind, state: StepRecord["state"]): StepRecord {
-  return { name, kind, state, result: emptyResult, checksum: 0, codec: 1, atMs: 0 };
+function recordOf(name: string, kind: StepKind, state: StepRecord["state"], resultBytes = 0): StepRecord {
+  const result = resultBytes === 0 ? emptyResult : new Uint8Array(resultBytes);
+  return { name, kind, state, result, checksum: 0, codec: 1, atMs: 0 };
 }
 
 export function failedAnswer(code = "EFAILED", extra: { readonly retryAfterMs?: number } = {}, retryable?: boolean): RunAnswer {
@@ -43,6 +44,8 @@ export const completedAnswer: RunAnswer = { kind: "completed", outbox: [] };
 export interface StepOptions {
   readonly kind?: StepKind;
   readonly takesMs?: number;
+  /** Size of its encoded result; default 0. */
+  readonly resultBytes?: number;
   /** Instead of succeeding, after the effect began. */
   readonly fails?: RunAnswer;
   /** A fallback answered in its place. */
@@ -86,7 +89,7 @@ export class ScriptedRun {
 
   /** Executes a step unless it is recorded; ends the run when it must not go on. */
   async step(name: string, options: StepOptions = {}): Promise<void> {
-    const { kind = "keyed", takesMs = 0, fails, fellBack } = options;
+    const { kind = "keyed", takesMs = 0, resultBytes, fails, fellBack } = options;
     const known = this.order.steps.find((step) => step.name === name);
     if (known?.state === "completed") return;
     if (known?.state === "intent") throw new Ending({ kind: "outcome-unknown", step: name, why: "an intent without a result" });
@@ -97,7 +100,7 @@ export class ScriptedRun {
     if (takesMs > 0) await this.takes(takesMs);
     if (this.#hangs) await this.takes(this.order.timeoutMs);
     if (fails !== undefined) throw new Ending(fails);
-    await this.#record(recordOf(name, kind, "completed"), fellBack);
+    await this.#record(recordOf(name, kind, "completed", resultBytes), fellBack);
   }
 
   /** A step boundary: nothing goes on past an interruption, the end of the lease or the run's answer. */

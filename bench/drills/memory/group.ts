@@ -1,14 +1,24 @@
 /** A memory control group of version 1; making one takes the rights of root. */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const root = "/sys/fs/cgroup/memory";
 
+/** As the image starts it. */
+const nodeOptions = "--max-old-space-size-percentage=25";
+
 export class MemoryGroup {
-  readonly path: string;
+  /** Starts Node within the group: what it sizes its heaps by, it reads as it starts. */
+  readonly node: string;
+  readonly #path: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), "holdfast-drill-"));
 
   private constructor(path: string) {
-    this.path = path;
+    this.#path = path;
+    this.node = join(this.#folder, "node");
+    const script = `#!/bin/sh\necho $$ > '${path}/cgroup.procs'\nNODE_OPTIONS=${nodeOptions} exec '${process.execPath}' "$@"\n`;
+    writeFileSync(this.node, script, { mode: 0o755 });
   }
 
   /** Undefined where none can be made. */
@@ -26,10 +36,11 @@ export class MemoryGroup {
 
   /** The most that its processes have used, what the kernel caches for them included. */
   get peakBytes(): number {
-    return Number(readFileSync(join(this.path, "memory.max_usage_in_bytes"), "utf8"));
+    return Number(readFileSync(join(this.#path, "memory.max_usage_in_bytes"), "utf8"));
   }
 
   remove(): void {
-    rmdirSync(this.path);
+    rmdirSync(this.#path);
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }

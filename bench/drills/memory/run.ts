@@ -74,7 +74,7 @@ async function drill(shape: Shape, messages: number, limitMb: number, group: Mem
   try {
     await stage.fill(messages, (index) => eventMessage("wait", shape.bytes(index)));
     const config = { bodyBytesMax: 2_000_000, ...(group === undefined ? { memoryBytesMax: limitMb * mib } : undefined) };
-    const worker = await stage.startWorker({ config, ...(group === undefined ? undefined : { through: ["bench/drills/memory/in-group", group.path] }) });
+    const worker = await stage.startWorker({ config, ...(group === undefined ? undefined : { execPath: group.node }) });
     const startedMs = performance.now();
     let completed = 0;
     let movedMs = startedMs;

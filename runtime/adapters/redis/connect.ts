@@ -1,6 +1,7 @@
 // How a Redis is reached: one server, the master that sentinels name, or a cluster; over TLS with an authority of one's own.
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";
 import { createRequire } from "node:module";
+import type * as Library from "ioredis";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
 import type { LoginNews, RedisCredential } from "./login.ts";
 
@@ -80,7 +81,7 @@ function waits(commandTimeoutMs: number): Patience {
 export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits" = "answersOrFails"): Redis | Cluster {
   const { isCluster = false, nodes = [], sentinel, ca } = place;
   // Loaded with the first connection: a worker on SQLite has none.
-  const library = createRequire(import.meta.url)("ioredis") as typeof import("ioredis");
+  const library = createRequire(import.meta.url)("ioredis") as typeof Library;
   const url = new URL(place.url);
   const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;
   const common = {

@@ -1,6 +1,6 @@
 // What a Redis says of itself, asked of each master of a cluster. CONFIG is never asked, and INFO may be refused: what is not told
 // is undefined.
-import type { Cluster, Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { isCluster } from "./is-cluster.ts";
 import { StoreUnavailableError, messageOf } from "../../core/errors.ts";
 import { connect, type RedisPlace } from "./connect.ts";
