@@ -1,5 +1,5 @@
-/** How long events took from when they were meant to be sent, in HDR histograms: what waited to be sent has waited, too. */
-import { build, type Histogram } from "hdr-histogram-js";
+/** How long events took from when they were meant to be sent, in histograms: what waited to be sent has waited, too. */
+import { Histogram } from "#runtime/core/histogram.ts";
 
 const microsPerMs = 1_000;
 const longestMicros = 3_600_000_000;
@@ -17,21 +17,21 @@ export interface Percentiles {
 }
 
 export class Latencies {
-  /** In microseconds, to three digits. */
-  readonly #histogram: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: longestMicros, numberOfSignificantValueDigits: 3 });
+  /** In microseconds, exact to a thousandth. */
+  readonly #histogram = new Histogram(10, longestMicros);
 
   /** One that was meant to be sent at `intendedAtMs` ended at `endedAtMs`, by the same clock. */
   ended(intendedAtMs: number, endedAtMs: number): void {
-    this.#histogram.recordValue(Math.min(longestMicros, Math.max(0, Math.round((endedAtMs - intendedAtMs) * microsPerMs))));
+    this.#histogram.record((endedAtMs - intendedAtMs) * microsPerMs);
   }
 
   get count(): number {
-    return this.#histogram.totalCount;
+    return this.#histogram.count;
   }
 
   /** Milliseconds that `percent` of them did not exceed; NaN when there are none. */
   at(percent: number): number {
-    return this.count === 0 ? Number.NaN : this.#histogram.getValueAtPercentile(percent) / microsPerMs;
+    return this.count === 0 ? Number.NaN : this.#histogram.percentile(percent) / microsPerMs;
   }
 
   /** What each of these percentiles is, for a chart: `[percent, milliseconds]`. */

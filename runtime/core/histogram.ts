@@ -10,7 +10,7 @@ export class Histogram {
   #count = 0;
   #max = 0;
 
-  /** Values of one bucket differ by less than one in `2 ** bits` of them. */
+  /** Values of one bucket differ by less than one in `2 ** bits` of them; `valueMax` is below `2 ** 32`. */
   constructor(bits: number, valueMax: number) {
     this.#bits = bits;
     this.#valueMax = valueMax;
@@ -79,6 +79,6 @@ export class Histogram {
 
   #highestOf(bucket: number): number {
     const shift = Math.max(0, (bucket >>> this.#bits) - 1);
-    return ((bucket - (shift << this.#bits) + 1) << shift) - 1;
+    return (bucket - (shift << this.#bits) + 1) * 2 ** shift - 1;
   }
 }

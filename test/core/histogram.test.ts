@@ -24,6 +24,12 @@ test("a percentile is at most one in 2 ** bits above the exact one, and never be
   );
 });
 
+test("values of 32 bits have their buckets, too", () => {
+  const histogram = new Histogram(10, 2 ** 32 - 1);
+  for (const value of [2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) histogram.record(value);
+  assert.deepEqual([histogram.percentile(33), histogram.percentile(100)], [2 ** 31 - 1, 2 ** 32 - 1]);
+});
+
 test("what is beyond the bounds counts as the bound", () => {
   const histogram = new Histogram(10, valueMax);
   for (const value of [-5, 0.4, 1e12]) histogram.record(value);
