@@ -41,7 +41,7 @@ const copiesOfBody = 2;
 const measuredEvery = 16;
 
 /** What the sources share of a skill. */
-type SharedIntake = Pick<SkillIntake<Work>, "slots" | "latency">;
+type SharedIntake = Pick<SkillIntake<Work>, "slots" | "isDry" | "latency">;
 
 export interface SkillsIntake extends Pick<SkillIntake<Work>, "latency"> {
   readonly skill: SkillPolicy;
@@ -60,8 +60,6 @@ export class Intake {
   /** By source. */
   readonly #bySource: readonly SourceIntake[];
   readonly #isOfOneKind: boolean;
-  /** Asked only when a window is judged: it looks at every thread. */
-  readonly #isDry = (): boolean => this.#options.executor.unbegun === 0;
   readonly #bytes: ByteBudget;
 
   constructor(options: IntakeOptions) {
@@ -76,9 +74,14 @@ export class Intake {
   }
 
   #sharedOf(skill: SkillPolicy): SharedIntake {
-    const known = this.#shared.get(skill) ?? { slots: new SkillSlots<Work>(this.#options.threads, skill.concurrentMax), latency: new LatencyWatch() };
-    this.#shared.set(skill, known);
-    return known;
+    const known = this.#shared.get(skill);
+    if (known !== undefined) return known;
+    const slots = new SkillSlots<Work>(this.#options.threads, skill.concurrentMax);
+    // Asked only when a window is judged: it looks at every thread.
+    const isDry = (): boolean => slots.waiting === 0 && this.#options.executor.unbegun === 0;
+    const shared = { slots, isDry, latency: new LatencyWatch() };
+    this.#shared.set(skill, shared);
+    return shared;
   }
 
   #of(source: Source, skill: SkillPolicy): SkillIntake<Work> | undefined {
@@ -109,7 +112,8 @@ export class Intake {
 
   /** How many more messages of this skill may be taken from the source. */
   room(source: Source, skill: SkillPolicy, nowMs: number): number {
-    return this.#of(source, skill)?.window.room(nowMs, this.#isDry) ?? 0;
+    const intake = this.#of(source, skill);
+    return intake === undefined ? 0 : intake.window.room(nowMs, intake.isDry);
   }
 
   /** Of how many messages of a source, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
@@ -199,7 +203,8 @@ export class Intake {
     work.ranMs = nowMs;
     work.intake?.latency.took(durationMs);
     work.intake?.window.ran(work.cameMs, nowMs - work.claimedMs - durationMs, durationMs);
-    if (work.runId % measuredEvery === 0) work.intake?.slots.measured(work.intake.window.serviceMs);
+    work.intake?.slots.ran(durationMs, work.recordingMs);
+    if (work.runId % measuredEvery === 0) work.intake?.slots.adapt();
   }
 
   /** It is here no more. */

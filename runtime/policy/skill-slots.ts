@@ -11,6 +11,10 @@ import type { LatencyWatch } from "./latency-watch.ts";
 export const runsPerThread = 100;
 /** Work that is over sooner is handed to a thread for so long ahead. */
 const aheadMs = 20;
+/** Nothing is taken to be over sooner. */
+const ownMinMs = aheadMs / 10_000;
+/** Weight of the newest run among those that were measured. */
+const sampleWeight = 0.05;
 
 /** What is taken of one skill. */
 export interface SkillIntake<Run> {
@@ -18,6 +22,8 @@ export interface SkillIntake<Run> {
   readonly kind: number;
   readonly window: IntakeWindow;
   readonly slots: SkillSlots<Run>;
+  /** Whether everything of it that is here has begun, and more could. */
+  isDry(): boolean;
   /** Of its runs, as their threads measure them. */
   readonly latency: LatencyWatch;
 }
@@ -26,8 +32,14 @@ export class SkillSlots<Run> {
   readonly #threads: number;
   readonly #isFixed: boolean;
   readonly #slots: Bulkhead<Run>;
+  /** Of its runs lately, on average: how long they took, and how long without what they waited for their checkpoints. 0 while unknown. */
+  #serviceMs = 0;
+  #ownMs = 0;
 
-  /** `concurrentMax`: undefined for the default, which is `runsPerThread` for each thread, or as many as a thread ends within 20 ms. */
+  /**
+   * `concurrentMax`: undefined for the default, which is `runsPerThread` for each thread, or as many as a thread ends within 20 ms. A run that
+   * waits until its step is recorded asks nothing of anybody but the store, which writes what comes at once together: it is not counted meanwhile.
+   */
   constructor(threads: number, concurrentMax: number | undefined) {
     this.#threads = threads;
     this.#isFixed = concurrentMax !== undefined;
@@ -52,11 +64,25 @@ export class SkillSlots<Run> {
     return this.#slots.waiting;
   }
 
-  /** How long runs take by themselves. */
-  measured(serviceMs: number): void {
-    if (this.#isFixed) return;
-    const concurrentMax = this.#threads * Math.max(runsPerThread, Math.ceil(aheadMs / Math.max(serviceMs, aheadMs / 10_000)));
-    if (concurrentMax !== this.concurrentMax) this.#slots.change({ concurrentMax });
+  /** How long a run takes by itself, without what it waits for the store; 0 while it is unknown. */
+  get ownMs(): number {
+    return this.#ownMs;
+  }
+
+  /** A run has taken `serviceMs`, of which it waited `recordingMs` for its checkpoints. */
+  ran(serviceMs: number, recordingMs: number): void {
+    const ownMs = Math.max(ownMinMs, serviceMs - recordingMs);
+    const weight = this.#ownMs === 0 ? 1 : sampleWeight;
+    this.#ownMs += weight * (ownMs - this.#ownMs);
+    this.#serviceMs += weight * (Math.max(ownMs, serviceMs) - this.#serviceMs);
+  }
+
+  /** Goes by what was measured. */
+  adapt(): void {
+    if (this.#isFixed || this.#ownMs === 0) return;
+    const underWay = (runsPerThread * this.#serviceMs) / this.#ownMs;
+    const concurrentMax = this.#threads * Math.ceil(Math.max(underWay, aheadMs / this.#ownMs));
+    if (concurrentMax !== this.concurrentMax) this.#slots.widen(concurrentMax);
   }
 
   /** Takes a slot, or a place in the lane. */
