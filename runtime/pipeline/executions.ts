@@ -3,13 +3,13 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
-import { enqueuedFirstMs, wasDelivered } from "../core/copy.ts";
+import { enqueuedFirstMs, expiresAtMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
-import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
+import { type PauseBounds, postponeDelayMs, postponeMaxMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
 import { decideCompensating } from "../policy/compensating.ts";
@@ -37,6 +37,8 @@ const foundWorth = 4;
 const readPastPerSecond = 2;
 const readPastReserve = 16;
 const readPastGapMs = 500;
+/** A message that is left to others stays away for this part of what is left of its time-to-live at most. */
+const awayOfLifeMax = 0.25;
 /** A run waits for a slot of its skill for so long at most. */
 const slotWaitMaxMs = 5_000;
 const slotOfSkill = "a slot of its skill";
@@ -230,7 +232,11 @@ export class Executions {
   /** More of its skill are here than can begin soon. */
   leaveToOthers(work: Work): void {
     this.#readPast.postponed();
-    this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work) });
+    const { intake, clock, brokerClock } = this.#options;
+    const { atLeastMs = 0, atMostMs } = intake.awayFor(work, clock.monotonicMs());
+    // Each time it stays away it is left enough of its life to be run in.
+    const leftMs = expiresAtMs(work.delivery) - brokerClock.nowMs();
+    this.postpone(work, "window-full", { atLeastMs: Math.min(atLeastMs, leftMs * awayOfLifeMax, postponeMaxMs), atMostMs });
   }
 
   /** It returns later, as a copy. */

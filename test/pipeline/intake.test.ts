@@ -32,6 +32,21 @@ describe("what a worker takes of several skills", () => {
   });
 });
 
+describe("messages of a skill of which a worker holds what it can begin soon", () => {
+  test("come back one after the other, and not all of them again and again", async () => {
+    const world = new World({ skills, broker: { latencyMs: 2 } });
+    const { executor, telemetry } = await world.start({ intake, inFlightMax: 10_000 });
+    executor.script = script;
+    for (let event = 0; event < 8_000; event += 1) world.send(world.message(`e${event}`, event % 4 === 0 ? "slow" : "quick"));
+    await world.clock.advance(30_000);
+    const postponed = telemetry.outcomes.filter((outcome) => outcome === "postponed").length;
+    const completed = telemetry.outcomes.filter((outcome) => outcome === "completed").length;
+    // A hundred slots and two seconds each: fifty of the slow ones a second, as long as there are any.
+    assert.ok(completed >= 6_000 + 0.8 * 50 * 28, `${completed} completed`);
+    assert.ok(postponed <= 5_000, `${postponed} postponed`);
+  });
+});
+
 describe("how many runs of a skill are under way", () => {
   test("does not count those that only wait for their checkpoints", async () => {
     const world = new World({ skills: [skillPolicy("task")], broker: { latencyMs: 10 }, storeLatencyMs: 10 });

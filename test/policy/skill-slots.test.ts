@@ -102,3 +102,56 @@ describe("slots of a skill", () => {
     );
   });
 });
+
+describe("slots of a skill whose code holds its threads' loops", () => {
+  const threads = 2;
+
+  /** A second in which as many runs as there may be are under way; each holds its loop for `workMs` and waits for `waitMs` beside that. */
+  function second(slots: SkillSlots<number>, workMs: number, waitMs: number): void {
+    while (slots.waiting === 0) slots.enter(0);
+    const aThread = slots.inUse / threads;
+    const perThread = Math.min(1_000 / workMs, (aThread * 1_000) / (workMs + waitMs));
+    const serviceMs = (aThread * 1_000) / perThread;
+    for (let run = 0; run < perThread * threads; run += 1) {
+      slots.ran(serviceMs, 0);
+      slots.leave();
+      while (slots.next() !== undefined);
+      while (slots.waiting === 0) slots.enter(0);
+    }
+    slots.heldLoops(perThread * workMs * threads, 1_000);
+  }
+
+  function found(workMs: number, waitMs: number, takesTurns = false): SkillSlots<number> {
+    const slots = new SkillSlots<number>(threads, undefined, takesTurns);
+    for (let look = 0; look < 20; look += 1) second(slots, workMs, waitMs);
+    return slots;
+  }
+
+  test("become as many as threads", () => {
+    const slots = found(200, 0);
+    assert.deepEqual([slots.concurrentMax, slots.loopUse], [threads, 1]);
+  });
+
+  test("are found between, where half of the work is waiting, and then stay", () => {
+    const slots = found(50, 50);
+    const size = slots.concurrentMax;
+    assert.ok(size >= 2 * threads && size <= 4 * threads, `${size} slots`);
+    for (let look = 0; look < 10; look += 1) {
+      second(slots, 50, 50);
+      assert.equal(slots.concurrentMax, size);
+    }
+    assert.ok(slots.loopUse >= 0.9, `${slots.loopUse} of the loops`);
+  });
+
+  test("stay a hundred a thread where runs wait, as many as a thread does in 20 ms where they are short, and many where runs of several sources take turns", () => {
+    assert.equal(found(0.5, 100).concurrentMax, 100 * threads);
+    assert.equal(found(1, 0).concurrentMax, 20 * threads);
+    assert.equal(found(200, 0, true).concurrentMax, 100 * threads);
+  });
+
+  test("are more again when the work comes to wait", () => {
+    const slots = found(200, 0);
+    for (let look = 0; look < 20; look += 1) second(slots, 1, 199);
+    assert.equal(slots.concurrentMax, 100 * threads);
+  });
+});
