@@ -35,7 +35,7 @@ const waitOfLockMax = 0.5;
 /** What a run that is found behind others allows to be postponed, and what may be besides. */
 const foundWorth = 4;
 const readPastPerSecond = 2;
-const readPastReserve = 16;
+const readPastReserve = 100;
 const readPastGapMs = 500;
 /** A message that is left to others stays away for this part of what is left of its time-to-live at most. */
 const awayOfLifeMax = 0.25;
@@ -123,13 +123,33 @@ export class Executions {
       else fullest = Math.min(fullest, messages);
       roomiest = Math.max(roomiest, room);
     }
-    return Math.min(suspects.room(), intake.bytesRoom(creditOfOthers), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));
+    return Math.min(
+      suspects.room(),
+      intake.bytesRoom(creditOfOthers),
+      roomiest,
+      stillest + readAhead.left(nowMs),
+      fullest > 0 ? this.#notPast(fullest) : this.#pastFull(source, nowMs),
+    );
   }
 
-  /** How far to read on when a skill holds all that it can begin; time counts only while one does. */
-  #pastFull(room: number, nowMs: number): number {
-    this.#isReadingPast = room <= 0;
-    return this.#isReadingPast ? this.#readPast.left(nowMs) : 0;
+  #notPast(room: number): number {
+    this.#isReadingPast = false;
+    return room;
+  }
+
+  /**
+   * How far to read on when a skill holds all that it can begin: until as many of its messages are likely to come as may be postponed. Time
+   * counts only while one does.
+   */
+  #pastFull(source: Source, nowMs: number): number {
+    const { intake } = this.#options;
+    this.#isReadingPast = true;
+    const left = this.#readPast.left(nowMs);
+    let messages = Number.POSITIVE_INFINITY;
+    for (const skill of source.skills.policies) {
+      if (!intake.isStalled(source, skill, nowMs)) messages = Math.min(messages, intake.messagesFor(source, skill, intake.room(source, skill, nowMs) + left));
+    }
+    return messages;
   }
 
   /** Nothing starts any more, where it can be returned without counting a delivery; what executes goes on. */
