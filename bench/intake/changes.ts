@@ -1,15 +1,20 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { Distance } from "../support/distance.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { figure, median } from "../support/figures.ts";
 import { showProgress } from "../support/progress.ts";
 import type { Report } from "../support/report.ts";
-import { type Mark, onStage, rate } from "../support/stage.ts";
+import { type Mark, onStage, queue, rate } from "../support/stage.ts";
 
 /** The rate has been found when a quarter of a second of it is worth so much of what it settles at. */
 const foundFrom = 0.8;
 const spanMs = 250;
 /** The window is to have found its size by then. */
 const withinMs = 1_000;
+/** Of what is sent, so much is waited for: the rest is on its way when the sending ends. */
+const sentPart = 0.9;
 const redis = process.env["REDIS_URL"];
 
 interface Change {
@@ -28,9 +33,13 @@ const changesTried: readonly Change[] = [
   { name: "from near to 20 ms away", before: 60_000, after: 80_000, make: () => eventMessage("nothing"), delayMs: [0, 20] },
   { name: "from 20 ms away to near", before: 40_000, after: 120_000, make: () => eventMessage("nothing"), delayMs: [20, 0] },
   { name: "bodies of 300 bytes, then of 30 KB", before: 60_000, after: 10_000, make: (index) => eventMessage("nothing", index < 60_000 ? 300 : 30_000) },
+  { name: "bodies of 30 KB, then of 300 bytes", before: 6_000, after: 80_000, make: (index) => eventMessage("nothing", index < 6_000 ? 30_000 : 300) },
 ];
 
-/** Work, distance or size changes at once: how soon is the rate what it then settles at? */
+/** Messages a second that are sent, before and after, for so long each; runs take 20 ms. */
+const arrivals = { perSecond: [100, 3_000], forMs: 4_000, sendEveryMs: 10, runMs: 20 } as const;
+
+/** Work, distance, size or what is sent changes at once: how soon is the rate what it then settles at? */
 export async function changes(report: Report): Promise<void> {
   const found: { readonly name: string; readonly settled: number; readonly foundMs: number }[] = [];
   for (const change of changesTried) {
@@ -39,6 +48,10 @@ export async function changes(report: Report): Promise<void> {
     const settled = settledRate(marks);
     found.push({ name: change.name, settled, foundMs: foundAfterMs(marks, settled) });
   }
+  const [slowly, fast] = arrivals.perSecond;
+  const name = `${slowly} messages a second, then ${fast.toLocaleString("en")}`;
+  showProgress(`changes: ${name}`);
+  found.push({ name, settled: fast, foundMs: foundAfterMs(await followArrivals(), fast) });
   report.table({
     name: "changes",
     title: "what changes at once, one thread",
@@ -75,6 +88,36 @@ async function follow({ before, after, make, delayMs }: Change): Promise<readonl
   } finally {
     await away.stop();
   }
+}
+
+/** From when more is sent until as much has been completed. */
+async function followArrivals(): Promise<readonly Mark[]> {
+  const [slowly, fast] = arrivals.perSecond;
+  const { forMs, sendEveryMs, runMs } = arrivals;
+  return onStage(async (stage) => {
+    await stage.startWorker({ threads: 1 });
+    const publisher = createAmqpPublisher({ connectionString: stage.broker.connectionString, clock: systemClock });
+    await publisher.start();
+    const sendAt = async (perSecond: number): Promise<void> => {
+      const startMs = performance.now();
+      for (let sentForMs = 0; sentForMs < forMs; sentForMs += sendEveryMs) {
+        await pause(Math.max(0, startMs + sentForMs - performance.now()));
+        const count = (perSecond * sendEveryMs) / 1_000;
+        const messages = Array.from({ length: count }, () => eventMessage("sized", 300, { waitMs: runMs }));
+        await publisher.send(queue, messages);
+        stage.expect(count);
+      }
+    };
+    try {
+      await sendAt(slowly);
+      const end = await stage.completed();
+      const marks = stage.marksUntil(end + ((fast * forMs) / 1_000) * sentPart);
+      await sendAt(fast);
+      return await marks;
+    } finally {
+      await publisher.stop();
+    }
+  });
 }
 
 /** Messages a second over the latter half of the time, the very end left out. */

@@ -90,13 +90,13 @@ async function waiting(report: Report): Promise<void> {
 
 /** Quick and slow work on one queue: the quick is not to be held up. */
 async function mixed(report: Report): Promise<void> {
-  const quick = 20_000;
-  const slow = 2_000;
+  const quick = 60_000;
+  const slow = 6_000;
   const alone = await onStage(async (stage) => {
     await stage.fill(quick, () => eventMessage("quick"));
     await stage.startWorker();
     const from = await stage.reach(quick / 4);
-    return rate(from, await stage.reach(quick));
+    return rate(from, await stage.reach((quick * 3) / 4));
   });
   const { together, held } = await onStage(async (stage) => {
     await stage.fill(quick + slow, (index) => eventMessage(index % 11 === 0 ? "long" : "quick"));

@@ -61,6 +61,11 @@ export class Stage {
     return Array.from({ length: bytes.length / Float64Array.BYTES_PER_ELEMENT }, (_, index) => bytes.readDoubleLE(index * Float64Array.BYTES_PER_ELEMENT));
   }
 
+  /** Somebody else sends so many. */
+  expect(count: number): void {
+    this.#filled += count;
+  }
+
   fill(count: number, make: (index: number) => OutgoingMessage): Promise<void> {
     this.#filled += count;
     return fill(this.broker, queue, count, make);

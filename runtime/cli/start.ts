@@ -18,7 +18,7 @@ import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
-import { reportLatency, reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
+import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
 
 /** How often a parent process that listens gets the worker's numbers. */
 const reportEveryMs = 200;
@@ -129,6 +129,8 @@ function stateOf(view: WorkerView): object {
     loadShedding: reportShedding(view.loadShedding),
     threads: view.threads,
     slow: reportLatency(view.latency),
+    intake: reportIntake(view.intake),
+    sessions: reportSessions(view.sources),
   };
 }
 

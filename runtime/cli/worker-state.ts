@@ -1,6 +1,8 @@
 /** What a worker's state means, for who looks at it from outside. */
 import type { WorkerView } from "../pipeline/worker-view.ts";
+import type { IntakeView } from "../pipeline/intake-watch.ts";
 import type { LatenciesView } from "../pipeline/latency.ts";
+import type { SourceView } from "../pipeline/source-pipelines.ts";
 import type { LoadSheddingView } from "../policy/load-shedding.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 
@@ -29,6 +31,16 @@ export function waitsFor({
 /** What it gives back because others are more important; null while it gives back nothing. */
 export function reportShedding({ isActive, why, queueAgeMs, shed }: LoadSheddingView): object | null {
   return isActive ? { why, queueAgeMs: Math.round(queueAgeMs), shed } : null;
+}
+
+/** What it holds, by source and skill, and what keeps it from taking more; of those that it holds something of. */
+export function reportIntake(views: readonly IntakeView[]): readonly object[] {
+  return views.filter(({ held }) => held > 0).map((view) => ({ ...view, loopUse: Math.round(view.loopUse * 100) / 100 }));
+}
+
+/** How the sessions of each source stand that has some. */
+export function reportSessions(sources: readonly SourceView[]): readonly object[] {
+  return sources.flatMap(({ source, sessions }) => (sessions === undefined ? [] : [{ source, ...sessions }]));
 }
 
 /** Skills whose runs, and dependencies whose calls, take longer than usual. */

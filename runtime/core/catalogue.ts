@@ -3,6 +3,15 @@ import type { DeathClass } from "./death.ts";
 import type { StepQuality } from "./run.ts";
 import type { DoubtScope } from "./store-suspicion.ts";
 
+/** What keeps a worker from taking more of a skill's messages from a source; see `intakeBounds`. */
+export type IntakeBound = (typeof intakeBounds)[number];
+
+/**
+ * `rate`: no more can begin soon; `memory`: it runs short, or what is held fits its budget of bytes no more; `bulkhead`: of a dependency it is full, or the circuit
+ * open; `limit`: runs of the skill wait for one of its `concurrentMax`, or for a rate limit; `order`: each session has one message here; `ceiling`: `inFlightMax`.
+ */
+export const intakeBounds = ["rate", "memory", "bulkhead", "limit", "order", "ceiling"] as const;
+
 /**
  * Every event that the runtime emits about itself, in one table. Fields are plain values, safe to log and to label by. `eventId` is the
  * event's own, whatever message or copy of one brought it, and empty when it could not be read. `attempt` is the number of the
@@ -189,6 +198,22 @@ export type RuntimeEvent =
   | { readonly type: "memory.changed"; readonly state: "ample" | "tight" | "short"; readonly usedBytes: number; readonly limitBytes: number }
   /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }
+  /**
+   * As many messages of a skill as a worker holds from a source came to be more or fewer by half. `held`: of the skill from the source; `heldOfSource`:
+   * of all skills; `loopUse`: the part of the threads' time in which the skill's runs hold their event loops, 0 to 1.
+   */
+  | {
+      readonly type: "worker.intake";
+      readonly source: string;
+      readonly skill: string;
+      readonly window: number;
+      readonly windowBefore: number;
+      readonly boundBy: IntakeBound;
+      readonly held: number;
+      readonly heldOfSource: number;
+      readonly concurrentMax: number;
+      readonly loopUse: number;
+    }
   /** What may wait is given back so that more important events are run, or is not any more. `why`: what is, or was, over its bounds; `shed`: messages since it began. */
   | {
       readonly type: "load-shedding.changed";

@@ -5,7 +5,7 @@
  *
  * A field that is added raises the minor version; a field that goes, or another type, the major one.
  */
-import type { RuntimeEvent } from "./catalogue.ts";
+import { intakeBounds, type RuntimeEvent } from "./catalogue.ts";
 import { type DeathClass, deathClasses } from "./death.ts";
 import type { Delivery } from "./delivery.ts";
 import { sweepForms } from "./sweep.ts";
@@ -243,6 +243,20 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "loop.changed": row("LoopChanged", "the worker's event loop became late, or is on time again", {
     state: oneOf(["ample", "tight", "short"], "`tight`: it takes fewer messages; `short`: none beside those that it holds"),
     delayMs: amount("the longest delay within the last seconds"),
+  }),
+  "worker.intake": row("WorkerIntakeChanged", "what a worker holds at most of a skill's messages from a source has grown or shrunk by half", {
+    source,
+    skill: text("the skill"),
+    window: count("messages that it may hold now: as many as can begin soon"),
+    windowBefore: count("as it was told before, or at the start"),
+    boundBy: oneOf(
+      intakeBounds,
+      "what keeps it from taking more: how soon runs end, memory, a dependency's bulkhead or circuit, the skill's `concurrentMax` or a rate limit, the order of sessions, `inFlightMax`",
+    ),
+    held: count("messages of the skill from the source that it holds"),
+    heldOfSource: count("messages from the source that it holds, of all skills"),
+    concurrentMax: count("runs of the skill that may be under way at once"),
+    loopUse: amount("the part of its threads' time in which the skill's runs hold their event loops, from 0 to 1"),
   }),
   "latency.drifted": row("LatencyDrifted", "a skill's runs take longer than they usually do, or no longer do", {
     skill: text("the skill"),

@@ -3,23 +3,24 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
-import { enqueuedFirstMs, wasDelivered } from "../core/copy.ts";
+import { enqueuedFirstMs, expiresAtMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
-import { type PauseBounds, postponeDelayMs } from "../policy/backoff.ts";
+import { type PauseBounds, postponeDelayMs, postponeMaxMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
 import { decideCompensating } from "../policy/compensating.ts";
-import { ReadAhead } from "../policy/read-ahead.ts";
+import type { ReadAhead } from "../policy/read-ahead.ts";
 import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import { decideBlocking } from "../policy/session-turns.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import { orderFor } from "./order-for.ts";
+import { Room } from "./room.ts";
 import { eachAlone } from "./each-alone.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Intake } from "./intake.ts";
@@ -32,11 +33,8 @@ import type { Work } from "./work.ts";
 
 /** A run waits in a lane for this part of a lock at most: what is returned to the queue must still be ours. */
 const waitOfLockMax = 0.5;
-/** What a run that is found behind others allows to be postponed, and what may be besides. */
-const foundWorth = 4;
-const readPastPerSecond = 2;
-const readPastReserve = 16;
-const readPastGapMs = 500;
+/** A message that is left to others stays away for this part of what is left of its time-to-live at most. */
+const awayOfLifeMax = 0.25;
 /** A run waits for a slot of its skill for so long at most. */
 const slotWaitMaxMs = 5_000;
 const slotOfSkill = "a slot of its skill";
@@ -67,10 +65,7 @@ export interface ExecutionsOptions {
 
 export class Executions {
   readonly #options: ExecutionsOptions;
-  /** How far to read past messages of skills that hold what they can begin. */
-  readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve, readPastGapMs);
-  /** Some skill holds as much as it can begin: what else is read may be another's. */
-  #isReadingPast = false;
+  readonly #room: Room;
   /** Claimed runs that may start once the store is back. */
   #stalled: Work[] = [];
   #laneLook: Timer | undefined;
@@ -85,6 +80,7 @@ export class Executions {
   constructor(options: ExecutionsOptions) {
     const { gate, sources } = options;
     this.#options = options;
+    this.#room = new Room(options);
     this.#turns = sources.length === 1 ? undefined : new Turns({ ...options, moved: () => this.moveLanes() });
     gate.onReopened(() => this.#storeIsBack());
     gate.onGaveUp(() => this.#withdrawIdle().forEach((work) => this.#settlerOf(work).handBack(work)));
@@ -99,35 +95,9 @@ export class Executions {
     return this.#mayBegin;
   }
 
-  /**
-   * How many messages of a source may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
-   * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
-   * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
-   * what only takes its time. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
-   * other sources may bring.
-   */
+  /** How many messages of a source may be taken beyond those that are here; see `Room`. */
   room(source: Source, creditOfOthers: number): number {
-    const { admission, readAhead, clock, inFlight, intake, suspects } = this.#options;
-    const within = source.transport.releaseIsFree ? "lane" : "soon";
-    const nowMs = clock.monotonicMs();
-    let stillest = Number.POSITIVE_INFINITY;
-    let fullest = Number.POSITIVE_INFINITY;
-    let roomiest = 0;
-    for (const skill of source.skills.policies) {
-      const begins = intake.room(source, skill, nowMs);
-      const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
-      const messages = intake.messagesFor(source, skill, room);
-      if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
-      else fullest = Math.min(fullest, messages);
-      roomiest = Math.max(roomiest, room);
-    }
-    return Math.min(suspects.room(), intake.bytesRoom(creditOfOthers), roomiest, stillest + readAhead.left(nowMs), fullest + this.#pastFull(fullest, nowMs));
-  }
-
-  /** How far to read on when a skill holds all that it can begin; time counts only while one does. */
-  #pastFull(room: number, nowMs: number): number {
-    this.#isReadingPast = room <= 0;
-    return this.#isReadingPast ? this.#readPast.left(nowMs) : 0;
+    return this.#room.of(source, creditOfOthers);
   }
 
   /** Nothing starts any more, where it can be returned without counting a delivery; what executes goes on. */
@@ -229,8 +199,12 @@ export class Executions {
 
   /** More of its skill are here than can begin soon. */
   leaveToOthers(work: Work): void {
-    this.#readPast.postponed();
-    this.postpone(work, "window-full", { atMostMs: this.#options.intake.turnsOverMs(work) });
+    this.#room.leftToOthers();
+    const { intake, clock, brokerClock } = this.#options;
+    const { atLeastMs = 0, atMostMs } = intake.awayFor(work, clock.monotonicMs());
+    // Each time it stays away it is left enough of its life to be run in.
+    const leftMs = expiresAtMs(work.delivery) - brokerClock.nowMs();
+    this.postpone(work, "window-full", { atLeastMs: Math.min(atLeastMs, leftMs * awayOfLifeMax, postponeMaxMs), atMostMs });
   }
 
   /** It returns later, as a copy. */
@@ -256,15 +230,12 @@ export class Executions {
 
   /** It counts as one of its skill's runs that are under way. */
   #admitNow(work: Work, nowMs: number, orders: RunOrder[]): void {
-    const { admission, readAhead, inFlight, intake } = this.#options;
+    const { admission, inFlight, intake } = this.#options;
     const answer = admission.admit(work, nowMs);
     inFlight.decided(work);
     switch (answer.kind) {
       case "admitted":
-        if (work.intake?.window.isFull !== true) {
-          readAhead.found();
-          if (this.#isReadingPast) this.#readPast.found();
-        }
+        if (work.intake?.window.isFull !== true) this.#room.found();
         this.#start(work, nowMs, orders);
         return;
       case "limited":

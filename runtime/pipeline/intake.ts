@@ -5,9 +5,11 @@
 import type { Clock } from "../core/clock.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import { ArrivalMix } from "../policy/arrival-mix.ts";
+import type { PauseBounds } from "../policy/backoff.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
+import { ReturnTimes } from "../policy/return-times.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
 import { ofSource, type Source } from "./source.ts";
@@ -15,7 +17,7 @@ import type { Work } from "./work.ts";
 
 export interface IntakeOptions {
   readonly clock: Clock;
-  readonly executor: Pick<Executor, "unbegun">;
+  readonly executor: Pick<Executor, "unbegun" | "heldMs">;
   readonly sources: readonly Source[];
   readonly threads: number;
   /** Bounds of each window. */
@@ -24,15 +26,10 @@ export interface IntakeOptions {
   readonly heldBytesMax: number;
 }
 
-/** What anyone may see of the intake of a skill from one source. */
-export interface IntakeView {
-  readonly source: string;
-  readonly skill: string;
-  readonly held: number;
-  readonly window: number;
-  /** Runs of the skill under way, from whichever source, and how many may be. */
-  readonly running: number;
-  readonly concurrentMax: number;
+/** Where messages of one skill come in from one source. */
+export interface IntakePlace extends Pick<SkillIntake<Work>, "window" | "slots"> {
+  readonly source: Source;
+  readonly skill: SkillPolicy;
 }
 
 /** A body is here and, while its run is under way, in its thread. */
@@ -41,7 +38,11 @@ const copiesOfBody = 2;
 const measuredEvery = 16;
 
 /** What the sources share of a skill. */
-type SharedIntake = Pick<SkillIntake<Work>, "slots" | "latency">;
+interface SharedIntake extends Pick<SkillIntake<Work>, "slots" | "isDry" | "latency"> {
+  /** How long its code has held the threads' loops since the start, as looked at last, and when that was. */
+  heldMs: number;
+  lookedMs: number;
+}
 
 export interface SkillsIntake extends Pick<SkillIntake<Work>, "latency"> {
   readonly skill: SkillPolicy;
@@ -60,8 +61,6 @@ export class Intake {
   /** By source. */
   readonly #bySource: readonly SourceIntake[];
   readonly #isOfOneKind: boolean;
-  /** Asked only when a window is judged: it looks at every thread. */
-  readonly #isDry = (): boolean => this.#options.executor.unbegun === 0;
   readonly #bytes: ByteBudget;
 
   constructor(options: IntakeOptions) {
@@ -69,20 +68,33 @@ export class Intake {
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
     this.#bySource = sources.map(({ skills }) => ({
-      skills: new Map(skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), ...this.#sharedOf(skill) }])),
+      skills: new Map(
+        skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), returns: new ReturnTimes(), ...this.#sharedOf(skill) }]),
+      ),
       mix: new ArrivalMix(skills.policies.length),
     }));
     this.#isOfOneKind = sources.length === 1 && this.#shared.size === 1;
   }
 
   #sharedOf(skill: SkillPolicy): SharedIntake {
-    const known = this.#shared.get(skill) ?? { slots: new SkillSlots<Work>(this.#options.threads, skill.concurrentMax), latency: new LatencyWatch() };
-    this.#shared.set(skill, known);
-    return known;
+    const known = this.#shared.get(skill);
+    if (known !== undefined) return known;
+    const { executor, threads, sources } = this.#options;
+    const slots = new SkillSlots<Work>(skill.hasOwnThreads === true ? 1 : threads, skill.concurrentMax, sources.length > 1);
+    // Asked only when a window is judged: it looks at every thread.
+    const isDry = (): boolean => slots.waiting === 0 && executor.unbegun === 0;
+    const shared = { slots, isDry, latency: new LatencyWatch(), heldMs: 0, lookedMs: 0 };
+    this.#shared.set(skill, shared);
+    return shared;
   }
 
   #of(source: Source, skill: SkillPolicy): SkillIntake<Work> | undefined {
     return ofSource(this.#bySource, source).skills.get(skill);
+  }
+
+  /** No window grows beyond this. */
+  get ceiling(): number {
+    return this.#options.intake.ceiling;
   }
 
   get heldBytes(): number {
@@ -110,7 +122,8 @@ export class Intake {
 
   /** How many more messages of this skill may be taken from the source. */
   room(source: Source, skill: SkillPolicy, nowMs: number): number {
-    return this.#of(source, skill)?.window.room(nowMs, this.#isDry) ?? 0;
+    const intake = this.#of(source, skill);
+    return intake === undefined ? 0 : intake.window.room(nowMs, intake.isDry);
   }
 
   /** Of how many messages of a source, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
@@ -131,9 +144,13 @@ export class Intake {
     return this.#of(source, skill)?.window.isStalled(nowMs) === true;
   }
 
-  /** After so long, what is held of its skill will have ended; undefined for what has no window. */
-  turnsOverMs({ source, skill }: Work): number | undefined {
-    return skill === undefined ? undefined : this.#of(source, skill)?.window.turnsOverMs;
+  /** How long a message stays away that is left to others: `atMostMs` until what is held of its skill will have ended, but no two come back at once. */
+  awayFor({ source, skill }: Work, nowMs: number): PauseBounds {
+    const intake = skill && this.#of(source, skill);
+    if (intake === undefined) return {};
+    const { window, slots, returns } = intake;
+    const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
+    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax)), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
@@ -200,7 +217,8 @@ export class Intake {
     work.ranMs = nowMs;
     work.intake?.latency.took(durationMs);
     work.intake?.window.ran(work.cameMs, nowMs - work.claimedMs - durationMs, durationMs);
-    if (work.runId % measuredEvery === 0) work.intake?.slots.measured(work.intake.window.serviceMs);
+    work.intake?.slots.ran(durationMs, work.recordingMs);
+    if (work.runId % measuredEvery === 0) work.intake?.slots.adapt();
   }
 
   /** It is here no more. */
@@ -222,6 +240,20 @@ export class Intake {
     intake.window.gave(nowMs);
   }
 
+  /** Once a second: how much of the threads' loops each skill's runs hold. */
+  look(nowMs: number): void {
+    const { executor } = this.#options;
+    for (const [{ name }, shared] of this.#shared) {
+      const { slots } = shared;
+      // Time in which there is nothing to do says nothing.
+      if (!slots.canTell && slots.inUse > 0) continue;
+      const heldMs = executor.heldMs(name);
+      if (slots.canTell) slots.heldLoops(heldMs - shared.heldMs, nowMs - shared.lookedMs);
+      shared.heldMs = heldMs;
+      shared.lookedMs = nowMs;
+    }
+  }
+
   /** Of each skill how its runs go, from whichever source, and its windows. */
   skills(): SkillsIntake[] {
     return Array.from(this.#shared, ([skill, { latency }]) => ({
@@ -231,16 +263,9 @@ export class Intake {
     }));
   }
 
-  view(): IntakeView[] {
-    const views = ({ number, name }: Source): IntakeView[] =>
-      Array.from(this.#bySource[number]?.skills ?? [], ([skill, { window, slots }]) => ({
-        source: name,
-        skill: skill.name,
-        held: window.held,
-        window: window.size,
-        running: slots.inUse,
-        concurrentMax: slots.concurrentMax,
-      }));
-    return this.#options.sources.flatMap(views);
+  places(): IntakePlace[] {
+    return this.#options.sources.flatMap((source) =>
+      Array.from(ofSource(this.#bySource, source).skills, ([skill, { window, slots }]) => ({ source, skill, window, slots })),
+    );
   }
 }

@@ -35,6 +35,7 @@ import { Executions } from "./executions.ts";
 import type { HandOverOptions } from "./hand-over.ts";
 import { InFlight } from "./in-flight.ts";
 import { Intake, type IntakeOptions } from "./intake.ts";
+import { IntakeWatch } from "./intake-watch.ts";
 import { Latency } from "./latency.ts";
 import { Leases } from "./leases.ts";
 import { Limits } from "./limits.ts";
@@ -132,6 +133,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #inFlight = new InFlight();
   readonly #intake: Intake;
+  readonly #intakeWatch: IntakeWatch;
   readonly #latency: Latency;
   readonly #watches = { memoryWatch: new MemoryWatch(), loopWatch: new LoopWatch() };
   readonly #admission: Admission<Work>;
@@ -160,6 +162,7 @@ export class Worker {
     const rateLimits = this.#makeRateLimits();
     this.#admission = this.#makeAdmission(rateLimits);
     this.#latency = this.#makeLatency();
+    this.#intakeWatch = new IntakeWatch({ ...options, ...this.#watches, intake: this.#intake, admission: this.#admission, inFlight });
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));
     const gate = new StoreGate({ store: storeOf(sources), clock, telemetry, holdMaxMs: options.storeHoldMaxMs });
     const leases = new Leases({ clock, sources, gate, executor });
@@ -241,6 +244,7 @@ export class Worker {
       retryBudget,
       shedding,
       latency: this.#latency,
+      intakeWatch: this.#intakeWatch,
     });
   }
 
@@ -363,7 +367,7 @@ export class Worker {
       retryBudget: this.policies.view().retryBudget,
       loadShedding: this.policies.view().loadShedding,
       latency: this.#latency.view(),
-      intake: this.#intake.view(),
+      intake: this.#intakeWatch.view(),
       sources: this.#pipelines.view(this.#inFlight.works()),
       heldBytes: this.#intake.heldBytes,
     };

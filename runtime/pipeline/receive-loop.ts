@@ -156,6 +156,7 @@ export class ReceiveLoop implements Receiving {
         this.#options.deliveries(batch, wasAwaited);
         this.replenish();
       },
+      opened: () => health.served(),
       disturbed: (error) => {
         this.#disturbedSinceMs ??= clock.monotonicMs();
         this.#isServed = false;

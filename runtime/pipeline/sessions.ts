@@ -58,6 +58,18 @@ export interface SessionsOptions {
   };
 }
 
+/** What anyone may see of a source's sessions. */
+export interface SessionsView {
+  /** Held now. */
+  readonly accepted: number;
+  /** Of these, without a message at hand. */
+  readonly idle: number;
+  /** That wait for a place among `concurrentMax`. */
+  readonly waiting: number;
+  /** Whose message waits for its next try, or for what it needs. */
+  readonly resting: number;
+}
+
 export class Sessions implements Receiving {
   readonly silentSinceMs = undefined;
   readonly #options: SessionsOptions;
@@ -100,6 +112,12 @@ export class Sessions implements Receiving {
 
   get isPaused(): boolean {
     return this.#pauses.size > 0;
+  }
+
+  view(): SessionsView {
+    let idle = 0;
+    for (const { stage } of this.#turns) if (stage === "asking") idle += 1;
+    return { accepted: this.#turns.size, idle, waiting: this.#ready.length + this.#waking.length, resting: this.#resting.size };
   }
 
   start(): void {
@@ -200,6 +218,7 @@ export class Sessions implements Receiving {
       return this.#disturbed(error);
     }
     this.#accepting -= 1;
+    this.#options.health.served();
     if (session === undefined) {
       this.#streak = 0;
       // Whoever does not wait for one is not asked again at once.

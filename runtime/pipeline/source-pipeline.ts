@@ -6,7 +6,7 @@ import { BatchProcessor, type ProcessBatchOptions } from "./process-batch.ts";
 import { ReceiveLoop, type ReceiveLoopOptions } from "./receive-loop.ts";
 import { type Receiving, ReceivingBoth } from "./receiving.ts";
 import { Sagas } from "./sagas.ts";
-import { Sessions } from "./sessions.ts";
+import { Sessions, type SessionsView } from "./sessions.ts";
 import { Settler, type SettlerOptions } from "./settle.ts";
 import type { Source } from "./source.ts";
 import { SourceHealth } from "./source-health.ts";
@@ -64,6 +64,11 @@ export class SourcePipeline {
     this.settler.start(secret);
     this.processor.start(secret);
     return secret;
+  }
+
+  /** Undefined where it has none. */
+  get sessions(): SessionsView | undefined {
+    return this.#sessions?.view();
   }
 
   #makeSessions(sessions: SessionsSettings): Sessions {

@@ -2,6 +2,7 @@
 import type { RunStore } from "../ports/run-store.ts";
 import type { PauseReason } from "./receiving.ts";
 import { checkKind } from "./session-kind.ts";
+import type { SessionsView } from "./sessions.ts";
 import { ofSource, type Source } from "./source.ts";
 import { isMistake, type SourceTrouble } from "./source-health.ts";
 import type { SourcePipeline } from "./source-pipeline.ts";
@@ -16,6 +17,8 @@ export interface SourceView {
   readonly held: number;
   /** Messages taken since the start. */
   readonly received: number;
+  /** Undefined where it is not read by sessions. */
+  readonly sessions: SessionsView | undefined;
 }
 
 /** Starts and stops all at once; each goes on to its end, also when another fails. */
@@ -124,11 +127,12 @@ export class SourcePipelines {
   view(works: Iterable<Work>): SourceView[] {
     const held = new Map<Source, number>();
     for (const { source } of works) held.set(source, (held.get(source) ?? 0) + 1);
-    return this.all.map(({ source, health, receiving }) => ({
+    return this.all.map(({ source, health, receiving, sessions }) => ({
       source: source.name,
       trouble: health.trouble,
       held: held.get(source) ?? 0,
       received: receiving.received,
+      sessions,
     }));
   }
 

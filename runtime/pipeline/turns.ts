@@ -113,7 +113,7 @@ export class Turns {
       this.#askedMs = nowMs;
       this.#unbegun = executor.unbegunShared;
     }
-    return this.#unbegun < aheadRuns * threads || this.#unbegun * (intake?.window.serviceMs || aheadMs) < aheadMs * threads;
+    return this.#unbegun < aheadRuns * threads || this.#unbegun * (intake?.slots.ownMs || aheadMs) < aheadMs * threads;
   }
 
   #lookLater(): void {

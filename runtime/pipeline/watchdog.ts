@@ -10,6 +10,7 @@ import type { MemoryWatch } from "../policy/memory-watch.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
+import type { IntakeWatch } from "./intake-watch.ts";
 import type { Latency } from "./latency.ts";
 import type { Shedding } from "./shedding.ts";
 import type { Silences } from "./silences.ts";
@@ -29,6 +30,7 @@ export interface WatchdogOptions {
   readonly retryBudget: RetryBudget;
   readonly shedding: Pick<Shedding, "look">;
   readonly latency: Pick<Latency, "look">;
+  readonly intakeWatch: Pick<IntakeWatch, "look">;
   readonly memoryWatch: MemoryWatch;
   /** Undefined where no limit is known. */
   readonly memory: () => MemoryUse | undefined;
@@ -78,6 +80,7 @@ export class Watchdog {
     this.#lookAtLoop(lateMs);
     this.#options.shedding.look();
     this.#options.latency.look();
+    this.#options.intakeWatch.look();
     for (const { source, receiving } of pipelines) {
       source.storeDoubt.look();
       if (credentials.isEnding) receiving.pause("credential-ending");

@@ -7,7 +7,7 @@ import type { MemoryState } from "../policy/memory-watch.ts";
 import type { RetryBudgetView } from "../policy/retry-budget.ts";
 import type { DoubtView } from "../policy/store-doubt.ts";
 import type { ThreadsView } from "../ports/executor.ts";
-import type { IntakeView } from "./intake.ts";
+import type { IntakeView } from "./intake-watch.ts";
 import type { LatenciesView } from "./latency.ts";
 import type { SourceView } from "./source-pipelines.ts";
 

@@ -167,6 +167,16 @@ export class Admission<Run extends Admissible> {
     return room;
   }
 
+  /** What has no slot, or nothing of a limit, for more runs that use these dependencies; undefined where all have. */
+  fullFor(uses: readonly number[], nowMs: number): "bulkhead" | "limit" | undefined {
+    if (this.#permits?.isShut(uses, nowMs) === true) return "limit";
+    const isFull = (number: number): boolean => {
+      const gate = this.#gate(number);
+      return this.#isShut(gate, nowMs) || !gate.bulkhead.hasSlot();
+    };
+    return uses.some(isFull) ? "bulkhead" : undefined;
+  }
+
   /** Why the run would have to be postponed; undefined when it may try to get in. */
   refuses(run: Run, nowMs: number): Postponed | undefined {
     for (const number of run.uses) {

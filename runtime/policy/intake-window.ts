@@ -139,7 +139,12 @@ export class IntakeWindow {
 
   /** Nothing of it has ended for longer than its runs take: it does not move, and others should not wait for it. */
   isStalled(nowMs: number): boolean {
-    return this.#held > 0 && nowMs - this.#movedMs > Math.max(stalledAfterMs, stalledAfterRuns * this.#serviceMs);
+    return this.stillForMs(nowMs) > Math.max(stalledAfterMs, stalledAfterRuns * this.#serviceMs);
+  }
+
+  /** How long nothing of what is held has ended. */
+  stillForMs(nowMs: number): number {
+    return this.#held === 0 ? 0 : nowMs - this.#movedMs;
   }
 
   /** After so long, what is held now will have ended, as far as can be told. */

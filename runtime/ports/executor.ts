@@ -175,6 +175,8 @@ export interface Executor {
   readonly unbegun: number;
   /** Of these, those for the threads that skills share. */
   readonly unbegunShared: number;
+  /** How long code of the skill's runs has held the event loops of threads since the start, over all of them. */
+  heldMs(skill: string): number;
   /** Memory runs short: threads give back what they do not use. */
   collectGarbage(): void;
   readonly threads: ThreadsView;

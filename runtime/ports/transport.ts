@@ -7,6 +7,8 @@ export interface ReceiverListener {
   deliveries(batch: readonly Delivery[]): void;
   /** Receiving is disturbed; the receiver goes on trying by itself. */
   disturbed(error: TransportError): void;
+  /** The broker serves the receiver, for the first time or again: nothing need come of it. */
+  opened?(): void;
 }
 
 /**

@@ -31,3 +31,48 @@ describe("what a worker takes of several skills", () => {
     assert.deepEqual(telemetry.outcomes.filter((outcome) => outcome === "postponed").length, 0);
   });
 });
+
+describe("messages of a skill of which a worker holds what it can begin soon", () => {
+  test("come back one after the other, and not all of them again and again", async () => {
+    const world = new World({ skills, broker: { latencyMs: 2 } });
+    const { executor, telemetry } = await world.start({ intake, inFlightMax: 10_000 });
+    executor.script = script;
+    for (let event = 0; event < 8_000; event += 1) world.send(world.message(`e${event}`, event % 4 === 0 ? "slow" : "quick"));
+    await world.clock.advance(30_000);
+    const postponed = telemetry.outcomes.filter((outcome) => outcome === "postponed").length;
+    const completed = telemetry.outcomes.filter((outcome) => outcome === "completed").length;
+    // A hundred slots and two seconds each: fifty of the slow ones a second, as long as there are any.
+    assert.ok(completed >= 6_000 + 0.8 * 50 * 28, `${completed} completed`);
+    assert.ok(postponed <= 3_000, `${postponed} postponed`);
+  });
+});
+
+describe("how many runs of a skill are under way", () => {
+  test("does not count those that only wait for their checkpoints", async () => {
+    const world = new World({ skills: [skillPolicy("task")], broker: { latencyMs: 10 }, storeLatencyMs: 10 });
+    const { executor } = await world.start({ intake, inFlightMax: 10_000 });
+    executor.script = async (run) => {
+      for (const name of ["one", "two", "three"]) await run.step(name, { kind: "idempotent", takesMs: 1 });
+      return completedAnswer;
+    };
+    for (let event = 0; event < 6_000; event += 1) world.send(`e${event}`);
+    await world.clock.advance(1_500);
+    // A hundred at once that take more than 60 ms each would be 1 600 a second.
+    const completed = world.broker.stored.filter((one) => one.state === "completed").length;
+    assert.ok(completed >= 3_000, `${completed} completed`);
+  });
+
+  test("is bounded, and no more is held for those that wait for it than can begin soon", async () => {
+    const world = new World({ skills: [skillPolicy("task", { concurrentMax: 5 })] });
+    const { executor, worker } = await world.start({ intake, inFlightMax: 10_000 });
+    executor.script = async (run) => {
+      await run.takes(2_000);
+      return completedAnswer;
+    };
+    for (let event = 0; event < 1_000; event += 1) world.send(`e${event}`);
+    await world.clock.advance(1_900);
+    const [view] = worker.view().intake;
+    assert.equal(view?.running, 5);
+    assert.ok(view.held <= 16, `${view.held} held`);
+  });
+});

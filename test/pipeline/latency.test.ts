@@ -16,7 +16,7 @@ interface Scene {
 /** Runs of `task` take as long as `took.ms` says, those of `other` always the same; `took.call` of a run's time is that of its call. */
 async function scene(took: { ms: number; call?: number }, latencyWatch: LatencyWatchPolicy = defaultLatencyWatchPolicy): Promise<Scene> {
   const dependencies = [dependencyPolicy("api", { concurrentMax: 100, queueMax: 100 })];
-  const world = new World({ skills: [skillPolicy("task", { uses: [0] }), skillPolicy("other")], dependencies });
+  const world = new World({ skills: [skillPolicy("task", { uses: [0], concurrentMax: 1_000 }), skillPolicy("other")], dependencies });
   const process = await world.start({ latencyWatch, inFlightMax: 1_000, intake: { start: 8, floor: 2, ceiling: 1_000, waitMaxMs: 500 } }, ({ executor }) => {
     executor.script = async (run) => {
       await run.takes(run.order.skill === "task" ? took.ms : 50);

@@ -145,4 +145,14 @@ describe("a source that fails", () => {
       await world.clock.advance(100_000);
       assert.deepEqual([tries, told(process)], [2, ["letters down: missing"]]);
     });
+
+  test("that was disabled is told to serve again as soon as the broker serves its receiver, though nothing comes", async () => {
+    const world = new World({ furtherQueues: ["letters"] });
+    const process = await world.start();
+    const receiver = process.connections.get("letters")?.receivers.at(-1);
+    receiver?.disturb(new TransportError("expected letters to be enabled, found that it is disabled", { entityTrouble: "disabled" }));
+    await world.clock.advance(500);
+    receiver?.reopen();
+    assert.deepEqual(told(process), ["letters down: disabled", "letters up"]);
+  });
 });

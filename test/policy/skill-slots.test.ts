@@ -3,6 +3,13 @@ import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { SkillSlots, runsPerThread } from "#runtime/policy/skill-slots.ts";
 
+/** Many runs have taken so long, of which they waited `recordingMs` for their checkpoints. */
+function measured(slots: SkillSlots<unknown>, serviceMs: number, recordingMs = 0): SkillSlots<unknown> {
+  for (let run = 0; run < 1_000; run += 1) slots.ran(serviceMs, recordingMs);
+  slots.adapt();
+  return slots;
+}
+
 describe("slots of a skill", () => {
   test("are a hundred a thread where the author sets no limit", () => {
     assert.equal(new SkillSlots(3, undefined).concurrentMax, 3 * runsPerThread);
@@ -10,19 +17,34 @@ describe("slots of a skill", () => {
   });
 
   test("are as many as a thread ends within 20 ms when that is more", () => {
-    const slots = new SkillSlots(2, undefined);
-    slots.measured(0.05);
+    const slots = measured(new SkillSlots(2, undefined), 0.05);
     assert.equal(slots.concurrentMax, 800);
-    slots.measured(1);
-    assert.equal(slots.concurrentMax, 200);
-    slots.measured(0);
-    assert.equal(slots.concurrentMax, 20_000);
+    assert.equal(measured(slots, 1).concurrentMax, 200);
+    assert.equal(measured(new SkillSlots(2, undefined), 0).concurrentMax, 20_000);
+  });
+
+  test("do not count what only waits for its checkpoints, and are the default while nothing is known", () => {
+    const slots = new SkillSlots(2, undefined);
+    slots.adapt();
+    assert.deepEqual([slots.concurrentMax, slots.ownMs], [200, 0]);
+    // Of 30 ms 20 are spent on the way to the store and back: of three that are in a thread, one is under way.
+    assert.equal(measured(slots, 30, 20).concurrentMax, 600);
+    assert.equal(slots.ownMs, 10);
+    assert.equal(measured(new SkillSlots(2, undefined), 20, 20).concurrentMax, 2_000_000);
+  });
+
+  test("follow what runs come to take, not one of them alone", () => {
+    const slots = measured(new SkillSlots(1, undefined), 0.1);
+    slots.ran(1_000, 0);
+    slots.adapt();
+    assert.equal(slots.concurrentMax, 100);
+    for (let run = 0; run < 300; run += 1) slots.ran(0.1, 0);
+    slots.adapt();
+    assert.ok(slots.concurrentMax > 190, `${slots.concurrentMax} slots`);
   });
 
   test("are the author's where he sets them, however short the work", () => {
-    const slots = new SkillSlots(2, 3);
-    slots.measured(0.001);
-    assert.equal(slots.concurrentMax, 3);
+    assert.equal(measured(new SkillSlots(2, 3), 0.001).concurrentMax, 3);
   });
 
   test("are given in the order in which they were asked for", () => {
@@ -78,5 +100,58 @@ describe("slots of a skill", () => {
         });
       }),
     );
+  });
+});
+
+describe("slots of a skill whose code holds its threads' loops", () => {
+  const threads = 2;
+
+  /** A second in which as many runs as there may be are under way; each holds its loop for `workMs` and waits for `waitMs` beside that. */
+  function second(slots: SkillSlots<number>, workMs: number, waitMs: number): void {
+    while (slots.waiting === 0) slots.enter(0);
+    const aThread = slots.inUse / threads;
+    const perThread = Math.min(1_000 / workMs, (aThread * 1_000) / (workMs + waitMs));
+    const serviceMs = (aThread * 1_000) / perThread;
+    for (let run = 0; run < perThread * threads; run += 1) {
+      slots.ran(serviceMs, 0);
+      slots.leave();
+      while (slots.next() !== undefined);
+      while (slots.waiting === 0) slots.enter(0);
+    }
+    slots.heldLoops(perThread * workMs * threads, 1_000);
+  }
+
+  function found(workMs: number, waitMs: number, takesTurns = false): SkillSlots<number> {
+    const slots = new SkillSlots<number>(threads, undefined, takesTurns);
+    for (let look = 0; look < 20; look += 1) second(slots, workMs, waitMs);
+    return slots;
+  }
+
+  test("become as many as threads", () => {
+    const slots = found(200, 0);
+    assert.deepEqual([slots.concurrentMax, slots.loopUse], [threads, 1]);
+  });
+
+  test("are found between, where half of the work is waiting, and then stay", () => {
+    const slots = found(50, 50);
+    const size = slots.concurrentMax;
+    assert.ok(size >= 2 * threads && size <= 4 * threads, `${size} slots`);
+    for (let look = 0; look < 10; look += 1) {
+      second(slots, 50, 50);
+      assert.equal(slots.concurrentMax, size);
+    }
+    assert.ok(slots.loopUse >= 0.9, `${slots.loopUse} of the loops`);
+  });
+
+  test("stay a hundred a thread where runs wait, as many as a thread does in 20 ms where they are short, and many where runs of several sources take turns", () => {
+    assert.equal(found(0.5, 100).concurrentMax, 100 * threads);
+    assert.equal(found(1, 0).concurrentMax, 20 * threads);
+    assert.equal(found(200, 0, true).concurrentMax, 100 * threads);
+  });
+
+  test("are more again when the work comes to wait", () => {
+    const slots = found(200, 0);
+    for (let look = 0; look < 20; look += 1) second(slots, 1, 199);
+    assert.equal(slots.concurrentMax, 100 * threads);
   });
 });

@@ -92,6 +92,7 @@ export async function makeHost(
         if (bundle.state !== "hold") host.giveState(requestId, bundle.state);
       },
       log: (line) => bundle.logs.push(line),
+      worked: () => {},
     },
   });
   t.after(() => host.stop());

@@ -78,6 +78,8 @@ interface WorldOptions {
   readonly skills?: readonly SkillPolicy[];
   readonly dependencies?: readonly DependencyPolicy[];
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
+  /** Each call of a worker to its store, there and back; default as the store's fake. */
+  readonly storeLatencyMs?: number;
   /** Queues that each worker reads beside `queueName`. */
   readonly furtherQueues?: readonly string[];
   /** Of each worker's caution; default 1: it begins without. */
@@ -168,7 +170,7 @@ export class World {
   /** A process whose worker has not been started. */
   process({ source, sessions, sources = {}, ...overrides }: WorkerOverrides = {}): Process {
     this.#workers += 1;
-    const { seed = 1, skills = [skillPolicy("task")], dependencies = [], calmAt = 1 } = this.#options;
+    const { seed = 1, skills = [skillPolicy("task")], dependencies = [], calmAt = 1, storeLatencyMs: latencyMs } = this.#options;
     const random = seededRandom(seed + this.#workers * 1_000_003);
     const clock = new ProcessClock(this.clock);
     const brokerFaults = new Faults<BrokerFault>(random);
@@ -179,11 +181,11 @@ export class World {
       prepared.called?.(call);
     };
     const connection = this.broker.connect(clock, brokerFaults, trace);
-    const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults, trace });
+    const store = new FaultyStore({ store: this.records, clock: this.clock, process: clock, faults: storeFaults, trace, latencyMs });
     const further = Array.from(this.further, ([name, { broker, records }]) => ({
       name,
       connection: broker.connect(clock, brokerFaults, trace),
-      store: new FaultyStore({ store: records, clock: this.clock, process: clock, faults: storeFaults, trace }),
+      store: new FaultyStore({ store: records, clock: this.clock, process: clock, faults: storeFaults, trace, latencyMs }),
     }));
     const executor = new ScriptedExecutor(clock);
     const telemetry = new TelemetryLog();

@@ -267,6 +267,13 @@ export class ScriptedExecutor implements Executor {
     return 0;
   }
 
+  /** What a test says of its skills' code; nothing for the others. */
+  readonly held = new Map<string, number>();
+
+  heldMs(skill: string): number {
+    return this.held.get(skill) ?? 0;
+  }
+
   collectGarbage(): void {}
 
   isReady(): boolean {

@@ -74,6 +74,8 @@ const plugin: Plugin = definePlugin({
     }),
     skill("fill-memory", fillMemory),
     skill("dedicated-block", block, { isolation: "dedicated" }),
+    skill("busy-later", () => delay(20).then(() => work(20))),
+    skill("sleep", () => delay(100)),
   ],
 });
 export default plugin;

@@ -104,6 +104,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
       attached: () => {
         this.#failures = 0;
         broker.proved();
+        if (!this.#isStopping) this.#options.listener.opened?.();
       },
       arrived: (batch) => this.#arrived(batch),
       ended: (which, end) => this.#ended(connection, which, end),

@@ -76,11 +76,14 @@ class MergedTransport implements Transport {
       for (const delivery of batch) this.#retried.add(delivery);
       listener.deliveries(batch);
     };
-    if (this.#readsSessions) return this.#retry.openReceiver({ deliveries: retried, disturbed: (error) => listener.disturbed(error) });
+    if (this.#readsSessions) {
+      return this.#retry.openReceiver({ deliveries: retried, disturbed: (error) => listener.disturbed(error), opened: () => listener.opened?.() });
+    }
     const receiver = new MergedReceiver(this.#main, this.#retry, this.#clock, {
       deliveries: (batch) => listener.deliveries(batch),
       retried,
       disturbed: (error) => listener.disturbed(error),
+      opened: () => listener.opened?.(),
       stopped: () => void this.#receivers.delete(receiver),
     });
     this.#receivers.add(receiver);
@@ -142,15 +145,24 @@ class Source {
   #receiver: Receiver;
   /** Credit that is with it and has brought nothing yet. */
   credit = 0;
+  /** The broker does not serve it. */
+  isDisturbed = false;
 
-  constructor(transport: Transport, listener: ReceiverListener, arrived: (batch: readonly Delivery[]) => void) {
+  constructor(transport: Transport, listener: Pick<ReceiverListener, "disturbed" | "opened">, arrived: (batch: readonly Delivery[]) => void) {
     this.transport = transport;
     this.#listener = {
       deliveries: (batch) => {
         this.credit -= batch.length;
         arrived(batch);
       },
-      disturbed: (error) => listener.disturbed(error),
+      disturbed: (error) => {
+        this.isDisturbed = true;
+        listener.disturbed(error);
+      },
+      opened: () => {
+        this.isDisturbed = false;
+        listener.opened?.();
+      },
     };
     this.#receiver = transport.openReceiver(this.#listener);
   }
@@ -197,11 +209,18 @@ class MergedReceiver implements Receiver {
   constructor(main: Transport, retry: Transport, clock: Clock, listener: MergedListener) {
     this.#clock = clock;
     this.#listener = listener;
-    this.#main = new Source(main, listener, (batch) => {
+    // One that is served says nothing of the other.
+    const news: Pick<ReceiverListener, "disturbed" | "opened"> = {
+      disturbed: (error) => listener.disturbed(error),
+      opened: () => {
+        if (!this.#main.isDisturbed && !this.#retry.isDisturbed) listener.opened?.();
+      },
+    };
+    this.#main = new Source(main, news, (batch) => {
       this.#received += batch.length;
       listener.deliveries(batch);
     });
-    this.#retry = new Source(retry, listener, (batch) => {
+    this.#retry = new Source(retry, news, (batch) => {
       this.#received += batch.length;
       listener.retried(batch);
     });

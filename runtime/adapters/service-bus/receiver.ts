@@ -110,6 +110,7 @@ export class LinkReceiver implements Receiver {
       },
       opened: () => {
         this.#failures = 0;
+        if (!this.#stopping) this.#options.listener.opened?.();
       },
       disturbed: (error) => this.#disturbed(error),
     };

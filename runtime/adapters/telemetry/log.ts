@@ -56,6 +56,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "credential.failing": "error",
   "loop.changed": "warn",
   "load-shedding.changed": "warn",
+  "worker.intake": "info",
   "latency.drifted": "warn",
   "dependency.drifted": "warn",
   "escalation.raised": "warn",

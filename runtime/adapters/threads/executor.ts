@@ -28,6 +28,7 @@ import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Lane } from "./lane.ts";
+import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
@@ -98,6 +99,8 @@ class ThreadsExecutor implements Executor {
   readonly #tickets = new Map<number, RunEntry>();
   readonly #slow: (parts: readonly SlowStart[]) => void;
   readonly #threadWatch: ThreadWatch;
+  readonly #skillNames: readonly string[];
+  readonly #loopUse: LoopUseReader;
   #leaked = 0;
   #lastTicket = 0;
   #lastRequest = 0;
@@ -111,6 +114,8 @@ class ThreadsExecutor implements Executor {
     this.#options = options;
     this.#graceMs = options.graceMs ?? defaultGraceMs;
     this.#slow = toldOnce(options.slow);
+    this.#skillNames = options.plugins.flatMap(({ skills }) => skills.map(({ name }) => name));
+    this.#loopUse = new LoopUseReader(this.#skillNames);
     this.#threadWatch = new ThreadWatch({
       graceMs: this.#graceMs,
       stuckAfterMs: options.stuckAfterMs ?? defaultStuckAfterMs,
@@ -223,6 +228,10 @@ class ThreadsExecutor implements Executor {
     return this.#lanes.get(this.#shared)?.unbegun ?? 0;
   }
 
+  heldMs(skill: string): number {
+    return this.#loopUse.heldMs(skill);
+  }
+
   collectGarbage(): void {
     for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
   }
@@ -257,6 +266,7 @@ class ThreadsExecutor implements Executor {
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
       retries,
+      loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
     const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
     const pool: ThreadPool = new ThreadPool(

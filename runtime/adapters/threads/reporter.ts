@@ -5,6 +5,7 @@ import { runContext } from "../../skills/host/run-context.ts";
 import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
+import type { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, isPlain } from "./reports.ts";
 
@@ -33,7 +34,7 @@ export class Reporter {
   /** When the next turn of the loop was asked for; 0 when it was not. */
   #turnSinceMs = 0;
 
-  constructor(port: MessagePort, logLevel: LogLevel | undefined) {
+  constructor(port: MessagePort, logLevel: LogLevel | undefined, loopUse: Pick<LoopUseCounter, "held">) {
     this.#port = port;
     this.#logs = new LogBuffer(logLevel);
     this.sink = {
@@ -57,6 +58,7 @@ export class Reporter {
       log: (line) => {
         if (this.#logs.add(line)) this.#schedule();
       },
+      worked: (skill) => loopUse.held(skill),
     };
   }
 

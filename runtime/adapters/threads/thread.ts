@@ -18,6 +18,7 @@ import { SkillHost } from "../../skills/host/skill-host.ts";
 import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
+import { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { unpackOrders } from "./orders.ts";
 import { Reporter } from "./reporter.ts";
@@ -105,7 +106,8 @@ export async function open(): Promise<AcceptTask> {
   const { port1, port2 } = new MessageChannel();
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
-  const reporter = new Reporter(port1, settings.logLevel);
+  const { sums, skills: counted } = settings.loopUse;
+  const reporter = new Reporter(port1, settings.logLevel, new LoopUseCounter(sums, counted, monotonicMs));
   const { consumers, agent, limits } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);

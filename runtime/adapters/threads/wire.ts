@@ -30,6 +30,8 @@ export interface ThreadSettings {
   readonly circuits: SharedArrayBuffer;
   /** The worker's retries; see `RetryLedger`. */
   readonly retries: SharedArrayBuffer;
+  /** Where threads count how long the code of each of these skills holds their loops. */
+  readonly loopUse: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
 }
 
 /** A thread's first words: its plugins are imported, its skills are ready. */

@@ -33,6 +33,8 @@ export interface HostSink {
   /** A run asks for the state of its session. */
   state(runId: number, requestId: number): void;
   log(line: SkillLogLine): void;
+  /** Code of a run of this skill was at work until now. */
+  worked(skill: string): void;
 }
 
 export interface SkillHostOptions {
@@ -167,6 +169,7 @@ export class SkillHost implements RunHost<Run> {
     run.leaseUntilMs = leaseUntilMs;
     this.#runs.set(order.runId, run);
     runContext.run(run.ids, this.#check, run, prepared);
+    this.#options.sink.worked(order.skill);
   }
 
   /** The main thread's word on a step that was to be stored. */
@@ -240,6 +243,7 @@ export class SkillHost implements RunHost<Run> {
     return new Promise((resolve) => {
       this.#writes.set(requestId, resolve);
       this.#options.sink.step(run.order.runId, requestId, step, fellBack);
+      this.#options.sink.worked(run.order.skill);
     });
   }
 
@@ -281,6 +285,7 @@ export class SkillHost implements RunHost<Run> {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
     this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs);
+    this.#options.sink.worked(run.order.skill);
   }
 
   #refuse(order: ThreadOrder, answer: RunAnswer): void {

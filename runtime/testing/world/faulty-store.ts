@@ -29,7 +29,7 @@ interface FaultyStoreOptions {
   /** Hears each call as it is made, but pings and reads. */
   readonly trace: (call: string) => void;
   /** There and back. */
-  readonly latencyMs?: number;
+  readonly latencyMs?: number | undefined;
 }
 
 export class FaultyStore implements RunStore {

@@ -117,6 +117,10 @@ export class HostExecutor implements Executor {
     return 0;
   }
 
+  heldMs(): number {
+    return 0;
+  }
+
   collectGarbage(): void {}
 
   /**
@@ -195,6 +199,7 @@ export class HostExecutor implements Executor {
       random,
       sink: {
         log,
+        worked: () => undefined,
         usage: () => undefined,
         state: () => undefined,
         result: (runId, answer, calls, durationMs) => {

@@ -353,6 +353,11 @@ class ModelReceiver implements Receiver {
     this.#listener.disturbed(error);
   }
 
+  /** The broker serves it again. */
+  reopen(): void {
+    this.#listener.opened?.();
+  }
+
   stop(): Promise<void> {
     const { broker, clock } = this.connection;
     this.#isStopped = true;

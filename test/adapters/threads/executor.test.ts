@@ -42,6 +42,19 @@ function start(t: TestContext, options: Partial<ThreadsExecutorOptions> = {}): P
 
 executorContract("threads", make);
 
+test("tells for how long the code of each skill has held event loops, whenever in its runs that was", async (t) => {
+  const { executor, post, answer } = await start(t);
+  for (const skill of ["sleep", "busy-later", "sleep", "busy", "busy-later", "sleep", "noop"]) {
+    const runs = Array.from({ length: 3 }, () => post(skill)[0] ?? 0);
+    for (const run of runs) await answer(run);
+  }
+  const held = (skill: string): number => Math.round(executor.heldMs(skill));
+  assert.ok(held("busy") >= 12, `busy: ${held("busy")} ms of 15`);
+  assert.ok(held("busy-later") >= 100, `busy-later: ${held("busy-later")} ms of 120`);
+  // A machine with much else to do may take its time; but 900 ms of sleep are not counted.
+  assert.ok(held("sleep") < held("busy-later"), `sleep: ${held("sleep")} ms`);
+});
+
 /** Each way to lose a thread, and what its run and the others on it are answered. */
 const losses: readonly (readonly [skill: string, timeoutMs: number, own: string, why: RegExp])[] = [
   ["exit", 30_000, "thread-lost", /it exited with code 7/],

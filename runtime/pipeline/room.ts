@@ -1,0 +1,98 @@
+/** How many more messages may be taken of a source, as what they need leaves it. */
+import type { Clock } from "../core/clock.ts";
+import type { Admission } from "../policy/admission.ts";
+import { ReadAhead } from "../policy/read-ahead.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { Intake } from "./intake.ts";
+import type { Source } from "./source.ts";
+import type { Suspects } from "./suspects.ts";
+import type { Work } from "./work.ts";
+
+/** What a run that is found behind others allows to be postponed, and what may be besides. */
+const foundWorth = 4;
+const readPastPerSecond = 2;
+const readPastReserve = 100;
+const readPastGapMs = 500;
+
+export interface RoomOptions {
+  readonly clock: Clock;
+  readonly admission: Admission<Work>;
+  readonly readAhead: ReadAhead;
+  readonly inFlight: InFlight;
+  readonly intake: Intake;
+  readonly suspects: Suspects;
+}
+
+export class Room {
+  readonly #options: RoomOptions;
+  /** How far to read past messages of skills that hold what they can begin. */
+  readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve, readPastGapMs);
+  /** Some skill holds as much as it can begin: what else is read may be another's. */
+  #isReadingPast = false;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+  }
+
+  /** A run began without waiting, of a skill that has room for more. */
+  found(): void {
+    this.#options.readAhead.found();
+    if (this.#isReadingPast) this.#readPast.found();
+  }
+
+  /** More of a skill were here than it can begin soon. */
+  leftToOthers(): void {
+    this.#readPast.postponed();
+  }
+
+  /**
+   * How many messages of a source may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
+   * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
+   * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
+   * what only takes its time. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
+   * other sources may bring.
+   */
+  of(source: Source, creditOfOthers: number): number {
+    const { admission, readAhead, clock, inFlight, intake, suspects } = this.#options;
+    const within = source.transport.releaseIsFree ? "lane" : "soon";
+    const nowMs = clock.monotonicMs();
+    let stillest = Number.POSITIVE_INFINITY;
+    let fullest = Number.POSITIVE_INFINITY;
+    let roomiest = 0;
+    for (const skill of source.skills.policies) {
+      const begins = intake.room(source, skill, nowMs);
+      const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
+      const messages = intake.messagesFor(source, skill, room);
+      if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
+      else fullest = Math.min(fullest, messages);
+      roomiest = Math.max(roomiest, room);
+    }
+    return Math.min(
+      suspects.room(),
+      intake.bytesRoom(creditOfOthers),
+      roomiest,
+      stillest + readAhead.left(nowMs),
+      fullest > 0 ? this.#notPast(fullest) : this.#pastFull(source, nowMs),
+    );
+  }
+
+  #notPast(room: number): number {
+    this.#isReadingPast = false;
+    return room;
+  }
+
+  /**
+   * How far to read on when a skill holds all that it can begin: until as many of its messages are likely to come as may be postponed. Time
+   * counts only while one does.
+   */
+  #pastFull(source: Source, nowMs: number): number {
+    const { intake } = this.#options;
+    this.#isReadingPast = true;
+    const left = this.#readPast.left(nowMs);
+    let messages = Number.POSITIVE_INFINITY;
+    for (const skill of source.skills.policies) {
+      if (!intake.isStalled(source, skill, nowMs)) messages = Math.min(messages, intake.messagesFor(source, skill, intake.room(source, skill, nowMs) + left));
+    }
+    return messages;
+  }
+}
