@@ -2,10 +2,12 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import type { Allowance } from "#runtime/core/limits.ts";
+import { defaultLatencyWatchPolicy } from "#runtime/core/latency-watch.ts";
 import type { CallReport } from "#runtime/core/outcome.ts";
 import { type DependencyPolicy, defaultCircuitPolicy } from "#runtime/core/skill.ts";
 import { windowCalls, windowMs } from "#runtime/policy/adaptive-limit.ts";
 import { Admission, type Admissible, type AdmissionAnswer, type LaneAnswer, type Permits, type Postponed } from "#runtime/policy/admission.ts";
+import { lookRuns } from "#runtime/policy/latency-watch.ts";
 
 interface Run extends Admissible {
   readonly name: string;
@@ -211,9 +213,34 @@ describe("admission to what finds its concurrency by itself", () => {
     assert.deepEqual([admission.adaptive("a")?.limit, admission.adaptive("b"), admission.adaptive("c")], [20, undefined, undefined]);
   });
 
-  test("gives more slots while calls take no longer, fewer when they fail, and goes by nothing but how long they took", () => {
+  test("gives more slots while calls take no longer, fewer when they fail, and goes by no success that says nothing of its time", () => {
     assert.ok(found({ result: "succeeded", latencyMs: 10 }) > 8);
     assert.ok(found({ result: "failed", latencyMs: 10 }) < 8);
-    assert.equal(found({ result: "failed" }), 8);
+    assert.ok(found({ result: "failed" }) < 8);
+    assert.equal(found({ result: "succeeded" }), 8);
+  });
+
+  test("hears of each dependency how long its calls take", () => {
+    const admission = new Admission<Run>([dependency("b"), dependency("a")], () => undefined);
+    for (let call = 0; call < lookRuns; call += 1) {
+      const run = runOf(`${call}`, 0, 1);
+      admission.admit(run, call);
+      admission.leave(
+        run,
+        [
+          { dependency: "a", result: "succeeded", latencyMs: 100 },
+          { dependency: "b", result: "succeeded" },
+        ],
+        call,
+      );
+    }
+    const heard = admission.latencies().map(({ dependency: name, latency }) => {
+      latency.look(1_000, defaultLatencyWatchPolicy);
+      return [name, Math.round(latency.view().recentMs ?? 0)];
+    });
+    assert.deepEqual(heard, [
+      ["b", 0],
+      ["a", 100],
+    ]);
   });
 });
