@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { bodyOf, Driver } from "../dispatch/driver.ts";
+import { bodyOf, type Driven, Driver } from "../dispatch/driver.ts";
 import { roundsFor } from "../peers/handlers.ts";
 import { type Figure, figure, median } from "../support/figures.ts";
 import { showProgress } from "../support/progress.ts";
@@ -15,6 +15,7 @@ const batches = [1, 16, 100];
 /** CPU of all runs of a turn together, on one thread. */
 const turnMicros = 300_000;
 const quickMicros = 120_000;
+const warmUpTurnsMax = 12;
 
 interface Row {
   readonly threads: number;
@@ -58,32 +59,42 @@ export async function run(options: ThreadsOptions): Promise<number> {
   return report.end();
 }
 
+/** Code is compiled beside what runs, and on a busy machine late: turns are taken until they become no quicker. */
+async function whenCompiled(turn: () => Promise<Driven>): Promise<void> {
+  let before = Infinity;
+  for (let taken = 0; taken < warmUpTurnsMax; taken += 1) {
+    const { cpuMs } = await turn();
+    if (taken > 0 && cpuMs > before * 0.9) return;
+    before = cpuMs;
+  }
+}
+
 async function measure(threads: number, rounds: number, turnCpuMicros: number): Promise<readonly Row[]> {
-  const driver = new Driver(threads);
-  await driver.start();
-  try {
-    const rows: Row[] = [];
-    for (const micros of works) {
+  const rows: Row[] = [];
+  for (const micros of works) {
+    // The executor sizes its batches by how long runs took: the long ones of the comparison go elsewhere, and each work begins anew.
+    const drivers = { ideal: new Driver(threads), real: new Driver(threads) };
+    await Promise.all([drivers.ideal.start(), drivers.real.start()]);
+    try {
       const spins = roundsFor(micros);
       const runs = Math.round((turnCpuMicros * threads) / micros);
       const one = bodyOf({ rounds: spins, times: 1 });
       const whole = bodyOf({ rounds: spins, times: runs / threads });
-      await driver.drive("spin", one, runs);
+      await whenCompiled(() => drivers.ideal.drive("spin", whole, threads));
+      await whenCompiled(() => drivers.real.drive("spin", one, runs));
       for (const batch of batches) {
         const samples: number[] = [];
         for (let round = 1; round <= rounds; round += 1) {
           showProgress(`${threads} threads, ${micros} µs, ${batch} at once: round ${round} of ${rounds}`);
-          const ideal = await driver.drive("spin", whole, threads);
-          // The executor sizes its batches by how long runs took; the long ones have spoilt that, and this mends it.
-          await driver.drive("spin", one, Math.ceil(runs / 4));
-          const real = await driver.drive("spin", one, runs, batch);
+          const ideal = await drivers.ideal.drive("spin", whole, threads);
+          const real = await drivers.real.drive("spin", one, runs, batch);
           samples.push((ideal.elapsedMs / real.elapsedMs) * 100);
         }
         rows.push({ threads, micros, batch, efficiency: figure(samples, Number, 1) });
       }
+    } finally {
+      await Promise.all([drivers.ideal.stop(), drivers.real.stop()]);
     }
-    return rows;
-  } finally {
-    await driver.stop();
   }
+  return rows;
 }
