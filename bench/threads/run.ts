@@ -21,8 +21,9 @@ interface Row {
   readonly threads: number;
   readonly micros: number;
   readonly batch: number;
-  /** Percent. */
+  /** Percent, by time and by the CPU that was used: the latter holds also on a machine that others use. */
   readonly efficiency: Figure;
+  readonly byCpu: Figure;
 }
 
 export async function run(options: ThreadsOptions): Promise<number> {
@@ -35,9 +36,9 @@ export async function run(options: ThreadsOptions): Promise<number> {
   showProgress("");
   report.table({
     name: "threads",
-    title: `Efficiency by time, %, of work that needs the CPU; ${cores} cores; median (range) of ${rounds} rounds`,
-    columns: { micros: "a run, µs of CPU", threads: "threads", batch: "posted at once", efficiency: "efficiency" },
-    rows: rows.map(({ micros, threads, batch, efficiency }) => ({ micros, threads, batch, efficiency })),
+    title: `Efficiency, %, of work that needs the CPU; ${cores} cores; median (range) of ${rounds} rounds`,
+    columns: { micros: "a run, µs of CPU", threads: "threads", batch: "posted at once", efficiency: "by time", byCpu: "by CPU" },
+    rows: rows.map(({ micros, threads, batch, efficiency, byCpu }) => ({ micros, threads, batch, efficiency, byCpu })),
   });
   report.chart({
     kind: "bars",
@@ -55,7 +56,7 @@ export async function run(options: ThreadsOptions): Promise<number> {
   });
   const two = rows.find(({ threads, micros, batch }) => threads === 2 && micros === 100 && batch === 100);
   if (two !== undefined)
-    report.targets({ what: "runs of 100 µs on two threads: efficiency", found: two.efficiency, unit: "%", bound: { atLeast: 60 }, aim: 92 });
+    report.targets({ what: "runs of 100 µs on two threads: efficiency by time", found: two.efficiency, unit: "%", bound: { atLeast: 60 }, aim: 92 });
   return report.end();
 }
 
@@ -83,14 +84,20 @@ async function measure(threads: number, rounds: number, turnCpuMicros: number): 
       await whenCompiled(() => drivers.ideal.drive("spin", whole, threads));
       await whenCompiled(() => drivers.real.drive("spin", one, runs));
       for (const batch of batches) {
-        const samples: number[] = [];
+        const turns: { readonly ideal: Driven; readonly real: Driven }[] = [];
         for (let round = 1; round <= rounds; round += 1) {
           showProgress(`${threads} threads, ${micros} µs, ${batch} at once: round ${round} of ${rounds}`);
           const ideal = await drivers.ideal.drive("spin", whole, threads);
           const real = await drivers.real.drive("spin", one, runs, batch);
-          samples.push((ideal.elapsedMs / real.elapsedMs) * 100);
+          turns.push({ ideal, real });
         }
-        rows.push({ threads, micros, batch, efficiency: figure(samples, Number, 1) });
+        rows.push({
+          threads,
+          micros,
+          batch,
+          efficiency: figure(turns, ({ ideal, real }) => (ideal.elapsedMs / real.elapsedMs) * 100, 1),
+          byCpu: figure(turns, ({ ideal, real }) => (ideal.cpuMs / real.cpuMs) * 100, 1),
+        });
       }
     } finally {
       await Promise.all([drivers.ideal.stop(), drivers.real.stop()]);
