@@ -36,14 +36,14 @@ export async function run(options: ScaleOptions): Promise<number> {
       all.push(...row.turns);
       return row;
     };
-    const events = quick ? 20_000 : 100_000;
+    const events = quick ? 12_000 : 100_000;
     const workers: Row[] = [];
     for (const count of quick ? [1, 2] : [1, 2, 4]) workers.push(await measure(`${count} ${count === 1 ? "worker" : "workers"}`, events, { workers: count }));
     const backlogs: Row[] = [];
-    for (const backlog of quick ? [1_000, 10_000, 50_000] : [1_000, 10_000, 100_000, 1_000_000])
+    for (const backlog of quick ? [1_000, 20_000] : [1_000, 10_000, 100_000, 1_000_000])
       backlogs.push(await measure(`${backlog.toLocaleString("en")} waiting`, backlog));
     const payloads: Row[] = [];
-    for (const bytes of quick ? [256, 4_096, 65_536] : [256, 1_024, 4_096, 16_384, 65_536, largestBytes])
+    for (const bytes of quick ? [256, 65_536] : [256, 1_024, 4_096, 16_384, 65_536, largestBytes])
       payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), { bytes }));
     const shards = [{ ...workers[0]!, size: "one Redis" }, await onCluster((redisUrl) => measure("a cluster of three", events, { redisUrl }))];
     tellMeasured(report, { workers, backlogs, payloads, shards });

@@ -36,6 +36,8 @@ export interface TurnOptions {
   readonly ground?: Partial<Ground>;
   /** The handler of the event at this place takes so long; the turn is over when all others have ended. */
   readonly held?: { readonly place: number; readonly waitMs: number };
+  /** Share of the messages with whose end the counted part ends; default all. */
+  readonly countedTo?: number;
 }
 
 export interface Turn {
@@ -144,7 +146,7 @@ export class Arena {
   }
 
   /** Fills the queue, lets a contender drain it, and measures the part after the warm-up. */
-  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held }: TurnOptions): Promise<Turn> {
+  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held, countedTo = 1 }: TurnOptions): Promise<Turn> {
     const ground = this.ground({ threads, ...changes });
     const feed = this.feed(contender, ground);
     const sent = messagesWith({ ...messages, idPrefix: `${ground.prefix}-` }, held);
@@ -154,7 +156,8 @@ export class Arena {
     const children = await Promise.all(Array.from({ length: workers }, () => contender.start(ground)));
     try {
       const warm = await this.#reach(feed, children, Math.round(wanted * warmUpPart));
-      const done = await this.#reach(feed, children, wanted);
+      const done = await this.#reach(feed, children, Math.round(wanted * countedTo));
+      if (countedTo < 1) await until(async () => (await feed.ended()) >= wanted, turnMaxMs);
       const counted = done.ended - warm.ended;
       if (held !== undefined) await until(async () => (await feed.ended()) >= sent.length, turnMaxMs);
       const notes = contender.isBare ? undefined : await notesOf(ground, sent.filter(({ kind }) => kind === "first").length);
