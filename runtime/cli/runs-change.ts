@@ -4,6 +4,7 @@ import { composeLetters, composeQueues, composeReplay } from "../compose/dead-le
 import type { Delivery } from "../core/delivery.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import type { ByHand } from "../core/history.ts";
+import { isKnownPayload } from "../core/payload-hash.ts";
 import type { Letter, Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
 import { type Findings, findMessages } from "../recovery/runs-messages.ts";
@@ -104,7 +105,7 @@ export async function ownLetter(
   for (const letter of found.letters.toReversed()) {
     const [seen] = await letter.box.peek(letter.sequenceNumber, 1);
     if (seen === undefined || seen.delivery.sequenceNumber !== letter.sequenceNumber) continue;
-    if ((await hashOf(change, seen.delivery, letter.eventId)) === payloadHash) return { letter, delivery: seen.delivery };
+    if (isKnownPayload(await hashOf(change, seen.delivery, letter.eventId), payloadHash)) return { letter, delivery: seen.delivery };
   }
   return undefined;
 }

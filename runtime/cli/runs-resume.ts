@@ -8,6 +8,7 @@ import { counted } from "../core/counted.ts";
 import type { ByHand } from "../core/history.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { decodeOutbox } from "../core/outbox.ts";
+import { isKnownPayload } from "../core/payload-hash.ts";
 import type { RunView } from "../core/run.ts";
 import type { Letter } from "../recovery/letters.ts";
 import { replayGroups } from "../recovery/replay.ts";
@@ -103,7 +104,7 @@ async function replayLetter(open: Change, eventId: string, letter: Letter, did: 
 
 async function wayOfMessage(open: Change, view: RunView, message: Delivery, byHand: ByHand, options: ResumeWishes): Promise<WayOn> {
   const { eventId } = view.key;
-  if ((await hashOf(open, message, eventId)) !== view.payloadHash)
+  if (!isKnownPayload(await hashOf(open, message, eventId), view.payloadHash))
     throw cannot(`expected the payload that '${eventId}' was claimed with, found another one; fork it with a patch instead`);
   const did = `been sent to ${open.surroundings.retryEntity} from --message, as a replay behind its last step`;
   return { did, go: () => sendMessage(open, view, message, did, byHand, options) };
@@ -149,7 +150,7 @@ export async function fork(eventId: string, options: ForkOptions): Promise<void>
     if (!routed.ok) throw new ConfigurationError(`expected a message that can be read, found ${routed.invalid.reason}: ${routed.invalid.description}`);
     const message = forkedMessage(parent, routed, as, patch);
     const payloadHash = await hashOf(open, message, as);
-    const patched = payloadHash !== view.payloadHash;
+    const patched = !isKnownPayload(payloadHash, view.payloadHash);
     const did = `been forked as ${as}, behind its step ${options.step} (${counted(steps.length, "step is", "steps are")} taken over)${patched ? ", with another payload" : ""}`;
     if (options.dryRun === true) return { eventId, did, fork: as };
     const made = await records.create({

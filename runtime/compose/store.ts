@@ -126,11 +126,13 @@ const workloadIdentity: RedisCredential = {
 let identity: RedisCredential | undefined;
 
 function redisOptions(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): Omit<RedisRunStoreOptions, "consumer" | "retentionMs"> {
-  const { prefix, commandTimeoutMs, hashTags } = store;
+  const { prefix, commandTimeoutMs, hashTags, layout, detailsMs } = store;
   return {
     ...redisPlace(store, directory),
     ...(hashTags === undefined ? {} : { hashTags }),
     ...(prefix === undefined ? {} : { prefix }),
+    ...(layout === undefined ? {} : { layout }),
+    ...(detailsMs === undefined ? {} : { detailsMs }),
     ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
   };
 }

@@ -187,3 +187,10 @@ export function createPayloadHash(limits: DecodeLimits): HashPayload {
 
   return (body, routed) => (routed.contentEncoding === undefined ? hashNow(body, routed) : hashLater(body, routed.contentEncoding, routed));
 }
+
+/** Whether it is the hash that a record knows. Of a run that is done, that may be its beginning alone. */
+export function isKnownPayload(payloadHash: string, known: string): boolean {
+  return known.length < shortHashCharacters ? payloadHash === known : payloadHash.startsWith(known);
+}
+
+const shortHashCharacters = 8;

@@ -60,6 +60,8 @@ export interface CheckpointWrite extends EpochWrite {
 export interface FinishWrite extends EpochWrite {
   /** Encoded events to publish; empty for none. */
   readonly outbox: Uint8Array;
+  /** Steps that are not on record yet, in their order: written before the end, in the same write. */
+  readonly steps?: readonly StepRecord[] | undefined;
 }
 
 export interface FailWrite extends EpochWrite {

@@ -6,7 +6,7 @@
 import { counted } from "../core/counted.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOwnRecord, verdictOf } from "../core/compensation.ts";
-import type { HashPayload } from "../core/payload-hash.ts";
+import { type HashPayload, isKnownPayload } from "../core/payload-hash.ts";
 import type { RunState, RunSummary, RunView } from "../core/run.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { RunRecords } from "../ports/run-records.ts";
@@ -172,7 +172,8 @@ function isLongDone(view: RunView | undefined, quietMs: number): view is RunView
 
 /** The payload that the record is of; an event id that was used for another one makes a dead letter of its own. */
 async function isOf({ hashPayload, letters }: ReconcileOptions, delivery: Delivery, payloadHash: string): Promise<boolean> {
-  return (await hashOf({ hashPayload, letters }, delivery)) === payloadHash;
+  const found = await hashOf({ hashPayload, letters }, delivery);
+  return found !== undefined && isKnownPayload(found, payloadHash);
 }
 
 async function hashOf({ hashPayload, letters }: Pick<ReconcileOptions, "hashPayload" | "letters">, delivery: Delivery): Promise<string | undefined> {

@@ -68,8 +68,9 @@ async function workerOn(t: TestContext, cluster: RedisCluster): Promise<Worker> 
 
 /** Parts of the store that are held by a server, by the records that it has. */
 async function partsOn(server: { keys(pattern: string): Promise<readonly string[]> }): Promise<readonly number[]> {
-  const keys = await server.keys("holdfast:*:r:*");
-  return [...new Set(keys.map((key) => tagIndexOf(key.split(":r:")[1] ?? "", tags)))].sort((one, other) => one - other);
+  const keys = await server.keys("holdfast:*:buckets");
+  const all = hashTagsOf("orders", tags);
+  return keys.map((key) => all.indexOf(/\{(.*?)\}/.exec(key)?.[1] ?? "")).sort((one, other) => one - other);
 }
 
 const partsOf = (suspicions: readonly StoreSuspicion[]): readonly number[] =>

@@ -313,6 +313,25 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: new Uint8Array(0) }]), ["written"]);
       });
 
+      test("stores the steps that come with it behind those on record, and none of a stale owner", async () => {
+        await acquire(store, claimOf("a"), shortMs);
+        await store.checkpoint([{ eventId: "a", epoch: 1, step: stepOf("one") }]);
+        await harness.advance(shortMs);
+        await acquire(other, claimOf("a"));
+        const every = Uint8Array.from({ length: 256 }, (_, index) => index);
+        const steps = [stepOf("two", { kind: "idempotent", result: every }), stepOf("drei/ü;:", { result: new Uint8Array(0) }), stepOf("one", { codec: 7 })];
+        const outbox = Uint8Array.of(59, 58, 0);
+        assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox, steps: [stepOf("stale")] }]), ["stale"]);
+        assert.deepEqual(await other.finish([{ eventId: "a", epoch: 2, outbox, steps }]), ["written"]);
+        assert.deepEqual(await other.finish([{ eventId: "a", epoch: 2, outbox, steps }]), ["written"]);
+        const view = await store.read("a");
+        assert.deepEqual([view?.state, [...(view?.outbox ?? [])], plainSteps(view?.steps ?? [])], ["done", [...outbox], plainSteps(steps)]);
+        await acquire(store, claimOf("b"));
+        await store.finish([{ eventId: "b", epoch: 1, outbox: new Uint8Array(0), steps: steps.slice(0, 1) }]);
+        assert.deepEqual(plainSteps((await store.read("b"))?.steps ?? []), plainSteps(steps.slice(0, 1)));
+        assert.equal((await store.read("b"))?.outbox.length, 0);
+      });
+
       test("carries large outboxes in one batch", async () => {
         const ids = Array.from({ length: 40 }, (_, index) => `large-${index}`);
         await store.claim(

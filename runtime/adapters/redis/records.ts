@@ -4,7 +4,7 @@ import { decodeHistory, encodeEntry, type HistoryEntry } from "../../core/histor
 import { decodeSetbacks, type Setback } from "../../core/setback.ts";
 import type { RunKind, RunStanding, RunState, RunSummary, RunView, StepKind, StepRecord } from "../../core/run.ts";
 import { entryOf } from "../support/revival.ts";
-import type { ClaimRequest, ClaimResult, FailWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
+import type { ClaimRequest, ClaimResult, FailWrite, FinishWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
 
 type Acquired = ClaimResult & { readonly kind: "acquired" };
 
@@ -68,14 +68,22 @@ export function packStep({ kind, state, codec, checksum, result }: StepRecord): 
   return packed;
 }
 
-/** Without an outbox it stays a string, which is cheaper to send. */
-export function packFinish(epoch: number, outbox: Uint8Array): string | Buffer {
-  if (outbox.length === 0) return String(epoch);
-  const head = `${epoch}:`;
-  const packed = Buffer.allocUnsafe(head.length + outbox.length);
-  packed.write(head, 0, "latin1");
-  packed.set(outbox, head.length);
-  return packed;
+/** Without an outbox and steps it stays a string, which is cheaper to send. */
+export function packFinish({ epoch, outbox, steps = [] }: FinishWrite): string | Buffer {
+  if (outbox.length === 0 && steps.length === 0) return String(epoch);
+  if (steps.length === 0) return Buffer.concat([Buffer.from(`${epoch}:`, "latin1"), outbox]);
+  const fields = steps.flatMap((step) => [Buffer.from(step.name), packStep(step)]);
+  return Buffer.concat([Buffer.from(`${epoch};${fields.length};`, "latin1"), ...fields.flatMap((field) => [lengthOf(field), field]), outbox]);
+}
+
+function lengthOf(field: Uint8Array): Buffer {
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32BE(field.length);
+  return length;
+}
+
+export function finishBytes({ outbox, steps }: FinishWrite): number {
+  return outbox.length + (steps?.reduce((sum, { result }) => sum + result.length, 0) ?? 0);
 }
 
 function unpackSteps(fields: unknown): StepRecord[] {

@@ -9,6 +9,9 @@
 //
 // and under each tag, which is `{orders}` where it is the only one, else `{orders#NUMBER}`:
 //
+//   holdfast:{orders}:b:<number>    records of the compact layout, many to a hash (scripts/places.lua)
+//   holdfast:{orders}:buckets       how many of these there are, without an end of life
+//   holdfast:{orders}:names         what numbers in them stand for, without an end of life
 //   holdfast:{orders}:sentinel      set once, without an end of life; another id in it means that records were lost. It also says
 //                                   when that was last, so that every worker learns of it with its next claim, or at its start
 //   holdfast:{orders}:server        the replication id of the server that a worker met last; another one may have lost the last writes
@@ -63,7 +66,17 @@ export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, Forge
   readonly commandTimeoutMs?: number;
   /** Over how many hash tags the records are spread, 1 to 256: every worker says the same. Default 1, of a cluster 12. */
   readonly hashTags?: number;
+  /**
+   * `compact` holds a finished event in about 45 bytes, and has to be known to every worker of the pool; records that are there already become
+   * it from then on. Default: as the records are, and compact where there are none yet.
+   */
+  readonly layout?: "plain" | "compact";
+  /** In the compact layout, how long steps of a run that is done stay readable; a day where it is left out, and no longer than `retentionMs`. */
+  readonly detailsMs?: number;
 }
+
+/** Behind the number of tags, where the layout is compact: a worker that does not know it does not start. */
+const compactMark = " compact";
 
 export const commandTimeoutMsDefault = 2_000;
 const hashTagsMax = 256;
@@ -128,7 +141,7 @@ class RedisRunStore implements RunStore {
     checkOptions(options);
     this.#shared = shared;
     this.#options = options;
-    const { consumer, retentionMs } = options;
+    const { consumer, retentionMs, detailsMs } = options;
     const { whole, tags } = placesOf(options);
     const count = tags.length;
     this.#base = whole;
@@ -137,6 +150,7 @@ class RedisRunStore implements RunStore {
       const store = new TagStore({
         consumer,
         retentionMs,
+        detailsMs,
         base,
         client: () => this.#connected(),
         memory: this.#memoryOf(number),
@@ -153,8 +167,8 @@ class RedisRunStore implements RunStore {
     if (this.#client !== undefined) return;
     this.#client = await this.#shared.join(this.#disturbed);
     try {
-      await this.#checkLayout();
-      await Promise.all(this.#parts.map(({ store }) => store.start()));
+      const isCompact = await this.#checkLayout();
+      await Promise.all(this.#parts.map(({ store }) => store.start(isCompact)));
     } catch (error) {
       await this.stop();
       throw error;
@@ -304,14 +318,19 @@ class RedisRunStore implements RunStore {
     for (const { store } of this.#parts) store.disturbed();
   };
 
-  /** Records that were spread otherwise would not be found. */
-  async #checkLayout(): Promise<void> {
+  /** Records that were spread otherwise would not be found. Returns whether they are laid out compactly. */
+  async #checkLayout(): Promise<boolean> {
     const count = String(this.#parts.length);
-    const known = String(await this.#connected().run(scripts.layout, [`${this.#base}tags`, `${this.#base}sentinel`], [count]));
+    const { layout } = this.#options;
+    const wanted = [layout === "plain" ? count : `${count}${compactMark}`, layout === "compact" ? "1" : "0"];
+    const kept = String(await this.#connected().run(scripts.layout, [`${this.#base}tags`, `${this.#base}sentinel`], wanted));
+    const isCompact = kept.endsWith(compactMark);
+    const known = isCompact ? kept.slice(0, -compactMark.length) : kept;
     if (known !== count)
       throw new ConfigurationError(
         `expected the records of this consumer to be spread over ${count} hash tag(s), as the configuration says, found ${known}; say hashTags: ${known}, or give this pool another prefix once the old one's messages are done`,
       );
+    return isCompact;
   }
 
   #forgot(what: Forgetting, number: number): void {

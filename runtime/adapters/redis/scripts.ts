@@ -13,15 +13,17 @@ function textOf(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), "utf8");
 }
 
-function load(name: string): Script {
-  const source = `${textOf("record")}\n${textOf(name)}`;
+function load(name: string, ...shared: readonly string[]): Script {
+  const source = ["record", "places", ...shared, name].map(textOf).join("\n");
   return { name, source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
 type ScriptName =
   | "claim"
+  | "claimPacked"
   | "checkpoint"
   | "finish"
+  | "finishPacked"
   | "fail"
   | "extend"
   | "clearOutbox"
@@ -44,9 +46,11 @@ type ScriptName =
   | "count";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
-  claim: load("claim"),
+  claim: load("claim", "claiming"),
+  claimPacked: load("claim-packed", "claiming"),
   checkpoint: load("checkpoint"),
   finish: load("finish"),
+  finishPacked: load("finish-packed"),
   fail: load("fail"),
   extend: load("extend"),
   clearOutbox: load("clear-outbox"),

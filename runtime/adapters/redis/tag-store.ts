@@ -21,6 +21,7 @@ import type {
 import type { RedisClient } from "./client.ts";
 import {
   deathText,
+  finishBytes,
   type Inspection,
   packRevival,
   unpackRevivals,
@@ -33,11 +34,13 @@ import {
   unpackView,
   unpackWrites,
 } from "./records.ts";
+import { packClaims, packFinishes } from "./packed.ts";
 import { type Script, scripts } from "./scripts.ts";
 
 export interface TagStoreOptions {
   readonly consumer: string;
   readonly retentionMs: number;
+  readonly detailsMs: number | undefined;
   /** Begins every key: prefix and hash tag. */
   readonly base: string;
   /** Rejects with `StoreUnavailableError` while the run store is stopped. */
@@ -74,6 +77,7 @@ function* partsOf<T>(items: readonly T[], bytesOf: (item: T) => number): Generat
 }
 
 const noBytes = (): number => 0;
+const compactReply = Buffer.from("compact");
 
 function sentinelId(sentinel: string): string {
   return sentinel.split(";", 1)[0] ?? "";
@@ -83,6 +87,7 @@ export class TagStore {
   readonly #options: TagStoreOptions;
   readonly #client: () => RedisClient;
   readonly #retentionMs: string;
+  readonly #detailsMs: string;
   readonly #base: string;
   readonly #recordPrefix: string;
   /** The sentinel's value as last seen, by an earlier worker where that is remembered; else empty before the start. */
@@ -92,6 +97,8 @@ export class TagStore {
   #replicationId = "";
   /** The name under which its calls are signed, in their order. */
   readonly #writer = randomUUID();
+  /** How records are laid out; see scripts/places.lua. */
+  #isCompact = false;
   #signed = 0;
   /** Number of the latest call that was acknowledged. */
   #acknowledged = 0;
@@ -101,13 +108,15 @@ export class TagStore {
     this.#options = options;
     this.#client = options.client;
     this.#retentionMs = String(options.retentionMs);
+    this.#detailsMs = String(options.detailsMs ?? "");
     this.#base = options.base;
     this.#recordPrefix = `${this.#base}r:`;
     // Its id alone: so the start is answered with what the sentinel says beside it.
     this.#sentinel = sentinelId(options.memory?.recall() ?? "");
   }
 
-  async start(): Promise<void> {
+  async start(isCompact: boolean): Promise<void> {
+    this.#isCompact = isCompact;
     await this.#inspect();
     await this.#claimPart([], 0);
   }
@@ -145,14 +154,27 @@ export class TagStore {
     );
   }
 
-  finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write(
-      scripts.finish,
-      writes,
-      [],
-      ({ outbox }) => outbox.length,
-      ({ epoch, outbox }, args) => args.push(packFinish(epoch, outbox)),
-    );
+  async finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
+    const results: WriteResult[][] = [];
+    for (const part of partsOf(writes, finishBytes)) results.push(await this.#finishPart(part));
+    return results.length === 1 ? (results[0] ?? []) : results.flat();
+  }
+
+  async #finishPart(writes: readonly FinishWrite[]): Promise<WriteResult[]> {
+    if (!this.#isCompact) {
+      const keys = writes.map(({ eventId }) => this.#recordPrefix + eventId);
+      const reply = await this.#runSigned(scripts.finish, keys, [this.#retentionMs, this.#base, ...writes.map(packFinish)]);
+      if (!this.#hasBecomeCompact(reply)) return unpackWrites(reply, writes.length);
+    }
+    const { blob, odd } = packFinishes(writes);
+    const reply = await this.#runSigned(scripts.finishPacked, [`${this.#base}buckets`], [this.#retentionMs, this.#base, blob, ...odd]);
+    return unpackWrites(reply, writes.length);
+  }
+
+  /** Another worker has had them laid out otherwise since this one started. */
+  #hasBecomeCompact(reply: unknown): boolean {
+    this.#isCompact = Buffer.isBuffer(reply) && reply.equals(compactReply);
+    return this.#isCompact;
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
@@ -198,15 +220,21 @@ export class TagStore {
   }
 
   async #claimPart(requests: readonly ClaimRequest[], leaseMs: number): Promise<ClaimResult[]> {
-    const keys = [`${this.#base}sentinel`];
-    const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
-    for (const request of requests) {
-      keys.push(this.#recordPrefix + request.eventId);
-      args.push(packClaim(request));
-    }
-    const { sentinel, results } = unpackClaims(await this.#runSigned(scripts.claim, keys, args), requests);
+    const { sentinel, results } = unpackClaims(await this.#askClaims(requests, leaseMs), requests);
     if (sentinel !== "") this.#meetSentinel(sentinel);
     return results;
+  }
+
+  async #askClaims(requests: readonly ClaimRequest[], leaseMs: number): Promise<unknown> {
+    const sentinelKey = `${this.#base}sentinel`;
+    const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
+    if (!this.#isCompact) {
+      const keys = requests.map(({ eventId }) => this.#recordPrefix + eventId);
+      const reply = await this.#runSigned(scripts.claim, [sentinelKey, ...keys], [...args, ...requests.map(packClaim)]);
+      if (!this.#hasBecomeCompact(reply)) return reply;
+    }
+    const { blob, names, odd } = packClaims(requests);
+    return this.#runSigned(scripts.claimPacked, [sentinelKey], [...args, blob, String(names.length), ...names, ...odd]);
   }
 
   #meetSentinel(answer: string): void {
@@ -280,7 +308,7 @@ export class TagStore {
 
   async #askServer(): Promise<Inspection> {
     const quietS = this.#acknowledged === 0 ? 0 : Math.ceil(this.quietForMs / 1_000);
-    const signature = [this.#writer, String(this.#acknowledged), String(quietS), this.#options.notes ? "1" : "0", this.#retentionMs];
+    const signature = [this.#writer, String(this.#acknowledged), String(quietS), this.#options.notes ? "1" : "0", this.#retentionMs, this.#detailsMs];
     const keys = [`${this.#base}sentinel`, `${this.#base}server`];
     return unpackInspection(await this.#client().run(scripts.inspect, keys, [this.#base, this.#replicationId, randomUUID(), ...signature]));
   }

@@ -16,7 +16,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { type ByHand, cancelledReason, encodeEntry, whoCharactersMax } from "../../core/history.ts";
-import type { RunStanding, RunView } from "../../core/run.ts";
+import type { RunStanding, RunView, StepRecord } from "../../core/run.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -50,6 +50,7 @@ const sweepRowsMax = 1_000;
 const sweepPauseMs = 1_000;
 const reasonCharactersMax = 200;
 const nothing = new Uint8Array(0);
+const noSteps: readonly StepRecord[] = [];
 const notStarted = "expected a started run store, found a stopped one; call start() first";
 
 /** How a claim stands to a record that exists. */
@@ -215,7 +216,9 @@ export class SqliteRunStore implements RunStore, JobsPlace {
 
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, outbox }) => {
+      writes.map(({ eventId, epoch, outbox, steps = noSteps }) => {
+        const run = steps.length === 0 ? undefined : statements.touchRun(nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
+        if (run !== undefined) for (const step of steps) statements.putStep(run.id, step, nowMs);
         const changed = statements.finishRun(outbox.length === 0 ? null : outbox, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
         return changed === 1 || this.#isAlready(statements, "done", eventId, epoch, nowMs) ? "written" : "stale";
       }),

@@ -26,8 +26,8 @@ export interface ThreadSettings extends Pick<RunStoreOptions, "retentionMs"> {
   readonly path: string;
 }
 
-/** A run without an outbox goes as its epoch alone. */
-type PackedFinish = readonly [eventId: string, epoch: number] | readonly [eventId: string, epoch: number, outbox: Uint8Array];
+/** A run without an outbox and steps goes as its epoch alone. */
+type PackedFinish = readonly [eventId: string, epoch: number] | readonly [eventId: string, epoch: number, outbox: Uint8Array, steps: readonly StepRecord[]];
 
 /** A call, with what `RunStore` has under its name. */
 export type StoreCall =
@@ -73,17 +73,24 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
 }
 
 const nothing = new Uint8Array(0);
+const noSteps: readonly StepRecord[] = [];
 
 export function packFinishes(writes: readonly FinishWrite[]): PackedFinish[] {
-  return writes.map(({ eventId, epoch, outbox }) => (outbox.length === 0 ? [eventId, epoch] : [eventId, epoch, ownBytes(outbox)]));
+  return writes.map(({ eventId, epoch, outbox, steps = noSteps }) =>
+    outbox.length === 0 && steps.length === 0 ? [eventId, epoch] : [eventId, epoch, ownBytes(outbox), steps.map(ownStep)],
+  );
 }
 
 export function unpackFinishes(writes: readonly PackedFinish[]): FinishWrite[] {
-  return writes.map(([eventId, epoch, outbox = nothing]) => ({ eventId, epoch, outbox }));
+  return writes.map(([eventId, epoch, outbox = nothing, steps]) => ({ eventId, epoch, outbox, steps }));
 }
 
 export function packCheckpoints(writes: readonly CheckpointWrite[]): CheckpointWrite[] {
-  return writes.map(({ eventId, epoch, step }) => ({ eventId, epoch, step: { ...step, result: ownBytes(step.result) } }));
+  return writes.map(({ eventId, epoch, step }) => ({ eventId, epoch, step: ownStep(step) }));
+}
+
+function ownStep(step: StepRecord): StepRecord {
+  return { ...step, result: ownBytes(step.result) };
 }
 
 /** Null stands for the first claim of a run: it is owned as it was asked for. */
@@ -104,8 +111,6 @@ function isFirst(result: ClaimResult, request: ClaimRequest | undefined): boolea
 export function packClaims(results: readonly ClaimResult[], requests: readonly ClaimRequest[]): PackedClaim[] {
   return results.map((result, index) => (isFirst(result, requests[index]) ? null : result));
 }
-
-const noSteps: readonly StepRecord[] = [];
 
 export function unpackClaims(packed: readonly PackedClaim[], requests: readonly ClaimRequest[]): ClaimResult[] {
   return packed.map(

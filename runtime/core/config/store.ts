@@ -26,6 +26,13 @@ export type StoreConfig =
       readonly hashTags?: number | undefined;
       /** 1 to 64 characters of `A-Z a-z 0-9 : _ -`; default `holdfast`. */
       readonly prefix?: string | undefined;
+      /**
+       * `compact` keeps a finished event in about 45 bytes, `plain` in 270. Records that are there stay as they are laid out until it says `compact`,
+       * once every worker of the pool knows that; where there are none yet, they are compact from the start.
+       */
+      readonly layout?: "plain" | "compact" | undefined;
+      /** In the compact layout: how long steps of a run that is done stay readable. 1 000 or more, at most `retentionMs`; default a day. */
+      readonly detailsMs?: number | undefined;
       /** 50 to 60 000, default 2 000. */
       readonly commandTimeoutMs?: number | undefined;
     };
@@ -52,6 +59,8 @@ export const storeSchema: z.ZodType<StoreConfig, StoreConfig> = z.discriminatedU
         .string()
         .regex(/^[A-Za-z0-9:_-]{1,64}$/, "expected 1 to 64 characters of A-Z a-z 0-9 : _ -")
         .optional(),
+      layout: z.enum(["plain", "compact"]).optional(),
+      detailsMs: integer(1_000, Number.MAX_SAFE_INTEGER).optional(),
       commandTimeoutMs: integer(50, 60_000).optional(),
     })
     .superRefine(({ url, cluster, sentinel, nodes, caFile, entraId }, context) => {

@@ -9,9 +9,8 @@
 -- Returns u (unknown), d (done), x (given up), w (ended here; compensated by who claims it next) or c (its worker is told)
 
 local retentionMs, base, key = ARGV[1], ARGV[2], KEYS[1]
-local value = redis.call('GET', key)
-if not value then return 'u' end
-local record = decode(value)
+local record = recordOf(base, key)
+if not record then return 'u' end
 if record.state == 'd' then return 'd' end
 if record.state == 'x' or record.state == 'p' then return 'x' end
 local now = nowMs()

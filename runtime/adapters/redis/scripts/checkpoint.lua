@@ -1,5 +1,5 @@
 -- Stores steps, in order; a step of the same name is replaced.
--- KEYS[i]    record of the i-th step's run
+-- KEYS[i]    record of the i-th step's run; those of one run that follow each other are stored by one write
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
 -- ARGV[3i], ARGV[3i+1], ARGV[3i+2]  epoch, the step's name, the step as packed by the client
@@ -8,21 +8,31 @@
 
 local retentionMs, base = ARGV[1], ARGV[2]
 local at = struct.pack('>d', nowMs())
+-- Fields of one command: Lua's stack bounds its arguments.
+local fieldsMax = 1000
 
-local function checkpoint(key, epoch, name, step)
-  local value = redis.call('GET', key)
-  if not value then return 's' end
-  local record = decode(value)
+local function checkpoint(key, epoch, first, last)
+  local record = recordOf(base, key)
+  if not record then return 's' end
   if (record.state ~= 'r' and record.state ~= 'c') or record.epoch ~= epoch then return 's' end
-  record.checkpoints = record.checkpoints + 1
-  redis.call('HSET', stepsKey(base, key), name, struct.pack('>I4', record.checkpoints) .. at .. step)
+  local fields = {}
+  for index = first, last do
+    record.checkpoints = record.checkpoints + 1
+    fields[#fields + 1] = ARGV[3 * index + 1]
+    fields[#fields + 1] = struct.pack('>I4', record.checkpoints) .. at .. ARGV[3 * index + 2]
+  end
+  redis.call('HSET', stepsKey(base, key), unpack(fields))
   put(base, key, record, retentionMs)
   return record.state == 'c' and 'c' or 'w'
 end
 
 local codes = {}
-for index = 1, #KEYS do
-  codes[index] = checkpoint(KEYS[index], tonumber(ARGV[3 * index]), ARGV[3 * index + 1], ARGV[3 * index + 2])
+local first = 1
+while first <= #KEYS do
+  local last = first
+  while KEYS[last + 1] == KEYS[first] and ARGV[3 * last + 3] == ARGV[3 * first] and 2 * (last + 1 - first) < fieldsMax do last = last + 1 end
+  codes[#codes + 1] = checkpoint(KEYS[first], tonumber(ARGV[3 * first]), first, last):rep(last - first + 1)
+  first = last + 1
 end
 sign(base, retentionMs)
 return table.concat(codes)

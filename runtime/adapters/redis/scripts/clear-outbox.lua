@@ -5,9 +5,8 @@
 -- Returns nothing
 
 for index = 1, #KEYS do
-  local value = redis.call('GET', KEYS[index])
-  if value and value:sub(1, 1) == 'd' then
-    local record = decode(value)
+  local record = recordOf(ARGV[2], KEYS[index])
+  if record and record.state == 'd' and record.tail ~= '' then
     record.tail = ''
     put(ARGV[2], KEYS[index], record, ARGV[1])
   end

@@ -8,6 +8,6 @@
 
 local entry = cjson.encode({ kind = 'closed', atMs = nowMs(), reason = ARGV[3], who = ARGV[4] })
 for index = 1, #KEYS do
-  if redis.call('EXISTS', KEYS[index]) == 1 then note(ARGV[2], KEYS[index], entry, ARGV[1]) end
+  if recordOf(ARGV[2], KEYS[index]) then note(ARGV[2], KEYS[index], entry, ARGV[1]) end
 end
 return false

@@ -12,7 +12,12 @@
 -- Returns 1, or 0 where there is a record
 
 local retentionMs, base, key, steps = ARGV[1], ARGV[2], KEYS[1], tonumber(ARGV[8])
-if redis.call('EXISTS', key) == 1 then return 0 end
+-- Before any worker has come, records begin in the layout that they will have.
+if not bucketsOf(base) and redis.call('EXISTS', base .. 'sentinel') == 0 then
+  redis.call('SET', base .. 'buckets', '1')
+  setBuckets(1, 0)
+end
+if recordOf(base, key) then return 0 end
 -- What an earlier record of the same event has left, if it has expired before them.
 redis.call('DEL', stepsKey(base, key), historyKey(base, key), setbacksKey(base, key))
 for index = 1, steps do

@@ -11,9 +11,8 @@ local retentionMs, base = ARGV[1], ARGV[2]
 local leaseUntilMs = nowMs() + tonumber(ARGV[3])
 
 local function extend(key, epoch)
-  local value = redis.call('GET', key)
-  if not value then return 's' end
-  local record = decode(value)
+  local record = recordOf(base, key)
+  if not record then return 's' end
   if (record.state ~= 'r' and record.state ~= 'c') or record.epoch ~= epoch then return 's' end
   record.leaseUntilMs = leaseUntilMs
   put(base, key, record, retentionMs)

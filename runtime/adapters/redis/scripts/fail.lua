@@ -11,9 +11,8 @@ local retentionMs, base = ARGV[1], ARGV[2]
 local now = nowMs()
 
 local function fail(key, epoch, state, failures, losses, reason, death, setback)
-  local value = redis.call('GET', key)
-  if not value then return 's' end
-  local record = decode(value)
+  local record = recordOf(base, key)
+  if not record then return 's' end
   if record.epoch ~= epoch then return 's' end
   if record.state == state or (state == 'w' and record.state == 'x' and record.tail == 'Cancelled') then return 'w' end
   if record.state ~= 'r' and record.state ~= 'c' then return 's' end

@@ -1,13 +1,17 @@
--- Marks runs done with their outbox.
+-- Marks runs done in the plain layout, with their outbox, behind their last steps.
 -- KEYS[i]    record of the i-th run
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
--- ARGV[2+i]  the epoch in decimal; with an outbox ':' and the outbox follow
+-- ARGV[2+i]  the epoch in decimal; with an outbox ':' and the outbox follow; with steps ';', the number of fields that they are (names,
+--            and steps as packed by the client), ';', each field behind its length (4), and the outbox
 -- and at last three arguments to sign with (see record.lua)
--- Returns one character a run: w (written, also when it was written before) or s (stale)
+-- Returns `compact` where the layout is that (see places.lua), and does nothing; else one character a run: w (written, also when it was written before) or s (stale)
 
 local retentionMs, base = ARGV[1], ARGV[2]
 local call, byte, find, sub = redis.call, string.byte, string.find, string.sub
+local at = struct.pack('>d', nowMs())
+
+if redis.call('EXISTS', base .. 'buckets') == 1 then return 'compact' end
 
 -- State and epoch as a record begins with them while it may be finished; by the write that asks for it, as most are alike.
 local running = {}
@@ -16,24 +20,44 @@ local function startOf(epoch)
   return 'r' .. struct.pack('>I4', epoch)
 end
 
+-- Stores the steps of a write. Returns the record with their number, and the outbox behind them.
+local function putSteps(key, value, write, from)
+  local countEnd = find(write, ';', from, true)
+  local checkpoints = struct.unpack('>I4', value, checkpointsAt)
+  local position, fields = countEnd + 1, {}
+  for field = 1, tonumber(sub(write, from, countEnd - 1)) do
+    local length = struct.unpack('>I4', write, position)
+    local text = sub(write, position + 4, position + 3 + length)
+    if field % 2 == 0 then
+      checkpoints = checkpoints + 1
+      text = struct.pack('>I4', checkpoints) .. at .. text
+    end
+    fields[field] = text
+    position = position + 4 + length
+  end
+  call('HSET', stepsKey(base, key), unpack(fields))
+  return sub(value, 1, checkpointsAt - 1) .. struct.pack('>I4', checkpoints) .. sub(value, checkpointsAt + 4), sub(write, position)
+end
+
 local codes = {}
 for index = 1, #KEYS do
-  local key, write, outbox = KEYS[index], ARGV[index + 2], ''
+  local key, write, mark, outbox = KEYS[index], ARGV[index + 2], nil, ''
   local start = running[write]
   if not start then
-    local colon = find(write, ':', 1, true)
-    if colon then
-      start, outbox = startOf(tonumber(sub(write, 1, colon - 1))), sub(write, colon + 1)
-    else
-      start = startOf(tonumber(write))
-      running[write] = start
-    end
+    mark = find(write, '[:;]')
+    start = startOf(tonumber(mark and sub(write, 1, mark - 1) or write))
+    if not mark then running[write] = start end
   end
   -- The record is not decoded: nearly every run passes here.
   local value = call('GET', key)
   local head = value and sub(value, 1, 5)
   -- One that is called off and comes to its end all the same is done.
   if head and (head == start or head == 'c' .. sub(start, 2)) then
+    if mark and byte(write, mark) == 59 then
+      value, outbox = putSteps(key, value, write, mark + 1)
+    elseif mark then
+      outbox = sub(write, mark + 1)
+    end
     local pipelineEnd = find(value, '\0', find(value, '\0', headerBytes + 1, true) + 1, true)
     call('SET', key, 'd' .. sub(value, 2, pipelineEnd) .. outbox, 'PX', retentionMs)
     local restarts, restart, generations, generation, one, two, three, four = byte(value, 10, 17)

@@ -10,9 +10,8 @@
 -- Returns u (unknown), m (moved: it has ended, or was claimed since) or x (given up)
 
 local retentionMs, base, key = ARGV[1], ARGV[2], KEYS[1]
-local value = redis.call('GET', key)
-if not value then return 'u' end
-local record = decode(value)
+local record = recordOf(base, key)
+if not record then return 'u' end
 local now = nowMs()
 local isHeld = (record.state == 'r' or record.state == 'c') and record.leaseUntilMs > now
 local isLive = record.state == 'w' or record.state == 'r' or record.state == 'c'

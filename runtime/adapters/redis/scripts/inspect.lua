@@ -11,6 +11,7 @@
 -- ARGV[6]  seconds since it was
 -- ARGV[7]  1 when what is found is noted
 -- ARGV[8]  retention, milliseconds
+-- ARGV[9]  how long steps of what is done are kept, milliseconds; empty for the time that places.lua says
 -- Returns { the memory section of INFO, the replication id, what became of it, milliseconds since a server was met that had kept all,
 -- or nothing, 1 when there are records without a sentinel, as far as a short look finds }. What became of it: `same` server as before,
 -- or the first one; `replica`: it is none to be met; `moved`: to a server that was there all the time; `kept`: another one, or one that was restarted,
@@ -23,6 +24,10 @@ local base = ARGV[1]
 local function ask(...)
   local reply = redis.pcall(...)
   return type(reply) == 'table' and reply.err and '' or reply
+end
+
+if ARGV[7] == '1' and redis.call('GET', base .. 'details') ~= (ARGV[9] ~= '' and ARGV[9]) then
+  redis.pcall(unpack(ARGV[9] == '' and { 'DEL', base .. 'details' } or { 'SET', base .. 'details', ARGV[9] }))
 end
 
 local memory, replication = ask('INFO', 'memory'), ask('INFO', 'replication')
@@ -65,7 +70,7 @@ local orphans = 0
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local cursor = '0'
   for _ = 1, looksMax do
-    local found = ask('SCAN', cursor, 'MATCH', base .. 'r:*', 'COUNT', keysPerLook)
+    local found = ask('SCAN', cursor, 'MATCH', base .. '[rb]:*', 'COUNT', keysPerLook)
     if found == '' then break end
     cursor = found[1]
     if #found[2] > 0 then orphans = 1 end

@@ -5,7 +5,7 @@
 -- ARGV[3]  history entry, a JSON object, which gets its time
 -- Returns nothing
 
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if recordOf(ARGV[2], KEYS[1]) then
   note(ARGV[2], KEYS[1], '{"atMs":' .. string.format('%.0f', nowMs()) .. ',' .. ARGV[3]:sub(2), ARGV[1])
 end
 return false

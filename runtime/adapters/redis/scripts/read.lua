@@ -5,12 +5,11 @@
 -- pipelineHash, { step name, step, ... }, tail, { history entry, ... }, payloadHash, what is left of the lease and of the record's
 -- time to live, in milliseconds, { setback, ... } }
 
-local value = redis.call('GET', KEYS[1])
-if not value then return false end
-local record = decode(value)
+local record = recordOf(ARGV[1], KEYS[1])
+if not record then return false end
 return {
   record.state, record.epoch, record.failures, record.losses, record.generation, record.restarts, record.pipelineHash,
   stepsOf(ARGV[1], KEYS[1], record), record.tail, historyOf(ARGV[1], KEYS[1]),
-  record.payloadHash, record.leaseUntilMs - nowMs(), redis.call('PTTL', KEYS[1]),
+  record.payloadHash, record.leaseUntilMs - nowMs(), lifeOf(KEYS[1], record),
   redis.call('LRANGE', setbacksKey(ARGV[1], KEYS[1]), 0, -1),
 }

@@ -16,12 +16,19 @@
 -- from the record's key and shares its hash tag, so they lie in the same slot.
 
 local headerBytes = 25
+local checkpointsAt = 14
 -- A count stops here.
 local countMax = 65535
 
+local scriptMs
+
+-- One time for all of a script.
 local function nowMs()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not scriptMs then
+    local time = redis.call('TIME')
+    scriptMs = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return scriptMs
 end
 
 -- The sentinel is its id, then, after a semicolon each, when it was planted and when records were last lost, in milliseconds.
@@ -139,10 +146,4 @@ local function cancel(base, key, record, nowMs, retentionMs)
     record.state = 'x'
     if cancellation.death then note(base, key, cancellation.death, retentionMs) end
   end
-end
-
-local function put(base, key, record, retentionMs)
-  redis.call('SET', key, encode(record), 'PX', retentionMs)
-  if record.checkpoints > 0 then redis.call('PEXPIRE', stepsKey(base, key), retentionMs) end
-  if record.generation > 0 then redis.call('PEXPIRE', historyKey(base, key), retentionMs) end
 end

@@ -4,8 +4,10 @@
 -- Returns u (unknown), l (it is on its way, and stays) or r (removed)
 
 local base, key = ARGV[1], KEYS[1]
-local value = redis.call('GET', key)
-if not value then return 'u' end
-if not ('dxp'):find(value:sub(1, 1), 1, true) then return 'l' end
+local record = recordOf(base, key)
+if not record then return 'u' end
+if not ('dxp'):find(record.state, 1, true) then return 'l' end
+local place = placeOf(base, key)
+if place then redis.call('HDEL', place.bucket, place.field) end
 redis.call('DEL', key, stepsKey(base, key), historyKey(base, key), setbacksKey(base, key), cancelKey(base, key))
 return 'r'

@@ -35,9 +35,8 @@ local function forgetIntents(key, record)
 end
 
 local function revive(key, request)
-  local value = redis.call('GET', key)
-  if not value then return 'n' end
-  local record = decode(value)
+  local record = recordOf(base, key)
+  if not record then return 'n' end
   local isGivenUp = record.state == 'x' or record.state == 'p'
   local isHeld = request.order ~= nil and record.state == 'r' and request.epoch > 0 and record.epoch == request.epoch
   if not (isGivenUp or isHeld) then return 'n' end

@@ -9,9 +9,8 @@
 -- Returns u (unknown), m (moved: it is not parked, or was claimed since) or w (written)
 
 local retentionMs, base, key = ARGV[1], ARGV[2], KEYS[1]
-local value = redis.call('GET', key)
-if not value then return 'u' end
-local record = decode(value)
+local record = recordOf(base, key)
+if not record then return 'u' end
 if record.state ~= 'p' or record.epoch ~= tonumber(ARGV[3]) then return 'm' end
 local now = nowMs()
 record.checkpoints = record.checkpoints + 1
