@@ -17,4 +17,4 @@ export const scenarioNames: readonly string[] = [
 ];
 
 /** Of those whose short form is no option of their own. */
-export const quickParameters: ReadonlyMap<string, readonly string[]> = new Map([["store", ["--rounds", "1", "--batches", "10"]]]);
+export const quickParameters: ReadonlyMap<string, readonly string[]> = new Map([["store", ["--rounds", "1", "--batches", "10", "--fill", "50000"]]]);

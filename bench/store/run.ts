@@ -11,10 +11,12 @@ import type { ClaimRequest, RunStore, RunStoreOptions } from "#runtime/ports/run
 import { figure } from "../support/figures.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { interleave } from "../support/rounds.ts";
+import { fill } from "./fill.ts";
 
 export interface StoreOptions extends ReportOptions {
   readonly rounds: number;
   readonly batches: number;
+  readonly fill: number;
 }
 
 interface Contender {
@@ -68,6 +70,8 @@ export async function run(options: StoreOptions): Promise<number> {
         ),
       ]),
     });
+    const filled = redis === undefined || url === undefined ? undefined : { client: redis, url, prefix, micros: () => redisMicros(redis) };
+    await fill(report, { folder, redis: filled, otherThreadsMicros, fill: options.fill });
     if (redis === undefined) report.remark("Redis was not measured: set REDIS_URL.");
   } finally {
     await Promise.all(contenders.map(({ store }) => store.stop()));
@@ -95,11 +99,7 @@ function sqliteContenders(folder: string): Contender[] {
 }
 
 function redisContenders(redis: Redis, url: string, prefix: string): Contender[] {
-  const storeMicros = async (): Promise<number> => {
-    const info = await redis.info("cpu");
-    const seconds = [...info.matchAll(/^used_cpu_(?:sys|user)_main_thread:([\d.]+)/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
-    return seconds * 1_000_000;
-  };
+  const storeMicros = (): Promise<number> => redisMicros(redis);
   return redisBatches.map(([batchSize, inFlight], index) => ({
     name: contenderName("Redis", batchSize, inFlight),
     store: createRedisRunStore({ consumer: `bench-${index}`, retentionMs: 600_000, url, prefix }),
@@ -107,6 +107,12 @@ function redisContenders(redis: Redis, url: string, prefix: string): Contender[]
     inFlight,
     storeMicros,
   }));
+}
+
+async function redisMicros(redis: Redis): Promise<number> {
+  const info = await redis.info("cpu");
+  const seconds = [...info.matchAll(/^used_cpu_(?:sys|user)_main_thread:([\d.]+)/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
+  return seconds * 1_000_000;
 }
 
 function contenderName(store: string, batchSize: number, inFlight: number): string {
@@ -122,8 +128,8 @@ async function turn({ store, batchSize, inFlight, storeMicros }: Contender, batc
   return { claim, finish };
 }
 
-function requestOf(): ClaimRequest {
-  return { eventId: randomUUID(), token: `${randomUUID()}:1`, payloadHash: randomUUID().slice(0, 22), pipelineHash: "0123456789abcdef" };
+function requestOf(_: unknown, index: number): ClaimRequest {
+  return { eventId: randomUUID(), token: `worker-1:4711:0a1b2c3d:${index}`, payloadHash: "vyGp6PvFo4RvsFtPoIWeCReyIC8=", pipelineHash: "0123456789abcdef" };
 }
 
 async function inTurns<T>(parts: readonly T[], inFlight: number, call: (part: T) => Promise<unknown>): Promise<void> {
