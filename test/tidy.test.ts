@@ -22,7 +22,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
   ["runtime/testing/", ["runtime/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
-  ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
+  ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/recovery/"]],
   [
     "runtime/compose/",
     ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/skills/", "runtime/recovery/", "runtime/admin/", "runtime/adapters/"],
@@ -43,6 +43,8 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
 const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^@azure\/service-bus$/, /^(runtime\/adapters\/service-bus|runtime\/cli|load|bench|test)\//],
   [/^bullmq$/, /^(runtime\/adapters\/bullmq|bench\/peers)\//],
+  [/^(fastify|jose)$/, /^(runtime\/admin|load\/stand-ins|test)\//],
+  [/^prom-client$/, /^runtime\/adapters\/telemetry\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],

@@ -70,6 +70,7 @@ export class Display {
       deadLettered: account.deadLettered,
       perSecond: this.#perSecond,
       inFlight: worker.view?.inFlight ?? 0,
+      page: worker.page,
       latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
     };
   }
@@ -96,6 +97,7 @@ export class Display {
       ),
       fitted(["accepted", "completed", "dead-lettered", "queued"], [[account.accepted, account.completed, account.deadLettered, account.queued]], columns),
       ...(gates.length === 0 ? [] : [fitted(["bulkhead", "in use", "waiting", "circuit"], gates, columns)]),
+      ...(isOver || worker.page === undefined ? [] : [wrapped([`live page: ${worker.page}`], columns)]),
       ...(isOver ? [] : [wrapped([wanted === undefined ? "Ctrl-C drains and ends, with an account" : "Ctrl-C ends it now, with an account"], columns)]),
     ].join("\n");
   }

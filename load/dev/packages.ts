@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConfigurationError } from "#runtime/core/errors.ts";
 
-export const packagesOfTrials: readonly string[] = ["@octokit/webhooks-examples", "@octokit/webhooks-schemas", "fastify", "log-update"];
+export const packagesOfTrials: readonly string[] = ["@octokit/webhooks-examples", "@octokit/webhooks-schemas", "log-update"];
 
 function isInstalled(name: string): boolean {
   try {

@@ -12,6 +12,11 @@ interface Report {
   readonly latencies: readonly number[];
 }
 
+interface Ready {
+  /** Where its admin server listens; undefined where it has none. */
+  readonly admin?: string;
+}
+
 export interface WorkerTotals {
   readonly outcomes: Readonly<Record<string, number>>;
   readonly skills: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -23,7 +28,7 @@ export class WorkerProcess {
   readonly #env: Readonly<Record<string, string>> | undefined;
   /** The last report of each life. */
   readonly #reports: Report[] = [];
-  #child: Child<unknown> | undefined;
+  #child: Child<Ready> | undefined;
 
   /** `env` comes beside this process's own environment. */
   constructor(configFile: string, env?: Readonly<Record<string, string>>) {
@@ -43,6 +48,11 @@ export class WorkerProcess {
   /** Of its present life. */
   get pid(): number | undefined {
     return this.#child?.process.pid;
+  }
+
+  /** Where its live page is, in its present life; undefined where it has none. */
+  get page(): string | undefined {
+    return this.#child?.ready.admin;
   }
 
   /** Ends it at once, as a lost node would; resolves when it is gone. */

@@ -81,6 +81,7 @@ function configOf(connectionString: string, transport: TransportKind, urls: Read
     skills: Object.fromEntries(skills.map((skill) => [skill, { retry }])),
     retentionMs,
     stopBudgetMs: 10_000,
+    admin: { port: 0 },
     logLevel: "error",
   };
 }

@@ -21,7 +21,7 @@ import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeResult, writeText } from "./output.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
-import { reportSuspects } from "./worker-state.ts";
+import { reportSuspects } from "../admin/worker-state.ts";
 
 /** Prints all findings; false when one failed. */
 export async function doctor(options: { readonly config?: string; readonly json?: boolean }): Promise<boolean> {

@@ -37,7 +37,7 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
   // Whoever loads a configuration runs code that others wrote: the file itself, and then the plugins that it lists.
   keepForeignOutputApart();
   surviveForeignErrors();
-  return { config: parseConfig(withStore(await read(file)), file), directory: dirname(file), file };
+  return { config: parseConfig(withAdmin(withStore(await read(file))), file), directory: dirname(file), file };
 }
 
 /** A configuration that names no store keeps it where `HOLDFAST_DATA` says, as the image does: what lies beside it cannot be written there. */
@@ -45,6 +45,16 @@ function withStore(input: unknown): unknown {
   const folder = process.env["HOLDFAST_DATA"];
   if (folder === undefined || folder === "" || typeof input !== "object" || input === null || "store" in input) return input;
   return { ...input, store: { kind: "sqlite", path: resolve(folder, "runs.sqlite") } };
+}
+
+/** Where a platform says so, the admin server listens elsewhere than the configuration says, or at all. */
+function withAdmin(input: unknown): unknown {
+  const port = process.env["HOLDFAST_ADMIN_PORT"] ?? "";
+  const host = process.env["HOLDFAST_ADMIN_HOST"] ?? "";
+  if (typeof input !== "object" || input === null) return input;
+  const configured = "admin" in input && typeof input.admin === "object" ? input.admin : undefined;
+  if (port === "" && (host === "" || configured === undefined)) return input;
+  return { ...input, admin: { ...configured, ...(port === "" ? {} : { port: /^\d+$/.test(port) ? Number(port) : port }), ...(host === "" ? {} : { host }) } };
 }
 
 async function read(file: string): Promise<unknown> {

@@ -38,13 +38,13 @@ export async function explain(eventId: string, options: ExplainOptions): Promise
   });
 }
 
-function describeStep(step: StepRecord): string {
+export function describeStep(step: StepRecord): string {
   const decoded = step.state === "completed" ? decodeStep(step) : undefined;
   const emitted = decoded === undefined || decoded.emitted.length === 0 ? "" : `, ${counted(decoded.emitted.length, "event")} emitted`;
   return `${stepState(step)}, ${counted(step.result.length, "byte")}${decoded === undefined ? "" : `, ${decoded.quality}`}${emitted}`;
 }
 
-function plainStory({ moments, now, untilMs, isStuck }: Story): Plain {
+export function plainStory({ moments, now, untilMs, isStuck }: Story): Plain {
   return { story: moments.map(({ atMs, ...rest }) => ({ at: time(atMs), ...rest })), now, until: untilMs === undefined ? null : time(untilMs), isStuck };
 }
 

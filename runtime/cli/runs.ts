@@ -17,7 +17,7 @@ import { type Plain, plainRun } from "./runs-view.ts";
 type Kinds = ReadonlyMap<string, RunKind>;
 
 /** A run of one of the sources. */
-interface ListedRun extends RunSummary {
+export interface ListedRun extends RunSummary {
   readonly source: string;
 }
 
@@ -69,7 +69,7 @@ function isWanted(kind: RunKind | undefined, { skill, type }: ListOptions): bool
   return kind !== undefined && (skill.length === 0 || skill.includes(kind.skill)) && (type.length === 0 || type.includes(kind.eventType));
 }
 
-function plainSummary(run: ListedRun, kinds: Kinds): Plain {
+export function plainSummary(run: ListedRun, kinds: Kinds): Plain {
   const { pipelineHash, payloadHash: _hash, claim, writtenAgoMs, ...rest } = run;
   const kind = kinds.get(pipelineHash);
   const nowMs = Date.now();

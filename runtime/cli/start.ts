@@ -5,11 +5,13 @@ import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { endProcess } from "../adapters/threads/end-process.ts";
 import { describeMemory } from "../compose/memory.ts";
 import { nameKinds } from "../compose/store.ts";
-import { composeWorker } from "../compose/worker.ts";
+import { type ComposedWorker, composeWorker } from "../compose/worker.ts";
+import type { Life } from "../admin/probes.ts";
 import type { Config } from "../core/config.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
+import { openAdmin } from "./admin.ts";
 import { checkSurroundings } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Finding, describeFinding } from "./finding.ts";
@@ -18,7 +20,7 @@ import { keepChecking } from "./keep-checking.ts";
 import { loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
-import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "./worker-state.ts";
+import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "../admin/worker-state.ts";
 
 /** How often a parent process that listens gets the worker's numbers. */
 const reportEveryMs = 200;
@@ -40,24 +42,13 @@ export async function start(options: StartOptions): Promise<void> {
   holdForeignOutput();
   const { config: asWritten, directory } = await loadConfig(options.config);
   const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
-  const [{ worker, kinds, memory, statistics, summaries, logger }, findings] = await Promise.all([
-    composeWorker(config, directory),
-    checkSurroundings(config, directory),
-  ]);
+  const [composed, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
+  const { worker, kinds, memory, summaries, logger } = composed;
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
   refuseWhenFailed(findings, config);
   logger.info({ type: "memory", ...memory }, describeMemory(memory));
   await nameKinds(config, directory, kinds);
-  const report = (): void => {
-    // A parent that has ended meanwhile misses nothing.
-    if (process.connected)
-      process.send?.(
-        { type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() },
-        undefined,
-        undefined,
-        () => undefined,
-      );
-  };
+  const report = (): void => reportToParent(composed);
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
   const sumUp = (): void => {
     const summary = summaries.take();
@@ -78,12 +69,17 @@ export async function start(options: StartOptions): Promise<void> {
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
+  let phase: Life["phase"] = "starting";
+  let wornOut: string | undefined;
+  const life = (): Life => ({ phase: late === undefined ? phase : "stopping", wornOut });
   takeOver({ stop, say: (text) => logger.warn(text), end: endProcess });
   void worker.wornOut.then((reason) => {
+    wornOut = reason;
     if (late !== undefined) return;
     process.exitCode = exitCodes.restart;
     stop(reason);
   });
+  const admin = await openAdmin(config, directory, { ...composed, life, drain: (reason) => stop(`drained over the admin API: ${reason}`) });
   // What does not get started, because something outside does not answer, does not keep it from stopping.
   await Promise.race([worker.start(), stopped.promise]);
   if (late === undefined) {
@@ -92,12 +88,14 @@ export async function start(options: StartOptions): Promise<void> {
       () => stateOf(worker.view()),
       (text) => logger.warn(text),
     );
-    process.send?.({ type: "ready" });
+    phase = "running";
+    process.send?.({ type: "ready", admin: admin?.url });
     settling = settleMemory(worker);
   }
   const endChecking = keepChecking(config, directory, logger, findings);
   await stopped.promise;
   endChecking();
+  await admin?.stop();
   clearTimeout(late);
   clearTimeout(settling);
   clearInterval(reports);
@@ -115,6 +113,17 @@ function settleMemory(worker: Pick<Worker, "view">): NodeJS.Timeout {
     if (worker.view().inFlight === 0) collectGarbage();
     letYoungGenerationGrow();
   }, settledAfterMs);
+}
+
+function reportToParent({ worker, statistics }: Pick<ComposedWorker, "worker" | "statistics">): void {
+  // A parent that has ended meanwhile misses nothing.
+  if (process.connected)
+    process.send?.(
+      { type: "report", statistics: statistics.snapshot(), view: worker.view(), latencies: statistics.latencies() },
+      undefined,
+      undefined,
+      () => undefined,
+    );
 }
 
 /** What the heartbeat tells beside its time. */

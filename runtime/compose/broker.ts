@@ -2,7 +2,7 @@
  * What of a worker speaks to the broker: transport and publisher, and what can be asked of entities. The official client is loaded where it
  * is used: it takes 25 MB and a third of a second.
  */
-import { readEntitySettings } from "../adapters/amqp/administration.ts";
+import { readEntityDepth, readEntitySettings } from "../adapters/amqp/administration.ts";
 import { checkCanSend } from "../adapters/amqp/check-sending.ts";
 import type { Entity } from "../adapters/amqp/namespace.ts";
 import { createAmqpPublisher } from "../adapters/amqp/publisher.ts";
@@ -16,7 +16,7 @@ import type { Config, ServiceBusConfig } from "../core/config.ts";
 import { retryEntityOf, type SourcePlace, type SourceSettings } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
-import type { EntitySettings, SendingCheck } from "../ports/broker-facts.ts";
+import type { EntityDepth, EntitySettings, SendingCheck } from "../ports/broker-facts.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { Transport } from "../ports/transport.ts";
 
@@ -84,6 +84,14 @@ export function entitiesOf(source: SourcePlace): readonly Entity[] {
 /** The settings of an entity, and the broker's time. */
 export async function readBrokerFacts(config: Pick<Config, "serviceBus">, entity: Entity): Promise<EntitySettings> {
   return readEntitySettings(await connectionOf(config.serviceBus), entity);
+}
+
+/** Messages that lie in all entities of a source together. */
+export async function readDepth(config: Config, source: SourcePlace): Promise<EntityDepth> {
+  const connection = await connectionOf(config.serviceBus);
+  const all = await Promise.all(entitiesOf(source).map((entity) => readEntityDepth(connection, entity)));
+  const sum = (pick: (depth: EntityDepth) => number): number => all.reduce((total, depth) => total + pick(depth), 0);
+  return { active: sum(({ active }) => active), scheduled: sum(({ scheduled }) => scheduled), deadLettered: sum(({ deadLettered }) => deadLettered) };
 }
 
 /** What the worker uses an entity for. */

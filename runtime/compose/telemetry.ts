@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
 import { EventLog, createLogger, teeTelemetry } from "../adapters/telemetry/log.ts";
+import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
 import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
@@ -33,14 +34,22 @@ export interface ReportingParts {
   readonly queue: RecoveryQueue | undefined;
   /** Hears what becomes of the tokens of logins. */
   readonly heard: (news: CredentialNews) => void;
+  readonly metrics: Metrics | undefined;
 }
 
-export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue, heard }: ReportingParts): ComposedTelemetry {
+/** Undefined where nobody can ask for them; their library is not loaded then. */
+export async function composeMetrics({ admin }: Config): Promise<Metrics | undefined> {
+  if (admin === undefined) return undefined;
+  const loaded = await import("../adapters/telemetry/metrics/metrics.ts");
+  return new loaded.Metrics();
+}
+
+export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue, heard, metrics }: ReportingParts): ComposedTelemetry {
   const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
   const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
   const statistics = new Statistics();
   const summaries = new Summaries();
-  const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock)]);
+  const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock), ...(metrics === undefined ? [] : [metrics])]);
   const platform = composePlatformEvents(config, workerId, publisher, here);
   const reported = platform === undefined ? here : teeTelemetry([here, platform]);
   const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported, heard });

@@ -6,6 +6,7 @@ import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
+import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
@@ -18,6 +19,7 @@ import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
 import type { IntakeBounds } from "../policy/intake-window.ts";
+import type { RegisteredSkill } from "../skills/host/registry.ts";
 import { composeLimits } from "./limits.ts";
 import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
@@ -26,13 +28,19 @@ import type { ComposedMemory } from "./memory.ts";
 import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./recovery.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
-import { type ComposedTelemetry, composeTelemetry } from "./telemetry.ts";
+import { type ComposedTelemetry, composeMetrics, composeTelemetry } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
 
 export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "escalations" | "platform"> {
   readonly worker: Worker;
+  readonly workerId: string;
+  /** What is registered. */
+  readonly skills: readonly RegisteredSkill[];
+  readonly threads: number;
+  /** Undefined where nobody can ask for them. */
+  readonly metrics: Metrics | undefined;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
@@ -56,7 +64,8 @@ export async function composeWorker(config: Config, directory: string): Promise<
   const publisher = await composePublisher(config, heard);
   const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
   const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
-  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard });
+  const metrics = await composeMetrics(config);
+  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard, metrics });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
@@ -70,11 +79,12 @@ export async function composeWorker(config: Config, directory: string): Promise<
     clock: systemClock,
     random: Math.random,
     workerId,
-    sources,
+    sources: metrics === undefined ? sources : sources.map((source) => ({ ...source, store: metrics.measured(source.store, systemClock) })),
     publisher,
     recovery: queue && { queue, compensateAfterMs: config.recovery.compensateAfterMs },
     executor,
     telemetry,
+    meter: metrics,
     escalated: escalations && (() => escalations.intent()),
     reporters: reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
     skillCount: registry.skills.length,
@@ -102,7 +112,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, kinds: registry.kinds, memory, ...reports };
+  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, ...reports };
 }
 
 /** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */

@@ -7,6 +7,7 @@ import type { LatencyWatchPolicy } from "./latency-watch.ts";
 import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
+import { type AdminConfig, type AdminSettings, adminSchema } from "./config/admin.ts";
 import { type ServiceBusConfig, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
@@ -50,6 +51,8 @@ export interface ConfigInput {
   readonly recovery?: RecoveryConfig | undefined;
   /** Who is told of failures, and when; see `EscalationConfig`. Default: nobody. */
   readonly escalation?: EscalationConfig | undefined;
+  /** Probes, metrics, an API and a live page over HTTP; see `AdminConfig`. Default: none. */
+  readonly admin?: AdminConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -130,6 +133,7 @@ export interface Config extends Omit<
   | "publish"
   | "platformEvents"
   | "escalation"
+  | "admin"
   | "loadShedding"
   | "dependencies"
   | "skills"
@@ -142,6 +146,7 @@ export interface Config extends Omit<
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
   readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly escalation?: EscalationSettings | undefined;
+  readonly admin?: AdminSettings | undefined;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly recovery: RecoverySettings;
@@ -198,6 +203,7 @@ const schema: z.ZodType<Config, ConfigInput> = z
     platformEvents: platformEventsSchema.optional(),
     recovery: recoverySchema.prefault({}),
     escalation: escalationSchema.optional(),
+    admin: adminSchema.optional(),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),

@@ -18,7 +18,7 @@ import { decide, type History } from "../policy/recoverability.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
 import { decideBlocking } from "../policy/session-turns.ts";
 import type { Executor, RunOrder, RunResult } from "../ports/executor.ts";
-import type { Telemetry } from "../ports/telemetry.ts";
+import type { ExecutionMeter, Telemetry } from "../ports/telemetry.ts";
 import { orderFor } from "./order-for.ts";
 import { Room } from "./room.ts";
 import { eachAlone } from "./each-alone.ts";
@@ -46,6 +46,8 @@ export interface ExecutionsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Undefined where nobody counts executions. */
+  readonly meter?: ExecutionMeter | undefined;
   readonly gate: StoreGate;
   readonly executor: Executor;
   readonly admission: Admission<Work>;
@@ -151,7 +153,7 @@ export class Executions {
 
   /** 9–10. One outcome for each run, reported once to circuits and slots; one settlement. */
   conclude(results: readonly RunResult[]): void {
-    const { inFlight, admission, clock, intake } = this.#options;
+    const { inFlight, admission, clock, intake, meter } = this.#options;
     const nowMs = clock.monotonicMs();
     const conclude = ({ runId, calls, answer, durationMs }: RunResult): void => {
       const work = inFlight.get(runId);
@@ -161,6 +163,7 @@ export class Executions {
       intake.leave(work);
       this.#turns?.ended(work, durationMs);
       work.calls = calls;
+      if (durationMs > 0) meter?.executed(work.skillName, durationMs, calls);
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.

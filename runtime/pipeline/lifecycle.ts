@@ -29,7 +29,7 @@ import type { RetryLedger } from "../policy/retry-ledger.ts";
 import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { SharedLimits } from "../ports/shared-limits.ts";
-import type { FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
+import type { ExecutionMeter, FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
 import type { HandOverOptions } from "./hand-over.ts";
@@ -54,6 +54,7 @@ import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { SessionStates } from "./session-states.ts";
+import { type UnderWay, underWay } from "./under-way.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 import type { WorkerView } from "./worker-view.ts";
@@ -68,6 +69,7 @@ export interface WorkerOptions {
   readonly publisher: Publisher;
   readonly executor: Executor;
   readonly telemetry: Telemetry;
+  readonly meter?: ExecutionMeter | undefined;
   /** See `SettleOptions`. */
   readonly escalated?: (() => Promise<void> | undefined) | undefined;
   /** They run with the worker, and have what is left of a stop's budget. */
@@ -149,6 +151,7 @@ export class Worker {
   readonly #watchdog: Watchdog;
   readonly #threadHealth: ThreadHealth;
   #returned = 0;
+  #isPaused = false;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WorkerOptions) {
@@ -360,6 +363,7 @@ export class Worker {
       loop: this.#watches.loopWatch.state,
       storeSuspect: sources.flatMap(({ storeDoubt }) => storeDoubt.view()),
       threadsReady: executor.isReady(),
+      isPaused: this.#isPaused,
       threads: executor.threads,
       loopDelayMs: this.#watches.loopWatch.delayMs,
       rebuiltInVain: this.#silences.rebuiltInVain,
@@ -369,8 +373,31 @@ export class Worker {
       latency: this.#latency.view(),
       intake: this.#intakeWatch.view(),
       sources: this.#pipelines.view(this.#inFlight.works()),
+      locksRenewed: this.#keeper.renewed,
       heldBytes: this.#intake.heldBytes,
     };
+  }
+
+  /** The first of what is here, in the order of arrival; at most `max`. */
+  underWay(max: number): readonly UnderWay[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    const seen: UnderWay[] = [];
+    for (const work of this.#inFlight.works()) {
+      if (seen.length >= max) break;
+      seen.push(underWay(work, nowMs));
+    }
+    return seen;
+  }
+
+  /** Takes no more messages until it is resumed; what is here goes on. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#pipelines.pause("by-hand");
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#pipelines.resume("by-hand");
   }
 
   /** Resolves with the reason when only a new process helps: it is to be stopped and restarted. */

@@ -29,6 +29,7 @@ export interface LockKeeperOptions {
 export class LockKeeper {
   readonly #options: LockKeeperOptions;
   #timer: Timer | undefined;
+  #renewed = 0;
 
   constructor(options: LockKeeperOptions) {
     this.#options = options;
@@ -43,6 +44,11 @@ export class LockKeeper {
 
   stop(): void {
     this.#timer?.cancel();
+  }
+
+  /** Locks, since the start. */
+  get renewed(): number {
+    return this.#renewed;
   }
 
   /** Hears how much was left of a lock on arrival: a part of its whole length. */
@@ -84,6 +90,7 @@ export class LockKeeper {
       const lockMs = this.#options.brokerClock.lockLeftMs(result.lockedUntilMs);
       work.source.lockMs = lockMs;
       work.lockUntilMs = nowMs + lockMs;
+      this.#renewed += 1;
       return true;
     }
     if (result.kind === "lock-lost" || nowMs >= work.lockUntilMs) this.#lost(work);

@@ -23,7 +23,7 @@ export interface Receiving {
 }
 
 /** Why nothing is received. */
-export type PauseReason = "not-started" | "store-down" | "threads-down" | "credential-ending" | "stopped";
+export type PauseReason = "not-started" | "store-down" | "threads-down" | "credential-ending" | "by-hand" | "stopped";
 
 /** A source that gives its messages in two ways. */
 export class ReceivingBoth implements Receiving {

@@ -15,10 +15,27 @@ export interface SourceView {
   /** Undefined while nothing is known to be wrong with it. */
   readonly trouble: SourceTrouble | undefined;
   readonly held: number;
+  /** When the oldest and the youngest message that is held was enqueued, by the broker's clock; undefined while none is held. */
+  readonly oldestMs: number | undefined;
+  readonly youngestMs: number | undefined;
+  /** Messages that it may still bring. */
+  readonly credit: number;
   /** Messages taken since the start. */
   readonly received: number;
   /** Undefined where it is not read by sessions. */
   readonly sessions: SessionsView | undefined;
+}
+
+interface Held {
+  count: number;
+  oldestMs: number;
+  youngestMs: number;
+}
+
+function hold(held: Held, enqueuedAtMs: number): void {
+  held.count += 1;
+  held.oldestMs = Math.min(held.oldestMs, enqueuedAtMs);
+  held.youngestMs = Math.max(held.youngestMs, enqueuedAtMs);
 }
 
 /** Starts and stops all at once; each goes on to its end, also when another fails. */
@@ -125,12 +142,19 @@ export class SourcePipelines {
   }
 
   view(works: Iterable<Work>): SourceView[] {
-    const held = new Map<Source, number>();
-    for (const { source } of works) held.set(source, (held.get(source) ?? 0) + 1);
+    const held = new Map<Source, Held>();
+    for (const { source, delivery } of works) {
+      const known = held.get(source);
+      if (known === undefined) held.set(source, { count: 1, oldestMs: delivery.enqueuedAtMs, youngestMs: delivery.enqueuedAtMs });
+      else hold(known, delivery.enqueuedAtMs);
+    }
     return this.all.map(({ source, health, receiving, sessions }) => ({
       source: source.name,
       trouble: health.trouble,
-      held: held.get(source) ?? 0,
+      held: held.get(source)?.count ?? 0,
+      oldestMs: held.get(source)?.oldestMs,
+      youngestMs: held.get(source)?.youngestMs,
+      credit: receiving.credit,
       received: receiving.received,
       sessions,
     }));

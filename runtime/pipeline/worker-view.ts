@@ -22,6 +22,8 @@ export interface WorkerView {
   readonly memory: MemoryState;
   readonly loop: LoopState;
   readonly threadsReady: boolean;
+  /** Somebody has it take no messages. */
+  readonly isPaused: boolean;
   readonly threads: ThreadsView;
   /** The longest delay of the event loop within the last looks. */
   readonly loopDelayMs: number;
@@ -33,6 +35,8 @@ export interface WorkerView {
   readonly latency: LatenciesView;
   readonly intake: readonly IntakeView[];
   readonly sources: readonly SourceView[];
+  /** Since the start. */
+  readonly locksRenewed: number;
   /** Bytes of the bodies that are held. */
   readonly heldBytes: number;
 }

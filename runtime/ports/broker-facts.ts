@@ -18,3 +18,10 @@ export interface EntitySettings {
 
 /** `refused`: the broker said no, and will again; `unanswered`: it did not say. */
 export type SendingCheck = { readonly kind: "possible" } | { readonly kind: "refused" | "unanswered"; readonly error: TransportError };
+
+/** Messages that lie in an entity, those that are locked among the active ones. */
+export interface EntityDepth {
+  readonly active: number;
+  readonly scheduled: number;
+  readonly deadLettered: number;
+}

@@ -2,20 +2,26 @@ import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { Lineage } from "../core/lineage.ts";
+import type { CallReport } from "../core/outcome.ts";
 
 /** How a delivery ended, for counting. */
 export type FinalOutcome = "completed" | "duplicate" | "dead-lettered" | "retried" | "postponed" | "released" | "dropped";
 
 /** The run of a delivery, to name it by. */
-export interface SettledRun {
+interface NamedRun {
   /** Empty when it could not be read. */
   readonly eventId: string;
   /** Number of its last execution, as the skill sees it; 0 when none began. */
   readonly attempt: number;
 }
 
+export interface SettledRun extends NamedRun {
+  /** In lanes, of its last claim. */
+  readonly waitedMs: number;
+}
+
 /** The message that an event is about. It is held while the event is emitted, and no longer: who needs it later keeps what it needs. */
-export interface AboutMessage extends SettledRun {
+export interface AboutMessage extends NamedRun {
   /** What its source's runs are kept under. */
   readonly consumer: string;
   readonly delivery: Delivery;
@@ -41,6 +47,12 @@ export interface Telemetry {
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void;
   /** `about`: the message that it concerns, where there is one. */
   emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void;
+}
+
+/** Hears of executions. Calls are cheap, synchronous and never throw. */
+export interface ExecutionMeter {
+  /** Once an execution that a thread has answered, however it ended. `durationMs`: inside the thread. */
+  executed(skill: string, durationMs: number, calls: readonly CallReport[]): void;
 }
 
 /** What sends reports elsewhere while the worker works. It may get events before it starts. */

@@ -32,7 +32,7 @@ function logOf(level = "info"): { readonly logger: Logger; readonly lines: () =>
   };
 }
 
-const run = { eventId: "e1", attempt: 1 };
+const run = { eventId: "e1", attempt: 1, waitedMs: 0 };
 
 test("the same trouble is written at once, then at growing intervals, and anew after a quiet time", () => {
   const clock = new Hand();

@@ -1,7 +1,7 @@
 // A skill whose runs take longer than they usually do is found, told, and taken more carefully; a dependency whose calls do is told.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { reportLatency } from "#runtime/cli/worker-state.ts";
+import { reportLatency } from "#runtime/admin/worker-state.ts";
 import { type LatencyWatchPolicy, defaultLatencyWatchPolicy } from "#runtime/core/latency-watch.ts";
 import { dependencyPolicy, type Process, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";

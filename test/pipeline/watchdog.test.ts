@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { waitsFor } from "#runtime/cli/worker-state.ts";
+import { waitsFor } from "#runtime/admin/worker-state.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import { World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";

@@ -6,6 +6,7 @@ import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
 import { type DependencyPolicy, defaultCircuitPolicy, defaultRetryPolicy, type SkillPolicy, type SkillTable } from "#runtime/core/skill.ts";
+import { teeTelemetry } from "#runtime/adapters/telemetry/log.ts";
 import { LocalLimits } from "#runtime/adapters/system/local-limits.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { Worker, type WorkerOptions } from "#runtime/pipeline/lifecycle.ts";
@@ -108,8 +109,13 @@ type WorkerOverrides = Partial<
     | "escalated"
     | "priorities"
     | "latencyWatch"
+    | "meter"
   >
 > & {
+  /** Hears what the world's own hears. */
+  readonly furtherTelemetry?: Telemetry;
+  /** What the worker has in place of the store. */
+  readonly measured?: (store: RunStore, clock: ProcessClock) => RunStore;
   /** Of the source that the queue is. */
   readonly source?: Partial<SourceOptions>;
   /** How it is read by sessions. */
@@ -168,7 +174,7 @@ export class World {
   }
 
   /** A process whose worker has not been started. */
-  process({ source, sessions, sources = {}, ...overrides }: WorkerOverrides = {}): Process {
+  process({ source, sessions, sources = {}, furtherTelemetry, measured = (store) => store, ...overrides }: WorkerOverrides = {}): Process {
     this.#workers += 1;
     const { seed = 1, skills = [skillPolicy("task")], dependencies = [], calmAt = 1, storeLatencyMs: latencyMs } = this.#options;
     const random = seededRandom(seed + this.#workers * 1_000_003);
@@ -202,7 +208,7 @@ export class World {
           name: queueName,
           consumer: queueName,
           transport: connection,
-          store,
+          store: measured(store, clock),
           storeDoubt,
           retryEntity: queueName,
           skills: skillTable(skills),
@@ -228,7 +234,7 @@ export class World {
       ],
       publisher: connection,
       executor,
-      telemetry,
+      telemetry: furtherTelemetry === undefined ? telemetry : teeTelemetry([telemetry, furtherTelemetry]),
       skillCount: skills.length,
       threads: 1,
       dependencies,

@@ -5,7 +5,7 @@
 import { type ClientRequest, type IncomingMessage, Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { messageOf, TransportError } from "../../core/errors.ts";
-import type { EntitySettings } from "../../ports/broker-facts.ts";
+import type { EntityDepth, EntitySettings } from "../../ports/broker-facts.ts";
 import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
 import { answerTimeoutDefaultMs, busyPauseMs, tlsPortDefault } from "./limits.ts";
 import { addressOf, type Entity, type NamespaceOptions, parseNamespace } from "./namespace.ts";
@@ -36,6 +36,18 @@ interface Answer {
 
 /** Rejects with `TransportError` when the administration API does not answer, or refuses. Goes through the proxy that the environment names. */
 export async function readEntitySettings(options: NamespaceOptions, entity: Entity): Promise<EntitySettings> {
+  return settingsOf(await describe(options, entity));
+}
+
+/** The same, for how many messages lie there. */
+export async function readEntityDepth(options: NamespaceOptions, entity: Entity): Promise<EntityDepth> {
+  const answer = await describe(options, entity);
+  if (!isDescription(answer)) throw refusalOf(answer);
+  const count = (name: string): number => Number(fieldOf(answer.text, name) ?? 0);
+  return { active: count("ActiveMessageCount"), scheduled: count("ScheduledMessageCount"), deadLettered: count("DeadLetterMessageCount") };
+}
+
+async function describe(options: NamespaceOptions, entity: Entity): Promise<Answer> {
   const namespace = parseNamespace(options);
   const name = addressOf(entity);
   const host = namespace.host.includes(":") ? `[${namespace.host}]` : namespace.host;
@@ -47,7 +59,7 @@ export async function readEntitySettings(options: NamespaceOptions, entity: Enti
     try {
       const answer = await get(url, authorization);
       if (left > 0 && answer.status >= 500) continue;
-      return settingsOf(answer);
+      return answer;
     } catch (error) {
       if (error instanceof TransportError) throw error;
       if (left === 0) throw new TransportError(`expected ${expected}, found ${messageOf(error)}; check that the broker is up and reachable`, { cause: error });
@@ -78,10 +90,14 @@ async function read(response: IncomingMessage): Promise<Answer> {
   return { status: response.statusCode ?? 0, date: response.headers.date, text };
 }
 
+/** Of an entity that is not there the service may also answer with an empty feed. */
+function isDescription({ status, text }: Answer): boolean {
+  return status === 200 && text.includes("<MaxDeliveryCount");
+}
+
 function settingsOf(answer: Answer): EntitySettings {
-  const { status, date, text } = answer;
-  // Of an entity that is not there the service may also answer with an empty feed.
-  if (status !== 200 || !text.includes("<MaxDeliveryCount")) throw refusalOf(answer);
+  const { date, text } = answer;
+  if (!isDescription(answer)) throw refusalOf(answer);
   const field = (name: string): string => fieldOf(text, name) ?? "";
   const forwardTo = field("ForwardTo");
   return {
@@ -113,8 +129,8 @@ const entities: ReadonlyMap<string, string> = new Map([
   ["amp", "&"],
 ]);
 
-/** The text of the first element of this name. */
+/** The text of the first element of this name, in whichever namespace. */
 function fieldOf(xml: string, name: string): string | undefined {
-  const text = new RegExp(`<${name}(?:\\s[^>]*)?>([^<]*)</${name}>`).exec(xml)?.[1];
+  const text = new RegExp(`<((?:\\w+:)?)${name}(?:\\s[^>]*)?>([^<]*)</\\1${name}>`).exec(xml)?.[2];
   return text?.replace(/&(\w+);/g, (whole, entity: string) => entities.get(entity) ?? whole).trim();
 }

@@ -90,17 +90,16 @@ export function createLogger({ level, format, worker, host }: LoggerOptions): Lo
 export class EventLog implements Telemetry {
   readonly #logger: Logger;
   readonly #recurrences: Recurrences;
-  readonly #tellsCompleted: boolean;
 
   constructor(logger: Logger, clock: Pick<Clock, "monotonicMs">) {
     this.#logger = logger;
     this.#recurrences = new Recurrences(clock);
-    this.#tellsCompleted = logger.isLevelEnabled("debug");
   }
 
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, { eventId, attempt }: SettledRun): void {
     // How the others end has an event of its own; at `info` all are counted, and summed up once a minute.
-    if (this.#tellsCompleted && outcome === "completed") this.#logger.debug({ type: "run.completed", eventId, skill, attempt, latencyMs }, "run.completed");
+    if (outcome === "completed" && this.#logger.isLevelEnabled("debug"))
+      this.#logger.debug({ type: "run.completed", eventId, skill, attempt, latencyMs }, "run.completed");
   }
 
   emit(event: RuntimeEvent): void {

@@ -1,0 +1,154 @@
+/** Calls of the API that serves this page. A token is kept for the tab alone. */
+
+export interface Health {
+  readonly isWell: boolean;
+  readonly why: readonly string[];
+}
+
+/** A skill's runs, or a dependency's calls. */
+interface Slow {
+  readonly skill?: string;
+  readonly dependency?: string;
+  readonly state: string;
+}
+
+export interface Worker {
+  readonly worker: string;
+  readonly phase: "starting" | "running" | "stopping";
+  readonly ready: Health;
+  readonly live: Health;
+  readonly inFlight: number;
+  readonly executing: number;
+  readonly isPaused: boolean;
+  readonly threadsConfigured: number;
+  readonly threads: { readonly stuck: number; readonly leaked: number };
+  readonly sources: readonly { readonly source: string; readonly held: number; readonly trouble?: string }[];
+  readonly backlog: readonly { readonly active: number; readonly scheduled: number; readonly deadLettered: number }[];
+  readonly loadShedding: { readonly isActive: boolean; readonly why?: string };
+  readonly latency: { readonly skills: readonly Slow[]; readonly dependencies: readonly Slow[] };
+  readonly storeSuspect: readonly { readonly why: string }[];
+  readonly retryBudget: { readonly left: number };
+}
+
+export interface Point {
+  readonly atMs: number;
+  readonly completed: number;
+  readonly duplicates: number;
+  readonly deadLettered: number;
+  readonly retried: number;
+  readonly postponed: number;
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly lagMs: number;
+  readonly held: number;
+  readonly executing: number;
+}
+
+export interface Bulkhead {
+  readonly dependency: string;
+  readonly inUse: number;
+  readonly waiting: number;
+  readonly laneMax: number;
+  readonly settings: { readonly concurrentMax: number; readonly queueMax: number };
+}
+
+export interface Circuit {
+  readonly dependency: string;
+  readonly state: "closed" | "open" | "half-open" | "isolated";
+  readonly failures: number;
+  readonly calls: number;
+  readonly opensInMs: number;
+}
+
+export interface Limit {
+  readonly dependency: string;
+  readonly policy: { readonly by?: string; readonly requestsPerMinute?: number; readonly tokensPerMinute?: number };
+  readonly waiting: number;
+  readonly usedUp: readonly { readonly key: string; readonly waiting: number; readonly forMs: number }[];
+  readonly postponed: number;
+}
+
+export interface UnderWay {
+  readonly eventId: string;
+  readonly skill: string;
+  readonly stage: string;
+  readonly attempt: number;
+  readonly enqueuedAtMs: number;
+  readonly waitedFor: string;
+  readonly steps: readonly { readonly name: string; readonly state: string }[];
+}
+
+export interface LetterGroup {
+  readonly fingerprint: string;
+  readonly count: number;
+  readonly last: string;
+  readonly eventTypes: readonly string[];
+  readonly example: {
+    readonly eventId: string;
+    readonly reason: string;
+    readonly class: string;
+    readonly code: string;
+    readonly skill: string;
+    readonly description: string;
+  };
+}
+
+export interface Replay {
+  readonly id: string;
+  readonly fingerprint: string;
+  readonly state: string;
+  readonly letters: number;
+  readonly replayed: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly why: string;
+  readonly trouble: string;
+}
+
+export interface Explanation {
+  readonly eventId: string;
+  readonly skill: string;
+  readonly state: string;
+  readonly story: readonly { readonly at: string; readonly source: string; readonly text: string }[];
+  readonly now: string;
+  readonly until: string | null;
+}
+
+/** What the server says when it refuses. */
+export class Refusal extends Error {
+  readonly status: number;
+
+  constructor(status: number, detail: string) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+const tokenKey = "holdfast-token";
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(tokenKey, token);
+}
+
+async function ask(method: string, path: string, body?: object): Promise<unknown> {
+  const token = sessionStorage.getItem(tokenKey);
+  const headers = new Headers();
+  if (token !== null) headers.set("authorization", `Bearer ${token}`);
+  if (body !== undefined) headers.set("content-type", "application/json");
+  const response = await fetch(`/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const answer = (await response.json()) as { readonly detail?: string };
+  if (!response.ok) throw new Refusal(response.status, answer.detail ?? `HTTP ${response.status}`);
+  return answer;
+}
+
+export async function get<Answer>(path: string): Promise<Answer> {
+  return (await ask("GET", path)) as Answer;
+}
+
+export async function change(method: "POST" | "PUT", path: string, body: object): Promise<void> {
+  await ask(method, path, body);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

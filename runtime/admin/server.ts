@@ -1,0 +1,234 @@
+/**
+ * The admin server: probes, metrics, the API as openapi.json describes it, and the live page. It listens on loopback alone unless callers
+ * show tokens; a page of elsewhere, or a name that was made to lead here, gets nothing.
+ */
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type AdminRole, type AdminSettings, adminRoles, isLoopback } from "../core/config/admin.ts";
+import { messageOf } from "../core/errors.ts";
+import { loadPage } from "./assets.ts";
+import type { Audit } from "./audit.ts";
+import { type Authenticator, type Caller, openToAll, TokenAuthenticator } from "./authenticator.ts";
+import { documentText, type Route, routesOf } from "./document.ts";
+import type { Call, Changed, Operation, Operations } from "./operations.ts";
+import { Pace } from "./pace.ts";
+import { Problem } from "./problem.ts";
+import type { Health } from "./probes.ts";
+
+export interface AdminServerOptions {
+  readonly settings: AdminSettings;
+  readonly operations: Operations;
+  readonly audit: Audit;
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  readonly live: () => Health;
+  readonly ready: () => Health;
+  readonly startup: () => Health;
+  /** Hears what failed while a call was answered, which its caller is told no more of than that. */
+  failed(error: unknown, operation: string): void;
+  readonly monotonicMs: () => number;
+  /** Wall clock. */
+  readonly nowMs: () => number;
+}
+
+const bodyBytesMax = 64 * 1024;
+const requestTimeoutMs = 30_000;
+/** Tokens that one address may get wrong in a minute. */
+const wrongTokensPerMinute = 30;
+const apiPrefix = "/api/v1";
+
+export class AdminServer {
+  readonly #options: AdminServerOptions;
+  readonly #authenticator: Authenticator;
+  readonly #changes: Pace;
+  readonly #wrongTokens: Pace;
+  readonly #server: FastifyInstance;
+
+  /** Throws when the document and the operations differ. */
+  constructor(options: AdminServerOptions) {
+    const { settings, monotonicMs } = options;
+    this.#options = options;
+    this.#authenticator = settings.auth === undefined ? openToAll : new TokenAuthenticator(settings.auth);
+    this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
+    this.#wrongTokens = new Pace(wrongTokensPerMinute, monotonicMs);
+    this.#server = fastify({
+      logger: false,
+      bodyLimit: bodyBytesMax,
+      requestTimeout: requestTimeoutMs,
+      forceCloseConnections: true,
+      routerOptions: { maxParamLength: 512 },
+    });
+    this.#prepare();
+    this.#serveProbes();
+    this.#serveApi();
+    this.#servePage();
+  }
+
+  /** Resolves with the address. */
+  async start(): Promise<string> {
+    const { host, port } = this.#options.settings;
+    return this.#server.listen({ host, port });
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.close();
+  }
+
+  #prepare(): void {
+    const server = this.#server;
+    server.addHook("onRequest", (request, reply, done) => {
+      void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
+      done(this.#refusesOrigin(request));
+    });
+    server.setErrorHandler((error, request, reply) => this.#refuse(reply, problemOf(error), request.routeOptions.url ?? ""));
+    server.setNotFoundHandler((request, reply) =>
+      this.#refuse(reply, new Problem("not-found", `expected a path that openapi.json describes, found ${request.method} ${request.url.slice(0, 200)}`), ""),
+    );
+  }
+
+  /** Without tokens, whoever can have a browser of this machine call would be let in: by a name of his that leads to loopback, or from a page of his. */
+  #refusesOrigin({ headers, method, hostname }: FastifyRequest): Problem | undefined {
+    const { auth } = this.#options.settings;
+    if (auth === undefined && !isLoopback(hostname.replace(/^\[|\]$/g, "")))
+      return new Problem("foreign-host", `expected a name of loopback as host, found '${hostname.slice(0, 100)}'`);
+    const { origin, host } = headers;
+    if (method !== "GET" && origin !== undefined && !isSameHost(origin, host))
+      return new Problem("foreign-host", `expected no other origin than this server's, found '${origin.slice(0, 100)}'`);
+    return undefined;
+  }
+
+  #serveProbes(): void {
+    const { metrics, settings } = this.#options;
+    const probes = [
+      ["/livez", () => this.#options.live()],
+      ["/readyz", () => this.#options.ready()],
+      ["/startupz", () => this.#options.startup()],
+    ] as const;
+    for (const [url, look] of probes) {
+      this.#server.get(url, (_request, reply) => {
+        const { isWell, why } = look();
+        return reply.code(isWell ? 200 : 503).send({ status: isWell ? "ok" : "failing", why });
+      });
+    }
+    this.#server.get("/metrics", async (request, reply) => {
+      if (settings.auth?.metricsAreOpen !== true) await this.#callerOf(request, "viewer");
+      return reply.type(metrics.contentType).send(await metrics.text());
+    });
+  }
+
+  #serveApi(): void {
+    const { operations } = this.#options;
+    const unserved = new Set(operations.keys());
+    this.#server.get(`${apiPrefix}/openapi.json`, (_request, reply) => reply.type("application/json").send(documentText));
+    for (const route of routesOf(documentText)) {
+      const operation = operations.get(route.operationId);
+      if (operation === undefined) throw new TypeError(`expected an operation '${route.operationId}', which openapi.json describes`);
+      unserved.delete(route.operationId);
+      this.#server.route({
+        method: route.method,
+        url: `${apiPrefix}${route.url}`,
+        handler: (request, reply) => this.#answer(route, operation, request, reply),
+      });
+    }
+    if (unserved.size > 0) throw new TypeError(`expected openapi.json to describe ${[...unserved].join(", ")}`);
+  }
+
+  #servePage(): void {
+    const { assets, contentSecurityPolicy } = loadPage();
+    for (const [path, { type, body }] of assets) {
+      this.#server.get(path, (_request, reply) =>
+        reply.headers({ "content-security-policy": contentSecurityPolicy, "cross-origin-opener-policy": "same-origin" }).type(type).send(body),
+      );
+    }
+  }
+
+  async #answer(route: Route, operation: Operation, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const caller = await this.#callerOf(request, operation.kind === "read" ? route.role : undefined);
+    const call = callOf(request, caller);
+    const {
+      status = 200,
+      body,
+      etag,
+      location,
+    } = operation.kind === "read" ? await this.#read(route, operation, call) : await this.#change(route, operation, call);
+    if (etag !== undefined) void reply.header("etag", etag);
+    if (location !== undefined) void reply.header("location", location);
+    return reply.code(status).type("application/json").send(JSON.stringify(body, plainValue));
+  }
+
+  #read(route: Route, operation: Extract<Operation, { kind: "read" }>, call: Call): ReturnType<typeof operation.run> {
+    route.checkInputs(call.params, call.query);
+    return operation.run(call);
+  }
+
+  /** What is refused is in the audit, too: it was tried. */
+  async #change(route: Route, operation: Extract<Operation, { kind: "change" }>, call: Call): Promise<Changed> {
+    const { audit, nowMs } = this.#options;
+    const { who, role } = call.caller;
+    const reason = typeof call.body["reason"] === "string" ? call.body["reason"].slice(0, 200) : "";
+    const entry = { at: new Date(nowMs()).toISOString(), who, role, operation: route.operationId, reason };
+    try {
+      this.#changes.take(who);
+      refuseRole(call.caller, route.role);
+      route.checkInputs(call.params, call.query);
+      route.checkBody(call.body);
+      const changed = await operation.run(call);
+      audit.add({ ...entry, target: changed.target, result: "done", before: changed.before, after: changed.after });
+      return changed;
+    } catch (error) {
+      audit.add({ ...entry, target: Object.values(call.params).join(" "), result: problemOf(error).kind, after: call.body });
+      throw error;
+    }
+  }
+
+  /** An address that keeps getting tokens wrong is not listened to for a while. */
+  async #callerOf(request: FastifyRequest, role: AdminRole | undefined): Promise<Caller> {
+    this.#wrongTokens.check(request.ip);
+    let caller: Caller;
+    try {
+      caller = await this.#authenticator.callerOf(request.headers.authorization);
+    } catch (error) {
+      if (error instanceof Problem && error.kind === "bad-token") this.#wrongTokens.take(request.ip);
+      throw error;
+    }
+    if (role !== undefined) refuseRole(caller, role);
+    return caller;
+  }
+
+  #refuse(reply: FastifyReply, problem: Problem, operation: string): FastifyReply {
+    if (problem.kind === "failed") this.#options.failed(problem.cause, operation);
+    if (problem.kind === "no-token") void reply.header("www-authenticate", "Bearer");
+    if (problem.kind === "bad-token") void reply.header("www-authenticate", 'Bearer error="invalid_token"');
+    if (problem.retryAfter !== undefined) void reply.header("retry-after", String(problem.retryAfter));
+    return reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem.body()));
+  }
+}
+
+function refuseRole({ who, role }: Caller, needed: AdminRole): void {
+  if (adminRoles.indexOf(role) < adminRoles.indexOf(needed))
+    throw new Problem("forbidden", `expected the role '${needed}' at least, found that '${who}' has '${role}'`);
+}
+
+function isSameHost(origin: string, host: string | undefined): boolean {
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function callOf({ params, query, body, headers }: FastifyRequest, caller: Caller): Call {
+  const record = (value: unknown): Readonly<Record<string, string>> => Object.assign(Object.create(null) as Record<string, string>, value);
+  const isObject = typeof body === "object" && body !== null;
+  return { caller, params: record(params), query: record(query), body: (isObject ? body : {}) as Call["body"], ifMatch: headers["if-match"] };
+}
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const { statusCode } = error as { readonly statusCode?: unknown };
+  if (statusCode === 413) return new Problem("too-large", `expected at most ${bodyBytesMax} bytes`);
+  if (statusCode === 415) return new Problem("wrong-type", "expected a body of the type application/json");
+  if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) return new Problem("bad-request", messageOf(error, 200));
+  const problem = new Problem("failed", "expected it to be carried out, found that it failed; the worker's log says more");
+  problem.cause = error;
+  return problem;
+}
+
+/** Sequence numbers are beyond what JSON's numbers hold. */
+function plainValue(_name: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}

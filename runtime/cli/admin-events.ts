@@ -1,0 +1,249 @@
+/** What the admin API says of events and does to them: as the commands do, on connections that stay open while they are of use. */
+import { randomUUID } from "node:crypto";
+import { systemClock } from "../adapters/system/clock.ts";
+import type { EventDoors, ReplayOrdered, ReplayView, RunsQuery } from "../admin/events.ts";
+import { Problem } from "../admin/problem.ts";
+import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
+import { composeRunRecords, composeRunStore } from "../compose/store.ts";
+import type { Config } from "../core/config.ts";
+import { firstSource } from "../core/config/sources.ts";
+import { messageOf } from "../core/errors.ts";
+import type { RunKind } from "../core/run.ts";
+import type { DeadLetterBox } from "../ports/dead-letters.ts";
+import { Groups } from "../recovery/groups.ts";
+import { isSelected, type Letter, type Letters, scan } from "../recovery/letters.ts";
+import { type GroupReport, replayGroups } from "../recovery/replay.ts";
+import { storyOf } from "../recovery/runs-explain.ts";
+import { findMessages } from "../recovery/runs-messages.ts";
+import { skillOf } from "../recovery/runs-progress.ts";
+import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
+import { plainLetter, time } from "./dlq-letters.ts";
+import { describeStep, plainStory } from "./runs-explain.ts";
+import { type ListedRun, plainSummary } from "./runs.ts";
+import { plainRun, stepInDoubt } from "./runs-view.ts";
+
+/** Messages of each queue that are looked at for one event. */
+const peekMax = 10_000;
+/** How a replay that was ordered over the API goes: as `holdfast dlq replay` by itself. */
+const pace = { perSecond: 50, waitMs: 60_000, failuresMax: 0 };
+/** Replays that are remembered. */
+const replaysMax = 50;
+
+type Records = ReturnType<typeof composeRunRecords>;
+type Store = ReturnType<typeof composeRunStore>;
+
+/** Opened when it is first needed; closed after a failure, so that the next call finds it anew. */
+class Opened<Thing> {
+  readonly #open: () => Promise<Thing>;
+  readonly #close: (thing: Thing) => Promise<void>;
+  #thing: Promise<Thing> | undefined;
+
+  constructor(open: () => Promise<Thing>, close: (thing: Thing) => Promise<void>) {
+    this.#open = open;
+    this.#close = close;
+  }
+
+  async use<Result>(work: (thing: Thing) => Promise<Result>): Promise<Result> {
+    this.#thing ??= this.#open();
+    const opened = this.#thing;
+    try {
+      return await work(await opened);
+    } catch (error) {
+      if (this.#thing === opened) await this.close();
+      if (error instanceof Problem) throw error;
+      throw new Problem("unavailable", messageOf(error, 300), {}, 5);
+    }
+  }
+
+  async close(): Promise<void> {
+    const thing = this.#thing;
+    this.#thing = undefined;
+    await thing?.then(this.#close).catch(() => undefined);
+  }
+}
+
+interface Place {
+  readonly config: Config;
+  readonly records: Opened<{ readonly store: Store; readonly records: Records; readonly kinds: ReadonlyMap<string, RunKind> }>;
+  readonly letters: Opened<Letters>;
+  readonly queues: Opened<readonly DeadLetterBox[]>;
+}
+
+async function stopAll(boxes: readonly DeadLetterBox[]): Promise<void> {
+  for (const box of boxes) await box.stop();
+}
+
+function placeOf(config: Config, directory: string): Place {
+  const openRecords = async (): Promise<{ store: Store; records: Records; kinds: ReadonlyMap<string, RunKind> }> => {
+    const store = composeRunStore(config, directory);
+    const records = composeRunRecords(config, directory);
+    await store.start();
+    await records.start();
+    return { store, records, kinds: new Map((await records.kinds()).map((kind) => [kind.pipelineHash, kind])) };
+  };
+  const openLetters = async (): Promise<Letters> => {
+    const letters = await composeLetters(config, config.recovery.sweeps.forwardedTo);
+    for (const box of letters.boxes) await box.start();
+    return letters;
+  };
+  return {
+    config,
+    records: new Opened(openRecords, async ({ store, records }) => {
+      await records.stop();
+      await store.stop();
+    }),
+    letters: new Opened(openLetters, ({ boxes }) => stopAll(boxes)),
+    queues: new Opened(() => composeQueues(config), stopAll),
+  };
+}
+
+export class AdminEvents implements EventDoors {
+  readonly #config: Config;
+  readonly #directory: string;
+  readonly #places = new Map<string, Place>();
+  readonly #replays: ReplayView[] = [];
+  readonly #running = new Set<Promise<void>>();
+  readonly #abort = new AbortController();
+
+  constructor(config: Config, directory: string) {
+    this.#config = config;
+    this.#directory = directory;
+  }
+
+  /** Ends replays behind the letter that is at hand, and closes everything. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await Promise.allSettled(this.#running);
+    for (const { records, letters, queues } of this.#places.values()) await Promise.all([records.close(), letters.close(), queues.close()]);
+  }
+
+  runs(source: string | undefined, { states, skill, limit }: RunsQuery): Promise<object> {
+    const { config, records: opened } = this.#place(source);
+    const { name } = firstSource(config);
+    return opened.use(async ({ records, kinds }) => {
+      const latest = new LatestRuns<ListedRun>(limit);
+      const wanted = states.length === 0 ? allStates : states;
+      for await (const page of scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }))
+        for (const run of page) if (skill === undefined || kinds.get(run.pipelineHash)?.skill === skill) latest.add({ ...run, source: name });
+      return { total: latest.total, states: Object.fromEntries(latest.byState), runs: latest.list().map((run) => plainSummary(run, kinds)) };
+    });
+  }
+
+  run(source: string | undefined, eventId: string): Promise<object | undefined> {
+    return this.#place(source).records.use(async ({ store, kinds }) => {
+      const view = await store.read(eventId);
+      return view && { eventId, ...plainRun(view, kinds.get(view.pipelineHash)) };
+    });
+  }
+
+  explain(source: string | undefined, eventId: string): Promise<object | undefined> {
+    const place = this.#place(source);
+    return place.queues.use((queues) =>
+      place.letters.use((letters) =>
+        place.records.use(async ({ store, kinds }) => {
+          const found = await findMessages(queues, letters, eventId, peekMax);
+          // The record last: what was in no queue may have been on its way from one to another.
+          const view = await store.read(eventId);
+          if (view === undefined && found.messages.length + found.letters.length === 0) return undefined;
+          const kind = view && kinds.get(view.pipelineHash);
+          const story = storyOf({ view, kind, found, logged: [], nowMs: Date.now(), describeStep, inDoubt: view && stepInDoubt(view.steps) });
+          const eventType = kind?.eventType ?? found.messages[0]?.eventType ?? found.letters[0]?.eventType ?? "";
+          const head = { eventId, skill: view === undefined ? "" : skillOf(view, kind), eventType, state: view?.state ?? "no record" };
+          return { ...head, ...plainStory(story), notLookedThrough: found.cutShort };
+        }),
+      ),
+    );
+  }
+
+  deadLetters(source: string | undefined): Promise<readonly object[]> {
+    const { config, letters: opened } = this.#place(source);
+    const { name } = firstSource(config);
+    return opened.use(async (letters) => {
+      const counted = new Groups();
+      for await (const { letter } of scan(letters)) counted.add(letter);
+      return counted
+        .list()
+        .map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example, name) }));
+    });
+  }
+
+  replays(): readonly ReplayView[] {
+    return this.#replays.toReversed();
+  }
+
+  async replay(source: string | undefined, order: ReplayOrdered): Promise<ReplayView> {
+    const place = this.#place(source);
+    const group = await place.letters.use((letters) => lettersOf(letters, order));
+    const fingerprint = group[0]?.fingerprint ?? order.group;
+    if (this.#replays.some((one) => one.fingerprint === fingerprint && one.state === "replaying" && one.trouble === ""))
+      throw new Problem("conflict", `expected a group that nobody replays here, found that ${fingerprint} is being replayed`);
+    const first: GroupReport = { fingerprint, state: "replaying", letters: group.length, replayed: 0, completed: 0, failed: 0, why: "" };
+    const id = randomUUID().slice(0, 8);
+    const head = { id, orderedAt: time(Date.now()) };
+    const shown = { ...head, ...first, trouble: "" };
+    this.#replays.push(shown);
+    if (this.#replays.length > replaysMax) this.#replays.shift();
+    const tell = (report: GroupReport, trouble = ""): void => {
+      const at = this.#replays.findIndex((one) => one.id === id);
+      if (at >= 0) this.#replays[at] = { ...head, ...report, trouble };
+    };
+    const running = this.#carryOut(place, group, order, tell).catch((error: unknown) => {
+      const last = this.#replays.find((one) => one.id === id) ?? shown;
+      tell({ ...last, state: "interrupted" }, messageOf(error, 300));
+    });
+    this.#running.add(running);
+    void running.finally(() => this.#running.delete(running));
+    return shown;
+  }
+
+  async #carryOut(
+    { config, letters }: Place,
+    group: readonly Letter[],
+    { from, repeatsInDoubt, reason, who }: ReplayOrdered,
+    tell: (report: GroupReport) => void,
+  ): Promise<void> {
+    const surroundings = await composeReplay(config, this.#directory);
+    await surroundings.store.start();
+    try {
+      await surroundings.publisher.start();
+      const options = { ...pace, from, repeatsInDoubt, reason, who, patch: undefined, signal: this.#abort.signal, progress: tell };
+      await letters.use((open) => replayGroups(open, [group], surroundings, options));
+    } finally {
+      await surroundings.publisher.stop();
+      await surroundings.store.stop();
+    }
+  }
+
+  #place(source: string | undefined): Place {
+    const { sources } = this.#config;
+    const names = sources.map(({ name }) => name);
+    const chosen = source === undefined && names.length === 1 ? names[0] : source;
+    const found = sources.find(({ name }) => name === chosen);
+    if (found === undefined)
+      throw new Problem("bad-request", `expected source to be one of ${names.join(", ")}, found ${source === undefined ? "none" : `'${source}'`}`);
+    let place = this.#places.get(found.name);
+    if (place === undefined) {
+      place = placeOf({ ...this.#config, sources: [found] }, this.#directory);
+      this.#places.set(found.name, place);
+    }
+    return place;
+  }
+}
+
+/** Those of the group that can be replayed; as many as were expected, or none is. */
+async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered): Promise<readonly Letter[]> {
+  const found: Letter[] = [];
+  const fingerprints = new Set<string>();
+  for await (const { letter } of scan(letters)) {
+    if (letter.eventId === "" || !isSelected(letter, { groups: [group], events: [] })) continue;
+    found.push(letter);
+    fingerprints.add(letter.fingerprint);
+  }
+  if (fingerprints.size > 1)
+    throw new Problem("bad-request", `expected the fingerprint of one group, found that '${group}' begins ${fingerprints.size} of them`);
+  if (found.length !== expected)
+    throw new Problem("wrong-count", `expected ${expected} dead letters of '${group}', found ${found.length}; nothing was sent: look again, and name as many`, {
+      found: found.length,
+    });
+  return found;
+}

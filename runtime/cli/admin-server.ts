@@ -1,0 +1,89 @@
+/** The admin server of a worker, put together. */
+import type { Logger } from "pino";
+import { systemClock } from "../adapters/system/clock.ts";
+import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
+import { Audit } from "../admin/audit.ts";
+import { Backlog } from "../admin/backlog.ts";
+import { events } from "../admin/events.ts";
+import { History } from "../admin/history.ts";
+import { type Life, liveness, readiness, startup } from "../admin/probes.ts";
+import { samplesOf } from "../admin/samples.ts";
+import { AdminServer } from "../admin/server.ts";
+import { type LogLevel, steering } from "../admin/steering.ts";
+import { readDepth } from "../compose/broker.ts";
+import type { ComposedWorker } from "../compose/worker.ts";
+import type { Config } from "../core/config.ts";
+import type { AdminSettings } from "../core/config/admin.ts";
+import type { MetricSample } from "../core/metric-catalogue.ts";
+import type { WorkerView } from "../pipeline/worker-view.ts";
+import { AdminEvents } from "./admin-events.ts";
+
+export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" | "metrics" | "skills" | "threads"> {
+  readonly logger: Logger;
+  readonly life: () => Life;
+  /** Has the worker stop; answers at once. */
+  readonly drain: (reason: string) => void;
+}
+
+export interface OpenAdmin {
+  /** Where it listens. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+type Parts = AdminParts & { readonly metrics: Metrics };
+
+export async function openServer(config: Config & { readonly admin: AdminSettings }, directory: string, parts: Parts): Promise<OpenAdmin> {
+  const { worker, metrics, threads, logger, life } = parts;
+  const nowMs = (): number => Date.now();
+  const monotonicMs = (): number => systemClock.monotonicMs();
+  const view = (): WorkerView => worker.view();
+  const audit = new Audit((entry) => logger.info({ type: "admin.audit", ...entry }, `admin: ${entry.operation} by ${entry.who}: ${entry.result}`));
+  const history = new History({ view, totals: () => metrics.totals(), nowMs });
+  const backlog = backlogOf(config, monotonicMs);
+  const doors = new AdminEvents(config, directory);
+  const logLevel = { get: () => logger.level as LogLevel, set: (level: LogLevel) => void (logger.level = level) };
+  const server = new AdminServer({
+    settings: config.admin,
+    operations: new Map([...steering({ ...parts, audit, history, backlog, logLevel, nowMs }), ...events(doors)]),
+    audit,
+    metrics: {
+      contentType: metrics.contentType,
+      text: () => metrics.text([...samplesOf(view(), worker.policies.view(), { threads, nowMs: nowMs(), backlog }), ...changesOf(audit)]),
+    },
+    live: () => liveness(life()),
+    ready: () => readiness(life(), view()),
+    startup: () => startup(life()),
+    failed: (error, operation) => logger.error({ err: error, operation }, "an admin call failed"),
+    monotonicMs,
+    nowMs,
+  });
+  const url = await server.start();
+  history.start();
+  logger.info({ type: "admin", url }, `admin server on ${url}`);
+  return {
+    url,
+    stop: async () => {
+      history.stop();
+      await server.stop();
+      await doors.stop();
+    },
+  };
+}
+
+function backlogOf(config: Config, monotonicMs: () => number): Backlog {
+  const sources = new Map(config.sources.map((source) => [source.name, source]));
+  return new Backlog({
+    sources: [...sources.keys()],
+    read: (name) => {
+      const source = sources.get(name);
+      if (source === undefined) throw new RangeError(`expected a source, got '${name}'`);
+      return readDepth(config, source);
+    },
+    monotonicMs,
+  });
+}
+
+function changesOf(audit: Audit): readonly MetricSample[] {
+  return audit.counts().map(({ operation, result, count }) => ({ name: "holdfast_admin_changes_total", labels: { operation, result }, value: count }));
+}

@@ -1,0 +1,101 @@
+// The live page, in a browser, of a real worker: a person sees what is wrong, and mends it by clicks and keys.
+import { strict as assert } from "node:assert";
+import { barriersOf, hasBrowser, startPageScene } from "../support/admin-page.ts";
+import { eventually } from "../support/eventually.ts";
+import { longTest } from "../support/long.ts";
+
+if (hasBrowser) {
+  longTest(
+    "a hung dependency fills its bulkhead, an open circuit is closed, dead letters are replayed and an event is explained, all on the page",
+    async (t) => {
+      const { bench, hang, refuse, open, shoot } = await startPageScene(t);
+      const { page, complaints } = await open();
+      const news = page.getByRole("status");
+      await news.getByText("Nothing: all that is looked at is well").waitFor();
+      await shoot(page, "well");
+
+      hang(true);
+      for (let number = 0; number < 10; number += 1) await bench.send(`order-${number}`);
+      await news.getByText(/The bulkhead of bank is full/).waitFor();
+      const bulkhead = page.getByRole("meter", { name: "Bulkhead of bank" });
+      assert.deepEqual([await bulkhead.getAttribute("aria-valuenow"), await bulkhead.getAttribute("aria-valuemax")], ["4", "4"]);
+      assert.equal(await page.getByRole("button", { name: "Explain order-0" }).count(), 1);
+      await page.getByText("reserve ✓").first().waitFor();
+      await shoot(page, "bulkhead-full");
+
+      await page.getByRole("button", { name: "Open the circuit of bank" }).click();
+      await page.getByRole("dialog").getByLabel("Why").fill("the bank hangs");
+      await page.getByRole("dialog").getByRole("button", { name: "Open circuit" }).click();
+      await news.getByText("The circuit of bank is isolated").waitFor();
+      await shoot(page, "circuit-open");
+      hang(false);
+      // By keys alone.
+      await page.getByRole("button", { name: "Close the circuit of bank" }).focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("dialog").waitFor();
+      await page.getByRole("dialog").getByLabel("Why").focus();
+      await page.keyboard.type("it answers again");
+      await page.keyboard.press("Enter");
+      await news.getByText("Nothing: all that is looked at is well").waitFor();
+      await eventually(
+        "all to be completed",
+        () => bench.broker.inspect().queues["input"]?.totals.completed === 10 || bench.broker.inspect().queues["input"]?.states.active === 0,
+        30_000,
+      );
+
+      refuse(true);
+      for (const eventId of ["refused-1", "refused-2", "refused-3"]) await bench.send(eventId);
+      const group = page.getByRole("row").filter({ hasText: "CARD_REFUSED" });
+      await group.getByRole("cell", { name: "3", exact: true }).waitFor();
+      refuse(false);
+      await shoot(page, "dead-letters");
+      await group.getByRole("button", { name: /Replay group/ }).click();
+      await page.getByRole("dialog").getByLabel("Why").fill("the cards are good now");
+      await shoot(page, "replay");
+      await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+      await page.getByText(/done, 3 of 3 replayed, 3 completed, 0 failed/).waitFor();
+      await eventually("no dead letter to be left", () => bench.broker.inspect().queues["input/$DeadLetterQueue"]?.states.active === 0);
+
+      await page.getByLabel("Event id").fill("refused-1");
+      await page.getByRole("button", { name: "Explain", exact: true }).click();
+      const story = page.locator("ol.story");
+      await story.getByText(/brought back by a replay.*the cards are good now/).waitFor();
+      await story.getByText(/step pay: completed/).waitFor();
+      await shoot(page, "explained");
+      assert.deepEqual(await barriersOf(page), []);
+
+      await page.getByRole("button", { name: "Pause …" }).click();
+      await page.keyboard.press("Escape");
+      assert.equal(await page.getByRole("dialog").count(), 0);
+      assert.deepEqual(complaints, []);
+    },
+  );
+
+  longTest("the page is for all: on a phone, in the dark, without anything from elsewhere", async (t) => {
+    const { bench, open, shoot, hang, url } = await startPageScene(t);
+    hang(true);
+    for (let number = 0; number < 10; number += 1) await bench.send(`order-${number}`);
+    for (const colorScheme of ["light", "dark"] as const) {
+      const { page, complaints } = await open({ colorScheme, width: 390, height: 844 });
+      await page
+        .getByRole("status")
+        .getByText(/The bulkhead of bank is full/)
+        .waitFor();
+      await shoot(page, `phone-${colorScheme}`);
+      const { scrollWidth, clientWidth } = await page.evaluate<{ readonly scrollWidth: number; readonly clientWidth: number }>(
+        "({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })",
+      );
+      assert.ok(scrollWidth <= clientWidth, `expected no scrolling to the side, found ${scrollWidth} of ${clientWidth}`);
+      assert.deepEqual(await barriersOf(page), [], colorScheme);
+      assert.deepEqual(complaints, []);
+      await page.context().close();
+    }
+    const { page } = await open({ colorScheme: "dark" });
+    await page.getByText("reserve ✓").first().waitFor();
+    await shoot(page, "dark");
+    assert.deepEqual(await barriersOf(page), []);
+    const policy = (await fetch(url)).headers.get("content-security-policy") ?? "";
+    assert.match(policy, /default-src 'none'; script-src 'self' 'sha256-[\w+/=]+'/);
+    assert.ok(!/unsafe|https?:|\*/.test(policy), policy);
+  });
+}

@@ -1,0 +1,65 @@
+// The admin server of a whole worker: what it says is what happens, a dead letter is brought back over it, and a drain ends the process in order.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { eventually } from "../support/eventually.ts";
+import { valueOf } from "../support/exposition.ts";
+import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const module = (folder: string): string => `import { existsSync } from "node:fs";
+import { PermanentError, definePlugin, defineSkill } from ${JSON.stringify(runtimeModule)};
+const payer = defineSkill({
+  name: "payer",
+  handles: [{ eventType: "Tried" }],
+  steps: (begin) => begin.step("pay", { kind: "idempotent" }, () => {
+    if (existsSync(${JSON.stringify(join(folder, "refuses"))})) throw new PermanentError("the card was refused", { code: "CARD_REFUSED" });
+    return "paid";
+  }),
+});
+export default definePlugin({ skills: [payer] });
+`;
+
+interface Group {
+  readonly fingerprint: string;
+  readonly count: number;
+}
+
+test("a worker is seen and steered over HTTP, from its dead letters to its end", async (t) => {
+  const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["payer"], module });
+  writeFileSync(join(bench.folder, "refuses"), "");
+  const worker = await bench.startWorker({ stopBudgetMs: 5_000 }, { HOLDFAST_ADMIN_PORT: "0" });
+  const url = String(worker.events("admin")[0]?.["url"]);
+  const get = async <Answer>(path: string): Promise<Answer> => (await (await fetch(`${url}${path}`)).json()) as Answer;
+  const post = async (path: string, body: object): Promise<number> =>
+    (await fetch(`${url}${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).status;
+  for (const probe of ["/livez", "/readyz", "/startupz"]) assert.deepEqual(await get(probe), { status: "ok", why: [] });
+
+  await bench.send("order-1");
+  const group = await eventually("the group of the dead letter", async () => (await get<readonly Group[]>("/api/v1/dead-letters"))[0]);
+  rmSync(join(bench.folder, "refuses"));
+  assert.equal(await post("/api/v1/replays", { group: group.fingerprint, expected: 2, reason: "the card is good now" }), 409);
+  assert.equal(await post("/api/v1/replays", { group: group.fingerprint, expected: 1, reason: "the card is good now" }), 202);
+  await eventually("the replay to be done", async () => (await get<readonly { readonly state: string }[]>("/api/v1/replays"))[0]?.state === "done");
+  assert.deepEqual(await get("/api/v1/dead-letters"), []);
+  const run = await get<{ readonly state: string; readonly skill: string; readonly generation: number }>("/api/v1/runs/order-1");
+  assert.deepEqual([run.state, run.skill, run.generation], ["done", "payer", 1]);
+  const { story } = await get<{ readonly story: readonly { readonly text: string }[] }>("/api/v1/runs/order-1/explanation");
+  assert.ok(story.some(({ text }) => /brought back by a replay.*the card is good now/.test(text)));
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  assert.equal(valueOf(metrics, "holdfast_messages_total", { skill: "payer", outcome: "completed" }), 1);
+  assert.equal(valueOf(metrics, "holdfast_admin_changes_total", { operation: "startReplay", result: "done" }), 1);
+  assert.ok((valueOf(metrics, "holdfast_store_entries_total", { call: "claim" }) ?? 0) >= 2);
+
+  const { worker: name } = await get<{ readonly worker: string }>("/api/v1/worker");
+  assert.equal(await post("/api/v1/drain", { worker: name, reason: "a newer version" }), 202);
+  assert.equal((await worker.done).code, 0);
+  assert.deepEqual(
+    worker.events("admin.audit").map(({ operation, result }) => [operation, result]),
+    [
+      ["startReplay", "wrong-count"],
+      ["startReplay", "done"],
+      ["drain", "done"],
+    ],
+  );
+});
