@@ -238,7 +238,7 @@ export class Executions {
     inFlight.decided(work);
     switch (answer.kind) {
       case "admitted":
-        if (work.intake?.window.isFull !== true) this.#room.found();
+        this.#room.found(work);
         this.#start(work, nowMs, orders);
         return;
       case "limited":

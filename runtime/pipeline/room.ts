@@ -13,6 +13,8 @@ const foundWorth = 4;
 const readPastPerSecond = 2;
 const readPastReserve = 100;
 const readPastGapMs = 500;
+/** Runs that take no longer give their places back at once. */
+const quickMs = 20;
 
 export interface RoomOptions {
   readonly clock: Clock;
@@ -34,10 +36,11 @@ export class Room {
     this.#options = options;
   }
 
-  /** A run began without waiting, of a skill that has room for more. */
-  found(): void {
-    this.#options.readAhead.found();
-    if (this.#isReadingPast) this.#readPast.found();
+  /** A run began without waiting. It is worth reading on for where its skill has room for more, or is quick, so that it has soon. */
+  found({ intake }: Work): void {
+    const isFull = intake?.window.isFull === true;
+    if (!isFull) this.#options.readAhead.found();
+    if (this.#isReadingPast && (!isFull || (intake.slots.waiting === 0 && intake.window.serviceMs <= quickMs))) this.#readPast.found();
   }
 
   /** More of a skill were here than it can begin soon. */

@@ -37,7 +37,7 @@ function bundleOf(t: TestContext): Bundle {
     for await (const keys of redis.scanStream({ match: `${prefix}:*`, count: 1_000 }) as AsyncIterable<string[]>) if (keys.length > 0) await redis.unlink(keys);
     await redis.quit();
   });
-  const open = async (overrides: Partial<RedisRunStoreOptions> = {}): Promise<RunStore> => {
+  const open = async (overrides: Partial<RedisRunStoreOptions> = { layout: "compact" }): Promise<RunStore> => {
     const store = createRedisRunStore({ ...options, ...overrides });
     t.after(() => store.stop());
     await store.start();
@@ -173,7 +173,7 @@ describe("the compact layout of records on Redis", () => {
 
   test("keeps steps of what is done for a time of their own, an outbox until it is published, and a mark for as long as records are kept", async (t) => {
     const { redis, base, open, listed } = bundleOf(t);
-    const store = await open({ detailsMs: 400 });
+    const store = await open({ layout: "compact", detailsMs: 400 });
     const all = ["steps", "outbox", "failed", "none"];
     await store.claim(
       all.map((eventId) => requestOf(eventId)),
@@ -211,7 +211,7 @@ describe("the compact layout of records on Redis", () => {
 
   test("makes room of what is past its retention, and lets its buckets end when nothing comes any more", async (t) => {
     const { redis, base, prefix, open, listed } = bundleOf(t);
-    const store = await open({ retentionMs: 1_000 });
+    const store = await open({ layout: "compact", retentionMs: 1_000 });
     for (let round = 0; round < 4; round += 1) await finished(store, ids.uuids(500));
     await passed(redis, 1_000);
     const last = ids.uuids(2_000);
@@ -273,7 +273,7 @@ describe("records of the plain layout", () => {
       { eventId: "waiting", epoch: 1, state: "waiting", reason: "later", failures: 1, losses: 0 },
     ]);
     // Without a word it leaves them as they are.
-    const silent = await open();
+    const silent = await open({});
     await finished(silent, ["plain-1"]);
     assert.deepEqual([await redis.exists(`${base}r:plain-1`), await redis.exists(`${base}buckets`)], [1, 0]);
     const after = await open({ layout: "compact" });
@@ -297,9 +297,9 @@ describe("records of the plain layout", () => {
     assert.deepEqual(await listed(), { dead: ["dead"], done: ["compact-1", "done", "plain-1", "running"], running: ["waiting"] });
   });
 
-  test("are kept to where the configuration says plain from the start, and a worker that knows no other does not start on compact ones", async (t) => {
+  test("are what a new consumer gets without a word, and a worker that knows no other does not start on compact ones", async (t) => {
     const { redis, base, open } = bundleOf(t);
-    await finished(await open({ layout: "plain" }), ["a"]);
+    await finished(await open({}), ["a"]);
     assert.deepEqual([await redis.get(`${base}tags`), await redis.exists(`${base}r:a`)], ["1", 1]);
     await open({ layout: "compact" });
     // What such a worker compares with its number of tags.

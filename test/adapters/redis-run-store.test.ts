@@ -111,7 +111,7 @@ describe("redis run store", () => {
   test("names all keys of a consumer with one hash tag, each with its retention but those that mark the store", async (t) => {
     const prefix = `test-${randomUUID()}`;
     const redis = redisFor(t, prefix);
-    const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d" });
+    const store = storeFor(t, sharedUrl, prefix, { consumer: "a{b}c/d", layout: "compact" });
     await store.start();
     await store.claim(
       ["one", "two", "x{y}"].map((eventId) => claimOf(eventId)),
@@ -437,7 +437,7 @@ describe("redis run store on a server of its own", () => {
     await redis.call("CLUSTER", ["ADDSLOTS", ...Array.from({ length: 16_384 }, (_, slot) => slot)]);
     await eventually("the cluster to serve", async () => String(await redis.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
     for (const isCluster of [true, false]) {
-      const store = await started(t, server.url, { isCluster, hashTags: 1, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
+      const store = await started(t, server.url, { isCluster, layout: "compact", hashTags: 1, prefix: `clustered-${isCluster}`, consumer: "orders/urgent" });
       const ids = Array.from({ length: 600 }, (_, index) => `event-${index}`);
       const claimed = await store.claim(
         ids.map((eventId) => claimOf(eventId)),

@@ -68,7 +68,7 @@ export interface RedisRunStoreOptions extends RedisPlace, RunStoreOptions, Forge
   readonly hashTags?: number;
   /**
    * `compact` holds a finished event in about 45 bytes, and has to be known to every worker of the pool; records that are there already become
-   * it from then on. Default: as the records are, and compact where there are none yet.
+   * it from then on, and stay it. It costs Redis more for each event. Default: as the records are, and plain where there are none yet.
    */
   readonly layout?: "plain" | "compact";
   /** In the compact layout, how long steps of a run that is done stay readable; a day where it is left out, and no longer than `retentionMs`. */
@@ -322,7 +322,7 @@ class RedisRunStore implements RunStore {
   async #checkLayout(): Promise<boolean> {
     const count = String(this.#parts.length);
     const { layout } = this.#options;
-    const wanted = [layout === "plain" ? count : `${count}${compactMark}`, layout === "compact" ? "1" : "0"];
+    const wanted = layout === "compact" ? [`${count}${compactMark}`, "1"] : [count, "0"];
     const kept = String(await this.#connected().run(scripts.layout, [`${this.#base}tags`, `${this.#base}sentinel`], wanted));
     const isCompact = kept.endsWith(compactMark);
     const known = isCompact ? kept.slice(0, -compactMark.length) : kept;

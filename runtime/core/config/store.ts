@@ -28,7 +28,7 @@ export type StoreConfig =
       readonly prefix?: string | undefined;
       /**
        * `compact` keeps a finished event in about 45 bytes, `plain` in 270. Records that are there stay as they are laid out until it says `compact`,
-       * once every worker of the pool knows that; where there are none yet, they are compact from the start.
+       * once every worker of the pool knows that, and are compact from then on. Default: as they are, and `plain` where there are none yet: it costs Redis less.
        */
       readonly layout?: "plain" | "compact" | undefined;
       /** In the compact layout: how long steps of a run that is done stay readable. 1 000 or more, at most `retentionMs`; default a day. */
