@@ -7,6 +7,7 @@ import { composeLetters, composeQueues, composeReplay } from "../compose/dead-le
 import { composeRunRecords, composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { firstSource } from "../core/config/sources.ts";
+import { counted } from "../core/counted.ts";
 import { messageOf } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
@@ -242,8 +243,12 @@ async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered): 
   if (fingerprints.size > 1)
     throw new Problem("bad-request", `expected the fingerprint of one group, found that '${group}' begins ${fingerprints.size} of them`);
   if (found.length !== expected)
-    throw new Problem("wrong-count", `expected ${expected} dead letters of '${group}', found ${found.length}; nothing was sent: look again, and name as many`, {
-      found: found.length,
-    });
+    throw new Problem(
+      "wrong-count",
+      `expected ${counted(expected, "dead letter")} of '${group}', found ${found.length}; nothing was sent: look again, and name as many`,
+      {
+        found: found.length,
+      },
+    );
   return found;
 }

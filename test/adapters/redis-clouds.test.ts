@@ -387,7 +387,12 @@ describe("redis behind sentinels", () => {
     // The first one is not there; the next one is asked.
     const place = { url: "redis://127.0.0.1:1", nodes: [`127.0.0.1:${port}`], sentinel: { master: "orders" } };
     const suspicions: DoubtScope[] = [];
-    const store = storeFor(t, place.url, { ...place, onForgotten: (what) => told.push(what), onSuspect: ({ scope }) => suspicions.push(scope) });
+    const store = storeFor(t, place.url, {
+      layout: "compact",
+      ...place,
+      onForgotten: (what) => told.push(what),
+      onSuspect: ({ scope }) => suspicions.push(scope),
+    });
     await store.start();
     await live(store, "a");
     assert.deepEqual(

@@ -45,6 +45,7 @@ async function workerOn(t: TestContext, cluster: RedisCluster): Promise<Worker> 
     retentionMs: 3_600_000,
     url: cluster.url,
     isCluster: true,
+    layout: "compact",
     commandTimeoutMs: 500,
     onForgotten: (what) => void forgotten.push(what),
     onSuspect: (suspicion) => void suspicions.push(suspicion),

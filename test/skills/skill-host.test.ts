@@ -17,7 +17,8 @@ test("a skill gets the event, typed by its schema, and its return completes the 
   const seen: unknown[] = [];
   const payload = z.object({ orderId: z.string().transform((id) => id.toUpperCase()) });
   const bundle = await makeHost(t, [defineSkill({ name: "test", handles, payload, run: (context) => seen.push(context.event, context.attempt) })]);
-  assert.deepEqual(await bundle.run(), { answer: { kind: "completed", outbox: [] }, calls: [] });
+  const { answer, calls, latenciesMs } = await bundle.run();
+  assert.deepEqual([answer, calls, latenciesMs.size], [{ kind: "completed", outbox: [] }, [], 0]);
   assert.deepEqual(seen, [{ ...envelope, payload: { orderId: "O-1" } }, 1]);
 });
 
