@@ -89,17 +89,17 @@ function storesOf({ folder, redis, otherThreadsMicros }: FillOptions): Filled[] 
   const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await client.info("memory"))?.[1]);
   return [
     sqlite,
-    {
-      name: "Redis",
+    ...(["plain", "compact"] as const).map((layout): Filled => ({
+      name: `Redis, ${layout}`,
       async open(consumer) {
-        const store = createRedisRunStore({ consumer, retentionMs, url, prefix });
+        const store = createRedisRunStore({ consumer: `${consumer}-${layout}`, retentionMs, url, prefix, layout });
         await store.start();
         const before = await used();
         const bytes = async (): Promise<number> => (await used()) - before;
         return { store, bytes };
       },
       storeMicros: micros,
-    },
+    })),
   ];
 }
 
