@@ -2,6 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Admission } from "../policy/admission.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
+import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Intake } from "./intake.ts";
 import type { Source } from "./source.ts";
@@ -15,6 +16,11 @@ const readPastReserve = 100;
 const readPastGapMs = 500;
 /** Runs that take no longer give their places back at once. */
 const quickMs = 20;
+
+/** None of its runs waits for another to end, and they take so little that the next one need not either. What is unknown is not quick. */
+function isQuick({ waiting, serviceMs }: Pick<SkillIntake<Work>["slots"], "waiting" | "serviceMs">): boolean {
+  return waiting === 0 && serviceMs > 0 && serviceMs <= quickMs;
+}
 
 export interface RoomOptions {
   readonly clock: Clock;
@@ -40,7 +46,7 @@ export class Room {
   found({ intake }: Work): void {
     const isFull = intake?.window.isFull === true;
     if (!isFull) this.#options.readAhead.found();
-    if (this.#isReadingPast && (!isFull || (intake.slots.waiting === 0 && intake.window.serviceMs <= quickMs))) this.#readPast.found();
+    if (this.#isReadingPast && (!isFull || isQuick(intake.slots))) this.#readPast.found();
   }
 
   /** More of a skill were here than it can begin soon. */

@@ -3,6 +3,7 @@ import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/ru
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
 import { eventHeaders } from "../core/event-headers.ts";
+import { messageOf } from "../core/errors.ts";
 import type { HeaderValue, OutgoingMessage } from "../core/delivery.ts";
 import type { RunView, StepKind, StepQuality } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
@@ -160,7 +161,9 @@ class SkillCase {
       this.#startWorker();
       for (const atMs of [0, ...duplicatesAtMs]) clock.after(atMs, () => this.#send(envelope));
       const isOver = (): boolean => this.#unsent === 0 && broker.open.length === 0;
-      await clock.until(`the event to end; ${describeOpen(broker)}`, () => isOver() || this.#standIns.unexpected.length > 0, endsWithinMs);
+      await clock
+        .until("the event to end", () => isOver() || this.#standIns.unexpected.length > 0, endsWithinMs)
+        .catch((error: unknown) => Promise.reject(new Error(`${messageOf(error)}; ${describeOpen(broker)}`, { cause: error })));
       const [unexpected] = this.#standIns.unexpected;
       if (unexpected !== undefined) throw unexpected;
       const tookMs = clock.monotonicMs();

@@ -1,0 +1,47 @@
+// How far a worker reads past a skill that holds all that it can begin: as far as runs of others that begin at once make up for.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { Room, type RoomOptions } from "#runtime/pipeline/room.ts";
+import type { Source } from "#runtime/pipeline/source.ts";
+import type { Work } from "#runtime/pipeline/work.ts";
+import { ReadAhead } from "#runtime/policy/read-ahead.ts";
+import { SimClock } from "#runtime/testing/world/sim-clock.ts";
+import { skillPolicy } from "../support/pipeline-world.ts";
+
+const quick = skillPolicy("quick");
+const slow = skillPolicy("slow");
+const source = { skills: { policies: [quick, slow] }, transport: { releaseIsFree: true } } as unknown as Source;
+
+/** The slow skill holds all that it can begin, the quick one has room; every message may be of either. */
+function makeRoom(): Room {
+  const intake = {
+    room: (_source: Source, skill: typeof quick) => (skill === quick ? 1_000 : 0),
+    messagesFor: (_source: Source, _skill: typeof quick, room: number) => room,
+    isStalled: () => false,
+    bytesRoom: () => 1_000,
+  };
+  const admission = { room: () => 1_000 };
+  const options = { clock: new SimClock(), admission, readAhead: new ReadAhead(), inFlight: { undecided: 0 }, intake, suspects: { room: () => 1_000 } };
+  const room = new Room(options as unknown as RoomOptions);
+  assert.equal(room.of(source, 0), 0);
+  return room;
+}
+
+const workOf = (isFull: boolean, waiting: number, serviceMs: number): Work =>
+  ({ intake: { window: { isFull }, slots: { waiting, serviceMs } } }) as unknown as Work;
+
+test("a run that begins at once earns reading on, of a quick skill also while it holds all that its window allows", () => {
+  for (const [work, more] of [
+    [workOf(false, 0, 2_000), 4],
+    [workOf(true, 0, 1), 4],
+    [workOf(true, 0, 20), 4],
+    [workOf(true, 0, 21), 0],
+    [workOf(true, 1, 1), 0],
+    // How long its runs take is not known yet.
+    [workOf(true, 0, 0), 0],
+  ] as const) {
+    const room = makeRoom();
+    room.found(work);
+    assert.equal(room.of(source, 0), more);
+  }
+});
