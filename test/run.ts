@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { startRedis } from "./support/redis-server.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -26,7 +27,8 @@ const redis = process.env["REDIS_URL"] === undefined ? await startRedis() : unde
 try {
   const files = patterns.length > 0 ? patterns : globSync("test/**/*.test.ts", { cwd: root }).sort();
   const env = { ...process.env, REDIS_URL: redis?.url ?? process.env["REDIS_URL"] };
-  process.exitCode = await run(process.execPath, ["--test", "--test-concurrency=3", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
+  const limit = `--import=${pathToFileURL(resolve(root, "test/support/file-limit.ts")).href}`;
+  process.exitCode = await run(process.execPath, [limit, "--test", "--test-concurrency=3", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
 } finally {
   await redis?.stop();
 }

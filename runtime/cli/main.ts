@@ -18,4 +18,4 @@ const { runProgram } = await import("./program.ts");
 await runProgram();
 // Everything is closed by now; neither timers that the broker's client leaves behind nor a thread that does not end may keep the process.
 const { endProcess } = await import("../adapters/threads/end-process.ts");
-endProcess(Number(process.exitCode ?? 0));
+await endProcess(Number(process.exitCode ?? 0));

@@ -65,14 +65,14 @@ export async function start(options: StartOptions): Promise<void> {
     heartbeat?.stop();
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held is redelivered when its locks end");
-      endProcess(exitCodes.failed);
+      void endProcess(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
     worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
   };
   let phase: Life["phase"] = "starting";
   let wornOut: string | undefined;
   const life = (): Life => ({ phase: late === undefined ? phase : "stopping", wornOut });
-  takeOver({ stop, say: (text) => logger.warn(text), end: endProcess });
+  takeOver({ stop, say: (text) => logger.warn(text), end: (code) => void endProcess(code) });
   void worker.wornOut.then((reason) => {
     wornOut = reason;
     if (late !== undefined) return;

@@ -19,8 +19,8 @@ export interface Stoppable {
   stop(reason: string): void;
   /** Writes a line to where its user looks. */
   say(text: string): void;
-  /** Ends the process at once; without it, as Node does. */
-  end?(code: number): never;
+  /** Ends the process as soon as what it said is written; without it, as Node does. */
+  end?(code: number): void;
 }
 
 /** Within this time a second signal of one kind is npm's copy of the first. */
@@ -68,8 +68,8 @@ function onSignal(signal: "SIGTERM" | "SIGINT"): void {
   }
   if (asked.reason === signal && isRunByNpm() && performance.now() - asked.atMs < copiedWithinMs) return;
   current.say(`${signal}, after ${asked.reason}: it ends at once; what it held is delivered again when its locks end`);
-  current.end?.(exitCodes.forced);
-  process.exit(exitCodes.forced);
+  if (current.end === undefined) process.exit(exitCodes.forced);
+  current.end(exitCodes.forced);
 }
 
 /** npm passes on to its script what a terminal has sent to both of them. */

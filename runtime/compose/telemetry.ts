@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
+import { beforeEnd } from "../adapters/threads/end-process.ts";
 import { EventLog, createLogger, teeTelemetry } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
@@ -47,6 +48,7 @@ export async function composeMetrics({ admin }: Config): Promise<Metrics | undef
 export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue, heard, metrics }: ReportingParts): ComposedTelemetry {
   const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
   const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
+  beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
   const statistics = new Statistics();
   const summaries = new Summaries();
   const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock), ...(metrics === undefined ? [] : [metrics])]);

@@ -84,7 +84,7 @@ drillOnEach("the same on Redis", async (_t, transport) => {
 drillOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
   const summary = assertSound(
     await runCommand(
-      ["dev", "--transport", transport, "--events", "1500", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.5"],
+      ["dev", "--transport", transport, "--events", "3000", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.3"],
       withoutRedis,
     ),
     "kill",

@@ -1,11 +1,11 @@
 // A real Redis Cluster for the tests: three masters on loopback, each with a third of the slots.
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { eventually } from "./eventually.ts";
-import { freePort, type RedisServer, startRedis } from "./redis-server.ts";
+import { freePort, onFreePort, type RedisServer, startRedis } from "./redis-server.ts";
 
 interface RedisMaster extends RedisServer {
   /** Ends it at once. */
@@ -43,14 +43,13 @@ async function clusterPort(): Promise<number> {
 
 /** Its records survive it only where `isPersistent`. */
 async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<RedisMaster, keyof RedisServer | "kill" | "restart">> {
-  const port = await clusterPort();
-  const place = join(folder, String(port));
-  await mkdir(place);
+  const place = await mkdtemp(join(folder, "master-"));
   const args = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-announce-ip", "127.0.0.1", "--dir", place];
   if (isPersistent) args.push("--appendonly", "yes");
   // A shard that is down leaves the others to serve, and is found soon.
   args.push("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000");
-  let server = await startRedis(args, port);
+  let server = await onFreePort((port) => startRedis(args, port), clusterPort);
+  const { port } = server;
   return {
     url: server.url,
     port,
@@ -72,7 +71,14 @@ async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<
 /** Resolves when every master knows of all and serves. `isPersistent`: a master that is killed has its records when it is started again. */
 export async function startRedisCluster({ isPersistent = false }: { readonly isPersistent?: boolean } = {}): Promise<RedisCluster> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
-  const masters = await Promise.all(Array.from({ length: mastersDefault }, () => startMaster(folder, isPersistent)));
+  const started = await Promise.allSettled(Array.from({ length: mastersDefault }, () => startMaster(folder, isPersistent)));
+  const masters = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = started.find((one) => one.status === "rejected");
+  if (failed !== undefined) {
+    // Nobody else knows of those that did start, and they would keep the process.
+    await Promise.all(masters.map((master) => master.stop()));
+    throw failed.reason;
+  }
   const clients = masters.map(({ url }) => new Redis(url, { disconnectTimeout: 100 }));
   for (const client of clients) client.on("error", () => undefined);
   const first = masters[0];

@@ -48,10 +48,29 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** How often another free port is tried, where one was taken by somebody else before the server had it. */
+const portsTried = 5;
+
 /** Starts a Redis of its own on a free loopback port, without persistence, and resolves when it accepts connections. */
 export async function startRedis(extraArgs: readonly string[] = [], wantedPort?: number, env?: Readonly<Record<string, string>>): Promise<RedisServer> {
   if (!isInstalled()) install();
-  const port = wantedPort ?? (await freePort());
+  if (wantedPort !== undefined) return startOn(wantedPort, extraArgs, env);
+  return onFreePort((port) => startOn(port, extraArgs, env));
+}
+
+/** Calls `start` with a free port, and with another one when it fails: between the look and the start, somebody else may have taken it. */
+export async function onFreePort<T>(start: (port: number) => Promise<T>, find: () => Promise<number> = freePort): Promise<T> {
+  for (let tried = 1; ; tried += 1) {
+    const port = await find();
+    try {
+      return await start(port);
+    } catch (error) {
+      if (tried === portsTried) throw error;
+    }
+  }
+}
+
+async function startOn(port: number, extraArgs: readonly string[], env?: Readonly<Record<string, string>>): Promise<RedisServer> {
   // A replica keeps what it is sent in a file, and the next server would begin with it.
   const folder = await mkdtemp(join(tmpdir(), "holdfast-redis-"));
   const args = ["--dir", folder, "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", ...extraArgs];

@@ -78,9 +78,13 @@ export interface LoggerOptions {
 
 /** Makes the worker's logger; lines go to standard error, so that standard output stays for results. */
 export function createLogger({ level, format, worker, host }: LoggerOptions): Logger {
-  const destination = pino.destination({ dest: 2, sync: false });
+  // A flush waits for what is being written only where there is a length to wait for.
+  const destination = pino.destination({ dest: 2, sync: false, minLength: 1 });
   const isColoured = process.stderr.isTTY && process.env["NO_COLOR"] === undefined;
-  const eyes = { write: (line: string): void => void destination.write(prettyLine(line, isColoured)) };
+  const eyes = {
+    write: (line: string): void => void destination.write(prettyLine(line, isColoured)),
+    flush: (done?: (error?: Error) => void): void => destination.flush(done),
+  };
   return pino(
     { level, base: { worker, host, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
     format === "json" ? destination : eyes,

@@ -15,10 +15,32 @@ export function watchLiving(worker: Worker): void {
   living.add(worker);
 }
 
-/** As `process.exit`, and without waiting for threads. */
-export function endProcess(code: number): never {
+/** Writes what is still to be written, and resolves once it is. */
+type LastWriter = () => Promise<unknown>;
+
+const lastWriters = new Set<LastWriter>();
+
+/** Whoever reads the log may have stopped reading. */
+const lastWordsMaxMs = 500;
+
+/** Has `write` called before the process ends: a line that is on its way in another thread of Node's would be lost with it. */
+export function beforeEnd(write: LastWriter): void {
+  lastWriters.add(write);
+}
+
+let ending: Promise<never> | undefined;
+
+/** As `process.exit`, without waiting for threads, and once what there is to say is written, or has taken half a second. The first code holds. */
+export function endProcess(code: number): Promise<never> {
+  ending ??= end(code);
+  return ending;
+}
+
+async function end(code: number): Promise<never> {
+  const tooLong = new Promise((resolve) => setTimeout(resolve, lastWordsMaxMs));
+  await Promise.race([tooLong, Promise.allSettled(Array.from(lastWriters, (write) => write()))]);
   if (living.size > 0) {
-    // Whoever writes the last lines of a log does so now.
+    // Whoever cleans up when the process ends does so now.
     process.emit("exit", code);
     if (process.platform !== "win32") become(code);
     process.kill(process.pid, "SIGKILL");
