@@ -45,6 +45,15 @@ export interface Container {
   kill(): Promise<void>;
 }
 
+export interface Ended {
+  readonly code: number | null;
+  readonly said: string;
+}
+
+async function endOf(container: Container): Promise<Ended> {
+  return { code: await container.ended, said: container.said() };
+}
+
 export class Image {
   readonly #built: BuiltImage;
   readonly volume: string;
@@ -62,9 +71,18 @@ export class Image {
 
   /** The image's entry point with these arguments, or with its own. */
   start(args: readonly string[] = this.#built.config.Cmd, env: Readonly<Record<string, string>> = {}): Container {
+    return this.#start([...this.config.Entrypoint, ...args], env);
+  }
+
+  /** Another command in the place of the entry point. */
+  async runInstead(command: readonly string[]): Promise<Ended> {
+    return endOf(this.#start(command, {}));
+  }
+
+  #start(command: readonly string[], env: Readonly<Record<string, string>>): Container {
     const { root, config } = this.#built;
     const [at] = Object.keys(config.Volumes);
-    const inside = [...this.#chroot(env), ...config.Entrypoint, ...args];
+    const inside = [...this.#chroot(env), ...command];
     const child = spawn(
       "unshare",
       ["--mount", "--propagation", "private", "--pid", "--fork", "sh", "-c", enter, "enter", root, this.volume, at ?? "/tmp", ...inside],
@@ -93,9 +111,8 @@ export class Image {
     };
   }
 
-  async run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<{ readonly code: number | null; readonly said: string }> {
-    const container = this.start(args, env);
-    return { code: await container.ended, said: container.said() };
+  async run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+    return endOf(this.start(args, env));
   }
 
   #chroot(env: Readonly<Record<string, string>>): readonly string[] {

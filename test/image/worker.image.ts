@@ -8,6 +8,7 @@ import { type TestContext, after, test } from "node:test";
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type Mailer, startMailer, writeLocalConfig } from "../support/first-skill.ts";
+import { freePort } from "../support/redis-server.ts";
 import { type BuiltImage, Image } from "./container.ts";
 
 const megabytesMax = 200;
@@ -36,13 +37,14 @@ async function startWorld(t: TestContext): Promise<World> {
   return { broker, mailer, env: { HOLDFAST_CONFIG: config.slice(image.path("").length) } };
 }
 
-test("what is added to the base is root's, closed to everybody else, and small", () => {
+test("what is added to the base is root's, closed to everybody else, and small", (t) => {
   const open = spawnSync("find", [image.path("opt/holdfast"), image.path("app"), "(", "!", "-user", "root", "-o", "!", "-type", "l", "-perm", "/022", ")"], {
     encoding: "utf8",
   });
   assert.equal(open.stdout, "");
   const size = spawnSync("du", ["-sm", image.path("opt/holdfast")], { encoding: "utf8" });
   const megabytes = Number.parseInt(size.stdout, 10);
+  t.diagnostic(`${megabytes} MB beside the base`);
   assert.ok(megabytes < megabytesMax, `expected less than ${megabytesMax} MB, found ${megabytes}`);
   const packages = ["typescript", "@octokit/webhooks-schemas", "log-update", "selfsigned", "node"].filter((name) =>
     existsSync(image.path(`opt/holdfast/node_modules/${name}`)),
@@ -55,6 +57,12 @@ test("the README's first skill is registered as it is written there", async () =
   const { code, said } = await image.run(["skills"]);
   assert.equal(code, 0, said);
   assert.match(said, /greeter +│ CustomerSignedUp 1\.x +│ mailer/);
+});
+
+test("the README's test of the first skill passes in the image, with the test kit that lies there", async () => {
+  const { code, said } = await image.runInstead(["node", "--test", "--test-reporter=spec", "plugins/greeter/greeter.test.ts"]);
+  assert.equal(code, 0, said);
+  assert.match(said, /^ℹ pass 3$/m);
 });
 
 /** Of a container's start: when there is a worker, and when it has a handler, be it Node's or its own. */
@@ -116,6 +124,32 @@ test("the worker runs the first skill on a read-only tree, says that it is well,
   assert.equal(customers.states.locked, 0);
   assert.deepEqual(mailer.received, [{ to: "ada@example.com", text: "Welcome, Ada!" }]);
   assert.equal(broker.inspect().queues["agent-events"]?.states.active, 1);
+});
+
+test("the live page, its libraries, probes and metrics are served from the image where the admin server is switched on", async (t) => {
+  const { env } = await startWorld(t);
+  const worker = image.start(undefined, { ...env, HOLDFAST_ADMIN_PORT: String(await freePort()) });
+  t.after(() => worker.kill());
+  const [, url = ""] = await eventually("the admin server to say where it is", () => /"url":"(http:[^"]+)"/.exec(worker.said()) ?? undefined, 30_000);
+  await eventually("the worker to be ready", async () => (await fetch(`${url}/readyz`)).status === 200, 30_000);
+  const served = new Set<string>();
+  for (const open = ["/", "/metrics"]; open.length > 0;) {
+    const path = open.pop() ?? "";
+    if (served.has(path)) continue;
+    const answer = await fetch(`${url}${path}`);
+    const text = await answer.text();
+    assert.equal(answer.status, 200, path);
+    assert.notEqual(text, "", path);
+    served.add(path);
+    // What a document names, and what a module imports of its own.
+    if (path === "/") open.push(...Array.from(text.matchAll(/"(\/page\/[^"]+)"/g), ([, named = ""]) => named));
+    else open.push(...Array.from(text.matchAll(/from "\.(\/\w+\.js)"/g), ([, named = ""]) => `/page${named}`));
+  }
+  const expected = ["/page/preact.js", "/page/preact-hooks.js", "/page/uplot.js", "/page/uplot.css", "/page/style.css", "/page/main.js", "/page/chart.js"];
+  assert.deepEqual(
+    expected.filter((path) => !served.has(path)),
+    [],
+  );
 });
 
 test("a worker that does not work is not well", async (t) => {
