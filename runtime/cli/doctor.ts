@@ -18,14 +18,14 @@ import { deafListener } from "../ports/executor.ts";
 import type { Transport } from "../ports/transport.ts";
 import { checkSurroundings } from "./checks.ts";
 import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
-import { loadConfig } from "./load-config.ts";
+import { type ConfigFlags, loadConfig } from "./load-config.ts";
 import { writeResult, writeText } from "./output.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
 import { reportSuspects } from "../admin/worker-state.ts";
 
 /** Prints all findings; false when one failed. */
-export async function doctor(options: { readonly config?: string; readonly json?: boolean }): Promise<boolean> {
-  const { config, directory, file } = await loadConfig(options.config);
+export async function doctor(options: ConfigFlags & { readonly config?: string; readonly json?: boolean }): Promise<boolean> {
+  const { config, directory, file } = await loadConfig(options.config, options);
   const findings: Finding[] = [
     { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
     ...(await checkPlugins(config, directory)),

@@ -2,8 +2,9 @@
 import { Command, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
-import { integer, required } from "./arguments.ts";
+import { integer, required, several } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
+import type { ConfigOptions } from "./config.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
@@ -18,6 +19,8 @@ function isWorkerCommand(name: string | undefined): boolean {
   return name !== undefined && program.commands.some((command) => command.name() === name);
 }
 
+const setHelp = "set a key of the configuration, before file and environment; may be repeated";
+
 const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
   .version(ownVersion(), "-V, --version", "print the version")
@@ -31,7 +34,8 @@ const program = new Command("holdfast")
 program
   .command("start")
   .description("run the worker until SIGTERM or Ctrl-C")
-  .option("-c, --config <file>", "configuration file (default: holdfast.config.{ts,mjs,js,json})")
+  .option("-c, --config <file>", "configuration file (default: holdfast.config.{ts,mjs,js,json,yaml,yml})")
+  .option("--set <key=value>", setHelp, several, [])
   .addOption(new Option("--log <format>", "how log lines are written (default: pretty on a terminal, else json)").choices(["pretty", "json"]))
   .action(async (options: StartOptions) => (await import("./start.ts")).start(options));
 
@@ -46,11 +50,21 @@ program
   .command("doctor")
   .description("check what the worker needs: broker, entity, store, clocks, plugins")
   .option("-c, --config <file>", "configuration file")
+  .option("--set <key=value>", setHelp, several, [])
   .option("--json", "print JSON")
-  .action(async (options: { config?: string; json?: boolean }) => {
+  .action(async (options: { config?: string; json?: boolean; set: readonly string[] }) => {
     const healthy = await (await import("./doctor.ts")).doctor(options);
     if (!healthy) process.exitCode = exitCodes.failed;
   });
+
+program
+  .command("config")
+  .description("show what the configuration says, and where each value comes from: file, environment, flag or default")
+  .option("-c, --config <file>", "configuration file")
+  .option("--set <key=value>", setHelp, several, [])
+  .option("--json", "print JSON")
+  .option("--schema", "print the configuration's JSON Schema instead, for editors")
+  .action(async (options: ConfigOptions) => (await import("./config.ts")).config(options));
 
 program
   .command("send")

@@ -17,7 +17,7 @@ import { exitCodes } from "./exit-codes.ts";
 import { type Finding, describeFinding } from "./finding.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { keepChecking } from "./keep-checking.ts";
-import { loadConfig } from "./load-config.ts";
+import { type ConfigFlags, loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
 import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "../admin/worker-state.ts";
@@ -31,17 +31,14 @@ const settledAfterMs = 3_000;
 /** How often the log sums up what happened. */
 const summaryEveryMs = 60_000;
 
-export interface StartOptions {
+export interface StartOptions extends ConfigFlags {
   readonly config?: string;
-  /** Goes before the configuration's `logFormat`. */
-  readonly log?: "pretty" | "json";
 }
 
 export async function start(options: StartOptions): Promise<void> {
   // Nothing of the worker's own is written but its log; what its configuration and its plugins print from here on becomes lines of it.
   holdForeignOutput();
-  const { config: asWritten, directory } = await loadConfig(options.config);
-  const config = options.log === undefined ? asWritten : { ...asWritten, logFormat: options.log };
+  const { config, directory } = await loadConfig(options.config, options);
   const [composed, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
   const { worker, kinds, memory, summaries, logger } = composed;
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));

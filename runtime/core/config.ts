@@ -31,6 +31,7 @@ export type { StoreConfig } from "./config/store.ts";
 export interface ConfigInput {
   /** What is read: one queue or subscription, or up to 100, which share all that the worker has. */
   readonly sources: readonly SourceConfig[];
+  /** The broker: `connectionString`, or `fullyQualifiedNamespace`, where the workload's own identity logs in. */
   readonly serviceBus: ServiceBusConfig;
   /**
    * `amqp`: our own client, for a twentieth of the CPU a message. `sdk`: the official one, for networks that let only WebSockets
@@ -191,7 +192,7 @@ function refuseOwnQueue({ sources, platformEvents, escalation }: Config, context
     if (channel.kind === "queue") refuse(channel.queue, ["escalation", "channels", name, "queue"], "a queue");
 }
 
-const schema: z.ZodType<Config, ConfigInput> = z
+export const configSchema: z.ZodType<Config, ConfigInput> = z
   .strictObject({
     sources: sourcesSchema,
     serviceBus: serviceBusSchema,
@@ -260,12 +261,12 @@ const schema: z.ZodType<Config, ConfigInput> = z
     }
   });
 
-/** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. */
-export function parseConfig(input: unknown, source: string): Config {
+/** Checks a configuration; throws `ConfigurationError` naming each key, what was expected and what was found. `where`: what is said of a key besides. */
+export function parseConfig(input: unknown, source: string, where: (place: string) => string = () => ""): Config {
   const renamed = refuseConsumer(input);
   if (renamed !== undefined) throw new ConfigurationError(`${source}: ${renamed}`);
-  const result = schema.safeParse(input, { error: knownKeys });
+  const result = configSchema.safeParse(input, { error: knownKeys });
   if (result.success) return result.data;
   const lines = result.error.issues.flatMap((issue) => describeIssue(issue, input));
-  throw new ConfigurationError(`${source}: ${lines.join("; ")}`);
+  throw new ConfigurationError(`${source}: ${lines.map((line) => `${line}${where(line.slice(0, Math.max(0, line.indexOf(":"))))}`).join("; ")}`);
 }

@@ -28,7 +28,7 @@ interface Group {
 test("a worker is seen and steered over HTTP, from its dead letters to its end", async (t) => {
   const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["payer"], module });
   writeFileSync(join(bench.folder, "refuses"), "");
-  const worker = await bench.startWorker({ stopBudgetMs: 5_000 }, { HOLDFAST_ADMIN_PORT: "0" });
+  const worker = await bench.startWorker({ stopBudgetMs: 5_000 }, { HOLDFAST_ADMIN__PORT: "0" });
   const url = String(worker.events("admin")[0]?.["url"]);
   const get = async <Answer>(path: string): Promise<Answer> => (await (await fetch(`${url}${path}`)).json()) as Answer;
   const post = async (path: string, body: object): Promise<number> =>

@@ -7,9 +7,9 @@ export const adminRoles = ["viewer", "operator", "admin"] as const;
 export type AdminRole = (typeof adminRoles)[number];
 
 export interface AdminConfig {
-  /** 0 takes a free one, which the log tells. 0 to 65 535, default 9 470. `HOLDFAST_ADMIN_PORT` goes before it, and switches the server on. */
+  /** 0 takes a free one, which the log tells. 0 to 65 535, default 9 470. */
   readonly port?: number | undefined;
-  /** An address of this machine. Others than those of loopback need `auth`. Default `127.0.0.1`. `HOLDFAST_ADMIN_HOST` goes before it. */
+  /** An address of this machine. Others than those of loopback need `auth`. Default `127.0.0.1`. */
   readonly host?: string | undefined;
   /** Who may do what, by OAuth2 bearer tokens. Default: everyone who reaches the server, which listens on loopback alone then. */
   readonly auth?: AdminAuthConfig | undefined;

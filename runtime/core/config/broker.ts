@@ -1,5 +1,6 @@
 // How the broker is reached.
 import { z } from "zod";
+import { secret } from "./fields.ts";
 
 /** How the broker is reached: a connection string, or a host name and the workload's own identity. */
 export type ServiceBusConfig = ({ readonly connectionString: string } | { readonly fullyQualifiedNamespace: string }) & {
@@ -15,7 +16,7 @@ export type TransportKind = "amqp" | "sdk";
 export const transportDefault: TransportKind = "amqp";
 
 export const serviceBusSchema: z.ZodType<ServiceBusConfig, ServiceBusConfig> = z.union([
-  z.strictObject({ connectionString: z.string().min(1), webSockets: z.boolean().optional() }),
+  z.strictObject({ connectionString: secret(z.string().min(1)), webSockets: z.boolean().optional() }),
   z.strictObject({
     fullyQualifiedNamespace: z.string().regex(/^[A-Za-z0-9.-]+$/, "expected a host name such as NAME.servicebus.windows.net"),
     webSockets: z.boolean().optional(),

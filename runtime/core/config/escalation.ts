@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { deathClasses } from "../death.ts";
 import { type EscalationCause, type EscalationPart, escalationParts, type EscalationRule } from "../escalation.ts";
-import { byName, dayMs, entityName, hourMs, integer } from "./fields.ts";
+import { byName, dayMs, entityName, hourMs, integer, secret } from "./fields.ts";
 
 /** Addresses and passwords belong into the environment, as in `process.env.PAGER_URL`; they are never logged. */
 export type EscalationChannelConfig =
@@ -81,18 +81,18 @@ const values = z
 const channel: z.ZodType<EscalationChannelSettings, EscalationChannelConfig> = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("webhook"),
-    url: webAddress,
-    secret: z.string().min(16, "expected at least 16 characters").optional(),
-    headers: byName(z.string()).default(new Map()),
+    url: secret(webAddress),
+    secret: secret(z.string().min(16, "expected at least 16 characters")).optional(),
+    headers: byName(secret(z.string())).default(new Map()),
   }),
-  z.strictObject({ kind: z.literal("chat"), url: webAddress, form: z.enum(["slack", "teams"]).default("slack") }),
+  z.strictObject({ kind: z.literal("chat"), url: secret(webAddress), form: z.enum(["slack", "teams"]).default("slack") }),
   z.strictObject({
     kind: z.literal("mail"),
     host: z.string().regex(/^[A-Za-z0-9.:-]+$/, "expected a host name"),
     port: integer(1, 65_535).optional(),
     security: z.enum(["tls", "starttls", "none"]).optional(),
     user: z.string().min(1).optional(),
-    password: z.string().min(1).optional(),
+    password: secret(z.string().min(1)).optional(),
     caFile: z.string().min(1).optional(),
     from: address,
     to: z.array(address).min(1).max(50),

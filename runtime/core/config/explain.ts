@@ -1,6 +1,7 @@
 // What is said of a configuration that is refused: each key, what was expected and what was found.
 import { z } from "zod";
 import { nearName } from "../near-name.ts";
+import { valueAt } from "./value-at.ts";
 
 const secretKey = /connectionString|password|secret|token|key|url/i;
 
@@ -35,7 +36,7 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[]
 }
 
 /** What can be said in two ways, of which one is chosen: the keys of each, in the order of the schema. */
-const choices: ReadonlyMap<string, readonly (readonly string[])[]> = new Map([
+export const choices: ReadonlyMap<string, readonly (readonly string[])[]> = new Map([
   ["sources.#", [["queue"], ["topic", "subscription", "retryQueue"]]],
   ["serviceBus", [["connectionString"], ["fullyQualifiedNamespace"]]],
 ]);
@@ -57,12 +58,6 @@ function expectation(message: string): string {
     .replace(/, received .*$/, "")
     .replace(/^Too (small|big): /, "")
     .replace(/^Invalid discriminator value\. Expected (.*)$/, (_message, kinds: string) => `expected ${kinds.replaceAll(" | ", " or ")}`);
-}
-
-function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
-  let value = input;
-  for (const key of path) value = typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
-  return value;
 }
 
 function shown(place: string, value: unknown): string {

@@ -18,6 +18,13 @@ export function numbers<const Key extends string>(limits: Readonly<Record<Key, L
 export const hourMs: number = 3_600_000;
 export const dayMs: number = 24 * hourMs;
 
+const valuesByName = new WeakMap<object, z.ZodType>();
+
+/** What the values of a `byName` have to be; undefined for any other schema. */
+export function valuesOf(schema: object): z.ZodType | undefined {
+  return valuesByName.get(schema);
+}
+
 /** An object with any names as its keys, as a map. */
 export function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodType<ReadonlyMap<string, Output>, Readonly<Record<string, Input>>> {
   const entries = z.transform((input: Readonly<Record<string, Input>>, context): Map<string, Input> => {
@@ -25,5 +32,12 @@ export function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodTyp
     context.issues.push({ code: "custom", message: "expected an object", input });
     return z.NEVER;
   });
-  return z.pipe(entries, z.map(z.string(), value));
+  const schema = z.pipe(entries, z.map(z.string(), value));
+  valuesByName.set(schema, value);
+  return schema;
+}
+
+/** A text that is shown to nobody. */
+export function secret<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ writeOnly: true });
 }

@@ -1,6 +1,6 @@
 // Where run records are kept.
 import { z } from "zod";
-import { integer } from "./fields.ts";
+import { integer, secret } from "./fields.ts";
 
 export type StoreConfig =
   | {
@@ -51,7 +51,7 @@ export const storeSchema: z.ZodType<StoreConfig, StoreConfig> = z.discriminatedU
       url: z.string().regex(/^rediss?:\/\//, "expected redis://… or rediss://…"),
       cluster: z.boolean().optional(),
       nodes: z.array(node).max(64).optional(),
-      sentinel: z.strictObject({ master: z.string().min(1), password: z.string().min(1).optional() }).optional(),
+      sentinel: z.strictObject({ master: z.string().min(1), password: secret(z.string().min(1)).optional() }).optional(),
       caFile: z.string().min(1).optional(),
       entraId: z.boolean().optional(),
       hashTags: integer(1, 256).optional(),
