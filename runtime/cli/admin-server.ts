@@ -8,6 +8,7 @@ import { events } from "../admin/events.ts";
 import { History } from "../admin/history.ts";
 import { type Life, liveness, readiness, startup } from "../admin/probes.ts";
 import { samplesOf } from "../admin/samples.ts";
+import { Scaling } from "../admin/scaling.ts";
 import { AdminServer } from "../admin/server.ts";
 import { type LogLevel, steering } from "../admin/steering.ts";
 import { readDepth } from "../compose/broker.ts";
@@ -41,15 +42,23 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
   const audit = new Audit((entry) => logger.info({ type: "admin.audit", ...entry }, `admin: ${entry.operation} by ${entry.who}: ${entry.result}`));
   const history = new History({ view, totals: () => metrics.totals(), nowMs });
   const backlog = backlogOf(config, monotonicMs);
+  const scaling = new Scaling({
+    policy: config.admin.scaling,
+    view,
+    policies: () => worker.policies.view(),
+    skills: parts.skills.map(({ name, uses }) => ({ name, uses })),
+    backlog,
+    monotonicMs,
+  });
   const doors = new AdminEvents(config, directory);
   const logLevel = { get: () => logger.level as LogLevel, set: (level: LogLevel) => void (logger.level = level) };
   const server = new AdminServer({
     settings: config.admin,
-    operations: new Map([...steering({ ...parts, audit, history, backlog, logLevel, nowMs }), ...events(doors)]),
+    operations: new Map([...steering({ ...parts, audit, history, backlog, logLevel, nowMs }), ...scaling.operations(), ...events(doors)]),
     audit,
     metrics: {
       contentType: metrics.contentType,
-      text: () => metrics.text([...samplesOf(view(), worker.policies.view(), { threads, nowMs: nowMs(), backlog }), ...changesOf(audit)]),
+      text: () => metrics.text([...samplesOf(view(), worker.policies.view(), { threads, nowMs: nowMs(), backlog }), ...scaling.samples(), ...changesOf(audit)]),
     },
     live: () => liveness(life()),
     ready: () => readiness(life(), view()),
@@ -60,11 +69,13 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
   });
   const url = await server.start();
   history.start();
+  scaling.start();
   logger.info({ type: "admin", url }, `admin server on ${url}`);
   return {
     url,
     stop: async () => {
       history.stop();
+      scaling.stop();
       await server.stop();
       await doors.stop();
     },

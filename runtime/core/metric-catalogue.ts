@@ -6,7 +6,21 @@
 export interface MetricRow {
   readonly type: "counter" | "gauge" | "histogram";
   readonly labels: readonly string[];
-  readonly unit: "seconds" | "bytes" | "messages" | "runs" | "calls" | "steps" | "tokens" | "threads" | "places" | "events" | "locks" | "ratio" | "state";
+  readonly unit:
+    | "seconds"
+    | "bytes"
+    | "messages"
+    | "runs"
+    | "calls"
+    | "steps"
+    | "tokens"
+    | "threads"
+    | "workers"
+    | "places"
+    | "events"
+    | "locks"
+    | "ratio"
+    | "state";
   readonly help: string;
 }
 
@@ -206,6 +220,25 @@ const rows = {
     labels: ["operation", "result"],
     unit: "calls",
     help: "Changes that were asked for over the admin API, by what became of them.",
+  },
+  holdfast_scale_workers: {
+    type: "gauge",
+    labels: ["for"],
+    unit: "workers",
+    help: "Workers that this one asks for: for `runs` all workers' together, for the `backlog` their average beside it; the two together is how many the pool should have.",
+  },
+  holdfast_waiting_work_seconds: {
+    type: "gauge",
+    labels: [],
+    unit: "seconds",
+    help: "How long the messages that nobody holds would take, one after the other; of the queues, not of this worker.",
+  },
+  holdfast_safe_concurrency: { type: "gauge", labels: [], unit: "runs", help: "Runs that this worker can have under way at once, of the mix that it has." },
+  holdfast_bottleneck: {
+    type: "gauge",
+    labels: ["bottleneck"],
+    unit: "state",
+    help: "1 for what keeps this worker from doing more: none, threads, memory, loop, bulkhead, circuit, limit, store, broker; 0 for the others.",
   },
   holdfast_ready: { type: "gauge", labels: [], unit: "state", help: "1 while new messages are taken." },
   holdfast_process_cpu_seconds_total: { type: "counter", labels: [], unit: "seconds", help: "CPU time of the process, user and system, threads included." },

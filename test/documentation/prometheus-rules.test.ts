@@ -28,7 +28,7 @@ test("rules, and the expressions of the documentation, name metrics of the catal
 test("each alert is tried: on good data, and on data that it is for", () => {
   for (const [, alert = ""] of rules.matchAll(/- alert: (\w+)/g)) {
     const quiet = new RegExp(`alertname: ${alert} \\}`).test(trials);
-    const fires = new RegExp(`alertname: ${alert}\\n\\s+exp_alerts: \\[\\{`).test(trials);
+    const fires = new RegExp(`alertname: ${alert}\\n\\s+exp_alerts:\\s+\\[\\s*\\{`).test(trials);
     assert.deepEqual([alert, quiet, fires], [alert, true, true]);
   }
 });

@@ -49,6 +49,9 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
   const metrics = await (await fetch(`${url}/metrics`)).text();
   assert.equal(valueOf(metrics, "holdfast_messages_total", { skill: "payer", outcome: "completed" }), 1);
   assert.equal(valueOf(metrics, "holdfast_admin_changes_total", { operation: "startReplay", result: "done" }), 1);
+  assert.equal(valueOf(metrics, "holdfast_bottleneck", { bottleneck: "none" }), 1);
+  const scale = await get<{ readonly forRuns: number; readonly safeConcurrency: number }>("/api/v1/scale");
+  assert.ok(scale.forRuns < 1 && scale.safeConcurrency >= 1, JSON.stringify(scale));
   assert.ok((valueOf(metrics, "holdfast_store_entries_total", { call: "claim" }) ?? 0) >= 2);
 
   const { worker: name } = await get<{ readonly worker: string }>("/api/v1/worker");

@@ -6,6 +6,7 @@ import { type EventDoors, events, type ReplayOrdered, type ReplayView } from "#r
 import { History } from "#runtime/admin/history.ts";
 import { type Life, liveness, readiness, startup } from "#runtime/admin/probes.ts";
 import { samplesOf } from "#runtime/admin/samples.ts";
+import { Scaling } from "#runtime/admin/scaling.ts";
 import { type LogLevel, steering } from "#runtime/admin/steering.ts";
 import { Metrics } from "#runtime/adapters/telemetry/metrics/metrics.ts";
 import { type AdminConfig, adminSchema } from "#runtime/core/config/admin.ts";
@@ -109,8 +110,17 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
   const backlog = new Backlog({ sources: [queueName], read: () => Promise.resolve(depth), monotonicMs: () => clock.monotonicMs() });
   const doors = new ScriptedEvents();
   const seen = (): WorkerView => ({ ...worker.view(), ...admin.seen });
+  const settings = adminSchema.parse({ port: 0, ...config });
+  const scaling = new Scaling({
+    policy: settings.scaling,
+    view: seen,
+    policies: () => worker.policies.view(),
+    skills: [{ name: "calls", uses: ["api"] }],
+    backlog,
+    monotonicMs: () => clock.monotonicMs(),
+  });
   const server = new AdminServer({
-    settings: adminSchema.parse({ port: 0, ...config }),
+    settings,
     operations: new Map([
       ...steering({
         workerId: workerName,
@@ -128,10 +138,14 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
         },
         nowMs,
       }),
+      ...scaling.operations(),
       ...events(doors),
     ]),
     audit,
-    metrics: { contentType: metrics.contentType, text: () => metrics.text(samplesOf(seen(), worker.policies.view(), { threads: 1, nowMs: nowMs(), backlog })) },
+    metrics: {
+      contentType: metrics.contentType,
+      text: () => metrics.text([...samplesOf(seen(), worker.policies.view(), { threads: 1, nowMs: nowMs(), backlog }), ...scaling.samples()]),
+    },
     live: () => liveness(admin.life),
     ready: () => readiness(admin.life, seen()),
     startup: () => startup(admin.life),

@@ -1,6 +1,6 @@
 // The admin server: probes, metrics, the API and the live page.
 import { z } from "zod";
-import { integer } from "./fields.ts";
+import { hourMs, integer } from "./fields.ts";
 
 export const adminRoles = ["viewer", "operator", "admin"] as const;
 /** Each may do what those before it may. */
@@ -13,8 +13,17 @@ export interface AdminConfig {
   readonly host?: string | undefined;
   /** Who may do what, by OAuth2 bearer tokens. Default: everyone who reaches the server, which listens on loopback alone then. */
   readonly auth?: AdminAuthConfig | undefined;
+  /** What is asked for where the pool's number of workers is decided; see `holdfast scale`. */
+  readonly scaling?: ScalingConfig | undefined;
   /** Changes that one caller may ask for in a minute; 1 to 10 000, default 60. */
   readonly changesPerMinute?: number | undefined;
+}
+
+export interface ScalingConfig {
+  /** In what time the work that waits in the queues is to be done; 1 s to 1 h, default 60 000. */
+  readonly drainWithinMs?: number | undefined;
+  /** The part of what a worker could have under way that is to be used, the rest being for bursts; 0.1 to 1, default 0.8. */
+  readonly useMax?: number | undefined;
 }
 
 export interface AdminAuthConfig {
@@ -47,6 +56,7 @@ export interface AdminSettings {
   readonly port: number;
   readonly host: string;
   readonly auth?: AdminAuthSettings | undefined;
+  readonly scaling: { readonly drainWithinMs: number; readonly useMax: number };
   readonly changesPerMinute: number;
 }
 
@@ -79,6 +89,7 @@ export const adminSchema: z.ZodType<AdminSettings, AdminConfig> = z
     port: integer(0, 65_535).default(9_470),
     host: z.string().min(1).default("127.0.0.1"),
     auth: authSchema.optional(),
+    scaling: z.strictObject({ drainWithinMs: integer(1_000, hourMs).default(60_000), useMax: z.number().min(0.1).max(1).default(0.8) }).prefault({}),
     changesPerMinute: integer(1, 10_000).default(60),
   })
   .refine(({ host, auth }) => auth !== undefined || isLoopback(host), {

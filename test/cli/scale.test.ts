@@ -1,0 +1,51 @@
+// `holdfast scale` puts together what the workers of a pool say of themselves.
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startAdmin } from "../support/admin-world.ts";
+import { runCommand } from "../support/holdfast-command.ts";
+import { startTokenIssuer } from "../support/token-issuer.ts";
+
+interface Printed {
+  readonly workers: number;
+  readonly running: number;
+  readonly bottlenecks: readonly string[];
+}
+
+test("the workers that are named are asked, and how many there should be is told with what is in the way", async (t) => {
+  const [one, other] = await Promise.all([startAdmin(), startAdmin()]);
+  t.after(() => Promise.all([one.stop(), other.stop()]));
+  const idle = await runCommand(["scale", "--at", one.url, "--at", other.url, "--json"]);
+  assert.equal(idle.code, 0, idle.stderr);
+  const { workers, running, bottlenecks } = JSON.parse(idle.stdout) as Printed;
+  assert.deepEqual([workers, running, bottlenecks], [0, 2, []]);
+  await one.call("PUT", "/api/v1/circuits/api", { body: { state: "isolated", reason: "a test" } });
+  one.seen = { storeUp: false };
+  // Averages need time to move; what is wrong is known at once.
+  const troubled = await runCommand(["scale", "--at", one.url, "--at", other.url, "--min", "2"]);
+  assert.match(troubled.stdout, /^2 workers wanted, 2 running; bottleneck: /);
+});
+
+test("a worker that asks for a token is shown the one of the file; without one the command says what is wrong", async (t) => {
+  const audience = "https://holdfast.example.com";
+  const issuer = await startTokenIssuer();
+  const admin = await startAdmin({ auth: { issuer: issuer.issuer, audience } });
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-scale-"));
+  t.after(async () => {
+    await admin.stop();
+    await issuer.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const file = join(folder, "token");
+  writeFileSync(file, `${await issuer.token(["holdfast.viewer"], audience)}\n`);
+  const [shown, refused] = await Promise.all([
+    runCommand(["scale", "--at", admin.url, "--token-file", file, "--json"]),
+    runCommand(["scale", "--at", admin.url]),
+  ]);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.equal((JSON.parse(shown.stdout) as Printed).running, 1);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /expected the admin server on .* to answer, found expected 200, found 401/);
+});
