@@ -7,6 +7,7 @@ import type { SkillPolicy } from "../core/skill.ts";
 import { ArrivalMix } from "../policy/arrival-mix.ts";
 import type { PauseBounds } from "../policy/backoff.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
+import { IncomingBytes } from "../policy/incoming-bytes.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
 import { ReturnTimes } from "../policy/return-times.ts";
@@ -62,11 +63,14 @@ export class Intake {
   readonly #bySource: readonly SourceIntake[];
   readonly #isOfOneKind: boolean;
   readonly #bytes: ByteBudget;
+  /** What may be on its way beside what is held. */
+  readonly incoming: IncomingBytes<object>;
 
   constructor(options: IntakeOptions) {
     const { sources, intake, heldBytesMax } = options;
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
+    this.incoming = new IncomingBytes(this.#bytes, copiesOfBody);
     this.#bySource = sources.map(({ skills }) => ({
       skills: new Map(
         skills.policies.map((skill, kind) => [skill, { kind, window: new IntakeWindow(intake), returns: new ReturnTimes(), ...this.#sharedOf(skill) }]),

@@ -263,11 +263,13 @@ export class Worker {
     });
   }
 
-  #makePipeline(source: Source, parts: Omit<SourcePipelineOptions, "short" | "room" | "ended">): SourcePipeline {
+  #makePipeline(source: Source, parts: Omit<SourcePipelineOptions, "short" | "room" | "part" | "incoming" | "ended">): SourcePipeline {
     return new SourcePipeline(source, {
       ...parts,
       short: () => this.#pipelines.trim(source),
       room: () => this.#room(source),
+      incoming: this.#intake.incoming,
+      part: () => this.#pipelines.partOf(source),
       ended: (work, outcome) => this.#ended(work, outcome),
     });
   }

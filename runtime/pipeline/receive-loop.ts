@@ -6,6 +6,7 @@
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
+import { type IncomingBytes, stepBytes } from "../policy/incoming-bytes.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver } from "../ports/transport.ts";
 import type { PauseReason, Receiving } from "./receiving.ts";
@@ -27,6 +28,9 @@ export interface ReceiveLoopOptions {
   readonly telemetry: Telemetry;
   /** How many messages could be admitted beyond those that are here. */
   room(): number;
+  readonly incoming: IncomingBytes<object>;
+  /** Its part of the credit that all sources have out. */
+  part(): number;
   /** It has no credit, and there is no room: another source may have credit to spare. */
   short(): void;
   /** `wasAwaited`: it came to a receiver that had credit, had been served before, and had waited undisturbed since. */
@@ -50,6 +54,10 @@ export class ReceiveLoop implements Receiving {
   #lastArrivedMs = 0;
   /** When receiving was disturbed first, since messages last came; undefined when it was not. */
   #disturbedSinceMs: number | undefined;
+  /** Of a message that has partly come. */
+  #arrivingBytes = 0;
+  /** Messages wait at the broker for room for their bytes. */
+  #isShortOfBytes = false;
   /** The present receiver is attached: something came, and nothing has disturbed it since. */
   #isServed = false;
 
@@ -57,9 +65,13 @@ export class ReceiveLoop implements Receiving {
     this.#options = options;
   }
 
-  /** Since when credit is open and nothing came, monotonic; undefined while none is open. */
+  /** Since when credit is open and nothing came, monotonic; undefined while nothing could. */
   get silentSinceMs(): number | undefined {
-    return this.#credit > 0 ? this.#lastReceivedMs : undefined;
+    return this.#credit > 0 && !this.#isShortOfBytes ? this.#lastReceivedMs : undefined;
+  }
+
+  get waitsForRoom(): boolean {
+    return this.#credit === 0 || this.#isShortOfBytes;
   }
 
   /** When a message last came, monotonic; 0 before the first. */
@@ -145,9 +157,11 @@ export class ReceiveLoop implements Receiving {
         this.#received += batch.length;
         health.served();
         this.#lastArrivedMs = clock.monotonicMs();
+        this.#isWhole();
         if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
         const nowMs = this.#lastArrivedMs;
-        const wasAwaited = this.#receiver === receiver && this.#isServed && this.#credit > 0 && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
+        const isWaiting = this.#receiver === receiver && this.#isServed && this.#credit > 0 && !this.#isShortOfBytes;
+        const wasAwaited = isWaiting && nowMs - this.#lastReceivedMs >= awaitedAfterMs;
         if (this.#receiver === receiver) {
           this.#credit -= batch.length;
           this.#lastReceivedMs = nowMs;
@@ -157,9 +171,11 @@ export class ReceiveLoop implements Receiving {
         this.replenish();
       },
       opened: () => health.served(),
+      bytesRoom: (arrivingBytes) => this.#bytesRoom(arrivingBytes),
       disturbed: (error) => {
         this.#disturbedSinceMs ??= clock.monotonicMs();
         this.#isServed = false;
+        this.#isWhole();
         health.disturbed(error);
         telemetry.emit({ type: "transport.disturbed", source: source.name, error: messageOf(error) });
       },
@@ -184,11 +200,37 @@ export class ReceiveLoop implements Receiving {
     if (receiver === undefined) return;
     this.#receiver = undefined;
     this.#credit = 0;
+    this.#isShortOfBytes = false;
+    this.#isWhole();
     this.#closing = Promise.allSettled([this.#closing, receiver.stop()]);
+  }
+
+  /** What it needs is looked for again, as long as it is short of it: others may hold it. */
+  #bytesRoom(arrivingBytes: number): number {
+    const { incoming, clock } = this.#options;
+    const room = incoming.room(this, arrivingBytes, this.#options.part());
+    const isShort = room - arrivingBytes < stepBytes;
+    // What comes slowly is no silence, nor is what could not come.
+    if (arrivingBytes !== this.#arrivingBytes || (this.#isShortOfBytes && !isShort)) this.#lastReceivedMs = clock.monotonicMs();
+    this.#arrivingBytes = arrivingBytes;
+    this.#isShortOfBytes = isShort;
+    if (isShort) this.#lookForRoomLater();
+    return room;
+  }
+
+  /** Nothing has partly come. */
+  #isWhole(): void {
+    if (this.#arrivingBytes === 0) return;
+    this.#arrivingBytes = 0;
+    this.#options.incoming.whole(this);
   }
 
   #grant(): void {
     if (this.#receiver === undefined) return;
+    if (this.#isShortOfBytes) {
+      this.#bytesRoom(this.#arrivingBytes);
+      this.#receiver.widen?.();
+    }
     const room = this.#options.room() - this.#credit;
     if (room <= 0) {
       // With some out, what comes of it makes it be looked for.

@@ -8,6 +8,8 @@ export interface Receiving {
   readonly lastReceivedMs: number;
   /** Messages that may still come. */
   readonly credit: number;
+  /** It has no credit, or what it has is of no use before there is room for the bytes. */
+  readonly waitsForRoom: boolean;
   readonly isPaused: boolean;
   start(): void;
   /** Takes no more messages, ever; resolves when no more can come. */
@@ -49,6 +51,10 @@ export class ReceivingBoth implements Receiving {
 
   get credit(): number {
     return this.#first.credit + this.#second.credit;
+  }
+
+  get waitsForRoom(): boolean {
+    return this.#first.waitsForRoom || this.#second.waitsForRoom;
   }
 
   get isPaused(): boolean {

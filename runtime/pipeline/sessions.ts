@@ -18,6 +18,8 @@ import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { HeldSession } from "../ports/transport.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
 import type { PauseReason, Receiving } from "./receiving.ts";
+import type { IncomingBytes } from "../policy/incoming-bytes.ts";
+import { SessionBytes } from "./session-bytes.ts";
 import { Turn, type TurnStage } from "./session-turn.ts";
 import type { Source } from "./source.ts";
 import type { SourceHealth } from "./source-health.ts";
@@ -46,6 +48,7 @@ export interface SessionsOptions {
   readonly sessions: SessionsSettings;
   /** How many more messages could be admitted. */
   room(): number;
+  readonly incoming: IncomingBytes<object>;
   readonly processor: {
     /** The next message of a session becomes its turn's work. `wasAwaited`: it came to a session that had none. */
     arrive(deliveries: readonly Delivery[], wasAwaited: boolean, turn: Turn<Work>): void;
@@ -80,6 +83,7 @@ export class Sessions implements Receiving {
   readonly #ready: Turn<Work>[] = [];
   readonly #resting = new Map<Turn<Work>, number>();
   readonly #leaving = new Set<Promise<void>>();
+  readonly #bytes: SessionBytes;
   /** Sessions that have a place. */
   #active = 0;
   #accepting = 0;
@@ -95,6 +99,7 @@ export class Sessions implements Receiving {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#bytes = new SessionBytes(options.incoming, options.sessions.concurrentMax);
   }
 
   get received(): number {
@@ -108,6 +113,10 @@ export class Sessions implements Receiving {
   /** Each session that is asked for may bring one. */
   get credit(): number {
     return this.#accepting;
+  }
+
+  get waitsForRoom(): boolean {
+    return this.#accepting === 0 || this.#bytes.areShort;
   }
 
   get isPaused(): boolean {
@@ -141,6 +150,7 @@ export class Sessions implements Receiving {
   }
 
   replenish(): void {
+    this.#bytes.widen();
     this.#accept();
   }
 
@@ -250,7 +260,11 @@ export class Sessions implements Receiving {
   #granted(session: HeldSession): void {
     const { clock, brokerClock, keeper, sessions, source } = this.#options;
     const turn = new Turn<Work>(session, sessions.onFailure);
-    session.listen({ delivery: (delivery) => this.#arrived(turn, delivery), lost: () => this.#lost(turn) });
+    session.listen({
+      delivery: (delivery) => this.#arrived(turn, delivery),
+      lost: () => this.#lost(turn),
+      bytesRoom: (arrivingBytes) => this.#bytes.room(session, arrivingBytes),
+    });
     if (this.#pauses.size > 0) return this.#letGo(turn);
     const lockMs = brokerClock.lockLeftMs(session.lockedUntilMs);
     keeper.arrived(source, lockMs);
@@ -303,6 +317,7 @@ export class Sessions implements Receiving {
 
   #arrived(turn: Turn<Work>, delivery: Delivery): void {
     const { clock, telemetry, source, health } = this.#options;
+    this.#bytes.whole(turn.session);
     if (turn.stage !== "asking") return;
     const nowMs = clock.monotonicMs();
     this.#received += 1;
@@ -318,6 +333,7 @@ export class Sessions implements Receiving {
 
   #lost(turn: Turn<Work>): void {
     turn.isLost = true;
+    this.#bytes.whole(turn.session);
     const { work } = turn;
     if (work === undefined) return this.#leave(turn);
     if (work.lockLost) return;
@@ -346,6 +362,7 @@ export class Sessions implements Receiving {
 
   #letGo(turn: Turn<Work>): void {
     this.#move(turn, "gone");
+    this.#bytes.whole(turn.session);
     const leaving = turn.session.release();
     this.#leaving.add(leaving);
     void leaving.finally(() => this.#leaving.delete(leaving));
@@ -386,6 +403,7 @@ export class Sessions implements Receiving {
   #lookAtTurns(): void {
     const { clock, sessions, source } = this.#options;
     const nowMs = clock.monotonicMs();
+    this.#bytes.widen();
     for (const turn of this.#turns) {
       if (turn.work !== undefined) continue;
       if (isIdle(turn.view(nowMs), sessions)) this.#leave(turn);

@@ -19,6 +19,8 @@ export interface SourcePipelineOptions
     Pick<HandOverOptions, "recovery"> {
   /** How many messages may be taken beyond those that are here. */
   room(): number;
+  incoming: ReceiveLoopOptions["incoming"];
+  part: ReceiveLoopOptions["part"];
   short: ReceiveLoopOptions["short"];
   /** A delivery has ended. */
   ended(work: Work, outcome: FinalOutcome): void;

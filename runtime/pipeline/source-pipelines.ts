@@ -126,7 +126,7 @@ export class SourcePipelines {
   replenishAfter(work: Work): void {
     this.of(work).receiving.replenish();
     if (this.all.length === 1) return;
-    for (const { receiving } of this.all) if (receiving.credit === 0) receiving.replenish();
+    for (const { receiving } of this.all) if (receiving.waitsForRoom) receiving.replenish();
   }
 
   /** What other sources may bring, and a place for each of them that has no credit. */
@@ -139,6 +139,13 @@ export class SourcePipelines {
       if (receiving.credit === 0 && !receiving.isPaused) reserved += 1;
     }
     return { others, reserved };
+  }
+
+  /** Which part it has of the credit that all of them have out. */
+  partOf(source: Source): number {
+    let credit = 0;
+    for (const { receiving } of this.all) credit += receiving.credit;
+    return credit === 0 ? 1 / this.all.length : ofSource(this.all, source).receiving.credit / credit;
   }
 
   view(works: Iterable<Work>): SourceView[] {

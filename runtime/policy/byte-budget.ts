@@ -22,6 +22,16 @@ export class ByteBudget {
     return this.#heldBytes;
   }
 
+  /** Below 0 when more is held than was to be. */
+  get leftBytes(): number {
+    return this.#budgetBytes - this.#heldBytes;
+  }
+
+  /** No message is held. */
+  get isEmpty(): boolean {
+    return this.#messages === 0;
+  }
+
   /** What a message that comes may take; 0 before the first has come. */
   get expectedBytes(): number {
     return this.#meanBytes + deviations * this.#deviationBytes;
@@ -51,7 +61,7 @@ export class ByteBudget {
   room(): number {
     const expectedBytes = this.expectedBytes;
     if (expectedBytes === 0) return Number.POSITIVE_INFINITY;
-    const room = Math.floor((this.#budgetBytes - this.#heldBytes) / expectedBytes);
+    const room = Math.floor(this.leftBytes / expectedBytes);
     return Math.max(this.#messages === 0 ? 1 : 0, room);
   }
 }

@@ -9,6 +9,12 @@ export interface ReceiverListener {
   disturbed(error: TransportError): void;
   /** The broker serves the receiver, for the first time or again: nothing need come of it. */
   opened?(): void;
+  /**
+   * How many bytes of messages may be on their way, and have come of a message that is not whole, of which there are `arrivingBytes`.
+   * Asked as the messages come by whoever can hold the broker to it: what was granted is not taken back, so it may be less than what is on its way. A
+   * message that needs more comes as `Receiver.widen` lets it. Without it nothing bounds them.
+   */
+  bytesRoom?(arrivingBytes: number): number;
 }
 
 /**
@@ -18,6 +24,8 @@ export interface ReceiverListener {
 export interface Receiver {
   /** Allows `count` more messages (1 or more) to be taken. */
   addCredit(count: number): void;
+  /** There may be more room for bytes than when it was asked for last. Of those that can hold the broker to it. */
+  widen?(): void;
   /**
    * Takes no more messages: first nothing more may be on its way, then it resolves, when no further call to the listener can
    * follow. What comes until then is handed to the listener or given back, whichever costs no delivery. Deliveries that were
@@ -58,7 +66,7 @@ export type RenewResult = { readonly kind: "renewed"; readonly lockedUntilMs: nu
  */
 
 /** What is told of a session to whoever holds it. Never called re-entrantly from a method of the session. */
-export interface SessionListener {
+export interface SessionListener extends Pick<ReceiverListener, "bytesRoom"> {
   /** The message that was asked for. */
   delivery(delivery: Delivery): void;
   /** Its lock is gone, and others may have it. Called at most once, and not after `release`. */
@@ -74,6 +82,8 @@ export interface HeldSession {
   listen(listener: SessionListener): void;
   /** Asks for the next message: for one at a time, and only once the one before has been settled. */
   receive(): void;
+  /** As of a receiver. */
+  widen?(): void;
   /** Never rejects. */
   renew(): Promise<RenewResult>;
   /** Undefined when it has none. Rejects with `TransportError`. */

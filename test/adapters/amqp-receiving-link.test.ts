@@ -58,6 +58,7 @@ async function start(t: TestContext): Promise<Bench> {
     clock,
     management: new Management({ broker, address: "input", clock, answerTimeoutMs: 500 }),
     attached() {},
+    bytesRoom: () => Number.POSITIVE_INFINITY,
     arrived: (batch) => void deliveries.push(...batch),
     ended() {
       isEnded = true;

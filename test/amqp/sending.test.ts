@@ -142,6 +142,21 @@ describe("sending", () => {
     assert.equal(left.get("starved"), 5);
   });
 
+  test("a message that is larger than what may wait for the socket goes out as the socket takes it", async () => {
+    const got: Delivery[] = [];
+    await using pair = await startPair({
+      client: { limits: { outputBytesHigh: 100_000, outputBytesMax: 300_000 } },
+      server: { limits: { messageBytesMax: 5_000_000 } },
+      sessionEvents: sink(got, () => accepted),
+    });
+    const sendable = new Signal("credit");
+    const sender = await attachedSender<string>(pair.client.begin({}), { name: "s" }, { onSendable: () => sendable.set() });
+    await sendable.wait();
+    assert.ok(sender.send(encodeMessage({ body: { data: Buffer.alloc(4_000_000) } }), "large"));
+    await eventually("the message, or the end", () => got.length === 1 || pair.clientClosed.isSet);
+    assert.deepEqual([got[0]?.message.data.length, pair.clientClosed.value], [4_000_000, undefined]);
+  });
+
   test("a peer that does not read holds senders back, not messages in memory", async () => {
     const payload = encodeMessage({ body: { data: Buffer.alloc(60_000) } });
     let sent = 0;

@@ -94,6 +94,26 @@ describe("the incoming window", () => {
     );
   });
 
+  test("opens as far as it may each time, and takes nothing back that was granted", () => {
+    const step = fc.record({ frames: fc.nat(20), framesMax: fc.oneof(fc.nat(60), fc.constant(Number.POSITIVE_INFINITY)) });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), fc.nat(50), fc.array(step, { maxLength: 40 }), (size, first, steps) => {
+        const windows = new Windows(0, size, Math.min(size, first));
+        windows.onBegin(begin(0, 1));
+        let left = Math.min(size, first);
+        for (const { frames, framesMax } of steps) {
+          for (let count = 0; count < frames && left > 0; count++, left--) windows.countIncoming();
+          const allowed = Math.min(size, framesMax);
+          assert.equal(windows.wouldOpen(framesMax), allowed > left);
+          left = Math.max(left, allowed);
+          assert.equal(windows.tell(framesMax).incomingWindow, left);
+          assert.equal(windows.isLow, left === 0, "expected what is left after telling to be low only when nothing is");
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   test("is told without a next id before the peer's begin", () => {
     assert.equal(new Windows(5, 10).tell().nextIncomingId, -1);
   });

@@ -1,8 +1,11 @@
 // What a run holds beside the body of its message counts in the budget of bytes until its message is settled.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import { stepBytes } from "#runtime/policy/incoming-bytes.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
-import { World } from "../support/pipeline-world.ts";
+import { type Process, type WorkerOverrides, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 
 const resultBytes = 10_000;
@@ -69,4 +72,88 @@ test("what is emitted counts until it is published", async () => {
   sending.resolve();
   await world.clock.advance(1_000);
   assert.deepEqual([world.statesOf("a"), worker.view().heldBytes], [["completed"], 0]);
+});
+
+const mb = 1024 * 1024;
+/** Takes bodies of any size. */
+const ofAnySize: WorkerOverrides = { readRoute: (delivery) => readRoute(delivery, { ...defaultDecodeLimits, bodyBytesMax: 100 * mb }) };
+
+function sized(world: World, eventId: string, bytes: number): OutgoingMessage {
+  return world.message(eventId, "task", { text: "x".repeat(bytes) });
+}
+
+/** Small messages, so that many more are asked for, and then large ones. Each is held for as long as `takesMs` says. */
+async function surprise(world: World, overrides: WorkerOverrides, largeBytes: number, takesMs: number): Promise<Process> {
+  const process = await world.start({ heldBytesMax: 8 * mb, inFlightMax: 1_000, ...ofAnySize, ...overrides });
+  process.executor.script = async (run) => {
+    await run.takes(run.eventId.startsWith("large") ? takesMs : 1);
+    return completedAnswer;
+  };
+  for (let index = 0; index < 50; index += 1) world.send(`small-${index}`);
+  await world.clock.advance(2_000);
+  assert.equal(world.statesOf("small-49")[0], "completed");
+  for (let index = 0; index < 60; index += 1) world.send(sized(world, `large-${index}`, largeBytes));
+  return process;
+}
+
+test("messages that turn out far larger than those before them fit the budget of bytes, but for one step of the window, and all are served", async () => {
+  const world = new World();
+  const { worker, connection } = await surprise(world, {}, mb, 1_000);
+  const before = connection.handedOut;
+  let heldMost = 0;
+  for (let waited = 0; waited < 600 && world.statesOf("large-59")[0] !== "completed"; waited += 1) {
+    await world.clock.advance(100);
+    heldMost = Math.max(heldMost, worker.view().heldBytes);
+  }
+  assert.equal(world.statesOf("large-59")[0], "completed");
+  // Each counts twice: four fit, and what the fifth was let have on its way lets it come.
+  assert.ok(heldMost > 6 * mb && heldMost <= 8 * mb + 2 * (mb + stepBytes), `held ${heldMost}`);
+  assert.equal(connection.handedOut - before, 60, "expected each to be delivered once");
+});
+
+test("a worker that waits for room for bytes is not taken for one whose receiver has gone silent", async () => {
+  const world = new World({ broker: { lockMs: 300_000 } });
+  const { worker, telemetry } = await surprise(world, { silenceMaxMs: 5_000 }, mb, 15_000);
+  await world.clock.advance(14_000);
+  assert.ok(worker.view().heldBytes > 6 * mb, String(worker.view().heldBytes));
+  assert.deepEqual([telemetry.types().filter((type) => type.startsWith("receiver.")), worker.view().rebuiltInVain], [[], 0]);
+});
+
+test("a message that is larger than the whole budget of bytes is served by itself", async () => {
+  const world = new World();
+  const { worker, executor } = await world.start({ heldBytesMax: 2 * mb, ...ofAnySize });
+  const together: number[] = [];
+  let running = 0;
+  executor.script = async (run) => {
+    running += 1;
+    together.push(running);
+    await run.takes(500);
+    running -= 1;
+    return completedAnswer;
+  };
+  world.send(sized(world, "giant-0", 5 * mb), sized(world, "giant-1", 5 * mb));
+  let heldMost = 0;
+  for (let waited = 0; waited < 100 && world.statesOf("giant-1")[0] !== "completed"; waited += 1) {
+    await world.clock.advance(100);
+    heldMost = Math.max(heldMost, worker.view().heldBytes);
+  }
+  assert.deepEqual([world.statesOf("giant-0"), world.statesOf("giant-1")], [["completed"], ["completed"]]);
+  assert.deepEqual([together, heldMost < 11 * mb], [[1, 1], true]);
+});
+
+test("a source whose message waits for the bytes that another holds goes on when they are free", async () => {
+  const world = new World({ furtherQueues: ["other"] });
+  const { executor, worker } = await world.start({ heldBytesMax: 2 * mb, ...ofAnySize });
+  executor.script = async (run) => {
+    await run.takes(run.eventId === "holds" ? 5_000 : 10);
+    return completedAnswer;
+  };
+  world.send(sized(world, "holds", 2 * mb));
+  await world.clock.advance(1_000);
+  world.sendTo("other", "waits");
+  await world.clock.advance(3_000);
+  assert.equal(worker.view().inFlight, 1);
+  await world.clock.advance(1_500);
+  assert.equal(worker.view().inFlight, 0);
+  assert.equal(world.further.get("other")?.broker.stored[0]?.state, "completed");
 });

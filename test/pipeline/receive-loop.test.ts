@@ -1,7 +1,13 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { closeWaitMaxMs } from "#runtime/pipeline/receive-loop.ts";
-import { skillPolicy, World } from "../support/pipeline-world.ts";
+import { closeWaitMaxMs, ReceiveLoop } from "#runtime/pipeline/receive-loop.ts";
+import type { SourceHealth } from "#runtime/pipeline/source-health.ts";
+import type { Source } from "#runtime/pipeline/source.ts";
+import { ByteBudget } from "#runtime/policy/byte-budget.ts";
+import { IncomingBytes } from "#runtime/policy/incoming-bytes.ts";
+import type { Receiver, ReceiverListener } from "#runtime/ports/transport.ts";
+import { ProcessClock } from "#runtime/testing/world/sim-clock.ts";
+import { skillPolicy, TelemetryLog, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 
 describe("the receive loop", () => {
@@ -66,6 +72,40 @@ describe("the receive loop", () => {
     assert.equal(executor.posted.length, 0);
     await world.clock.advance(closeWaitMaxMs);
     assert.equal(executor.posted.length, 1);
+  });
+
+  test("looks for room again that came free without a word, while messages wait for some", async () => {
+    const world = new World();
+    const clock = new ProcessClock(world.clock);
+    const budget = new ByteBudget(1_000_000);
+    const heard: ReceiverListener[] = [];
+    let widened = 0;
+    const receiver: Receiver = { addCredit: () => undefined, widen: () => void (widened += 1), stop: async () => undefined };
+    const transport = { openReceiver: (listener: ReceiverListener) => (heard.push(listener), receiver) };
+    const loop = new ReceiveLoop({
+      source: { name: "work", transport } as unknown as Source,
+      health: { served: () => undefined, disturbed: () => undefined } as unknown as SourceHealth,
+      clock,
+      telemetry: new TelemetryLog(),
+      room: () => 10,
+      incoming: new IncomingBytes(budget, 1),
+      part: () => 1,
+      short: () => undefined,
+      deliveries: () => undefined,
+    });
+    loop.start();
+    await world.clock.advance(1);
+    budget.took(1_000_000);
+    assert.equal(heard[0]?.bytesRoom?.(0), 0);
+    assert.deepEqual([loop.silentSinceMs, loop.waitsForRoom], [undefined, true]);
+    await world.clock.advance(500);
+    const before = widened;
+    assert.ok(before >= 4, `expected it to be looked for several times, was ${before} times`);
+    budget.gave(1_000_000);
+    await world.clock.advance(100);
+    assert.deepEqual([widened, loop.silentSinceMs, loop.waitsForRoom], [before + 1, clock.monotonicMs(), false]);
+    await world.clock.advance(500);
+    assert.equal(widened, before + 1, "expected nothing to be looked for that is there");
   });
 
   test("tells of a disturbance", async () => {

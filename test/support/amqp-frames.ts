@@ -28,4 +28,5 @@ export class FrameCounter {
 }
 
 export const attach = 0x12;
+export const flow = 0x13;
 export const disposition = 0x15;

@@ -87,7 +87,7 @@ interface WorldOptions {
   readonly calmAt?: number;
 }
 
-type WorkerOverrides = Partial<
+export type WorkerOverrides = Partial<
   Pick<
     WorkerOptions,
     | "inFlightMax"

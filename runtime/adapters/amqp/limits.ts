@@ -53,6 +53,9 @@ export const unsettledMax = 262_144;
 /** Largest message that is taken: the most that a premium namespace lets through. */
 export const messageBytesMax = 104_857_600;
 
+/** Bytes of messages that have partly come, all links of a connection together: their sessions' windows bound them, and one must not end the others' connection. */
+export const partialBytesMax = 0xffff_ffff;
+
 /** Requests to a node on their way at once, and replies it may send ahead. */
 export const requestsInFlightMax = 100;
 

@@ -51,6 +51,10 @@ export class EntityReceiver implements Receiver, ConnectionUser {
     this.#ask();
   }
 
+  widen(): void {
+    this.#link?.widen();
+  }
+
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -87,7 +91,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
   }
 
   async #open(connection: OpenConnection): Promise<void> {
-    const { broker, address, clock, management } = this.#options;
+    const { broker, address, clock, management, listener } = this.#options;
     try {
       await connection.authorize(address);
     } catch (thrown) {
@@ -106,6 +110,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
         broker.proved();
         if (!this.#isStopping) this.#options.listener.opened?.();
       },
+      bytesRoom: (arrivingBytes) => listener.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY,
       arrived: (batch) => this.#arrived(batch),
       ended: (which, end) => this.#ended(connection, which, end),
     });

@@ -31,6 +31,8 @@ export interface ReceivingLinkOptions {
   readonly clock: Clock;
   readonly management: Management;
   attached(): void;
+  /** How many bytes may be on their way, as of a listener. */
+  bytesRoom(arrivingBytes: number): number;
   /** Called with what one read of the socket brought. */
   arrived(batch: readonly AmqpDelivery[]): void;
   /** Called once. */
@@ -52,7 +54,9 @@ export class ReceivingLink implements DeliveryHome {
 
   constructor(options: ReceivingLinkOptions) {
     this.#options = options;
-    this.#session = options.connection.begin({});
+    // What comes of a link that is retired is given back at once; the flow that drains it says so.
+    const incomingBytes = (arrivingBytes: number): number => (this.#isRetired ? Number.POSITIVE_INFINITY : options.bytesRoom(arrivingBytes));
+    this.#session = options.connection.begin({}, { incomingBytes });
     this.#receiver = this.#session.openReceiver(
       {
         name: options.name,
@@ -78,6 +82,10 @@ export class ReceivingLink implements DeliveryHome {
     const taken = Math.min(count, linkCreditMax - this.#receiver.credit);
     if (taken > 0) this.#receiver.addCredit(taken);
     return Math.max(0, taken);
+  }
+
+  widen(): void {
+    this.#session.widen();
   }
 
   /** Deliveries that were handed out and are not settled. */

@@ -61,7 +61,7 @@ export class SessionLink implements DeliveryHome, HeldSession {
 
   constructor(options: SessionLinkOptions) {
     this.#options = options;
-    this.#session = options.connection.begin({});
+    this.#session = options.connection.begin({}, { incomingBytes: (arrivingBytes) => this.#bytesRoom(arrivingBytes) });
     this.#receiver = this.#session.openReceiver(
       {
         name: options.name,
@@ -97,6 +97,10 @@ export class SessionLink implements DeliveryHome, HeldSession {
 
   receive(): void {
     if (this.#receiver.isAttached) this.#receiver.addCredit(1);
+  }
+
+  widen(): void {
+    this.#session.widen();
   }
 
   forEachUnsettled(visit: (delivery: AmqpDelivery) => void): void {
@@ -152,6 +156,12 @@ export class SessionLink implements DeliveryHome, HeldSession {
     if (this.#receiver.isAttached) this.#receiver.close();
     else this.#session.end();
     if (!(await settledWithin(this.#options.clock, releaseTimeoutMs, this.#over.promise))) this.#session.end();
+  }
+
+  /** None is asked for before somebody listens. */
+  #bytesRoom(arrivingBytes: number): number {
+    const listener = this.#listener;
+    return listener === undefined ? 0 : (listener.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY);
   }
 
   #ask(operation: string, fields: Parameters<Management["ask"]>[1] = {}): ReturnType<Management["ask"]> {

@@ -76,14 +76,16 @@ class MergedTransport implements Transport {
       for (const delivery of batch) this.#retried.add(delivery);
       listener.deliveries(batch);
     };
+    const bytesRoom = (arrivingBytes: number): number => roomOf(listener, arrivingBytes);
     if (this.#readsSessions) {
-      return this.#retry.openReceiver({ deliveries: retried, disturbed: (error) => listener.disturbed(error), opened: () => listener.opened?.() });
+      return this.#retry.openReceiver({ deliveries: retried, disturbed: (error) => listener.disturbed(error), opened: () => listener.opened?.(), bytesRoom });
     }
     const receiver = new MergedReceiver(this.#main, this.#retry, this.#clock, {
       deliveries: (batch) => listener.deliveries(batch),
       retried,
       disturbed: (error) => listener.disturbed(error),
       opened: () => listener.opened?.(),
+      bytesRoom,
       stopped: () => void this.#receivers.delete(receiver),
     });
     this.#receivers.add(receiver);
@@ -138,6 +140,13 @@ interface MergedListener extends ReceiverListener {
   stopped(): void;
 }
 
+type SourceListener = Required<Pick<ReceiverListener, "disturbed" | "opened" | "bytesRoom">>;
+
+/** Whoever does not say does not bound it. */
+function roomOf(listener: Pick<ReceiverListener, "bytesRoom">, arrivingBytes: number): number {
+  return listener.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY;
+}
+
 /** One of the two, with the receiver it is read by at present. */
 class Source {
   readonly transport: Transport;
@@ -147,8 +156,10 @@ class Source {
   credit = 0;
   /** The broker does not serve it. */
   isDisturbed = false;
+  /** Of a message that is not whole. */
+  arrivingBytes = 0;
 
-  constructor(transport: Transport, listener: Pick<ReceiverListener, "disturbed" | "opened">, arrived: (batch: readonly Delivery[]) => void) {
+  constructor(transport: Transport, listener: SourceListener, arrived: (batch: readonly Delivery[]) => void) {
     this.transport = transport;
     this.#listener = {
       deliveries: (batch) => {
@@ -157,11 +168,16 @@ class Source {
       },
       disturbed: (error) => {
         this.isDisturbed = true;
+        this.arrivingBytes = 0;
         listener.disturbed(error);
+      },
+      bytesRoom: (arrivingBytes) => {
+        this.arrivingBytes = arrivingBytes;
+        return listener.bytesRoom(arrivingBytes);
       },
       opened: () => {
         this.isDisturbed = false;
-        listener.opened?.();
+        listener.opened();
       },
     };
     this.#receiver = transport.openReceiver(this.#listener);
@@ -171,6 +187,10 @@ class Source {
     if (count === 0) return;
     this.credit += count;
     this.#receiver.addCredit(count);
+  }
+
+  widen(): void {
+    this.#receiver.widen?.();
   }
 
   /** Takes back what credit is left; what comes meanwhile is handed out and has spent its own. */
@@ -210,20 +230,33 @@ class MergedReceiver implements Receiver {
     this.#clock = clock;
     this.#listener = listener;
     // One that is served says nothing of the other.
-    const news: Pick<ReceiverListener, "disturbed" | "opened"> = {
+    const newsOf = (other: () => Source): SourceListener => ({
       disturbed: (error) => listener.disturbed(error),
       opened: () => {
         if (!this.#main.isDisturbed && !this.#retry.isDisturbed) listener.opened?.();
       },
-    };
-    this.#main = new Source(main, news, (batch) => {
-      this.#received += batch.length;
-      listener.deliveries(batch);
+      // What comes of the other takes its part.
+      bytesRoom: (arrivingBytes) => {
+        const otherBytes = other().arrivingBytes;
+        return roomOf(listener, arrivingBytes + otherBytes) - otherBytes;
+      },
     });
-    this.#retry = new Source(retry, news, (batch) => {
-      this.#received += batch.length;
-      listener.retried(batch);
-    });
+    this.#main = new Source(
+      main,
+      newsOf(() => this.#retry),
+      (batch) => {
+        this.#received += batch.length;
+        listener.deliveries(batch);
+      },
+    );
+    this.#retry = new Source(
+      retry,
+      newsOf(() => this.#main),
+      (batch) => {
+        this.#received += batch.length;
+        listener.retried(batch);
+      },
+    );
   }
 
   addCredit(count: number): void {
@@ -238,6 +271,11 @@ class MergedReceiver implements Receiver {
     this.#main.addCredit(forMain);
     this.#retry.addCredit(forRetry);
     if (this.#isLone) this.#watchLone();
+  }
+
+  widen(): void {
+    this.#main.widen();
+    this.#retry.widen();
   }
 
   /** Moves no credit any more, and looks at nothing. */

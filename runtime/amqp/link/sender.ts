@@ -53,6 +53,8 @@ export interface SenderHost extends LinkHost {
   sendRoom(): number;
   /** Frames that the peer's window still takes. */
   readonly framesLeft: number;
+  /** Whether the peer does not take what was written. */
+  readonly isBlocked: boolean;
   /** Counts one transfer frame. */
   countFrame(): void;
   takeDeliveryId(): number;
@@ -219,13 +221,13 @@ export class Sender<Context = unknown> extends Link {
     this.#continue();
   }
 
-  /** Sends further frames of an unfinished delivery, as many as the window takes. */
+  /** Sends further frames of an unfinished delivery, as many as the window and the socket take. */
   #continue(): void {
     const { host } = this;
     const { output } = host;
     const unfinished = this.#unfinished;
     if (unfinished === undefined) return;
-    while (unfinished.left > 0 && host.framesLeft > 0) {
+    while (unfinished.left > 0 && host.framesLeft > 0 && !host.isBlocked) {
       const length = Math.min(unfinished.left, output.frameBytesMax - transferHeadBytes);
       output.beginFrame(frameType.amqp, host.channel);
       writeContinuation(output, this.handle, unfinished.settled, unfinished.left > length);

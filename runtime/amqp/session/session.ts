@@ -47,6 +47,12 @@ export interface SessionEnd {
 export interface SessionOptions {
   /** Where the ids of outgoing transfers and deliveries start. Default 0. */
   readonly initialOutgoingId?: number | undefined;
+  /**
+   * How many bytes may be on their way to this session, or have come of messages that are not whole; of the latter there are
+   * `arrivingBytes`. Asked whenever the incoming window is stated, which a frame of the largest size is counted in; what was granted is not taken
+   * back. Without it the window is as wide as `limits.incomingWindowFrames` each time.
+   */
+  readonly incomingBytes?: ((arrivingBytes: number) => number) | undefined;
 }
 
 /** Plain callbacks; none may throw. */
@@ -95,13 +101,20 @@ export class Session implements LinksHost {
   readonly outgoing: DeliveryTable<Settleable>;
   readonly #host: SessionHost;
   readonly #initialOutgoingId: number;
+  /** The incoming window as our begin states it. */
+  readonly #beginFrames: number;
   readonly #windows: Windows;
+  readonly #incomingBytes: SessionOptions["incomingBytes"];
+  /** Of messages that are not whole. */
+  #arrivingBytes = 0;
   readonly #links = new Links(this);
   /** The id that the peer's next delivery must have; -1 before its first. */
   #nextIncomingDeliveryId = -1;
   /** What is written when the tick ends. */
   readonly #flowsDue = new Set<Receiver>();
   #windowDue = false;
+  /** It is stated though it is no wider: the peer asked. */
+  #isWindowAsked = false;
   #waiting = new Set<Sender>();
 
   constructor(host: SessionHost, channel: number, options: SessionOptions, events: SessionEvents) {
@@ -111,7 +124,9 @@ export class Session implements LinksHost {
     this.output = host.output;
     this.limits = host.limits;
     this.#initialOutgoingId = options.initialOutgoingId ?? 0;
-    this.#windows = new Windows(this.#initialOutgoingId, host.limits.incomingWindowFrames);
+    this.#incomingBytes = options.incomingBytes;
+    this.#beginFrames = Math.min(host.limits.incomingWindowFrames, this.#framesMax());
+    this.#windows = new Windows(this.#initialOutgoingId, host.limits.incomingWindowFrames, this.#beginFrames);
     this.#deliveries = new Deliveries(this.#initialOutgoingId);
     this.incoming = this.#deliveries.incoming;
     this.outgoing = this.#deliveries.outgoing;
@@ -145,6 +160,11 @@ export class Session implements LinksHost {
    */
   flushSettled(): void {
     this.#deliveries.write(this.output, this.channel);
+  }
+
+  /** `incomingBytes` may be more than when it was asked last: the window opens again if it is half used up. */
+  widen(): void {
+    if (this.#windows.isLow) this.#requestWindow();
   }
 
   /** Ends the session and its links, whose `onDetach` is called at once. `onEnd` follows when the peer has answered. Does nothing to one that is ending. */
@@ -206,8 +226,12 @@ export class Session implements LinksHost {
     return this.#windows.framesLeft;
   }
 
+  get isBlocked(): boolean {
+    return this.#host.isBlocked;
+  }
+
   sendRoom(): number {
-    if (this.#host.isBlocked || this.state.at !== "mapped") return 0;
+    if (this.isBlocked || this.state.at !== "mapped") return 0;
     return Math.max(0, Math.min(this.framesLeft, this.limits.unsettledMax - this.outgoing.size));
   }
 
@@ -247,6 +271,7 @@ export class Session implements LinksHost {
   }
 
   holdPartial(bytes: number): void {
+    this.#arrivingBytes += bytes;
     this.#host.holdPartial(bytes);
   }
 
@@ -272,9 +297,9 @@ export class Session implements LinksHost {
 
   /** Writes our begin: the first, or the answer to the peer's. */
   begin(remoteChannel: number | undefined): void {
-    const { incomingWindowFrames, linksMax } = this.limits;
+    const { linksMax } = this.limits;
     this.#frame(
-      encodeBegin({ remoteChannel, nextOutgoingId: this.#initialOutgoingId, incomingWindow: incomingWindowFrames, outgoingWindow, handleMax: linksMax - 1 }),
+      encodeBegin({ remoteChannel, nextOutgoingId: this.#initialOutgoingId, incomingWindow: this.#beginFrames, outgoingWindow, handleMax: linksMax - 1 }),
     );
   }
 
@@ -352,7 +377,10 @@ export class Session implements LinksHost {
     if (this.state.at !== "mapped") return;
     this.#windows.onFlow(flow);
     if (flow.handle >= 0) this.#links.remote(flow.handle).onFlow(flow);
-    else if (flow.echo) this.#requestWindow();
+    else if (flow.echo) {
+      this.#isWindowAsked = true;
+      this.#requestWindow();
+    }
     this.resumeSenders();
   }
 
@@ -372,7 +400,7 @@ export class Session implements LinksHost {
   resumeSenders(): void {
     if (this.#waiting.size === 0) return;
     // A delivery that has begun may go on where no other may begin.
-    if (this.#host.isBlocked || this.framesLeft === 0) {
+    if (this.isBlocked || this.framesLeft === 0) {
       this.#host.noteWaiting(this);
       return;
     }
@@ -390,15 +418,30 @@ export class Session implements LinksHost {
     this.flushSettled();
     for (const receiver of this.#flowsDue) if (receiver.isAttached) this.#writeFlow(receiver.flow());
     this.#flowsDue.clear();
-    if (this.#windowDue) this.#writeFlow(undefined);
+    if (this.#windowDue) this.#writeWindow();
+  }
+
+  /** As far as it may be opened now; nothing where that is no further. */
+  #writeWindow(): void {
+    const framesMax = this.#framesMax();
+    if (this.#isWindowAsked || this.#windows.wouldOpen(framesMax)) this.#writeFlow(undefined, framesMax);
+    else this.#windowDue = false;
   }
 
   /** Every flow states the window again. */
-  #writeFlow(link: LinkFlow | undefined): void {
+  #writeFlow(link: LinkFlow | undefined, framesMax: number = this.#framesMax()): void {
     const { output } = this;
     this.#windowDue = false;
+    this.#isWindowAsked = false;
     output.beginFrame(frameType.amqp, this.channel);
-    writeFlow(output, this.#windows.tell(), link);
+    writeFlow(output, this.#windows.tell(framesMax), link);
     output.endFrame(0);
+  }
+
+  /** Frames of any size that may be on their way. */
+  #framesMax(): number {
+    if (this.#incomingBytes === undefined) return Number.POSITIVE_INFINITY;
+    const bytes = this.#incomingBytes(this.#arrivingBytes) - this.#arrivingBytes;
+    return Math.max(0, Math.floor(bytes / this.limits.frameBytesMax));
   }
 }

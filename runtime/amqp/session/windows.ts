@@ -1,6 +1,7 @@
 // The two windows of a session and the ids that they are stated by (part 2, 2.5.6). Both count transfer frames, not messages.
 //
-//   incoming   what the peer may still send. Every flow of ours states it again; one is sent when half of it is used.
+//   incoming   what the peer may still send. Every flow of ours states it again; one is sent when half of it is used. How far it is
+//              opened may change from one flow to the next, but what was granted is never taken back.
 //   outgoing   what the peer still takes. Each flow of its tells up to which id, `next-incoming-id + incoming-window`; what
 //              lies between our next id and that one is left, however many transfers the flow crossed on its way.
 //
@@ -22,12 +23,16 @@ export class Windows {
   /** -1 before the peer's begin. */
   #nextIncomingId = -1;
   #incomingLeft: number;
+  /** What the incoming window was when it was stated last. */
+  #incomingTold: number;
 
-  constructor(initialOutgoingId: number, incomingFrames: number) {
+  /** @param incomingFrames the incoming window at its widest  @param toldFrames what our begin states of it */
+  constructor(initialOutgoingId: number, incomingFrames: number, toldFrames: number = incomingFrames) {
     this.#initialOutgoingId = initialOutgoingId;
     this.#nextOutgoingId = initialOutgoingId;
     this.#incomingFrames = incomingFrames;
-    this.#incomingLeft = incomingFrames;
+    this.#incomingLeft = toldFrames;
+    this.#incomingTold = toldFrames;
   }
 
   /** The peer's begin tells where its ids start, and its window. */
@@ -51,12 +56,23 @@ export class Windows {
   countIncoming(): boolean {
     this.#nextIncomingId = serialAdd(this.#nextIncomingId, 1);
     if (--this.#incomingLeft < 0) throw new ProtocolError(conditions.windowViolation, "expected no transfer beyond the incoming window", "session");
-    return this.#incomingLeft <= this.#incomingFrames >>> 1;
+    return this.isLow;
   }
 
-  /** The session's half of a flow. Stating the incoming window opens it again. */
-  tell(): SessionFlow {
-    this.#incomingLeft = this.#incomingFrames;
-    return { nextIncomingId: this.#nextIncomingId, incomingWindow: this.#incomingFrames, nextOutgoingId: this.#nextOutgoingId, outgoingWindow };
+  /** Half of the incoming window is used. */
+  get isLow(): boolean {
+    return this.#incomingLeft <= this.#incomingTold >>> 1;
+  }
+
+  /** Whether stating the incoming window would open it further, if it may be open for so many frames. */
+  wouldOpen(framesMax: number): boolean {
+    return Math.min(framesMax, this.#incomingFrames) > this.#incomingLeft;
+  }
+
+  /** The session's half of a flow. Stating the incoming window opens it again, for so many frames at the most. */
+  tell(framesMax: number = this.#incomingFrames): SessionFlow {
+    if (this.wouldOpen(framesMax)) this.#incomingLeft = Math.min(framesMax, this.#incomingFrames);
+    this.#incomingTold = this.#incomingLeft;
+    return { nextIncomingId: this.#nextIncomingId, incomingWindow: this.#incomingLeft, nextOutgoingId: this.#nextOutgoingId, outgoingWindow };
   }
 }

@@ -6,6 +6,7 @@ import { TransportError } from "../../core/errors.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder, SettleResult, Transport } from "../../ports/transport.ts";
 import type { Faults } from "./faults.ts";
+import { ModelWindow } from "./model-window.ts";
 import type { BrokerFault, Lock, ModelConnection, Stored } from "./model-queue.ts";
 import { type ModelSession, ModelSessions } from "./model-sessions.ts";
 import type { ProcessClock, SimClock } from "./sim-clock.ts";
@@ -220,8 +221,9 @@ export class ModelBroker {
     this.clock.soon(() => {
       this.#isPumping = false;
       for (const receiver of this.#receivers) {
-        const count = Math.min(receiver.credit, this.#ready.length);
-        if (count === 0 || receiver.isMute) continue;
+        if (receiver.isMute) continue;
+        const count = receiver.window.send(this.#ready.slice(0, receiver.credit).map((index) => (this.stored[index] as Stored).message.body.byteLength));
+        if (count === 0) continue;
         receiver.deliver(this.#ready.splice(0, count).map((index) => this.#lock(this.stored[index] as Stored, receiver.connection)));
       }
     });
@@ -323,10 +325,12 @@ class ModelReceiver implements Receiver {
   /** Gets nothing, and nobody says so. */
   isMute = false;
   #isStopped = false;
+  readonly window: ModelWindow;
 
   constructor(connection: BrokerConnection, listener: ReceiverListener) {
     this.connection = connection;
     this.#listener = listener;
+    this.window = new ModelWindow((arrivingBytes) => (connection.clock.isDead ? 0 : (listener.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY)));
   }
 
   addCredit(count: number): void {
@@ -336,14 +340,20 @@ class ModelReceiver implements Receiver {
     this.connection.broker.pump();
   }
 
+  widen(): void {
+    this.connection.broker.pump();
+  }
+
   deliver(deliveries: readonly ModelDelivery[]): void {
     const { broker, clock } = this.connection;
     this.credit -= deliveries.length;
     broker.clock.after(broker.latencyMs, () =>
       clock.run(() => {
+        for (const { body } of deliveries) this.window.arrived(body.byteLength);
         if (!this.#isStopped) {
           this.connection.handedOut += deliveries.length;
           this.#listener.deliveries(deliveries);
+          if (this.window.isBound) broker.pump();
         } else for (const delivery of deliveries) broker.release(delivery);
       }),
     );

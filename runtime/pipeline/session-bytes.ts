@@ -1,0 +1,37 @@
+/** What may be on its way of the messages of sessions: as of a source, with an equal part for each session that may be worked at once. */
+import { type IncomingBytes, stepBytes } from "../policy/incoming-bytes.ts";
+import type { HeldSession } from "../ports/transport.ts";
+
+export class SessionBytes {
+  readonly #incoming: IncomingBytes<object>;
+  readonly #part: number;
+  /** Those whose message waits at the broker for room. */
+  readonly #short = new Set<HeldSession>();
+
+  constructor(incoming: IncomingBytes<object>, concurrentMax: number) {
+    this.#incoming = incoming;
+    this.#part = 1 / concurrentMax;
+  }
+
+  get areShort(): boolean {
+    return this.#short.size > 0;
+  }
+
+  room(session: HeldSession, arrivingBytes: number): number {
+    const room = this.#incoming.room(session, arrivingBytes, this.#part);
+    if (room - arrivingBytes < stepBytes) this.#short.add(session);
+    else this.#short.delete(session);
+    return room;
+  }
+
+  /** Nothing of it has partly come: its message is here, or it is held no more. */
+  whole(session: HeldSession): void {
+    this.#short.delete(session);
+    this.#incoming.whole(session);
+  }
+
+  /** There may be room. */
+  widen(): void {
+    for (const session of this.#short) session.widen?.();
+  }
+}
