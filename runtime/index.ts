@@ -23,6 +23,8 @@ export type {
   StepContext,
   StepEffect,
   StepOptions,
+  TransactionalEffect,
+  TransactionalOptions,
 } from "./skills/author/context.ts";
 export {
   type CallInfo,
@@ -54,6 +56,7 @@ export {
   defaultVersions,
   defineSkill,
 } from "./skills/author/define-skill.ts";
+export type { TransactionalDatabase, TransactionalStep } from "./skills/author/transactional.ts";
 export { PermanentError, SkillError, type SkillErrorOptions, TransientError, type TransientErrorOptions } from "./skills/author/errors.ts";
 export type { ChainFallback, StepChain } from "./skills/author/step-chain.ts";
 export type { VersionRange } from "./skills/author/version-range.ts";

@@ -21,6 +21,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/adapters/bullmq/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/", "runtime/adapters/redis/"]],
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
   ["runtime/testing/", ["runtime/"]],
+  ["runtime/postgres/", ["runtime/core/", "runtime/skills/author/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],
   ["runtime/admin/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/", "runtime/recovery/"]],
   [
@@ -49,6 +50,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],
   [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
+  [/^(pg|@electric-sql\/pglite)$/, /^(bench|test)\//],
   [/^rhea$/, /^(bench|test)\//],
 ];
 

@@ -10,6 +10,7 @@ import { memoryCommand } from "./memory/command.ts";
 import { orderCommand } from "./order/command.ts";
 import { replayCommand } from "./replay/command.ts";
 import { sourcesCommand } from "./sources/command.ts";
+import { transactionalCommand } from "./transactional/command.ts";
 
 const program = new Command("npm run drill --")
   .usage("NAME [options]")
@@ -18,7 +19,16 @@ const program = new Command("npm run drill --")
   .configureHelp({ subcommandTerm: (command) => command.name(), helpWidth })
   .addHelpText("after", "\n`npm run drill -- NAME --help` says what goes wrong, and what must hold all the same.");
 
-for (const command of [crashPointsCommand(), killCommand(), faultsCommand(), memoryCommand(), orderCommand(), replayCommand(), sourcesCommand()])
+for (const command of [
+  crashPointsCommand(),
+  killCommand(),
+  faultsCommand(),
+  memoryCommand(),
+  orderCommand(),
+  replayCommand(),
+  sourcesCommand(),
+  transactionalCommand(),
+])
   program.addCommand(command);
 
 if (process.argv.length === 2) program.outputHelp();

@@ -89,6 +89,19 @@ program
   });
 
 program
+  .command("postgres")
+  .description("the table of transactional steps in your own PostgreSQL")
+  .addCommand(
+    new Command("migration")
+      .description("print the statements that make the table; give them to psql, or to what else migrates your database")
+      .option("--table <name>", "the table, or schema.table (default: holdfast_steps)")
+      .action(async ({ table }: { table?: string }) => {
+        const { migration } = await import("../postgres/index.ts");
+        (await import("./output.ts")).writeResult(migration(table));
+      }),
+  );
+
+program
   .command("init")
   .argument("<folder>", "where the project is made; its last part is the project's name")
   .description("make a project: a configuration, a skill with its test, an image, a workflow")

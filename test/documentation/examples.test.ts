@@ -19,7 +19,11 @@ test("every example in TypeScript has the types that it claims, under the projec
   const config = {
     extends: join(root, "tsconfig.json"),
     compilerOptions: {
-      paths: { holdfast: [join(root, "runtime/index.ts")], "holdfast/testing": [join(root, "runtime/testing/index.ts")] },
+      paths: {
+        holdfast: [join(root, "runtime/index.ts")],
+        "holdfast/testing": [join(root, "runtime/testing/index.ts")],
+        "holdfast/postgres": [join(root, "runtime/postgres/index.ts")],
+      },
       typeRoots: [join(root, "node_modules/@types")],
       isolatedDeclarations: false,
       declaration: false,

@@ -91,7 +91,7 @@ test("a chain's steps are checked as they are built", () => {
   refused(chain("a", { kind: "once" }, run), /^skill 'greet' step 'a'\.kind: expected one of 'keyed', .*, got "once"$/);
   refused(chain("a", { kind: "queryable" }, run), /^skill 'greet' step 'a'\.query: expected a function, got undefined$/);
   refused(chain("a", { query: run }, run), /^skill 'greet' step 'a'\.query: expected it only with kind 'queryable', got "keyed"$/);
-  refused(chain("a", { retry: 3 }, run), /^skill 'greet' step 'a': expected only the keys kind, query, compensate, fallbacks, got 'retry'$/);
+  refused(chain("a", { retry: 3 }, run), /^skill 'greet' step 'a': expected only the keys kind, query, database, compensate, fallbacks, got 'retry'$/);
   refused(chain("a", {}), /^skill 'greet' step 'a': expected its effect, a function, as the last argument, got undefined$/);
 });
 

@@ -3,6 +3,7 @@ import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import type { Dependency } from "./define-dependency.ts";
 import type { SkillError } from "./errors.ts";
+import type { TransactionalDatabase } from "./transactional.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -104,6 +105,11 @@ export interface SkillContext<Payload = unknown> extends CommonContext<Payload> 
    */
   step<Result>(name: string, effect: StepEffect<Result, Payload>): Promise<Result>;
   step<Result>(name: string, options: StepOptions<Result, Payload>, effect: StepEffect<Result, Payload>): Promise<Result>;
+  step<Result, Transaction>(
+    name: string,
+    options: TransactionalOptions<Result, Transaction, Payload>,
+    effect: TransactionalEffect<Result, Transaction, Payload>,
+  ): Promise<Result>;
 }
 
 /** What a step's compensation is given. It emits nothing: the run's outbox is lost with the run. */
@@ -157,3 +163,17 @@ export type StepOptions<Result, Payload = unknown> = { readonly fallbacks?: read
       readonly query: (step: StepContext<Payload>) => Promise<NoInfer<Result> | undefined> | NoInfer<Result> | undefined;
     }
 );
+
+/** The effect's queries go through `transaction`: what does not is no part of it. */
+export type TransactionalEffect<Result, Transaction, Payload = unknown> = (step: StepContext<Payload>, transaction: Transaction) => Promise<Result> | Result;
+
+/**
+ * The effect and the record of it are one transaction of `database`: it happens exactly once, also when the worker is killed at the commit
+ * and when the run store has lost the run.
+ */
+export interface TransactionalOptions<Result, Transaction, Payload = unknown> {
+  readonly kind: "transactional";
+  readonly database: TransactionalDatabase<Transaction>;
+  readonly fallbacks?: readonly Fallback<Result, Payload>[];
+  readonly compensate?: Compensate<NoInfer<Result>, Payload>;
+}

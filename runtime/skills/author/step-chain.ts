@@ -1,8 +1,9 @@
 // Skills written as a chain of steps, each typed by what the ones before it returned.
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
-import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions } from "./context.ts";
+import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions, TransactionalOptions } from "./context.ts";
 import type { SkillError } from "./errors.ts";
+import type { TransactionalDatabase } from "./transactional.ts";
 
 type Awaitable<Result> = Promise<Result> | Result;
 
@@ -19,6 +20,14 @@ export type ChainStepOptions<Result, Payload, Results> = { readonly fallbacks?: 
       readonly query: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<NoInfer<Result> | undefined>;
     }
 );
+
+/** As `TransactionalOptions`, with fallbacks that are given the results of the steps before. */
+export interface ChainTransactionalOptions<Result, Transaction, Payload, Results> extends Omit<
+  TransactionalOptions<Result, Transaction, Payload>,
+  "fallbacks"
+> {
+  readonly fallbacks?: readonly ChainFallback<Result, Payload, Results>[];
+}
 
 /** A chain of steps, whatever they are. */
 export interface AnyStepChain {
@@ -37,6 +46,11 @@ export interface StepChain<Payload, Results = unknown> extends AnyStepChain {
     options: ChainStepOptions<Result, Payload, Results>,
     effect: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<Result>,
   ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
+  step<const Name extends string, Result, Transaction>(
+    name: Name extends keyof Results ? never : Name,
+    options: ChainTransactionalOptions<Result, Transaction, Payload, Results>,
+    effect: (step: StepContext<Payload>, results: Readonly<Results>, transaction: Transaction) => Awaitable<Result>,
+  ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
 }
 
 export interface ChainStep {
@@ -44,7 +58,8 @@ export interface ChainStep {
   readonly kind: StepKind;
   readonly query: ((step: StepContext<never>, results: never) => unknown) | undefined;
   readonly compensate: Compensate<never, never> | undefined;
-  readonly effect: (step: StepContext<never>, results: never) => unknown;
+  readonly database: TransactionalDatabase<unknown> | undefined;
+  readonly effect: (step: StepContext<never>, results: never, transaction?: never) => unknown;
   readonly fallbacks: readonly ChainFallback<unknown, never, never>[] | undefined;
 }
 
@@ -84,16 +99,24 @@ function checkFallbacks(owner: string, fallbacks: unknown): void {
 
 /** Refuses options that no step can have; returns its kind. */
 export function checkStepOptions(owner: string, options: unknown, isCritical: boolean): StepKind {
-  checkKeys(owner, options, ["kind", "query", "compensate", "fallbacks"]);
+  checkKeys(owner, options, ["kind", "query", "database", "compensate", "fallbacks"]);
   if (options["compensate"] !== undefined) {
     checkFunction(`${owner}.compensate`, options["compensate"]);
     if (!isCritical) refuse(`${owner}.compensate`, "it only in a skill with critical: true", "critical: false");
   }
   if (options["fallbacks"] !== undefined) checkFallbacks(`${owner}.fallbacks`, options["fallbacks"]);
-  const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], stepKinds);
+  const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], [...stepKinds, "transactional"]);
   if (kind === "queryable") checkFunction(`${owner}.query`, options["query"]);
   else if (options["query"] !== undefined) refuse(`${owner}.query`, "it only with kind 'queryable'", kind);
-  return kind;
+  if (kind !== "transactional") {
+    if (options["database"] !== undefined) refuse(`${owner}.database`, "it only with kind 'transactional'", kind);
+    return kind;
+  }
+  const { database } = options;
+  if (typeof (database as Partial<TransactionalDatabase<unknown>> | null | undefined)?.once !== "function")
+    refuse(`${owner}.database`, "a database whose transactions hold steps, as fromPool of holdfast/postgres makes one", database);
+  // The database honours the step's key: it is recorded as what it is to the run.
+  return "keyed";
 }
 
 /** A step's arguments after its name: its options, which may be left out, and its effect. */
@@ -112,8 +135,8 @@ function chainOf(owner: string, isCritical: boolean, steps: readonly ChainStep[]
       if (steps.length >= stepsMax) refuse(owner, `at most ${stepsMax} steps`, steps.length + 1);
       const kind = checkStepOptions(place, options, isCritical);
       if (typeof effect !== "function") refuse(place, "its effect, a function, as the last argument", effect);
-      const { query, compensate, fallbacks } = options as Pick<ChainStep, "query" | "compensate" | "fallbacks">;
-      return chainOf(owner, isCritical, [...steps, { name, kind, query, compensate, effect, fallbacks }]) as never;
+      const { query, database, compensate, fallbacks } = options as Pick<ChainStep, "query" | "database" | "compensate" | "fallbacks">;
+      return chainOf(owner, isCritical, [...steps, { name, kind, query, database, compensate, effect, fallbacks }]) as never;
     },
   };
 }
@@ -129,11 +152,18 @@ export function buildChain(owner: string, isCritical: boolean, build: (begin: ne
 /** Runs a chain: each step through the context, its result handed to those after it. */
 export async function runChain(steps: readonly ChainStep[], context: SkillContext): Promise<void> {
   const results: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
-  for (const { name, kind, query, compensate, effect, fallbacks } of steps) {
+  for (const { name, kind, query, database, compensate, effect, fallbacks } of steps) {
     const more = {
       ...(compensate === undefined ? undefined : { compensate: compensate as Compensate<unknown> }),
       ...(fallbacks === undefined ? undefined : { fallbacks: fallbacks.map((fallback) => withResults(fallback, results)) }),
     };
+    if (database !== undefined) {
+      const inTransaction: TransactionalOptions<unknown, unknown> = { kind: "transactional", database, ...more };
+      results[name] = await context.step(name, inTransaction, (step, transaction) =>
+        effect(step as StepContext<never>, results as never, transaction as never),
+      );
+      continue;
+    }
     const options: StepOptions<unknown> =
       kind === "queryable" && query !== undefined
         ? { kind, query: (step: StepContext) => query(step as StepContext<never>, results as never), ...more }

@@ -14,6 +14,7 @@ const moduleOf = (path: string): string => new URL(`../../${path}${extname(impor
 const own = new Map([
   ["holdfast", moduleOf("index")],
   ["holdfast/testing", moduleOf("testing/index")],
+  ["holdfast/postgres", moduleOf("postgres/index")],
 ]);
 const lent = /^zod(?:\/|$)/;
 let isKnown = false;

@@ -21,7 +21,16 @@ import { type Call, type CallingRun, callDependency } from "./call-dependency.ts
 import { HeardCall } from "./call-result.ts";
 import { CallLedger } from "./call-ledger.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
-import type { CallOptions, EmitOptions, SkillContext, SkillLog, StepEffect, StepOptions } from "../author/context.ts";
+import type {
+  CallOptions,
+  EmitOptions,
+  SkillContext,
+  SkillLog,
+  StepEffect,
+  StepOptions,
+  TransactionalEffect,
+  TransactionalOptions,
+} from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
@@ -43,6 +52,7 @@ import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
+import { type AnyStepEffect, type AnyStepOptions, carryOutOnce } from "./transactional.ts";
 
 const forgottenWhy = "its effect may have happened: the store has lost records since the event was enqueued";
 const noReports: readonly CallReport[] = [];
@@ -288,9 +298,14 @@ export class Run implements SkillContext<never>, CallingRun {
 
   step<Result>(name: string, effect: StepEffect<Result, never>): Promise<Result>;
   step<Result>(name: string, options: StepOptions<Result, never>, effect: StepEffect<Result, never>): Promise<Result>;
-  async step<Result>(name: string, given: StepOptions<Result, never> | StepEffect<Result, never>, last?: StepEffect<Result, never>): Promise<Result> {
+  step<Result, Transaction>(
+    name: string,
+    options: TransactionalOptions<Result, Transaction, never>,
+    effect: TransactionalEffect<Result, Transaction, never>,
+  ): Promise<Result>;
+  async step<Result>(name: string, given: AnyStepOptions<Result> | AnyStepEffect<Result>, last?: AnyStepEffect<Result>): Promise<Result> {
     if (this.#isEnded) throw new RunEnded();
-    const [options, effect] = stepArguments<StepOptions<Result, never>, StepEffect<Result, never>>(given, last);
+    const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
     const kind = this.#admitStep(name, options);
     if (typeof effect !== "function")
       throw new PermanentError(`step '${name}': expected its effect, a function, as the last argument, got ${show(effect)}`, {
@@ -339,12 +354,7 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
-  async #execute<Result>(
-    open: OpenStep,
-    record: StepRecord | undefined,
-    options: StepOptions<Result, never>,
-    effect: StepEffect<Result, never>,
-  ): Promise<unknown> {
+  async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: AnyStepOptions<Result>, effect: AnyStepEffect<Result>): Promise<unknown> {
     const { name, kind } = open;
     const context = new OpenStepContext(this, open.idempotencyKey);
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
@@ -371,20 +381,22 @@ export class Run implements SkillContext<never>, CallingRun {
       this.checkMayAct();
     }
     let result: unknown;
+    let stored: StepRecord | undefined;
     try {
-      result = await effect(context);
+      if (options.kind === "transactional") ({ result, stored } = await carryOutOnce(this, open, context, options.database, effect));
+      else result = await (effect as StepEffect<Result, never>)(context);
     } catch (error) {
       return await this.#fallBack(open, context, options, { error, needsIntent });
     }
     if (this.#isEnded) throw new RunEnded();
-    return await this.#checkpoint(open, result);
+    return await this.#checkpoint(open, result, undefined, stored);
   }
 
   /** The effect has failed: a fallback answers in its place, or the step fails. */
   async #fallBack<Result>(
     open: OpenStep,
     effect: OpenStepContext,
-    options: StepOptions<Result, never>,
+    options: AnyStepOptions<Result>,
     { error, needsIntent }: { readonly error: unknown; readonly needsIntent: boolean },
   ): Promise<unknown> {
     const chain = options.fallbacks;
@@ -414,8 +426,8 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   /** Returns what a resumed run would get. */
-  async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack): Promise<unknown> {
-    const record = recordOf(open, result);
+  async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
+    const record = stored ?? recordOf(open, result);
     await this.#write(record, fellBack);
     this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;

@@ -39,7 +39,11 @@ export function isWithdrawn({ state, kind }: Pick<StepRecord, "state" | "kind">)
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
   checkData("result", outcome.result);
   const { result: value, emitted, quality } = outcome;
-  const result = new Uint8Array(packr.pack(quality === "full" ? [value, emitted] : [value, emitted, quality]));
+  return recordFrom(name, kind, new Uint8Array(packr.pack(quality === "full" ? [value, emitted] : [value, emitted, quality])));
+}
+
+/** The record of a completed step whose result is encoded already. */
+export function recordFrom(name: string, kind: StepKind, result: Uint8Array): StepRecord {
   return { name, kind, state: "completed", result, checksum: crc32(result), codec: stepCodec, atMs: 0 };
 }
 
