@@ -9,7 +9,7 @@ import type { PauseBounds } from "../policy/backoff.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
-import { ReturnTimes } from "../policy/return-times.ts";
+import { EndRate, ReturnTimes } from "../policy/return-times.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
 import { ofSource, type Source } from "./source.ts";
@@ -62,6 +62,7 @@ export class Intake {
   readonly #bySource: readonly SourceIntake[];
   readonly #isOfOneKind: boolean;
   readonly #bytes: ByteBudget;
+  readonly #endRate = new EndRate();
 
   constructor(options: IntakeOptions) {
     const { sources, intake, heldBytesMax } = options;
@@ -150,7 +151,7 @@ export class Intake {
     if (intake === undefined) return {};
     const { window, slots, returns } = intake;
     const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
-    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax)), atMostMs: window.turnsOverMs };
+    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax), this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
@@ -238,6 +239,7 @@ export class Intake {
     const nowMs = this.#options.clock.monotonicMs();
     if (work.ranMs > 0 && work.runId % measuredEvery === 0) intake.window.tripped(undefined, nowMs - work.ranMs);
     intake.window.gave(nowMs);
+    this.#endRate.ended(nowMs);
   }
 
   /** Once a second: how much of the threads' loops each skill's runs hold. */
