@@ -28,6 +28,8 @@ const reportEveryMs = 200;
 const stopMarginMs = 5_000;
 /** What a worker loads once it is up, such as the recovery queue, is loaded by then. */
 const settledAfterMs = 3_000;
+/** How soon it is seen that there is work. */
+const lookForWorkEveryMs = 50;
 /** How often the log sums up what happened. */
 const summaryEveryMs = 60_000;
 
@@ -94,7 +96,7 @@ export async function start(options: StartOptions): Promise<void> {
   endChecking();
   await admin?.stop();
   clearTimeout(late);
-  clearTimeout(settling);
+  clearInterval(settling);
   clearInterval(reports);
   clearInterval(summing);
   sumUp();
@@ -102,14 +104,22 @@ export async function start(options: StartOptions): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
-/** Once everything is loaded: what the start has left behind is given back while nobody waits for it, and heaps may grow with the work. */
+/**
+ * Once everything is loaded, what the start has left behind is given back while nobody waits for it, and heaps may grow with the work. Work
+ * that comes before then does not wait for that: with a small young generation it would be collected several times as often.
+ */
 function settleMemory(worker: Pick<Worker, "view">): NodeJS.Timeout {
   // An end that does not wait for threads writes nothing of the cache.
   flushCompileCache();
-  return setTimeout(() => {
-    if (worker.view().inFlight === 0) collectGarbage();
+  const readyMs = performance.now();
+  const looking = setInterval(() => {
+    const isIdle = worker.view().inFlight === 0;
+    if (isIdle && performance.now() - readyMs < settledAfterMs) return;
+    clearInterval(looking);
+    if (isIdle) collectGarbage();
     letYoungGenerationGrow();
-  }, settledAfterMs);
+  }, lookForWorkEveryMs);
+  return looking;
 }
 
 function reportToParent({ worker, statistics }: Pick<ComposedWorker, "worker" | "statistics">): void {

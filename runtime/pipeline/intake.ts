@@ -10,7 +10,7 @@ import { ByteBudget } from "../policy/byte-budget.ts";
 import { IncomingBytes } from "../policy/incoming-bytes.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
-import { ReturnTimes } from "../policy/return-times.ts";
+import { EndRate, ReturnTimes } from "../policy/return-times.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
 import { ofSource, type Source } from "./source.ts";
@@ -65,6 +65,7 @@ export class Intake {
   readonly #bytes: ByteBudget;
   /** What may be on its way beside what is held. */
   readonly incoming: IncomingBytes<object>;
+  readonly #endRate = new EndRate();
 
   constructor(options: IntakeOptions) {
     const { sources, intake, heldBytesMax } = options;
@@ -154,7 +155,7 @@ export class Intake {
     if (intake === undefined) return {};
     const { window, slots, returns } = intake;
     const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
-    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax)), atMostMs: window.turnsOverMs };
+    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax), this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
@@ -242,6 +243,7 @@ export class Intake {
     const nowMs = this.#options.clock.monotonicMs();
     if (work.ranMs > 0 && work.runId % measuredEvery === 0) intake.window.tripped(undefined, nowMs - work.ranMs);
     intake.window.gave(nowMs);
+    this.#endRate.ended(nowMs);
   }
 
   /** Once a second: how much of the threads' loops each skill's runs hold. */

@@ -3,17 +3,43 @@
  * other, twice as fast as runs of the skill end here, after a leaky bucket. Were all of them to come back soon, they would be taken
  * and left again and again, each time at the cost of a copy; were they to come back only as fast as they can be run, others that have less to
  * do would wait for them.
+ *
+ * What a run takes while others leave the worker no time says little of how it will be without them. So messages come back faster where that
+ * costs little: as one of ten that the worker ends of all skills. Else what was left while much was going on would return long after that.
  */
 
 /** They come back so many times as fast as they could be run here. */
 const timesAsFast = 2;
+/** Or as this part of all messages that end here. */
+const partOfAll = 0.1;
+/** So many of the last ends say how fast messages end. */
+const endsRemembered = 256;
+
+/** How fast messages of all skills end here. */
+export class EndRate {
+  readonly #atMs = new Float64Array(endsRemembered).fill(Number.NEGATIVE_INFINITY);
+  #next = 0;
+
+  ended(nowMs: number): void {
+    this.#atMs[this.#next] = nowMs;
+    this.#next = (this.#next + 1) % endsRemembered;
+  }
+
+  /** The time between two ends lately, on average; infinite where few have ended. */
+  gapMs(nowMs: number): number {
+    return (nowMs - (this.#atMs[this.#next] ?? Number.NEGATIVE_INFINITY)) / endsRemembered;
+  }
+}
 
 export class ReturnTimes {
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  /** How long the next one is to stay away, at least. `runMs`: what a run takes, as far as is known; `atOnce`: so many go on at once. */
-  next(nowMs: number, runMs: number, atOnce: number): number {
-    const gapMs = runMs / (Math.max(1, atOnce) * timesAsFast);
+  /**
+   * How long the next one is to stay away, at least. `runMs`: what a run takes, as far as is known; `atOnce`: so many go on at once;
+   * `endGapMs`: the time between two ends of messages of all skills.
+   */
+  next(nowMs: number, runMs: number, atOnce: number, endGapMs: number): number {
+    const gapMs = Math.min(runMs / (Math.max(1, atOnce) * timesAsFast), endGapMs / partOfAll);
     this.#lastMs = Math.max(nowMs, this.#lastMs + gapMs);
     return this.#lastMs - nowMs;
   }

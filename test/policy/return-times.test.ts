@@ -1,18 +1,37 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { ReturnTimes } from "#runtime/policy/return-times.ts";
+import { EndRate, ReturnTimes } from "#runtime/policy/return-times.ts";
 
 describe("messages that are left to others", () => {
   test("come back one after the other, twice as fast as runs end", () => {
     const times = new ReturnTimes();
-    const pauses = Array.from({ length: 201 }, () => times.next(0, 2_000, 100));
+    const pauses = Array.from({ length: 201 }, () => times.next(0, 2_000, 100, Infinity));
     assert.deepEqual([pauses[0], pauses[1], pauses[200]], [0, 10, 2_000]);
     // What comes later waits for those before it, as long as there are any.
-    assert.deepEqual([times.next(1_500, 2_000, 100), times.next(100_000, 2_000, 100)], [510, 0]);
+    assert.deepEqual([times.next(1_500, 2_000, 100, Infinity), times.next(100_000, 2_000, 100, Infinity)], [510, 0]);
   });
 
   test("may come back at once where runs are over at once", () => {
     const times = new ReturnTimes();
-    assert.deepEqual([times.next(0, 0, 1), times.next(0, 0, 0)], [0, 0]);
+    assert.deepEqual([times.next(0, 0, 1, Infinity), times.next(0, 0, 0, Infinity)], [0, 0]);
+  });
+
+  test("come back faster than their runs end where messages of other skills do, as one of ten", () => {
+    const times = new ReturnTimes();
+    const pauses = Array.from({ length: 201 }, () => times.next(0, 2_000, 1, 0.5));
+    assert.deepEqual([pauses[0], pauses[1], pauses[200]], [0, 5, 1_000]);
+  });
+});
+
+describe("how fast messages end", () => {
+  test("is told by the last of them, and is unknown before", () => {
+    const rate = new EndRate();
+    for (let end = 0; end < 255; end += 1) rate.ended(end * 2);
+    assert.equal(rate.gapMs(510), Infinity);
+    rate.ended(510);
+    assert.equal(rate.gapMs(512), 2);
+    for (let end = 0; end < 256; end += 1) rate.ended(1_000 + end);
+    assert.equal(rate.gapMs(1_256), 1);
+    assert.equal(rate.gapMs(1_000 + 25_600), 100);
   });
 });
