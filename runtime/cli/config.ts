@@ -5,9 +5,10 @@ import { originOf } from "../core/config/layers.ts";
 import { at, isSecret } from "../core/config/schema-places.ts";
 import { counted } from "../core/counted.ts";
 import { printableLines } from "../core/printable.ts";
+import { describePlace, Secret } from "../core/secret.ts";
 import { redact } from "../core/redact.ts";
 import { configSchemaText, readConfigSchema } from "./config-schema.ts";
-import { type ConfigFlags, type LoadedConfig, loadConfig } from "./load-config.ts";
+import { type ConfigFlags, type LoadedConfig, readConfig } from "./load-config.ts";
 import { writeResult, writeText } from "./output.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
 
@@ -28,7 +29,7 @@ const hidden = "[redacted]";
 
 export async function config(options: ConfigOptions): Promise<void> {
   if (options.schema === true) return writeResult(configSchemaText());
-  const loaded = await loadConfig(options.config, options);
+  const loaded = await readConfig(options.config, options);
   const values = rowsOf(loaded, readConfigSchema());
   if (options.json === true) return writeResult(`${JSON.stringify({ file: loaded.file, values, unread: loaded.unread }, undefined, 2)}\n`);
   print(loaded, values);
@@ -38,7 +39,11 @@ function rowsOf({ config: checked, layers, placeOf, file }: LoadedConfig, schema
   return leavesOf(checked, []).map(({ path, value }) => {
     const origin = originOf(layers, path);
     const from = "by" in origin ? origin.by : origin.layer === "file" ? (placeOf(path) ?? file) : "default";
-    return { key: path.join("."), value: isSecret(at(schema, path)) ? hidden : shown(value), from };
+    return {
+      key: path.join("."),
+      value: value instanceof Secret ? `[${describePlace(value.place)}]` : isSecret(at(schema, path)) ? hidden : shown(value),
+      from,
+    };
   });
 }
 
@@ -58,7 +63,7 @@ interface Leaf {
 function leavesOf(value: unknown, path: readonly string[]): readonly Leaf[] {
   if (value === undefined) return [];
   if (value instanceof Map) return leavesOf(Object.fromEntries(value), path);
-  if (typeof value !== "object" || value === null) return [{ path, value }];
+  if (typeof value !== "object" || value === null || value instanceof Secret) return [{ path, value }];
   if (Array.isArray(value) && value.every((entry) => typeof entry !== "object")) return [{ path, value }];
   return Object.entries(value).flatMap(([key, entry]) => leavesOf(entry, [...path, key]));
 }

@@ -1,6 +1,7 @@
 /** Finds the configuration file, and lays over it what the environment and flags say. */
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { openSecrets } from "../compose/secrets.ts";
 import { type Config, parseConfig } from "../core/config.ts";
 import { readEnvironment } from "../core/config/environment.ts";
 import type { JsonSchema } from "../core/config/json-schema.ts";
@@ -42,8 +43,15 @@ export interface ConfigFlags {
   readonly log?: string | undefined;
 }
 
-/** Reads `path`, or the one of the usual names in the working folder. Throws `ConfigurationError`. */
+/** Reads `path`, or the one of the usual names in the working folder, and the secrets that it refers to. Throws `ConfigurationError`. */
 export async function loadConfig(path: string | undefined, flags: ConfigFlags = {}): Promise<LoadedConfig> {
+  const loaded = await readConfig(path, flags);
+  await openSecrets(loaded.config, loaded.directory);
+  return loaded;
+}
+
+/** The same without its secrets: for who only shows what it says. */
+export async function readConfig(path: string | undefined, flags: ConfigFlags = {}): Promise<LoadedConfig> {
   const file = resolve(path ?? (process.env["HOLDFAST_CONFIG"] || usualFile()));
   if (!existsSync(file)) throw new ConfigurationError(`expected a configuration at ${file}, found no such file`);
   // Whoever loads a configuration runs code that others wrote: the file itself, and then the plugins that it lists.

@@ -12,7 +12,8 @@ import { mergeTransports, readBesideSessions } from "../adapters/merged/transpor
 import type { ServiceBusConnection } from "../adapters/service-bus/client.ts";
 import { watchedCredential } from "../adapters/support/watched-credential.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { Config, ServiceBusConfig } from "../core/config.ts";
+import { ownIdentity } from "./identity.ts";
+import type { Config, ServiceBusSettings } from "../core/config.ts";
 import { retryEntityOf, type SourcePlace, type SourceSettings } from "../core/config/sources.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
@@ -21,10 +22,9 @@ import type { Publisher } from "../ports/publisher.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */
-export async function connectionOf(serviceBus: ServiceBusConfig): Promise<ServiceBusConnection> {
+export async function connectionOf(serviceBus: ServiceBusSettings): Promise<ServiceBusConnection> {
   if ("connectionString" in serviceBus) return serviceBus;
-  const { DefaultAzureCredential } = await import("@azure/identity");
-  return { ...serviceBus, credential: new DefaultAzureCredential() };
+  return { ...serviceBus, credential: await ownIdentity() };
 }
 
 function entityOf(source: SourcePlace): Entity {
@@ -135,7 +135,11 @@ export async function checkSendingTo(config: Config, entity: string): Promise<Se
 }
 
 /** Sequence numbers of messages that were just sent and still lie in the entity, by message id; see `findSequenceNumbers`. */
-export async function findSent(serviceBus: ServiceBusConfig, entity: string, messageIds: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly string[]>> {
+export async function findSent(
+  serviceBus: ServiceBusSettings,
+  entity: string,
+  messageIds: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, readonly string[]>> {
   const { findSequenceNumbers } = await import("../adapters/service-bus/find-sent.ts");
   return findSequenceNumbers(await connectionOf(serviceBus), entity, messageIds);
 }

@@ -14,9 +14,11 @@ import { createThreadedSqliteRunStore, sharedThreadOf } from "../adapters/sqlite
 import { systemClock } from "../adapters/system/clock.ts";
 import { storeMemoryIn } from "../adapters/system/store-memory.ts";
 import { consumerName, firstSource, type SourceSettings } from "../core/config/sources.ts";
-import type { Config, StoreConfig } from "../core/config.ts";
+import { ownIdentity } from "./identity.ts";
+import type { Config, RedisStoreSettings, StoreSettings } from "../core/config.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
+import { reveal } from "../core/secret.ts";
 import type { RunRecords } from "../ports/run-records.ts";
 import type { ForgettingOptions, RunStore, RunStoreOptions } from "../ports/run-store.ts";
 
@@ -72,7 +74,7 @@ export function checkStoreIsShared({ store }: Pick<Config, "store">): void {
   if (isInMemory(store)) throw new ConfigurationError("store: expected one that other processes can read, found ':memory:'; name a file or a Redis");
 }
 
-function isInMemory(store: StoreConfig): boolean {
+function isInMemory(store: StoreSettings): boolean {
   return store.kind === "sqlite" && store.path === ":memory:";
 }
 
@@ -107,25 +109,22 @@ async function nameKindsOf(config: Config, directory: string, kinds: readonly Ru
 const storeMemoryFile = ".holdfast/stores.json";
 
 /** Names one store without telling its password. */
-function memoryName(consumer: string, store: StoreConfig): string {
-  const place = store.kind === "redis" ? [new URL(store.url).host, new URL(store.url).pathname, store.prefix ?? ""] : [store.path];
+function memoryName(consumer: string, store: StoreSettings): string {
+  const place = store.kind === "redis" ? [hostAndPathOf(store), store.prefix ?? ""].flat() : [store.path];
   return `${consumer} ${createHash("sha256")
     .update(JSON.stringify([store.kind, ...place]))
     .digest("hex")
     .slice(0, 16)}`;
 }
 
-/** The workload's own identity; its library is loaded when it is first asked. */
+/** Asked for when a token is needed. */
 const workloadIdentity: RedisCredential = {
   async getToken(scopes) {
-    const { DefaultAzureCredential } = await import("@azure/identity");
-    identity ??= new DefaultAzureCredential();
-    return identity.getToken(scopes);
+    return (await ownIdentity()).getToken(scopes);
   },
 };
-let identity: RedisCredential | undefined;
 
-function redisOptions(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): Omit<RedisRunStoreOptions, "consumer" | "retentionMs"> {
+function redisOptions(store: RedisStoreSettings, directory: string): Omit<RedisRunStoreOptions, "consumer" | "retentionMs"> {
   const { prefix, commandTimeoutMs, hashTags, layout, detailsMs } = store;
   return {
     ...redisPlace(store, directory),
@@ -138,16 +137,22 @@ function redisOptions(store: Extract<StoreConfig, { kind: "redis" }>, directory:
 }
 
 /** How the Redis of a store is reached. */
-export function redisPlace(store: Extract<StoreConfig, { kind: "redis" }>, directory: string): RedisPlace {
-  const { url, cluster, nodes, sentinel, caFile, entraId } = store;
+export function redisPlace(store: RedisStoreSettings, directory: string): RedisPlace {
+  const { url, password, cluster, nodes, sentinel, caFile, entraId } = store;
   return {
     url,
+    ...(password === undefined ? {} : { password }),
     isCluster: cluster === true,
     ...(nodes === undefined ? {} : { nodes }),
     ...(sentinel === undefined ? {} : { sentinel }),
     ...(caFile === undefined ? {} : { ca: readAuthority(resolve(directory, caFile)) }),
     ...(entraId === true ? { credential: workloadIdentity } : {}),
   };
+}
+
+function hostAndPathOf({ url }: RedisStoreSettings): readonly [host: string, path: string] {
+  const { host, pathname } = new URL(reveal(url));
+  return [host, pathname];
 }
 
 function readAuthority(file: string): string {

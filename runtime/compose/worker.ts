@@ -26,6 +26,7 @@ import { composeExecutor, limitsOf } from "./executor.ts";
 import { composeShedding } from "./priorities.ts";
 import type { ComposedMemory } from "./memory.ts";
 import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./recovery.ts";
+import { composeSecretKeeper, openSecrets } from "./secrets.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
 import { type ComposedTelemetry, composeMetrics, composeTelemetry } from "./telemetry.ts";
@@ -57,6 +58,7 @@ function reportersOf(config: Config, directory: string, { queue, ...parts }: Sid
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
 export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
+  await openSecrets(config, directory);
   const skills = await composeSkills(config, directory);
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
@@ -86,7 +88,10 @@ export async function composeWorker(config: Config, directory: string): Promise<
     telemetry,
     meter: metrics,
     escalated: escalations && (() => escalations.intent()),
-    reporters: reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
+    reporters: [
+      composeSecretKeeper(config, directory, (event) => telemetry.emit(event)),
+      ...reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
+    ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,
     leakedThreadsMax: config.stuckThreads.leakedMax,

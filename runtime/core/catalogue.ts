@@ -162,6 +162,7 @@ export type RuntimeEvent =
   | { readonly type: "store.forgot"; readonly what: "sentinel" | "failover" }
   | StoreSuspectEvent
   | CredentialEvent
+  | SecretChangedEvent
   /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | {
@@ -306,6 +307,15 @@ export interface StoreSuspectEvent {
   readonly scope: DoubtScope;
   readonly lostAgoMs: number;
   readonly forMs: number;
+}
+
+/** A secret of the configuration that lies elsewhere has another value (`replaced`), or could not get it and keeps the one before. `setting`: its key; `place`: where it lies. */
+export interface SecretChangedEvent {
+  readonly type: "secret.changed";
+  readonly state: "replaced" | "refused";
+  readonly setting: string;
+  readonly place: string;
+  readonly error: string;
 }
 
 /**

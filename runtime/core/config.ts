@@ -8,7 +8,7 @@ import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type AdminConfig, type AdminSettings, adminSchema } from "./config/admin.ts";
-import { type ServiceBusConfig, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
+import { type ServiceBusConfig, type ServiceBusSettings, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
@@ -19,13 +19,14 @@ import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsS
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type SourceConfig, type SourceSettings, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
-import { type StoreConfig, storeSchema } from "./config/store.ts";
+import { type SecretsConfig, type SecretsSettings, secretsSchema } from "./config/secrets.ts";
+import { type StoreConfig, type StoreSettings, storeSchema } from "./config/store.ts";
 import { type StuckThreadsConfig, type StuckThreadsSettings, stuckThreadsSchema } from "./config/threads.ts";
 
-export { type ServiceBusConfig, type TransportKind, transportDefault } from "./config/broker.ts";
+export { type ServiceBusConfig, type ServiceBusSettings, type TransportKind, transportDefault } from "./config/broker.ts";
 export type { DependencyConfig, SkillConfig } from "./config/dependencies.ts";
 export type { SourceConfig, SourceSettings } from "./config/sources.ts";
-export type { StoreConfig } from "./config/store.ts";
+export type { RedisStoreSettings, StoreConfig, StoreSettings } from "./config/store.ts";
 
 /** What must be said, and what may be; `Config` is the same with the defaults filled in. */
 export interface ConfigInput {
@@ -54,6 +55,8 @@ export interface ConfigInput {
   readonly escalation?: EscalationConfig | undefined;
   /** Probes, metrics, an API and a live page over HTTP; see `AdminConfig`. Default: none. */
   readonly admin?: AdminConfig | undefined;
+  /** How secrets that lie elsewhere, as in `password: { file: "/run/secrets/redis" }`, are looked after. */
+  readonly secrets?: SecretsConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -126,6 +129,9 @@ export interface ConfigInput {
 export interface Config extends Omit<
   Required<ConfigInput>,
   | "sources"
+  | "serviceBus"
+  | "secrets"
+  | "store"
   | "threads"
   | "suspectMs"
   | "memoryBytesMax"
@@ -143,7 +149,9 @@ export interface Config extends Omit<
   readonly sources: readonly SourceSettings[];
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
-  readonly store: StoreConfig;
+  readonly serviceBus: ServiceBusSettings;
+  readonly store: StoreSettings;
+  readonly secrets: SecretsSettings;
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
   readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly escalation?: EscalationSettings | undefined;
@@ -205,6 +213,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     recovery: recoverySchema.prefault({}),
     escalation: escalationSchema.optional(),
     admin: adminSchema.optional(),
+    secrets: secretsSchema.prefault({}),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),

@@ -130,6 +130,12 @@ const rows = {
     unit: "events",
     help: "Changes of a circuit, by the state that it came to.",
   },
+  holdfast_secret_changes_total: {
+    type: "counter",
+    labels: ["state"],
+    unit: "events",
+    help: "New values of secrets that lie elsewhere, by what became of them: replaced, refused.",
+  },
   holdfast_bulkhead_in_use: { type: "gauge", labels: ["dependency"], unit: "places", help: "Slots of a bulkhead that are taken." },
   holdfast_bulkhead_slots: { type: "gauge", labels: ["dependency"], unit: "places", help: "Slots that a bulkhead has." },
   holdfast_bulkhead_rejected_total: {

@@ -286,6 +286,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     failures: count("tries that failed in a row"),
     error,
   }),
+  "secret.changed": row("SecretChanged", "a secret that lies elsewhere has another value, or what came to lie there is refused", {
+    state: oneOf(["replaced", "refused"], "whether the new value is used from now on, or the one before"),
+    setting: text("the key of the configuration"),
+    place: text("where the secret lies"),
+    error: text("why it is refused; empty where it is not"),
+  }),
   "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
   "escalation.raised": row(
     "EscalationRaised",

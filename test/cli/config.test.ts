@@ -13,7 +13,7 @@ const yaml = `# yaml-language-server: $schema=x
 $schema: ./schema.json
 sources: [{ queue: input }]
 serviceBus: { connectionString: "Endpoint=sb://localhost;SharedAccessKeyName=a;SharedAccessKey=hush-hush" }
-store: { kind: redis, url: "redis://user:hush-hush@cache" }
+store: { kind: redis, url: "redis://user:hush-hush@cache", password: { env: REDIS_PASSWORD } }
 plugins:
   - ./plugins/a
 admin:
@@ -49,7 +49,8 @@ test("shows each value with the line, variable or flag that it comes from, and n
   assert.deepEqual(of("sources.0.queue"), ["input", "shown.yaml:3:13"]);
   assert.deepEqual(of("plugins"), [["./plugins/a"], "shown.yaml:6:1"]);
   assert.deepEqual(of("serviceBus.connectionString"), ["[redacted]", "shown.yaml:4:15"]);
-  assert.deepEqual(of("store.url"), ["redis://user:[redacted]@cache", "shown.yaml:5:23"]);
+  assert.deepEqual(of("store.url"), ["[redacted]", "shown.yaml:5:23"]);
+  assert.deepEqual(of("store.password").at(0), "[variable REDIS_PASSWORD]");
   assert.deepEqual(of("escalation.channels.pager.headers.x-key").at(0), "[redacted]");
   for (const { stdout, stderr } of [shown, forEyes]) assert.ok(!`${stdout}${stderr}`.includes("hush-hush"));
   assert.match(forEyes.stdout, /admin\.port +│ 0 +│ HOLDFAST_ADMIN__PORT/);

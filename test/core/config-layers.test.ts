@@ -114,6 +114,8 @@ test("what is secret is marked so in the schema", () => {
   const secrets = variablesOf(schema).flatMap(({ path, place }) => (isSecret(place) ? [path.join(".")] : []));
   assert.deepEqual(secrets, [
     "serviceBus.connectionString",
+    "store.url",
+    "store.password",
     "store.sentinel.password",
     "escalation.channels.NAME.url",
     "escalation.channels.NAME.secret",

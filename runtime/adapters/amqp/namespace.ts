@@ -1,12 +1,13 @@
 /** Where the broker is and how to log in there, from a connection string or a namespace with a credential. */
 import { ConfigurationError } from "../../core/errors.ts";
+import { reveal, type SecretText } from "../../core/secret.ts";
 import { plainPortDefault, tlsPortDefault } from "./limits.ts";
 import { credentialTokens, sharedKeyTokens, sharedSignatureTokens } from "./tokens.ts";
 import type { TokenCredential, TokenSource } from "./tokens.ts";
 
 /** How to reach the namespace. */
 export type NamespaceOptions =
-  | { readonly connectionString: string }
+  | { readonly connectionString: SecretText }
   | {
       /** Such as `my-namespace.servicebus.windows.net`. */
       readonly fullyQualifiedNamespace: string;
@@ -39,9 +40,27 @@ export function audienceOf(namespace: Namespace, address: string): string {
 }
 
 export function parseNamespace(options: NamespaceOptions): Namespace {
-  if ("connectionString" in options) return parseConnectionString(options.connectionString);
+  if ("connectionString" in options) return namespaceOf(options.connectionString);
   const { fullyQualifiedNamespace: host, credential } = options;
   return { host, port: tlsPortDefault, isPlain: false, tokens: credentialTokens(credential), entityPath: undefined };
+}
+
+/** A key that is replaced signs what is asked for from then on; the address stays. */
+function namespaceOf(connectionString: SecretText): Namespace {
+  let text = reveal(connectionString);
+  let now = parseConnectionString(text);
+  if (typeof connectionString === "string") return now;
+  return {
+    ...now,
+    tokens: (audience, wallMs) => {
+      const newest = reveal(connectionString);
+      if (newest !== text) {
+        now = parseConnectionString(newest);
+        text = newest;
+      }
+      return now.tokens(audience, wallMs);
+    },
+  };
 }
 
 /** Messages name keys of the string and never quote it: it holds a secret. */

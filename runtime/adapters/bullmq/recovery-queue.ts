@@ -12,6 +12,7 @@
 import type * as BullMQ from "bullmq";
 import type { BackendFactory, Queue, KeyPrefixOptions, QueueBaseOptions, RedisQueueBackend, Worker } from "bullmq";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { reveal } from "../../core/secret.ts";
 import {
   type AddResult,
   type JobCounts,
@@ -204,7 +205,7 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   }
 
   #unavailable(found: string, cause: unknown): StoreUnavailableError {
-    const address = new URL(this.#options.url).host;
+    const address = new URL(reveal(this.#options.url)).host;
     return new StoreUnavailableError(`expected the recovery queue in Redis at ${address} to answer, found: ${found}; look at the server and the way to it`, {
       cause,
     });

@@ -1,5 +1,6 @@
 /** A chat's incoming webhook: Slack's form, which Mattermost and others take too, or the adaptive card of a Teams workflow. */
 import { type EscalationNotice, escalationTitle } from "../../core/escalation.ts";
+import { reveal, type SecretText } from "../../core/secret.ts";
 import type { EscalationChannel } from "../../ports/escalation-channel.ts";
 import { factsOf } from "./facts.ts";
 import { postJson } from "./post-json.ts";
@@ -8,7 +9,7 @@ import { checked } from "./webhook.ts";
 export type ChatForm = "slack" | "teams";
 
 export interface ChatChannelOptions {
-  readonly url: string;
+  readonly url: SecretText;
   readonly form: ChatForm;
 }
 
@@ -37,7 +38,8 @@ function teamsBody(notice: EscalationNotice): unknown {
 
 export function createChatChannel({ url, form }: ChatChannelOptions): EscalationChannel {
   return {
-    send: (notice, signal) => postJson({ url, headers: {}, body: JSON.stringify(form === "slack" ? slackBody(notice) : teamsBody(notice)) }, signal),
+    send: (notice, signal) =>
+      postJson({ url: reveal(url), headers: {}, body: JSON.stringify(form === "slack" ? slackBody(notice) : teamsBody(notice)) }, signal),
     check: () => Promise.resolve(checked),
   };
 }

@@ -1,6 +1,7 @@
 /** Mail through an SMTP server. The library is loaded with the first mail. */
 import type { Transporter } from "nodemailer";
 import { messageOf } from "../../core/errors.ts";
+import { reveal, type SecretText } from "../../core/secret.ts";
 import { escalationTitle } from "../../core/escalation.ts";
 import { type ChannelCheck, DeliveryError, type EscalationChannel } from "../../ports/escalation-channel.ts";
 import { factsOf } from "./facts.ts";
@@ -11,7 +12,7 @@ export interface MailChannelOptions {
   /** `tls`: from the first byte on; `starttls`: refused without it; `none`: never. */
   readonly security: "tls" | "starttls" | "none";
   readonly user?: string | undefined;
-  readonly password?: string | undefined;
+  readonly password?: SecretText | undefined;
   /** Authorities, as PEM, in place of the public ones. */
   readonly ca?: string | undefined;
   readonly from: string;
@@ -24,8 +25,12 @@ const answerTimeoutMs = 15_000;
 export function createMailChannel(options: MailChannelOptions): EscalationChannel {
   const { host, port, from, to } = options;
   const server = `${host}:${port}`;
-  let loaded: Promise<Transporter> | undefined;
-  const transporter = (): Promise<Transporter> => (loaded ??= open(options));
+  let loaded: { readonly password: string | undefined; readonly transporter: Promise<Transporter> } | undefined;
+  const transporter = (): Promise<Transporter> => {
+    const password = options.password === undefined ? undefined : reveal(options.password);
+    if (loaded?.password !== password || loaded === undefined) loaded = { password, transporter: open(options, password) };
+    return loaded.transporter;
+  };
   return {
     async send(notice, signal) {
       signal.throwIfAborted();
@@ -61,7 +66,7 @@ export function createMailChannel(options: MailChannelOptions): EscalationChanne
   };
 }
 
-async function open({ host, port, security, user, password, ca }: MailChannelOptions): Promise<Transporter> {
+async function open({ host, port, security, user, ca }: MailChannelOptions, password: string | undefined): Promise<Transporter> {
   const { createTransport } = await import("nodemailer");
   return createTransport({
     host,

@@ -5,13 +5,14 @@
  */
 import { createHmac } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
+import { reveal, type SecretText } from "../../core/secret.ts";
 import type { ChannelCheck, EscalationChannel } from "../../ports/escalation-channel.ts";
 import { postJson } from "./post-json.ts";
 
 export interface WebhookChannelOptions {
-  readonly url: string;
-  readonly secret?: string | undefined;
-  readonly headers?: ReadonlyMap<string, string> | undefined;
+  readonly url: SecretText;
+  readonly secret?: SecretText | undefined;
+  readonly headers?: ReadonlyMap<string, SecretText> | undefined;
   readonly clock: Pick<Clock, "wallMs">;
 }
 
@@ -19,14 +20,15 @@ export function signatureOf(secret: string, timestamp: string, body: string): st
   return `sha256=${createHmac("sha256", secret).update(`${timestamp}.${body}`).digest("hex")}`;
 }
 
-export function createWebhookChannel({ url, secret, headers = new Map(), clock }: WebhookChannelOptions): EscalationChannel {
+export function createWebhookChannel({ url, secret, headers = new Map<string, SecretText>(), clock }: WebhookChannelOptions): EscalationChannel {
   return {
     send(notice, signal) {
       const body = JSON.stringify({ type: "Escalation", ...notice });
       const timestamp = String(Math.floor(clock.wallMs() / 1_000));
-      const signature: Readonly<Record<string, string>> = secret === undefined ? {} : { "x-holdfast-signature": signatureOf(secret, timestamp, body) };
+      const signature: Readonly<Record<string, string>> = secret === undefined ? {} : { "x-holdfast-signature": signatureOf(reveal(secret), timestamp, body) };
       const own = { "idempotency-key": notice.id, "x-holdfast-timestamp": timestamp, ...signature };
-      return postJson({ url, headers: { ...Object.fromEntries(headers), ...own }, body }, signal);
+      const given = Array.from(headers, ([name, value]) => [name, reveal(value)] as const);
+      return postJson({ url: reveal(url), headers: { ...Object.fromEntries(given), ...own }, body }, signal);
     },
     check: () => Promise.resolve(checked),
   };

@@ -2,6 +2,7 @@
 import type { Cluster, Redis } from "ioredis";
 import { isCluster } from "./is-cluster.ts";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { reveal } from "../../core/secret.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
 import type { Script } from "./scripts.ts";
@@ -30,7 +31,7 @@ export class RedisClient {
   #lastError: unknown;
 
   constructor(options: RedisClientOptions) {
-    this.#address = new URL(options.url).host;
+    this.#address = new URL(reveal(options.url)).host;
     this.#redis = connect(options, options.commandTimeoutMs);
     this.#login = options.credential && new Login(this.#redis, options.credential, options);
     this.#redis.on("error", (error: unknown) => {

@@ -3,17 +3,20 @@ import { checkServerIdentity, type ConnectionOptions } from "node:tls";
 import { createRequire } from "node:module";
 import type * as Library from "ioredis";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
+import { reveal, type SecretText } from "../../core/secret.ts";
 import type { LoginNews, RedisCredential } from "./login.ts";
 
 export interface RedisPlace extends LoginNews {
   /** `redis://` or `rediss://`, with credentials and database where needed; of one of the nodes of a cluster, or of one of the sentinels. */
-  readonly url: string;
+  readonly url: SecretText;
+  /** In place of the one in the URL. */
+  readonly password?: SecretText;
   /** The URL names a node of a Redis Cluster. Default false. */
   readonly isCluster?: boolean;
   /** `HOST:PORT` of further nodes or sentinels to ask where the URL's does not answer. */
   readonly nodes?: readonly string[];
   /** The URL names a sentinel; its credentials are those of the master of this name. */
-  readonly sentinel?: { readonly master: string; readonly password?: string | undefined };
+  readonly sentinel?: { readonly master: string; readonly password?: SecretText | undefined };
   /** Certificates, as PEM, that are trusted in place of the public ones. */
   readonly ca?: string;
   /** Issues what to log in with, in place of the URL's password. */
@@ -49,11 +52,31 @@ function tlsOf(url: URL, ca: string | undefined): ConnectionOptions {
   };
 }
 
-function credentialsOf({ username, password }: URL): Pick<RedisOptions, "username" | "password"> {
+/** As they are now. The user and the password of a URL that lies elsewhere are replaced with it, its address is not. */
+function credentialsOf(place: Pick<RedisPlace, "url" | "password">): Pick<RedisOptions, "username" | "password"> {
+  const { username, password: ofUrl } = new URL(reveal(place.url));
+  const password = place.password === undefined ? ofUrl : encodeURIComponent(reveal(place.password));
   return {
     ...(username === "" ? {} : { username: decodeURIComponent(username) }),
     ...(password === "" ? {} : { password: decodeURIComponent(password) }),
   };
+}
+
+/** What a URL says goes before the options beside it. */
+function withoutCredentials(url: URL): string {
+  return Object.assign(new URL(url), { username: "", password: "" }).href;
+}
+
+function sentinelCredentialsOf(sentinel: RedisPlace["sentinel"]): Pick<RedisOptions, "sentinelPassword"> {
+  return sentinel?.password === undefined ? {} : { sentinelPassword: reveal(sentinel.password) };
+}
+
+/** The client copies these options whenever it connects to a node. */
+function withCredentials<Options extends RedisOptions>(options: Options, place: RedisPlace): Options {
+  return Object.defineProperties(
+    { ...options },
+    Object.fromEntries((["username", "password"] as const).map((name) => [name, { enumerable: true, get: () => credentialsOf(place)[name] }])),
+  );
 }
 
 interface Patience {
@@ -82,7 +105,8 @@ export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "
   const { isCluster = false, nodes = [], sentinel, ca } = place;
   // Loaded with the first connection: a worker on SQLite has none.
   const library = createRequire(import.meta.url)("ioredis") as typeof Library;
-  const url = new URL(place.url);
+  const url = new URL(reveal(place.url));
+  const equipped = (options: RedisOptions): void => void Object.assign(options, credentialsOf(place), sentinelCredentialsOf(sentinel));
   const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;
   const common = {
     lazyConnect: true,
@@ -93,7 +117,7 @@ export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "
     reconnectOnError: (error) => error.message.includes("READONLY"),
     ...(tls === undefined ? {} : { tls }),
   } satisfies RedisOptions;
-  const single = { ...common, enableOfflineQueue: patience === "waits", retryStrategy: reconnectDelayMs } satisfies RedisOptions;
+  const single = { ...common, ...credentialsOf(place), enableOfflineQueue: patience === "waits" } satisfies RedisOptions;
   const seeds = [url.host, ...nodes].map(addressOf);
   if (isCluster) {
     return new library.Cluster(seeds, {
@@ -104,19 +128,27 @@ export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "
       slotsRefreshInterval: slotsRefreshMs,
       slotsRefreshTimeout: commandTimeoutMs,
       clusterRetryStrategy: reconnectDelayMs,
-      redisOptions: { ...common, ...credentialsOf(url) },
+      // Looked up for each connection that is made.
+      redisOptions: place.credential === undefined ? withCredentials(common, place) : { ...common, ...credentialsOf(place) },
     });
   }
-  if (sentinel === undefined) return new library.Redis(place.url, single);
-  const db = Number(url.pathname.slice(1) || 0);
-  return new library.Redis({
-    ...single,
-    ...credentialsOf(url),
-    db,
-    sentinels: seeds,
-    name: sentinel.master,
-    sentinelRetryStrategy: reconnectDelayMs,
-    ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
-    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
-  });
+  // A login by tokens sees to it by itself.
+  const retryStrategy = (attempt: number): number => {
+    if (place.credential === undefined) equipped(redis.options);
+    return reconnectDelayMs(attempt);
+  };
+  const redis: Redis =
+    sentinel === undefined
+      ? new library.Redis(withoutCredentials(url), { ...single, retryStrategy })
+      : new library.Redis({
+          ...single,
+          retryStrategy,
+          db: Number(url.pathname.slice(1) || 0),
+          sentinels: seeds,
+          name: sentinel.master,
+          sentinelRetryStrategy: reconnectDelayMs,
+          ...sentinelCredentialsOf(sentinel),
+          ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+        });
+  return redis;
 }

@@ -32,6 +32,7 @@
 // outside of Redis, the replication ids with those kept in it. Records without a sentinel are what is left of a loss, too.
 import type { ByHand } from "../../core/history.ts";
 import { ConfigurationError, messageOf, StorePartlyUnavailableError, StoreUnavailableError } from "../../core/errors.ts";
+import { reveal } from "../../core/secret.ts";
 import type { RunView } from "../../core/run.ts";
 import type { DoubtScope } from "../../core/store-suspicion.ts";
 import type {
@@ -85,7 +86,8 @@ const signEveryMs = 5_000;
 /** Three shards, or four or six, get equally many. */
 const clusterHashTagsDefault = 12;
 
-function checkOptions({ url, prefix = "", retentionMs, hashTags = 1 }: RedisRunStoreOptions): void {
+function checkOptions({ url: secret, prefix = "", retentionMs, hashTags = 1 }: RedisRunStoreOptions): void {
+  const url = reveal(secret);
   const protocol = URL.canParse(url) ? new URL(url).protocol : "";
   if (protocol !== "redis:" && protocol !== "rediss:")
     throw new ConfigurationError("expected the Redis URL to begin with redis:// or rediss://, found something else; correct it");

@@ -1,9 +1,10 @@
 import { type ServiceBusReceiver, ServiceBusClient, type ServiceBusClientOptions, type TokenCredential } from "@azure/service-bus";
 import { ConfigurationError } from "../../core/errors.ts";
+import { reveal, type SecretText } from "../../core/secret.ts";
 
 /** How to reach the namespace. */
 export type ServiceBusConnection = (
-  | { readonly connectionString: string }
+  | { readonly connectionString: SecretText }
   | {
       /** Such as `my-namespace.servicebus.windows.net`. */
       readonly fullyQualifiedNamespace: string;
@@ -33,7 +34,7 @@ export function createClient(connection: ServiceBusConnection, patience: Patienc
     retryOptions: { maxRetries: patience.retriesMax, retryDelayInMs: 100, timeoutInMs: patience.answerTimeoutMs },
   };
   try {
-    if ("connectionString" in connection) return new ServiceBusClient(connection.connectionString, options);
+    if ("connectionString" in connection) return clientOf(connection.connectionString, options);
     return new ServiceBusClient(connection.fullyQualifiedNamespace, connection.credential, options);
   } catch (error) {
     // The SDK's message may quote the connection string, which holds a key; it is kept out of ours.
@@ -42,6 +43,24 @@ export function createClient(connection: ServiceBusConnection, patience: Patienc
       error instanceof TypeError ? { cause: error.name } : {},
     );
   }
+}
+
+/** The key of a connection string that lies elsewhere is looked up for each token, so that a new one is used; an emulator's, which has an address of its own, is not. */
+function clientOf(connectionString: SecretText, options: ServiceBusClientOptions): ServiceBusClient {
+  const text = reveal(connectionString);
+  const part = (name: string): string | undefined => new RegExp(`(?:^|;)\\s*${name}=([^;]+)`, "i").exec(reveal(connectionString))?.[1]?.trim();
+  const host = /^sb:\/\/([^/:]+)\/?$/i.exec(part("Endpoint") ?? "")?.[1];
+  const isOrdinary = host !== undefined && part("SharedAccessKey") !== undefined && part("SharedAccessKeyName") !== undefined;
+  if (typeof connectionString === "string" || !isOrdinary || part("UseDevelopmentEmulator") !== undefined) return new ServiceBusClient(text, options);
+  const credential = {
+    get name(): string {
+      return part("SharedAccessKeyName") ?? "";
+    },
+    get key(): string {
+      return part("SharedAccessKey") ?? "";
+    },
+  };
+  return new ServiceBusClient(host, credential, options);
 }
 
 /** A receiver under peek-lock that leaves bodies, dates and locks alone. */

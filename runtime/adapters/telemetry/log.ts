@@ -54,6 +54,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "thread.stuck": "warn",
   "thread.leaked": "error",
   "credential.failing": "error",
+  "secret.changed": "warn",
   "loop.changed": "warn",
   "load-shedding.changed": "warn",
   "worker.intake": "info",

@@ -5,7 +5,7 @@
 import { nearName } from "../near-name.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import type { Assignment } from "./layers.ts";
-import { below, entriesOf, keysOf, namedOf, type Place, placeOf, valueOf } from "./schema-places.ts";
+import { below, entriesOf, isSecret, keysOf, namedOf, type Place, placeOf, valueOf } from "./schema-places.ts";
 import { valueAt } from "./value-at.ts";
 
 const prefix = "HOLDFAST_";
@@ -52,7 +52,8 @@ function leavesOf(place: Place, path: readonly string[]): readonly Leaf[] {
     ...(named === undefined ? [] : leavesOf(named, [...path, "NAME"])),
     ...(entries !== undefined && keysOf(entries).length > 0 ? leavesOf(entries, [...path, "0"]) : []),
   ];
-  return inside.length === 0 ? [{ path, place }] : inside;
+  // A secret is a text, or an object that says where it lies.
+  return inside.length === 0 || isSecret(place) ? [{ path, place }, ...inside] : inside;
 }
 
 export interface ReadEnvironment {

@@ -2,35 +2,39 @@
 import { z } from "zod";
 import { deathClasses } from "../death.ts";
 import { type EscalationCause, type EscalationPart, escalationParts, type EscalationRule } from "../escalation.ts";
-import { byName, dayMs, entityName, hourMs, integer, secret } from "./fields.ts";
+import { byName, dayMs, entityName, hourMs, integer } from "./fields.ts";
+import type { SecretText } from "../secret.ts";
+import { secret, type SecretInput } from "./secrets.ts";
 
-/** Addresses and passwords belong into the environment, as in `process.env.PAGER_URL`; they are never logged. */
+/** Addresses and passwords are secrets: refer to where they lie, as in `{ env: "PAGER_URL" }`; they are never logged. */
 export type EscalationChannelConfig =
   /** Takes the notice as JSON; with a `secret`, of 16 characters or more, the request is signed. */
   | {
       readonly kind: "webhook";
-      readonly url: string;
-      readonly secret?: string | undefined;
-      readonly headers?: Readonly<Record<string, string>> | undefined;
+      readonly url: SecretInput;
+      readonly secret?: SecretInput | undefined;
+      readonly headers?: Readonly<Record<string, SecretInput>> | undefined;
     }
   /** A chat's incoming webhook. `form`: `slack` (the default), which Mattermost takes too, or `teams`. */
-  | { readonly kind: "chat"; readonly url: string; readonly form?: "slack" | "teams" | undefined }
-  | {
-      readonly kind: "mail";
-      readonly host: string;
-      /** Default 465 with `tls`, else 587. */
-      readonly port?: number | undefined;
-      /** `tls` from the first byte on (the default), `starttls`, or `none` within a network that is trusted. */
-      readonly security?: "tls" | "starttls" | "none" | undefined;
-      readonly user?: string | undefined;
-      readonly password?: string | undefined;
-      /** PEM file of the authorities that are trusted in place of the public ones, relative to the configuration's folder. */
-      readonly caFile?: string | undefined;
-      readonly from: string;
-      readonly to: readonly string[];
-    }
+  | { readonly kind: "chat"; readonly url: SecretInput; readonly form?: "slack" | "teams" | undefined }
+  | MailChannelConfig<SecretInput>
   /** Copies of the dead-lettered events go there, for other workers or people; only for rules on dead letters. */
   | { readonly kind: "queue"; readonly queue: string };
+
+interface MailChannelConfig<SecretValue> {
+  readonly kind: "mail";
+  readonly host: string;
+  /** Default 465 with `tls`, else 587. */
+  readonly port?: number | undefined;
+  /** `tls` from the first byte on (the default), `starttls`, or `none` within a network that is trusted. */
+  readonly security?: "tls" | "starttls" | "none" | undefined;
+  readonly user?: string | undefined;
+  readonly password?: SecretValue | undefined;
+  /** PEM file of the authorities that are trusted in place of the public ones, relative to the configuration's folder. */
+  readonly caFile?: string | undefined;
+  readonly from: string;
+  readonly to: readonly string[];
+}
 
 export interface EscalationRuleConfig {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`; unique. */
@@ -60,9 +64,10 @@ export interface EscalationConfig {
 }
 
 export type EscalationChannelSettings =
-  | { readonly kind: "webhook"; readonly url: string; readonly secret?: string | undefined; readonly headers: ReadonlyMap<string, string> }
-  | { readonly kind: "chat"; readonly url: string; readonly form: "slack" | "teams" }
-  | Extract<EscalationChannelConfig, { kind: "mail" | "queue" }>;
+  | { readonly kind: "webhook"; readonly url: SecretText; readonly secret?: SecretText | undefined; readonly headers: ReadonlyMap<string, SecretText> }
+  | { readonly kind: "chat"; readonly url: SecretText; readonly form: "slack" | "teams" }
+  | MailChannelConfig<SecretText>
+  | Extract<EscalationChannelConfig, { kind: "queue" }>;
 
 export interface EscalationSettings {
   readonly channels: ReadonlyMap<string, EscalationChannelSettings>;

@@ -63,6 +63,7 @@ function expectation(message: string): string {
 function shown(place: string, value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "string" && secretKey.test(place)) return `text of ${value.length} characters`;
+  if (typeof value === "object" && value !== null && secretKey.test(place)) return `an object with ${Object.keys(value).join(", ") || "no keys"}`;
   const text = JSON.stringify(value) ?? typeof value;
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

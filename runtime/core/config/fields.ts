@@ -36,8 +36,3 @@ export function byName<Output, Input>(value: z.ZodType<Output, Input>): z.ZodTyp
   valuesByName.set(schema, value);
   return schema;
 }
-
-/** A text that is shown to nobody. */
-export function secret<Schema extends z.ZodType>(schema: Schema): Schema {
-  return schema.meta({ writeOnly: true });
-}

@@ -25,6 +25,8 @@ export function withAssignments(input: unknown, assignments: readonly Assignment
   return inOrder.reduce((whole, { path, value }) => assigned(whole, path, value), cleared);
 }
 
+const secretKeys: readonly string[] = ["file", "env", "keyVault"];
+
 /** Takes away what a lower layer says in another way: of a store of another kind, or of the other of two ways to say the same. */
 function withoutOther(input: unknown, [key, ...rest]: readonly string[], value: unknown, place: readonly string[]): unknown {
   if (key === undefined || !(isPlain(input) || Array.isArray(input))) return input;
@@ -34,6 +36,8 @@ function withoutOther(input: unknown, [key, ...rest]: readonly string[], value: 
   }
   if (!isPlain(input)) return input;
   if (key === "kind") return input["kind"] === value ? input : {};
+  // Of a secret that lies elsewhere, another place takes the place of the first.
+  if (secretKeys.includes(key) && Object.keys(input).every((name) => secretKeys.includes(name))) return {};
   const ways = choices.get(place.join(".").replace(/\.\d+$/, ".#")) ?? [];
   const others = ways.some((keys) => keys.includes(key)) ? ways.filter((keys) => !keys.includes(key)).flat() : [];
   return Object.fromEntries(Object.entries(input).filter(([name]) => !others.includes(name)));
