@@ -181,6 +181,13 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   return { sentinel: textOf(reply[0], "a sentinel"), results };
 }
 
+/** What each sentinel says, or empty where it is as it was known. */
+export function unpackSignatures(reply: unknown, count: number): string[] {
+  assertArray(reply, "the answer to signatures");
+  if (reply.length !== count) throw unexpected(`${count} sentinels`, String(reply.length));
+  return reply.map((answer) => textOf(answer, "a sentinel"));
+}
+
 /** What a server is to who met another before: see scripts/inspect.lua. */
 export type ServerFate = "same" | "replica" | "moved" | "kept" | "lost";
 

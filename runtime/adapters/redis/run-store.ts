@@ -27,7 +27,7 @@
 // cluster, each shard for itself. Each claim compares the sentinel of its tag, and the first claim after a start or a lost
 // connection compares the replication id of the tag's server, both before the run's effects begin; what they find goes to
 // `onForgotten`. Another server that has this worker's last acknowledged write has all writes before it, for they reach a replica and
-// a file in their order: so each worker answers for its own writes, and signs every few seconds also while it has nothing to write. What
+// a file in their order: so each worker answers for its own writes, and signs every few seconds also while it has nothing to write (signatures.ts). What
 // is left to doubt then is what a worker wrote that ended with the server (`redelivered`), and nothing where a slot has only moved. A worker that starts compares with what those before it left: the sentinels with those that are remembered
 // outside of Redis, the replication ids with those kept in it. Records without a sentinel are what is left of a loss, too.
 import type { ByHand } from "../../core/history.ts";
@@ -56,6 +56,7 @@ import type { RedisClient } from "./client.ts";
 import type { RedisPlace } from "./connect.ts";
 import { scripts } from "./scripts.ts";
 import { SharedRedisClient } from "./shared-client.ts";
+import type { Signer } from "./signatures.ts";
 import { TagHealth } from "./tag-health.ts";
 import { TagStore } from "./tag-store.ts";
 import { consumerTag, hashTagsOf, tagIndexOf } from "./tags.ts";
@@ -81,8 +82,6 @@ const compactMark = " compact";
 
 export const commandTimeoutMsDefault = 2_000;
 const hashTagsMax = 256;
-/** How long a tag may be without a write of this worker's. What another worker wrote within this time, and ended, nobody could answer for. */
-const signEveryMs = 5_000;
 /** Three shards, or four or six, get equally many. */
 const clusterHashTagsDefault = 12;
 
@@ -135,7 +134,7 @@ class RedisRunStore implements RunStore {
   readonly #found = new Map<Forgetting, Set<number>>();
   /** What is to be doubted, and was not told yet. */
   readonly #suspicions = new Map<DoubtScope, { agoMs: number; readonly numbers: Set<number> }>();
-  #signing: NodeJS.Timeout | undefined;
+  #signer: Signer | undefined;
   readonly #shared: SharedRedisClient;
   #client: RedisClient | undefined;
 
@@ -176,11 +175,13 @@ class RedisRunStore implements RunStore {
       throw error;
     }
     this.#tell();
-    if (this.#options.onSuspect !== undefined && this.#options.isObserver !== true) this.#signing = setInterval(() => this.#sign(), signEveryMs / 2);
+    if (this.#options.onSuspect === undefined || this.#options.isObserver === true) return;
+    this.#signer = { parts: this.#parts, client: this.#client, signed: () => this.#tell() };
+    this.#shared.signatures.add(this.#signer);
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#signing);
+    if (this.#signer !== undefined) this.#shared.signatures.delete(this.#signer);
     if (this.#client === undefined) return;
     this.#client = undefined;
     await this.#shared.leave(this.#disturbed);
@@ -303,17 +304,6 @@ class RedisRunStore implements RunStore {
     if (this.#parts.every(({ health }) => health.isDown)) return failure;
     for (const { health } of this.#parts) health.look();
     return new StorePartlyUnavailableError(messageOf(failure), unreachable, { cause: failure });
-  }
-
-  /** Where nothing is written, a signature is; it also brings what other workers have noted. */
-  #sign(): void {
-    for (const { store, health } of this.#parts) {
-      if (health.isDown || store.quietForMs < signEveryMs / 2) continue;
-      store.claim([], 0).then(
-        () => this.#tell(),
-        () => undefined,
-      );
-    }
   }
 
   readonly #disturbed = (): void => {

@@ -29,6 +29,7 @@ type ScriptName =
   | "clearOutbox"
   | "read"
   | "inspect"
+  | "sign"
   | "secret"
   | "revive"
   | "close"
@@ -46,8 +47,8 @@ type ScriptName =
   | "count";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
-  claim: load("claim", "claiming"),
-  claimPacked: load("claim-packed", "claiming"),
+  claim: load("claim", "sentinel", "claiming"),
+  claimPacked: load("claim-packed", "sentinel", "claiming"),
   checkpoint: load("checkpoint"),
   finish: load("finish"),
   finishPacked: load("finish-packed"),
@@ -56,6 +57,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   clearOutbox: load("clear-outbox"),
   read: load("read"),
   inspect: load("inspect"),
+  sign: load("sign", "sentinel"),
   secret: load("secret"),
   revive: load("revive"),
   close: load("close"),

@@ -92,7 +92,6 @@ export class TagStore {
   readonly #recordPrefix: string;
   /** The sentinel's value as last seen, by an earlier worker where that is remembered; else empty before the start. */
   #sentinel: string;
-  /** Another server may answer than the one that was inspected. */
   #isDisturbed = true;
   #replicationId = "";
   /** The name under which its calls are signed, in their order. */
@@ -124,6 +123,25 @@ export class TagStore {
   /** The connection was lost or changed. */
   disturbed(): void {
     this.#isDisturbed = true;
+  }
+
+  /** Another server may answer than the one that was inspected. */
+  get isDisturbed(): boolean {
+    return this.#isDisturbed;
+  }
+
+  /** What the script that signs is asked, of this tag; `met` hears its answer. */
+  signature(): { readonly key: string; readonly args: readonly string[]; readonly met: (answer: string) => void } {
+    this.#signed += 1;
+    const number = this.#signed;
+    return {
+      key: `${this.#base}sentinel`,
+      args: [this.#sentinel, randomUUID(), this.#retentionMs, this.#base, this.#writer, String(number), String(this.#acknowledged)],
+      met: (answer) => {
+        this.#wasAcknowledged(number);
+        if (answer !== "") this.#meetSentinel(answer);
+      },
+    };
   }
 
   /** How long ago the last write was acknowledged. */
@@ -276,9 +294,13 @@ export class TagStore {
     const number = this.#signed;
     args.push(this.#writer, String(number), String(this.#acknowledged));
     const reply = await this.#client().run(script, keys, args);
+    this.#wasAcknowledged(number);
+    return reply;
+  }
+
+  #wasAcknowledged(number: number): void {
     if (number > this.#acknowledged) this.#acknowledged = number;
     this.#acknowledgedAtMs = performance.now();
-    return reply;
   }
 
   /** Checks that the server evicts nothing, and notices when it is not the one that was inspected before. */

@@ -144,6 +144,6 @@ if knownBuckets.count > countBefore then
   call('SET', base .. 'buckets', knownBuckets.count .. plainUntil)
 end
 
-if sentinel == known then sign(base, retentionMs) else setSignature(base, ARGV[#ARGV - 1], retentionMs) end
+signBy(sentinel, known, base, retentionMs)
 reply[2] = table.concat(codes)
 return reply

@@ -28,6 +28,6 @@ for index = 2, #KEYS do
     codes[index - 1] = claimKnown(key, decode(redis.call('GET', key)), request)
   end
 end
-if sentinel == known then sign(base, retentionMs) else setSignature(base, ARGV[#ARGV - 1], retentionMs) end
+signBy(sentinel, known, base, retentionMs)
 reply[2] = table.concat(codes)
 return reply

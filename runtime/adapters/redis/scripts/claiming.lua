@@ -4,26 +4,8 @@ local base = ARGV[5]
 local leaseMs, retentionMs = tonumber(ARGV[3]), ARGV[4]
 local now = nowMs()
 
-local sentinel = redis.call('GET', KEYS[1])
-local isPlanted = not sentinel
 local known = ARGV[1]
-if not sentinel then
-  sentinel = known == '' and ARGV[2] .. ';' .. now or sentinelOf(ARGV[2], now, now)
-  redis.call('SET', KEYS[1], sentinel)
-elseif sentinel ~= known and known ~= '' then
-  local id, planted, lost = sentinelParts(sentinel)
-  if lost == '' and id ~= sentinelParts(known) then
-    if planted == '' then planted = now end
-    sentinel = sentinelOf(id, planted, planted)
-    redis.call('SET', KEYS[1], sentinel)
-  end
-end
--- The server has lost what the client was told to have written.
-if sentinel == known and signatureOf(base) < tonumber(ARGV[#ARGV]) then
-  local id, planted = sentinelParts(sentinel)
-  sentinel = sentinelOf(id, planted == '' and now or planted, now)
-  redis.call('SET', KEYS[1], sentinel)
-end
+local sentinel, isPlanted = meetSentinel(KEYS[1], base, known, ARGV[2], now)
 local reply = { sentinel == known and '' or sentinel .. ' ' .. now, '' }
 
 local function acquired(key, record)

@@ -109,20 +109,22 @@ local function stepsOf(base, key, record)
   return redis.call('HGETALL', stepsKey(base, key))
 end
 
--- Whoever writes signs: the last three arguments are its name, the number of this call among its own, and the number of the last
+-- Whoever writes signs: the last three arguments, or those from `at` on, are its name, the number of this call among its own, and the number of the last
 -- of them that was acknowledged. A server that has this last one has every write before it, whoever made it; on one that has
 -- not, nothing is signed until that is noted in the sentinel.
-local function signatureOf(base)
-  return tonumber(redis.call('GET', base .. 'w:' .. ARGV[#ARGV - 2]) or '0')
+local function signatureOf(base, at)
+  return tonumber(redis.call('GET', base .. 'w:' .. ARGV[at or #ARGV - 2]) or '0')
 end
 
-local function setSignature(base, number, retentionMs)
-  redis.call('SET', base .. 'w:' .. ARGV[#ARGV - 2], number, 'PX', retentionMs)
+local function setSignature(base, retentionMs, at)
+  at = at or #ARGV - 2
+  redis.call('SET', base .. 'w:' .. ARGV[at], ARGV[at + 1], 'PX', retentionMs)
 end
 
-local function sign(base, retentionMs)
-  local number, signed = tonumber(ARGV[#ARGV - 1]), signatureOf(base)
-  if signed >= tonumber(ARGV[#ARGV]) and number > signed then setSignature(base, number, retentionMs) end
+local function sign(base, retentionMs, at)
+  at = at or #ARGV - 2
+  local signed = signatureOf(base, at)
+  if signed >= tonumber(ARGV[at + 2]) and tonumber(ARGV[at + 1]) > signed then setSignature(base, retentionMs, at) end
 end
 
 -- What is to become of a run that was called off while a worker had it: a hash of the history entry of its death, and the step that has
