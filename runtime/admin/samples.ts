@@ -25,6 +25,7 @@ export function samplesOf(
       { name: "holdfast_queue_messages", labels: { source, state: "dead-lettered" }, value: deadLettered },
     ]),
     ...view.intake.map(({ source, skill, window }): MetricSample => ({ name: "holdfast_window_messages", labels: { source, skill }, value: window })),
+    ...ofSkills(view.intake),
     ...policies.dependencies.flatMap(ofDependency),
     ...policies.limits.flatMap(({ dependency, policy: { by = "all" }, waiting, postponed }): MetricSample[] => [
       { name: "holdfast_limit_waiting", labels: { dependency, by }, value: waiting },
@@ -61,6 +62,17 @@ function ofSource({ source, trouble, held, oldestMs, youngestMs, credit, receive
     { name: "holdfast_credit", labels, value: credit },
     { name: "holdfast_messages_received_total", labels, value: received },
   ];
+}
+
+/** What several sources share of a skill is told once. */
+function ofSkills(views: WorkerView["intake"]): readonly MetricSample[] {
+  const bySkill = new Map(views.map((view) => [view.skill, view]));
+  return [...bySkill].flatMap(([skill, { running, concurrentMax, waiting, stillMs }]): MetricSample[] => [
+    { name: "holdfast_skill_running", labels: { skill }, value: running },
+    { name: "holdfast_skill_slots", labels: { skill }, value: concurrentMax },
+    { name: "holdfast_skill_waiting", labels: { skill }, value: waiting },
+    { name: "holdfast_skill_still_seconds", labels: { skill }, value: stillMs / 1_000 },
+  ]);
 }
 
 function ofDependency({ dependency, bulkhead, circuit }: PoliciesView["dependencies"][number]): readonly MetricSample[] {

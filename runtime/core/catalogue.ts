@@ -200,8 +200,9 @@ export type RuntimeEvent =
   /** The main thread's event loop is late by up to `delayMs`, or no more: fewer messages are taken while it is `tight`, none while it is `short`. */
   | { readonly type: "loop.changed"; readonly state: "ample" | "tight" | "short"; readonly delayMs: number }
   /**
-   * As many messages of a skill as a worker holds from a source came to be more or fewer by half. `held`: of the skill from the source; `heldOfSource`:
-   * of all skills; `loopUse`: the part of the threads' time in which the skill's runs hold their event loops, 0 to 1.
+   * As many messages of a skill as a worker holds from a source came to be more or fewer by half, or no run of the skill has ended for `stillMs`, far
+   * longer than they take. `held`: of the skill from the source; `heldOfSource`: of all skills; `running`, `waiting`: runs of the skill under way, and that wait for one of its `concurrentMax`;
+   * `behind`: dependencies that it uses and that runs are in; `loopUse`: the part of the threads' time in which the skill's runs hold their event loops, 0 to 1.
    */
   | {
       readonly type: "worker.intake";
@@ -213,6 +214,10 @@ export type RuntimeEvent =
       readonly held: number;
       readonly heldOfSource: number;
       readonly concurrentMax: number;
+      readonly running: number;
+      readonly waiting: number;
+      readonly stillMs: number;
+      readonly behind: string;
       readonly loopUse: number;
     }
   /** What may wait is given back so that more important events are run, or is not any more. `why`: what is, or was, over its bounds; `shed`: messages since it began. */

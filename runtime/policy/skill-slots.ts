@@ -53,6 +53,7 @@ export class SkillSlots<Run> {
   /** Since the loops were looked at last: runs that ended, and the most at once. */
   #ended = 0;
   #peak = 0;
+  #left = 0;
   #loopUse = 0;
   /** The part of one run in which it holds its loop. */
   #heldMs = 0;
@@ -86,6 +87,11 @@ export class SkillSlots<Run> {
 
   get waiting(): number {
     return this.#slots.waiting;
+  }
+
+  /** Runs that had a slot and are under way no more. */
+  get left(): number {
+    return this.#left;
   }
 
   /** How long a run takes by itself, without what it waits for the store; 0 while it is unknown. */
@@ -168,6 +174,7 @@ export class SkillSlots<Run> {
   }
 
   leave(): void {
+    this.#left += 1;
     this.#slots.give();
   }
 

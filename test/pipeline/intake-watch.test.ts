@@ -39,6 +39,10 @@ describe("a window that has come to be larger or smaller by half", () => {
       boundBy: "rate",
       heldOfSource: held,
       concurrentMax: 100,
+      running: held,
+      waiting: 0,
+      stillMs: event.stillMs,
+      behind: "",
       loopUse: 0,
     });
     for (const [index, { window, windowBefore }] of others.entries()) {
@@ -88,5 +92,32 @@ describe("what keeps a worker from taking more", () => {
     assert.deepEqual(sources[0]?.sessions, { accepted: 2, idle: 0, waiting: 0, resting: 0 });
     await world.clock.advance(70_000);
     assert.deepEqual([worker.view().sources[0]?.sessions?.idle, worker.view().intake[0]?.held], [2, 0]);
+  });
+});
+
+describe("what hangs", () => {
+  test("is told once, with what waits for it and where it is, and again only after something has ended", async () => {
+    const dependencies = [dependencyPolicy("post", { concurrentMax: 8 }), dependencyPolicy("archive")];
+    const world = new World({ skills: [skillPolicy("task", { concurrentMax: 3, uses: [0], timeoutMs: 100_000 })], dependencies });
+    const { telemetry, worker, executor } = await world.start({ intake: { ...intake, start: 5, ceiling: 5 }, inFlightMax: 10_000 });
+    const still = () => told({ telemetry } as Process).filter(({ stillMs }) => stillMs >= 10_000);
+    executor.script = async (run) => {
+      await run.takes(run.eventId === "quick" ? 10 : 40_000);
+      return completedAnswer;
+    };
+    world.send("quick");
+    await world.clock.advance(5_000);
+    world.send("a", "b", "c", "d", "e");
+    await world.clock.advance(9_000);
+    assert.deepEqual([still(), worker.view().intake[0]?.isStill], [[], false]);
+    await world.clock.advance(25_000);
+    const [first, ...others] = still();
+    assert.deepEqual(others, []);
+    assert.deepEqual([first?.running, first?.waiting, first?.behind, first?.boundBy], [3, 2, "post", "limit"]);
+    const { isStill, waiting, behind } = worker.view().intake[0]!;
+    assert.deepEqual([isStill, waiting, behind], [true, 2, ["post"]]);
+    // The first three end, and the others begin.
+    await world.clock.advance(10_000);
+    assert.equal(worker.view().intake[0]?.isStill, false);
   });
 });

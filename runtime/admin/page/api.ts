@@ -24,6 +24,15 @@ export interface Worker {
   readonly threads: { readonly stuck: number; readonly leaked: number };
   readonly sources: readonly { readonly source: string; readonly held: number; readonly trouble?: string }[];
   readonly backlog: readonly { readonly active: number; readonly scheduled: number; readonly deadLettered: number }[];
+  readonly intake: readonly {
+    readonly source: string;
+    readonly skill: string;
+    readonly running: number;
+    readonly waiting: number;
+    readonly stillMs: number;
+    readonly isStill: boolean;
+    readonly behind: readonly string[];
+  }[];
   readonly loadShedding: { readonly isActive: boolean; readonly why?: string };
   readonly latency: { readonly skills: readonly Slow[]; readonly dependencies: readonly Slow[] };
   readonly storeSuspect: readonly { readonly why: string }[];

@@ -31,6 +31,7 @@ export function newsOf({ worker, bulkheads, circuits, limits, letters }: Seen): 
       .map(({ dependency, waiting }) =>
         waiting > 0 ? bad(`The bulkhead of ${dependency} is full, and ${waiting} wait for it`) : warn(`The bulkhead of ${dependency} is full`),
       ),
+    ...[...new Set(worker.intake.filter(({ isStill }) => isStill).map(stillText))].map(bad),
     ...(worker.threads.stuck > 0 ? [bad(`${worker.threads.stuck} skill threads are stuck`)] : []),
     ...worker.storeSuspect.map(({ why }) => bad(`The run store is in doubt: ${why}`)),
     ...(worker.loadShedding.isActive ? [warn(`Less important messages are given back because of ${worker.loadShedding.why ?? "load"}`)] : []),
@@ -46,6 +47,11 @@ export function newsOf({ worker, bulkheads, circuits, limits, letters }: Seen): 
         warn(`${count} dead ${count === 1 ? "letter" : "letters"}: ${example.reason}${example.skill === "" ? "" : ` in ${example.skill}`}`),
       ),
   ];
+}
+
+function stillText({ skill, running, waiting, stillMs, behind }: Worker["intake"][number]): string {
+  const where = behind.length === 0 ? "" : ` in ${behind.join(", ")}`;
+  return `No run of ${skill} has ended for ${Math.round(stillMs / 1_000)} s: ${running} hang${where}, and ${waiting} wait for them`;
 }
 
 export function NewsSection({ news }: { readonly news: readonly News[] }): ComponentChild {
