@@ -2,6 +2,7 @@
  * A worker with one source, on a clock of its own: messages are fetched on credit, claimed, wait for one of the servers, are served and
  * settled. For judging an intake window by what becomes of it, without a broker, threads or time.
  */
+import { ByteBudget } from "#runtime/policy/byte-budget.ts";
 import { IntakeWindow, type IntakeBounds } from "#runtime/policy/intake-window.ts";
 
 export interface Shape {
@@ -15,9 +16,12 @@ export interface Shape {
   readonly loopMs?: number;
   /** Messages that arrive at the queue each second; undefined for a backlog without end. */
   readonly perSecond?: number | undefined;
+  /** Of each message; of no account where there is no budget. */
+  readonly bytes?: number;
 }
 
 interface Message {
+  readonly bytes: number;
   readonly cameMs: number;
   decidedMs: number;
   begunMs: number;
@@ -34,6 +38,7 @@ export interface Stretch {
   readonly completed: number;
   readonly perSecond: number;
   readonly heldMax: number;
+  readonly heldBytesMax: number;
   readonly waitMeanMs: number;
   readonly waitMaxMs: number;
 }
@@ -51,9 +56,12 @@ export class IntakeSimulation {
   #loopFreeMs = 0;
   #completed = 0;
   #heldMax = 0;
+  #heldBytesMax = 0;
+  readonly #budget: ByteBudget;
   #waits: number[] = [];
 
-  constructor(bounds: IntakeBounds, shape: Shape) {
+  constructor(bounds: IntakeBounds, shape: Shape, budgetBytes = Number.POSITIVE_INFINITY) {
+    this.#budget = new ByteBudget(budgetBytes);
     this.window = new IntakeWindow(bounds);
     this.shape = shape;
     this.#tick();
@@ -64,6 +72,7 @@ export class IntakeSimulation {
     const untilMs = this.nowMs + forMs;
     this.#completed = 0;
     this.#heldMax = this.window.held;
+    this.#heldBytesMax = this.#budget.heldBytes;
     this.#waits = [];
     for (let next = this.#events[0]; next !== undefined && next.atMs <= untilMs; next = this.#events[0]) {
       this.#pop();
@@ -76,6 +85,7 @@ export class IntakeSimulation {
       completed: this.#completed,
       perSecond: (this.#completed * 1_000) / forMs,
       heldMax: this.#heldMax,
+      heldBytesMax: this.#heldBytesMax,
       waitMeanMs: this.#waits.length === 0 ? 0 : sum / this.#waits.length,
       waitMaxMs: this.#waits.reduce((most, waitMs) => Math.max(most, waitMs), 0),
     };
@@ -97,7 +107,8 @@ export class IntakeSimulation {
   }
 
   #fetch(): void {
-    const room = this.window.room(this.nowMs, () => this.#waiting.length === 0) - this.#credit;
+    const isDry = (): boolean => this.#waiting.length === 0;
+    const room = Math.min(this.window.room(this.nowMs, isDry), this.#budget.room()) - this.#credit;
     if (room > 0) this.#credit += room;
     const { perSecond, receiveMs } = this.shape;
     const count = perSecond === undefined ? room : Math.min(this.#credit, this.#queued);
@@ -111,9 +122,11 @@ export class IntakeSimulation {
   }
 
   #arrive(): void {
-    const message: Message = { cameMs: this.nowMs, decidedMs: 0, begunMs: 0 };
+    const message: Message = { bytes: this.shape.bytes ?? 0, cameMs: this.nowMs, decidedMs: 0, begunMs: 0 };
     this.window.took(this.nowMs);
+    this.#budget.took(message.bytes);
     this.#heldMax = Math.max(this.#heldMax, this.window.held);
+    this.#heldBytesMax = Math.max(this.#heldBytesMax, this.#budget.heldBytes);
     this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + (this.shape.loopMs ?? 0);
     this.#after(this.#loopFreeMs - this.nowMs + this.shape.claimMs, () => {
       message.decidedMs = this.nowMs;
@@ -141,6 +154,7 @@ export class IntakeSimulation {
     this.#after(this.shape.settleMs, () => {
       this.window.tripped(undefined, this.shape.settleMs);
       this.window.gave(this.nowMs);
+      this.#budget.gave(message.bytes);
       this.#completed += 1;
       this.#fetch();
     });
