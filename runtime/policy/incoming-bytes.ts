@@ -26,12 +26,12 @@ export class IncomingBytes<Link> {
 
   /**
    * For one link: on their way, and come already of a message that is not whole, of which there are `arrivingBytes`.
-   * @param part its share of what is left
+   * @param part its share of what is left, for what is on its way beyond these: a message goes on coming while there is any left
    */
   room(link: Link, arrivingBytes: number, part: number): number {
     this.#note(link, arrivingBytes);
     const leftBytes = this.#budget.leftBytes / this.#copiesOfBody - (this.#arrivingBytes - arrivingBytes);
-    const sharedBytes = leftBytes <= 0 ? 0 : Math.max(stepBytes, leftBytes * part);
+    const sharedBytes = leftBytes <= 0 ? 0 : Math.max(stepBytes, Math.min(leftBytes, arrivingBytes + Math.max(stepBytes, leftBytes * part)));
     return this.#isNext(link) ? Math.max(sharedBytes, arrivingBytes + stepBytes) : sharedBytes;
   }
 

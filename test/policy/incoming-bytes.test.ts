@@ -30,6 +30,14 @@ describe("bytes on their way", () => {
     assert.equal(incoming.room("idle", 5 * mb, 1), 0);
   });
 
+  test("go on of a message of a link with hardly any credit for as long as anything is left, beside what others hold", () => {
+    const { budget, incoming } = scene(32 * mb);
+    budget.took(8 * mb);
+    assert.equal(incoming.room("idle", stepBytes, 0.001), 2 * stepBytes);
+    assert.equal(incoming.room("idle", 20 * mb, 0.001), 20 * mb + stepBytes);
+    assert.equal(incoming.room("idle", 24 * mb - 1, 0.001), 24 * mb);
+  });
+
   test("count that have come of the message of another link", () => {
     const { incoming } = scene(32 * mb);
     incoming.room("a", 10 * mb, 0.5);

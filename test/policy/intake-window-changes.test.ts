@@ -27,6 +27,14 @@ class Watched {
     while (this.window.held > 0) this.window.gave(this.nowMs);
   }
 
+  /** So many leave, and as many come in their place. */
+  turn(messages: number): void {
+    for (let message = 0; message < messages; message += 1) {
+      this.window.gave(this.nowMs);
+      this.window.took(this.nowMs);
+    }
+  }
+
   /** So many runs waited and took so long; returns the size that they lead to. */
   judge(runs: number, waitMs: number, serviceMs: number, isDry = busy): number {
     for (let run = 0; run < runs; run += 1) this.window.ran(this.nowMs, waitMs, serviceMs);
@@ -150,6 +158,97 @@ describe("an intake window changes", () => {
     watched.empty();
     watched.window.room(watched.nowMs + lullMs, busy);
     assert.equal(watched.window.size, 8);
+  });
+});
+
+/** A window that has once been enough, 50 ms after it began, and knows the least that it takes to claim and to settle. */
+function found(start: number, tripMs: number): Watched {
+  const watched = new Watched({ start });
+  assert.equal(watched.whole(20, 1), start);
+  watched.window.tripped(tripMs, tripMs);
+  return watched;
+}
+
+describe("an intake window is of no use beyond", () => {
+  /** The size that it comes to with so many that end in 50 ms, whose runs begin at once and take so long. */
+  function sizeFrom(start: number, ended: number, serviceMs: number): number {
+    const watched = found(start, 1);
+    watched.turn(ended);
+    return watched.whole(0, serviceMs);
+  }
+
+  test("what ends in two of the least trips, a run, and twice what is enough", () => {
+    // 20 in a millisecond, for 4 + 100 + 20 ms.
+    assert.equal(sizeFrom(10_000, 1_000, 100), 2_480);
+  });
+
+  test("what pays by going together: 512, or what ends in half of the time in which a run should begin", () => {
+    assert.deepEqual([sizeFrom(1_000, 1_000, 1), sizeFrom(1_000, 50, 1)], [512, 250]);
+  });
+
+  test("half as much again: so far it is left as it is", () => {
+    assert.deepEqual([sizeFrom(768, 1_000, 1), sizeFrom(769, 1_000, 1)], [768, 512]);
+  });
+
+  test("that, where so much is held that it tells: two fifths", () => {
+    const sizeWith = (held: number): number => {
+      const { window, ...watched } = found(1_000, 1);
+      while (window.held > 0) window.gave(watched.nowMs);
+      window.room(watched.nowMs + judgeEveryMs, busy);
+      for (let message = 0; message < held; message += 1) window.took(watched.nowMs + judgeEveryMs);
+      for (let run = 0; run < 1_000; run += 1) window.ran(watched.nowMs + judgeEveryMs, 0, 1);
+      window.room(watched.nowMs + 2 * judgeEveryMs, busy);
+      return window.size;
+    };
+    assert.deepEqual([sizeWith(399), sizeWith(400)], [1_000, 512]);
+  });
+
+  test("that for dry threads either, unless it cannot be told yet", () => {
+    const sizeWith = (serviceMs: number): number[] => {
+      const watched = found(100, 1);
+      return [0, 1].map(() => {
+        watched.turn(30);
+        return watched.judge(10, 0, serviceMs, dry);
+      });
+    };
+    // 0.6 in a millisecond; runs that take as long as lies between two judgements say nothing of the rate.
+    assert.deepEqual(
+      [sizeWith(1), sizeWith(49), sizeWith(50)],
+      [
+        [100, 150],
+        [100, 150],
+        [100, 200],
+      ],
+    );
+  });
+});
+
+describe("an intake window looks for the least trips anew", () => {
+  /** Twenty seconds, less so many, after it was looked for last, with trips that take so long by now. */
+  function afterTwentySeconds(lessMs: number, tripMs: number): Watched {
+    const watched = found(12, 100);
+    for (let trip = 0; trip < 400; trip += 1) watched.window.tripped(tripMs, tripMs);
+    watched.nowMs = 20_000 - lessMs;
+    watched.turn(400);
+    watched.whole(300, 1_000);
+    return watched;
+  }
+
+  test("with a quarter of it, after twenty seconds in which they were not met", () => {
+    assert.deepEqual([afterTwentySeconds(1, 130).window.size, afterTwentySeconds(0, 130).window.size], [12, 3]);
+  });
+
+  test("not where they were met again, give or take a quarter", () => {
+    assert.equal(afterTwentySeconds(0, 124).window.size, 12);
+  });
+
+  test("for one window of runs, and does not grow meanwhile", () => {
+    const watched = afterTwentySeconds(0, 130);
+    for (let look = 0; look < 4; look += 1) assert.equal(watched.judge(0, 0, 0, dry), 3);
+    assert.equal(watched.whole(0, 1), 12);
+    // It is no longer looked for, and the next is twenty seconds away.
+    watched.turn(10);
+    assert.equal(watched.whole(300, 1_000), 12);
   });
 });
 

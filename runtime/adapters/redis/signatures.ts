@@ -2,7 +2,6 @@
  * Signs for tags to which a worker has had nothing to write for a while (see run-store.ts). Those of all consumers of a worker go out together, in
  * one command every few seconds however many there are. In a cluster each tag may be on another node: there it is a command each.
  */
-import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RedisClient } from "./client.ts";
 import { unpackSignatures } from "./records.ts";
 import { scripts } from "./scripts.ts";
@@ -50,7 +49,12 @@ export class Signatures {
     }
     // A server that was not looked at yet is, before anything is signed.
     const alone = this.#isCluster ? due : due.filter(({ store }) => store.isDisturbed);
-    for (const { store, signer } of alone) void settled(store.claim([], 0), signer);
+    for (const { store, signer } of alone) {
+      store.claim([], 0).then(
+        () => signer.signed(),
+        () => undefined,
+      );
+    }
     const together = this.#isCluster ? [] : due.filter(({ store }) => !store.isDisturbed);
     for (let from = 0; from < together.length; from += tagsPerCallMax) void this.#signFor(together.slice(from, from + tagsPerCallMax));
   }
@@ -66,20 +70,10 @@ export class Signatures {
         signatures.flatMap(({ args }) => args),
       );
       for (const [index, answer] of unpackSignatures(reply, tags.length).entries()) signatures[index]?.met(answer);
-    } catch (error) {
+    } catch {
       // It is tried again; what needs the store meanwhile finds out by itself.
-      if (error instanceof StoreUnavailableError) return;
-      throw error;
+      return;
     }
     for (const signer of new Set(tags.map((tag) => tag.signer))) signer.signed();
-  }
-}
-
-async function settled(claim: Promise<unknown>, signer: Signer): Promise<void> {
-  try {
-    await claim;
-    signer.signed();
-  } catch (error) {
-    if (!(error instanceof StoreUnavailableError)) throw error;
   }
 }
