@@ -1,6 +1,6 @@
 /**
- * What a worker takes on, for who looks at it from outside: each window with what bounds it now. It is told when a window has come to be
- * larger or smaller by half than it was when it was told last.
+ * What a worker takes on, for who looks at it from outside: each window with what bounds it now. A window is reported when it has come to be
+ * larger or smaller by half than when it was reported last.
  */
 import type { IntakeBound } from "../core/catalogue.ts";
 import type { Clock } from "../core/clock.ts";
@@ -38,7 +38,7 @@ export interface IntakeView {
   readonly loopUse: number;
 }
 
-/** A window that has changed by this part of itself is told. */
+/** A window that has changed by this part of itself is reported. */
 const toldFrom = 0.5;
 
 export class IntakeWatch {
