@@ -1,5 +1,5 @@
 // The other side of the measurement, in a process of its own: a server of the engine that delivers without end to whoever
-// gives credit, in peek-lock, writing header and annotations anew for each delivery, and answers what is settled.
+// gives credit, in peek-lock, rewriting header and annotations for each delivery, and answers what is settled.
 import { listen } from "#runtime/amqp/connection/sockets.ts";
 import type { Sender } from "#runtime/amqp/link/sender.ts";
 import { Writer } from "#runtime/amqp/codec/writer.ts";

@@ -73,7 +73,7 @@ async function whenCompiled(turn: () => Promise<Driven>): Promise<void> {
 async function measure(threads: number, rounds: number, turnCpuMicros: number): Promise<readonly Row[]> {
   const rows: Row[] = [];
   for (const micros of works) {
-    // The executor sizes its batches by how long runs took: the long ones of the comparison go elsewhere, and each work begins anew.
+    // The executor sizes its batches by how long runs took: the long ones of the comparison go elsewhere, and each work starts over.
     const drivers = { ideal: new Driver(threads), real: new Driver(threads) };
     await Promise.all([drivers.ideal.start(), drivers.real.start()]);
     try {

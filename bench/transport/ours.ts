@@ -1,4 +1,4 @@
-/** A transport of ours: completes each batch as it comes and grants its credit anew, as a worker would that has nothing to do. */
+/** A transport of ours: completes each batch as it comes and grants its credit again, as a worker would that has nothing to do. */
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";

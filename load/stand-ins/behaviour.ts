@@ -13,7 +13,7 @@ export interface Behaviour {
   /** Share of keys that fail at every try. */
   readonly permanentFailureRate: number;
   readonly permanentFailureStatus: number;
-  /** What a refusal of a call says of when to come again, in its `Retry-After`, rounded up to seconds; 0 says nothing. */
+  /** What a refusal of a call says of when to try again, in its `Retry-After`, rounded up to seconds; 0 says nothing. */
   readonly retryAfterMs: number;
   /** Share of calls that have their effect, and whose answer breaks off halfway. */
   readonly halfAnswerRate: number;

@@ -22,7 +22,7 @@ export class Backlog {
     this.#options = options;
   }
 
-  /** As it was told last, by source; sources of which it is not known are left out. Has it asked anew where that was long ago. */
+  /** As it was told last, by source; sources of which it is not known are left out. Has it asked again where that was long ago. */
   depths(): readonly (readonly [source: string, depth: Depth])[] {
     const nowMs = this.#options.monotonicMs();
     if (nowMs - this.#askedMs >= askEveryMs) {

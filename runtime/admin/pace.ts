@@ -2,7 +2,7 @@
 import { type Bucket, drawFrom } from "../core/token-bucket.ts";
 import { Problem } from "./problem.ts";
 
-/** Callers that are remembered; of more, the one that was heard of least lately begins anew. */
+/** Callers that are remembered; of more, the one that was heard of least lately starts over. */
 const callersMax = 1_000;
 
 export class Pace {

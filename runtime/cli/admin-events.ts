@@ -33,7 +33,7 @@ const replaysMax = 50;
 type Records = ReturnType<typeof composeRunRecords>;
 type Store = ReturnType<typeof composeRunStore>;
 
-/** Opened when it is first needed; closed after a failure, so that the next call finds it anew. */
+/** Opened when it is first needed; closed after a failure, so that the next call finds it again. */
 class Opened<Thing> {
   readonly #open: () => Promise<Thing>;
   readonly #close: (thing: Thing) => Promise<void>;

@@ -55,7 +55,7 @@ async function withQueue<T>(config: Config, directory: string, work: (queue: Rec
   }
 }
 
-/** What lies there now is meant. The same order once more is the same replay while that goes on; one that has ended begins anew. */
+/** What lies there now is meant. The same order once more is the same replay while that goes on; one that has ended starts over. */
 export async function handToWorkers(
   options: ReplayCommandOptions,
   patch: unknown,

@@ -1,6 +1,6 @@
 /**
  * A sign of life for who can look at a file and no more, as the image's health check does: while the worker is up and its event
- * loop turns, the file that `HOLDFAST_HEARTBEAT` names is written anew every few seconds. It is there from the moment the worker
+ * loop turns, the file that `HOLDFAST_HEARTBEAT` names is rewritten every few seconds. It is there from the moment the worker
  * takes messages until it is asked to stop, so that a file that is absent or old means a worker that does not work. What it holds
  * says more: whether new messages are taken, and what is in doubt.
  */

@@ -228,7 +228,7 @@ export type RuntimeEvent =
       readonly queueAgeMs: number;
       readonly shed: number;
     }
-  /** A skill's runs take longer than they usually do, or no longer do: on average of late, and usually. */
+  /** A skill's runs take longer than they usually do, or no longer do: on average lately, and usually. */
   | {
       readonly type: "latency.drifted";
       readonly skill: string;
@@ -236,7 +236,7 @@ export type RuntimeEvent =
       readonly latencyMs: number;
       readonly usualMs: number;
     }
-  /** A dependency's calls take longer than they usually do, or no longer do: on average of late, and usually. */
+  /** A dependency's calls take longer than they usually do, or no longer do: on average lately, and usually. */
   | {
       readonly type: "dependency.drifted";
       readonly dependency: string;

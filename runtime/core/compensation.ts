@@ -79,7 +79,7 @@ export function encodeCompensation(step: string, compensation: Compensation): St
   return recordOf(`${compensationPrefix}${step}`, compensation, compensation.state === "trying" ? "intent" : "completed");
 }
 
-/** By the step that is compensated. One that cannot be read is begun anew, under the same key. */
+/** By the step that is compensated. One that cannot be read is started over, under the same key. */
 export function compensationsOf(steps: readonly StepRecord[]): ReadonlyMap<string, Compensation> {
   const found = steps.flatMap((record) => {
     const value = record.name.startsWith(compensationPrefix) ? (valueOf(record) as Compensation | undefined) : undefined;

@@ -51,7 +51,7 @@ export interface ConfigInput {
   readonly platformEvents?: PlatformEventsConfig | undefined;
   /** Jobs of the pool that outlive messages and workers: compensations without a message, replays in the background, sweeps. */
   readonly recovery?: RecoveryConfig | undefined;
-  /** Who is told of failures, and when; see `EscalationConfig`. Default: nobody. */
+  /** Who is notified of failures, and when; see `EscalationConfig`. Default: nobody. */
   readonly escalation?: EscalationConfig | undefined;
   /** Probes, metrics, an API and a live page over HTTP; see `AdminConfig`. Default: none. */
   readonly admin?: AdminConfig | undefined;

@@ -1,6 +1,6 @@
 /**
- * Message ids that nobody outside can foretell. An entity that detects duplicates drops a message whose id it has seen: whoever
- * could foretell the id of a copy or of an emitted event could have it dropped by sending a message of that id first. So these
+ * Message ids that nobody outside can predict. An entity that detects duplicates drops a message whose id it has seen: whoever
+ * could predict the id of a copy or of an emitted event could have it dropped by sending a message of that id first. So these
  * ids end in a code over what they stand for, made with a secret that all workers of a consumer share: the same whenever the
  * same message is made again, by any of them.
  */

@@ -199,9 +199,9 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "thread.lost": row("ThreadLost", "a thread ended", { why, replaced: flag("whether there is another one in its place") }),
   "thread.stuck": row("ThreadStuck", "a thread lets nothing in any more, and a run is past its time because of that; or it does again, by itself", {
     state: oneOf(["begin", "end"], "whether that begins or is over"),
-    skill: text("the skill whose code holds it; empty where that cannot be told"),
+    skill: text("the skill whose code holds it; empty where that is unknown"),
     eventId: text("the event of that run; empty where it is the code of none"),
-    at: text("where in the plugin's own code, as file:line:column; empty where that cannot be told"),
+    at: text("where in the plugin's own code, as file:line:column; empty where that is unknown"),
     why,
     forMs: amount("for how long it has let nothing in"),
   }),
@@ -251,7 +251,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
       source,
       skill: text("the skill"),
       window: count("messages that it may hold now: as many as can begin soon"),
-      windowBefore: count("as it was told before, or at the start"),
+      windowBefore: count("as reported before, or at the start"),
       boundBy: oneOf(
         intakeBounds,
         "what keeps it from taking more: how soon runs end, memory, a dependency's bulkhead or circuit, the skill's `concurrentMax` or a rate limit, the order of sessions, `inFlightMax`",
@@ -269,13 +269,13 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "latency.drifted": row("LatencyDrifted", "a skill's runs take longer than they usually do, or no longer do", {
     skill: text("the skill"),
     state: oneOf(["usual", "slow", "very-slow"], "as usual; `factor` times as long, or that many times again"),
-    latencyMs: amount("how long they took of late, on average"),
+    latencyMs: amount("how long they took lately, on average"),
     usualMs: amount("how long they usually take"),
   }),
   "dependency.drifted": row("DependencyDrifted", "a dependency's calls take longer than they usually do, or no longer do", {
     dependency: text("the dependency"),
     state: oneOf(["usual", "slow", "very-slow"], "as usual; `factor` times as long, or that many times again"),
-    latencyMs: amount("how long they took of late, on average"),
+    latencyMs: amount("how long they took lately, on average"),
     usualMs: amount("how long they usually take"),
   }),
   "load-shedding.changed": row("LoadSheddingChanged", "the worker is over its bounds and gives back what may wait, or does so no more", {

@@ -56,7 +56,7 @@ export interface RunStanding {
   readonly losses: number;
   /** How often it was brought back after it was given up; starts at 0. */
   readonly generation: number;
-  /** How often of these it began anew, without its steps; starts at 0. */
+  /** How often of these it started over, without its steps; starts at 0. */
   readonly restarts: number;
   readonly pipelineHash: string;
   readonly payloadHash: string;

@@ -5,14 +5,14 @@
 export interface Setback {
   /** By the store's clock. */
   readonly atMs: number;
-  /** `failed` and `postponed` runs come again later; `returned`: the message went back to the queue; `dropped`: its lock was lost. */
+  /** `failed` and `postponed` runs return later; `returned`: the message went back to the queue; `dropped`: its lock was lost. */
   readonly kind: "failed" | "postponed" | "given-up" | "returned" | "dropped";
   /** A code, a reason, or what it was postponed for; empty for none. */
   readonly why: string;
   readonly description: string;
   /** The execution it is about; 0 when none had begun. */
   readonly attempt: number;
-  /** Until it comes again; 0 where that is not known. */
+  /** Until it returns; 0 where that is not known. */
   readonly delayMs: number;
   readonly worker: string;
   /** In lanes. */

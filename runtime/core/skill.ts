@@ -78,7 +78,7 @@ export interface BulkheadPolicy {
   readonly waitMaxMs: number;
   /**
    * What becomes of a run that finds no slot and no place in the lane, or waited there for too long. `postpone`: its message
-   * comes again later, and no attempt is counted. `reject`: it starts without a slot, and its calls of the dependency fail at
+   * returns later, and no attempt is counted. `reject`: it starts without a slot, and its calls of the dependency fail at
    * once as `BULKHEAD_FULL`, so that fallbacks answer, or it is retried later as one that was throttled.
    */
   readonly whenFull: WhenFull;

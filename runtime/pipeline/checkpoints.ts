@@ -47,7 +47,7 @@ export class Checkpoints {
     );
   }
 
-  /** A step of an execution that has ended meanwhile is refused: the run may already be executing anew. */
+  /** A step of an execution that has ended meanwhile is refused: the run may already be executing again. */
   write(requests: readonly StepRequest[]): void {
     const refused: StepAcknowledgement[] = [];
     const nowMs = this.#options.clock.monotonicMs();

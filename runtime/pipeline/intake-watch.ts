@@ -46,7 +46,7 @@ export interface IntakeView {
   readonly loopUse: number;
 }
 
-/** A window that has changed by this part of itself is told. */
+/** A window that has changed by this part of itself is reported. */
 const toldFrom = 0.5;
 /** Runs hang when none of them has ended for so long, and for so many times as long as they take. */
 const stillAfterMs = 10_000;

@@ -1,6 +1,6 @@
 /**
  * Brings events back that were given up: by a replay that was ordered, or because a message was sent again after the event
- * had died. It is asked for once a message, after a claim has shown how the run stands; the run is then claimed anew, whatever
+ * had died. It is asked for once a message, after a claim has shown how the run stands; the run is then claimed again, whatever
  * the answer: who comes second finds the run of who came first.
  *
  * A message counts as sent again when it was enqueued, by the broker's clock, surely after the death, whose time is taken to be
@@ -64,7 +64,7 @@ export class Revivals {
     this.#secret = secret;
   }
 
-  /** Whether this message may bring its run back; if so, that is asked for, and it is claimed anew. */
+  /** Whether this message may bring its run back; if so, that is asked for, and it is claimed again. */
   asksFor(work: Work, claim: ClaimResult): boolean {
     if (work.hasAskedToRevive) return false;
     const revival = this.#revivalOf(work, claim);

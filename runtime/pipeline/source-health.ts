@@ -1,5 +1,5 @@
 /**
- * Whether a source serves. What is wrong with it is told once, in words, however often it is tried again; and so is that it serves again.
+ * Whether a source serves. What is wrong with it is reported once, in words, however often it is tried again; and so is that it serves again.
  * One that could not be connected at the start is connected later, with growing pauses, while the others work.
  */
 import type { Clock, Timer } from "../core/clock.ts";

@@ -47,7 +47,7 @@ function together(parts: readonly Startable[]): Startable {
   return { start: () => all((part) => part.start()), stop: () => all((part) => part.stop()) };
 }
 
-/** What the first says of the store holds for all; each of them looks at it anew when it is back. */
+/** What the first says of the store holds for all; each of them looks at it again when it is back. */
 export function storeOf(sources: readonly Source[]): Pick<RunStore, "ping"> {
   const [first, ...others] = sources.map(({ store }) => store);
   return {

@@ -47,7 +47,7 @@ export class StoreGate {
   #state: "open" | "closed" | "given-up" = "open";
   /** Since when the store is said to be down; undefined while it is not. */
   #downSinceMs: number | undefined;
-  /** It was closed anew before a write had succeeded: an answer to a ping alone does not say that it is up. */
+  /** It was closed again before a write had succeeded: an answer to a ping alone does not say that it is up. */
   #isDoubtful = false;
   /** Since when what waits has been held, over reopenings that no write confirmed; undefined while nothing is. */
   #holdingSinceMs: number | undefined;

@@ -41,7 +41,7 @@ function backoffMs({ baseMs, factor, maxMs, jitter }: Backoff, retry: number, ra
   }
 }
 
-/** The pauses before it are drawn anew, since nobody remembers them: that leaves the spread of this one as it is. */
+/** The pauses before it are drawn again, since nobody remembers them: that leaves the spread of this one as it is. */
 function decorrelatedMs(baseMs: number, maxMs: number, retry: number, random: Random): number {
   let pauseMs = Math.min(maxMs, baseMs);
   for (let drawn = 0; drawn < retry; drawn += 1) pauseMs = Math.min(maxMs, baseMs + (3 * pauseMs - baseMs) * random());
@@ -57,7 +57,7 @@ const postponeSpreadMs = 100;
 
 /** What is known of when a postponed message can be used. */
 export interface PauseBounds {
-  /** Before that it would be in vain; default 0. */
+  /** Before that it would be of no help; default 0. */
   readonly atLeastMs?: number | undefined;
   /** By then there should be room; default `postponeMaxMs`. Never makes a pause shorter than `postponeBaseMs`. */
   readonly atMostMs?: number | undefined;

@@ -127,7 +127,7 @@ export class BrokerClock {
       this.#fresh.found(enqueuedAtMs - nowMs, nowMs);
       this.#freshCount += 1;
     }
-    this.#reckon();
+    this.#compute();
   }
 
   /** A lock was renewed, and lasts until then. */
@@ -135,7 +135,7 @@ export class BrokerClock {
     const nowMs = this.#clock.monotonicMs();
     this.#look(nowMs);
     this.#lockEnd.found(lockedUntilMs - nowMs, nowMs);
-    this.#reckon();
+    this.#compute();
   }
 
   /** When our two clocks have moved apart, one was set or the other stood still while the machine slept: nothing from before holds. */
@@ -152,7 +152,7 @@ export class BrokerClock {
     this.#freshCount = 0;
   }
 
-  #reckon(): void {
+  #compute(): void {
     const ownMs = this.#ownMs;
     const lockEndMs = this.#lockEnd.value;
     const leastMs = Math.max(this.#enqueued.value, this.#fresh.value, lockEndMs - lockMaxMs);

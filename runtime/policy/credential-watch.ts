@@ -1,5 +1,5 @@
 /**
- * Watches the tokens that logins last by. One that cannot be replaced is told once, with the time that is left; shortly before it
+ * Watches the tokens that logins last by. One that cannot be replaced is reported once, with the time that is left; shortly before it
  * ends nothing more is received, so that the connection that goes with it has nothing in hand. Once it has ended, whoever tries to
  * receive asks for another one, and tells what comes of that:
  *
@@ -49,7 +49,7 @@ export class CredentialWatch {
     this.#options = options;
   }
 
-  /** A login that never had a token is not one that lasts: what it may not do is told by who tried. */
+  /** A login that never had a token is not one that lasts: what it may not do is reported by who tried. */
   heard({ login: name, error, leftMs, lifeMs }: CredentialNews): void {
     const endsAtMs = this.#options.clock.monotonicMs() + leftMs;
     const bound = Math.min(endingMs, lifeMs * endingOfLife);

@@ -1,6 +1,6 @@
 /**
  * How many bytes may be on their way to a worker beside what it holds, so that all of it fits its budget of bytes whatever size messages turn
- * out to have. Credit is granted by what they had so far; this holds where that was wrong. It is asked by each link anew as its window
+ * out to have. Credit is granted by what they had so far; this holds where that was wrong. It is asked by each link again as its window
  * moves on, and shares what is left among them by the credit that each has out.
  *
  * While a message is held, what does not fit waits at the broker. While none is, the message that has come furthest is let come, however large it is: it

@@ -12,7 +12,7 @@
  *             a round trip takes: they wait on this worker, not on the way  → no more than that
  *
  * The last is for threads that are quick: they are dry however much is held, because what all messages pass, the main thread, is what
- * limits them. The least round trip is looked for anew now and then, with a quarter of the window, as it would else be measured only while
+ * limits them. The least round trip is looked for again now and then, with a quarter of the window, as it would else be measured only while
  * much is held, which makes it long. After each change it judges only by runs that came after it. What it learnt is forgotten after a lull.
  */
 export interface IntakeBounds {

@@ -38,7 +38,7 @@ const states = { ample: "usual", tight: "slow", short: "very-slow" } as const;
 
 export interface LatencyView {
   readonly state: LatencyState;
-  /** Of late; undefined while nothing is known. */
+  /** Lately; undefined while nothing is known. */
   readonly recentMs: number | undefined;
   readonly usualMs: number | undefined;
 }

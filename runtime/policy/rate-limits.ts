@@ -151,7 +151,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     });
   }
 
-  /** Why the run would have to come again later, as far as is known without asking; undefined when it may try. */
+  /** Why the run would have to return later, as far as is known without asking; undefined when it may try. */
   refuses(run: Run, nowMs: number): Postponed | undefined {
     for (const number of run.uses) {
       const gate = this.#gates[number];
@@ -163,7 +163,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     return undefined;
   }
 
-  /** Takes all that the run needs, queues it, or says that it must come again later. */
+  /** Takes all that the run needs, queues it, or says that it must return later. */
   enter(run: Run, nowMs: number): AdmissionAnswer {
     const costs: Cost<Run>[] = [];
     const usage: Allowance[] = [];

@@ -29,7 +29,7 @@ export interface History {
 /** A failure code that means: nothing was tried, the circuit was open. */
 export const circuitOpenCode = "CIRCUIT_OPEN";
 
-/** Why a run whose failure has this code comes again later without a try being counted: none was made. Undefined for every other. */
+/** Why a run whose failure has this code returns later without a try being counted: none was made. Undefined for every other. */
 export function postponeReasonOf(code: string): Extract<PostponeReason, "circuit-open" | "rate-limited"> | undefined {
   if (code === circuitOpenCode) return "circuit-open";
   return code === rateLimitedCode ? "rate-limited" : undefined;

@@ -71,7 +71,7 @@ export class RetryBudget {
     this.#balance(this.#at(nowMs));
   }
 
-  /** Changes it from now on; what was earned and spent stays. Another window begins anew. */
+  /** Changes it from now on; what was earned and spent stays. Another window starts over. */
   change(changes: Partial<RetryBudgetPolicy>, nowMs: number): void {
     const before = this.#policy;
     this.look(nowMs);

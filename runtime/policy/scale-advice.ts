@@ -23,7 +23,7 @@ export interface SkillLoad {
   readonly running: number;
   /** Of its runs under way at once. */
   readonly concurrentMax: number;
-  /** How long its runs take of late; undefined while that is unknown. */
+  /** How long its runs take lately; undefined while that is unknown. */
   readonly runMs: number | undefined;
   /** Dependencies by name. */
   readonly uses: readonly string[];

@@ -61,7 +61,7 @@ export class StoreDoubt {
   readonly #options: StoreDoubtOptions;
   /** By scope and part. */
   readonly #losses = new Map<string, Loss>();
-  /** Most losses of one part that were told; parts that are lost one after the other are told of as one. */
+  /** Most losses of one part that were reported; parts that are lost one after the other are reported as one. */
   readonly #told = new Map<DoubtScope, number>();
 
   constructor(options: StoreDoubtOptions) {

@@ -92,10 +92,10 @@ export interface UsageAnswer {
 export interface ThreadStuck {
   /** It turns again, by itself; a thread that was ended is a lost one. */
   readonly isOver: boolean;
-  /** The run whose code holds it; empty where it is that of none, or cannot be told. */
+  /** The run whose code holds it; empty where it is that of none, or is unknown. */
   readonly skill: string;
   readonly eventId: string;
-  /** `file:line:column` of the plugin's own code; empty where that cannot be told. */
+  /** `file:line:column` of the plugin's own code; empty where that is unknown. */
   readonly at: string;
   /** For people to read. */
   readonly why: string;

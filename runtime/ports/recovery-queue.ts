@@ -92,7 +92,7 @@ export interface RecoveryQueue {
   stop(budgetMs: number): Promise<void>;
   add(job: NewJob): Promise<AddResult>;
   /**
-   * Makes a job that waits for its time due now, and one that has failed begin anew; false where there is none of either, for it is
+   * Makes a job that waits for its time due now, and one that has failed start over; false where there is none of either, for it is
    * due, at work, done or unknown.
    */
   hurry(kind: string, id: string): Promise<boolean>;

@@ -94,7 +94,7 @@ export type Revival =
 export interface ReviveRequest {
   readonly eventId: string;
   readonly revival: Revival;
-  /** Of the caller's claim, when it has one: a run that is on its way is given its attempts anew by an order. 0 for none. */
+  /** Of the caller's claim, when it has one: a run that is on its way is given its attempts again by an order. 0 for none. */
   readonly epoch: number;
 }
 

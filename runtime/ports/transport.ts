@@ -128,7 +128,7 @@ export interface Transport extends SessionAccess {
   renew(deliveries: readonly Delivery[]): Promise<readonly RenewResult[]>;
   /**
    * Gives up the connection, whatever its state, and makes another. For one that brings nothing although it seems to be sound:
-   * a connection that is lost is made again unasked. Receivers are to be stopped before and opened anew after it; what they had
+   * a connection that is lost is made again by itself. Receivers are to be stopped before and opened again after it; what they had
    * handed out can be settled and renewed as before. Never rejects.
    */
   reconnect(): Promise<void>;

@@ -52,7 +52,7 @@ export type Mend =
   | { readonly do: "give-up"; readonly reason: string; readonly letter: Letter | undefined; readonly view: RunView }
   /** That nothing is left is noted in the record's history. */
   | { readonly do: "close" }
-  /** The record is made anew, as that of a run that was given up. */
+  /** The record is made again, as that of a run that was given up. */
   | { readonly do: "create"; readonly letter: Letter; readonly payloadHash: string }
   /** The dead letter is replayed, behind the last step. */
   | { readonly do: "replay"; readonly letter: Letter };

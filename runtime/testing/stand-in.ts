@@ -23,7 +23,7 @@ export interface MadeCall {
   readonly attempt: number;
   /** In simulated time, from the start of the test. */
   readonly atMs: number;
-  /** `file:line:column` of the skill's code that called; empty where it cannot be told. */
+  /** `file:line:column` of the skill's code that called; empty where it is unknown. */
   readonly from: string;
   /** What it got; undefined for a fault, and for an answer that it had before under this key. */
   readonly response: unknown;

@@ -249,7 +249,7 @@ test("notices that no token can be had any more, says so, and is back by itself 
   assert.equal(service.connections, 2);
 });
 
-test("asks anew for what was refused", async () => {
+test("asks again for what was refused", async () => {
   const { authorizer, putAtMs } = startAuthorizer([401]);
   await assert.rejects(authorizer.authorize("sb://host/a"), TransportError);
   await authorizer.authorize("sb://host/a");

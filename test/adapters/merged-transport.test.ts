@@ -198,7 +198,7 @@ testOnEach("says that there is a backlog when either source has one", async (t, 
   assert.equal(await bench.transport.hasBacklog(), true);
 });
 
-testOnEach("makes both connections anew when it is told to", async (t, kind) => {
+testOnEach("makes both connections again when it is told to", async (t, kind) => {
   const bench = await start(t, kind);
   const held = await takeMixed(bench, 1);
   const before = bench.broker.inspect().connections;

@@ -33,7 +33,7 @@ interface Worker {
   readonly store: RunStore;
   readonly forgotten: Forgetting[];
   readonly suspicions: StoreSuspicion[];
-  /** Claims all events anew, over and over until each is answered. */
+  /** Claims all events again, over and over until each is answered. */
   touchAll(): Promise<void>;
 }
 

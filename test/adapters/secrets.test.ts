@@ -144,7 +144,7 @@ test("a file that is replaced, also by a link to another folder, gives its new v
   assert.ok(!JSON.stringify(told).includes("value-0123"));
 });
 
-test("connections to Redis that are made anew log in with the newest password", async (t) => {
+test("connections to Redis that are made again log in with the newest password", async (t) => {
   const redis = await startRedis(["--requirepass", "old-password"]);
   t.after(() => redis.stop());
   const [url, password] = [secretOf(`redis://:old-password@127.0.0.1:${redis.port}`), secretOf("old-password")];

@@ -130,7 +130,7 @@ test("waits longer each time that a link cannot be opened, until one can", async
   assert.equal(links.length, 11);
 });
 
-test("ends a subscription that the client attaches anew by itself, and opens a link of its own", async () => {
+test("ends a subscription that the client attaches again by itself, and opens a link of its own", async () => {
   const { clock, receiver, link, disturbances } = makeBench();
   receiver.addCredit(5);
   await clock.settle();

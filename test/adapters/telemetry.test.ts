@@ -34,7 +34,7 @@ function logOf(level = "info"): { readonly logger: Logger; readonly lines: () =>
 
 const run = { eventId: "e1", attempt: 1, waitedMs: 0 };
 
-test("the same trouble is written at once, then at growing intervals, and anew after a quiet time", () => {
+test("the same trouble is written at once, then at growing intervals, and again after a quiet time", () => {
   const clock = new Hand();
   const recurrences = new Recurrences(clock);
   const said: number[] = [];

@@ -274,7 +274,7 @@ describe("what the specification allows works", () => {
     assert.equal(scene.outcomes[0]!.settle(accepted), false);
   });
 
-  test("a link that wants to be resumed is attached anew: our end knows of no delivery", async () => {
+  test("a link that wants to be resumed is attached again: our end knows of no delivery", async () => {
     await using scene = await startScene();
     const { peer } = scene;
     const fields = [

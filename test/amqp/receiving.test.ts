@@ -71,7 +71,7 @@ describe("receiving", () => {
     assert.equal((await answered.wait())?.error?.condition, "com.microsoft:message-lock-lost");
   });
 
-  test("a settlement that the sender makes unasked is told", async () => {
+  test("a settlement that the sender makes by itself is reported", async () => {
     const source = new Source(["a"]);
     await using pair = await pairWith(source);
     const told = new Signal<Delivery>("the settlement");

@@ -65,7 +65,7 @@ describe("the outgoing window", () => {
 });
 
 describe("the incoming window", () => {
-  test("is told anew when half of it is used, and is not to be overstepped", () => {
+  test("is told again when half of it is used, and is not to be overstepped", () => {
     fc.assert(
       fc.property(near, fc.integer({ min: 1, max: 200 }), fc.array(fc.boolean(), { maxLength: 400 }), (first, size, tells) => {
         const windows = new Windows(0, size);

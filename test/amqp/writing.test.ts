@@ -267,7 +267,7 @@ describe("an idle connection", () => {
     assert.equal(made.socket.writes, 0);
   });
 
-  test("has one timer for both time-outs, which is not set anew for what comes and goes", async () => {
+  test("has one timer for both time-outs, which is not set again for what comes and goes", async () => {
     const made = await ready("second", bareFrame(encodeOpen({ containerId: "far", maxFrameSize: 65_536, channelMax: 10, idleTimeOutMs: 30_000 })));
     assert.equal(made.clock.timersLeft, 1);
     made.socket.writes = 0;

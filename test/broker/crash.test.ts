@@ -1,4 +1,4 @@
-// The broker's process is killed in the midst of traffic, again and again on the same folder: what it confirmed has to hold.
+// The broker's process is killed in the middle of traffic, again and again on the same folder: what it confirmed has to hold.
 import { strict as assert } from "node:assert";
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -29,7 +29,7 @@ interface Ledger {
 }
 
 async function startProcess(t: TestContext, data: string): Promise<{ child: ChildProcess; connectionString: string }> {
-  // The file is written anew every few hundred messages, so that some kills come while it is.
+  // The file is rewritten every few hundred messages, so that some kills come while it is.
   const child = fork(program, [JSON.stringify({ data, entities, journal: { compactBytesMin: 100_000 } })], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
   t.after(() => child.kill("SIGKILL"));
   const [connectionString] = (await within("the broker to be ready", once(child, "message"))) as [string];

@@ -171,7 +171,7 @@ test("keeps its file short", async (t) => {
   );
 });
 
-test("finds duplicates of what was sent before a restart, also when the file was written anew", async (t) => {
+test("finds duplicates of what was sent before a restart, also when the file was rewritten", async (t) => {
   const data = await folderOf(t);
   const history = {
     queues: [{ name: "orders", requiresDuplicateDetection: true }],
@@ -188,7 +188,7 @@ test("finds duplicates of what was sent before a restart, also when the file was
       await client.createReceiver("orders", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
       await client.createSender("news").sendMessages({ body: 1, messageId: "n" });
       await client.createSender("orders").scheduleMessages({ body: 3, messageId: "later" }, new Date(Date.now() + 3_600_000));
-      // Makes the file long enough to be written anew.
+      // Makes the file long enough to be rewritten.
       await client.createSender("news").sendMessages({ body: "x".repeat(5000), messageId: "long" });
       await client.createReceiver("news", "s", { receiveMode: "receiveAndDelete" }).receiveMessages(2);
     },
@@ -321,7 +321,7 @@ test("takes nothing while the disk is full, says so, and goes on when there is r
   });
 });
 
-test("lets the file grow while there is no room to write it anew, and does so later", async (t) => {
+test("lets the file grow while there is no room to rewrite it, and does so later", async (t) => {
   const data = await folderOf(t);
   const told: string[] = [];
   let first: number | undefined;
@@ -348,7 +348,7 @@ test("lets the file grow while there is no room to write it anew, and does so la
       const { size } = await stat(join(data, "messages.log"));
       assert.ok(size > 40_000, `expected the file to have grown, found ${size}`);
       isTight = false;
-      await eventually("the file to be written anew", async () => {
+      await eventually("the file to be rewritten", async () => {
         await pass();
         return (await stat(join(data, "messages.log"))).size < size;
       });

@@ -1,5 +1,5 @@
 // Whatever happens to entities, a journal brings back what they held: any sequence of sends, schedules, receipts, settlements,
-// session states and passing time, with the file written anew in between, and a crash at the end.
+// session states and passing time, with the file rewritten in between, and a crash at the end.
 import { strict as assert } from "node:assert";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -71,7 +71,7 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       assert.deepEqual(await first.find("probe", id), { kind: "probe", id, data: { id, list: [1, null, "ü"] }, state: "done", failures: 0, failure: "" });
     });
 
-    test("knows a job that is made once more while it waits, is at work and is done, and begins anew only where that is said", async (t) => {
+    test("knows a job that is made once more while it waits, is at work and is done, and starts over only where that is said", async (t) => {
       const harness = await makeHarness(t);
       const { promise: mayEnd, resolve: end } = Promise.withResolvers<JobResult>();
       const { handler, jobs } = noting(() => mayEnd);
@@ -84,11 +84,11 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       end(done);
       await eventually("it to be done", async () => (await queue.find("probe", "0"))?.state === "done");
       assert.equal(await queue.add(aJob({ id: "0" })), "known");
-      assert.equal(await queue.add(aJob({ id: "0", data: "anew", replacesEnded: true })), "added");
+      assert.equal(await queue.add(aJob({ id: "0", data: "again", replacesEnded: true })), "added");
       await eventually("it to be done once more", () => jobs.length === 2);
       assert.deepEqual(
         jobs.map(({ data }) => data),
-        [{ number: 1 }, "anew"],
+        [{ number: 1 }, "again"],
       );
     });
 
@@ -121,7 +121,7 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       assert.equal(await queue.hurry("probe", "much later"), false);
     });
 
-    test("tries a job that fails again, keeps it as failed after the last try, and begins anew when it is hurried", async (t) => {
+    test("tries a job that fails again, keeps it as failed after the last try, and starts over when it is hurried", async (t) => {
       const told: unknown[] = [];
       let fails = true;
       const { handler, jobs } = noting(() => {
@@ -153,7 +153,7 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       assert.equal(jobs.at(-1)?.attempt, 1);
     });
 
-    test("goes on with a job that asks for it, with other data, and counts its tries anew", async (t) => {
+    test("goes on with a job that asks for it, with other data, and counts its tries from the start", async (t) => {
       const attempts: unknown[] = [];
       const { handler } = noting(({ data, attempt }) => {
         attempts.push([data, attempt]);

@@ -154,7 +154,7 @@ export function revivalContract(fixture: () => Fixture): void {
       );
     });
 
-    test("gives a run that is on its way its attempts anew, when whoever holds it brings a replay", async () => {
+    test("gives a run that is on its way its attempts again, when whoever holds it brings a replay", async () => {
       const { store } = fixture();
       await store.claim([claimOf("a")], longMs);
       await store.fail([{ eventId: "a", epoch: 1, state: "waiting", reason: "later", failures: 1, losses: 4 }]);

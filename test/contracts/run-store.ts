@@ -434,7 +434,7 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
       });
 
       if (options.isShared)
-        test("starts anew with every kind of write", async () => {
+        test("starts over with every kind of write", async () => {
           const brief = await harness.open({ retentionMs: shortMs });
           const writes: Record<string, (eventId: string) => Promise<unknown>> = {
             claimed: (eventId) => store.claim([claimOf(eventId, { token: "mine" })], longMs),

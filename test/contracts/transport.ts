@@ -18,7 +18,7 @@ function withoutUndefined(particulars: Particulars): Particulars {
   return Object.fromEntries(Object.entries(particulars).filter(([, value]) => value !== undefined));
 }
 
-/** Completes every batch as it comes and grants its credit anew. */
+/** Completes every batch as it comes and grants its credit again. */
 function completeOn(inbox: Inbox, transport: Transport, keep: (delivery: Delivery) => boolean = () => false): { settled: number } {
   const progress = { settled: 0 };
   inbox.onBatch = (batch) => {
@@ -564,7 +564,7 @@ function describeTrouble(makeBench: (t: TestContext) => Promise<TransportBench>)
     assert.equal(bench.account("input").totals.delivered, 100);
   });
 
-  test("takes nothing beyond its credit when it connects anew", async (t) => {
+  test("takes nothing beyond its credit when it connects again", async (t) => {
     const bench = await makeBench(t);
     await bench.send(numbered(100));
     const transport = await bench.startTransport();

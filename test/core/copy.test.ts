@@ -80,7 +80,7 @@ test("the ids of copies all differ, and are named after the first message", () =
   const first = copyOf(deliveryOf("m", 7n), order);
   const second = copyOf(comeBack(first, 8n), order);
   const third = copyOf(comeBack(second, 9n), order);
-  // A retry queue of its own counts anew: its first copy may well have the number of what it was made of.
+  // A retry queue of its own counts from the start: its first copy may well have the number of what it was made of.
   const sameNumber = copyOf(comeBack(first, 7n), order);
   const ids = [first, second, third, sameNumber].map(({ messageId }) => messageId);
   assert.equal(new Set(["m", ...ids]).size, 5);

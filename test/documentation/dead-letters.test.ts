@@ -70,9 +70,9 @@ test("every row says what happened, what to do, and how to send the message agai
 });
 
 test("every code that the runtime gives a failure has its row, and the row says whether it is retried", () => {
-  const skills = textsOf("runtime/skills/**/*.ts");
+  const skills = textsOf("runtime/{skills,postgres}/**/*.ts");
   const given = captured(`${skills}\n${textsOf("runtime/{pipeline,policy,adapters/threads}/*.ts")}\n${textsOf("runtime/core/{limits,outcome}.ts")}`, [
-    /\bcode: "([A-Z_]+)"/g,
+    /\bcode: (?:[^"\n]* : )?"([A-Z_]+)"/g,
     /permanently\("([A-Z_]+)"/g,
     /super\("([A-Z_]+)"/g,
     /(?:circuitOpen|bulkheadFull|rateLimited)Code = "([A-Z_]+)"/g,

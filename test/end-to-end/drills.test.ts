@@ -26,7 +26,7 @@ drillOnEach("every message ends as it should, handled once, while links, locks, 
   await drill.assertSound(90_000);
 });
 
-drillOnEach("every message ends as it should, handled once, over a restart of the broker in the midst of the work", async (t, transport) => {
+drillOnEach("every message ends as it should, handled once, over a restart of the broker in the middle of the work", async (t, transport) => {
   const drill = await startDrill(t, transport);
   await drill.send(300);
   await eventually("the worker to be at work", () => drill.handled() > 50, 30_000);
@@ -35,7 +35,7 @@ drillOnEach("every message ends as it should, handled once, over a restart of th
   await drill.assertSound(60_000);
 });
 
-drillOnEach("a connection that goes silent is noticed and made anew, and nothing is lost", async (t, transport) => {
+drillOnEach("a connection that goes silent is noticed and made again, and nothing is lost", async (t, transport) => {
   const drill = await startDrill(t, transport);
   await drill.send(60);
   await eventually("the worker to be at work", () => drill.handled() > 10, 30_000);

@@ -301,7 +301,7 @@ describe("limits", () => {
     sendMany(world, 1_000);
     await world.clock.advance(5_000);
     const postponed = process.telemetry.outcomes.filter((outcome) => outcome === "postponed").length;
-    assert.ok(postponed <= 250, `expected few messages to be received in vain, found ${postponed}`);
+    assert.ok(postponed <= 250, `expected few messages to be received without success, found ${postponed}`);
   });
 
   test("leave a stop nothing to wait for: what waits for them goes back unbegun", async () => {

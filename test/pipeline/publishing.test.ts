@@ -53,7 +53,7 @@ async function start(typeOf: (eventId: string) => string, refuses: Refuses): Pro
   return bench;
 }
 
-/** The ids as the skill's run made them: what follows is for nobody to foretell. */
+/** The ids as the skill's run made them: what follows is for nobody to predict. */
 const madeAs = ({ messageId }: OutgoingMessage): string => messageId.split("~")[0] ?? "";
 const published = ({ broker }: World): string[] => broker.published.map(({ message }) => madeAs(message));
 

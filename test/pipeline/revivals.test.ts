@@ -249,7 +249,7 @@ describe("an event that was given up", () => {
     assert.ok(telemetry.events.some((event) => event.type === "message.broken" && event.eventId === "b"));
   });
 
-  test("is given its attempts anew by a replay when the broker gave it up before a worker did", async () => {
+  test("is given its attempts again by a replay when the broker gave it up before a worker did", async () => {
     const world = new World();
     const { executor } = await world.start();
     const replay = await replayOf(world, world.message("a"));

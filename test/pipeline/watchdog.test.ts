@@ -38,7 +38,7 @@ describe("the watchdog", () => {
     assert.equal(connection.receivers.length, 1);
   });
 
-  test("counts receivers that were replaced in vain, until a message comes", async () => {
+  test("counts receivers that were replaced without success, until a message comes", async () => {
     const world = new World();
     const { connection, worker } = await world.start({ silenceMaxMs: 5_000 });
     const open = connection.openReceiver.bind(connection);

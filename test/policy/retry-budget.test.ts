@@ -58,7 +58,7 @@ describe("retry budget", () => {
     );
   });
 
-  test("begins anew after a long silence", () => {
+  test("starts over after a long silence", () => {
     const budget = budgetOf({ perSecondMin: 4, ratio: 1 });
     budget.earn(10, 0);
     assert.equal(spendAll(budget, 0), 14);
@@ -73,7 +73,7 @@ describe("retry budget", () => {
     assert.equal(spendAll(budget, 6_000), 2);
   });
 
-  test("is changed while it runs: what was spent stays spent, and another window begins anew", () => {
+  test("is changed while it runs: what was spent stays spent, and another window starts over", () => {
     const budget = budgetOf({ perSecondMin: 2 });
     spendAll(budget, 0);
     budget.change({ perSecondMin: 5 }, 0);
@@ -100,7 +100,7 @@ describe("retry budget", () => {
     assert.equal(ledger.take(), true);
   });
 
-  test("another window begins anew also for what threads took and nobody has seen", () => {
+  test("another window starts over also for what threads took and nobody has seen", () => {
     const ledger = new RetryLedger();
     const budget = new RetryBudget({ ratio: 1, perSecondMin: 2, windowMs: 1_000 }, ledger);
     budget.earn(3, 0);

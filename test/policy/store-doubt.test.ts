@@ -114,7 +114,7 @@ describe("doubt in a store", () => {
     assert.deepEqual(scene.states(), ["begin all", "extended all"]);
   });
 
-  test("lasts until the last part's is over, and then begins anew", () => {
+  test("lasts until the last part's is over, and then starts over", () => {
     const scene = new Scene();
     scene.lost(0, [1]);
     scene.nowMs += 1_000;

@@ -112,7 +112,7 @@ describe("a run under compensation", () => {
     assert.equal(await looked({ reason: "HTTP_503", writtenAgoMs: 60_000 }), "again 60000, 1 sent");
   });
 
-  test("that has ended, began anew or never failed for good needs nothing", async () => {
+  test("that has ended, started over or never failed for good needs nothing", async () => {
     for (const state of ["done", "dead", "parked"] as const) assert.equal(await looked({ state }), "done, 0 sent");
     assert.equal(await looked({ generation: 1 }), "done, 0 sent");
     assert.equal(await looked({ steps: [] }), "done, 0 sent");

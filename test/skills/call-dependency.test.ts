@@ -412,7 +412,7 @@ test("a call of a dependency that is not named says which one was probably meant
   assert.match(answer.kind === "failed" ? answer.failure.message : answer.kind, /\(mailer\), got 'mialer'; .*; did you mean 'mailer'\?$/);
 });
 
-test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, anew each time", async (t) => {
+test("the effect of a queryable step goes out under one key at every try; its query's calls are numbered apart, from the start each time", async (t) => {
   const { url, received } = await serve(t, (response, number) => json(response, number < 5 ? 503 : 200, {}));
   const dependency = httpOf(url, { retry: { attemptsMax: 1 } });
   const keys: string[] = [];

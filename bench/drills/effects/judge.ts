@@ -61,7 +61,7 @@ function judgeCalls(event: SentEvent, calls: readonly EffectCall[], { wereRecord
     if (new Set(ofStep.map(({ key }) => key)).size > 1) found.add("a step was called for under several keys", where);
     const isOnce = name === "pay" && (event.kind === "AtMostOnce" || event.kind === "Queryable");
     if (isOnce && ofStep.length > 1) found.add(`the effect of a step of the kind ${event.kind} began more than once`, where);
-    // Epochs begin anew with a record.
+    // Epochs start over with a record.
     if (wereRecordsLost) continue;
     let highest = 0;
     for (const { epoch } of ofStep) {

@@ -7,7 +7,7 @@ import type { Answer, EncodedFields, Outcome, WireError } from "../protocol/wire
 const acceptedOutcome: Outcome = { kind: "accepted" };
 export const releasedOutcome: Outcome = { kind: "released" };
 
-/** The outcome in a delivery state. A client that settles without a word lets the message go. */
+/** The outcome in a delivery state. A client that settles without an outcome lets the message go. */
 export function outcomeOf(state: DeliveryState | undefined): Outcome {
   switch (state?.kind) {
     case "accepted":

@@ -84,7 +84,7 @@ export class OutgoingLink implements SendingLink {
     this.#handler?.onCredit(credit);
   }
 
-  /** The client's credit is set anew: takes back what was promised beyond it. */
+  /** The client's credit is set again: takes back what was promised beyond it. */
   #lower(): void {
     if (this.#promised > this.#sender.credit) this.#tell(this.#sender.credit);
   }

@@ -1,4 +1,4 @@
-// What is inside a message's properties and application properties, for filters; and writing them anew, for actions.
+// What is inside a message's properties and application properties, for filters; and rewriting them, for actions.
 import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
 import { encode, writeComposite } from "#runtime/amqp/codec/encode.ts";
 import { ProtocolError } from "#runtime/amqp/codec/errors.ts";

@@ -1,5 +1,5 @@
 // A message is kept as the bytes that came in. Of its sections the broker reads the header, the annotations and two
-// fields of the properties; on delivery it writes the header and the annotations anew and sends the rest untouched.
+// fields of the properties; on delivery it rewrites the header and the annotations and sends the rest untouched.
 import { encode } from "#runtime/amqp/codec/encode.ts";
 import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
 import type { FieldReader } from "#runtime/amqp/codec/fields.ts";

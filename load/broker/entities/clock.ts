@@ -10,7 +10,7 @@ export interface Clock {
 /** The longest delay that a timer of the platform takes; a longer wait is made of several. */
 const delayMaxMs = 2 ** 31 - 1;
 
-/** One wake-up for many deadlines: set for the earliest, and set anew when it has rung. */
+/** One wake-up for many deadlines: set for the earliest, and set again when it has rung. */
 export class Alarm {
   readonly #clock: Clock;
   readonly #ring: () => void;

@@ -1,5 +1,5 @@
 // Keeps a broker's messages over a restart: everything that comes, changes and goes is appended to one file, and the file is
-// written anew from what is held once most of it is of the past.
+// rewritten from what is held once most of it is of the past.
 //
 // Nothing is confirmed before it is written: `flush` is called before anything goes out to a client, so that one write, and
 // with `isSynced` one sync, carries all that happened since the last one. Written means that it outlasts the process; a power
@@ -18,7 +18,7 @@ import { Kept, type KeptDefinitions } from "./kept.ts";
 import { RecordFile, type Write } from "./record-file.ts";
 import { kind, pack, packMessage } from "./records.ts";
 
-/** What an entity holds, for writing the file anew. */
+/** What an entity holds, for rewriting the file. */
 export interface Keepable {
   readonly path: string;
   readonly lastSequence: number;
@@ -39,7 +39,7 @@ export interface JournalOptions {
   readonly isSynced?: boolean;
   /** Whether a damaged file is used for what is whole in it; it is kept beside the new one. Default: false, that is an error. */
   readonly repairs?: boolean;
-  /** The file is written anew when it has this many bytes, and four times as many as after the last time. Default: 64 MB. */
+  /** The file is rewritten when it has this many bytes, and four times as many as after the last time. Default: 64 MB. */
   readonly compactBytesMin?: number;
   /** What writes to the file. Default: the system. */
   readonly write?: Write;
@@ -58,7 +58,7 @@ export class JournalFolderError extends Error {
 const compactBytesMinDefault = 64 * 1024 * 1024;
 const growthMax = 4;
 const fileName = "messages.log";
-/** Bytes of a batch, when the file is written anew. */
+/** Bytes of a batch, when the file is rewritten. */
 const batchBytes = 1024 * 1024;
 
 export class Journal {

@@ -40,7 +40,7 @@ export interface WireConnection {
   /** The host that the peer called. */
   readonly host: string;
   close(error: WireError): void;
-  /** Cuts the connection without a word. */
+  /** Cuts the connection without notice. */
   cut(): void;
 }
 

@@ -14,7 +14,7 @@ export interface Certificate {
 
 const validMs = 365 * 86_400_000;
 
-/** A kept certificate that ends within this time is made anew. */
+/** A kept certificate that ends within this time is made again. */
 const renewedMs = 30 * 86_400_000;
 const fileName = "certificate.pem";
 

@@ -36,7 +36,7 @@ export interface OpenConnection {
   readonly engine: Connection;
   /** Gets the right to use an address; rejects with `TransportError`. */
   authorize(address: string): Promise<void>;
-  /** The broker refused an address although the right to it was got: it is asked for anew. */
+  /** The broker refused an address although the right to it was got: it is asked for again. */
   refused(address: string): void;
 }
 

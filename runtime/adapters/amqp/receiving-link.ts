@@ -153,7 +153,7 @@ export class ReceivingLink implements DeliveryHome {
     const delivery = engine.context as AmqpDelivery;
     const { group } = delivery;
     if (group === undefined) {
-      // The broker ended it unasked, or this answers a release of ours.
+      // The broker ended it by itself, or this answers a release of ours.
       if (engine.state !== undefined && this.#releasing > 0) this.#releasing -= 1;
       delivery.isLost = true;
     } else if (state === undefined || state.kind !== "rejected") group.finish(delivery.index, "settled");

@@ -136,8 +136,8 @@ class BullmqRecoveryQueue implements RecoveryQueue {
       if (state === "failed") {
         await job.remove();
         const { retry, keepDoneMs, data } = job.data;
-        const anew: Required<NewJob> = { kind, id, data, delayMs: 0, retry, keepDoneMs, replacesEnded: true };
-        await queue.add(kind, formOf(anew), optionsOf(anew));
+        const next: Required<NewJob> = { kind, id, data, delayMs: 0, retry, keepDoneMs, replacesEnded: true };
+        await queue.add(kind, formOf(next), optionsOf(next));
         return true;
       }
       // Somebody else may have been faster.

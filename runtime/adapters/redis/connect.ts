@@ -90,7 +90,7 @@ function answersOrFails(commandTimeoutMs: number): Patience & { readonly autoRes
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     commandTimeout: commandTimeoutMs,
-    // A peer that went away without a word is found by its silence; the margin leaves a merely slow one connected.
+    // A peer that went away without notice is found by its silence; the margin leaves a merely slow one connected.
     socketTimeout: 2 * commandTimeoutMs,
   };
 }

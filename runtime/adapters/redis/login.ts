@@ -146,7 +146,7 @@ export class Login {
     );
   }
 
-  /** A connection that is made anew, and is refused: a token is asked for at once, where that has not failed already. */
+  /** A connection that is made again, and is refused: a token is asked for at once, where that has not failed already. */
   #refused(error: unknown): void {
     if (!isRefusal(error)) return;
     this.#refusal = messageOf(error, 200);

@@ -15,7 +15,7 @@ export const creditLimit = 500;
 /** Links of one receiver that are open at once, those that only wait for their last settlements included. */
 export const linksMax = 16;
 
-/** Deliveries of one link before it is replaced: the client cannot count past 2^32, where delivery ids begin anew. */
+/** Deliveries of one link before it is replaced: the client cannot count past 2^32, where delivery ids start over. */
 export const deliveriesPerLinkDefault = 1_000_000_000;
 
 /** Pause that a throttled namespace asks for. */

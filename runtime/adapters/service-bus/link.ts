@@ -70,7 +70,7 @@ export class Link implements DeliveryHome {
   }
 
   /**
-   * The SDK has attached anew under the old name: it would give settlements of older deliveries to the wrong session, so this
+   * The SDK has attached again under the old name: it would give settlements of older deliveries to the wrong session, so this
    * link must be treated as lost.
    */
   get isReattached(): boolean {

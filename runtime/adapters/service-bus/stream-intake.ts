@@ -7,7 +7,7 @@
  * itself is given it, or, if it cannot be reached, a wider one is opened. Handlers that are left when the subscription ends
  * never end: nothing refers to them any more, and ending them would only make the SDK throw and catch an error for each.
  *
- * When a link breaks, the SDK attaches again by itself, with the whole window anew and with settlements of the old link's
+ * When a link breaks, the SDK attaches again by itself, with the whole window again and with settlements of the old link's
  * deliveries going astray. `preInitialize`, which it calls before it attaches, is where we step in: the second call means that
  * the first attachment is gone, and we end the subscription.
  */
@@ -112,7 +112,7 @@ export class StreamIntake implements Intake {
       this.#loan -= 1;
     } else if (credit.take(1) === 0) {
       this.#options.surplus(message);
-      // Its handler never ends, so that the credit nobody granted is not given anew.
+      // Its handler never ends, so that the credit nobody granted is not given again.
       return new Promise(() => {});
     }
     this.#options.arrived(message);

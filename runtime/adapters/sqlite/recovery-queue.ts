@@ -1,7 +1,7 @@
 // The recovery queue on SQLite: a table of the run store's file, asked by the store's own thread. Only the processes of this machine
 // share it.
 //
-// Nobody is told when another process adds a job, so each worker looks when the next one is due, and every few seconds at least.
+// There is no notice when another process adds a job, so each worker looks when the next one is due, and every few seconds at least.
 import { randomUUID } from "node:crypto";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import type { AddResult, JobCounts, JobHandler, JobResult, JobView, NewJob, RecoveryQueue, RecoveryQueueListener } from "../../ports/recovery-queue.ts";

@@ -3,7 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 
 const intervalMinMs = 60_000;
 const intervalMaxMs = 3_600_000;
-/** What did not occur for this long, and for its own interval, begins anew. */
+/** What did not occur for this long, and for its own interval, starts over. */
 const quietMs = 600_000;
 /** Different troubles that are remembered; beyond them the one that was said longest ago is forgotten. */
 const keysMax = 1_000;

@@ -1,6 +1,6 @@
 /**
  * Asks a thread what it is at while it lets nothing else in: an endless loop, or a wait on shared memory. V8's inspector reaches it in
- * the midst of its code, and answers from there: the async context is then that of the very code at work, so it says which run holds
+ * the middle of its code, and answers from there: the async context is then that of the very code at work, so it says which run holds
  * the thread also long after that run's first `await`; and all this costs a thread that is never asked nothing. Only a call
  * of native code keeps it from answering, until it returns.
  */

@@ -304,7 +304,7 @@ class ThreadsExecutor implements Executor {
     return lane;
   }
 
-  /** Its runs are answered; the next one that has to be apart finds it made anew. */
+  /** Its runs are answered; the next one that has to be apart finds it made again. */
   #loseApart(lane: Lane | undefined, why: string): void {
     if (lane === undefined || lane !== this.#lanes.get(this.#apart) || this.#isStopped) return;
     for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-started", why });

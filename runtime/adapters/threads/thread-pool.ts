@@ -1,7 +1,7 @@
 /**
  * A pool of skill threads on piscina, which makes them, hands tasks over and replaces those that end. What piscina leaves open is
  * closed here: which thread a task went to (so that a lost thread's runs can be answered), when a thread is really up, and what
- * happens when threads cannot start any more: piscina then gives up for good; the pool is built anew a few times, then it
+ * happens when threads cannot start any more: piscina then gives up for good; the pool is rebuilt a few times, then it
  * stays down and says so.
  *
  *   starting ──(all threads said hello)──▶ up ──(a thread ended)──▶ up, one less ──(its replacement said hello)──▶ up
@@ -26,7 +26,7 @@ export const tasksPerThread = 2;
 /** A thread whose loop has not turned for so long is given nothing more to do until it does. */
 export const silentMs: number = 4 * pulseEveryMs;
 
-/** How often a pool that lost all its threads is built anew before it stays down. */
+/** How often a pool that lost all its threads is rebuilt before it stays down. */
 export const rebuildsMax = 5;
 const rebuildDelayMs = 200;
 
@@ -390,7 +390,7 @@ export class ThreadPool {
     this.#startFailed(why);
   }
 
-  /** A thread could not start. With others left the pool goes on with less; with none it is built anew. */
+  /** A thread could not start. With others left the pool goes on with less; with none it is rebuilt. */
   #startFailed(why: string): void {
     if (this.#isStopped) return;
     clearTimeout(this.#startTimer);

@@ -183,7 +183,7 @@ function placed(at: string | undefined): string {
   return at === undefined || at === "" ? "" : ` at ${at}`;
 }
 
-/** The run whose code the thread is at; undefined when it is nobody's, or cannot be told. */
+/** The run whose code the thread is at; undefined when it is nobody's, or is unknown. */
 function holderOf(thread: PoolThread, { answer }: Hold, begun: readonly RunEntry[]): RunEntry | undefined {
   if (answer !== undefined) return begun.find(({ ticket }) => ticket === answer.runId);
   const { beginning } = thread;

@@ -20,7 +20,7 @@ interface Layout {
   readonly ends: readonly number[];
   /** The number of the first entry under each text. */
   readonly entries: ReadonlyMap<string, number>;
-  /** Of each entry the text that it held last: most hold the same again, which then need not be made anew. */
+  /** Of each entry the text that it held last: most hold the same again, which then need not be made again. */
   readonly texts: string[];
 }
 
@@ -150,7 +150,7 @@ export class MapIndex {
   }
 }
 
-/** Whether `length` bytes from `at` on are this text, which is ASCII; an empty one is never made anew. */
+/** Whether `length` bytes from `at` on are this text, which is ASCII; an empty one is never made again. */
 function isText(bytes: Buffer, at: number, length: number, text: string): boolean {
   if (text.length !== length || at + length > bytes.length) return false;
   for (let index = 0; index < length; index += 1) {

@@ -146,7 +146,7 @@ export class Connection implements FrameHandler, SessionsHost, HandshakeHost {
     this.#guard(() => this.#close({ by: "local", error }, error));
   }
 
-  /** Ends the connection at once, without a word to the peer. */
+  /** Ends the connection at once, without notice to the peer. */
   abort(): void {
     this.#socket.destroy();
     this.#finish({ by: "local" });

@@ -4,7 +4,7 @@
 //     └──── a client that leaves SASL out, where that is optional ────────▲
 //   sasl, header ──a header that is not spoken here, refused credentials──▶ failed
 //
-// A client sends its headers unasked, and its open right behind the second one. A server answers each. What comes in while
+// A client sends its headers without being asked, and its open right behind the second one. A server answers each. What comes in while
 // a server's owner judges the credentials is kept, and read when they are accepted.
 import type { ConnectionEnd, Side } from "./connection-options.ts";
 import { describedValueAt, descriptorAt } from "../codec/descriptors.ts";

@@ -6,7 +6,7 @@
 //   received ──── settle(state) ──▶ answer awaited ──── peer: settled ──────▶ settled   (receiver settles second)
 //
 // In the second case the peer's answer, which may tell another state, reaches the owner through `onSettled`; so does a
-// settlement that the peer makes unasked, for example when a lock has run out.
+// settlement that the peer makes by itself, for example when a lock has run out.
 import type { DeliveryState } from "../message/delivery-state.ts";
 import type { DeliveryTable } from "./delivery-table.ts";
 import { copyBytes } from "../codec/bytes.ts";
@@ -34,7 +34,7 @@ export interface ReceiverEvents {
    * come after `onDetach`, when the same bytes ended the link.
    */
   onDeliveriesEnd?(receiver: Receiver): void;
-  /** The peer has settled a delivery: in answer to `settle`, or unasked. */
+  /** The peer has settled a delivery: in answer to `settle`, or by itself. */
   onSettled?(delivery: Delivery, state: DeliveryState | undefined): void;
   /** A drain is done: the credit is used up or given back. */
   onDrained?(receiver: Receiver): void;

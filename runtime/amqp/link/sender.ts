@@ -32,7 +32,7 @@ export interface SenderOptions extends LinkOptions {
 export interface SenderEvents<Context> {
   /** The peer has attached its end. */
   onAttach?(sender: Sender<Context>, remote: Attach): void;
-  /** The receiver has set its credit anew, to less or to more. */
+  /** The receiver has set its credit again, to less or to more. */
   onCredit?(sender: Sender<Context>): void;
   /** There may be more room than before: see `capacity`. */
   onSendable?(sender: Sender<Context>): void;
@@ -40,7 +40,7 @@ export interface SenderEvents<Context> {
   onDrain?(sender: Sender<Context>): void;
   /**
    * The receiver has told something of a delivery: what became of it, or no more than that it was `received`. `state` is
-   * undefined when it settled without a word. When `settled` is false, more may follow.
+   * undefined when it settled without an outcome. When `settled` is false, more may follow.
    */
   onOutcome?(delivery: OutgoingDelivery<Context>, state: DeliveryState | undefined, settled: boolean): void;
   /** The link is over. What became of the deliveries that are not settled will not be told any more. */

@@ -50,7 +50,7 @@ export class DeliveryState {
     return this.kind === "rejected" ? readErrorField(this.#fields()) : undefined;
   }
 
-  /** Whether a modified message counts as tried in vain. */
+  /** Whether a modified message counts as tried without success. */
   get deliveryFailed(): boolean {
     return this.kind === "modified" && this.#fields().boolean(false);
   }

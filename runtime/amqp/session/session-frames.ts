@@ -1,5 +1,5 @@
 // Reading the frames that belong to a session and handing them to it. The objects for the three that make the traffic are
-// read anew for every frame.
+// read again for every frame.
 import { descriptor } from "../codec/descriptors.ts";
 import { ProtocolError } from "../codec/errors.ts";
 import type { FieldReader } from "../codec/fields.ts";

@@ -89,7 +89,7 @@ export class Session implements LinksHost {
   /** The channel that the peer sends on; -1 before its begin. */
   remoteChannel = -1;
   state: SessionState = { at: "beginning" };
-  /** Set anew for a session that the peer began. */
+  /** Set again for a session that the peer began. */
   events: SessionEvents;
   /** Whether the connection will call `flush`. */
   flushDue = false;

@@ -1,4 +1,4 @@
-// What JSON would change or drop without a word is refused instead: an event says what its author wrote, or is not sent.
+// What JSON would change or drop silently is refused instead: an event says what its author wrote, or is not sent.
 import { types } from "node:util";
 import { refuse } from "../author/check-options.ts";
 import { classOf } from "./plain-data.ts";

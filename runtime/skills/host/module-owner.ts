@@ -17,7 +17,7 @@ export interface ModuleOwner {
 /** Where something was thrown that nobody caught. */
 export interface ModuleOrigin {
   readonly owner: ModuleOwner;
-  /** `file:line:column` in the owner's folder; undefined when it cannot be told, as of what is no Error. */
+  /** `file:line:column` in the owner's folder; undefined when it is unknown, as of what is no Error. */
   readonly at: string | undefined;
 }
 

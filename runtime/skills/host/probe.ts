@@ -1,6 +1,6 @@
 /**
  * Tries plugins out in a thread before the main thread imports them. What a module does while it is imported cannot be stopped
- * where it is done: `process.exit` ends the command without a word, and a loop without end blocks it for good. A thread can be ended.
+ * where it is done: `process.exit` ends the command without a message, and a loop without end blocks it for good. A thread can be ended.
  */
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";

@@ -127,7 +127,7 @@ export class SkillHost implements RunHost<Run> {
   }
 
   /**
-   * Whose code is at work at this very moment, in the midst of whatever it does. A run among those that have not ended whose time is over
+   * Whose code is at work at this very moment, in the middle of whatever it does. A run among those that have not ended whose time is over
    * is called off: code that never lets the loop turn can see nothing but its signal.
    */
   atWork(): AtWork {

@@ -51,7 +51,7 @@ export class IoPoints {
     this.#crashes = crashes;
   }
 
-  /** Something arrives at a process unasked. */
+  /** Something arrives at a process that did not ask. */
   arrive(caller: Caller, name: string, act: () => void): void {
     if (caller.isDead) return;
     switch (this.#momentOf(name, arrivalMoments)) {

@@ -1,7 +1,7 @@
 import { defineSkill } from "#runtime/index.ts";
 import { handles, quickRetry, type Scenario } from "../scenario.ts";
 
-/** The store goes away in the midst of a run, and comes back. */
+/** The store goes away in the middle of a run, and comes back. */
 export const storeOutage: Scenario = {
   name: "store-outage",
   dependencies: ({ ledger }) => [ledger],

@@ -1,4 +1,4 @@
--- Calls a run off: one that nobody has ends here, one that a worker has is told with its next write.
+-- Calls a run off: one that nobody has ends here, one that a worker has learns it with its next write.
 -- KEYS[1]  record
 -- ARGV[1]  retention, milliseconds
 -- ARGV[2]  base of the keys
@@ -6,7 +6,7 @@
 -- ARGV[4]  what the record's end is to say: history entry of the death, which gets its time
 -- ARGV[5]  step as packed by the client, that has the run compensated where there are steps, or nothing
 -- ARGV[6]  how much later than now the death is, milliseconds
--- Returns u (unknown), d (done), x (given up), w (ended here; compensated by who claims it next) or c (its worker is told)
+-- Returns u (unknown), d (done), x (given up), w (ended here; compensated by who claims it next) or c (its worker learns it)
 
 local retentionMs, base, key = ARGV[1], ARGV[2], KEYS[1]
 local record = recordOf(base, key)

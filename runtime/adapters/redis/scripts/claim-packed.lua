@@ -90,7 +90,7 @@ local function isLeft(field, value)
   return unpackStruct('>I6', value, form == 114 and 8 or 2) > now
 end
 
--- Anew, so that it is a listpack again where it had become too large for one.
+-- Rebuilt, so that it is a listpack again where it had become too large for one.
 local function fillBucket(bucket, pairsOfIt)
   call('DEL', bucket)
   for first = 1, #pairsOfIt, 1000 do call('HSET', bucket, unpack(pairsOfIt, first, math.min(first + 999, #pairsOfIt))) end
