@@ -223,7 +223,7 @@ describe("an intake window is of no use beyond", () => {
   });
 });
 
-describe("an intake window looks for the least trips anew", () => {
+describe("an intake window looks for the least trips again", () => {
   /** Twenty seconds, less so many, after it was looked for last, with trips that take so long by now. */
   function afterTwentySeconds(lessMs: number, tripMs: number): Watched {
     const watched = found(12, 100);
