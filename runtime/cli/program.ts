@@ -1,9 +1,10 @@
 /** The subcommands. Each loads only what it needs. */
-import { Command, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
 import { integer, required, several } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
+import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
@@ -17,7 +18,8 @@ import type { StartOptions } from "./start.ts";
 import { ownVersion } from "./version.ts";
 
 function isWorkerCommand(name: string | undefined): boolean {
-  return name !== undefined && program.commands.some((command) => command.name() === name);
+  // Completion knows them all.
+  return name !== undefined && name !== "completion" && program.commands.some((command) => command.name() === name);
 }
 
 const setHelp = "set a key of the configuration, before file and environment; may be repeated";
@@ -124,6 +126,12 @@ program
         (await import("./new-skill.ts")).newSkill(name, { event: type, dependency });
       }),
   );
+
+program
+  .command("completion")
+  .description("print a script that has a shell complete commands and options")
+  .addArgument(new Argument("<shell>", "the shell").choices(["bash", "zsh", "fish"]))
+  .action(async (shell: Shell) => (await import("./completion.ts")).completion(program, shell));
 
 addDlqCommand(program);
 addRunsCommand(program);

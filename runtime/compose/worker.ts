@@ -20,6 +20,7 @@ import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
 import type { IntakeBounds } from "../policy/intake-window.ts";
 import type { RegisteredSkill } from "../skills/host/registry.ts";
+import { composeLive } from "./live.ts";
 import { composeLimits } from "./limits.ts";
 import { composePublisher, entityFor } from "./broker.ts";
 import { composeExecutor, limitsOf } from "./executor.ts";
@@ -77,7 +78,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
   });
   const limits = limitsOf(config);
   const credentials = new CredentialWatch({ clock: systemClock, tell: (event) => telemetry.emit(event) });
-  const worker = new Worker({
+  const worker: Worker = new Worker({
     clock: systemClock,
     random: Math.random,
     workerId,
@@ -89,6 +90,7 @@ export async function composeWorker(config: Config, directory: string): Promise<
     meter: metrics,
     escalated: escalations && (() => escalations.intent()),
     reporters: [
+      composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell: (event) => telemetry.emit(event) }),
       composeSecretKeeper(config, directory, (event) => telemetry.emit(event)),
       ...reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
     ].filter((reporter) => reporter !== undefined),

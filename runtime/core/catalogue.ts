@@ -163,6 +163,7 @@ export type RuntimeEvent =
   | StoreSuspectEvent
   | CredentialEvent
   | SecretChangedEvent
+  | SettingsChangedEvent
   /** The broker's clock is so far ahead of ours, or behind (less than 0); emitted again when that changes. The broker's times are computed by its own clock. */
   | { readonly type: "clock.skewed"; readonly brokerAheadMs: number }
   | {
@@ -312,6 +313,15 @@ export interface StoreSuspectEvent {
   readonly scope: DoubtScope;
   readonly lostAgoMs: number;
   readonly forMs: number;
+}
+
+/** A live document was applied, refused as a whole, or taken back because the worker was not ready any more. `changes`: in words, each from → to. */
+export interface SettingsChangedEvent {
+  readonly type: "settings.changed";
+  readonly state: "applied" | "refused" | "rolled-back";
+  readonly from: "file" | "app-configuration";
+  readonly changes: string;
+  readonly error: string;
 }
 
 /** A secret of the configuration that lies elsewhere has another value (`replaced`), or could not get it and keeps the one before. `setting`: its key; `place`: where it lies. */

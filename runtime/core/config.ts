@@ -14,6 +14,7 @@ import { type EscalationConfig, type EscalationSettings, escalationSchema } from
 import { describeIssue, knownKeys } from "./config/explain.ts";
 import { byName, dayMs, entityName, hourMs, integer } from "./config/fields.ts";
 import { type LatencyWatchConfig, latencyWatchSchema } from "./config/latency-watch.ts";
+import { type LiveConfig, type LiveSourceSettings, liveSchema } from "./config/live.ts";
 import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema } from "./config/load-shedding.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
@@ -55,6 +56,8 @@ export interface ConfigInput {
   readonly escalation?: EscalationConfig | undefined;
   /** Probes, metrics, an API and a live page over HTTP; see `AdminConfig`. Default: none. */
   readonly admin?: AdminConfig | undefined;
+  /** Limits, bulkheads, pauses, budgets and the log level from a watched file or Azure App Configuration, changed while the worker runs. Default: none. */
+  readonly live?: LiveConfig | undefined;
   /** How secrets that lie elsewhere, as in `password: { file: "/run/secrets/redis" }`, are looked after. */
   readonly secrets?: SecretsConfig | undefined;
   /** By dependency name. */
@@ -130,6 +133,7 @@ export interface Config extends Omit<
   Required<ConfigInput>,
   | "sources"
   | "serviceBus"
+  | "live"
   | "secrets"
   | "store"
   | "threads"
@@ -152,6 +156,7 @@ export interface Config extends Omit<
   readonly serviceBus: ServiceBusSettings;
   readonly store: StoreSettings;
   readonly secrets: SecretsSettings;
+  readonly live?: LiveSourceSettings | undefined;
   readonly publish?: { readonly entity: string; readonly byEventType: ReadonlyMap<string, string> } | undefined;
   readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly escalation?: EscalationSettings | undefined;
@@ -214,6 +219,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     escalation: escalationSchema.optional(),
     admin: adminSchema.optional(),
     secrets: secretsSchema.prefault({}),
+    live: liveSchema.optional(),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),

@@ -130,6 +130,12 @@ const rows = {
     unit: "events",
     help: "Changes of a circuit, by the state that it came to.",
   },
+  holdfast_settings_changes_total: {
+    type: "counter",
+    labels: ["from", "state"],
+    unit: "events",
+    help: "Live settings that were read, by where from and what became of them: applied, refused, rolled-back.",
+  },
   holdfast_secret_changes_total: {
     type: "counter",
     labels: ["state"],

@@ -300,6 +300,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     place: text("where the secret lies"),
     error: text("why it is refused; empty where it is not"),
   }),
+  "settings.changed": row("SettingsChanged", "live settings were applied, refused, or taken back because the worker was not ready any more", {
+    state: oneOf(["applied", "refused", "rolled-back"], "what became of them"),
+    from: oneOf(["file", "app-configuration"], "where they are read"),
+    changes: text("what changed, from what to what; empty where they are refused"),
+    error: text("why they are refused or taken back; empty where they are applied"),
+  }),
   "clock.skewed": row("ClockSkewed", "the broker's clock and the worker's differ", { brokerAheadMs: amount("by how much the broker's is ahead") }),
   "escalation.raised": row(
     "EscalationRaised",

@@ -48,7 +48,18 @@ function composed(store: object, transport: string): string {
     if (config.transport === "amqp") await checkSurroundings(config, ${JSON.stringify(root)});`;
 }
 
-const heavy = ["@azure/service-bus", "@azure/identity", "bullmq", "ioredis", "undici", "nodemailer", "ajv"];
+const heavy = [
+  "@azure/service-bus",
+  "@azure/identity",
+  "bullmq",
+  "ioredis",
+  "undici",
+  "nodemailer",
+  "ajv",
+  "yaml",
+  "@azure/keyvault-secrets",
+  "@azure/app-configuration",
+];
 
 function heavyOf(packages: readonly string[]): readonly string[] {
   return heavy.filter((name) => packages.includes(name));

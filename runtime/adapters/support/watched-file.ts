@@ -4,7 +4,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { messageOf } from "../../core/errors.ts";
 
-export const lookEveryMs = 500;
+const lookEveryMs = 250;
 const bytesMax = 1_048_576;
 
 export type FileNews = { readonly text: string } | { readonly error: string };

@@ -55,6 +55,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "thread.leaked": "error",
   "credential.failing": "error",
   "secret.changed": "warn",
+  "settings.changed": "warn",
   "loop.changed": "warn",
   "load-shedding.changed": "warn",
   "worker.intake": "info",

@@ -23,7 +23,7 @@ export function secret(schema: z.ZodType<string, string>): z.ZodType<SecretText,
   return z.union([schema.meta({ writeOnly: true }), reference.transform((place): SecretText => new Secret(place, check))]);
 }
 
-/** How secrets that lie elsewhere are looked after. Files are looked at twice a second. */
+/** How secrets that lie elsewhere are looked after. Files are looked at four times a second. */
 export interface SecretsConfig {
   /** How often Key Vault is asked for new values; 1 000 to 86 400 000, default 60 000. */
   readonly keyVaultEveryMs?: number | undefined;

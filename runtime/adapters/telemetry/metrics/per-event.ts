@@ -17,6 +17,7 @@ const counted = [
   "holdfast_fallbacks_total",
   "holdfast_locks_lost_total",
   "holdfast_circuit_changes_total",
+  "holdfast_settings_changes_total",
   "holdfast_secret_changes_total",
   "holdfast_runtime_events_total",
 ] as const satisfies readonly MetricName[];
@@ -51,6 +52,8 @@ export class EventCounts {
         return this.#add("holdfast_locks_lost_total", event.where);
       case "circuit.changed":
         return this.#add("holdfast_circuit_changes_total", event.dependency, event.state);
+      case "settings.changed":
+        return this.#add("holdfast_settings_changes_total", event.from, event.state);
       case "secret.changed":
         return this.#add("holdfast_secret_changes_total", event.state);
       case "store.up":
