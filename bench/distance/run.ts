@@ -26,18 +26,20 @@ const measured: readonly (readonly [ContenderKey, ShapeName])[] = [
   ["subscribe-200", "no-op"],
   ["receive-messages", "no-op"],
 ];
-/** By the distance, about what is left of the rate: a turn is to take as long everywhere. */
+/** By the distance, about what is left of the rate of a peer: a turn is to take as long everywhere. */
 const roughShares = new Map([
   [0, 1],
   [1, 0.6],
   [5, 0.4],
   [20, 0.15],
 ]);
+/** What is left of the worker's own. */
+const ownShare = 0.9;
 const quickDelays = [0, 20];
 /** Of the near rate, by the distance. */
 const wanted: readonly (readonly [delayMs: number, atLeast: number, aim: number])[] = [
-  [5, 0.25, 0.9],
-  [20, 0.08, 0.7],
+  [5, 0.6, 0.9],
+  [20, 0.5, 0.7],
 ];
 
 export async function run(options: DistanceOptions): Promise<number> {
@@ -64,7 +66,8 @@ async function turn(arena: Arena, { key, shape: name, delayMs }: Row, seconds: n
   try {
     const connectionString = await away.put(arena.broker.connectionString, delayMs);
     const redisUrl = await away.put(arena.redis.url, delayMs);
-    const events = Math.max(600, Math.round(eventsFor(key, shape, seconds) * (roughShares.get(delayMs) ?? 1)));
+    const share = key === "holdfast" ? ownShare : (roughShares.get(delayMs) ?? 1);
+    const events = Math.max(600, Math.round(eventsFor(key, shape, seconds) * share));
     return await arena.drain(contenderOf(key), { messages: messagesOf(shape, events), ground: { connectionString, redisUrl } });
   } finally {
     await away.stop();

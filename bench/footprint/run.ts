@@ -1,15 +1,15 @@
 import { type ChildProcess, fork, spawnSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { ConfigInput, TransportKind } from "#runtime/core/config.ts";
+import type { TransportKind } from "#runtime/core/config.ts";
 import { startBenchBroker } from "../support/broker.ts";
 import { type Figure, figure } from "../support/figures.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { interleave } from "../support/rounds.ts";
+import { storeName, workerConfig } from "../support/worker-config.ts";
 
 export interface FootprintOptions extends ReportOptions {
   readonly rounds: number;
@@ -35,11 +35,11 @@ export async function run(options: FootprintOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
   const broker = await startBenchBroker([queue]);
   try {
-    writePlugin(folder);
+    const place = { connectionString: broker.connectionString, queue, folder, plugin: writePlugin(folder) };
     const contenders = Object.values(threadCounts).map((threads) => ({ name: String(threads), threads }));
     const samples = await interleave(contenders, options.rounds, ({ threads }) => {
       const file = join(folder, "holdfast.config.json");
-      writeFileSync(file, JSON.stringify(workerConfig(broker.connectionString, folder, options.transport, threads)));
+      writeFileSync(file, JSON.stringify({ ...workerConfig({ ...place, threads }), transport: options.transport }));
       return measure(file);
     });
     tell(report, options, samples);
@@ -56,7 +56,7 @@ function build(): void {
 }
 
 /** Outside of the project, as an author would have it: it gets the runtime by its name. */
-function writePlugin(folder: string): void {
+function writePlugin(folder: string): string {
   const place = join(folder, "no-op");
   mkdirSync(place);
   writeFileSync(
@@ -70,24 +70,7 @@ const noOp = defineSkill({ name: "no-op", handles: [{ eventType: "Nothing", vers
 export default definePlugin({ skills: [noOp] });
 `,
   );
-}
-
-function workerConfig(connectionString: string, folder: string, transport: TransportKind, threads: number): ConfigInput {
-  const redis = process.env["REDIS_URL"];
-  return {
-    sources: [{ queue }],
-    serviceBus: { connectionString },
-    transport,
-    store:
-      redis === undefined
-        ? { kind: "sqlite", path: join(folder, "runs.sqlite") }
-        : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
-    plugins: [join(folder, "no-op")],
-    pluginRoots: [folder],
-    retentionMs: 600_000,
-    threads,
-    logLevel: "error",
-  };
+  return place;
 }
 
 async function measure(configFile: string): Promise<Sample> {
@@ -131,7 +114,7 @@ function tell(report: Report, { rounds, transport }: FootprintOptions, samples: 
   const readyIn = (list: readonly Sample[]): Figure => figure(list, ({ readyMs }) => readyMs, 0);
   report.table({
     name: "workers",
-    title: `An idle worker, transport ${transport}, run store ${process.env["REDIS_URL"] === undefined ? "SQLite" : "Redis"}; median (range) of ${rounds} starts`,
+    title: `An idle worker, transport ${transport}, run store ${storeName()}; median (range) of ${rounds} starts`,
     columns: { threads: "threads", resident: "resident, MB", proportional: "proportional, MB", ready: "ready after, ms" },
     rows: [few, many].map((list, index) => ({
       threads: Object.values(threadCounts)[index],

@@ -5,7 +5,6 @@ import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { type Mark, onStage, rate } from "../support/stage.ts";
 import { changes } from "./changes.ts";
-import { quiet } from "./quiet.ts";
 
 export interface IntakeOptions extends ReportOptions {
   readonly only: readonly string[];
@@ -13,7 +12,7 @@ export interface IntakeOptions extends ReportOptions {
 
 type Scenario = (report: Report) => Promise<void>;
 
-const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, changes, quiet };
+const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, changes };
 
 export async function run(options: IntakeOptions): Promise<number> {
   const report = new Report("intake", options);

@@ -1,1 +1,1 @@
-export const scenarioNames: readonly string[] = ["scale-out", "waiting", "mixed", "changes", "quiet"];
+export const scenarioNames: readonly string[] = ["scale-out", "waiting", "mixed", "changes"];

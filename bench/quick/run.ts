@@ -1,16 +1,17 @@
-import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Child, startChild } from "#load/dev/child.ts";
-import type { ConfigInput, TransportKind } from "#runtime/core/config.ts";
+import type { TransportKind } from "#runtime/core/config.ts";
 import { type BenchBroker, fill, startBenchBroker } from "../support/broker.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { type Figure, figure, ratio } from "../support/figures.ts";
+import { startPeer } from "../support/contenders.ts";
 import { processCpuMs } from "../support/process-cpu.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
+import { storeName, workerConfig } from "../support/worker-config.ts";
 
 export interface QuickOptions extends ReportOptions {
   readonly rounds: number;
@@ -40,11 +41,15 @@ export async function run(options: QuickOptions): Promise<number> {
   const bare: Turn[] = [];
   const worker: Turn[] = [];
   try {
+    const place = { connectionString: broker.connectionString, queue };
     const configFile = join(folder, "holdfast.config.json");
-    writeFileSync(configFile, JSON.stringify(workerConfig(broker.connectionString, folder, options.transport)));
+    // A no-op needs no more threads than one, and the broker wants a core too.
+    writeFileSync(configFile, JSON.stringify({ ...workerConfig({ ...place, folder, plugin: "no-op", threads: 1 }), transport: options.transport }));
     for (let round = 1; round <= options.rounds; round += 1) {
       showProgress(`round ${round} of ${options.rounds}: bare SDK`);
-      bare.push(await drain(broker, options.messages, () => startChild("bench/quick/bare-client", [broker.connectionString, queue])));
+      bare.push(
+        await drain(broker, options.messages, () => startPeer("bare-sdk", { ...place, redisUrl: "", prefix: "", dependencies: { sound: "", troubled: "" } })),
+      );
       showProgress(`round ${round} of ${options.rounds}: Holdfast`);
       worker.push(await drain(broker, options.messages, () => startChild("runtime/cli/main", ["start", "--config", configFile])));
     }
@@ -95,25 +100,6 @@ async function completedBy({ peer }: BenchBroker): Promise<number> {
   return (await peer.call("inspect")).queues[queue]!.totals.completed;
 }
 
-function workerConfig(connectionString: string, folder: string, transport: TransportKind): ConfigInput {
-  const redis = process.env["REDIS_URL"];
-  return {
-    sources: [{ queue }],
-    serviceBus: { connectionString },
-    transport,
-    store:
-      redis === undefined
-        ? { kind: "sqlite", path: join(folder, "runs.sqlite") }
-        : { kind: "redis", url: redis, prefix: `holdfast-bench-${randomUUID().slice(0, 8)}` },
-    plugins: [resolve(import.meta.dirname, "../plugins/no-op")],
-    pluginRoots: [resolve(import.meta.dirname, "../plugins")],
-    retentionMs: 600_000,
-    // A no-op needs no more, and the broker wants a core too.
-    threads: 1,
-    logLevel: "error",
-  };
-}
-
 function tell(report: Report, { messages, rounds, transport }: QuickOptions, bare: readonly Turn[], worker: readonly Turn[]): void {
   const speed = (turns: readonly Turn[]): Figure => figure(turns, ({ perSecond }) => perSecond, 0);
   const row = (name: string, turns: readonly Turn[]) => ({
@@ -122,10 +108,9 @@ function tell(report: Report, { messages, rounds, transport }: QuickOptions, bar
     client: figure(turns, ({ clientMicros }) => clientMicros, 1),
     broker: figure(turns, ({ brokerMicros }) => brokerMicros, 1),
   });
-  const store = process.env["REDIS_URL"] === undefined ? "SQLite" : "Redis";
   report.table({
     name: "sides",
-    title: `${messages.toLocaleString("en")} messages a turn, run store ${store}; median (range) of ${rounds} rounds`,
+    title: `${messages.toLocaleString("en")} messages a turn, run store ${storeName()}; median (range) of ${rounds} rounds`,
     columns: { name: "", perSecond: "messages/s", client: "client CPU, µs a message", broker: "broker CPU, µs a message" },
     rows: [row("bare SDK: receive 500, complete", bare), row(`Holdfast, no-op skill, transport ${transport}`, worker)],
   });

@@ -1,12 +1,13 @@
 /** Who is measured: the worker and its peers, each started as a process of its own on the same broker, Redis and work. */
 import { writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Child } from "#load/dev/child.ts";
 import { startChild } from "#load/dev/child.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import type { DependencyName } from "../peers/handlers.ts";
 import { type ContenderKey, type PeerName, peerTitles } from "../peers/names.ts";
 import type { PeerOptions } from "../peers/peer.ts";
+import { workerConfig } from "./worker-config.ts";
 
 /** Where a contender works. */
 export interface Ground extends PeerOptions {
@@ -46,15 +47,9 @@ function holdfast(key: "holdfast" | "holdfast-sqlite", name: string): Contender 
       const { connectionString, queue, redisUrl, prefix, folder, threads, dependencies, config } = ground;
       configs += 1;
       const input: ConfigInput = {
-        sources: [{ queue }],
-        serviceBus: { connectionString },
+        ...workerConfig({ connectionString, queue, folder, plugin: "peers", threads, prefix }),
         store: key === "holdfast" ? { kind: "redis", url: redisUrl, prefix } : { kind: "sqlite", path: join(folder, `${prefix}.sqlite`) },
-        plugins: [resolve(import.meta.dirname, "../plugins/peers")],
-        pluginRoots: [resolve(import.meta.dirname, "../plugins")],
         dependencies: Object.fromEntries((Object.keys(dependencies) as DependencyName[]).map((one) => [one, { baseUrl: dependencies[one] }])),
-        retentionMs: 600_000,
-        threads,
-        logLevel: "error",
         ...config,
       };
       const file = join(folder, `worker-${configs}.config.json`);
@@ -62,6 +57,11 @@ function holdfast(key: "holdfast" | "holdfast-sqlite", name: string): Contender 
       return startChild("runtime/cli/main", ["start", "--config", file], undefined, environmentOf(ground));
     },
   };
+}
+
+/** A peer in a process of its own. */
+export function startPeer(name: PeerName, options: PeerOptions, env: Readonly<Record<string, string>> = {}): Promise<Child<unknown>> {
+  return startChild("bench/peers/main", [name, JSON.stringify(options)], undefined, env);
 }
 
 function peer(key: PeerName): Contender {
@@ -73,7 +73,7 @@ function peer(key: PeerName): Contender {
     start(ground) {
       const { connectionString, queue, redisUrl, prefix, dependencies } = ground;
       const options: PeerOptions = { connectionString, queue, redisUrl, prefix, dependencies };
-      return startChild("bench/peers/main", [key, JSON.stringify(options)], undefined, environmentOf(ground));
+      return startPeer(key, options, environmentOf(ground));
     },
   };
 }

@@ -1,14 +1,14 @@
 /** A broker with one queue, a folder, and workers of the shapes plugin. */
-import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Child, startChild } from "#load/dev/child.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { BrokerCalls } from "./broker-process.ts";
 import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
+import { newPrefix, workerConfig } from "./worker-config.ts";
 
 export const queue = "intake";
 const lookEveryMs = 20;
@@ -34,8 +34,7 @@ type Inspected = Awaited<ReturnType<BrokerCalls["inspect"]>>["queues"][string];
 export class Stage {
   readonly broker: BenchBroker;
   readonly #folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
-  readonly #notes = join(this.#folder, "notes");
-  readonly #prefix = `holdfast-bench-${randomUUID().slice(0, 8)}`;
+  readonly #prefix = newPrefix();
   readonly #workers: Child<unknown>[] = [];
   #configs = 0;
   #filled = 0;
@@ -55,12 +54,6 @@ export class Stage {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Reads what skills have noted (see the shapes plugin), in milliseconds. */
-  notes(): readonly number[] {
-    const bytes = existsSync(this.#notes) ? readFileSync(this.#notes) : Buffer.alloc(0);
-    return Array.from({ length: bytes.length / Float64Array.BYTES_PER_ELEMENT }, (_, index) => bytes.readDoubleLE(index * Float64Array.BYTES_PER_ELEMENT));
-  }
-
   /** Somebody else sends so many. */
   expect(count: number): void {
     this.#filled += count;
@@ -75,13 +68,7 @@ export class Stage {
     this.#configs += 1;
     const file = join(this.#folder, `holdfast-${this.#configs}.config.json`);
     writeFileSync(file, JSON.stringify(this.#config(options)));
-    const worker = await startChild<unknown>(
-      "runtime/cli/main",
-      ["start", "--config", file],
-      undefined,
-      { HOLDFAST_BENCH_NOTES: this.#notes },
-      options.execPath,
-    );
+    const worker = await startChild<unknown>("runtime/cli/main", ["start", "--config", file], undefined, undefined, options.execPath);
     this.#workers.push(worker);
     return worker;
   }
@@ -136,18 +123,7 @@ export class Stage {
   }
 
   #config({ threads = 2, connectionString = this.broker.connectionString, config }: StageOptions): ConfigInput {
-    const redis = process.env["REDIS_URL"];
-    return {
-      sources: [{ queue }],
-      serviceBus: { connectionString },
-      store: redis === undefined ? { kind: "sqlite", path: join(this.#folder, "runs.sqlite") } : { kind: "redis", url: redis, prefix: this.#prefix },
-      plugins: [resolve(import.meta.dirname, "../plugins/shapes")],
-      pluginRoots: [resolve(import.meta.dirname, "../plugins")],
-      retentionMs: 600_000,
-      threads,
-      logLevel: "error",
-      ...config,
-    };
+    return { ...workerConfig({ connectionString, queue, folder: this.#folder, plugin: "shapes", threads, prefix: this.#prefix }), ...config };
   }
 }
 

@@ -40,6 +40,7 @@ export class Checkpoints {
         new GroupCommit({
           clock,
           gate,
+          callsMax: store.callsAtOnce,
           write: (items) => store.checkpoint(items.map(({ work, request }) => ({ eventId: work.eventId, epoch: work.epoch, step: request.step }))),
           written: (items, results) => this.#written(items, results),
           abandoned: (items) => this.#ended(items, () => "unavailable"),

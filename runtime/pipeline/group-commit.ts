@@ -1,7 +1,10 @@
 /**
  * Writes to the run store in groups: what one turn of the event loop adds goes out in one call, and what arrives while the
- * calls in flight are at their maximum goes out with the next. While the store is down, items wait for it (their number is
- * bounded by the messages in flight); every write may be repeated, since each names its epoch or token.
+ * calls in flight are at their maximum goes out with the next. Two calls keep a store busy that is near. One that is far away would
+ * stand still between them: where it takes more at once, more are on their way, each of them full, or a few milliseconds after the last.
+ *
+ * While the store is down, items wait for it (their number is bounded by the messages in flight); every write may be repeated, since each
+ * names its epoch or token.
  *
  * A store that answers but refuses a group is not down: the group is halved until the item is found that cannot be written,
  * which is given up alone.
@@ -9,12 +12,15 @@
  * A store of which a part is down carries out the rest: that rest is sent again without what it could not reach (a repeat does no
  * harm), which is asked for at intervals until it has waited for too long.
  */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import { StorePartlyUnavailableError, StoreUnavailableError } from "../core/errors.ts";
 import type { StoreGate } from "./store-gate.ts";
 
 export const groupItemsMax = 500;
+/** So many calls go out whatever they hold. */
 export const groupCallsMax = 2;
+/** Any beyond those goes out so long after the last, unless it is full. */
+export const groupEveryMs = 5;
 /** Between two attempts to reach the part of a store that is down. */
 export const partPauseMs = 250;
 
@@ -28,6 +34,8 @@ export interface GroupCommitOptions<Item, Answer> {
   abandoned(items: readonly Item[], why: "down" | "refused"): void;
   /** How long an item waits for a part of the store that is down; the gate's time for the whole store where it is left out. */
   readonly partHoldMaxMs?: number;
+  /** How many calls the store takes at once; `groupCallsMax` where it is left out. */
+  readonly callsMax?: number | undefined;
 }
 
 export class GroupCommit<Item, Answer> {
@@ -39,7 +47,9 @@ export class GroupCommit<Item, Answer> {
   #unreached: Item[] = [];
   readonly #unreachedSinceMs = new Map<Item, number>();
   #calls = 0;
+  #calledMs = 0;
   #isFlushing = false;
+  #later: Timer | undefined;
 
   constructor(options: GroupCommitOptions<Item, Answer>) {
     this.#options = options;
@@ -49,7 +59,7 @@ export class GroupCommit<Item, Answer> {
 
   add(item: Item): void {
     this.#waiting.push(item);
-    if (this.#isFlushing || this.#calls >= groupCallsMax) return;
+    if (this.#isFlushing || this.#calls >= this.#callsMax) return;
     this.#isFlushing = true;
     this.#options.clock.soon(() => {
       this.#isFlushing = false;
@@ -60,11 +70,30 @@ export class GroupCommit<Item, Answer> {
   #flush(): void {
     const { gate } = this.#options;
     if (gate.hasGivenUp) this.#abandonAll();
-    while (gate.isOpen && this.#calls < groupCallsMax) {
+    while (gate.isOpen && this.#mayCall()) {
       const items = this.#next();
       if (items.length === 0) return;
       void this.#call(items);
     }
+    if (gate.isOpen && this.#waiting.length > 0 && this.#calls < this.#callsMax) this.#flushLater();
+  }
+
+  get #callsMax(): number {
+    return this.#options.callsMax ?? groupCallsMax;
+  }
+
+  #mayCall(): boolean {
+    if (this.#calls < groupCallsMax) return true;
+    if (this.#calls >= this.#callsMax) return false;
+    return this.#waiting.length >= groupItemsMax || this.#options.clock.monotonicMs() - this.#calledMs >= groupEveryMs;
+  }
+
+  #flushLater(): void {
+    if (this.#later !== undefined) return;
+    this.#later = this.#options.clock.after(groupEveryMs, () => {
+      this.#later = undefined;
+      this.#flush();
+    });
   }
 
   #next(): readonly Item[] {
@@ -86,6 +115,7 @@ export class GroupCommit<Item, Answer> {
     const { gate } = this.#options;
     let answer: { readonly value: Answer } | undefined;
     this.#calls += 1;
+    this.#calledMs = this.#options.clock.monotonicMs();
     try {
       answer = { value: await this.#options.write(items) };
     } catch (error) {

@@ -1,4 +1,5 @@
 /** Everything the worker holds: by run, and by event, so that a second delivery of an event finds the first. */
+import type { SkillPolicy } from "../core/skill.ts";
 import type { Work } from "./work.ts";
 
 export class InFlight {
@@ -7,6 +8,9 @@ export class InFlight {
   readonly #byEvent: Map<string, Work>[] = [];
   #whenEmpty: (() => void)[] = [];
   #undecided = 0;
+  /** Of those, how many use each dependency, by its number; and of how many it is not known which they use. */
+  readonly #undecidedUses: number[] = [];
+  #unrouted = 0;
   #lastRunId = 0;
 
   get size(): number {
@@ -18,6 +22,13 @@ export class InFlight {
     return this.#undecided;
   }
 
+  /** Those of them that may come to need one of these dependencies. */
+  undecidedOf(uses: readonly number[]): number {
+    let most = 0;
+    for (const number of uses) most = Math.max(most, this.#undecidedUses[number] ?? 0);
+    return this.#unrouted + most;
+  }
+
   nextRunId(): number {
     this.#lastRunId += 1;
     return this.#lastRunId;
@@ -26,11 +37,26 @@ export class InFlight {
   add(work: Work): void {
     this.#byRun.set(work.runId, work);
     this.#undecided += 1;
+    this.#unrouted += 1;
+  }
+
+  /** It is known what runs it. */
+  routed(work: Work, skill: SkillPolicy): void {
+    work.skill = skill;
+    this.#unrouted -= 1;
+    this.#countUses(skill.uses, 1);
   }
 
   decided(work: Work): void {
-    if (work.isUndecided) this.#undecided -= 1;
+    if (!work.isUndecided) return;
     work.isUndecided = false;
+    this.#undecided -= 1;
+    if (work.skill === undefined) this.#unrouted -= 1;
+    else this.#countUses(work.skill.uses, -1);
+  }
+
+  #countUses(uses: readonly number[], by: number): void {
+    for (const number of uses) this.#undecidedUses[number] = (this.#undecidedUses[number] ?? 0) + by;
   }
 
   get(runId: number): Work | undefined {

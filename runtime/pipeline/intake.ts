@@ -144,6 +144,12 @@ export class Intake {
     return window === undefined ? 0 : window.held / window.size;
   }
 
+  /** Whether it holds all that its window allows, and could begin more: the window is about to grow. */
+  isGrowing(source: Source, skill: SkillPolicy): boolean {
+    const intake = this.#of(source, skill);
+    return intake !== undefined && intake.window.isFull && intake.window.canGrow && intake.isDry();
+  }
+
   /** Whether its runs do not end. */
   isStalled(source: Source, skill: SkillPolicy, nowMs: number): boolean {
     return this.#of(source, skill)?.window.isStalled(nowMs) === true;

@@ -83,6 +83,7 @@ export class BatchProcessor {
     this.#claims = new GroupCommit({
       clock,
       gate,
+      callsMax: options.source.store.callsAtOnce,
       write: (works) => this.#askClaims(works),
       written: (works, results) => this.#claimed(works, results),
       // Held for long, those of a part of the store that is down would take the places of all others.
@@ -136,7 +137,7 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { source, executions, suspects } = this.#options;
+    const { source, executions, suspects, inFlight } = this.#options;
     const { deliveriesMax, skills } = source;
     if (!executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
     if (delivery.attempt > deliveriesMax) return this.#refuseUnseen(work, overDelivered(deliveriesMax, delivery.attempt));
@@ -147,7 +148,7 @@ export class BatchProcessor {
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
-    work.skill = skill;
+    inFlight.routed(work, skill);
     const payloadHash = this.#options.hashPayload(delivery.body, answer);
     if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);
     else payloadHash.then((hash) => this.#unpacked(work, skill, hash)).catch((error: unknown) => this.#options.settler.broken(work, error));

@@ -49,9 +49,9 @@ export class Room {
     if (this.#isReadingPast && (!isFull || isQuick(intake.slots))) this.#readPast.found();
   }
 
-  /** More of a skill were here than it can begin soon. */
+  /** More of a skill were here than it can begin soon. What is left while reading far past a skill that does not move is not owed later. */
   leftToOthers(): void {
-    this.#readPast.postponed();
+    if (this.#isReadingPast) this.#readPast.postponed();
   }
 
   /**
@@ -70,7 +70,7 @@ export class Room {
     let roomiest = 0;
     for (const skill of source.skills.policies) {
       const begins = intake.room(source, skill, nowMs);
-      const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecided);
+      const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecidedOf(skill.uses));
       const messages = intake.messagesFor(source, skill, room);
       if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
       else fullest = Math.min(fullest, messages);
@@ -92,7 +92,7 @@ export class Room {
 
   /**
    * How far to read on when a skill holds all that it can begin: until as many of its messages are likely to come as may be postponed. Time
-   * counts only while one does.
+   * counts only while one does. A skill whose runs have all begun can begin more, and is about to be given more room: its messages are waited for.
    */
   #pastFull(source: Source, nowMs: number): number {
     const { intake } = this.#options;
@@ -100,6 +100,7 @@ export class Room {
     const left = this.#readPast.left(nowMs);
     let messages = Number.POSITIVE_INFINITY;
     for (const skill of source.skills.policies) {
+      if (intake.isGrowing(source, skill)) return 0;
       if (!intake.isStalled(source, skill, nowMs)) messages = Math.min(messages, intake.messagesFor(source, skill, intake.room(source, skill, nowMs) + left));
     }
     return messages;

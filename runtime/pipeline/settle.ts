@@ -136,23 +136,21 @@ export class Settler {
     this.#sending = new Sending(publisher, clock, (entity, messages, error) =>
       options.telemetry.emit({ type: "send.failed", entity, messages, error: messageOf(error) }),
     );
+    const commit = { clock, gate, callsMax: store.callsAtOnce };
     this.#finishes = new GroupCommit({
-      clock,
-      gate,
+      ...commit,
       write: (items) => store.finish(items.map((item) => item.write)),
       written: (items, results) => eachAlone(items, (item, index) => this.#finished(item, results[index] ?? "stale"), this.#brokenItem),
       abandoned: (items, why) => items.forEach(({ work }) => this.handBack(work, why)),
     });
     this.#failures = new GroupCommit({
-      clock,
-      gate,
+      ...commit,
       write: (items) => store.fail(items.map((item) => item.write)),
       written: (items, results) => eachAlone(items, (item, index) => this.#recorded(item, results[index] ?? "stale"), this.#brokenItem),
       abandoned: (items, why) => items.forEach(({ work }) => this.handBack(work, why)),
     });
     this.#clears = new GroupCommit({
-      clock,
-      gate,
+      ...commit,
       write: (items) => store.clearOutbox(items.map((item) => item.work.eventId)),
       written: (items) => eachAlone(items, ({ work, outcome }) => this.#complete(work, outcome), this.#brokenItem),
       abandoned: (items) => eachAlone(items, ({ work, outcome }) => this.#complete(work, outcome), this.#brokenItem),

@@ -7,8 +7,12 @@
 
 /** A skill counts as if so many more of its messages had come. */
 const priorArrivals = 8;
-/** When so many have come, each counts half: what came long ago says little. */
-const rememberedMax = 4_096;
+/**
+ * When so many are remembered, a quarter is forgotten: what came long ago says little. It is enough for a round trip of many messages: a skill that
+ * does not come, with room for a few, is not to hold up more than arrive within one.
+ */
+const rememberedMax = 8_192;
+const keptPart = 0.75;
 
 export class ArrivalMix {
   readonly #arrivals: number[];
@@ -26,7 +30,7 @@ export class ArrivalMix {
     if (this.#total < rememberedMax) return;
     this.#total = 0;
     for (let index = 0; index < this.#arrivals.length; index += 1) {
-      this.#arrivals[index] = this.#arrivals[index]! >> 1;
+      this.#arrivals[index] = Math.floor(this.#arrivals[index]! * keptPart);
       this.#total += this.#arrivals[index]!;
     }
   }

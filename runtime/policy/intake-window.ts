@@ -70,6 +70,13 @@ const tripsWorth = 2;
 const togetherWorth = 2;
 const togetherMin = 512;
 const togetherOfWait = 0.5;
+/**
+ * Until it has once been enough, it is judged by so much of a window of runs, may grow to so many times what is of use, since the rate that tells that
+ * is still the one of the smaller window of a round trip ago, and to so many times its size at once where runs take less time than the way of a message.
+ */
+const startPart = 0.5;
+const startWorth = 4;
+const startTimes = 4;
 /** The least round trip is believed for so long, unless it is met again, give or take this part of it. */
 const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
@@ -104,8 +111,11 @@ export class IntakeWindow {
   growth: WindowGrowth = "free";
   /** When a message left last, or the first came after none was held. */
   #movedMs = 0;
-  /** Mean time that runs took, as measured last. */
+  /** Messages that left in a millisecond, as measured last. */
+  #endsPerMs = 0;
+  /** Mean time that runs took, as measured last over a whole window; and that of the latest, whenever they came. */
   #serviceMs = 0;
+  #lateServiceMs = 0;
   readonly #measured: Measured = { sinceMs: 0, ended: 0, runs: 0, waitMs: 0, serviceMs: 0 };
 
   constructor(bounds: IntakeBounds) {
@@ -123,9 +133,17 @@ export class IntakeWindow {
     return this.#held;
   }
 
-  /** More are here than were ever asked for, by more than chance mixes skills (twice the standard deviation): this one is better left to others. */
+  /**
+   * More are here than were ever asked for, by more than chance mixes skills (twice the standard deviation), and than end within the time
+   * in which a run should begin: this one is better left to others. What begins soon costs less than to leave it.
+   */
   get isOverfull(): boolean {
-    return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor));
+    return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor)) && this.#held >= this.#endsPerMs * this.#bounds.waitMaxMs;
+  }
+
+  /** It grows once the threads have been seen to be short of work as often as that takes. */
+  get canGrow(): boolean {
+    return this.growth === "free" && !this.#isFound && this.#size < this.#bounds.ceiling && this.#dryFor <= dryJudgements;
   }
 
   get isFull(): boolean {
@@ -170,6 +188,7 @@ export class IntakeWindow {
 
   /** A run that came at `cameMs` has ended: it had waited for `waitMs` before it began, and took `serviceMs`. */
   ran(cameMs: number, waitMs: number, serviceMs: number): void {
+    this.#lateServiceMs += (this.#lateServiceMs === 0 ? 1 : sampleWeight) * (Math.max(0, serviceMs) - this.#lateServiceMs);
     if (cameMs < this.#changedMs) return;
     const measured = this.#measured;
     measured.runs += 1;
@@ -207,11 +226,11 @@ export class IntakeWindow {
     const wantedMs = Math.min(enoughMs + tripsMs, this.#bounds.waitMaxMs / 2);
     // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.
-    if (runs < this.#size && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
+    if (runs < this.#size * (this.#isFound ? 1 : startPart) && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
       // While none has ended, or few at a time, their rate says nothing.
-      const isUnknown = this.#measured.ended === 0 || serviceSumMs >= judgeEveryMs * runs;
+      const isUnknown = this.#measured.ended === 0 || (runs === 0 ? this.#lateServiceMs : serviceSumMs / runs) >= judgeEveryMs;
       const mayGrow = this.#probedFrom === 0 && this.#dryFor >= dryJudgements && waitMs < wantedMs;
-      const worth = isUnknown ? Number.POSITIVE_INFINITY : this.#useful(nowMs);
+      const worth = isUnknown ? this.#bounds.ceiling : this.#worth(nowMs);
       if (mayGrow && this.#size < worth) this.#growTo(this.#isFound ? Math.min(this.#size * 2, Math.ceil(worth)) : this.#size * 2, nowMs);
       return;
     }
@@ -219,27 +238,35 @@ export class IntakeWindow {
     if (this.#probedFrom > 0) return this.#endProbe(nowMs);
     const heldMs = tripsMs + this.#serviceMs;
     const useful = this.#useful(nowMs);
+    const worth = this.#worth(nowMs);
     if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
     else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(nowMs);
-    else if (wasUsedUp && this.#size > uselessFrom * useful) {
+    else if (wasUsedUp && this.#size > uselessFrom * worth) {
       this.#isFound = true;
       this.#resize(Math.ceil(useful), nowMs);
-    } else if (wasUsedUp && waitMs < wantedMs && this.#size < useful) this.#grow((heldMs + wantedMs) / (heldMs + waitMs), useful, nowMs);
-    else {
+    } else if (wasUsedUp && waitMs < wantedMs && this.#size < worth) {
+      if (this.#isFound) this.#grow((heldMs + wantedMs) / (heldMs + waitMs), useful, nowMs);
+      else this.#growTo(Math.max(this.#size * 2, Math.min(this.#size * (this.#serviceMs < tripsMs ? startTimes : 2), Math.ceil(worth))), nowMs);
+    } else {
       this.#isFound = true;
       this.#forget(nowMs);
     }
   }
 
   /** How many it can have any use of: what ends in the time that a message must be held, and may wait. */
-  #useful(nowMs: number): number {
+  #useful(nowMs: number, times = 1): number {
     const { sinceMs, ended, runs, serviceMs } = this.#measured;
     const leastMs = this.#leastClaimMs + this.#leastSettleMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
     const perMs = ended / (nowMs - sinceMs);
-    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#serviceMs : serviceMs / runs);
+    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateServiceMs : serviceMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
-    return Math.max(worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+    return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+  }
+
+  /** How far it may grow. */
+  #worth(nowMs: number): number {
+    return Math.min(this.#useful(nowMs, this.#isFound ? 1 : startWorth), this.#bounds.ceiling);
   }
 
   #isLeastOld(tripsMs: number, nowMs: number): boolean {
@@ -266,10 +293,10 @@ export class IntakeWindow {
     this.#leastMs = nowMs;
   }
 
-  /** Twice as much until it has once been enough, then by what is missing. */
+  /** By what is missing. */
   #grow(factor: number, useful: number, nowMs: number): void {
     const grown = Math.min(Math.floor(this.#size * Math.min(2, factor)), Math.ceil(useful));
-    this.#growTo(this.#isFound ? Math.max(this.#size + 1, grown) : this.#size * 2, nowMs);
+    this.#growTo(Math.max(this.#size + 1, grown), nowMs);
   }
 
   #growTo(size: number, nowMs: number): void {
@@ -302,6 +329,7 @@ export class IntakeWindow {
   }
 
   #forget(nowMs: number): void {
+    if (nowMs > this.#measured.sinceMs) this.#endsPerMs = this.#measured.ended / (nowMs - this.#measured.sinceMs);
     this.#measured.sinceMs = nowMs;
     this.#measured.ended = 0;
     this.#measured.runs = 0;

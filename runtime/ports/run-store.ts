@@ -108,6 +108,8 @@ export type ReviveResult = "revived" | "refused";
  * batches, until the one at fault is found. No method is retried inside. A batch may name a run twice; its entries apply in order.
  */
 export interface RunStore {
+  /** How many calls of one kind it takes at once without each taking longer for it; left out where calls wait for each other. */
+  readonly callsAtOnce?: number;
   /** Connects and checks what the store must be (on Redis: `noeviction`); rejects with `ConfigurationError` or `StoreUnavailableError`. */
   start(): Promise<void>;
   /** Idempotent. */

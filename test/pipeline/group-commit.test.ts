@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { StorePartlyUnavailableError, StoreUnavailableError } from "#runtime/core/errors.ts";
-import { GroupCommit, groupCallsMax, groupItemsMax, partPauseMs } from "#runtime/pipeline/group-commit.ts";
+import { GroupCommit, groupCallsMax, groupEveryMs, groupItemsMax, partPauseMs } from "#runtime/pipeline/group-commit.ts";
 import { StoreGate } from "#runtime/pipeline/store-gate.ts";
 import { TelemetryLog } from "../support/pipeline-world.ts";
 import { SimClock } from "#runtime/testing/world/sim-clock.ts";
 
-function fixture(write: (items: readonly number[]) => Promise<string>) {
+function fixture(write: (items: readonly number[]) => Promise<string>, callsMax?: number) {
   const clock = new SimClock();
   const store = { isUp: true };
   const gate = new StoreGate({ store: { ping: async () => store.isUp }, clock, telemetry: new TelemetryLog(), holdMaxMs: 5_000 });
@@ -16,6 +16,7 @@ function fixture(write: (items: readonly number[]) => Promise<string>) {
   const group = new GroupCommit<number, string>({
     clock,
     gate,
+    callsMax,
     write: (items) => {
       calls.push(items);
       return write(items);
@@ -62,6 +63,41 @@ describe("a group commit", () => {
     answers[1]?.();
     await clock.settle();
     assert.deepEqual(calls[3], [-1]);
+  });
+
+  test("has more calls on their way to a store that takes them at once, each full or a while after the last", async () => {
+    const callsMax = 5;
+    const answers: (() => void)[] = [];
+    const { clock, group, calls } = fixture(() => new Promise((resolve) => answers.push(() => resolve(""))), callsMax);
+    for (const item of [1, 2, 3, 4]) {
+      group.add(item);
+      await clock.settle();
+    }
+    // Two whatever they hold; what comes within a few milliseconds goes together.
+    assert.deepEqual(calls, [[1], [2]]);
+    await clock.advance(groupEveryMs - 1);
+    assert.equal(calls.length, 2);
+    await clock.advance(1);
+    assert.deepEqual(calls.slice(2), [[3, 4]]);
+    for (const item of range(0, groupItemsMax + 1)) group.add(item);
+    await clock.settle();
+    assert.deepEqual(
+      calls.slice(3).map((call) => call.length),
+      [groupItemsMax],
+    );
+    await clock.advance(groupEveryMs);
+    for (const item of range(0, groupItemsMax)) group.add(item);
+    await clock.advance(100);
+    assert.deepEqual(
+      calls.slice(4).map((call) => call.length),
+      [1],
+    );
+    answers[0]?.();
+    await clock.settle();
+    assert.deepEqual(
+      calls.slice(5).map((call) => call.length),
+      [groupItemsMax],
+    );
   });
 
   test("keeps the order of items over an outage, and writes each once more", async () => {

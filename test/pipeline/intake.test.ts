@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import type { RunStore } from "#runtime/ports/run-store.ts";
 import { skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
 
@@ -29,6 +30,30 @@ describe("what a worker takes of several skills", () => {
     await world.clock.advance(60_000);
     assert.equal(world.broker.stored.filter((one) => one.state === "completed").length, 2_000);
     assert.deepEqual(telemetry.outcomes.filter((outcome) => outcome === "postponed").length, 0);
+  });
+});
+
+describe("a worker whose store is far away", () => {
+  test("has as many calls on their way to it as it takes at once", async () => {
+    const world = new World({ skills: [skillPolicy("task")], broker: { latencyMs: 40 }, storeLatencyMs: 40 });
+    let inFlight = 0;
+    let most = 0;
+    const measured = (store: RunStore): RunStore => {
+      const claim = store.claim.bind(store);
+      return Object.assign(store, {
+        callsAtOnce: 6,
+        claim(...args: Parameters<RunStore["claim"]>) {
+          inFlight += 1;
+          most = Math.max(most, inFlight);
+          return claim(...args).finally(() => (inFlight -= 1));
+        },
+      });
+    };
+    const { executor } = await world.start({ intake, inFlightMax: 10_000, measured });
+    executor.script = script;
+    for (let event = 0; event < 20_000; event += 1) world.send(world.message(`e${event}`, "task"));
+    await world.clock.advance(1_500);
+    assert.ok(most > 2 && most <= 6, `${most} at once`);
   });
 });
 

@@ -13,17 +13,18 @@ const slow = skillPolicy("slow");
 const source = { skills: { policies: [quick, slow] }, transport: { releaseIsFree: true } } as unknown as Source;
 
 /** The slow skill holds all that it can begin, the quick one has room; every message may be of either. */
-function makeRoom(): Room {
+function makeRoom({ isGrowing = false, isStalled = (): boolean => false } = {}): Room {
   const intake = {
     room: (_source: Source, skill: typeof quick) => (skill === quick ? 1_000 : 0),
     messagesFor: (_source: Source, _skill: typeof quick, room: number) => room,
-    isStalled: () => false,
+    isStalled,
+    isGrowing: () => isGrowing,
     bytesRoom: () => 1_000,
   };
   const admission = { room: () => 1_000 };
-  const options = { clock: new SimClock(), admission, readAhead: new ReadAhead(), inFlight: { undecided: 0 }, intake, suspects: { room: () => 1_000 } };
+  const options = { clock: new SimClock(), admission, readAhead: new ReadAhead(), inFlight: { undecidedOf: () => 0 }, intake, suspects: { room: () => 1_000 } };
   const room = new Room(options as unknown as RoomOptions);
-  assert.equal(room.of(source, 0), 0);
+  room.of(source, 0);
   return room;
 }
 
@@ -41,7 +42,26 @@ test("a run that begins at once earns reading on, of a quick skill also while it
     [workOf(true, 0, 0), 0],
   ] as const) {
     const room = makeRoom();
+    assert.equal(room.of(source, 0), 0);
     room.found(work);
     assert.equal(room.of(source, 0), more);
   }
+});
+
+test("a skill of which all has begun is about to be given more room: nothing is read past it", () => {
+  const room = makeRoom({ isGrowing: true });
+  room.found(workOf(false, 0, 2_000));
+  assert.equal(room.of(source, 0), 0);
+});
+
+test("what was left to others while a skill did not move is not owed once it does", () => {
+  let isStalled = true;
+  const room = makeRoom({ isStalled: () => isStalled });
+  for (let message = 0; message < 1_000; message += 1) room.leftToOthers();
+  isStalled = false;
+  assert.equal(room.of(source, 0), 0);
+  room.found(workOf(false, 0, 2_000));
+  assert.equal(room.of(source, 0), 4);
+  room.leftToOthers();
+  assert.equal(room.of(source, 0), 3);
 });

@@ -33,6 +33,23 @@ describe("an intake window", () => {
     assert.throws(() => window.gave(1), /expected a held message to leave, found none/);
   });
 
+  test("doubles without end in sight while those that ended took long, though none of those that came since it has ended", () => {
+    for (const [serviceMs, size] of [
+      [2_000, 64],
+      [1, 32],
+    ] as const) {
+      const window = new IntakeWindow({ ...bounds, start: 16 });
+      window.tripped(1, 1);
+      for (let message = 0; message < 16; message += 1) window.took(0);
+      for (let look = 1; look <= 2; look += 1) window.room(judgeEveryMs * look, dry);
+      for (let run = 0; run < 4; run += 1) window.ran(0, 0, serviceMs);
+      for (let run = 0; run < 4; run += 1) window.gave(judgeEveryMs * 2);
+      for (let message = 0; message < 20; message += 1) window.took(judgeEveryMs * 2);
+      for (let look = 3; look <= 4; look += 1) window.room(judgeEveryMs * look, dry);
+      assert.equal(window.size, size, `runs of ${serviceMs} ms`);
+    }
+  });
+
   test("doubles while threads have begun all that they were given, seen twice in a row", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
@@ -137,6 +154,45 @@ describe("an intake window", () => {
     assert.equal(window.isOverfull, true);
   });
 
+  test("takes more than it is meant for where they end within the time in which a run should begin", () => {
+    const window = new IntakeWindow({ ...bounds, start: 100 });
+    for (let message = 0; message < 100; message += 1) window.took(0);
+    for (let message = 0; message < 50; message += 1) window.gave(judgeEveryMs - 1);
+    for (let run = 0; run < 100; run += 1) window.ran(0, 5_000, 1);
+    window.room(judgeEveryMs, busy);
+    // One in a millisecond, so five hundred within the time.
+    for (let message = 50; message < 499; message += 1) window.took(judgeEveryMs);
+    assert.deepEqual([window.isFull, window.isOverfull], [true, false]);
+    window.took(judgeEveryMs);
+    assert.equal(window.isOverfull, true);
+  });
+
+  test("can grow until it has been found, or has reached its ceiling, or its runs take longer than usual", () => {
+    const window = new IntakeWindow({ ...bounds, ceiling: 16 });
+    assert.equal(window.canGrow, true);
+    window.growth = "careful";
+    assert.equal(window.canGrow, false);
+    window.growth = "free";
+    for (let message = 0; message < 8; message += 1) window.took(0);
+    window.room(judgeEveryMs, dry);
+    window.room(judgeEveryMs * 2, dry);
+    assert.deepEqual([window.size, window.canGrow], [16, false]);
+    // Dry, and yet not to grow: its runs wait.
+    const waits = new IntakeWindow(bounds);
+    for (let message = 0; message < 8; message += 1) waits.took(0);
+    waits.ran(0, 100, 1);
+    const grows = [1, 2, 3].map((look) => {
+      waits.room(judgeEveryMs * look, dry);
+      return waits.canGrow;
+    });
+    assert.deepEqual(grows, [true, true, false]);
+    const found = new IntakeWindow(bounds);
+    for (let message = 0; message < 8; message += 1) found.took(0);
+    for (let run = 0; run < 8; run += 1) found.ran(0, 100, 1);
+    found.room(judgeEveryMs, busy);
+    assert.equal(found.canGrow, false);
+  });
+
   test("forgets what it learnt when nothing was held for ten seconds", () => {
     const window = new IntakeWindow(bounds);
     for (let message = 0; message < 8; message += 1) window.took(0);
@@ -171,6 +227,18 @@ describe("a worker with an intake window, simulated", () => {
       const steady = simulation.run(1_000);
       assert.ok(steady.perSecond >= part * capacity(shape), `${oneWayMs} ms away: ${steady.perSecond} of ${capacity(shape)} a second`);
     }
+  });
+
+  test("finds what thirty thousand a second from afar need within a second, and gives back what that was too much", () => {
+    const shape: Shape = { servers: 1, serviceMs: 0.01, receiveMs: 40, claimMs: 40, settleMs: 40, loopMs: 0.033 };
+    const simulation = new IntakeSimulation({ ...bounds, start: 4 }, shape);
+    simulation.run(1_100);
+    const early = simulation.run(400);
+    assert.ok(early.perSecond >= 0.9 * 30_000, `${early.perSecond} a second`);
+    simulation.run(1_000);
+    const steady = simulation.run(1_000);
+    // In 30 300 a second: two round trips of each kind and 20 ms.
+    assert.ok(steady.perSecond >= 0.95 * 30_000 && simulation.window.size <= 5_500, `${steady.perSecond} a second with ${simulation.window.size}`);
   });
 
   test("gives work that only waits all the places there are", () => {

@@ -1,5 +1,4 @@
 /** Shapes of work: what holds its thread, what only waits, what is over at once. */
-import { appendFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Plugin, type Skill, type SkillContext, definePlugin, defineSkill } from "#runtime/index.ts";
 
@@ -19,12 +18,6 @@ const plugin: Plugin = definePlugin({
     shape("nothing", () => undefined),
     /** As long as its message says. */
     shape("sized", ({ event }) => (event.payload["waitMs"]! > 0 ? pause(event.payload["waitMs"]) : undefined)),
-    /** Notes how long ago its message was sent. */
-    shape("timed", ({ event }) => {
-      const note = Buffer.alloc(Float64Array.BYTES_PER_ELEMENT);
-      note.writeDoubleLE(Date.now() - event.payload["sentMs"]!);
-      appendFileSync(process.env["HOLDFAST_BENCH_NOTES"]!, note);
-    }),
     shape("steps", async (context) => {
       for (const name of ["one", "two", "three"]) await context.step(name, { kind: "idempotent" }, () => undefined);
     }),

@@ -82,6 +82,8 @@ const compactMark = " compact";
 
 export const commandTimeoutMsDefault = 2_000;
 const hashTagsMax = 256;
+/** Calls on their way to it at once: with one every 5 ms, as many as a round trip of 80 ms has place for. */
+const callsAtOnce = 16;
 /** Three shards, or four or six, get equally many. */
 const clusterHashTagsDefault = 12;
 
@@ -122,6 +124,8 @@ interface Share<Entry> {
 }
 
 class RedisRunStore implements RunStore {
+  /** They follow each other on one connection. */
+  readonly callsAtOnce: number = callsAtOnce;
   readonly #options: RedisRunStoreOptions;
   /** Prefix and tag of what belongs to the consumer as a whole. */
   readonly #base: string;
