@@ -21,6 +21,7 @@ test("every example in TypeScript has the types that it claims, under the projec
     compilerOptions: {
       paths: {
         holdfast: [join(root, "runtime/index.ts")],
+        "holdfast/broker": [join(root, "load/broker/index.ts")],
         "holdfast/testing": [join(root, "runtime/testing/index.ts")],
         "holdfast/postgres": [join(root, "runtime/postgres/index.ts")],
       },
