@@ -129,7 +129,12 @@ class Embedded implements EmbeddedWorker {
   health(): WorkerHealth {
     const known = this.#open?.health();
     const idle = { isWell: false, why: [idleWhy[this.#phase]] };
-    return { phase: this.#phase, live: known?.live ?? { isWell: true, why: [] }, ready: this.#phase === "running" && known !== undefined ? known.ready : idle, inFlight: known?.inFlight ?? 0 };
+    return {
+      phase: this.#phase,
+      live: known?.live ?? { isWell: true, why: [] },
+      ready: this.#phase === "running" && known !== undefined ? known.ready : idle,
+      inFlight: known?.inFlight ?? 0,
+    };
   }
 
   on<Type extends WorkerEvent["type"]>(type: Type, listener: (event: WorkerEventOf<Type>) => void): () => void {

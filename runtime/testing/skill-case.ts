@@ -2,9 +2,9 @@
 import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
-import { eventHeaders } from "../core/event-headers.ts";
+import { eventMessage } from "../core/event-message.ts";
 import { messageOf } from "../core/errors.ts";
-import type { HeaderValue, OutgoingMessage } from "../core/delivery.ts";
+import type { HeaderValue } from "../core/delivery.ts";
 import type { RunView, StepKind, StepQuality } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
@@ -246,12 +246,7 @@ class SkillCase {
 
   #send(envelope: EventEnvelope): void {
     this.#unsent -= 1;
-    const message: OutgoingMessage = {
-      messageId: `${envelope.eventId}-${this.#unsent}`,
-      contentType: "application/json",
-      headers: eventHeaders(envelope),
-      body: Buffer.from(JSON.stringify(envelope)),
-    };
+    const message = eventMessage(envelope, { message: { messageId: `${envelope.eventId}-${this.#unsent}` } });
     this.#broker.accept(queueName, [message]);
   }
 }

@@ -13,7 +13,11 @@ import { within } from "../support/eventually.ts";
 
 interface Bench {
   readonly broker: Broker;
-  make(queue: string, changes?: Partial<ConfigInput>, options?: CreateWorkerOptions): { readonly worker: EmbeddedWorker; readonly lines: string[] };
+  readonly make: (
+    queue: string,
+    changes?: Partial<ConfigInput>,
+    options?: CreateWorkerOptions,
+  ) => { readonly worker: EmbeddedWorker; readonly lines: string[] };
 }
 
 async function startEmbedding(t: TestContext, queues: readonly unknown[] = ["input"]): Promise<Bench> {
@@ -25,7 +29,7 @@ async function startEmbedding(t: TestContext, queues: readonly unknown[] = ["inp
   });
   return {
     broker,
-    make(queue, changes = {}, options = {}) {
+    make: (queue, changes = {}, options = {}) => {
       const lines: string[] = [];
       const config: ConfigInput = {
         sources: [{ queue }],
@@ -119,7 +123,10 @@ test("a listener that throws is a line of the log, and the message is settled al
 test("what would lose messages is refused with what `doctor` says, and everything is closed", async (t) => {
   const { make } = await startEmbedding(t, [{ name: "input", deadLetterOnExpiry: false, timeToLiveMs: 1_000 }]);
   const { worker } = make("input");
-  await assert.rejects(worker.start(), (error: Error & { code?: string }) => error.code === "HOLDFAST_REFUSED" && /expiry: expected expired messages/.test(error.message));
+  await assert.rejects(
+    worker.start(),
+    (error: Error & { code?: string }) => error.code === "HOLDFAST_REFUSED" && /expiry: expected expired messages/.test(error.message),
+  );
   assert.equal(worker.health().phase, "stopped");
   await worker.stop();
 });

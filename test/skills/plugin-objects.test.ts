@@ -50,9 +50,18 @@ test("one that no thread could import is refused with what to do", async (t) => 
     await refusal(definePlugin({ skills })),
     /^plugin of the skills one: expected the address of its module, from which threads import it, got none; put it into a module of its own that says `export default definePlugin\(\{ module: import\.meta\.url/,
   );
-  assert.match(await refusal(definePlugin({ skills, module: import.meta.url })), /^plugin of the skills one: expected a module that every thread can import by itself, got .*, the program/);
-  assert.match(await refusal(definePlugin({ skills, name: "gone", module: "file:///nowhere/gone.ts" })), /^plugin 'gone': expected its module at file:\/\/\/nowhere\/gone\.ts, found nothing/);
-  assert.match(await refusal(await importPlugin(t, "shy.ts", "module: import.meta.url")), /^plugin 'shy': expected its entry to export by default what definePlugin makes/);
+  assert.match(
+    await refusal(definePlugin({ skills, module: import.meta.url })),
+    /^plugin of the skills one: expected a module that every thread can import by itself, got .*, the program/,
+  );
+  assert.match(
+    await refusal(definePlugin({ skills, name: "gone", module: "file:///nowhere/gone.ts" })),
+    /^plugin 'gone': expected its module at file:\/\/\/nowhere\/gone\.ts, found nothing/,
+  );
+  assert.match(
+    await refusal(await importPlugin(t, "shy.ts", "module: import.meta.url")),
+    /^plugin 'shy': expected its entry to export by default what definePlugin makes/,
+  );
   const other = "export default definePlugin({ skills: [defineSkill({ name: 'two', handles: [{ eventType: 'Two' }], run: () => undefined })] });";
   assert.match(await refusal(await importPlugin(t, "changed.ts", "module: import.meta.url", other)), /name the same skills, .* one, the entry exports two/);
   for (const module of ["./index.ts", "https://example.com/index.js", 5 as unknown as string])
@@ -62,7 +71,12 @@ test("one that no thread could import is refused with what to do", async (t) => 
 });
 
 test("a plugin's module that makes a worker itself is refused: every thread would", async (t) => {
-  const plugin = await importPlugin(t, "busy.ts", "module: import.meta.url", "export default plugin;\nif (process.env['HOLDFAST_TRY']) createWorker({} as never);");
+  const plugin = await importPlugin(
+    t,
+    "busy.ts",
+    "module: import.meta.url",
+    "export default plugin;\nif (process.env['HOLDFAST_TRY']) createWorker({} as never);",
+  );
   process.env["HOLDFAST_TRY"] = "1";
   t.after(() => delete process.env["HOLDFAST_TRY"]);
   assert.match(await refusal(plugin), /createWorker: expected to be called by a program, got a call while plugin 'busy' is imported, .*busy\.ts:5/s);
