@@ -20,6 +20,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/", "runtime/adapters/support/"]],
   ["runtime/adapters/bullmq/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/", "runtime/adapters/redis/"]],
   ["runtime/adapters/", ["runtime/core/", "runtime/ports/", "runtime/adapters/support/"]],
+  ["runtime/testing/test-worker.ts", ["runtime/", "load/broker/"]],
   ["runtime/testing/", ["runtime/"]],
   ["runtime/postgres/", ["runtime/core/", "runtime/skills/author/"]],
   ["runtime/recovery/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/pipeline/"]],

@@ -114,12 +114,16 @@ test("the fallback answers for a failure without effect, and not when the effect
   assert.deepEqual(await priced(fault.silent()), ["dead-lettered", undefined]);
 });
 
-test("the test of the first skill passes", async () => {
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const example = exampleFile("testSkill.everyWay(greeter");
-  // Where the package is installed, Node finds it by its name.
-  const hook = `data:text/javascript,import { knowOwnName } from ${JSON.stringify(import.meta.resolve("#runtime/skills/host/own-name.ts"))}; knowOwnName();`;
-  const { status, stdout } = spawnSync(process.execPath, ["--import", hook, "--test", "--test-reporter=spec", example], { encoding: "utf8", env });
-  assert.equal(status, 0, stdout);
-  assert.match(stdout, /^ℹ pass 3$/m);
-});
+for (const [what, words, count] of [
+  ["the test of the first skill passes", "testSkill.everyWay(greeter", 3],
+  ["the test with a whole worker passes", "testWorker({", 1],
+] as const) {
+  test(what, async () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    // Where the package is installed, Node finds it by its name.
+    const hook = `data:text/javascript,import { knowOwnName } from ${JSON.stringify(import.meta.resolve("#runtime/skills/host/own-name.ts"))}; knowOwnName();`;
+    const { status, stdout } = spawnSync(process.execPath, ["--import", hook, "--test", "--test-reporter=spec", exampleFile(words)], { encoding: "utf8", env });
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, new RegExp(`^ℹ pass ${count}$`, "m"));
+  });
+}
