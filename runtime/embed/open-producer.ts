@@ -2,6 +2,7 @@
 import { hash, randomUUID } from "node:crypto";
 import { z } from "zod";
 import { composePublisher, composeScheduler } from "../compose/broker.ts";
+import { openSecrets } from "../compose/secrets.ts";
 import type { Config } from "../core/config.ts";
 import { serviceBusSchema, transportDefault } from "../core/config/broker.ts";
 import { byName, entityName } from "../core/config/fields.ts";
@@ -81,6 +82,7 @@ export async function openProducer(given: ProducerConfig): Promise<OpenProducer>
       `createProducer: ${parsed.error.issues.map(({ path, message }) => `${path.join(".") || "configuration"}: ${message}`).join("; ")}`,
     );
   const contracts = given.events === undefined ? undefined : new Map(await Promise.all(Object.entries(given.events).map(contractOf)));
+  await openSecrets(parsed.data, process.cwd());
   const publisher = await composePublisher(parsed.data);
   await publisher.start();
   return new OpenProducer(parsed.data, contracts, publisher);

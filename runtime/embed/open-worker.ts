@@ -1,6 +1,7 @@
 /** The parts of an embedded worker, loaded when one starts. */
 import { type Health, liveness, readiness } from "../admin/probes.ts";
 import { composeBacklog, metricsText } from "../compose/metrics-text.ts";
+import { openSecrets } from "../compose/secrets.ts";
 import type { Hosting } from "../compose/worker.ts";
 import { type ConfigInput, parseConfig } from "../core/config.ts";
 import { type HostedWorker, hostWorker } from "./hosted-worker.ts";
@@ -19,6 +20,7 @@ export interface OpenWorker {
 /** Composed, and not started. Throws `ConfigurationError`. */
 export async function openWorker(input: ConfigInput, directory: string, hosting: Pick<Hosting, "telemetry" | "log">): Promise<OpenWorker> {
   const config = parseConfig(input, "createWorker");
+  await openSecrets(config, directory);
   const hosted: HostedWorker = await hostWorker(config, directory, { ...hosting, isMeasured: true, isEmbedded: true });
   const { worker, logger, metrics } = hosted.composed;
   const backlog = composeBacklog(config);

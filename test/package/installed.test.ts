@@ -12,7 +12,7 @@ import type { QueueInspection } from "#load/broker/inspection.ts";
 import { packagesOfTrials } from "#load/dev/packages.ts";
 import { eventually } from "../support/eventually.ts";
 import { longTest } from "../support/long.ts";
-import { readmeCommand, startMailer, writeFirstSkill, writeLocalConfig } from "../support/first-skill.ts";
+import { readmeBlock, readmeCommand, startMailer, writeFirstSkill, writeLocalConfig } from "../support/first-skill.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "holdfast-package-"));
@@ -131,6 +131,16 @@ test("the test of the first skill passes under Node's own runner, with the packe
   const { status, output } = run("node --test --test-reporter=spec plugins/greeter/greeter.test.ts", folder, { NODE_TEST_CONTEXT: undefined });
   assert.equal(status, 0, output);
   assert.match(output, /^ℹ pass 3$/m);
+});
+
+test("a worker, a producer and a broker live in a program of the package's, down to a plugin that it hands over", { skip }, () => {
+  writeFileSync(join(folder, "orders.ts"), readmeBlock("`orders.ts`:", "ts"));
+  writeFileSync(join(folder, "orders.test.ts"), readmeBlock("testWorker({", "ts"));
+  const { status, output } = run("node --test --test-reporter=spec orders.test.ts", folder, { NODE_TEST_CONTEXT: undefined });
+  assert.equal(status, 0, output);
+  const names =
+    "import { startBroker } from 'holdfast/broker'; import { createProducer, createWorker } from 'holdfast'; console.log([startBroker, createProducer, createWorker].every((one) => typeof one === 'function'))";
+  assert.equal(run(`node --input-type=module --eval "${names}"`, folder).output, "true\n");
 });
 
 for (const runner of ["node", "vitest"]) {
