@@ -24,6 +24,7 @@ export type {
 } from "./embed/producer-types.ts";
 export type { MessageSettled, WorkerEvent, WorkerEventOf } from "./embed/worker-events.ts";
 export { platformEventSchema } from "./core/platform-catalogue.ts";
+export type { SkillMessage } from "./core/skill-message.ts";
 export type { StepKind, StepQuality } from "./core/run.ts";
 export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
 export type {
@@ -34,6 +35,7 @@ export type {
   Fallback,
   FallbackRules,
   LogLevel,
+  ReplyOptions,
   SkillContext,
   SkillSession,
   SkillLog,

@@ -63,11 +63,12 @@ function* checkEffects(usual: ReadonlyMap<string, MadeCall>, effects: readonly M
 }
 
 /** When it can be received is not compared: a delay counts from when it is emitted. */
-const emittedKey = ({ eventType, eventId, payload, entity, sessionId, timeToLiveMs, properties }: EmittedEvent): unknown => ({
+const emittedKey = ({ eventType, eventId, payload, entity, correlationId, sessionId, timeToLiveMs, properties }: EmittedEvent): unknown => ({
   eventType,
   eventId,
   payload,
   entity,
+  correlationId,
   sessionId,
   timeToLiveMs,
   properties,

@@ -4,7 +4,7 @@ import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
 import { eventMessage } from "../core/event-message.ts";
 import { messageOf } from "../core/errors.ts";
-import type { HeaderValue } from "../core/delivery.ts";
+import type { HeaderValue, IdValue } from "../core/delivery.ts";
 import type { RunView, StepKind, StepQuality } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
@@ -30,6 +30,16 @@ export interface TestEvent extends Partial<Omit<EventEnvelope, "payload">> {
   readonly payload?: unknown;
 }
 
+/** What the message of a test's event says beside it, for a skill that looks at its message or replies. */
+export interface TestMessage {
+  readonly replyTo?: string;
+  readonly replyToSessionId?: string;
+  /** Default: the event's. */
+  readonly correlationId?: string;
+  /** Application properties beside the envelope's. */
+  readonly properties?: Readonly<Record<string, HeaderValue>>;
+}
+
 /** A step as its run's record holds it. */
 export interface DoneStep {
   readonly name: string;
@@ -45,8 +55,10 @@ export interface EmittedEvent {
   readonly eventType: string;
   readonly payload: unknown;
   readonly event: EventEnvelope;
-  /** Where it goes; undefined: where the configuration sends its type. */
+  /** Where it goes; undefined: where the configuration sends its type. Of a reply, what its message named. */
   readonly entity: string | undefined;
+  /** Of the message; of a reply, what belongs to the message that it answers. */
+  readonly correlationId: IdValue | undefined;
   readonly sessionId: string | undefined;
   /** From when on it can be received, by the wall clock of the test, which begins with 2030; undefined for at once. */
   readonly scheduledAtMs: number | undefined;
@@ -98,6 +110,8 @@ export interface CaseOptions {
   readonly duplicatesAtMs?: readonly number[] | undefined;
   /** What the workers that follow a killed one run. */
   readonly successor?: Skill | undefined;
+  /** What its message says beside the event. */
+  readonly message?: TestMessage | undefined;
   /** Of pauses and their jitter; default 1. */
   readonly seed?: number | undefined;
 }
@@ -246,7 +260,8 @@ class SkillCase {
 
   #send(envelope: EventEnvelope): void {
     this.#unsent -= 1;
-    const message = eventMessage(envelope, { message: { messageId: `${envelope.eventId}-${this.#unsent}` } });
+    const { properties, ...said } = this.#options.message ?? {};
+    const message = eventMessage(envelope, { properties, message: { ...said, messageId: `${envelope.eventId}-${this.#unsent}` } });
     this.#broker.accept(queueName, [message]);
   }
 }
@@ -262,8 +277,8 @@ function emittedBy(eventId: string, broker: ModelBroker): EmittedEvent[] {
     if (message.headers["causationId"] !== eventId) continue;
     const event = JSON.parse(Buffer.from(message.body).toString("utf8")) as EventEnvelope;
     const { eventId: id, eventType, payload } = event;
-    const { entity, sessionId, scheduledAtMs, timeToLiveMs, headers: properties } = message;
-    events.set(id, { eventId: id, eventType, payload, event, entity, sessionId, scheduledAtMs, timeToLiveMs, properties });
+    const { entity, correlationId, sessionId, scheduledAtMs, timeToLiveMs, headers: properties } = message;
+    events.set(id, { eventId: id, eventType, payload, event, entity, correlationId, sessionId, scheduledAtMs, timeToLiveMs, properties });
   }
   return [...events.values()];
 }

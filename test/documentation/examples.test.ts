@@ -82,6 +82,16 @@ async function hosted(
   return { asked, host: await makeHost(t, [{ ...skill, uses }]) };
 }
 
+test("the answer goes to whom the message names, priced by its properties", async () => {
+  const { quoter } = await importExample<{ quoter: Skill }>("export const quoter");
+  const message = { replyTo: "answers", replyToSessionId: "mine", properties: { region: "north" } };
+  const { emitted } = await testSkill(quoter, { event: { payload: { sku: "a" } }, message });
+  assert.deepEqual(
+    emitted.map(({ entity, sessionId, eventType, payload }) => ({ entity, sessionId, eventType, payload })),
+    [{ entity: "answers", sessionId: "mine", eventType: "PriceTold", payload: { sku: "a", price: 12 } }],
+  );
+});
+
 test("the step that can be queried is carried out at once the first time, and looks first when it is in doubt", async (t) => {
   const { booker } = await importExample<{ booker: Skill }>("export const booker");
   const body = json({ ...envelope, payload: { orderId: "o-1", amount: 5 } });

@@ -27,6 +27,22 @@ const plugin: Plugin = definePlugin({
         throw new PermanentError("not like this", { code: "NOT_LIKE_THIS" });
       },
     }),
+    defineSkill({
+      name: "answer",
+      handles: [{ eventType: "Asked" }],
+      async run(context) {
+        const { properties, deliveryAttempt, sequenceNumber, enqueuedAt } = await context.message();
+        const { large, at } = properties;
+        const isKnown = typeof sequenceNumber === "bigint" && enqueuedAt instanceof Date;
+        await context.reply({
+          large: String(large),
+          kinds: [typeof large, at instanceof Date],
+          deliveryAttempt,
+          isKnown,
+          names: Object.keys(properties).length,
+        });
+      },
+    }),
     defineSkill({ name: "wait", handles: [{ eventType: "Waited" }], run: () => delay(50) }),
   ],
 });

@@ -16,6 +16,7 @@ import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
+import type { SkillMessage } from "../../core/skill-message.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { HeardCall } from "./call-result.ts";
@@ -24,6 +25,7 @@ import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type {
   CallOptions,
   EmitOptions,
+  ReplyOptions,
   SkillContext,
   SkillLog,
   StepEffect,
@@ -35,6 +37,7 @@ import type { Dependency } from "../author/define-dependency.ts";
 import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
+import { addressOf, emissionOf, replyNotAwaited } from "./reply.ts";
 import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
@@ -79,6 +82,9 @@ export class Run implements SkillContext<never>, CallingRun {
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
   #session: RunSession | undefined;
+  #message: Promise<SkillMessage | undefined> | undefined;
+  /** Replies that wait for where they go. */
+  #replying = 0;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -145,7 +151,27 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   askForState(): Promise<Uint8Array | null | undefined> {
-    return this.host.askForState(this);
+    return this.host.ask(this, "state");
+  }
+
+  async message(): Promise<SkillMessage> {
+    this.checkMayAct();
+    const message = await (this.#message ??= this.host.ask(this, "message"));
+    this.checkMayAct();
+    if (message !== undefined) return message;
+    this.#message = undefined;
+    throw new TransientError("message: expected the worker to tell what the message was, it did not", { code: "MESSAGE_UNAVAILABLE" });
+  }
+
+  async reply(payload: unknown, options?: ReplyOptions): Promise<void> {
+    if (this.#isEnded) throw new RunEnded();
+    if (this.#saga !== undefined) return;
+    const open = this.#open;
+    const emission = permanently("EMIT_INVALID", () => emissionOf(this.event.eventType, options));
+    this.#replying += 1;
+    const address = addressOf(await this.message().finally(() => (this.#replying -= 1)));
+    if (this.#open !== open) throw replyNotAwaited();
+    this.#emit(emission.eventType, payload, emission.options, address);
   }
 
   /** How its calls went so far. */
@@ -209,6 +235,10 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
     if (this.#open !== undefined) {
       this.fail(stepNotAwaited(this.#open.name));
+      return;
+    }
+    if (this.#replying > 0) {
+      this.fail(replyNotAwaited());
       return;
     }
     const unmet = this.#unmetSteps();
@@ -279,6 +309,10 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
+    this.#emit(eventType, payload, options);
+  }
+
+  #emit(eventType: string, payload: unknown, options: EmitOptions | undefined, address?: Partial<OutgoingMessage>): void {
     if (this.#isEnded) throw new RunEnded();
     if (this.#saga !== undefined) return;
     const part = this.#open?.part;
@@ -287,7 +321,8 @@ export class Run implements SkillContext<never>, CallingRun {
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
     const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality };
-    list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
+    const message = permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options));
+    list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
   }
