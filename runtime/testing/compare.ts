@@ -89,6 +89,8 @@ function* checkEnd(usual: CaseReport, found: CaseReport, way: Way, tolerance: To
   }
   const [was, is] = [usual.emitted.map(emittedKey), found.emitted.map(emittedKey)];
   if (!isDeepStrictEqual(is, was)) yield `it emits ${shown(is)}, and ${shown(was)} without trouble`;
+  if (!isDeepStrictEqual(found.sessionState, usual.sessionState))
+    yield `it leaves its session ${shown(found.sessionState)}, and ${shown(usual.sessionState)} without trouble`;
 }
 
 /** What is wrong with how a case went; empty when nothing is. */

@@ -40,6 +40,13 @@ export interface TestMessage {
   readonly properties?: Readonly<Record<string, HeaderValue>>;
 }
 
+/** The session of a test's message. */
+export interface TestSession {
+  readonly id: string;
+  /** What an earlier message left; JSON. Default: nothing. */
+  readonly state?: unknown;
+}
+
 /** A step as its run's record holds it. */
 export interface DoneStep {
   readonly name: string;
@@ -91,6 +98,8 @@ export interface SkillOutcome {
   readonly emitted: readonly EmittedEvent[];
   readonly retries: readonly Retry[];
   readonly logs: readonly SkillLogLine[];
+  /** What is left to the next message of the session; undefined for nothing, or without a session. */
+  readonly sessionState: unknown;
   /** Simulated, from the event's arrival to its end. */
   readonly tookMs: number;
 }
@@ -112,6 +121,8 @@ export interface CaseOptions {
   readonly successor?: Skill | undefined;
   /** What its message says beside the event. */
   readonly message?: TestMessage | undefined;
+  /** The session that its message is one of. */
+  readonly session?: TestSession | undefined;
   /** Of pauses and their jitter; default 1. */
   readonly seed?: number | undefined;
 }
@@ -156,7 +167,9 @@ class SkillCase {
     this.#options = options;
     const { stubs, crashes, fault, duplicatesAtMs = [], seed = 1 } = options;
     const clock = this.#clock;
-    this.#broker = new ModelBroker({ clock, lockMs });
+    this.#broker = new ModelBroker({ clock, lockMs, requiresSessions: options.session !== undefined });
+    const { id = "", state } = options.session ?? {};
+    if (state !== undefined) this.#broker.sessions?.states.set(id, Buffer.from(JSON.stringify(state)));
     this.#records = createSqliteRunStore({ consumer: queueName, retentionMs, path: ":memory:", clock });
     this.#points = new IoPoints(clock, crashes ?? []);
     this.#standIns = new StandIns(clock, this.#points, stubs, fault);
@@ -206,9 +219,15 @@ class SkillCase {
       emitted: emittedBy(eventId, broker),
       retries: this.#retries,
       logs: this.#logs,
+      sessionState: this.#sessionState(),
       tookMs,
       points: this.#points.calls,
     };
+  }
+
+  #sessionState(): unknown {
+    const bytes = this.#broker.sessions?.states.get(this.#options.session?.id ?? "");
+    return bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown);
   }
 
   async #end(): Promise<void> {
@@ -260,8 +279,9 @@ class SkillCase {
 
   #send(envelope: EventEnvelope): void {
     this.#unsent -= 1;
-    const { properties, ...said } = this.#options.message ?? {};
-    const message = eventMessage(envelope, { properties, message: { ...said, messageId: `${envelope.eventId}-${this.#unsent}` } });
+    const { message: { properties, ...said } = {}, session } = this.#options;
+    const ids = { messageId: `${envelope.eventId}-${this.#unsent}`, ...(session === undefined ? {} : { sessionId: session.id }) };
+    const message = eventMessage(envelope, { properties, message: { ...said, ...ids } });
     this.#broker.accept(queueName, [message]);
   }
 }

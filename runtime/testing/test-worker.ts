@@ -1,5 +1,5 @@
 /** `testWorker`: a whole worker, with a broker and a store of its own, in the test's process. */
-import { type Broker, startBroker } from "../../load/broker/broker.ts";
+import type { Broker } from "../../load/broker/broker.ts";
 import type { ConfigInput } from "../core/config.ts";
 import { didYouMean } from "../core/near-name.ts";
 import { createProducer } from "../embed/create-producer.ts";
@@ -98,6 +98,8 @@ class Ends {
  */
 export async function testWorker(options: TestWorkerOptions): Promise<TestWorker> {
   const { plugins, config = {}, sessions = false, queues = [], directory } = options;
+  // Who tests a skill alone loads no broker.
+  const { startBroker } = await import("../../load/broker/broker.ts");
   const broker = await startBroker({ entities: { queues: [{ name: queueName, requiresSession: sessions }, emittedName, ...queues] }, relaxed: true });
   const serviceBus = { connectionString: broker.connectionString };
   const log: string[] = [];

@@ -96,3 +96,16 @@ test("the kit gives a skill its message, tells its replies, and has them come to
   const unaddressed = await testSkill(skill, {});
   assert.deepEqual([unaddressed.outcome, unaddressed.reason], ["dead-lettered", "REPLY_UNADDRESSED"]);
 });
+
+test("the kit has an event come in a session, with what was left to it, and tells what it leaves, the same in every way", async () => {
+  const skill = skillOf(async (context) => {
+    const { count = 0 } = (await context.session?.getState<{ readonly count: number }>()) ?? {};
+    await context.step("count", () => count + 1);
+    context.session?.setState({ count: count + 1 });
+  });
+  const session = { id: "tenant-7", state: { count: 4 } };
+  const { outcome, sessionState } = await testSkill(skill, { session });
+  assert.deepEqual([outcome, sessionState], ["completed", { count: 5 }]);
+  await testSkill.everyWay(skill, { session });
+  assert.equal((await testSkill(skill, {})).sessionState, undefined);
+});
