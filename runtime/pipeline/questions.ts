@@ -4,7 +4,7 @@ import type { Executor, QuestionAnswer, RunQuestion } from "../ports/executor.ts
 import type { InFlight } from "./in-flight.ts";
 
 export interface QuestionsOptions {
-  readonly executor: Pick<Executor, "answer">;
+  readonly executor: Pick<Executor, "tell">;
   readonly inFlight: InFlight;
 }
 
@@ -31,6 +31,6 @@ export class Questions {
         said = work === undefined ? undefined : skillMessageOf(work.delivery);
         break;
     }
-    executor.answer([{ runId, requestId, said }]);
+    executor.tell([{ runId, requestId, said }]);
   }
 }

@@ -174,7 +174,7 @@ export interface Executor {
   /** Answers runs that asked for more of a dependency. */
   allow(answers: readonly UsageAnswer[]): void;
   /** Answers runs that asked for something. */
-  answer(answers: readonly QuestionAnswer[]): void;
+  tell(answers: readonly QuestionAnswer[]): void;
   /** Tells runs that their claim is held for `leaseMs` more from now. */
   extend(runIds: readonly number[], leaseMs: number): void;
   /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */

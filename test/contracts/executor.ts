@@ -41,7 +41,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
       bundle.needs.push(...requests);
     },
     questions(questions) {
-      executor.answer(questions.map(({ about, ...question }) => ({ ...question, said: about === "state" ? bundle.state : bundle.message })));
+      executor.tell(questions.map(({ about, ...question }) => ({ ...question, said: about === "state" ? bundle.state : bundle.message })));
     },
     results(results) {
       bundle.results.push(...results);

@@ -217,7 +217,7 @@ export class ScriptedExecutor implements Executor {
     });
   }
 
-  answer(answers: readonly QuestionAnswer[]): void {
+  tell(answers: readonly QuestionAnswer[]): void {
     for (const { requestId, said } of answers) {
       this.#questions.get(requestId)?.(said as Uint8Array | null | undefined);
       this.#questions.delete(requestId);

@@ -190,7 +190,7 @@ class ThreadsExecutor implements Executor {
     for (const [thread, news] of byThread) thread.tell({ type: "allow", ...news });
   }
 
-  answer(answers: readonly QuestionAnswer[]): void {
+  tell(answers: readonly QuestionAnswer[]): void {
     for (const { runId, requestId, said } of answers) this.#runs.get(runId)?.thread?.tell({ type: "answer", requestId, said });
   }
 

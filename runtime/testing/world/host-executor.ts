@@ -95,7 +95,7 @@ export class HostExecutor implements Executor {
     // No dependency of a drill is limited.
   }
 
-  answer(answers: readonly QuestionAnswer[]): void {
+  tell(answers: readonly QuestionAnswer[]): void {
     for (const { requestId, said } of answers) {
       const inner = this.#requests.get(requestId);
       this.#requests.delete(requestId);
