@@ -1,12 +1,12 @@
 import type { Delivery, HeaderValue, IdValue } from "./delivery.ts";
 
-/** What the message was that brought an event, as the broker delivered it. Times are of the broker's wall clock. */
+/** What the message was that brought an event, as the broker delivered it. Times are by the broker's wall clock. */
 export interface SkillMessage {
   readonly messageId: string;
   /** Unique in the entity, rising. A retry's copy has one of its own. */
   readonly sequenceNumber: bigint;
-  /** When the broker accepted it; of a scheduled message or a retry's copy, when it came up. */
-  readonly enqueuedAt: Date;
+  /** When the broker accepted it, in milliseconds since 1970; of a scheduled message or a retry's copy, when it came up. */
+  readonly enqueuedAtMs: number;
   /** 1 for the first delivery of this message; `context.attempt` counts executions of the run over all its messages. */
   readonly deliveryAttempt: number;
   readonly sessionId: string | undefined;
@@ -29,7 +29,7 @@ export function skillMessageOf(delivery: Delivery): SkillMessage {
   return {
     messageId,
     sequenceNumber,
-    enqueuedAt: new Date(enqueuedAtMs),
+    enqueuedAtMs,
     deliveryAttempt: attempt,
     sessionId,
     correlationId,

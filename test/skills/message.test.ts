@@ -10,7 +10,7 @@ import { makeHost } from "./host.ts";
 const asking: SkillMessage = {
   messageId: "m-1",
   sequenceNumber: 7n,
-  enqueuedAt: new Date(0),
+  enqueuedAtMs: 0,
   deliveryAttempt: 2,
   sessionId: undefined,
   correlationId: undefined,
@@ -21,7 +21,7 @@ const asking: SkillMessage = {
   properties: { region: "north" },
 };
 
-function skillOf(run: (context: SkillContext<unknown>) => unknown): Skill {
+function skillOf(run: (context: SkillContext) => unknown): Skill {
   return defineSkill({ name: "asked", handles: [{ eventType: "OrderPlaced" }], run });
 }
 
@@ -65,7 +65,7 @@ test("an answer goes where the message says, with what belongs to the exchange",
 });
 
 test("an answer that cannot be sent says why", async (t) => {
-  const run = async (message: Partial<SkillMessage>, act: (context: SkillContext<unknown>) => unknown): Promise<string> => {
+  const run = async (message: Partial<SkillMessage>, act: (context: SkillContext) => unknown): Promise<string> => {
     const host = await makeHost(t, [skillOf(act)]);
     host.message = { ...asking, ...message };
     return failure((await host.run()).answer);

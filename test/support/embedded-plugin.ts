@@ -31,9 +31,9 @@ const plugin: Plugin = definePlugin({
       name: "answer",
       handles: [{ eventType: "Asked" }],
       async run(context) {
-        const { properties, deliveryAttempt, sequenceNumber, enqueuedAt } = await context.message();
+        const { properties, deliveryAttempt, sequenceNumber, enqueuedAtMs } = await context.message();
         const { large, at } = properties;
-        const isKnown = typeof sequenceNumber === "bigint" && enqueuedAt instanceof Date;
+        const isKnown = typeof sequenceNumber === "bigint" && Date.now() - enqueuedAtMs < 60_000;
         await context.reply({
           large: String(large),
           kinds: [typeof large, at instanceof Date],

@@ -16,7 +16,6 @@ import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
-import type { SkillMessage } from "../../core/skill-message.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { HeardCall } from "./call-result.ts";
@@ -25,7 +24,6 @@ import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type {
   CallOptions,
   EmitOptions,
-  ReplyOptions,
   SkillContext,
   SkillLog,
   StepEffect,
@@ -34,15 +32,17 @@ import type {
   TransactionalOptions,
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
-import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
+import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
-import { addressOf, emissionOf, replyNotAwaited } from "./reply.ts";
-import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
+import { replyNotAwaited } from "./reply.ts";
+import { RunMessage } from "./run-message.ts";
+import { PermanentError, SkillError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, unknownDependency } from "./run-errors.ts";
+import { RunEnded, permanently, stepNotAwaited, stepNotStored, unknownDependency, unmetSteps } from "./run-errors.ts";
+import type { ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
@@ -82,9 +82,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
   #session: RunSession | undefined;
-  #message: Promise<SkillMessage | undefined> | undefined;
-  /** Replies that wait for where they go. */
-  #replying = 0;
+  #message: RunMessage | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -150,28 +148,16 @@ export class Run implements SkillContext<never>, CallingRun {
     return this.#open?.name;
   }
 
-  askForState(): Promise<Uint8Array | null | undefined> {
-    return this.host.ask(this, "state");
+  ask<About extends keyof ToldRuns>(about: About): Promise<ToldRuns[About] | undefined> {
+    return this.host.ask(this, about);
   }
 
-  async message(): Promise<SkillMessage> {
-    this.checkMayAct();
-    const message = await (this.#message ??= this.host.ask(this, "message"));
-    this.checkMayAct();
-    if (message !== undefined) return message;
-    this.#message = undefined;
-    throw new TransientError("message: expected the worker to tell what the message was, it did not", { code: "MESSAGE_UNAVAILABLE" });
+  message(): ReturnType<SkillContext["message"]> {
+    return (this.#message ??= new RunMessage(this)).read();
   }
 
-  async reply(payload: unknown, options?: ReplyOptions): Promise<void> {
-    if (this.#isEnded) throw new RunEnded();
-    if (this.#saga !== undefined) return;
-    const open = this.#open;
-    const emission = permanently("EMIT_INVALID", () => emissionOf(this.event.eventType, options));
-    this.#replying += 1;
-    const address = addressOf(await this.message().finally(() => (this.#replying -= 1)));
-    if (this.#open !== open) throw replyNotAwaited();
-    this.#emit(emission.eventType, payload, emission.options, address);
+  async reply(...[payload, options]: Parameters<SkillContext["reply"]>): Promise<void> {
+    if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
   /** How its calls went so far. */
@@ -233,14 +219,8 @@ export class Run implements SkillContext<never>, CallingRun {
   /** The skill has returned. */
   complete(): void {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
-    if (this.#open !== undefined) {
-      this.fail(stepNotAwaited(this.#open.name));
-      return;
-    }
-    if (this.#replying > 0) {
-      this.fail(replyNotAwaited());
-      return;
-    }
+    if (this.#open !== undefined) return this.fail(stepNotAwaited(this.#open.name));
+    if (this.#message?.isReplying === true) return this.fail(replyNotAwaited());
     const unmet = this.#unmetSteps();
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
     else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
@@ -308,11 +288,7 @@ export class Run implements SkillContext<never>, CallingRun {
     return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
   }
 
-  emit(eventType: string, payload: unknown, options?: EmitOptions): void {
-    this.#emit(eventType, payload, options);
-  }
-
-  #emit(eventType: string, payload: unknown, options: EmitOptions | undefined, address?: Partial<OutgoingMessage>): void {
+  emit(eventType: string, payload: unknown, options?: EmitOptions, address?: Partial<OutgoingMessage>): void {
     if (this.#isEnded) throw new RunEnded();
     if (this.#saga !== undefined) return;
     const part = this.#open?.part;
@@ -402,7 +378,7 @@ export class Run implements SkillContext<never>, CallingRun {
     this.checkMayAct();
     if ((record !== undefined || isForgotten) && options.kind === "queryable") {
       const effectPart = open.part;
-      open.part = this.#queryPart(open);
+      open.part = queryPart(open, this);
       const found = await options.query(context);
       this.checkMayAct();
       if (found !== undefined) return await this.#checkpoint(open, found);
@@ -447,11 +423,6 @@ export class Run implements SkillContext<never>, CallingRun {
     return await this.#checkpoint(open, answer.result, answer.fellBack);
   }
 
-  /** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
-  #queryPart({ name, idempotencyKey }: OpenStep): StepPart {
-    return stepPart(`${idempotencyKey}-query-${this.epoch}.${this.attempt}`, `${name}?`);
-  }
-
   /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */
   async #settleDoubt(open: OpenStep, error: unknown): Promise<void> {
     if (this.#isEnded) return;
@@ -479,10 +450,7 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
-      const error = new TransientError(
-        `step '${step.name}': expected its ${step.state === "intent" ? "intent" : "result"} to be stored, the store did not answer`,
-        { code: "STORE_UNAVAILABLE" },
-      );
+      const error = stepNotStored(step);
       this.fail(error);
       throw error;
     }
@@ -512,7 +480,7 @@ export class Run implements SkillContext<never>, CallingRun {
         const stepKey = this.#derive(name);
         const idempotencyKey = this.#derive(name, "compensate");
         const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
-        if (part === "query") open.part = this.#queryPart(open);
+        if (part === "query") open.part = queryPart(open, this);
         this.#open = open;
         try {
           return await work(new OpenStepContext(this, idempotencyKey), stepKey);
@@ -532,8 +500,7 @@ export class Run implements SkillContext<never>, CallingRun {
   /** Recorded steps that another shape of the skill made and this one has not met. */
   #unmetSteps(): string | undefined {
     if (!this.order.pipelineChanged) return undefined;
-    const unmet = this.order.steps.map(({ name }) => name).filter((name) => this.#met?.has(name) !== true);
-    return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
+    return unmetSteps(this.order.steps, this.#met);
   }
 
   #derive(...parts: readonly (string | number)[]): string {
