@@ -135,13 +135,11 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   get log(): SkillLog {
-    this.#log ??= skillLog((level, message, fields) => this.host.log(this, level, message, fields));
-    return this.#log;
+    return (this.#log ??= skillLog((level, message, fields) => this.host.log(this, level, message, fields)));
   }
 
   get session(): RunSession | undefined {
-    this.#session ??= RunSession.of(this);
-    return this.#session;
+    return (this.#session ??= RunSession.of(this));
   }
 
   get openStep(): string | undefined {
