@@ -14,13 +14,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
-import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
-import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
-import { HeardCall } from "./call-result.ts";
-import { CallLedger } from "./call-ledger.ts";
-import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type {
   CallOptions,
   EmitOptions,
@@ -36,12 +31,13 @@ import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
 import { replyNotAwaited } from "./reply.ts";
+import { RunCalls, type RunOfCalls } from "./run-calls.ts";
 import { RunMessage } from "./run-message.ts";
-import { PermanentError, SkillError } from "../author/errors.ts";
+import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
-import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, stepNotStored, unknownDependency, unmetSteps } from "./run-errors.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
+import { RunEnded, permanently, stepNotAwaited, stepNotStored, unmetSteps } from "./run-errors.ts";
 import type { ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
@@ -50,7 +46,6 @@ import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
-import { checkCallOptions } from "../author/check-limits.ts";
 import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
@@ -61,7 +56,7 @@ const forgottenWhy = "its effect may have happened: the store has lost records s
 const noReports: readonly CallReport[] = [];
 const nothingEmitted: readonly OutgoingMessage[] = [];
 
-export class Run implements SkillContext<never>, CallingRun {
+export class Run implements SkillContext<never>, RunOfCalls {
   readonly order: ThreadOrder;
   event: EventEnvelope<never>;
   readonly startedAtMs: number;
@@ -76,8 +71,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #emitted: OutgoingMessage[] | undefined;
   #emittedOutside = 0;
   #qualities: Qualities | undefined;
-  #ledger: CallLedger | undefined;
-  #meter: UsageMeter | undefined;
+  #calls: RunCalls | undefined;
   #endListeners: Set<() => void> | undefined;
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
@@ -146,6 +140,10 @@ export class Run implements SkillContext<never>, CallingRun {
     return this.#open?.name;
   }
 
+  get open(): OpenStep | undefined {
+    return this.#open;
+  }
+
   ask<About extends keyof ToldRuns>(about: About): Promise<ToldRuns[About] | undefined> {
     return this.host.ask(this, about);
   }
@@ -160,8 +158,7 @@ export class Run implements SkillContext<never>, CallingRun {
 
   /** How its calls went so far. */
   reports(timedOut: boolean): readonly CallReport[] {
-    const reports = this.#ledger?.reports(timedOut) ?? noReports;
-    return this.#meter?.addTo(reports) ?? reports;
+    return this.#calls?.reports(timedOut) ?? noReports;
   }
 
   nowMs(): number {
@@ -248,42 +245,11 @@ export class Run implements SkillContext<never>, CallingRun {
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
-    const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
-    if (prepared === undefined) throw unknownDependency(dependency, [...this.#prepared.dependencies.keys()]);
-    const { name } = prepared;
-    if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
-    const metered = this.#measure(prepared, request, options);
-    const ledger = (this.#ledger ??= new CallLedger());
-    const heard = new HeardCall(ledger, prepared);
-    try {
-      const response = await callDependency(this, prepared, this.#describeCall(ledger, heard, name, request, metered));
-      metered?.answered(response);
-      heard.ended(undefined);
-      return response as Response;
-    } catch (error) {
-      const isAnswer = !this.#isEnded && error instanceof SkillError;
-      metered?.failed(isAnswer && error.definite);
-      if (isAnswer) heard.ended(error);
-      else heard.left();
-      throw error;
-    }
+    return (this.#calls ??= new RunCalls(this, this.#prepared.dependencies)).call(dependency, request, options);
   }
 
-  #measure(prepared: PreparedDependency, request: unknown, options: CallOptions<never> | undefined): MeteredCall | undefined {
-    const { limits } = prepared;
-    if (limits === undefined) return undefined;
-    this.#meter ??= new UsageMeter(this.order.allowances ?? [], (...more) => this.host.askForMore(this, ...more));
-    return this.#meter.begin(prepared, limits, request, options);
-  }
-
-  /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describeCall(ledger: CallLedger, heard: HeardCall, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
-    const calls = this.#open?.part.calls ?? ledger.outside;
-    const number = (calls.get(dependency) ?? 0) + 1;
-    calls.set(dependency, number);
-    const key = this.#open?.part.callKey ?? this.#derive();
-    const { name: step, kind: stepKind } = this.#open ?? {};
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
+  askForMore(...more: Parameters<RunOfCalls["askForMore"]>): Promise<number> {
+    return this.host.askForMore(this, ...more);
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions, address?: Partial<OutgoingMessage>): void {
