@@ -4,9 +4,27 @@ export type { EventEnvelope } from "./core/event-envelope.ts";
 export type { Config, ConfigInput } from "./core/config.ts";
 export { defineConfig } from "./core/define-config.ts";
 export type { EnvelopeHook, EnvelopeSource, HookedEnvelope } from "./core/envelope-hook.ts";
-export { ConfigurationError, HoldfastError } from "./core/errors.ts";
+export { ConfigurationError, HoldfastError, InvalidEventError, SendError, StoreUnavailableError, TransportError } from "./core/errors.ts";
 export type { LimitPolicy, LimitScope } from "./core/limits.ts";
+export type { RuntimeEvent } from "./core/catalogue.ts";
+export type { ListedPlugin, PluginObject } from "./core/plugin-object.ts";
+export { type CreateWorkerOptions, type EmbeddedWorker, type WorkerHealth, createWorker } from "./embed/create-worker.ts";
+export { createProducer } from "./embed/create-producer.ts";
+export type {
+  BatchedEvent,
+  Contracts,
+  EventContract,
+  PayloadOf,
+  Producer,
+  ProducerConfig,
+  ScheduledEvent,
+  ScheduleOptions,
+  SendOptions,
+  SentEvent,
+} from "./embed/producer-types.ts";
+export type { MessageSettled, WorkerEvent, WorkerEventOf } from "./embed/worker-events.ts";
 export { platformEventSchema } from "./core/platform-catalogue.ts";
+export type { SkillMessage } from "./core/skill-message.ts";
 export type { StepKind, StepQuality } from "./core/run.ts";
 export { type BulkheadPolicy, type CircuitPolicy, type RetryPolicy, defaultBulkheadPolicy, defaultCircuitPolicy, defaultRetryPolicy } from "./core/skill.ts";
 export type {
@@ -17,6 +35,7 @@ export type {
   Fallback,
   FallbackRules,
   LogLevel,
+  ReplyOptions,
   SkillContext,
   SkillSession,
   SkillLog,

@@ -37,7 +37,7 @@ export class Driver {
     await this.#executor.start({
       steps: () => undefined,
       usage: () => undefined,
-      states: () => undefined,
+      questions: () => undefined,
       results: (results) => {
         for (const { answer } of results) if (answer.kind !== "completed") throw new Error(`expected every run to complete, got ${JSON.stringify(answer)}`);
         this.#answered(results.length);

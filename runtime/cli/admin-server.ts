@@ -3,15 +3,13 @@ import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { Audit } from "../admin/audit.ts";
-import { Backlog } from "../admin/backlog.ts";
 import { events } from "../admin/events.ts";
 import { History } from "../admin/history.ts";
 import { type Life, liveness, readiness, startup } from "../admin/probes.ts";
-import { samplesOf } from "../admin/samples.ts";
 import { Scaling } from "../admin/scaling.ts";
 import { AdminServer } from "../admin/server.ts";
 import { type LogLevel, steering } from "../admin/steering.ts";
-import { readDepth } from "../compose/broker.ts";
+import { composeBacklog, metricsText } from "../compose/metrics-text.ts";
 import type { ComposedWorker } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
 import type { AdminSettings } from "../core/config/admin.ts";
@@ -35,13 +33,13 @@ export interface OpenAdmin {
 type Parts = AdminParts & { readonly metrics: Metrics };
 
 export async function openServer(config: Config & { readonly admin: AdminSettings }, directory: string, parts: Parts): Promise<OpenAdmin> {
-  const { worker, metrics, threads, logger, life } = parts;
+  const { worker, metrics, logger, life } = parts;
   const nowMs = (): number => Date.now();
   const monotonicMs = (): number => systemClock.monotonicMs();
   const view = (): WorkerView => worker.view();
   const audit = new Audit((entry) => logger.info({ type: "admin.audit", ...entry }, `admin: ${entry.operation} by ${entry.who}: ${entry.result}`));
   const history = new History({ view, totals: () => metrics.totals(), nowMs });
-  const backlog = backlogOf(config, monotonicMs);
+  const backlog = composeBacklog(config);
   const scaling = new Scaling({
     policy: config.admin.scaling,
     view,
@@ -58,7 +56,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
     audit,
     metrics: {
       contentType: metrics.contentType,
-      text: () => metrics.text([...samplesOf(view(), worker.policies.view(), { threads, nowMs: nowMs(), backlog }), ...scaling.samples(), ...changesOf(audit)]),
+      text: () => metricsText(parts, backlog, [...scaling.samples(), ...changesOf(audit)]),
     },
     live: () => liveness(life()),
     ready: () => readiness(life(), view()),
@@ -80,19 +78,6 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
       await doors.stop();
     },
   };
-}
-
-function backlogOf(config: Config, monotonicMs: () => number): Backlog {
-  const sources = new Map(config.sources.map((source) => [source.name, source]));
-  return new Backlog({
-    sources: [...sources.keys()],
-    read: (name) => {
-      const source = sources.get(name);
-      if (source === undefined) throw new RangeError(`expected a source, got '${name}'`);
-      return readDepth(config, source);
-    },
-    monotonicMs,
-  });
 }
 
 function changesOf(audit: Audit): readonly MetricSample[] {

@@ -2,6 +2,8 @@
 import type { Config } from "../core/config.ts";
 import type { AdminParts, OpenAdmin } from "./admin-server.ts";
 
+export type { AdminParts } from "./admin-server.ts";
+
 /** Undefined where none is configured. Rejects when it cannot listen. */
 export async function openAdmin(config: Config, directory: string, parts: AdminParts): Promise<OpenAdmin | undefined> {
   const { admin } = config;

@@ -3,7 +3,7 @@ import { hash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Config, transportDefault } from "../core/config.ts";
 import { firstSource } from "../core/config/sources.ts";
-import { eventHeaders } from "../core/event-headers.ts";
+import { eventMessage } from "../core/event-message.ts";
 import { envelopeTextMax, isEnvelopeText, isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
@@ -153,12 +153,5 @@ function makeMessage(options: SendOptions, eventId: string, payload: unknown): O
     timestamp: options.timestamp ?? new Date().toISOString(),
     payload,
   };
-  return {
-    messageId: eventId,
-    contentType: "application/json",
-    correlationId: envelope.correlationId,
-    headers: eventHeaders(envelope),
-    ...(options.session === undefined ? {} : { sessionId: options.session }),
-    body: Buffer.from(JSON.stringify(envelope)),
-  };
+  return eventMessage(envelope, { message: options.session === undefined ? {} : { sessionId: options.session } });
 }

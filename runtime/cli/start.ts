@@ -3,20 +3,12 @@ import { flushCompileCache } from "node:module";
 import { letYoungGenerationGrow } from "../adapters/system/young-generation.ts";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { endProcess } from "../adapters/threads/end-process.ts";
-import { describeMemory } from "../compose/memory.ts";
-import { nameKinds } from "../compose/store.ts";
-import { type ComposedWorker, composeWorker } from "../compose/worker.ts";
-import type { Life } from "../admin/probes.ts";
-import type { Config } from "../core/config.ts";
-import { HoldfastError } from "../core/errors.ts";
+import type { ComposedWorker } from "../compose/worker.ts";
+import { hostWorker } from "../embed/hosted-worker.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
-import { openAdmin } from "./admin.ts";
-import { checkSurroundings } from "./checks.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { type Finding, describeFinding } from "./finding.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
-import { keepChecking } from "./keep-checking.ts";
 import { type ConfigFlags, loadConfig } from "./load-config.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
@@ -30,8 +22,6 @@ const stopMarginMs = 5_000;
 const settledAfterMs = 3_000;
 /** How soon it is seen that there is work. */
 const lookForWorkEveryMs = 50;
-/** How often the log sums up what happened. */
-const summaryEveryMs = 60_000;
 
 export interface StartOptions extends ConfigFlags {
   readonly config?: string;
@@ -41,65 +31,43 @@ export async function start(options: StartOptions): Promise<void> {
   // Nothing of the worker's own is written but its log; what its configuration and its plugins print from here on becomes lines of it.
   holdForeignOutput();
   const { config, directory } = await loadConfig(options.config, options);
-  const [composed, findings] = await Promise.all([composeWorker(config, directory), checkSurroundings(config, directory)]);
-  const { worker, kinds, memory, summaries, logger } = composed;
+  const hosted = await hostWorker(config, directory);
+  const { worker, logger } = hosted.composed;
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
-  refuseWhenFailed(findings, config);
-  logger.info({ type: "memory", ...memory }, describeMemory(memory));
-  await nameKinds(config, directory, kinds);
-  const report = (): void => reportToParent(composed);
+  await hosted.prepare();
+  const report = (): void => reportToParent(hosted.composed);
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
-  const sumUp = (): void => {
-    const summary = summaries.take();
-    if (summary !== undefined) logger.info({ type: "summary", ...summary, inFlight: worker.view().inFlight }, "summary");
-  };
-  const summing = setInterval(sumUp, summaryEveryMs);
-  const stopped = Promise.withResolvers<void>();
   let late: NodeJS.Timeout | undefined;
   let heartbeat: Heartbeat | undefined;
   let settling: NodeJS.Timeout | undefined;
-  const stop = (reason: string): void => {
-    if (late !== undefined) return;
-    logger.info({ reason, budgetMs: config.stopBudgetMs }, "stopping");
+  hosted.onStop(() => {
     heartbeat?.stop();
     late = setTimeout(() => {
       logger.error({ inFlight: worker.view().inFlight }, "expected the worker to stop within its budget; what it held is redelivered when its locks end");
       void endProcess(exitCodes.failed);
     }, config.stopBudgetMs + stopMarginMs);
-    worker.stop(config.stopBudgetMs).then(stopped.resolve, stopped.reject);
-  };
-  let phase: Life["phase"] = "starting";
-  let wornOut: string | undefined;
-  const life = (): Life => ({ phase: late === undefined ? phase : "stopping", wornOut });
+  });
+  // What goes wrong in it ends the command below.
+  const stop = (reason: string): void => void hosted.stop(reason).catch(() => undefined);
   takeOver({ stop, say: (text) => logger.warn(text), end: (code) => void endProcess(code) });
   void worker.wornOut.then((reason) => {
-    wornOut = reason;
-    if (late !== undefined) return;
+    if (hosted.isStopping) return;
     process.exitCode = exitCodes.restart;
     stop(reason);
   });
-  const admin = await openAdmin(config, directory, { ...composed, life, drain: (reason) => stop(`drained over the admin API: ${reason}`) });
-  // What does not get started, because something outside does not answer, does not keep it from stopping.
-  await Promise.race([worker.start(), stopped.promise]);
-  if (late === undefined) {
+  if (await hosted.start()) {
     heartbeat = startHeartbeat(
       process.env["HOLDFAST_HEARTBEAT"],
       () => stateOf(worker.view()),
       (text) => logger.warn(text),
     );
-    phase = "running";
-    process.send?.({ type: "ready", admin: admin?.url });
+    process.send?.({ type: "ready", admin: hosted.adminUrl });
     settling = settleMemory(worker);
   }
-  const endChecking = keepChecking(config, directory, logger, findings);
-  await stopped.promise;
-  endChecking();
-  await admin?.stop();
+  await hosted.stopped;
   clearTimeout(late);
   clearInterval(settling);
   clearInterval(reports);
-  clearInterval(summing);
-  sumUp();
   report();
   if (process.connected) process.disconnect();
 }
@@ -148,19 +116,4 @@ function stateOf(view: WorkerView): object {
     intake: reportIntake(view.intake),
     sessions: reportSessions(view.sources),
   };
-}
-
-/**
- * What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. But one of several sources that may yet
- * be there, be enabled or be allowed does not keep the others from being read.
- */
-function refuseWhenFailed(findings: readonly Finding[], { sources }: Config): void {
-  const all = findings.filter(({ verdict }) => verdict === "failed");
-  const away = new Set(all.flatMap(({ awaits }) => awaits ?? []));
-  const failed = away.size < sources.length ? all.filter(({ awaits }) => awaits === undefined) : all;
-  if (failed.length === 0) return;
-  throw new HoldfastError(
-    "HOLDFAST_REFUSED",
-    `the worker was not started; \`holdfast doctor\` shows the same:\n${failed.map((finding) => `  ${describeFinding(finding)}`).join("\n")}`,
-  );
 }

@@ -6,6 +6,7 @@ import { readEntityDepth, readEntitySettings } from "../adapters/amqp/administra
 import { checkCanSend } from "../adapters/amqp/check-sending.ts";
 import type { Entity } from "../adapters/amqp/namespace.ts";
 import { createAmqpPublisher } from "../adapters/amqp/publisher.ts";
+import { createAmqpScheduler } from "../adapters/amqp/scheduler.ts";
 import { SharedConnection } from "../adapters/amqp/shared-connection.ts";
 import { createAmqpTransport } from "../adapters/amqp/transport.ts";
 import { mergeTransports, readBesideSessions } from "../adapters/merged/transport.ts";
@@ -19,6 +20,7 @@ import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { EntityDepth, EntitySettings, SendingCheck } from "../ports/broker-facts.ts";
 import type { Publisher } from "../ports/publisher.ts";
+import type { Scheduler } from "../ports/scheduler.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The broker's address with what to log in with: a key, or the workload's own identity. */
@@ -50,6 +52,13 @@ export async function composePublisher(config: Pick<Config, "serviceBus" | "tran
   if (config.transport === "amqp") return createAmqpPublisher(options);
   const { createServiceBusPublisher } = await import("../adapters/service-bus/publisher.ts");
   return createServiceBusPublisher(options);
+}
+
+/** For messages that are to be taken back before they come up; nothing is connected before the first one. */
+export async function composeScheduler(config: Pick<Config, "serviceBus" | "transport">): Promise<Scheduler> {
+  const connection = await connectionOf(config.serviceBus);
+  if (config.transport === "amqp") return createAmqpScheduler({ ...connection, clock: systemClock });
+  return (await import("../adapters/service-bus/scheduler.ts")).createServiceBusScheduler(connection);
 }
 
 /** Makes transports, of entities or of their dead letters, that share what can be shared. */

@@ -13,7 +13,7 @@ const readVault: ReadVault = async (identifier) => {
 };
 
 /** Reads those that have not been read; idempotent. Throws `ConfigurationError`. */
-export async function openSecrets(config: Config, directory: string): Promise<void> {
+export async function openSecrets(config: object, directory: string): Promise<void> {
   await readSecrets(secretsIn(config), { directory, readVault });
 }
 

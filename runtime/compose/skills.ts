@@ -8,9 +8,9 @@ export interface ComposedSkills {
   readonly registry: SkillRegistry;
 }
 
-/** Loads the plugins. Throws `ConfigurationError` for what would keep them from starting. */
-export async function composeSkills(config: Config, directory: string): Promise<ComposedSkills> {
-  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
+/** Loads the plugins. Throws `ConfigurationError` for what would keep them from starting. `leavesOutput`: see `PluginSources`. */
+export async function composeSkills(config: Config, directory: string, leavesOutput?: boolean): Promise<ComposedSkills> {
+  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory, leavesOutput });
   checkBaseUrls(plugins, config);
   return { plugins, registry: new SkillRegistry(plugins, config) };
 }

@@ -36,22 +36,29 @@ export interface ReportingParts {
   /** Hears what becomes of the tokens of logins. */
   readonly heard: (news: CredentialNews) => void;
   readonly metrics: Metrics | undefined;
+  /** Hears everything, too. */
+  readonly telemetry?: Telemetry | undefined;
+  /** Gets the lines of the log, in place of standard error. */
+  readonly log?: ((line: string) => void) | undefined;
+  /** The process, and so its end, is somebody else's. */
+  readonly isEmbedded?: boolean | undefined;
 }
 
 /** Undefined where nobody can ask for them; their library is not loaded then. */
-export async function composeMetrics({ admin }: Config): Promise<Metrics | undefined> {
-  if (admin === undefined) return undefined;
+export async function composeMetrics(isWanted: boolean): Promise<Metrics | undefined> {
+  if (!isWanted) return undefined;
   const loaded = await import("../adapters/telemetry/metrics/metrics.ts");
   return new loaded.Metrics();
 }
 
-export function composeTelemetry(config: Config, directory: string, { workerId, publisher, queue, heard, metrics }: ReportingParts): ComposedTelemetry {
-  const format = config.logFormat ?? (process.stderr.isTTY ? "pretty" : "json");
-  const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname() });
-  beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
+export function composeTelemetry(config: Config, directory: string, parts: ReportingParts): ComposedTelemetry {
+  const { workerId, publisher, queue, heard, metrics, telemetry, log } = parts;
+  const format = config.logFormat ?? (log === undefined && process.stderr.isTTY ? "pretty" : "json");
+  const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname(), write: log });
+  if (parts.isEmbedded !== true) beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
   const statistics = new Statistics();
   const summaries = new Summaries();
-  const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock), ...(metrics === undefined ? [] : [metrics])]);
+  const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock), ...[metrics, telemetry].filter((one) => one !== undefined)]);
   const platform = composePlatformEvents(config, workerId, publisher, here);
   const reported = platform === undefined ? here : teeTelemetry([here, platform]);
   const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported, heard });

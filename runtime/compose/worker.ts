@@ -13,7 +13,7 @@ import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
-import type { Reporter } from "../ports/telemetry.ts";
+import type { Reporter, Telemetry } from "../ports/telemetry.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
 import { Caution } from "../policy/caution.ts";
 import type { CircuitState } from "../policy/circuit.ts";
@@ -49,6 +49,18 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly memory: ComposedMemory;
 }
 
+/** What whoever runs the worker has to do with it, beside its configuration. */
+export interface Hosting {
+  /** Hears what happens, beside the log and the counts. */
+  readonly telemetry?: Telemetry | undefined;
+  /** Gets the lines of the log, each with its line break, in place of standard error. */
+  readonly log?: ((line: string) => void) | undefined;
+  /** Counts for metrics, also without an admin server that shows them. */
+  readonly isMeasured?: boolean | undefined;
+  /** It lives in a process of somebody else, whose output is left alone. */
+  readonly isEmbedded?: boolean | undefined;
+}
+
 type SideParts = Omit<RecoveryParts, "queue"> & { readonly queue: RecoveryQueue | undefined };
 
 /** In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform. */
@@ -58,17 +70,17 @@ function reportersOf(config: Config, directory: string, { queue, ...parts }: Sid
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
-export async function composeWorker(config: Config, directory: string): Promise<ComposedWorker> {
+export async function composeWorker(config: Config, directory: string, hosting: Hosting = {}): Promise<ComposedWorker> {
   await openSecrets(config, directory);
-  const skills = await composeSkills(config, directory);
+  const skills = await composeSkills(config, directory, hosting.isEmbedded);
   const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const heard = (news: CredentialNews): void => credentials.heard(news);
   const publisher = await composePublisher(config, heard);
   const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
   const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
-  const metrics = await composeMetrics(config);
-  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard, metrics });
+  const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
+  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard, metrics, ...hosting });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries, memory } = composeExecutor(config, skills, {

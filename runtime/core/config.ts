@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { LatencyWatchPolicy } from "./latency-watch.ts";
 import type { EnvelopeHook } from "./envelope-hook.ts";
 import { ConfigurationError } from "./errors.ts";
+import type { ListedPlugin } from "./plugin-object.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type AdminConfig, type AdminSettings, adminSchema } from "./config/admin.ts";
 import { type ServiceBusConfig, type ServiceBusSettings, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
@@ -17,6 +18,7 @@ import { type LatencyWatchConfig, latencyWatchSchema } from "./config/latency-wa
 import { type LiveConfig, type LiveSourceSettings, liveSchema } from "./config/live.ts";
 import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema } from "./config/load-shedding.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
+import { pluginsSchema } from "./config/plugins.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
 import { type SourceConfig, type SourceSettings, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
@@ -40,8 +42,8 @@ export interface ConfigInput {
    * or an HTTP proxy out. Default `amqp`.
    */
   readonly transport?: TransportKind | undefined;
-  /** Folders or packages, relative to the configuration's folder. */
-  readonly plugins: readonly string[];
+  /** Folders, relative to the configuration's own, packages, or what `definePlugin` made of a module that it names. */
+  readonly plugins: readonly ListedPlugin[];
   /** Folders that plugins may lie in. Default: the configuration's own folder. */
   readonly pluginRoots?: readonly string[] | undefined;
   /** Default: SQLite, in `runs.sqlite` in the folder that `HOLDFAST_DATA` names, or in `.holdfast` beside the configuration. */
@@ -211,7 +213,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     serviceBus: serviceBusSchema,
     transport: z.enum(["amqp", "sdk"]).default(transportDefault),
     store: storeSchema.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
-    plugins: z.array(z.string().min(1)).min(1),
+    plugins: pluginsSchema,
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
     platformEvents: platformEventsSchema.optional(),

@@ -23,6 +23,13 @@ export class ConfigurationError extends HoldfastError {
   }
 }
 
+/** An event that was to be sent cannot be sent as it is; nothing was. */
+export class InvalidEventError extends HoldfastError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("HOLDFAST_EVENT_INVALID", message, options);
+  }
+}
+
 /** The run store did not answer, or answered that it cannot serve. The write may or may not have happened. */
 export class StoreUnavailableError extends HoldfastError {
   constructor(message: string, options?: ErrorOptions) {

@@ -53,7 +53,7 @@ import { StoreGate } from "./store-gate.ts";
 import { ThreadHealth } from "./thread-health.ts";
 import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
-import { SessionStates } from "./session-states.ts";
+import { Questions } from "./questions.ts";
 import { type UnderWay, underWay } from "./under-way.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
@@ -413,11 +413,11 @@ export class Worker {
 
   #startExecutor(): Promise<void> {
     const { executor } = this.#options;
-    const states = new SessionStates({ executor, inFlight: this.#inFlight });
+    const questions = new Questions({ executor, inFlight: this.#inFlight });
     return executor.start({
       steps: (requests) => this.#checkpoints.write(requests),
       usage: (requests) => this.#limits?.request(requests),
-      states: (requests) => states.read(requests),
+      questions: (asked) => questions.hear(asked),
       results: (results) => this.#executions.conclude(results),
       threadLost: (why, replaced) => {
         this.#threadHealth.lost(why, replaced);

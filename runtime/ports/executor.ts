@@ -3,6 +3,7 @@ import type { Route } from "../core/event-envelope.ts";
 import type { Allowance, Usage } from "../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../core/outcome.ts";
 import type { StepRecord } from "../core/run.ts";
+import type { SkillMessage } from "../core/skill-message.ts";
 
 /** One run to execute. */
 export interface RunOrder {
@@ -115,22 +116,29 @@ export interface ThreadsView {
   readonly leaked: number;
 }
 
-/** A run asks for the state of its session. */
-export interface StateRequest {
-  readonly runId: number;
-  /** Names this request in its answer. */
-  readonly requestId: number;
+/** What a run may ask for, and what it is told: the state of its session (null for none), or what its message was. */
+export interface ToldRuns {
+  readonly state: Uint8Array | null;
+  readonly message: SkillMessage;
 }
 
-export interface StateAnswer extends StateRequest {
-  /** Null for none, undefined when it could not be read. */
-  readonly state: Uint8Array | null | undefined;
+/** A run asks for what its thread does not have: few runs do, so it is not sent to all. */
+export interface RunQuestion {
+  readonly runId: number;
+  /** Names this question in its answer. */
+  readonly requestId: number;
+  readonly about: keyof ToldRuns;
+}
+
+export interface QuestionAnswer extends Pick<RunQuestion, "runId" | "requestId"> {
+  /** Undefined when it could not be had. */
+  readonly said: ToldRuns[keyof ToldRuns] | undefined;
 }
 
 export interface ExecutorListener {
   steps(requests: readonly StepRequest[]): void;
   usage(requests: readonly UsageRequest[]): void;
-  states(requests: readonly StateRequest[]): void;
+  questions(questions: readonly RunQuestion[]): void;
   results(results: readonly RunResult[]): void;
   /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
@@ -142,7 +150,7 @@ export interface ExecutorListener {
 export const deafListener: ExecutorListener = {
   steps: () => undefined,
   usage: () => undefined,
-  states: () => undefined,
+  questions: () => undefined,
   results: () => undefined,
   threadLost: () => undefined,
   threadStuck: () => undefined,
@@ -165,8 +173,8 @@ export interface Executor {
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void;
   /** Answers runs that asked for more of a dependency. */
   allow(answers: readonly UsageAnswer[]): void;
-  /** Answers runs that asked for the state of their session. */
-  giveStates(answers: readonly StateAnswer[]): void;
+  /** Answers runs that asked for something. */
+  tell(answers: readonly QuestionAnswer[]): void;
   /** Tells runs that their claim is held for `leaseMs` more from now. */
   extend(runIds: readonly number[], leaseMs: number): void;
   /** Asks runs to stop at their next step boundary (`interrupted`) or as taken over (`stale`). */

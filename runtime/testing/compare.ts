@@ -63,11 +63,12 @@ function* checkEffects(usual: ReadonlyMap<string, MadeCall>, effects: readonly M
 }
 
 /** When it can be received is not compared: a delay counts from when it is emitted. */
-const emittedKey = ({ eventType, eventId, payload, entity, sessionId, timeToLiveMs, properties }: EmittedEvent): unknown => ({
+const emittedKey = ({ eventType, eventId, payload, entity, correlationId, sessionId, timeToLiveMs, properties }: EmittedEvent): unknown => ({
   eventType,
   eventId,
   payload,
   entity,
+  correlationId,
   sessionId,
   timeToLiveMs,
   properties,
@@ -88,6 +89,8 @@ function* checkEnd(usual: CaseReport, found: CaseReport, way: Way, tolerance: To
   }
   const [was, is] = [usual.emitted.map(emittedKey), found.emitted.map(emittedKey)];
   if (!isDeepStrictEqual(is, was)) yield `it emits ${shown(is)}, and ${shown(was)} without trouble`;
+  if (!isDeepStrictEqual(found.sessionState, usual.sessionState))
+    yield `it leaves its session ${shown(found.sessionState)}, and ${shown(usual.sessionState)} without trouble`;
 }
 
 /** What is wrong with how a case went; empty when nothing is. */

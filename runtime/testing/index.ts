@@ -1,6 +1,7 @@
 // The public surface of the test kit, `holdfast/testing`.
 import "../core/refuse-old-node.ts";
 export type { MadeCall } from "./stand-in.ts";
-export type { DoneStep, EmittedEvent, Retry, SkillOutcome, TestEvent } from "./skill-case.ts";
+export type { DoneStep, EmittedEvent, Retry, SkillOutcome, TestEvent, TestMessage, TestSession } from "./skill-case.ts";
 export { type Answer, type HttpAnswer, type OneAnswer, type Stub, type StubCall, type StubOptions, Fault, fault, inTurn, late, stub } from "./stub.ts";
 export { type EveryWayOptions, type EveryWayReport, EveryWayError, type TestSkillOptions, testSkill, type WaysRow } from "./test-skill.ts";
+export { type SentOptions, type TestDeadLetter, type TestWorker, type TestWorkerOptions, testWorker } from "./test-worker.ts";

@@ -2,9 +2,9 @@
 import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
-import { eventHeaders } from "../core/event-headers.ts";
+import { eventMessage } from "../core/event-message.ts";
 import { messageOf } from "../core/errors.ts";
-import type { HeaderValue, OutgoingMessage } from "../core/delivery.ts";
+import type { HeaderValue, IdValue } from "../core/delivery.ts";
 import type { RunView, StepKind, StepQuality } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
@@ -30,6 +30,23 @@ export interface TestEvent extends Partial<Omit<EventEnvelope, "payload">> {
   readonly payload?: unknown;
 }
 
+/** What the message of a test's event says beside it, for a skill that looks at its message or replies. */
+export interface TestMessage {
+  readonly replyTo?: string;
+  readonly replyToSessionId?: string;
+  /** Default: the event's. */
+  readonly correlationId?: string;
+  /** Application properties beside the envelope's. */
+  readonly properties?: Readonly<Record<string, HeaderValue>>;
+}
+
+/** The session of a test's message. */
+export interface TestSession {
+  readonly id: string;
+  /** What an earlier message left; JSON. Default: nothing. */
+  readonly state?: unknown;
+}
+
 /** A step as its run's record holds it. */
 export interface DoneStep {
   readonly name: string;
@@ -45,8 +62,10 @@ export interface EmittedEvent {
   readonly eventType: string;
   readonly payload: unknown;
   readonly event: EventEnvelope;
-  /** Where it goes; undefined: where the configuration sends its type. */
+  /** Where it goes; undefined: where the configuration sends its type. Of a reply, what its message named. */
   readonly entity: string | undefined;
+  /** Of the message; of a reply, what belongs to the message that it answers. */
+  readonly correlationId: IdValue | undefined;
   readonly sessionId: string | undefined;
   /** From when on it can be received, by the wall clock of the test, which begins with 2030; undefined for at once. */
   readonly scheduledAtMs: number | undefined;
@@ -79,6 +98,8 @@ export interface SkillOutcome {
   readonly emitted: readonly EmittedEvent[];
   readonly retries: readonly Retry[];
   readonly logs: readonly SkillLogLine[];
+  /** What is left to the next message of the session; undefined for nothing, or without a session. */
+  readonly sessionState: unknown;
   /** Simulated, from the event's arrival to its end. */
   readonly tookMs: number;
 }
@@ -98,6 +119,10 @@ export interface CaseOptions {
   readonly duplicatesAtMs?: readonly number[] | undefined;
   /** What the workers that follow a killed one run. */
   readonly successor?: Skill | undefined;
+  /** What its message says beside the event. */
+  readonly message?: TestMessage | undefined;
+  /** The session that its message is one of. */
+  readonly session?: TestSession | undefined;
   /** Of pauses and their jitter; default 1. */
   readonly seed?: number | undefined;
 }
@@ -142,7 +167,9 @@ class SkillCase {
     this.#options = options;
     const { stubs, crashes, fault, duplicatesAtMs = [], seed = 1 } = options;
     const clock = this.#clock;
-    this.#broker = new ModelBroker({ clock, lockMs });
+    this.#broker = new ModelBroker({ clock, lockMs, requiresSessions: options.session !== undefined });
+    const { id = "", state } = options.session ?? {};
+    if (state !== undefined) this.#broker.sessions?.states.set(id, Buffer.from(JSON.stringify(state)));
     this.#records = createSqliteRunStore({ consumer: queueName, retentionMs, path: ":memory:", clock });
     this.#points = new IoPoints(clock, crashes ?? []);
     this.#standIns = new StandIns(clock, this.#points, stubs, fault);
@@ -192,9 +219,15 @@ class SkillCase {
       emitted: emittedBy(eventId, broker),
       retries: this.#retries,
       logs: this.#logs,
+      sessionState: this.#sessionState(),
       tookMs,
       points: this.#points.calls,
     };
+  }
+
+  #sessionState(): unknown {
+    const bytes = this.#broker.sessions?.states.get(this.#options.session?.id ?? "");
+    return bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown);
   }
 
   async #end(): Promise<void> {
@@ -246,12 +279,9 @@ class SkillCase {
 
   #send(envelope: EventEnvelope): void {
     this.#unsent -= 1;
-    const message: OutgoingMessage = {
-      messageId: `${envelope.eventId}-${this.#unsent}`,
-      contentType: "application/json",
-      headers: eventHeaders(envelope),
-      body: Buffer.from(JSON.stringify(envelope)),
-    };
+    const { message: { properties, ...said } = {}, session } = this.#options;
+    const ids = { messageId: `${envelope.eventId}-${this.#unsent}`, ...(session === undefined ? {} : { sessionId: session.id }) };
+    const message = eventMessage(envelope, { properties, message: { ...said, ...ids } });
     this.#broker.accept(queueName, [message]);
   }
 }
@@ -267,8 +297,8 @@ function emittedBy(eventId: string, broker: ModelBroker): EmittedEvent[] {
     if (message.headers["causationId"] !== eventId) continue;
     const event = JSON.parse(Buffer.from(message.body).toString("utf8")) as EventEnvelope;
     const { eventId: id, eventType, payload } = event;
-    const { entity, sessionId, scheduledAtMs, timeToLiveMs, headers: properties } = message;
-    events.set(id, { eventId: id, eventType, payload, event, entity, sessionId, scheduledAtMs, timeToLiveMs, properties });
+    const { entity, correlationId, sessionId, scheduledAtMs, timeToLiveMs, headers: properties } = message;
+    events.set(id, { eventId: id, eventType, payload, event, entity, correlationId, sessionId, scheduledAtMs, timeToLiveMs, properties });
   }
   return [...events.values()];
 }

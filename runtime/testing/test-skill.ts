@@ -3,13 +3,17 @@ import { ConfigurationError } from "../core/errors.ts";
 import { show } from "../skills/author/check-options.ts";
 import { type Skill, isSkill } from "../skills/author/define-skill.ts";
 import { type Tolerance, differences } from "./compare.ts";
-import { type CaseOptions, type CaseReport, runSkillCase, type SkillOutcome, type TestEvent } from "./skill-case.ts";
+import { type CaseOptions, type CaseReport, runSkillCase, type SkillOutcome, type TestEvent, type TestMessage, type TestSession } from "./skill-case.ts";
 import type { Stub } from "./stub.ts";
 import { type Way, waysOf } from "./ways.ts";
 
 export interface TestSkillOptions {
   /** The event; fields that are left out are filled in: the first type that the skill handles, in the first version, id `event-1`, payload `{}`. */
   readonly event?: TestEvent;
+  /** What the event's message says beside it: for a skill that asks for its message, or replies. */
+  readonly message?: TestMessage;
+  /** The session that its message is one of, for a skill that keeps a state from one message to the next. Default: none. */
+  readonly session?: TestSession;
   /** What stands in for each dependency that the skill calls. */
   readonly dependencies?: readonly Stub[];
   /** Of the jitter of pauses, from 1; default 1. The same seed gives the same times. */
@@ -61,7 +65,7 @@ function table(rows: readonly WaysRow[]): string {
   return [line("ways", "cases", "differ"), ...rows.map(({ kind, cases, failed }) => line(kind, String(cases), String(failed)))].join("\n");
 }
 
-function caseOf(skill: Skill, { event = {}, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
+function caseOf(skill: Skill, { event = {}, message, session, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
   const used = new Set(skill.uses.map(({ name }) => name));
@@ -70,7 +74,7 @@ function caseOf(skill: Skill, { event = {}, dependencies = [], seed = 1 }: TestS
       throw new ConfigurationError(
         `testSkill: expected stubs of what skill '${skill.name}' names in uses (${[...used].join(", ") || "nothing"}), got one of '${dependency.name}'`,
       );
-  return { skill, event, stubs: dependencies, seed };
+  return { skill, event, message, session, stubs: dependencies, seed };
 }
 
 async function runOnce(skill: Skill, options: TestSkillOptions = {}): Promise<SkillOutcome> {

@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
+import type { SkillMessage } from "../../runtime/core/skill-message.ts";
 import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, ThreadLeaked, ThreadStuck, UsageRequest } from "../../runtime/ports/executor.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
@@ -18,6 +19,8 @@ export interface ExecutorBundle {
   store: "written" | "stale" | "unavailable" | "hold";
   /** The state of the session that runs are of. */
   state: Uint8Array | null | undefined;
+  /** What runs are told of their message. */
+  message: SkillMessage | undefined;
   /** Posts runs of a skill, one for each part, and returns their ids. */
   readonly post: (skill: string, ...parts: readonly Partial<RunOrder>[]) => number[];
   /** Waits for the answer of a run. */
@@ -37,8 +40,8 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     usage(requests) {
       bundle.needs.push(...requests);
     },
-    states(requests) {
-      executor.giveStates(requests.map((request) => ({ ...request, state: bundle.state })));
+    questions(questions) {
+      executor.tell(questions.map(({ about, ...question }) => ({ ...question, said: about === "state" ? bundle.state : bundle.message })));
     },
     results(results) {
       bundle.results.push(...results);
@@ -64,6 +67,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     leaked: [],
     store: "written",
     state: null,
+    message: undefined,
     post(skill, ...parts) {
       const orders = (parts.length === 0 ? [{}] : parts).map((part) => {
         lastRunId += 1;

@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { describe, type TestContext, test } from "node:test";
 import type { Delivery, Particulars } from "#runtime/core/delivery.ts";
+import { skillMessageOf } from "#runtime/core/skill-message.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -294,6 +295,21 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     const { to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive } = one;
     assert.deepEqual({ to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive }, rich);
     assert.deepEqual([one.correlationId, two.correlationId, two.timeToLive], [uuid, 7, undefined]);
+  });
+
+  test("tells what a skill sees of its message, types kept", async (t) => {
+    const bench = await makeBench(t);
+    const at = new Date(1_700_000_000_123);
+    const said = { correlationId: "c-1", replyTo: "answers", replyToSessionId: "rs", subject: "a subject", contentType: "application/json" };
+    const properties = { text: "north", whole: 7, share: 0.25, yes: true, at, nothing: null };
+    const applicationProperties = { ...properties, "holdfast-attempt": 3 } as unknown as Record<string, string>;
+    await bench.send([{ messageId: "m", body: Buffer.from("{}"), applicationProperties, ...said }]);
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(1);
+    const { sequenceNumber, enqueuedAtMs, ...message } = skillMessageOf(await inbox.at(0));
+    assert.equal(typeof sequenceNumber, "bigint");
+    assert.ok(Math.abs(Date.now() - enqueuedAtMs) < 60_000);
+    assert.deepEqual(message, { messageId: "m", deliveryAttempt: 1, sessionId: undefined, properties, ...said });
   });
 
   test("gives bodies that are AMQP values as text or JSON text", async (t) => {

@@ -21,6 +21,7 @@ test("every example in TypeScript has the types that it claims, under the projec
     compilerOptions: {
       paths: {
         holdfast: [join(root, "runtime/index.ts")],
+        "holdfast/broker": [join(root, "load/broker/index.ts")],
         "holdfast/testing": [join(root, "runtime/testing/index.ts")],
         "holdfast/postgres": [join(root, "runtime/postgres/index.ts")],
       },
@@ -81,6 +82,16 @@ async function hosted(
   return { asked, host: await makeHost(t, [{ ...skill, uses }]) };
 }
 
+test("the answer goes to whom the message names, priced by its properties", async () => {
+  const { quoter } = await importExample<{ quoter: Skill }>("export const quoter");
+  const message = { replyTo: "answers", replyToSessionId: "mine", properties: { region: "north" } };
+  const { emitted } = await testSkill(quoter, { event: { payload: { sku: "a" } }, message });
+  assert.deepEqual(
+    emitted.map(({ entity, sessionId, eventType, payload }) => ({ entity, sessionId, eventType, payload })),
+    [{ entity: "answers", sessionId: "mine", eventType: "PriceTold", payload: { sku: "a", price: 12 } }],
+  );
+});
+
 test("the step that can be queried is carried out at once the first time, and looks first when it is in doubt", async (t) => {
   const { booker } = await importExample<{ booker: Skill }>("export const booker");
   const body = json({ ...envelope, payload: { orderId: "o-1", amount: 5 } });
@@ -113,12 +124,16 @@ test("the fallback answers for a failure without effect, and not when the effect
   assert.deepEqual(await priced(fault.silent()), ["dead-lettered", undefined]);
 });
 
-test("the test of the first skill passes", async () => {
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const example = exampleFile("testSkill.everyWay(greeter");
-  // Where the package is installed, Node finds it by its name.
-  const hook = `data:text/javascript,import { knowOwnName } from ${JSON.stringify(import.meta.resolve("#runtime/skills/host/own-name.ts"))}; knowOwnName();`;
-  const { status, stdout } = spawnSync(process.execPath, ["--import", hook, "--test", "--test-reporter=spec", example], { encoding: "utf8", env });
-  assert.equal(status, 0, stdout);
-  assert.match(stdout, /^ℹ pass 3$/m);
-});
+for (const [what, words, count] of [
+  ["the test of the first skill passes", "testSkill.everyWay(greeter", 3],
+  ["the test with a whole worker passes", "testWorker({", 1],
+] as const) {
+  test(what, async () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    // Where the package is installed, Node finds it by its name.
+    const hook = `data:text/javascript,import { knowOwnName } from ${JSON.stringify(import.meta.resolve("#runtime/skills/host/own-name.ts"))}; knowOwnName();`;
+    const { status, stdout } = spawnSync(process.execPath, ["--import", hook, "--test", "--test-reporter=spec", exampleFile(words)], { encoding: "utf8", env });
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, new RegExp(`^ℹ pass ${count}$`, "m"));
+  });
+}

@@ -5,7 +5,7 @@ import type { Usage } from "../../runtime/core/limits.ts";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
-import type { Skill } from "../../runtime/index.ts";
+import type { Skill, SkillMessage } from "../../runtime/index.ts";
 import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
 import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
@@ -40,6 +40,9 @@ export interface HostBundle {
   state: Uint8Array | null | undefined | "hold";
   /** How often it was asked for. */
   stateAsks: number;
+  /** What a run is told of its message; undefined when the worker cannot tell. */
+  message: SkillMessage | undefined;
+  messageAsks: number;
   /** Moves the clock. */
   skewMs: number;
   /** Starts a run and waits for its answer. */
@@ -87,9 +90,14 @@ export async function makeHost(
         bundle.needs.push({ requestId, dependency, usage, waitMaxMs });
         if (bundle.afterMs !== undefined) host.allow(requestId, bundle.afterMs);
       },
-      state: (_runId, requestId) => {
+      question: (_runId, requestId, about) => {
+        if (about === "message") {
+          bundle.messageAsks += 1;
+          host.answer(requestId, bundle.message);
+          return;
+        }
         bundle.stateAsks += 1;
-        if (bundle.state !== "hold") host.giveState(requestId, bundle.state);
+        if (bundle.state !== "hold") host.answer(requestId, bundle.state);
       },
       log: (line) => bundle.logs.push(line),
       worked: () => {},
@@ -107,6 +115,8 @@ export async function makeHost(
     afterMs: 0,
     state: null,
     stateAsks: 0,
+    message: undefined,
+    messageAsks: 0,
     skewMs: 0,
     begin(order) {
       lastRunId += 1;

@@ -21,6 +21,8 @@ const examples = codeBlocksOf(readDocument("README.md"))
 for (const { file, text } of examples) writeFileSync(file, text);
 // What the example of a test imports.
 writeFileSync(join(exampleFolder, "examples", "index.ts"), readmeBlock("`plugins/greeter/index.ts`", "ts"));
+// What the example of a service imports.
+writeFileSync(join(exampleFolder, "examples", "orders.ts"), readmeBlock("`orders.ts`:", "ts"));
 
 /** The file of the one example that contains `words`. */
 export function exampleFile(words: string): string {

@@ -8,9 +8,9 @@ import type { Usage } from "#runtime/core/limits.ts";
 import type {
   Executor,
   ExecutorListener,
+  QuestionAnswer,
   RunOrder,
   RunResult,
-  StateAnswer,
   StepAcknowledgement,
   StepRequest,
   ThreadStuck,
@@ -217,16 +217,16 @@ export class ScriptedExecutor implements Executor {
     });
   }
 
-  giveStates(answers: readonly StateAnswer[]): void {
-    for (const { requestId, state } of answers) {
-      this.#questions.get(requestId)?.(state);
+  tell(answers: readonly QuestionAnswer[]): void {
+    for (const { requestId, said } of answers) {
+      this.#questions.get(requestId)?.(said as Uint8Array | null | undefined);
       this.#questions.delete(requestId);
     }
   }
 
   askForState(run: ScriptedRun): Promise<Uint8Array | null | undefined> {
     const requestId = this.nextRequestId();
-    this.#listener?.states([{ runId: run.order.runId, requestId }]);
+    this.#listener?.questions([{ runId: run.order.runId, requestId, about: "state" }]);
     return new Promise((resolve) => {
       this.#questions.set(requestId, resolve);
     });

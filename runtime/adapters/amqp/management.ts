@@ -49,14 +49,19 @@ export class Management implements ConnectionUser {
     this.#address = `${options.address}/$management`;
   }
 
-  /** Resolves when the node answers; rejects with `TransportError` when the entity cannot be had. */
+  /** Resolves when the node answers who may listen; rejects with `TransportError` when the entity cannot be had. */
   async start(): Promise<void> {
+    await this.open();
+    await this.peek(0n, 1);
+  }
+
+  /** Resolves when the link is there; rejects with `TransportError` when it cannot be had. */
+  async open(): Promise<void> {
     this.#started = Promise.withResolvers();
     this.#options.broker.join(this);
     this.#options.broker.want();
     await this.#started.promise;
     this.#started = undefined;
-    await this.peek(0n, 1);
   }
 
   stop(): void {

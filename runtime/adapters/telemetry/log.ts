@@ -76,12 +76,19 @@ export interface LoggerOptions {
   /** In every line of JSON. */
   readonly worker: string;
   readonly host: string;
+  /** Gets each line; default: it is written to standard error. */
+  readonly write?: ((line: string) => void) | undefined;
+}
+
+/** Of a destination that keeps nothing back. */
+function flushed(done?: (error?: Error) => void): void {
+  done?.();
 }
 
 /** Makes the worker's logger; lines go to standard error, so that standard output stays for results. */
-export function createLogger({ level, format, worker, host }: LoggerOptions): Logger {
+export function createLogger({ level, format, worker, host, write }: LoggerOptions): Logger {
   // A flush waits for what is being written only where there is a length to wait for.
-  const destination = pino.destination({ dest: 2, sync: false, minLength: 1 });
+  const destination = write === undefined ? pino.destination({ dest: 2, sync: false, minLength: 1 }) : { write, flush: flushed };
   const isColoured = process.stderr.isTTY && process.env["NO_COLOR"] === undefined;
   const eyes = {
     write: (line: string): void => void destination.write(prettyLine(line, isColoured)),

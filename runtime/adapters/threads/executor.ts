@@ -13,10 +13,10 @@ import type { DecodeLimits } from "../../core/read-route.ts";
 import type {
   Executor,
   ExecutorListener,
+  QuestionAnswer,
   RunOrder,
+  RunQuestion,
   RunResult,
-  StateAnswer,
-  StateRequest,
   StepAcknowledgement,
   StepRequest,
   ThreadsView,
@@ -190,8 +190,8 @@ class ThreadsExecutor implements Executor {
     for (const [thread, news] of byThread) thread.tell({ type: "allow", ...news });
   }
 
-  giveStates(answers: readonly StateAnswer[]): void {
-    for (const { runId, requestId, state } of answers) this.#runs.get(runId)?.thread?.tell({ type: "state", requestIds: [requestId], states: [state] });
+  tell(answers: readonly QuestionAnswer[]): void {
+    for (const { runId, requestId, said } of answers) this.#runs.get(runId)?.thread?.tell({ type: "answer", requestId, said });
   }
 
   extend(runIds: readonly number[], leaseMs: number): void {
@@ -339,7 +339,7 @@ class ThreadsExecutor implements Executor {
     for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
-    if (report.questions.length > 0) this.#listener?.states(this.#questionsOf(report.questions));
+    if (report.questions.length > 0) this.#listener?.questions(this.#questionsOf(report.questions));
     if (results.length > 0) this.#listener?.results(results);
     if (report.logs.length > 0) this.#options.log?.(report.logs);
     return workMs;
@@ -352,10 +352,10 @@ class ThreadsExecutor implements Executor {
     });
   }
 
-  #questionsOf(questions: Report["questions"]): StateRequest[] {
-    return questions.flatMap(({ ticket, requestId }) => {
+  #questionsOf(questions: Report["questions"]): RunQuestion[] {
+    return questions.flatMap(({ ticket, requestId, about }) => {
       const entry = this.#tickets.get(ticket);
-      return entry === undefined ? [] : [{ runId: entry.order.runId, requestId }];
+      return entry === undefined ? [] : [{ runId: entry.order.runId, requestId, about }];
     });
   }
 

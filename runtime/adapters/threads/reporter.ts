@@ -51,8 +51,8 @@ export class Reporter {
         this.#needs.push({ ticket, requestId, dependency, requests, tokens, waitMaxMs });
         this.#schedule();
       },
-      state: (ticket, requestId) => {
-        this.#questions.push({ ticket, requestId });
+      question: (ticket, requestId, about) => {
+        this.#questions.push({ ticket, requestId, about });
         this.#schedule();
       },
       log: (line) => {

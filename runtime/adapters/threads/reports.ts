@@ -9,6 +9,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
+import type { RunQuestion } from "../../ports/executor.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
 
@@ -36,10 +37,9 @@ export interface ReportedNeed extends Usage {
   readonly waitMaxMs: number;
 }
 
-/** A run asks for the state of its session. */
-export interface ReportedQuestion {
+/** A run asks for what its thread does not have. */
+export interface ReportedQuestion extends Omit<RunQuestion, "runId"> {
   readonly ticket: number;
-  readonly requestId: number;
 }
 
 /** What a report holds beside the results of runs that completed and have nothing more to say. */

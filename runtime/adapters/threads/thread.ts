@@ -53,8 +53,8 @@ function listen(host: SkillHost, news: ThreadNews): void {
     case "allow":
       news.requestIds.forEach((requestId, index) => host.allow(requestId, news.afterMs[index] ?? 0));
       return;
-    case "state":
-      news.requestIds.forEach((requestId, index) => host.giveState(requestId, news.states[index]));
+    case "answer":
+      host.answer(news.requestId, news.said);
       return;
     case "extend":
       host.extend(news.tickets, news.leaseUntilMs);

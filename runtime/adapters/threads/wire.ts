@@ -7,7 +7,7 @@ import { Packr } from "msgpackr";
 import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
-import type { StepAcknowledgement } from "../../ports/executor.ts";
+import type { QuestionAnswer, StepAcknowledgement } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 
@@ -65,7 +65,7 @@ export interface ThreadLastWords {
 export type ThreadNews =
   | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
   | { readonly type: "allow"; readonly requestIds: readonly number[]; readonly afterMs: readonly number[] }
-  | { readonly type: "state"; readonly requestIds: readonly number[]; readonly states: readonly (Uint8Array | null | undefined)[] }
+  | ({ readonly type: "answer" } & Omit<QuestionAnswer, "runId">)
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */

@@ -1,6 +1,7 @@
 // What a skill sees.
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepKind, StepQuality } from "../../core/run.ts";
+import type { SkillMessage } from "../../core/skill-message.ts";
 import type { Dependency } from "./define-dependency.ts";
 import type { SkillError } from "./errors.ts";
 import type { TransactionalDatabase } from "./transactional.ts";
@@ -70,8 +71,29 @@ interface CommonContext<Payload> {
   qualityOf(step: string): StepQuality;
 }
 
+/** What an answer to a message says, beside its payload. */
+export interface ReplyOptions extends Pick<EmitOptions, "version" | "artifactUri" | "timeToLiveMs" | "properties"> {
+  /** Default: the event's own type with `.reply` behind it. */
+  readonly eventType?: string;
+}
+
+/** The message that brought the event. A run that does not ask for it pays nothing. */
+interface MessageContext {
+  /**
+   * What the message was: application properties, sequence number, times, session, reply-to. It is asked of the worker when it is first called. It is that of this execution: a
+   * retry may come by a copy, with the same properties and another sequence number. Throws a `TransientError` when the worker cannot tell.
+   */
+  message(): Promise<SkillMessage>;
+  /**
+   * Answers the message at the entity, and in the session, that its reply-to names, with its correlation id (its message id, where it has none). The answer is an event
+   * that goes through the run's outbox as one that is emitted does: at least once, after the run is done, and not at all if it fails. Await it. Throws a `PermanentError` when the message
+   * names no reply-to, or one that is no entity of the namespace (`REPLY_UNADDRESSED`), and when the payload is no JSON (`EMIT_INVALID`).
+   */
+  reply(payload: unknown, options?: ReplyOptions): Promise<void>;
+}
+
 /** What a step's effect is given. */
-export interface StepContext<Payload = unknown> extends CommonContext<Payload> {
+export interface StepContext<Payload = unknown> extends CommonContext<Payload>, MessageContext {
   /** The same at every try of this step of this run: a dependency that honours it carries the effect out once. */
   readonly idempotencyKey: string;
 }
@@ -93,7 +115,7 @@ export interface SkillSession {
 }
 
 /** What a skill's `run` is given. */
-export interface SkillContext<Payload = unknown> extends CommonContext<Payload> {
+export interface SkillContext<Payload = unknown> extends CommonContext<Payload>, MessageContext {
   /** Of the whole run; a step has one of its own. */
   readonly idempotencyKey: string;
   /** Undefined where the entity that is read has none. */

@@ -1,16 +1,31 @@
 import { ConfigurationError } from "../../core/errors.ts";
-import { checkKeys, refuse } from "./check-options.ts";
+import { isPluginObject } from "../../core/plugin-object.ts";
+import { checkKeys, checkName, refuse } from "./check-options.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
 import { type Skill, isSkill } from "./define-skill.ts";
 
 /** What a plugin's entry module exports by default. Made by `definePlugin`. */
 export interface Plugin {
   readonly kind: "holdfast.plugin";
+  /** `file:` URL of the module that exports it by default; undefined for one that is found by its manifest alone. */
+  readonly module: string | undefined;
+  /** Undefined where its manifest, or its module's file, names it. */
+  readonly name: string | undefined;
+  readonly version: string | undefined;
   readonly skills: readonly Skill[];
   readonly dependencies: readonly Dependency[];
 }
 
 export interface PluginOptions {
+  /**
+   * `import.meta.url` of the module that exports it by default, for a plugin that is handed to `createWorker` or to a configuration as an object, without a manifest:
+   * skills run in threads, and a thread has to import them from somewhere. Default: none, it is found by its folder.
+   */
+  readonly module?: string;
+  /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter. A manifest's goes before. Default: that of the module's file, or of its folder for an `index`. */
+  readonly name?: string;
+  /** `major.minor.patch`. A manifest's goes before. Default "0.0.0". */
+  readonly version?: string;
   readonly skills: readonly Skill[];
   /** Every dependency that its skills use. */
   readonly dependencies?: readonly Dependency[];
@@ -24,10 +39,21 @@ function checkNames(what: string, items: readonly { readonly name: string }[]): 
   }
 }
 
-/** Gathers the skills and dependencies of a plugin; its manifest names the same. Throws `ConfigurationError`. */
+const versionPattern = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
+
+export function checkPluginVersion(owner: string, version: unknown): string {
+  if (typeof version !== "string" || !versionPattern.test(version)) refuse(owner, "a version such as 1.0.0", version);
+  return version;
+}
+
+/** Gathers the skills and dependencies of a plugin; its manifest, where there is one, names the same. Throws `ConfigurationError`. */
 export function definePlugin(options: PluginOptions): Plugin {
-  checkKeys("plugin", options, ["skills", "dependencies"]);
-  const { skills, dependencies = [] } = options;
+  checkKeys("plugin", options, ["module", "name", "version", "skills", "dependencies"]);
+  const { module, name, version, skills, dependencies = [] } = options;
+  if (module !== undefined && (typeof module !== "string" || !module.startsWith("file:")))
+    refuse("plugin.module", "the file: URL of the module that exports it, which is import.meta.url there", module);
+  if (name !== undefined) checkName("plugin.name", name);
+  if (version !== undefined) checkPluginVersion("plugin.version", version);
   if (!Array.isArray(skills) || skills.length === 0 || !skills.every(isSkill)) refuse("plugin.skills", "at least one skill made by defineSkill", skills);
   if (!Array.isArray(dependencies) || !dependencies.every(isDependency)) refuse("plugin.dependencies", "dependencies made by defineDependency", dependencies);
   checkNames("skill", skills);
@@ -41,9 +67,9 @@ export function definePlugin(options: PluginOptions): Plugin {
       }
     }
   }
-  return Object.freeze({ kind: "holdfast.plugin", skills: [...skills], dependencies: [...dependencies] });
+  return Object.freeze({ kind: "holdfast.plugin", module, name, version, skills: [...skills], dependencies: [...dependencies] });
 }
 
 export function isPlugin(value: unknown): value is Plugin {
-  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "holdfast.plugin";
+  return isPluginObject(value);
 }

@@ -1,7 +1,7 @@
 // Makes the messages that a run emits.
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { type EventEnvelope, isEventType } from "../../core/event-envelope.ts";
-import { eventHeaders } from "../../core/event-headers.ts";
+import { eventMessage } from "../../core/event-message.ts";
 import type { StepQuality } from "../../core/run.ts";
 import { refuse } from "../author/check-options.ts";
 import type { EmitOptions } from "../author/context.ts";
@@ -15,7 +15,7 @@ export const emittedMax = 1_000;
 export const emittedBytesMax: number = 192 * 1024;
 
 /** Headers of which each belongs to an event's envelope. */
-const reservedHeaders: ReadonlySet<string> = new Set([
+export const reservedHeaders: ReadonlySet<string> = new Set([
   "eventId",
   "eventType",
   "version",
@@ -65,15 +65,7 @@ export function makeEmission(
     payload,
   };
   const label = quality === "full" ? undefined : { quality };
-  const body = Buffer.from(JSON.stringify({ ...event, ...label }));
-  if (body.byteLength > emittedBytesMax) refuse("emit", `an event of at most ${emittedBytesMax} bytes`, body.byteLength);
-  return {
-    messageId: eventId,
-    body,
-    contentType: "application/json",
-    correlationId: cause.correlationId,
-    subject: eventType,
-    ...given?.message,
-    headers: { ...given?.properties, ...eventHeaders(event), ...label },
-  };
+  const message = eventMessage(event, { message: given?.message, properties: given?.properties, label });
+  if (message.body.byteLength > emittedBytesMax) refuse("emit", `an event of at most ${emittedBytesMax} bytes`, message.body.byteLength);
+  return message;
 }

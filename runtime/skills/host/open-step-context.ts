@@ -1,6 +1,7 @@
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepQuality } from "../../core/run.ts";
-import type { CallOptions, EmitOptions, SkillLog, StepContext } from "../author/context.ts";
+import type { SkillMessage } from "../../core/skill-message.ts";
+import type { CallOptions, EmitOptions, ReplyOptions, SkillLog, StepContext } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { PermanentError } from "../author/errors.ts";
 
@@ -46,6 +47,15 @@ export class OpenStepContext implements StepContext<never> {
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
     if (this.#isClosed) throw closed();
     this.#run.emit(eventType, payload, options);
+  }
+
+  async message(): Promise<SkillMessage> {
+    return this.#run.message();
+  }
+
+  async reply(payload: unknown, options?: ReplyOptions): Promise<void> {
+    if (this.#isClosed) throw closed();
+    await this.#run.reply(payload, options);
   }
 
   /** Another answer has taken its place. */

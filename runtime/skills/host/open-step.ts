@@ -33,6 +33,11 @@ export function stepPart(callKey: string, emitKey: string): StepPart {
   return { callKey, emitKey, calls: new Map(), emitted: 0 };
 }
 
+/** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
+export function queryPart({ name, idempotencyKey }: OpenStep, { epoch, attempt }: { readonly epoch: number; readonly attempt: number }): StepPart {
+  return stepPart(`${idempotencyKey}-query-${epoch}.${attempt}`, `${name}?`);
+}
+
 /** The record of a step that is done. Throws when its result cannot be kept: its effect has happened all the same. */
 export function recordOf({ name, kind, emitted, quality }: OpenStep, result: unknown): StepRecord {
   let record: StepRecord;

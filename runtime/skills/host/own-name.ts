@@ -13,6 +13,7 @@ const moduleOf = (path: string): string => new URL(`../../${path}${extname(impor
 /** What the package exports, by the names that authors import. */
 const own = new Map([
   ["holdfast", moduleOf("index")],
+  ["holdfast/broker", moduleOf("../load/broker/index")],
   ["holdfast/testing", moduleOf("testing/index")],
   ["holdfast/postgres", moduleOf("postgres/index")],
 ]);

@@ -4,31 +4,36 @@
  *   { "name": "greeter", "version": "1.0.0", "entry": "./index.ts", "skills": ["greeter"], "dependencies": ["mailer"] }
  *
  * Only what the configuration lists is loaded, and only from folders that it allows: paths are compared after links have been
- * followed, so neither `..` nor a link leads out.
+ * followed, so neither `..` nor a link leads out. A plugin that is given as an object has said itself which module it is.
  */
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { ListedPlugin } from "../../core/plugin-object.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import { checkKeys, checkName, refuse } from "../author/check-options.ts";
 import type { Dependency } from "../author/define-dependency.ts";
-import { type Plugin, isPlugin } from "../author/define-plugin.ts";
+import { type Plugin, checkPluginVersion, isPlugin } from "../author/define-plugin.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { isWithin } from "./code-place.ts";
 import { captureOutput } from "./captured-output.ts";
+import type { FoundPlugin, Manifest } from "./found-plugin.ts";
 import { importModule, readJson } from "./import-module.ts";
+import { findPluginObject } from "./plugin-objects.ts";
 import { probePlugins } from "./probe.ts";
 import { type SlowStart, StartTimes } from "./start-times.ts";
 
 export interface PluginSources {
-  /** As the configuration lists them: paths that begin with `.` or `/`, or package names. */
-  readonly plugins: readonly string[];
+  /** As the configuration lists them: paths that begin with `.` or `/`, package names, or what `definePlugin` made. */
+  readonly plugins: readonly ListedPlugin[];
   /** Folders that plugins may lie in. */
   readonly roots: readonly string[];
   /** Relative paths start here; packages are looked for in `node_modules` here and above. */
   readonly directory: string;
   /** How long each may take to be imported; default 10 000. */
   readonly importTimeoutMs?: number | undefined;
+  /** Leave this thread's output alone while plugins are imported: it is somebody else's process. */
+  readonly leavesOutput?: boolean | undefined;
 }
 
 export interface LoadedPlugin {
@@ -46,33 +51,24 @@ export interface LoadedPlugin {
   readonly slow: readonly SlowStart[];
 }
 
-interface Manifest {
-  readonly name: string;
-  readonly version: string;
-  readonly entry: string;
-  readonly skills: readonly string[];
-  readonly dependencies: readonly string[];
-}
-
 const manifestName = "holdfast.plugin.json";
 /** A failed import is shown with the code around it. */
 const importTextMax = 4_000;
 const manifestKeys = ["name", "version", "entry", "skills", "dependencies"];
-const versionPattern = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
 const urlPattern = /^[A-Za-z][A-Za-z0-9+.-]+:/;
 
 /** Loads every listed plugin, in order; throws `ConfigurationError` for the first that cannot be used. */
 export async function loadPlugins(sources: PluginSources): Promise<readonly LoadedPlugin[]> {
   const roots = sources.roots.map((root) => realFolder(`plugin root '${root}'`, resolve(sources.directory, root)));
-  const found = sources.plugins.map((listedAs) => findPlugin(listedAs, sources.directory, roots));
+  const found = sources.plugins.map((listed) => (typeof listed === "string" ? findPlugin(listed, sources.directory, roots) : findPluginObject(listed)));
   await probePlugins(found, sources.importTimeoutMs);
   // The threads that run them print it as log lines.
-  const restoreOutput = captureOutput(() => undefined);
+  const restoreOutput = sources.leavesOutput === true ? undefined : captureOutput(() => undefined);
   const loaded: LoadedPlugin[] = [];
   try {
     for (const plugin of found) loaded.push(await loadPlugin(plugin));
   } finally {
-    restoreOutput();
+    restoreOutput?.();
   }
   checkUnique(
     "plugin",
@@ -87,15 +83,6 @@ export async function loadPlugins(sources: PluginSources): Promise<readonly Load
     loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)),
   );
   return loaded;
-}
-
-/** A listed plugin whose files are found and whose manifest is read. */
-interface FoundPlugin {
-  readonly owner: string;
-  readonly listedAs: string;
-  readonly folder: string;
-  readonly url: string;
-  readonly manifest: Manifest;
 }
 
 function findPlugin(listedAs: string, directory: string, roots: readonly string[]): FoundPlugin {
@@ -189,11 +176,10 @@ function readManifest(owner: string, folder: string, roots: readonly string[]): 
   const place = `${owner}: ${manifestName}`;
   checkKeys(place, value, manifestKeys);
   const { version, entry } = value;
-  if (typeof version !== "string" || !versionPattern.test(version)) refuse(`${place}: version`, "a version such as 1.0.0", version);
   if (typeof entry !== "string" || urlPattern.test(entry)) refuse(`${place}: entry`, "a path below the plugin's folder", entry);
   return {
     name: checkName(`${place}: name`, value["name"]),
-    version,
+    version: checkPluginVersion(`${place}: version`, version),
     entry,
     skills: names(`${place}: skills`, value["skills"]),
     dependencies: names(`${place}: dependencies`, value["dependencies"] ?? []),

@@ -2,8 +2,9 @@
 import { messageOf } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
 import { fieldOf } from "../../core/redact.ts";
+import type { StepRecord } from "../../core/run.ts";
 import { show } from "../author/check-options.ts";
-import { PermanentError } from "../author/errors.ts";
+import { PermanentError, TransientError } from "../author/errors.ts";
 
 /** Thrown into a skill whose run has ended. What it does with it changes nothing. */
 export class RunEnded extends Error {
@@ -28,6 +29,18 @@ export function unknownDependency(dependency: unknown, known: readonly string[])
   const near = typeof name === "string" ? didYouMean(name, known) : "";
   const message = `call: expected a dependency that the skill names in uses (${known.join(", ") || "none"}), got ${got}; add it to the skill's uses${near}`;
   return new PermanentError(message, { code: "CALL_INVALID" });
+}
+
+export function stepNotStored({ name, state }: StepRecord): TransientError {
+  return new TransientError(`step '${name}': expected its ${state === "intent" ? "intent" : "result"} to be stored, the store did not answer`, {
+    code: "STORE_UNAVAILABLE",
+  });
+}
+
+/** Recorded steps that are not among those met, in words; undefined when there are none. */
+export function unmetSteps(recorded: readonly StepRecord[], met: ReadonlySet<string> | undefined): string | undefined {
+  const unmet = recorded.map(({ name }) => name).filter((name) => met?.has(name) !== true);
+  return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
 }
 
 export function stepNotAwaited(step: string): PermanentError {

@@ -2,7 +2,7 @@ import type { Timer } from "../../core/clock.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
-import type { StepAcknowledgement } from "../../ports/executor.ts";
+import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
@@ -22,8 +22,8 @@ export interface RunHost<Run> {
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
   /** Asks for more of a dependency that is limited: 0 when the call may go on, or the run has ended; else how long there will be nothing. */
   askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
-  /** The state of its session: null for none, undefined when it could not be read, or the run has ended. */
-  askForState(run: Run): Promise<Uint8Array | null | undefined>;
+  /** Asks for what the thread does not have: undefined when it could not be had, or the run has ended. */
+  ask<About extends keyof ToldRuns>(run: Run, about: About): Promise<ToldRuns[About] | undefined>;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }

@@ -15,7 +15,7 @@ export interface SessionRun {
   /** Throws when the run has ended or may not act any more. */
   checkMayAct(): void;
   /** Asks the worker for the state: null for none, undefined when it could not be read. */
-  askForState(): Promise<Uint8Array | null | undefined>;
+  ask(about: "state"): Promise<Uint8Array | null | undefined>;
 }
 
 export class RunSession implements SkillSession {
@@ -68,7 +68,7 @@ export class RunSession implements SkillSession {
   }
 
   async #ask(): Promise<Uint8Array | null> {
-    const state = await this.#run.askForState();
+    const state = await this.#run.ask("state");
     this.#run.checkMayAct();
     if (state !== undefined) return state;
     this.#known = undefined;

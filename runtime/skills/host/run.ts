@@ -14,13 +14,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
-import { fieldOf } from "../../core/redact.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
-import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
-import { HeardCall } from "./call-result.ts";
-import { CallLedger } from "./call-ledger.ts";
-import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 import type {
   CallOptions,
   EmitOptions,
@@ -32,14 +27,18 @@ import type {
   TransactionalOptions,
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
-import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
+import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
-import { PermanentError, SkillError, TransientError } from "../author/errors.ts";
+import { replyNotAwaited } from "./reply.ts";
+import { RunCalls, type RunOfCalls } from "./run-calls.ts";
+import { RunMessage } from "./run-message.ts";
+import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
-import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, unknownDependency } from "./run-errors.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
+import { RunEnded, permanently, stepNotAwaited, stepNotStored, unmetSteps } from "./run-errors.ts";
+import type { ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
@@ -47,7 +46,6 @@ import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
-import { checkCallOptions } from "../author/check-limits.ts";
 import { show } from "../author/check-options.ts";
 import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
@@ -58,7 +56,7 @@ const forgottenWhy = "its effect may have happened: the store has lost records s
 const noReports: readonly CallReport[] = [];
 const nothingEmitted: readonly OutgoingMessage[] = [];
 
-export class Run implements SkillContext<never>, CallingRun {
+export class Run implements SkillContext<never>, RunOfCalls {
   readonly order: ThreadOrder;
   event: EventEnvelope<never>;
   readonly startedAtMs: number;
@@ -73,12 +71,12 @@ export class Run implements SkillContext<never>, CallingRun {
   #emitted: OutgoingMessage[] | undefined;
   #emittedOutside = 0;
   #qualities: Qualities | undefined;
-  #ledger: CallLedger | undefined;
-  #meter: UsageMeter | undefined;
+  #calls: RunCalls | undefined;
   #endListeners: Set<() => void> | undefined;
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
   #session: RunSession | undefined;
+  #message: RunMessage | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -131,27 +129,36 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   get log(): SkillLog {
-    this.#log ??= skillLog((level, message, fields) => this.host.log(this, level, message, fields));
-    return this.#log;
+    return (this.#log ??= skillLog((level, message, fields) => this.host.log(this, level, message, fields)));
   }
 
   get session(): RunSession | undefined {
-    this.#session ??= RunSession.of(this);
-    return this.#session;
+    return (this.#session ??= RunSession.of(this));
   }
 
   get openStep(): string | undefined {
     return this.#open?.name;
   }
 
-  askForState(): Promise<Uint8Array | null | undefined> {
-    return this.host.askForState(this);
+  get open(): OpenStep | undefined {
+    return this.#open;
+  }
+
+  ask<About extends keyof ToldRuns>(about: About): Promise<ToldRuns[About] | undefined> {
+    return this.host.ask(this, about);
+  }
+
+  message(): ReturnType<SkillContext["message"]> {
+    return (this.#message ??= new RunMessage(this)).read();
+  }
+
+  async reply(...[payload, options]: Parameters<SkillContext["reply"]>): Promise<void> {
+    if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
   /** How its calls went so far. */
   reports(timedOut: boolean): readonly CallReport[] {
-    const reports = this.#ledger?.reports(timedOut) ?? noReports;
-    return this.#meter?.addTo(reports) ?? reports;
+    return this.#calls?.reports(timedOut) ?? noReports;
   }
 
   nowMs(): number {
@@ -207,10 +214,8 @@ export class Run implements SkillContext<never>, CallingRun {
   /** The skill has returned. */
   complete(): void {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
-    if (this.#open !== undefined) {
-      this.fail(stepNotAwaited(this.#open.name));
-      return;
-    }
+    if (this.#open !== undefined) return this.fail(stepNotAwaited(this.#open.name));
+    if (this.#message?.isReplying === true) return this.fail(replyNotAwaited());
     const unmet = this.#unmetSteps();
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
     else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
@@ -240,45 +245,14 @@ export class Run implements SkillContext<never>, CallingRun {
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
-    const prepared = this.#prepared.dependencies.get(fieldOf(dependency, "name") as string);
-    if (prepared === undefined) throw unknownDependency(dependency, [...this.#prepared.dependencies.keys()]);
-    const { name } = prepared;
-    if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
-    const metered = this.#measure(prepared, request, options);
-    const ledger = (this.#ledger ??= new CallLedger());
-    const heard = new HeardCall(ledger, prepared);
-    try {
-      const response = await callDependency(this, prepared, this.#describeCall(ledger, heard, name, request, metered));
-      metered?.answered(response);
-      heard.ended(undefined);
-      return response as Response;
-    } catch (error) {
-      const isAnswer = !this.#isEnded && error instanceof SkillError;
-      metered?.failed(isAnswer && error.definite);
-      if (isAnswer) heard.ended(error);
-      else heard.left();
-      throw error;
-    }
+    return (this.#calls ??= new RunCalls(this, this.#prepared.dependencies)).call(dependency, request, options);
   }
 
-  #measure(prepared: PreparedDependency, request: unknown, options: CallOptions<never> | undefined): MeteredCall | undefined {
-    const { limits } = prepared;
-    if (limits === undefined) return undefined;
-    this.#meter ??= new UsageMeter(this.order.allowances ?? [], (...more) => this.host.askForMore(this, ...more));
-    return this.#meter.begin(prepared, limits, request, options);
+  askForMore(...more: Parameters<RunOfCalls["askForMore"]>): Promise<number> {
+    return this.host.askForMore(this, ...more);
   }
 
-  /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describeCall(ledger: CallLedger, heard: HeardCall, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
-    const calls = this.#open?.part.calls ?? ledger.outside;
-    const number = (calls.get(dependency) ?? 0) + 1;
-    calls.set(dependency, number);
-    const key = this.#open?.part.callKey ?? this.#derive();
-    const { name: step, kind: stepKind } = this.#open ?? {};
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
-  }
-
-  emit(eventType: string, payload: unknown, options?: EmitOptions): void {
+  emit(eventType: string, payload: unknown, options?: EmitOptions, address?: Partial<OutgoingMessage>): void {
     if (this.#isEnded) throw new RunEnded();
     if (this.#saga !== undefined) return;
     const part = this.#open?.part;
@@ -287,7 +261,8 @@ export class Run implements SkillContext<never>, CallingRun {
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
     const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality };
-    list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
+    const message = permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options));
+    list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
   }
@@ -367,7 +342,7 @@ export class Run implements SkillContext<never>, CallingRun {
     this.checkMayAct();
     if ((record !== undefined || isForgotten) && options.kind === "queryable") {
       const effectPart = open.part;
-      open.part = this.#queryPart(open);
+      open.part = queryPart(open, this);
       const found = await options.query(context);
       this.checkMayAct();
       if (found !== undefined) return await this.#checkpoint(open, found);
@@ -412,11 +387,6 @@ export class Run implements SkillContext<never>, CallingRun {
     return await this.#checkpoint(open, answer.result, answer.fellBack);
   }
 
-  /** A query must see how things are now: its calls have keys that are new at every try, so that no dependency repeats an old answer. */
-  #queryPart({ name, idempotencyKey }: OpenStep): StepPart {
-    return stepPart(`${idempotencyKey}-query-${this.epoch}.${this.attempt}`, `${name}?`);
-  }
-
   /** An effect that must happen at most once has thrown: certain that nothing happened, its intent is withdrawn; else it is parked. */
   async #settleDoubt(open: OpenStep, error: unknown): Promise<void> {
     if (this.#isEnded) return;
@@ -444,10 +414,7 @@ export class Run implements SkillContext<never>, CallingRun {
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
-      const error = new TransientError(
-        `step '${step.name}': expected its ${step.state === "intent" ? "intent" : "result"} to be stored, the store did not answer`,
-        { code: "STORE_UNAVAILABLE" },
-      );
+      const error = stepNotStored(step);
       this.fail(error);
       throw error;
     }
@@ -477,7 +444,7 @@ export class Run implements SkillContext<never>, CallingRun {
         const stepKey = this.#derive(name);
         const idempotencyKey = this.#derive(name, "compensate");
         const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
-        if (part === "query") open.part = this.#queryPart(open);
+        if (part === "query") open.part = queryPart(open, this);
         this.#open = open;
         try {
           return await work(new OpenStepContext(this, idempotencyKey), stepKey);
@@ -497,8 +464,7 @@ export class Run implements SkillContext<never>, CallingRun {
   /** Recorded steps that another shape of the skill made and this one has not met. */
   #unmetSteps(): string | undefined {
     if (!this.order.pipelineChanged) return undefined;
-    const unmet = this.order.steps.map(({ name }) => name).filter((name) => this.#met?.has(name) !== true);
-    return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
+    return unmetSteps(this.order.steps, this.#met);
   }
 
   #derive(...parts: readonly (string | number)[]): string {

@@ -8,7 +8,7 @@ import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepRecord } from "../../core/run.ts";
 import { RetryLedger } from "../../policy/retry-ledger.ts";
-import type { StepAcknowledgement } from "../../ports/executor.ts";
+import type { QuestionAnswer, StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
 import type { LogLevel } from "../author/context.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -30,8 +30,8 @@ export interface HostSink {
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   /** A run needs more of a dependency that is limited. */
   usage(runId: number, requestId: number, dependency: number, usage: Usage, waitMaxMs: number): void;
-  /** A run asks for the state of its session. */
-  state(runId: number, requestId: number): void;
+  /** A run asks for what its thread does not have. */
+  question(runId: number, requestId: number, about: keyof ToldRuns): void;
   log(line: SkillLogLine): void;
   /** Code of a run of this skill was at work until now. */
   worked(skill: string): void;
@@ -85,7 +85,7 @@ export class SkillHost implements RunHost<Run> {
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
-  readonly #questions = new Map<number, (state: Uint8Array | null | undefined) => void>();
+  readonly #questions = new Map<number, (said: QuestionAnswer["said"]) => void>();
   readonly #deadlines: Deadlines<Run>;
   readonly #retries: RetryLedger;
   #lastRequestId = 0;
@@ -184,9 +184,9 @@ export class SkillHost implements RunHost<Run> {
     this.#asks.get(requestId)?.(afterMs);
   }
 
-  /** The main thread's word on the state of a run's session. */
-  giveState(requestId: number, state: Uint8Array | null | undefined): void {
-    this.#questions.get(requestId)?.(state);
+  /** The main thread's word on what a run asked for. */
+  answer(requestId: number, said: QuestionAnswer["said"]): void {
+    this.#questions.get(requestId)?.(said);
   }
 
   /** The claims of these runs are held until then. */
@@ -262,18 +262,18 @@ export class SkillHost implements RunHost<Run> {
     });
   }
 
-  askForState(run: Run): Promise<Uint8Array | null | undefined> {
+  ask<About extends keyof ToldRuns>(run: Run, about: About): Promise<ToldRuns[About] | undefined> {
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
     return new Promise((resolve) => {
-      const answer = (state: Uint8Array | null | undefined): void => {
+      const answer = (said: QuestionAnswer["said"]): void => {
         this.#questions.delete(requestId);
         stopListening();
-        resolve(state);
+        resolve(said as ToldRuns[About] | undefined);
       };
       const stopListening = run.onEnd(() => answer(undefined));
       this.#questions.set(requestId, answer);
-      this.#options.sink.state(run.order.runId, requestId);
+      this.#options.sink.question(run.order.runId, requestId, about);
     });
   }
 

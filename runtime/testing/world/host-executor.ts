@@ -3,7 +3,7 @@ import type { Random, Timer } from "../../core/clock.ts";
 import type { RunAnswer } from "../../core/outcome.ts";
 import { defaultDecodeLimits } from "../../core/read-route.ts";
 import type { Skill } from "../../index.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
+import type { Executor, ExecutorListener, QuestionAnswer, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
@@ -95,8 +95,12 @@ export class HostExecutor implements Executor {
     // No dependency of a drill is limited.
   }
 
-  giveStates(): void {
-    // No entity of a drill has sessions.
+  tell(answers: readonly QuestionAnswer[]): void {
+    for (const { requestId, said } of answers) {
+      const inner = this.#requests.get(requestId);
+      this.#requests.delete(requestId);
+      if (inner !== undefined) this.#host?.answer(inner, said);
+    }
   }
 
   extend(runIds: readonly number[], leaseMs: number): void {
@@ -201,7 +205,13 @@ export class HostExecutor implements Executor {
         log,
         worked: () => undefined,
         usage: () => undefined,
-        state: () => undefined,
+        question: (runId, inner, about) => {
+          if (!isCurrent()) return;
+          this.#lastRequestId += 1;
+          const requestId = this.#lastRequestId;
+          this.#requests.set(requestId, inner);
+          clock.soon(() => this.#listener?.questions([{ runId, requestId, about }]));
+        },
         result: (runId, answer, calls, durationMs) => {
           if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
         },

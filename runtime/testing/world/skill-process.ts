@@ -1,5 +1,6 @@
 /** A worker process of the simulated world: the real pipeline, policies and skill host on a model of broker, network and time. */
 import type { Clock, Random } from "../../core/clock.ts";
+import type { SessionsSettings } from "../../core/config/sessions.ts";
 import { createPayloadHash } from "../../core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "../../core/read-route.ts";
 import type { StoreSuspicion } from "../../core/store-suspicion.ts";
@@ -25,6 +26,9 @@ import { ProcessClock, type SimClock } from "./sim-clock.ts";
 
 /** How long events of before a loss of records are in doubt; longer than any case. */
 const doubtMs = 3_600_000;
+
+/** A message that fails for good goes out of the way of its session, so that a case has an end. */
+const sessionsSettings: SessionsSettings = { concurrentMax: 16, idleMs: 1_000, turnMs: 10_000, onFailure: "skip" };
 
 /** Where the simulated workers publish what skills emit. */
 export const outputEntity = "output";
@@ -119,6 +123,7 @@ export class SkillProcess implements Caller {
           deliveriesMax: broker.deliveriesMax - 1,
           weight: 1,
           priority: 0,
+          sessions: broker.sessions === undefined ? undefined : sessionsSettings,
         },
       ],
       publisher: numberedPublisher(connection, points, this),

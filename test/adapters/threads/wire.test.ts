@@ -112,7 +112,7 @@ describe("a thread's report", () => {
       results: [{ ticket: 8, durationMs: 2, answer: { kind: "interrupted" }, calls: [] }],
       steps: [{ ticket: 9, requestId: 1, step, fellBack: undefined }],
       needs: [{ ticket: 9, requestId: 2, dependency: 0, waitMaxMs: 10, requests: 1, tokens: 0 }],
-      questions: [{ ticket: 9, requestId: 3 }],
+      questions: [{ ticket: 9, requestId: 3, about: "message" }],
       logs: [],
     } as const;
     const opened = openReport(passed(results.report(0, rest)));

@@ -1,0 +1,12 @@
+// Where a worker's plugins come from.
+import { z } from "zod";
+import { type ListedPlugin, isPluginObject } from "../plugin-object.ts";
+
+export const pluginsSchema: z.ZodType<readonly ListedPlugin[], readonly ListedPlugin[]> = z
+  .array(
+    z.custom<ListedPlugin>(
+      (value) => isPluginObject(value) || (typeof value === "string" && value !== ""),
+      "expected a folder, the name of a package, or what definePlugin makes",
+    ),
+  )
+  .min(1);

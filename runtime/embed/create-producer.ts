@@ -1,0 +1,54 @@
+/** `createProducer`: sends events from any program. What it consists of is loaded with the first event, as with `createWorker`. */
+import type { OpenProducer } from "./open-producer.ts";
+import type { BatchedEvent, Contracts, Producer, ProducerConfig, ScheduledEvent, ScheduleOptions, SendOptions, SentEvent } from "./producer-types.ts";
+
+/**
+ * Makes a producer of events: canonical envelopes, with what a worker needs to route them and to know them again. Throws nothing; a configuration that
+ * cannot be used rejects the first send with `ConfigurationError`.
+ */
+export function createProducer<const Events extends Contracts = Contracts>(config: ProducerConfig<Events>): Producer<Events> {
+  return new LazyProducer<Events>(config);
+}
+
+class LazyProducer<Events extends Contracts> implements Producer<Events> {
+  readonly #config: ProducerConfig;
+  #open: Promise<OpenProducer> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(config: ProducerConfig<Events>) {
+    this.#config = config;
+  }
+
+  async send(eventType: string, payload: unknown, options: SendOptions = {}): Promise<SentEvent> {
+    const [sent] = await (await this.#opened()).sendAll([{ ...options, eventType, payload }]);
+    if (sent === undefined) throw new RangeError("expected one event to be sent, found none");
+    return sent;
+  }
+
+  async sendAll(events: readonly BatchedEvent<Events>[]): Promise<readonly SentEvent[]> {
+    return (await this.#opened()).sendAll(events);
+  }
+
+  async schedule(eventType: string, payload: unknown, options: ScheduleOptions): Promise<ScheduledEvent> {
+    return (await this.#opened()).schedule({ ...options, eventType, payload });
+  }
+
+  async cancel(scheduled: Pick<ScheduledEvent, "entity" | "sequenceNumber">): Promise<void> {
+    await (await this.#opened()).cancel(scheduled);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    await (await this.#open?.catch(() => undefined))?.stop();
+  }
+
+  #opened(): Promise<OpenProducer> {
+    if (this.#stopped !== undefined && this.#open === undefined) return Promise.reject(new TypeError("expected a producer to send before it is stopped"));
+    this.#open ??= import("./open-producer.ts").then(({ openProducer }) => openProducer(this.#config));
+    return this.#open;
+  }
+}
