@@ -32,6 +32,7 @@ import type {
   TransactionalOptions,
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import { admitStep, unmetSteps } from "./admit-step.ts";
 import { type OpenStep, type StepPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
@@ -45,11 +46,11 @@ import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
 import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
+import { RunRecorder, recorded } from "./run-recorder.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { checkCallOptions } from "../author/check-limits.ts";
-import { show } from "../author/check-options.ts";
-import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
+import { stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 import { type AnyStepEffect, type AnyStepOptions, carryOutOnce } from "./transactional.ts";
@@ -79,6 +80,7 @@ export class Run implements SkillContext<never>, CallingRun {
   #signal: RunSignal | undefined;
   #log: SkillLog | undefined;
   #session: RunSession | undefined;
+  #recorder: RunRecorder | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -138,6 +140,11 @@ export class Run implements SkillContext<never>, CallingRun {
   get session(): RunSession | undefined {
     this.#session ??= RunSession.of(this);
     return this.#session;
+  }
+
+  /** Undefined when nothing is traced. */
+  get recorder(): RunRecorder | undefined {
+    return this.host.traces === undefined ? undefined : (this.#recorder ??= new RunRecorder(this.host.traces, this));
   }
 
   get openStep(): string | undefined {
@@ -211,7 +218,7 @@ export class Run implements SkillContext<never>, CallingRun {
       this.fail(stepNotAwaited(this.#open.name));
       return;
     }
-    const unmet = this.#unmetSteps();
+    const unmet = unmetSteps(this.order, this.#met);
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
     else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
   }
@@ -248,7 +255,7 @@ export class Run implements SkillContext<never>, CallingRun {
     const ledger = (this.#ledger ??= new CallLedger());
     const heard = new HeardCall(ledger, prepared);
     try {
-      const response = await callDependency(this, prepared, this.#describeCall(ledger, heard, name, request, metered));
+      const response = await callDependency(this, prepared, this.#describeCall(ledger, heard, prepared, request, metered));
       metered?.answered(response);
       heard.ended(undefined);
       return response as Response;
@@ -269,13 +276,15 @@ export class Run implements SkillContext<never>, CallingRun {
   }
 
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describeCall(ledger: CallLedger, heard: HeardCall, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
+  #describeCall(ledger: CallLedger, heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined): Call {
     const calls = this.#open?.part.calls ?? ledger.outside;
-    const number = (calls.get(dependency) ?? 0) + 1;
-    calls.set(dependency, number);
+    const number = (calls.get(dependency.name) ?? 0) + 1;
+    calls.set(dependency.name, number);
     const key = this.#open?.part.callKey ?? this.#derive();
-    const { name: step, kind: stepKind } = this.#open ?? {};
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
+    const idempotencyKey = number === 1 ? key : `${key}-${number}`;
+    const { name: step, kind: stepKind, span } = this.#open ?? {};
+    const traced = this.recorder?.call(dependency, request, idempotencyKey, span);
+    return { request, idempotencyKey, step, stepKind, allow: metered?.allow, heard, traced };
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {
@@ -286,7 +295,8 @@ export class Run implements SkillContext<never>, CallingRun {
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
-    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality };
+    const traceparent = this.recorder?.created(eventId, eventType, this.#open?.span);
+    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality, traceparent };
     list.push(permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options)));
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
@@ -306,11 +316,7 @@ export class Run implements SkillContext<never>, CallingRun {
   async step<Result>(name: string, given: AnyStepOptions<Result> | AnyStepEffect<Result>, last?: AnyStepEffect<Result>): Promise<Result> {
     if (this.#isEnded) throw new RunEnded();
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
-    const kind = this.#admitStep(name, options);
-    if (typeof effect !== "function")
-      throw new PermanentError(`step '${name}': expected its effect, a function, as the last argument, got ${show(effect)}`, {
-        code: "STEP_INVALID",
-      });
+    const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
     if (this.#saga !== undefined) {
       const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
@@ -324,14 +330,15 @@ export class Run implements SkillContext<never>, CallingRun {
       this.#keep(name, stored.emitted, stored.quality);
       return stored.result as Result;
     }
-    const unmet = record === undefined ? this.#unmetSteps() : undefined;
+    const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
     const idempotencyKey = this.#derive(name);
-    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
+    const open = this.#openStep(name, kind, idempotencyKey, "step");
     this.#open = open;
     try {
-      const result = (await this.#execute(open, record, options, effect)) as Result;
+      const result = (await this.#execute(open, record, options, effect as AnyStepEffect<Result>)) as Result;
       this.#open = undefined;
+      this.#recorder?.answered(open.span, open.quality);
       return result;
     } catch (error) {
       this.#fail(open, error);
@@ -342,15 +349,13 @@ export class Run implements SkillContext<never>, CallingRun {
   /** A step that failed is closed, so that the skill may go another way; the failure keeps its name. */
   #fail(open: OpenStep, error: unknown): void {
     if (this.#open === open) this.#open = undefined;
+    this.#recorder?.failed(open.span, error);
     this.#failedStep = { error, name: open.name };
   }
 
-  #admitStep(name: string, options: unknown): StepKind {
-    const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options, this.#prepared.skill.critical));
-    if (this.#open !== undefined)
-      throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
-    if (this.#met?.has(name) === true) throw new PermanentError(`step '${name}': expected each step's name once in a run`, { code: "STEP_REPEATED" });
-    return kind;
+  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate"): OpenStep {
+    const span = this.recorder?.step(name, kind, what);
+    return { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
@@ -400,6 +405,7 @@ export class Run implements SkillContext<never>, CallingRun {
     { error, needsIntent }: { readonly error: unknown; readonly needsIntent: boolean },
   ): Promise<unknown> {
     const chain = options.fallbacks;
+    this.#recorder?.stumbled();
     const answer =
       chain === undefined ? ({ kind: "failed", error, doubt: error } as const) : await fallBack(fallingStep(this, open, effect), effect, chain, error);
     if (answer.kind === "failed") {
@@ -476,11 +482,11 @@ export class Run implements SkillContext<never>, CallingRun {
       perform: async (name, kind, part, work) => {
         const stepKey = this.#derive(name);
         const idempotencyKey = this.#derive(name, "compensate");
-        const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
+        const open = this.#openStep(name, kind, idempotencyKey, "compensate");
         if (part === "query") open.part = this.#queryPart(open);
         this.#open = open;
         try {
-          return await work(new OpenStepContext(this, idempotencyKey), stepKey);
+          return await recorded(this.#recorder, open.span, work(new OpenStepContext(this, idempotencyKey), stepKey));
         } finally {
           if (this.#open === open) this.#open = undefined;
         }
@@ -492,13 +498,6 @@ export class Run implements SkillContext<never>, CallingRun {
   #stop(answer: RunAnswer): never {
     this.end(answer);
     throw new RunEnded();
-  }
-
-  /** Recorded steps that another shape of the skill made and this one has not met. */
-  #unmetSteps(): string | undefined {
-    if (!this.order.pipelineChanged) return undefined;
-    const unmet = this.order.steps.map(({ name }) => name).filter((name) => this.#met?.has(name) !== true);
-    return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
   }
 
   #derive(...parts: readonly (string | number)[]): string {
