@@ -48,6 +48,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^bullmq$/, /^(runtime\/adapters\/bullmq|bench\/peers)\//],
   [/^(fastify|jose)$/, /^(runtime\/admin|load\/stand-ins|test)\//],
   [/^prom-client$/, /^runtime\/adapters\/telemetry\//],
+  [/^@opentelemetry\//, /^runtime\/adapters\/telemetry\/traces\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],

@@ -5,6 +5,7 @@ import { z } from "zod";
 /** A chat-completions endpoint. */
 export const model: HttpDependency = defineDependency({
   name: "model",
+  generativeAi: { provider: "openai" },
   bulkhead: { concurrentMax: 32, queueMax: 128 },
   timeouts: { connectMs: 1_000, headersMs: 20_000, bodyMs: 10_000, totalMs: 25_000 },
 });

@@ -8,7 +8,7 @@ import { checkName } from "./scaffold/names.ts";
 import { projectFiles } from "./scaffold/project-files.ts";
 import type { TestRunner } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
-import { ownPackage } from "./version.ts";
+import { ownPackage } from "../adapters/system/version.ts";
 
 export interface InitOptions {
   readonly test: TestRunner;

@@ -15,7 +15,7 @@ import type { NewSkillOptions } from "./new-skill.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { SendOptions } from "./send.ts";
 import type { StartOptions } from "./start.ts";
-import { ownVersion } from "./version.ts";
+import { ownVersion } from "../adapters/system/version.ts";
 
 function isWorkerCommand(name: string | undefined): boolean {
   // Completion knows them all.

@@ -15,7 +15,7 @@ export function limitsOf(config: Config): DecodeLimits {
 export function composeExecutor(
   config: Config,
   skills: ComposedSkills,
-  { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow"> & { readonly threads: number },
+  { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow" | "traces"> & { readonly threads: number },
 ): { readonly executor: Executor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
   const { plugins, registry } = skills;
   const memory = composeMemory(config, skills);

@@ -3,13 +3,17 @@ import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
 import { beforeEnd } from "../adapters/threads/end-process.ts";
+import { ownVersion } from "../adapters/system/version.ts";
 import { EventLog, createLogger, teeTelemetry } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
+import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/traces/environment.ts";
+import type { TraceExport, TraceExportOptions } from "../adapters/telemetry/traces/exporter.ts";
 import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
 import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName, firstSource } from "../core/config/sources.ts";
+import type { SamplingPolicy } from "../core/spans.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
@@ -49,6 +53,32 @@ export async function composeMetrics(isWanted: boolean): Promise<Metrics | undef
   if (!isWanted) return undefined;
   const loaded = await import("../adapters/telemetry/metrics/metrics.ts");
   return new loaded.Metrics();
+}
+
+export interface ComposedTraces {
+  readonly policy: SamplingPolicy;
+  /** Called once there is somebody to tell of what could not be exported. */
+  start(workerId: string, lost: TraceExportOptions["lost"]): TraceExport;
+}
+
+const ratioDefault = 0.01;
+
+/** Undefined where nothing says that traces are exported; nothing is loaded for them then. */
+export async function composeTraces({ traces }: Config, environment: NodeJS.ProcessEnv): Promise<ComposedTraces | undefined> {
+  if (!exportsTraces(environment)) return undefined;
+  const sampler = samplerOf(environment);
+  const queue = exportQueueOf(environment);
+  const { TraceExport, openExporter, resourceOf } = await import("../adapters/telemetry/traces/exporter.ts");
+  const exporter = await openExporter(protocolOf(environment));
+  const { ratio = sampler.ratio ?? ratioDefault, followParent = sampler.followParent ?? true, slowMs } = traces;
+  return {
+    policy: { ratio, followParent, slowMs },
+    start: (workerId, lost) => {
+      const version = ownVersion();
+      const worker = { "service.name": "holdfast", "service.version": version, "service.instance.id": workerId, "host.name": hostname() };
+      return new TraceExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(worker), version, lost });
+    },
+  };
 }
 
 export function composeTelemetry(config: Config, directory: string, parts: ReportingParts): ComposedTelemetry {

@@ -30,7 +30,7 @@ import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./rec
 import { composeSecretKeeper, openSecrets } from "./secrets.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
-import { type ComposedTelemetry, composeMetrics, composeTelemetry } from "./telemetry.ts";
+import { type ComposedTelemetry, composeMetrics, composeTelemetry, composeTraces } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
@@ -64,9 +64,9 @@ export interface Hosting {
 type SideParts = Omit<RecoveryParts, "queue"> & { readonly queue: RecoveryQueue | undefined };
 
 /** In the order of their stop: what is decided goes to the queue, and what becomes of it to the platform. */
-function reportersOf(config: Config, directory: string, { queue, ...parts }: SideParts, platform: ComposedTelemetry["platform"]): readonly Reporter[] {
+function reportersOf(config: Config, directory: string, { queue, ...parts }: SideParts, others: readonly (Reporter | undefined)[]): readonly Reporter[] {
   const sideJobs = queue && composeSideJobs(config, directory, { queue, ...parts });
-  return [parts.escalations, sideJobs, platform].filter((part) => part !== undefined);
+  return [parts.escalations, sideJobs, ...others].filter((part) => part !== undefined);
 }
 
 /** Loads the plugins and makes a worker of them; nothing is connected before its `start`. */
@@ -80,6 +80,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
   const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
+  const traces = await composeTraces(config, process.env);
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard, metrics, ...hosting });
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
@@ -87,7 +88,9 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     threads,
     log: (lines) => writeSkillLog(reports.logger, lines),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
+    traces: traces?.policy,
   });
+  const tracing = traces?.start(workerId, (event) => telemetry.emit(event));
   const limits = limitsOf(config);
   const credentials = new CredentialWatch({ clock: systemClock, tell: (event) => telemetry.emit(event) });
   const worker: Worker = new Worker({
@@ -100,11 +103,12 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     executor,
     telemetry,
     meter: metrics,
+    tracing,
     escalated: escalations && (() => escalations.intent()),
     reporters: [
       composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell: (event) => telemetry.emit(event) }),
       composeSecretKeeper(config, directory, (event) => telemetry.emit(event)),
-      ...reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, platform),
+      ...reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, [tracing, platform]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,

@@ -285,7 +285,9 @@ export type RuntimeEvent =
   /** There were too many others in this hour. */
   | { readonly type: "escalation.held-back"; readonly rule: string; readonly counted: string }
   /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */
-  | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string };
+  | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string }
+  /** Spans that were not exported: too many waited, nobody took them, or the worker ended first. */
+  | { readonly type: "traces.lost"; readonly spans: number; readonly why: "buffer" | "refused" | "stop"; readonly error: string };
 
 /** A sweep over records and messages has ended; `isWhole`: all messages were looked at. What it only `found` is left as it is. */
 export interface SweptEvent {

@@ -24,6 +24,7 @@ import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget
 import { type SourceConfig, type SourceSettings, refuseConsumer, retryEntityOf, sourcesSchema } from "./config/sources.ts";
 import { type SecretsConfig, type SecretsSettings, secretsSchema } from "./config/secrets.ts";
 import { type StoreConfig, type StoreSettings, storeSchema } from "./config/store.ts";
+import { type TracesConfig, type TracesSettings, tracesSchema } from "./config/traces.ts";
 import { type StuckThreadsConfig, type StuckThreadsSettings, stuckThreadsSchema } from "./config/threads.ts";
 
 export { type ServiceBusConfig, type ServiceBusSettings, type TransportKind, transportDefault } from "./config/broker.ts";
@@ -62,6 +63,8 @@ export interface ConfigInput {
   readonly live?: LiveConfig | undefined;
   /** How secrets that lie elsewhere, as in `password: { file: "/run/secrets/redis" }`, are looked after. */
   readonly secrets?: SecretsConfig | undefined;
+  /** Which runs are told of as spans, where OpenTelemetry's environment variables say that traces are exported; see `TracesConfig`. */
+  readonly traces?: TracesConfig | undefined;
   /** By dependency name. */
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
@@ -163,6 +166,7 @@ export interface Config extends Omit<
   readonly platformEvents?: PlatformEventsSettings | undefined;
   readonly escalation?: EscalationSettings | undefined;
   readonly admin?: AdminSettings | undefined;
+  readonly traces: TracesSettings;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly recovery: RecoverySettings;
@@ -222,6 +226,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     admin: adminSchema.optional(),
     secrets: secretsSchema.prefault({}),
     live: liveSchema.optional(),
+    traces: tracesSchema.prefault({}),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),

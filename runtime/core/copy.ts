@@ -3,6 +3,7 @@ import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
 import { deathHeaders } from "./death.ts";
 import { unguessableId } from "./message-ids.ts";
 import { replayHeader } from "./replay-order.ts";
+import { traceparentHeader } from "./trace-context.ts";
 
 /** The message id of the first of a chain of copies, for whoever follows a message through the queue. */
 export const originHeader = "holdfast-origin-message-id";
@@ -96,6 +97,8 @@ export interface CopyOrder {
   readonly waitsFor?: string;
   /** It comes however old it is by then. */
   readonly outlivesItself?: boolean;
+  /** Of the try that it repeats, where that is told of; else it says of its trace what the delivery does. */
+  readonly traceparent?: string | undefined;
 }
 
 /** The application properties of a delivery, without what an earlier death has left. */
@@ -111,7 +114,7 @@ export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
  */
 export function copyOf(
   delivery: Delivery,
-  { atMs, secret, postponements, retriesInPlace, isApart = false, waitsFor, outlivesItself = false }: CopyOrder,
+  { atMs, secret, postponements, retriesInPlace, isApart = false, waitsFor, outlivesItself = false, traceparent }: CopyOrder,
 ): OutgoingMessage {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
@@ -122,6 +125,7 @@ export function copyOf(
   if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
   if (isApart) headers[apartHeader] = true;
   if (waitsFor !== undefined) headers[waitsForHeader] = waitsFor;
+  if (traceparent !== undefined) headers[traceparentHeader] = traceparent;
   const untilMs = outlivesItself ? Number.POSITIVE_INFINITY : expiresAtMs(delivery);
   return {
     ...delivery.particulars(),

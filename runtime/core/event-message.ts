@@ -9,10 +9,12 @@ export interface EventMessageParts {
   readonly properties?: Readonly<Record<string, HeaderValue>> | undefined;
   /** Stands beside the envelope's fields, in the body and as properties. */
   readonly label?: Readonly<Record<string, string>> | undefined;
+  /** Stand last among the properties. */
+  readonly headers?: Readonly<Record<string, HeaderValue>> | undefined;
 }
 
 /** An event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
-export function eventMessage(event: EventEnvelope, { message, properties, label }: EventMessageParts = {}): OutgoingMessage {
+export function eventMessage(event: EventEnvelope, { message, properties, label, headers }: EventMessageParts = {}): OutgoingMessage {
   return {
     messageId: event.eventId,
     body: Buffer.from(JSON.stringify({ ...event, ...label })),
@@ -20,6 +22,6 @@ export function eventMessage(event: EventEnvelope, { message, properties, label 
     correlationId: event.correlationId,
     subject: event.eventType,
     ...message,
-    headers: { ...properties, ...eventHeaders(event), ...label },
+    headers: { ...properties, ...eventHeaders(event), ...label, ...headers },
   };
 }

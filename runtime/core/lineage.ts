@@ -2,6 +2,7 @@
 import type { Delivery, HeaderValue } from "./delivery.ts";
 import { JsonMembers } from "./json-scan.ts";
 import { beginsLikeMsgpackMap, findMsgpackFault, unpackMsgpack, walkMsgpack } from "./msgpack-scan.ts";
+import { readTraceparent, traceparentHeader as traceparent } from "./trace-context.ts";
 import { canonicalNames, cloudEventsNames, cloudEventsPrefixes, type FieldNames, snakeNames } from "./wire-forms.ts";
 
 /** Texts are empty where the message does not say. */
@@ -20,9 +21,6 @@ const bodyBytesMax = 256 * 1024;
 const depthMax = 64;
 /** Longer values are no ids. */
 const textMax = 256;
-/** A W3C trace context, from which CloudEvents take their trace. */
-const traceparent = "traceparent";
-const traceparentPattern = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
 const forms: readonly FieldNames[] = [canonicalNames, snakeNames, cloudEventsNames];
 const propertyNames: Readonly<Record<Part, readonly string[]>> = {
@@ -53,7 +51,7 @@ function propertyOf(delivery: Delivery, read: Readonly<Record<string, HeaderValu
 }
 
 function traceOfContext(value: unknown): string {
-  return traceparentPattern.exec(textOf(value))?.[1] ?? "";
+  return readTraceparent(value)?.traceId ?? "";
 }
 
 function traceOfProperties(delivery: Delivery): string {

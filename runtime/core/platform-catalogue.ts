@@ -345,6 +345,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "plugin.slow": undefined,
   "run.postponed": undefined,
   "platform-events.lost": undefined,
+  "traces.lost": undefined,
 };
 
 /** In every payload, besides the fields of its row. */

@@ -28,6 +28,7 @@ import type { Settler } from "./settle.ts";
 import { ofSource, type Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
+import type { Traces } from "./traces.ts";
 import { Turns } from "./turns.ts";
 import type { Work } from "./work.ts";
 
@@ -48,6 +49,8 @@ export interface ExecutionsOptions {
   readonly telemetry: Telemetry;
   /** Undefined where nobody counts executions. */
   readonly meter?: ExecutionMeter | undefined;
+  /** Undefined when nothing is traced. */
+  readonly traces?: Traces | undefined;
   readonly gate: StoreGate;
   readonly executor: Executor;
   readonly admission: Admission<Work>;
@@ -155,7 +158,7 @@ export class Executions {
   conclude(results: readonly RunResult[]): void {
     const { inFlight, admission, clock, intake, meter } = this.#options;
     const nowMs = clock.monotonicMs();
-    const conclude = ({ runId, calls, answer, durationMs }: RunResult): void => {
+    const conclude = ({ runId, calls, answer, durationMs, trace }: RunResult): void => {
       const work = inFlight.get(runId);
       if (work === undefined || work.stage !== "executing") return;
       if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
@@ -164,6 +167,7 @@ export class Executions {
       this.#turns?.ended(work, durationMs);
       work.calls = calls;
       if (durationMs > 0) meter?.executed(work.skillName, durationMs, calls);
+      if (trace !== undefined) this.#options.traces?.executed(work, trace);
       if (work === this.#apart) this.#apart = undefined;
       const outcome = classify(answer);
       // What no thread began, or what ended with its thread, is no execution of the skill's, not as a retry in place either.
@@ -355,6 +359,7 @@ export class Executions {
     if (failure === undefined || (kind !== "retry-now" && kind !== "retry-later" && kind !== "dead-letter")) return;
     const { eventId, skillName: skill, attempt } = work;
     const description = failureText(failure, work.skill?.name);
+    this.#options.traces?.failed(work, failure.code);
     this.#options.telemetry.emit(
       { type: "run.failed", eventId, skill, attempt, class: failure.class, code: failure.code, step: failure.step ?? "", description },
       work,

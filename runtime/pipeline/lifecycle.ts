@@ -30,6 +30,7 @@ import type { Executor } from "../ports/executor.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { SharedLimits } from "../ports/shared-limits.ts";
 import type { ExecutionMeter, FinalOutcome, Reporter, Telemetry } from "../ports/telemetry.ts";
+import type { Tracing } from "../ports/tracing.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Executions } from "./executions.ts";
 import type { HandOverOptions } from "./hand-over.ts";
@@ -55,6 +56,7 @@ import { Watchdog } from "./watchdog.ts";
 import { Suspects } from "./suspects.ts";
 import { Questions } from "./questions.ts";
 import { type UnderWay, underWay } from "./under-way.ts";
+import { Traces } from "./traces.ts";
 import { settledWithin } from "./within.ts";
 import type { Work } from "./work.ts";
 import type { WorkerView } from "./worker-view.ts";
@@ -70,6 +72,8 @@ export interface WorkerOptions {
   readonly executor: Executor;
   readonly telemetry: Telemetry;
   readonly meter?: ExecutionMeter | undefined;
+  /** Where what is told of messages goes, as spans; default: nowhere. */
+  readonly tracing?: Tracing | undefined;
   /** See `SettleOptions`. */
   readonly escalated?: (() => Promise<void> | undefined) | undefined;
   /** They run with the worker, and have what is left of a stop's budget. */
@@ -184,8 +188,10 @@ export class Worker {
     const retryBudget = new RetryBudget(options.retryBudget ?? defaultRetryBudgetPolicy, options.retryLedger);
     const shedding = this.#makeShedding(brokerClock);
     this.policies = this.#makePolicies(rateLimits, retryBudget, shedding);
+    const { random, tracing } = options;
     const parts = {
       ...options,
+      traces: tracing && new Traces({ clock, random, tracing }),
       sources,
       brokerClock,
       suspects: this.#suspects,

@@ -37,6 +37,7 @@ import { type Shedding, surplus } from "./shedding.ts";
 import type { Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import type { Suspects } from "./suspects.ts";
+import type { Traces } from "./traces.ts";
 import { Work } from "./work.ts";
 
 /** Deliveries of one event that wait here for another one of it; more are postponed. */
@@ -50,6 +51,8 @@ export interface ProcessBatchOptions {
   readonly clock: Clock;
   readonly brokerClock: BrokerClock;
   readonly telemetry: Telemetry;
+  /** Undefined when nothing is traced. */
+  readonly traces?: Traces | undefined;
   readonly source: Source;
   readonly gate: StoreGate;
   readonly admission: Admission<Work>;
@@ -113,9 +116,11 @@ export class BatchProcessor {
     const brokerNowMs = brokerClock.nowMs();
     retryBudget.earn(deliveries.length, nowMs);
     if (last !== undefined) shedding.arrived(last, brokerNowMs);
+    const batch = this.#options.traces?.received(source, deliveries.length);
     for (const delivery of deliveries) {
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), source, delivery, nowMs + lockMs);
+      if (batch !== undefined) work.batch = batch;
       if (turn !== undefined) {
         work.turn = turn;
         turn.work = work;
@@ -350,8 +355,9 @@ export class BatchProcessor {
 
   /** 12. A delivery has ended: its followers go by how it ended, its place is free. */
   ended(work: Work, outcome: FinalOutcome): void {
-    const { brokerClock, telemetry, inFlight, sessions } = this.#options;
+    const { brokerClock, telemetry, inFlight, sessions, traces } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
+    traces?.ended(work, outcome);
     inFlight.remove(work);
     if (work.turn !== undefined) sessions()?.ended(work.turn, outcome);
     const follow = (follower: Work): void => {
@@ -401,8 +407,9 @@ export class BatchProcessor {
   }
 
   #refuse(work: Work, { reason, description }: Invalid): void {
-    const { telemetry, settler } = this.#options;
+    const { telemetry, settler, traces } = this.#options;
     const { eventId, skillName: skill, attempt } = work;
+    traces?.failed(work, reason);
     telemetry.emit({ type: "run.failed", eventId, skill, attempt, class: "poison", code: reason, step: "", description }, work);
     settler.fail(work, { kind: "dead-letter", state: "dead", reason, description });
   }

@@ -11,7 +11,7 @@ import type { Clock, Random } from "../core/clock.ts";
 import type { Verdict } from "../core/compensation.ts";
 import { copyOf, expiresAtMs } from "../core/copy.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { messageOf, type TransportError } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { type LeftState, decodeLeftState, decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
@@ -24,8 +24,9 @@ import type { Publisher } from "../ports/publisher.ts";
 import type { FailWrite, FinishWrite, WriteResult } from "../ports/run-store.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { SettleOrder, SettleResult } from "../ports/transport.ts";
-import { deathOf, expiredReason, type GivenUp } from "./deaths.ts";
+import { deathOf, type GivenUp } from "./deaths.ts";
 import { eachAlone } from "./each-alone.ts";
+import { expired, handedOver, publishFailedText, type PublishFailure, type TooLate, unpublished } from "./endings.ts";
 import { GroupCommit, groupItemsMax } from "./group-commit.ts";
 import type { HandOver } from "./hand-over.ts";
 import type { Sagas } from "./sagas.ts";
@@ -34,6 +35,7 @@ import { type Failure, failWrite, waitsFor } from "./setbacks.ts";
 import type { Source } from "./source.ts";
 import type { StoreGate } from "./store-gate.ts";
 import { TickBatch } from "./tick-batch.ts";
+import type { Traces } from "./traces.ts";
 import type { Work } from "./work.ts";
 
 type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
@@ -50,6 +52,8 @@ export interface SettlerOptions {
   readonly brokerClock: BrokerClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Undefined when nothing is traced. */
+  readonly traces?: Traces | undefined;
   /** Resolves, soon, when the escalations of the dead letter that was emitted last are durable; undefined where it has none. */
   readonly escalated?: (() => Promise<void> | undefined) | undefined;
   /** Where an emitted event of this type is sent; throws when that is not configured. */
@@ -94,19 +98,6 @@ interface Publish {
   /** Where each goes, in their order. */
   readonly entities: readonly string[];
   readonly outcome: FinalOutcome;
-}
-
-interface PublishFailure {
-  readonly eventType: string;
-  readonly entity: string;
-  readonly error: TransportError;
-}
-
-/** A message whose time-to-live ends before its next attempt. */
-interface TooLate {
-  /** What it would be retried for. */
-  readonly why: string;
-  readonly description: string;
 }
 
 interface Order {
@@ -389,6 +380,7 @@ export class Settler {
       return this.#giveUp(work, unpublished("PublishUnconfigured", messageOf(error)));
     }
     work.stage = "recording";
+    this.#options.traces?.sending(work);
     this.#publishes.add({ work, outbox, entities, outcome });
   }
 
@@ -414,6 +406,7 @@ export class Settler {
       return error === undefined ? [] : [{ eventType: String(message.headers["eventType"]), entity: entities[index] ?? "", error }];
     });
     const [first] = failures;
+    this.#options.traces?.sent(work, outbox, entities, first?.error.code);
     if (first === undefined) this.#clears.add(item);
     else if (this.#sending.isStopped || failures.some(({ error }) => !error.isPermanent)) this.#publishAgain(work);
     else this.#giveUp(work, unpublished("PublishFailed", publishFailedText(first, failures.length, outbox.length)));
@@ -447,6 +440,7 @@ export class Settler {
         retriesInPlace: work.retriesInPlace,
         isApart: work.isApart,
         waitsFor: waitsFor(settlement),
+        traceparent: settlement.kind === "retry-later" ? work.trace?.traceparent : undefined,
         // Its run is done and its events are to go out, however long that takes.
         outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
       });
@@ -479,6 +473,7 @@ export class Settler {
 
   #order(work: Work, order: SettleOrder, outcome: FinalOutcome): void {
     work.stage = "settling";
+    if (work.trace !== undefined) this.#options.traces?.settling(work, order.verb);
     this.#orders.add({ work, order, outcome });
   }
 
@@ -502,24 +497,4 @@ export class Settler {
 /** Whose order it was part of. */
 function ofSession({ turn }: Work, description: string): string {
   return turn === undefined ? description : `${description} (session '${turn.session.id}')`;
-}
-
-function expired({ why, description }: TooLate): Extract<Failure, { kind: "dead-letter" }> {
-  return { kind: "dead-letter", state: "dead", reason: expiredReason, description, cause: { class: "expired", code: expiredReason, message: why } };
-}
-
-/** It is given up for the reason that its run failed with; the description also says why its message could not wait. */
-function handedOver({ reason, description, cause }: Verdict, late: TooLate): Extract<Failure, { kind: "hand-over" }> {
-  const text = `${description}; its compensations go on in the recovery queue: ${late.description}`;
-  return { kind: "hand-over", reason, description: text, ...(cause === undefined ? {} : { cause }) };
-}
-
-/** The run is done: it is its events that cannot be published. */
-function unpublished(reason: string, description: string): GivenUp {
-  return { reason, description, cause: { class: "permanent", code: reason, message: description } };
-}
-
-function publishFailedText({ eventType, entity, error }: PublishFailure, count: number, of: number): string {
-  const which = count === 1 ? `'${eventType}' to '${entity}'` : `'${eventType}' to '${entity}' and ${count - 1} more`;
-  return `expected the ${of} emitted events to be published, found that ${which} cannot be: ${error.message}. Then send this message again: its run is done and is not repeated, its events wait in the run's record`;
 }

@@ -13,6 +13,7 @@ import type { ByteBudget } from "../policy/byte-budget.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Turn } from "./session-turn.ts";
 import type { Source } from "./source.ts";
+import type { DeliveryTrace, ReceivedBatch } from "./delivery-trace.ts";
 
 /**
  * Where a delivery is on its way:
@@ -150,6 +151,10 @@ export class Work {
   copyDelayMs = 0;
   /** The message id of that copy; undefined while there is none. */
   copyId: string | undefined = undefined;
+  /** What it came with, where deliveries are traced. */
+  batch: ReceivedBatch | undefined = undefined;
+  /** What is told of it; undefined while it is not told of. */
+  trace: DeliveryTrace | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
   #scopes: Map<ScopeField, string> | undefined = undefined;

@@ -4,6 +4,7 @@ import type { Allowance, Usage } from "../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../core/outcome.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillMessage } from "../core/skill-message.ts";
+import type { RunTrace } from "../core/spans.ts";
 
 /** One run to execute. */
 export interface RunOrder {
@@ -43,6 +44,8 @@ export interface RunOrder {
   readonly allowances?: readonly Allowance[] | undefined;
   /** Of the session that its message is one of. */
   readonly sessionId?: string | undefined;
+  /** What its message says of the span that made it, as it says it, where runs are traced. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface RunResult {
@@ -52,6 +55,8 @@ export interface RunResult {
   readonly calls: readonly CallReport[];
   /** From start to answer inside the thread. */
   readonly durationMs: number;
+  /** Of a run that is told of as spans. */
+  readonly trace?: RunTrace | undefined;
 }
 
 /** A step that must be durable before the run goes on. */

@@ -59,6 +59,8 @@ const heavy = [
   "yaml",
   "@azure/keyvault-secrets",
   "@azure/app-configuration",
+  "@opentelemetry/api",
+  "@opentelemetry/resources",
 ];
 
 function heavyOf(packages: readonly string[]): readonly string[] {

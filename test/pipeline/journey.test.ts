@@ -85,6 +85,7 @@ describe("the journey", () => {
       rejectedBy: [],
       allowances: undefined,
       sessionId: undefined,
+      traceparent: undefined,
     });
   });
 

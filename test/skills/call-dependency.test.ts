@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
+import { traceIdOf } from "#runtime/core/trace-context.ts";
+import { deriveSpan } from "#runtime/skills/host/run-identity.ts";
 import {
   type CallInfo,
   type DependencyOptions,
@@ -286,6 +288,7 @@ test("a dependency may be any function, told all that a callee needs", async (t)
       step: undefined,
       epoch: 3,
       traceId: envelope.traceId,
+      traceparent: `00-${traceIdOf(envelope.traceId)}-${deriveSpan(info.idempotencyKey, 1)}-01`,
       attempt: 1,
     },
   );

@@ -6,6 +6,7 @@ import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
 import type { Skill, SkillMessage } from "../../runtime/index.ts";
+import type { RunTrace, SamplingPolicy } from "../../runtime/core/spans.ts";
 import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
 import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
@@ -20,6 +21,8 @@ export interface Answered {
   readonly calls: readonly CallReport[];
   /** How long they took, by dependency. */
   readonly latenciesMs: ReadonlyMap<string, number>;
+  /** Where it is reported as spans. */
+  readonly trace?: RunTrace;
 }
 
 export interface HostBundle {
@@ -56,6 +59,7 @@ export async function makeHost(
   t: TestContext,
   skills: readonly Skill[],
   settings: DependencySettings = { numbered: [], config: new Map() },
+  traces?: SamplingPolicy,
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
@@ -76,10 +80,11 @@ export async function makeHost(
       wallMs: () => Date.UTC(2024, 4, 1),
     },
     random: () => 0,
+    traces,
     sink: {
-      result: (runId, answer, calls) => {
+      result: (runId, answer, calls, _durationMs, trace) => {
         const latenciesMs = new Map(calls.flatMap(({ dependency, latencyMs }) => (latencyMs === undefined ? [] : [[dependency, latencyMs]])));
-        waiting.get(runId)?.({ answer, calls: calls.map(({ latencyMs: _, ...call }) => call), latenciesMs });
+        waiting.get(runId)?.({ answer, calls: calls.map(({ latencyMs: _, ...call }) => call), latenciesMs, ...(trace && { trace }) });
         waiting.delete(runId);
       },
       step: (_runId, requestId, step) => {

@@ -110,6 +110,7 @@ export type WorkerOverrides = Partial<
     | "priorities"
     | "latencyWatch"
     | "meter"
+    | "tracing"
   >
 > & {
   /** Hears what the world's own hears. */

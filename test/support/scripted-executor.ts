@@ -4,6 +4,7 @@
 import { strict as assert } from "node:assert";
 import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
+import type { RunTrace } from "#runtime/core/spans.ts";
 import type { Usage } from "#runtime/core/limits.ts";
 import type {
   Executor,
@@ -160,6 +161,8 @@ export class ScriptedExecutor implements Executor {
   effect: (run: ScriptedRun, step: string) => void = () => undefined;
   /** Hears each call as it is made. */
   trace: (call: string) => void = () => undefined;
+  /** What is reported of a run as spans. */
+  traced: (run: ScriptedRun) => RunTrace | undefined = () => undefined;
   /** Every order that was posted. */
   readonly posted: RunOrder[] = [];
   isReadyNow = true;
@@ -297,7 +300,8 @@ export class ScriptedExecutor implements Executor {
     if (run.isAnswered) return;
     run.isAnswered = true;
     this.#runs.delete(run.order.runId);
-    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs: this.clock.monotonicMs() - run.postedMs });
+    const durationMs = this.clock.monotonicMs() - run.postedMs;
+    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs, trace: this.traced(run) });
     this.#sendSoon();
   }
 

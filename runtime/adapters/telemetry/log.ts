@@ -67,6 +67,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "escalation.counting": "info",
   "escalation.held-back": "warn",
   "platform-events.lost": "warn",
+  "traces.lost": "warn",
 };
 
 export interface LoggerOptions {

@@ -17,6 +17,7 @@ import { redactValue } from "../../core/redact.ts";
 import { defaultProjectId } from "../../core/wire-forms.ts";
 import type { Publisher } from "../../ports/publisher.ts";
 import type { AboutEvent, AboutMessage, Reporter, Telemetry } from "../../ports/telemetry.ts";
+import { Losses } from "./losses.ts";
 import { ReportBudget, type ReportBounds } from "./report-budget.ts";
 
 export interface PlatformEventsOptions extends ReportBounds {
@@ -41,20 +42,17 @@ const batchMax = 100;
 const gatherMs = 100;
 const pauseFirstMs = 500;
 const pauseMaxMs = 10_000;
-/** From the first loss to the line that reports all until then. */
-const tellLostMs = 5_000;
 const idCharacters = 22;
 
 export class PlatformEvents implements Telemetry, Reporter {
   readonly #options: PlatformEventsOptions;
   readonly #budget: ReportBudget;
-  readonly #lost = new Map<WhyLost, { events: number; error: string }>();
+  readonly #losses: Losses<WhyLost>;
   /** Undefined until the worker runs: what message ids are made with. */
   #secret: string | undefined;
   #waiting: EventEnvelope[] = [];
   #emitted = 0;
   #timer: Timer | undefined;
-  #lostTimer: Timer | undefined;
   #sending: Promise<void> | undefined;
   #pauseMs = pauseFirstMs;
   #isStopped = false;
@@ -62,6 +60,7 @@ export class PlatformEvents implements Telemetry, Reporter {
   constructor(options: PlatformEventsOptions) {
     this.#options = options;
     this.#budget = new ReportBudget(options);
+    this.#losses = new Losses(options.clock, (why, events, error) => options.lost({ type: "platform-events.lost", why, events, error }));
   }
 
   settled(): void {
@@ -75,7 +74,7 @@ export class PlatformEvents implements Telemetry, Reporter {
       if (about !== undefined && isOfPlatform(about)) return;
       this.#take(row, event, about);
     } catch (error) {
-      this.#lose("refused", 1, messageOf(error, 200));
+      this.#losses.add("refused", 1, messageOf(error, 200));
     }
   }
 
@@ -97,16 +96,15 @@ export class PlatformEvents implements Telemetry, Reporter {
   giveUp(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
-    this.#lostTimer?.cancel();
-    if (this.#waiting.length > 0) this.#lose("stop", this.#waiting.length, "");
+    if (this.#waiting.length > 0) this.#losses.add("stop", this.#waiting.length, "");
     this.#waiting = [];
-    this.#tellLost();
+    this.#losses.stop();
   }
 
   #take(row: PlatformRow, event: RuntimeEvent, about: About | undefined): void {
     const { clock } = this.#options;
     const answer = this.#budget.take(row.isFrequent, this.#waiting.length, clock.monotonicMs());
-    if (answer !== "taken") return this.#lose(answer, 1, "");
+    if (answer !== "taken") return this.#losses.add(answer, 1, "");
     this.#waiting.push(this.#envelopeOf(row, event, about));
     if (this.#secret !== undefined && this.#timer === undefined && this.#sending === undefined) this.#sendAfter(gatherMs);
   }
@@ -170,29 +168,13 @@ export class PlatformEvents implements Telemetry, Reporter {
       for (const [message, reason] of failed) {
         const event = batch.get(message);
         if (event === undefined) continue;
-        if (reason.isPermanent) this.#lose("refused", 1, messageOf(reason, 200));
-        else if (this.#isStopped) this.#lose("stop", 1, messageOf(reason, 200));
+        if (reason.isPermanent) this.#losses.add("refused", 1, messageOf(reason, 200));
+        else if (this.#isStopped) this.#losses.add("stop", 1, messageOf(reason, 200));
         else again.push(event);
       }
       this.#waiting.unshift(...again);
       return again.length === 0;
     }
-  }
-
-  #lose(why: WhyLost, events: number, error: string): void {
-    const known = this.#lost.get(why);
-    this.#lost.set(why, { events: (known?.events ?? 0) + events, error: error || (known?.error ?? "") });
-    if (this.#isStopped) return;
-    this.#lostTimer ??= this.#options.clock.after(tellLostMs, () => {
-      this.#lostTimer = undefined;
-      this.#tellLost();
-    });
-  }
-
-  #tellLost(): void {
-    const lost = [...this.#lost];
-    this.#lost.clear();
-    for (const [why, { events, error }] of lost) this.#options.lost({ type: "platform-events.lost", why, events, error });
   }
 }
 

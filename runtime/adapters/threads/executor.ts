@@ -23,6 +23,7 @@ import type {
   UsageAnswer,
   UsageRequest,
 } from "../../ports/executor.ts";
+import type { SamplingPolicy } from "../../core/spans.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
@@ -68,6 +69,8 @@ export interface ThreadsExecutorOptions {
   /** Hears what skills log, from `logLevel` up. */
   readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
   readonly logLevel?: LogLevel | undefined;
+  /** Which runs are told of as spans; undefined when nothing is traced. */
+  readonly traces?: SamplingPolicy | undefined;
   /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
   readonly slow?: ((part: SlowStart) => void) | undefined;
 }
@@ -253,7 +256,7 @@ class ThreadsExecutor implements Executor {
   }
 
   #addLane(name: string, size: number, skills: readonly string[]): Lane {
-    const { consumers, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info" } = this.#options;
+    const { consumers, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info", traces } = this.#options;
     const settings: ThreadSettings = {
       consumers,
       agent,
@@ -266,6 +269,7 @@ class ThreadsExecutor implements Executor {
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
       retries,
+      traces,
       loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
     const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
@@ -329,11 +333,12 @@ class ThreadsExecutor implements Executor {
       steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
     const results: RunResult[] = [];
+    const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
     const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
       const entry = this.#tickets.get(ticket);
       if (entry === undefined) return;
       this.#forget(entry);
-      results.push({ runId: entry.order.runId, answer, calls, durationMs });
+      results.push({ runId: entry.order.runId, answer, calls, durationMs, trace: traces?.get(ticket) });
     };
     for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
     for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);

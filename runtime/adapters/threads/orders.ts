@@ -5,8 +5,8 @@
  *   skill's length (2) · number of orders (2) · skill · order …
  *
  *   order:  ticket (8) · lease until (8) · time-out (8) · enqueued at (8) · epoch (4) · attempt (4) · generation (4) · body's length (4)
- *           · length of the rest (4) · source (2) · form (1) · codec (1) · lengths of event id, type and version (1 each) · 0 (1)
- *           · event id · type · version · body · rest
+ *           · length of the rest (4) · source (2) · form (1) · codec (1) · lengths of event id, type, version and traceparent
+ *           (1 each) · event id · type · version · traceparent · body · rest
  *
  * A type or version of no length is that of the order before. The rest, of orders that have any, is msgpack.
  */
@@ -46,6 +46,7 @@ const at = {
   eventIdLength: 56,
   eventTypeLength: 57,
   versionLength: 58,
+  traceparentLength: 59,
 } as const;
 
 type Rest = readonly [
@@ -98,6 +99,7 @@ export function packOrders(skill: string, orders: readonly TicketedOrder[]): Uin
     const rest = packRest(order);
     rests.push(rest);
     length += fixedBytes + route.eventId.length + body.byteLength + rest.byteLength;
+    if (order.traceparent !== undefined) length += order.traceparent.length;
     if (route.eventType !== eventType) length += route.eventType.length;
     if (route.version !== version) length += route.version.length;
     ({ eventType, version } = route);
@@ -147,6 +149,8 @@ function writeOrder(
   view.setUint8(start + at.eventIdLength, eventId.length);
   view.setUint8(start + at.eventTypeLength, eventType.length);
   view.setUint8(start + at.versionLength, version.length);
+  const { traceparent = "" } = order;
+  view.setUint8(start + at.traceparentLength, traceparent.length);
   let next = start + fixedBytes;
   writeText(slab, next, eventId);
   next += eventId.length;
@@ -154,6 +158,8 @@ function writeOrder(
   next += eventType.length;
   writeText(slab, next, version);
   next += version.length;
+  if (traceparent !== "") writeText(slab, next, traceparent);
+  next += traceparent.length;
   slab.set(body, next);
   next += body.byteLength;
   if (rest.byteLength > 0) slab.set(rest, next);
@@ -173,11 +179,12 @@ export function unpackOrders({ buffer, byteOffset, byteLength }: Uint8Array): Th
   for (let left = view.getUint16(2); left > 0; left -= 1) {
     const typeAt = start + fixedBytes + view.getUint8(start + at.eventIdLength);
     const versionAt = typeAt + view.getUint8(start + at.eventTypeLength);
-    const bodyAt = versionAt + view.getUint8(start + at.versionLength);
+    const traceparentAt = versionAt + view.getUint8(start + at.versionLength);
+    const bodyAt = traceparentAt + view.getUint8(start + at.traceparentLength);
     const restAt = bodyAt + view.getUint32(start + at.bodyLength);
     const end = restAt + view.getUint32(start + at.restLength);
     if (versionAt > typeAt) eventType = slab.toString("latin1", typeAt, versionAt);
-    if (bodyAt > versionAt) version = slab.toString("latin1", versionAt, bodyAt);
+    if (traceparentAt > versionAt) version = slab.toString("latin1", versionAt, traceparentAt);
     const rest = end === restAt ? noRest : (packr.unpack(slab.subarray(restAt, end)) as Rest);
     orders.push({
       runId: view.getFloat64(start + at.ticket),
@@ -205,6 +212,7 @@ export function unpackOrders({ buffer, byteOffset, byteLength }: Uint8Array): Th
       rejectedBy: rest[5],
       allowances: rest[6] ?? undefined,
       sessionId: rest[7] ?? undefined,
+      traceparent: bodyAt === traceparentAt ? undefined : slab.toString("latin1", traceparentAt, bodyAt),
     });
     start = end;
   }

@@ -7,7 +7,7 @@ import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, isPlain } from "./reports.ts";
+import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, type ReportedTrace, isPlain } from "./reports.ts";
 
 /** Longest that a busy thread keeps an answer back, to send more of them at once. */
 const keepBackMaxMs = 2;
@@ -29,6 +29,7 @@ export class Reporter {
   #steps: ReportedStep[] = [];
   #needs: ReportedNeed[] = [];
   #questions: ReportedQuestion[] = [];
+  #traces: ReportedTrace[] = [];
   /** When the first of what is kept back came; 0 when nothing is. */
   #keptSinceMs = 0;
   /** When the next turn of the loop was asked for; 0 when it was not. */
@@ -38,7 +39,8 @@ export class Reporter {
     this.#port = port;
     this.#logs = new LogBuffer(logLevel);
     this.sink = {
-      result: (ticket, answer, calls, durationMs) => {
+      result: (ticket, answer, calls, durationMs, trace) => {
+        if (trace !== undefined) this.#traces.push({ ticket, trace });
         if (isPlain(answer, calls)) this.#plain.add(ticket, durationMs);
         else this.#results.push({ ticket, durationMs, answer, calls });
         this.#schedule();
@@ -83,12 +85,13 @@ export class Reporter {
   /** Takes all there is, for the answer of a task that took `workMs`. */
   take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
-    const rest = { results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take() };
+    const rest = { results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take(), traces: this.#traces };
     const bytes = this.#plain.report(workMs, rest);
     if (this.#results.length > 0) this.#results = [];
     if (this.#steps.length > 0) this.#steps = [];
     if (this.#needs.length > 0) this.#needs = [];
     if (this.#questions.length > 0) this.#questions = [];
+    if (this.#traces.length > 0) this.#traces = [];
     return bytes;
   }
 

@@ -10,6 +10,7 @@ import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { RunQuestion } from "../../ports/executor.ts";
+import type { RunTrace } from "../../core/spans.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
 
@@ -37,6 +38,12 @@ export interface ReportedNeed extends Usage {
   readonly waitMaxMs: number;
 }
 
+/** What a run is reported as. */
+export interface ReportedTrace {
+  readonly ticket: number;
+  readonly trace: RunTrace;
+}
+
 /** A run asks for what its thread does not have. */
 export interface ReportedQuestion extends Omit<RunQuestion, "runId"> {
   readonly ticket: number;
@@ -49,13 +56,15 @@ export interface Report {
   readonly needs: readonly ReportedNeed[];
   readonly questions: readonly ReportedQuestion[];
   readonly logs: readonly SkillLogLine[];
+  /** Of results of this report, plain ones too. */
+  readonly traces: readonly ReportedTrace[];
 }
 
 const nothingEmitted: readonly OutgoingMessage[] = [];
 /** The answer and the calls of a plain result. */
 export const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitted };
 export const plainCalls: readonly CallReport[] = [];
-const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [] };
+const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
 /** Whether a result says no more than its ticket and its duration. */
 export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolean {
@@ -97,12 +106,12 @@ export class PlainResults {
   }
 }
 
-function packRest({ results, steps, needs, questions, logs }: Report): Uint8Array | undefined {
-  if (results.length + steps.length + needs.length + questions.length + logs.length === 0) return undefined;
+function packRest({ results, steps, needs, questions, logs, traces }: Report): Uint8Array | undefined {
+  if (results.length + steps.length + needs.length + questions.length + logs.length + traces.length === 0) return undefined;
   const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
     fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
   );
-  return packr.pack([results, packedSteps, needs, questions, logs]);
+  return packr.pack([results, packedSteps, needs, questions, logs, traces]);
 }
 
 type PackedRest = readonly [
@@ -111,6 +120,7 @@ type PackedRest = readonly [
   needs: readonly ReportedNeed[],
   questions: readonly ReportedQuestion[],
   logs: readonly SkillLogLine[],
+  traces: readonly ReportedTrace[],
 ];
 
 /** A report as it came. */
@@ -129,12 +139,13 @@ export function openReport({ buffer, byteOffset, byteLength }: Uint8Array): Open
 }
 
 function unpackRest(bytes: Uint8Array): Report {
-  const [results, steps, needs, questions, logs] = packr.unpack(bytes) as PackedRest;
+  const [results, steps, needs, questions, logs, traces] = packr.unpack(bytes) as PackedRest;
   return {
     results,
     steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
     needs,
     questions,
     logs,
+    traces,
   };
 }

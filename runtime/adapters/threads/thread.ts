@@ -131,6 +131,7 @@ export async function open(): Promise<AcceptTask> {
       },
     },
     random: Math.random,
+    traces: settings.traces,
   });
   // What plugins leave behind while they are imported is heard already.
   hearOutside(host, reporter, port1);

@@ -7,6 +7,7 @@ import { Packr } from "msgpackr";
 import type { Config } from "../../core/config.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { SamplingPolicy } from "../../core/spans.ts";
 import type { QuestionAnswer, StepAcknowledgement } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
@@ -30,6 +31,8 @@ export interface ThreadSettings {
   readonly circuits: SharedArrayBuffer;
   /** The worker's retries; see `RetryLedger`. */
   readonly retries: SharedArrayBuffer;
+  /** Which runs are told of as spans; undefined when nothing is traced. */
+  readonly traces: SamplingPolicy | undefined;
   /** Where threads count how long the code of each of these skills holds their loops. */
   readonly loopUse: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
 }

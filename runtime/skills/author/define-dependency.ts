@@ -61,6 +61,8 @@ export interface CallInfo {
   /** The claim's number: a callee that remembers the highest can refuse a worker that lost its claim. */
   readonly epoch: number;
   readonly traceId: string;
+  /** The same for servers that know W3C Trace Context, with the id of this very try: pass it on as the header `traceparent`. */
+  readonly traceparent: string;
   /** 1 for the first try of this call. */
   readonly attempt: number;
   /**
@@ -95,6 +97,15 @@ export interface HttpResponse {
   readonly body: unknown;
 }
 
+/** What kind of generative model a dependency is, for who looks at its calls. */
+export interface GenerativeAi {
+  /** Whose interface it speaks, by OpenTelemetry's names: `openai`, `azure.ai.openai`, `anthropic` … */
+  readonly provider: string;
+  readonly operation: (typeof generativeOperations)[number];
+}
+
+export const generativeOperations = ["chat", "text_completion", "embeddings"] as const;
+
 /** Something outside that a skill calls. Made by `defineDependency`. */
 export interface Dependency<Request = never, Response = unknown> {
   readonly kind: "holdfast.dependency";
@@ -107,6 +118,8 @@ export interface Dependency<Request = never, Response = unknown> {
   readonly concurrency: ConcurrencyPolicy | undefined;
   readonly estimatedTokens: number | ((request: never) => number) | undefined;
   readonly tokensOf: ((response: never) => number) | undefined;
+  /** Undefined where it is none. */
+  readonly generativeAi: GenerativeAi | undefined;
   /** Of an HTTP dependency; the configuration may give or replace it. */
   readonly baseUrl: string | undefined;
   /** Largest response body of an HTTP dependency, in bytes. */
@@ -135,6 +148,11 @@ export interface DependencyOptions {
   readonly timeouts?: Partial<CallTimeouts>;
   /** Default `{ attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2 000, jitter: "equal" }`. */
   readonly retry?: Partial<CallRetry>;
+  /**
+   * It is a generative model: traces tell of its calls by the conventions for these, with model, limits and tokens as far as request and response have them where
+   * most have them (`model`, `max_tokens`, `temperature`; `usage`, `choices`), and nothing of what is asked and answered. `operation` is `chat` by default.
+   */
+  readonly generativeAi?: { readonly provider: string; readonly operation?: GenerativeAi["operation"] };
   /** Requests and tokens a minute, of all or by tenant, project or skill; one limit for each of these. Default: none. */
   readonly limits?: readonly LimitPolicy[];
   /** `{ mode: "adaptive", min, max }`: how many runs use it at once is found from how long its calls take. Default: the bulkhead's `concurrentMax`. */
@@ -181,6 +199,7 @@ const knownKeys = [
   "estimatedTokens",
   "tokensOf",
   "concurrency",
+  "generativeAi",
 ];
 
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
@@ -245,6 +264,15 @@ function checkConcurrency(owner: string, given: unknown): ConcurrencyPolicy | un
   return { mode, min, max: checkNumber(`${owner}.max`, given["max"], { ...bulkheadLimits.concurrentMax, min }) };
 }
 
+function checkGenerativeAi(owner: string, given: unknown): GenerativeAi | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(owner, given, ["provider", "operation"]);
+  const { provider, operation = "chat" } = given;
+  if (typeof provider !== "string" || !/^[a-z][a-z0-9_.-]{0,63}$/.test(provider))
+    refuse(`${owner}.provider`, "a name such as openai, of at most 64 characters of a-z 0-9 . _ -", provider);
+  return { provider, operation: checkOneOf(`${owner}.operation`, operation, generativeOperations) };
+}
+
 /**
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
@@ -274,6 +302,7 @@ export function defineDependency<Request, Response>(
     limits: checkLimits(`${owner}.limits`, options.limits),
     estimatedTokens: checkEstimate(`${owner}.estimatedTokens`, options.estimatedTokens),
     tokensOf: options.tokensOf,
+    generativeAi: checkGenerativeAi(`${owner}.generativeAi`, options.generativeAi),
     concurrency: checkConcurrency(`${owner}.concurrency`, options.concurrency),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:

@@ -3,11 +3,14 @@
  * open circuit fails it at once, and so does a bulkhead that rejected the run. What comes back unknown is tried again here only where the step's kind allows it.
  */
 import type { StepKind } from "../../core/run.ts";
+import { traceIdOf, writeTraceparent } from "../../core/trace-context.ts";
 import { callDelayMs } from "../../policy/backoff.ts";
 import { type SkillError, TransientError } from "../author/errors.ts";
 import { asCallError } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
+import type { CallTrace } from "./call-trace.ts";
 import type { RunHost } from "./run-host.ts";
+import { deriveSpan } from "./run-identity.ts";
 import type { AllowTry } from "./usage-meter.ts";
 
 /** Failure code of a call that an open circuit refused. */
@@ -44,6 +47,8 @@ export interface Call {
   readonly stepKind: StepKind | undefined;
   /** Undefined when nothing limits the dependency. */
   readonly allow: AllowTry | undefined;
+  /** Undefined when nothing is traced. */
+  readonly traced: CallTrace | undefined;
   /** Hears each try that was made, and how long it took. */
   readonly heard: { tried(error: SkillError | undefined, tookMs: number): void };
 }
@@ -74,8 +79,10 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
   // Where the run ends first, its own end does.
   const timer = endMs < run.deadlineMs ? run.host.after(Math.max(1, endMs - run.host.nowMs()), tooLate) : undefined;
   const { eventId, epoch, traceId } = run;
+  const { idempotencyKey, step, traced } = call;
+  const traceparent = traced?.trying(attempt) ?? writeTraceparent({ traceId: traceIdOf(traceId), spanId: deriveSpan(idempotencyKey, attempt) }, true);
   try {
-    const info = { idempotencyKey: call.idempotencyKey, signal: controller.signal, eventId, step: call.step, epoch, traceId, attempt, checkMayAct };
+    const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct };
     return await Promise.race([dependency.request(call.request, info), late]);
   } finally {
     timer?.cancel();
@@ -136,11 +143,13 @@ export async function callDependency(run: CallingRun, dependency: PreparedDepend
     try {
       const response = await tryOnce(run, dependency, call, attempt, endMs);
       call.heard.tried(undefined, run.host.nowMs() - startedMs);
+      call.traced?.tried(undefined, response);
       return response;
     } catch (thrown) {
       if (thrown === ended) run.checkMayAct();
       const error = asCallError(thrown, dependency.name);
       call.heard.tried(error, run.host.nowMs() - startedMs);
+      call.traced?.tried(error);
       const delayMs = pauseBeforeRetry(run, dependency, call, error, attempt, endMs);
       if (delayMs === undefined) throw error;
       before = error;

@@ -38,6 +38,7 @@ import {
   formOf,
   snakeNames,
 } from "../../core/wire-forms.ts";
+import { readTraceparent, traceparentHeader } from "../../core/trace-context.ts";
 import { type Decoded, decodeBody, decompress, unlike } from "./decode-body.ts";
 import { utcTimeOf } from "./utc-time.ts";
 
@@ -140,8 +141,6 @@ function snakeEvent(route: Route, fields: Fields): EventEnvelope {
   return envelopeOf(route, fields, snakeNames, payload);
 }
 
-const traceparentPattern = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
-
 /** A time of the broker's, for an event whose form carries none; one that is no time counts as the first of all. */
 function isoTimeOf(wallMs: number): string {
   const date = new Date(wallMs);
@@ -155,8 +154,7 @@ function cut(value: unknown): unknown {
 
 /** Fills in what CloudEvents need not carry from what they must. */
 function withDefaults(attributes: Fields, enqueuedAtMs: number): Fields {
-  const traceparent = attributes["traceparent"];
-  const traceId = typeof traceparent === "string" ? traceparentPattern.exec(traceparent)?.[1] : undefined;
+  const traceId = readTraceparent(attributes[traceparentHeader])?.traceId;
   const { source } = attributes;
   const hasSource = typeof source === "string" && source !== "";
   if (!hasSource && (attributes["originatingagent"] ?? undefined) === undefined) throw new FieldProblem("source", "a string that is not empty", source);

@@ -3,6 +3,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import { type EventEnvelope, isEventType } from "../../core/event-envelope.ts";
 import { eventMessage } from "../../core/event-message.ts";
 import type { StepQuality } from "../../core/run.ts";
+import { traceparentHeader } from "../../core/trace-context.ts";
 import { refuse } from "../author/check-options.ts";
 import type { EmitOptions } from "../author/context.ts";
 import { checkEmitOptions, defaultEmittedVersion } from "./emit-options.ts";
@@ -37,11 +38,13 @@ export interface Emitter {
   readonly wallMs: number;
   /** Of the steps that the event comes from; written beside the envelope's fields, and as a header, unless it is `full`. */
   readonly quality: StepQuality;
+  /** What its message says of its trace; undefined when nothing is traced. */
+  readonly traceparent: string | undefined;
 }
 
 /** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
 export function makeEmission(
-  { cause, agent, eventId, wallMs, quality }: Emitter,
+  { cause, agent, eventId, wallMs, quality, traceparent }: Emitter,
   eventType: string,
   payload: unknown,
   options: EmitOptions | undefined,
@@ -64,8 +67,9 @@ export function makeEmission(
     ...(artifactUri === undefined ? undefined : { artifactUri }),
     payload,
   };
+  const trace = traceparent === undefined ? undefined : { [traceparentHeader]: traceparent };
   const label = quality === "full" ? undefined : { quality };
-  const message = eventMessage(event, { message: given?.message, properties: given?.properties, label });
+  const message = eventMessage(event, { message: given?.message, properties: given?.properties, label, headers: trace });
   if (message.body.byteLength > emittedBytesMax) refuse("emit", `an event of at most ${emittedBytesMax} bytes`, message.body.byteLength);
   return message;
 }

@@ -17,7 +17,8 @@ function redisCodeOf(message: unknown): string | undefined {
   return typeof message === "string" ? /^[A-Z]{2,32}(?= )/.exec(message)?.[0] : undefined;
 }
 
-function codeOf(thrown: unknown): string {
+/** What the code of a failure is called. */
+export function codeOf(thrown: unknown): string {
   if (!isError(thrown)) return "THROWN";
   const code = fieldOf(thrown, "code");
   if (typeof code === "string" && codePattern.test(code)) return code;

@@ -7,7 +7,6 @@ import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
 import { refusal } from "./http-refusal.ts";
 import { retryAfterOf } from "./retry-after.ts";
-import { deriveSpan, traceparentOf } from "./run-identity.ts";
 import { asUnreachable } from "./unreachable.ts";
 
 export interface HttpSettings {
@@ -48,7 +47,7 @@ function headersOf(request: HttpRequest, info: CallInfo, contentType: string | u
   headers["holdfast-run"] = info.eventId;
   if (info.step !== undefined) headers["holdfast-step"] = info.step;
   headers["holdfast-epoch"] = String(info.epoch);
-  headers["traceparent"] = traceparentOf(info.traceId, deriveSpan(info.idempotencyKey, info.attempt));
+  headers["traceparent"] = info.traceparent;
   return headers;
 }
 

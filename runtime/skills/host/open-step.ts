@@ -1,6 +1,7 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
+import type { SpanDraft } from "../../core/spans.ts";
 import { PermanentError } from "../author/errors.ts";
 import { encodeStep, stepResultBytesMax } from "./step-codec.ts";
 
@@ -27,6 +28,8 @@ export interface OpenStep {
   part: StepPart;
   /** Of what answers. */
   quality: StepQuality;
+  /** Undefined when nothing is traced. */
+  readonly span: SpanDraft | undefined;
 }
 
 export function stepPart(callKey: string, emitKey: string): StepPart {

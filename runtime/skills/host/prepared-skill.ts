@@ -2,7 +2,7 @@
 import type { Config } from "../../core/config.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import type { CircuitPolicy } from "../../core/skill.ts";
-import { type CallRetry, type CallTimeouts, type Dependency, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
+import { type CallRetry, type CallTimeouts, type Dependency, type GenerativeAi, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
 import { configuredDependency } from "./registry.ts";
@@ -27,6 +27,10 @@ export interface PreparedDependency {
   readonly retry: CallRetry;
   /** Undefined when nothing limits it. */
   readonly limits: PreparedLimits | undefined;
+  /** Undefined where it is no generative model. */
+  readonly generativeAi: GenerativeAi | undefined;
+  /** Where an HTTP dependency is; undefined for another. */
+  readonly server: { readonly address: string; readonly port: number } | undefined;
   readonly request: RequestFunction<unknown, unknown>;
 }
 
@@ -40,7 +44,7 @@ export interface PreparedSkill {
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
-  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf } = dependency;
+  const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf, generativeAi } = dependency;
   const prepared = {
     name,
     number,
@@ -48,6 +52,8 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
     circuit,
     retry,
     limits: limits.length === 0 ? undefined : { estimatedTokens, tokensOf },
+    generativeAi,
+    server: undefined,
   };
   if (dependency.request !== undefined) return { ...prepared, request: dependency.request as unknown as RequestFunction<unknown, unknown> };
   if (baseUrl === undefined) {
@@ -59,7 +65,9 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
   // Only a thread that calls over HTTP loads the client.
   const { makeHttpRequest } = await import("./http-request.ts");
   const request = makeHttpRequest({ name, baseUrl: url, timeouts, responseBytesMax, connectionsMax: bulkhead.concurrentMax });
-  return { ...prepared, request: request as unknown as RequestFunction<unknown, unknown> };
+  const { hostname: address, port, protocol } = new URL(url);
+  const server = { address, port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port) };
+  return { ...prepared, server, request: request as unknown as RequestFunction<unknown, unknown> };
 }
 
 /** Does a part of making a skill ready, and may take its time. */

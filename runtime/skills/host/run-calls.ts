@@ -13,6 +13,7 @@ import type { OpenStep } from "./open-step.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { permanently, unknownDependency } from "./run-errors.ts";
 import type { ThreadOrder } from "./run-order.ts";
+import type { RunRecorder } from "./run-recorder.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 
 /** What they need of the run. */
@@ -22,6 +23,8 @@ export interface RunOfCalls extends CallingRun {
   /** Of the whole run. */
   readonly idempotencyKey: string;
   readonly open: OpenStep | undefined;
+  /** Undefined when nothing is traced. */
+  readonly recorder: RunRecorder | undefined;
   askForMore(dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
 }
 
@@ -50,7 +53,7 @@ export class RunCalls {
     const metered = this.#measure(prepared, request, options);
     const heard = new HeardCall(this.#ledger, prepared);
     try {
-      const response = await callDependency(this.#run, prepared, this.#describe(heard, name, request, metered));
+      const response = await callDependency(this.#run, prepared, this.#describe(heard, prepared, request, metered));
       metered?.answered(response);
       heard.ended(undefined);
       return response as Response;
@@ -71,13 +74,15 @@ export class RunCalls {
   }
 
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describe(heard: HeardCall, dependency: string, request: unknown, metered: MeteredCall | undefined): Call {
-    const { open } = this.#run;
+  #describe(heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined): Call {
+    const { open, recorder } = this.#run;
     const calls = open?.part.calls ?? this.#ledger.outside;
-    const number = (calls.get(dependency) ?? 0) + 1;
-    calls.set(dependency, number);
+    const number = (calls.get(dependency.name) ?? 0) + 1;
+    calls.set(dependency.name, number);
     const key = open?.part.callKey ?? this.#run.idempotencyKey;
-    const { name: step, kind: stepKind } = open ?? {};
-    return { request, idempotencyKey: number === 1 ? key : `${key}-${number}`, step, stepKind, allow: metered?.allow, heard };
+    const idempotencyKey = number === 1 ? key : `${key}-${number}`;
+    const { name: step, kind: stepKind, span } = open ?? {};
+    const traced = recorder?.call(dependency, request, idempotencyKey, span);
+    return { request, idempotencyKey, step, stepKind, allow: metered?.allow, heard, traced };
   }
 }

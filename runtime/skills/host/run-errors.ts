@@ -37,12 +37,6 @@ export function stepNotStored({ name, state }: StepRecord): TransientError {
   });
 }
 
-/** Recorded steps that are not among those met, in words; undefined when there are none. */
-export function unmetSteps(recorded: readonly StepRecord[], met: ReadonlySet<string> | undefined): string | undefined {
-  const unmet = recorded.map(({ name }) => name).filter((name) => met?.has(name) !== true);
-  return unmet.length === 0 ? undefined : `expected the skill to meet the recorded steps ${unmet.join(", ").slice(0, 500)} before a new one, it did not`;
-}
-
 export function stepNotAwaited(step: string): PermanentError {
   return new PermanentError(`expected the skill to wait for its step '${step}', it returned before; write await before the step`, { code: "STEP_NOT_AWAITED" });
 }

@@ -2,6 +2,7 @@ import type { Timer } from "../../core/clock.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
+import type { SamplingPolicy } from "../../core/spans.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
 import type { ThreadOrder } from "./run-order.ts";
@@ -12,6 +13,8 @@ export interface RunHost<Run> {
   consumerOf(order: Pick<ThreadOrder, "source">): string;
   /** Names the emitter of events; the skill's name when undefined. */
   readonly agent: string | undefined;
+  /** Which runs are told of as spans; undefined when nothing is traced. */
+  readonly traces: SamplingPolicy | undefined;
   nowMs(): number;
   wallMs(): number;
   random(): number;

@@ -15,15 +15,7 @@ export function deriveKey({ consumer, eventId, generation }: RunIdentity, ...par
   return hash("sha256", JSON.stringify([consumer, eventId, generation, ...parts]), "hex").slice(0, keyCharacters);
 }
 
-const traceIdPattern = /^[0-9a-f]{32}$/;
-
-/** A W3C `traceparent` for a call: the event's trace id where it is one, else one derived from it. */
-export function traceparentOf(traceId: string, spanKey: string): string {
-  const trace = traceIdPattern.test(traceId) ? traceId : hash("sha256", traceId, "hex").slice(0, 32);
-  return `00-${trace}-${spanKey.slice(0, 16)}-01`;
-}
-
-/** The span of one try of a call. */
+/** The span of one try of what has this key: a call, an event that is emitted. */
 export function deriveSpan(callKey: string, attempt: number): string {
   return hash("sha256", `${callKey}#${attempt}`, "hex").slice(0, 16);
 }

@@ -27,6 +27,7 @@ import type {
   TransactionalOptions,
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import { admitStep, unmetSteps } from "./admit-step.ts";
 import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, makeEmission } from "./emit.ts";
@@ -37,17 +38,17 @@ import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, stepNotStored, unmetSteps } from "./run-errors.ts";
+import { RunEnded, permanently, stepNotAwaited, stepNotStored } from "./run-errors.ts";
 import type { ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
 import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
+import { RunRecorder, recorded } from "./run-recorder.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
-import { show } from "../author/check-options.ts";
-import { checkStepName, checkStepOptions, stepArguments } from "../author/step-chain.ts";
+import { stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 import { type AnyStepEffect, type AnyStepOptions, carryOutOnce } from "./transactional.ts";
@@ -77,6 +78,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   #log: SkillLog | undefined;
   #session: RunSession | undefined;
   #message: RunMessage | undefined;
+  #recorder: RunRecorder | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -134,6 +136,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   get session(): RunSession | undefined {
     return (this.#session ??= RunSession.of(this));
+  }
+
+  /** Undefined when nothing is traced. */
+  get recorder(): RunRecorder | undefined {
+    return this.host.traces === undefined ? undefined : (this.#recorder ??= new RunRecorder(this.host.traces, this));
   }
 
   get openStep(): string | undefined {
@@ -216,7 +223,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
     if (this.#open !== undefined) return this.fail(stepNotAwaited(this.#open.name));
     if (this.#message?.isReplying === true) return this.fail(replyNotAwaited());
-    const unmet = this.#unmetSteps();
+    const unmet = unmetSteps(this.order, this.#met);
     if (unmet !== undefined) this.end({ kind: "pipeline-changed", why: unmet });
     else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
   }
@@ -260,7 +267,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (list.length >= emittedMax) throw new PermanentError(`emit: expected at most ${emittedMax} events, got one more`, { code: "EMIT_LIMIT" });
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
-    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality };
+    const traceparent = this.recorder?.created(eventId, eventType, this.#open?.span);
+    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality, traceparent };
     const message = permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options));
     list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;
@@ -281,11 +289,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   async step<Result>(name: string, given: AnyStepOptions<Result> | AnyStepEffect<Result>, last?: AnyStepEffect<Result>): Promise<Result> {
     if (this.#isEnded) throw new RunEnded();
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
-    const kind = this.#admitStep(name, options);
-    if (typeof effect !== "function")
-      throw new PermanentError(`step '${name}': expected its effect, a function, as the last argument, got ${show(effect)}`, {
-        code: "STEP_INVALID",
-      });
+    const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
     if (this.#saga !== undefined) {
       const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
@@ -299,14 +303,15 @@ export class Run implements SkillContext<never>, RunOfCalls {
       this.#keep(name, stored.emitted, stored.quality);
       return stored.result as Result;
     }
-    const unmet = record === undefined ? this.#unmetSteps() : undefined;
+    const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
     const idempotencyKey = this.#derive(name);
-    const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
+    const open = this.#openStep(name, kind, idempotencyKey, "step");
     this.#open = open;
     try {
-      const result = (await this.#execute(open, record, options, effect)) as Result;
+      const result = (await this.#execute(open, record, options, effect as AnyStepEffect<Result>)) as Result;
       this.#open = undefined;
+      this.#recorder?.answered(open.span, open.quality);
       return result;
     } catch (error) {
       this.#fail(open, error);
@@ -317,15 +322,13 @@ export class Run implements SkillContext<never>, RunOfCalls {
   /** A step that failed is closed, so that the skill may go another way; the failure keeps its name. */
   #fail(open: OpenStep, error: unknown): void {
     if (this.#open === open) this.#open = undefined;
+    this.#recorder?.failed(open.span, error);
     this.#failedStep = { error, name: open.name };
   }
 
-  #admitStep(name: string, options: unknown): StepKind {
-    const kind = permanently("STEP_INVALID", () => checkStepOptions(`step '${checkStepName("step", name)}'`, options, this.#prepared.skill.critical));
-    if (this.#open !== undefined)
-      throw new PermanentError(`step '${name}': expected one step at a time, '${this.#open.name}' has not ended`, { code: "STEP_OVERLAP" });
-    if (this.#met?.has(name) === true) throw new PermanentError(`step '${name}': expected each step's name once in a run`, { code: "STEP_REPEATED" });
-    return kind;
+  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate"): OpenStep {
+    const span = this.recorder?.step(name, kind, what);
+    return { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
@@ -375,6 +378,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     { error, needsIntent }: { readonly error: unknown; readonly needsIntent: boolean },
   ): Promise<unknown> {
     const chain = options.fallbacks;
+    this.#recorder?.stumbled();
     const answer =
       chain === undefined ? ({ kind: "failed", error, doubt: error } as const) : await fallBack(fallingStep(this, open, effect), effect, chain, error);
     if (answer.kind === "failed") {
@@ -443,11 +447,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
       perform: async (name, kind, part, work) => {
         const stepKey = this.#derive(name);
         const idempotencyKey = this.#derive(name, "compensate");
-        const open: OpenStep = { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full" };
+        const open = this.#openStep(name, kind, idempotencyKey, "compensate");
         if (part === "query") open.part = queryPart(open, this);
         this.#open = open;
         try {
-          return await work(new OpenStepContext(this, idempotencyKey), stepKey);
+          return await recorded(this.#recorder, open.span, work(new OpenStepContext(this, idempotencyKey), stepKey));
         } finally {
           if (this.#open === open) this.#open = undefined;
         }
@@ -459,12 +463,6 @@ export class Run implements SkillContext<never>, RunOfCalls {
   #stop(answer: RunAnswer): never {
     this.end(answer);
     throw new RunEnded();
-  }
-
-  /** Recorded steps that another shape of the skill made and this one has not met. */
-  #unmetSteps(): string | undefined {
-    if (!this.order.pipelineChanged) return undefined;
-    return unmetSteps(this.order.steps, this.#met);
   }
 
   #derive(...parts: readonly (string | number)[]): string {

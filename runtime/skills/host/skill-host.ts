@@ -7,6 +7,7 @@ import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepRecord } from "../../core/run.ts";
+import type { RunTrace, SamplingPolicy } from "../../core/spans.ts";
 import { RetryLedger } from "../../policy/retry-ledger.ts";
 import type { QuestionAnswer, StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
@@ -25,7 +26,8 @@ import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
 export interface HostSink {
-  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number): void;
+  /** `trace`: of a run that is told of. */
+  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number, trace?: RunTrace): void;
   /** `fellBack`: what answered in place of the step's effect. */
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   /** A run needs more of a dependency that is limited. */
@@ -52,6 +54,8 @@ export interface SkillHostOptions {
   /** Its monotonic clock is that of the whole process. */
   readonly clock: Omit<Clock, "soon">;
   readonly random: Random;
+  /** Which runs are told of as spans; undefined when nothing is traced. */
+  readonly traces?: SamplingPolicy | undefined;
 }
 
 /** Whose code a thread is executing. */
@@ -80,6 +84,7 @@ const noCalls: readonly CallReport[] = [];
 
 export class SkillHost implements RunHost<Run> {
   readonly agent: string | undefined;
+  readonly traces: SamplingPolicy | undefined;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -92,6 +97,7 @@ export class SkillHost implements RunHost<Run> {
 
   constructor(options: SkillHostOptions) {
     this.agent = options.agent;
+    this.traces = options.traces;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
     this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
@@ -284,7 +290,8 @@ export class SkillHost implements RunHost<Run> {
   ended(run: Run, answer: RunAnswer): void {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs);
+    const trace = run.recorder?.finish(answer);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs, trace);
     this.#options.sink.worked(run.order.skill);
   }
 

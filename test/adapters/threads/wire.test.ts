@@ -51,6 +51,7 @@ const orders: fc.Arbitrary<TicketedOrder> = fc
     rejectedBy: fc.array(fc.nat({ max: 20 }), { maxLength: 2 }),
     allowances: fc.constant(undefined),
     sessionId: fc.constantFrom(undefined, "session-ä"),
+    traceparent: fc.constantFrom(undefined, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
   })
   .chain((order) =>
     fc.record({ ticket: fc.nat({ max: Number.MAX_SAFE_INTEGER }), leaseUntilMs: times }).map(({ ticket, leaseUntilMs }) => ({
@@ -92,7 +93,7 @@ describe("orders on their way to a thread", () => {
 });
 
 describe("a thread's report", () => {
-  const nothing = { results: [], steps: [], needs: [], questions: [], logs: [] };
+  const nothing = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
   test("brings back every plain result with its duration, in one report each", () => {
     const results = new PlainResults();
@@ -108,12 +109,24 @@ describe("a thread's report", () => {
     const results = new PlainResults();
     results.add(7, 0.5);
     const step: StepRecord = { name: "write", kind: "keyed", state: "completed", result: Uint8Array.of(1, 2, 3), checksum: 1, codec: 2, atMs: 3 };
+    const span = {
+      spanId: "2",
+      parentSpanId: "1",
+      name: "step a",
+      kind: "internal",
+      startMs: 1,
+      endMs: 2,
+      attributes: { "holdfast.step": "a" },
+      error: undefined,
+    } as const;
+    const trace = { traceId: "t", saidTraceId: undefined, spanId: "1", startMs: 1, endMs: 3, spans: [span], spansDropped: 0, error: undefined } as const;
     const rest = {
       results: [{ ticket: 8, durationMs: 2, answer: { kind: "interrupted" }, calls: [] }],
       steps: [{ ticket: 9, requestId: 1, step, fellBack: undefined }],
       needs: [{ ticket: 9, requestId: 2, dependency: 0, waitMaxMs: 10, requests: 1, tokens: 0 }],
       questions: [{ ticket: 9, requestId: 3, about: "message" }],
       logs: [],
+      traces: [{ ticket: 7, trace }],
     } as const;
     const opened = openReport(passed(results.report(0, rest)));
     assert.deepEqual([...opened.plain], [7, 0.5]);

@@ -1,0 +1,115 @@
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "#runtime/adapters/telemetry/traces/environment.ts";
+import { resourceOf, TraceExport, type TraceExportOptions } from "#runtime/adapters/telemetry/traces/exporter.ts";
+import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
+import type { Span } from "#runtime/core/spans.ts";
+import { ManualClock, runtimeClock } from "../support/manual-clock.ts";
+
+const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" };
+
+test("traces are exported where the standard variables say so, and nowhere by default", () => {
+  assert.equal(exportsTraces({}), false);
+  assert.equal(exportsTraces({ OTEL_EXPORTER_OTLP_ENDPOINT: "" }), false);
+  assert.equal(exportsTraces(endpoint), true);
+  assert.equal(exportsTraces({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://c/v1/traces" }), true);
+  assert.equal(exportsTraces({ OTEL_TRACES_EXPORTER: "otlp" }), true);
+  assert.equal(exportsTraces({ ...endpoint, OTEL_TRACES_EXPORTER: "none" }), false);
+  assert.equal(exportsTraces({ ...endpoint, OTEL_SDK_DISABLED: "true" }), false);
+  assert.throws(() => exportsTraces({ OTEL_TRACES_EXPORTER: "zipkin" }), /OTEL_TRACES_EXPORTER: expected otlp or none, got 'zipkin'/);
+});
+
+test("protocol, queue and sampler are those of the standard variables", () => {
+  assert.equal(protocolOf({}), "http/protobuf");
+  assert.equal(protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" }), "http/json");
+  assert.throws(() => protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }), /expected http\/protobuf or http\/json, got 'grpc'/);
+  assert.deepEqual(exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "100", OTEL_BSP_SCHEDULE_DELAY: "10" }), { queueMax: 100, batchMax: 100, delayMs: 10 });
+  assert.throws(() => exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "-1" }), /OTEL_BSP_MAX_QUEUE_SIZE: expected a whole number above 0, got '-1'/);
+  assert.deepEqual(samplerOf({}), {});
+  assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" }), { ratio: 0.25, followParent: true });
+  assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "always_on", OTEL_TRACES_SAMPLER_ARG: "0.25" }), { ratio: 1, followParent: false });
+  assert.throws(() => samplerOf({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" }), /expected a number from 0 to 1, got '2'/);
+});
+
+function spans(count: number): Span[] {
+  const of = { traceId: "a".repeat(32), parentSpanId: undefined, name: "run", kind: "internal", links: [], attributes: {}, error: undefined } as const;
+  return Array.from({ length: count }, (_, index) => ({
+    ...of,
+    spanId: index.toString(16).padStart(16, "0"),
+    startMs: 1_700_000_000_000.25,
+    endMs: 1_700_000_000_001.5,
+  }));
+}
+
+type Exported = Parameters<TraceExportOptions["exporter"]["export"]>;
+
+function exportTo(failsWith?: string): {
+  readonly export: TraceExport;
+  readonly clock: ManualClock;
+  readonly batches: Exported[0][];
+  readonly lost: RuntimeEvent[];
+} {
+  const clock = new ManualClock();
+  const batches: Exported[0][] = [];
+  const lost: RuntimeEvent[] = [];
+  const exporter = {
+    export(batch: Exported[0], done: Exported[1]): void {
+      batches.push(batch);
+      const result: object = failsWith === undefined ? { code: 0 } : { code: 1, error: new Error(failsWith) };
+      done(result as Parameters<typeof done>[0]);
+    },
+    shutdown: async (): Promise<void> => undefined,
+  };
+  const resource = resourceOf({ "service.name": "holdfast" });
+  const queue = { queueMax: 8, batchMax: 4, delayMs: 100 };
+  return {
+    export: new TraceExport({ ...queue, clock: runtimeClock(clock), exporter, resource, version: "1", lost: (event) => lost.push(event) }),
+    clock,
+    batches,
+    lost,
+  };
+}
+
+test("spans go out together after a while, at once where a batch is full, and with the end of the worker", async () => {
+  const { export: traces, clock, batches, lost } = exportTo();
+  traces.take(spans(1));
+  assert.equal(batches.length, 0);
+  clock.advance(100);
+  assert.deepEqual(
+    batches.map((batch) => batch.length),
+    [1],
+  );
+  await Promise.resolve();
+  const [readable] = batches[0] ?? [];
+  assert.deepEqual(
+    [readable?.startTime, readable?.duration],
+    [
+      [1_700_000_000, 250_000],
+      [0, 1_250_000],
+    ],
+  );
+  await new Promise(setImmediate);
+  traces.take(spans(5));
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    batches.map((batch) => batch.length),
+    [1, 4, 1],
+  );
+  traces.take(spans(2));
+  await traces.stop();
+  assert.deepEqual([batches.map((batch) => batch.length), lost], [[1, 4, 1, 2], []]);
+});
+
+test("what the queue has no room for, and what nobody takes, is counted and reported", async () => {
+  const { export: traces, clock, lost } = exportTo("the collector said 400");
+  traces.take(spans(20));
+  await new Promise(setImmediate);
+  clock.advance(5_000);
+  assert.deepEqual(lost, [
+    { type: "traces.lost", why: "buffer", spans: 12, error: "" },
+    { type: "traces.lost", why: "refused", spans: 8, error: "the collector said 400" },
+  ]);
+  await traces.stop();
+  traces.take(spans(1));
+  assert.equal(lost.length, 2);
+});
