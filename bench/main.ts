@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { carryOut } from "#runtime/cli/carry-out.ts";
 import { allCommand } from "./all/command.ts";
 import { amqpCommand } from "./amqp/command.ts";
+import { baselineCommand } from "./baseline/command.ts";
 import { brokerCommand } from "./broker/command.ts";
 import { compareCommand } from "./compare/command.ts";
 import { dispatchCommand } from "./dispatch/command.ts";
@@ -57,6 +58,7 @@ const commands = [
   storeCommand(),
   dispatchCommand(),
   compareCommand(),
+  baselineCommand(),
   footprintCommand(),
 ];
 for (const command of commands) program.addCommand(command);

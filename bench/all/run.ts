@@ -1,73 +1,99 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { collect } from "../report/collected.ts";
-import { startBenchRedis } from "../support/redis.ts";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { collect, readCollected } from "../report/collected.ts";
 import { reportPage } from "../report/page.ts";
-import { quickParameters } from "./scenarios.ts";
 import type { ReportDocument } from "../support/document.ts";
+import { startBenchRedis } from "../support/redis.ts";
 import type { ReportOptions } from "../support/report.ts";
+import { interruptibly, type Ran, runScenario } from "./scenario-process.ts";
+import { scenarioNames } from "./scenarios.ts";
 
 export interface AllOptions extends ReportOptions {
   readonly quick?: boolean;
   readonly out: string;
   readonly only: readonly string[];
+  readonly continue?: boolean;
 }
 
-interface Ran {
-  readonly name: string;
-  readonly tookS: number;
-  readonly code: number | null;
-  readonly document: ReportDocument | undefined;
-}
-
-const main = resolve(import.meta.dirname, "../main.ts");
+/** Several times what any of them takes on a machine that is busy with other things. */
+const quickMaxMs = 240_000;
+const fullMaxMs = 4 * 3_600_000;
+const interruptedCode = 130;
 
 export async function run(options: AllOptions): Promise<number> {
-  const { out, only, json } = options;
-  const ran: Ran[] = [];
-  const redis = await startBenchRedis();
-  try {
-    for (const name of only) ran.push(await runScenario(name, options, redis.url));
-  } finally {
-    await redis.stop();
-  }
-  const documents = ran.map(({ document }) => document).filter((document) => document !== undefined);
+  const { out, json } = options;
   mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, "results.json"), `${JSON.stringify(collect(documents))}\n`);
-  writeFileSync(join(out, "results.html"), reportPage(documents));
-  if (json === true) process.stdout.write(`${JSON.stringify(collect(documents))}\n`);
-  else if (json !== undefined && json !== false) writeFileSync(json, `${JSON.stringify(collect(documents))}\n`);
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
-  for (const { name, tookS, code, document } of ran) {
-    const checks = document?.checks ?? [];
-    const broken = checks.filter(({ kind, ok }) => kind === "guard" && !ok);
-    const missed = checks.filter(({ kind, ok }) => kind === "target" && !ok);
-    const how = document === undefined ? `failed with ${String(code)}` : broken.length > 0 ? `${broken.length} guards broken` : "guards held";
-    say(`${name.padEnd(13)} ${tookS.toFixed(0).padStart(4)} s  ${how}${missed.length === 0 ? "" : `; ${missed.length} targets missed`}`);
-  }
-  say(`written: ${join(out, "results.json")} and ${join(out, "results.html")}`);
+  const file = join(out, "results.json");
+  const documents = new Map((options.continue === true && existsSync(file) ? keptOf(file) : []).map((document) => [document.scenario, document]));
+  const ran: Ran[] = [];
+  const isInterrupted = await interruptibly(async (interrupted) => {
+    await runMissing(options, documents, ran, interrupted);
+    return interrupted.aborted;
+  });
+  write(out, documents);
+  const collected = readFileSync(file, "utf8");
+  if (json === true) process.stdout.write(collected);
+  else if (json !== undefined && json !== false) writeFileSync(json, collected);
+  tell(options, documents, ran);
+  if (isInterrupted) return interruptedCode;
   return ran.every(({ code }) => code === 0) ? 0 : 1;
 }
 
-async function runScenario(name: string, { quick = false, check = false, json }: AllOptions, redisUrl: string): Promise<Ran> {
-  const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-all-"));
-  const file = join(folder, "document.json");
-  const startMs = performance.now();
+async function runMissing(options: AllOptions, documents: Map<string, ReportDocument>, ran: Ran[], interrupted: AbortSignal): Promise<void> {
+  const { only, out, quick = false, check = false, json } = options;
+  const missing = only.filter((name) => !documents.has(name));
+  if (missing.length === 0) return;
+  const redis = await startBenchRedis();
   try {
-    if (json !== true) process.stdout.write(`\n${name}\n`);
-    const parameters = [main, name, "--json", file, ...(quick ? (quickParameters.get(name) ?? ["--quick"]) : []), ...(check ? ["--check"] : [])];
-    // One document is printed, or tables: not both.
-    const child = spawn(process.execPath, parameters, {
-      stdio: ["ignore", json === true ? "ignore" : "inherit", "inherit"],
-      env: { ...process.env, REDIS_URL: redisUrl },
-    });
-    const [code] = (await once(child, "exit")) as [number | null];
-    const document = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as ReportDocument) : undefined;
-    return { name, tookS: (performance.now() - startMs) / 1_000, code, document };
+    for (const name of missing) {
+      const parameters = [...(quick ? ["--quick"] : []), ...(check ? ["--check"] : [])];
+      const limitMs = quick ? quickMaxMs : fullMaxMs;
+      const one = await runScenario({ name, parameters, isSilent: json === true, redisUrl: redis.url, limitMs, interrupted });
+      if (interrupted.aborted) break;
+      ran.push(one);
+      if (one.document !== undefined) documents.set(name, one.document);
+      // What is found is there whatever becomes of the rest.
+      write(out, documents);
+    }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await redis.stop();
   }
+}
+
+/** What need not be run again: a scenario that has found something wrong is not kept. */
+function keptOf(file: string): readonly ReportDocument[] {
+  return readCollected(file).filter(({ checks }) => checks.every(({ kind, ok }) => ok || kind === "target"));
+}
+
+function write(out: string, documents: ReadonlyMap<string, ReportDocument>): void {
+  const inOrder = scenarioNames.flatMap((name) => documents.get(name) ?? []);
+  writeFileSync(join(out, "results.json"), `${JSON.stringify(collect(inOrder))}\n`);
+  writeFileSync(join(out, "results.html"), reportPage(inOrder));
+}
+
+/** One line a scenario. */
+function tell({ out, only }: AllOptions, documents: ReadonlyMap<string, ReportDocument>, ran: readonly Ran[]): void {
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  for (const name of only) {
+    const one = ran.find((candidate) => candidate.name === name);
+    const took = one === undefined ? (documents.has(name) ? "kept" : "not run") : `${one.tookS.toFixed(0)} s`;
+    say(`${name.padEnd(13)} ${took.padStart(7)}  ${howOf(one, documents.get(name))}`);
+  }
+  const tookS = ran.reduce((sum, one) => sum + one.tookS, 0);
+  say(`${tookS.toFixed(0)} s in all; written: ${join(out, "results.json")} and ${join(out, "results.html")}`);
+}
+
+function howOf(one: Ran | undefined, document: ReportDocument | undefined): string {
+  if (one?.isOverdue === true) return "took too long, and was ended";
+  if (one !== undefined && one.document === undefined) return `failed with ${String(one.code)}`;
+  if (document === undefined) return "";
+  const failed = (wanted: "guard" | "gate" | "target"): number => document.checks.filter(({ kind, ok }) => kind === wanted && !ok).length;
+  const [guards, gates, targets] = [failed("guard"), failed("gate"), failed("target")];
+  const parts = [
+    guards > 0 ? `${guards} guards BROKEN` : "",
+    gates > 0 ? `${gates} gates MISSED` : "",
+    guards + gates === 0 ? "guards and gates held" : "",
+    targets > 0 ? `${targets} targets missed` : "",
+  ];
+  return parts.filter((part) => part !== "").join("; ");
 }

@@ -15,6 +15,3 @@ export const scenarioNames: readonly string[] = [
   "store",
   "soak",
 ];
-
-/** Of those whose short form is no option of their own. */
-export const quickParameters: ReadonlyMap<string, readonly string[]> = new Map([["store", ["--rounds", "1", "--batches", "10", "--fill", "50000"]]]);

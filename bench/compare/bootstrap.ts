@@ -21,11 +21,9 @@ export type Change = "more" | "less" | "same" | "too few samples";
 
 /** Fewer say nothing of how they spread. */
 const samplesMin = 3;
-/** Of 1: so small a change is none. */
-const least = 0.02;
-
-export function changeOf(before: readonly number[], after: readonly number[], { low, high }: Interval): Change {
+/** `tolerance`: of 1; so small a change is none. */
+export function changeOf(before: readonly number[], after: readonly number[], { low, high }: Interval, tolerance: number): Change {
   if (Math.min(before.length, after.length) < samplesMin) return "too few samples";
-  if (low > 1 + least) return "more";
-  return high < 1 - least ? "less" : "same";
+  if (low > 1 + tolerance) return "more";
+  return high < 1 - tolerance ? "less" : "same";
 }

@@ -12,7 +12,7 @@ export interface Compared extends Interval {
   readonly isWorse: boolean;
 }
 
-export function compare(before: readonly ReportDocument[], after: readonly ReportDocument[]): readonly Compared[] {
+export function compare(before: readonly ReportDocument[], after: readonly ReportDocument[], tolerance: number): readonly Compared[] {
   const draw = drawsOf(1);
   let drawn = 0;
   const random = (): number => draw(drawn++, 0);
@@ -22,14 +22,18 @@ export function compare(before: readonly ReportDocument[], after: readonly Repor
       const two = other?.ratios[name];
       if (two === undefined) return [];
       const interval = ratioInterval(one.samples, two.samples, random);
-      const change = changeOf(one.samples, two.samples, interval);
+      const change = changeOf(one.samples, two.samples, interval, tolerance);
       return [{ name: `${scenario}: ${name}`, before: one, after: two, ...interval, change, isWorse: change === (one.better === "more" ? "less" : "more") }];
     });
   });
 }
 
-export function run(before: string, after: string, isAll: boolean): number {
-  const all = compare(readCollected(before), readCollected(after));
+export function run(before: string, after: string, { all = false, tolerance }: { readonly all?: boolean; readonly tolerance: number }): number {
+  return tellCompared(compare(readCollected(before), readCollected(after), tolerance), all);
+}
+
+/** Prints a table, of all or of what has changed. Returns the exit code. */
+export function tellCompared(all: readonly Compared[], isAll: boolean): number {
   const shown = isAll ? all : all.filter(({ change }) => change === "more" || change === "less");
   const table = new Table({ head: ["ratio", "A", "B", "B / A", "95 % of", ""], style: { head: [], border: [], compact: true } });
   for (const { name, before: one, after: two, ratio, low, high, change, isWorse } of shown) {

@@ -49,7 +49,7 @@ export async function run(options: FaultsOptions): Promise<number> {
   const report = new Report("faults", options);
   const files = options.plan === undefined ? (options.plans ?? (quick ? quickPlans : planNames())).map(planFile) : [options.plan];
   const all: Measured[] = [];
-  await inArena({ lockDurationMs, needsDependencies: true }, async (arena) => {
+  await inArena({ lockDurationMs, needsDependencies: true, isForLoads: true }, async (arena) => {
     for (const file of files) {
       const name = basename(file, ".json");
       for (const key of measured) {
@@ -136,7 +136,7 @@ function tell(report: Report, all: readonly Measured[]): void {
       p99Before: "99 % before",
       p99During: "during",
       p99After: "after",
-      recovered: "recovered after, s",
+      recovered: "rate back, s after its end",
       lost: "lost",
       twice: "twice",
     },

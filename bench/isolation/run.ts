@@ -23,12 +23,17 @@ const troubles = [
   { name: "is slow", behaviour: { latencyMs: 500 } },
   { name: "fails", behaviour: { failureRate: 1, failureStatus: 503 } },
 ] as const;
+/** In these each call takes its place for as long as it may; of the slow ones the peer has places for more than there are. */
+const starving: readonly string[] = ["hangs", "fails"];
 const warmUpMs = 1_500;
 const perSecond = 600;
 
 /** What the design asks for in the end, and what is held to here, where everything shares a machine. */
 const aim = 1.1;
 const atMost = 1.5;
+/** Beyond what noise does to a 99th percentile of some hundred events; and what a client without bulkheads passes on any machine. */
+const gateAtMost = 3;
+const starved = 3;
 /** A tenth of a millisecond more of almost nothing is no trouble. */
 const leastMs = 5;
 
@@ -40,15 +45,18 @@ interface Phase {
 export async function run(options: IsolationOptions): Promise<number> {
   const report = new Report("isolation", options);
   const spanMs = options.quick === true ? 2_000 : 6_000;
-  await inArena({ needsDependencies: true }, async (arena) => {
+  const found: (readonly [Contender, Measured])[] = [];
+  await inArena({ needsDependencies: true, isForLoads: true }, async (arena) => {
     for (const { control } of Object.values(arena.dependencies!)) await control.behave({ target: "all", latencyMs: calmMs });
-    for (const key of measured) {
-      showProgress(contenderOf(key).name);
-      const loop = await measure(arena, contenderOf(key), spanMs);
-      tell(report, contenderOf(key), loop);
+    for (const contender of measured.map(contenderOf)) {
+      showProgress(contender.name);
+      found.push([contender, await measure(arena, contender, spanMs)]);
     }
   });
   showProgress("");
+  for (const [contender, one] of found) tell(report, contender, one);
+  gate(report, found);
+  chart(report, found);
   return report.end();
 }
 
@@ -89,7 +97,7 @@ async function measure(arena: Arena, contender: Contender, spanMs: number): Prom
   return { ...loop, happened, phases, timeline };
 }
 
-function tell(report: Report, { key, name }: Contender, { phases, happened, startMs, verdict, timeline }: Measured): void {
+function tell(report: Report, { key, name }: Contender, { phases, verdict }: Measured): void {
   const calm = Math.max(leastMs, phases[0]!.latencies.at(99));
   const ratioOf = ({ latencies }: Phase): number => Math.max(leastMs, latencies.at(99)) / calm;
   report.table({
@@ -104,19 +112,6 @@ function tell(report: Report, { key, name }: Contender, { phases, happened, star
       times: single(ratioOf(phase), 2),
     })),
   });
-  report.chart({
-    kind: "lines",
-    title: `${name}: 99th percentile beside a dependency in trouble`,
-    unit: "ms",
-    isLog: true,
-    x: { title: "seconds" },
-    series: [{ name: "events for the sound dependency", points: timeline }],
-    shaded: happened.map(({ beganMs, endedMs }, index) => ({
-      from: (beganMs - startMs) / 1_000,
-      to: (endedMs! - startMs) / 1_000,
-      title: troubles[index]!.name,
-    })),
-  });
   for (const phase of phases.slice(1)) {
     const found = single(ratioOf(phase), 2);
     if (key === "holdfast") report.targets({ what: `99 % while the other ${phase.name} / calm`, found, unit: "", bound: { atMost }, aim });
@@ -124,4 +119,45 @@ function tell(report: Report, { key, name }: Contender, { phases, happened, star
   }
   if (key === "holdfast") report.guards(...guardsOf("Holdfast", [verdict]));
   else report.remark(`${name}: ${verdict.lost.length} lost, ${verdict.wrong.length} dead-lettered though nothing was wrong with them.`);
+}
+
+/** Side by side: what starves beside a dependency that hangs or fails, and what does not. */
+function gate(report: Report, found: readonly (readonly [Contender, Measured])[]): void {
+  const p99 = ({ phases }: Measured, name: string): number => Math.max(leastMs, phases.find((phase) => phase.name === name)!.latencies.at(99));
+  const [, ours] = found.find(([{ key }]) => key === "holdfast")!;
+  for (const { name } of troubles.filter((trouble) => starving.includes(trouble.name))) {
+    report.gates({
+      what: `Holdfast: 99 % while the other ${name} / calm`,
+      found: single(p99(ours, name) / p99(ours, "calm"), 2),
+      unit: "",
+      bound: { atMost: gateAtMost },
+    });
+    for (const [{ key, name: peer }, theirs] of found) {
+      if (key === "holdfast") continue;
+      report.gates({
+        what: `99 % while the other ${name}: ${peer} / Holdfast`,
+        found: single(p99(theirs, name) / p99(ours, name), 2),
+        unit: "",
+        bound: { atLeast: starved },
+      });
+    }
+  }
+}
+
+/** All go through the same troubles at the same times. */
+function chart(report: Report, found: readonly (readonly [Contender, Measured])[]): void {
+  const [, { happened, startMs }] = found[0]!;
+  report.chart({
+    kind: "lines",
+    title: "99th percentile of the events for the sound dependency, beside one in trouble",
+    unit: "ms",
+    isLog: true,
+    x: { title: "seconds" },
+    series: found.map(([{ name }, { timeline }]) => ({ name, points: timeline })),
+    shaded: happened.map(({ beganMs, endedMs }, index) => ({
+      from: (beganMs - startMs) / 1_000,
+      to: (endedMs! - startMs) / 1_000,
+      title: `the other ${troubles[index]!.name}`,
+    })),
+  });
 }

@@ -1,6 +1,7 @@
 /** The work that every contender does, by event type. What differs between contenders is what a step and a call are. */
 import { setTimeout as pause } from "node:timers/promises";
 import { NoteWriter } from "../support/notes.ts";
+import { plantedAt } from "../support/plant.ts";
 
 export interface Payload {
   /** Of `spin`: rounds of arithmetic. */
@@ -28,6 +29,11 @@ export interface Tools {
 export type DependencyName = "sound" | "troubled";
 export const dependencyNames: readonly DependencyName[] = ["sound", "troubled"];
 
+/** Fails at every attempt: no other will help. */
+export class PlantedFailure extends Error {
+  override readonly name = "PlantedFailure";
+}
+
 /** Fails at its first attempt alone. */
 export class FirstFailure extends Error {
   override readonly name = "FirstFailure";
@@ -48,23 +54,46 @@ export function spin(rounds: number): void {
   sink ^= value;
 }
 
-/** Rounds that take so many microseconds of CPU on this machine: the least of several trials, for the machine is shared. */
+const trialRounds = 4_000_000;
+const trialsMin = 8;
+/** A round is a few cycles once the optimizing compiler has been at it, and takes ten times as long before: on a busy machine that is late. */
+const compiledNanos = 8;
+const compilingMaxMs = 5_000;
+let nanosPerRound: number | undefined;
+
+/** Rounds that take so many microseconds of CPU on this machine; for all contenders of a process the same ones. */
 export function roundsFor(micros: number): number {
-  const rounds = 2_000_000;
+  nanosPerRound ??= measuredNanos();
+  return Math.max(1, Math.round((micros * 1_000) / nanosPerRound));
+}
+
+/** The least of several trials, for the machine is shared. */
+function measuredNanos(): number {
+  const endMs = performance.now() + compilingMaxMs;
   let least = Infinity;
-  for (let trial = 0; trial < 5; trial += 1) {
-    const before = process.threadCpuUsage().user;
-    spin(rounds);
-    if (trial > 0) least = Math.min(least, process.threadCpuUsage().user - before);
+  for (let trial = 0; trial < trialsMin || (least > compiledNanos && performance.now() < endMs); trial += 1) {
+    const before = threadCpuMicros();
+    spin(trialRounds);
+    least = Math.min(least, ((threadCpuMicros() - before) * 1_000) / trialRounds);
   }
-  return Math.max(1, Math.round((rounds * micros) / least));
+  return least;
+}
+
+/** Both parts: in so short a time the system may count either's as the other's. */
+function threadCpuMicros(): number {
+  const { user, system } = process.threadCpuUsage();
+  return user + system;
 }
 
 let notes: NoteWriter | undefined;
 
 function note(place: number): void {
   notes ??= new NoteWriter(process.env["HOLDFAST_BENCH_NOTES"]!, process.env["HOLDFAST_BENCH_NOTES_AT_ONCE"] !== undefined);
+  const fault = plantedAt(place);
+  if (fault === "lost") return;
+  if (fault === "wrong") throw new PlantedFailure("planted");
   notes.note(place);
+  if (fault === "twice") notes.note(place);
 }
 
 export const stepNames: readonly string[] = ["one", "two", "three", "four"];

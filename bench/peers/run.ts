@@ -39,11 +39,12 @@ export async function run(options: PeersOptions): Promise<number> {
   const report = new Report("peers", options);
   const names = handlers ?? (quick ? quickShapes : shapes.map(({ name }) => name));
   const chosen = shapes.filter(({ name }) => names.includes(name));
-  for (const shape of chosen) {
-    const isBrief = quick && handlers === undefined && shape.name !== "no-op";
-    const rows = await inArena({ turnsMax: contenderKeys.length * roundsOf(options) }, (arena) => measure(arena, shape, options, isBrief));
-    tell(report, shape, rows);
-  }
+  await inArena({ turnsMax: contenderKeys.length * roundsOf(options) * chosen.length }, async (arena) => {
+    for (const shape of chosen) {
+      const isBrief = quick && handlers === undefined && shape.name !== "no-op";
+      tell(report, shape, await measure(arena, shape, options, isBrief));
+    }
+  });
   showProgress("");
   return report.end();
 }
@@ -62,7 +63,7 @@ function contendersFor(shape: Shape, { only = contenderKeys }: PeersOptions, isB
 
 async function measure(arena: Arena, shape: Shape, options: PeersOptions, isBrief: boolean): Promise<readonly Row[]> {
   const { quick = false } = options;
-  const seconds = options.seconds ?? (quick ? 1 : fullSeconds);
+  const seconds = options.seconds ?? (quick ? 2 : fullSeconds);
   const rounds = roundsOf(options);
   const rows = contendersFor(shape, options, isBrief).map((contender): Row => ({ contender, turns: [] }));
   for (let round = 1; round <= rounds; round += 1) {
@@ -94,6 +95,7 @@ function tell(report: Report, shape: Shape, rows: readonly Row[]): void {
       redis: "Redis, µs",
       broker: "broker, µs",
       all: "together",
+      tail: "last 5 %, ms",
       wrong: "lost/wrong/twice",
     },
     rows: rows.map(({ contender, turns }) => ({
@@ -104,6 +106,7 @@ function tell(report: Report, shape: Shape, rows: readonly Row[]): void {
       redis: micros(turns, ({ redisMicros }) => redisMicros),
       broker: micros(turns, ({ brokerMicros }) => brokerMicros),
       all: micros(turns, ({ clientMicros, redisMicros, brokerMicros }) => clientMicros + redisMicros + brokerMicros),
+      tail: figure(turns, ({ tailMs }) => tailMs, 0),
       wrong: (["lost", "wrong", "twice"] as const).map((what) => turns.reduce((sum, { verdict }) => sum + verdict[what].length, 0)).join("/"),
     })),
   });
@@ -124,7 +127,9 @@ function tell(report: Report, shape: Shape, rows: readonly Row[]): void {
       );
   }
   if (ours === undefined) return;
-  for (const row of rows.filter(({ contender }) => contender !== ours.contender)) {
+  // Those with an aim are compared as targets.
+  const hasAim = ({ key }: Contender): boolean => name === "no-op" && aims.some(([aimed]) => aimed === key);
+  for (const row of rows.filter(({ contender }) => contender !== ours.contender && !hasAim(contender))) {
     report.ratio(`${name}: Holdfast / ${row.contender.name}`, ratio(speedOf(ours), speedOf(row), 2));
   }
   if (name === "no-op") {

@@ -40,7 +40,7 @@ export async function run(options: RecoveryOptions): Promise<number> {
   const { quick = false, rounds = quick ? 1 : 5 } = options;
   const report = new Report("recovery", options);
   const found: Record<Loss, Recovery[]> = { worker: [], zone: [] };
-  await inArena({ lockDurationMs, needsDependencies: true }, async (arena) => {
+  await inArena({ lockDurationMs, needsDependencies: true, isForLoads: true }, async (arena) => {
     for (let round = 1; round <= rounds; round += 1) {
       for (const loss of ["worker", "zone"] as const) {
         showProgress(`round ${round} of ${rounds}: ${titles[loss]}`);

@@ -21,7 +21,8 @@ const megabyte = 1e6;
 /** Bytes of a record of the broker that are no body. */
 const headerBytes = 4_096;
 const largestBytes = 256 * 1_024;
-const brokerUnits = 4;
+/** Messaging units that a namespace can have at most. */
+const brokerUnits = 16;
 const workerCounts = [1, 2, 5, 10, 20, 50, 100, 200];
 const shardCounts = [1, 4, 8, 16, 32];
 
@@ -36,11 +37,11 @@ export async function run(options: ScaleOptions): Promise<number> {
       all.push(...row.turns);
       return row;
     };
-    const events = quick ? 12_000 : 100_000;
+    const events = quick ? 30_000 : 100_000;
     const workers: Row[] = [];
     for (const count of quick ? [1, 2] : [1, 2, 4]) workers.push(await measure(`${count} ${count === 1 ? "worker" : "workers"}`, events, { workers: count }));
     const backlogs: Row[] = [];
-    for (const backlog of quick ? [1_000, 20_000] : [1_000, 10_000, 100_000, 1_000_000])
+    for (const backlog of quick ? [10_000, 60_000] : [1_000, 10_000, 100_000, 1_000_000])
       backlogs.push(await measure(`${backlog.toLocaleString("en")} waiting`, backlog));
     const payloads: Row[] = [];
     for (const bytes of quick ? [256, 65_536] : [256, 1_024, 4_096, 16_384, 65_536, largestBytes])

@@ -3,6 +3,7 @@ import { ServiceBusClient, type ServiceBusReceivedMessage, type ServiceBusReceiv
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { SettleOrder } from "#runtime/ports/transport.ts";
+import { planted } from "../support/plant.ts";
 import type { Wishes } from "./wishes.ts";
 
 export interface Settling {
@@ -19,6 +20,8 @@ export interface Contender {
 }
 
 const inFlightMax = 500;
+/** Of a message that is to be completed. */
+const plantedId = "0";
 const reason = "Chosen";
 const description = "by chance";
 
@@ -32,7 +35,8 @@ const ours: Contender = {
     const receiver = transport.openReceiver({
       deliveries(batch) {
         const orders = batch.map((delivery): SettleOrder => {
-          const verb = wishes.next(delivery.messageId);
+          const wished = wishes.next(delivery.messageId);
+          const verb = planted() === "wrong" && delivery.messageId === plantedId ? "dead-letter" : wished;
           return verb === "dead-letter" ? { verb, delivery, reason, description } : { verb, delivery };
         });
         transport.settle(orders).then((results) => {

@@ -47,6 +47,7 @@ export async function run(asked: SettlementOptions): Promise<number> {
   });
   const [ours, sdk] = outcomes;
   report.guards({ what: "amqp: messages that ended otherwise", wrong: ours!.wrong });
+  report.gates({ what: "sdk: messages that ended otherwise, all reported as done", found: single(sdk!.wrong, 0), unit: "messages", bound: { atLeast: 1 } });
   report.ratio("settlements/s: amqp / SDK", single(ours!.perSecond / sdk!.perSecond, 2));
   report.chart({
     kind: "bars",

@@ -1,4 +1,4 @@
-/** What a store holds of events that are finished, and how fast it is while they become many. */
+/** What a store holds of events that are finished, how fast it is while they become many, and whether it still knows them. */
 import { randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -7,10 +7,11 @@ import { createRedisRunStore } from "#runtime/adapters/redis/run-store.ts";
 import { createThreadedSqliteRunStore } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { StepRecord } from "#runtime/core/run.ts";
-import type { RunStore } from "#runtime/ports/run-store.ts";
-import type { Figure } from "../support/figures.ts";
+import type { ClaimRequest, RunStore } from "#runtime/ports/run-store.ts";
+import { planted } from "../support/plant.ts";
 import { showProgress } from "../support/progress.ts";
 import type { Report } from "../support/report.ts";
+import { type Filling, type Mark, tellFilled, type Weight } from "./tell-filled.ts";
 
 /** A store of its own, and what it takes up, in bytes. */
 interface Filled {
@@ -22,7 +23,7 @@ interface Filled {
 
 export interface FillOptions {
   readonly folder: string;
-  readonly redis: { readonly client: Redis; readonly url: string; readonly prefix: string; readonly micros: () => Promise<number> } | undefined;
+  readonly redis: { readonly client: Redis; readonly url: string; readonly prefix: string; readonly micros: () => Promise<number> };
   readonly otherThreadsMicros: () => number;
   /** Finished events up to which a store is filled. */
   readonly fill: number;
@@ -32,43 +33,29 @@ const retentionMs = 7 * 86_400_000;
 const batchSize = 250;
 const inFlight = 2;
 const weighedEvents = 40_000;
+/** At each mark the rate is taken so often, over so many events together, or over half of what there is then. */
+const slices = 5;
 const timedEvents = 20_000;
+/** As many of the first ones, and of the last ones, are claimed once more. */
+const askedAgain = 500;
 const nothing = new Uint8Array(0);
 const payloadHash = "vyGp6PvFo4RvsFtPoIWeCReyIC8=";
 
 export async function fill(report: Report, options: FillOptions): Promise<void> {
-  const stores = storesOf(options);
-  const weights: { store: string; steps: number; bytes: number }[] = [];
-  const rates: { store: string; events: number; perSecond: number; main: Figure; own: Figure }[] = [];
-  for (const filled of stores) {
+  const weights: Weight[] = [];
+  const fillings: Filling[] = [];
+  for (const filled of storesOf(options)) {
     for (const steps of [0, 3]) {
       showProgress(`bytes of an event with ${steps} steps: ${filled.name}`);
       weights.push({ store: filled.name, steps, bytes: Math.round(await weigh(filled, steps)) });
     }
-    rates.push(...(await timeWhileFilling(filled, options.fill)));
+    fillings.push(await timeWhileFilling(filled, options.fill));
   }
   showProgress("");
-  report.table({
-    name: "bytes",
-    title: `What a finished event takes up, kept for seven days (of ${weighedEvents.toLocaleString("en")})`,
-    columns: { store: "store", steps: "steps", bytes: "bytes" },
-    rows: weights,
-  });
-  report.table({
-    name: "fill",
-    title: "Claims and finishes while the store fills, each event once",
-    columns: {
-      store: "store",
-      events: "finished events in it",
-      perSecond: "events/s",
-      main: "main thread CPU, µs an event",
-      own: "store's own CPU, µs an event",
-    },
-    rows: rates,
-  });
+  tellFilled(report, weights, fillings, weighedEvents);
 }
 
-function storesOf({ folder, redis, otherThreadsMicros }: FillOptions): Filled[] {
+function storesOf({ folder, redis: { client, url, prefix, micros }, otherThreadsMicros }: FillOptions): Filled[] {
   const sqlite: Filled = {
     name: "SQLite file, own thread",
     async open(consumer) {
@@ -84,8 +71,6 @@ function storesOf({ folder, redis, otherThreadsMicros }: FillOptions): Filled[] 
     },
     storeMicros: () => Promise.resolve(otherThreadsMicros()),
   };
-  if (redis === undefined) return [sqlite];
-  const { client, url, prefix, micros } = redis;
   const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await client.info("memory"))?.[1]);
   return [
     sqlite,
@@ -119,33 +104,33 @@ function stepOf(name: string): StepRecord {
   return { name, kind: "idempotent", state: "completed", result: Buffer.from(JSON.stringify({ ok: true, number: 12_345 })), checksum: 1, codec: 1, atMs: 0 };
 }
 
-async function timeWhileFilling({ name, open, storeMicros }: Filled, upTo: number) {
+async function timeWhileFilling({ name, open, storeMicros }: Filled, upTo: number): Promise<Filling> {
   const { store } = await open("filled");
-  const rows: { store: string; events: number; perSecond: number; main: Figure; own: Figure }[] = [];
-  const marks = [10_000, 100_000, 1_000_000, 10_000_000].filter((mark) => mark < upTo);
+  const marks: Mark[] = [];
+  const known: string[] = [];
+  let latest: readonly string[] = [];
   let events = 0;
-  for (const mark of [...marks, upTo]) {
-    while (events < mark - timedEvents) {
+  for (const mark of [...[10_000, 100_000, 1_000_000, 10_000_000].filter((one) => one < upTo), upTo]) {
+    const timed = slices * Math.floor(Math.min(timedEvents, mark / 2) / slices);
+    while (events < mark - timed) {
       showProgress(`${name}: ${events.toLocaleString("en")} events`);
-      const more = Math.min(100_000, mark - timedEvents - events);
-      await finishEvents(store, more, []);
-      events += more;
+      const finished = await finishEvents(store, Math.min(100_000, mark - timed - events), []);
+      events += finished.length;
+      if (known.length === 0) known.push(...finished.slice(0, askedAgain));
     }
-    const [mainBefore, ownBefore, startMs] = [mainMicros(), await storeMicros(), performance.now()];
-    await finishEvents(store, timedEvents, []);
-    const tookMs = performance.now() - startMs;
-    events += timedEvents;
-    const [main, own] = [(mainMicros() - mainBefore) / timedEvents, ((await storeMicros()) - ownBefore) / timedEvents];
-    rows.push({
-      store: name,
-      events,
-      perSecond: Math.round((timedEvents / tookMs) * 1_000),
-      main: { samples: [main], digits: 2 },
-      own: { samples: [own], digits: 2 },
-    });
+    const [mainBefore, ownBefore] = [mainMicros(), await storeMicros()];
+    const perSecond: number[] = [];
+    for (let slice = 0; slice < slices; slice += 1) {
+      const startMs = performance.now();
+      latest = await finishEvents(store, timed / slices, []);
+      perSecond.push((latest.length * 1_000) / (performance.now() - startMs));
+    }
+    events += timed;
+    marks.push({ events, perSecond, main: (mainMicros() - mainBefore) / timed, own: ((await storeMicros()) - ownBefore) / timed });
   }
+  const forgotten = await notDone(store, [...known, ...latest.slice(-askedAgain)]);
   await store.stop();
-  return rows;
+  return { store: name, marks, forgotten };
 }
 
 function mainMicros(): number {
@@ -153,20 +138,34 @@ function mainMicros(): number {
   return user + system;
 }
 
-/** Batches of a few at once are claimed and finished, as a worker does. */
-async function finishEvents(store: RunStore, count: number, steps: readonly StepRecord[]): Promise<void> {
+function requestOf(eventId: string, index: number): ClaimRequest {
+  return { eventId, token: `worker-1:4711:0a1b2c3d:${index}`, payloadHash, pipelineHash: "0123456789abcdef" };
+}
+
+/** Those that the store would have done once more. */
+async function notDone(store: RunStore, eventIds: readonly string[]): Promise<readonly string[]> {
+  const asked = planted() === "twice" ? [...eventIds, randomUUID()] : eventIds;
+  const results = await store.claim(
+    asked.map((eventId, index) => ({ ...requestOf(eventId, index), token: `worker-2:4711:0a1b2c3d:${index}` })),
+    60_000,
+  );
+  return asked.filter((_, index) => results[index]?.kind !== "done");
+}
+
+/** Batches of a few at once are claimed and finished, as a worker does. Returns their ids. */
+async function finishEvents(store: RunStore, count: number, steps: readonly StepRecord[]): Promise<readonly string[]> {
+  const finished: string[] = [];
   let left = count;
   const lane = async (): Promise<void> => {
     while (left > 0) {
       const size = Math.min(batchSize, left);
       left -= size;
       const eventIds = Array.from({ length: size }, () => randomUUID());
-      await store.claim(
-        eventIds.map((eventId, index) => ({ eventId, token: `worker-1:4711:0a1b2c3d:${index}`, payloadHash, pipelineHash: "0123456789abcdef" })),
-        60_000,
-      );
+      await store.claim(eventIds.map(requestOf), 60_000);
       await store.finish(eventIds.map((eventId) => ({ eventId, epoch: 1, outbox: nothing, steps })));
+      finished.push(...eventIds);
     }
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
+  return finished;
 }

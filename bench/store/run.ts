@@ -9,14 +9,17 @@ import { createThreadedSqliteRunStore } from "#runtime/adapters/sqlite/threaded-
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { ClaimRequest, RunStore, RunStoreOptions } from "#runtime/ports/run-store.ts";
 import { figure } from "../support/figures.ts";
+import { planted } from "../support/plant.ts";
+import { startBenchRedis } from "../support/redis.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { interleave } from "../support/rounds.ts";
 import { fill } from "./fill.ts";
 
 export interface StoreOptions extends ReportOptions {
-  readonly rounds: number;
-  readonly batches: number;
-  readonly fill: number;
+  readonly quick?: boolean;
+  readonly rounds?: number;
+  readonly batches?: number;
+  readonly fill?: number;
 }
 
 interface Contender {
@@ -35,6 +38,15 @@ interface Cost {
   readonly perSecond: number;
 }
 
+interface Turn {
+  readonly claim: Cost;
+  readonly finish: Cost;
+  /** Ids of runs that were not claimed, or not marked as done. */
+  readonly refused: readonly string[];
+}
+
+const fullSize = { rounds: 7, batches: 40, fill: 1_000_000 };
+const quickSize = { rounds: 1, batches: 10, fill: 100_000 };
 const nothing = new Uint8Array(0);
 const sqliteBatches = [256, 500];
 const redisBatches = [
@@ -44,41 +56,47 @@ const redisBatches = [
 ] as const;
 
 export async function run(options: StoreOptions): Promise<number> {
+  const { quick = false } = options;
+  const { rounds, batches, fill: upTo } = { ...(quick ? quickSize : fullSize), ...options };
   const report = new Report("store", options);
   const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
-  const url = process.env["REDIS_URL"];
-  const redis = url === undefined ? undefined : new Redis(url);
+  const server = await startBenchRedis();
+  const redis = new Redis(server.url);
   const prefix = `bench-${randomUUID()}`;
-  const contenders = [...sqliteContenders(folder), ...(redis === undefined || url === undefined ? [] : redisContenders(redis, url, prefix))];
+  const contenders = [...sqliteContenders(folder), ...redisContenders(redis, server.url, prefix)];
   try {
     await Promise.all(contenders.map(({ store }) => store.start()));
-    const samples = await interleave(contenders, options.rounds, (contender) => turn(contender, options.batches));
-    report.table({
-      name: "costs",
-      title: `A run's cost, claimed and marked as done in batches; median (range) of ${options.rounds} rounds`,
-      columns: { name: "store", what: "", main: "main thread CPU, µs a run", store: "store's own CPU, µs a run", perSecond: "runs/s" },
-      rows: [...samples].flatMap(([name, turns]) => [
-        rowOf(
-          name,
-          "claim",
-          turns.map(({ claim }) => claim),
-        ),
-        rowOf(
-          "",
-          "done",
-          turns.map(({ finish }) => finish),
-        ),
-      ]),
-    });
-    const filled = redis === undefined || url === undefined ? undefined : { client: redis, url, prefix, micros: () => redisMicros(redis) };
-    await fill(report, { folder, redis: filled, otherThreadsMicros, fill: options.fill });
-    if (redis === undefined) report.remark("Redis was not measured: set REDIS_URL.");
+    tellCosts(report, await interleave(contenders, rounds, (contender) => turn(contender, batches)), rounds);
+    await fill(report, { folder, redis: { client: redis, url: server.url, prefix, micros: () => redisMicros(redis) }, otherThreadsMicros, fill: upTo });
   } finally {
     await Promise.all(contenders.map(({ store }) => store.stop()));
-    if (redis !== undefined) await removeKeys(redis, prefix);
+    await removeKeys(redis, prefix);
+    await server.stop();
     rmSync(folder, { recursive: true });
   }
   return report.end();
+}
+
+function tellCosts(report: Report, samples: ReadonlyMap<string, readonly Turn[]>, rounds: number): void {
+  report.table({
+    name: "costs",
+    title: `A run's cost, claimed and marked as done in batches; median (range) of ${rounds} rounds`,
+    columns: { name: "store", what: "", main: "main thread CPU, µs a run", store: "store's own CPU, µs a run", perSecond: "runs/s" },
+    rows: [...samples].flatMap(([name, turns]) => [
+      rowOf(
+        name,
+        "claim",
+        turns.map(({ claim }) => claim),
+      ),
+      rowOf(
+        "",
+        "done",
+        turns.map(({ finish }) => finish),
+      ),
+    ]),
+  });
+  const refused = [...samples.values()].flat().flatMap((one) => one.refused);
+  report.guards({ what: "claims of new events and their done marks that were refused", wrong: refused.length, examples: refused.slice(0, 3) });
 }
 
 function sqliteContenders(folder: string): Contender[] {
@@ -119,13 +137,24 @@ function contenderName(store: string, batchSize: number, inFlight: number): stri
   return `${store}, batches of ${batchSize}${inFlight === 1 ? "" : `, ${inFlight} at once`}`;
 }
 
-async function turn({ store, batchSize, inFlight, storeMicros }: Contender, batches: number): Promise<{ readonly claim: Cost; readonly finish: Cost }> {
+async function turn({ store, batchSize, inFlight, storeMicros }: Contender, batches: number): Promise<Turn> {
   const parts = Array.from({ length: batches }, () => Array.from({ length: batchSize }, requestOf));
-  const writes = parts.map((part) => part.map(({ eventId }) => ({ eventId, epoch: 1, outbox: nothing })));
+  const writes = parts.map((part) => part.map(({ eventId }) => ({ eventId, epoch: planted() === "wrong" ? 2 : 1, outbox: nothing })));
   const runs = batches * batchSize;
-  const claim = await measured(runs, storeMicros, () => inTurns(parts, inFlight, (part) => store.claim(part, 60_000)));
-  const finish = await measured(runs, storeMicros, () => inTurns(writes, inFlight, (part) => store.finish(part)));
-  return { claim, finish };
+  const refused: string[] = [];
+  const claim = await measured(runs, storeMicros, () =>
+    inTurns(parts, inFlight, async (part) => {
+      const results = await store.claim(part, 60_000);
+      results.forEach(({ kind }, index) => kind === "acquired" || refused.push(part[index]!.eventId));
+    }),
+  );
+  const finish = await measured(runs, storeMicros, () =>
+    inTurns(writes, inFlight, async (part) => {
+      const results = await store.finish(part);
+      results.forEach((result, index) => result === "written" || refused.push(part[index]!.eventId));
+    }),
+  );
+  return { claim, finish, refused };
 }
 
 function requestOf(_: unknown, index: number): ClaimRequest {

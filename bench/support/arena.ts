@@ -1,4 +1,5 @@
 /** One broker, one Redis and one place for contenders to work in turn, each on a queue of its own; and how a turn is measured. */
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ import { type StandInProcess, StandInControl, spawnStandIns } from "#load/stand-
 import { type DependencyName, dependencyNames } from "../peers/handlers.ts";
 import { JobQueue } from "../peers/bullmq.ts";
 import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
-import type { Contender, Ground } from "./contenders.ts";
+import { type Contender, contenderOf, type Ground } from "./contenders.ts";
 import { NoteReader } from "./note-reader.ts";
 import { sharedMonotonicMs } from "./notes.ts";
 import { treeCpuMs } from "./process-cpu.ts";
@@ -24,6 +25,8 @@ export interface ArenaOptions {
   /** Of a message on the broker; default as the broker's. */
   readonly messageBytesMax?: number;
   readonly needsDependencies?: boolean;
+  /** Its queues are not drained: each load warms up what it uses. */
+  readonly isForLoads?: boolean;
 }
 
 /** What is asked of a turn beside who has it. */
@@ -36,8 +39,6 @@ export interface TurnOptions {
   readonly ground?: Partial<Ground>;
   /** The handler of the event at this place takes so long; the turn is over when all others have ended. */
   readonly held?: { readonly place: number; readonly waitMs: number };
-  /** Share of the messages with whose end the counted part ends; default all. */
-  readonly countedTo?: number;
 }
 
 export interface Turn {
@@ -48,6 +49,8 @@ export interface Turn {
   readonly brokerMicros: number;
   readonly redisMicros: number;
   readonly verdict: Verdict;
+  /** From the end of the counted part until all had ended. */
+  readonly tailMs: number;
   /** The part that was counted, by the shared clock. */
   readonly counted: { readonly messages: number; readonly fromMs: number; readonly toMs: number };
 }
@@ -61,7 +64,12 @@ interface Reading {
 }
 
 /** Share of a turn that is not counted: connecting, starting threads, compiling. */
-const warmUpPart = 1 / 3;
+const warmUpPart = 1 / 2;
+/** Nor is the end: the last few may have been left to other workers, and come back when nobody else is there. */
+const countedTo = 0.95;
+/** Whoever came first would work beside a broker and a Redis that are not warm: some have a turn each that nobody counts. */
+const warmers = ["holdfast", "bare-sdk"] as const;
+const warmUpEvents = 20_000;
 const lookEveryMs = 20;
 /** A short queue is over soon: it is looked at more often. */
 const shortQueue = 5_000;
@@ -86,6 +94,8 @@ export class Arena {
   readonly broker: BenchBroker;
   readonly redis: BenchRedis;
   readonly folder = mkdtempSync(join(tmpdir(), "holdfast-arena-"));
+  /** Arenas may share a Redis, at once or one after the other: what one has remembered is no duplicate in the next. */
+  readonly #prefix = `bench-${randomUUID().slice(0, 8)}`;
   readonly dependencies: Readonly<Record<DependencyName, { readonly url: string; readonly control: StandInControl }>> | undefined;
   readonly #standIns: readonly StandInProcess[];
   readonly #turnsMax: number;
@@ -103,8 +113,14 @@ export class Arena {
     this.dependencies = standIns.length === 0 ? undefined : (Object.fromEntries(byName) as unknown as NonNullable<Arena["dependencies"]>);
   }
 
-  static async start({ turnsMax = turnsMaxDefault, lockDurationMs, messageBytesMax, needsDependencies = false }: ArenaOptions = {}): Promise<Arena> {
-    const queues = Array.from({ length: turnsMax }, (_, turn) => queueOf(turn));
+  static async start({
+    turnsMax = turnsMaxDefault,
+    lockDurationMs,
+    messageBytesMax,
+    needsDependencies = false,
+    isForLoads = false,
+  }: ArenaOptions = {}): Promise<Arena> {
+    const queues = Array.from({ length: turnsMax + warmers.length }, (_, turn) => queueOf(turn));
     const [broker, redis, standIns] = await Promise.all([
       startBenchBroker(queues, {
         record: true,
@@ -114,12 +130,24 @@ export class Arena {
       startBenchRedis(),
       Promise.all(needsDependencies ? dependencyNames.map(() => spawnStandIns()) : []),
     ]);
-    return new Arena(broker, redis, standIns, turnsMax);
+    const arena = new Arena(broker, redis, standIns, turnsMax + warmers.length);
+    try {
+      if (!isForLoads) await arena.#warmUp();
+      return arena;
+    } catch (error) {
+      await arena.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
     await Promise.all([this.broker.peer.stop(), this.redis.stop(), ...this.#standIns.map((standIn) => standIn.stop())]);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #warmUp(): Promise<void> {
+    const messages = { events: warmUpEvents, eventTypes: { nothing: 1 }, sizes: { kind: "fixed", bytes: 256 } } as const;
+    for (const key of warmers) await this.drain(contenderOf(key), { messages });
   }
 
   /** A place for one turn: a queue, keys and notes that nobody has used. */
@@ -131,7 +159,7 @@ export class Arena {
       connectionString: this.broker.connectionString,
       queue: queueOf(turn),
       redisUrl: this.redis.url,
-      prefix: `bench-${process.pid}-${turn}`,
+      prefix: `${this.#prefix}-${turn}`,
       dependencies: { sound: this.dependencies?.sound.url ?? "http://127.0.0.1:9", troubled: this.dependencies?.troubled.url ?? "http://127.0.0.1:9" },
       folder: this.folder,
       notes: join(this.folder, `notes-${turn}`),
@@ -146,7 +174,7 @@ export class Arena {
   }
 
   /** Fills the queue, lets a contender drain it, and measures the part after the warm-up. */
-  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held, countedTo = 1 }: TurnOptions): Promise<Turn> {
+  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held }: TurnOptions): Promise<Turn> {
     const ground = this.ground({ threads, ...changes });
     const feed = this.feed(contender, ground);
     const sent = messagesWith({ ...messages, idPrefix: `${ground.prefix}-` }, held);
@@ -157,7 +185,8 @@ export class Arena {
     try {
       const warm = await this.#reach(feed, children, Math.round(wanted * warmUpPart));
       const done = await this.#reach(feed, children, Math.round(wanted * countedTo));
-      if (countedTo < 1) await until(async () => (await feed.ended()) >= wanted, turnMaxMs);
+      if (!(await until(async () => (await feed.ended()) >= wanted, turnMaxMs))) throw new Error(`expected all messages to end, ${await feed.left()} did not`);
+      const tailMs = sharedMonotonicMs() - done.atMs;
       const counted = done.ended - warm.ended;
       if (held !== undefined) await until(async () => (await feed.ended()) >= sent.length, turnMaxMs);
       const notes = contender.isBare ? undefined : await notesOf(ground, sent.filter(({ kind }) => kind === "first").length);
@@ -167,6 +196,7 @@ export class Arena {
         brokerMicros: (done.brokerMicros - warm.brokerMicros) / counted,
         redisMicros: (done.redisMicros - warm.redisMicros) / counted,
         verdict: judge({ sent, outcomes: await feed.outcomes(), done: notes }),
+        tailMs,
         counted: { messages: counted, fromMs: warm.atMs, toMs: done.atMs },
       };
     } finally {

@@ -1,5 +1,6 @@
 /** What the commands of all benches share. */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { type Plant, plant, plants } from "./plant.ts";
 
 export const helpWidth = 120;
 
@@ -22,13 +23,16 @@ export function benchCommand({ name, summary, about }: BenchCommand): Command {
 }
 
 /** A bench that is one of the scenarios of `all`. */
-export function scenarioCommand(about: BenchCommand): Command {
-  return benchCommand(about).option("--quick", "a shorter form, which takes less than a minute");
+export function scenarioCommand(about: BenchCommand, plantable: readonly Plant[] = plants): Command {
+  const command = benchCommand(about).option("--quick", "a shorter form, which takes less than a minute");
+  if (plantable.length === 0) return command;
+  return command.addOption(new Option("--plant <fault>", "a fault that must fail the run, to see that the guards would find one").choices(plantable));
 }
 
 /** Runs a bench that is loaded only when it is wanted; its answer is the exit code. */
 export function runs(command: Command, load: () => Promise<{ readonly run: (options: never) => Promise<number> }>): Command {
-  return command.action(async (options: unknown) => {
+  return command.action(async (options: { readonly plant?: Plant }) => {
+    plant(options.plant);
     const { run } = await load();
     process.exitCode = await run(options as never);
   });

@@ -5,6 +5,7 @@ import type { Child } from "#load/dev/child.ts";
 import { startChild } from "#load/dev/child.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import type { DependencyName } from "../peers/handlers.ts";
+import { plantedEnvironment } from "./plant.ts";
 import { type ContenderKey, type PeerName, peerTitles } from "../peers/names.ts";
 import type { PeerOptions } from "../peers/peer.ts";
 import { workerConfig } from "./worker-config.ts";
@@ -54,7 +55,7 @@ function holdfast(key: "holdfast" | "holdfast-sqlite", name: string): Contender 
       };
       const file = join(folder, `worker-${configs}.config.json`);
       writeFileSync(file, JSON.stringify(input));
-      return startChild("runtime/cli/main", ["start", "--config", file], undefined, environmentOf(ground));
+      return startChild("runtime/cli/main", ["start", "--config", file], undefined, { ...environmentOf(ground), ...plantedEnvironment() });
     },
   };
 }

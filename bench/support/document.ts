@@ -80,7 +80,7 @@ export interface ReportDocument {
   /** Every figure, by its table, row and column. */
   readonly figures: Readonly<Record<string, FigureDocument>>;
   readonly checks: readonly {
-    readonly kind: "target" | "guard";
+    readonly kind: "target" | "gate" | "guard";
     readonly what: string;
     readonly expected: string;
     readonly found: string;
@@ -121,25 +121,27 @@ export interface Found {
   readonly machine: MachineWatch;
   readonly parts: readonly (TableOfFigures | string)[];
   readonly targets: readonly Target[];
+  readonly gates: readonly Target[];
   readonly guards: readonly Guard[];
   readonly charts: readonly Chart[];
   readonly ratios: ReadonlyMap<string, Ratio>;
 }
 
-export function makeDocument({ scenario, machine, parts, targets, guards, charts, ratios }: Found): ReportDocument {
+export function makeDocument({ scenario, machine, parts, targets, gates, guards, charts, ratios }: Found): ReportDocument {
   const tables = parts.filter((part) => typeof part !== "string");
   const figures = tables.flatMap(figuresOf);
-  const ofTargets = targets
+  const held = [...gates, ...targets];
+  const ofTargets = held
     .filter(({ unit }) => unit === "")
     .map(({ what, found, bound }) => [what, { found, better: "atLeast" in bound ? "more" : "less" }] as const);
   return {
     schema: schemaVersion,
     scenario,
     machine: machine.document(),
-    repeats: Math.max(0, ...figures.map(([, { samples }]) => samples.length), ...targets.map(({ found }) => found.samples.length)),
+    repeats: Math.max(0, ...figures.map(([, { samples }]) => samples.length), ...held.map(({ found }) => found.samples.length)),
     ratios: Object.fromEntries([...ratios, ...ofTargets].map(([name, { found, better }]) => [name, { ...figureDocument(found), better }])),
-    figures: documentsOf([...figures, ...targets.filter(({ unit }) => unit !== "").map(({ what, found }) => [`targets/${what}`, found] as const)]),
-    checks: [...targets.map(checkOfTarget), ...guards.map(checkOfGuard)],
+    figures: documentsOf([...figures, ...held.filter(({ unit }) => unit !== "").map(({ what, found }) => [`targets/${what}`, found] as const)]),
+    checks: [...guards.map(checkOfGuard), ...gates.map((gate) => checkOf("gate", gate)), ...targets.map((target) => checkOf("target", target))],
     tables: tables.map(({ name, title, columns, rows }) => ({
       name,
       title,
@@ -186,9 +188,9 @@ function round(value: number): number {
   return Number(value.toPrecision(digits));
 }
 
-function checkOfTarget(target: Target): ReportDocument["checks"][number] {
+function checkOf(kind: "gate" | "target", target: Target): ReportDocument["checks"][number] {
   const [what = "", expected = "", found = ""] = targetRow(target);
-  return { kind: "target", what, expected, found, ok: isMet(target) };
+  return { kind, what, expected, found, ok: isMet(target) };
 }
 
 function checkOfGuard(guard: Guard): ReportDocument["checks"][number] {

@@ -1,7 +1,8 @@
 /**
- * What a bench has to say, in the order in which it is to be read: tables of figures, remarks, targets and guards. It is printed
+ * What a bench has to say, in the order in which it is to be read: tables of figures, remarks, guards, gates and targets. It is printed
  * at the end, for people or as one JSON document (`document.ts`). A guard that is broken makes the exit code 1: what is lost,
- * wrong or done twice spoils every figure. A missed target does where the caller asked for `--check`.
+ * wrong or done twice spoils every figure. So does a gate that is missed: what the bench is there to show did not happen. A
+ * missed target does where the caller asked for `--check`.
  */
 import { writeFileSync } from "node:fs";
 import Table from "cli-table3";
@@ -21,6 +22,7 @@ export class Report {
   readonly #machine = new MachineWatch();
   readonly #parts: (TableOfFigures | string)[] = [];
   readonly #targets: Target[] = [];
+  readonly #gates: Target[] = [];
   readonly #guards: Guard[] = [];
   readonly #charts: Chart[] = [];
   readonly #ratios = new Map<string, Ratio>();
@@ -41,6 +43,11 @@ export class Report {
 
   targets(...targets: readonly Target[]): void {
     this.#targets.push(...targets);
+  }
+
+  /** So far from its bound, in whatever company it is measured, that noise does not decide. */
+  gates(...gates: readonly Target[]): void {
+    this.#gates.push(...gates);
   }
 
   /** What must hold for any figure to mean something. */
@@ -65,7 +72,7 @@ export class Report {
       if (json !== undefined && json !== false) writeFileSync(json, `${JSON.stringify(this.#document())}\n`);
       process.stdout.write(this.#text());
     }
-    if (!this.#guards.every(isHeld)) return 1;
+    if (!this.#guards.every(isHeld) || !this.#gates.every(isMet)) return 1;
     return check === true && !this.#targets.every(isMet) ? 1 : 0;
   }
 
@@ -75,6 +82,7 @@ export class Report {
       machine: this.#machine,
       parts: this.#parts,
       targets: this.#targets,
+      gates: this.#gates,
       guards: this.#guards,
       charts: this.#charts,
       ratios: this.#ratios,
@@ -83,8 +91,9 @@ export class Report {
 
   #text(): string {
     const parts = this.#parts.map((part) => (typeof part === "string" ? part : `${part.title}\n${textTable(Object.values(part.columns), rowsOf(part))}`));
-    if (this.#targets.length > 0) parts.push(textTable(["target", "expected", "found", ""], this.#targets.map(targetRow)));
     if (this.#guards.length > 0) parts.push(textTable(["guard", "found", ""], this.#guards.map(guardRow)));
+    if (this.#gates.length > 0) parts.push(textTable(["gate", "expected", "found", ""], this.#gates.map(targetRow)));
+    if (this.#targets.length > 0) parts.push(textTable(["target", "expected", "found", ""], this.#targets.map(targetRow)));
     return `${[...parts, this.#machine.text()].join("\n")}\n`;
   }
 }

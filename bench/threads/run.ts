@@ -15,7 +15,9 @@ const batches = [1, 16, 100];
 /** CPU of all runs of a turn together, on one thread. */
 const turnMicros = 300_000;
 const quickMicros = 120_000;
-const warmUpTurnsMax = 12;
+const warmUpTurnsMax = 20;
+/** What is not compiled takes twenty times as long. */
+const compiledTimes = 3;
 
 interface Row {
   readonly threads: number;
@@ -60,12 +62,12 @@ export async function run(options: ThreadsOptions): Promise<number> {
   return report.end();
 }
 
-/** Code is compiled beside what runs, and on a busy machine late: turns are taken until they become no quicker. */
-async function whenCompiled(turn: () => Promise<Driven>): Promise<void> {
+/** Code is compiled beside what runs, and on a busy machine late: turns are taken until they become no quicker and cost about what their work does. */
+async function whenCompiled(workMicros: number, turn: () => Promise<Driven>): Promise<void> {
   let before = Infinity;
   for (let taken = 0; taken < warmUpTurnsMax; taken += 1) {
     const { cpuMs } = await turn();
-    if (taken > 0 && cpuMs > before * 0.9) return;
+    if (taken > 0 && cpuMs > before * 0.9 && cpuMs * 1_000 < workMicros * compiledTimes) return;
     before = cpuMs;
   }
 }
@@ -81,8 +83,8 @@ async function measure(threads: number, rounds: number, turnCpuMicros: number): 
       const runs = Math.round((turnCpuMicros * threads) / micros);
       const one = bodyOf({ rounds: spins, times: 1 });
       const whole = bodyOf({ rounds: spins, times: runs / threads });
-      await whenCompiled(() => drivers.ideal.drive("spin", whole, threads));
-      await whenCompiled(() => drivers.real.drive("spin", one, runs));
+      await whenCompiled(turnCpuMicros * threads, () => drivers.ideal.drive("spin", whole, threads));
+      await whenCompiled(turnCpuMicros * threads, () => drivers.real.drive("spin", one, runs));
       for (const batch of batches) {
         const turns: { readonly ideal: Driven; readonly real: Driven }[] = [];
         for (let round = 1; round <= rounds; round += 1) {

@@ -58,6 +58,7 @@ describe("a bench's document", () => {
       report.table(table);
       report.remark("As expected.");
       report.targets({ what: "a / b", found: { samples: [2, 4, 3], digits: 1 }, unit: "", bound: { atLeast: 5 }, aim: 9 });
+      report.gates({ what: "peer / a", found: { samples: [9], digits: 1 }, unit: "", bound: { atLeast: 5 } });
       report.ratio("late / early", { samples: [0.5], digits: 1 }, "less");
       report.guards({ what: "lost", wrong: 0 });
       report.chart({ kind: "bars", title: "Sides", unit: "messages/s", labels: ["a"], series: [{ name: "rate", values: [2] }] });
@@ -72,13 +73,15 @@ describe("a bench's document", () => {
     });
     assert.deepEqual(document.ratios, {
       "late / early": { median: 0.5, min: 0.5, max: 0.5, samples: [0.5], better: "less" },
+      "peer / a": { median: 9, min: 9, max: 9, samples: [9], better: "more" },
       "a / b": { median: 3, min: 2, max: 4, samples: [2, 4, 3], better: "more" },
     });
     assert.deepEqual(
       document.checks.map(({ kind, what, ok }) => [kind, what, ok]),
       [
-        ["target", "a / b", false],
         ["guard", "lost", true],
+        ["gate", "peer / a", true],
+        ["target", "a / b", false],
       ],
     );
   });
@@ -87,6 +90,12 @@ describe("a bench's document", () => {
     const { code, document } = reported((report) => report.guards({ what: "lost", wrong: 2, examples: ["evt-1-5", "evt-1-9"] }));
     assert.equal(code, 1);
     assert.deepEqual(document.checks[0], { kind: "guard", what: "lost", expected: "0", found: "2, evt-1-5, evt-1-9", ok: false });
+  });
+
+  test("with a gate that is missed fails the run, too", () => {
+    const { code, document } = reported((report) => report.gates({ what: "stalls", found: { samples: [1, 2], digits: 0 }, unit: "", bound: { below: 1 } }));
+    assert.equal(code, 1);
+    assert.deepEqual(document.checks[0], { kind: "gate", what: "stalls", expected: "below 1", found: "2 (1–2)", ok: false });
   });
 
   test("makes a page that needs nothing else and that no text in it can break", () => {
@@ -195,13 +204,14 @@ describe("comparing runs", () => {
     const random = seededRandom(seed);
     return Array.from({ length: count }, () => center * (0.95 + random() * 0.1));
   };
-  const changeFrom = (before: readonly number[], after: readonly number[]) => changeOf(before, after, ratioInterval(before, after, seededRandom(9)));
+  const changeFrom = (before: readonly number[], after: readonly number[]) => changeOf(before, after, ratioInterval(before, after, seededRandom(9)), 0.02);
 
   test("tells a change from noise", () => {
     assert.equal(changeFrom(spread(3, 1), spread(2.4, 2)), "less");
     assert.equal(changeFrom(spread(3, 1), spread(3.6, 2)), "more");
     assert.equal(changeFrom(spread(3, 1), spread(3.03, 3)), "same");
     assert.equal(changeFrom([3, 3], [2, 2]), "too few samples");
+    assert.equal(changeOf([3, 3, 3], [2.5, 2.5, 2.5], ratioInterval([3, 3, 3], [2.5, 2.5, 2.5], seededRandom(9)), 0.25), "same", "so much is tolerated");
   });
 
   test("ends with 1 for what became worse, whichever way that is, and says what is wrong with a file", () => {

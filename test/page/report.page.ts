@@ -107,6 +107,7 @@ function sample(): ReportDocument {
       "A remark.",
     ],
     targets: [{ what: "a / b", found: { samples: [2], digits: 1 }, unit: "", bound: { atLeast: 3 } }],
+    gates: [{ what: "peer / calm", found: { samples: [9], digits: 1 }, unit: "", bound: { atLeast: 3 } }],
     guards: [{ what: "lost", wrong: 0 }],
     charts,
     ratios: new Map(),
@@ -125,10 +126,9 @@ const countColored = `[...document.querySelectorAll(".chart")].map((chart) => {
   return { title: chart.querySelector("h3").textContent, colored };
 })`;
 
-/** Those of HOLDFAST_RESULTS, or made up. */
+/** Charts of every kind, made up, and those of HOLDFAST_RESULTS, or of the results that come with the project. */
 function documents(): readonly ReportDocument[] {
-  const file = process.env["HOLDFAST_RESULTS"];
-  return file === undefined ? [sample()] : readCollected(file);
+  return [sample(), ...readCollected(process.env["HOLDFAST_RESULTS"] ?? join(import.meta.dirname, "../../bench/results/results.json"))];
 }
 
 describe("the report's page", () => {
@@ -173,7 +173,7 @@ describe("the report's page", () => {
       assert.deepEqual(heard, []);
       if (shots !== undefined) {
         mkdirSync(shots, { recursive: true });
-        await page.screenshot({ path: join(shots, `${scheme}.png`), fullPage: true });
+        for (const { scenario } of documents()) await page.locator(`#${scenario}`).screenshot({ path: join(shots, `${scheme}-${scenario}.png`) });
       }
       await page.close();
     });
