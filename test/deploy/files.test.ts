@@ -47,7 +47,7 @@ test("compose: the worker is confined, has its grace period and its configuratio
     Object.keys(at(worker, "depends_on") as object).filter((name) => services[name] === undefined),
     [],
   );
-  for (const plugin of config.plugins) assert.ok(existsSync(join(root, plugin.replace("/opt/holdfast/dist/", ""))), plugin);
+  for (const plugin of config.plugins) assert.ok(typeof plugin === "string" && existsSync(join(root, plugin.replace("/opt/holdfast/dist/", ""))));
 });
 
 test("compose: the emulator's file is one that a Service Bus takes, with the entities that the worker uses", async () => {
