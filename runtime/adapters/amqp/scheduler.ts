@@ -19,7 +19,7 @@ export function createAmqpScheduler({ clock, ...options }: NamespaceOptions & { 
       await management.open();
       return management;
     } catch (error) {
-      // The next request tries it anew.
+      // The next request tries it again.
       open.delete(entity);
       management.stop();
       throw error;
