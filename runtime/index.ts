@@ -62,6 +62,7 @@ export {
   defaultResponseBytesMax,
   defineDependency,
 } from "./skills/author/define-dependency.ts";
+export { type Resource, type ResourceOptions, defineResource } from "./skills/author/define-resource.ts";
 export { type Plugin, type PluginOptions, definePlugin } from "./skills/author/define-plugin.ts";
 export {
   type Handles,

@@ -9,6 +9,7 @@ import type { Skill, SkillMessage } from "../../runtime/index.ts";
 import type { RunTrace, SamplingPolicy } from "../../runtime/core/spans.ts";
 import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
 import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
+import type { ResourceListener } from "../../runtime/skills/host/resources.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
 import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
 import { SkillHost } from "../../runtime/skills/host/skill-host.ts";
@@ -60,6 +61,7 @@ export async function makeHost(
   skills: readonly Skill[],
   settings: DependencySettings = { numbered: [], config: new Map() },
   traces?: SamplingPolicy,
+  resources: ResourceListener = {},
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
@@ -68,6 +70,7 @@ export async function makeHost(
   retries.allow(0, 1_000);
   let lastRunId = 0;
   const host = new SkillHost({
+    resources,
     consumers: ["orders"],
     agent: undefined,
     limits: defaultDecodeLimits,

@@ -18,7 +18,7 @@ import { HoldfastError, messageOf } from "../../core/errors.ts";
 import { settledWithin } from "../support/settled-within.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 import { watchLiving } from "./end-process.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadResources, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
 export const tasksPerThread = 2;
@@ -58,6 +58,9 @@ export interface PoolListener {
   down(why: string): void;
 }
 
+/** What comes from a thread: packed reports of runs, or a word of its own. */
+type FromThread = Uint8Array | ThreadLastWords | ThreadResources;
+
 /** One thread, as the main thread sees it. */
 export class PoolThread {
   readonly worker: Worker;
@@ -76,6 +79,9 @@ export class PoolThread {
   endTimer: NodeJS.Timeout | undefined;
   /** Why the main thread ended it. */
   killedFor: string | undefined;
+  /** It has opened resources, which are to be closed before it ends. */
+  hasResources = false;
+  resourcesClosed: (() => void) | undefined;
   /** What it threw outside of every run. */
   error: string | undefined;
   /** It ended because it took more heap than it may have. */
@@ -201,6 +207,7 @@ export class ThreadPool {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await Promise.all(Array.from(this.#threads.values(), (thread) => this.#closeResources(thread)));
     clearTimeout(this.#startTimer);
     clearTimeout(this.#rebuildTimer);
     for (const thread of this.#threads.values()) this.#close(thread);
@@ -210,6 +217,16 @@ export class ThreadPool {
     this.#hellos.clear();
     await Promise.all(Array.from(this.#piscinas, (piscina) => this.#end(piscina)));
     this.#started?.reject(new HoldfastError("HOLDFAST_STOPPED", "expected the threads to start, they were stopped"));
+  }
+
+  /** Waits until a thread has closed what it has open, or is gone, or has had its time. */
+  async #closeResources(thread: PoolThread): Promise<void> {
+    if (!thread.hasResources || !thread.isUsable) return;
+    const closed = Promise.withResolvers<void>();
+    thread.resourcesClosed = closed.resolve;
+    thread.worker.once("exit", closed.resolve);
+    thread.tell({ type: "close" });
+    await settledWithin(closed.promise, this.#options.endWithinMs);
   }
 
   /** The thread with the least to do, if one has room; and how many have nothing to do. */
@@ -338,7 +355,7 @@ export class ThreadPool {
       thread.error = thread.isOutOfMemory ? this.#outOfMemory() : messageOf(error);
     });
     worker.once("exit", (code) => this.#exited(thread, code));
-    thread.port.on("message", (message: Uint8Array | ThreadLastWords) => this.#heard(thread, message));
+    thread.port.on("message", (message: FromThread) => this.#heard(thread, message));
     if (this.#threads.size === this.#options.size) {
       clearTimeout(this.#startTimer);
       this.#rebuilds = 0;
@@ -349,9 +366,11 @@ export class ThreadPool {
     this.#listener.free();
   }
 
-  #heard(thread: PoolThread, message: Uint8Array | ThreadLastWords): void {
+  #heard(thread: PoolThread, message: FromThread): void {
     if (message instanceof Uint8Array) this.#listener.reported(message);
-    else thread.lastWords ??= message.why;
+    else if (message.type === "last-words") thread.lastWords ??= message.why;
+    else if (message.are === "open") thread.hasResources = true;
+    else thread.resourcesClosed?.();
   }
 
   #exited(thread: PoolThread, code: number): void {
@@ -360,7 +379,7 @@ export class ThreadPool {
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
     for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
-      this.#heard(thread, last.message as Uint8Array | ThreadLastWords);
+      this.#heard(thread, last.message as FromThread);
     }
     this.#close(thread);
     const why = thread.killedFor ?? thread.lastWords ?? thread.error ?? `it exited with code ${code}`;

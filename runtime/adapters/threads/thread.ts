@@ -22,7 +22,7 @@ import { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { unpackOrders } from "./orders.ts";
 import { Reporter } from "./reporter.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
 async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
   const loaded: Skill[] = [];
@@ -45,7 +45,7 @@ async function loadSkills({ plugins, dependencies }: ThreadSettings, times: Star
   );
 }
 
-function listen(host: SkillHost, news: ThreadNews): void {
+function listen(host: SkillHost, news: ThreadNews, closed: () => void): void {
   switch (news.type) {
     case "acknowledge":
       news.requestIds.forEach((requestId, index) => host.acknowledge(requestId, news.results[index] ?? "unavailable"));
@@ -64,6 +64,9 @@ function listen(host: SkillHost, news: ThreadNews): void {
       break;
     case "interrupt":
       host.interrupt(news.tickets, news.as);
+      return;
+    case "close":
+      void host.resources.close().then(closed);
       return;
   }
 }
@@ -114,7 +117,9 @@ export async function open(): Promise<AcceptTask> {
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
   const times = new StartTimes(monotonicMs);
   const skills = new Map<string, PreparedSkill>();
+  const sayOf = (are: ThreadResources["are"]): void => port1.postMessage({ type: "resources", are } satisfies ThreadResources);
   const host = new SkillHost({
+    resources: { opened: () => sayOf("open"), warn: (text) => reporter.line("warn", text) },
     consumers,
     agent,
     limits,
@@ -137,7 +142,7 @@ export async function open(): Promise<AcceptTask> {
   hearOutside(host, reporter, port1);
   answerWhenAsked(() => host.atWork());
   for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
-  port1.on("message", (news: ThreadNews) => listen(host, news));
+  port1.on("message", (news: ThreadNews) => listen(host, news, () => sayOf("closed")));
   beat(places);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);

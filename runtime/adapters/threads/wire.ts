@@ -64,6 +64,12 @@ export interface ThreadLastWords {
   readonly why: string;
 }
 
+/** What a thread says of the resources that it has open: that there are some, and that it has closed them when it was asked to. */
+export interface ThreadResources {
+  readonly type: "resources";
+  readonly are: "open" | "closed";
+}
+
 /** News of runs, by ticket or request. */
 export type ThreadNews =
   | { readonly type: "acknowledge"; readonly requestIds: readonly number[]; readonly results: readonly StepAcknowledgement["result"][] }
@@ -72,7 +78,9 @@ export type ThreadNews =
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */
-  | { readonly type: "collect" };
+  | { readonly type: "collect" }
+  /** The thread is about to end: its resources are to be closed. */
+  | { readonly type: "close" };
 
 /** Packs the parts of orders and reports that few of them have. */
 export const packr: Packr = new Packr({ useRecords: false, moreTypes: false, variableMapSize: true });

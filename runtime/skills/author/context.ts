@@ -3,6 +3,7 @@ import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { Dependency } from "./define-dependency.ts";
+import type { Resource } from "./define-resource.ts";
 import type { SkillError } from "./errors.ts";
 import type { TransactionalDatabase } from "./transactional.ts";
 
@@ -67,6 +68,11 @@ interface CommonContext<Payload> {
    * Trace, correlation, project and tenant go on; `causationId` is the event at hand. The payload must be JSON.
    */
   emit(eventType: string, payload: unknown, options?: EmitOptions): void;
+  /**
+   * The resource of this thread, which is made when it is first asked for. Rejects with a `TransientError`, `RESOURCE_UNAVAILABLE`, when it
+   * cannot be made now.
+   */
+  use<Value>(resource: Resource<Value>): Promise<Value>;
   /** How good the result of a step is that was done in this run, or before it: `full` unless a fallback answered. */
   qualityOf(step: string): StepQuality;
 }

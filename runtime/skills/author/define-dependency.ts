@@ -12,6 +12,7 @@ import {
 } from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import { checkEstimate, checkLimits } from "./check-limits.ts";
+import type { Resource } from "./define-resource.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -71,6 +72,8 @@ export interface CallInfo {
    * suspended meanwhile learns of nothing else first.
    */
   readonly checkMayAct: () => void;
+  /** A resource of the thread, as `context.use` gives it. */
+  readonly use: <Value>(resource: Resource<Value>) => Promise<Value>;
 }
 
 /**

@@ -30,7 +30,7 @@ export interface CallingRun {
   /** Monotonic end of the run's time. */
   readonly deadlineMs: number;
   /** `mayRetryCall` asks the worker's retry budget; called only when a retry is otherwise right. */
-  readonly host: Pick<RunHost<never>, "nowMs" | "random" | "after" | "mayRetryCall" | "isCircuitOpen">;
+  readonly host: Pick<RunHost<never>, "nowMs" | "random" | "after" | "mayRetryCall" | "isCircuitOpen" | "resources">;
   /** It has no slot of this dependency, and none is coming. */
   isRejectedBy(dependency: number): boolean;
   /** Throws when the run has ended or may not act any more. */
@@ -82,7 +82,8 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
   const { idempotencyKey, step, traced } = call;
   const traceparent = traced?.trying(attempt) ?? writeTraceparent({ traceId: traceIdOf(traceId), spanId: deriveSpan(idempotencyKey, attempt) }, true);
   try {
-    const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct };
+    const { use } = run.host.resources;
+    const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct, use };
     return await Promise.race([dependency.request(call.request, info), late]);
   } finally {
     timer?.cancel();

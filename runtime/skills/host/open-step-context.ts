@@ -3,6 +3,7 @@ import type { StepQuality } from "../../core/run.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { CallOptions, EmitOptions, ReplyOptions, SkillLog, StepContext } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import type { Resource } from "../author/define-resource.ts";
 import { PermanentError } from "../author/errors.ts";
 
 /** What a step's effect, or one of its fallbacks, is given: its run, under a key of its own. */
@@ -42,6 +43,10 @@ export class OpenStepContext implements StepContext<never> {
   call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isClosed) return Promise.reject(closed());
     return this.#run.call(dependency, request, options);
+  }
+
+  use<Value>(resource: Resource<Value>): Promise<Value> {
+    return this.#run.use(resource);
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {

@@ -5,6 +5,7 @@ import type { StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
+import type { Resources } from "./resources.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
 /** What a run needs of its thread. */
@@ -27,6 +28,7 @@ export interface RunHost<Run> {
   askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
   /** Asks for what the thread does not have: undefined when it could not be had, or the run has ended. */
   ask<About extends keyof ToldRuns>(run: Run, about: About): Promise<ToldRuns[About] | undefined>;
+  readonly resources: Pick<Resources, "use">;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }

@@ -27,6 +27,7 @@ import type {
   TransactionalOptions,
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
+import type { Resource } from "../author/define-resource.ts";
 import { admitStep, unmetSteps } from "./admit-step.ts";
 import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
@@ -273,6 +274,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;
     else part.emitted += 1;
+  }
+
+  use<Value>(resource: Resource<Value>): Promise<Value> {
+    return this.#isEnded ? Promise.reject(new RunEnded()) : this.host.resources.use(resource);
   }
 
   qualityOf(step: string): StepQuality {

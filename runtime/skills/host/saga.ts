@@ -151,5 +151,6 @@ function compensationContext(step: StepContext<never>, stepKey: string, isInDoub
     isInDoubt,
     qualityOf: (name) => step.qualityOf(name),
     call: (dependency, request) => step.call(dependency, request),
+    use: (resource) => step.use(resource),
   };
 }

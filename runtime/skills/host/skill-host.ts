@@ -22,6 +22,7 @@ import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { type RunIds, describeRun, runContext } from "./run-context.ts";
 import type { RunHost } from "./run-host.ts";
+import { type ResourceListener, Resources } from "./resources.ts";
 import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
@@ -56,6 +57,7 @@ export interface SkillHostOptions {
   readonly random: Random;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces?: SamplingPolicy | undefined;
+  readonly resources?: ResourceListener;
 }
 
 /** Whose code a thread is executing. */
@@ -85,6 +87,7 @@ const noCalls: readonly CallReport[] = [];
 export class SkillHost implements RunHost<Run> {
   readonly agent: string | undefined;
   readonly traces: SamplingPolicy | undefined;
+  readonly resources: Resources;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -100,6 +103,7 @@ export class SkillHost implements RunHost<Run> {
     this.traces = options.traces;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
+    this.resources = new Resources(options.clock, options.resources);
     this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
   }
 

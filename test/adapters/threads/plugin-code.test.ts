@@ -1,6 +1,6 @@
 // What a plugin's own code does in a thread: where it throws, what it prints, and what it does after its run.
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -28,7 +28,7 @@ async function startPlugin(t: TestContext, bodies: Readonly<Record<string, strin
   );
   writeFileSync(
     join(folder, "index.mjs"),
-    `import { definePlugin, defineSkill } from "holdfast";\n${head}\nexport default definePlugin({ skills: [\n${skills.join(",\n")}\n] });\n${tail}`,
+    `import { definePlugin, defineResource, defineSkill } from "holdfast";\n${head}\nexport default definePlugin({ skills: [\n${skills.join(",\n")}\n] });\n${tail}`,
   );
   const entry = pathToFileURL(join(folder, "index.mjs")).href;
   const lines: SkillLogLine[] = [];
@@ -162,4 +162,24 @@ test("a rejection that a plugin's module leaves behind names plugin and place, a
   assert.match(later.message, /got \{"code":42\}, by plugin 'made', outside of every run;/);
   const [works] = bundle.post("works", eventOf("evt-works"));
   assert.equal((await bundle.answer(works ?? 0)).kind, "completed");
+});
+
+test("resources are closed when the threads are stopped, the last one first, and what does not close is logged and not waited for", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-resources-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const marks = join(folder, "marks");
+  const bundle = await startPlugin(
+    t,
+    { user: "return context.use(first).then(() => context.use(second)).then(() => context.use(stuck));" },
+    `import { appendFileSync } from "node:fs";
+const mark = (text) => appendFileSync(${JSON.stringify(marks)}, text + " ");
+const first = defineResource({ name: "first", open: () => mark("open-1"), close: async () => (await null, mark("close-1")) });
+const second = defineResource({ name: "second", open: () => mark("open-2"), close: () => mark("close-2") });
+const stuck = defineResource({ name: "stuck", open: () => 1, close: () => new Promise(() => setInterval(() => undefined, 1_000)), closeTimeoutMs: 50 });`,
+  );
+  const [run = 0, another = 0] = bundle.post("user", {}, {});
+  assert.equal((await bundle.answer(run)).kind, "completed");
+  assert.equal((await bundle.answer(another)).kind, "completed");
+  await bundle.executor.stop();
+  assert.equal(readFileSync(marks, "utf8"), "open-1 open-2 close-2 close-1 ");
 });
