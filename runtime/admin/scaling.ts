@@ -84,6 +84,7 @@ export function scaleFacts(view: WorkerView, policies: PoliciesView, skills: Sca
   const waits = waitsFor(view);
   return {
     isReady: waits.length === 0 && !view.isPaused,
+    isPaused: view.isPaused,
     storeUp: view.storeUp,
     brokerUp: !waits.includes("the broker") && view.sources.some(({ trouble }) => trouble === undefined),
     isShort: view.memory === "short" ? "memory" : view.loop === "short" ? "loop" : undefined,

@@ -7,6 +7,7 @@ import { waitsFor } from "../admin/worker-state.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { Config } from "../core/config.ts";
 import type { LiveSourceSettings } from "../core/config/live.ts";
+import { messageOf } from "../core/errors.ts";
 import type { LimitScope } from "../core/limits.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import { type LiveSetting, LiveSettings } from "../pipeline/live-settings.ts";
@@ -42,11 +43,14 @@ export function composeLive({ live }: Config, directory: string, { worker, logge
   };
   return {
     start: () =>
-      void sourceOf(live, directory, listener).then((found) => {
-        if (isStopped) return;
-        source = found;
-        source.start();
-      }),
+      void sourceOf(live, directory, listener).then(
+        (found) => {
+          if (isStopped) return;
+          source = found;
+          source.start();
+        },
+        (error: unknown) => settings.refuse(messageOf(error)),
+      ),
     stop: () => Promise.resolve(stop()),
     giveUp: stop,
   };

@@ -1,3 +1,4 @@
+import { originHeader } from "./copy.ts";
 import type { Delivery, HeaderValue, IdValue } from "./delivery.ts";
 
 /** What the message was that brought an event, as the broker delivered it. Times are by the broker's wall clock. */
@@ -23,8 +24,10 @@ export interface SkillMessage {
 const ownPattern = /^holdfast-/i;
 
 export function skillMessageOf(delivery: Delivery): SkillMessage {
-  const { messageId, sequenceNumber, enqueuedAtMs, attempt, subject, contentType } = delivery;
+  const { sequenceNumber, enqueuedAtMs, attempt, subject, contentType } = delivery;
   const { sessionId, correlationId, replyTo, replyToSessionId } = delivery.particulars();
+  // A copy has an id of its own; who waits for an answer knows that of the message that it sent.
+  const messageId = String(delivery.header(originHeader) ?? delivery.messageId);
   const properties = Object.fromEntries(Object.entries(delivery.headers()).filter(([name]) => !ownPattern.test(name)));
   return {
     messageId,

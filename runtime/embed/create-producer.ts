@@ -47,8 +47,14 @@ class LazyProducer<Events extends Contracts> implements Producer<Events> {
   }
 
   #opened(): Promise<OpenProducer> {
-    if (this.#stopped !== undefined && this.#open === undefined) return Promise.reject(new TypeError("expected a producer to send before it is stopped"));
-    this.#open ??= import("./open-producer.ts").then(({ openProducer }) => openProducer(this.#config));
+    if (this.#stopped !== undefined) return Promise.reject(new TypeError("expected a producer to send before it is stopped"));
+    this.#open ??= import("./open-producer.ts")
+      .then(({ openProducer }) => openProducer(this.#config))
+      .catch((error: unknown) => {
+        // The next send tries again.
+        this.#open = undefined;
+        throw error;
+      });
     return this.#open;
   }
 }

@@ -6,7 +6,7 @@ import { openSecrets } from "../compose/secrets.ts";
 import type { Config } from "../core/config.ts";
 import { serviceBusSchema, transportDefault } from "../core/config/broker.ts";
 import { byName, entityName } from "../core/config/fields.ts";
-import { ConfigurationError, HoldfastError, InvalidEventError, messageOf } from "../core/errors.ts";
+import { ConfigurationError, HoldfastError, InvalidEventError, messageOf, SendError } from "../core/errors.ts";
 import { type EventEnvelope, envelopeTextMax, isEnvelopeText, isEventId, isEventType } from "../core/event-envelope.ts";
 import { eventMessage } from "../core/event-message.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
@@ -123,7 +123,10 @@ export class OpenProducer {
           ),
       ),
     );
-    for (const part of sent) if (part.status === "rejected") throw part.reason;
+    const refused = sent.flatMap((part) => (part.status === "rejected" ? [part.reason as unknown] : []));
+    if (refused.length > 1 && refused.every((error) => error instanceof SendError)) throw new SendError(new Map(refused.flatMap(({ failed }) => [...failed])));
+    if (refused.length > 1) throw new AggregateError(refused, refused.map((error) => messageOf(error)).join("; "));
+    if (refused.length === 1) throw refused[0];
     return ready.map(({ eventId, entity }) => ({ eventId, entity }));
   }
 

@@ -61,7 +61,8 @@ export class WorkerEvents implements Telemetry {
     if (listeners === undefined) return;
     for (const listener of listeners) {
       try {
-        listener(event);
+        const returned: unknown = listener(event);
+        if (returned instanceof Promise) returned.catch((error: unknown) => this.#failed(error, event.type));
       } catch (error) {
         this.#failed(error, event.type);
       }

@@ -42,6 +42,13 @@ interface Undo {
   readonly before: Values;
 }
 
+interface Trial {
+  readonly timer: Timer;
+  readonly undo: readonly Undo[];
+  readonly before: Said;
+  readonly changes: string;
+}
+
 function saidIn({ logLevel, isPaused, retryBudget, loadShedding, latencyWatch, dependencies }: LiveDocument): Said {
   const said = new Map<string, { readonly place: readonly string[]; readonly values: Values }>();
   const add = (place: readonly string[], values: object | undefined): void => {
@@ -70,7 +77,8 @@ export class LiveSettings {
   /** Each value as it was before a document said anything of it. */
   readonly #originals = new Map<string, Map<string, unknown>>();
   #said: Said = new Map();
-  #trial: Timer | undefined;
+  /** What is applied and may have to be taken back. */
+  #trial: Trial | undefined;
 
   constructor(options: LiveSettingsOptions) {
     this.#options = options;
@@ -97,8 +105,13 @@ export class LiveSettings {
     this.#said = said;
     if (changes.length === 0) return;
     this.#tell("applied", changes.join(", "), "");
-    this.#trial?.cancel();
-    if (wasReady) this.#try(undo, before, changes.join(", "), this.#options.clock.monotonicMs() + this.#options.trialMs);
+    const running = this.#trial;
+    running?.timer.cancel();
+    // What was on trial before stays so: the way back leads to before both.
+    if (running === undefined && !wasReady) return;
+    const untilMs = this.#options.clock.monotonicMs() + this.#options.trialMs;
+    const all = [...(running === undefined ? [] : [running.changes]), ...changes].join(", ");
+    this.#try([...(running?.undo ?? []), ...undo], running?.before ?? before, all, untilMs);
   }
 
   /** What was to be read could not be, or is wrong: everything stays as it is. */
@@ -107,7 +120,7 @@ export class LiveSettings {
   }
 
   stop(): void {
-    this.#trial?.cancel();
+    this.#trial?.timer.cancel();
   }
 
   /** In words, what was changed; undefined where nothing was to be. */
@@ -134,7 +147,8 @@ export class LiveSettings {
 
   #try(undo: readonly Undo[], before: Said, changes: string, untilMs: number): void {
     const { clock, waitsFor } = this.#options;
-    this.#trial = clock.after(lookEveryMs, () => {
+    const timer = clock.after(lookEveryMs, () => {
+      this.#trial = undefined;
       const why = waitsFor();
       if (why.length > 0) {
         this.#takeBack(undo);
@@ -142,6 +156,7 @@ export class LiveSettings {
         this.#tell("rolled-back", changes, `the worker waits for ${why.join(", ")}`);
       } else if (clock.monotonicMs() < untilMs) this.#try(undo, before, changes, untilMs);
     });
+    this.#trial = { timer, undo, before, changes };
   }
 
   #tell(state: SettingsChangedEvent["state"], changes: string, error: string): void {

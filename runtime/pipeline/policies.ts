@@ -120,8 +120,10 @@ export class Policies {
   /** Changes the limit of a dependency that counts by this, or the one of all together. Each worker of a pool has its own say: change all of them. */
   changeLimit(dependency: string, by: LimitScope | undefined, changes: Omit<LimitPolicy, "by">): void {
     this.#bulkhead(dependency);
-    if (this.#options.limits?.change(dependency, by, checkChanges(["dependencies", dependency, "limits"], limitChanges, changes)) === true)
-      return this.#changed();
+    const checked = checkChanges(["dependencies", dependency, "limits"], limitChanges, changes);
+    // What is named without a value is unset: it is not limited by that any more.
+    const unset = Object.fromEntries(Object.entries(changes).filter(([, value]) => value === undefined));
+    if (this.#options.limits?.change(dependency, by, { ...checked, ...unset }) === true) return this.#changed();
     throw new RangeError(`expected '${dependency}' to have a limit ${by === undefined ? "without by" : `by '${by}'`}, found none`);
   }
 

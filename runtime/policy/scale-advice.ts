@@ -42,6 +42,8 @@ export interface DependencyLoad {
 
 export interface ScaleFacts {
   readonly isReady: boolean;
+  /** Somebody has asked that nothing be begun. */
+  readonly isPaused?: boolean;
   readonly storeUp: boolean;
   readonly brokerUp: boolean;
   /** Memory or the event loop of the worker runs short. */
@@ -144,7 +146,8 @@ export function adviceOf(facts: ScaleFacts, { drainWithinMs, useMax }: ScalePoli
   const outside = outsideOf(facts, skills, blocked, moving);
   const bottleneck = outside ?? ownOf(facts, use);
   const isFull = use >= fullFrom || blocked.some((block) => block !== undefined) || !facts.isReady;
-  const waiting = isFull ? Math.max(0, queued - held) : 0;
+  // What is paused is not to be done by others either.
+  const waiting = isFull && facts.isPaused !== true ? Math.max(0, queued - held) : 0;
   const runMs = runMsOf(skills);
   const safeConcurrency = concurrencyOf(skills, dependencies);
   // More workers than could begin all of it at once would have nothing to do.

@@ -2,8 +2,13 @@
 import { HoldfastError } from "../core/errors.ts";
 import { PermanentError, SkillError, TransientError } from "../skills/author/errors.ts";
 
-/** PostgreSQL's error codes, https://www.postgresql.org/docs/current/errcodes-appendix.html: two characters of class and three of the error. */
-const sqlState = /^[0-9A-Z]{5}$/;
+/**
+ * PostgreSQL's error codes, https://www.postgresql.org/docs/current/errcodes-appendix.html: two characters of class and three of the
+ * error. Codes of drivers and mappers have five characters too (`EPIPE`, `P1017`).
+ */
+const sqlState = /^(?:\d[0-9A-Z]|F0|HV|P0|XX)[0-9A-Z]{3}$/;
+/** Statement completion unknown. */
+const unknownCompletion = "40003";
 /** Of Node's sockets, of `pg` and its pool. */
 const lostConnection =
   /\b(?:ECONN\w+|EPIPE|ETIMEDOUT|EHOST\w+|ENET\w+|ENOTFOUND|EAI_AGAIN)\b|connection (?:terminated|error|timeout)|timeout exceeded when trying to connect/i;
@@ -44,7 +49,7 @@ export function failureBefore(error: unknown, table: string): unknown {
 /** The commit failed: certain only where the server itself says so. */
 export function failureAtCommit(error: unknown): SkillError {
   const { code = "", message } = saidBy(error);
-  const isAnswer = sqlState.test(code) && !gone.has(code.slice(0, 2));
+  const isAnswer = sqlState.test(code) && code !== unknownCompletion && !gone.has(code.slice(0, 2));
   if (isAnswer) {
     const options = { code, cause: error };
     return refused.has(code.slice(0, 2)) ? new PermanentError(message, options) : new TransientError(message, options);

@@ -117,8 +117,11 @@ export async function testWorker(options: TestWorkerOptions): Promise<TestWorker
   );
   const producer = createProducer({ serviceBus, publish: { entity: queueName }, projectId: "test", agent: "test" });
   const stop = async (): Promise<void> => {
-    await Promise.all([worker.stop(), producer.stop()]);
-    await broker.stop();
+    try {
+      await Promise.all([worker.stop(), producer.stop()]);
+    } finally {
+      await broker.stop();
+    }
   };
   try {
     const ends = new Ends();

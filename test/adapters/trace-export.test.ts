@@ -27,6 +27,7 @@ test("protocol, queue and sampler are those of the standard variables", () => {
   assert.throws(() => exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "-1" }), /OTEL_BSP_MAX_QUEUE_SIZE: expected a whole number above 0, got '-1'/);
   assert.deepEqual(samplerOf({}), {});
   assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" }), { ratio: 0.25, followParent: true });
+  assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "traceidratio" }), { ratio: 1, followParent: false });
   assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "always_on", OTEL_TRACES_SAMPLER_ARG: "0.25" }), { ratio: 1, followParent: false });
   assert.throws(() => samplerOf({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" }), /expected a number from 0 to 1, got '2'/);
 });

@@ -61,6 +61,14 @@ test("a layer that chooses another way takes what the file says of the first one
   );
 });
 
+test("a secret that lies elsewhere is another way, too", () => {
+  const given = { serviceBus: { fullyQualifiedNamespace: "n.servicebus.windows.net" } };
+  const path = ["serviceBus", "connectionString", "file"];
+  assert.deepEqual(withAssignments(given, [{ path, value: "/run/secret", by: "HOLDFAST_SERVICE_BUS__CONNECTION_STRING__FILE" }]), {
+    serviceBus: { connectionString: { file: "/run/secret" } },
+  });
+});
+
 test("an unknown variable is named with the one that was probably meant; those of others are left alone", () => {
   const { mistakes, unread, assignments } = readEnvironment(
     {

@@ -128,7 +128,7 @@ test("the worker runs the first skill on a read-only tree, says that it is well,
 
 test("the live page, its libraries, probes and metrics are served from the image where the admin server is switched on", async (t) => {
   const { env } = await startWorld(t);
-  const worker = image.start(undefined, { ...env, HOLDFAST_ADMIN_PORT: String(await freePort()) });
+  const worker = image.start(undefined, { ...env, HOLDFAST_ADMIN__PORT: String(await freePort()) });
   t.after(() => worker.kill());
   const [, url = ""] = await eventually("the admin server to say where it is", () => /"url":"(http:[^"]+)"/.exec(worker.said()) ?? undefined, 30_000);
   await eventually("the worker to be ready", async () => (await fetch(`${url}/readyz`)).status === 200, 30_000);

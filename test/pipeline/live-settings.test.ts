@@ -113,3 +113,14 @@ test("a change after which the worker is not ready is taken back, and stays so u
   clock.advance(1_000);
   assert.deepEqual([told.at(-1)?.state, told.length], ["applied", 4]);
 });
+
+test("a second document within the trial of the first does not take its way back away", () => {
+  const { clock, live, told, state, of } = world();
+  live.offer({ dependencies: { mailer: { bulkhead: { concurrentMax: 1_000 } } } });
+  clock.advance(200);
+  state.waitsFor = ["memory"];
+  live.offer({ logLevel: "debug", dependencies: { mailer: { bulkhead: { concurrentMax: 1_000 } } } });
+  clock.advance(200);
+  assert.equal(told.at(-1)?.state, "rolled-back");
+  assert.deepEqual([of("dependencies.mailer.bulkhead"), of("logLevel")], [{ concurrentMax: 16, queueMax: 64 }, { logLevel: "info" }]);
+});

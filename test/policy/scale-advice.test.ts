@@ -84,6 +84,11 @@ test("while the store or the broker is away the pool stays as it is", () => {
   }
 });
 
+test("a pool that is paused asks for nobody for what waits: those who came would begin it", () => {
+  assert.equal(advice({ isReady: false, isPaused: true, queued: 100_000 }).forBacklog, 0);
+  assert.ok(advice({ isReady: false, queued: 100_000 }).forBacklog > 0);
+});
+
 test("a dependency that stands still does not keep workers from coming for skills that do not use it", () => {
   const free = skill({ skill: "index", held: 100, running: 100 });
   const stuck = skill({ held: 20, running: 10, uses: ["mailer"] });

@@ -145,3 +145,17 @@ test("where nothing is traced, an event says nothing of its trace but its id, an
   assert.ok(said.kind === "completed");
   assert.deepEqual([trace, said.outbox[0]?.headers["traceparent"]], [undefined, undefined]);
 });
+
+test("no span of one execution has the id of another's", async (t) => {
+  answer = () => ({});
+  const skill = skillOf(async (context) => {
+    await context.call(model, {});
+    await context.step("write", (step) => step.call(model, {}));
+    context.emit("Drafted", {});
+  });
+  const bundle = await makeHost(t, [skill], undefined, all);
+  const traces = [await bundle.run(), await bundle.run({ attempt: 2 })].map(({ trace }) => trace);
+  const ids = traces.flatMap((trace) => [trace?.spanId, ...(trace?.spans ?? []).map(({ spanId }) => spanId)]);
+  assert.equal(ids.length, 10);
+  assert.equal(new Set(ids).size, ids.length);
+});

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { basename } from "node:path";
 import type * as Yaml from "yaml";
+import { messageOf } from "../../core/errors.ts";
 import { WatchedFile, type FileNews } from "../support/watched-file.ts";
 
 export interface LiveListener {
@@ -33,7 +34,16 @@ function hear(file: string, news: FileNews, { offer, refuse }: LiveListener): vo
   const lines = new library.LineCounter();
   const document = library.parseDocument(news.text, { lineCounter: lines, prettyErrors: false });
   const [wrong] = document.errors;
-  if (wrong === undefined) return offer(document.toJS());
+  if (wrong === undefined) {
+    let value: unknown;
+    try {
+      value = document.toJS();
+    } catch (error) {
+      // An alias of nothing, or of too much, is found only now.
+      return refuse(`${basename(file)}: ${messageOf(error, 200)}`);
+    }
+    return offer(value);
+  }
   const { line, col } = lines.linePos(wrong.pos[0]);
   refuse(`${basename(file)}:${line}:${col}: ${wrong.message}`);
 }

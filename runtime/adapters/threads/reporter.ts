@@ -79,7 +79,7 @@ export class Reporter {
   async breathe(nowMs: number): Promise<void> {
     if (this.#turnSinceMs > 0 && nowMs - this.#turnSinceMs > turnMaxMs) await nextTurn();
     else await Promise.resolve();
-    this.#flush();
+    this.flush();
   }
 
   /** Takes all there is, for the answer of a task that took `workMs`. */
@@ -95,7 +95,8 @@ export class Reporter {
     return bytes;
   }
 
-  #flush(): void {
+  /** What there is to say is said now. */
+  flush(): void {
     if (this.#keptSinceMs === 0) return;
     const bytes = this.take(0);
     this.#port.postMessage(bytes, [bytes.buffer]);
@@ -108,7 +109,7 @@ export class Reporter {
     this.#turnSinceMs = this.#keptSinceMs;
     setImmediate(() => {
       this.#turnSinceMs = 0;
-      this.#flush();
+      this.flush();
     });
   }
 }

@@ -66,6 +66,8 @@ function listen(host: SkillHost, news: ThreadNews, closed: () => void): void {
       host.interrupt(news.tickets, news.as);
       return;
     case "close":
+      // What is still at work belongs to others by now.
+      host.stop();
       void host.resources.close().then(closed);
       return;
   }
@@ -142,7 +144,12 @@ export async function open(): Promise<AcceptTask> {
   hearOutside(host, reporter, port1);
   answerWhenAsked(() => host.atWork());
   for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
-  port1.on("message", (news: ThreadNews) => listen(host, news, () => sayOf("closed")));
+  port1.on("message", (news: ThreadNews) =>
+    listen(host, news, () => {
+      reporter.flush();
+      sayOf("closed");
+    }),
+  );
   beat(places);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);

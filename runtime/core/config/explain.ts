@@ -3,7 +3,7 @@ import { z } from "zod";
 import { nearName } from "../near-name.ts";
 import { valueAt } from "./value-at.ts";
 
-const secretKey = /connectionString|password|secret|token|key|url/i;
+const secretKey = /connectionString|password|secret|token|key|url|headers\./i;
 
 const keySeparator = " ";
 
@@ -62,8 +62,11 @@ function expectation(message: string): string {
 
 function shown(place: string, value: unknown): string {
   if (value === undefined) return "nothing";
-  if (typeof value === "string" && secretKey.test(place)) return `text of ${value.length} characters`;
-  if (typeof value === "object" && value !== null && secretKey.test(place)) return `an object with ${Object.keys(value).join(", ") || "no keys"}`;
+  if (secretKey.test(place)) {
+    if (typeof value === "string") return `text of ${value.length} characters`;
+    if (typeof value === "object" && value !== null) return `an object with ${Object.keys(value).join(", ") || "no keys"}`;
+    return `a ${typeof value}`;
+  }
   const text = JSON.stringify(value) ?? typeof value;
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -31,13 +31,18 @@ const secretKeys: readonly string[] = ["file", "env", "keyVault"];
 function withoutOther(input: unknown, [key, ...rest]: readonly string[], value: unknown, place: readonly string[]): unknown {
   if (key === undefined || !(isPlain(input) || Array.isArray(input))) return input;
   if (rest.length > 0) {
-    const found = valueAt(input, [key]);
-    return found === undefined ? input : assigned(input, [key], withoutOther(found, rest, value, [...place, key]));
+    const kept = isPlain(input) ? withoutOtherWays(input, key, place) : input;
+    const found = valueAt(kept, [key]);
+    return found === undefined ? kept : assigned(kept, [key], withoutOther(found, rest, value, [...place, key]));
   }
   if (!isPlain(input)) return input;
   if (key === "kind") return input["kind"] === value ? input : {};
   // Of a secret that lies elsewhere, another place takes the place of the first.
   if (secretKeys.includes(key) && Object.keys(input).every((name) => secretKeys.includes(name))) return {};
+  return withoutOtherWays(input, key, place);
+}
+
+function withoutOtherWays(input: Plain, key: string, place: readonly string[]): Plain {
   const ways = choices.get(place.join(".").replace(/\.\d+$/, ".#")) ?? [];
   const others = ways.some((keys) => keys.includes(key)) ? ways.filter((keys) => !keys.includes(key)).flat() : [];
   return Object.fromEntries(Object.entries(input).filter(([name]) => !others.includes(name)));

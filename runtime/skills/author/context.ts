@@ -93,7 +93,7 @@ interface MessageContext {
   /**
    * Answers the message at the entity, and in the session, that its reply-to names, with its correlation id (its message id, where it has none). The answer is an event
    * that goes through the run's outbox as one that is emitted does: at least once, after the run is done, and not at all if it fails. Await it. Throws a `PermanentError` when the message
-   * names no reply-to, or one that is no entity of the namespace (`REPLY_UNADDRESSED`), and when the payload is no JSON (`EMIT_INVALID`).
+   * names no reply-to, or one that cannot be an entity of the namespace (`REPLY_UNADDRESSED`), and when the payload is no JSON (`EMIT_INVALID`).
    */
   reply(payload: unknown, options?: ReplyOptions): Promise<void>;
 }

@@ -19,6 +19,8 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PAT
 /** What keeps the spans of its run. */
 interface Recorder {
   readonly traceId: string;
+  /** Of the execution. */
+  readonly spanId: string;
   readonly isChosen: boolean;
   begin(spanId: string, parentSpanId: string | undefined, what: Pick<SpanDraft, "name" | "kind">, attributes: SpanAttributes): SpanDraft;
   end(span: SpanDraft, error: string | undefined): void;
@@ -41,7 +43,8 @@ export class CallTrace {
   /** A try begins; returns what its request says of its trace. */
   trying(attempt: number): string {
     const { idempotencyKey, parentSpanId } = this.#call;
-    const spanId = deriveSpan(idempotencyKey, attempt);
+    // The key is the same in each execution; a span is of one.
+    const spanId = deriveSpan(`${this.#recorder.spanId} ${idempotencyKey}`, attempt);
     if (attempt > 1) this.#recorder.stumbled();
     this.#span = this.#recorder.begin(spanId, parentSpanId, { name: this.#name(), kind: "client" }, this.#attributes(attempt));
     return writeTraceparent({ traceId: this.#recorder.traceId, spanId }, this.#recorder.isChosen);

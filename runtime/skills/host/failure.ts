@@ -81,6 +81,11 @@ export function isDefinite(thrown: unknown): boolean {
   return readSaid(thrown).definite === true;
 }
 
+/** Of a transaction: it was rolled back, unless its error says that nobody knows. */
+export function isUndone(thrown: unknown): boolean {
+  return readSaid(thrown).definite !== false;
+}
+
 /** Makes what a request function threw into a `SkillError` of that dependency. */
 export function asCallError(thrown: unknown, dependency: string): SkillError {
   const said = readSaid(thrown);

@@ -61,7 +61,7 @@ export class RunRecorder {
 
   /** An event is emitted, under an id that is the same at every try; returns what its message says of its trace. */
   created(eventId: string, eventType: string, parent: SpanDraft | undefined): string {
-    const spanId = deriveSpan(eventId, 0);
+    const spanId = deriveSpan(`${this.spanId} ${eventId}`, 0);
     const attributes = {
       "holdfast.event.type": eventType,
       "messaging.system": "servicebus",

@@ -36,7 +36,7 @@ import { replyNotAwaited } from "./reply.ts";
 import { RunCalls, type RunOfCalls } from "./run-calls.ts";
 import { RunMessage } from "./run-message.ts";
 import { PermanentError } from "../author/errors.ts";
-import { describeFailure, isDefinite } from "./failure.ts";
+import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import { RunEnded, permanently, stepNotAwaited, stepNotStored } from "./run-errors.ts";
@@ -389,7 +389,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (answer.kind === "failed") {
       const { kind, name } = open;
       if (kind === "atMostOnce") await this.#settleDoubt(open, answer.doubt);
-      else if (needsIntent && kind !== "queryable" && !this.#isEnded && isDefinite(answer.doubt)) await this.#write(encodeWithdrawal(name));
+      else if (needsIntent && kind !== "queryable" && !this.#isEnded && (options.kind === "transactional" ? isUndone(answer.doubt) : isDefinite(answer.doubt)))
+        await this.#write(encodeWithdrawal(name));
       throw answer.error;
     }
     if (this.#isEnded) throw new RunEnded();

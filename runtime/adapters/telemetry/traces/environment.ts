@@ -71,7 +71,9 @@ export function samplerOf(environment: Environment): Partial<Pick<SamplingPolicy
   if (name === undefined) return {};
   const sampler = samplers.get(name) ?? refuse("OTEL_TRACES_SAMPLER", [...samplers.keys()].join(", "), name);
   const argument = said(environment, ["OTEL_TRACES_SAMPLER_ARG"])?.value;
-  if (sampler.ratio !== undefined || argument === undefined) return sampler;
+  if (sampler.ratio !== undefined) return sampler;
+  // As OpenTelemetry has it.
+  if (argument === undefined) return { ...sampler, ratio: 1 };
   const ratio = Number(argument);
   return ratio >= 0 && ratio <= 1 ? { ...sampler, ratio } : refuse("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", argument);
 }

@@ -12,6 +12,7 @@ import { allowedAttributes, type Span, type SpanKind } from "../../../core/spans
 import type { SpanContext } from "../../../core/trace-context.ts";
 import type { Reporter } from "../../../ports/telemetry.ts";
 import type { Tracing } from "../../../ports/tracing.ts";
+import { settledWithin } from "../../support/waiting.ts";
 import { Losses } from "../losses.ts";
 import type { ExportQueue, OtlpProtocol } from "./environment.ts";
 
@@ -43,6 +44,9 @@ export async function openExporter(protocol: OtlpProtocol): Promise<OtlpExporter
 export function resourceOf(worker: Readonly<Record<string, string>>): ReadableSpan["resource"] {
   return resourceFromAttributes(worker).merge(detectResources({ detectors: [envDetector] }));
 }
+
+/** How long a stop waits for the collector. */
+const stopMaxMs = 2_000;
 
 const kinds: Readonly<Record<SpanKind, OtelKind>> = {
   internal: OtelKind.INTERNAL,
@@ -94,10 +98,15 @@ export class TraceExport implements Tracing, Reporter {
   /** Exports what waits, each once. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
-    await this.#exporting;
-    if (this.#waiting.length > 0) await this.#exportAll();
+    // A collector that does not answer must not take the time of what is stopped after it.
+    await settledWithin(this.#options.clock, stopMaxMs, this.#exportRest());
     this.giveUp();
     await this.#options.exporter.shutdown();
+  }
+
+  async #exportRest(): Promise<void> {
+    await this.#exporting;
+    if (this.#waiting.length > 0) await this.#exportAll();
   }
 
   giveUp(): void {
