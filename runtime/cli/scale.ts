@@ -7,7 +7,7 @@ import { counted } from "../core/counted.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import { bottleneckKinds, workersWanted } from "../policy/scale-advice.ts";
 import { loadConfig } from "./load-config.ts";
-import { writeResult, writeText } from "./output.ts";
+import { writeNote, writeResult, writeText } from "./output.ts";
 
 export interface ScaleOptions {
   readonly config?: string;
@@ -38,8 +38,7 @@ export async function scale(options: ScaleOptions): Promise<void> {
   const { min, max } = options;
   if (min > max) throw new ConfigurationError(`--min: expected at most --max (${max}), found ${min}`);
   const token = options.tokenFile === undefined ? undefined : readFileSync(options.tokenFile, "utf8").trim();
-  const urls = (await Promise.all((await placesOf(options)).map(addressesOf))).flat();
-  const answers = await Promise.all(urls.map((url) => ask(url, token)));
+  const answers = (await Promise.all((await placesOf(options)).map((place) => askAll(place, token)))).flat();
   const workers = Math.min(max, Math.max(min, workersWanted(answers)));
   // A pool of no workers answers nothing, and is not asked here.
   const result = { workers, running: answers.length, bottlenecks: bottlenecksOf(answers), answers };
@@ -56,15 +55,36 @@ async function placesOf({ at, config: file }: ScaleOptions): Promise<readonly st
   return [`http://${isAny ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host}:${port}`];
 }
 
-/** Each worker of a headless service has an address of its own under one name. Over TLS the name is what is checked, and stays. */
-async function addressesOf(place: string): Promise<readonly string[]> {
+/** Whoever answers counts: a pool always has a worker that starts or ends. Fails when none of a place does. */
+async function askAll(place: string, token: string | undefined): Promise<readonly Answered[]> {
+  const silent: unknown[] = [];
+  for (const urls of await addressesOf(place)) {
+    const asked = await Promise.allSettled(urls.map((url) => ask(url, token)));
+    const answers = asked.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const failures = asked.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+    if (answers.length > 0) {
+      for (const failure of failures) writeNote(`left out: ${messageOf(failure, 300)}`);
+      return answers;
+    }
+    silent.push(...failures);
+  }
+  throw silent[0];
+}
+
+/**
+ * Each worker of a headless service has an address of its own under one name, and two where it has one of either family: the second
+ * family is asked when nobody of the first answers. Over TLS the name is what is checked, and stays.
+ */
+async function addressesOf(place: string): Promise<readonly (readonly string[])[]> {
   if (!URL.canParse(place) || !/^https?:$/.test(new URL(place).protocol))
     throw new ConfigurationError(`--at: expected an http or https address, found '${place}'`);
   const url = new URL(place);
-  if (url.protocol === "https:") return [url.origin];
+  if (url.protocol === "https:") return [[url.origin]];
   try {
     const found = await lookup(url.hostname.replace(/^\[|\]$/g, ""), { all: true });
-    return found.map(({ address, family }) => `http://${family === 6 ? `[${address}]` : address}:${url.port || "80"}`);
+    const of = (family: number): string[] =>
+      found.filter((one) => one.family === family).map(({ address }) => `http://${family === 6 ? `[${address}]` : address}:${url.port || "80"}`);
+    return [of(4), of(6)].filter((urls) => urls.length > 0);
   } catch (error) {
     throw new HoldfastError("HOLDFAST_UNREACHABLE", `expected '${url.hostname}' to have an address, found ${messageOf(error)}`, { cause: error });
   }

@@ -28,6 +28,18 @@ test("the workers that are named are asked, and how many there should be is told
   assert.match(troubled.stdout, /^2 workers wanted, 2 running; bottleneck: /);
 });
 
+test("a name with addresses of both families is asked once, where somebody listens; where nobody does, the command says so", async (t) => {
+  const admin = await startAdmin();
+  t.after(() => admin.stop());
+  const place = admin.url.replace("127.0.0.1", "localhost");
+  const found = await runCommand(["scale", "--at", place, "--json"]);
+  assert.equal(found.code, 0, found.stderr);
+  assert.equal((JSON.parse(found.stdout) as Printed).running, 1);
+  const none = await runCommand(["scale", "--at", "http://localhost:1"]);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /expected the admin server on http:\/\/.*:1 to answer/);
+});
+
 test("a worker that asks for a token is shown the one of the file; without one the command says what is wrong", async (t) => {
   const audience = "https://holdfast.example.com";
   const issuer = await startTokenIssuer();

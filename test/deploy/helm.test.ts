@@ -69,18 +69,19 @@ test("what is not of the part of Helm's language that can be rendered here is re
     assert.throws(() => renderTemplate(template, scope), /^Error: expected/, template);
 });
 
-/** Names of what Kustomize makes end in a hash of the content; Helm's release is in one namespace, and has a sum of the configuration in its pods. */
+/** Names of what is made of the configuration end in a hash of the content, each tool's own; Helm's release is in one namespace, and has a sum of the configuration in its pods. */
 function comparable(manifests: readonly Manifest[]): ReadonlyMap<string, unknown> {
   const left = manifests.filter(({ kind, metadata }) => kind !== "Namespace" && !["holdfast-rules", "holdfast-dashboards"].includes(metadata.name));
   return new Map(
     left.map((manifest) => {
       const text = JSON.stringify(manifest)
-        .replaceAll(/holdfast-config-[a-z0-9]{10}/g, "holdfast-config")
+        .replaceAll(/holdfast-config-(?:[a-f0-9]{64}|[a-z0-9]{10})/g, "holdfast-config")
+        .replaceAll(/,"helm\.sh\/resource-policy":"keep"/g, "")
         .replaceAll(/"namespace":"holdfast",?/g, "");
       const plain = JSON.parse(text.replaceAll(",}", "}")) as { data?: Record<string, string>; spec?: { template?: { metadata?: { annotations?: unknown } } } };
       if (manifest.kind === "Deployment") delete plain.spec?.template?.metadata?.annotations;
       if (plain.data?.["holdfast.config.yaml"] !== undefined) plain.data["holdfast.config.yaml"] = parse(plain.data["holdfast.config.yaml"]) as string;
-      return [`${manifest.kind} ${manifest.metadata.name.replace(/-[a-z0-9]{10}$/, "")}`, plain];
+      return [`${manifest.kind} ${manifest.metadata.name.replace(/-(?:[a-f0-9]{64}|[a-z0-9]{10})$/, "")}`, plain];
     }),
   );
 }
