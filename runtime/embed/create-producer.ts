@@ -14,27 +14,29 @@ class LazyProducer<Events extends Contracts> implements Producer<Events> {
   readonly #config: ProducerConfig;
   #open: Promise<OpenProducer> | undefined;
   #stopped: Promise<void> | undefined;
+  /** What has been asked for and has not ended. */
+  readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(config: ProducerConfig<Events>) {
     this.#config = config;
   }
 
   async send(eventType: string, payload: unknown, options: SendOptions = {}): Promise<SentEvent> {
-    const [sent] = await (await this.#opened()).sendAll([{ ...options, eventType, payload }]);
+    const [sent] = await this.#during((open) => open.sendAll([{ ...options, eventType, payload }]));
     if (sent === undefined) throw new RangeError("expected one event to be sent, found none");
     return sent;
   }
 
   async sendAll(events: readonly BatchedEvent<Events>[]): Promise<readonly SentEvent[]> {
-    return (await this.#opened()).sendAll(events);
+    return this.#during((open) => open.sendAll(events));
   }
 
   async schedule(eventType: string, payload: unknown, options: ScheduleOptions): Promise<ScheduledEvent> {
-    return (await this.#opened()).schedule({ ...options, eventType, payload });
+    return this.#during((open) => open.schedule({ ...options, eventType, payload }));
   }
 
   async cancel(scheduled: Pick<ScheduledEvent, "entity" | "sequenceNumber">): Promise<void> {
-    await (await this.#opened()).cancel(scheduled);
+    await this.#during((open) => open.cancel(scheduled));
   }
 
   stop(): Promise<void> {
@@ -42,7 +44,18 @@ class LazyProducer<Events extends Contracts> implements Producer<Events> {
     return this.#stopped;
   }
 
+  async #during<Result>(work: (open: OpenProducer) => Promise<Result>): Promise<Result> {
+    const done = this.#opened().then(work);
+    this.#underWay.add(done);
+    try {
+      return await done;
+    } finally {
+      this.#underWay.delete(done);
+    }
+  }
+
   async #stop(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
     await (await this.#open?.catch(() => undefined))?.stop();
   }
 

@@ -27,8 +27,8 @@ type ClientOf<OfPool> = OfPool extends { connect: { (): Promise<infer Client>; (
 
 export interface PoolOptions extends DatabaseOptions {
   /**
-   * How long a transaction may take from its connection to its commit, in milliseconds; 100 ms to 1 hour. Default 30 s. The server ends one
-   * that takes longer, also when its worker's machine is gone, so that it holds no lock for ever.
+   * How long a transaction may take from its connection to its commit, in milliseconds; 100 ms to 1 hour. Default 30 s. Each of its
+   * statements, and each pause between two, is held to that by the server as well: a worker whose machine is gone holds no lock for ever.
    */
   readonly timeoutMs?: number;
 }

@@ -28,6 +28,23 @@ async function start(t: TestContext, transport: "amqp" | "sdk"): Promise<BrokerB
 }
 
 for (const transport of ["amqp", "sdk"] as const) {
+  test(`a stop over ${transport} waits for what is being sent and scheduled, and refuses what is asked for after it`, async (t) => {
+    const { producer, account } = await start(t, transport);
+    const asked = [
+      producer.send("OrderPlaced", { orderId: "o-1", amount: 5 }),
+      producer.schedule("OrderPlaced", { orderId: "o-2", amount: 5 }, { delayMs: 3_600_000 }),
+    ];
+    await producer.stop();
+    const ends = await Promise.allSettled(asked);
+    assert.deepEqual(
+      ends.map(({ status }) => status),
+      ["fulfilled", "fulfilled"],
+    );
+    const { active, scheduled } = account("orders").states;
+    assert.deepEqual([active, scheduled], [1, 1]);
+    await assert.rejects(producer.schedule("OrderPlaced", { orderId: "o-3", amount: 5 }, { delayMs: 1_000 }), /before it is stopped/);
+  });
+
   test(`sends, schedules and cancels events over ${transport}`, async (t) => {
     const { producer, client, account } = await start(t, transport);
     const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;

@@ -91,6 +91,29 @@ test("that does not close in its time, or throws, keeps no other one open, and i
   ]);
 });
 
+test("that is still being opened keeps none from being closed, and is closed when it is there", async (t) => {
+  const opening = Promise.withResolvers<string>();
+  const said: string[] = [];
+  const closed = Promise.withResolvers<void>();
+  const sound = defineResource({ name: "sound", open: () => "sound", close: (value) => void said.push(value) });
+  const slow = defineResource({ name: "slow", open: () => opening.promise, close: (value) => (said.push(value), closed.resolve()) });
+  const asked = Promise.withResolvers<void>();
+  const bundle = await hostOf(t, async (context) => {
+    await context.use(sound);
+    const value = context.use(slow);
+    asked.resolve();
+    await value;
+  });
+  const { answered } = bundle.begin();
+  await asked.promise;
+  await bundle.host.resources.close();
+  assert.deepEqual(said, ["sound"]);
+  opening.resolve("slow");
+  await closed.promise;
+  assert.deepEqual(said, ["sound", "slow"]);
+  await answered;
+});
+
 test("request functions get it too", async (t) => {
   const client = defineResource({ name: "client", open: () => ({ ask: (what: string) => `answer to ${what}` }) });
   const oracle = defineDependency({ name: "oracle", request: async (request: string, { use }) => (await use(client)).ask(request) });

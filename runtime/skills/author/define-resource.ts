@@ -10,7 +10,7 @@ export interface ResourceOptions<Value> {
   readonly close?: (value: Value) => unknown;
   /** Milliseconds until an `open` counts as failed; 1 to 600 000. Default 30 s. */
   readonly openTimeoutMs?: number;
-  /** Milliseconds until nobody waits for `close` any more; 1 to 60 000. Default 5 s. */
+  /** Milliseconds until nobody waits for `close` any more; 1 to 60 000. Default 2 s. The thread itself waits `stuckThreads.endWithinMs` for all of them. */
   readonly closeTimeoutMs?: number;
 }
 
@@ -21,7 +21,7 @@ export interface Resource<Value> extends Required<Omit<ResourceOptions<Value>, "
 }
 
 const openTimeoutDefaultMs = 30_000;
-const closeTimeoutDefaultMs = 5_000;
+const closeTimeoutDefaultMs = 2_000;
 
 /** Defines a resource; skills get it by `context.use`, request functions by `info.use`. Throws `ConfigurationError`. */
 export function defineResource<Value>(options: ResourceOptions<Value>): Resource<Value> {

@@ -8,6 +8,7 @@ import { PermanentError, TransientError } from "../author/errors.ts";
 interface Opened {
   readonly resource: Resource<unknown>;
   readonly value: Promise<unknown>;
+  isOpen: boolean;
 }
 
 export interface ResourceListener {
@@ -51,21 +52,25 @@ export class Resources {
       );
       throw unavailable(resource, messageOf(error), error);
     });
-    const opened = { resource, value };
+    const opened: Opened = { resource, value, isOpen: false };
     this.#opened.set(resource, opened);
+    value.then(
+      () => (opened.isOpen = true),
+      () => undefined,
+    );
     if (this.#opened.size === 1) this.#listener.opened?.();
     return opened;
   }
 
-  /** Closes all that are open, the last one first. Never rejects. */
+  /** Closes all that are open, the last one first; one that is being opened is closed when it is there, and keeps nobody waiting. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const { resource, value } of [...this.#opened.values()].toReversed()) {
-      const opened = await value.then(
-        (value) => ({ value }),
+    for (const { resource, value, isOpen } of [...this.#opened.values()].toReversed()) {
+      const closed = value.then(
+        (opened) => this.#close(resource, opened),
         () => undefined,
       );
-      if (opened !== undefined) await this.#close(resource, opened.value);
+      if (isOpen) await closed;
     }
     this.#opened.clear();
   }
