@@ -14,6 +14,7 @@ import { footprintCommand } from "./footprint/command.ts";
 import { intakeCommand } from "./intake/command.ts";
 import { isolationCommand } from "./isolation/command.ts";
 import { latencyCommand } from "./latency/command.ts";
+import { observabilityCommand } from "./observability/command.ts";
 import { peersCommand } from "./peers/command.ts";
 import { quickCommand } from "./quick/command.ts";
 import { helpWidth } from "./support/command.ts";
@@ -43,6 +44,7 @@ const commands = [
   isolationCommand(),
   faultsCommand(),
   overheadCommand(),
+  observabilityCommand(),
   scaleCommand(),
   recoveryCommand(),
   distanceCommand(),

@@ -1,5 +1,5 @@
 /** Who is measured: the worker and its peers, each started as a process of its own on the same broker, Redis and work. */
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Child } from "#load/dev/child.ts";
 import { startChild } from "#load/dev/child.ts";
@@ -20,6 +20,8 @@ export interface Ground extends PeerOptions {
   readonly threads: number;
   readonly config?: Partial<ConfigInput>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Its log is written to a file, in place of the bench's own standard error. */
+  readonly logsToFile?: boolean;
 }
 
 export interface Contender {
@@ -55,7 +57,11 @@ function holdfast(key: "holdfast" | "holdfast-sqlite", name: string): Contender 
       };
       const file = join(folder, `worker-${configs}.config.json`);
       writeFileSync(file, JSON.stringify(input));
-      return startChild("runtime/cli/main", ["start", "--config", file], undefined, { ...environmentOf(ground), ...plantedEnvironment() });
+      const env = { ...environmentOf(ground), ...plantedEnvironment() };
+      const arguments_ = ["start", "--config", file];
+      if (ground.logsToFile !== true) return startChild("runtime/cli/main", arguments_, undefined, env);
+      const log = openSync(join(folder, `worker-${configs}.log`), "a");
+      return startChild("runtime/cli/main", arguments_, undefined, env, process.execPath, log).finally(() => closeSync(log));
     },
   };
 }

@@ -17,7 +17,8 @@ export interface Child<Ready> {
 
 /**
  * Starts `script` (a path below the project, without extension), with `env` beside this process's own environment, and waits for its message
- * of type `ready`. `execPath`: what to start in place of Node, with Node's arguments.
+ * of type `ready`. `execPath`: what to start in place of Node, with Node's arguments. `stderr`: a file of its own
+ * for what it says there.
  */
 export async function startChild<Ready>(
   script: string,
@@ -25,10 +26,11 @@ export async function startChild<Ready>(
   onMessage: (message: unknown) => void = () => undefined,
   env?: Readonly<Record<string, string>>,
   execPath: string = process.execPath,
+  stderr: "inherit" | number = "inherit",
 ): Promise<Child<Ready>> {
   // A group of its own: a terminal's Ctrl-C is for the parent alone, which stops its children in order.
   const child = fork(join(root, `${script}${extension}`), args, {
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    stdio: ["ignore", "inherit", stderr, "ipc"],
     detached: true,
     execPath,
     env: { ...process.env, ...env },

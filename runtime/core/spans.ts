@@ -89,18 +89,17 @@ export interface SamplingPolicy {
   readonly followParent: boolean;
 }
 
-/** A part of a run. While the run lasts its times are monotonic. */
+/** A part of a run. */
 export interface SpanDraft {
   readonly spanId: string;
   readonly parentSpanId: string;
   readonly name: string;
   readonly kind: SpanKind;
-  startMs: number;
-  /** 0 while it has not ended. */
-  endMs: number;
-  attributes: SpanAttributes;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly attributes: SpanAttributes;
   /** Code of the failure that it ended in. */
-  error: string | undefined;
+  readonly error: string | undefined;
 }
 
 /** What a thread tells of one execution of a run. Its times are of the wall clock: what threads count from differs. */
@@ -133,12 +132,14 @@ export interface Span extends SpanContext {
 }
 
 /** What may be told of it: attributes that are not on the list, or not of their kind, are left out. */
-export function allowedAttributes({ attributes, error }: Pick<Span, "attributes" | "error">): readonly (readonly [name: SpanAttribute, value: Value])[] {
-  const said: Readonly<Record<string, unknown>> = error === undefined ? attributes : { ...attributes, "error.type": isCode(error) ? error : otherError };
-  return [...kinds].flatMap(([name, isOfItsKind]) => {
-    const value = said[name];
-    return value !== undefined && isOfItsKind(value) ? [[name, value] as const] : [];
-  });
+export function allowedAttributes({ attributes, error }: Pick<Span, "attributes" | "error">): (readonly [name: SpanAttribute, value: Value])[] {
+  const allowed: (readonly [name: SpanAttribute, value: Value])[] = [];
+  for (const name of Object.keys(attributes) as SpanAttribute[]) {
+    const value = attributes[name];
+    if (value !== undefined && kinds.get(name)?.(value) === true) allowed.push([name, value]);
+  }
+  if (error !== undefined) allowed.push(["error.type", isCode(error) ? error : otherError]);
+  return allowed;
 }
 
 /** What is done, and with what: of what has no name, what is done. */

@@ -19,20 +19,57 @@ export const traceparentHeader = "traceparent";
 /** Azure's own clients wrote this one first, and some still do. */
 const traceparentHeaders: readonly string[] = [traceparentHeader, "Diagnostic-Id"];
 
-const noTrace = "0".repeat(32);
-const noSpan = "0".repeat(16);
-const traceIdPattern = /^[0-9a-f]{32}$/;
-const traceparentPattern = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
+const traceIdDigits = 32;
+/** Where the parts of a traceparent begin, and where it ends: `version-traceId-spanId-flags`. */
+const at = { traceId: 3, spanId: 36, flags: 53, end: 55 } as const;
 /** Longer ones come from versions that are not there yet; of these the beginning is read. */
 const traceparentCharactersMax = 128;
 const sampledFlag = 1;
+const [dash, zero, nine, a, f] = ["-", "0", "9", "a", "f"].map((character) => character.charCodeAt(0)) as [number, number, number, number, number];
 
 /** Undefined where it is none. */
 export function readTraceparent(value: unknown): TraceParent | undefined {
-  if (typeof value !== "string" || value.length > traceparentCharactersMax) return undefined;
-  const [, traceId = noTrace, spanId = noSpan, flags = ""] = traceparentPattern.exec(value) ?? [];
-  if (traceId === noTrace || spanId === noSpan) return undefined;
-  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & sampledFlag) === sampledFlag };
+  if (!isTraceparent(value)) return undefined;
+  return { traceId: value.slice(at.traceId, at.spanId - 1), spanId: value.slice(at.spanId, at.flags - 1), isSampled: isSampled(value) };
+}
+
+/** Every message may have one: it is looked at character by character, which makes nothing. */
+export function isTraceparent(value: unknown): value is string {
+  if (typeof value !== "string" || value.length < at.end || value.length > traceparentCharactersMax) return false;
+  if (value.length > at.end && value.charCodeAt(at.end) !== dash) return false;
+  for (const place of [at.traceId, at.spanId, at.flags]) if (value.charCodeAt(place - 1) !== dash) return false;
+  return (
+    areHexDigits(value, 0, at.traceId - 1) &&
+    !value.startsWith("ff") &&
+    areHexDigits(value, at.flags, at.end) &&
+    isId(value, at.traceId, at.spanId - 1) &&
+    isId(value, at.spanId, at.flags - 1)
+  );
+}
+
+/** Whether what this traceparent names is kept. */
+export function isSampled(traceparent: string): boolean {
+  return (Number.parseInt(traceparent.charAt(at.end - 1), 16) & sampledFlag) === sampledFlag;
+}
+
+/** Whether this traceparent is of that trace. */
+export function isOfTrace(traceparent: string, traceId: string): boolean {
+  return traceId.length === traceIdDigits && traceparent.startsWith(traceId, at.traceId);
+}
+
+function areHexDigits(text: string, from: number, to: number): boolean {
+  for (let place = from; place < to; place += 1) {
+    const unit = text.charCodeAt(place);
+    if (!((unit >= zero && unit <= nine) || (unit >= a && unit <= f))) return false;
+  }
+  return true;
+}
+
+/** An id of zeros alone is none. */
+function isId(text: string, from: number, to: number): boolean {
+  if (!areHexDigits(text, from, to)) return false;
+  for (let place = from; place < to; place += 1) if (text.charCodeAt(place) !== zero) return true;
+  return false;
 }
 
 export function writeTraceparent({ traceId, spanId }: SpanContext, isSampled: boolean): string {
@@ -44,8 +81,9 @@ export function traceIdOf(traceId: string): string {
   return isTraceId(traceId) ? traceId : hash("sha256", traceId, "hex").slice(0, 32);
 }
 
-function isTraceId(text: string): boolean {
-  return traceIdPattern.test(text) && text !== noTrace;
+/** Whether it is one of W3C's. */
+export function isTraceId(text: string): boolean {
+  return text.length === traceIdDigits && isId(text, 0, traceIdDigits);
 }
 
 /** Where the work on an event belongs. */
@@ -67,12 +105,12 @@ export function joinTrace(traceId: string, creation: TraceParent | undefined): J
 export function traceparentOf(delivery: Pick<Delivery, "header">, read: Readonly<Record<string, HeaderValue>> | undefined): string | undefined {
   for (const name of traceparentHeaders) {
     const value = delivery.header(name);
-    if (value !== undefined && readTraceparent(value) !== undefined) return value as string;
+    if (isTraceparent(value)) return value;
   }
   if (read === undefined) return undefined;
   for (const prefix of cloudEventsPrefixes) {
     const value = read[`${prefix}${traceparentHeader}`];
-    if (value !== undefined && readTraceparent(value) !== undefined) return value as string;
+    if (isTraceparent(value)) return value;
   }
   return undefined;
 }

@@ -1,5 +1,4 @@
 import type { Admission } from "../policy/admission.ts";
-import { traceparentOf } from "../core/trace-context.ts";
 import type { RunOrder } from "../ports/executor.ts";
 import type { Work } from "./work.ts";
 
@@ -28,6 +27,6 @@ export function orderFor(work: Work, nowMs: number, inDoubt: boolean, admission:
     rejectedBy: admission.rejectedBy(work),
     allowances: admission.allowances(work),
     sessionId: work.turn?.session.id,
-    traceparent: work.batch === undefined ? undefined : traceparentOf(delivery, work.headers),
+    traceparent: work.traceparent,
   };
 }

@@ -14,6 +14,7 @@ import { lastDeath } from "../core/history.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
 import type { RouteResult } from "../core/read-route.ts";
 import type { SkillPolicy } from "../core/skill.ts";
+import { traceparentOf } from "../core/trace-context.ts";
 import type { Admission } from "../policy/admission.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import type { RetryBudget } from "../policy/retry-budget.ts";
@@ -153,6 +154,8 @@ export class BatchProcessor {
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
+    // While its properties are at hand: to go back to them costs more than to look.
+    if (work.batch !== undefined) work.traceparent = traceparentOf(delivery, answer.headers);
     inFlight.routed(work, skill);
     const payloadHash = this.#options.hashPayload(delivery.body, answer);
     if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);

@@ -164,8 +164,8 @@ export class Traces {
     return new DeliveryTrace(joined, this.#randomId(16));
   }
 
-  #creationOf({ delivery, headers }: Work): JoinedTrace["creation"] {
-    return readTraceparent(traceparentOf(delivery, headers));
+  #creationOf({ traceparent, delivery, headers }: Work): JoinedTrace["creation"] {
+    return readTraceparent(traceparent ?? traceparentOf(delivery, headers));
   }
 
   /** From then until now, by the wall clock. */

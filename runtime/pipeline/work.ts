@@ -153,6 +153,8 @@ export class Work {
   copyId: string | undefined = undefined;
   /** What it came with, where deliveries are traced. */
   batch: ReceivedBatch | undefined = undefined;
+  /** What its message says of the span that made it, where deliveries are traced. */
+  traceparent: string | undefined = undefined;
   /** What is told of it; undefined while it is not told of. */
   trace: DeliveryTrace | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */

@@ -1,6 +1,6 @@
 // Settings, a secret and a pause are changed while a worker works: each counts at once, a wrong one is refused, and nothing is lost.
 import { strict as assert } from "node:assert";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setInterval } from "node:timers/promises";
@@ -17,20 +17,21 @@ export default definePlugin({ skills: [writer], dependencies: [mailer] });
 const rounds = isLong ? 10 : 1;
 const eventsPerSecond = 200;
 
-interface SettingsLine {
+/** A line of the worker's about a change. */
+interface ChangeLine {
+  readonly time: string;
   readonly state: string;
-  readonly changes: string;
   readonly error: string;
 }
 
-test("live reload: a limit, a pause, a secret and a log level changed while 200 events a second flow: nothing lost, applied within 2 s, a bad value refused and told", async (t) => {
+test("live reload: a limit, a pause, a secret and a log level changed while 200 events a second flow: nothing lost, applied within 2 s, a bad value refused and said", async (t) => {
   const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["writer"], dependencies: ["mailer"], module });
   const [live, bus] = [join(bench.folder, "holdfast.live.yaml"), join(bench.folder, "bus")];
   writeFileSync(bus, `${bench.broker.connectionString}\n`);
   const worker = await bench.startWorker({ serviceBus: { connectionString: { file: "bus" } }, live: {} }, { HOLDFAST_ADMIN__PORT: "0" });
   const url = String(worker.events("admin")[0]?.["url"]);
   const get = async (path: string): Promise<Record<string, unknown>> => (await (await fetch(`${url}/api/v1/${path}`)).json()) as Record<string, unknown>;
-  const lines = (): readonly SettingsLine[] => worker.events("settings.changed") as unknown as readonly SettingsLine[];
+  const lines = (type: "settings.changed" | "secret.changed"): readonly ChangeLine[] => worker.events(type) as unknown as readonly ChangeLine[];
   const input = (): { readonly completed: number; readonly deadLettered: number } => {
     const { totals } = bench.broker.inspect().queues["input"] ?? assert.fail("expected the queue");
     return totals;
@@ -43,12 +44,21 @@ test("live reload: a limit, a pause, a secret and a log level changed while 200 
       await Promise.all(Array.from({ length: eventsPerSecond / 20 }, () => bench.send(`event-${(sent += 1)}`)));
     }
   })();
-  const changes = async (what: string, text: string, state: string): Promise<SettingsLine> => {
-    const before = lines().length;
-    const began = performance.now();
-    writeFileSync(live, text);
-    const line = await eventually(what, () => lines()[before], 5_000);
-    assert.ok(performance.now() - began < 2_000, `expected ${what} within 2 s`);
+  /** By the clock of the machine, which stamps the file and the worker's line alike: how busy the test is meanwhile does not matter. */
+  const changes = async (
+    what: string,
+    file: string,
+    text: string,
+    state: string,
+    type: Parameters<typeof lines>[0] = "settings.changed",
+  ): Promise<ChangeLine> => {
+    const before = lines(type).length;
+    writeFileSync(file, text);
+    const writtenAtMs = statSync(file).mtimeMs;
+    const line = await eventually(what, () => lines(type)[before], 20_000);
+    const tookMs = Date.parse(line.time) - writtenAtMs;
+    t.diagnostic(`${what}: ${tookMs.toFixed(0)} ms`);
+    assert.ok(tookMs < 2_000, `expected ${what} within 2 s, it took ${tookMs} ms`);
     assert.equal(line.state, state, line.error);
     return line;
   };
@@ -56,29 +66,28 @@ test("live reload: a limit, a pause, a secret and a log level changed while 200 
     await eventually("events to flow", () => input().completed > 20);
     await changes(
       "limit and level",
+      live,
       `logLevel: debug\ndependencies: { mailer: { bulkhead: { concurrentMax: ${round + 1} }, limits: [{ requestsPerMinute: 6000000 }] } }\n`,
       "applied",
     );
     const limits = (await get("limits")) as unknown as readonly { readonly policy: { readonly requestsPerMinute: number } }[];
     assert.deepEqual([limits[0]?.policy.requestsPerMinute, (await get("log-level"))["level"]], [6_000_000, "debug"]);
-    const secrets = worker.events("secret.changed").length;
-    writeFileSync(bus, `${bench.broker.connectionString};TransportType=Amqp${round}\n`);
-    const refused = await changes("the refusal", "logLevel: loud\nisPaused: true\n", "refused");
+    await changes("the new secret", bus, `${bench.broker.connectionString};TransportType=Amqp${round}\n`, "replaced", "secret.changed");
+    const refused = await changes("the refusal", live, "logLevel: loud\nisPaused: true\n", "refused");
     assert.match(refused.error, /logLevel: expected one of .*, got "loud"/);
-    await eventually("the new secret", () => worker.events("secret.changed").length === secrets + 1, 2_000);
-    await changes("the pause", "isPaused: true\n", "applied");
+    await changes("the pause", live, "isPaused: true\n", "applied");
     assert.equal((await get("worker"))["isPaused"], true);
-    await changes("the end of the pause", "{}\n", "applied");
+    await changes("the end of the pause", live, "{}\n", "applied");
     assert.equal((await get("log-level"))["level"], "info");
   }
   over.abort();
   await flow;
   await within(
     "all to be completed",
-    eventually("all events to be completed", () => input().completed === sent, 20_000),
-    21_000,
+    eventually("all events to be completed", () => input().completed === sent, 40_000),
+    41_000,
   );
-  assert.deepEqual([input().deadLettered, worker.events("secret.changed").map(({ state }) => state)], [0, Array.from({ length: rounds }, () => "replaced")]);
+  assert.deepEqual([input().deadLettered, lines("secret.changed").map(({ state }) => state)], [0, Array.from({ length: rounds }, () => "replaced")]);
   assert.ok(!worker.log().includes("SharedAccessKey="));
   const metrics = await (await fetch(`${url}/metrics`)).text();
   assert.match(metrics, /holdfast_settings_changes_total\{from="file",state="refused"\} \d/);

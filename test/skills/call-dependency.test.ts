@@ -110,7 +110,7 @@ test("an HTTP call carries the idempotency key, the run, the step, the epoch and
     [post.headers["idempotency-key"], post.headers["holdfast-run"], post.headers["holdfast-step"], post.headers["holdfast-epoch"]],
     [keys[0], envelope.eventId, "post", "3"],
   );
-  assert.match(String(post.headers["traceparent"]), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  assert.match(String(post.headers["traceparent"]), /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
   assert.equal(again.headers["idempotency-key"], `${keys[0]}-2`);
 });
 
@@ -288,7 +288,7 @@ test("a dependency may be any function, told all that a callee needs", async (t)
       step: undefined,
       epoch: 3,
       traceId: envelope.traceId,
-      traceparent: `00-${traceIdOf(envelope.traceId)}-${deriveSpan(info.idempotencyKey, 1)}-01`,
+      traceparent: `00-${traceIdOf(envelope.traceId)}-${deriveSpan(info.idempotencyKey, 1)}-00`,
       attempt: 1,
     },
   );

@@ -77,13 +77,22 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
       const command = startCommand(["start", "-c", file], { ...env, ...moreEnv });
       running.push(command);
       let log = "";
+      let readTo = 0;
+      const read = new Map<unknown, Readonly<Record<string, unknown>>[]>();
       command.process.stderr?.on("data", (text: string) => (log += text));
-      const events = (type: string): readonly Readonly<Record<string, unknown>>[] =>
-        log
-          .split("\n")
-          .filter((line) => line.startsWith("{") && line.endsWith("}"))
-          .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
-          .filter((line) => line["type"] === type);
+      const events = (type: string): readonly Readonly<Record<string, unknown>>[] => {
+        // Each line once, however often somebody looks.
+        const end = log.lastIndexOf("\n") + 1;
+        for (const line of log.slice(readTo, end).split("\n")) {
+          if (!line.startsWith("{") || !line.endsWith("}")) continue;
+          const event = JSON.parse(line) as Readonly<Record<string, unknown>>;
+          const ofType = read.get(event["type"]);
+          if (ofType === undefined) read.set(event["type"], [event]);
+          else ofType.push(event);
+        }
+        readTo = end;
+        return [...(read.get(type) ?? [])];
+      };
       await eventually("the worker to start", () => events("worker.started").length > 0 || command.process.exitCode !== null, 30_000);
       if (command.process.exitCode !== null) throw new Error(`expected the worker to start, it ended with ${command.process.exitCode}: ${log.slice(-2_000)}`);
       return { ...command, config: file, log: () => log, events };

@@ -62,7 +62,7 @@ export interface CallInfo {
   /** The claim's number: a callee that remembers the highest can refuse a worker that lost its claim. */
   readonly epoch: number;
   readonly traceId: string;
-  /** The same for servers that know W3C Trace Context, with the id of this very try: pass it on as the header `traceparent`. */
+  /** The same for servers that know W3C Trace Context, with the id of this very try: pass it on as the header `traceparent`. Its flag says whether this try is kept as a span. */
   readonly traceparent: string;
   /** 1 for the first try of this call. */
   readonly attempt: number;

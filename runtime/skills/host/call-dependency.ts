@@ -80,7 +80,8 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
   const timer = endMs < run.deadlineMs ? run.host.after(Math.max(1, endMs - run.host.nowMs()), tooLate) : undefined;
   const { eventId, epoch, traceId } = run;
   const { idempotencyKey, step, traced } = call;
-  const traceparent = traced?.trying(attempt) ?? writeTraceparent({ traceId: traceIdOf(traceId), spanId: deriveSpan(idempotencyKey, attempt) }, true);
+  // Where nothing is traced nothing of this try is kept, and whoever is called must not look for it.
+  const traceparent = traced?.trying(attempt) ?? writeTraceparent({ traceId: traceIdOf(traceId), spanId: deriveSpan(idempotencyKey, attempt) }, false);
   try {
     const { use } = run.host.resources;
     const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct, use };

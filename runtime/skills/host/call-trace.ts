@@ -1,29 +1,25 @@
 // What is told of a call of a dependency: each try by itself, under the id that its request carries.
-import { type SpanAttributes, type SpanDraft, spanName } from "../../core/spans.ts";
-import { writeTraceparent } from "../../core/trace-context.ts";
+import { type SpanAttributes, spanName } from "../../core/spans.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { HttpRequest } from "../author/define-dependency.ts";
 import type { SkillError } from "../author/errors.ts";
 import { answerAttributes, operationOf, requestAttributes } from "./generative-ai.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
-import { deriveSpan } from "./run-identity.ts";
+import type { RunPart } from "./run-part.ts";
 
 interface TracedCall {
   readonly request: unknown;
   readonly idempotencyKey: string;
-  readonly parentSpanId: string | undefined;
+  readonly parent: RunPart | undefined;
 }
 
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] satisfies readonly HttpRequest["method"][]);
 
-/** What keeps the spans of its run. */
+/** What keeps the parts of its run. */
 interface Recorder {
-  readonly traceId: string;
-  /** Of the execution. */
-  readonly spanId: string;
-  readonly isChosen: boolean;
-  begin(spanId: string, parentSpanId: string | undefined, what: Pick<SpanDraft, "name" | "kind">, attributes: SpanAttributes): SpanDraft;
-  end(span: SpanDraft, error: string | undefined): void;
+  begin(key: string, number: number, parent: RunPart | undefined, what: Pick<RunPart, "name" | "kind">, attributes: SpanAttributes): RunPart;
+  traceparentOf(part: RunPart): string;
+  end(part: RunPart, error: string | undefined): void;
   /** Something had to be repeated. */
   stumbled(): void;
 }
@@ -32,7 +28,7 @@ export class CallTrace {
   readonly #recorder: Recorder;
   readonly #dependency: PreparedDependency;
   readonly #call: TracedCall;
-  #span: SpanDraft | undefined;
+  #part: RunPart | undefined;
 
   constructor(recorder: Recorder, dependency: PreparedDependency, call: TracedCall) {
     this.#recorder = recorder;
@@ -42,22 +38,20 @@ export class CallTrace {
 
   /** A try begins; returns what its request says of its trace. */
   trying(attempt: number): string {
-    const { idempotencyKey, parentSpanId } = this.#call;
-    // The key is the same in each execution; a span is of one.
-    const spanId = deriveSpan(`${this.#recorder.spanId} ${idempotencyKey}`, attempt);
+    const { idempotencyKey, parent } = this.#call;
     if (attempt > 1) this.#recorder.stumbled();
-    this.#span = this.#recorder.begin(spanId, parentSpanId, { name: this.#name(), kind: "client" }, this.#attributes(attempt));
-    return writeTraceparent({ traceId: this.#recorder.traceId, spanId }, this.#recorder.isChosen);
+    this.#part = this.#recorder.begin(idempotencyKey, attempt, parent, { name: this.#name(), kind: "client" }, this.#attributes(attempt));
+    return this.#recorder.traceparentOf(this.#part);
   }
 
   /** The try is over. */
   tried(error: SkillError | undefined, response?: unknown): void {
-    const span = this.#span;
-    if (span === undefined) return;
+    const part = this.#part;
+    if (part === undefined) return;
     const status = error?.status ?? (this.#dependency.server === undefined ? undefined : fieldOf(response, "status"));
-    if (typeof status === "number") span.attributes = { ...span.attributes, "http.response.status_code": status };
-    if (error === undefined && this.#dependency.generativeAi !== undefined) span.attributes = { ...span.attributes, ...answerAttributes(response) };
-    this.#recorder.end(span, error?.code);
+    if (typeof status === "number") part.attributes = { ...part.attributes, "http.response.status_code": status };
+    if (error === undefined && this.#dependency.generativeAi !== undefined) part.attributes = { ...part.attributes, ...answerAttributes(response) };
+    this.#recorder.end(part, error?.code);
   }
 
   #name(): string {

@@ -1,8 +1,8 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
-import type { SpanDraft } from "../../core/spans.ts";
 import { PermanentError } from "../author/errors.ts";
+import type { RunPart } from "./run-part.ts";
 import { encodeStep, stepResultBytesMax } from "./step-codec.ts";
 
 /**
@@ -29,7 +29,7 @@ export interface OpenStep {
   /** Of what answers. */
   quality: StepQuality;
   /** Undefined when nothing is traced. */
-  readonly span: SpanDraft | undefined;
+  readonly span: RunPart | undefined;
 }
 
 export function stepPart(callKey: string, emitKey: string): StepPart {

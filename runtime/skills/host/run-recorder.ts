@@ -1,14 +1,18 @@
-/** Records what a run does as spans, where that is wanted: its steps, its calls, the events that it emits. Told is what the sampling policy says. */
+/**
+ * Records what a run does, where runs are traced: its steps, its calls, the events that it emits. Whether that is told of is known for certain only
+ * at the end, and of few runs it is: until then no more is kept than when each part began and ended, and of a run that has none, nothing.
+ */
 import type { RunAnswer } from "../../core/outcome.ts";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import { otherError, type RunTrace, type SamplingPolicy, type SpanAttributes, type SpanDraft } from "../../core/spans.ts";
 import { joinTrace, readTraceparent, writeTraceparent } from "../../core/trace-context.ts";
-import { isChosen, isTold } from "../../policy/trace-sampling.ts";
+import { isRemarkable, isTraceChosen } from "../../policy/trace-sampling.ts";
 import { CallTrace } from "./call-trace.ts";
 import { codeOf } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
 import type { RunHost } from "./run-host.ts";
 import { deriveSpan } from "./run-identity.ts";
+import type { RunPart } from "./run-part.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
 /** Spans of one execution; more are counted. */
@@ -22,65 +26,73 @@ export interface RecordedRun {
   readonly host: Pick<RunHost<never>, "nowMs" | "wallMs">;
 }
 
+/** What is told of a run that is over; undefined where nothing is. One that has recorded nothing is looked at here for the first time. */
+export function traceOf(policy: SamplingPolicy, run: RecordedRun, recorder: RunRecorder | undefined, answer: RunAnswer): RunTrace | undefined {
+  const facts = {
+    hasSucceeded: errorOf(answer) === undefined,
+    attempt: run.order.attempt,
+    durationMs: run.host.nowMs() - run.startedAtMs,
+    hasStumbled: recorder?.hasStumbled ?? false,
+  };
+  const isChosen = recorder?.isChosen ?? isTraceChosen(policy, run.traceId, run.order.traceparent);
+  if (!isChosen && !isRemarkable(policy, facts)) return undefined;
+  return (recorder ?? new RunRecorder(policy, run)).finish(answer);
+}
+
 export class RunRecorder {
-  readonly traceId: string;
   readonly isChosen: boolean;
-  readonly #policy: SamplingPolicy;
   readonly #run: RecordedRun;
-  readonly #spans: SpanDraft[] = [];
-  #spanId: string | undefined;
+  readonly #parts: RunPart[] = [];
+  #traceId: string | undefined;
   #dropped = 0;
   #hasStumbled = false;
 
   constructor(policy: SamplingPolicy, run: RecordedRun) {
-    const { traceId, creation } = joinTrace(run.traceId, readTraceparent(run.order.traceparent));
-    this.#policy = policy;
     this.#run = run;
-    this.traceId = traceId;
-    this.isChosen = isChosen(policy, traceId, creation?.traceId === traceId ? creation.isSampled : undefined);
+    this.isChosen = isTraceChosen(policy, run.traceId, run.order.traceparent);
   }
 
-  /** Of the span that stands for this execution. */
-  get spanId(): string {
-    if (this.#spanId === undefined) {
-      const { source, route, generation, epoch, attempt, runId } = this.#run.order;
-      this.#spanId = deriveSpan(`${source} ${route.eventId} ${generation}.${epoch}.${runId}`, attempt);
-    }
-    return this.#spanId;
+  get hasStumbled(): boolean {
+    return this.#hasStumbled;
   }
 
-  step(name: string, kind: StepKind, what = "step"): SpanDraft {
+  step(name: string, kind: StepKind, what = "step"): RunPart {
     const attributes = { "holdfast.step": name, "holdfast.step.kind": kind };
-    return this.begin(deriveSpan(`${this.spanId} ${what} ${name}`, 1), undefined, { name: `${what} ${name}`, kind: "internal" }, attributes);
+    return this.begin(`${what} ${name}`, 1, undefined, { name: `${what} ${name}`, kind: "internal" }, attributes);
   }
 
   /** Tells of a call's tries; `parent` is the step that it is part of. */
-  call(dependency: PreparedDependency, request: unknown, idempotencyKey: string, parent: SpanDraft | undefined): CallTrace {
-    return new CallTrace(this, dependency, { request, idempotencyKey, parentSpanId: parent?.spanId });
+  call(dependency: PreparedDependency, request: unknown, idempotencyKey: string, parent: RunPart | undefined): CallTrace {
+    return new CallTrace(this, dependency, { request, idempotencyKey, parent });
   }
 
   /** An event is emitted, under an id that is the same at every try; returns what its message says of its trace. */
-  created(eventId: string, eventType: string, parent: SpanDraft | undefined): string {
-    const spanId = deriveSpan(`${this.spanId} ${eventId}`, 0);
+  created(eventId: string, eventType: string, parent: RunPart | undefined): string {
     const attributes = {
       "holdfast.event.type": eventType,
       "messaging.system": "servicebus",
       "messaging.operation.type": "create",
       "messaging.operation.name": "create",
     };
-    this.end(this.begin(spanId, parent?.spanId, { name: `create ${eventType}`, kind: "producer" }, attributes));
-    return writeTraceparent({ traceId: this.traceId, spanId }, this.isChosen);
+    const part = this.begin(eventId, 0, parent, { name: `create ${eventType}`, kind: "producer" }, attributes);
+    this.end(part);
+    return this.traceparentOf(part);
+  }
+
+  /** For whoever is asked, or hears, by this part. */
+  traceparentOf(part: RunPart): string {
+    return writeTraceparent({ traceId: this.#joinedId(), spanId: this.#idOf(part) }, this.isChosen);
   }
 
   /** A step is over, answered so well. */
-  answered(span: SpanDraft | undefined, quality: StepQuality): void {
-    if (span === undefined) return;
-    if (quality !== "full") span.attributes = { ...span.attributes, "holdfast.quality": quality };
-    this.end(span);
+  answered(part: RunPart | undefined, quality: StepQuality): void {
+    if (part === undefined) return;
+    if (quality !== "full") part.attributes = { ...part.attributes, "holdfast.quality": quality };
+    this.end(part);
   }
 
-  failed(span: SpanDraft | undefined, thrown: unknown): void {
-    if (span !== undefined) this.end(span, codeOf(thrown));
+  failed(part: RunPart | undefined, thrown: unknown): void {
+    if (part !== undefined) this.end(part, codeOf(thrown));
   }
 
   /** Something had to be repeated, or answered otherwise. */
@@ -88,47 +100,57 @@ export class RunRecorder {
     this.#hasStumbled = true;
   }
 
-  begin(spanId: string, parentSpanId: string | undefined, { name, kind }: Pick<SpanDraft, "name" | "kind">, attributes: SpanAttributes): SpanDraft {
+  begin(key: string, number: number, parent: RunPart | undefined, { name, kind }: Pick<RunPart, "name" | "kind">, attributes: SpanAttributes): RunPart {
     const startMs = this.#run.host.nowMs();
-    const span: SpanDraft = { spanId, parentSpanId: parentSpanId ?? this.spanId, name, kind, startMs, endMs: 0, attributes, error: undefined };
-    if (this.#spans.length < spansMax) this.#spans.push(span);
+    const part: RunPart = { key, number, parent, name, kind, startMs, endMs: 0, attributes, error: undefined };
+    if (this.#parts.length < spansMax) this.#parts.push(part);
     else this.#dropped += 1;
-    return span;
+    return part;
   }
 
-  end(span: SpanDraft, error?: string): void {
-    span.endMs = this.#run.host.nowMs();
-    span.error = error;
+  end(part: RunPart, error?: string): void {
+    part.endMs = this.#run.host.nowMs();
+    part.error = error;
   }
 
-  /** The run is over; undefined where it is not told of. */
-  finish(answer: RunAnswer): RunTrace | undefined {
-    const { order, startedAtMs, host } = this.#run;
+  /** The run is over, and told of. */
+  finish(answer: RunAnswer): RunTrace {
+    const { startedAtMs, host } = this.#run;
     const endMs = host.nowMs();
-    const durationMs = endMs - startedAtMs;
-    const facts = { isChosen: this.isChosen, hasSucceeded: errorOf(answer) === undefined, attempt: order.attempt, durationMs, hasStumbled: this.#hasStumbled };
-    if (!isTold(this.#policy, facts)) return undefined;
     const error = errorOf(answer);
     const wallMs = host.wallMs() - endMs;
-    for (const span of this.#spans) {
-      if (span.endMs === 0) this.end(span, error);
-      span.startMs += wallMs;
-      span.endMs += wallMs;
-    }
-    const { traceId, spanId } = this;
+    const traceId = this.#joinedId();
+    const spanId = this.#idOf(undefined);
+    const spans = this.#parts.map((part): SpanDraft => {
+      if (part.endMs === 0) this.end(part, error);
+      const { name, kind, attributes } = part;
+      const period = { startMs: part.startMs + wallMs, endMs: part.endMs + wallMs };
+      return { spanId: this.#idOf(part), parentSpanId: this.#idOf(part.parent), name, kind, ...period, attributes, error: part.error };
+    });
     const saidTraceId = this.#run.traceId === traceId ? undefined : this.#run.traceId;
-    return { traceId, saidTraceId, spanId, startMs: startedAtMs + wallMs, endMs: endMs + wallMs, spans: this.#spans, spansDropped: this.#dropped, error };
+    return { traceId, saidTraceId, spanId, startMs: startedAtMs + wallMs, endMs: endMs + wallMs, spans, spansDropped: this.#dropped, error };
+  }
+
+  #joinedId(): string {
+    return (this.#traceId ??= joinTrace(this.#run.traceId, readTraceparent(this.#run.order.traceparent)).traceId);
+  }
+
+  /** Of a part, or of the span that stands for this execution: the same whenever it is asked for, and another one in each execution. */
+  #idOf(part: RunPart | undefined): string {
+    const { source, route, generation, epoch, attempt, runId } = this.#run.order;
+    const execution = `${source} ${route.eventId} ${generation}.${epoch}.${runId}.${attempt}`;
+    return part === undefined ? deriveSpan(execution, 1) : deriveSpan(`${execution} ${part.key}`, part.number);
   }
 }
 
 /** Waits for the work of a span, and records how it ends. */
-export async function recorded<Result>(recorder: RunRecorder | undefined, span: SpanDraft | undefined, work: Result): Promise<Awaited<Result>> {
+export async function recorded<Result>(recorder: RunRecorder | undefined, part: RunPart | undefined, work: Result): Promise<Awaited<Result>> {
   try {
     const result = await work;
-    recorder?.answered(span, "full");
+    recorder?.answered(part, "full");
     return result;
   } catch (error) {
-    recorder?.failed(span, error);
+    recorder?.failed(part, error);
     throw error;
   }
 }

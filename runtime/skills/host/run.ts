@@ -15,6 +15,7 @@ import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
+import type { RunTrace } from "../../core/spans.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
 import type {
   CallOptions,
@@ -46,7 +47,7 @@ import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
 import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
-import { RunRecorder, recorded } from "./run-recorder.ts";
+import { RunRecorder, recorded, traceOf } from "./run-recorder.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { stepArguments } from "../author/step-chain.ts";
@@ -142,6 +143,12 @@ export class Run implements SkillContext<never>, RunOfCalls {
   /** Undefined when nothing is traced. */
   get recorder(): RunRecorder | undefined {
     return this.host.traces === undefined ? undefined : (this.#recorder ??= new RunRecorder(this.host.traces, this));
+  }
+
+  /** What is told of it, once it has ended with that answer. */
+  traceOf(answer: RunAnswer): RunTrace | undefined {
+    const { traces } = this.host;
+    return traces === undefined ? undefined : traceOf(traces, this, this.#recorder, answer);
   }
 
   get openStep(): string | undefined {

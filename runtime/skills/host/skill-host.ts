@@ -294,7 +294,7 @@ export class SkillHost implements RunHost<Run> {
   ended(run: Run, answer: RunAnswer): void {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
-    const trace = run.recorder?.finish(answer);
+    const trace = run.traceOf(answer);
     this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs, trace);
     this.#options.sink.worked(run.order.skill);
   }
