@@ -1,6 +1,6 @@
 import { PermanentError, type Plugin, type Skill, definePlugin, defineSkill } from "#runtime/index.ts";
 import { z } from "zod";
-import { isSchemaName, loadSchemas, validate } from "./schemas.ts";
+import { isSchemaName, validate, warmUpSchemas } from "./schemas.ts";
 
 interface SubmittedArtifact {
   readonly artifactId: string;
@@ -22,7 +22,7 @@ export const artifactValidator: Skill<SubmittedArtifact> = defineSkill({
   handles: [{ eventType: "ArtifactSubmitted", versions: "1.x" }],
   payload,
   timeoutMs: 10_000,
-  warmUp: () => void loadSchemas(),
+  warmUp: warmUpSchemas,
   run(context) {
     const { artifactId, schema, artifact } = context.event.payload;
     if (!isSchemaName(schema)) throw new PermanentError(`expected a known schema, got '${schema}'`, { code: "UNKNOWN_SCHEMA" });

@@ -14,13 +14,14 @@ import { importPlugin } from "../../skills/host/plugins.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import { runContext } from "../../skills/host/run-context.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
-import { SkillHost } from "../../skills/host/skill-host.ts";
+import { SkillHost, type SkillHostOptions } from "../../skills/host/skill-host.ts";
 import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { unpackOrders } from "./orders.ts";
+import { rehearse } from "./rehearsal.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
@@ -106,6 +107,15 @@ function beat(progress: Int32Array): void {
 /** A task of piscina's: takes runs, and resolves when all of them have begun. */
 export type AcceptTask = (bytes: Uint8Array) => Promise<Uint8Array>;
 
+const clock: SkillHostOptions["clock"] = {
+  monotonicMs,
+  wallMs: Date.now,
+  after(delayMs, action) {
+    const timer = setTimeout(action, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
 export async function open(): Promise<AcceptTask> {
   const settings = workerData as ThreadSettings;
   const { port1, port2 } = new MessageChannel();
@@ -129,14 +139,7 @@ export async function open(): Promise<AcceptTask> {
     circuits: new Int32Array(settings.circuits),
     retries: settings.retries,
     sink: reporter.sink,
-    clock: {
-      monotonicMs,
-      wallMs: Date.now,
-      after(delayMs, action) {
-        const timer = setTimeout(action, delayMs);
-        return { cancel: () => clearTimeout(timer) };
-      },
-    },
+    clock,
     random: Math.random,
     traces: settings.traces,
   });
@@ -144,6 +147,13 @@ export async function open(): Promise<AcceptTask> {
   hearOutside(host, reporter, port1);
   answerWhenAsked(() => host.atWork());
   for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
+  await rehearse({
+    limits,
+    retries: settings.retries.slice(0),
+    clock,
+    random: Math.random,
+    begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
+  });
   port1.on("message", (news: ThreadNews) =>
     listen(host, news, () => {
       reporter.flush();
@@ -157,7 +167,7 @@ export async function open(): Promise<AcceptTask> {
   // One task after the other, also while one lets the loop turn: runs begin in the order of their numbers, so that the count of
   // those begun says which they are.
   return (bytes) => {
-    const begin = (): Promise<Uint8Array> => beginAll(host, reporter, places, unpackOrders(bytes));
+    const begin = (): Promise<Uint8Array> => beginAll(host, reporter, unpackOrders(bytes), places);
     const task = last.then(begin, begin);
     last = task;
     return task;
@@ -165,7 +175,7 @@ export async function open(): Promise<AcceptTask> {
 }
 
 /** Begins the runs in their order; returns what there is to report by then. */
-async function beginAll(host: SkillHost, reporter: Reporter, progress: Int32Array, orders: readonly ThreadOrder[]): Promise<Uint8Array> {
+async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly ThreadOrder[], progress: Int32Array): Promise<Uint8Array> {
   let workMs = 0;
   let sinceMs = monotonicMs();
   for (const order of orders) {
