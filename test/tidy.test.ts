@@ -15,6 +15,7 @@ const allowed: readonly (readonly [folder: string, mayImport: readonly string[]]
   ["runtime/policy/", ["runtime/core/"]],
   ["runtime/pipeline/", ["runtime/core/", "runtime/ports/", "runtime/policy/"]],
   ["runtime/skills/author/", ["runtime/core/"]],
+  ["runtime/skills/built-in/", ["runtime/core/", "runtime/skills/author/"]],
   ["runtime/skills/host/", ["runtime/core/", "runtime/ports/", "runtime/policy/", "runtime/skills/author/"]],
   ["runtime/adapters/amqp/", ["runtime/core/", "runtime/ports/", "runtime/amqp/", "runtime/adapters/support/"]],
   ["runtime/adapters/threads/", ["runtime/core/", "runtime/ports/", "runtime/skills/", "runtime/adapters/support/"]],

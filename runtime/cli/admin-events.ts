@@ -137,6 +137,11 @@ export class AdminEvents implements EventDoors {
     });
   }
 
+  /** The record of a run that is over, and that nobody will ask for; one that is not stays. */
+  async forget(source: string, eventId: string): Promise<void> {
+    await this.#place(source).records.use(({ records }) => records.remove(eventId));
+  }
+
   explain(source: string | undefined, eventId: string): Promise<object | undefined> {
     const place = this.#place(source);
     return place.queues.use((queues) =>

@@ -16,8 +16,9 @@ import type { AdminSettings } from "../core/config/admin.ts";
 import type { MetricSample } from "../core/metric-catalogue.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
 import { AdminEvents } from "./admin-events.ts";
+import { openProbes } from "./admin-probes.ts";
 
-export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" | "metrics" | "skills" | "threads"> {
+export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" | "metrics" | "skills" | "threads" | "publisher" | "probes"> {
   readonly logger: Logger;
   readonly life: () => Life;
   /** Has the worker stop; answers at once. */
@@ -49,14 +50,20 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
     monotonicMs,
   });
   const doors = new AdminEvents(config, directory);
+  const probes = openProbes(config.sources, config.admin, parts, doors);
   const logLevel = { get: () => logger.level as LogLevel, set: (level: LogLevel) => void (logger.level = level) };
   const server = new AdminServer({
     settings: config.admin,
-    operations: new Map([...steering({ ...parts, audit, history, backlog, logLevel, nowMs }), ...scaling.operations(), ...events(doors)]),
+    operations: new Map([
+      ...steering({ ...parts, audit, history, backlog, logLevel, nowMs }),
+      ...scaling.operations(),
+      ...probes.operations(),
+      ...events(doors),
+    ]),
     audit,
     metrics: {
       contentType: metrics.contentType,
-      text: () => metricsText(parts, backlog, [...scaling.samples(), ...changesOf(audit)]),
+      text: () => metricsText(parts, backlog, [...scaling.samples(), ...probes.samples(), ...changesOf(audit)]),
     },
     live: () => liveness(life()),
     ready: () => readiness(life(), view()),
@@ -68,12 +75,14 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
   const url = await server.start();
   history.start();
   scaling.start();
+  probes.start();
   logger.info({ type: "admin", url }, `admin server on ${url}`);
   return {
     url,
     stop: async () => {
       history.stop();
       scaling.stop();
+      await probes.stop();
       await server.stop();
       await doors.stop();
     },

@@ -89,7 +89,7 @@ async function checkStore(config: Config, directory: string): Promise<readonly F
   const expected = "the run store to answer";
   const doubt = new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell: () => undefined });
   // Each source has records of its own, which may be lost by themselves.
-  const stores = composeRunStores(config, directory, () => ({ isObserver: true, onSuspect: (suspicion) => doubt.lost(suspicion) }));
+  const { stores } = composeRunStores(config, directory, () => ({ isObserver: true, onSuspect: (suspicion) => doubt.lost(suspicion) }));
   try {
     for (const store of stores) await withDeadline(store.start());
     return [judged("store", true, expected, `${config.store.kind} does`, ""), recordsFinding(doubt.view())];

@@ -7,6 +7,7 @@ import { type Mendable, carryOut } from "./carry-out.ts";
 import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
 import { addDlqCommand } from "./dlq-command.ts";
+import { addProbeCommand } from "./probe-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
 import { addScaleCommand } from "./scale-command.ts";
@@ -137,6 +138,7 @@ addDlqCommand(program);
 addRunsCommand(program);
 addReconcileCommand(program);
 addScaleCommand(program);
+addProbeCommand(program);
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {

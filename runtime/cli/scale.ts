@@ -1,24 +1,18 @@
 /** `holdfast scale`: asks the workers of a pool how many of them there should be. */
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
 import Table from "cli-table3";
 import { z } from "zod";
 import { counted } from "../core/counted.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import { bottleneckKinds, workersWanted } from "../policy/scale-advice.ts";
-import { loadConfig } from "./load-config.ts";
+import { type AdminPlaceOptions, callAdmin, placesOf, tokenOf } from "./admin-call.ts";
 import { writeNote, writeResult, writeText } from "./output.ts";
 
-export interface ScaleOptions {
-  readonly config?: string;
-  readonly at: readonly string[];
-  readonly tokenFile?: string;
+export interface ScaleOptions extends AdminPlaceOptions {
   readonly min: number;
   readonly max: number;
   readonly json?: boolean;
 }
-
-const answerWithinMs = 10_000;
 
 /** As the API's document has it. */
 const answerSchema = z.object({
@@ -37,22 +31,13 @@ interface Answered extends z.infer<typeof answerSchema> {
 export async function scale(options: ScaleOptions): Promise<void> {
   const { min, max } = options;
   if (min > max) throw new ConfigurationError(`--min: expected at most --max (${max}), found ${min}`);
-  const token = options.tokenFile === undefined ? undefined : readFileSync(options.tokenFile, "utf8").trim();
+  const token = tokenOf(options);
   const answers = (await Promise.all((await placesOf(options)).map((place) => askAll(place, token)))).flat();
   const workers = Math.min(max, Math.max(min, workersWanted(answers)));
   // A pool of no workers answers nothing, and is not asked here.
   const result = { workers, running: answers.length, bottlenecks: bottlenecksOf(answers), answers };
   if (options.json === true) writeResult(`${JSON.stringify(result, undefined, 2)}\n`);
   else writeText(shown(result));
-}
-
-async function placesOf({ at, config: file }: ScaleOptions): Promise<readonly string[]> {
-  if (at.length > 0) return at;
-  const { config, file: path } = await loadConfig(file);
-  if (config.admin === undefined) throw new ConfigurationError(`expected 'admin' in ${path}, or --at URL, found neither`);
-  const { host, port } = config.admin;
-  const isAny = host === "0.0.0.0" || host === "::";
-  return [`http://${isAny ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host}:${port}`];
 }
 
 /** Whoever answers counts: a pool always has a worker that starts or ends. Fails when none of a place does. */
@@ -76,8 +61,6 @@ async function askAll(place: string, token: string | undefined): Promise<readonl
  * family is asked when nobody of the first answers. Over TLS the name is what is checked, and stays.
  */
 async function addressesOf(place: string): Promise<readonly (readonly string[])[]> {
-  if (!URL.canParse(place) || !/^https?:$/.test(new URL(place).protocol))
-    throw new ConfigurationError(`--at: expected an http or https address, found '${place}'`);
   const url = new URL(place);
   if (url.protocol === "https:") return [[url.origin]];
   try {
@@ -91,14 +74,7 @@ async function addressesOf(place: string): Promise<readonly (readonly string[])[
 }
 
 async function ask(at: string, token: string | undefined): Promise<Answered> {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  try {
-    const response = await fetch(`${at}/api/v1/scale`, { headers, signal: AbortSignal.timeout(answerWithinMs) });
-    if (response.status !== 200) throw new TypeError(`expected 200, found ${response.status}: ${(await response.text()).slice(0, 200)}`);
-    return { at, ...answerSchema.parse(await response.json()) };
-  } catch (error) {
-    throw new HoldfastError("HOLDFAST_UNREACHABLE", `expected the admin server on ${at} to answer, found ${messageOf(error, 300)}`, { cause: error });
-  }
+  return { at, ...answerSchema.parse(await callAdmin(at, { path: "/api/v1/scale", token })) };
 }
 
 function bottlenecksOf(answers: readonly Answered[]): readonly string[] {

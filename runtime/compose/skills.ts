@@ -1,5 +1,10 @@
-/** What is registered: plugins, their skills and dependencies. */
+/** What is registered: plugins, their skills and dependencies; and the runtime's own skill beside them. */
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ownVersion } from "../adapters/system/version.ts";
 import type { Config } from "../core/config.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import probe from "../skills/built-in/probe.ts";
 import { type LoadedPlugin, loadPlugins } from "../skills/host/plugins.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "../skills/host/registry.ts";
 
@@ -10,8 +15,9 @@ export interface ComposedSkills {
 
 /** Loads the plugins. Throws `ConfigurationError` for what would keep them from starting. `leavesOutput`: see `PluginSources`. */
 export async function composeSkills(config: Config, directory: string, leavesOutput?: boolean): Promise<ComposedSkills> {
-  const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory, leavesOutput });
-  checkBaseUrls(plugins, config);
+  const listed = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory, leavesOutput });
+  checkBaseUrls(listed, config);
+  const plugins = [...listed, builtIn(listed)];
   return { plugins, registry: new SkillRegistry(plugins, config) };
 }
 
@@ -19,4 +25,16 @@ export async function composeSkills(config: Config, directory: string, leavesOut
 export async function describeSkills(config: Config, directory: string): Promise<readonly RegisteredSkill[]> {
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
   return new SkillRegistry(plugins, config).skills;
+}
+
+/** Throws `ConfigurationError` where one of the listed ones has taken its skills' names. */
+function builtIn(listed: readonly LoadedPlugin[]): LoadedPlugin {
+  const { module = "", name = "", skills, dependencies } = probe;
+  for (const skill of skills) {
+    const taken = listed.find((plugin) => plugin.skills.some((one) => one.name === skill.name));
+    if (taken !== undefined)
+      throw new ConfigurationError(`plugin '${taken.listedAs}': expected another name than '${skill.name}', which is the runtime's own; rename its skill`);
+  }
+  const folder = dirname(fileURLToPath(module));
+  return { name, version: ownVersion(), listedAs: "built in", folder, entry: module, skills, dependencies, slow: [], isBuiltIn: true };
 }

@@ -6,8 +6,10 @@ import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { didYouMean } from "../core/near-name.ts";
+import { probeSkill } from "../core/probe.ts";
 import type { SkillTable } from "../core/skill.ts";
 import type { SourceOptions } from "../pipeline/source.ts";
+import type { PoolBoard } from "../ports/pool-board.ts";
 import { StoreDoubt } from "../policy/store-doubt.ts";
 import { composeTransports, transportOf } from "./broker.ts";
 import { composeRunStores, type OneStore, suspectMsOf } from "./store.ts";
@@ -22,17 +24,23 @@ export interface SourceParts {
   readonly tell: (event: RuntimeEvent) => void;
 }
 
-/** In the order of the configuration; nothing is connected. */
-export async function composeSources(config: Config, directory: string, { skills, heard, tell }: SourceParts): Promise<readonly ComposedSource[]> {
+export interface ComposedSources {
+  /** In the order of the configuration. */
+  readonly sources: readonly ComposedSource[];
+  readonly board: PoolBoard;
+}
+
+/** Nothing is connected. */
+export async function composeSources(config: Config, directory: string, { skills, heard, tell }: SourceParts): Promise<ComposedSources> {
   const doubts = new Map(config.sources.map((source) => [source, new StoreDoubt({ clock: systemClock, windowMs: suspectMsOf(config), tell })]));
-  const stores = composeRunStores(
+  const { stores, board } = composeRunStores(
     config,
     directory,
     (source) => ({ onForgotten: (what) => tell({ type: "store.forgot", what }), onSuspect: (suspicion) => doubts.get(source)?.lost(suspicion) }),
     heard,
   );
   const make = await composeTransports(config, heard);
-  return Array.from(doubts, ([source, storeDoubt], index) => {
+  const sources = Array.from(doubts, ([source, storeDoubt], index): ComposedSource => {
     const store = stores[index];
     if (store === undefined) throw new RangeError(`expected ${doubts.size} stores, got ${stores.length}`);
     return {
@@ -50,6 +58,7 @@ export async function composeSources(config: Config, directory: string, { skills
       readsBesideSessions: "topic" in source,
     };
   });
+  return { sources, board };
 }
 
 /** What may come from the source. Throws `ConfigurationError` where it names a skill that there is not. */
@@ -64,7 +73,7 @@ export function skillsOf({ name, skills: allowed }: Pick<SourceSettings, "name" 
     policies: table.policies.filter((policy) => allowed.includes(policy.name)),
     find: (eventType, version) => {
       const found = table.find(eventType, version);
-      return typeof found === "string" || allowed.includes(found.name) ? found : "unrouted";
+      return typeof found === "string" || allowed.includes(found.name) || found.name === probeSkill ? found : "unrouted";
     },
   };
 }

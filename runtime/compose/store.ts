@@ -2,11 +2,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { createRedisBoard } from "../adapters/redis/board.ts";
 import { type RedisFacts, readRedisFacts } from "../adapters/redis/facts.ts";
 import type { RedisPlace } from "../adapters/redis/connect.ts";
 import type { RedisCredential } from "../adapters/redis/login.ts";
 import { createRedisRunRecords } from "../adapters/redis/run-records.ts";
 import { createRedisRunStore, type RedisRunStoreOptions, sharedClientOf } from "../adapters/redis/run-store.ts";
+import { type BoardPlace, createSqliteBoard } from "../adapters/sqlite/board.ts";
 import type { JobsPlace } from "../adapters/sqlite/jobs-wire.ts";
 import { createSqliteRunRecords } from "../adapters/sqlite/run-records.ts";
 import { createSqliteRunStore } from "../adapters/sqlite/run-store.ts";
@@ -19,6 +21,7 @@ import type { Config, RedisStoreSettings, StoreSettings } from "../core/config.t
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import { reveal } from "../core/secret.ts";
+import type { PoolBoard } from "../ports/pool-board.ts";
 import type { RunRecords } from "../ports/run-records.ts";
 import type { ForgettingOptions, RunStore, RunStoreOptions } from "../ports/run-store.ts";
 
@@ -33,15 +36,22 @@ export function suspectMsOf({ suspectMs, retentionMs }: Config): number {
 type Losses = Omit<ForgettingOptions, "memory">;
 export type OneStore = RunStore & Partial<JobsPlace>;
 
+/** The stores of a worker, and what its pool's workers leave for each other beside them. */
+export interface ComposedStores {
+  readonly stores: readonly OneStore[];
+  readonly board: PoolBoard;
+}
+
 /** That of the first source. Without listeners, nothing that is found of losses is noted. */
 export function composeRunStore(config: Config, directory: string, losses: Losses = { isObserver: true }): OneStore {
-  const [store] = composeRunStores({ ...config, sources: [firstSource(config)] }, directory, () => losses);
+  const { stores } = composeRunStores({ ...config, sources: [firstSource(config)] }, directory, () => losses);
+  const [store] = stores;
   if (store === undefined) throw new TypeError("expected a store for the source, got none");
   return store;
 }
 
 /**
- * One for each source, in their order, over one connection or one file. Whoever hears that the store has lost records has that noted,
+ * One for each source, in their order, over one connection or one file; the board lies with the first. Whoever hears that the store has lost records has that noted,
  * unless it is an observer. `heard`: hears what becomes of the tokens that the login lasts by.
  */
 export function composeRunStores(
@@ -49,7 +59,8 @@ export function composeRunStores(
   directory: string,
   lossesOf: (source: SourceSettings) => Losses,
   heard?: RedisPlace["heard"],
-): readonly OneStore[] {
+): ComposedStores {
+  const whole = consumerName(firstSource({ sources }));
   const optionsOf = (source: SourceSettings): RunStoreOptions & ForgettingOptions => {
     const consumer = consumerName(source);
     const losses = lossesOf(source);
@@ -60,13 +71,20 @@ export function composeRunStores(
   if (store.kind === "redis") {
     const place = { ...redisOptions(store, directory), ...(heard === undefined ? {} : { heard }) };
     const client = sharedClientOf(place);
-    return sources.map((source) => createRedisRunStore({ ...optionsOf(source), ...place }, client));
+    const stores = sources.map((source) => createRedisRunStore({ ...optionsOf(source), ...place }, client));
+    return { stores, board: createRedisBoard({ consumer: whole, prefix: store.prefix }, client) };
   }
   const { path } = store;
-  if (path === ":memory:") return sources.map((source) => createSqliteRunStore({ ...optionsOf(source), path, clock: systemClock }));
+  if (path === ":memory:") return withBoard(sources.map((source) => createSqliteRunStore({ ...optionsOf(source), path, clock: systemClock })));
   const file = { path: resolve(directory, path), retentionMs, clock: systemClock };
   const thread = sharedThreadOf(file, sources.map(consumerName));
-  return sources.map((source) => createThreadedSqliteRunStore({ ...optionsOf(source), ...file }, thread));
+  return withBoard(sources.map((source) => createThreadedSqliteRunStore({ ...optionsOf(source), ...file }, thread)));
+}
+
+function withBoard(stores: readonly (OneStore & BoardPlace)[]): ComposedStores {
+  const [first] = stores;
+  if (first === undefined) throw new TypeError("expected a store for the first source, got none");
+  return { stores, board: createSqliteBoard(first) };
 }
 
 /** Throws `ConfigurationError` for a store whose records end with the worker that keeps them, in its memory. */

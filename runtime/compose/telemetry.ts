@@ -9,12 +9,15 @@ import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/traces/environment.ts";
 import type { TraceExport, TraceExportOptions } from "../adapters/telemetry/traces/exporter.ts";
 import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
+import { ProbeTelemetry } from "../adapters/telemetry/probes.ts";
 import { Statistics } from "../adapters/telemetry/statistics.ts";
 import { Summaries } from "../adapters/telemetry/summary.ts";
+import { ProbeReports } from "../admin/probe-reports.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName, firstSource } from "../core/config/sources.ts";
 import type { SamplingPolicy } from "../core/spans.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
+import type { PoolBoard } from "../ports/pool-board.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -30,6 +33,8 @@ export interface ComposedTelemetry {
   /** Since the last one was taken. */
   readonly summaries: Summaries;
   readonly logger: Logger;
+  /** How probes end that are sent from here. */
+  readonly probes: ProbeReports;
 }
 
 /** Parts of the worker that reports go through. */
@@ -37,6 +42,7 @@ export interface ReportingParts {
   readonly workerId: string;
   readonly publisher: Publisher;
   readonly queue: RecoveryQueue | undefined;
+  readonly board: PoolBoard;
   /** Hears what becomes of the tokens of logins. */
   readonly heard: (news: CredentialNews) => void;
   readonly metrics: Metrics | undefined;
@@ -82,7 +88,7 @@ export async function composeTraces({ traces }: Config, environment: NodeJS.Proc
 }
 
 export function composeTelemetry(config: Config, directory: string, parts: ReportingParts): ComposedTelemetry {
-  const { workerId, publisher, queue, heard, metrics, telemetry, log } = parts;
+  const { workerId, publisher, queue, board, heard, metrics, telemetry, log } = parts;
   const format = config.logFormat ?? (log === undefined && process.stderr.isTTY ? "pretty" : "json");
   const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname(), write: log });
   if (parts.isEmbedded !== true) beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
@@ -92,8 +98,11 @@ export function composeTelemetry(config: Config, directory: string, parts: Repor
   const platform = composePlatformEvents(config, workerId, publisher, here);
   const reported = platform === undefined ? here : teeTelemetry([here, platform]);
   const escalations = composeEscalations(config, directory, { queue, publisher, workerId, telemetry: reported, heard });
+  const others = escalations === undefined ? reported : teeTelemetry([reported, escalations]);
+  const probes = new ProbeReports(board);
   return {
-    telemetry: escalations === undefined ? reported : teeTelemetry([reported, escalations]),
+    telemetry: new ProbeTelemetry({ clock: systemClock, workerId, others, ended: (report) => probes.ended(report) }),
+    probes,
     escalations,
     platform,
     statistics,

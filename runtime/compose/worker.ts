@@ -8,10 +8,13 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
+import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
 import { readRoute } from "../core/read-route.ts";
+import type { PoolBoard } from "../ports/pool-board.ts";
+import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Reporter, Telemetry } from "../ports/telemetry.ts";
 import { Worker } from "../pipeline/lifecycle.ts";
@@ -43,6 +46,8 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly threads: number;
   /** Undefined where nobody can ask for them. */
   readonly metrics: Metrics | undefined;
+  /** What it sends with; started and stopped by the worker. */
+  readonly publisher: Publisher;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
@@ -77,11 +82,14 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const heard = (news: CredentialNews): void => credentials.heard(news);
   const publisher = await composePublisher(config, heard);
-  const sources = await composeSources(config, directory, { skills: registry, heard, tell: (event) => telemetry.emit(event) });
-  const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
+  const tell = (event: RuntimeEvent): void => telemetry.emit(event);
+  const { sources, board } = await composeSources(config, directory, { skills: registry, heard, tell });
+  const stores = sources.map(({ store }) => store);
+  const queue = composeRecoveryQueue(config, directory, stores[0], heard);
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
-  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, { workerId, publisher, queue, heard, metrics, ...hosting });
+  const reporting = { workerId, publisher, queue, board, heard, metrics, ...hosting };
+  const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
@@ -90,9 +98,9 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
     traces: traces?.policy,
   });
-  const tracing = traces?.start(workerId, (event) => telemetry.emit(event));
+  const tracing = traces?.start(workerId, tell);
   const limits = limitsOf(config);
-  const credentials = new CredentialWatch({ clock: systemClock, tell: (event) => telemetry.emit(event) });
+  const credentials = new CredentialWatch({ clock: systemClock, tell });
   const worker: Worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -106,9 +114,9 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     tracing,
     escalated: escalations && (() => escalations.intent()),
     reporters: [
-      composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell: (event) => telemetry.emit(event) }),
-      composeSecretKeeper(config, directory, (event) => telemetry.emit(event)),
-      ...reportersOf(config, directory, { workerId, queue, stores: sources.map(({ store }) => store), publisher, telemetry, escalations }, [tracing, platform]),
+      composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
+      composeSecretKeeper(config, directory, tell),
+      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, boardOf(board)]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,
@@ -135,7 +143,12 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, ...reports };
+  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, ...reports };
+}
+
+/** It closes with what else reports, before the store does. */
+function boardOf(board: PoolBoard): Reporter {
+  return { start: () => undefined, stop: () => board.stop(), giveUp: () => undefined };
 }
 
 /** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */

@@ -242,6 +242,24 @@ const rows = {
     unit: "calls",
     help: "Changes that were asked for over the admin API, by what became of them.",
   },
+  holdfast_probe_seconds: {
+    type: "histogram",
+    labels: ["source", "stage"],
+    unit: "seconds",
+    help: "How long probes that this worker sent took, by stage: send, queue, claim, run, settle; and total, which is their critical time. They are in no other count.",
+  },
+  holdfast_probes_total: {
+    type: "counter",
+    labels: ["source", "result"],
+    unit: "events",
+    help: "Probes that this worker sent, by what became of them: completed, failed, timed-out. One that comes late counts as both.",
+  },
+  holdfast_probe_last_success_timestamp_seconds: {
+    type: "gauge",
+    labels: ["source"],
+    unit: "seconds",
+    help: "When a probe of this worker last completed, in Unix time; absent while none has.",
+  },
   holdfast_scale_workers: {
     type: "gauge",
     labels: ["for"],

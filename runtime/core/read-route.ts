@@ -33,6 +33,7 @@ import { type EnvelopeHook, askHooks } from "./envelope-hook.ts";
 import { type BodyCodec, type Invalid, type InvalidReason, type Route, type WireForm, isEventId, isEventType, isVersion } from "./event-envelope.ts";
 import { lookAtJson } from "./json-scan.ts";
 import { beginsLikeMsgpackMap, lookAtMsgpack } from "./msgpack-scan.ts";
+import { probeEventType } from "./probe.ts";
 import { recogniseBody } from "./recognise-body.ts";
 import { type Found, type TopLevel, wanted } from "./wanted-keys.ts";
 import { cloudEventVersion, cloudEventsPrefixes, codecOfMediaType, eventGridVersion, formOf } from "./wire-forms.ts";
@@ -248,7 +249,7 @@ export function readRoute(delivery: Delivery, limits: DecodeLimits, hooks: reado
     return refuse("InvalidEnvelope", "content-encoding: expected gzip, deflate, br or identity, got something else");
   }
   const content = readContent(delivery.contentType);
-  const byHook = hooks.length === 0 ? undefined : routeByHook(delivery, hooks, content, encoding, limits);
+  const byHook = hooks.length === 0 || delivery.header("eventType") === probeEventType ? undefined : routeByHook(delivery, hooks, content, encoding, limits);
   if (byHook !== undefined) return byHook;
   const headers = readHeaders(delivery, limits.demandsAttributes);
   const isWhole = headers.id !== undefined && headers.type !== undefined && headers.version !== undefined;

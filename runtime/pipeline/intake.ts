@@ -167,7 +167,10 @@ export class Intake {
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
   took(work: Work, skill: SkillPolicy, nowMs: number): boolean {
     const intake = this.#of(work.source, skill);
-    if (intake === undefined) return true;
+    if (intake === undefined) {
+      work.cameMs = nowMs;
+      return true;
+    }
     ofSource(this.#bySource, work.source).mix.came(intake.kind);
     // A session has one message here, and what it needs is not to be found behind it.
     if (intake.window.isOverfull && !this.#isOfOneKind && work.turn === undefined) return false;

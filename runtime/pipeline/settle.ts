@@ -15,6 +15,7 @@ import { messageOf } from "../core/errors.ts";
 import { unguessableId } from "../core/message-ids.ts";
 import { type LeftState, decodeLeftState, decodeOutbox, encodeOutbox } from "../core/outbox.ts";
 import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
+import { isProbe } from "../core/probe.ts";
 import { redact } from "../core/redact.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
@@ -354,8 +355,9 @@ export class Settler {
     else this.#complete(work, "dead-lettered");
   }
 
-  /** The description stays with the message, readable by everyone who may read the dead-letter queue. */
+  /** The description stays with the message, readable by everyone who may read the dead-letter queue. A probe is no event of anybody's: it ends here. */
   #giveUp(work: Work, givenUp: GivenUp): void {
+    if (isProbe(work)) return this.#complete(work, "dead-lettered");
     const { reason } = givenUp;
     const description = redact(ofSession(work, givenUp.description));
     const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);

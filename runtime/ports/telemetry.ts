@@ -18,6 +18,12 @@ interface NamedRun {
 export interface SettledRun extends NamedRun {
   /** In lanes, of its last claim. */
   readonly waitedMs: number;
+  /** What its source's runs are kept under. */
+  readonly consumer?: string;
+  /** When its skill was known, it was claimed, and its execution ended, monotonic; 0 for what it did not come to. */
+  readonly cameMs?: number;
+  readonly claimedMs?: number;
+  readonly ranMs?: number;
 }
 
 /** The message that an event is about. It is held while the event is emitted, and no longer: who needs it later keeps what it needs. */

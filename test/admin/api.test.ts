@@ -53,18 +53,21 @@ const bodies: Readonly<Record<string, object>> = {
 };
 
 test("each operation of the document answers as the document says", async () => {
+  let probeId = "";
   // A replay is looked at after it was ordered; the worker is drained last.
-  const order = ["startReplay", "getReplay", "drain"];
+  const order = ["startReplay", "startProbe", "getReplay", "getProbe", "drain"];
   for (const { path, method, operation } of described.toSorted(
     (one, other) => order.indexOf(one.operation.operationId) - order.indexOf(other.operation.operationId),
   )) {
-    const url = `/api/v1${path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => values[name] ?? "")}`;
+    const found = operation.operationId === "getProbe" ? { ...values, id: probeId } : values;
+    const url = `/api/v1${path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => found[name] ?? "")}`;
     const isChange = operation.requestBody !== undefined;
     const etag = isChange && method !== "POST" ? (await admin.call("GET", url)).headers.get("etag") : null;
     const options = isChange ? { body: { ...bodies[operation.operationId], reason: "a test" }, headers: etag === null ? {} : { "if-match": etag } } : {};
     const reply = await admin.call(method, url, options);
     const [status = "", response] = Object.entries(operation.responses)[0] ?? [];
     assert.equal(String(reply.status), status, `${operation.operationId}: ${reply.text}`);
+    if (operation.operationId === "startProbe") probeId = (reply.json as { readonly id: string }).id;
     checked(reply, response?.content?.["application/json"].schema ?? {});
   }
   admin.life = { phase: "running", wornOut: undefined };
@@ -111,10 +114,12 @@ test("a setting is changed by whoever has seen it as it is, and what the configu
 
 test("a paused worker takes nothing, says so, and goes on when it is resumed", async () => {
   const { world, process } = admin;
+  await world.clock.advance(5_000);
+  const before = process.executor.posted.length;
   assert.equal((await admin.call("POST", "/api/v1/pause", { body: { reason: "a look at the queue" } })).status, 200);
   world.send(world.message("while-paused", "calls"));
   await world.clock.advance(5_000);
-  assert.equal(process.executor.posted.length, 0);
+  assert.equal(process.executor.posted.length, before);
   const notReady = await admin.call("GET", "/readyz");
   assert.deepEqual([notReady.status, notReady.json], [503, { status: "failing", why: ["it was paused by hand"] }]);
   process.executor.script = async (run) => {
@@ -122,7 +127,7 @@ test("a paused worker takes nothing, says so, and goes on when it is resumed", a
     return { kind: "completed", outbox: [] };
   };
   assert.equal((await admin.call("POST", "/api/v1/resume", { body: { reason: "seen it" } })).status, 200);
-  await world.clock.until("it to be run", () => process.executor.posted.length === 1, 10_000);
+  await world.clock.until("it to be run", () => process.executor.posted.length > before, 10_000);
   const [here] = (await admin.call("GET", "/api/v1/under-way")).json as readonly { readonly eventId: string; readonly stage: string }[];
   assert.deepEqual([here?.eventId, here?.stage], ["while-paused", "executing"]);
   assert.equal((await admin.call("GET", "/readyz")).status, 200);

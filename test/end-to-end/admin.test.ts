@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { eventually } from "../support/eventually.ts";
+import { startCommand } from "../support/holdfast-command.ts";
 import { valueOf } from "../support/exposition.ts";
 import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 import { rmSync, writeFileSync } from "node:fs";
@@ -35,6 +36,12 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
     (await fetch(`${url}${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).status;
   for (const probe of ["/livez", "/readyz", "/startupz"]) assert.deepEqual(await get(probe), { status: "ok", why: [] });
 
+  const probe = await startCommand(["probe", "--at", url, "--json"], process.env).done;
+  const { state, settledBy, stagesMs, id } = JSON.parse(probe.stdout) as Readonly<Record<string, unknown>>;
+  assert.deepEqual([probe.code, state, Object.keys(stagesMs ?? {})], [0, "completed", ["send", "queue", "claim", "run", "settle"]], probe.stderr);
+  assert.match(String(settledBy), /:/);
+  await eventually("its record to be gone", async () => (await fetch(`${url}/api/v1/runs/holdfast-probe-${String(id)}`)).status === 404);
+
   await bench.send("order-1");
   const group = await eventually("the group of the dead letter", async () => (await get<readonly Group[]>("/api/v1/dead-letters"))[0]);
   rmSync(join(bench.folder, "refuses"));
@@ -48,6 +55,9 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
   assert.ok(story.some(({ text }) => /brought back by a replay.*the card is good now/.test(text)));
   const metrics = await (await fetch(`${url}/metrics`)).text();
   assert.equal(valueOf(metrics, "holdfast_messages_total", { skill: "payer", outcome: "completed" }), 1);
+  assert.equal(valueOf(metrics, "holdfast_messages_total", { skill: "holdfast.probe", outcome: "completed" }), undefined);
+  assert.equal(valueOf(metrics, "holdfast_probe_seconds_count", { source: "input", stage: "total" }), 1);
+  assert.equal(valueOf(metrics, "holdfast_probes_total", { source: "input", result: "completed" }), 1);
   assert.equal(valueOf(metrics, "holdfast_admin_changes_total", { operation: "startReplay", result: "done" }), 1);
   assert.equal(valueOf(metrics, "holdfast_bottleneck", { bottleneck: "none" }), 1);
   const scale = await get<{ readonly forRuns: number; readonly safeConcurrency: number }>("/api/v1/scale");
@@ -60,6 +70,7 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
   assert.deepEqual(
     worker.events("admin.audit").map(({ operation, result }) => [operation, result]),
     [
+      ["startProbe", "done"],
       ["startReplay", "wrong-count"],
       ["startReplay", "done"],
       ["drain", "done"],

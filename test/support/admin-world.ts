@@ -1,4 +1,10 @@
 // The admin server of a worker of the test's world: real HTTP, on a free port of loopback.
+import { randomBytes } from "node:crypto";
+import { createSqliteBoard } from "#runtime/adapters/sqlite/board.ts";
+import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { ProbeTelemetry } from "#runtime/adapters/telemetry/probes.ts";
+import { ProbeReports } from "#runtime/admin/probe-reports.ts";
+import { Probes } from "#runtime/admin/probing.ts";
 import { AdminServer } from "#runtime/admin/server.ts";
 import { Audit, type AuditEntry } from "#runtime/admin/audit.ts";
 import { Backlog } from "#runtime/admin/backlog.ts";
@@ -100,7 +106,12 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     dependencies: [{ ...dependencyPolicy("api", { concurrentMax: 4, queueMax: 10 }), limits: [{ requestsPerMinute: 600 }] }],
   });
   const metrics = new Metrics();
-  const process = await world.start({ meter: metrics, furtherTelemetry: metrics });
+  const boardStore = createSqliteRunStore({ consumer: queueName, retentionMs: 60_000, path: ":memory:", clock: world.clock });
+  await boardStore.start();
+  const board = createSqliteBoard(boardStore);
+  const reports = new ProbeReports(board);
+  const telemetry = new ProbeTelemetry({ clock: world.clock, workerId: workerName, others: metrics, ended: (report) => reports.ended(report) });
+  const process = await world.start({ meter: metrics, furtherTelemetry: telemetry });
   const audited: AuditEntry[] = [];
   const audit = new Audit((entry) => audited.push(entry));
   const { worker, clock } = process;
@@ -118,6 +129,20 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     skills: [{ name: "calls", uses: ["api"] }],
     backlog,
     monotonicMs: () => clock.monotonicMs(),
+  });
+  const probes = new Probes({
+    workerId: workerName,
+    targets: [{ source: queueName, entity: queueName, asksForSession: false }],
+    policy: settings.probes,
+    clock,
+    reports,
+    randomId: (digits) => randomBytes(digits / 2).toString("hex"),
+    send: (entity, message) => process.connection.send(entity, [message]),
+    mayProbe: () => admin.life.phase === "running",
+    look: () => Promise.resolve("it waits in the queue"),
+    forget: () => Promise.resolve(),
+    measured: (source, stagesMs) => metrics.probed(source, stagesMs),
+    tell: () => undefined,
   });
   const server = new AdminServer({
     settings,
@@ -139,12 +164,14 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
         nowMs,
       }),
       ...scaling.operations(),
+      ...probes.operations(),
       ...events(doors),
     ]),
     audit,
     metrics: {
       contentType: metrics.contentType,
-      text: () => metrics.text([...samplesOf(seen(), worker.policies.view(), { threads: 1, nowMs: nowMs(), backlog }), ...scaling.samples()]),
+      text: () =>
+        metrics.text([...samplesOf(seen(), worker.policies.view(), { threads: 1, nowMs: nowMs(), backlog }), ...scaling.samples(), ...probes.samples()]),
     },
     live: () => liveness(admin.life),
     ready: () => readiness(admin.life, seen()),
@@ -167,7 +194,11 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     logLevel: "info",
     seen: {},
     call: (method, path, options) => call(url, method, path, options),
-    stop: () => server.stop(),
+    async stop() {
+      await server.stop();
+      await probes.stop();
+      await boardStore.stop();
+    },
   };
   return admin;
 }

@@ -2,6 +2,7 @@
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { unguessableId } from "#runtime/core/message-ids.ts";
+import { probeEventType, probeSkill } from "#runtime/core/probe.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import type { RunView } from "#runtime/core/run.ts";
@@ -60,6 +61,9 @@ export function dependencyPolicy(
   };
 }
 
+/** The runtime's own, found beside those that are registered. */
+const ownSkill = skillPolicy(probeSkill, { retry: { ...defaultRetryPolicy, attemptsMax: 1, immediateMax: 0 } });
+
 /** Skills by event type, version 1.x. */
 function skillTable(skills: readonly SkillPolicy[]): SkillTable {
   const byType = new Map(skills.map((skill) => [skill.name, skill]));
@@ -67,7 +71,7 @@ function skillTable(skills: readonly SkillPolicy[]): SkillTable {
     policies: skills,
     handled: new Map(skills.map((skill) => [skill.name, ["1.x"]])),
     find: (eventType, version) => {
-      const skill = byType.get(eventType);
+      const skill = eventType === probeEventType ? ownSkill : byType.get(eventType);
       if (skill === undefined) return "unknown-type";
       return version.startsWith("1.") ? skill : "unsupported-version";
     },

@@ -44,7 +44,9 @@ type ScriptName =
   | "remove"
   | "note"
   | "draw"
-  | "count";
+  | "count"
+  | "boardPut"
+  | "boardList";
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim", "sentinel", "claiming"),
@@ -73,4 +75,6 @@ export const scripts: Readonly<Record<ScriptName, Script>> = {
   note: load("note"),
   draw: load("draw"),
   count: load("count"),
+  boardPut: load("board-put"),
+  boardList: load("board-list"),
 };

@@ -17,6 +17,7 @@ import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { type ByHand, cancelledReason, encodeEntry, whoCharactersMax } from "../../core/history.ts";
 import type { RunStanding, RunView, StepRecord } from "../../core/run.ts";
+import type { Note } from "../../ports/pool-board.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -31,6 +32,7 @@ import type {
   WriteResult,
 } from "../../ports/run-store.ts";
 import { endCancelled } from "./cancel.ts";
+import { type BoardAsk, type BoardPlace, NoteTable } from "./board.ts";
 import { consumerIn, openDatabase, unavailable } from "./database.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
@@ -99,12 +101,13 @@ export function checkOptions({ retentionMs }: RunStoreOptions): void {
     throw new ConfigurationError(`expected retentionMs of 1 or more whole milliseconds, found ${retentionMs}; correct it`);
 }
 
-export class SqliteRunStore implements RunStore, JobsPlace {
+export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   readonly #options: SqliteRunStoreOptions;
   readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
   #statements: Statements | undefined;
   #jobTable: JobTable | undefined;
+  #noteTable: NoteTable | undefined;
   #consumerId = 0;
   #secret = "";
   #mark = "";
@@ -174,6 +177,7 @@ export class SqliteRunStore implements RunStore, JobsPlace {
   async stop(): Promise<void> {
     this.#statements = undefined;
     this.#jobTable = undefined;
+    this.#noteTable = undefined;
     if (this.#opener === undefined) this.#database?.close();
     this.#database = undefined;
   }
@@ -309,6 +313,15 @@ export class SqliteRunStore implements RunStore, JobsPlace {
       this.#jobTable ??= new JobTable(this.#database, this.#consumerId);
       // What is answered goes by what is asked.
       return this.#jobTable.answer(ask, nowMs) as JobsAnswers[Ask["ask"]];
+    });
+  }
+
+  /** Notes that workers leave for each other, in the same file. */
+  board(ask: BoardAsk): Promise<readonly Note[]> {
+    return this.#write((_, nowMs) => {
+      if (this.#database === undefined) throw new StoreUnavailableError(notStarted);
+      this.#noteTable ??= new NoteTable(this.#database, this.#consumerId);
+      return this.#noteTable.answer(ask, nowMs);
     });
   }
 

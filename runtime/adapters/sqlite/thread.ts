@@ -48,6 +48,8 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
       return store.read(call.eventId);
     case "jobs":
       return store.jobs(call.ask);
+    case "board":
+      return store.board(call.ask);
   }
 }
 

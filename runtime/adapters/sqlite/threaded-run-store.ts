@@ -11,6 +11,7 @@ import type { ByHand } from "../../core/history.ts";
 import type { Clock } from "../../core/clock.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import type { RunView } from "../../core/run.ts";
+import type { Note } from "../../ports/pool-board.ts";
 import type {
   CheckpointWrite,
   ClaimRequest,
@@ -25,6 +26,7 @@ import type {
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
+import type { BoardAsk, BoardPlace } from "./board.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { checkOptions } from "./run-store.ts";
 import { SharedStoreThread } from "./shared-thread.ts";
@@ -40,7 +42,7 @@ export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOpti
   readonly callTimeoutMs?: number;
 }
 
-class ThreadedRunStore implements RunStore, JobsPlace {
+class ThreadedRunStore implements RunStore, JobsPlace, BoardPlace {
   readonly #options: ThreadedRunStoreOptions;
   /** Of the file that was opened last. */
   #mark: string | undefined;
@@ -130,6 +132,10 @@ class ThreadedRunStore implements RunStore, JobsPlace {
     return (await this.#call({ method: "jobs", ask })) as JobsAnswers[Ask["ask"]];
   }
 
+  async board(ask: BoardAsk): Promise<readonly Note[]> {
+    return (await this.#call({ method: "board", ask })) as readonly Note[];
+  }
+
   /** A file that was put in the place of the one that is remembered has none of its records. */
   async #met(thread: StoreThread, mark: unknown): Promise<void> {
     if (typeof mark !== "string") return;
@@ -163,7 +169,7 @@ class ThreadedRunStore implements RunStore, JobsPlace {
 export function createThreadedSqliteRunStore(
   options: ThreadedRunStoreOptions,
   shared: SharedStoreThread = sharedThreadOf(options, [options.consumer]),
-): RunStore & JobsPlace {
+): RunStore & JobsPlace & BoardPlace {
   checkOptions(options);
   return new ThreadedRunStore(options, shared);
 }

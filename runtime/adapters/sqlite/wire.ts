@@ -17,6 +17,7 @@ import type {
   RunStoreOptions,
   WriteResult,
 } from "../../ports/run-store.ts";
+import type { BoardAsk } from "./board.ts";
 import type { JobsAsk } from "./jobs-wire.ts";
 
 /** What the thread is started with. */
@@ -46,7 +47,8 @@ export type StoreCall =
   | { readonly method: "close"; readonly eventIds: readonly string[]; readonly by: ByHand }
   | { readonly method: "extend"; readonly writes: readonly EpochWrite[]; readonly leaseMs: number }
   | { readonly method: "read"; readonly eventId: string }
-  | { readonly method: "jobs"; readonly ask: JobsAsk };
+  | { readonly method: "jobs"; readonly ask: JobsAsk }
+  | { readonly method: "board"; readonly ask: BoardAsk };
 
 /** `consumer`: its place among those of the settings. */
 export type NumberedCall = readonly [number: number, consumer: number, call: StoreCall];

@@ -42,7 +42,7 @@ export interface ThreadsExecutorOptions {
   readonly consumers: readonly string[];
   /** Names the emitter of events; default the skill's name. */
   readonly agent?: string | undefined;
-  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "folder" | "skills">[];
+  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "folder" | "skills" | "isBuiltIn">[];
   /** Names of all dependencies in the order that gives them their numbers. */
   readonly dependencies: readonly string[];
   /** What the configuration says of dependencies. */
@@ -103,6 +103,8 @@ class ThreadsExecutor implements Executor {
   readonly #slow: (parts: readonly SlowStart[]) => void;
   readonly #threadWatch: ThreadWatch;
   readonly #skillNames: readonly string[];
+  /** Whose threads run the runtime's own skills where no others share any. */
+  #host: Lane | undefined;
   readonly #loopUse: LoopUseReader;
   #leaked = 0;
   #lastTicket = 0;
@@ -131,11 +133,18 @@ class ThreadsExecutor implements Executor {
     if (this.#listener !== undefined) throw new TypeError("expected an executor to be started once");
     this.#listener = listener;
     const { threads = availableParallelism(), dedicatedThreads = 1, plugins } = this.#options;
-    const skills = plugins.flatMap((plugin) => plugin.skills);
+    const skills = plugins.flatMap((plugin) => plugin.skills.map(({ name, isolation }) => ({ name, isolation, isOwn: plugin.isBuiltIn === true })));
     const dedicated = skills.filter(({ isolation }) => isolation === "dedicated").map(({ name }) => name);
-    const shared = skills.filter(({ isolation }) => isolation === "shared").map(({ name }) => name);
-    if (shared.length > 0) this.#addLane(this.#shared, threads, shared);
-    for (const name of dedicated) this.#addLane(name, dedicatedThreads, [name]);
+    const shared = skills.filter(({ isolation }) => isolation === "shared");
+    const sharedNames = shared.map(({ name }) => name);
+    // For the runtime's own alone there are no threads: they are guests of the first that there are.
+    const areGuests = dedicated.length > 0 && shared.every(({ isOwn }) => isOwn);
+    if (shared.length > 0 && !areGuests) this.#addLane(this.#shared, threads, sharedNames);
+    for (const name of dedicated) {
+      const isHost = areGuests && this.#host === undefined;
+      const lane = this.#addLane(name, dedicatedThreads, isHost ? [name, ...sharedNames] : [name]);
+      if (isHost) this.#host = lane;
+    }
     try {
       await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.pool.start()));
     } catch (error) {
@@ -317,7 +326,7 @@ class ThreadsExecutor implements Executor {
   }
 
   #laneOf({ apart, skill }: RunOrder): Lane | undefined {
-    const lane = this.#lanes.get(skill) ?? this.#lanes.get(this.#shared);
+    const lane = this.#lanes.get(skill) ?? this.#lanes.get(this.#shared) ?? this.#host;
     return apart && lane !== undefined ? this.#laneApart() : lane;
   }
 

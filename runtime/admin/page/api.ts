@@ -114,6 +114,16 @@ export interface Replay {
   readonly trouble: string;
 }
 
+export interface Probe {
+  readonly id: string;
+  readonly source: string;
+  readonly sentAt: string;
+  readonly state: "under-way" | "completed" | "failed" | "timed-out";
+  readonly why: string;
+  readonly criticalMs: number | null;
+  readonly stagesMs: Readonly<Partial<Record<"send" | "queue" | "claim" | "run" | "settle", number>>>;
+}
+
 export interface Explanation {
   readonly eventId: string;
   readonly skill: string;

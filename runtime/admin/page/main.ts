@@ -12,6 +12,7 @@ import {
   type Limit,
   messageOf,
   type Point,
+  type Probe,
   Refusal,
   type Replay,
   type UnderWay,
@@ -22,6 +23,7 @@ import { Dependencies } from "./dependencies.ts";
 import { Dialog, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
 import { newsOf, NewsSection } from "./news.ts";
+import { Probes } from "./probes.ts";
 
 const lookEveryMs = 1_000;
 /** Letters are looked through at the broker each time. */
@@ -34,20 +36,22 @@ interface State {
   readonly circuits: readonly Circuit[];
   readonly limits: readonly Limit[];
   readonly runs: readonly UnderWay[];
+  readonly probes: readonly Probe[];
   readonly points: readonly Point[];
 }
 
 async function look(before: State | undefined): Promise<State> {
   const known = before?.points ?? [];
-  const [worker, bulkheads, circuits, limits, runs, points] = await Promise.all([
+  const [worker, bulkheads, circuits, limits, runs, probes, points] = await Promise.all([
     get<Worker>("/worker"),
     get<readonly Bulkhead[]>("/bulkheads"),
     get<readonly Circuit[]>("/circuits"),
     get<readonly Limit[]>("/limits"),
     get<readonly UnderWay[]>("/under-way?limit=21"),
+    get<readonly Probe[]>("/probes"),
     get<readonly Point[]>(`/history?after=${known.at(-1)?.atMs ?? 0}`),
   ]);
-  return { worker, bulkheads, circuits, limits, runs, points: [...known, ...points].slice(-pointsMax) };
+  return { worker, bulkheads, circuits, limits, runs, probes, points: [...known, ...points].slice(-pointsMax) };
 }
 
 /** What takes long is asked for less often: at most a tenth of the time. */
@@ -247,8 +251,8 @@ function Page(): ComponentChild {
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
   if (state === undefined)
     return h("main", null, h("h1", null, "Holdfast"), h("p", { role: "status" }, lost === "" ? "Asking the worker …" : `The worker does not answer: ${lost}`));
-  const { worker, bulkheads, circuits, limits, runs, points } = state;
-  const news = newsOf({ worker, bulkheads, circuits, limits, letters: groups });
+  const { worker, bulkheads, circuits, limits, runs, probes, points } = state;
+  const news = newsOf({ worker, bulkheads, circuits, limits, probes, letters: groups });
   return h(
     Fragment,
     null,
@@ -264,6 +268,7 @@ function Page(): ComponentChild {
       h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain }),
       h(Story, { ...told, explain }),
       h(Runs, { runs, explain }),
+      h(Probes, { sources: worker.sources.map(({ source }) => source), probes, ask: setQuestion }),
     ),
     question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) }),
   );

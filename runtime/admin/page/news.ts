@@ -1,6 +1,6 @@
 /** What is wrong, in a sentence each, the worst first: the first thing that the page says. */
 import { h, type ComponentChild } from "preact";
-import type { Bulkhead, Circuit, LetterGroup, Limit, Worker } from "./api.ts";
+import type { Bulkhead, Circuit, LetterGroup, Limit, Probe, Worker } from "./api.ts";
 
 export interface News {
   readonly weight: "bad" | "warn";
@@ -12,10 +12,11 @@ export interface Seen {
   readonly bulkheads: readonly Bulkhead[];
   readonly circuits: readonly Circuit[];
   readonly limits: readonly Limit[];
+  readonly probes: readonly Probe[];
   readonly letters: readonly LetterGroup[];
 }
 
-export function newsOf({ worker, bulkheads, circuits, limits, letters }: Seen): readonly News[] {
+export function newsOf({ worker, bulkheads, circuits, limits, probes, letters }: Seen): readonly News[] {
   const bad = (text: string): News => ({ weight: "bad", text });
   const warn = (text: string): News => ({ weight: "warn", text });
   return [
@@ -32,6 +33,12 @@ export function newsOf({ worker, bulkheads, circuits, limits, letters }: Seen): 
         waiting > 0 ? bad(`The bulkhead of ${dependency} is full, and ${waiting} wait for it`) : warn(`The bulkhead of ${dependency} is full`),
       ),
     ...[...new Set(worker.intake.filter(({ isStill }) => isStill).map(stillText))].map(bad),
+    ...worker.sources.flatMap(({ source }) => {
+      const last = probes.find((probe) => probe.source === source);
+      return last === undefined || last.why === ""
+        ? []
+        : [bad(`The last probe of ${source} has ${last.state === "failed" ? "failed" : "not come back"}: ${last.why}`)];
+    }),
     ...(worker.threads.stuck > 0 ? [bad(`${worker.threads.stuck} skill threads are stuck`)] : []),
     ...worker.storeSuspect.map(({ why }) => bad(`The run store is in doubt: ${why}`)),
     ...(worker.loadShedding.isActive ? [warn(`Less important messages are given back because of ${worker.loadShedding.why ?? "load"}`)] : []),

@@ -15,6 +15,8 @@ export interface AdminConfig {
   readonly auth?: AdminAuthConfig | undefined;
   /** What is asked for where the pool's number of workers is decided; see `holdfast scale`. */
   readonly scaling?: ScalingConfig | undefined;
+  /** Events of the worker's own that go the whole way and are measured; see `holdfast probe`. */
+  readonly probes?: ProbesConfig | undefined;
   /** Changes that one caller may ask for in a minute; 1 to 10 000, default 60. */
   readonly changesPerMinute?: number | undefined;
 }
@@ -24,6 +26,21 @@ export interface ScalingConfig {
   readonly drainWithinMs?: number | undefined;
   /** The part of what a worker could have under way that is to be used, the rest being for bursts; 0.1 to 1, default 0.8. */
   readonly useMax?: number | undefined;
+}
+
+export interface ProbesConfig {
+  /** How often each source gets one; 5 s to 1 h. Default: only when somebody asks. */
+  readonly everyMs?: number | undefined;
+  /** How long one may take before it counts as lost; 1 s to 10 min, default 30 000. */
+  readonly timeoutMs?: number | undefined;
+  /** Send those of a subscription through its topic, where every other subscriber gets them too, in place of its retry queue. Default false. */
+  readonly throughTopics?: boolean | undefined;
+}
+
+export interface ProbesSettings {
+  readonly everyMs?: number | undefined;
+  readonly timeoutMs: number;
+  readonly throughTopics: boolean;
 }
 
 export interface AdminAuthConfig {
@@ -57,6 +74,7 @@ export interface AdminSettings {
   readonly host: string;
   readonly auth?: AdminAuthSettings | undefined;
   readonly scaling: { readonly drainWithinMs: number; readonly useMax: number };
+  readonly probes: ProbesSettings;
   readonly changesPerMinute: number;
 }
 
@@ -90,6 +108,13 @@ export const adminSchema: z.ZodType<AdminSettings, AdminConfig> = z
     host: z.string().min(1).default("127.0.0.1"),
     auth: authSchema.optional(),
     scaling: z.strictObject({ drainWithinMs: integer(1_000, hourMs).default(60_000), useMax: z.number().min(0.1).max(1).default(0.8) }).prefault({}),
+    probes: z
+      .strictObject({
+        everyMs: integer(5_000, hourMs).optional(),
+        timeoutMs: integer(1_000, 600_000).default(30_000),
+        throughTopics: z.boolean().default(false),
+      })
+      .prefault({}),
     changesPerMinute: integer(1, 10_000).default(60),
   })
   .refine(({ host, auth }) => auth !== undefined || isLoopback(host), {

@@ -49,6 +49,8 @@ export interface LoadedPlugin {
   readonly dependencies: readonly Dependency[];
   /** What was slow in loading it. */
   readonly slow: readonly SlowStart[];
+  /** It is the runtime's own: its skills are found by their events, and are no part of what is registered, shown, shared out or measured. */
+  readonly isBuiltIn?: boolean | undefined;
 }
 
 const manifestName = "holdfast.plugin.json";

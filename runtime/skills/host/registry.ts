@@ -93,7 +93,7 @@ export class SkillRegistry implements SkillTable {
     checkNames(
       "skills",
       [...config.skills.keys()],
-      skills.map(({ skill }) => skill.name),
+      skills.flatMap(({ plugin, skill }) => (plugin.isBuiltIn === true ? [] : [skill.name])),
     );
     const configured = dependencies.map((dependency) => configuredDependency(dependency, config.dependencies.get(dependency.name)));
     this.dependencies = configured.map(({ estimatedTokens, ...dependency }) => ({
@@ -103,23 +103,27 @@ export class SkillRegistry implements SkillTable {
     const numbers = new Map(dependencies.map(({ name }, index) => [name, index]));
     const policies: SkillPolicy[] = [];
     const kinds: RunKind[] = [];
+    const ownTypes = new Set<string>();
     this.policies = policies;
     this.kinds = kinds;
-    this.skills = skills.map(({ plugin, skill }) => {
+    this.skills = skills.flatMap(({ plugin, skill }) => {
       const policy = policyOf(skill, plugin.version, config.skills.get(skill.name), numbers);
       checkCallTimes(policy, configured);
       checkFallbackTimes(skill, policy.timeoutMs);
       for (const eventType of new Set(skill.handles.map((one) => one.eventType))) {
         const ofType = { ...policy, pipelineHash: pipelineHashOf(skill, eventType) };
-        policies.push(ofType);
+        if (plugin.isBuiltIn === true) ownTypes.add(eventType);
+        else policies.push(ofType);
         kinds.push(kindOf(skill, ofType, eventType));
         this.#handle(skill, ofType, eventType);
       }
       const { name, version, folder, listedAs } = plugin;
       const { handles, isolation } = skill;
-      return { ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } };
+      if (plugin.isBuiltIn === true) return [];
+      return [{ ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } }];
     });
-    this.handled = new Map([...this.#handlers].map(([eventType, handlers]) => [eventType, handlers.flatMap(({ versions }) => versions)]));
+    const listed = [...this.#handlers].filter(([eventType]) => !ownTypes.has(eventType));
+    this.handled = new Map(listed.map(([eventType, handlers]) => [eventType, handlers.flatMap(({ versions }) => versions)]));
   }
 
   /** What was found last: one producer sends the same again and again. */

@@ -6,9 +6,11 @@ import { performance } from "node:perf_hooks";
 import type { RuntimeEvent } from "../../../core/catalogue.ts";
 import type { Clock } from "../../../core/clock.ts";
 import { durationBucketsSeconds, type MetricSample } from "../../../core/metric-catalogue.ts";
+import { probeSkill } from "../../../core/probe.ts";
 import type { CallReport } from "../../../core/outcome.ts";
 import type { RunStore } from "../../../ports/run-store.ts";
 import type { ExecutionMeter, FinalOutcome, SettledRun, Telemetry } from "../../../ports/telemetry.ts";
+import { Durations } from "./durations.ts";
 import { type DurationSeries, Exposition } from "./exposition.ts";
 import { meteredStore } from "./metered-store.ts";
 import { DependencyCalls, StoreTrips } from "./per-call.ts";
@@ -25,6 +27,7 @@ export class Metrics implements Telemetry, ExecutionMeter {
   readonly #events = new EventCounts();
   readonly #calls = new DependencyCalls();
   readonly #trips = new StoreTrips();
+  readonly #probes = new Map<string, DurationSeries>();
   readonly #exposition = new Exposition();
   #loopUse = performance.eventLoopUtilization();
 
@@ -37,6 +40,7 @@ export class Metrics implements Telemetry, ExecutionMeter {
   }
 
   executed(skill: string, durationMs: number, calls: readonly CallReport[]): void {
+    if (skill === probeSkill) return;
     this.#skills.of(skill).processing.record(durationMs);
     if (calls.length > 0) this.#calls.add(calls);
   }
@@ -44,6 +48,16 @@ export class Metrics implements Telemetry, ExecutionMeter {
   /** The same store, whose round trips are measured. */
   measured(store: RunStore, clock: Pick<Clock, "monotonicMs">): RunStore {
     return meteredStore(store, this.#trips, clock);
+  }
+
+  /** A probe has come back. */
+  probed(source: string, stagesMs: Readonly<Record<string, number>>): void {
+    for (const [stage, ms] of Object.entries(stagesMs)) {
+      const key = `${stage} ${source}`;
+      const series = this.#probes.get(key) ?? { name: "holdfast_probe_seconds", labels: { source, stage }, durations: new Durations() };
+      this.#probes.set(key, series);
+      series.durations.record(ms);
+    }
   }
 
   /** Over all skills, since the start. */
@@ -92,6 +106,7 @@ export class Metrics implements Telemetry, ExecutionMeter {
         { name: "holdfast_lane_wait_seconds", labels: { skill }, durations: laneWait },
       ]),
       ...Array.from(this.#events.recovery, ([what, durations]): DurationSeries => ({ name: "holdfast_recovery_seconds", labels: { what }, durations })),
+      ...this.#probes.values(),
       ...this.#trips.durations().map(([call, durations]): DurationSeries => ({ name: "holdfast_store_call_seconds", labels: { call }, durations })),
     ];
   }

@@ -1,0 +1,67 @@
+/** Probes of a worker: where they are sent, and what is done with what comes of them. */
+import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
+import { systemClock } from "../adapters/system/clock.ts";
+import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
+import { type ProbeTarget, type ProbeView, Probes, describeStages } from "../admin/probing.ts";
+import type { Life } from "../admin/probes.ts";
+import type { ComposedWorker } from "../compose/worker.ts";
+import type { AdminSettings, ProbesSettings } from "../core/config/admin.ts";
+import { retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
+import { messageOf } from "../core/errors.ts";
+import type { AdminEvents } from "./admin-events.ts";
+
+export interface ProbesParts extends Pick<ComposedWorker, "worker" | "workerId" | "publisher" | "probes"> {
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly life: () => Life;
+}
+
+export function openProbes(sources: readonly SourceSettings[], { probes: policy }: AdminSettings, parts: ProbesParts, doors: AdminEvents): Probes {
+  const { worker, workerId, publisher, probes: reports, metrics, logger, life } = parts;
+  return new Probes({
+    workerId,
+    targets: sources.map((source) => targetOf(source, policy)),
+    policy,
+    clock: systemClock,
+    reports,
+    randomId: (digits) => randomBytes(digits / 2).toString("hex"),
+    send: (entity, message) => publisher.send(entity, [message]),
+    mayProbe: () => life().phase === "running" && !worker.view().isPaused,
+    look: (source, eventId) => whereabouts(doors, source, eventId),
+    forget: (source, eventId) => doors.forget(source, eventId).catch(() => undefined),
+    measured: (source, stagesMs, criticalMs) => metrics.probed(source, { ...stagesMs, total: criticalMs }),
+    tell: (probe) => logger[levelOf(probe)]({ type: "probe", ...probe }, textOf(probe)),
+  });
+}
+
+/** Sent to a topic it would reach every subscriber. */
+export function targetOf(source: SourceSettings, { throughTopics }: Pick<ProbesSettings, "throughTopics">): ProbeTarget {
+  const isThroughTopic = "topic" in source && throughTopics;
+  return {
+    source: source.name,
+    entity: isThroughTopic ? source.topic : retryEntityOf(source),
+    // A subscription's retry queue has none.
+    asksForSession: source.sessions !== undefined && ("queue" in source || isThroughTopic),
+  };
+}
+
+async function whereabouts(doors: Pick<AdminEvents, "run">, source: string, eventId: string): Promise<string> {
+  try {
+    const run = await doors.run(source, eventId);
+    if (run === undefined) return "no worker has begun it; it waits in the queue, or cannot be received";
+    return `a worker has begun it, and its record says '${String((run as { readonly state?: unknown }).state)}'`;
+  } catch (error) {
+    return `and the store cannot be asked where it is: ${messageOf(error, 200)}`;
+  }
+}
+
+function levelOf({ state, who }: ProbeView): "debug" | "info" | "warn" {
+  if (state !== "completed") return "warn";
+  return who === "schedule" ? "debug" : "info";
+}
+
+function textOf({ source, state, criticalMs, stagesMs, why }: ProbeView): string {
+  const took = criticalMs === null ? "" : ` after ${Math.round(criticalMs)} ms`;
+  return `probe of ${source}: ${state}${took} (${describeStages(stagesMs) || "not sent"})${why === "" ? "" : `; ${why}`}`;
+}

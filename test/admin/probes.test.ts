@@ -1,0 +1,199 @@
+// Probes: events of a worker's own that go the whole way through the pipeline, and are measured, told apart and never dead-lettered.
+import { strict as assert } from "node:assert";
+import { after, before, test } from "node:test";
+import { createSqliteBoard } from "#runtime/adapters/sqlite/board.ts";
+import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
+import { Metrics } from "#runtime/adapters/telemetry/metrics/metrics.ts";
+import { ProbeTelemetry } from "#runtime/adapters/telemetry/probes.ts";
+import { ProbeReports } from "#runtime/admin/probe-reports.ts";
+import { Probes, type ProbesOptions, type ProbeView } from "#runtime/admin/probing.ts";
+import { parseConfig } from "#runtime/core/config.ts";
+import { probeMessage } from "#runtime/core/probe.ts";
+import { composeSkills } from "#runtime/compose/skills.ts";
+import { skillsOf } from "#runtime/compose/sources.ts";
+import { targetOf } from "#runtime/cli/admin-probes.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
+import { type Process, TelemetryLog, World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+
+const boardStore = createSqliteRunStore({ consumer: queueName, retentionMs: 60_000, path: ":memory:", clock: { wallMs: Date.now } });
+const board = createSqliteBoard(boardStore);
+before(() => boardStore.start());
+after(() => boardStore.stop());
+
+interface Scene {
+  readonly world: World;
+  readonly process: Process;
+  readonly probes: Probes;
+  readonly metrics: Metrics;
+  /** What others than the sender of probes heard. */
+  readonly heard: TelemetryLog;
+  readonly told: ProbeView[];
+  readonly measured: { readonly stagesMs: ProbeView["stagesMs"]; readonly criticalMs: number }[];
+  readonly forgotten: string[];
+  /** The end of the probe that was asked for last, or of this one. */
+  readonly state: (probe: ProbeView) => ProbeView | undefined;
+}
+
+async function startScene(options: Partial<ProbesOptions> = {}, settledElsewhere = false): Promise<Scene> {
+  const world = new World();
+  const metrics = new Metrics();
+  const heard = new TelemetryLog();
+  const here = new ProbeReports(board);
+  const others = { settled: metrics.settled.bind(metrics), emit: heard.emit.bind(heard) };
+  const process = await world.start({
+    furtherTelemetry: new ProbeTelemetry({ clock: world.clock, workerId: "settler", others, ended: (report) => here.ended(report) }),
+  });
+  const told: ProbeView[] = [];
+  const measured: Scene["measured"] = [];
+  const forgotten: string[] = [];
+  let ids = 0;
+  const probes = new Probes({
+    workerId: "sender",
+    targets: [{ source: queueName, entity: queueName, asksForSession: false }],
+    policy: { timeoutMs: 10_000 },
+    clock: world.clock,
+    reports: settledElsewhere ? new ProbeReports(board) : here,
+    randomId: (digits) => String((ids += 1)).padStart(digits, "0"),
+    send: (entity, message) => process.connection.send(entity, [message]),
+    mayProbe: () => true,
+    look: async () => "it waits in the queue",
+    forget: async (_source, eventId) => void forgotten.push(eventId),
+    measured: (_source, stagesMs, criticalMs) => measured.push({ stagesMs, criticalMs }),
+    tell: (probe) => told.push(probe),
+    ...options,
+  });
+  const state = (probe: ProbeView): ProbeView | undefined => probes.list().find(({ id }) => id === probe.id);
+  return { world, process, probes, metrics, heard, told, measured, forgotten, state };
+}
+
+function valueOf(probes: Probes, result: string): number | undefined {
+  return probes.samples().find(({ name, labels }) => name === "holdfast_probes_total" && labels["result"] === result)?.value;
+}
+
+test("a probe goes the whole way, is measured by stage, and is in no count of others' events", async () => {
+  const { world, process, probes, metrics, heard, measured, forgotten, state } = await startScene();
+  process.executor.script = async (run) => {
+    await run.step("checkpoint", { kind: "idempotent", takesMs: 40 });
+    return completedAnswer;
+  };
+  const probe = probes.ask(undefined, "somebody");
+  await world.clock.until("it to come back", () => state(probe)?.state === "completed", 10_000);
+  const { criticalMs, stagesMs, settledBy, why, who } = state(probe) ?? probe;
+  assert.deepEqual([settledBy, why, who], ["settler", "", "somebody"]);
+  const { send = -1, queue = -1, claim = -1, run = -1, settle = -1 } = stagesMs;
+  assert.ok(send >= 0 && queue >= 0 && claim > 0 && run >= 40 && settle > 0, JSON.stringify(stagesMs));
+  assert.ok(Math.abs(queue + claim + run + settle - (criticalMs ?? 0)) < 1, `${JSON.stringify(stagesMs)} of ${criticalMs}`);
+  assert.equal(measured.length, 1);
+  assert.deepEqual(forgotten, [`holdfast-probe-${probe.id}`]);
+  assert.equal(valueOf(probes, "completed"), 1);
+  assert.equal(metrics.totals().completed, 0);
+  assert.deepEqual(
+    heard.events.filter((event) => "eventId" in event),
+    [],
+  );
+  assert.equal(world.broker.deadLettered.length, 0);
+});
+
+test("one that fails says why, and no dead letter, no failure and no escalation comes of it", async () => {
+  const { world, process, probes, metrics, heard, state } = await startScene();
+  process.executor.script = async () => failedAnswer("BROKEN");
+  const probe = probes.ask(queueName, "somebody");
+  await world.clock.until("it to fail", () => state(probe)?.state === "failed", 10_000);
+  assert.match(state(probe)?.why ?? "", /BROKEN/);
+  assert.equal(world.broker.deadLettered.length, 0);
+  assert.deepEqual([metrics.totals().deadLettered, metrics.totals().retried], [0, 0]);
+  assert.deepEqual(
+    heard.types().filter((type) => type.startsWith("run.")),
+    [],
+  );
+  assert.equal(world.broker.open.length, 0);
+});
+
+test("one of a version that nobody knows, or that is delivered too often, ends as completed", async () => {
+  const { world } = await startScene();
+  const message = probeMessage({ eventId: "holdfast-probe-x", workerId: "w", timestamp: "2026-01-01T00:00:00.000Z", traceId: "0".repeat(32) });
+  world.send({ ...message, headers: { ...message.headers, version: "9.0" } });
+  await world.clock.until("it to be gone", () => world.broker.open.length === 0, 10_000);
+  assert.equal(world.broker.deadLettered.length, 0);
+});
+
+test("one that another worker settles is heard of through the store", async () => {
+  const { world, process, probes, state } = await startScene({}, true);
+  process.executor.script = async () => completedAnswer;
+  const probe = probes.ask(undefined, "somebody");
+  await world.clock.until("it to come back", () => state(probe)?.state === "completed", 10_000);
+  assert.equal(state(probe)?.settledBy, "settler");
+  assert.deepEqual(await board.list("probes"), []);
+});
+
+test("one that does not come back times out and says where it is; the schedule sends no other meanwhile; late, it counts as come", async () => {
+  const { world, process, probes, told } = await startScene({ policy: { everyMs: 5_000, timeoutMs: 10_000 } });
+  process.executor.script = async () => completedAnswer;
+  process.worker.pause();
+  probes.start();
+  await world.clock.until("it to time out", () => told.length === 1, 60_000);
+  assert.match(told[0]?.why ?? "", /not settled within 10 s: it waits in the queue/);
+  await world.clock.advance(60_000);
+  assert.equal(world.broker.open.length, 1);
+  assert.ok((valueOf(probes, "timed-out") ?? 0) > 5, "each round that finds it still out counts");
+  process.worker.resume();
+  await world.clock.until("it to come late", () => told.at(-1)?.state === "completed", 30_000);
+  await world.clock.until("the next one", () => valueOf(probes, "completed") === 2, 30_000);
+  await probes.stop();
+  const sent = probes.list().length;
+  await world.clock.advance(60_000);
+  assert.equal(probes.list().length, sent);
+});
+
+test("while its worker takes nothing because somebody paused it, no probe is sent, and one that is asked for is refused", async () => {
+  const { world, probes } = await startScene({ policy: { everyMs: 5_000, timeoutMs: 10_000 }, mayProbe: () => false });
+  probes.start();
+  await world.clock.advance(30_000);
+  assert.deepEqual(probes.list(), []);
+  assert.throws(() => probes.ask(undefined, "somebody"), /expected a worker that takes messages/);
+  assert.throws(() => probes.ask("another", "somebody"), /expected source to be one of/);
+  await probes.stop();
+});
+
+test("what cannot be sent has failed, and the next round tries again", async () => {
+  let isUp = false;
+  const { world, process, probes, told } = await startScene({
+    policy: { everyMs: 5_000, timeoutMs: 10_000 },
+    send: (entity, message) => (isUp ? process.connection.send(entity, [message]) : Promise.reject(new Error("the broker is away"))),
+  });
+  process.executor.script = async () => completedAnswer;
+  probes.start();
+  await world.clock.until("it to fail", () => told.length === 1, 30_000);
+  assert.deepEqual([told[0]?.state, told[0]?.why], ["failed", "the broker is away"]);
+  isUp = true;
+  await world.clock.until("the next one to come", () => told.at(-1)?.state === "completed", 30_000);
+  await probes.stop();
+});
+
+test("every worker finds the skill of probes, whatever its sources let in, and shows it nowhere", async () => {
+  const config = parseConfig(
+    {
+      sources: ["input"].map((queue) => ({ queue })),
+      serviceBus: { fullyQualifiedNamespace: "a.servicebus.windows.net" },
+      plugins: ["./handlers/event-dispatcher"],
+    },
+    "test",
+  );
+  const { registry, plugins } = await composeSkills(config, `${import.meta.dirname}/../..`);
+  const found = skillsOf({ name: "input", skills: ["event-dispatcher"] }, registry).find("holdfast.probe", "1.0");
+  assert.equal(typeof found === "string" ? found : found.name, "holdfast.probe");
+  assert.equal(plugins.at(-1)?.isBuiltIn, true);
+  assert.ok(registry.kinds.some(({ skill }) => skill === "holdfast.probe"));
+  for (const names of [registry.skills, registry.policies].map((all) => all.map(({ name }) => name)))
+    assert.ok(!names.includes("holdfast.probe"), names.join());
+  assert.ok(!registry.handled.has("holdfast.probe"));
+});
+
+test("a subscription is probed through its retry queue, so that no other subscriber gets any, unless its topic is asked for", () => {
+  const source = { name: "s", topic: "t", subscription: "s", retryQueue: "r", sessions: {} as never };
+  assert.deepEqual(targetOf(source, { throughTopics: false }), { source: "s", entity: "r", asksForSession: false });
+  assert.deepEqual(targetOf(source, { throughTopics: true }), { source: "s", entity: "t", asksForSession: true });
+  assert.deepEqual(targetOf({ name: "q", queue: "q" }, { throughTopics: true }), { source: "q", entity: "q", asksForSession: false });
+  assert.equal(targetOf({ name: "q", queue: "q", sessions: {} as never }, { throughTopics: false }).asksForSession, true);
+});
