@@ -9,6 +9,7 @@ import type { ConfigOptions } from "./config.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
+import { addMcpCommand } from "./mcp-command.ts";
 import { addScaleCommand } from "./scale-command.ts";
 import type { InitOptions } from "./init.ts";
 import type { NewSkillOptions } from "./new-skill.ts";
@@ -137,6 +138,7 @@ addDlqCommand(program);
 addRunsCommand(program);
 addReconcileCommand(program);
 addScaleCommand(program);
+addMcpCommand(program);
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { counted } from "../core/counted.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import { bottleneckKinds, workersWanted } from "../policy/scale-advice.ts";
+import { adminAddressOf } from "./admin-address.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeNote, writeResult, writeText } from "./output.ts";
 
@@ -48,11 +49,7 @@ export async function scale(options: ScaleOptions): Promise<void> {
 
 async function placesOf({ at, config: file }: ScaleOptions): Promise<readonly string[]> {
   if (at.length > 0) return at;
-  const { config, file: path } = await loadConfig(file);
-  if (config.admin === undefined) throw new ConfigurationError(`expected 'admin' in ${path}, or --at URL, found neither`);
-  const { host, port } = config.admin;
-  const isAny = host === "0.0.0.0" || host === "::";
-  return [`http://${isAny ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host}:${port}`];
+  return [adminAddressOf(await loadConfig(file))];
 }
 
 /** Whoever answers counts: a pool always has a worker that starts or ends. Fails when none of a place does. */
