@@ -48,6 +48,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^@azure\/service-bus$/, /^(runtime\/adapters\/service-bus|runtime\/cli|load|bench|test)\//],
   [/^bullmq$/, /^(runtime\/adapters\/bullmq|bench\/peers)\//],
   [/^(fastify|jose)$/, /^(runtime\/admin|load\/stand-ins|test)\//],
+  [/^@modelcontextprotocol\//, /^(runtime\/admin\/mcp|runtime\/cli|test)\//],
   [/^prom-client$/, /^runtime\/adapters\/telemetry\//],
   [/^@opentelemetry\//, /^runtime\/adapters\/telemetry\/traces\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],

@@ -3,13 +3,14 @@
  * show tokens; a page of elsewhere, or a name that was made to lead here, gets nothing.
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type AdminRole, type AdminSettings, adminRoles, isLoopback } from "../core/config/admin.ts";
+import { type AdminRole, type AdminSettings, adminRoles } from "../core/config/admin.ts";
 import { messageOf } from "../core/errors.ts";
 import { loadPage } from "./assets.ts";
 import type { Audit } from "./audit.ts";
 import { type Authenticator, type Caller, openToAll, TokenAuthenticator } from "./authenticator.ts";
 import { documentText, type Route, routesOf } from "./document.ts";
 import type { Call, Changed, Operation, Operations } from "./operations.ts";
+import { refuseOrigin } from "./origin.ts";
 import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
 import type { Health } from "./probes.ts";
@@ -76,23 +77,12 @@ export class AdminServer {
     const server = this.#server;
     server.addHook("onRequest", (request, reply, done) => {
       void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
-      done(this.#refusesOrigin(request));
+      done(refuseOrigin(request, this.#options.settings.auth !== undefined));
     });
     server.setErrorHandler((error, request, reply) => this.#refuse(reply, problemOf(error), request.routeOptions.url ?? ""));
     server.setNotFoundHandler((request, reply) =>
       this.#refuse(reply, new Problem("not-found", `expected a path that openapi.json describes, found ${request.method} ${request.url.slice(0, 200)}`), ""),
     );
-  }
-
-  /** Without tokens, whoever can have a browser of this machine call would be let in: by a name of his that leads to loopback, or from a page of his. */
-  #refusesOrigin({ headers, method, hostname }: FastifyRequest): Problem | undefined {
-    const { auth } = this.#options.settings;
-    if (auth === undefined && !isLoopback(hostname.replace(/^\[|\]$/g, "")))
-      return new Problem("foreign-host", `expected a name of loopback as host, found '${hostname.slice(0, 100)}'`);
-    const { origin, host } = headers;
-    if (method !== "GET" && origin !== undefined && !isSameHost(origin, host))
-      return new Problem("foreign-host", `expected no other origin than this server's, found '${origin.slice(0, 100)}'`);
-    return undefined;
   }
 
   #serveProbes(): void {
@@ -205,10 +195,6 @@ export class AdminServer {
 function refuseRole({ who, role }: Caller, needed: AdminRole): void {
   if (adminRoles.indexOf(role) < adminRoles.indexOf(needed))
     throw new Problem("forbidden", `expected the role '${needed}' at least, found that '${who}' has '${role}'`);
-}
-
-function isSameHost(origin: string, host: string | undefined): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host;
 }
 
 function callOf({ params, query, body, headers }: FastifyRequest, caller: Caller): Call {

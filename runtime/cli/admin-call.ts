@@ -1,7 +1,7 @@
 /** Calls of admin servers, as commands make them. */
 import { readFileSync } from "node:fs";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
-import { loadConfig } from "./load-config.ts";
+import { type LoadedConfig, loadConfig } from "./load-config.ts";
 
 export interface AdminPlaceOptions {
   readonly config?: string;
@@ -14,20 +14,24 @@ const answerWithinMs = 10_000;
 /** Where the servers are that are meant: as they are named, or as the configuration of this machine's worker says. */
 export async function placesOf({ at, config: file }: AdminPlaceOptions): Promise<readonly string[]> {
   if (at.length > 0) return at.map(checkedPlace);
-  const { config, file: path } = await loadConfig(file);
-  if (config.admin === undefined) throw new ConfigurationError(`expected 'admin' in ${path}, or --at URL, found neither`);
-  const { host, port } = config.admin;
-  const isAny = host === "0.0.0.0" || host === "::";
-  return [`http://${isAny ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host}:${port}`];
+  return [adminAddressOf(await loadConfig(file))];
 }
 
-function checkedPlace(place: string): string {
+/** Where the admin server of this machine's worker listens. */
+export function adminAddressOf({ config: { admin }, file }: LoadedConfig): string {
+  if (admin === undefined) throw new ConfigurationError(`expected 'admin' in ${file}, or --at URL, found neither`);
+  const { host, port } = admin;
+  const isAny = host === "0.0.0.0" || host === "::";
+  return `http://${isAny ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+export function checkedPlace(place: string): string {
   if (!URL.canParse(place) || !/^https?:$/.test(new URL(place).protocol))
     throw new ConfigurationError(`--at: expected an http or https address, found '${place}'`);
   return place;
 }
 
-export function tokenOf({ tokenFile }: AdminPlaceOptions): string | undefined {
+export function tokenOf({ tokenFile }: Pick<AdminPlaceOptions, "tokenFile">): string | undefined {
   return tokenFile === undefined ? undefined : readFileSync(tokenFile, "utf8").trim();
 }
 

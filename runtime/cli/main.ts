@@ -7,7 +7,7 @@ import "./require-node.ts";
 const [command, subcommand] = process.argv.slice(2);
 // The others are short, and end as the system has it.
 if (command === "start") hearStopSignals("stay");
-else if (command === "dev" || (command === "broker" && subcommand?.startsWith("-") !== false)) hearStopSignals("stop");
+else if (command === "dev" || command === "mcp" || (command === "broker" && subcommand?.startsWith("-") !== false)) hearStopSignals("stop");
 
 if (command === "start") (await import("../adapters/system/young-generation.ts")).holdYoungGeneration();
 // What was compiled once is taken from Node's cache the next time: half of the start of a command is compiling.

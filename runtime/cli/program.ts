@@ -10,6 +10,7 @@ import { addDlqCommand } from "./dlq-command.ts";
 import { addProbeCommand } from "./probe-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
 import { addRunsCommand } from "./runs-command.ts";
+import { addMcpCommand } from "./mcp-command.ts";
 import { addScaleCommand } from "./scale-command.ts";
 import type { InitOptions } from "./init.ts";
 import type { NewSkillOptions } from "./new-skill.ts";
@@ -139,6 +140,7 @@ addRunsCommand(program);
 addReconcileCommand(program);
 addScaleCommand(program);
 addProbeCommand(program);
+addMcpCommand(program);
 
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {

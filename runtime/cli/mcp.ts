@@ -1,0 +1,96 @@
+/** `holdfast mcp`: a door for agents to the admin server of a worker. */
+import { once } from "node:events";
+import { Writable } from "node:stream";
+import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
+import { ownVersion } from "../adapters/system/version.ts";
+import { openAgentDoor } from "../admin/mcp/http.ts";
+import { agentServer, type Allowed, changes } from "../admin/mcp/server.ts";
+import { type AdminAuthSettings, isLoopback } from "../core/config/admin.ts";
+import { ConfigurationError } from "../core/errors.ts";
+import { adminAddressOf, checkedPlace, tokenOf } from "./admin-call.ts";
+import { loadConfig } from "./load-config.ts";
+import { writeNote, writeResult } from "./output.ts";
+import { takeOver } from "./stop-signals.ts";
+
+export interface McpOptions {
+  readonly config?: string;
+  readonly at?: string;
+  readonly tokenFile?: string;
+  /** True for all of them. */
+  readonly allowChanges?: true | readonly string[];
+  /** `host:port`. */
+  readonly http?: string;
+}
+
+interface Place {
+  readonly url: string;
+  readonly auth: AdminAuthSettings | undefined;
+}
+
+export async function mcp(options: McpOptions): Promise<void> {
+  const allowed = allowedOf(options.allowChanges);
+  const door = options.http === undefined ? undefined : addressOf(options.http);
+  if (door !== undefined && options.tokenFile !== undefined)
+    throw new ConfigurationError("--token-file: expected it without --http, where each agent shows a token of its own; leave one of them out");
+  const { url, auth } = await placeOf(options);
+  if (door === undefined) await overStandardStreams(url, allowed, () => tokenOf(options));
+  else await overHttp({ url, auth }, door, allowed);
+}
+
+async function overStandardStreams(url: string, allowed: Allowed, token: () => string | undefined): Promise<void> {
+  const server = agentServer({
+    url,
+    allowed,
+    version: ownVersion(),
+    token,
+  });
+  const output = new Writable({
+    decodeStrings: false,
+    write: (text: string | Buffer, _encoding, done) => {
+      writeResult(String(text));
+      done();
+    },
+  });
+  const closed = new Promise<void>((close) => Object.assign(server, { onclose: close }));
+  takeOver({ stop: () => void server.close(), say: writeNote });
+  process.stdin.once("end", () => void server.close());
+  await server.connect(new StdioServerTransport(process.stdin, output));
+  await closed;
+  process.stdin.destroy();
+}
+
+async function overHttp({ url, auth }: Place, { host, port }: { host: string; port: number }, allowed: Allowed): Promise<void> {
+  if (auth === undefined && !isLoopback(host))
+    throw new ConfigurationError(`--http: expected an address of loopback where the admin server asks for no tokens, found '${host}'; configure 'admin.auth'`);
+  const door = await openAgentDoor({ url, auth, host, port, allowed, version: ownVersion() });
+  const stopping = new AbortController();
+  takeOver({ stop: () => stopping.abort(), say: writeNote });
+  writeNote(`agents connect to ${door.url}, by streamable HTTP`);
+  await once(stopping.signal, "abort");
+  await door.stop();
+}
+
+/** With `--at` the configuration is read where it is named alone: for what tokens the admin server asks. */
+async function placeOf({ at, config }: McpOptions): Promise<Place> {
+  const place = at === undefined ? undefined : new URL(checkedPlace(at)).origin;
+  const loaded = at === undefined || config !== undefined ? await loadConfig(config) : undefined;
+  const auth = loaded?.config.admin?.auth;
+  if (place !== undefined) return { url: place, auth };
+  if (loaded === undefined) throw new TypeError("expected a configuration where no address is named");
+  return { url: adminAddressOf(loaded), auth };
+}
+
+function allowedOf(given: McpOptions["allowChanges"]): Allowed {
+  if (given === undefined) return { kind: "nothing" };
+  if (given === true) return { kind: "everything" };
+  const unknown = given.find((name) => !changes.includes(name));
+  if (unknown !== undefined)
+    throw new ConfigurationError(`--allow-changes: expected operations that change something (${changes.join(", ")}), found '${unknown}'`);
+  return { kind: "named", operations: given };
+}
+
+function addressOf(text: string): { host: string; port: number } {
+  const [, host = "127.0.0.1", port = ""] = /^(?:(\[[\da-f:.]+\]|[^:[\]]+):)?(\d{1,5})$/i.exec(text) ?? [];
+  if (port === "" || Number(port) > 65_535) throw new ConfigurationError(`--http: expected HOST:PORT or PORT, such as 127.0.0.1:9471, found '${text}'`);
+  return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
