@@ -124,8 +124,9 @@ test("a rejection that comes after its run has ended names that run, not those a
 
 test("an error thrown outside of every promise, after its run has ended, names that run as it ends the thread", async (t) => {
   const bundle = await startPlugin(t, {
-    late: `setTimeout(() => { throw new Error("too late"); }, 20);`,
-    working: `return new Promise(() => undefined);`,
+    late: `globalThis.fail = Promise.withResolvers();
+      void globalThis.fail.promise.then(() => setTimeout(() => { throw new Error("too late"); }, 0));`,
+    working: `globalThis.fail.resolve();\nreturn new Promise(() => undefined);`,
   });
   const [late] = bundle.post("late", eventOf("evt-late"));
   assert.equal((await bundle.answer(late ?? 0)).kind, "completed");
@@ -133,7 +134,7 @@ test("an error thrown outside of every promise, after its run has ended, names t
   const lost = await bundle.answer(working ?? 0);
   assert.match(
     lost.kind === "thread-lost" ? lost.why : "",
-    /^an error was thrown outside of every promise: too late \(index\.mjs:5:\d+\), by 'late' \(event evt-late\), which had ended$/,
+    /^an error was thrown outside of every promise: too late \(index\.mjs:6:\d+\), by 'late' \(event evt-late\), which had ended$/,
   );
   const loss = await eventually("a loss", () => bundle.losses[0], 20_000);
   assert.match(loss.why, /it was at 'working' \(event evt-working\)/);
