@@ -1,5 +1,5 @@
 /** Scheduled copies: how a message is delivered again later, since Service Bus cannot abandon with a delay. */
-import type { Delivery, HeaderValue, OutgoingMessage } from "./delivery.ts";
+import type { Delivery, HeaderValue, IdValue, OutgoingMessage, Particulars } from "./delivery.ts";
 import { deathHeaders } from "./death.ts";
 import { unguessableId } from "./message-ids.ts";
 import { replayHeader } from "./replay-order.ts";
@@ -106,6 +106,87 @@ export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
   return Object.fromEntries(Object.entries(delivery.headers()).filter(([name]) => !deathHeaders.has(name)));
 }
 
+type CopyParts = Pick<MessageCopy, "of" | "messageId" | "added" | "scheduledAtMs" | "timeToLiveMs">;
+
+/**
+ * A delivery's message, sent once more under another id. A publisher that has the delivery as bytes copies those and writes only what changes;
+ * for every other one it is a message like any other, which is put together when it is read.
+ */
+export class MessageCopy implements OutgoingMessage {
+  readonly of: Delivery;
+  readonly messageId: string;
+  /** Application properties that it has besides those of the delivery, or in their place. */
+  readonly added: ReadonlyMap<string, HeaderValue>;
+  readonly scheduledAtMs: number;
+  readonly timeToLiveMs: number | undefined;
+  #particulars: Particulars | undefined;
+
+  constructor({ of, messageId, added, scheduledAtMs, timeToLiveMs }: CopyParts) {
+    this.of = of;
+    this.messageId = messageId;
+    this.added = added;
+    this.scheduledAtMs = scheduledAtMs;
+    this.timeToLiveMs = timeToLiveMs;
+  }
+
+  /** Whether the copy goes without this application property of the delivery. */
+  drops(name: string): boolean {
+    return deathHeaders.has(name) || this.added.has(name);
+  }
+
+  get headers(): Readonly<Record<string, HeaderValue>> {
+    return Object.fromEntries([...Object.entries(livingHeaders(this.of)), ...this.added]);
+  }
+
+  get body(): Uint8Array {
+    return this.of.body;
+  }
+
+  get contentType(): string | undefined {
+    return this.of.contentType;
+  }
+
+  get subject(): string | undefined {
+    return this.of.subject;
+  }
+
+  get #of(): Particulars {
+    return (this.#particulars ??= this.of.particulars());
+  }
+
+  get correlationId(): IdValue | undefined {
+    return this.#of.correlationId;
+  }
+
+  get to(): string | undefined {
+    return this.#of.to;
+  }
+
+  get replyTo(): string | undefined {
+    return this.#of.replyTo;
+  }
+
+  get sessionId(): string | undefined {
+    return this.#of.sessionId;
+  }
+
+  get replyToSessionId(): string | undefined {
+    return this.#of.replyToSessionId;
+  }
+
+  get partitionKey(): string | undefined {
+    return this.#of.partitionKey;
+  }
+
+  get userId(): Uint8Array | undefined {
+    return this.#of.userId;
+  }
+
+  get contentEncoding(): string | undefined {
+    return this.#of.contentEncoding;
+  }
+}
+
 /**
  * The copy of a delivery that is delivered again later, and the same message in every other respect. Its id stands for this very
  * delivery's message, in its entity: a copy that is made twice, because of a crash between scheduling it and completing the
@@ -115,26 +196,22 @@ export function livingHeaders(delivery: Delivery): Record<string, HeaderValue> {
 export function copyOf(
   delivery: Delivery,
   { atMs, secret, postponements, retriesInPlace, isApart = false, waitsFor, outlivesItself = false, traceparent }: CopyOrder,
-): OutgoingMessage {
+): MessageCopy {
   const earlier = delivery.header(originHeader);
   const origin = typeof earlier === "string" ? earlier : delivery.messageId;
-  const headers = livingHeaders(delivery);
-  headers[originHeader] = origin;
-  headers[enqueuedFirstHeader] = enqueuedFirstMs(delivery);
-  if (postponements > 0) headers[postponedHeader] = postponements;
-  if (retriesInPlace > 0) headers[retriesInPlaceHeader] = retriesInPlace;
-  if (isApart) headers[apartHeader] = true;
-  if (waitsFor !== undefined) headers[waitsForHeader] = waitsFor;
-  if (traceparent !== undefined) headers[traceparentHeader] = traceparent;
+  const added = new Map<string, HeaderValue>();
+  added.set(originHeader, origin).set(enqueuedFirstHeader, enqueuedFirstMs(delivery));
+  if (postponements > 0) added.set(postponedHeader, postponements);
+  if (retriesInPlace > 0) added.set(retriesInPlaceHeader, retriesInPlace);
+  if (isApart) added.set(apartHeader, true);
+  if (waitsFor !== undefined) added.set(waitsForHeader, waitsFor);
+  if (traceparent !== undefined) added.set(traceparentHeader, traceparent);
   const untilMs = outlivesItself ? Number.POSITIVE_INFINITY : expiresAtMs(delivery);
-  return {
-    ...delivery.particulars(),
+  return new MessageCopy({
+    of: delivery,
     messageId: unguessableId(secret, origin, "copy", delivery.messageId, delivery.sequenceNumber, delivery.enqueuedAtMs),
-    body: delivery.body,
-    contentType: delivery.contentType,
-    subject: delivery.subject,
-    headers,
+    added,
     scheduledAtMs: atMs,
     timeToLiveMs: untilMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, Math.ceil(untilMs - atMs)),
-  };
+  });
 }

@@ -1,7 +1,8 @@
 // What every transport must do. An adapter's test calls `transportContract` with a way to make a fresh bench.
 import { strict as assert } from "node:assert";
 import { describe, type TestContext, test } from "node:test";
-import type { Delivery, Particulars } from "#runtime/core/delivery.ts";
+import { copyOf, enqueuedFirstHeader, originHeader, postponedHeader, waitsForHeader } from "#runtime/core/copy.ts";
+import type { Delivery, HeaderValue, Particulars } from "#runtime/core/delivery.ts";
 import { skillMessageOf } from "#runtime/core/skill-message.ts";
 import { TransportError } from "#runtime/core/errors.ts";
 import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
@@ -295,6 +296,51 @@ function describeDeliveries(makeBench: (t: TestContext) => Promise<TransportBenc
     const { to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive } = one;
     assert.deepEqual({ to, replyTo, sessionId, replyToSessionId, partitionKey, timeToLive }, rich);
     assert.deepEqual([one.correlationId, two.correlationId, two.timeToLive], [uuid, 7, undefined]);
+  });
+
+  test("has a publisher send a message again as it is, but for what its copy says", async (t) => {
+    const bench = await makeBench(t);
+    const at = new Date(1_700_000_000_123);
+    const body = Buffer.from(JSON.stringify("x".repeat(300)));
+    const rich = { to: "somewhere", replyTo: "answers", sessionId: "s", replyToSessionId: "rs", partitionKey: "s", subject: "a subject" };
+    const properties: Readonly<Record<string, HeaderValue>> = {
+      text: "größer",
+      whole: 7,
+      share: 0.25,
+      large: 2 ** 40,
+      yes: true,
+      at,
+      nothing: null,
+      last: "l",
+    };
+    const applicationProperties = { DeadLetterReason: "r", ...properties, [postponedHeader]: 1, "holdfast-dead-code": "c" } as unknown as Record<
+      string,
+      string
+    >;
+    await bench.send([
+      { messageId: "m", body, contentType: "application/json", timeToLive: 90_000, applicationProperties, correlationId: Buffer.alloc(16, 7), ...rich },
+    ]);
+    await bench.send([{ messageId: "n", body: Buffer.alloc(1), correlationId: 7 }]);
+    const inbox = new Inbox(await bench.startTransport());
+    inbox.addCredit(2);
+    const deliveries = await inbox.upTo(2);
+    const publisher = await bench.startPublisher();
+    const copies = deliveries.map((of) => copyOf(of, { atMs: of.enqueuedAtMs + 30_000, secret: "s", postponements: 2, retriesInPlace: 0, waitsFor: "held" }));
+    await publisher.send("other", copies);
+    assert.equal(bench.account("other").states.scheduled, 2);
+    bench.advance(31_000);
+    const others = new Inbox(await bench.startTransport({ queue: "other" }));
+    others.addCredit(2);
+    const [first, second] = await others.upTo(2);
+    assert.ok(first !== undefined && second !== undefined);
+    const added = { [enqueuedFirstHeader]: deliveries[0]!.enqueuedAtMs, [postponedHeader]: 2, [waitsForHeader]: "held" };
+    assert.deepEqual(first.headers(), { ...properties, [originHeader]: "m", ...added });
+    assert.deepEqual(second.headers(), { [originHeader]: "n", ...added, [enqueuedFirstHeader]: deliveries[1]!.enqueuedAtMs });
+    assert.deepEqual([first.contentType, first.subject, first.timeToLiveMs], ["application/json", "a subject", 60_000]);
+    const particulars = [first, second, ...deliveries].map((delivery) => withoutUndefined(delivery.particulars()));
+    assert.deepEqual(particulars.slice(0, 2), particulars.slice(2));
+    assert.deepEqual([Buffer.from(first.body), Buffer.from(second.body), second.timeToLiveMs], [body, Buffer.alloc(1), undefined]);
+    assert.deepEqual([first.messageId, second.messageId], [copies[0]!.messageId, copies[1]!.messageId]);
   });
 
   test("tells what a skill sees of its message, types kept", async (t) => {

@@ -110,7 +110,7 @@ describe("a second message of an event", () => {
       // The broker delivers the copy before it answers that it has taken it.
       await send(
         entity,
-        messages.map((message) => ({ ...message, scheduledAtMs: 0 })),
+        messages.map((message) => Object.assign(message, { scheduledAtMs: 0 })),
       );
       await answered;
     };

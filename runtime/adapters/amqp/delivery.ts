@@ -49,6 +49,11 @@ class LastMap {
 const properties = new LastMap("applicationProperties");
 const annotations = new LastMap("messageAnnotations");
 
+/** All application properties of a message; undefined where it has none, or too many for an index, or they cannot be read. */
+export function propertiesOf(message: MessageView): MapIndex | undefined {
+  return properties.of(message);
+}
+
 /** A message as it lies in the socket's buffer: nothing of it is decoded before it is asked for. */
 export class AmqpDelivery implements Delivery {
   readonly engine: Received;

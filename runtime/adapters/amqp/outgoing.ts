@@ -1,11 +1,14 @@
+import { ProtocolError } from "../../amqp/codec/errors.ts";
 import { format } from "../../amqp/codec/formats.ts";
 import { descriptor } from "../../amqp/codec/descriptors.ts";
 import { writeMessage } from "../../amqp/message/message-writer.ts";
 import { timestamp, ulong, uuid } from "../../amqp/codec/types.ts";
 import type { Encodable, Fields } from "../../amqp/codec/types.ts";
 import { Writer } from "../../amqp/codec/writer.ts";
+import { MessageCopy } from "../../core/copy.ts";
 import type { HeaderValue, IdValue, OutgoingMessage } from "../../core/delivery.ts";
 import { timeToLiveMax } from "../support/time-to-live.ts";
+import { writeCopy } from "./outgoing-copy.ts";
 
 /** The message format of a transfer that carries many messages, each encoded in a data section. */
 export const batchFormat = 0x8001_3700;
@@ -21,7 +24,7 @@ export function encodeOutgoing(message: OutgoingMessage): Buffer {
   try {
     writer.descriptor(descriptor.data);
     writer.wide32(format.binary32, 0);
-    writeOutgoing(message);
+    if (!(message instanceof MessageCopy && isCopied(message))) writeOutgoing(message);
   } catch (thrown) {
     // What was written of it must not become part of the next.
     writer.take();
@@ -30,6 +33,18 @@ export function encodeOutgoing(message: OutgoingMessage): Buffer {
   const section = writer.take();
   section.writeUInt32BE(section.length - headBytes, headBytes - 4);
   return section;
+}
+
+/** Whether it has been written from the bytes that came. Where those are no message, what can be read of them is to go on. */
+function isCopied(copy: MessageCopy): boolean {
+  const mark = writer.at - writer.start;
+  try {
+    return writeCopy(writer, copy);
+  } catch (thrown) {
+    if (!(thrown instanceof ProtocolError)) throw thrown;
+    writer.at = writer.start + mark;
+    return false;
+  }
 }
 
 export function aloneOf(section: Buffer): Buffer {

@@ -18,14 +18,15 @@ interface Layout {
   /** The keys as they are encoded, one behind the other, and where each ends. */
   readonly keys: Buffer;
   readonly ends: readonly number[];
-  /** The number of the first entry under each text. */
+  /** The number of the first entry under each text, and the text of each entry's key; undefined for a key that is none. */
   readonly entries: ReadonlyMap<string, number>;
+  readonly names: readonly (string | undefined)[];
   /** Of each entry the text that it held last: most hold the same again, which then need not be made again. */
   readonly texts: string[];
 }
 
 const noBytes = Buffer.alloc(0);
-const noLayout: Layout = { keys: noBytes, ends: [], entries: new Map(), texts: [] };
+const noLayout: Layout = { keys: noBytes, ends: [], entries: new Map(), names: [], texts: [] };
 
 export class MapIndex {
   #bytes: Buffer = noBytes;
@@ -108,6 +109,27 @@ export class MapIndex {
     return entry === undefined ? undefined : timestampAt(this.#bytes, this.#valueAts[entry]!, this.#end);
   }
 
+  /** How many entries the map has. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** The text of an entry's key; undefined where it is none. */
+  name(entry: number): string | undefined {
+    return this.#layout.names[entry];
+  }
+
+  /** Where an entry begins, with its key. */
+  startOf(entry: number): number {
+    const { ends } = this.#layout;
+    return this.#valueAts[entry]! - (ends[entry]! - (entry === 0 ? 0 : ends[entry - 1]!));
+  }
+
+  /** Where it ends, with its value. */
+  endOf(entry: number): number {
+    return skipValue(this.#bytes, this.#valueAts[entry]!, this.#end);
+  }
+
   #fits({ keys, ends }: Layout): boolean {
     if (ends.length !== this.#count) return false;
     const bytes = this.#bytes;
@@ -137,16 +159,18 @@ export class MapIndex {
     const keys: Buffer[] = [];
     const ends: number[] = [];
     const entries = new Map<string, number>();
+    const names: (string | undefined)[] = [];
     let length = 0;
     for (let entry = 0; entry < this.#count; entry += 1) {
       const key = bytes.subarray(this.#keyAts[entry], this.#valueAts[entry]);
       const text = new Decoder(key, 0, key.length).plain();
+      names.push(typeof text === "string" ? text : undefined);
       if (typeof text === "string" && !entries.has(text)) entries.set(text, entry);
       keys.push(key);
       length += key.length;
       ends.push(length);
     }
-    return { keys: Buffer.concat(keys), ends, entries, texts: ends.map(() => "") };
+    return { keys: Buffer.concat(keys), ends, entries, names, texts: ends.map(() => "") };
   }
 }
 

@@ -52,9 +52,14 @@ export class Writer {
 
   /** Bytes as they are, without a type. */
   raw(source: Uint8Array): void {
-    this.ensure(source.length);
-    copyBytes(source, this.bytes, this.at, 0, source.length);
-    this.at += source.length;
+    this.part(source, 0, source.length);
+  }
+
+  /** The same for `source[from, to)`. */
+  part(source: Uint8Array, from: number, to: number): void {
+    this.ensure(to - from);
+    copyBytes(source, this.bytes, this.at, from, to);
+    this.at += to - from;
   }
 
   byteOf(value: number): void {
