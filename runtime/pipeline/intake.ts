@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { SkillPolicy } from "../core/skill.ts";
+import type { Admission } from "../policy/admission.ts";
 import { ArrivalMix } from "../policy/arrival-mix.ts";
 import type { PauseBounds } from "../policy/backoff.ts";
 import { ByteBudget } from "../policy/byte-budget.ts";
@@ -19,6 +20,7 @@ import type { Work } from "./work.ts";
 export interface IntakeOptions {
   readonly clock: Clock;
   readonly executor: Pick<Executor, "unbegun" | "heldMs">;
+  readonly admission: Pick<Admission<Work>, "isWaitedFor" | "atOnce">;
   readonly sources: readonly Source[];
   readonly threads: number;
   /** Bounds of each window. */
@@ -84,10 +86,10 @@ export class Intake {
   #sharedOf(skill: SkillPolicy): SharedIntake {
     const known = this.#shared.get(skill);
     if (known !== undefined) return known;
-    const { executor, threads, sources } = this.#options;
+    const { executor, admission, threads, sources } = this.#options;
     const slots = new SkillSlots<Work>(skill.hasOwnThreads === true ? 1 : threads, skill.concurrentMax, sources.length > 1);
     // Asked only when a window is judged: it looks at every thread.
-    const isDry = (): boolean => slots.waiting === 0 && executor.unbegun === 0;
+    const isDry = (): boolean => slots.waiting === 0 && executor.unbegun === 0 && !admission.isWaitedFor(skill.uses);
     const shared = { slots, isDry, latency: new LatencyWatch(), heldMs: 0, lookedMs: 0 };
     this.#shared.set(skill, shared);
     return shared;
@@ -128,7 +130,18 @@ export class Intake {
   /** How many more messages of this skill may be taken from the source. */
   room(source: Source, skill: SkillPolicy, nowMs: number): number {
     const intake = this.#of(source, skill);
-    return intake === undefined ? 0 : intake.window.room(nowMs, intake.isDry);
+    if (intake === undefined) return 0;
+    const { window, isDry } = intake;
+    const room = window.room(nowMs, isDry);
+    return room === 0 && this.#hasBegunAll(skill, intake) ? window.begunAll(nowMs) : room;
+  }
+
+  /** Whether all that is held of it, from whichever source, is under way in the threads. */
+  #hasBegunAll(skill: SkillPolicy, { window, slots, isDry }: SkillIntake<Work>): boolean {
+    if (window.held > slots.inUse || !isDry()) return false;
+    let held = 0;
+    for (const { skills } of this.#bySource) held += skills.get(skill)?.window.held ?? 0;
+    return held === slots.inUse;
   }
 
   /** Of how many messages of a source, of whatever skill, no more than `room` are likely to be of this one's; `room` itself where that is not above 0. */
@@ -144,7 +157,7 @@ export class Intake {
     return window === undefined ? 0 : window.held / window.size;
   }
 
-  /** Whether it holds all that its window allows, and could begin more: the window is about to grow. */
+  /** Whether it holds all that its window allows, and none of that waits: the window is about to grow, when what is being claimed begins, too. */
   isGrowing(source: Source, skill: SkillPolicy): boolean {
     const intake = this.#of(source, skill);
     return intake !== undefined && intake.window.isFull && intake.window.canGrow && intake.isDry();
@@ -160,8 +173,9 @@ export class Intake {
     const intake = skill && this.#of(source, skill);
     if (intake === undefined) return {};
     const { window, slots, returns } = intake;
+    const atOnce = Math.min(window.size, slots.concurrentMax, this.#options.admission.atOnce(skill?.uses ?? []));
     const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
-    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax), this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
+    return { atLeastMs: returns.next(nowMs, runMs, atOnce, this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */

@@ -165,9 +165,9 @@ export class Worker {
     const settlers: Settler[] = [];
     this.#options = options;
     this.#threadHealth = new ThreadHealth(options);
-    this.#intake = new Intake({ ...options, sources });
     const rateLimits = this.#makeRateLimits();
     this.#admission = this.#makeAdmission(rateLimits);
+    this.#intake = new Intake({ ...options, sources, admission: this.#admission });
     this.#latency = this.#makeLatency();
     this.#intakeWatch = new IntakeWatch({ ...options, ...this.#watches, intake: this.#intake, admission: this.#admission, inFlight });
     const brokerClock = new BrokerClock(clock, (aheadMs) => telemetry.emit({ type: "clock.skewed", brokerAheadMs: aheadMs }));

@@ -14,8 +14,9 @@ import type { Source } from "./source.ts";
 import type { SourceHealth } from "./source-health.ts";
 import { settledWithin } from "./within.ts";
 
-/** With no credit out for want of room, room is looked for again after this long: time alone can make it. */
-const roomLookMs = 100;
+/** With no credit out for want of room, room is looked for again after this long, and twice as long each time: runs that begin make it, and time alone can. */
+const roomLookMinMs = 5;
+const roomLookMaxMs = 100;
 /** A receiver with credit waits, and is not just slow to get what the broker has for it, once nothing came for so long. */
 const awaitedAfterMs = 200;
 /** A receiver that does not close within this time is left behind. */
@@ -49,6 +50,7 @@ export class ReceiveLoop implements Receiving {
   #isOpening = false;
   #isGranting = false;
   #roomLook: Timer | undefined;
+  #roomLookMs = roomLookMinMs;
   /** When a message last came, or since when one is awaited. */
   #lastReceivedMs = 0;
   #lastArrivedMs = 0;
@@ -241,12 +243,14 @@ export class ReceiveLoop implements Receiving {
     }
     if (this.#credit === 0) this.#lastReceivedMs = this.#options.clock.monotonicMs();
     this.#credit += room;
+    this.#roomLookMs = roomLookMinMs;
     this.#receiver.addCredit(room);
   }
 
   #lookForRoomLater(): void {
-    this.#roomLook ??= this.#options.clock.after(roomLookMs, () => {
+    this.#roomLook ??= this.#options.clock.after(this.#roomLookMs, () => {
       this.#roomLook = undefined;
+      this.#roomLookMs = Math.min(roomLookMaxMs, 2 * this.#roomLookMs);
       this.#grant();
     });
   }

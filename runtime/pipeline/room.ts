@@ -49,15 +49,16 @@ export class Room {
     if (this.#isReadingPast && (!isFull || isQuick(intake.slots))) this.#readPast.found();
   }
 
-  /** More of a skill were here than it can begin soon. What is left while reading far past a skill that does not move is not owed later. */
+  /** More of a skill were here than it can begin soon. What is left while reading far past a skill that does not move is not owed once it does. */
   leftToOthers(): void {
     if (this.#isReadingPast) this.#readPast.postponed();
+    else this.#options.readAhead.postponed();
   }
 
   /**
    * How many messages of a source may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
-   * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to what the roomiest has room
-   * for, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
+   * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to as many as the roomiest has room for its own
+   * of, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
    * what only takes its time. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
    * other sources may bring.
    */
@@ -74,7 +75,7 @@ export class Room {
       const messages = intake.messagesFor(source, skill, room);
       if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
       else fullest = Math.min(fullest, messages);
-      roomiest = Math.max(roomiest, room);
+      roomiest = Math.max(roomiest, messages);
     }
     return Math.min(
       suspects.room(),

@@ -167,6 +167,19 @@ export class Admission<Run extends Admissible> {
     return room;
   }
 
+  /** Whether a run waits in the lane of one of these dependencies. */
+  isWaitedFor(uses: readonly number[]): boolean {
+    for (const number of uses) if (this.#gate(number).bulkhead.waiting > 0) return true;
+    return false;
+  }
+
+  /** How many runs that use these dependencies their bulkheads let in at once; `Infinity` when they use none. */
+  atOnce(uses: readonly number[]): number {
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const number of uses) fewest = Math.min(fewest, this.#gate(number).bulkhead.policy.concurrentMax);
+    return fewest;
+  }
+
   /** What has no slot, or nothing of a limit, for more runs that use these dependencies; undefined where all have. */
   fullFor(uses: readonly number[], nowMs: number): "bulkhead" | "limit" | undefined {
     if (this.#permits?.isShut(uses, nowMs) === true) return "limit";

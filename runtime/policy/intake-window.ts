@@ -213,6 +213,16 @@ export class IntakeWindow {
     return Math.max(0, this.#size - this.#held);
   }
 
+  /**
+   * All that it holds is under way in the threads, which could take more: it grows at once, as nothing that it held waited. So far it holds twice
+   * what has begun at most. Returns how many more may be taken.
+   */
+  begunAll(nowMs: number): number {
+    if (this.growth !== "free" || this.#probedFrom > 0 || !this.isFull) return 0;
+    this.#resize(this.#size * 2, nowMs);
+    return Math.max(0, this.#size - this.#held);
+  }
+
   #judge(nowMs: number, isDry: boolean): void {
     const wasUsedUp = this.#peak >= this.#size * usedUpFrom;
     this.#judgedMs = nowMs;

@@ -5,13 +5,16 @@
  * do would wait for them.
  *
  * What a run takes while others leave the worker no time says little of how it will be without them. So messages come back faster where that
- * costs little: as one of ten that the worker ends of all skills. Else what was left while much was going on would return long after that.
+ * costs little: as one of ten that the worker ends of all skills, and as many a second as are read past what does not move. Else what was left while much
+ * was going on, or while nothing moved, would return long after that.
  */
 
 /** They come back so many times as fast as they could be run here. */
 const timesAsFast = 2;
 /** Or as this part of all messages that end here. */
 const partOfAll = 0.1;
+/** Or so many a second. */
+const gapMaxMs = 10;
 /** So many of the last ends say how fast messages end. */
 const endsRemembered = 256;
 
@@ -39,7 +42,7 @@ export class ReturnTimes {
    * `endGapMs`: the time between two ends of messages of all skills.
    */
   next(nowMs: number, runMs: number, atOnce: number, endGapMs: number): number {
-    const gapMs = Math.min(runMs / (Math.max(1, atOnce) * timesAsFast), endGapMs / partOfAll);
+    const gapMs = Math.min(runMs / (Math.max(1, atOnce) * timesAsFast), endGapMs / partOfAll, gapMaxMs);
     this.#lastMs = Math.max(nowMs, this.#lastMs + gapMs);
     return this.#lastMs - nowMs;
   }

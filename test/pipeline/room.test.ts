@@ -54,6 +54,24 @@ test("a skill of which all has begun is about to be given more room: nothing is 
   assert.equal(room.of(source, 0), 0);
 });
 
+test("beside a skill that does not move, as many are read as bring what the other has room for", () => {
+  const intake = {
+    room: (_source: Source, skill: typeof quick) => (skill === quick ? 10 : 0),
+    // One of four is of the quick skill.
+    messagesFor: (_source: Source, skill: typeof quick, room: number) => (skill === quick ? room * 4 : room),
+    isStalled: (_source: Source, skill: typeof quick) => skill === slow,
+    isGrowing: () => false,
+    bytesRoom: () => 1_000,
+  };
+  const admission = { room: () => 1_000 };
+  const options = { clock: new SimClock(), admission, readAhead: new ReadAhead(), inFlight: { undecidedOf: () => 0 }, intake, suspects: { room: () => 1_000 } };
+  const room = new Room(options as unknown as RoomOptions);
+  assert.equal(room.of(source, 0), 40);
+  // What was read far past it counts among what is read ahead.
+  for (let message = 0; message < 290; message += 1) room.leftToOthers();
+  assert.equal(room.of(source, 0), 10);
+});
+
 test("what was left to others while a skill did not move is not owed once it does", () => {
   let isStalled = true;
   const room = makeRoom({ isStalled: () => isStalled });

@@ -169,6 +169,26 @@ function found(start: number, tripMs: number): Watched {
   return watched;
 }
 
+describe("an intake window of which all is under way", () => {
+  test("doubles at once, as far as its ceiling, and only while it is full", () => {
+    const { window } = new Watched({ ceiling: 20 });
+    assert.deepEqual([window.begunAll(1), window.size], [8, 16]);
+    assert.deepEqual([window.begunAll(1), window.size], [0, 16]);
+    for (let message = 0; message < 8; message += 1) window.took(1);
+    assert.deepEqual([window.begunAll(2), window.size], [4, 20]);
+    for (let message = 0; message < 4; message += 1) window.took(2);
+    assert.deepEqual([window.begunAll(3), window.size], [0, 20]);
+  });
+
+  test("does not where its runs take longer than usual", () => {
+    for (const growth of ["careful", "none"] as const) {
+      const { window } = new Watched();
+      window.growth = growth;
+      assert.deepEqual([window.begunAll(1), window.size], [0, 8]);
+    }
+  });
+});
+
 describe("an intake window is of no use beyond", () => {
   /** The size that it comes to with so many that end in 50 ms, whose runs begin at once and take so long. */
   function sizeFrom(start: number, ended: number, serviceMs: number): number {

@@ -21,6 +21,12 @@ describe("messages that are left to others", () => {
     const pauses = Array.from({ length: 201 }, () => times.next(0, 2_000, 1, 0.5));
     assert.deepEqual([pauses[0], pauses[1], pauses[200]], [0, 5, 1_000]);
   });
+
+  test("come back a hundred a second at least, however long their runs take", () => {
+    const times = new ReturnTimes();
+    const pauses = Array.from({ length: 201 }, () => times.next(0, 60_000, 1, Infinity));
+    assert.deepEqual([pauses[0], pauses[1], pauses[200]], [0, 10, 2_000]);
+  });
 });
 
 describe("how fast messages end", () => {
