@@ -62,13 +62,13 @@ export {
   defaultResponseBytesMax,
   defineDependency,
 } from "./skills/author/define-dependency.ts";
-export { type Resource, type ResourceOptions, defineResource } from "./skills/author/define-resource.ts";
+export { type AnyResource, type Resource, type ResourceInfo, type ResourceOptions, defineResource } from "./skills/author/define-resource.ts";
+export { type Settings, type SettingsOptions, type SettingsReader, defineSettings } from "./skills/author/define-settings.ts";
+export type { JsonSchema, PayloadSchema } from "./skills/author/schema.ts";
 export { type Plugin, type PluginOptions, definePlugin } from "./skills/author/define-plugin.ts";
 export {
   type Handles,
   type Isolation,
-  type JsonSchema,
-  type PayloadSchema,
   type Skill,
   type SkillOptions,
   defaultIsolation,

@@ -1,5 +1,6 @@
 /** `holdfast config`: what the configuration says after all, and where each value comes from. */
 import Table from "cli-table3";
+import { type DescribedSettings, describeSettings } from "../compose/settings.ts";
 import type { JsonSchema } from "../core/config/json-schema.ts";
 import { originOf } from "../core/config/layers.ts";
 import { at, isSecret } from "../core/config/schema-places.ts";
@@ -9,7 +10,7 @@ import { describePlace, Secret } from "../core/secret.ts";
 import { redact } from "../core/redact.ts";
 import { configSchemaText, readConfigSchema } from "./config-schema.ts";
 import { type ConfigFlags, type LoadedConfig, readConfig } from "./load-config.ts";
-import { writeResult, writeText } from "./output.ts";
+import { writeNote, writeResult, writeText } from "./output.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
 
 export interface ConfigOptions extends ConfigFlags {
@@ -30,21 +31,29 @@ const hidden = "[redacted]";
 export async function config(options: ConfigOptions): Promise<void> {
   if (options.schema === true) return writeResult(configSchemaText());
   const loaded = await readConfig(options.config, options);
-  const values = rowsOf(loaded, readConfigSchema());
+  const plugins = await describeSettings(loaded.config, loaded.directory);
+  if (plugins.unloaded !== undefined) writeNote(`the settings of plugins were not checked, for the plugins could not be loaded: ${plugins.unloaded}`);
+  const values = rowsOf(loaded, readConfigSchema(), plugins);
   if (options.json === true) return writeResult(`${JSON.stringify({ file: loaded.file, values, unread: loaded.unread }, undefined, 2)}\n`);
   print(loaded, values);
 }
 
-function rowsOf({ config: checked, layers, placeOf, file }: LoadedConfig, schema: JsonSchema): readonly Row[] {
-  return leavesOf(checked, []).map(({ path, value }) => {
+function rowsOf({ config: checked, layers, placeOf, file }: LoadedConfig, schema: JsonSchema, plugins: DescribedSettings): readonly Row[] {
+  const rest = leavesOf({ ...checked, settings: undefined }, []);
+  return [...rest, ...leavesOf(plugins.settings, ["settings"])].map(({ path, value }) => {
     const origin = originOf(layers, path);
     const from = "by" in origin ? origin.by : origin.layer === "file" ? (placeOf(path) ?? file) : "default";
     return {
       key: path.join("."),
-      value: value instanceof Secret ? `[${describePlace(value.place)}]` : isSecret(at(schema, path)) ? hidden : shown(value),
+      value: value instanceof Secret ? `[${describePlace(value.place)}]` : isSecret(at(schema, path)) || isHidden(path, plugins) ? hidden : shown(value),
       from,
     };
   });
+}
+
+/** Of a plugin that could not be loaded nobody knows what is secret. */
+function isHidden([area, ...path]: readonly string[], plugins: DescribedSettings): boolean {
+  return area === "settings" && (plugins.unloaded !== undefined || plugins.isSecret(path));
 }
 
 /** What looks like a secret is masked also where none belongs. */

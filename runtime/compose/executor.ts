@@ -1,10 +1,10 @@
 /** The threads that run skills. */
-import { createThreadsExecutor, type ThreadsExecutorOptions } from "../adapters/threads/executor.ts";
+import { createThreadsExecutor, type ThreadsExecutor } from "../adapters/threads/executor.ts";
+import type { ThreadsExecutorOptions } from "../adapters/threads/thread-options.ts";
 import type { Config } from "../core/config.ts";
 import { consumerName } from "../core/config/sources.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
-import type { Executor } from "../ports/executor.ts";
 import { type ComposedMemory, composeMemory } from "./memory.ts";
 import type { ComposedSkills } from "./skills.ts";
 
@@ -16,7 +16,7 @@ export function composeExecutor(
   config: Config,
   skills: ComposedSkills,
   { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow" | "traces"> & { readonly threads: number },
-): { readonly executor: Executor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
+): { readonly executor: ThreadsExecutor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
   const { plugins, registry } = skills;
   const memory = composeMemory(config, skills);
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
@@ -26,6 +26,7 @@ export function composeExecutor(
     plugins,
     threads,
     consumers: config.sources.map(consumerName),
+    settings: (plugin) => skills.settings.get(plugin)?.now(),
     dependencies: registry.dependencies.map(({ name }) => name),
     dependencyConfig: config.dependencies,
     circuits,

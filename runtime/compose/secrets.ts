@@ -3,7 +3,7 @@ import { readSecrets, type ReadVault, SecretKeeper } from "../adapters/secrets/s
 import { ownIdentity } from "./identity.ts";
 import type { Config } from "../core/config.ts";
 import { secretsIn } from "../core/config/secrets.ts";
-import type { RuntimeEvent } from "../core/catalogue.ts";
+import type { RuntimeEvent, SecretChangedEvent } from "../core/catalogue.ts";
 import type { Reporter } from "../ports/telemetry.ts";
 
 /** The library is loaded with the first secret that lies there. */
@@ -18,10 +18,19 @@ export async function openSecrets(config: object, directory: string): Promise<vo
 }
 
 /** Has new values taken while the worker runs; undefined where nothing lies elsewhere. */
-export function composeSecretKeeper(config: Config, directory: string, tell: (event: RuntimeEvent) => void): Reporter | undefined {
+export function composeSecretKeeper(
+  config: Config,
+  directory: string,
+  { tell, replaced }: { readonly tell: (event: RuntimeEvent) => void; readonly replaced: () => void },
+): Reporter | undefined {
   const secrets = secretsIn(config);
   if (secrets.length === 0) return undefined;
-  const keeper = new SecretKeeper({ secrets, directory, readVault, vaultEveryMs: config.secrets.keyVaultEveryMs, tell });
+  // Skills see what the settings of their plugins are now.
+  const heard = (event: SecretChangedEvent): void => {
+    if (event.state === "replaced") replaced();
+    tell(event);
+  };
+  const keeper = new SecretKeeper({ secrets, directory, readVault, vaultEveryMs: config.secrets.keyVaultEveryMs, tell: heard });
   const stop = (): void => keeper.stop();
   return { start: () => keeper.start(), stop: () => Promise.resolve(stop()), giveUp: stop };
 }

@@ -6,11 +6,14 @@ import type { Config } from "../core/config.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import probe from "../skills/built-in/probe.ts";
 import { type LoadedPlugin, loadPlugins } from "../skills/host/plugins.ts";
+import { type ComposedSettings, composeSettings } from "./settings.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "../skills/host/registry.ts";
 
 export interface ComposedSkills {
   readonly plugins: readonly LoadedPlugin[];
   readonly registry: SkillRegistry;
+  /** Of those plugins that have some, by the plugin's name. */
+  readonly settings: ReadonlyMap<string, ComposedSettings>;
 }
 
 /** Loads the plugins. Throws `ConfigurationError` for what would keep them from starting. `leavesOutput`: see `PluginSources`. */
@@ -18,23 +21,24 @@ export async function composeSkills(config: Config, directory: string, leavesOut
   const listed = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory, leavesOutput });
   checkBaseUrls(listed, config);
   const plugins = [...listed, builtIn(listed)];
-  return { plugins, registry: new SkillRegistry(plugins, config) };
+  return { plugins, registry: new SkillRegistry(plugins, config), settings: await composeSettings(listed, config) };
 }
 
 /** Everything that is registered, from where and why. */
 export async function describeSkills(config: Config, directory: string): Promise<readonly RegisteredSkill[]> {
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
+  await composeSettings(plugins, config);
   return new SkillRegistry(plugins, config).skills;
 }
 
 /** Throws `ConfigurationError` where one of the listed ones has taken its skills' names. */
 function builtIn(listed: readonly LoadedPlugin[]): LoadedPlugin {
-  const { module = "", name = "", skills, dependencies } = probe;
+  const { module = "", name = "", skills, dependencies, resources, settings } = probe;
   for (const skill of skills) {
     const taken = listed.find((plugin) => plugin.skills.some((one) => one.name === skill.name));
     if (taken !== undefined)
       throw new ConfigurationError(`plugin '${taken.listedAs}': expected another name than '${skill.name}', which is the runtime's own; rename its skill`);
   }
   const folder = dirname(fileURLToPath(module));
-  return { name, version: ownVersion(), listedAs: "built in", folder, entry: module, skills, dependencies, slow: [], isBuiltIn: true };
+  return { name, version: ownVersion(), listedAs: "built in", folder, entry: module, skills, dependencies, resources, settings, slow: [], isBuiltIn: true };
 }

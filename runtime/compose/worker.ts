@@ -115,7 +115,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     escalated: escalations && (() => escalations.intent()),
     reporters: [
       composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
-      composeSecretKeeper(config, directory, tell),
+      composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
       ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, boardOf(board)]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,

@@ -18,6 +18,7 @@ import { type LatencyWatchConfig, latencyWatchSchema } from "./config/latency-wa
 import { type LiveConfig, type LiveSourceSettings, liveSchema } from "./config/live.ts";
 import { type LoadSheddingConfig, type LoadSheddingSettings, loadSheddingSchema } from "./config/load-shedding.ts";
 import { type PlatformEventsConfig, type PlatformEventsSettings, platformEventsSchema } from "./config/platform-events.ts";
+import { type PluginSettingsConfig, pluginSettingsSchema } from "./config/plugin-settings.ts";
 import { pluginsSchema } from "./config/plugins.ts";
 import { type RecoveryConfig, type RecoverySettings, recoverySchema } from "./config/recovery.ts";
 import { type RetryBudgetConfig, retryBudgetSchema } from "./config/retry-budget.ts";
@@ -69,6 +70,8 @@ export interface ConfigInput {
   readonly dependencies?: Readonly<Record<string, DependencyConfig>> | undefined;
   /** By skill name. */
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
+  /** Values of the settings that plugins declare, by the name of the plugin. */
+  readonly settings?: Readonly<Record<string, PluginSettingsConfig>> | undefined;
   /** Retries that the whole worker may make, of runs in place and of calls within runs. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
   readonly retryBudget?: RetryBudgetConfig | undefined;
   /** Which messages a worker that is over its bounds gives back so that more important ones are run; see `LoadSheddingConfig`. Default: none. */
@@ -153,6 +156,7 @@ export interface Config extends Omit<
   | "loadShedding"
   | "dependencies"
   | "skills"
+  | "settings"
   | "logFormat"
 > {
   readonly sources: readonly SourceSettings[];
@@ -169,6 +173,7 @@ export interface Config extends Omit<
   readonly traces: TracesSettings;
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
+  readonly settings: ReadonlyMap<string, PluginSettingsConfig>;
   readonly recovery: RecoverySettings;
   readonly retryBudget: RetryBudgetPolicy;
   readonly loadShedding: LoadSheddingSettings;
@@ -229,6 +234,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     traces: tracesSchema.prefault({}),
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
+    settings: pluginSettingsSchema.default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
     loadShedding: loadSheddingSchema.prefault({ enabled: false }),
     latencyWatch: latencyWatchSchema.prefault({}),

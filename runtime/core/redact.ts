@@ -121,12 +121,40 @@ function masked({ pattern }: SecretKind, text: string): string {
   return text.replace(pattern, (_match, kept: unknown) => `${typeof kept === "string" ? kept : ""}${mask}`);
 }
 
+/**
+ * Texts that are known to be secret, for the configuration referred to them or a plugin called them so: masked wherever they are met, in the forms that they have in
+ * JSON and in URLs, too. A short one would mask half a log, and hides nothing from who can count.
+ */
+const known = new Set<string>();
+const knownLengthMin = 6;
+/** Secrets are replaced: the oldest are forgotten. */
+const knownMax = 1_000;
+
+export function hideFromNowOn(secret: string): void {
+  if (secret.length < knownLengthMin) return;
+  for (const form of [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())]) {
+    known.delete(form);
+    known.add(form);
+  }
+  for (const form of known) {
+    if (known.size <= knownMax) break;
+    known.delete(form);
+  }
+}
+
+function withoutKnown(text: string): string {
+  let masked = text;
+  for (const secret of known) if (masked.includes(secret)) masked = masked.replaceAll(secret, mask);
+  return masked;
+}
+
 /** What is looked at beyond the characters shown, so that a secret on the edge is known for what it is. */
 const edgeCharacters = 512;
 
 /** A text without what looks like a secret in it, cut to `charactersMax`. */
 export function redact(text: string, charactersMax: number = Number.POSITIVE_INFINITY): string {
   let redacted = text.length > charactersMax + edgeCharacters ? text.slice(0, charactersMax + edgeCharacters) : text;
+  if (known.size > 0) redacted = withoutKnown(redacted);
   for (const kind of secretKinds) redacted = masked(kind, redacted);
   return redacted.length > charactersMax || text.length > charactersMax + edgeCharacters ? `${redacted.slice(0, charactersMax)}…` : redacted;
 }

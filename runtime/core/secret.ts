@@ -3,6 +3,7 @@
  * reveals it at the moment of use and keeps nothing of it. However it is written (as text, as JSON, in a log line), it shows its place alone.
  */
 import { ConfigurationError } from "./errors.ts";
+import { hideFromNowOn } from "./redact.ts";
 
 /** A file, a variable of the environment, or the identifier of a secret in Key Vault. */
 export type SecretPlace = { readonly file: string } | { readonly env: string } | { readonly keyVault: string };
@@ -14,7 +15,7 @@ export function describePlace(place: SecretPlace): string {
 
 export class Secret {
   readonly place: SecretPlace;
-  readonly #check: (value: string) => string | undefined;
+  #check: (value: string) => string | undefined;
   #value: string | undefined;
 
   /** `check`: what is wrong with a value; undefined for nothing. */
@@ -36,11 +37,18 @@ export class Secret {
     return this.#value;
   }
 
+  /** What new values have to be besides. */
+  demand(check: (value: string) => string | undefined): void {
+    const before = this.#check;
+    this.#check = (value) => before(value) ?? check(value);
+  }
+
   /** What is wrong with the value, which is not taken then; `same` where it is the one that it has. */
   replace(value: string): { readonly result: "taken" | "same" } | { readonly result: "refused"; readonly why: string } {
     if (value === this.#value) return { result: "same" };
     const why = this.#check(value);
     if (why !== undefined) return { result: "refused", why };
+    hideFromNowOn(value);
     this.#value = value;
     return { result: "taken" };
   }

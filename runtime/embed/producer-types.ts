@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ConfigInput } from "../core/config.ts";
 import type { EmitOptions } from "../skills/author/context.ts";
-import type { PayloadSchema } from "../skills/author/define-skill.ts";
+import type { PayloadSchema } from "../skills/author/schema.ts";
 
 /** What an event of one type carries. */
 export interface EventContract {

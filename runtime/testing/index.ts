@@ -1,5 +1,6 @@
 // The public surface of the test kit, `holdfast/testing`.
 import "../core/refuse-old-node.ts";
+export { type ProvidedResource, type ProvidedSettings, provide } from "./provide.ts";
 export type { MadeCall } from "./stand-in.ts";
 export type { DoneStep, EmittedEvent, Retry, SkillOutcome, TestEvent, TestMessage, TestSession } from "./skill-case.ts";
 export { type Answer, type HttpAnswer, type OneAnswer, type Stub, type StubCall, type StubOptions, Fault, fault, inTurn, late, stub } from "./stub.ts";

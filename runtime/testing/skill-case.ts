@@ -10,6 +10,7 @@ import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
 import { decodeStep } from "../skills/host/step-codec.ts";
 import { type MadeCall, type PlannedFault, StandIns } from "./stand-in.ts";
+import type { Provided } from "./provide.ts";
 import type { Stub } from "./stub.ts";
 import { type CrashPoint, IoPoints, type NumberedCall } from "./world/io-points.ts";
 import { ModelBroker, queueName } from "./world/model-broker.ts";
@@ -113,6 +114,7 @@ export interface CaseOptions {
   readonly skill: Skill;
   readonly event: TestEvent;
   readonly stubs: readonly Stub[];
+  readonly provided: Provided;
   readonly crashes?: readonly CrashPoint[] | undefined;
   readonly fault?: PlannedFault | undefined;
   /** Further messages of the same event, at these times after the first one. */
@@ -160,6 +162,8 @@ class SkillCase {
   readonly #logs: SkillLogLine[] = [];
   #description = "";
   #current: SkillProcess | undefined;
+  /** Every process that there was. */
+  readonly #ended: SkillProcess[] = [];
   #processes: number;
   #unsent: number;
 
@@ -239,16 +243,19 @@ class SkillCase {
       process.kill();
     }
     await this.#records.stop();
+    // Pools and the like would keep the test's process from ending.
+    await Promise.all(this.#ended.map((one) => one.closed()));
   }
 
   #startWorker(): void {
     this.#processes += 1;
-    const { skill, successor = skill, stubs } = this.#options;
+    const { skill, successor = skill, stubs, provided } = this.#options;
     const isFirst = this.#current === undefined;
     const process = new SkillProcess({
       world: this.#clock,
       broker: this.#broker,
       points: this.#points,
+      provided,
       number: this.#processes,
       records: () => this.#records,
       plugin: (caller, executor) => {
@@ -264,6 +271,7 @@ class SkillCase {
       threadLost: () => undefined,
     });
     this.#current = process;
+    this.#ended.push(process);
     // One that cannot start ends, and is started again, as whatever watches over it would have it.
     process.worker.start().catch(() => process.kill());
   }

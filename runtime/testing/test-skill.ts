@@ -4,6 +4,7 @@ import { show } from "../skills/author/check-options.ts";
 import { type Skill, isSkill } from "../skills/author/define-skill.ts";
 import { type Tolerance, differences } from "./compare.ts";
 import { type CaseOptions, type CaseReport, runSkillCase, type SkillOutcome, type TestEvent, type TestMessage, type TestSession } from "./skill-case.ts";
+import { type Provided, type ProvidedResource, type ProvidedSettings, providedOf } from "./provide.ts";
 import type { Stub } from "./stub.ts";
 import { type Way, waysOf } from "./ways.ts";
 
@@ -16,6 +17,10 @@ export interface TestSkillOptions {
   readonly session?: TestSession;
   /** What stands in for each dependency that the skill calls. */
   readonly dependencies?: readonly Stub[];
+  /** Values of its plugin's settings: `provide(shopSettings, { currency: "EUR" })`. Default: it has none. */
+  readonly settings?: ProvidedSettings;
+  /** What stands in for resources: `provide(shopDatabase, database)`. One that is not among them is opened, and closed with the test. */
+  readonly resources?: readonly ProvidedResource[];
   /** Of the jitter of pauses, from 1; default 1. The same seed gives the same times. */
   readonly seed?: number;
 }
@@ -65,7 +70,10 @@ function table(rows: readonly WaysRow[]): string {
   return [line("ways", "cases", "differ"), ...rows.map(({ kind, cases, failed }) => line(kind, String(cases), String(failed)))].join("\n");
 }
 
-function caseOf(skill: Skill, { event = {}, message, session, dependencies = [], seed = 1 }: TestSkillOptions): CaseOptions {
+async function caseOf(
+  skill: Skill,
+  { event = {}, message, session, dependencies = [], settings, resources = [], seed = 1 }: TestSkillOptions,
+): Promise<CaseOptions> {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
   const used = new Set(skill.uses.map(({ name }) => name));
@@ -74,11 +82,12 @@ function caseOf(skill: Skill, { event = {}, message, session, dependencies = [],
       throw new ConfigurationError(
         `testSkill: expected stubs of what skill '${skill.name}' names in uses (${[...used].join(", ") || "nothing"}), got one of '${dependency.name}'`,
       );
-  return { skill, event, message, session, stubs: dependencies, seed };
+  const provided: Provided = await providedOf(settings, resources);
+  return { skill, event, message, session, stubs: dependencies, provided, seed };
 }
 
 async function runOnce(skill: Skill, options: TestSkillOptions = {}): Promise<SkillOutcome> {
-  const { points: _points, ...outcome } = await runSkillCase(caseOf(skill, options));
+  const { points: _points, ...outcome } = await runSkillCase(await caseOf(skill, options));
   return outcome;
 }
 
@@ -92,7 +101,7 @@ async function goOneWay(base: CaseOptions, usual: CaseReport, way: Way, toleranc
 
 async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<EveryWayReport> {
   const { mayEnd = [], successor, only, seed = 1 } = options;
-  const base = caseOf(skill, options);
+  const base = await caseOf(skill, options);
   const usual = await runSkillCase(base);
   const rows = new Map<string, { kind: string; cases: number; failed: number }>();
   let first: { readonly way: Way; readonly found: readonly string[] } | undefined;

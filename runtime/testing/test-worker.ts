@@ -19,7 +19,9 @@ export interface TestWorkerOptions {
   /** As for `createWorker`: folders, packages, or what `definePlugin({ module: import.meta.url, … })` made. */
   readonly plugins: ConfigInput["plugins"];
   /** More of the configuration, such as `dependencies` with the base URLs of stand-ins, `skills` or `threads` (default 1). */
-  readonly config?: Omit<Partial<ConfigInput>, "sources" | "serviceBus" | "store" | "plugins">;
+  readonly config?: Omit<Partial<ConfigInput>, "sources" | "serviceBus" | "store" | "plugins" | "settings">;
+  /** What the plugins are told, by the plugin's name. */
+  readonly settings?: NonNullable<ConfigInput["settings"]>;
   /** Whether the queue that is read keeps sessions in order. Default false. */
   readonly sessions?: boolean;
   /** Further queues that the test needs, such as one for replies. Default: none. */
@@ -97,7 +99,7 @@ class Ends {
  * happen in production, threads included. Rejects as a worker's `start` does. Stop it when the test ends.
  */
 export async function testWorker(options: TestWorkerOptions): Promise<TestWorker> {
-  const { plugins, config = {}, sessions = false, queues = [], directory } = options;
+  const { plugins, config = {}, settings = {}, sessions = false, queues = [], directory } = options;
   // Who tests a skill alone loads no broker.
   const { startBroker } = await import("../../load/broker/broker.ts");
   const broker = await startBroker({ entities: { queues: [{ name: queueName, requiresSession: sessions }, emittedName, ...queues] }, relaxed: true });
@@ -112,6 +114,7 @@ export async function testWorker(options: TestWorkerOptions): Promise<TestWorker
       serviceBus,
       store: { kind: "sqlite", path: ":memory:" },
       plugins,
+      settings,
     },
     { log: (line) => log.push(line), ...(directory === undefined ? {} : { directory }) },
   );

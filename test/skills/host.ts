@@ -5,10 +5,11 @@ import type { Usage } from "../../runtime/core/limits.ts";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import { defaultDecodeLimits } from "../../runtime/core/read-route.ts";
 import type { StepRecord } from "../../runtime/core/run.ts";
-import type { Skill, SkillMessage } from "../../runtime/index.ts";
+import type { Settings, Skill, SkillMessage } from "../../runtime/index.ts";
+import { ThreadSettingsTable } from "../../runtime/skills/host/settings.ts";
 import type { RunTrace, SamplingPolicy } from "../../runtime/core/spans.ts";
 import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
-import { type DependencySettings, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
+import { type DependencySettings, type PreparedSkill, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
 import type { ResourceListener } from "../../runtime/skills/host/resources.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
 import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
@@ -62,6 +63,7 @@ export async function makeHost(
   settings: DependencySettings = { numbered: [], config: new Map() },
   traces?: SamplingPolicy,
   resources: ResourceListener = {},
+  told: ReadonlyMap<Settings<unknown>, unknown> = new Map(),
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
@@ -69,12 +71,16 @@ export async function makeHost(
   const retries = new RetryLedger(retryMemory);
   retries.allow(0, 1_000);
   let lastRunId = 0;
+  const table = new ThreadSettingsTable();
+  for (const [token, values] of told) table.set(token, values);
+  const prepared = new Map<string, PreparedSkill>();
   const host = new SkillHost({
+    settings: table,
     resources,
     consumers: ["orders"],
     agent: undefined,
     limits: defaultDecodeLimits,
-    skills: await prepareSkills(skills, settings, async (_skill, _part, work) => work()),
+    skills: prepared,
     circuits,
     retries: retryMemory,
     clock: {
@@ -111,6 +117,8 @@ export async function makeHost(
       worked: () => {},
     },
   });
+  const time = async <Result>(_skill: string, _part: string, work: () => Promise<Result> | Result): Promise<Result> => work();
+  for (const [name, skill] of await prepareSkills(skills, settings, time, { info: host.resources.info })) prepared.set(name, skill);
   t.after(() => host.stop());
   const bundle: HostBundle = {
     host,

@@ -224,7 +224,18 @@ test("a call that could take as long as the run around it is refused at start; t
   const registryOf = (timeouts: object, timeoutMs: number, configured?: object): SkillRegistry => {
     const api = defineDependency({ name: "api", request: () => Promise.resolve(1), timeouts });
     const skill = defineSkill({ name: "caller", handles: [{ eventType: "Order" }], uses: [api], timeoutMs, run: () => undefined });
-    const plugin = { name: "p", version: "1.0.0", folder: "/p", listedAs: "p", entry: "/p/index.ts", skills: [skill], dependencies: [api], slow: [] };
+    const plugin = {
+      name: "p",
+      version: "1.0.0",
+      folder: "/p",
+      listedAs: "p",
+      entry: "/p/index.ts",
+      skills: [skill],
+      dependencies: [api],
+      resources: [],
+      settings: undefined,
+      slow: [],
+    };
     const dependencies = new Map(configured === undefined ? [] : [["api", { timeouts: configured }]]);
     return new SkillRegistry([plugin], { dependencies, skills: new Map() });
   };
@@ -249,7 +260,18 @@ test("a fallback of a chain that could take as long as the run around it is refu
       timeoutMs: 5_000,
       steps: (begin) => begin.step("ask", { fallbacks: [{ name: "cache", quality: "cached", timeoutMs: fallbackMs, answer: () => 1 }] }, () => 2),
     });
-    const plugin = { name: "p", version: "1.0.0", folder: "/p", listedAs: "p", entry: "/p/index.ts", skills: [skill], dependencies: [], slow: [] };
+    const plugin = {
+      name: "p",
+      version: "1.0.0",
+      folder: "/p",
+      listedAs: "p",
+      entry: "/p/index.ts",
+      skills: [skill],
+      dependencies: [],
+      resources: [],
+      settings: undefined,
+      slow: [],
+    };
     const skills = new Map(configuredMs === undefined ? [] : [["patient", { timeoutMs: configuredMs }]]);
     return new SkillRegistry([plugin], { dependencies: new Map(), skills });
   };

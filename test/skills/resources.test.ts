@@ -132,7 +132,7 @@ test("what is none is refused, with what was expected", async (t) => {
     [{ name: "1", open: () => 1 }, /resource\.name: expected 1 to 64 characters/],
     [{ name: "a" }, /resource 'a'\.open: expected a function/],
     [{ name: "a", open: () => 1, openTimeoutMs: 0 }, /openTimeoutMs: expected a whole number from 1 to 600000/],
-    [{ name: "a", open: () => 1, at: "start" }, /expected only the keys name, open, close/],
+    [{ name: "a", open: () => 1, at: "start" }, /expected only the keys name, open, openAt, close/],
   ] as const)
     assert.throws(() => defineResource(options as never), expected);
 });

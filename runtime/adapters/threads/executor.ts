@@ -6,10 +6,8 @@
  * loop is blocked cannot: thread-watch.ts sees to those.
  */
 import { availableParallelism } from "node:os";
-import type { Config } from "../../core/config.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
-import type { DecodeLimits } from "../../core/read-route.ts";
 import type {
   Executor,
   ExecutorListener,
@@ -23,57 +21,17 @@ import type {
   UsageAnswer,
   UsageRequest,
 } from "../../ports/executor.ts";
-import type { SamplingPolicy } from "../../core/spans.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
-import type { LoadedPlugin } from "../../skills/host/plugins.ts";
-import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
+import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
 import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
 import type { ThreadNews, ThreadSettings } from "./wire.ts";
-
-export interface ThreadsExecutorOptions {
-  /** What is read, by the numbers of orders: part of every idempotency key. */
-  readonly consumers: readonly string[];
-  /** Names the emitter of events; default the skill's name. */
-  readonly agent?: string | undefined;
-  readonly plugins: readonly Pick<LoadedPlugin, "name" | "entry" | "folder" | "skills" | "isBuiltIn">[];
-  /** Names of all dependencies in the order that gives them their numbers. */
-  readonly dependencies: readonly string[];
-  /** What the configuration says of dependencies. */
-  readonly dependencyConfig: Config["dependencies"];
-  /** An Int32 for each dependency: 0 closed, 1 open, 2 half-open. */
-  readonly circuits: SharedArrayBuffer;
-  /** Retries of calls, counted with those of the whole worker; see `RetryLedger`. */
-  readonly retries: SharedArrayBuffer;
-  readonly limits: DecodeLimits;
-  /** Threads that skills share; default one a core. */
-  readonly threads?: number | undefined;
-  /** Threads of each skill that is isolated as `dedicated`; default 1. */
-  readonly dedicatedThreads?: number | undefined;
-  /** Heap of one thread; default Node's own. */
-  readonly heapBytesMax?: number | undefined;
-  /** Default 30 000. */
-  readonly startTimeoutMs?: number | undefined;
-  /** How long past a run's time its thread may be held before it is ended; default 2 000. */
-  readonly graceMs?: number | undefined;
-  /** How long a thread may be held by code of no run; default 10 000. */
-  readonly stuckAfterMs?: number | undefined;
-  /** How long a thread may take to end before it is given up; default 5 000. */
-  readonly endWithinMs?: number | undefined;
-  /** Hears what skills log, from `logLevel` up. */
-  readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
-  readonly logLevel?: LogLevel | undefined;
-  /** Which runs are told of as spans; undefined when nothing is traced. */
-  readonly traces?: SamplingPolicy | undefined;
-  /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
-  readonly slow?: ((part: SlowStart) => void) | undefined;
-}
 
 export const defaultStartTimeoutMs = 30_000;
 const defaultGraceMs = 2_000;
@@ -86,11 +44,12 @@ export const movesMax = 3;
 const noCalls: readonly CallReport[] = [];
 
 /** Makes the executor; it starts no thread before `start`. */
-export function createThreadsExecutor(options: ThreadsExecutorOptions): Executor {
+export function createThreadsExecutor(options: ThreadsExecutorOptions): ThreadsExecutor {
   return new ThreadsExecutor(options);
 }
 
-class ThreadsExecutor implements Executor {
+/** The executor, and what only threads need. */
+export class ThreadsExecutor implements Executor {
   readonly #options: ThreadsExecutorOptions;
   readonly #graceMs: number;
   readonly #shared = "";
@@ -244,6 +203,17 @@ class ThreadsExecutor implements Executor {
     return this.#loopUse.heldMs(skill);
   }
 
+  /** Threads are told what the settings of their plugins are now. */
+  renewSettings(): void {
+    for (const lane of this.#lanes.values()) {
+      const news = lane.plugins.flatMap((plugin): ThreadNews[] => {
+        const given = this.#options.settings?.(plugin);
+        return given === undefined ? [] : [{ type: "settings", plugin, given }];
+      });
+      lane.pool.renew(news);
+    }
+  }
+
   collectGarbage(): void {
     for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
   }
@@ -265,7 +235,20 @@ class ThreadsExecutor implements Executor {
   }
 
   #addLane(name: string, size: number, skills: readonly string[]): Lane {
-    const { consumers, agent, limits, plugins, dependencies, dependencyConfig, circuits, retries, log, logLevel = "info", traces } = this.#options;
+    const {
+      consumers,
+      agent,
+      limits,
+      plugins,
+      dependencies,
+      dependencyConfig,
+      circuits,
+      retries,
+      log,
+      logLevel = "info",
+      traces,
+      settings: settingsOf,
+    } = this.#options;
     const settings: ThreadSettings = {
       consumers,
       agent,
@@ -273,7 +256,7 @@ class ThreadsExecutor implements Executor {
       logLevel: log === undefined ? undefined : logLevel,
       plugins: plugins.flatMap((plugin) => {
         const names = plugin.skills.map((skill) => skill.name).filter((skill) => skills.includes(skill));
-        return names.length === 0 ? [] : [{ name: plugin.name, entry: plugin.entry, folder: plugin.folder, skills: names }];
+        return names.length === 0 ? [] : [threadPlugin(plugin, names, settingsOf)];
       }),
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
@@ -294,14 +277,21 @@ class ThreadsExecutor implements Executor {
           this.#leaked += isOver ? -1 : 1;
           this.#listener?.threadLeaked({ isOver, why, leaked: this.#leaked });
         },
+        unclosed: (resources, withinMs) => this.#say("warn", unclosedText(resources, withinMs)),
         down: (why) => this.#wentDown(name, why),
       },
     );
-    const lane = new Lane(pool, monotonicMs, name === this.#apart, (entry, why) => {
+    const told = settings.plugins.map((plugin) => plugin.name);
+    const lane = new Lane(pool, told, monotonicMs, name === this.#apart, (entry, why) => {
       this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" });
     });
     this.#lanes.set(name, lane);
     return lane;
+  }
+
+  /** A line about no run. */
+  #say(level: LogLevel, message: string): void {
+    this.#options.log?.([{ level, skill: "", eventId: "", traceId: "", attempt: 0, message, fields: undefined }]);
   }
 
   /** One more thread, started when it is first needed, for every skill: what runs there ends nobody else with it. */

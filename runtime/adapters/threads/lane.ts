@@ -15,6 +15,8 @@ interface SkillQueue {
 
 export class Lane {
   readonly pool: ThreadPool;
+  /** Names of the plugins whose skills run there. */
+  readonly plugins: readonly string[];
   readonly #nowMs: () => number;
   readonly #failed: (entry: RunEntry, why: string) => void;
   /** A run gets a thread only while no other is with one. */
@@ -26,8 +28,9 @@ export class Lane {
   readonly #posted = new Map<PoolThread, Set<RunEntry>>();
 
   /** `failed` gets runs whose task a thread refused. */
-  constructor(pool: ThreadPool, nowMs: () => number, isOneAtATime: boolean, failed: (entry: RunEntry, why: string) => void) {
+  constructor(pool: ThreadPool, plugins: readonly string[], nowMs: () => number, isOneAtATime: boolean, failed: (entry: RunEntry, why: string) => void) {
     this.pool = pool;
+    this.plugins = plugins;
     this.isOneAtATime = isOneAtATime;
     this.#nowMs = nowMs;
     this.#failed = failed;

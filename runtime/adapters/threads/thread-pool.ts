@@ -18,7 +18,7 @@ import { HoldfastError, messageOf } from "../../core/errors.ts";
 import { settledWithin } from "../support/settled-within.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 import { watchLiving } from "./end-process.ts";
-import { type ThreadHello, type ThreadLastWords, type ThreadResources, type ThreadNews, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
+import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
 /** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
 export const tasksPerThread = 2;
@@ -54,6 +54,8 @@ export interface PoolListener {
   replaced(why: string, replaced: boolean): void;
   /** A lost thread does not end: `isOver` when it has after all. */
   leaked(why: string, isOver: boolean): void;
+  /** These resources of a thread that is stopped were not closed in the time that all of them have. */
+  unclosed(names: readonly string[], withinMs: number): void;
   /** No thread is left and none can be started. */
   down(why: string): void;
 }
@@ -79,8 +81,8 @@ export class PoolThread {
   endTimer: NodeJS.Timeout | undefined;
   /** Why the main thread ended it. */
   killedFor: string | undefined;
-  /** It has opened resources, which are to be closed before it ends. */
-  hasResources = false;
+  /** Names of the resources that it has open, which are to be closed before it ends. */
+  resources: readonly string[] = [];
   resourcesClosed: (() => void) | undefined;
   /** What it threw outside of every run. */
   error: string | undefined;
@@ -169,6 +171,8 @@ export class ThreadPool {
   readonly #piscinas = new Set<Piscina>();
   /** Threads that do not end. */
   readonly #leaked = new Set<PoolThread>();
+  /** Settings that were replaced, for threads that were made before and are there after. */
+  #renewed: readonly ThreadNews[] = [];
   #target = 0;
   #started: PromiseWithResolvers<void> | undefined;
   #startTimer: NodeJS.Timeout | undefined;
@@ -221,12 +225,15 @@ export class ThreadPool {
 
   /** Waits until a thread has closed what it has open, or is gone, or has had its time. */
   async #closeResources(thread: PoolThread): Promise<void> {
-    if (!thread.hasResources || !thread.isUsable) return;
+    // It may have opened some a moment ago.
+    this.#hearRest(thread);
+    if (thread.resources.length === 0 || !thread.isUsable) return;
     const closed = Promise.withResolvers<void>();
     thread.resourcesClosed = closed.resolve;
     thread.worker.once("exit", closed.resolve);
     thread.tell({ type: "close" });
-    await settledWithin(closed.promise, this.#options.endWithinMs);
+    const { endWithinMs } = this.#options;
+    if (!(await settledWithin(closed.promise, endWithinMs)) && thread.resources.length > 0) this.#listener.unclosed(thread.resources, endWithinMs);
   }
 
   /** The thread with the least to do, if one has room; and how many have nothing to do. */
@@ -260,6 +267,12 @@ export class ThreadPool {
         this.kill(thread, `it refused a task: ${messageOf(error)}`);
       },
     );
+  }
+
+  /** Tells every thread, also those that are just being made, what was replaced. */
+  renew(settings: readonly ThreadNews[]): void {
+    this.#renewed = settings;
+    for (const thread of this.#threads.values()) for (const news of settings) thread.tell(news);
   }
 
   #outOfMemory(): string {
@@ -350,6 +363,7 @@ export class ThreadPool {
     this.#threads.set(threadId, thread);
     watchLiving(worker);
     this.#listener.slow(hello.slow);
+    for (const news of this.#renewed) thread.tell(news);
     worker.once("error", (error: unknown) => {
       thread.isOutOfMemory = (error as { readonly code?: unknown } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY";
       thread.error = thread.isOutOfMemory ? this.#outOfMemory() : messageOf(error);
@@ -366,11 +380,19 @@ export class ThreadPool {
     this.#listener.free();
   }
 
+  /** What a thread has said and nobody has heard yet. */
+  #hearRest(thread: PoolThread): void {
+    for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port))
+      this.#heard(thread, last.message as FromThread);
+  }
+
   #heard(thread: PoolThread, message: FromThread): void {
     if (message instanceof Uint8Array) this.#listener.reported(message);
     else if (message.type === "last-words") thread.lastWords ??= message.why;
-    else if (message.are === "open") thread.hasResources = true;
-    else thread.resourcesClosed?.();
+    else {
+      thread.resources = message.open;
+      if (message.areClosed === true) thread.resourcesClosed?.();
+    }
   }
 
   #exited(thread: PoolThread, code: number): void {
@@ -378,9 +400,7 @@ export class ThreadPool {
     if (this.#leaked.delete(thread) && !this.#isStopped) this.#listener.leaked("it ended after all", true);
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
-    for (let last = receiveMessageOnPort(thread.port); last !== undefined; last = receiveMessageOnPort(thread.port)) {
-      this.#heard(thread, last.message as FromThread);
-    }
+    this.#hearRest(thread);
     this.#close(thread);
     const why = thread.killedFor ?? thread.lastWords ?? thread.error ?? `it exited with code ${code}`;
     if (this.#started !== undefined) {

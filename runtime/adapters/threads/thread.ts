@@ -6,6 +6,8 @@
 import { setSourceMapsSupport } from "node:module";
 import { MessageChannel, type MessagePort, parentPort, threadId, workerData } from "node:worker_threads";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
+import { hideFromNowOn } from "../../core/redact.ts";
+import type { AnyResource } from "../../skills/author/define-resource.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
 import { captureOutput } from "../../skills/host/captured-output.ts";
 import { describeFailure } from "../../skills/host/failure.ts";
@@ -15,6 +17,7 @@ import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-sk
 import { runContext } from "../../skills/host/run-context.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost, type SkillHostOptions } from "../../skills/host/skill-host.ts";
+import { compileSettings, type GivenSettings, readSettings, type SettingsCheck } from "../../skills/host/settings.ts";
 import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
@@ -25,12 +28,37 @@ import { rehearse } from "./rehearsal.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
 
-async function loadSkills({ plugins, dependencies }: ThreadSettings, times: StartTimes): Promise<Map<string, PreparedSkill>> {
+/** What the plugins of this thread are told, by their names. */
+type ToldPlugins = Map<string, SettingsCheck>;
+
+/** Has a plugin's skills see these settings from now on; what is wrong with them otherwise. */
+async function tellSettings(host: SkillHost, told: SettingsCheck, { input, hidden }: GivenSettings): Promise<readonly string[]> {
+  for (const text of hidden) hideFromNowOn(text);
+  const read = await readSettings(told, input);
+  if (!read.ok) return read.lines;
+  host.settings.set(told.settings, read.values);
+  return [];
+}
+
+async function loadSkills(
+  { plugins, dependencies }: ThreadSettings,
+  times: StartTimes,
+  host: SkillHost,
+  told: ToldPlugins,
+): Promise<Map<string, PreparedSkill>> {
   const loaded: Skill[] = [];
+  const resources: AnyResource[] = [];
   const pluginOf = new Map<string, { readonly name: string; readonly folder: string }>();
-  for (const { name, entry, folder, skills } of plugins) {
+  for (const { name, entry, folder, skills, settings } of plugins) {
     const owner = `plugin '${name}'`;
     const plugin = await times.time(name, "", "import", () => importPlugin(owner, entry, folder));
+    if (plugin.settings !== undefined) {
+      const compiled = await compileSettings(name, plugin.settings);
+      told.set(name, compiled);
+      const lines = await tellSettings(host, compiled, settings ?? { input: {}, hidden: [] });
+      if (lines.length > 0) throw new ConfigurationError(lines.join("; "));
+    }
+    resources.push(...plugin.resources);
     for (const skillName of skills) {
       const skill = plugin.skills.find((skill) => skill.name === skillName);
       if (skill === undefined) throw new ConfigurationError(`${owner}: expected a skill '${skillName}', as when it was loaded before, got none`);
@@ -38,15 +66,20 @@ async function loadSkills({ plugins, dependencies }: ThreadSettings, times: Star
       pluginOf.set(skillName, { name, folder });
     }
   }
-  return prepareSkills(
-    loaded,
-    dependencies,
-    (skill, part, work) => times.time(pluginOf.get(skill)?.name ?? "", skill, part, work),
-    (skill) => pluginOf.get(skill)?.folder,
-  );
+  await host.resources.openAtStart(resources);
+  return prepareSkills(loaded, dependencies, (skill, part, work) => times.time(pluginOf.get(skill)?.name ?? "", skill, part, work), {
+    folderOf: (skill) => pluginOf.get(skill)?.folder,
+    info: host.resources.info,
+  });
 }
 
-function listen(host: SkillHost, news: ThreadNews, closed: () => void): void {
+/** What a thread does about news beside its runs'. */
+interface Duties {
+  readonly closed: () => void;
+  readonly renew: (news: Extract<ThreadNews, { readonly type: "settings" }>) => void;
+}
+
+function listen(host: SkillHost, news: ThreadNews, { closed, renew }: Duties): void {
   switch (news.type) {
     case "acknowledge":
       news.requestIds.forEach((requestId, index) => host.acknowledge(requestId, news.results[index] ?? "unavailable"));
@@ -66,12 +99,22 @@ function listen(host: SkillHost, news: ThreadNews, closed: () => void): void {
     case "interrupt":
       host.interrupt(news.tickets, news.as);
       return;
+    case "settings":
+      renew(news);
+      return;
     case "close":
       // What is still at work belongs to others by now.
       host.stop();
       void host.resources.close().then(closed);
       return;
   }
+}
+
+/** Settings that cannot be used leave the ones before in their place. */
+async function renewSettings(host: SkillHost, reporter: Reporter, told: SettingsCheck | undefined, given: GivenSettings): Promise<void> {
+  if (told === undefined) return;
+  const lines = await tellSettings(host, told, given).catch((error: unknown) => [messageOf(error)]);
+  if (lines.length > 0) reporter.line("error", `settings were replaced by what cannot be used, those before stay: ${lines.join("; ")}`);
 }
 
 /** Reports what a plugin's code does outside of its runs, in the name of the run that it belongs to, or of the plugin whose module it is. */
@@ -129,9 +172,10 @@ export async function open(): Promise<AcceptTask> {
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
   const times = new StartTimes(monotonicMs);
   const skills = new Map<string, PreparedSkill>();
-  const sayOf = (are: ThreadResources["are"]): void => port1.postMessage({ type: "resources", are } satisfies ThreadResources);
+  const say = (resources: Omit<ThreadResources, "type">): void => port1.postMessage({ type: "resources", ...resources } satisfies ThreadResources);
+  const told: ToldPlugins = new Map();
   const host = new SkillHost({
-    resources: { opened: () => sayOf("open"), warn: (text) => reporter.line("warn", text) },
+    resources: { opened: (names) => say({ open: names }), warn: (text) => reporter.line("warn", text) },
     consumers,
     agent,
     limits,
@@ -146,7 +190,13 @@ export async function open(): Promise<AcceptTask> {
   // What plugins leave behind while they are imported is heard already.
   hearOutside(host, reporter, port1);
   answerWhenAsked(() => host.atWork());
-  for (const [name, skill] of await loadSkills(settings, times)) skills.set(name, skill);
+  try {
+    for (const [name, skill] of await loadSkills(settings, times, host, told)) skills.set(name, skill);
+  } catch (error) {
+    // What is open by now is closed by nobody else.
+    await host.resources.close();
+    throw error;
+  }
   await rehearse({
     limits,
     retries: settings.retries.slice(0),
@@ -154,12 +204,14 @@ export async function open(): Promise<AcceptTask> {
     random: Math.random,
     begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
   });
-  port1.on("message", (news: ThreadNews) =>
-    listen(host, news, () => {
+  const duties: Duties = {
+    closed: () => {
       reporter.flush();
-      sayOf("closed");
-    }),
-  );
+      say({ open: [], areClosed: true });
+    },
+    renew: ({ plugin, given }) => void renewSettings(host, reporter, told.get(plugin), given),
+  };
+  port1.on("message", (news: ThreadNews) => listen(host, news, duties));
   beat(places);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);

@@ -10,6 +10,7 @@ import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { QuestionAnswer, StepAcknowledgement } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
+import type { GivenSettings } from "../../skills/host/settings.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 
 /** What a thread is started with. */
@@ -25,6 +26,8 @@ export interface ThreadSettings {
     readonly folder: string;
     /** The skills this thread runs. */
     readonly skills: readonly string[];
+    /** What it is told; undefined where it has no settings. Each thread that is started gets what it is at that moment. */
+    readonly settings: GivenSettings | undefined;
   }[];
   readonly dependencies: { readonly numbered: readonly string[]; readonly config: Config["dependencies"] };
   /** A state for each dependency, by its number. */
@@ -64,10 +67,11 @@ export interface ThreadLastWords {
   readonly why: string;
 }
 
-/** What a thread says of the resources that it has open: that there are some, and that it has closed them when it was asked to. */
+/** What a thread says of its resources: which of them are open, and that it has done what it could to close them, as it was asked to. */
 export interface ThreadResources {
   readonly type: "resources";
-  readonly are: "open" | "closed";
+  readonly open: readonly string[];
+  readonly areClosed?: boolean;
 }
 
 /** News of runs, by ticket or request. */
@@ -79,6 +83,8 @@ export type ThreadNews =
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */
   | { readonly type: "collect" }
+  /** A secret among a plugin's settings was replaced. */
+  | { readonly type: "settings"; readonly plugin: string; readonly given: GivenSettings }
   /** The thread is about to end: its resources are to be closed. */
   | { readonly type: "close" };
 

@@ -89,10 +89,17 @@ interface Lost {
   readonly keys: readonly string[];
 }
 
+const anything: Place = [{}];
+
 function find(words: readonly string[], schema: JsonSchema, file: unknown): Leaf | Lost {
   let place = placeOf(schema);
   const path: string[] = [];
   for (const word of words) {
+    if (path[0] === "settings" && path.length > 1) {
+      path.push(settingOf(word, valueAt(file, path)));
+      place = anything;
+      continue;
+    }
     const keys = keysOf(place);
     const key = keys.find((known) => capitals(known) === word) ?? freeKey(place, word, valueAt(file, path));
     if (key === undefined) return { path, keys };
@@ -100,6 +107,13 @@ function find(words: readonly string[], schema: JsonSchema, file: unknown): Leaf
     place = below(place, key);
   }
   return { path, place };
+}
+
+/** A key of a plugin's own, which says itself what there is: one that the file has, a place in a list, or the words in camel case. */
+function settingOf(word: string, there: unknown): string {
+  const names = typeof there === "object" && there !== null ? Object.keys(there) : [];
+  const camelCase = word.toLowerCase().replace(/_+([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+  return names.find((name) => capitals(name) === word) ?? camelCase;
 }
 
 /** A place in a list, or a name: one that the file has, or the word in small letters with hyphens. */

@@ -1,6 +1,7 @@
 // What is said of a configuration that is refused: each key, what was expected and what was found.
 import { z } from "zod";
 import { nearName } from "../near-name.ts";
+import { expectation } from "./expectation.ts";
 import { valueAt } from "./value-at.ts";
 
 const secretKey = /connectionString|password|secret|token|key|url|headers\./i;
@@ -50,14 +51,6 @@ function choose(place: string, value: unknown): number | string | undefined {
   if (meant.length === 1) return meant[0];
   const expected = ways.map((keys) => keys.join(" + ")).join(", or ");
   return `${place}: expected either ${expected}, got ${given.join(" + ") || "nothing"}; ${meant.length === 0 ? "give one of the two" : "keep one of the two"}`;
-}
-
-function expectation(message: string): string {
-  return message
-    .replace(/^Invalid (input|option): /, "")
-    .replace(/, received .*$/, "")
-    .replace(/^Too (small|big): /, "")
-    .replace(/^Invalid discriminator value\. Expected (.*)$/, (_message, kinds: string) => `expected ${kinds.replaceAll(" | ", " or ")}`);
 }
 
 function shown(place: string, value: unknown): string {

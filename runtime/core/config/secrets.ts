@@ -6,7 +6,7 @@ import { dayMs, integer } from "./fields.ts";
 /** The text itself, or where it lies: in a file (relative to the configuration's folder), a variable, or Key Vault (`https://NAME.vault.azure.net/secrets/SECRET`). */
 export type SecretInput = string | SecretPlace;
 
-const reference: z.ZodType<SecretPlace, SecretPlace> = z.union([
+export const reference: z.ZodType<SecretPlace, SecretPlace> = z.union([
   z.strictObject({ file: z.string().min(1) }),
   z.strictObject({ env: z.string().regex(/^[A-Za-z_]\w*$/, "expected the name of a variable") }),
   z.strictObject({

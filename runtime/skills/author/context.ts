@@ -4,6 +4,7 @@ import type { StepKind, StepQuality } from "../../core/run.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { Dependency } from "./define-dependency.ts";
 import type { Resource } from "./define-resource.ts";
+import type { SettingsReader } from "./define-settings.ts";
 import type { SkillError } from "./errors.ts";
 import type { TransactionalDatabase } from "./transactional.ts";
 
@@ -50,7 +51,7 @@ export interface CallOptions<Response> {
 }
 
 /** What is there both in a skill and inside one of its steps. */
-interface CommonContext<Payload> {
+interface CommonContext<Payload> extends SettingsReader {
   readonly event: EventEnvelope<Payload>;
   /** Aborted when the run's time is over or it must stop: pass it to whatever takes one. Made when it is first read. */
   readonly signal: AbortSignal;

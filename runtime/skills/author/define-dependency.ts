@@ -12,7 +12,7 @@ import {
 } from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import { checkEstimate, checkLimits } from "./check-limits.ts";
-import type { Resource } from "./define-resource.ts";
+import type { ResourceInfo } from "./define-resource.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -48,7 +48,7 @@ export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, d
 export const defaultResponseBytesMax: number = 4 * 1024 * 1024;
 
 /** What a request function gets about the call it makes. */
-export interface CallInfo {
+export interface CallInfo extends ResourceInfo {
   /**
    * Stable over all retries of this call, also those of a later execution: pass it on. Only a query's calls have new keys in each
    * execution, because they must see how things are then.
@@ -72,8 +72,6 @@ export interface CallInfo {
    * suspended meanwhile learns of nothing else first.
    */
   readonly checkMayAct: () => void;
-  /** A resource of the thread, as `context.use` gives it. */
-  readonly use: <Value>(resource: Resource<Value>) => Promise<Value>;
 }
 
 /**

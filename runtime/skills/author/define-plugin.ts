@@ -2,6 +2,8 @@ import { ConfigurationError } from "../../core/errors.ts";
 import { isPluginObject } from "../../core/plugin-object.ts";
 import { checkKeys, checkName, refuse } from "./check-options.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
+import { type AnyResource, isResource } from "./define-resource.ts";
+import { type Settings, isSettings } from "./define-settings.ts";
 import { type Skill, isSkill } from "./define-skill.ts";
 
 /** What a plugin's entry module exports by default. Made by `definePlugin`. */
@@ -14,6 +16,9 @@ export interface Plugin {
   readonly version: string | undefined;
   readonly skills: readonly Skill[];
   readonly dependencies: readonly Dependency[];
+  readonly resources: readonly AnyResource[];
+  /** Undefined where it has none. */
+  readonly settings: Settings<unknown> | undefined;
 }
 
 export interface PluginOptions {
@@ -29,6 +34,10 @@ export interface PluginOptions {
   readonly skills: readonly Skill[];
   /** Every dependency that its skills use. */
   readonly dependencies?: readonly Dependency[];
+  /** Resources that its skills use; those that are opened at the start have to be here. Default: none. */
+  readonly resources?: readonly AnyResource[];
+  /** What `defineSettings` made: their values stand in the configuration, in `settings`, under the plugin's name. Default: none. */
+  readonly settings?: Settings<unknown>;
 }
 
 function checkNames(what: string, items: readonly { readonly name: string }[]): void {
@@ -46,18 +55,21 @@ export function checkPluginVersion(owner: string, version: unknown): string {
   return version;
 }
 
-/** Gathers the skills and dependencies of a plugin; its manifest, where there is one, names the same. Throws `ConfigurationError`. */
+/** Gathers the skills, dependencies, resources and settings of a plugin; its manifest, where there is one, names the same. Throws `ConfigurationError`. */
 export function definePlugin(options: PluginOptions): Plugin {
-  checkKeys("plugin", options, ["module", "name", "version", "skills", "dependencies"]);
-  const { module, name, version, skills, dependencies = [] } = options;
+  checkKeys("plugin", options, ["module", "name", "version", "skills", "dependencies", "resources", "settings"]);
+  const { module, name, version, skills, dependencies = [], resources = [], settings } = options;
   if (module !== undefined && (typeof module !== "string" || !module.startsWith("file:")))
     refuse("plugin.module", "the file: URL of the module that exports it, which is import.meta.url there", module);
   if (name !== undefined) checkName("plugin.name", name);
   if (version !== undefined) checkPluginVersion("plugin.version", version);
   if (!Array.isArray(skills) || skills.length === 0 || !skills.every(isSkill)) refuse("plugin.skills", "at least one skill made by defineSkill", skills);
   if (!Array.isArray(dependencies) || !dependencies.every(isDependency)) refuse("plugin.dependencies", "dependencies made by defineDependency", dependencies);
+  if (!Array.isArray(resources) || !resources.every(isResource)) refuse("plugin.resources", "resources made by defineResource", resources);
+  if (settings !== undefined && !isSettings(settings)) refuse("plugin.settings", "settings made by defineSettings", settings);
   checkNames("skill", skills);
   checkNames("dependency", dependencies);
+  checkNames("resource", resources);
   for (const skill of skills) {
     for (const used of skill.uses) {
       if (!dependencies.includes(used)) {
@@ -67,7 +79,16 @@ export function definePlugin(options: PluginOptions): Plugin {
       }
     }
   }
-  return Object.freeze({ kind: "holdfast.plugin", module, name, version, skills: [...skills], dependencies: [...dependencies] });
+  return Object.freeze({
+    kind: "holdfast.plugin",
+    module,
+    name,
+    version,
+    skills: [...skills],
+    dependencies: [...dependencies],
+    resources: [...resources],
+    settings,
+  });
 }
 
 export function isPlugin(value: unknown): value is Plugin {

@@ -1,21 +1,13 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isEventType } from "../../core/event-envelope.ts";
 import { skillRetryLimits } from "../../core/policy-limits.ts";
 import { type RetryPolicy, defaultRetryPolicy } from "../../core/skill.ts";
-import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, checkRetry, isRecord, refuse } from "./check-options.ts";
+import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import type { SkillContext } from "./context.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
+import { type PayloadSchema, checkSchema } from "./schema.ts";
+import type { ResourceInfo } from "./define-resource.ts";
 import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
 import { type VersionRange, checkVersionRange } from "./version-range.ts";
-
-/** A JSON Schema document: draft-07, 2019-09 or 2020-12 by its `$schema`, draft-07 without one. */
-export interface JsonSchema {
-  readonly "~standard"?: never;
-  readonly [keyword: string]: unknown;
-}
-
-/** Describes a payload: any Standard Schema validator (zod, valibot, …), or a JSON Schema document. */
-export type PayloadSchema<Payload> = StandardSchemaV1<unknown, Payload> | JsonSchema;
 
 export interface Handles {
   readonly eventType: string;
@@ -42,9 +34,9 @@ interface SkillOptionsBase<Payload> {
   readonly retry?: Partial<RetryPolicy>;
   /**
    * Called in each thread before it takes runs, and waited for: what the first run would wait for (a model, a table, compiled
-   * schemas) is loaded here. What it throws keeps the thread from starting.
+   * schemas) is loaded here. It is given settings and resources. What it throws keeps the thread from starting.
    */
-  readonly warmUp?: () => unknown;
+  readonly warmUp?: (info: ResourceInfo) => unknown;
   /** Default `shared`. */
   readonly isolation?: Isolation;
   /** A run that fails for good has its steps compensated, the last one first; see `compensate` of a step. Default false. */
@@ -68,7 +60,7 @@ export interface Skill<Payload = never> {
   /** Undefined for the default. */
   readonly concurrentMax: number | undefined;
   readonly retry: RetryPolicy;
-  readonly warmUp: (() => unknown) | undefined;
+  readonly warmUp: ((info: ResourceInfo) => unknown) | undefined;
   readonly isolation: Isolation;
   readonly critical: boolean;
   /** Empty for a skill written as `run`. */
@@ -109,20 +101,6 @@ function checkUses(owner: string, uses: unknown): readonly Dependency[] {
   });
 }
 
-function checkPayload(owner: string, payload: unknown): void {
-  if (payload === undefined) return;
-  if (payload === null) refuse(`${owner}.payload`, "a Standard Schema validator or a JSON Schema object", payload);
-  // Some Standard Schema validators are callable.
-  const standard = (payload as { readonly "~standard"?: unknown })["~standard"];
-  if (standard === undefined) {
-    if (!isRecord(payload)) refuse(`${owner}.payload`, "a Standard Schema validator or a JSON Schema object", payload);
-    return;
-  }
-  if (!isRecord(standard) || standard["version"] !== 1 || typeof standard["validate"] !== "function") {
-    refuse(`${owner}.payload`, "a Standard Schema of version 1 with a validate function", standard);
-  }
-}
-
 /**
  * Defines a skill: which events it handles, what their payload is, what it calls, and what it does, either as `run` or as a
  * chain of `steps`. The payload's type flows from its schema into `context.event.payload`. Throws `ConfigurationError`.
@@ -134,7 +112,7 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
   const { run, steps: build } = options;
   if ((run === undefined) === (build === undefined)) refuse(owner, "either run or steps", run === undefined ? "neither" : "both");
   checkFunction(`${owner}.${run === undefined ? "steps" : "run"}`, run ?? build);
-  checkPayload(owner, options.payload);
+  if (options.payload !== undefined) checkSchema(`${owner}.payload`, options.payload);
   if (options.warmUp !== undefined) checkFunction(`${owner}.warmUp`, options.warmUp);
   const { critical = false } = options;
   if (typeof critical !== "boolean") refuse(`${owner}.critical`, "true or false", critical);

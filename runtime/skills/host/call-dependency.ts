@@ -83,8 +83,8 @@ async function tryOnce(run: CallingRun, dependency: PreparedDependency, call: Ca
   // Where nothing is traced nothing of this try is kept, and whoever is called must not look for it.
   const traceparent = traced?.trying(attempt) ?? writeTraceparent({ traceId: traceIdOf(traceId), spanId: deriveSpan(idempotencyKey, attempt) }, false);
   try {
-    const { use } = run.host.resources;
-    const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct, use };
+    const { use, settings } = run.host.resources.info;
+    const info = { idempotencyKey, signal: controller.signal, eventId, step, epoch, traceId, traceparent, attempt, checkMayAct, use, settings };
     return await Promise.race([dependency.request(call.request, info), late]);
   } finally {
     timer?.cancel();

@@ -4,6 +4,7 @@ import type { SkillMessage } from "../../core/skill-message.ts";
 import type { CallOptions, EmitOptions, ReplyOptions, SkillLog, StepContext } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import type { Resource } from "../author/define-resource.ts";
+import type { SettingsReader } from "../author/define-settings.ts";
 import { PermanentError } from "../author/errors.ts";
 
 /** What a step's effect, or one of its fallbacks, is given: its run, under a key of its own. */
@@ -47,6 +48,10 @@ export class OpenStepContext implements StepContext<never> {
 
   use<Value>(resource: Resource<Value>): Promise<Value> {
     return this.#run.use(resource);
+  }
+
+  get settings(): SettingsReader["settings"] {
+    return this.#run.settings;
   }
 
   emit(eventType: string, payload: unknown, options?: EmitOptions): void {

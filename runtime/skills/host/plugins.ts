@@ -14,6 +14,8 @@ import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import { checkKeys, checkName, refuse } from "../author/check-options.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { type Plugin, checkPluginVersion, isPlugin } from "../author/define-plugin.ts";
+import type { AnyResource } from "../author/define-resource.ts";
+import type { Settings } from "../author/define-settings.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { isWithin } from "./code-place.ts";
 import { captureOutput } from "./captured-output.ts";
@@ -47,6 +49,9 @@ export interface LoadedPlugin {
   readonly entry: string;
   readonly skills: readonly Skill[];
   readonly dependencies: readonly Dependency[];
+  readonly resources: readonly AnyResource[];
+  /** Undefined where it has none. */
+  readonly settings: Settings<unknown> | undefined;
   /** What was slow in loading it. */
   readonly slow: readonly SlowStart[];
   /** It is the runtime's own: its skills are found by their events, and are no part of what is registered, shown, shared out or measured. */
@@ -110,6 +115,8 @@ async function loadPlugin({ owner, listedAs, folder, url, manifest }: FoundPlugi
     entry: url,
     skills: plugin.skills,
     dependencies: plugin.dependencies,
+    resources: plugin.resources,
+    settings: plugin.settings,
     slow: times.slow,
   };
 }

@@ -3,6 +3,7 @@ import type { Config } from "../../core/config.ts";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 import type { CircuitPolicy } from "../../core/skill.ts";
 import { type CallRetry, type CallTimeouts, type Dependency, type GenerativeAi, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
+import type { ResourceInfo } from "../author/define-resource.ts";
 import type { Skill } from "../author/define-skill.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
 import { configuredDependency } from "./registry.ts";
@@ -73,10 +74,18 @@ async function prepareDependency(dependency: Dependency, number: number): Promis
 /** Does a part of making a skill ready, and may take its time. */
 export type TimeSkillPart = <Result>(skill: string, part: SlowStart["part"], work: () => Promise<Result> | Result) => Promise<Result>;
 
+/** What a thread has for the skills that it makes ready. */
+export interface ThreadOfSkills {
+  /** Knows a skill's plugin's folder by the skill's name. */
+  readonly folderOf?: (skill: string) => string | undefined;
+  /** For what is done before the first run. */
+  readonly info: ResourceInfo;
+}
+
 /** What a skill needs before its first run; throws `ConfigurationError` when it cannot be had. */
-async function warmUp(skill: Skill): Promise<void> {
+async function warmUp(skill: Skill, info: ResourceInfo): Promise<void> {
   try {
-    await skill.warmUp?.();
+    await skill.warmUp?.(info);
   } catch (error) {
     throw new ConfigurationError(`skill '${skill.name}': expected its warmUp to end well, it threw: ${messageOf(error)}`, { cause: error });
   }
@@ -84,13 +93,12 @@ async function warmUp(skill: Skill): Promise<void> {
 
 /**
  * Makes skills ready, to the point that their first run costs what the others do; throws `ConfigurationError` when one cannot be.
- * `folderOf` knows a skill's plugin's folder by the skill's name.
  */
 export async function prepareSkills(
   skills: readonly Skill[],
   settings: DependencySettings,
   time: TimeSkillPart,
-  folderOf: (skill: string) => string | undefined = () => undefined,
+  { folderOf = () => undefined, info }: ThreadOfSkills,
 ): Promise<Map<string, PreparedSkill>> {
   const numbers = new Map(settings.numbered.map((name, number) => [name, number]));
   const dependencies = new Map<string, PreparedDependency>();
@@ -105,7 +113,7 @@ export async function prepareSkills(
   for (const skill of skills) {
     const uses = skill.uses.map(({ name }) => [name, dependencies.get(name) as PreparedDependency] as const);
     const checkPayload = await time(skill.name, "payload schema", () => compilePayloadCheck(`skill '${skill.name}'`, skill.payload));
-    await time(skill.name, "warmUp", () => warmUp(skill));
+    await time(skill.name, "warmUp", () => warmUp(skill, info));
     prepared.set(skill.name, { skill, folder: folderOf(skill.name), checkPayload, dependencies: new Map(uses) });
   }
   return prepared;

@@ -28,7 +28,7 @@ export interface RunHost<Run> {
   askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
   /** Asks for what the thread does not have: undefined when it could not be had, or the run has ended. */
   ask<About extends keyof ToldRuns>(run: Run, about: About): Promise<ToldRuns[About] | undefined>;
-  readonly resources: Pick<Resources, "use">;
+  readonly resources: Pick<Resources, "use" | "info">;
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void;
   ended(run: Run, answer: RunAnswer): void;
 }

@@ -29,6 +29,7 @@ import type {
 } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import type { Resource } from "../author/define-resource.ts";
+import type { SettingsReader } from "../author/define-settings.ts";
 import { admitStep, unmetSteps } from "./admit-step.ts";
 import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
@@ -285,6 +286,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   use<Value>(resource: Resource<Value>): Promise<Value> {
     return this.#isEnded ? Promise.reject(new RunEnded()) : this.host.resources.use(resource);
+  }
+
+  get settings(): SettingsReader["settings"] {
+    return this.host.resources.info.settings;
   }
 
   qualityOf(step: string): StepQuality {

@@ -152,5 +152,6 @@ function compensationContext(step: StepContext<never>, stepKey: string, isInDoub
     qualityOf: (name) => step.qualityOf(name),
     call: (dependency, request) => step.call(dependency, request),
     use: (resource) => step.use(resource),
+    settings: step.settings,
   };
 }

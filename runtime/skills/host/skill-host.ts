@@ -22,7 +22,8 @@ import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
 import { type RunIds, describeRun, runContext } from "./run-context.ts";
 import type { RunHost } from "./run-host.ts";
-import { type ResourceListener, Resources } from "./resources.ts";
+import { type ResourceListener, type ResourceOptions, Resources } from "./resources.ts";
+import { ThreadSettingsTable } from "./settings.ts";
 import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
@@ -57,7 +58,9 @@ export interface SkillHostOptions {
   readonly random: Random;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces?: SamplingPolicy | undefined;
-  readonly resources?: ResourceListener;
+  readonly resources?: ResourceListener & Partial<Pick<ResourceOptions, "clock" | "provided">>;
+  /** Of the thread's plugins. */
+  readonly settings?: ThreadSettingsTable;
 }
 
 /** Whose code a thread is executing. */
@@ -88,6 +91,7 @@ export class SkillHost implements RunHost<Run> {
   readonly agent: string | undefined;
   readonly traces: SamplingPolicy | undefined;
   readonly resources: Resources;
+  readonly settings: ThreadSettingsTable;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -103,7 +107,8 @@ export class SkillHost implements RunHost<Run> {
     this.traces = options.traces;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
-    this.resources = new Resources(options.clock, options.resources);
+    this.settings = options.settings ?? new ThreadSettingsTable();
+    this.resources = new Resources({ clock: options.clock, ...options.resources, settings: this.settings.read });
     this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
   }
 

@@ -7,7 +7,10 @@ import type { Executor, ExecutorListener, QuestionAnswer, RunOrder, RunResult, S
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
+import { ThreadSettingsTable } from "../../skills/host/settings.ts";
+import type { Provided } from "../provide.ts";
 import type { ProcessClock } from "./sim-clock.ts";
+import { systemClock } from "../../adapters/system/clock.ts";
 
 export interface HostExecutorOptions {
   readonly clock: ProcessClock;
@@ -19,6 +22,8 @@ export interface HostExecutorOptions {
   readonly retries: ArrayBuffer;
   readonly random: Random;
   readonly log: (line: SkillLogLine) => void;
+  /** Default none. */
+  readonly provided?: Provided | undefined;
 }
 
 /** A host that counts the timers of its runs, so that it can be told whether a run waits for time or for something else. */
@@ -47,7 +52,9 @@ class TimedHost extends SkillHost {
 
 export class HostExecutor implements Executor {
   readonly #options: HostExecutorOptions;
-  #prepared: ReadonlyMap<string, PreparedSkill> = new Map();
+  readonly #prepared = new Map<string, PreparedSkill>();
+  /** Resources of threads that have ended, on their way to being closed. */
+  readonly #closing: Promise<void>[] = [];
   #listener: ExecutorListener | undefined;
   #host: TimedHost | undefined;
   readonly #running = new Set<number>();
@@ -67,8 +74,11 @@ export class HostExecutor implements Executor {
   async start(listener: ExecutorListener): Promise<void> {
     const { skills, dependencies } = this.#options;
     this.#listener = listener;
-    this.#prepared = await prepareSkills(skills, { numbered: dependencies, config: new Map() }, async (_skill, _part, work) => work());
-    this.#host = this.#open();
+    const host = this.#open();
+    this.#host = host;
+    const time = async <Result>(_skill: string, _part: string, work: () => Promise<Result> | Result): Promise<Result> => work();
+    const prepared = await prepareSkills(skills, { numbered: dependencies, config: new Map() }, time, { info: host.resources.info });
+    for (const [name, skill] of prepared) this.#prepared.set(name, skill);
   }
 
   post(orders: readonly RunOrder[]): void {
@@ -176,8 +186,20 @@ export class HostExecutor implements Executor {
   /** The process ends. */
   kill(): void {
     this.#running.clear();
-    this.#host?.stop();
+    this.#end(this.#host);
     this.#host = undefined;
+  }
+
+  /** When the resources of all threads are closed that were. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#closing);
+  }
+
+  /** Where a real thread dies with what it has open, this one shares its process with the test. */
+  #end(host: TimedHost | undefined): void {
+    if (host === undefined) return;
+    host.stop();
+    this.#closing.push(host.resources.close());
   }
 
   #close(why: string, part: "suspect" | "bystander"): void {
@@ -186,13 +208,18 @@ export class HostExecutor implements Executor {
     this.#requests.clear();
     this.#steps = [];
     for (const runId of this.#running) this.#answer(runId, { kind: "thread-lost", why, part });
-    host?.stop();
+    this.#end(host);
   }
 
   #open(): TimedHost {
-    const { clock, consumer, random, log } = this.#options;
+    const { clock, consumer, random, log, provided } = this.#options;
+    const settings = new ThreadSettingsTable();
+    for (const [token, values] of provided?.settings ?? []) settings.set(token, values);
     const isCurrent = (): boolean => this.#host === host;
     const host: TimedHost = new TimedHost({
+      settings,
+      // What they wait for is real: a database, a file.
+      resources: { clock: systemClock, provided: provided?.resources ?? new Map() },
       consumers: [consumer],
       agent: undefined,
       limits: defaultDecodeLimits,

@@ -15,6 +15,7 @@ import type { Dependency } from "../../skills/author/define-dependency.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillRegistry } from "../../skills/host/registry.ts";
+import type { Provided } from "../provide.ts";
 import { Faults } from "./faults.ts";
 import { FaultyStore } from "./faulty-store.ts";
 import { HostExecutor } from "./host-executor.ts";
@@ -65,6 +66,8 @@ export interface SkillProcessOptions {
   readonly points: IoPoints;
   /** What is in the process; `caller` calls in its name. */
   readonly plugin: (caller: Caller, executor: () => HostExecutor) => SimulatedPlugin;
+  /** Settings and resources that its skills are given; default none. */
+  readonly provided?: Provided | undefined;
   /** Puts something between the worker and the store, on the worker's clock. */
   readonly distortStore?: ((store: RunStore, clock: Clock) => RunStore) | undefined;
   readonly telemetry?: Telemetry;
@@ -98,12 +101,13 @@ export class SkillProcess implements Caller {
     this.#clock = clock;
     this.connection = connection;
     this.store = store;
-    const { skills, dependencies } = options.plugin(this, () => this.#executor);
-    const plugin = { name: "simulated", version: "1.0.0", folder: "", entry: "", listedAs: "", slow: [], skills, dependencies };
-    const registry = new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
+    const plugin = options.plugin(this, () => this.#executor);
+    const { skills, dependencies } = plugin;
+    const registry = registryOf(plugin);
     const retries = new ArrayBuffer(retryLedgerBytes);
     const names = dependencies.map(({ name }) => name);
-    this.#executor = new HostExecutor({ clock, random, retries, consumer: queueName, skills, dependencies: names, log: options.log ?? (() => undefined) });
+    const { provided, log = () => undefined } = options;
+    this.#executor = new HostExecutor({ provided, clock, random, retries, consumer: queueName, skills, dependencies: names, log });
     this.worker = new Worker({
       credentials: new CredentialWatch({ clock, tell: () => undefined }),
       memory: () => undefined,
@@ -158,6 +162,11 @@ export class SkillProcess implements Caller {
     return !this.isDead && this.#executor.isAtWork;
   }
 
+  /** When the resources of all its threads are closed. */
+  closed(): Promise<void> {
+    return this.#executor.closed();
+  }
+
   kill(): void {
     if (this.isDead) return;
     this.connection.kill();
@@ -169,4 +178,20 @@ export class SkillProcess implements Caller {
     this.#options.threadLost();
     this.#executor.loseThread();
   }
+}
+
+function registryOf({ skills, dependencies }: SimulatedPlugin): SkillRegistry {
+  const plugin = {
+    name: "simulated",
+    version: "1.0.0",
+    folder: "",
+    entry: "",
+    listedAs: "",
+    slow: [],
+    skills,
+    dependencies,
+    resources: [],
+    settings: undefined,
+  };
+  return new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
 }
