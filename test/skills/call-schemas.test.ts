@@ -9,14 +9,14 @@ const cents = z.object({ cents: z.int() });
 const receipt = z.object({ receipt: z.string(), at: z.coerce.date() });
 const json = { type: "object", properties: { receipt: { type: "string" } }, required: ["receipt"] };
 
-const skillOf = (dependency: Dependency<never, unknown>, request: unknown, seen: unknown[] = []): ReturnType<typeof defineSkill> =>
+const skillOf = (dependency: Dependency, request: unknown, seen: unknown[] = []): ReturnType<typeof defineSkill> =>
   defineSkill({
     name: "payer",
     handles: [{ eventType: "BillDue" }],
     uses: [dependency],
     run: async (context) => {
       try {
-        seen.push(await context.call(dependency as Dependency<unknown, unknown>, request));
+        seen.push(await context.call(dependency as Dependency<unknown>, request));
       } catch (error) {
         if (error instanceof PermanentError) seen.push([error.code, error.definite]);
         throw error;
