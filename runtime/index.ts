@@ -47,6 +47,7 @@ export type {
 } from "./skills/author/context.ts";
 export {
   type CallInfo,
+  type CallSchemas,
   type CallRetry,
   type CallTimeouts,
   type CustomDependencyOptions,

@@ -1,6 +1,6 @@
 /** What a dependency answers in a test: a value, what a function makes of the call, one after the other, a fault, late. */
 import { ConfigurationError } from "../core/errors.ts";
-import { type Dependency, type HttpDependency, type HttpRequest, isDependency } from "../skills/author/define-dependency.ts";
+import { type Dependency, type HttpRequest, type HttpResponse, isDependency } from "../skills/author/define-dependency.ts";
 import { show } from "../skills/author/check-options.ts";
 
 /** One try of a call, as a stub sees it. */
@@ -17,13 +17,13 @@ export interface StubCall<Request> {
 }
 
 /** What a test says of an HTTP answer. A status outside 200 to 299 fails the call, as it does in a worker. */
-export interface HttpAnswer {
+export interface HttpAnswer<Body = unknown> {
   /** Default 200. */
   readonly status?: number;
   /** Names in lower case. */
   readonly headers?: Readonly<Record<string, string>>;
   /** As JSON or text would be read; default none. */
-  readonly body?: unknown;
+  readonly body?: Body;
 }
 
 type FaultKind =
@@ -115,7 +115,11 @@ export interface StubOptions {
  * Stands in for a dependency in a test. It honours idempotency keys as a real one should: what was carried out once under a key is
  * answered again for the same request, and not done again. Throws `ConfigurationError` when `dependency` is none.
  */
-export function stub(dependency: HttpDependency, answer: Answer<HttpRequest, HttpAnswer>, options?: StubOptions): Stub;
+export function stub<RequestBody, ResponseBody>(
+  dependency: Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>,
+  answer: Answer<HttpRequest<RequestBody>, HttpAnswer<NoInfer<ResponseBody>>>,
+  options?: StubOptions,
+): Stub;
 export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
 export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
   if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);

@@ -176,6 +176,46 @@ for (const runner of ["node", "vitest"]) {
   });
 }
 
+longTest("the test kit runs under Jest, a whole worker too", async () => {
+  assert.equal(skip, false, "expected the package to be installed");
+  const place = join(folder, "jest");
+  mkdirSync(place);
+  writeFileSync(join(place, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  writeFileSync(
+    join(place, "shop.js"),
+    `import { definePlugin, defineDependency, defineSkill } from "holdfast";
+export const bank = defineDependency({ name: "bank", request: async (request) => ({ receipt: request.amount }) });
+export const pay = defineSkill({ name: "pay", handles: [{ eventType: "BillDue" }], uses: [bank], run: async (context) => {
+  const { receipt } = await context.step("pay", (step) => step.call(bank, { amount: context.event.payload.amount }));
+  context.emit("BillPaid", { receipt });
+} });
+export default definePlugin({ module: import.meta.url, name: "shop", skills: [pay], dependencies: [bank] });`,
+  );
+  writeFileSync(
+    join(place, "shop.test.js"),
+    `import { stub, testSkill, testWorker } from "holdfast/testing";
+import plugin, { bank, pay } from "./shop.js";
+test("pays, every way", async () => {
+  const options = { event: { payload: { amount: 3 } }, dependencies: [stub(bank, { receipt: 7 })] };
+  expect((await testSkill(pay, options)).emitted[0].payload).toEqual({ receipt: 7 });
+  expect((await testSkill.everyWay(pay, options)).cases).toBeGreaterThan(20);
+});
+test("pays in a whole worker", async () => {
+  const bench = await testWorker({ plugins: [plugin] });
+  try {
+    expect((await bench.settled(await bench.send("BillDue", { payload: { amount: 3 } }))).outcome).toBe("completed");
+  } finally {
+    await bench.stop();
+  }
+});`,
+  );
+  const made = run("npm install --prefer-offline --no-audit --no-fund ../holdfast-*.tgz jest@30", place);
+  assert.equal(made.status, 0, made.output);
+  const { status, output } = run("npx jest", place, { NODE_OPTIONS: "--experimental-vm-modules", NODE_TEST_CONTEXT: undefined });
+  assert.equal(status, 0, output);
+  assert.match(stripVTControlCharacters(output), /Tests: +2 passed/);
+});
+
 test("a project that init makes has tests that pass, and its configuration lists every skill that new makes", { skip }, () => {
   const { status, output } = run("holdfast init shop --no-install && cd shop && holdfast new skill refund --event RefundRequested && holdfast skills", folder);
   assert.equal(status, 0, output);

@@ -106,6 +106,7 @@ test("what a dependency does not say has its default", () => {
     limits: [],
     estimatedTokens: undefined,
     tokensOf: undefined,
+    schemas: undefined,
     generativeAi: undefined,
     concurrency: undefined,
     baseUrl: undefined,

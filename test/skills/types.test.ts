@@ -2,7 +2,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { z } from "zod";
-import { type Dependency, type HttpResponse, defineDependency, definePlugin, defineSkill } from "../../runtime/index.ts";
+import { type Dependency, type HttpResponse, defineDependency, definePlugin, defineResource, defineSettings, defineSkill } from "../../runtime/index.ts";
+import { provide, stub } from "../../runtime/testing/index.ts";
 
 /** Compiles only when both types are the same. */
 type Same<One, Other> = [One, 0 extends 1 & One ? "any" : "typed"] extends [Other, "typed"] ? ([Other] extends [One] ? true : false) : false;
@@ -109,4 +110,63 @@ test("a chain hands each step the results of those before it", () => {
       }),
     /skill 'twice': expected each step name once, got "one"/,
   );
+});
+
+test("requests and answers of a dependency have the types of its schemas, bodies of one over HTTP", () => {
+  const receipt = z.object({ receipt: z.string() });
+  const bank = defineDependency({
+    name: "bank",
+    schemas: { request: z.object({ cents: z.number() }), response: receipt },
+    request: async () => ({ receipt: "r" }),
+  });
+  const shop = defineDependency({ name: "shop", baseUrl: "http://127.0.0.1:1", schemas: { request: z.object({ sku: z.string() }), response: receipt } });
+  defineSkill({
+    name: "payer",
+    handles: [{ eventType: "BillDue" }],
+    uses: [bank, shop],
+    async run(context) {
+      const paid = await context.call(bank, { cents: 3 });
+      expectSame<typeof paid, { receipt: string }>(true);
+      const bought = await context.step("buy", (step) => step.call(shop, { method: "POST", path: "/", body: { sku: "a" } }));
+      expectSame<typeof bought.body, { receipt: string }>(true);
+      // @ts-expect-error cents are a number
+      void (() => context.call(bank, { cents: "3" }));
+      // @ts-expect-error the body has a sku
+      void (() => context.call(shop, { method: "POST", path: "/", body: { cents: 3 } }));
+    },
+  });
+  stub(bank, { receipt: "r" });
+  stub(shop, { body: { receipt: "r" } });
+  // @ts-expect-error a receipt is a text
+  stub(bank, { receipt: 7 });
+  // @ts-expect-error a receipt is a text
+  stub(shop, { body: { receipt: 7 } });
+});
+
+test("settings and resources reach skills, steps, request functions and each other with their types", () => {
+  const shop = defineSettings({ schema: z.object({ currency: z.string(), max: z.coerce.number() }) });
+  const pool = defineResource({ name: "pool", open: ({ settings }) => ({ max: settings(shop).max }) });
+  defineDependency({
+    name: "asker",
+    request: async (_request: string, { settings, use }) => {
+      expectSame<ReturnType<typeof use<{ max: number }>>, Promise<{ max: number }>>(true);
+      return [settings(shop).currency, await use(pool)] as const;
+    },
+  });
+  defineSkill({
+    name: "reader",
+    handles: [{ eventType: "Read" }],
+    warmUp: async ({ use }) => (await use(pool)).max,
+    async run(context) {
+      const said = context.settings(shop);
+      expectSame<typeof said, { currency: string; max: number }>(true);
+      const made = await context.step("read", (step) => step.use(pool));
+      expectSame<typeof made, { max: number }>(true);
+      // @ts-expect-error there is no such setting
+      void said.colour;
+    },
+  });
+  provide(pool, { max: 3 });
+  // @ts-expect-error what stands in is what the resource would make
+  provide(pool, { max: "3" });
 });

@@ -13,6 +13,7 @@ import {
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import { checkEstimate, checkLimits } from "./check-limits.ts";
 import type { ResourceInfo } from "./define-resource.ts";
+import { type PayloadSchema, checkSchema } from "./schema.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -81,21 +82,28 @@ export interface CallInfo extends ResourceInfo {
 export type RequestFunction<Request, Response> = (request: Request, info: CallInfo) => Promise<Response>;
 
 /** A request to an HTTP dependency. */
-export interface HttpRequest {
+export interface HttpRequest<Body = unknown> {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Path and query below the dependency's base URL; begins with `/`. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON, unless it is bytes or a string. */
-  readonly body?: unknown;
+  readonly body?: Body;
 }
 
 /** A response with a status from 200 to 299; any other is thrown. */
-export interface HttpResponse {
+export interface HttpResponse<Body = unknown> {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** Parsed if it is JSON, text otherwise; undefined when empty. */
-  readonly body: unknown;
+  readonly body: Body;
+}
+
+/** What requests and answers of a dependency have to be; of one over HTTP their bodies, where there are some. */
+export interface CallSchemas {
+  readonly request: PayloadSchema<unknown> | undefined;
+  readonly response: PayloadSchema<unknown> | undefined;
+  readonly of: "bodies" | "values";
 }
 
 /** What kind of generative model a dependency is, for who looks at its calls. */
@@ -121,6 +129,8 @@ export interface Dependency<Request = never, Response = unknown> {
   readonly tokensOf: ((response: never) => number) | undefined;
   /** Undefined where it is none. */
   readonly generativeAi: GenerativeAi | undefined;
+  /** Undefined where nothing is checked. */
+  readonly schemas: CallSchemas | undefined;
   /** Of an HTTP dependency; the configuration may give or replace it. */
   readonly baseUrl: string | undefined;
   /** Largest response body of an HTTP dependency, in bytes. */
@@ -168,7 +178,13 @@ interface TokenOptions<Request, Response> {
   readonly tokensOf?: (response: NoInfer<Response>) => number;
 }
 
-export interface HttpDependencyOptions extends DependencyOptions, TokenOptions<HttpRequest, HttpResponse> {
+export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unknown>
+  extends DependencyOptions, TokenOptions<HttpRequest<RequestBody>, HttpResponse<ResponseBody>> {
+  /**
+   * What bodies are: any Standard Schema validator, or a JSON Schema. A request that is something else is not sent (`REQUEST_INVALID`), an answer that is fails the call
+   * (`RESPONSE_INVALID`), and types come from there. Default: anything.
+   */
+  readonly schemas?: { readonly request?: PayloadSchema<RequestBody>; readonly response?: PayloadSchema<ResponseBody> };
   /** `http:` or `https:`; the configuration may give or replace it. */
   readonly baseUrl?: string;
   /** 1 to 1 GiB; default 4 MiB. */
@@ -177,6 +193,8 @@ export interface HttpDependencyOptions extends DependencyOptions, TokenOptions<H
 }
 
 export interface CustomDependencyOptions<Request, Response> extends DependencyOptions, TokenOptions<Request, Response> {
+  /** What requests and answers are; see `HttpDependencyOptions`. */
+  readonly schemas?: { readonly request?: PayloadSchema<Request>; readonly response?: PayloadSchema<Response> };
   /** Makes the call instead of HTTP. */
   readonly request: RequestFunction<Request, Response>;
 }
@@ -201,6 +219,7 @@ const knownKeys = [
   "tokensOf",
   "concurrency",
   "generativeAi",
+  "schemas",
 ];
 
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
@@ -274,11 +293,22 @@ function checkGenerativeAi(owner: string, given: unknown): GenerativeAi | undefi
   return { provider, operation: checkOneOf(`${owner}.operation`, operation, generativeOperations) };
 }
 
+function checkSchemas(owner: string, given: unknown, of: CallSchemas["of"]): CallSchemas | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(owner, given, ["request", "response"]);
+  const { request, response } = given;
+  if (request !== undefined) checkSchema(`${owner}.request`, request);
+  if (response !== undefined) checkSchema(`${owner}.response`, response);
+  return { request: request as CallSchemas["request"], response: response as CallSchemas["response"], of };
+}
+
 /**
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
  */
-export function defineDependency(options: HttpDependencyOptions): HttpDependency;
+export function defineDependency<RequestBody = unknown, ResponseBody = unknown>(
+  options: HttpDependencyOptions<RequestBody, ResponseBody>,
+): Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>;
 export function defineDependency<Request, Response>(options: CustomDependencyOptions<Request, Response>): Dependency<Request, Response>;
 export function defineDependency<Request, Response>(
   options: HttpDependencyOptions | CustomDependencyOptions<Request, Response>,
@@ -305,6 +335,7 @@ export function defineDependency<Request, Response>(
     tokensOf: options.tokensOf,
     generativeAi: checkGenerativeAi(`${owner}.generativeAi`, options.generativeAi),
     concurrency: checkConcurrency(`${owner}.concurrency`, options.concurrency),
+    schemas: checkSchemas(`${owner}.schemas`, options.schemas, options.request === undefined ? "bodies" : "values"),
     baseUrl: http.baseUrl === undefined ? undefined : checkBaseUrl(`${owner}.baseUrl`, http.baseUrl),
     responseBytesMax:
       http.responseBytesMax === undefined

@@ -29,18 +29,28 @@ export async function importModule(owner: ModuleOwner): Promise<{ readonly defau
   const { url } = owner;
   let loading = url;
   knowOwnName();
-  const hooks = registerHooks({
-    load(next, context, load) {
-      loading = next;
-      return load(next, context);
-    },
-  });
+  const stopWatching = watchLoading((next) => (loading = next));
   try {
     return (await inNameOf(owner, () => import(url))) as { readonly default?: unknown };
   } catch (error) {
     throw new ImportFault(await explain(error, loading, owner), { cause: error });
   } finally {
-    hooks.deregister();
+    stopWatching();
+  }
+}
+
+/** Hears which module is being loaded, until what it returns is called. Test runners that load modules themselves, as Jest does, refuse that: then it hears nothing. */
+function watchLoading(heard: (url: string) => void): () => void {
+  try {
+    const hooks = registerHooks({
+      load(next, context, load) {
+        heard(next);
+        return load(next, context);
+      },
+    });
+    return () => hooks.deregister();
+  } catch {
+    return () => undefined;
   }
 }
 

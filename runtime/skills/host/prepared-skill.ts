@@ -5,6 +5,7 @@ import type { CircuitPolicy } from "../../core/skill.ts";
 import { type CallRetry, type CallTimeouts, type Dependency, type GenerativeAi, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
 import type { ResourceInfo } from "../author/define-resource.ts";
 import type { Skill } from "../author/define-skill.ts";
+import { withSchemas } from "./call-schemas.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
 import { configuredDependency } from "./registry.ts";
 import type { SlowStart } from "./start-times.ts";
@@ -45,6 +46,12 @@ export interface PreparedSkill {
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
+  const { name, schemas } = dependency;
+  const prepared = await preparePlain(dependency, number);
+  return schemas === undefined ? prepared : { ...prepared, request: await withSchemas(name, schemas, prepared.request) };
+}
+
+async function preparePlain(dependency: Dependency, number: number): Promise<PreparedDependency> {
   const { name, timeouts, circuit, retry, baseUrl, responseBytesMax, bulkhead, limits, estimatedTokens, tokensOf, generativeAi } = dependency;
   const prepared = {
     name,
