@@ -6,6 +6,7 @@ import {
   change,
   type Circuit,
   type Explanation,
+  type Fleet,
   get,
   keepToken,
   type LetterGroup,
@@ -24,6 +25,7 @@ import { Dialog, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
 import { newsOf, NewsSection } from "./news.ts";
 import { Probes } from "./probes.ts";
+import { Workers } from "./workers.ts";
 
 const lookEveryMs = 1_000;
 /** Letters are looked through at the broker each time. */
@@ -37,21 +39,23 @@ interface State {
   readonly limits: readonly Limit[];
   readonly runs: readonly UnderWay[];
   readonly probes: readonly Probe[];
+  readonly fleet: Fleet;
   readonly points: readonly Point[];
 }
 
 async function look(before: State | undefined): Promise<State> {
   const known = before?.points ?? [];
-  const [worker, bulkheads, circuits, limits, runs, probes, points] = await Promise.all([
+  const [worker, bulkheads, circuits, limits, runs, probes, fleet, points] = await Promise.all([
     get<Worker>("/worker"),
     get<readonly Bulkhead[]>("/bulkheads"),
     get<readonly Circuit[]>("/circuits"),
     get<readonly Limit[]>("/limits"),
     get<readonly UnderWay[]>("/under-way?limit=21"),
     get<readonly Probe[]>("/probes"),
+    get<Fleet>("/workers"),
     get<readonly Point[]>(`/history?after=${known.at(-1)?.atMs ?? 0}`),
   ]);
-  return { worker, bulkheads, circuits, limits, runs, probes, points: [...known, ...points].slice(-pointsMax) };
+  return { worker, bulkheads, circuits, limits, runs, probes, fleet, points: [...known, ...points].slice(-pointsMax) };
 }
 
 /** What takes long is asked for less often: at most a tenth of the time. */
@@ -251,8 +255,8 @@ function Page(): ComponentChild {
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
   if (state === undefined)
     return h("main", null, h("h1", null, "Holdfast"), h("p", { role: "status" }, lost === "" ? "Asking the worker …" : `The worker does not answer: ${lost}`));
-  const { worker, bulkheads, circuits, limits, runs, probes, points } = state;
-  const news = newsOf({ worker, bulkheads, circuits, limits, probes, letters: groups });
+  const { worker, bulkheads, circuits, limits, runs, probes, fleet, points } = state;
+  const news = newsOf({ worker, bulkheads, circuits, limits, probes, fleet, letters: groups });
   return h(
     Fragment,
     null,
@@ -264,6 +268,7 @@ function Page(): ComponentChild {
       h(NewsSection, { news: lost === "" ? news : [{ weight: "bad", text: `The worker does not answer: ${lost}` }] }),
       h("section", { "aria-label": "Figures" }, h(Figures, { worker, points })),
       h(Charts, { points }),
+      h(Workers, { fleet }),
       h(Dependencies, { bulkheads, circuits, limits, ask: setQuestion }),
       h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain }),
       h(Story, { ...told, explain }),
