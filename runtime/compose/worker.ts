@@ -10,9 +10,10 @@ import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
+import type { Delivery } from "../core/delivery.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
-import { readRoute } from "../core/read-route.ts";
+import { readRoute, type RouteResult } from "../core/read-route.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Reporter, Telemetry } from "../ports/telemetry.ts";
@@ -102,7 +103,6 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     traces: traces?.policy,
   });
   const tracing = traces?.start(workerId, tell);
-  const limits = limitsOf(config);
   const credentials = new CredentialWatch({ clock: systemClock, tell });
   const fleet = composeFleet({ ...reporting, threads, statistics: reports.statistics, view: () => worker.view() });
   const worker: Worker = new Worker({
@@ -131,8 +131,8 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     retryLedger: retries,
     ...composeShedding(config, registry),
     latencyWatch: config.latencyWatch,
-    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
-    hashPayload: createPayloadHash(limits),
+    readRoute: routeReader(config),
+    hashPayload: createPayloadHash(limitsOf(config)),
     inFlightMax: config.inFlightMax,
     intake: intakeOf(config, threads),
     resends: config.resends,
@@ -148,6 +148,11 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
+}
+
+function routeReader(config: Config): (delivery: Delivery) => RouteResult {
+  const limits = limitsOf(config);
+  return (delivery) => readRoute(delivery, limits, config.envelopes);
 }
 
 /** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */

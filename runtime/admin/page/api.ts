@@ -124,6 +124,13 @@ export interface Probe {
   readonly stagesMs: Readonly<Partial<Record<"send" | "queue" | "claim" | "run" | "settle", number>>>;
 }
 
+export interface Caller {
+  readonly who: string;
+  readonly role: string;
+  /** Null for all. */
+  readonly tenants: readonly string[] | null;
+}
+
 export interface FleetWorker {
   readonly name: string;
   readonly version: string;

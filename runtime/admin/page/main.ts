@@ -1,8 +1,9 @@
 /** The live page of one worker: what is wrong, how it runs, what it holds, and the levers. It asks its own server, and nobody else. */
-import { Fragment, h, render, type ComponentChild } from "preact";
+import { Fragment, h, render, type ComponentChild, type ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import {
   type Bulkhead,
+  type Caller,
   change,
   type Circuit,
   type Explanation,
@@ -25,6 +26,7 @@ import { Dialog, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
 import { newsOf, NewsSection } from "./news.ts";
 import { Probes } from "./probes.ts";
+import { TenantPage } from "./tenant.ts";
 import { Workers } from "./workers.ts";
 
 const lookEveryMs = 1_000;
@@ -209,7 +211,9 @@ interface Told {
 const nothingTold: Told = { eventId: "", story: undefined, trouble: "" };
 
 function Page(): ComponentChild {
+  const [caller, setCaller] = useState<Caller | undefined>(undefined);
   const [state, setState] = useState<State | undefined>(undefined);
+  const [ownRuns, setOwnRuns] = useState<readonly UnderWay[]>([]);
   const [refused, setRefused] = useState("");
   const [lost, setLost] = useState("");
   const [groups, setGroups] = useState<readonly LetterGroup[]>([]);
@@ -222,10 +226,15 @@ function Page(): ComponentChild {
   useEffect(() => {
     if (refused !== "") return undefined;
     let known: State | undefined;
+    let who: Caller | undefined;
     return every(lookEveryMs, async () => {
       try {
-        known = await look(known);
-        setState(known);
+        who ??= await get<Caller>("/caller");
+        setCaller(who);
+        if (who.tenants === null) {
+          known = await look(known);
+          setState(known);
+        } else setOwnRuns(await get<readonly UnderWay[]>("/under-way?limit=21"));
         setLost("");
         setReplays(await get<readonly Replay[]>("/replays"));
       } catch (error) {
@@ -253,15 +262,35 @@ function Page(): ComponentChild {
     });
   };
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
+  const letters = h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain });
+  const story = h(Story, { ...told, explain });
+  const dialog = question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) });
+  if (caller?.tenants !== undefined && caller.tenants !== null)
+    return h(Fragment, null, h(TenantPage, { who: caller.who, tenants: caller.tenants, lost }, letters, story, h(Runs, { runs: ownRuns, explain })), dialog);
   if (state === undefined)
     return h("main", null, h("h1", null, "Holdfast"), h("p", { role: "status" }, lost === "" ? "Asking the worker …" : `The worker does not answer: ${lost}`));
+  return h(Fragment, null, h(WorkerPage, { state, lost, groups, explain, ask: setQuestion }, letters, story), dialog);
+}
+
+interface WorkerPageProps {
+  readonly state: State;
+  /** Why the worker cannot be asked; empty while it can. */
+  readonly lost: string;
+  readonly groups: readonly LetterGroup[];
+  readonly explain: (eventId: string) => void;
+  readonly ask: (question: Question) => void;
+  /** What is about events. */
+  readonly children?: ComponentChildren;
+}
+
+function WorkerPage({ state, lost, groups, explain, ask, children }: WorkerPageProps): ComponentChild {
   const { worker, bulkheads, circuits, limits, runs, probes, fleet, points } = state;
   const news = newsOf({ worker, bulkheads, circuits, limits, probes, fleet, letters: groups });
   return h(
     Fragment,
     null,
     h("a", { class: "skip", href: "#main" }, "To what is wrong"),
-    h(Head, { worker, ask: setQuestion }),
+    h(Head, { worker, ask }),
     h(
       "main",
       { id: "main" },
@@ -269,13 +298,11 @@ function Page(): ComponentChild {
       h("section", { "aria-label": "Figures" }, h(Figures, { worker, points })),
       h(Charts, { points }),
       h(Workers, { fleet }),
-      h(Dependencies, { bulkheads, circuits, limits, ask: setQuestion }),
-      h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain }),
-      h(Story, { ...told, explain }),
+      h(Dependencies, { bulkheads, circuits, limits, ask }),
+      children,
       h(Runs, { runs, explain }),
-      h(Probes, { sources: worker.sources.map(({ source }) => source), probes, ask: setQuestion }),
+      h(Probes, { sources: worker.sources.map(({ source }) => source), probes, ask }),
     ),
-    question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) }),
   );
 }
 
