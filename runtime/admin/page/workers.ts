@@ -16,9 +16,9 @@ function Row({ worker }: { readonly worker: FleetWorker }): ComponentChild {
     { key: name },
     h(
       "th",
-      { scope: "row", class: "id" },
-      name,
-      isThisOne ? h("span", { class: "badge" }, "this one") : null,
+      { scope: "row" },
+      h("span", { class: "id" }, name),
+      isThisOne ? [" ", h("span", { class: "badge" }, "this one")] : null,
       h(
         "div",
         { class: "quiet" },
