@@ -5,12 +5,15 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import { type AdminAuthSettings, type AdminRole, adminRoles } from "../core/config/admin.ts";
 import { messageOf } from "../core/errors.ts";
+import type { Tenants } from "../core/tenants.ts";
 import { Problem } from "./problem.ts";
 
 export interface Caller {
   /** For the audit: the token's subject, and the client where it names one. */
   readonly who: string;
   readonly role: AdminRole;
+  /** Whose events are seen and acted on; undefined for all, and for the worker itself. */
+  readonly tenants?: Tenants;
 }
 
 export interface Authenticator {
@@ -43,7 +46,7 @@ export class TokenAuthenticator implements Authenticator {
     const who = [payload.sub, payload["client_id"] ?? payload["azp"]].filter((part) => typeof part === "string" && part !== "").join(" by ");
     if (role === undefined)
       throw new Problem("forbidden", `expected the claim '${this.#settings.rolesClaim}' to name a role of this worker for '${who}', found none`);
-    return { who, role };
+    return { who, role, tenants: this.#tenantsOf(payload, who) };
   }
 
   async #verified(token: string): Promise<JWTPayload> {
@@ -64,11 +67,20 @@ export class TokenAuthenticator implements Authenticator {
     }
   }
 
+  /** Who does not say for whom, where that is asked for, is not let in: a claim that was forgotten is no leave to see everything. */
+  #tenantsOf(payload: JWTPayload, who: string): Tenants {
+    const { tenantsClaim, allTenants } = this.#settings;
+    if (tenantsClaim === undefined) return undefined;
+    const tenants = textsOf(payload[tenantsClaim]);
+    if (tenants.length === 0)
+      throw new Problem("forbidden", `expected the claim '${tenantsClaim}' to name the tenants that '${who}' acts for, or '${allTenants}' for all, found none`);
+    return tenants.includes(allTenants) ? undefined : new Set(tenants);
+  }
+
   /** The most that any of the claim's values gives. */
   #roleOf(payload: JWTPayload): AdminRole | undefined {
     const { rolesClaim, roles } = this.#settings;
-    const claim = payload[rolesClaim];
-    const values = Array.isArray(claim) ? claim.map(String) : typeof claim === "string" ? claim.split(" ") : [];
+    const values = textsOf(payload[rolesClaim]);
     return adminRoles.findLast((role) => roles[role].some((value) => values.includes(value)));
   }
 
@@ -86,6 +98,12 @@ export class TokenAuthenticator implements Authenticator {
     const { issuer, jwksUrl } = this.#settings;
     return createRemoteJWKSet(new URL(jwksUrl ?? (await discover(issuer))), { cooldownDuration: 10_000 });
   }
+}
+
+/** A list, or a text with spaces between. */
+function textsOf(claim: unknown): readonly string[] {
+  const texts = Array.isArray(claim) ? claim.map(String) : typeof claim === "string" ? claim.split(" ") : [];
+  return texts.filter((text) => text !== "");
 }
 
 async function discover(issuer: string): Promise<string> {

@@ -15,6 +15,8 @@ interface Described {
   readonly operationId: string;
   /** Who may at least. */
   readonly "x-role": string;
+  /** Who acts for some tenants alone may use it: it shows and does what is theirs, or is about nobody's events. */
+  readonly "x-tenants"?: boolean;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
 }
@@ -30,6 +32,8 @@ export interface Route {
   /** With its parameters as fastify writes them. */
   readonly url: string;
   readonly role: AdminRole;
+  /** Who acts for some tenants alone may use it. */
+  readonly isForTenants: boolean;
   /** Throw `Problem` for what is not as the document says. */
   checkInputs(params: object, query: object): void;
   checkBody(body: unknown): void;
@@ -54,6 +58,7 @@ export function routesOf(text: string): readonly Route[] {
         method: method.toUpperCase() as Route["method"],
         url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
         role: adminRoles.find((role) => role === described["x-role"]) ?? "admin",
+        isForTenants: described["x-tenants"] === true,
         checkInputs: (params, query) => [params, query].forEach((value, index) => check(checks[index], value, index === 0 ? "the path" : "the query")),
         checkBody: (body) => check(checkBody, body, "the body"),
       };

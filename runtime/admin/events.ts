@@ -1,6 +1,7 @@
 /** Operations on events: their records, their story, their dead letters, and how they are brought back. */
 import { type ResumeFrom, whoCharactersMax } from "../core/history.ts";
 import type { RunState } from "../core/run.ts";
+import type { Tenants } from "../core/tenants.ts";
 import type { GroupReport } from "../recovery/replay.ts";
 import { change, type Operation, read } from "./operations.ts";
 import { Problem } from "./problem.ts";
@@ -30,17 +31,17 @@ export interface ReplayView extends GroupReport {
   readonly trouble: string;
 }
 
-/** The first source is meant where none is named. Each throws `Problem`. */
+/** The first source is meant where none is named. Each throws `Problem`, and shows and does what is of these tenants alone: what is another's is not there. */
 export interface EventDoors {
-  runs(source: string | undefined, query: RunsQuery): Promise<object>;
+  runs(source: string | undefined, query: RunsQuery, tenants: Tenants): Promise<object>;
   /** Undefined when there is no record of it. */
-  run(source: string | undefined, eventId: string): Promise<object | undefined>;
+  run(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined>;
   /** Undefined when nothing is known of it. */
-  explain(source: string | undefined, eventId: string): Promise<object | undefined>;
-  deadLetters(source: string | undefined): Promise<readonly object[]>;
+  explain(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined>;
+  deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]>;
   /** Answers once the letters are found and the first is about to be sent. */
-  replay(source: string | undefined, order: ReplayOrdered): Promise<ReplayView>;
-  replays(): readonly ReplayView[];
+  replay(source: string | undefined, order: ReplayOrdered, tenants: Tenants): Promise<ReplayView>;
+  replays(tenants: Tenants): readonly ReplayView[];
 }
 
 const runsDefault = 50;
@@ -54,19 +55,27 @@ export function events(doors: EventDoors): readonly (readonly [string, Operation
   return [
     [
       "listRuns",
-      read(async ({ query }) => {
+      read(async ({ query, caller: { tenants } }) => {
         const states = query["state"] === undefined ? [] : [query["state"] as RunState];
-        return { body: await doors.runs(query["source"], { states, skill: query["skill"], limit: Number(query["limit"] ?? runsDefault) }) };
+        return { body: await doors.runs(query["source"], { states, skill: query["skill"], limit: Number(query["limit"] ?? runsDefault) }, tenants) };
       }),
     ],
-    ["getRun", read(async ({ params: { eventId = "" }, query }) => ({ body: found(await doors.run(query["source"], eventId), eventId) }))],
-    ["explainRun", read(async ({ params: { eventId = "" }, query }) => ({ body: found(await doors.explain(query["source"], eventId), eventId) }))],
-    ["listDeadLetters", read(async ({ query }) => ({ body: await doors.deadLetters(query["source"]) }))],
-    ["listReplays", read(() => ({ body: doors.replays() }))],
+    [
+      "getRun",
+      read(async ({ params: { eventId = "" }, query, caller: { tenants } }) => ({ body: found(await doors.run(query["source"], eventId, tenants), eventId) })),
+    ],
+    [
+      "explainRun",
+      read(async ({ params: { eventId = "" }, query, caller: { tenants } }) => ({
+        body: found(await doors.explain(query["source"], eventId, tenants), eventId),
+      })),
+    ],
+    ["listDeadLetters", read(async ({ query, caller }) => ({ body: await doors.deadLetters(query["source"], caller.tenants) }))],
+    ["listReplays", read(({ caller }) => ({ body: doors.replays(caller.tenants) }))],
     [
       "getReplay",
-      read(({ params: { id = "" } }) => {
-        const replay = doors.replays().find((one) => one.id === id);
+      read(({ params: { id = "" }, caller }) => {
+        const replay = doors.replays(caller.tenants).find((one) => one.id === id);
         if (replay === undefined) throw new Problem("not-found", `expected a replay that was ordered here, found none '${id}'`);
         return { body: replay };
       }),
@@ -82,7 +91,7 @@ export function events(doors: EventDoors): readonly (readonly [string, Operation
           reason: String(body["reason"]),
           who: caller.who.slice(0, whoCharactersMax),
         };
-        const replay = await doors.replay(query["source"], order);
+        const replay = await doors.replay(query["source"], order, caller.tenants);
         return {
           status: 202,
           location: `/api/v1/replays/${replay.id}`,

@@ -99,7 +99,7 @@ export class AdminServer {
       });
     }
     this.#server.get("/metrics", async (request, reply) => {
-      if (settings.auth?.metricsAreOpen !== true) await this.#callerOf(request, "viewer");
+      if (settings.auth?.metricsAreOpen !== true) refuseTenants(await this.#callerOf(request, "viewer"), "/metrics");
       return reply.type(metrics.contentType).send(await metrics.text());
     });
   }
@@ -145,6 +145,7 @@ export class AdminServer {
   }
 
   #read(route: Route, operation: Extract<Operation, { kind: "read" }>, call: Call): ReturnType<typeof operation.run> {
+    if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
     route.checkInputs(call.params, call.query);
     return operation.run(call);
   }
@@ -158,6 +159,7 @@ export class AdminServer {
     try {
       this.#changes.take(who);
       refuseRole(call.caller, route.role);
+      if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
       route.checkInputs(call.params, call.query);
       route.checkBody(call.body);
       const changed = await operation.run(call);
@@ -195,6 +197,15 @@ export class AdminServer {
 function refuseRole({ who, role }: Caller, needed: AdminRole): void {
   if (adminRoles.indexOf(role) < adminRoles.indexOf(needed))
     throw new Problem("forbidden", `expected the role '${needed}' at least, found that '${who}' has '${role}'`);
+}
+
+/** What is about the worker, or about everybody's events, is not theirs. */
+function refuseTenants({ who, tenants }: Caller, what: string): void {
+  if (tenants !== undefined)
+    throw new Problem(
+      "forbidden",
+      `expected a caller for all tenants, as ${what} is about everybody's events, found that '${who}' acts for ${[...tenants].join(", ")} alone`,
+    );
 }
 
 function callOf({ params, query, body, headers }: FastifyRequest, caller: Caller): Call {

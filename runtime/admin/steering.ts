@@ -1,6 +1,7 @@
 /** Operations on the worker at hand: what it is at, and how it is changed while it runs. */
 import { createHash } from "node:crypto";
 import type { LimitScope } from "../core/limits.ts";
+import type { Tenants } from "../core/tenants.ts";
 import type { Policies, PoliciesView } from "../pipeline/policies.ts";
 import type { UnderWay } from "../pipeline/under-way.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
@@ -19,7 +20,7 @@ export interface Steered {
   readonly policies: Policies;
   view(): WorkerView;
   /** The first of what is here, in the order of arrival. */
-  underWay(max: number): readonly UnderWay[];
+  underWay(max: number, tenants?: Tenants): readonly UnderWay[];
   pause(): void;
   resume(): void;
 }
@@ -58,9 +59,10 @@ function looks(options: SteeringOptions): readonly (readonly [string, Operation]
   const policies = (): PoliciesView => worker.policies.view();
   return [
     ["getWorker", read(() => ({ body: workerBody(options) }))],
+    ["getCaller", read(({ caller: { who, role, tenants } }) => ({ body: { who, role, tenants: tenants === undefined ? null : [...tenants] } }))],
     ["getHistory", read(({ query }) => ({ body: history.since(Number(query["after"] ?? 0)) }))],
     ["listSkills", read(() => ({ body: skills }))],
-    ["listUnderWay", read(({ query }) => ({ body: worker.underWay(Number(query["limit"] ?? underWayMax)) }))],
+    ["listUnderWay", read(({ query, caller }) => ({ body: worker.underWay(Number(query["limit"] ?? underWayMax), caller.tenants) }))],
     ["listBulkheads", read(() => ({ body: policies().dependencies.map(bulkheadBody) }))],
     ["listCircuits", read(() => ({ body: policies().dependencies.map(circuitBody) }))],
     ["listLimits", read(() => ({ body: policies().limits }))],

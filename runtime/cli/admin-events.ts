@@ -4,12 +4,15 @@ import { systemClock } from "../adapters/system/clock.ts";
 import type { EventDoors, ReplayOrdered, ReplayView, RunsQuery } from "../admin/events.ts";
 import { Problem } from "../admin/problem.ts";
 import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
+import { limitsOf } from "../compose/executor.ts";
 import { composeRunRecords, composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { firstSource } from "../core/config/sources.ts";
 import { counted } from "../core/counted.ts";
 import { messageOf } from "../core/errors.ts";
-import type { RunKind } from "../core/run.ts";
+import { createPayloadHash } from "../core/payload-hash.ts";
+import type { RunKind, RunState, RunSummary } from "../core/run.ts";
+import { isOf, type Tenants } from "../core/tenants.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import { Groups } from "../recovery/groups.ts";
 import { isSelected, type Letter, type Letters, scan } from "../recovery/letters.ts";
@@ -17,6 +20,7 @@ import { type GroupReport, replayGroups } from "../recovery/replay.ts";
 import { storyOf } from "../recovery/runs-explain.ts";
 import { findMessages } from "../recovery/runs-messages.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
+import { isOwn, type OwnPayloads, ownPayloads, tenantOf } from "../recovery/whose.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
 import { plainLetter, time } from "./dlq-letters.ts";
 import { describeStep, plainStory } from "./runs-explain.ts";
@@ -103,6 +107,8 @@ export class AdminEvents implements EventDoors {
   readonly #directory: string;
   readonly #places = new Map<string, Place>();
   readonly #replays: ReplayView[] = [];
+  /** Whose, by the id of a replay; none for those of everybody's letters. */
+  readonly #orderedFor = new Map<string, ReadonlySet<string>>();
   readonly #running = new Set<Promise<void>>();
   readonly #abort = new AbortController();
 
@@ -118,21 +124,26 @@ export class AdminEvents implements EventDoors {
     for (const { records, letters, queues } of this.#places.values()) await Promise.all([records.close(), letters.close(), queues.close()]);
   }
 
-  runs(source: string | undefined, { states, skill, limit }: RunsQuery): Promise<object> {
-    const { config, records: opened } = this.#place(source);
-    const { name } = firstSource(config);
-    return opened.use(async ({ records, kinds }) => {
+  async runs(source: string | undefined, { states, skill, limit }: RunsQuery, tenants: Tenants): Promise<object> {
+    const place = this.#place(source);
+    const { name } = firstSource(place.config);
+    const own = tenants === undefined ? undefined : await this.#own(place, tenants);
+    return place.records.use(async ({ store, records, kinds }) => {
       const latest = new LatestRuns<ListedRun>(limit);
       const wanted = states.length === 0 ? allStates : states;
-      for await (const page of scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }))
+      const pages = own === undefined ? scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }) : runsOf(store, own, wanted);
+      for await (const page of pages)
         for (const run of page) if (skill === undefined || kinds.get(run.pipelineHash)?.skill === skill) latest.add({ ...run, source: name });
       return { total: latest.total, states: Object.fromEntries(latest.byState), runs: latest.list().map((run) => plainSummary(run, kinds)) };
     });
   }
 
-  run(source: string | undefined, eventId: string): Promise<object | undefined> {
-    return this.#place(source).records.use(async ({ store, kinds }) => {
+  async run(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined> {
+    const place = this.#place(source);
+    const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
+    return place.records.use(async ({ store, kinds }) => {
       const view = await store.read(eventId);
+      if (own !== undefined && view !== undefined && !isOwn(own, eventId, view.payloadHash)) return undefined;
       return view && { eventId, ...plainRun(view, kinds.get(view.pipelineHash)) };
     });
   }
@@ -142,14 +153,18 @@ export class AdminEvents implements EventDoors {
     await this.#place(source).records.use(({ records }) => records.remove(eventId));
   }
 
-  explain(source: string | undefined, eventId: string): Promise<object | undefined> {
+  async explain(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined> {
     const place = this.#place(source);
+    const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
     return place.queues.use((queues) =>
       place.letters.use((letters) =>
         place.records.use(async ({ store, kinds }) => {
-          const found = await findMessages(queues, letters, eventId, peekMax);
+          const all = await findMessages(queues, letters, eventId, peekMax, (delivery) => isOf(tenants, tenantOf(letters, delivery)));
+          // How many of others wait before it is not told.
+          const found = own === undefined ? all : { ...all, messages: all.messages.map((message) => ({ ...message, before: undefined })) };
           // The record last: what was in no queue may have been on its way from one to another.
-          const view = await store.read(eventId);
+          const known = await store.read(eventId);
+          const view = known === undefined || own === undefined || isOwn(own, eventId, known.payloadHash) ? known : undefined;
           if (view === undefined && found.messages.length + found.letters.length === 0) return undefined;
           const kind = view && kinds.get(view.pipelineHash);
           const story = storyOf({ view, kind, found, logged: [], nowMs: Date.now(), describeStep, inDoubt: view && stepInDoubt(view.steps) });
@@ -161,25 +176,30 @@ export class AdminEvents implements EventDoors {
     );
   }
 
-  deadLetters(source: string | undefined): Promise<readonly object[]> {
+  deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]> {
     const { config, letters: opened } = this.#place(source);
     const { name } = firstSource(config);
     return opened.use(async (letters) => {
       const counted = new Groups();
-      for await (const { letter } of scan(letters)) counted.add(letter);
+      for await (const { letter, delivery } of scan(letters)) if (tenants === undefined || isOf(tenants, tenantOf(letters, delivery))) counted.add(letter);
       return counted
         .list()
         .map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example, name) }));
     });
   }
 
-  replays(): readonly ReplayView[] {
-    return this.#replays.toReversed();
+  /** Those that were ordered for these tenants, or some of them. */
+  replays(tenants: Tenants): readonly ReplayView[] {
+    const isShown = ({ id }: ReplayView): boolean => {
+      const ordered = this.#orderedFor.get(id);
+      return tenants === undefined || (ordered !== undefined && [...ordered].every((tenant) => tenants.has(tenant)));
+    };
+    return this.#replays.filter(isShown).toReversed();
   }
 
-  async replay(source: string | undefined, order: ReplayOrdered): Promise<ReplayView> {
+  async replay(source: string | undefined, order: ReplayOrdered, tenants: Tenants): Promise<ReplayView> {
     const place = this.#place(source);
-    const group = await place.letters.use((letters) => lettersOf(letters, order));
+    const group = await place.letters.use((letters) => lettersOf(letters, order, tenants));
     const fingerprint = group[0]?.fingerprint ?? order.group;
     if (this.#replays.some((one) => one.fingerprint === fingerprint && one.state === "replaying" && one.trouble === ""))
       throw new Problem("conflict", `expected a group that nobody replays here, found that ${fingerprint} is being replayed`);
@@ -188,7 +208,9 @@ export class AdminEvents implements EventDoors {
     const head = { id, orderedAt: time(Date.now()) };
     const shown = { ...head, ...first, trouble: "" };
     this.#replays.push(shown);
-    if (this.#replays.length > replaysMax) this.#replays.shift();
+    if (tenants !== undefined) this.#orderedFor.set(id, tenants);
+    const forgotten = this.#replays.length > replaysMax ? this.#replays.shift() : undefined;
+    if (forgotten !== undefined) this.#orderedFor.delete(forgotten.id);
     const tell = (report: GroupReport, trouble = ""): void => {
       const at = this.#replays.findIndex((one) => one.id === id);
       if (at >= 0) this.#replays[at] = { ...head, ...report, trouble };
@@ -200,6 +222,12 @@ export class AdminEvents implements EventDoors {
     this.#running.add(running);
     void running.finally(() => this.#running.delete(running));
     return shown;
+  }
+
+  /** The payloads of their messages that can be seen. */
+  #own({ config, queues, letters }: Place, tenants: Tenants, eventId?: string): Promise<OwnPayloads> {
+    const hashPayload = createPayloadHash(limitsOf(config));
+    return queues.use((open) => letters.use((own) => ownPayloads({ queues: open, letters: own, hashPayload }, tenants, peekMax, eventId)));
   }
 
   async #carryOut(
@@ -236,12 +264,29 @@ export class AdminEvents implements EventDoors {
   }
 }
 
+/** Records of events of which a message is somebody's own. */
+async function* runsOf(store: Store, own: OwnPayloads, states: readonly RunState[]): AsyncGenerator<readonly RunSummary[]> {
+  for (const eventId of own.keys()) {
+    const view = await store.read(eventId);
+    if (view === undefined || !states.includes(view.state) || !isOwn(own, eventId, view.payloadHash)) continue;
+    const { key: _key, steps, outbox, history: _history, setbacks: _setbacks, ...standing } = view;
+    yield [{ ...standing, eventId, steps: steps.length, outboxBytes: outbox.byteLength }];
+  }
+}
+
 /** Those of the group that can be replayed; as many as were expected, or none is. */
-async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered): Promise<readonly Letter[]> {
+async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered, tenants: Tenants): Promise<readonly Letter[]> {
   const found: Letter[] = [];
   const fingerprints = new Set<string>();
-  for await (const { letter } of scan(letters)) {
+  for await (const { letter, delivery } of scan(letters)) {
     if (letter.eventId === "" || !isSelected(letter, { groups: [group], events: [] })) continue;
+    if (tenants !== undefined && !isOf(tenants, tenantOf(letters, delivery))) continue;
+    // The event of that id may be another tenant's, and would be brought back with this payload.
+    if (tenants !== undefined && letter.reason === "EventIdReuse")
+      throw new Problem(
+        "conflict",
+        "expected letters of events of their own, found some whose event id was another event's; send them again under ids of their own",
+      );
     found.push(letter);
     fingerprints.add(letter.fingerprint);
   }

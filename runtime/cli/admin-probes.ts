@@ -48,7 +48,7 @@ export function targetOf(source: SourceSettings, { throughTopics }: Pick<ProbesS
 
 async function whereabouts(doors: Pick<AdminEvents, "run">, source: string, eventId: string): Promise<string> {
   try {
-    const run = await doors.run(source, eventId);
+    const run = await doors.run(source, eventId, undefined);
     if (run === undefined) return "no worker has begun it; it waits in the queue, or cannot be received";
     return `a worker has begun it, and its record says '${String((run as { readonly state?: unknown }).state)}'`;
   } catch (error) {

@@ -1,4 +1,5 @@
 /** The admin server of a worker, put together. */
+import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
@@ -12,13 +13,13 @@ import { type LogLevel, steering } from "../admin/steering.ts";
 import { composeBacklog, metricsText } from "../compose/metrics-text.ts";
 import type { ComposedWorker } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
-import type { AdminSettings } from "../core/config/admin.ts";
+import { type AdminSettings, isLoopback } from "../core/config/admin.ts";
 import type { MetricSample } from "../core/metric-catalogue.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
 import { AdminEvents } from "./admin-events.ts";
 import { openProbes } from "./admin-probes.ts";
 
-export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" | "metrics" | "skills" | "threads" | "publisher" | "probes"> {
+export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" | "metrics" | "skills" | "threads" | "publisher" | "probes" | "fleet"> {
   readonly logger: Logger;
   readonly life: () => Life;
   /** Has the worker stop; answers at once. */
@@ -58,6 +59,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
       ...steering({ ...parts, audit, history, backlog, logLevel, nowMs }),
       ...scaling.operations(),
       ...probes.operations(),
+      ...parts.fleet.operations(),
       ...events(doors),
     ]),
     audit,
@@ -73,6 +75,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
     nowMs,
   });
   const url = await server.start();
+  if (!isLoopback(config.admin.host)) parts.fleet.servesAt(reachedAt(url));
   history.start();
   scaling.start();
   probes.start();
@@ -87,6 +90,13 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
       await doors.stop();
     },
   };
+}
+
+/** By the name of the machine, where it listens on all of its addresses. */
+function reachedAt(url: string): string {
+  const place = new URL(url);
+  if (place.hostname === "0.0.0.0" || place.hostname === "[::]") place.hostname = hostname();
+  return place.origin;
 }
 
 function changesOf(audit: Audit): readonly MetricSample[] {

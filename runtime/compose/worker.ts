@@ -10,10 +10,10 @@ import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
+import type { Delivery } from "../core/delivery.ts";
 import type { RunKind } from "../core/run.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
-import { readRoute } from "../core/read-route.ts";
-import type { PoolBoard } from "../ports/pool-board.ts";
+import { readRoute, type RouteResult } from "../core/read-route.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Reporter, Telemetry } from "../ports/telemetry.ts";
@@ -23,6 +23,8 @@ import type { CircuitState } from "../policy/circuit.ts";
 import { CredentialWatch } from "../policy/credential-watch.ts";
 import type { IntakeBounds } from "../policy/intake-window.ts";
 import type { RegisteredSkill } from "../skills/host/registry.ts";
+import type { Fleet } from "../admin/fleet.ts";
+import { composeFleet } from "./fleet.ts";
 import { composeLive } from "./live.ts";
 import { composeLimits } from "./limits.ts";
 import { composePublisher, entityFor } from "./broker.ts";
@@ -48,6 +50,8 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly metrics: Metrics | undefined;
   /** What it sends with; started and stopped by the worker. */
   readonly publisher: Publisher;
+  /** What it tells the others of its pool, and hears of them. */
+  readonly fleet: Fleet;
   /** What runs that begin here are recorded as. */
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
@@ -99,8 +103,8 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     traces: traces?.policy,
   });
   const tracing = traces?.start(workerId, tell);
-  const limits = limitsOf(config);
   const credentials = new CredentialWatch({ clock: systemClock, tell });
+  const fleet = composeFleet({ ...reporting, threads, statistics: reports.statistics, view: () => worker.view() });
   const worker: Worker = new Worker({
     clock: systemClock,
     random: Math.random,
@@ -116,7 +120,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     reporters: [
       composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
-      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, boardOf(board)]),
+      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,
@@ -127,8 +131,8 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     retryLedger: retries,
     ...composeShedding(config, registry),
     latencyWatch: config.latencyWatch,
-    readRoute: (delivery) => readRoute(delivery, limits, config.envelopes),
-    hashPayload: createPayloadHash(limits),
+    readRoute: routeReader(config),
+    hashPayload: createPayloadHash(limitsOf(config)),
     inFlightMax: config.inFlightMax,
     intake: intakeOf(config, threads),
     resends: config.resends,
@@ -143,12 +147,12 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, ...reports };
+  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
 }
 
-/** It closes with what else reports, before the store does. */
-function boardOf(board: PoolBoard): Reporter {
-  return { start: () => undefined, stop: () => board.stop(), giveUp: () => undefined };
+function routeReader(config: Config): (delivery: Delivery) => RouteResult {
+  const limits = limitsOf(config);
+  return (delivery) => readRoute(delivery, limits, config.envelopes);
 }
 
 /** Of several sources each begins with its part; and each has something at hand when its turn comes, though runs of others go before it. */

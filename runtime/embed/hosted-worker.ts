@@ -103,6 +103,7 @@ export class HostedWorker {
       this.#phase = "stopping";
       const { stopBudgetMs: budgetMs } = this.#config;
       this.composed.logger.info({ reason, budgetMs }, "stopping");
+      this.composed.fleet.drains();
       for (const listener of this.#stopListeners) listener();
       this.composed.worker.stop(budgetMs).then(this.#asked.resolve, this.#asked.reject);
       this.#close().then(this.#stopped.resolve, this.#stopped.reject);

@@ -13,6 +13,7 @@ import { type LatencyWatchPolicy, defaultLatencyWatchPolicy } from "../core/late
 import { type LoadSheddingPolicy, defaultLoadSheddingPolicy } from "../core/load-shedding.ts";
 import { type PriorityRules, noPriorityRules } from "../core/priority.ts";
 import { type DependencyPolicy, type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "../core/skill.ts";
+import { isOf, type Tenants } from "../core/tenants.ts";
 import { Admission } from "../policy/admission.ts";
 import { BrokerClock } from "../policy/broker-clock.ts";
 import type { CredentialWatch } from "../policy/credential-watch.ts";
@@ -386,12 +387,13 @@ export class Worker {
     };
   }
 
-  /** The first of what is here, in the order of arrival; at most `max`. */
-  underWay(max: number): readonly UnderWay[] {
+  /** The first of what is here and is theirs, in the order of arrival; at most `max`. */
+  underWay(max: number, tenants?: Tenants): readonly UnderWay[] {
     const nowMs = this.#options.clock.monotonicMs();
     const seen: UnderWay[] = [];
     for (const work of this.#inFlight.works()) {
       if (seen.length >= max) break;
+      if (tenants !== undefined && !isOf(tenants, work.limitKey("tenant"))) continue;
       seen.push(underWay(work, nowMs));
     }
     return seen;

@@ -1,5 +1,6 @@
 /** The messages of events as they lie in the queues of a consumer, and its dead letters: looked at, not locked. */
 import { enqueuedFirstMs, postponementsOf, waitsForHeader } from "../core/copy.ts";
+import type { Delivery } from "../core/delivery.ts";
 import type { DeadLetterBox, SeenMessage } from "../ports/dead-letters.ts";
 import { type Letter, type Letters, routeOf, scanBox } from "./letters.ts";
 
@@ -9,8 +10,8 @@ export interface FoundMessage {
   readonly seen: SeenMessage;
   readonly eventId: string;
   readonly eventType: string;
-  /** Messages that stand before it and can be delivered. */
-  readonly before: number;
+  /** Messages that stand before it and can be delivered; undefined where that is not told. */
+  readonly before: number | undefined;
   /** When the first of its chain of copies was enqueued, by the broker's clock. */
   readonly firstMs: number;
   readonly postponements: number;
@@ -67,22 +68,28 @@ export function foundIn(letters: Pick<Letters, "readRoute">, box: DeadLetterBox,
   };
 }
 
-/** Everything of one event that can be seen, in at most `max` messages of each queue. */
-export async function findMessages(queues: readonly DeadLetterBox[], letters: Letters, eventId: string, max: number): Promise<Findings> {
+/** Everything of one event that can be seen, in at most `max` messages of each queue. `isShown`: of what is to be told. */
+export async function findMessages(
+  queues: readonly DeadLetterBox[],
+  letters: Letters,
+  eventId: string,
+  max: number,
+  isShown: (delivery: Delivery) => boolean = () => true,
+): Promise<Findings> {
   const messages: FoundMessage[] = [];
   const cutShort: string[] = [];
   for (const box of queues) {
     const { isWhole } = await lookThrough(box, 0n, max, (seen, before) => {
       const found = foundIn(letters, box, seen, before);
-      if (found.eventId === eventId) messages.push(found);
+      if (found.eventId === eventId && isShown(seen.delivery)) messages.push(found);
     });
     if (!isWhole) cutShort.push(box.name);
   }
   const own: Letter[] = [];
   for (const box of letters.boxes) {
     let looked = 0;
-    for await (const { letter } of scanBox(letters, box, 0n)) {
-      if (letter.eventId === eventId) own.push(letter);
+    for await (const { letter, delivery } of scanBox(letters, box, 0n)) {
+      if (letter.eventId === eventId && isShown(delivery)) own.push(letter);
       looked += 1;
       if (looked < max) continue;
       cutShort.push(box.name);

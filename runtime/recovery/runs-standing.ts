@@ -85,7 +85,7 @@ function waiting(found: Findings, what: string): Standing {
   }
   const why = next.waitsFor === "" ? "" : `, for ${next.waitsFor}`;
   if (next.seen.state === "scheduled") return moving(`${what}; its next message is scheduled in ${next.queue}${why}`, dueMs(next));
-  const place = next.before === 0 ? "the first" : `behind ${counted(next.before, "other")}`;
+  const place = next.before === undefined ? "somewhere" : next.before === 0 ? "the first" : `behind ${counted(next.before, "other")}`;
   return moving(`${what}; its message is ${place} in ${next.queue}, or locked by a worker${why}`);
 }
 

@@ -14,6 +14,18 @@ if (hasBrowser) {
       await news.getByText("Nothing: all that is looked at is well").waitFor();
       await shoot(page, "well");
 
+      await page.getByRole("rowheader", { name: /this one/ }).waitFor();
+      const second = await bench.startWorker({ threads: 1, logFormat: "json" });
+      await page.getByRole("heading", { name: /Workers of the pool: 2 of 2 ready/ }).waitFor();
+      await page.getByRole("button", { name: "Probe input" }).click();
+      await page.getByRole("dialog").getByLabel("Why").fill("to see that the way is open");
+      await page.getByRole("dialog").getByRole("button", { name: "Send probe" }).click();
+      await page.getByRole("row").filter({ hasText: "settle" }).getByText("completed").waitFor();
+      await shoot(page, "fleet");
+      second.process.kill("SIGTERM");
+      await second.done;
+      await page.getByRole("heading", { name: /Workers of the pool: 1 of 1 ready/ }).waitFor();
+
       hang(true);
       for (let number = 0; number < 10; number += 1) await bench.send(`order-${number}`);
       await news.getByText(/The bulkhead of bank is full/).waitFor();

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createSqliteBoard } from "#runtime/adapters/sqlite/board.ts";
 import { createSqliteRunStore } from "#runtime/adapters/sqlite/run-store.ts";
 import { ProbeTelemetry } from "#runtime/adapters/telemetry/probes.ts";
+import { Fleet } from "#runtime/admin/fleet.ts";
 import { ProbeReports } from "#runtime/admin/probe-reports.ts";
 import { Probes } from "#runtime/admin/probing.ts";
 import { AdminServer } from "#runtime/admin/server.ts";
@@ -130,6 +131,16 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     backlog,
     monotonicMs: () => clock.monotonicMs(),
   });
+  const fleet = new Fleet({
+    board,
+    clock,
+    workerId: workerName,
+    host: "host",
+    version: "1.0.0",
+    threads: 1,
+    view: seen,
+    counts: () => metrics.totals(),
+  });
   const probes = new Probes({
     workerId: workerName,
     targets: [{ source: queueName, entity: queueName, asksForSession: false }],
@@ -165,6 +176,7 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
       }),
       ...scaling.operations(),
       ...probes.operations(),
+      ...fleet.operations(),
       ...events(doors),
     ]),
     audit,

@@ -124,6 +124,36 @@ export interface Probe {
   readonly stagesMs: Readonly<Partial<Record<"send" | "queue" | "claim" | "run" | "settle", number>>>;
 }
 
+export interface Caller {
+  readonly who: string;
+  readonly role: string;
+  /** Null for all. */
+  readonly tenants: readonly string[] | null;
+}
+
+export interface FleetWorker {
+  readonly name: string;
+  readonly version: string;
+  readonly since: string;
+  readonly state: "not-ready" | "draining" | "paused" | "ready";
+  readonly why: readonly string[];
+  readonly completedPerSecond: number;
+  readonly deadLettersPerMinute: number;
+  readonly lagMs: number;
+  readonly inFlight: number;
+  readonly executing: number;
+  readonly threads: number;
+  readonly circuitsOpen: readonly string[];
+  readonly adminUrl: string | null;
+  readonly isThisOne: boolean;
+}
+
+/** The workers of the pool. */
+export interface Fleet {
+  readonly workers: readonly FleetWorker[];
+  readonly trouble: string;
+}
+
 export interface Explanation {
   readonly eventId: string;
   readonly skill: string;

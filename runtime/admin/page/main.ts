@@ -1,11 +1,13 @@
 /** The live page of one worker: what is wrong, how it runs, what it holds, and the levers. It asks its own server, and nobody else. */
-import { Fragment, h, render, type ComponentChild } from "preact";
+import { Fragment, h, render, type ComponentChild, type ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import {
   type Bulkhead,
+  type Caller,
   change,
   type Circuit,
   type Explanation,
+  type Fleet,
   get,
   keepToken,
   type LetterGroup,
@@ -24,6 +26,8 @@ import { Dialog, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
 import { newsOf, NewsSection } from "./news.ts";
 import { Probes } from "./probes.ts";
+import { TenantPage } from "./tenant.ts";
+import { Workers } from "./workers.ts";
 
 const lookEveryMs = 1_000;
 /** Letters are looked through at the broker each time. */
@@ -37,21 +41,23 @@ interface State {
   readonly limits: readonly Limit[];
   readonly runs: readonly UnderWay[];
   readonly probes: readonly Probe[];
+  readonly fleet: Fleet;
   readonly points: readonly Point[];
 }
 
 async function look(before: State | undefined): Promise<State> {
   const known = before?.points ?? [];
-  const [worker, bulkheads, circuits, limits, runs, probes, points] = await Promise.all([
+  const [worker, bulkheads, circuits, limits, runs, probes, fleet, points] = await Promise.all([
     get<Worker>("/worker"),
     get<readonly Bulkhead[]>("/bulkheads"),
     get<readonly Circuit[]>("/circuits"),
     get<readonly Limit[]>("/limits"),
     get<readonly UnderWay[]>("/under-way?limit=21"),
     get<readonly Probe[]>("/probes"),
+    get<Fleet>("/workers"),
     get<readonly Point[]>(`/history?after=${known.at(-1)?.atMs ?? 0}`),
   ]);
-  return { worker, bulkheads, circuits, limits, runs, probes, points: [...known, ...points].slice(-pointsMax) };
+  return { worker, bulkheads, circuits, limits, runs, probes, fleet, points: [...known, ...points].slice(-pointsMax) };
 }
 
 /** What takes long is asked for less often: at most a tenth of the time. */
@@ -205,7 +211,9 @@ interface Told {
 const nothingTold: Told = { eventId: "", story: undefined, trouble: "" };
 
 function Page(): ComponentChild {
+  const [caller, setCaller] = useState<Caller | undefined>(undefined);
   const [state, setState] = useState<State | undefined>(undefined);
+  const [ownRuns, setOwnRuns] = useState<readonly UnderWay[]>([]);
   const [refused, setRefused] = useState("");
   const [lost, setLost] = useState("");
   const [groups, setGroups] = useState<readonly LetterGroup[]>([]);
@@ -218,10 +226,15 @@ function Page(): ComponentChild {
   useEffect(() => {
     if (refused !== "") return undefined;
     let known: State | undefined;
+    let who: Caller | undefined;
     return every(lookEveryMs, async () => {
       try {
-        known = await look(known);
-        setState(known);
+        who ??= await get<Caller>("/caller");
+        setCaller(who);
+        if (who.tenants === null) {
+          known = await look(known);
+          setState(known);
+        } else setOwnRuns(await get<readonly UnderWay[]>("/under-way?limit=21"));
         setLost("");
         setReplays(await get<readonly Replay[]>("/replays"));
       } catch (error) {
@@ -249,28 +262,47 @@ function Page(): ComponentChild {
     });
   };
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
+  const letters = h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain });
+  const story = h(Story, { ...told, explain });
+  const dialog = question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) });
+  if (caller?.tenants !== undefined && caller.tenants !== null)
+    return h(Fragment, null, h(TenantPage, { who: caller.who, tenants: caller.tenants, lost }, letters, story, h(Runs, { runs: ownRuns, explain })), dialog);
   if (state === undefined)
     return h("main", null, h("h1", null, "Holdfast"), h("p", { role: "status" }, lost === "" ? "Asking the worker …" : `The worker does not answer: ${lost}`));
-  const { worker, bulkheads, circuits, limits, runs, probes, points } = state;
-  const news = newsOf({ worker, bulkheads, circuits, limits, probes, letters: groups });
+  return h(Fragment, null, h(WorkerPage, { state, lost, groups, explain, ask: setQuestion }, letters, story), dialog);
+}
+
+interface WorkerPageProps {
+  readonly state: State;
+  /** Why the worker cannot be asked; empty while it can. */
+  readonly lost: string;
+  readonly groups: readonly LetterGroup[];
+  readonly explain: (eventId: string) => void;
+  readonly ask: (question: Question) => void;
+  /** What is about events. */
+  readonly children?: ComponentChildren;
+}
+
+function WorkerPage({ state, lost, groups, explain, ask, children }: WorkerPageProps): ComponentChild {
+  const { worker, bulkheads, circuits, limits, runs, probes, fleet, points } = state;
+  const news = newsOf({ worker, bulkheads, circuits, limits, probes, fleet, letters: groups });
   return h(
     Fragment,
     null,
     h("a", { class: "skip", href: "#main" }, "To what is wrong"),
-    h(Head, { worker, ask: setQuestion }),
+    h(Head, { worker, ask }),
     h(
       "main",
       { id: "main" },
       h(NewsSection, { news: lost === "" ? news : [{ weight: "bad", text: `The worker does not answer: ${lost}` }] }),
       h("section", { "aria-label": "Figures" }, h(Figures, { worker, points })),
       h(Charts, { points }),
-      h(Dependencies, { bulkheads, circuits, limits, ask: setQuestion }),
-      h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain }),
-      h(Story, { ...told, explain }),
+      h(Workers, { fleet }),
+      h(Dependencies, { bulkheads, circuits, limits, ask }),
+      children,
       h(Runs, { runs, explain }),
-      h(Probes, { sources: worker.sources.map(({ source }) => source), probes, ask: setQuestion }),
+      h(Probes, { sources: worker.sources.map(({ source }) => source), probes, ask }),
     ),
-    question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) }),
   );
 }
 

@@ -1,6 +1,6 @@
 /** What is wrong, in a sentence each, the worst first: the first thing that the page says. */
 import { h, type ComponentChild } from "preact";
-import type { Bulkhead, Circuit, LetterGroup, Limit, Probe, Worker } from "./api.ts";
+import type { Bulkhead, Circuit, Fleet, LetterGroup, Limit, Probe, Worker } from "./api.ts";
 
 export interface News {
   readonly weight: "bad" | "warn";
@@ -13,10 +13,11 @@ export interface Seen {
   readonly circuits: readonly Circuit[];
   readonly limits: readonly Limit[];
   readonly probes: readonly Probe[];
+  readonly fleet: Fleet;
   readonly letters: readonly LetterGroup[];
 }
 
-export function newsOf({ worker, bulkheads, circuits, limits, probes, letters }: Seen): readonly News[] {
+export function newsOf({ worker, bulkheads, circuits, limits, probes, fleet, letters }: Seen): readonly News[] {
   const bad = (text: string): News => ({ weight: "bad", text });
   const warn = (text: string): News => ({ weight: "warn", text });
   return [
@@ -33,6 +34,10 @@ export function newsOf({ worker, bulkheads, circuits, limits, probes, letters }:
         waiting > 0 ? bad(`The bulkhead of ${dependency} is full, and ${waiting} wait for it`) : warn(`The bulkhead of ${dependency} is full`),
       ),
     ...[...new Set(worker.intake.filter(({ isStill }) => isStill).map(stillText))].map(bad),
+    ...fleet.workers
+      .filter(({ isThisOne, state }) => !isThisOne && state !== "ready")
+      .map(({ name, state, why }) => (state === "not-ready" ? bad : warn)(`The worker ${name} is ${state.replace("-", " ")}: ${why.join(", ")}`)),
+    ...(fleet.trouble === "" ? [] : [warn(`Other workers of the pool cannot be seen: ${fleet.trouble}`)]),
     ...worker.sources.flatMap(({ source }) => {
       const last = probes.find((probe) => probe.source === source);
       return last === undefined || last.why === ""

@@ -56,6 +56,10 @@ export interface AdminAuthConfig {
   readonly roles?:
     | { readonly viewer?: readonly string[] | undefined; readonly operator?: readonly string[] | undefined; readonly admin?: readonly string[] | undefined }
     | undefined;
+  /** The claim that names the tenants whose events the caller may see and act on, a text or a list. Default: none, every caller acts for all. */
+  readonly tenantsClaim?: string | undefined;
+  /** Its value for who acts for all tenants, and for the worker itself. Default `*`. */
+  readonly allTenants?: string | undefined;
   /** Whether metrics are given without a token. Default false. */
   readonly metricsAreOpen?: boolean | undefined;
 }
@@ -66,6 +70,8 @@ export interface AdminAuthSettings {
   readonly jwksUrl?: string | undefined;
   readonly rolesClaim: string;
   readonly roles: Readonly<Record<AdminRole, readonly string[]>>;
+  readonly tenantsClaim?: string | undefined;
+  readonly allTenants: string;
   readonly metricsAreOpen: boolean;
 }
 
@@ -99,6 +105,8 @@ const authSchema = z.strictObject({
   jwksUrl: url.optional(),
   rolesClaim: z.string().min(1).default("roles"),
   roles: z.strictObject({ viewer: valuesOf("viewer"), operator: valuesOf("operator"), admin: valuesOf("admin") }).prefault({}),
+  tenantsClaim: z.string().min(1).optional(),
+  allTenants: z.string().min(1).default("*"),
   metricsAreOpen: z.boolean().default(false),
 });
 
