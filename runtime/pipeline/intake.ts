@@ -160,8 +160,10 @@ export class Intake {
     const intake = skill && this.#of(source, skill);
     if (intake === undefined) return {};
     const { window, slots, returns } = intake;
+    const { leastMs, concurrentMax } = slots;
     const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
-    return { atLeastMs: returns.next(nowMs, runMs, Math.min(window.size, slots.concurrentMax), this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
+    const pace = { runMs, leastMs, atOnce: Math.min(window.size, concurrentMax), atOnceMax: concurrentMax, endGapMs: this.#endRate.gapMs(nowMs) };
+    return { atLeastMs: returns.next(nowMs, pace), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
