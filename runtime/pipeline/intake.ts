@@ -173,9 +173,11 @@ export class Intake {
     const intake = skill && this.#of(source, skill);
     if (intake === undefined) return {};
     const { window, slots, returns } = intake;
-    const atOnce = Math.min(window.size, slots.concurrentMax, this.#options.admission.atOnce(skill?.uses ?? []));
-    const runMs = Math.max(slots.serviceMs, window.stillForMs(nowMs));
-    return { atLeastMs: returns.next(nowMs, runMs, atOnce, this.#endRate.gapMs(nowMs)), atMostMs: window.turnsOverMs };
+    const { leastMs, serviceMs, concurrentMax } = slots;
+    const atOnceMax = Math.min(concurrentMax, this.#options.admission.atOnce(skill?.uses ?? []));
+    const runMs = Math.max(serviceMs, window.stillForMs(nowMs));
+    const pace = { runMs, leastMs, atOnce: Math.min(window.size, atOnceMax), atOnceMax, endGapMs: this.#endRate.gapMs(nowMs) };
+    return { atLeastMs: returns.next(nowMs, pace), atMostMs: window.turnsOverMs };
   }
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */

@@ -7,6 +7,8 @@
  * What a run takes while others leave the worker no time says little of how it will be without them. So messages come back faster where that
  * costs little: as one of ten that the worker ends of all skills, and as many a second as are read past what does not move. Else what was left while much
  * was going on, or while nothing moved, would return long after that.
+ * Yet the tenth is never twice as fast as they could be run if each took as little as the shortest run lately, with as many at once as may be:
+ * no relief makes runs shorter than that, and what comes sooner is certain to be left again.
  */
 
 /** They come back so many times as fast as they could be run here. */
@@ -34,16 +36,30 @@ export class EndRate {
   }
 }
 
+export interface ReturnPace {
+  /** What a run takes, as far as is known. */
+  readonly runMs: number;
+  /** What the shortest took lately; 0 while it is unknown. */
+  readonly leastMs: number;
+  /** So many go on at once. */
+  readonly atOnce: number;
+  /** So many would, if as many were held. */
+  readonly atOnceMax: number;
+  /** The time between two ends of messages of all skills. */
+  readonly endGapMs: number;
+}
+
 export class ReturnTimes {
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  /**
-   * How long the next one is to stay away, at least. `runMs`: what a run takes, as far as is known; `atOnce`: so many go on at once;
-   * `endGapMs`: the time between two ends of messages of all skills.
-   */
-  next(nowMs: number, runMs: number, atOnce: number, endGapMs: number): number {
-    const gapMs = Math.min(runMs / (Math.max(1, atOnce) * timesAsFast), endGapMs / partOfAll, gapMaxMs);
+  /** How long the next one is to stay away, at least. */
+  next(nowMs: number, { runMs, leastMs, atOnce, atOnceMax, endGapMs }: ReturnPace): number {
+    const gapMs = Math.min(gapOf(runMs, atOnce), Math.max(endGapMs / partOfAll, gapOf(leastMs, atOnceMax)), gapMaxMs);
     this.#lastMs = Math.max(nowMs, this.#lastMs + gapMs);
     return this.#lastMs - nowMs;
   }
+}
+
+function gapOf(runMs: number, atOnce: number): number {
+  return runMs / (Math.max(1, atOnce) * timesAsFast);
 }

@@ -21,6 +21,8 @@ const loopIsFullFrom = 0.9;
 const loopIsFreeBelow = 0.8;
 /** So many runs can tell. */
 const runsMin = 4;
+/** The shortest run is believed for so many runs, and as many again. */
+const leastRuns = 64;
 /** When fewer runs turned out not to keep the loops busy, that is believed for so many looks. */
 const believedForLooks = 60;
 
@@ -46,6 +48,10 @@ export class SkillSlots<Run> {
   /** Of its runs lately, on average: how long they took, and how long without what they waited for their checkpoints. 0 while unknown. */
   #serviceMs = 0;
   #ownMs = 0;
+  /** The shortest among those of now, after so many of them, and among those before. */
+  #leastMs = Number.POSITIVE_INFINITY;
+  #leastBeforeMs = Number.POSITIVE_INFINITY;
+  #leastOf = 0;
   /** How many at once keep the loops of the threads busy, and how many are known not to. */
   #loopBound = Number.POSITIVE_INFINITY;
   #tooFew = 0;
@@ -104,8 +110,25 @@ export class SkillSlots<Run> {
     const ownMs = Math.max(ownMinMs, serviceMs - recordingMs);
     const weight = this.#ownMs === 0 ? 1 : sampleWeight;
     this.#ended += 1;
+    this.#tookAtLeast(serviceMs);
     this.#ownMs += weight * (ownMs - this.#ownMs);
     this.#serviceMs += weight * (Math.max(ownMs, serviceMs) - this.#serviceMs);
+  }
+
+  #tookAtLeast(serviceMs: number): void {
+    if (this.#leastOf === leastRuns) {
+      this.#leastBeforeMs = this.#leastMs;
+      this.#leastMs = Number.POSITIVE_INFINITY;
+      this.#leastOf = 0;
+    }
+    this.#leastOf += 1;
+    if (serviceMs < this.#leastMs) this.#leastMs = serviceMs;
+  }
+
+  /** The shortest that a run was in its thread lately; 0 while it is unknown. */
+  get leastMs(): number {
+    const leastMs = Math.min(this.#leastMs, this.#leastBeforeMs);
+    return leastMs === Number.POSITIVE_INFINITY ? 0 : leastMs;
   }
 
   /** How long a run is in its thread; 0 while it is unknown. */

@@ -43,6 +43,19 @@ describe("slots of a skill", () => {
     assert.ok(slots.concurrentMax > 190, `${slots.concurrentMax} slots`);
   });
 
+  test("know the shortest run lately, and forget it once all take longer", () => {
+    const slots = new SkillSlots(1, undefined);
+    assert.equal(slots.leastMs, 0);
+    for (const serviceMs of [9, 5, 7]) slots.ran(serviceMs, 0);
+    assert.equal(slots.leastMs, 5);
+    for (let run = 0; run < 64; run += 1) slots.ran(8, 0);
+    assert.equal(slots.leastMs, 5);
+    for (let run = 0; run < 64; run += 1) slots.ran(8, 0);
+    assert.equal(slots.leastMs, 8);
+    slots.ran(2, 0);
+    assert.equal(slots.leastMs, 2);
+  });
+
   test("are the author's where he sets them, however short the work", () => {
     assert.equal(measured(new SkillSlots(2, 3), 0.001).concurrentMax, 3);
   });
