@@ -8,10 +8,10 @@ import type { Skill } from "../skills/author/define-skill.ts";
 import type { PayloadSchema } from "../skills/author/schema.ts";
 import { versionInRange } from "../skills/author/version-range.ts";
 import { type Decoded, refuse } from "../skills/host/decode-body.ts";
-import type { EventContracts } from "../skills/host/event-contracts.ts";
+import type { EventContracts, UpcastTable } from "../skills/host/event-contracts.ts";
 import { type CheckPayload, compilePayloadCheck } from "../skills/host/payload.ts";
 import { openRegistry } from "./read-contracts.ts";
-import { type ContractRegistry, type ContractType, type UpcastStep, majorOf, upcastsOf } from "./registry.ts";
+import { type ContractRegistry, type ContractType, type UpcastStep, majorOf, reachOf, upcastsOf } from "./registry.ts";
 
 /** What an upcaster is given of an event. */
 type ConvertedEvent = Pick<EventEnvelope, "eventType" | "version" | "payload">;
@@ -42,7 +42,7 @@ export async function compileContracts(registry: ContractRegistry, unknown: Cont
   return new CompiledContracts(types, unknown);
 }
 
-export class CompiledContracts implements EventContracts {
+export class CompiledContracts implements EventContracts, UpcastTable {
   readonly #types: ReadonlyMap<string, CompiledType>;
   readonly #unknown: ContractsSettings["unknown"];
 
@@ -67,6 +67,11 @@ export class CompiledContracts implements EventContracts {
     const last = steps.findIndex((step) => handles(skill, eventType, step.version.version));
     if (last < 0) return { ok: true, value: event };
     return { ok: true, value: steps.slice(0, last + 1).reduce((before, step) => this.#upcast(before, step), event) };
+  }
+
+  reach(eventType: string, version: string): readonly string[] {
+    const compiled = this.#types.get(eventType);
+    return compiled === undefined ? [] : reachOf(compiled.type, version);
   }
 
   checkEmitted(eventType: string, version: string, payload: unknown): void {

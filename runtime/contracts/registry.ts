@@ -67,8 +67,13 @@ export class ContractRegistry implements UpcastTable {
 
   reach(eventType: string, version: string): readonly string[] {
     const type = this.types.get(eventType);
-    return type === undefined || type.upcasters.size === 0 ? [] : upcastsOf(type, majorOf(version)).map(({ version: { version: later } }) => later);
+    return type === undefined ? [] : reachOf(type, version);
   }
+}
+
+/** The versions that upcasters make of one, nearest first. */
+export function reachOf(type: ContractType, version: string): readonly string[] {
+  return type.upcasters.size === 0 ? [] : upcastsOf(type, majorOf(version)).map(({ version: { version: later } }) => later);
 }
 
 export interface UpcastStep {
