@@ -74,7 +74,7 @@ function filesAt(folder: string, ref: string): ReadonlyMap<string, Buffer> {
       .toString("utf8")
       .trim();
     const prefix = git(folder, ["rev-parse", "--show-prefix"]).toString("utf8").trim();
-    const paths = git(folder, ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", prefix === "" ? "." : prefix])
+    const paths = git(folder, ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, ...(prefix === "" ? [] : ["--", prefix])])
       .toString("utf8")
       .split("\0")
       .filter((path) => path !== "" && !path.includes("\n"));

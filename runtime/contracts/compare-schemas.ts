@@ -52,10 +52,10 @@ export function compareSchemas(before: JsonSchema, after: JsonSchema): readonly 
 function compareSpot(spot: Spot): void {
   const { from, to } = spot;
   compareAnnotations(spot);
-  if (alternativesIn(from) !== undefined || alternativesIn(to) !== undefined) {
-    compareAlternatives(spot);
-    return;
-  }
+  const [before, after] = [alternativesIn(from), alternativesIn(to)];
+  if (before !== undefined || after !== undefined) compareAlternatives(spot);
+  // Where one has none, it is itself the alternative.
+  if ((before === undefined) !== (after === undefined)) return;
   // Where the type is another, everything else is, too.
   if (compareTypes(spot)) return;
   compareValues(spot);

@@ -200,6 +200,12 @@ const changes: readonly Change[] = [
     objectOf({ x: { oneOf: [objectOf({ kind: { const: "a" }, note: text }), objectOf({ kind: { const: "b" } })] } }),
     ["compatible", "/x/note", /^was added, optional$/],
   ),
+  minor(
+    "a field beside alternatives is removed",
+    objectOf({ x: text }, [], { anyOf: [objectOf({ k: { const: 1 } }), objectOf({ k: { const: 2 } })] }),
+    objectOf({}, [], { anyOf: [objectOf({ k: { const: 1 } }), objectOf({ k: { const: 2 } })] }),
+    ["breaking", "/x", saying("was removed", breaksBoth)],
+  ),
   field("a condition is changed", { not: text }, { not: number }, ["breaking", saying("not changed, which cannot be told to be compatible", breaksBoth)]),
   // Texts.
   minor("texts are changed alone", objectOf({ x: { ...text, description: "old" } }), objectOf({ x: { ...text, description: "new" } }), [
