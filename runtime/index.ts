@@ -21,6 +21,7 @@ export type {
   ScheduleOptions,
   SendOptions,
   SentEvent,
+  SentPayload,
 } from "./embed/producer-types.ts";
 export type { MessageSettled, WorkerEvent, WorkerEventOf } from "./embed/worker-events.ts";
 export { platformEventSchema } from "./core/platform-catalogue.ts";
@@ -66,8 +67,10 @@ export {
 export { type AnyResource, type Resource, type ResourceInfo, type ResourceOptions, defineResource } from "./skills/author/define-resource.ts";
 export { type Settings, type SettingsOptions, type SettingsReader, defineSettings } from "./skills/author/define-settings.ts";
 export type { JsonSchema, PayloadSchema } from "./skills/author/schema.ts";
+export * from "./skills/author/event-contracts.ts";
 export { type Plugin, type PluginOptions, definePlugin } from "./skills/author/define-plugin.ts";
 export {
+  type Emits,
   type Handles,
   type Isolation,
   type Skill,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ConfigurationError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
 import { checkEventType, checkName } from "./scaffold/names.ts";
-import { type TestRunner, skillFiles } from "./scaffold/skill-files.ts";
+import { type TestRunner, contractFolder, skillFiles } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
 
 export interface NewSkillOptions {
@@ -24,9 +24,12 @@ function runnerOf(root: string): TestRunner {
 /** Throws `ConfigurationError` for names that will not do, and where something is in the way. */
 export function newSkill(name: string, { event, dependency }: NewSkillOptions): void {
   const root = process.cwd();
+  const eventType = checkEventType(event);
   const files = skillFiles({
     name: checkName("new skill", name),
-    eventType: checkEventType(event),
+    eventType,
+    // A project that has contracts gets one for the new event.
+    hasContract: existsSync(join(root, "contracts")) && !existsSync(join(root, contractFolder(eventType))),
     dependency: dependency === undefined ? undefined : checkName("--dependency", dependency),
     runner: runnerOf(root),
   });

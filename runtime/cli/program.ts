@@ -6,6 +6,7 @@ import { integer, required, several } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
+import { addContractsCommand } from "./contracts-command.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addProbeCommand } from "./probe-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
@@ -82,6 +83,7 @@ program
   .option("--event-version <version>", "schema version, major.minor", "1.0")
   .option("--event-id <id>", "event id (default: a new one for each); the same id and payload again is a duplicate")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
+  .option("--no-check", "send it also where its contract refuses the payload")
   .option("--timestamp <iso>", "time of the event (default: now)")
   .option("--project <id>", "project id", "local")
   .option("--session <id>", "the session that the events belong to; needed where the entity requires sessions")
@@ -135,6 +137,7 @@ program
   .addArgument(new Argument("<shell>", "the shell").choices(["bash", "zsh", "fish"]))
   .action(async (shell: Shell) => (await import("./completion.ts")).completion(program, shell));
 
+addContractsCommand(program);
 addDlqCommand(program);
 addRunsCommand(program);
 addReconcileCommand(program);

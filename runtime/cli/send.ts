@@ -7,7 +7,9 @@ import { eventMessage } from "../core/event-message.ts";
 import { envelopeTextMax, isEnvelopeText, isEventId, isEventType, isVersion } from "../core/event-envelope.ts";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
+import { compileContractsOf } from "../compose/contracts.ts";
 import { composePublisher, findSent, readBrokerFacts } from "../compose/broker.ts";
+import type { EventContracts } from "../skills/host/event-contracts.ts";
 import { utcTimeOf } from "../skills/host/utc-time.ts";
 import { withDeadline } from "./finding.ts";
 import { loadConfig } from "./load-config.ts";
@@ -23,6 +25,8 @@ export interface SendOptions {
   readonly eventVersion: string;
   readonly eventId?: string;
   readonly payload: string;
+  /** False sends what its contract refuses. */
+  readonly check: boolean;
   /** ISO 8601. */
   readonly timestamp?: string;
   readonly project: string;
@@ -52,6 +56,8 @@ interface Target extends Pick<Config, "serviceBus" | "transport"> {
   readonly entity: string;
   /** By the configuration; what it does not say, the broker is asked. */
   readonly requiresSession: boolean;
+  /** Those of the configuration; undefined where it has none, or there is no configuration. */
+  readonly contracts?: EventContracts | undefined;
 }
 
 export async function send(options: SendOptions): Promise<void> {
@@ -66,7 +72,8 @@ export async function send(options: SendOptions): Promise<void> {
   const payload = readPayload(options.payload);
   if (options.session !== undefined) check("--session", isSessionId(options.session), `1 to ${sessionIdCharactersMax} characters`, options.session);
   const repeated = eventId === undefined ? undefined : makeMessage(options, eventId, payload);
-  const { entity, requiresSession, ...through } = await target(options);
+  const { entity, requiresSession, contracts, ...through } = await target(options);
+  if (options.check) checkContract(contracts, options, payload);
   if (options.session === undefined && (requiresSession || (await asksForSession(through, entity))))
     throw new ConfigurationError(`--session: expected the session that the event belongs to, for '${entity}' requires sessions, found none; nothing was sent`);
   const eventIds = new Set<string>();
@@ -111,13 +118,20 @@ async function target(options: SendOptions): Promise<Target> {
     return { serviceBus: { connectionString: options.connectionString }, transport: transportDefault, entity: options.entity, requiresSession: false };
   }
   if (options.entity !== undefined) {
-    const { serviceBus, transport } = (await loadConfig(options.config)).config;
-    return { serviceBus, transport, entity: options.entity, requiresSession: false };
+    const { config, directory } = await loadConfig(options.config);
+    const { serviceBus, transport } = config;
+    return { serviceBus, transport, entity: options.entity, requiresSession: false, contracts: await compileContractsOf(config, directory) };
   }
-  const { config } = await loadSource(options);
+  const { config, directory } = await loadSource(options);
   const { serviceBus, transport } = config;
   const source = firstSource(config);
-  return { serviceBus, transport, entity: "queue" in source ? source.queue : source.topic, requiresSession: source.sessions !== undefined };
+  return {
+    serviceBus,
+    transport,
+    entity: "queue" in source ? source.queue : source.topic,
+    requiresSession: source.sessions !== undefined,
+    contracts: await compileContractsOf(config, directory),
+  };
 }
 
 /** What cannot be looked into, as a topic, is left to the broker. */
@@ -126,6 +140,14 @@ async function asksForSession({ serviceBus }: Pick<Config, "serviceBus">, entity
     (settings) => settings.requiresSession,
     () => false,
   );
+}
+
+function checkContract(contracts: EventContracts | undefined, { eventType, eventVersion }: SendOptions, payload: unknown): void {
+  try {
+    contracts?.checkEmitted(eventType, eventVersion, payload);
+  } catch (error) {
+    throw new ConfigurationError(`--payload: ${messageOf(error, 1_000)}; nothing was sent; --no-check sends it all the same`, { cause: error });
+  }
 }
 
 function isSessionId(text: string): boolean {

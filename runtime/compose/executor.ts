@@ -17,13 +17,14 @@ export function composeExecutor(
   skills: ComposedSkills,
   { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "slow" | "traces"> & { readonly threads: number },
 ): { readonly executor: ThreadsExecutor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
-  const { plugins, registry } = skills;
+  const { plugins, registry, contracts } = skills;
   const memory = composeMemory(config, skills);
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const retries = new SharedArrayBuffer(retryLedgerBytes);
   const executor = createThreadsExecutor({
     ...reports,
     plugins,
+    contracts: contracts?.settings,
     threads,
     consumers: config.sources.map(consumerName),
     settings: (plugin) => skills.settings.get(plugin)?.now(),

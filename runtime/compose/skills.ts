@@ -5,6 +5,7 @@ import { ownVersion } from "../adapters/system/version.ts";
 import type { Config } from "../core/config.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import probe from "../skills/built-in/probe.ts";
+import { type ComposedContracts, composeContracts } from "./contracts.ts";
 import { type LoadedPlugin, loadPlugins } from "../skills/host/plugins.ts";
 import { type ComposedSettings, composeSettings } from "./settings.ts";
 import { type RegisteredSkill, SkillRegistry, checkBaseUrls } from "../skills/host/registry.ts";
@@ -14,14 +15,17 @@ export interface ComposedSkills {
   readonly registry: SkillRegistry;
   /** Of those plugins that have some, by the plugin's name. */
   readonly settings: ReadonlyMap<string, ComposedSettings>;
+  /** Undefined where the configuration names none. */
+  readonly contracts: ComposedContracts | undefined;
 }
 
-/** Loads the plugins. Throws `ConfigurationError` for what would keep them from starting. `leavesOutput`: see `PluginSources`. */
+/** Loads the plugins, and reads the contracts. Throws `ConfigurationError` for what would keep them from starting. `leavesOutput`: see `PluginSources`. */
 export async function composeSkills(config: Config, directory: string, leavesOutput?: boolean): Promise<ComposedSkills> {
   const listed = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory, leavesOutput });
   checkBaseUrls(listed, config);
   const plugins = [...listed, builtIn(listed)];
-  return { plugins, registry: new SkillRegistry(plugins, config), settings: await composeSettings(listed, config) };
+  const contracts = await composeContracts(config, directory);
+  return { plugins, registry: new SkillRegistry(plugins, config, contracts?.upcasts), contracts, settings: await composeSettings(listed, config) };
 }
 
 /** Everything that is registered, from where and why. */

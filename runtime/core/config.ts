@@ -10,6 +10,7 @@ import type { ListedPlugin } from "./plugin-object.ts";
 import { type RetryBudgetPolicy, defaultRetryBudgetPolicy } from "./skill.ts";
 import { type AdminConfig, type AdminSettings, adminSchema } from "./config/admin.ts";
 import { type ServiceBusConfig, type ServiceBusSettings, type TransportKind, serviceBusSchema, transportDefault } from "./config/broker.ts";
+import { type ContractsConfig, type ContractsSettings, contractsSchema } from "./config/contracts.ts";
 import { type DependencyConfig, type SkillConfig, dependencySchema, skillSchema } from "./config/dependencies.ts";
 import { type EscalationConfig, type EscalationSettings, escalationSchema } from "./config/escalation.ts";
 import { describeIssue, knownKeys } from "./config/explain.ts";
@@ -48,6 +49,8 @@ export interface ConfigInput {
   readonly plugins: readonly ListedPlugin[];
   /** Folders that plugins may lie in. Default: the configuration's own folder. */
   readonly pluginRoots?: readonly string[] | undefined;
+  /** The folder of the contracts, which payloads of received, emitted and sent events are checked by; see `ContractsConfig`. Default: none. */
+  readonly contracts?: ContractsConfig | undefined;
   /** Default: SQLite, in `runs.sqlite` in the folder that `HOLDFAST_DATA` names, or in `.holdfast` beside the configuration. */
   readonly store?: StoreConfig | undefined;
   /** Where emitted events are sent: one entity, and others by event type. Without it, a run that emits is dead-lettered as `PublishUnconfigured`. */
@@ -140,6 +143,7 @@ export interface ConfigInput {
 export interface Config extends Omit<
   Required<ConfigInput>,
   | "sources"
+  | "contracts"
   | "serviceBus"
   | "live"
   | "secrets"
@@ -162,6 +166,7 @@ export interface Config extends Omit<
   readonly sources: readonly SourceSettings[];
   readonly transport: TransportKind;
   readonly pluginRoots: readonly string[];
+  readonly contracts?: ContractsSettings | undefined;
   readonly serviceBus: ServiceBusSettings;
   readonly store: StoreSettings;
   readonly secrets: SecretsSettings;
@@ -224,6 +229,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     store: storeSchema.default({ kind: "sqlite", path: ".holdfast/runs.sqlite" }),
     plugins: pluginsSchema,
     pluginRoots: z.array(z.string().min(1)).min(1).default(["."]),
+    contracts: contractsSchema.optional(),
     publish: z.strictObject({ entity: entityName, byEventType: byName(entityName).default(new Map()) }).optional(),
     platformEvents: platformEventsSchema.optional(),
     recovery: recoverySchema.prefault({}),

@@ -2,10 +2,10 @@
  * The canonical event envelope. `eventId` is the identity that de-duplication uses; `payload` is what the skill's schema
  * describes.
  */
-export interface EventEnvelope<Payload = unknown> {
+export interface EventEnvelope<Payload = unknown, Type extends string = string, Version extends string = string> {
   /** Unique id of the event: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : / + = @ | -`. */
   readonly eventId: string;
-  readonly eventType: string;
+  readonly eventType: Type;
   /** Links all events and spans of one piece of work. */
   readonly traceId: string;
   /** Groups the operations of one flow. */
@@ -15,7 +15,7 @@ export interface EventEnvelope<Payload = unknown> {
   /** The agent that emitted the event. */
   readonly originatingAgent: string;
   /** Schema version, `major.minor`. */
-  readonly version: string;
+  readonly version: Version;
   /** UTC, ISO 8601. */
   readonly timestamp: string;
   /** The event that caused this one. */

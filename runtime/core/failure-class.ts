@@ -133,6 +133,7 @@ export const failureTable: readonly FailureRow[] = [
     yes,
     "the skill asks for what cannot be done",
   ),
+  row("runtime", "UPCAST_FAILED", "permanent", yes, "an upcaster threw, or returned what its contract refuses; the skill has not run"),
   row("runtime", "STEP_RESULT RESPONSE_TOO_LARGE", "permanent", no, "a result or an answer cannot be kept"),
   row(
     "runtime",

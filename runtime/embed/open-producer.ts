@@ -2,9 +2,11 @@
 import { hash, randomUUID } from "node:crypto";
 import { z } from "zod";
 import { composePublisher, composeScheduler } from "../compose/broker.ts";
+import { compileContractsOf } from "../compose/contracts.ts";
 import { openSecrets } from "../compose/secrets.ts";
 import type { Config } from "../core/config.ts";
 import { serviceBusSchema, transportDefault } from "../core/config/broker.ts";
+import { contractsSchema } from "../core/config/contracts.ts";
 import { byName, entityName } from "../core/config/fields.ts";
 import { ConfigurationError, HoldfastError, InvalidEventError, messageOf, SendError } from "../core/errors.ts";
 import { type EventEnvelope, envelopeTextMax, isEnvelopeText, isEventId, isEventType } from "../core/event-envelope.ts";
@@ -14,8 +16,10 @@ import { didYouMean } from "../core/near-name.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
 import { checkKeys, refuse } from "../skills/author/check-options.ts";
+import { defaultEmittedVersion } from "../skills/author/define-skill.ts";
 import { reservedHeaders } from "../skills/host/emit.ts";
 import { checkEmitOptions, checkText, entityCharactersMax, sessionIdCharactersMax } from "../skills/host/emit-options.ts";
+import type { EventContracts } from "../skills/host/event-contracts.ts";
 import { checkJson } from "../skills/host/json-value.ts";
 import { type CheckPayload, compilePayloadCheck } from "../skills/host/payload.ts";
 import type { EventContract, ProducerConfig, ScheduledEvent, SendOptions, SentEvent } from "./producer-types.ts";
@@ -52,7 +56,7 @@ const eventKeys = [
   "properties",
 ];
 
-interface CheckedConfig extends Pick<Config, "serviceBus" | "transport"> {
+interface CheckedConfig extends Pick<Config, "serviceBus" | "transport" | "contracts"> {
   readonly publish: NonNullable<Config["publish"]>;
   readonly projectId: string;
   readonly agent: string;
@@ -67,6 +71,7 @@ const schema: z.ZodType<CheckedConfig> = z.strictObject({
   agent: z.string().min(1).max(envelopeTextMax),
   tenantId: z.string().min(1).max(envelopeTextMax).optional(),
   events: z.unknown().optional(),
+  contracts: contractsSchema.optional(),
 });
 
 interface Contract {
@@ -81,15 +86,24 @@ export async function openProducer(given: ProducerConfig): Promise<OpenProducer>
     throw new ConfigurationError(
       `createProducer: ${parsed.error.issues.map(({ path, message }) => `${path.join(".") || "configuration"}: ${message}`).join("; ")}`,
     );
+  const registered = await compileContractsOf(parsed.data, process.cwd());
   const contracts = given.events === undefined ? undefined : new Map(await Promise.all(Object.entries(given.events).map(contractOf)));
   await openSecrets(parsed.data, process.cwd());
   const publisher = await composePublisher(parsed.data);
   await publisher.start();
-  return new OpenProducer(parsed.data, contracts, publisher);
+  return new OpenProducer(parsed.data, { events: contracts, registered }, publisher);
 }
 
 async function contractOf([eventType, { version, payload }]: readonly [string, EventContract]): Promise<readonly [string, Contract]> {
   return [eventType, { version, check: await compilePayloadCheck(`createProducer: events.${eventType}`, payload) }];
+}
+
+/** What a producer checks payloads by. */
+interface ProducerContracts {
+  /** Those it was given; undefined for any event. */
+  readonly events: ReadonlyMap<string, Contract> | undefined;
+  /** Those of the folder that its configuration names. */
+  readonly registered: EventContracts | undefined;
 }
 
 interface Ready {
@@ -101,12 +115,14 @@ interface Ready {
 export class OpenProducer {
   readonly #config: CheckedConfig;
   readonly #contracts: ReadonlyMap<string, Contract> | undefined;
+  readonly #registered: EventContracts | undefined;
   readonly #publisher: Publisher;
   #scheduler: Promise<Scheduler> | undefined;
 
-  constructor(config: CheckedConfig, contracts: ReadonlyMap<string, Contract> | undefined, publisher: Publisher) {
+  constructor(config: CheckedConfig, { events, registered }: ProducerContracts, publisher: Publisher) {
     this.#config = config;
-    this.#contracts = contracts;
+    this.#contracts = events;
+    this.#registered = registered;
     this.#publisher = publisher;
   }
 
@@ -153,6 +169,7 @@ export class OpenProducer {
       const message = makeMessage(owner, this.#config, given, contract?.version);
       const checked = await contract?.check(given.payload);
       if (checked?.ok === false) throw new ConfigurationError(checked.invalid.description);
+      this.#registered?.checkEmitted(given.eventType, given.version ?? contract?.version ?? defaultEmittedVersion, given.payload);
       const { entity = this.#config.publish.byEventType.get(given.eventType) ?? this.#config.publish.entity, ...rest } = message;
       return { eventId: rest.messageId, entity, message: rest };
     } catch (cause) {

@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { ConfigInput } from "../core/config.ts";
 import type { EmitOptions } from "../skills/author/context.ts";
+import type { EmittedPayload } from "../skills/author/event-contracts.ts";
 import type { PayloadSchema } from "../skills/author/schema.ts";
 
 /** What an event of one type carries. */
@@ -20,7 +21,12 @@ export type PayloadOf<Contract> = Contract extends { readonly payload: infer Sch
   ? StandardSchemaV1.InferInput<Schema>
   : unknown;
 
-export interface ProducerConfig<Events extends Contracts = Contracts> extends Pick<ConfigInput, "serviceBus" | "transport"> {
+/** By the events that the producer was given; without them, by the contracts of the project. */
+export type SentPayload<Events, Type extends keyof Events & string, Version extends string> = string extends keyof Events
+  ? EmittedPayload<Type, Version>
+  : PayloadOf<Events[Type]>;
+
+export interface ProducerConfig<Events extends Contracts = Contracts> extends Pick<ConfigInput, "serviceBus" | "transport" | "contracts"> {
   /** Where events are sent: one entity, and others by event type. A send may name another. */
   readonly publish: NonNullable<ConfigInput["publish"]>;
   /** Whose events they are; 1 to 256 characters. */
@@ -81,14 +87,22 @@ export interface Producer<Events extends Contracts = Contracts> {
    * Sends an event, and resolves once the broker has accepted it. Rejects with `InvalidEventError` for an event that cannot be sent as it is (nothing was sent
    * then), and with `TransportError` when the broker did not confirm it: it may have been accepted all the same, so send it again under the same `eventId`.
    */
-  send<Type extends keyof Events & string>(eventType: Type, payload: PayloadOf<Events[Type]>, options?: SendOptions): Promise<SentEvent>;
+  send<Type extends keyof Events & string, Version extends string = "1.0">(
+    eventType: Type,
+    payload: SentPayload<Events, Type, Version>,
+    options?: SendOptions & { readonly version?: Version },
+  ): Promise<SentEvent>;
   /**
    * Sends events in as few batches as fit, and resolves once all are accepted, in their order. All are checked before any is sent. Rejects as `send` does; a `SendError`
    * says in `failed` which were not accepted.
    */
   sendAll(events: readonly BatchedEvent<Events>[]): Promise<readonly SentEvent[]>;
   /** Has the broker keep an event until its time. Rejects as `send` does. */
-  schedule<Type extends keyof Events & string>(eventType: Type, payload: PayloadOf<Events[Type]>, options: ScheduleOptions): Promise<ScheduledEvent>;
+  schedule<Type extends keyof Events & string, Version extends string = "1.0">(
+    eventType: Type,
+    payload: SentPayload<Events, Type, Version>,
+    options: ScheduleOptions & { readonly version?: Version },
+  ): Promise<ScheduledEvent>;
   /** Takes a scheduled event back. Rejects with `TransportError` when its time had come, or it was taken back before. */
   cancel(scheduled: Pick<ScheduledEvent, "entity" | "sequenceNumber">): Promise<void>;
   /** Waits for what is being sent, and closes. Idempotent. */

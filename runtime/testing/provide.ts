@@ -1,4 +1,5 @@
 /** What a test gives a skill in the place of what its plugin's configuration and its resources would: settings, and what a resource makes. */
+import type { EventContracts, UpcastTable } from "../skills/host/event-contracts.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { show } from "../skills/author/check-options.ts";
 import { type AnyResource, isResource, type Resource } from "../skills/author/define-resource.ts";
@@ -33,6 +34,8 @@ export function provide(what: unknown, value: unknown): ProvidedSettings | Provi
 export interface Provided {
   readonly settings: ReadonlyMap<Settings<unknown>, unknown>;
   readonly resources: ReadonlyMap<AnyResource, unknown>;
+  /** What payloads are checked by; undefined where the test names none. */
+  readonly contracts?: (EventContracts & UpcastTable) | undefined;
 }
 
 /** Throws `ConfigurationError` for settings that their schema does not take. */

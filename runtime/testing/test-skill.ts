@@ -1,4 +1,6 @@
 /** `testSkill`: a skill run as a worker runs it, in process, on simulated time; and in every way that a run can go. */
+import { resolve } from "node:path";
+import { openContracts } from "../contracts/compiled-contracts.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { show } from "../skills/author/check-options.ts";
 import { type Skill, isSkill } from "../skills/author/define-skill.ts";
@@ -21,6 +23,8 @@ export interface TestSkillOptions {
   readonly settings?: ProvidedSettings;
   /** What stands in for resources: `provide(shopDatabase, database)`. One that is not among them is opened, and closed with the test. */
   readonly resources?: readonly ProvidedResource[];
+  /** The folder of the contracts, from the working folder: the event is checked and converted by them, and what is emitted is checked. Default: none. */
+  readonly contracts?: string;
   /** Of the jitter of pauses, from 1; default 1. The same seed gives the same times. */
   readonly seed?: number;
 }
@@ -72,7 +76,7 @@ function table(rows: readonly WaysRow[]): string {
 
 async function caseOf(
   skill: Skill,
-  { event = {}, message, session, dependencies = [], settings, resources = [], seed = 1 }: TestSkillOptions,
+  { event = {}, message, session, dependencies = [], settings, resources = [], contracts, seed = 1 }: TestSkillOptions,
 ): Promise<CaseOptions> {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
@@ -82,7 +86,10 @@ async function caseOf(
       throw new ConfigurationError(
         `testSkill: expected stubs of what skill '${skill.name}' names in uses (${[...used].join(", ") || "nothing"}), got one of '${dependency.name}'`,
       );
-  const provided: Provided = await providedOf(settings, resources);
+  const provided: Provided = {
+    ...(await providedOf(settings, resources)),
+    contracts: contracts === undefined ? undefined : await openContracts({ folder: resolve(contracts), unknown: "allow" }),
+  };
   return { skill, event, message, session, stubs: dependencies, provided, seed };
 }
 

@@ -70,7 +70,7 @@ test("every row says what happened, what to do, and how to send the message agai
 });
 
 test("every code that the runtime gives a failure has its row, and the row says whether it is retried", () => {
-  const skills = textsOf("runtime/{skills,postgres}/**/*.ts");
+  const skills = textsOf("runtime/{skills,contracts,postgres}/**/*.ts");
   const given = captured(`${skills}\n${textsOf("runtime/{pipeline,policy,adapters/threads}/*.ts")}\n${textsOf("runtime/core/{limits,outcome}.ts")}`, [
     /\bcode: (?:[^"\n]* : )?"([A-Z_]+)"/g,
     /permanently\("([A-Z_]+)"/g,

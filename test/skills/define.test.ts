@@ -37,6 +37,7 @@ test("what a skill does not say has its default", () => {
       kind: "holdfast.skill",
       name: "greet",
       handles: [{ eventType: "Arrived", versions: ["1.x"] }],
+      emits: undefined,
       payload: undefined,
       uses: [],
       concurrentMax: undefined,

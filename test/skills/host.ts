@@ -10,6 +10,7 @@ import { ThreadSettingsTable } from "../../runtime/skills/host/settings.ts";
 import type { RunTrace, SamplingPolicy } from "../../runtime/core/spans.ts";
 import { RetryLedger, retryLedgerBytes } from "../../runtime/policy/retry-ledger.ts";
 import { type DependencySettings, type PreparedSkill, prepareSkills } from "../../runtime/skills/host/prepared-skill.ts";
+import type { EventContracts } from "../../runtime/skills/host/event-contracts.ts";
 import type { ResourceListener } from "../../runtime/skills/host/resources.ts";
 import type { SkillLogLine } from "../../runtime/skills/host/run-log.ts";
 import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
@@ -64,6 +65,7 @@ export async function makeHost(
   traces?: SamplingPolicy,
   resources: ResourceListener = {},
   told: ReadonlyMap<Settings<unknown>, unknown> = new Map(),
+  contracts?: EventContracts,
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
@@ -77,6 +79,7 @@ export async function makeHost(
   const host = new SkillHost({
     settings: table,
     resources,
+    contracts,
     consumers: ["orders"],
     agent: undefined,
     limits: defaultDecodeLimits,

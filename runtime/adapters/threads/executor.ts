@@ -247,6 +247,7 @@ export class ThreadsExecutor implements Executor {
       log,
       logLevel = "info",
       traces,
+      contracts,
       settings: settingsOf,
     } = this.#options;
     const settings: ThreadSettings = {
@@ -262,6 +263,7 @@ export class ThreadsExecutor implements Executor {
       circuits,
       retries,
       traces,
+      contracts,
       loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
     const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;

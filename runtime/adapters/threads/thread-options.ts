@@ -1,5 +1,6 @@
 /** What the executor of threads is made with, and what each thread is told of it. */
 import type { Config } from "../../core/config.ts";
+import type { ContractsSettings } from "../../core/config/contracts.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
@@ -45,6 +46,8 @@ export interface ThreadsExecutorOptions {
   readonly logLevel?: LogLevel | undefined;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces?: SamplingPolicy | undefined;
+  /** Where the contracts of events lie, as an absolute path; undefined where there are none. */
+  readonly contracts?: ContractsSettings | undefined;
   /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
   readonly slow?: ((part: SlowStart) => void) | undefined;
 }

@@ -166,7 +166,7 @@ export async function open(): Promise<AcceptTask> {
   const places = new Int32Array(progress);
   const { sums, skills: counted } = settings.loopUse;
   const reporter = new Reporter(port1, settings.logLevel, new LoopUseCounter(sums, counted, monotonicMs));
-  const { consumers, agent, limits } = settings;
+  const { consumers, agent, limits, contracts } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);
   if (settings.logLevel !== undefined) captureOutput((stream, text) => reporter.line(stream === "stdout" ? "info" : "warn", text));
@@ -186,6 +186,8 @@ export async function open(): Promise<AcceptTask> {
     clock,
     random: Math.random,
     traces: settings.traces,
+    // Only a thread that has contracts loads what reads them.
+    contracts: contracts === undefined ? undefined : await (await import("../../contracts/compiled-contracts.ts")).openContracts(contracts),
   });
   // What plugins leave behind while they are imported is heard already.
   hearOutside(host, reporter, port1);

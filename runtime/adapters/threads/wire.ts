@@ -5,6 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { Packr } from "msgpackr";
 import type { Config } from "../../core/config.ts";
+import type { ContractsSettings } from "../../core/config/contracts.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
@@ -36,6 +37,8 @@ export interface ThreadSettings {
   readonly retries: SharedArrayBuffer;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces: SamplingPolicy | undefined;
+  /** Where the contracts of events lie, as an absolute path; undefined where there are none. */
+  readonly contracts: ContractsSettings | undefined;
   /** Where threads count how long the code of each of these skills holds their loops. */
   readonly loopUse: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
 }

@@ -43,7 +43,7 @@ function tsconfig(): string {
     noEmit: true,
     types: ["node"],
   };
-  return `${JSON.stringify({ compilerOptions, include: ["holdfast.config.ts", "plugins"] }, undefined, 2)}\n`;
+  return `${JSON.stringify({ compilerOptions, include: ["holdfast.config.ts", "plugins", "contracts"] }, undefined, 2)}\n`;
 }
 
 const config = `import { readdirSync } from "node:fs";
@@ -58,6 +58,8 @@ export default defineConfig({
   // Every folder in plugins/ is one.
   plugins: readdirSync(new URL("./plugins", import.meta.url)).map((name) => \`./plugins/\${name}\`),
   pluginRoots: ["./plugins"],
+  // What events carry: checked before a skill runs, and when it emits.
+  contracts: "./contracts",
   publish: { entity: process.env["EVENTS"] ?? "events" },
 });
 `;
@@ -67,6 +69,7 @@ function dockerfile(): string {
 FROM holdfast
 COPY holdfast.config.ts /app/
 COPY plugins /app/plugins
+COPY contracts /app/contracts
 `;
 }
 
@@ -77,11 +80,15 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v5
+        with:
+          # The last tag is what contracts are compared with.
+          fetch-depth: 0
       - uses: actions/setup-node@v5
         with:
           node-version: 24
       - run: npm install
       - run: npm test
+      - run: npx holdfast contracts check
 `;
 
 function readme({ name }: NewProject): string {
@@ -94,12 +101,14 @@ npx holdfast new skill refund --event RefundRequested   # one more skill, with i
 npx holdfast broker --queue customers --queue events    # a Service Bus on this machine; prints its connection string
 SERVICEBUS_CONNECTION_STRING=… npx holdfast start       # a worker on it
 npx holdfast doctor                                     # what a worker needs, checked
+npx holdfast contracts check                            # whether a change of contracts breaks somebody
 \`\`\`
 
 | where | what |
 |---|---|
 | \`holdfast.config.ts\` | sources, store, plugins, where events go |
 | \`plugins/NAME/\` | a skill: manifest, code, test, example events |
+| \`contracts/TYPE/\` | what an event carries, by version, with examples |
 | \`Dockerfile\` | the image of the pool |
 `;
 }
@@ -123,6 +132,6 @@ export function projectFiles(project: NewProject): ReadonlyMap<string, string> {
           ],
         ] as const)
       : []),
-    ...skillFiles({ ...firstSkill, runner: project.runner }),
+    ...skillFiles({ ...firstSkill, runner: project.runner, hasContract: true }),
   ]);
 }

@@ -9,6 +9,8 @@ export interface NewSkill {
   readonly dependency: string | undefined;
   /** What runs the project's tests. */
   readonly runner: TestRunner;
+  /** Whether its event gets a contract; a type that has one already keeps it. */
+  readonly hasContract: boolean;
 }
 
 /** The package, which only the projects that are made have. */
@@ -17,7 +19,20 @@ export const vitest = "vitest";
 export type TestRunner = "node" | "vitest";
 
 /** Names in code that the file has taken already. */
-const taken = new Set(["context", "default", "definePlugin", "defineSkill", "defineDependency", "event", "plugin", "stub", "test", "testSkill", "z"]);
+const taken = new Set([
+  "context",
+  "contract",
+  "default",
+  "definePlugin",
+  "defineSkill",
+  "defineDependency",
+  "event",
+  "plugin",
+  "stub",
+  "test",
+  "testSkill",
+  "z",
+]);
 
 /** Name of a constant for what is called so; a word that cannot be one gets an ending. */
 function constantOf(name: string, ending: string): string {
@@ -46,17 +61,35 @@ function manifest({ name, dependency }: NewSkill): string {
   return `${JSON.stringify(plugin, undefined, 2)}\n`;
 }
 
-function entry({ name, eventType, dependency }: NewSkill): string {
+/** What the payload is: the contract that is made with the skill, or a schema of its own. */
+function payloadOf({ eventType, hasContract }: NewSkill): { readonly imported: string; readonly schema: string } {
+  return hasContract
+    ? { imported: `import contract from "../../${contractFolder(eventType)}/1.0.ts";`, schema: "contract" }
+    : { imported: 'import { z } from "zod";', schema: "z.object({ id: z.string() })" };
+}
+
+export function contractFolder(eventType: string): string {
+  return `contracts/${eventType}`;
+}
+
+const contract = `import { z } from "zod";
+
+export default z.object({ id: z.string() });
+`;
+
+function entry(made: NewSkill): string {
+  const { name, eventType, dependency } = made;
+  const { imported, schema } = payloadOf(made);
   const skill = constantOf(name, "Skill");
   const told = outcomeOf(eventType);
   if (dependency === undefined)
     return `import { definePlugin, defineSkill } from "holdfast";
-import { z } from "zod";
+${imported}
 
 export const ${skill} = defineSkill({
   name: "${name}",
   handles: [{ eventType: "${eventType}" }],
-  payload: z.object({ id: z.string() }),
+  payload: ${schema},
   async run(context) {
     const { id } = context.event.payload;
     const result = await context.step("work", { kind: "idempotent" }, () => id.toUpperCase());
@@ -68,14 +101,14 @@ export default definePlugin({ skills: [${skill}] });
 `;
   const service = serviceOf(dependency, skill);
   return `import { defineDependency, definePlugin, defineSkill } from "holdfast";
-import { z } from "zod";
+${imported}
 
 export const ${service} = defineDependency({ name: "${dependency}", baseUrl: "https://${dependency}.example.com" });
 
 export const ${skill} = defineSkill({
   name: "${name}",
   handles: [{ eventType: "${eventType}" }],
-  payload: z.object({ id: z.string() }),
+  payload: ${schema},
   uses: [${service}],
   async run(context) {
     const { id } = context.event.payload;
@@ -139,5 +172,11 @@ export function skillFiles(skill: NewSkill): ReadonlyMap<string, string> {
     [`${folder}/index.ts`, entry(skill)],
     [`${folder}/${skill.name}.test.ts`, testOf(skill)],
     [`${folder}/examples/${pascalCase(skill.eventType)}.json`, example()],
+    ...(skill.hasContract
+      ? ([
+          [`${contractFolder(skill.eventType)}/1.0.ts`, contract],
+          [`${contractFolder(skill.eventType)}/examples/1.0.json`, example()],
+        ] as const)
+      : []),
   ]);
 }

@@ -1,11 +1,11 @@
 // What a skill sees.
-import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { Dependency } from "./define-dependency.ts";
 import type { Resource } from "./define-resource.ts";
 import type { SettingsReader } from "./define-settings.ts";
 import type { SkillError } from "./errors.ts";
+import type { EmittedPayload, EventOf } from "./event-contracts.ts";
 import type { TransactionalDatabase } from "./transactional.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -52,7 +52,8 @@ export interface CallOptions<Response> {
 
 /** What is there both in a skill and inside one of its steps. */
 interface CommonContext<Payload> extends SettingsReader {
-  readonly event: EventEnvelope<Payload>;
+  /** Where contracts say what it carries, and the skill gives no schema of its own, typed by them. */
+  readonly event: EventOf<Payload>;
   /** Aborted when the run's time is over or it must stop: pass it to whatever takes one. Made when it is first read. */
   readonly signal: AbortSignal;
   readonly log: SkillLog;
@@ -68,7 +69,11 @@ interface CommonContext<Payload> extends SettingsReader {
    * Adds an event to the run's outbox: it is published, at least once, after the run is done, and not at all if it fails.
    * Trace, correlation, project and tenant go on; `causationId` is the event at hand. The payload must be JSON.
    */
-  emit(eventType: string, payload: unknown, options?: EmitOptions): void;
+  emit<Type extends string, Version extends string = "1.0">(
+    eventType: Type,
+    payload: EmittedPayload<Type, Version>,
+    options?: EmitOptions & { readonly version?: Version },
+  ): void;
   /**
    * The resource of this thread, which is made when it is first asked for. Rejects with a `TransientError`, `RESOURCE_UNAVAILABLE`, when it
    * cannot be made now.

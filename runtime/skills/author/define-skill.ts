@@ -1,9 +1,10 @@
-import { isEventType } from "../../core/event-envelope.ts";
+import { isEventType, isVersion } from "../../core/event-envelope.ts";
 import { skillRetryLimits } from "../../core/policy-limits.ts";
 import { type RetryPolicy, defaultRetryPolicy } from "../../core/skill.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import type { SkillContext } from "./context.ts";
 import { type Dependency, isDependency } from "./define-dependency.ts";
+import type { HandledPayload } from "./event-contracts.ts";
 import { type PayloadSchema, checkSchema } from "./schema.ts";
 import type { ResourceInfo } from "./define-resource.ts";
 import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
@@ -15,16 +16,34 @@ export interface Handles {
   readonly versions?: VersionRange | readonly VersionRange[];
 }
 
+/** An event that a skill emits, or replies with. */
+export interface Emits {
+  readonly eventType: string;
+  /** `major.minor`. Default "1.0". */
+  readonly version?: string;
+}
+
 /** `dedicated`: threads of its own, for work that would keep others waiting. */
 export type Isolation = "shared" | "dedicated";
 
-interface SkillOptionsBase<Payload> {
+/** By the skill's schema, else by the contracts of what it handles. */
+type SkillPayload<Payload, Handled extends readonly Handles[]> = unknown extends Payload ? HandledPayload<Handled> : Payload;
+
+interface SkillOptionsBase<Payload, Handled extends readonly Handles[]> {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
   readonly name: string;
   /** At least one event type. */
-  readonly handles: readonly Handles[];
-  /** What the payload must be. With a JSON Schema, name the type yourself: `defineSkill<Order>({ … })`. Default: anything. */
+  readonly handles: Handled;
+  /**
+   * What the payload must be. With a JSON Schema, name the type yourself: `defineSkill<Order>({ … })`. Default: what
+   * the contracts of the types say that it handles (`holdfast contracts types` writes them as types), else anything.
+   */
   readonly payload?: PayloadSchema<Payload>;
+  /**
+   * Every event that it emits or replies with, for `holdfast contracts` to know who emits what. Where it is given, `emit` refuses another type or version. Default: any
+   * event, and nobody is told which.
+   */
+  readonly emits?: readonly Emits[];
   /** Every dependency it calls. A run starts when each has a free slot. */
   readonly uses?: readonly Dependency[];
   /** Milliseconds one execution may take; 1 to 3 600 000, default 30 000. */
@@ -43,10 +62,10 @@ interface SkillOptionsBase<Payload> {
   readonly critical?: boolean;
 }
 
-export type SkillOptions<Payload> = SkillOptionsBase<Payload> &
+export type SkillOptions<Payload, Handled extends readonly Handles[] = readonly Handles[]> = SkillOptionsBase<Payload, Handled> &
   (
-    | { readonly run: (context: SkillContext<Payload>) => unknown; readonly steps?: never }
-    | { readonly steps: (begin: StepChain<Payload>) => AnyStepChain; readonly run?: never }
+    | { readonly run: (context: SkillContext<SkillPayload<Payload, Handled>>) => unknown; readonly steps?: never }
+    | { readonly steps: (begin: StepChain<SkillPayload<Payload, Handled>>) => AnyStepChain; readonly run?: never }
   );
 
 /** What handles events of some types. Made by `defineSkill`. */
@@ -54,6 +73,8 @@ export interface Skill<Payload = never> {
   readonly kind: "holdfast.skill";
   readonly name: string;
   readonly handles: readonly { readonly eventType: string; readonly versions: readonly string[] }[];
+  /** Undefined for any. */
+  readonly emits: readonly { readonly eventType: string; readonly version: string }[] | undefined;
   readonly payload: PayloadSchema<unknown> | undefined;
   readonly uses: readonly Dependency[];
   readonly timeoutMs: number;
@@ -70,11 +91,13 @@ export interface Skill<Payload = never> {
 
 export const defaultSkillTimeoutMs = 30_000;
 export const defaultVersions = "1.x";
+/** Of an event that does not say. */
+export const defaultEmittedVersion = "1.0";
 export const defaultIsolation: Isolation = "shared";
 
 const timeoutRange = { min: 1, max: 3_600_000 };
 const concurrentRange = { min: 1, max: 10_000 };
-const knownKeys = ["name", "handles", "payload", "uses", "timeoutMs", "concurrentMax", "retry", "warmUp", "isolation", "critical", "run", "steps"];
+const knownKeys = ["name", "handles", "emits", "payload", "uses", "timeoutMs", "concurrentMax", "retry", "warmUp", "isolation", "critical", "run", "steps"];
 
 function checkHandles(owner: string, handles: unknown): Skill["handles"] {
   if (!Array.isArray(handles) || handles.length === 0) refuse(`${owner}.handles`, "at least one { eventType, versions }", handles);
@@ -86,6 +109,19 @@ function checkHandles(owner: string, handles: unknown): Skill["handles"] {
     const list: readonly unknown[] = Array.isArray(versions) ? versions : [versions];
     if (list.length === 0) refuse(`${place}.versions`, "at least one version", versions);
     return { eventType, versions: list.map((range) => checkVersionRange(`${place}.versions`, range)) };
+  });
+}
+
+function checkEmits(owner: string, emits: unknown): Skill["emits"] {
+  if (emits === undefined) return undefined;
+  if (!Array.isArray(emits)) refuse(`${owner}.emits`, "a list of { eventType, version }", emits);
+  return emits.map((entry: unknown, index) => {
+    const place = `${owner}.emits[${index}]`;
+    checkKeys(place, entry, ["eventType", "version"]);
+    const { eventType, version = defaultEmittedVersion } = entry;
+    if (!isEventType(eventType)) refuse(`${place}.eventType`, "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
+    if (!isVersion(version)) refuse(`${place}.version`, "a version such as '1.0'", version);
+    return { eventType, version };
   });
 }
 
@@ -105,7 +141,9 @@ function checkUses(owner: string, uses: unknown): readonly Dependency[] {
  * Defines a skill: which events it handles, what their payload is, what it calls, and what it does, either as `run` or as a
  * chain of `steps`. The payload's type flows from its schema into `context.event.payload`. Throws `ConfigurationError`.
  */
-export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): Skill<Payload> {
+export function defineSkill<Payload = unknown, const Handled extends readonly Handles[] = readonly Handles[]>(
+  options: SkillOptions<Payload, Handled>,
+): Skill<SkillPayload<Payload, Handled>> {
   checkKeys("skill", options, knownKeys);
   const name = checkName("skill.name", options.name);
   const owner = `skill '${name}'`;
@@ -117,10 +155,11 @@ export function defineSkill<Payload = unknown>(options: SkillOptions<Payload>): 
   const { critical = false } = options;
   if (typeof critical !== "boolean") refuse(`${owner}.critical`, "true or false", critical);
   const steps = build === undefined ? [] : buildChain(owner, critical, build);
-  return Object.freeze<Skill<Payload>>({
+  return Object.freeze<Skill<SkillPayload<Payload, Handled>>>({
     kind: "holdfast.skill",
     name,
     handles: checkHandles(owner, options.handles),
+    emits: checkEmits(owner, options.emits),
     payload: options.payload,
     uses: checkUses(owner, options.uses),
     concurrentMax: options.concurrentMax === undefined ? undefined : checkNumber(`${owner}.concurrentMax`, options.concurrentMax, concurrentRange),

@@ -2,6 +2,7 @@
 import { isVersion } from "../../core/event-envelope.ts";
 import type { HeaderValue, OutgoingMessage } from "../../core/delivery.ts";
 import { checkKeys, checkNumber, isRecord, refuse } from "../author/check-options.ts";
+import { defaultEmittedVersion } from "../author/define-skill.ts";
 import type { EmitOptions } from "../author/context.ts";
 
 /** A year and a bit: longer than any queue is told to keep a message. */
@@ -86,5 +87,3 @@ export function checkEmitOptions(options: EmitOptions, wallMs: number, headers: 
     properties: properties === undefined ? {} : checkProperties(owner, properties, headers),
   };
 }
-
-export const defaultEmittedVersion = "1.0";

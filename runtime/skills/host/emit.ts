@@ -6,7 +6,9 @@ import type { StepQuality } from "../../core/run.ts";
 import { traceparentHeader } from "../../core/trace-context.ts";
 import { refuse } from "../author/check-options.ts";
 import type { EmitOptions } from "../author/context.ts";
-import { checkEmitOptions, defaultEmittedVersion } from "./emit-options.ts";
+import { type Skill, defaultEmittedVersion } from "../author/define-skill.ts";
+import { checkEmitOptions } from "./emit-options.ts";
+import type { EventContracts } from "./event-contracts.ts";
 import { checkJson } from "./json-value.ts";
 
 /** Events one run may emit. */
@@ -40,11 +42,15 @@ export interface Emitter {
   readonly quality: StepQuality;
   /** What its message says of its trace; undefined when nothing is traced. */
   readonly traceparent: string | undefined;
+  /** Undefined where the worker has none. */
+  readonly contracts: EventContracts | undefined;
+  /** What its skill says that it emits. */
+  readonly emits: Skill["emits"];
 }
 
 /** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */
 export function makeEmission(
-  { cause, agent, eventId, wallMs, quality, traceparent }: Emitter,
+  { cause, agent, eventId, wallMs, quality, traceparent, contracts, emits }: Emitter,
   eventType: string,
   payload: unknown,
   options: EmitOptions | undefined,
@@ -52,7 +58,14 @@ export function makeEmission(
   if (!isEventType(eventType)) refuse("emit", "an event type of 1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
   const given = options === undefined ? undefined : checkEmitOptions(options, wallMs, reservedHeaders);
   const { version, artifactUri } = given ?? { version: defaultEmittedVersion };
+  if (emits?.some((one) => one.eventType === eventType && one.version === version) === false)
+    refuse(
+      "emit",
+      `an event that the skill names in emits (${emits.map((one) => `${one.eventType} ${one.version}`).join(", ") || "none"})`,
+      `${eventType} ${version}`,
+    );
   checkJson("emit: payload", payload);
+  contracts?.checkEmitted(eventType, version, payload);
   const event: EventEnvelope = {
     eventId,
     eventType,

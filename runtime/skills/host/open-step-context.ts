@@ -1,4 +1,4 @@
-import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { EventOf } from "../author/event-contracts.ts";
 import type { StepQuality } from "../../core/run.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { CallOptions, EmitOptions, ReplyOptions, SkillLog, StepContext } from "../author/context.ts";
@@ -19,7 +19,7 @@ export class OpenStepContext implements StepContext<never> {
     this.idempotencyKey = idempotencyKey;
   }
 
-  get event(): EventEnvelope<never> {
+  get event(): EventOf<never> {
     return this.#run.event;
   }
 

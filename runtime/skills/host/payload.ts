@@ -20,10 +20,10 @@ function judge(owner: string, checked: Checked): Decoded<unknown> {
   return refuse("InvalidPayload", `${owner}: ${shown.join("; ")}${more > 0 ? `; and ${more} more` : ""}`);
 }
 
-/** Compiles a skill's schema, once a thread. Throws `ConfigurationError` when it cannot be. */
-export async function compilePayloadCheck(owner: string, schema: PayloadSchema<unknown> | undefined): Promise<CheckPayload> {
+/** Compiles a schema, once a thread; `owner` names it in what is said of a payload, `place` to who wrote it. Throws `ConfigurationError` when it cannot be. */
+export async function compilePayloadCheck(owner: string, schema: PayloadSchema<unknown> | undefined, place = `${owner}.payload`): Promise<CheckPayload> {
   if (schema === undefined) return (payload) => ({ ok: true, value: payload });
-  const check = await compileSchema(`${owner}.payload`, schema);
+  const check = await compileSchema(place, schema);
   return (payload) => {
     const checked = check(payload);
     return checked instanceof Promise ? checked.then((later) => judge(owner, later)) : judge(owner, checked);

@@ -8,6 +8,7 @@ import type { RunKind } from "../../core/run.ts";
 import type { DependencyPolicy, SkillPolicy, SkillTable } from "../../core/skill.ts";
 import { type Dependency, checkCircuitFits, defaultCallTimeouts, fitTimeouts } from "../author/define-dependency.ts";
 import type { Skill } from "../author/define-skill.ts";
+import type { UpcastTable } from "./event-contracts.ts";
 import type { LoadedPlugin } from "./plugins.ts";
 import { rangesOverlap, versionInRange } from "../author/version-range.ts";
 
@@ -20,6 +21,7 @@ interface Handler {
 export interface RegisteredSkill {
   readonly name: string;
   readonly handles: Skill["handles"];
+  readonly emits: Skill["emits"];
   readonly uses: readonly string[];
   readonly timeoutMs: number;
   readonly concurrentMax?: number | undefined;
@@ -80,9 +82,11 @@ export class SkillRegistry implements SkillTable {
   readonly kinds: readonly RunKind[];
   readonly handled: ReadonlyMap<string, readonly string[]>;
   readonly #handlers = new Map<string, Handler[]>();
+  readonly #upcasts: UpcastTable | undefined;
 
-  /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. */
-  constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">) {
+  /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. `upcasts`: what else a skill can be given. */
+  constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">, upcasts?: UpcastTable) {
+    this.#upcasts = upcasts;
     const dependencies = plugins.flatMap((plugin) => plugin.dependencies);
     const skills = plugins.flatMap((plugin) => plugin.skills.map((skill) => ({ plugin, skill })));
     checkNames(
@@ -118,9 +122,9 @@ export class SkillRegistry implements SkillTable {
         this.#handle(skill, ofType, eventType);
       }
       const { name, version, folder, listedAs } = plugin;
-      const { handles, isolation } = skill;
+      const { handles, emits, isolation } = skill;
       if (plugin.isBuiltIn === true) return [];
-      return [{ ...policy, handles, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } }];
+      return [{ ...policy, handles, emits, isolation, uses: skill.uses.map((dependency) => dependency.name), plugin: { name, version, folder, listedAs } }];
     });
     const listed = [...this.#handlers].filter(([eventType]) => !ownTypes.has(eventType));
     this.handled = new Map(listed.map(([eventType, handlers]) => [eventType, handlers.flatMap(({ versions }) => versions)]));
@@ -134,12 +138,19 @@ export class SkillRegistry implements SkillTable {
     if (last !== undefined && last.eventType === eventType && last.version === version) return last.policy;
     const handlers = this.#handlers.get(eventType);
     if (handlers === undefined) return "unknown-type";
-    for (const { versions, policy } of handlers) {
-      if (!versions.some((range) => versionInRange(version, range))) continue;
-      this.#last = { eventType, version, policy };
-      return policy;
+    const policy = handlerOf(handlers, version) ?? this.#handlerAfterUpcast(handlers, eventType, version);
+    if (policy === undefined) return "unsupported-version";
+    this.#last = { eventType, version, policy };
+    return policy;
+  }
+
+  /** What handles the nearest later version that upcasters make of it. */
+  #handlerAfterUpcast(handlers: readonly Handler[], eventType: string, version: string): SkillPolicy | undefined {
+    for (const later of this.#upcasts?.reach(eventType, version) ?? []) {
+      const policy = handlerOf(handlers, later);
+      if (policy !== undefined) return policy;
     }
-    return "unsupported-version";
+    return undefined;
   }
 
   #handle(skill: Skill, policy: SkillPolicy, type: string): void {
@@ -157,6 +168,10 @@ export class SkillRegistry implements SkillTable {
       this.#handlers.set(eventType, handlers);
     }
   }
+}
+
+function handlerOf(handlers: readonly Handler[], version: string): SkillPolicy | undefined {
+  return handlers.find(({ versions }) => versions.some((range) => versionInRange(version, range)))?.policy;
 }
 
 function kindOf({ name, steps, critical }: Skill, { version, pipelineHash }: SkillPolicy, eventType: string): RunKind {

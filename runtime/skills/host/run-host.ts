@@ -5,6 +5,7 @@ import type { StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
+import type { EventContracts } from "./event-contracts.ts";
 import type { Resources } from "./resources.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
@@ -16,6 +17,8 @@ export interface RunHost<Run> {
   readonly agent: string | undefined;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces: SamplingPolicy | undefined;
+  /** Undefined where the worker has none. */
+  readonly contracts: EventContracts | undefined;
   nowMs(): number;
   wallMs(): number;
   random(): number;

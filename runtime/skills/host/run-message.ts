@@ -1,6 +1,6 @@
 /** The message of a run, as its skill sees it, and the skill's answer to it. */
 import type { OutgoingMessage } from "../../core/delivery.ts";
-import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { EventOf } from "../author/event-contracts.ts";
 import type { SkillMessage } from "../../core/skill-message.ts";
 import type { ToldRuns } from "../../ports/executor.ts";
 import type { EmitOptions, ReplyOptions } from "../author/context.ts";
@@ -10,7 +10,7 @@ import { RunEnded, permanently } from "./run-errors.ts";
 
 /** What it needs of the run. */
 export interface MessageRun {
-  readonly event: EventEnvelope<never>;
+  readonly event: EventOf<never>;
   readonly isEnded: boolean;
   /** Name of the step that is open; undefined when none is. */
   readonly openStep: string | undefined;

@@ -13,6 +13,7 @@
  */
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { EventOf } from "../author/event-contracts.ts";
 import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import type { RunTrace } from "../../core/spans.ts";
@@ -62,7 +63,7 @@ const nothingEmitted: readonly OutgoingMessage[] = [];
 
 export class Run implements SkillContext<never>, RunOfCalls {
   readonly order: ThreadOrder;
-  event: EventEnvelope<never>;
+  event: EventOf<never>;
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
@@ -92,7 +93,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     this.host = host;
     this.#prepared = prepared;
     this.order = order;
-    this.event = event as EventEnvelope<never>;
+    this.event = event as EventOf<never>;
     this.startedAtMs = startedAtMs;
     this.deadlineMs = startedAtMs + order.timeoutMs;
     this.leaseUntilMs = order.leaseUntilMs;
@@ -277,7 +278,16 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
     const traceparent = this.recorder?.created(eventId, eventType, this.#open?.span);
-    const emitter = { cause: this.event, agent: this.host.agent ?? this.order.skill, eventId, wallMs: this.host.wallMs(), quality, traceparent };
+    const emitter = {
+      cause: this.event,
+      agent: this.host.agent ?? this.order.skill,
+      eventId,
+      wallMs: this.host.wallMs(),
+      quality,
+      traceparent,
+      contracts: this.host.contracts,
+      emits: this.#prepared.skill.emits,
+    };
     const message = permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options));
     list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;

@@ -3,6 +3,7 @@
  * is handed in.
  */
 import type { Clock, Random, Timer } from "../../core/clock.ts";
+import type { EventOf } from "../author/event-contracts.ts";
 import type { Usage } from "../../core/limits.ts";
 import type { CallReport, FellBack, RunAnswer } from "../../core/outcome.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
@@ -16,6 +17,7 @@ import { Deadlines } from "./deadlines.ts";
 import { describeFailure } from "./failure.ts";
 import { decodeEvent } from "./decode-event.ts";
 import type { Decoded } from "./decode-body.ts";
+import type { EventContracts } from "./event-contracts.ts";
 import { originOf } from "./module-owner.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
@@ -61,6 +63,8 @@ export interface SkillHostOptions {
   readonly resources?: ResourceListener & Partial<Pick<ResourceOptions, "clock" | "provided">>;
   /** Of the thread's plugins. */
   readonly settings?: ThreadSettingsTable;
+  /** What payloads are checked by; undefined where the worker has no contracts. */
+  readonly contracts?: EventContracts | undefined;
 }
 
 /** Whose code a thread is executing. */
@@ -92,6 +96,7 @@ export class SkillHost implements RunHost<Run> {
   readonly traces: SamplingPolicy | undefined;
   readonly resources: Resources;
   readonly settings: ThreadSettingsTable;
+  readonly contracts: EventContracts | undefined;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -105,6 +110,7 @@ export class SkillHost implements RunHost<Run> {
   constructor(options: SkillHostOptions) {
     this.agent = options.agent;
     this.traces = options.traces;
+    this.contracts = options.contracts;
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
     this.settings = options.settings ?? new ThreadSettingsTable();
@@ -311,6 +317,12 @@ export class SkillHost implements RunHost<Run> {
   readonly #check = (run: Run, prepared: PreparedSkill): void => {
     let checked: ReturnType<PreparedSkill["checkPayload"]>;
     try {
+      const received = this.contracts?.receive(run.event, prepared.skill);
+      if (received?.ok === false) {
+        run.end({ kind: "invalid", invalid: received.invalid });
+        return;
+      }
+      if (received !== undefined) run.event = received.value as EventOf<never>;
       checked = prepared.checkPayload(run.event.payload);
     } catch (error) {
       run.fail(error);

@@ -220,6 +220,7 @@ export class HostExecutor implements Executor {
       settings,
       // What they wait for is real: a database, a file.
       resources: { clock: systemClock, provided: provided?.resources ?? new Map() },
+      contracts: provided?.contracts,
       consumers: [consumer],
       agent: undefined,
       limits: defaultDecodeLimits,

@@ -103,7 +103,7 @@ export class SkillProcess implements Caller {
     this.store = store;
     const plugin = options.plugin(this, () => this.#executor);
     const { skills, dependencies } = plugin;
-    const registry = registryOf(plugin);
+    const registry = registryOf(plugin, options.provided);
     const retries = new ArrayBuffer(retryLedgerBytes);
     const names = dependencies.map(({ name }) => name);
     const { provided, log = () => undefined } = options;
@@ -180,7 +180,7 @@ export class SkillProcess implements Caller {
   }
 }
 
-function registryOf({ skills, dependencies }: SimulatedPlugin): SkillRegistry {
+function registryOf({ skills, dependencies }: SimulatedPlugin, provided: Provided | undefined): SkillRegistry {
   const plugin = {
     name: "simulated",
     version: "1.0.0",
@@ -193,5 +193,5 @@ function registryOf({ skills, dependencies }: SimulatedPlugin): SkillRegistry {
     resources: [],
     settings: undefined,
   };
-  return new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() });
+  return new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() }, provided?.contracts);
 }

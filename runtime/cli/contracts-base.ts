@@ -1,0 +1,105 @@
+/** The contracts that others have: those of a folder, or of a commit, whose files are written beside today's for as long as they are read. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { openRegistry } from "../contracts/read-contracts.ts";
+import type { ContractRegistry } from "../contracts/registry.ts";
+
+export interface ContractsBase {
+  /** Undefined where there is nothing to compare with. */
+  readonly registry: ContractRegistry | undefined;
+  /** For people to read. */
+  readonly named: string;
+}
+
+const outputBytesMax = 256 * 1024 * 1024;
+
+/** `against`: a folder or a git ref; default the last tag, else HEAD. Throws `ConfigurationError`. */
+export async function openBase(folder: string, against: string | undefined): Promise<ContractsBase> {
+  if (against !== undefined && statSync(against, { throwIfNoEntry: false })?.isDirectory() === true)
+    return { registry: await reading(against, () => openRegistry(resolve(against))), named: against };
+  const ref = against ?? lastTag(folder);
+  if (ref === undefined) return { registry: undefined, named: "nothing: there is no commit to compare with" };
+  const files = filesAt(folder, ref);
+  if (files.size === 0) return { registry: undefined, named: `${ref}, which has no contracts` };
+  // Modules among them find packages where today's do.
+  const place = join(dirname(folder), ".holdfast");
+  mkdirSync(place, { recursive: true });
+  const copy = mkdtempSync(join(place, "contracts-"));
+  try {
+    for (const [path, content] of files) {
+      mkdirSync(dirname(join(copy, path)), { recursive: true });
+      writeFileSync(join(copy, path), content);
+    }
+    return { registry: await reading(ref, () => openRegistry(copy)), named: ref };
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+async function reading<Result>(against: string, read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw new ConfigurationError(`--against ${against}: expected contracts that can be read there: ${messageOf(cause, 4_000)}; name another ref or folder`, {
+      cause,
+    });
+  }
+}
+
+function git(folder: string, args: readonly string[], input?: string): Buffer {
+  return execFileSync("git", ["-C", folder, ...args], { input, maxBuffer: outputBytesMax, stdio: ["pipe", "pipe", "pipe"] });
+}
+
+/** Undefined where there is no commit, or no repository. */
+function lastTag(folder: string): string | undefined {
+  for (const args of [
+    ["describe", "--tags", "--abbrev=0"],
+    ["rev-parse", "--verify", "--quiet", "HEAD"],
+  ])
+    try {
+      const found = git(folder, args).toString("utf8").trim();
+      return args[0] === "describe" ? found : "HEAD";
+    } catch {
+      continue;
+    }
+  return undefined;
+}
+
+/** By path from the folder. */
+function filesAt(folder: string, ref: string): ReadonlyMap<string, Buffer> {
+  try {
+    const commit = git(folder, ["rev-parse", "--verify", "--quiet", `${ref}^{commit}`])
+      .toString("utf8")
+      .trim();
+    const prefix = git(folder, ["rev-parse", "--show-prefix"]).toString("utf8").trim();
+    const paths = git(folder, ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, ...(prefix === "" ? [] : ["--", prefix])])
+      .toString("utf8")
+      .split("\0")
+      .filter((path) => path !== "" && !path.includes("\n"));
+    if (paths.length === 0) return new Map();
+    const all = git(folder, ["cat-file", "--batch"], paths.map((path) => `${commit}:${path}\n`).join(""));
+    return new Map(contentsIn(all).map((content, index) => [relative(prefix, paths[index] ?? ""), content]));
+  } catch (cause) {
+    throw new ConfigurationError(
+      `--against: expected a folder, or a commit, tag or branch of the repository around ${folder}, got '${ref.slice(0, 100)}'; 'git log' and 'git tag' list them`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Of what `git cat-file --batch` writes: a line that ends with the size, the content, a line break; one after the other. */
+function contentsIn(all: Buffer): readonly Buffer[] {
+  const contents: Buffer[] = [];
+  for (let at = 0; at < all.length;) {
+    const end = all.indexOf(10, at);
+    const size = Number(all.toString("utf8", at, end).split(" ").at(-1));
+    if (!Number.isInteger(size)) throw new RangeError("expected the size of a file");
+    contents.push(all.subarray(end + 1, end + 1 + size));
+    at = end + 1 + size + 1;
+  }
+  return contents;
+}
