@@ -15,6 +15,8 @@ const spanMs = 250;
 const withinMs = 1_000;
 /** Of what is sent, so much is waited for: the rest is on its way when the sending ends. */
 const sentPart = 0.9;
+/** Of the rate of a worker that began as far away, what one has to do that has come to be there. */
+const thereAtLeast = 0.9;
 const redis = process.env["REDIS_URL"];
 
 interface Change {
@@ -27,10 +29,11 @@ interface Change {
   readonly delayMs?: readonly [number, number];
 }
 
+const grownDistance: Change = { name: "from near to 20 ms away", before: 60_000, after: 80_000, make: () => eventMessage("nothing"), delayMs: [0, 20] };
 const changesTried: readonly Change[] = [
   { name: "runs of 100 ms, then of 0", before: 4_000, after: 80_000, make: (index) => eventMessage("sized", 300, { waitMs: index < 4_000 ? 100 : 0 }) },
   { name: "runs of 0 ms, then of 100", before: 60_000, after: 10_000, make: (index) => eventMessage("sized", 300, { waitMs: index < 60_000 ? 0 : 100 }) },
-  { name: "from near to 20 ms away", before: 60_000, after: 80_000, make: () => eventMessage("nothing"), delayMs: [0, 20] },
+  grownDistance,
   { name: "from 20 ms away to near", before: 40_000, after: 120_000, make: () => eventMessage("nothing"), delayMs: [20, 0] },
   { name: "bodies of 300 bytes, then of 30 KB", before: 60_000, after: 10_000, make: (index) => eventMessage("nothing", index < 60_000 ? 300 : 30_000) },
   { name: "bodies of 30 KB, then of 300 bytes", before: 6_000, after: 80_000, make: (index) => eventMessage("nothing", index < 6_000 ? 30_000 : 300) },
@@ -48,6 +51,9 @@ export async function changes(report: Report): Promise<void> {
     const settled = settledRate(marks);
     found.push({ name: change.name, settled, foundMs: foundAfterMs(marks, settled) });
   }
+  const grown = found.find(({ name }) => name === grownDistance.name)!.settled;
+  showProgress("changes: from the start 20 ms away");
+  const there = settledRate(await follow({ ...grownDistance, delayMs: [20, 20] }));
   const [slowly, fast] = arrivals.perSecond;
   const name = `${slowly} messages a second, then ${fast.toLocaleString("en")}`;
   showProgress(`changes: ${name}`);
@@ -57,6 +63,12 @@ export async function changes(report: Report): Promise<void> {
     title: "what changes at once, one thread",
     columns: { name: "change", settled: "messages/s, settled", foundMs: `${foundFrom * 100} % of it after, ms` },
     rows: found.map(({ name, settled, foundMs }) => ({ name, settled: figure([settled], Number, 0), foundMs: figure([foundMs], Number, 0) })),
+  });
+  report.gates({
+    what: "changes: rate that has come to be 20 ms away / from the start there",
+    found: figure([grown / there], Number, 2),
+    unit: "",
+    bound: { atLeast: thereAtLeast },
   });
   for (const { name, foundMs } of found) {
     report.targets({ what: `changes: ${name}: found after`, found: figure([foundMs], Number, 0), unit: "ms", bound: { atMost: withinMs } });

@@ -13,7 +13,9 @@
  *
  * The last is for threads that are quick: they are dry however much is held, because what all messages pass, the main thread, is what
  * limits them. The least round trip is looked for again now and then, with a quarter of the window, as it would else be measured only while
- * much is held, which makes it long. After each change it judges only by runs that came after it. What it learnt is forgotten after a lull.
+ * much is held, which makes it long; at once where threads are short of work and trips come to take many times as long as the least one, or as
+ * what was found to be due to load alone: the way may have become longer. After each change it judges only by runs that came after it. What it
+ * learnt is forgotten after a lull.
  */
 export interface IntakeBounds {
   /** What it starts with, and after a lull. */
@@ -80,6 +82,19 @@ const startTimes = 4;
 /** The least round trip is believed for so long, unless it is met again, give or take this part of it. */
 const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
+/**
+ * It is doubted where trips take so many times as long, after a second; once that was found to be due to load alone, when they take half as long
+ * again, or after four seconds: to look costs next to nothing where load is what limits.
+ */
+const doubtedFrom = 4;
+const doubtedAgainFrom = 1.5;
+const doubtedAfterMs = 1_000;
+const doubtedAgainAfterMs = 4_000;
+/** Of a trip that takes less it is not doubted: on the same machine, chance makes it many times as long. */
+const doubtedMinMs = 10;
+/** The way has become longer when the least is so many times as long as before, and trips are hardly shorter while little is held. */
+const fartherFrom = 2;
+const fartherPart = 0.5;
 /** The part of the window with which it is looked for. */
 const probePart = 0.25;
 /** A window that is larger than what is of use is left as it is up to so many times that. */
@@ -105,8 +120,14 @@ export class IntakeWindow {
   #leastClaimMs = Number.POSITIVE_INFINITY;
   #leastSettleMs = Number.POSITIVE_INFINITY;
   #leastMs = 0;
+  #lookedForLeastMs = 0;
   /** What the window goes back to once the least round trip has been looked for; 0 while it is not. */
   #probedFrom = 0;
+  /** The least before it was looked for, how long trips took then, and how long they may be for load alone. */
+  #leastBefore = { claimMs: 0, settleMs: 0 };
+  #tripsBeforeMs = 0;
+  #isOnlyDoubted = false;
+  #loadedTripsMs = 0;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
   growth: WindowGrowth = "free";
   /** When a message left last, or the first came after none was held. */
@@ -250,7 +271,8 @@ export class IntakeWindow {
     const useful = this.#useful(nowMs);
     const worth = this.#worth(nowMs);
     if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
-    else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(nowMs);
+    else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(tripsMs, false, nowMs);
+    else if (wasUsedUp && waitMs < wantedMs && this.#isLeastDoubtful(tripsMs, nowMs)) this.#probe(tripsMs, true, nowMs);
     else if (wasUsedUp && this.#size > uselessFrom * worth) {
       this.#isFound = true;
       this.#resize(Math.ceil(useful), nowMs);
@@ -284,8 +306,19 @@ export class IntakeWindow {
     return nowMs - this.#leastMs >= leastAgeMaxMs;
   }
 
-  #probe(nowMs: number): void {
+  #isLeastDoubtful(tripsMs: number, nowMs: number): boolean {
+    if (!this.#isFound || tripsMs < Math.max(doubtedMinMs, doubtedFrom * (this.#leastClaimMs + this.#leastSettleMs))) return false;
+    this.#loadedTripsMs = Math.min(this.#loadedTripsMs, tripsMs);
+    const isLongerThanLoaded = tripsMs >= doubtedAgainFrom * this.#loadedTripsMs;
+    return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded ? doubtedAfterMs : doubtedAgainAfterMs);
+  }
+
+  /** `isOnlyDoubted`: the least that is believed in is not old, and is kept unless the way has become longer. */
+  #probe(tripsMs: number, isOnlyDoubted: boolean, nowMs: number): void {
+    this.#isOnlyDoubted = isOnlyDoubted;
     const from = this.#size;
+    this.#leastBefore = { claimMs: this.#leastClaimMs, settleMs: this.#leastSettleMs };
+    this.#tripsBeforeMs = tripsMs;
     this.#resize(Math.ceil(from * probePart), nowMs);
     this.#probedFrom = from;
     this.#lookForLeast(nowMs);
@@ -294,6 +327,19 @@ export class IntakeWindow {
   #endProbe(nowMs: number): void {
     const from = this.#probedFrom;
     this.#probedFrom = 0;
+    const { claimMs, settleMs } = this.#leastBefore;
+    const leastMs = this.#leastClaimMs + this.#leastSettleMs;
+    // Farther away than before, it is to be found anew; else what made trips long was load, also of the little that was held.
+    if (leastMs >= Math.max(fartherFrom * (claimMs + settleMs), fartherPart * this.#tripsBeforeMs)) {
+      this.#isFound = false;
+      this.#loadedTripsMs = 0;
+    } else {
+      this.#loadedTripsMs = this.#tripsBeforeMs;
+      if (this.#isOnlyDoubted) {
+        this.#leastClaimMs = Math.min(claimMs, this.#leastClaimMs);
+        this.#leastSettleMs = Math.min(settleMs, this.#leastSettleMs);
+      }
+    }
     this.#resize(from, nowMs);
   }
 
@@ -301,6 +347,7 @@ export class IntakeWindow {
     this.#leastClaimMs = Number.POSITIVE_INFINITY;
     this.#leastSettleMs = Number.POSITIVE_INFINITY;
     this.#leastMs = nowMs;
+    this.#lookedForLeastMs = nowMs;
   }
 
   /** By what is missing. */
@@ -323,6 +370,7 @@ export class IntakeWindow {
   #resetAfterLull(nowMs: number): void {
     this.#isFound = false;
     this.#probedFrom = 0;
+    this.#loadedTripsMs = 0;
     this.#lookForLeast(nowMs);
     this.#resize(this.#bounds.start, nowMs);
   }
