@@ -1,4 +1,5 @@
 /** One case of a skill's test: an event that goes the whole way through a worker, with or without trouble. */
+import { LocalLimits } from "../adapters/system/local-limits.ts";
 import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
@@ -157,6 +158,8 @@ class SkillCase {
   readonly #records: SqliteRunStore;
   readonly #points: IoPoints;
   readonly #standIns: StandIns;
+  /** Of rate limits: those of the pool that all its workers are. */
+  readonly #limits: LocalLimits;
   readonly #options: CaseOptions;
   readonly #retries: Retry[] = [];
   readonly #logs: SkillLogLine[] = [];
@@ -177,6 +180,7 @@ class SkillCase {
     this.#records = createSqliteRunStore({ consumer: queueName, retentionMs, path: ":memory:", clock });
     this.#points = new IoPoints(clock, crashes ?? []);
     this.#standIns = new StandIns(clock, this.#points, stubs, fault);
+    this.#limits = new LocalLimits(clock);
     this.#unsent = 1 + duplicatesAtMs.length;
     this.#processes = (seed - 1) * 1_000;
     clock.isHeld = () => this.#current?.isAtWork === true;
@@ -256,6 +260,7 @@ class SkillCase {
       broker: this.#broker,
       points: this.#points,
       provided,
+      limits: this.#limits,
       number: this.#processes,
       records: () => this.#records,
       plugin: (caller, executor) => {

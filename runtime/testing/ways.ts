@@ -1,5 +1,6 @@
 /** What can happen to a run: trouble at each call that it makes, each call failing in each way, its event sent again. */
-import { PermanentError } from "../skills/author/errors.ts";
+import type { FailureClass } from "../core/failure-class.ts";
+import { PermanentError, TransientError } from "../skills/author/errors.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { CaseOptions, CaseReport } from "./skill-case.ts";
 import { type Fault, fault } from "./stub.ts";
@@ -32,27 +33,68 @@ const moments: Readonly<Record<Moment, { readonly kind: string; readonly what: s
 
 interface Failure {
   readonly what: string;
+  readonly class: FailureClass;
   readonly fault: () => Fault;
   readonly mayChange: Way["mayChange"];
   readonly leavesDoubt: boolean;
 }
 
+/** Each class of failures that a call can have, where a call can; `poison` is the message's own. */
 const failures: readonly Failure[] = [
-  { what: "is refused a connection", fault: fault.refused, mayChange: "nothing", leavesDoubt: false },
-  { what: "breaks before it is carried out", fault: () => fault.reset({ carriedOut: false }), mayChange: "nothing", leavesDoubt: true },
-  { what: "breaks after it was carried out", fault: () => fault.reset(), mayChange: "nothing", leavesDoubt: true },
-  { what: "is carried out and not answered, past its time-out", fault: fault.silent, mayChange: "nothing", leavesDoubt: true },
-  { what: "fails for good", fault: () => fault.thrown(new PermanentError("refused by the test", { code: "REFUSED" })), mayChange: "end", leavesDoubt: false },
+  { what: "is refused a connection", class: "unavailable", fault: fault.refused, mayChange: "nothing", leavesDoubt: false },
+  {
+    what: "breaks before it is carried out",
+    class: "outcome-unknown",
+    fault: () => fault.reset({ carriedOut: false }),
+    mayChange: "nothing",
+    leavesDoubt: true,
+  },
+  { what: "breaks after it was carried out", class: "outcome-unknown", fault: () => fault.reset(), mayChange: "nothing", leavesDoubt: true },
+  { what: "is carried out and not answered, past its time-out", class: "outcome-unknown", fault: fault.silent, mayChange: "nothing", leavesDoubt: true },
+  { what: "is called off", class: "cancelled", fault: () => fault.thrown(calledOff()), mayChange: "nothing", leavesDoubt: true },
+  {
+    what: "fails as something that may pass",
+    class: "transient",
+    fault: () => fault.thrown(new TransientError("not now", { code: "TRANSIENT" })),
+    mayChange: "nothing",
+    leavesDoubt: false,
+  },
+  {
+    what: "fails for good",
+    class: "permanent",
+    fault: () => fault.thrown(new PermanentError("refused by the test", { code: "REFUSED" })),
+    mayChange: "end",
+    leavesDoubt: false,
+  },
 ];
 const httpFailures: readonly Failure[] = [
-  { what: "is answered with 503", fault: () => fault.status(503), mayChange: "nothing", leavesDoubt: true },
+  { what: "is answered with 503", class: "unavailable", fault: () => fault.status(503), mayChange: "nothing", leavesDoubt: true },
   {
     what: "is answered with 429 and Retry-After",
+    class: "throttled",
     fault: () => fault.status(429, { headers: { "retry-after": "2" } }),
     mayChange: "nothing",
     leavesDoubt: false,
   },
 ];
+const otherFailures: readonly Failure[] = [
+  {
+    what: "is asked to wait",
+    class: "throttled",
+    fault: () => fault.thrown(new TransientError("too many calls", { code: "HTTP_429", retryAfterMs: 2_000 })),
+    mayChange: "nothing",
+    leavesDoubt: false,
+  },
+];
+
+function calledOff(): Error {
+  return Object.assign(new Error("called off by the test"), { name: "AbortError", code: "ABORT_ERR" });
+}
+
+/** What can become of a call of a dependency, over HTTP or by a request function. */
+export function callFailuresOf(isHttp: boolean): readonly Failure[] {
+  return [...failures, ...(isHttp ? httpFailures : otherFailures)];
+}
 
 function* duplicates({ points, tookMs, calls }: CaseReport): Generator<Way> {
   const during = calls[0]?.atMs ?? Math.ceil(tookMs / 2);
@@ -82,8 +124,7 @@ function* crashes({ points }: CaseReport, successor: Skill | undefined): Generat
 function* callFailures({ calls }: CaseReport, isHttp: (dependency: string) => boolean): Generator<Way> {
   for (const [index, { dependency, step }] of calls.entries()) {
     const call = `call ${index + 1}, of ${dependency}${step === undefined ? " outside of steps" : ` in step '${step}'`},`;
-    const possible = isHttp(dependency) ? [...failures, ...httpFailures] : failures;
-    for (const { what, fault: make, mayChange, leavesDoubt } of possible)
+    for (const { what, fault: make, mayChange, leavesDoubt } of callFailuresOf(isHttp(dependency)))
       yield { kind: `call ${what}`, what: `${call} ${what}`, options: { fault: { number: index + 1, fault: make() } }, mayChange, leavesDoubt };
   }
 }

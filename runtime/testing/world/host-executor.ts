@@ -3,7 +3,7 @@ import type { Random, Timer } from "../../core/clock.ts";
 import type { RunAnswer } from "../../core/outcome.ts";
 import { defaultDecodeLimits } from "../../core/read-route.ts";
 import type { Skill } from "../../index.ts";
-import type { Executor, ExecutorListener, QuestionAnswer, RunOrder, RunResult, StepAcknowledgement, StepRequest } from "../../ports/executor.ts";
+import type { Executor, ExecutorListener, QuestionAnswer, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer } from "../../ports/executor.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
@@ -101,8 +101,12 @@ export class HostExecutor implements Executor {
     }
   }
 
-  allow(): void {
-    // No dependency of a drill is limited.
+  allow(answers: readonly UsageAnswer[]): void {
+    for (const { requestId, afterMs } of answers) {
+      const inner = this.#requests.get(requestId);
+      this.#requests.delete(requestId);
+      if (inner !== undefined) this.#host?.allow(inner, afterMs);
+    }
   }
 
   tell(answers: readonly QuestionAnswer[]): void {
@@ -232,7 +236,13 @@ export class HostExecutor implements Executor {
       sink: {
         log,
         worked: () => undefined,
-        usage: () => undefined,
+        usage: (runId, inner, dependency, usage, waitMaxMs) => {
+          if (!isCurrent()) return;
+          this.#lastRequestId += 1;
+          const requestId = this.#lastRequestId;
+          this.#requests.set(requestId, inner);
+          clock.soon(() => this.#listener?.usage([{ runId, requestId, dependency, ...usage, waitMaxMs }]));
+        },
         question: (runId, inner, about) => {
           if (!isCurrent()) return;
           this.#lastRequestId += 1;

@@ -18,6 +18,8 @@ import { SkillRegistry } from "../../skills/host/registry.ts";
 import type { Provided } from "../provide.ts";
 import { Faults } from "./faults.ts";
 import { FaultyStore } from "./faulty-store.ts";
+import { LocalLimits } from "../../adapters/system/local-limits.ts";
+import type { SharedLimits } from "../../ports/shared-limits.ts";
 import { HostExecutor } from "./host-executor.ts";
 import type { Caller, IoPoints } from "./io-points.ts";
 import { type BrokerConnection, type ModelBroker, queueName } from "./model-broker.ts";
@@ -68,6 +70,8 @@ export interface SkillProcessOptions {
   readonly plugin: (caller: Caller, executor: () => HostExecutor) => SimulatedPlugin;
   /** Settings and resources that its skills are given; default none. */
   readonly provided?: Provided | undefined;
+  /** The buckets of rate limits, as a pool shares them; default its own. */
+  readonly limits?: Pick<SharedLimits, "draw"> | undefined;
   /** Puts something between the worker and the store, on the worker's clock. */
   readonly distortStore?: ((store: RunStore, clock: Clock) => RunStore) | undefined;
   readonly telemetry?: Telemetry;
@@ -137,6 +141,7 @@ export class SkillProcess implements Caller {
       threads: 1,
       dependencies: registry.dependencies,
       retryLedger: new RetryLedger(retries),
+      sharedLimits: sharedLimits(options.limits ?? new LocalLimits(world)),
       readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
       hashPayload: createPayloadHash(defaultDecodeLimits),
       inFlightMax: 20,
@@ -178,6 +183,11 @@ export class SkillProcess implements Caller {
     this.#options.threadLost();
     this.#executor.loseThread();
   }
+}
+
+/** They outlive the processes that draw on them. */
+function sharedLimits(limits: Pick<SharedLimits, "draw">): SharedLimits {
+  return { start: () => Promise.resolve(), stop: () => Promise.resolve(), draw: (draws) => limits.draw(draws) };
 }
 
 function registryOf({ skills, dependencies }: SimulatedPlugin, provided: Provided | undefined): SkillRegistry {

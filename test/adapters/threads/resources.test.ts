@@ -67,6 +67,7 @@ test("those for the start are open before a thread is ready, tried until they ca
   const base = defineResource({ name: "base", open: () => (say("open base"), 1), close: () => say("close base") });
   const top = defineResource({ name: "top", openAt: "start", close: () => say("close top"), async open({ use }) {
     if (!there()) { say("not yet"); throw new Error("not there yet"); }
+    await Promise.resolve();
     await use(base);
     say("open top");
   } });
