@@ -7,8 +7,8 @@ import { IntakeSimulation, type Shape, type Stretch } from "../support/intake-si
 
 const bounds: IntakeBounds = { start: 8, floor: 2, ceiling: 10_000, waitMaxMs: 500 };
 const serviceMs = fc.integer({ min: 2, max: 300 });
-/** Up to 3 200 in a second: with more, the least trips of a way that has become long count only after the twenty seconds for which they are believed. */
-const longerMs = fc.integer({ min: 5, max: 300 });
+/** Up to 8 000 in a second. */
+const longerMs = fc.integer({ min: 2, max: 300 });
 const tripMs = fc.integer({ min: 1, max: 40 });
 
 function start(shape: Shape, budgetBytes?: number): IntakeSimulation {
