@@ -23,6 +23,27 @@ export interface ReplayOrdered {
   readonly who: string;
 }
 
+/** One run that is to be called off, or to go on. */
+export interface RunOrdered {
+  readonly to: "cancel" | "resume";
+  readonly eventId: string;
+  readonly reason: string;
+  /** Who orders it. */
+  readonly who: string;
+  /** Only says what it would do. */
+  readonly dryRun: boolean;
+  readonly repeatsInDoubt: boolean;
+}
+
+export interface RunChanged {
+  readonly eventId: string;
+  /** The state it was found in. */
+  readonly was: string;
+  /** `been …`: what was done, or would be. */
+  readonly did: string;
+  readonly dryRun: boolean;
+}
+
 /** A replay that was ordered here; it ends with this worker at the latest, and what is left lies where it was. */
 export interface ReplayView extends GroupReport {
   readonly id: string;
@@ -38,6 +59,7 @@ export interface EventDoors {
   run(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined>;
   /** Undefined when nothing is known of it. */
   explain(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined>;
+  changeRun(source: string | undefined, order: RunOrdered, tenants: Tenants): Promise<RunChanged>;
   deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]>;
   /** Answers once the letters are found and the first is about to be sent. */
   replay(source: string | undefined, order: ReplayOrdered, tenants: Tenants): Promise<ReplayView>;
@@ -70,6 +92,8 @@ export function events(doors: EventDoors): readonly (readonly [string, Operation
         body: found(await doors.explain(query["source"], eventId, tenants), eventId),
       })),
     ],
+    ["cancelRun", changeOfRun(doors, "cancel")],
+    ["resumeRun", changeOfRun(doors, "resume")],
     ["listDeadLetters", read(async ({ query, caller }) => ({ body: await doors.deadLetters(query["source"], caller.tenants) }))],
     ["listReplays", read(({ caller }) => ({ body: doors.replays(caller.tenants) }))],
     [
@@ -103,4 +127,13 @@ export function events(doors: EventDoors): readonly (readonly [string, Operation
       }),
     ],
   ];
+}
+
+function changeOfRun(doors: EventDoors, to: RunOrdered["to"]): Operation {
+  return change(async ({ params: { eventId = "" }, body, query, caller: { who, tenants } }) => {
+    const dryRun = body["dryRun"] === true;
+    const order = { to, eventId, reason: String(body["reason"]), who: who.slice(0, whoCharactersMax), dryRun, repeatsInDoubt: body["repeatInDoubt"] === true };
+    const changed = await doors.changeRun(query["source"], order, tenants);
+    return { body: changed, target: eventId, before: { state: changed.was }, after: { did: changed.did, dryRun } };
+  });
 }

@@ -1,106 +1,39 @@
 /** What the admin API says of events and does to them: as the commands do, on connections that stay open while they are of use. */
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { EventDoors, ReplayOrdered, ReplayView, RunsQuery } from "../admin/events.ts";
+import type { EventDoors, ReplayOrdered, ReplayView, RunChanged, RunOrdered, RunsQuery } from "../admin/events.ts";
 import { Problem } from "../admin/problem.ts";
-import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
+import { composeReplay } from "../compose/dead-letters.ts";
 import { limitsOf } from "../compose/executor.ts";
-import { composeRunRecords, composeRunStore } from "../compose/store.ts";
+import type { composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { firstSource } from "../core/config/sources.ts";
 import { counted } from "../core/counted.ts";
 import { messageOf } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
-import type { RunKind, RunState, RunSummary } from "../core/run.ts";
+import type { RunState, RunSummary } from "../core/run.ts";
 import { isOf, type Tenants } from "../core/tenants.ts";
-import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import { Groups } from "../recovery/groups.ts";
 import { isSelected, type Letter, type Letters, scan } from "../recovery/letters.ts";
 import { type GroupReport, replayGroups } from "../recovery/replay.ts";
 import { storyOf } from "../recovery/runs-explain.ts";
-import { findMessages } from "../recovery/runs-messages.ts";
+import { findMessages, withoutOthers } from "../recovery/runs-messages.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
 import { isOwn, type OwnPayloads, ownPayloads, tenantOf } from "../recovery/whose.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
+import { messagesPeekedMax, type Place, placeOf } from "./admin-places.ts";
+import { changeRun } from "./admin-runs.ts";
 import { plainLetter, time } from "./dlq-letters.ts";
 import { describeStep, plainStory } from "./runs-explain.ts";
 import { type ListedRun, plainSummary } from "./runs.ts";
 import { plainRun, stepInDoubt } from "./runs-view.ts";
 
-/** Messages of each queue that are looked at for one event. */
-const peekMax = 10_000;
 /** How a replay that was ordered over the API goes: as `holdfast dlq replay` by itself. */
 const pace = { perSecond: 50, waitMs: 60_000, failuresMax: 0 };
 /** Replays that are remembered. */
 const replaysMax = 50;
 
-type Records = ReturnType<typeof composeRunRecords>;
 type Store = ReturnType<typeof composeRunStore>;
-
-/** Opened when it is first needed; closed after a failure, so that the next call finds it again. */
-class Opened<Thing> {
-  readonly #open: () => Promise<Thing>;
-  readonly #close: (thing: Thing) => Promise<void>;
-  #thing: Promise<Thing> | undefined;
-
-  constructor(open: () => Promise<Thing>, close: (thing: Thing) => Promise<void>) {
-    this.#open = open;
-    this.#close = close;
-  }
-
-  async use<Result>(work: (thing: Thing) => Promise<Result>): Promise<Result> {
-    this.#thing ??= this.#open();
-    const opened = this.#thing;
-    try {
-      return await work(await opened);
-    } catch (error) {
-      if (this.#thing === opened) await this.close();
-      if (error instanceof Problem) throw error;
-      throw new Problem("unavailable", messageOf(error, 300), {}, 5);
-    }
-  }
-
-  async close(): Promise<void> {
-    const thing = this.#thing;
-    this.#thing = undefined;
-    await thing?.then(this.#close).catch(() => undefined);
-  }
-}
-
-interface Place {
-  readonly config: Config;
-  readonly records: Opened<{ readonly store: Store; readonly records: Records; readonly kinds: ReadonlyMap<string, RunKind> }>;
-  readonly letters: Opened<Letters>;
-  readonly queues: Opened<readonly DeadLetterBox[]>;
-}
-
-async function stopAll(boxes: readonly DeadLetterBox[]): Promise<void> {
-  for (const box of boxes) await box.stop();
-}
-
-function placeOf(config: Config, directory: string): Place {
-  const openRecords = async (): Promise<{ store: Store; records: Records; kinds: ReadonlyMap<string, RunKind> }> => {
-    const store = composeRunStore(config, directory);
-    const records = composeRunRecords(config, directory);
-    await store.start();
-    await records.start();
-    return { store, records, kinds: new Map((await records.kinds()).map((kind) => [kind.pipelineHash, kind])) };
-  };
-  const openLetters = async (): Promise<Letters> => {
-    const letters = await composeLetters(config, config.recovery.sweeps.forwardedTo);
-    for (const box of letters.boxes) await box.start();
-    return letters;
-  };
-  return {
-    config,
-    records: new Opened(openRecords, async ({ store, records }) => {
-      await records.stop();
-      await store.stop();
-    }),
-    letters: new Opened(openLetters, ({ boxes }) => stopAll(boxes)),
-    queues: new Opened(() => composeQueues(config), stopAll),
-  };
-}
 
 export class AdminEvents implements EventDoors {
   readonly #config: Config;
@@ -159,9 +92,8 @@ export class AdminEvents implements EventDoors {
     return place.queues.use((queues) =>
       place.letters.use((letters) =>
         place.records.use(async ({ store, kinds }) => {
-          const all = await findMessages(queues, letters, eventId, peekMax, (delivery) => isOf(tenants, tenantOf(letters, delivery)));
-          // How many of others wait before it is not told.
-          const found = own === undefined ? all : { ...all, messages: all.messages.map((message) => ({ ...message, before: undefined })) };
+          const all = await findMessages(queues, letters, eventId, messagesPeekedMax, (delivery) => isOf(tenants, tenantOf(letters, delivery)));
+          const found = own === undefined ? all : withoutOthers(all);
           // The record last: what was in no queue may have been on its way from one to another.
           const known = await store.read(eventId);
           const view = known === undefined || own === undefined || isOwn(own, eventId, known.payloadHash) ? known : undefined;
@@ -174,6 +106,12 @@ export class AdminEvents implements EventDoors {
         }),
       ),
     );
+  }
+
+  async changeRun(source: string | undefined, order: RunOrdered, tenants: Tenants): Promise<RunChanged> {
+    const place = this.#place(source);
+    const own = tenants === undefined ? undefined : await this.#own(place, tenants, order.eventId);
+    return changeRun(place, order, { tenants, own, signal: this.#abort.signal });
   }
 
   deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]> {
@@ -227,7 +165,7 @@ export class AdminEvents implements EventDoors {
   /** The payloads of their messages that can be seen. */
   #own({ config, queues, letters }: Place, tenants: Tenants, eventId?: string): Promise<OwnPayloads> {
     const hashPayload = createPayloadHash(limitsOf(config));
-    return queues.use((open) => letters.use((own) => ownPayloads({ queues: open, letters: own, hashPayload }, tenants, peekMax, eventId)));
+    return queues.use((open) => letters.use((own) => ownPayloads({ queues: open, letters: own, hashPayload }, tenants, messagesPeekedMax, eventId)));
   }
 
   async #carryOut(

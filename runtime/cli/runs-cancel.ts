@@ -28,34 +28,36 @@ function deathOf(view: RunView | undefined, kind: RunKind | undefined, descripti
 }
 
 export async function cancel(eventId: string, options: ChangeOptions): Promise<void> {
-  await change(eventId, options, async (open, byHand) => {
-    const view = await open.store.read(eventId);
-    if (view === undefined) return cancelUnclaimed(open, eventId, byHand, options);
-    const kind = open.kinds.get(view.pipelineHash);
-    checkCancellable(view, kind);
-    const isCompensated = kind?.critical === true && view.steps.length > 0;
-    const description = `cancelled: ${options.reason}`;
-    const { failures, losses } = view;
-    const verdict = kind?.critical === true ? encodeVerdict({ reason: cancelledReason, description, failures, losses }) : undefined;
-    const then = isCompensated ? "its steps are compensated, then its message is dead-lettered" : `its message is dead-lettered as ${cancelledReason}`;
-    const isHeld = view.claim !== undefined && view.claim.leftMs > 0;
-    const asked = `been told to stop at its next step boundary; ${then}`;
-    const doubtful = stepInDoubt(view.steps);
-    const doubt = doubtful === undefined ? "" : `; its step ${doubtful} may have happened: look in the dependency whether it has`;
-    const ended = `been cancelled; when its message comes, ${then}${doubt}`;
-    if (options.dryRun === true) return { eventId, did: isHeld ? asked : ended, result: "dry run" };
-    const result = await open.records.cancel({ eventId, ...byHand, death: deathOf(view, kind, description), verdict });
-    switch (result) {
-      case "asked":
-        return { eventId, did: asked, result };
-      case "ended":
-        return { eventId, did: ended, result };
-      case "done":
-      case "given-up":
-      case "unknown":
-        throw cannot(`expected a run that is on its way, found that '${eventId}' is ${result} by now; nothing was changed`);
-    }
-  });
+  await change(eventId, options, (open, byHand) => cancelRun(open, eventId, byHand, options.dryRun === true));
+}
+
+export async function cancelRun(open: Change, eventId: string, byHand: ByHand, isDryRun: boolean): Promise<Told> {
+  const view = await open.view(eventId);
+  if (view === undefined) return cancelUnclaimed(open, eventId, byHand, isDryRun);
+  const kind = open.kinds.get(view.pipelineHash);
+  checkCancellable(view, kind);
+  const isCompensated = kind?.critical === true && view.steps.length > 0;
+  const description = `cancelled: ${byHand.reason}`;
+  const { failures, losses } = view;
+  const verdict = kind?.critical === true ? encodeVerdict({ reason: cancelledReason, description, failures, losses }) : undefined;
+  const then = isCompensated ? "its steps are compensated, then its message is dead-lettered" : `its message is dead-lettered as ${cancelledReason}`;
+  const isHeld = view.claim !== undefined && view.claim.leftMs > 0;
+  const asked = `been told to stop at its next step boundary; ${then}`;
+  const doubtful = stepInDoubt(view.steps);
+  const doubt = doubtful === undefined ? "" : `; its step ${doubtful} may have happened: look in the dependency whether it has`;
+  const ended = `been cancelled; when its message comes, ${then}${doubt}`;
+  if (isDryRun) return { eventId, did: isHeld ? asked : ended, result: "dry run" };
+  const result = await open.records.cancel({ eventId, ...byHand, death: deathOf(view, kind, description), verdict });
+  switch (result) {
+    case "asked":
+      return { eventId, did: asked, result };
+    case "ended":
+      return { eventId, did: ended, result };
+    case "done":
+    case "given-up":
+    case "unknown":
+      throw cannot(`expected a run that is on its way, found that '${eventId}' is ${result} by now; nothing was changed`);
+  }
 }
 
 function checkCancellable({ key: { eventId }, state, reason, steps }: RunView, kind: RunKind | undefined): void {
@@ -72,12 +74,12 @@ function checkCancellable({ key: { eventId }, state, reason, steps }: RunView, k
 }
 
 /** Nobody has claimed it: its record is made, as that of a run that was given up, before its message comes. */
-async function cancelUnclaimed(open: Change, eventId: string, byHand: ByHand, { dryRun }: ChangeOptions): Promise<Told> {
+async function cancelUnclaimed(open: Change, eventId: string, byHand: ByHand, isDryRun: boolean): Promise<Told> {
   const { messages } = await open.find(eventId);
   const [message] = messages;
   if (message === undefined) throw await unknownEvent(open, eventId);
   const did = `been cancelled before its first claim; when its message in ${message.queue} comes, it is dead-lettered as ${cancelledReason}`;
-  if (dryRun === true) return { eventId, did, result: "dry run" };
+  if (isDryRun) return { eventId, did, result: "dry run" };
   // None of its messages that are there now may bring it back, whatever the clock here says.
   const atMs = Math.max(Date.now(), ...messages.map(({ firstMs }) => firstMs));
   const death = { ...deathOf(undefined, undefined, `cancelled: ${byHand.reason}`), atMs };

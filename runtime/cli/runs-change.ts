@@ -1,10 +1,12 @@
 /** `holdfast runs resume | release | cancel | fork | delete`: what they have in common. */
 import { readFileSync } from "node:fs";
 import { composeLetters, composeQueues, composeReplay } from "../compose/dead-letters.ts";
+import type { Config } from "../core/config.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import type { ByHand } from "../core/history.ts";
 import { isKnownPayload } from "../core/payload-hash.ts";
+import type { RunView } from "../core/run.ts";
 import type { Letter, Letters } from "../recovery/letters.ts";
 import type { ReplaySurroundings } from "../recovery/replay.ts";
 import { type Findings, findMessages } from "../recovery/runs-messages.ts";
@@ -19,10 +21,13 @@ import type { Plain } from "./runs-view.ts";
 /** Messages that are looked at in each queue. */
 const peekMax = 100_000;
 
-export interface Change extends OpenRecords {
+export interface Change extends Omit<OpenRecords, "loaded"> {
+  readonly loaded: { readonly config: Config };
   readonly letters: Letters;
   readonly surroundings: ReplaySurroundings;
   find(eventId: string): Promise<Findings>;
+  /** Undefined where there is no record of it. */
+  view(eventId: string): Promise<RunView | undefined>;
 }
 
 /** What each of them says in the end: whether it was done, or would be, and how. */
@@ -55,7 +60,13 @@ export async function withChange<T>(options: ChangeOptions, work: (change: Chang
     try {
       for (const box of letters.boxes) await box.start();
       await surroundings.publisher.start();
-      return await work({ ...open, letters, surroundings, find: (eventId) => findMessages(queues, letters, eventId, peekMax) });
+      return await work({
+        ...open,
+        letters,
+        surroundings,
+        find: (eventId) => findMessages(queues, letters, eventId, peekMax),
+        view: (eventId) => open.store.read(eventId),
+      });
     } finally {
       await surroundings.publisher.stop();
       for (const box of [...queues, ...letters.boxes]) await box.stop();

@@ -81,13 +81,17 @@ export async function withRecordsOf<T>(loaded: LoadedSource, work: (open: OpenRe
   try {
     await store.start();
     await records.start();
-    const kinds = new Map((await records.kinds()).map((kind) => [kind.pipelineHash, kind]));
-    return await work({ loaded, store, records, kinds, signal: abort.signal });
+    return await work({ loaded, store, records, kinds: await kindsOf(records), signal: abort.signal });
   } finally {
     process.removeListener("SIGINT", stop).removeListener("SIGTERM", stop);
     await records.stop();
     await store.stop();
   }
+}
+
+/** By pipeline hash. */
+export async function kindsOf(records: Pick<RunRecords, "kinds">): Promise<ReadonlyMap<string, RunKind>> {
+  return new Map((await records.kinds()).map((kind) => [kind.pipelineHash, kind]));
 }
 
 /** Pages that are looked through for what was probably meant. */

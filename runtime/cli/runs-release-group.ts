@@ -17,7 +17,7 @@ const perSecond = 50;
 /** False where some are left. */
 export async function releaseGroup(options: ReleaseOptions, statement: Statement, byHand: ByHand): Promise<boolean> {
   checkSelection(options);
-  const find = (open: OpenRecords): Promise<readonly ParkedRun[]> =>
+  const find = (open: Pick<OpenRecords, "records" | "store" | "kinds" | "signal">): Promise<readonly ParkedRun[]> =>
     findParked({ ...open, clock: systemClock }, { groups: options.group, skill: options.skill, step: options.step });
   const chosen = await chooseSource(options, "there are such parked runs", async (open) => (await find(open)).length > 0);
   return withChange(chosen, async (open) => {

@@ -18,7 +18,7 @@ import { progressOf } from "../recovery/runs-progress.ts";
 import { standingOf } from "../recovery/runs-standing.ts";
 import { cannot, change, type Change, hashOf, ownLetter, readJsonArgument, readMessage, type Told } from "./runs-change.ts";
 import type { ForkOptions, ResumeOptions } from "./runs-options.ts";
-import { readRun } from "./runs-records.ts";
+import { readRun, unknownEvent } from "./runs-records.ts";
 import { stepInDoubt } from "./runs-view.ts";
 
 const waysOut = "name a file that holds it with --message: the event as JSON, or a line of dlq export";
@@ -31,12 +31,15 @@ export interface WayOn {
 }
 
 export async function resume(eventId: string, options: ResumeOptions): Promise<void> {
-  await change(eventId, options, async (open, byHand) => {
-    const view = await readRun(open, eventId);
-    if (view.state === "done") return publishOutbox(open, view, byHand, options);
-    const way = await wayOn(open, view, byHand, options);
-    return options.dryRun === true ? { eventId, did: way.did } : way.go();
-  });
+  await change(eventId, options, (open, byHand) => resumeRun(open, eventId, byHand, options));
+}
+
+export async function resumeRun(open: Change, eventId: string, byHand: ByHand, options: ResumeWishes & Pick<ResumeOptions, "dryRun">): Promise<Told> {
+  const view = await open.view(eventId);
+  if (view === undefined) throw await unknownEvent(open, eventId);
+  if (view.state === "done") return publishOutbox(open, view, byHand, options);
+  const way = await wayOn(open, view, byHand, options);
+  return options.dryRun === true ? { eventId, did: way.did } : way.go();
 }
 
 /** What a resumed run is given to go on with. */
@@ -66,7 +69,7 @@ async function publishOutbox(
   { loaded, surroundings, store, records }: Change,
   { key: { eventId }, outbox }: RunView,
   byHand: ByHand,
-  { dryRun }: ResumeOptions,
+  { dryRun }: Pick<ResumeOptions, "dryRun">,
 ): Promise<Told> {
   if (outbox.length === 0) throw cannot(`expected a run that has not ended, or not published its events, found that '${eventId}' is done`);
   const events = decodeOutbox(outbox);
@@ -97,6 +100,7 @@ async function replayLetter(open: Change, eventId: string, letter: Letter, did: 
     progress: () => undefined,
   });
   if (report?.state === "done") return { eventId, did: `${did}, and is done`, state: report.state };
+  if (report?.state === "undecided" && options.wait === 0) return { eventId, did: `${did}; its end was not waited for`, state: report.state };
   throw cannot(
     `expected '${eventId}' to be done within --wait ${options.wait} s of its replay, found: ${report?.state ?? "interrupted"} ${report?.why ?? ""}`.trim(),
   );

@@ -68,6 +68,11 @@ export function foundIn(letters: Pick<Letters, "readRoute">, box: DeadLetterBox,
   };
 }
 
+/** Does not tell how many messages of others wait before it. */
+export function withoutOthers(found: Findings): Findings {
+  return { ...found, messages: found.messages.map((message) => ({ ...message, before: undefined })) };
+}
+
 /** Everything of one event that can be seen, in at most `max` messages of each queue. `isShown`: of what is to be told. */
 export async function findMessages(
   queues: readonly DeadLetterBox[],

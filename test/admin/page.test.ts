@@ -8,7 +8,7 @@ if (hasBrowser) {
   longTest(
     "a hung dependency fills its bulkhead, an open circuit is closed, dead letters are replayed and an event is explained, all on the page",
     async (t) => {
-      const { bench, hang, refuse, open, shoot } = await startPageScene(t);
+      const { bench, hang, refuse, open, shoot, url } = await startPageScene(t);
       const { page, complaints } = await open();
       const news = page.getByRole("status");
       await news.getByText("Nothing: all that is looked at is well").waitFor();
@@ -75,6 +75,21 @@ if (hasBrowser) {
       await story.getByText(/step pay: completed/).waitFor();
       await shoot(page, "explained");
       assert.deepEqual(await barriersOf(page), []);
+
+      refuse(true);
+      await bench.send("refused-4");
+      const stateOf = async (eventId: string): Promise<unknown> =>
+        ((await (await fetch(`${url}/api/v1/runs/${eventId}`)).json()) as { readonly state?: string }).state;
+      await eventually("it to be given up", async () => (await stateOf("refused-4")) === "dead", 30_000);
+      refuse(false);
+      await page.getByLabel("Event id").fill("refused-4");
+      await page.getByRole("button", { name: "Explain", exact: true }).click();
+      await page.getByRole("button", { name: "Resume run …" }).click();
+      await page.getByRole("dialog").getByLabel("Why").fill("this card is good as well");
+      await page.getByRole("dialog").getByRole("button", { name: "Resume run" }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      await shoot(page, "resumed");
+      await eventually("it to be done", async () => (await stateOf("refused-4")) === "done", 30_000);
 
       await page.getByRole("button", { name: "Pause …" }).click();
       await page.keyboard.press("Escape");

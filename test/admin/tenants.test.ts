@@ -170,6 +170,14 @@ longTest("a tenant's operator neither sees nor brings back another's events, nor
   };
   assert.deepEqual([listed.total, listed.runs.map(({ eventId }) => eventId).toSorted()], [2, ["acme-1", "acme-2"]]);
 
+  for (const to of ["cancel", "resume"] as const) {
+    const ofOne = { to, reason: "a test", who: "somebody", dryRun: false, repeatsInDoubt: false };
+    for (const eventId of ["zoo-1", "nobodys", "zoo-done"])
+      await assert.rejects(doors.changeRun(undefined, { ...ofOne, eventId }, acme), (error) => error instanceof Problem && error.kind === "not-found", eventId);
+  }
+  const look = { to: "resume", eventId: "acme-1", reason: "a test", who: "somebody", dryRun: true, repeatsInDoubt: false } as const;
+  assert.deepEqual((await doors.changeRun(undefined, look, acme)).was, "dead");
+
   const order = { group: own?.fingerprint ?? "", from: "checkpoint", repeatsInDoubt: false, reason: "a test", who: "somebody" } as const;
   await assert.rejects(doors.replay(undefined, { ...order, expected: 4 }, acme), (error) => error instanceof Problem && /found 2;/.test(error.message));
   const reused = groups.find(({ example }) => example.reason === "EventIdReuse")?.fingerprint ?? "";

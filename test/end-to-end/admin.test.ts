@@ -64,6 +64,22 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
   assert.ok(scale.forRuns < 1 && scale.safeConcurrency >= 1, JSON.stringify(scale));
   assert.ok((valueOf(metrics, "holdfast_store_entries_total", { call: "claim" }) ?? 0) >= 2);
 
+  writeFileSync(join(bench.folder, "refuses"), "");
+  await bench.send("order-2");
+  await eventually("it to be given up", async () => (await get<{ readonly state?: string }>("/api/v1/runs/order-2")).state === "dead");
+  rmSync(join(bench.folder, "refuses"));
+  assert.equal(await post("/api/v1/runs/order-2/resume", { reason: "a look", dryRun: true }), 200);
+  assert.equal((await get<{ readonly state: string }>("/api/v1/runs/order-2")).state, "dead");
+  assert.equal(await post("/api/v1/runs/order-2/resume", { reason: "the card is good again" }), 200);
+  await eventually("it to be done", async () => (await get<{ readonly state: string }>("/api/v1/runs/order-2")).state === "done");
+  assert.equal(await post("/api/v1/runs/order-2/cancel", { reason: "too late" }), 409);
+  assert.equal(await post("/api/v1/runs/nobodys/cancel", { reason: "a slip" }), 404);
+  assert.equal(await post("/api/v1/pause", { reason: "to look at what comes" }), 200);
+  await bench.send("order-3");
+  assert.equal(await post("/api/v1/runs/order-3/cancel", { reason: "ordered twice" }), 200);
+  const cancelled = await get<{ readonly state: string; readonly reason: string }>("/api/v1/runs/order-3");
+  assert.deepEqual([cancelled.state, cancelled.reason], ["dead", "Cancelled"]);
+
   const { worker: name } = await get<{ readonly worker: string }>("/api/v1/worker");
   assert.equal(await post("/api/v1/drain", { worker: name, reason: "a newer version" }), 202);
   assert.equal((await worker.done).code, 0);
@@ -73,6 +89,12 @@ test("a worker is seen and steered over HTTP, from its dead letters to its end",
       ["startProbe", "done"],
       ["startReplay", "wrong-count"],
       ["startReplay", "done"],
+      ["resumeRun", "done"],
+      ["resumeRun", "done"],
+      ["cancelRun", "conflict"],
+      ["cancelRun", "not-found"],
+      ["pause", "done"],
+      ["cancelRun", "done"],
       ["drain", "done"],
     ],
   );

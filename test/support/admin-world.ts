@@ -9,7 +9,7 @@ import { Probes } from "#runtime/admin/probing.ts";
 import { AdminServer } from "#runtime/admin/server.ts";
 import { Audit, type AuditEntry } from "#runtime/admin/audit.ts";
 import { Backlog } from "#runtime/admin/backlog.ts";
-import { type EventDoors, events, type ReplayOrdered, type ReplayView } from "#runtime/admin/events.ts";
+import { type EventDoors, events, type ReplayOrdered, type ReplayView, type RunChanged, type RunOrdered } from "#runtime/admin/events.ts";
 import { History } from "#runtime/admin/history.ts";
 import { type Life, liveness, readiness, startup } from "#runtime/admin/probes.ts";
 import { samplesOf } from "#runtime/admin/samples.ts";
@@ -26,6 +26,7 @@ export const workerName = "worker-1";
 /** Doors that open on what the test has put behind them. */
 export class ScriptedEvents implements EventDoors {
   readonly ordered: ReplayOrdered[] = [];
+  readonly runsChanged: RunOrdered[] = [];
   readonly known: ReplayView[] = [];
 
   runs(): Promise<object> {
@@ -47,6 +48,11 @@ export class ScriptedEvents implements EventDoors {
       until: null,
     };
     return Promise.resolve(eventId === "order/4711" ? { ...told, isStuck: false, notLookedThrough: [] } : undefined);
+  }
+
+  changeRun(_source: string | undefined, order: RunOrdered): Promise<RunChanged> {
+    this.runsChanged.push(order);
+    return Promise.resolve({ eventId: order.eventId, was: "dead", did: "been replayed", dryRun: order.dryRun });
   }
 
   deadLetters(): Promise<readonly object[]> {

@@ -142,9 +142,10 @@ interface StoryProps {
   readonly story: Explanation | undefined;
   readonly trouble: string;
   readonly explain: (eventId: string) => void;
+  readonly ask: (question: Question) => void;
 }
 
-export function Story({ eventId, story, trouble, explain }: StoryProps): ComponentChild {
+export function Story({ eventId, story, trouble, explain, ask }: StoryProps): ComponentChild {
   const [typed, setTyped] = useState("");
   const submit = (event: Event): void => {
     event.preventDefault();
@@ -173,11 +174,38 @@ export function Story({ eventId, story, trouble, explain }: StoryProps): Compone
       h("button", { type: "submit" }, "Explain"),
     ),
     trouble === "" ? null : h("p", { class: "trouble", role: "alert" }, trouble),
-    story === undefined ? null : h(Told, { story }),
+    story === undefined ? null : h(Told, { story, explain, ask }),
   );
 }
 
-function Told({ story: { skill, state, story, now, until } }: { readonly story: Explanation }): ComponentChild {
+/** What can be done with it by hand: nothing where it is done. */
+function questionOf({ eventId, state }: Explanation, explain: (eventId: string) => void): Question | undefined {
+  const path = `/runs/${encodeURIComponent(eventId)}`;
+  const act = (verb: "cancel" | "resume", reason: string): Promise<void> => change("POST", `${path}/${verb}`, { reason }).then(() => explain(eventId));
+  if (state === "dead" || state === "parked")
+    return {
+      title: `Resume the run of ${eventId}`,
+      says: "It goes on behind its last step, with its dead letter. Correct the cause first.",
+      verb: "Resume run",
+      act: (reason) => act("resume", reason),
+    };
+  if (state === "done") return undefined;
+  return {
+    title: `Cancel the run of ${eventId}`,
+    says: "It stops at its next step boundary, or does not begin. A critical one is compensated; then its message is dead-lettered.",
+    verb: "Cancel run",
+    act: (reason) => act("cancel", reason),
+  };
+}
+
+interface ToldProps extends Explains {
+  readonly story: Explanation;
+  readonly ask: (question: Question) => void;
+}
+
+function Told({ story: told, explain, ask }: ToldProps): ComponentChild {
+  const { skill, state, story, now, until } = told;
+  const question = questionOf(told, explain);
   return h(
     "div",
     null,
@@ -190,6 +218,7 @@ function Told({ story: { skill, state, story, now, until } }: { readonly story: 
       ),
     ),
     h("p", null, h("strong", null, "Now: "), now, until === null ? "" : `, until ${until}`),
+    question === undefined ? null : h("button", { type: "button", onClick: () => ask(question) }, `${question.verb} …`),
   );
 }
 

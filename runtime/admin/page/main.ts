@@ -263,7 +263,7 @@ function Page(): ComponentChild {
   };
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
   const letters = h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain });
-  const story = h(Story, { ...told, explain });
+  const story = h(Story, { ...told, explain, ask: setQuestion });
   const dialog = question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) });
   if (caller?.tenants !== undefined && caller.tenants !== null)
     return h(Fragment, null, h(TenantPage, { who: caller.who, tenants: caller.tenants, lost }, letters, story, h(Runs, { runs: ownRuns, explain })), dialog);

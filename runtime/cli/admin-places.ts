@@ -1,0 +1,85 @@
+/** What the admin API looks at of one source, on connections that stay open while they are of use. */
+import { Problem } from "../admin/problem.ts";
+import { composeLetters, composeQueues } from "../compose/dead-letters.ts";
+import { composeRunRecords, composeRunStore } from "../compose/store.ts";
+import type { Config } from "../core/config.ts";
+import { messageOf } from "../core/errors.ts";
+import type { RunKind } from "../core/run.ts";
+import type { DeadLetterBox } from "../ports/dead-letters.ts";
+import type { Letters } from "../recovery/letters.ts";
+import { kindsOf } from "./runs-records.ts";
+
+/** Messages of each queue that are looked at for one event. */
+export const messagesPeekedMax = 10_000;
+
+type Records = ReturnType<typeof composeRunRecords>;
+type Store = ReturnType<typeof composeRunStore>;
+
+/** Opened when it is first needed; closed after a failure, so that the next call finds it again. */
+export class Opened<Thing> {
+  readonly #open: () => Promise<Thing>;
+  readonly #close: (thing: Thing) => Promise<void>;
+  #thing: Promise<Thing> | undefined;
+
+  constructor(open: () => Promise<Thing>, close: (thing: Thing) => Promise<void>) {
+    this.#open = open;
+    this.#close = close;
+  }
+
+  async use<Result>(work: (thing: Thing) => Promise<Result>): Promise<Result> {
+    this.#thing ??= this.#open();
+    const opened = this.#thing;
+    try {
+      return await work(await opened);
+    } catch (error) {
+      // Nothing is wrong with what was opened, and others may be at it.
+      if (error instanceof Problem) throw error;
+      if (this.#thing === opened) await this.close();
+      throw new Problem("unavailable", messageOf(error, 300), {}, 5);
+    }
+  }
+
+  async close(): Promise<void> {
+    const thing = this.#thing;
+    this.#thing = undefined;
+    await thing?.then(this.#close).catch(() => undefined);
+  }
+}
+
+/** One source of the worker, with what is opened of it. */
+export interface Place {
+  readonly directory: string;
+  readonly config: Config;
+  readonly records: Opened<{ readonly store: Store; readonly records: Records; readonly kinds: ReadonlyMap<string, RunKind> }>;
+  readonly letters: Opened<Letters>;
+  readonly queues: Opened<readonly DeadLetterBox[]>;
+}
+
+async function stopAll(boxes: readonly DeadLetterBox[]): Promise<void> {
+  for (const box of boxes) await box.stop();
+}
+
+export function placeOf(config: Config, directory: string): Place {
+  const openRecords = async (): Promise<{ store: Store; records: Records; kinds: ReadonlyMap<string, RunKind> }> => {
+    const store = composeRunStore(config, directory);
+    const records = composeRunRecords(config, directory);
+    await store.start();
+    await records.start();
+    return { store, records, kinds: await kindsOf(records) };
+  };
+  const openLetters = async (): Promise<Letters> => {
+    const letters = await composeLetters(config, config.recovery.sweeps.forwardedTo);
+    for (const box of letters.boxes) await box.start();
+    return letters;
+  };
+  return {
+    directory,
+    config,
+    records: new Opened(openRecords, async ({ store, records }) => {
+      await records.stop();
+      await store.stop();
+    }),
+    letters: new Opened(openLetters, ({ boxes }) => stopAll(boxes)),
+    queues: new Opened(() => composeQueues(config), stopAll),
+  };
+}
