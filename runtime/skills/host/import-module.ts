@@ -4,7 +4,6 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { registerHooks } from "node:module";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../core/errors.ts";
@@ -12,6 +11,7 @@ import { fieldOf } from "../../core/redact.ts";
 import { isError } from "../../core/thrown.ts";
 import { type CodePlace, isWithin, placeOf } from "./code-place.ts";
 import { type ModuleOwner, inNameOf } from "./module-owner.ts";
+import { hookModules } from "./module-hooks.ts";
 import { knowOwnName } from "./own-name.ts";
 import { findThrownPlace } from "./thrown-place.ts";
 
@@ -29,28 +29,18 @@ export async function importModule(owner: ModuleOwner): Promise<{ readonly defau
   const { url } = owner;
   let loading = url;
   knowOwnName();
-  const stopWatching = watchLoading((next) => (loading = next));
+  const stopWatching = hookModules({
+    load(next, context, load) {
+      loading = next;
+      return load(next, context);
+    },
+  });
   try {
     return (await inNameOf(owner, () => import(url))) as { readonly default?: unknown };
   } catch (error) {
     throw new ImportFault(await explain(error, loading, owner), { cause: error });
   } finally {
     stopWatching();
-  }
-}
-
-/** Hears which module is being loaded, until what it returns is called. Test runners that load modules themselves, as Jest does, refuse that: then it hears nothing. */
-function watchLoading(heard: (url: string) => void): () => void {
-  try {
-    const hooks = registerHooks({
-      load(next, context, load) {
-        heard(next);
-        return load(next, context);
-      },
-    });
-    return () => hooks.deregister();
-  } catch {
-    return () => undefined;
   }
 }
 

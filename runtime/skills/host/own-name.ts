@@ -6,8 +6,8 @@
  * `holdfast` leads to the very modules that run: another copy, or an old build beside the source, would have classes and state of
  * its own. `zod` leads to what the plugin has installed, and to the runtime's own where it has none.
  */
-import { registerHooks } from "node:module";
 import { extname } from "node:path";
+import { hookModules } from "./module-hooks.ts";
 
 const moduleOf = (path: string): string => new URL(`../../${path}${extname(import.meta.filename)}`, import.meta.url).href;
 /** What the package exports, by the names that authors import. */
@@ -24,7 +24,7 @@ let isKnown = false;
 export function knowOwnName(): void {
   if (isKnown) return;
   isKnown = true;
-  registerHooks({
+  hookModules({
     resolve(specifier, context, next) {
       const url = own.get(specifier);
       if (url !== undefined) return { url, shortCircuit: true };
