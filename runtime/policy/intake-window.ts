@@ -329,7 +329,7 @@ export class IntakeWindow {
     this.#probedFrom = 0;
     const { claimMs, settleMs } = this.#leastBefore;
     const leastMs = this.#leastClaimMs + this.#leastSettleMs;
-    // Farther away than before, it is to be found anew; else what made trips long was load, also of the little that was held.
+    // Farther away than before, the window is sought again; else what made trips long was load, also of the little that was held.
     if (leastMs >= Math.max(fartherFrom * (claimMs + settleMs), fartherPart * this.#tripsBeforeMs)) {
       this.#isFound = false;
       this.#loadedTripsMs = 0;

@@ -140,7 +140,7 @@ test("arguments that the API does not know, or that would make another address o
   assert.equal(admin.process.worker.policies.view().dependencies[0]?.circuit.state, "closed");
 });
 
-test("an agent may do what its token's roles say, is named in the audit, and without a token is told where to get one", async (t) => {
+test("an agent may do what its token's roles say, is named in the audit, and without a token learns where to get one", async (t) => {
   const issuer = await startTokenIssuer();
   t.after(() => issuer.stop());
   const admin = await started(t, { auth: { issuer: issuer.issuer, audience } });

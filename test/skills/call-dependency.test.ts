@@ -277,7 +277,7 @@ test("a dependency may be any function, told all that a callee needs", async (t)
   assert.deepEqual(bundle.seen, ["ping pong"]);
   const [info] = infos;
   assert.ok(info);
-  const { checkMayAct, use: _use, ...told } = info;
+  const { checkMayAct, use: _use, settings: _settings, ...told } = info;
   assert.equal(typeof checkMayAct, "function");
   assert.deepEqual(
     { ...told, signal: info.signal.aborted, idempotencyKey: info.idempotencyKey.length },
