@@ -8,6 +8,7 @@ export const scenarioNames: readonly string[] = [
   "faults",
   "recovery",
   "overhead",
+  "observability",
   "threads",
   "distance",
   "scale",

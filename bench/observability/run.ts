@@ -35,7 +35,7 @@ const settings: readonly Setting[] = [
 
 const scrapeEveryMs = 1_000;
 const turnSeconds = 4;
-const quickTurnSeconds = 1.5;
+const quickTurnSeconds = 1.2;
 
 interface Row {
   readonly shape: Shape;
@@ -44,7 +44,7 @@ interface Row {
 }
 
 export async function run(options: ObservabilityOptions): Promise<number> {
-  const { quick = false, rounds = quick ? 2 : 9 } = options;
+  const { quick = false, rounds = quick ? 3 : 9 } = options;
   const report = new Report("observability", options);
   const measured = shapes.filter(({ name }) => name === "no-op" || (name === "steps" && !quick));
   const rows = measured.flatMap((shape) => settings.map((setting): Row => ({ shape, setting, turns: [] })));

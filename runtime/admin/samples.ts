@@ -67,10 +67,11 @@ function ofSource({ source, trouble, held, oldestMs, youngestMs, credit, receive
 /** What several sources share of a skill is told once. */
 function ofSkills(views: WorkerView["intake"]): readonly MetricSample[] {
   const bySkill = new Map(views.map((view) => [view.skill, view]));
-  return [...bySkill].flatMap(([skill, { running, concurrentMax, waiting, stillMs }]): MetricSample[] => [
+  return [...bySkill].flatMap(([skill, { running, concurrentMax, waiting, stillMs, loopMs }]): MetricSample[] => [
     { name: "holdfast_skill_running", labels: { skill }, value: running },
     { name: "holdfast_skill_slots", labels: { skill }, value: concurrentMax },
     { name: "holdfast_skill_waiting", labels: { skill }, value: waiting },
+    { name: "holdfast_skill_loop_seconds_total", labels: { skill }, value: loopMs / 1_000 },
     { name: "holdfast_skill_still_seconds", labels: { skill }, value: stillMs / 1_000 },
   ]);
 }

@@ -2,9 +2,10 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
+import type { ThreadsExecutorOptions } from "../adapters/threads/thread-options.ts";
 import { beforeEnd } from "../adapters/threads/end-process.ts";
 import { ownVersion } from "../adapters/system/version.ts";
-import { EventLog, createLogger, teeTelemetry } from "../adapters/telemetry/log.ts";
+import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/traces/environment.ts";
 import type { TraceExport, TraceExportOptions } from "../adapters/telemetry/traces/exporter.ts";
@@ -18,6 +19,7 @@ import { consumerName, firstSource } from "../core/config/sources.ts";
 import type { SamplingPolicy } from "../core/spans.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
 import type { PoolBoard } from "../ports/pool-board.ts";
+import { leastLevel } from "../skills/host/run-log.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { RecoveryQueue } from "../ports/recovery-queue.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -85,6 +87,16 @@ export async function composeTraces({ traces }: Config, environment: NodeJS.Proc
       return new TraceExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(worker), version, lost });
     },
   };
+}
+
+/** What takes the lines of skills, and the number of the least level that they have, as it is from now on, for their threads to read. */
+export function skillLines(logger: Logger): Required<Pick<ThreadsExecutorOptions, "log" | "logLevel">> {
+  const logLevel = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const least = new Int32Array(logLevel);
+  const tell = (level: string): unknown => Atomics.store(least, 0, leastLevel(level));
+  tell(logger.level);
+  logger.on("level-change", tell);
+  return { log: (lines) => writeSkillLog(logger, lines), logLevel };
 }
 
 export function composeTelemetry(config: Config, directory: string, parts: ReportingParts): ComposedTelemetry {

@@ -5,7 +5,6 @@ import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import { writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
@@ -35,7 +34,7 @@ import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./rec
 import { composeSecretKeeper, openSecrets } from "./secrets.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
-import { type ComposedTelemetry, composeMetrics, composeTelemetry, composeTraces } from "./telemetry.ts";
+import { type ComposedTelemetry, composeMetrics, composeTelemetry, composeTraces, skillLines } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
@@ -98,7 +97,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const threads = config.threads ?? availableParallelism();
   const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
-    log: (lines) => writeSkillLog(reports.logger, lines),
+    ...skillLines(reports.logger),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
     traces: traces?.policy,
   });

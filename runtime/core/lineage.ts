@@ -2,7 +2,7 @@
 import type { Delivery, HeaderValue } from "./delivery.ts";
 import { JsonMembers } from "./json-scan.ts";
 import { beginsLikeMsgpackMap, findMsgpackFault, unpackMsgpack, walkMsgpack } from "./msgpack-scan.ts";
-import { readTraceparent, traceparentHeader as traceparent } from "./trace-context.ts";
+import { type JoinedTrace, joinTrace, readTraceparent, traceparentHeader as traceparent, traceparentOf } from "./trace-context.ts";
 import { canonicalNames, cloudEventsNames, cloudEventsPrefixes, type FieldNames, snakeNames } from "./wire-forms.ts";
 
 /** Texts are empty where the message does not say. */
@@ -118,4 +118,16 @@ export function lineageOf(delivery: Delivery, headers?: Readonly<Record<string, 
   } catch {
     return nothing;
   }
+}
+
+/** What says which trace a message belongs to. */
+export interface MessageOfTrace {
+  readonly delivery: Delivery;
+  readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
+  readonly eventId: string;
+}
+
+/** Which trace a message belongs to, as itself says it; one that says nothing goes by the id of its event. */
+export function traceOfMessage({ delivery, headers, eventId }: MessageOfTrace): JoinedTrace {
+  return joinTrace(lineageOf(delivery, headers).traceId || eventId, readTraceparent(traceparentOf(delivery, headers)));
 }

@@ -14,6 +14,7 @@ export interface MetricRow {
     | "calls"
     | "steps"
     | "tokens"
+    | "money"
     | "threads"
     | "workers"
     | "places"
@@ -118,6 +119,18 @@ const rows = {
     unit: "tokens",
     help: "Tokens, or what else the calls said they used, of a limited dependency.",
   },
+  holdfast_model_tokens_total: {
+    type: "counter",
+    labels: ["dependency", "kind"],
+    unit: "tokens",
+    help: "Tokens that the answers of a generative model say they took, input and output, limited or not.",
+  },
+  holdfast_model_cost_total: {
+    type: "counter",
+    labels: ["dependency"],
+    unit: "money",
+    help: "What these tokens cost by the prices in the definition of the dependency, in their currency; 0 where it has none.",
+  },
   holdfast_circuit_state: {
     type: "gauge",
     labels: ["dependency", "state"],
@@ -198,6 +211,12 @@ const rows = {
   holdfast_skill_running: { type: "gauge", labels: ["skill"], unit: "runs", help: "Runs of a skill that are under way." },
   holdfast_skill_slots: { type: "gauge", labels: ["skill"], unit: "places", help: "Runs of a skill that may be under way at once." },
   holdfast_skill_waiting: { type: "gauge", labels: ["skill"], unit: "runs", help: "Runs of a skill that wait for another of it to end; they are in no lane." },
+  holdfast_skill_loop_seconds_total: {
+    type: "counter",
+    labels: ["skill"],
+    unit: "seconds",
+    help: "For how long code of a skill has held the event loops of threads. Its rate over the threads says how busy the skill keeps them.",
+  },
   holdfast_skill_still_seconds: {
     type: "gauge",
     labels: ["skill"],

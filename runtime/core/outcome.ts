@@ -85,6 +85,15 @@ export interface CallReport {
   readonly latencyMs?: number;
   /** Said where the dependency is limited. */
   readonly usage?: Usage;
+  /** Said where the dependency is a generative model whose answers tell it. */
+  readonly spent?: ModelUse;
+}
+
+/** What calls of a generative model took: tokens, and their price where the dependency says what they cost; in whatever currency it says that. */
+export interface ModelUse {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cost: number;
 }
 
 /** `slow`: longer than its circuit allows, however it ended, where it did not fail. */

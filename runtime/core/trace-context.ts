@@ -49,7 +49,7 @@ export function isTraceparent(value: unknown): value is string {
 
 /** Whether what this traceparent names is kept. */
 export function isSampled(traceparent: string): boolean {
-  return (Number.parseInt(traceparent.charAt(at.end - 1), 16) & sampledFlag) === sampledFlag;
+  return (hexDigitAt(traceparent, at.end - 1) & sampledFlag) === sampledFlag;
 }
 
 /** Whether this traceparent is of that trace. */
@@ -57,11 +57,15 @@ export function isOfTrace(traceparent: string, traceId: string): boolean {
   return traceId.length === traceIdDigits && traceparent.startsWith(traceId, at.traceId);
 }
 
+/** What a digit of an id counts; -1 for what is none. */
+export function hexDigitAt(text: string, place: number): number {
+  const unit = text.charCodeAt(place);
+  if (unit >= zero && unit <= nine) return unit - zero;
+  return unit >= a && unit <= f ? unit - a + 10 : -1;
+}
+
 function areHexDigits(text: string, from: number, to: number): boolean {
-  for (let place = from; place < to; place += 1) {
-    const unit = text.charCodeAt(place);
-    if (!((unit >= zero && unit <= nine) || (unit >= a && unit <= f))) return false;
-  }
+  for (let place = from; place < to; place += 1) if (hexDigitAt(text, place) < 0) return false;
   return true;
 }
 

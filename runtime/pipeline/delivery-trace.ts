@@ -1,13 +1,23 @@
+import type { MessageOfTrace } from "../core/lineage.ts";
 import type { Span } from "../core/spans.ts";
-import { type JoinedTrace, type SpanContext, writeTraceparent } from "../core/trace-context.ts";
+import { type JoinedTrace, type SpanContext, type TraceParent, writeTraceparent } from "../core/trace-context.ts";
 import type { SettleOrder } from "../ports/transport.ts";
 import type { Source } from "./source.ts";
+
+/** A delivery as lines of the log ask for its span. */
+export interface TracedWork extends MessageOfTrace {
+  readonly trace: DeliveryTrace | undefined;
+  /** Empty until somebody asked for it. */
+  spanId: string;
+}
 
 /** Messages that were received together. */
 export interface ReceivedBatch {
   readonly source: Source;
   readonly messages: number;
   readonly startMs: number;
+  /** What stands for one of them in its trace. */
+  readonly spanOf: (work: TracedWork) => TraceParent;
   /** Of these, those that have not ended. */
   left: number;
   /** Undefined while none of them is told of. */

@@ -44,6 +44,8 @@ export interface IntakeView {
   readonly behind: readonly string[];
   /** The part of its threads' time in which its runs hold their event loops, as measured last; 0 while it is unknown. */
   readonly loopUse: number;
+  /** For how long they have held them since the start. */
+  readonly loopMs: number;
 }
 
 /** A window that has changed by this part of itself is reported. */
@@ -118,6 +120,7 @@ export class IntakeWatch {
         isStill: this.#isStill(place, nowMs),
         behind: this.#behind(place, nowMs),
         loopUse: slots.loopUse,
+        loopMs: this.#options.intake.loopMs(skill),
       };
     });
   }

@@ -271,6 +271,11 @@ export class Intake {
     this.#endRate.ended(nowMs);
   }
 
+  /** For how long code of the skill has held the threads' loops since the start. */
+  loopMs({ name }: SkillPolicy): number {
+    return this.#options.executor.heldMs(name);
+  }
+
   /** Once a second: how much of the threads' loops each skill's runs hold. */
   look(nowMs: number): void {
     const { executor } = this.#options;

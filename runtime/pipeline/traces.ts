@@ -8,14 +8,14 @@
  */
 import type { Clock, Random } from "../core/clock.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
-import { lineageOf } from "../core/lineage.ts";
+import { lineageOf, traceOfMessage } from "../core/lineage.ts";
 import { type RunTrace, type Span, type SpanAttributes, spanName } from "../core/spans.ts";
-import { type JoinedTrace, type SpanContext, joinTrace, readTraceparent, traceparentHeader, traceparentOf } from "../core/trace-context.ts";
+import { type JoinedTrace, type SpanContext, type TraceParent, joinTrace, readTraceparent, traceparentHeader, traceparentOf } from "../core/trace-context.ts";
 import type { FinalOutcome } from "../ports/telemetry.ts";
 import type { Tracing } from "../ports/tracing.ts";
 import type { SettleOrder } from "../ports/transport.ts";
 import type { Source } from "./source.ts";
-import { DeliveryTrace, type ReceivedBatch } from "./delivery-trace.ts";
+import { DeliveryTrace, type ReceivedBatch, type TracedWork } from "./delivery-trace.ts";
 import type { Work } from "./work.ts";
 
 export interface TracesOptions {
@@ -43,12 +43,12 @@ export class Traces {
   }
 
   received(source: Source, messages: number): ReceivedBatch {
-    return { source, messages, startMs: this.#options.clock.monotonicMs(), left: messages, context: undefined, links: [] };
+    return { source, messages, startMs: this.#options.clock.monotonicMs(), spanOf: this.#spanOf, left: messages, context: undefined, links: [] };
   }
 
   /** A thread tells of an execution. */
   executed(work: Work, trace: RunTrace): void {
-    const delivery = (work.trace ??= this.#begin(joinTrace(trace.traceId, this.#creationOf(work))));
+    const delivery = (work.trace ??= this.#begin(work, joinTrace(trace.traceId, this.#creationOf(work))));
     const { traceId, spanId } = delivery;
     delivery.said = trace.saidTraceId;
     delivery.error = trace.error;
@@ -154,14 +154,25 @@ export class Traces {
   /** Its thread has said nothing of it: its message does. */
   #read(work: Work): DeliveryTrace {
     const said = lineageOf(work.delivery, work.headers).traceId;
-    const joined = joinTrace(said === "" ? work.eventId : said, this.#creationOf(work));
-    const trace = this.#begin(joined);
+    const joined = traceOfMessage(work);
+    const trace = this.#begin(work, joined);
     if (said !== joined.traceId && said !== "") trace.said = said;
     return trace;
   }
 
-  #begin(joined: JoinedTrace): DeliveryTrace {
-    return new DeliveryTrace(joined, this.#randomId(16));
+  #begin(work: Work, joined: JoinedTrace): DeliveryTrace {
+    return new DeliveryTrace(joined, this.#spanIdOf(work));
+  }
+
+  /** For a line of the log about a delivery, which need not be told of. */
+  readonly #spanOf = (work: TracedWork): TraceParent => {
+    const { trace } = work;
+    return { traceId: (trace ?? traceOfMessage(work)).traceId, spanId: this.#spanIdOf(work), isSampled: trace !== undefined };
+  };
+
+  #spanIdOf(work: Pick<TracedWork, "spanId">): string {
+    if (work.spanId === "") work.spanId = this.#randomId(16);
+    return work.spanId;
   }
 
   #creationOf({ traceparent, delivery, headers }: Work): JoinedTrace["creation"] {

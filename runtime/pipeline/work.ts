@@ -12,6 +12,7 @@ import type { SkillPolicy } from "../core/skill.ts";
 import type { ByteBudget } from "../policy/byte-budget.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Turn } from "./session-turn.ts";
+import type { TraceParent } from "../core/trace-context.ts";
 import type { Source } from "./source.ts";
 import type { DeliveryTrace, ReceivedBatch } from "./delivery-trace.ts";
 
@@ -155,6 +156,8 @@ export class Work {
   batch: ReceivedBatch | undefined = undefined;
   /** What its message says of the span that made it, where deliveries are traced. */
   traceparent: string | undefined = undefined;
+  /** The id of the span that stands for the delivery, once somebody asked for it; empty before. */
+  spanId = "";
   /** What is told of it; undefined while it is not told of. */
   trace: DeliveryTrace | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
@@ -180,6 +183,10 @@ export class Work {
   /** The event's own; empty when it could not be read. A message's id may be that of a copy, and says nothing to who looks for the event. */
   get eventId(): string {
     return this.route?.eventId ?? eventIdOfHeaders(this.delivery) ?? "";
+  }
+
+  get span(): TraceParent | undefined {
+    return this.batch?.spanOf(this);
   }
 
   get consumer(): string {

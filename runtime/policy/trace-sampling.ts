@@ -4,7 +4,7 @@
  */
 
 import type { SamplingPolicy } from "../core/spans.ts";
-import { isOfTrace, isSampled, isTraceId, readTraceparent } from "../core/trace-context.ts";
+import { hexDigitAt, isOfTrace, isSampled, isTraceId, readTraceparent } from "../core/trace-context.ts";
 
 /** Of a trace id's 32 digits the last ones are random in every generator that follows W3C; 13 of them fit a double. */
 const randomDigits = 13;
@@ -25,8 +25,15 @@ function isChosen(ratio: number, traceId: string): boolean {
 
 /** A number from 0 to 1, without 1, that is the same for the same trace everywhere. */
 function partOf(traceId: string): number {
-  const digits = traceId.length >= randomDigits ? Number(`0x${traceId.slice(-randomDigits)}`) : Number.NaN;
-  return Number.isNaN(digits) ? spread(traceId) : digits / randomValues;
+  let number = 0;
+  const first = traceId.length - randomDigits;
+  if (first < 0) return spread(traceId);
+  for (let place = first; place < traceId.length; place += 1) {
+    const digit = hexDigitAt(traceId, place);
+    if (digit < 0) return spread(traceId);
+    number = number * 16 + digit;
+  }
+  return number / randomValues;
 }
 
 /** Of an id that is no trace id, FNV-1a over its characters: a digest would cost more than all else that is done for a run that is not told. */

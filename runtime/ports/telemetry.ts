@@ -3,6 +3,7 @@ import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { Lineage } from "../core/lineage.ts";
 import type { CallReport } from "../core/outcome.ts";
+import type { TraceParent } from "../core/trace-context.ts";
 
 /** How a delivery ended, for counting. */
 export type FinalOutcome = "completed" | "duplicate" | "dead-lettered" | "retried" | "postponed" | "released" | "dropped";
@@ -15,7 +16,7 @@ interface NamedRun {
   readonly attempt: number;
 }
 
-export interface SettledRun extends NamedRun {
+export interface SettledRun extends NamedRun, Partial<Pick<AboutMessage, "delivery" | "headers" | "span">> {
   /** In lanes, of its last claim. */
   readonly waitedMs: number;
   /** What its source's runs are kept under. */
@@ -37,6 +38,8 @@ export interface AboutMessage extends NamedRun {
   readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
   /** 0 while the run is not claimed. */
   readonly epoch: number;
+  /** What stands for the delivery in its trace; undefined where deliveries are not traced. Made when somebody asks. */
+  readonly span?: TraceParent | undefined;
 }
 
 /** The event that something is about, once its message is held no more. */

@@ -129,3 +129,20 @@ test("the broker is asked for its backlog every 15 s at most, and what it has no
   await look(30_000);
   assert.deepEqual(backlog.depths(), []);
 });
+
+test("tokens of models are counted by direction, with what they cost; of what tells none there is no series", async () => {
+  const metrics = new Metrics();
+  const spent = { inputTokens: 12, outputTokens: 34, cost: 0.25 };
+  metrics.executed("a", 1, [
+    { dependency: "model", result: "succeeded", spent },
+    { dependency: "api", result: "succeeded" },
+  ]);
+  metrics.executed("a", 1, [{ dependency: "model", result: "failed", spent }]);
+  const text = await metrics.text([]);
+  assert.deepEqual(
+    ["input", "output"].map((kind) => valueOf(text, "holdfast_model_tokens_total", { dependency: "model", kind })),
+    [24, 68],
+  );
+  assert.equal(valueOf(text, "holdfast_model_cost_total", { dependency: "model" }), 0.5);
+  assert.equal(valueOf(text, "holdfast_model_tokens_total", { dependency: "api", kind: "input" }), undefined);
+});

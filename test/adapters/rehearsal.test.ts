@@ -58,7 +58,7 @@ test("a rehearsal is seen nowhere: no result, step, question, log line, retry or
     retries,
     limits: defaultDecodeLimits,
     threads: 2,
-    logLevel: "debug",
+    logLevel: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
     log: (lines) => heard.push(...lines.map(({ message }) => `log: ${message}`)),
   });
   t.after(() => executor.stop());

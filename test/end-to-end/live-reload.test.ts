@@ -10,7 +10,7 @@ import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 
 const module = (): string => `import { defineDependency, definePlugin, defineSkill } from ${JSON.stringify(runtimeModule)};
 const mailer = defineDependency({ name: "mailer", baseUrl: "http://127.0.0.1:1", bulkhead: { concurrentMax: 16, queueMax: 64 }, limits: [{ requestsPerMinute: 9000000 }] });
-const writer = defineSkill({ name: "writer", handles: [{ eventType: "Tried" }], uses: [mailer], run: (context) => context.step("write", { kind: "idempotent" }, () => 1) });
+const writer = defineSkill({ name: "writer", handles: [{ eventType: "Tried" }], uses: [mailer], run: (context) => (context.log.debug("writes"), context.step("write", { kind: "idempotent" }, () => 1)) });
 export default definePlugin({ skills: [writer], dependencies: [mailer] });
 `;
 
@@ -64,6 +64,7 @@ test("live reload: a limit, a pause, a secret and a log level changed while 200 
   };
   for (let round = 1; round <= rounds; round += 1) {
     await eventually("events to flow", () => input().completed > 20);
+    if (round === 1) assert.ok(!worker.log().includes('"msg":"writes"'), "expected no line below the level");
     await changes(
       "limit and level",
       live,
@@ -71,6 +72,7 @@ test("live reload: a limit, a pause, a secret and a log level changed while 200 
       "applied",
     );
     const limits = (await get("limits")) as unknown as readonly { readonly policy: { readonly requestsPerMinute: number } }[];
+    await eventually("lines of skills at the new level", () => worker.log().includes('"msg":"writes"'), 20_000);
     assert.deepEqual([limits[0]?.policy.requestsPerMinute, (await get("log-level"))["level"]], [6_000_000, "debug"]);
     await changes("the new secret", bus, `${bench.broker.connectionString};TransportType=Amqp${round}\n`, "replaced", "secret.changed");
     const refused = await changes("the refusal", live, "logLevel: loud\nisPaused: true\n", "refused");

@@ -117,5 +117,12 @@ test("one event's trace goes through queue, worker, thread and service, into the
       .log()
       .split("\n")
       .find((one) => one.includes('"asked"')) ?? "{}";
-  assert.equal((JSON.parse(line) as { readonly traceId?: string }).traceId, traceId);
+  const idsOf = (text: string): readonly unknown[] => {
+    const { traceId: said, trace_id: trace, span_id: span, trace_flags: flags } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    return [said, trace, span, flags];
+  };
+  const run = ofTrace().find(({ name }) => name === "run opener");
+  assert.deepEqual(idsOf(line), [traceId, traceId, run?.spanId, "01"]);
+  const retrying = second.events("run.retrying").map(({ trace_id: trace, span_id: span, trace_flags: flags }) => [trace, span, flags]);
+  assert.deepEqual(retrying, [[traceId, failed?.spanId, "01"]]);
 });

@@ -16,7 +16,7 @@ const infos: CallInfo[] = [];
 let answer: (attempt: number) => unknown = () => ({});
 const model = defineDependency<unknown, unknown>({
   name: "model",
-  generativeAi: { provider: "openai" },
+  generativeAi: { provider: "openai", price: { inputPerMillion: 2, outputPerMillion: 10 } },
   retry: { attemptsMax: 2, baseDelayMs: 1, delayMaxMs: 1 },
   request: async (_request, info) => {
     infos.push(info);
@@ -158,4 +158,23 @@ test("no span of one execution has the id of another's", async (t) => {
   const ids = traces.flatMap((trace) => [trace?.spanId, ...(trace?.spans ?? []).map(({ spanId }) => spanId)]);
   assert.equal(ids.length, 10);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test("what a model says that its answers took is reported by the run, and what that cost, also where nothing is traced", async (t) => {
+  answer = () => ({ status: 200, body: completion });
+  const skill = skillOf(async (context) => {
+    await context.call(model, {});
+    await context.step("write", (step) => step.call(model, {}));
+  });
+  const { calls } = await (await makeHost(t, [skill])).run();
+  assert.deepEqual(
+    calls.map(({ spent }) => spent),
+    [{ inputTokens: 24, outputTokens: 68, cost: (24 * 2 + 68 * 10) / 1_000_000 }],
+  );
+  answer = () => ({ usage: { prompt_tokens: "many", completion_tokens: -1 } });
+  const { calls: silent } = await (await makeHost(t, [skill])).run();
+  assert.deepEqual(
+    silent.map(({ spent }) => spent),
+    [undefined],
+  );
 });

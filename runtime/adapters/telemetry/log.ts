@@ -2,8 +2,10 @@
 import { type Logger, pino } from "pino";
 import type { RuntimeEvent } from "../../core/catalogue.ts";
 import type { Clock } from "../../core/clock.ts";
-import { redactValue } from "../../core/redact.ts";
-import type { FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
+import { traceOfMessage } from "../../core/lineage.ts";
+import { shownFields } from "../../core/log-fields.ts";
+import { type TraceParent, traceIdOf } from "../../core/trace-context.ts";
+import type { AboutEvent, AboutMessage, FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
 import { prettyLine } from "./pretty.ts";
 import { Recurrences } from "./recurrences.ts";
 
@@ -110,19 +112,37 @@ export class EventLog implements Telemetry {
     this.#recurrences = new Recurrences(clock);
   }
 
-  settled(outcome: FinalOutcome, skill: string, latencyMs: number, { eventId, attempt }: SettledRun): void {
+  settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void {
     // How the others end has an event of its own; at `info` all are counted, and summed up once a minute.
     if (outcome === "completed" && this.#logger.isLevelEnabled("debug"))
-      this.#logger.debug({ type: "run.completed", eventId, skill, attempt, latencyMs }, "run.completed");
+      this.#logger.debug({ type: "run.completed", eventId: run.eventId, skill, attempt: run.attempt, latencyMs, ...idsAbout(run) }, "run.completed");
   }
 
-  emit(event: RuntimeEvent): void {
+  emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void {
     const level = levels[event.type];
     if (!this.#logger.isLevelEnabled(level)) return;
     const key = recurrenceKey(event);
     const repeated = key === undefined ? 0 : this.#recurrences.occurs(key);
-    if (repeated !== undefined) this.#logger[level](redactValue(repeated === 0 ? event : { ...event, repeated }), event.type);
+    if (repeated === undefined) return;
+    const line = { ...shownFields(event), ...(about && idsAbout(about)), ...(repeated === 0 ? undefined : { repeated }) };
+    this.#logger[level](line, event.type);
   }
+}
+
+/** The ids of a span, or of a trace alone. */
+type LineSpan = Pick<TraceParent, "traceId"> & Partial<TraceParent>;
+
+/** Under the names that OpenTelemetry has for them in logs of other forms. */
+function lineIds({ traceId, spanId, isSampled }: LineSpan): Readonly<Record<string, string>> {
+  return { trace_id: traceId, ...(spanId === undefined ? undefined : { span_id: spanId, trace_flags: isSampled === true ? "01" : "00" }) };
+}
+
+/** Of a line about an event or its message. */
+function idsAbout(about: SettledRun | AboutMessage | AboutEvent): Readonly<Record<string, string>> | undefined {
+  if ("lineage" in about) return lineIds({ traceId: traceIdOf(about.lineage.traceId || about.eventId) });
+  const { delivery, headers, eventId, span } = about;
+  if (span !== undefined) return lineIds(span);
+  return delivery === undefined ? undefined : lineIds(traceOfMessage({ delivery, headers, eventId }));
 }
 
 /** What keeps occurring for as long as its cause lasts has a key, equal for equal causes. Everything else is written each time. */
@@ -153,11 +173,12 @@ function causeOf(error: string): string {
 interface SkillLine {
   readonly level: Level;
   readonly message: string;
+  readonly span?: LineSpan | undefined;
 }
 
 /** Writes what skills log, each line with its skill, event and trace. */
 export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void {
-  for (const { level, message, ...fields } of lines) logger[level](fields, message);
+  for (const { level, message, span, ...fields } of lines) logger[level]({ ...fields, ...(span && lineIds(span)) }, message);
 }
 
 /** Passes everything on to several. */

@@ -23,6 +23,7 @@ import type {
 } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
+import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
@@ -42,6 +43,9 @@ const watchMaxMs = 250;
 export const movesMax = 3;
 
 const noCalls: readonly CallReport[] = [];
+/** Where nobody says otherwise. */
+const infoAndAbove = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+new Int32Array(infoAndAbove)[0] = leastLevel("info");
 
 /** Makes the executor; it starts no thread before `start`. */
 export function createThreadsExecutor(options: ThreadsExecutorOptions): ThreadsExecutor {
@@ -245,7 +249,7 @@ export class ThreadsExecutor implements Executor {
       circuits,
       retries,
       log,
-      logLevel = "info",
+      logLevel = infoAndAbove,
       traces,
       contracts,
       settings: settingsOf,

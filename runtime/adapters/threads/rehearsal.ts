@@ -117,7 +117,11 @@ export type RehearsalOptions = Pick<SkillHostOptions, "limits" | "retries" | "cl
 /** Goes through runs until the time is over; resolves with how many have completed. */
 export async function rehearse({ begin, ...options }: RehearsalOptions): Promise<number> {
   const { port1, port2 } = new MessageChannel();
-  const reporter = new Reporter(port1, undefined, new LoopUseCounter(new SharedArrayBuffer(loopUseBytes(1)), [name], monotonicMs));
+  const reporter = new Reporter(
+    port1,
+    { logLevel: undefined, traces: undefined },
+    new LoopUseCounter(new SharedArrayBuffer(loopUseBytes(1)), [name], monotonicMs),
+  );
   // Nothing of it is shared with the worker: neither circuits, nor retries, nor what its threads count.
   const host = new SkillHost({
     ...options,

@@ -7,6 +7,7 @@ import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
+import type { ThreadSettings } from "./wire.ts";
 import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, type ReportedTrace, isPlain } from "./reports.ts";
 
 /** Longest that a busy thread keeps an answer back, to send more of them at once. */
@@ -35,9 +36,9 @@ export class Reporter {
   /** When the next turn of the loop was asked for; 0 when it was not. */
   #turnSinceMs = 0;
 
-  constructor(port: MessagePort, logLevel: LogLevel | undefined, loopUse: Pick<LoopUseCounter, "held">) {
+  constructor(port: MessagePort, { logLevel, traces }: Pick<ThreadSettings, "logLevel" | "traces">, loopUse: Pick<LoopUseCounter, "held">) {
     this.#port = port;
-    this.#logs = new LogBuffer(logLevel);
+    this.#logs = new LogBuffer(logLevel && new Int32Array(logLevel), traces);
     this.sink = {
       result: (ticket, answer, calls, durationMs, trace) => {
         if (trace !== undefined) this.#traces.push({ ticket, trace });
@@ -57,8 +58,8 @@ export class Reporter {
         this.#questions.push({ ticket, requestId, about });
         this.#schedule();
       },
-      log: (line) => {
-        if (this.#logs.add(line)) this.#schedule();
+      log: (line, ids) => {
+        if (this.#logs.add(line, ids)) this.#schedule();
       },
       worked: (skill) => loopUse.held(skill),
     };
@@ -66,8 +67,9 @@ export class Reporter {
 
   /** A line about, or printed by, whatever code is at work, with the ids of its run. */
   line(level: LogLevel, message: string): void {
-    const { skill, eventId, traceId, attempt } = runContext.getStore() ?? outsideRuns;
-    this.sink.log({ level, skill, eventId, traceId, attempt, message, fields: undefined });
+    const ids = runContext.getStore();
+    const { skill, eventId, traceId, attempt } = ids ?? outsideRuns;
+    this.sink.log({ level, skill, eventId, traceId, attempt, message, fields: undefined }, ids);
   }
 
   /** Whether a thread that is at work should call `breathe` now. */

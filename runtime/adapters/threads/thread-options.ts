@@ -3,7 +3,6 @@ import type { Config } from "../../core/config.ts";
 import type { ContractsSettings } from "../../core/config/contracts.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
-import type { LogLevel } from "../../skills/author/context.ts";
 import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import type { GivenSettings } from "../../skills/host/settings.ts";
@@ -41,9 +40,9 @@ export interface ThreadsExecutorOptions {
   readonly stuckAfterMs?: number | undefined;
   /** How long a thread may take to end before it is given up; default 5 000. */
   readonly endWithinMs?: number | undefined;
-  /** Hears what skills log, from `logLevel` up. */
+  /** Hears what skills log, from the level up whose number lies in `logLevel`; see `leastLevel`. */
   readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
-  readonly logLevel?: LogLevel | undefined;
+  readonly logLevel?: SharedArrayBuffer | undefined;
   /** Which runs are told of as spans; undefined when nothing is traced. */
   readonly traces?: SamplingPolicy | undefined;
   /** Where the contracts of events lie, as an absolute path; undefined where there are none. */

@@ -165,7 +165,7 @@ export async function open(): Promise<AcceptTask> {
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
   const { sums, skills: counted } = settings.loopUse;
-  const reporter = new Reporter(port1, settings.logLevel, new LoopUseCounter(sums, counted, monotonicMs));
+  const reporter = new Reporter(port1, settings, new LoopUseCounter(sums, counted, monotonicMs));
   const { consumers, agent, limits, contracts } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);

@@ -10,7 +10,6 @@ import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { QuestionAnswer, StepAcknowledgement } from "../../ports/executor.ts";
-import type { LogLevel } from "../../skills/author/context.ts";
 import type { GivenSettings } from "../../skills/host/settings.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 
@@ -19,7 +18,8 @@ export interface ThreadSettings {
   readonly consumers: readonly string[];
   readonly agent: string | undefined;
   readonly limits: DecodeLimits;
-  readonly logLevel: LogLevel | undefined;
+  /** The number of the least level of lines that are kept, which changes; undefined where nobody hears them. */
+  readonly logLevel: SharedArrayBuffer | undefined;
   readonly plugins: readonly {
     readonly name: string;
     readonly entry: string;

@@ -111,6 +111,13 @@ export interface GenerativeAi {
   /** Whose interface it speaks, by OpenTelemetry's names: `openai`, `azure.ai.openai`, `anthropic` … */
   readonly provider: string;
   readonly operation: (typeof generativeOperations)[number];
+  /** What a million tokens cost, in whatever currency all prices of the worker are in; undefined where nobody says. */
+  readonly price: ModelPrice | undefined;
+}
+
+export interface ModelPrice {
+  readonly inputPerMillion: number;
+  readonly outputPerMillion: number;
 }
 
 export const generativeOperations = ["chat", "text_completion", "embeddings"] as const;
@@ -162,8 +169,9 @@ export interface DependencyOptions {
   /**
    * It is a generative model: traces tell of its calls by the conventions for these, with model, limits and tokens as far as request and response have them where
    * most have them (`model`, `max_tokens`, `temperature`; `usage`, `choices`), and nothing of what is asked and answered. `operation` is `chat` by default.
+   * Metrics count the tokens of `usage`, and what they cost where `price` says what a million of them do.
    */
-  readonly generativeAi?: { readonly provider: string; readonly operation?: GenerativeAi["operation"] };
+  readonly generativeAi?: { readonly provider: string; readonly operation?: GenerativeAi["operation"]; readonly price?: ModelPrice };
   /** Requests and tokens a minute, of all or by tenant, project or skill; one limit for each of these. Default: none. */
   readonly limits?: readonly LimitPolicy[];
   /** `{ mode: "adaptive", min, max }`: how many runs use it at once is found from how long its calls take. Default: the bulkhead's `concurrentMax`. */
@@ -286,11 +294,24 @@ function checkConcurrency(owner: string, given: unknown): ConcurrencyPolicy | un
 
 function checkGenerativeAi(owner: string, given: unknown): GenerativeAi | undefined {
   if (given === undefined) return undefined;
-  checkKeys(owner, given, ["provider", "operation"]);
-  const { provider, operation = "chat" } = given;
+  checkKeys(owner, given, ["provider", "operation", "price"]);
+  const { provider, operation = "chat", price } = given;
   if (typeof provider !== "string" || !/^[a-z][a-z0-9_.-]{0,63}$/.test(provider))
     refuse(`${owner}.provider`, "a name such as openai, of at most 64 characters of a-z 0-9 . _ -", provider);
-  return { provider, operation: checkOneOf(`${owner}.operation`, operation, generativeOperations) };
+  return { provider, operation: checkOneOf(`${owner}.operation`, operation, generativeOperations), price: checkPrice(`${owner}.price`, price) };
+}
+
+const priceMax = 1_000_000;
+
+function checkPrice(owner: string, given: unknown): ModelPrice | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(owner, given, ["inputPerMillion", "outputPerMillion"]);
+  const priceOf = (name: keyof ModelPrice): number => {
+    const price = given[name];
+    if (typeof price === "number" && price >= 0 && price <= priceMax) return price;
+    return refuse(`${owner}.${name}`, `a price from 0 to ${priceMax} for a million tokens`, price);
+  };
+  return { inputPerMillion: priceOf("inputPerMillion"), outputPerMillion: priceOf("outputPerMillion") };
 }
 
 function checkSchemas(owner: string, given: unknown, of: CallSchemas["of"]): CallSchemas | undefined {

@@ -2,6 +2,7 @@
  * What is told of a call of a generative model, by OpenTelemetry's conventions: which model was asked, how much it may say, and the tokens that
  * it took. Read from bodies in the form that most servers of models speak; of what is asked and answered nothing is told.
  */
+import type { ModelUse } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import { type SpanAttribute, type SpanAttributes, spanName } from "../../core/spans.ts";
 import type { GenerativeAi } from "../author/define-dependency.ts";
@@ -27,6 +28,19 @@ function read(places: Places, from: unknown): SpanAttributes {
     if (typeof value === "string" || typeof value === "number") found[attribute as SpanAttribute] = value;
   }
   return found;
+}
+
+/** Tokens that an answer says it took, and what they cost; undefined where it says nothing of them. */
+export function spentBy({ price }: GenerativeAi, response: unknown): ModelUse | undefined {
+  const usage = read(ofUsage, fieldOf(bodyOf(response), "usage"));
+  const [inputTokens, outputTokens] = [tokensIn(usage["gen_ai.usage.input_tokens"]), tokensIn(usage["gen_ai.usage.output_tokens"])];
+  if (inputTokens + outputTokens === 0) return undefined;
+  const { inputPerMillion, outputPerMillion } = price ?? { inputPerMillion: 0, outputPerMillion: 0 };
+  return { inputTokens, outputTokens, cost: (inputTokens * inputPerMillion + outputTokens * outputPerMillion) / 1_000_000 };
+}
+
+function tokensIn(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) && value > 0 ? value : 0;
 }
 
 /** Of an HTTP request or response its body; of another one itself. */

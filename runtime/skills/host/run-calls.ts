@@ -8,6 +8,7 @@ import type { Dependency } from "../author/define-dependency.ts";
 import { SkillError } from "../author/errors.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { CallLedger } from "./call-ledger.ts";
+import { spentBy } from "./generative-ai.ts";
 import { HeardCall } from "./call-result.ts";
 import type { OpenStep } from "./open-step.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
@@ -55,6 +56,8 @@ export class RunCalls {
     try {
       const response = await callDependency(this.#run, prepared, this.#describe(heard, prepared, request, metered));
       metered?.answered(response);
+      const spent = prepared.generativeAi && spentBy(prepared.generativeAi, response);
+      if (spent !== undefined) this.#ledger.spent(name, spent);
       heard.ended(undefined);
       return response as Response;
     } catch (error) {

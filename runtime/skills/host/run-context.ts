@@ -10,6 +10,11 @@ export interface RunIds {
   readonly eventId: string;
   readonly traceId: string;
   readonly attempt: number;
+  /** What else makes the ids of its span; see `spanOfRun`. */
+  readonly source: number;
+  readonly generation: number;
+  readonly epoch: number;
+  readonly traceparent: string | undefined;
 }
 
 export const runContext: AsyncLocalStorage<RunIds> = new AsyncLocalStorage();

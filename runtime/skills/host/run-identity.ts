@@ -15,6 +15,25 @@ export function deriveKey({ consumer, eventId, generation }: RunIdentity, ...par
   return hash("sha256", JSON.stringify([consumer, eventId, generation, ...parts]), "hex").slice(0, keyCharacters);
 }
 
+/** Names one execution of a run, as no other one is named. */
+export function executionOf({ source, eventId, generation, epoch, runId, attempt }: Execution): string {
+  return `${source} ${eventId} ${generation}.${epoch}.${runId}.${attempt}`;
+}
+
+export interface Execution {
+  readonly source: number;
+  readonly eventId: string;
+  readonly generation: number;
+  readonly epoch: number;
+  readonly runId: number;
+  readonly attempt: number;
+}
+
+/** The span that stands for an execution. */
+export function spanOfExecution(execution: Execution): string {
+  return deriveSpan(executionOf(execution), 1);
+}
+
 /** The span of one try of what has this key: a call, an event that is emitted. */
 export function deriveSpan(callKey: string, attempt: number): string {
   return hash("sha256", `${callKey}#${attempt}`, "hex").slice(0, 16);

@@ -11,7 +11,7 @@ import { CallTrace } from "./call-trace.ts";
 import { codeOf } from "./failure.ts";
 import type { PreparedDependency } from "./prepared-skill.ts";
 import type { RunHost } from "./run-host.ts";
-import { deriveSpan } from "./run-identity.ts";
+import { deriveSpan, executionOf, spanOfExecution } from "./run-identity.ts";
 import type { RunPart } from "./run-part.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
@@ -137,9 +137,8 @@ export class RunRecorder {
 
   /** Of a part, or of the span that stands for this execution: the same whenever it is asked for, and another one in each execution. */
   #idOf(part: RunPart | undefined): string {
-    const { source, route, generation, epoch, attempt, runId } = this.#run.order;
-    const execution = `${source} ${route.eventId} ${generation}.${epoch}.${runId}.${attempt}`;
-    return part === undefined ? deriveSpan(execution, 1) : deriveSpan(`${execution} ${part.key}`, part.number);
+    const execution = { ...this.#run.order, eventId: this.#run.order.route.eventId };
+    return part === undefined ? spanOfExecution(execution) : deriveSpan(`${executionOf(execution)} ${part.key}`, part.number);
   }
 }
 

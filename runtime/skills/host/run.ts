@@ -224,8 +224,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
   }
 
   get ids(): RunIds {
-    const { runId, skill, attempt } = this.order;
-    return { runId, skill, eventId: this.eventId, traceId: this.traceId, attempt };
+    const { runId, skill, attempt, source, generation, epoch, traceparent } = this.order;
+    return { runId, skill, eventId: this.eventId, traceId: this.traceId, attempt, source, generation, epoch, traceparent };
   }
 
   /** The skill has returned. */

@@ -38,7 +38,8 @@ export interface HostSink {
   usage(runId: number, requestId: number, dependency: number, usage: Usage, waitMaxMs: number): void;
   /** A run asks for what its thread does not have. */
   question(runId: number, requestId: number, about: keyof ToldRuns): void;
-  log(line: SkillLogLine): void;
+  /** `ids`: of the run that it belongs to. */
+  log(line: SkillLogLine, ids?: RunIds): void;
   /** Code of a run of this skill was at work until now. */
   worked(skill: string): void;
 }
@@ -299,7 +300,9 @@ export class SkillHost implements RunHost<Run> {
   }
 
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void {
-    this.#options.sink.log({ level, skill: run.order.skill, eventId: run.eventId, traceId: run.traceId, attempt: run.attempt, message, fields });
+    const { ids } = run;
+    const { skill, eventId, traceId, attempt } = ids;
+    this.#options.sink.log({ level, skill, eventId, traceId, attempt, message, fields }, ids);
   }
 
   ended(run: Run, answer: RunAnswer): void {

@@ -7,21 +7,33 @@ const results = ["succeeded", "slow", "failed"] as const;
 const requestsAt = results.length;
 const tokensAt = requestsAt + 1;
 
+/** Where what a generative model took begins: tokens in, tokens out, cost. */
+const spentAt = tokensAt + 1;
+const spentParts = 3;
+
 /** By dependency: executions by the result of their calls, then requests and tokens. */
 export class DependencyCalls {
   readonly #byDependency = new Map<string, Float64Array>();
+  /** Those whose answers have told tokens. */
+  readonly #models = new Set<string>();
 
   add(calls: readonly CallReport[]): void {
-    for (const { dependency, result, usage } of calls) {
+    for (const { dependency, result, usage, spent } of calls) {
       let counts = this.#byDependency.get(dependency);
       if (counts === undefined) {
-        counts = new Float64Array(tokensAt + 1);
+        counts = new Float64Array(spentAt + spentParts);
         this.#byDependency.set(dependency, counts);
       }
       if (result !== "unused") counts[results.indexOf(result)]! += 1;
       if (usage !== undefined) {
         counts[requestsAt]! += usage.requests;
         counts[tokensAt]! += usage.tokens;
+      }
+      if (spent !== undefined) {
+        this.#models.add(dependency);
+        counts[spentAt]! += spent.inputTokens;
+        counts[spentAt + 1]! += spent.outputTokens;
+        counts[spentAt + 2]! += spent.cost;
       }
     }
   }
@@ -31,8 +43,17 @@ export class DependencyCalls {
       ...results.map((result, index): MetricSample => ({ name: "holdfast_dependency_calls_total", labels: { dependency, result }, value: counts[index] ?? 0 })),
       { name: "holdfast_dependency_requests_total", labels: { dependency }, value: counts[requestsAt] ?? 0 },
       { name: "holdfast_dependency_tokens_total", labels: { dependency }, value: counts[tokensAt] ?? 0 },
+      ...(this.#models.has(dependency) ? ofModel(dependency, counts) : []),
     ]);
   }
+}
+
+function ofModel(dependency: string, counts: Float64Array): readonly MetricSample[] {
+  return [
+    { name: "holdfast_model_tokens_total", labels: { dependency, kind: "input" }, value: counts[spentAt] ?? 0 },
+    { name: "holdfast_model_tokens_total", labels: { dependency, kind: "output" }, value: counts[spentAt + 1] ?? 0 },
+    { name: "holdfast_model_cost_total", labels: { dependency }, value: counts[spentAt + 2] ?? 0 },
+  ];
 }
 
 export const storeCalls = ["claim", "checkpoint", "finish", "clear-outbox", "fail", "revive", "extend", "read", "close"] as const;

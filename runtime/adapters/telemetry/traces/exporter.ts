@@ -67,6 +67,8 @@ function contextOf({ traceId, spanId }: SpanContext): ReturnType<ReadableSpan["s
 export class TraceExport implements Tracing, Reporter {
   readonly #options: TraceExportOptions;
   readonly #losses: Losses<LostEvent["why"]>;
+  /** One for all: spans are grouped by it. */
+  readonly #scope: ReadableSpan["instrumentationScope"];
   #waiting: Span[] = [];
   #timer: Timer | undefined;
   #exporting: Promise<void> | undefined;
@@ -74,6 +76,7 @@ export class TraceExport implements Tracing, Reporter {
 
   constructor(options: TraceExportOptions) {
     this.#options = options;
+    this.#scope = { name: "holdfast", version: options.version };
     this.#losses = new Losses(options.clock, (why, spans, error) => options.lost({ type: "traces.lost", why, spans, error }));
   }
 
@@ -145,7 +148,7 @@ export class TraceExport implements Tracing, Reporter {
   }
 
   #readable(span: Span): ReadableSpan {
-    const { resource, version } = this.#options;
+    const { resource } = this.#options;
     const { traceId, parentSpanId, error } = span;
     const context = contextOf(span);
     const attributes = Object.fromEntries(allowedAttributes(span)) as ReadableSpan["attributes"];
@@ -164,7 +167,7 @@ export class TraceExport implements Tracing, Reporter {
       events: [],
       ended: true,
       resource,
-      instrumentationScope: { name: "holdfast", version },
+      instrumentationScope: this.#scope,
       droppedAttributesCount: 0,
       droppedEventsCount: 0,
       droppedLinksCount: 0,
