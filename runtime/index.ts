@@ -1,4 +1,7 @@
-// The public surface. Plugins import this and nothing deeper.
+/**
+ * What skills, plugins, configurations and programs import. Plugins import this and nothing deeper.
+ * @module holdfast
+ */
 import "./core/refuse-old-node.ts";
 export type { EventEnvelope } from "./core/event-envelope.ts";
 export type { Config, ConfigInput } from "./core/config.ts";

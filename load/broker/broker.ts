@@ -27,6 +27,7 @@ import type { AccessKey } from "./security/keys.ts";
 import { TokenVerifier } from "./security/tokens.ts";
 import { systemClock } from "./system-clock.ts";
 
+/** What `startBroker` takes. All of it has defaults. */
 export interface BrokerOptions {
   /** Port for AMQP, and for HTTP by first byte. Default: 0, a free one. */
   readonly port?: number;
@@ -56,6 +57,7 @@ export interface BrokerOptions {
   readonly log?: (message: string) => void;
 }
 
+/** A local Service Bus in this process. Made by `startBroker`. */
 export interface Broker {
   readonly port: number;
   readonly host: string;

@@ -9,6 +9,7 @@ import type { OutcomeWord } from "./entities/outcome-log.ts";
 import type { MessageQueue } from "./entities/queue.ts";
 import type { TopicCounters } from "./entities/topic.ts";
 
+/** A queue, a subscription or a sub-queue. */
 export interface QueueInspection {
   readonly kind: "queue" | "subscription" | "deadLetterQueue";
   readonly path: string;
@@ -35,6 +36,7 @@ export interface TopicInspection {
   readonly subscriptions: readonly string[];
 }
 
+/** What the broker holds, and what ever happened to it. */
 export interface BrokerInspection {
   readonly connections: number;
   /** By path. Sub-queues are entries of their own. */
@@ -70,12 +72,14 @@ export interface InspectedMessage {
   readonly body?: ReadableBody;
 }
 
+/** Some messages of an entity, by their sequence numbers. */
 export interface MessagePage {
   readonly messages: readonly InspectedMessage[];
   /** Where the next page begins; null when this is the last. */
   readonly next: number | null;
 }
 
+/** Which messages of an entity a page has. */
 export interface PageRequest {
   /** Only messages in this state. */
   readonly state?: InspectedState;

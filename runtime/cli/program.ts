@@ -148,11 +148,15 @@ addMcpCommand(program);
 /** Carries out what the arguments say; sets the exit code when that fails. */
 export async function runProgram(): Promise<void> {
   // A worker in production never loads what stands in load/.
-  if (!isWorkerCommand(process.argv[2])) {
-    await (await import("./dev.ts")).addDevCommand(program);
-    await (await import("./broker.ts")).addBrokerCommand(program);
-  }
+  if (!isWorkerCommand(process.argv[2])) await wholeProgram();
   await carryOut(program, mendable);
+}
+
+/** All that it knows, the commands of trials among it. Call it once. */
+export async function wholeProgram(): Promise<Command> {
+  await (await import("./dev.ts")).addDevCommand(program);
+  await (await import("./broker.ts")).addBrokerCommand(program);
+  return program;
 }
 
 const mendable: Mendable = (error) => {

@@ -67,6 +67,7 @@ export interface HookedEnvelope {
   readonly codec?: BodyCodec | undefined;
 }
 
+/** Reads messages of a form that the worker does not know: what it says of a message is checked like any envelope. Named in `envelopeHooks` of the configuration. */
 export interface EnvelopeHook {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; it is named in the description of a message that it cannot read. */
   readonly name: string;

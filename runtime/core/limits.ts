@@ -5,6 +5,7 @@ export const limitScopes = ["tenant", "project", "skill"] as const;
 /** Whose requests are counted together. Without one, all of them are. */
 export type LimitScope = (typeof limitScopes)[number];
 
+/** One limit of a dependency, over the whole pool of workers: at least one of `requestsPerMinute` and `tokensPerMinute`. */
 export interface LimitPolicy {
   /** Each value has the whole limit to itself; events that name no tenant share one. */
   readonly by?: LimitScope | undefined;

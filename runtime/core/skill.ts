@@ -34,6 +34,7 @@ export interface RetryPolicy {
   readonly lossesMax: number;
 }
 
+/** What holds of the retries of a run where neither the skill nor the configuration says otherwise; times in milliseconds. */
 export const defaultRetryPolicy: RetryPolicy = {
   attemptsMax: 4,
   immediateMax: 1,
@@ -66,6 +67,7 @@ export interface ConcurrencyPolicy {
   readonly max: number;
 }
 
+/** How many runs may use a dependency at once in a worker, and what becomes of those that find no place. */
 export interface BulkheadPolicy {
   /** Runs that may use the dependency at once; 1 to 10 000. */
   readonly concurrentMax: number;
@@ -88,6 +90,7 @@ export const whenFullChoices = ["postpone", "reject"] as const;
 
 export type WhenFull = (typeof whenFullChoices)[number];
 
+/** What holds of a bulkhead where neither the code nor the configuration says otherwise; times in milliseconds. */
 export const defaultBulkheadPolicy: BulkheadPolicy = { concurrentMax: 32, queueMax: 64, waitMaxMs: 5_000, whenFull: "postpone" };
 
 /**
@@ -121,6 +124,7 @@ export interface CircuitPolicy {
   readonly probesToClose: number;
 }
 
+/** What holds of a circuit where neither the code nor the configuration says otherwise; times in milliseconds. */
 export const defaultCircuitPolicy: CircuitPolicy = {
   mode: "rate",
   failureThreshold: 10,

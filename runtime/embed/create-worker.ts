@@ -9,6 +9,7 @@ import { ownerAtWork } from "../skills/host/module-owner.ts";
 import type { OpenWorker } from "./open-worker.ts";
 import { type WorkerEvent, type WorkerEventOf, WorkerEvents } from "./worker-events.ts";
 
+/** What a program says of a worker inside it, beside the configuration. */
 export interface CreateWorkerOptions {
   /** Where relative paths of the configuration start. Default: the working folder. */
   readonly directory?: string;
@@ -16,6 +17,7 @@ export interface CreateWorkerOptions {
   readonly log?: (line: string) => void;
 }
 
+/** How a worker is, for probes of the program around it. */
 export interface WorkerHealth {
   /** `new` until it is started; `stopped` when everything is closed, also after a start that failed. */
   readonly phase: "new" | "starting" | "running" | "stopping" | "stopped";

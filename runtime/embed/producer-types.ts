@@ -26,6 +26,7 @@ export type SentPayload<Events, Type extends keyof Events & string, Version exte
   ? EmittedPayload<Type, Version>
   : PayloadOf<Events[Type]>;
 
+/** What `createProducer` takes: the broker, where events go, whom they come from, and which there are. */
 export interface ProducerConfig<Events extends Contracts = Contracts> extends Pick<ConfigInput, "serviceBus" | "transport" | "contracts"> {
   /** Where events are sent: one entity, and others by event type. A send may name another. */
   readonly publish: NonNullable<ConfigInput["publish"]>;
@@ -39,6 +40,7 @@ export interface ProducerConfig<Events extends Contracts = Contracts> extends Pi
   readonly events?: Events | undefined;
 }
 
+/** What a send says of its event and of its message, beside type and payload. */
 export interface SendOptions extends Omit<EmitOptions, "at" | "delayMs"> {
   /**
    * 1 to 128 characters of `A-Z a-z 0-9 . _ ~ : / + = @ | -`. An event that is sent again under the same id, with the same payload, is done once. Default: a random UUID.

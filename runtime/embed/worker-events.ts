@@ -22,6 +22,7 @@ export interface MessageSettled {
 
 /** Every event of the catalogue, and `message.settled` for each message. */
 export type WorkerEvent = RuntimeEvent | MessageSettled;
+/** The event of one type, as its listener gets it. */
 export type WorkerEventOf<Type extends WorkerEvent["type"]> = Extract<WorkerEvent, { readonly type: Type }>;
 
 type Listener = (event: WorkerEvent) => void;

@@ -14,6 +14,7 @@ import { checkNumber } from "../skills/author/check-options.ts";
 import { failureAtCommit, failureBefore } from "./errors.ts";
 import { type Statements, statementsFor, tableDefault } from "./table.ts";
 
+/** What holds of the table that records steps. */
 export interface DatabaseOptions {
   /** The table of the records: a name, or schema and name with a dot between. Default `holdfast_steps`. */
   readonly table?: string;

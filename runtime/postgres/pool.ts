@@ -5,16 +5,21 @@ import { type DatabaseOptions, type StepDatabase, type TransactionSource, fromTr
 
 /** What is used of a client of `pg`. */
 export interface PoolClient {
+  /** Runs one statement with its `$1`, `$2` …; rejects with what the server says. */
   query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[]; readonly command?: string }>;
   /** With an error, the connection is closed and not used again. */
   release(error?: Error | boolean): void;
+  /** Hears that a connection broke. */
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Hears no more of it. */
   removeListener(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** What is used of a pool of `pg`. */
 export interface Pool {
+  /** Takes a client out of the pool; waits for one where all are out. */
   connect(): Promise<PoolClient>;
+  /** Hears that a connection broke. */
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 
@@ -25,6 +30,7 @@ type ClientOf<OfPool> = OfPool extends { connect: { (): Promise<infer Client>; (
     ? Client
     : PoolClient;
 
+/** What `fromPool` takes beside the pool. */
 export interface PoolOptions extends DatabaseOptions {
   /**
    * How long a transaction may take from its connection to its commit, in milliseconds; 100 ms to 1 hour. Default 30 s. Each of its

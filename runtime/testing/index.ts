@@ -1,4 +1,7 @@
-// The public surface of the test kit, `holdfast/testing`.
+/**
+ * The test kit: skills tried in every way, and whole workers in a test's process.
+ * @module holdfast/testing
+ */
 import "../core/refuse-old-node.ts";
 export { type ProvidedResource, type ProvidedSettings, provide } from "./provide.ts";
 export type { MadeCall } from "./stand-in.ts";

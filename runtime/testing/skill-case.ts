@@ -59,6 +59,7 @@ export interface DoneStep {
   readonly quality: StepQuality;
 }
 
+/** An event that is published once the run is done. */
 export interface EmittedEvent {
   readonly eventId: string;
   readonly eventType: string;
@@ -76,6 +77,7 @@ export interface EmittedEvent {
   readonly properties: Readonly<Record<string, HeaderValue>>;
 }
 
+/** A failed execution after which the run was tried again. */
 export interface Retry {
   /** 1 for the execution that failed first. */
   readonly attempt: number;
@@ -87,6 +89,7 @@ export interface Retry {
   readonly atMs: number;
 }
 
+/** What became of the event of a test. */
 export interface SkillOutcome {
   readonly outcome: "completed" | "dead-lettered" | "parked";
   /** Of a dead letter: its reason, such as the failure's code; empty otherwise. */

@@ -77,12 +77,14 @@ export class Late<Request, Response> {
   }
 }
 
+/** What a stub answers to a call: a value, a fault, either of them later, or what a function makes of the call. */
 export type OneAnswer<Request, Response> =
   | Response
   | Fault
   | Late<Request, Response>
   | ((call: StubCall<Request>) => Response | Fault | Promise<Response | Fault>);
 
+/** What a stub answers: the same each time, or one after the other. */
 export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response>;
 
 /** Answers what it is asked first with the first answer, and so on; one more question than answers fails the test. */
@@ -103,6 +105,7 @@ export interface Stub {
   readonly isRead: boolean;
 }
 
+/** What `stub` takes beside the answer. */
 export interface StubOptions {
   /**
    * Calls of it change nothing, whatever they are: `everyWay` lets them be repeated outside of steps. Default false; `GET` and `HEAD` of an HTTP

@@ -10,6 +10,7 @@ import { type Provided, type ProvidedResource, type ProvidedSettings, providedOf
 import type { Stub } from "./stub.ts";
 import { type Way, waysOf } from "./ways.ts";
 
+/** What `testSkill` takes beside the skill. */
 export interface TestSkillOptions {
   /** The event; fields that are left out are filled in: the first type that the skill handles, in the first version, id `event-1`, payload `{}`. */
   readonly event?: TestEvent;
@@ -29,6 +30,7 @@ export interface TestSkillOptions {
   readonly seed?: number;
 }
 
+/** What `testSkill.everyWay` takes beside the skill. */
 export interface EveryWayOptions extends TestSkillOptions, Partial<Tolerance> {
   /** The skill as it will be: each crash is also resumed by it, as when a new version is rolled out. */
   readonly successor?: Skill;
@@ -43,6 +45,7 @@ export interface WaysRow {
   readonly failed: number;
 }
 
+/** What `testSkill.everyWay` resolves with: every way came to the same end. */
 export interface EveryWayReport {
   /** How it goes without trouble. */
   readonly undisturbed: SkillOutcome;
@@ -140,5 +143,6 @@ async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<Ev
  */
 export const testSkill: {
   (skill: Skill, options?: TestSkillOptions): Promise<SkillOutcome>;
+  /** Runs the same case in each way that a run can go; rejects with an `EveryWayError` when one comes to another end. */
   readonly everyWay: (skill: Skill, options?: EveryWayOptions) => Promise<EveryWayReport>;
 } = Object.assign(runOnce, { everyWay });

@@ -15,6 +15,7 @@ const settledWithinMs = 10_000;
 /** Ends that are kept for those who ask later. */
 const endsMax = 10_000;
 
+/** What `testWorker` takes. */
 export interface TestWorkerOptions {
   /** As for `createWorker`: folders, packages, or what `definePlugin({ module: import.meta.url, … })` made. */
   readonly plugins: ConfigInput["plugins"];
@@ -30,6 +31,7 @@ export interface TestWorkerOptions {
   readonly directory?: string;
 }
 
+/** What `send` of a test worker takes beside the type. */
 export interface SentOptions extends SendOptions {
   /** Default `{}`. */
   readonly payload?: unknown;

@@ -1,4 +1,4 @@
-// README's code: it has the types that it claims, and does what the text beside it says.
+// The code of README and guide: it has the types that it claims, and does what the text beside it says.
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ test("every example in TypeScript has the types that it claims, under the projec
       isolatedDeclarations: false,
       declaration: false,
     },
-    include: ["examples"],
+    include: ["examples", "guide"],
     exclude: [],
   };
   writeFileSync(join(exampleFolder, "tsconfig.json"), JSON.stringify(config));

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { existsSync, globSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
+import { wholeProgram } from "#runtime/cli/program.ts";
 import { codeBlocksOf, codeIn, readDocument, root } from "../support/markdown.ts";
 
 const documents = globSync(["*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
@@ -60,10 +61,9 @@ test("every file that a document names exists", () => {
   assert.deepEqual(missing, []);
 });
 
-test("every npm script and every subcommand that a document names exists", () => {
+test("every npm script and every subcommand that a document names exists", async () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly scripts: Readonly<Record<string, string>> };
-  const commands = readFileSync(join(root, "runtime/cli/program.ts"), "utf8").match(/(?<=\.command\(")\w+/g) ?? [];
-  const known = new Set([...commands, "dev", "broker", "dlq", "runs", "reconcile", "scale", "probe", "mcp"]);
+  const known = new Set((await wholeProgram()).commands.map((command) => command.name()));
   const benches = readdirSync(join(root, "bench"));
   const unknown: string[] = [];
   for (const document of documents) {

@@ -79,7 +79,7 @@ test("everything that its package.json names is there, and no map without its so
     /^\/\/# sourceMappingURL=/m.test(readFileSync(join(installed, "dist", file), "utf8")),
   );
   assert.deepEqual(maps, []);
-  assert.deepEqual(readdirSync(installed).sort(), ["LICENSE", "README.md", "dist", "package.json"]);
+  assert.deepEqual(readdirSync(installed).sort(), ["LICENSE", "README.md", "dist", "handlers", "llms.txt", "package.json"]);
 });
 
 test("it brings nothing that only a trial needs, and dev says what to install", { skip }, () => {

@@ -1,4 +1,4 @@
-// The code in README.md, laid into a folder where it can be checked and run: what is written there is what is tried.
+// The code in README.md and in the guide, laid into a folder where it can be checked and run: what is written there is what is tried.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,7 @@ import { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import { knowOwnName } from "#runtime/skills/host/own-name.ts";
 import { readmeBlock } from "./first-skill.ts";
+import { layGuide } from "./guide-examples.ts";
 import { codeBlocksOf, readDocument, root } from "./markdown.ts";
 
 /** Holds the project's packages and the examples, until the test file that imports this has ended. */
@@ -23,6 +24,7 @@ for (const { file, text } of examples) writeFileSync(file, text);
 writeFileSync(join(exampleFolder, "examples", "index.ts"), readmeBlock("`plugins/greeter/index.ts`", "ts"));
 // What the example of a service imports.
 writeFileSync(join(exampleFolder, "examples", "orders.ts"), readmeBlock("`orders.ts`:", "ts"));
+layGuide(exampleFolder);
 
 /** The file of the one example that contains `words`. */
 export function exampleFile(words: string): string {

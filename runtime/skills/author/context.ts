@@ -8,6 +8,7 @@ import type { SkillError } from "./errors.ts";
 import type { EmittedPayload, EventOf } from "./event-contracts.ts";
 import type { TransactionalDatabase } from "./transactional.ts";
 
+/** How much a log line matters. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /**
@@ -15,12 +16,17 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
  * becomes such a line, too: at level `info` on standard output, at `warn` on standard error.
  */
 export interface SkillLog {
+  /** For whoever looks for a fault; written when `logLevel` is `debug`. */
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What happened as it should. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What somebody should look at, some day. */
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What somebody should look at now. */
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
+/** Where an emitted event goes, when, and with what. */
 export interface EmitOptions {
   /** Schema version of the emitted payload, `major.minor`. Default "1.0". */
   readonly version?: string;
@@ -138,7 +144,9 @@ export interface SkillContext<Payload = unknown> extends CommonContext<Payload>,
    * the caller gets what a resumed run would get. Without options the step is `keyed`.
    */
   step<Result>(name: string, effect: StepEffect<Result, Payload>): Promise<Result>;
+  /** As above, with a kind, fallbacks or a compensation. */
   step<Result>(name: string, options: StepOptions<Result, Payload>, effect: StepEffect<Result, Payload>): Promise<Result>;
+  /** As above, of the kind `transactional`: the effect and the record of it are one transaction. */
   step<Result, Transaction>(
     name: string,
     options: TransactionalOptions<Result, Transaction, Payload>,
@@ -162,6 +170,7 @@ export interface CompensationContext<Payload = unknown> extends Omit<CommonConte
  */
 export type Compensate<Result, Payload = unknown> = (context: CompensationContext<Payload>, result: Result | undefined) => unknown;
 
+/** What a step does: its result is stored, and given back instead of doing it again. What it throws fails the step, which leaves no record. */
 export type StepEffect<Result, Payload = unknown> = (step: StepContext<Payload>) => Promise<Result> | Result;
 
 /** One answer of a fallback chain. */
@@ -178,6 +187,7 @@ export interface FallbackRules<Payload = unknown> {
   readonly timeoutMs?: number;
 }
 
+/** An answer in the place of a step's effect that failed, with its rules. */
 export interface Fallback<Result, Payload = unknown> extends FallbackRules<Payload> {
   /** Gives the result in the effect's place. Its calls have keys of their own; what the failed effect emitted is dropped. */
   readonly answer: (step: StepContext<Payload>, error: SkillError) => Promise<NoInfer<Result>> | NoInfer<Result>;

@@ -29,6 +29,7 @@ export interface CallTimeouts {
   readonly totalMs: number;
 }
 
+/** What holds of the times of a call where neither the code nor the configuration says otherwise, in milliseconds. */
 export const defaultCallTimeouts: CallTimeouts = { connectMs: 2_000, headersMs: 10_000, bodyMs: 30_000, idleMs: 10_000, totalMs: 30_000 };
 
 /** Tries within one call, under one idempotency key, while the run's own time lasts and the worker's retry budget grants them. */
@@ -43,6 +44,7 @@ export interface CallRetry {
   readonly jitter: Jitter;
 }
 
+/** What holds of the tries within one call where neither the code nor the configuration says otherwise; times in milliseconds. */
 export const defaultCallRetry: CallRetry = { attemptsMax: 3, baseDelayMs: 100, delayMaxMs: 2_000, jitter: "equal" };
 
 /** Largest response body, in bytes, unless the dependency says otherwise. */
@@ -132,7 +134,9 @@ export interface Dependency<Request = never, Response = unknown> {
   readonly retry: CallRetry;
   readonly limits: readonly LimitPolicy[];
   readonly concurrency: ConcurrencyPolicy | undefined;
+  /** Tokens that a call is expected to use; undefined where runs of the skill so far say it. */
   readonly estimatedTokens: number | ((request: never) => number) | undefined;
+  /** Reads from a response how many tokens it used; undefined where the estimate stands. */
   readonly tokensOf: ((response: never) => number) | undefined;
   /** Undefined where it is none. */
   readonly generativeAi: GenerativeAi | undefined;
@@ -149,6 +153,7 @@ export interface Dependency<Request = never, Response = unknown> {
 /** An HTTP dependency. */
 export type HttpDependency = Dependency<HttpRequest, HttpResponse>;
 
+/** What `defineDependency` takes of every dependency. The configuration, `dependencies.NAME`, goes before it. */
 export interface DependencyOptions {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; unique in the worker. */
   readonly name: string;
@@ -186,6 +191,7 @@ interface TokenOptions<Request, Response> {
   readonly tokensOf?: (response: NoInfer<Response>) => number;
 }
 
+/** What `defineDependency` takes of a dependency over HTTP. */
 export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unknown>
   extends DependencyOptions, TokenOptions<HttpRequest<RequestBody>, HttpResponse<ResponseBody>> {
   /**
@@ -200,6 +206,7 @@ export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unk
   readonly request?: undefined;
 }
 
+/** What `defineDependency` takes of a dependency that is called by a function. */
 export interface CustomDependencyOptions<Request, Response> extends DependencyOptions, TokenOptions<Request, Response> {
   /** What requests and answers are; see `HttpDependencyOptions`. */
   readonly schemas?: { readonly request?: PayloadSchema<Request>; readonly response?: PayloadSchema<Response> };

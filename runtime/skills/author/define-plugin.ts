@@ -21,6 +21,7 @@ export interface Plugin {
   readonly settings: Settings<unknown> | undefined;
 }
 
+/** What `definePlugin` takes. */
 export interface PluginOptions {
   /**
    * `import.meta.url` of the module that exports it by default, for a plugin that is handed to `createWorker` or to a configuration as an object, without a manifest:

@@ -8,6 +8,7 @@ export interface ResourceInfo extends SettingsReader {
   readonly use: <Value>(resource: Resource<Value>) => Promise<Value>;
 }
 
+/** What `defineResource` takes. */
 export interface ResourceOptions<Value> {
   /** 1 to 64 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter; for people to read. */
   readonly name: string;
@@ -29,12 +30,15 @@ export interface ResourceOptions<Value> {
 /** Made by `defineResource`. */
 export interface Resource<Value> extends Required<Omit<ResourceOptions<Value>, "close">> {
   readonly kind: "holdfast.resource";
+  /** Undefined for what nobody has to give back. */
   readonly close: ((value: Value) => unknown) | undefined;
 }
 
 /** A resource, whatever it makes. */
 export interface AnyResource extends Omit<Resource<unknown>, "open" | "close"> {
+  /** Makes it; see `ResourceOptions`. */
   readonly open: (info: ResourceInfo) => unknown;
+  /** Undefined for what nobody has to give back. */
   readonly close: ((value: never) => unknown) | undefined;
 }
 

@@ -2,6 +2,7 @@
 import { checkKeys, refuse } from "./check-options.ts";
 import { type PayloadSchema, checkSchema } from "./schema.ts";
 
+/** What `defineSettings` takes. */
 export interface SettingsOptions<Values> {
   /** What they must be, as an object: any Standard Schema validator (zod, valibot, …), or a JSON Schema. Its defaults hold where the configuration says nothing. */
   readonly schema: PayloadSchema<Values>;

@@ -10,6 +10,7 @@ import type { ResourceInfo } from "./define-resource.ts";
 import { type AnyStepChain, type ChainStep, type StepChain, buildChain, runChain } from "./step-chain.ts";
 import { type VersionRange, checkVersionRange } from "./version-range.ts";
 
+/** Events that a skill handles: of one type, in some versions. */
 export interface Handles {
   readonly eventType: string;
   /** `'1.x'` is every minor version of major 1, `'1.2'` that version alone. Default `'1.x'`. */
@@ -62,10 +63,19 @@ interface SkillOptionsBase<Payload, Handled extends readonly Handles[]> {
   readonly critical?: boolean;
 }
 
+/** What `defineSkill` takes: either `run` or `steps`. The configuration, `skills.NAME`, goes before it. */
 export type SkillOptions<Payload, Handled extends readonly Handles[] = readonly Handles[]> = SkillOptionsBase<Payload, Handled> &
   (
-    | { readonly run: (context: SkillContext<SkillPayload<Payload, Handled>>) => unknown; readonly steps?: never }
-    | { readonly steps: (begin: StepChain<SkillPayload<Payload, Handled>>) => AnyStepChain; readonly run?: never }
+    | {
+        /** What it does with an event. Run from its beginning after a crash, with the results of the steps that are recorded. */
+        readonly run: (context: SkillContext<SkillPayload<Payload, Handled>>) => unknown;
+        readonly steps?: never;
+      }
+    | {
+        /** Its steps one after the other, each with the results of those before it. */
+        readonly steps: (begin: StepChain<SkillPayload<Payload, Handled>>) => AnyStepChain;
+        readonly run?: never;
+      }
   );
 
 /** What handles events of some types. Made by `defineSkill`. */
@@ -81,18 +91,23 @@ export interface Skill<Payload = never> {
   /** Undefined for the default. */
   readonly concurrentMax: number | undefined;
   readonly retry: RetryPolicy;
+  /** Undefined for none. */
   readonly warmUp: ((info: ResourceInfo) => unknown) | undefined;
   readonly isolation: Isolation;
   readonly critical: boolean;
   /** Empty for a skill written as `run`. */
   readonly steps: readonly ChainStep[];
+  /** What it does; of a chain, its steps one after the other. */
   readonly run: (context: SkillContext<Payload>) => unknown;
 }
 
+/** Milliseconds that one execution of a skill may take that does not say it. */
 export const defaultSkillTimeoutMs = 30_000;
+/** Versions of its events that a skill handles that does not say it: all of major 1. */
 export const defaultVersions = "1.x";
 /** Of an event that does not say. */
 export const defaultEmittedVersion = "1.0";
+/** Where a skill runs that does not say it: on the threads that skills share. */
 export const defaultIsolation: Isolation = "shared";
 
 const timeoutRange = { min: 1, max: 3_600_000 };

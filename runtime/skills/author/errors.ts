@@ -1,5 +1,6 @@
 import { HoldfastError } from "../../core/errors.ts";
 
+/** What an error of a skill says beside its message. */
 export interface SkillErrorOptions extends ErrorOptions {
   /** Stable, 1 to 64 characters; the dead-letter reason when the run is given up. */
   readonly code?: string | undefined;
@@ -14,6 +15,7 @@ export interface SkillErrorOptions extends ErrorOptions {
   readonly definite?: boolean | undefined;
 }
 
+/** What an error that may pass says beside its message. */
 export interface TransientErrorOptions extends SkillErrorOptions {
   /** The least pause before another try, in milliseconds. */
   readonly retryAfterMs?: number | undefined;

@@ -9,6 +9,7 @@ type Awaitable<Result> = Promise<Result> | Result;
 
 /** As `Fallback`, given the results of the steps before. */
 export interface ChainFallback<Result, Payload, Results> extends FallbackRules<Payload> {
+  /** Gives the result in the effect's place. */
   readonly answer: (step: StepContext<Payload>, error: SkillError, results: Readonly<Results>) => Awaitable<NoInfer<Result>>;
 }
 
@@ -41,11 +42,13 @@ export interface StepChain<Payload, Results = unknown> extends AnyStepChain {
     name: Name extends keyof Results ? never : Name,
     effect: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<Result>,
   ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
+  /** As above, with a kind, fallbacks or a compensation. */
   step<const Name extends string, Result>(
     name: Name extends keyof Results ? never : Name,
     options: ChainStepOptions<Result, Payload, Results>,
     effect: (step: StepContext<Payload>, results: Readonly<Results>) => Awaitable<Result>,
   ): StepChain<Payload, Results & { readonly [Key in Name]: Result }>;
+  /** As above, of the kind `transactional`: the effect and the record of it are one transaction. */
   step<const Name extends string, Result, Transaction>(
     name: Name extends keyof Results ? never : Name,
     options: ChainTransactionalOptions<Result, Transaction, Payload, Results>,

@@ -1,6 +1,7 @@
 // Which schema versions a skill handles: `1.x` is every minor version of major 1, `1.2` that version alone.
 import { refuse } from "./check-options.ts";
 
+/** Versions of an event: `1.x` is every minor version of major 1, `1.2` that version alone. */
 export type VersionRange = `${number}.x` | `${number}.${number}`;
 
 const rangePattern = /^(\d{1,4})\.(x|\d{1,4})$/;
