@@ -52,7 +52,7 @@ export interface ReplayView extends GroupReport {
   readonly trouble: string;
 }
 
-/** The first source is meant where none is named. Each throws `Problem`, and shows and does what is of these tenants alone: what is another's is not there. */
+/** Where no source is named, all are looked at; a change is made in the one that has what is meant. Each throws `Problem`, and shows and does what is of these tenants alone: what is another's is not there. */
 export interface EventDoors {
   runs(source: string | undefined, query: RunsQuery, tenants: Tenants): Promise<object>;
   /** Undefined when there is no record of it. */

@@ -11,7 +11,7 @@ import { firstSource } from "../core/config/sources.ts";
 import { counted } from "../core/counted.ts";
 import { messageOf } from "../core/errors.ts";
 import { createPayloadHash } from "../core/payload-hash.ts";
-import type { RunState, RunSummary } from "../core/run.ts";
+import type { RunKind, RunState, RunSummary } from "../core/run.ts";
 import { isOf, type Tenants } from "../core/tenants.ts";
 import { Groups } from "../recovery/groups.ts";
 import { isSelected, type Letter, type Letters, scan } from "../recovery/letters.ts";
@@ -34,6 +34,16 @@ const pace = { perSecond: 50, waitMs: 60_000, failuresMax: 0 };
 const replaysMax = 50;
 
 type Store = ReturnType<typeof composeRunStore>;
+
+const noRecord = "no record";
+
+interface RunsWanted {
+  readonly latest: LatestRuns<ListedRun>;
+  readonly wanted: readonly RunState[];
+  readonly skill: string | undefined;
+  /** Gets what pipeline hashes stand for. */
+  readonly known: Map<string, RunKind>;
+}
 
 export class AdminEvents implements EventDoors {
   readonly #config: Config;
@@ -58,21 +68,33 @@ export class AdminEvents implements EventDoors {
   }
 
   async runs(source: string | undefined, { states, skill, limit }: RunsQuery, tenants: Tenants): Promise<object> {
-    const place = this.#place(source);
+    const latest = new LatestRuns<ListedRun>(limit);
+    const wanted = states.length === 0 ? allStates : states;
+    const known = new Map<string, RunKind>();
+    for (const place of this.#meant(source)) await this.#addRuns(place, { latest, wanted, skill, known }, tenants);
+    return { total: latest.total, states: Object.fromEntries(latest.byState), runs: latest.list().map((run) => plainSummary(run, known)) };
+  }
+
+  async #addRuns(place: Place, { latest, wanted, skill, known }: RunsWanted, tenants: Tenants): Promise<void> {
     const { name } = firstSource(place.config);
     const own = tenants === undefined ? undefined : await this.#own(place, tenants);
-    return place.records.use(async ({ store, records, kinds }) => {
-      const latest = new LatestRuns<ListedRun>(limit);
-      const wanted = states.length === 0 ? allStates : states;
+    await place.records.use(async ({ store, records, kinds }) => {
+      for (const [hash, kind] of kinds) known.set(hash, kind);
       const pages = own === undefined ? scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }) : runsOf(store, own, wanted);
       for await (const page of pages)
         for (const run of page) if (skill === undefined || kinds.get(run.pipelineHash)?.skill === skill) latest.add({ ...run, source: name });
-      return { total: latest.total, states: Object.fromEntries(latest.byState), runs: latest.list().map((run) => plainSummary(run, kinds)) };
     });
   }
 
   async run(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined> {
-    const place = this.#place(source);
+    for (const place of this.#meant(source)) {
+      const found = await this.#runAt(place, eventId, tenants);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #runAt(place: Place, eventId: string, tenants: Tenants): Promise<object | undefined> {
     const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
     return place.records.use(async ({ store, kinds }) => {
       const view = await store.read(eventId);
@@ -86,8 +108,19 @@ export class AdminEvents implements EventDoors {
     await this.#place(source).records.use(({ records }) => records.remove(eventId));
   }
 
+  /** Of the source that has its record, or a message of it. */
   async explain(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined> {
-    const place = this.#place(source);
+    let withoutRecord: object | undefined;
+    for (const place of this.#meant(source)) {
+      const told = await this.#explainAt(place, eventId, tenants);
+      if (told !== undefined && told.state !== noRecord) return told;
+      withoutRecord ??= told;
+    }
+    return withoutRecord;
+  }
+
+  async #explainAt(place: Place, eventId: string, tenants: Tenants): Promise<{ readonly state: string } | undefined> {
+    const { name } = firstSource(place.config);
     const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
     return place.queues.use((queues) =>
       place.letters.use((letters) =>
@@ -101,21 +134,46 @@ export class AdminEvents implements EventDoors {
           const kind = view && kinds.get(view.pipelineHash);
           const story = storyOf({ view, kind, found, logged: [], nowMs: Date.now(), describeStep, inDoubt: view && stepInDoubt(view.steps) });
           const eventType = kind?.eventType ?? found.messages[0]?.eventType ?? found.letters[0]?.eventType ?? "";
-          const head = { eventId, skill: view === undefined ? "" : skillOf(view, kind), eventType, state: view?.state ?? "no record" };
-          return { ...head, ...plainStory(story), notLookedThrough: found.cutShort };
+          const head = { eventId, skill: view === undefined ? "" : skillOf(view, kind), eventType, state: view?.state ?? noRecord };
+          return { source: name, ...head, ...plainStory(story), notLookedThrough: found.cutShort };
         }),
       ),
     );
   }
 
   async changeRun(source: string | undefined, order: RunOrdered, tenants: Tenants): Promise<RunChanged> {
-    const place = this.#place(source);
+    const place = await this.#placeOfRun(source, order.eventId, tenants);
     const own = tenants === undefined ? undefined : await this.#own(place, tenants, order.eventId);
     return changeRun(place, order, { tenants, own, signal: this.#abort.signal });
   }
 
-  deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]> {
-    const { config, letters: opened } = this.#place(source);
+  /** The source that has the event's record, or where none has, a message of it. */
+  async #placeOfRun(source: string | undefined, eventId: string, tenants: Tenants): Promise<Place> {
+    const places = this.#meant(source);
+    const [first] = places;
+    if (first === undefined || places.length === 1) return this.#place(source);
+    const recorded: Place[] = [];
+    const seen: Place[] = [];
+    for (const place of places) {
+      const told = await this.#explainAt(place, eventId, tenants);
+      if (told !== undefined) (told.state === noRecord ? seen : recorded).push(place);
+    }
+    const having = recorded.length > 0 ? recorded : seen;
+    if (having.length > 1)
+      throw new Problem(
+        "bad-request",
+        `expected source to be one of ${having.map(({ config }) => firstSource(config).name).join(", ")}, which each have a run of '${eventId}', found none; nothing was changed`,
+      );
+    return having[0] ?? first;
+  }
+
+  async deadLetters(source: string | undefined, tenants: Tenants): Promise<readonly object[]> {
+    const groups: object[] = [];
+    for (const place of this.#meant(source)) groups.push(...(await this.#deadLettersAt(place, tenants)));
+    return groups;
+  }
+
+  #deadLettersAt({ config, letters: opened }: Place, tenants: Tenants): Promise<readonly object[]> {
     const { name } = firstSource(config);
     return opened.use(async (letters) => {
       const counted = new Groups();
@@ -184,6 +242,11 @@ export class AdminEvents implements EventDoors {
       await surroundings.publisher.stop();
       await surroundings.store.stop();
     }
+  }
+
+  /** All of them where none is named. */
+  #meant(source: string | undefined): readonly Place[] {
+    return source === undefined ? this.#config.sources.map(({ name }) => this.#place(name)) : [this.#place(source)];
   }
 
   #place(source: string | undefined): Place {

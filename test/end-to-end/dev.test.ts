@@ -44,6 +44,7 @@ test("npm start that is stopped by Ctrl-C ends with 0 and the account, which agr
       assert.ok(events <= sent && events <= (summary["events"] ?? 0) && completed <= (summary["completed"] ?? 0));
     }
     assert.ok((summary["events"] ?? 0) > 0 && (summary["events"] ?? 0) <= 20_000);
+    assert.match(result.stdout, /"page":"http:\/\/127\.0\.0\.1:\d+"/);
     assert.ok(!(result.stdout + result.stderr).includes("\u001b"), "expected no escape sequences");
   }
 });

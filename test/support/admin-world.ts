@@ -39,6 +39,7 @@ export class ScriptedEvents implements EventDoors {
 
   explain(_source: string | undefined, eventId: string): Promise<object | undefined> {
     const told = {
+      source: "input",
       eventId,
       skill: "calls",
       eventType: "calls",

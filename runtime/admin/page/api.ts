@@ -93,6 +93,7 @@ export interface LetterGroup {
   readonly last: string;
   readonly eventTypes: readonly string[];
   readonly example: {
+    readonly source: string;
     readonly eventId: string;
     readonly reason: string;
     readonly class: string;
@@ -155,6 +156,7 @@ export interface Fleet {
 }
 
 export interface Explanation {
+  readonly source: string;
   readonly eventId: string;
   readonly skill: string;
   readonly state: string;

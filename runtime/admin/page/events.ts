@@ -71,7 +71,7 @@ function replayQuestion({ fingerprint, count, example }: LetterGroup): Question 
         ["start", "from the first step, with new idempotency keys"],
       ],
     },
-    act: (reason, from) => change("POST", "/replays", { group: fingerprint, expected: count, from, reason }),
+    act: (reason, from) => change("POST", `/replays?source=${encodeURIComponent(example.source)}`, { group: fingerprint, expected: count, from, reason }),
   };
 }
 
@@ -91,7 +91,7 @@ export function Letters({ groups, trouble, replays, ask, explain }: LettersProps
     const { fingerprint, count, last, eventTypes, example } = group;
     return h(
       "tr",
-      { key: fingerprint },
+      { key: `${example.source} ${fingerprint}` },
       h("td", { "data-name": "Group", class: "id" }, fingerprint),
       h("td", { "data-name": "Letters" }, count),
       h(
@@ -179,9 +179,10 @@ export function Story({ eventId, story, trouble, explain, ask }: StoryProps): Co
 }
 
 /** What can be done with it by hand: nothing where it is done. */
-function questionOf({ eventId, state }: Explanation, explain: (eventId: string) => void): Question | undefined {
+function questionOf({ source, eventId, state }: Explanation, explain: (eventId: string) => void): Question | undefined {
   const path = `/runs/${encodeURIComponent(eventId)}`;
-  const act = (verb: "cancel" | "resume", reason: string): Promise<void> => change("POST", `${path}/${verb}`, { reason }).then(() => explain(eventId));
+  const act = (verb: "cancel" | "resume", reason: string): Promise<void> =>
+    change("POST", `${path}/${verb}?source=${encodeURIComponent(source)}`, { reason }).then(() => explain(eventId));
   if (state === "dead" || state === "parked")
     return {
       title: `Resume the run of ${eventId}`,

@@ -300,6 +300,17 @@ test("a dedicated skill that blocks its thread keeps nobody else waiting", async
   assert.equal((await answer(blocked ?? 0)).kind, "timed-out");
 });
 
+test("where every skill has threads of its own, those of the runtime itself, such as probes, run on the first of them", async (t) => {
+  const named = (name: string): typeof sharedSkills => fixture.skills.filter((one) => one.name === name);
+  const plugins = [
+    { name: "fixture", entry, folder, skills: named("dedicated-block") },
+    { name: "own", entry, folder, skills: named("noop"), isBuiltIn: true },
+  ];
+  const { executor, post, answer } = await start(t, { threads: 2, plugins });
+  assert.ok(executor.isReady());
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+});
+
 test("a run answered slowly holds up none of its batch", async (t) => {
   const { post, answer, results } = await start(t, { threads: 1 });
   for (let warm = 0; warm < 20; warm += 1) await answer(post("noop")[0] ?? 0);
