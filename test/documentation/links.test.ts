@@ -63,7 +63,7 @@ test("every file that a document names exists", () => {
 test("every npm script and every subcommand that a document names exists", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly scripts: Readonly<Record<string, string>> };
   const commands = readFileSync(join(root, "runtime/cli/program.ts"), "utf8").match(/(?<=\.command\(")\w+/g) ?? [];
-  const known = new Set([...commands, "dev", "broker", "dlq", "runs", "reconcile", "scale", "probe", "mcp"]);
+  const known = new Set([...commands, "dev", "broker", "dlq", "runs", "reconcile", "scale", "probe", "mcp", "debug"]);
   const benches = readdirSync(join(root, "bench"));
   const unknown: string[] = [];
   for (const document of documents) {
