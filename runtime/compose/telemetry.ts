@@ -7,7 +7,8 @@ import { beforeEnd } from "../adapters/threads/end-process.ts";
 import { ownVersion } from "../adapters/system/version.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
-import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/traces/environment.ts";
+import type { LogExport, LogExportOptions } from "../adapters/telemetry/logs/exporter.ts";
+import { exportQueueOf, exportsLogs, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/otlp/environment.ts";
 import type { TraceExport, TraceExportOptions } from "../adapters/telemetry/traces/exporter.ts";
 import { PlatformEvents } from "../adapters/telemetry/platform-events.ts";
 import { ProbeTelemetry } from "../adapters/telemetry/probes.ts";
@@ -50,6 +51,8 @@ export interface ReportingParts {
   readonly metrics: Metrics | undefined;
   /** Hears everything, too. */
   readonly telemetry?: Telemetry | undefined;
+  /** Gets the lines of the log, too. */
+  readonly exported?: LogExport | undefined;
   /** Gets the lines of the log, in place of standard error. */
   readonly log?: ((line: string) => void) | undefined;
   /** The process, and so its end, is somebody else's. */
@@ -75,18 +78,33 @@ const ratioDefault = 0.01;
 export async function composeTraces({ traces }: Config, environment: NodeJS.ProcessEnv): Promise<ComposedTraces | undefined> {
   if (!exportsTraces(environment)) return undefined;
   const sampler = samplerOf(environment);
-  const queue = exportQueueOf(environment);
+  const queue = exportQueueOf(environment, "TRACES");
   const { TraceExport, openExporter, resourceOf } = await import("../adapters/telemetry/traces/exporter.ts");
-  const exporter = await openExporter(protocolOf(environment));
+  const exporter = await openExporter(protocolOf(environment, "TRACES"));
   const { ratio = sampler.ratio ?? ratioDefault, followParent = sampler.followParent ?? true, slowMs } = traces;
   return {
     policy: { ratio, followParent, slowMs },
     start: (workerId, lost) => {
-      const version = ownVersion();
-      const worker = { "service.name": "holdfast", "service.version": version, "service.instance.id": workerId, "host.name": hostname() };
-      return new TraceExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(worker), version, lost });
+      return new TraceExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(describeWorker(workerId)), version: ownVersion(), lost });
     },
   };
+}
+
+/** For whoever gets what it exports. */
+function describeWorker(workerId: string): Readonly<Record<string, string>> {
+  return { "service.name": "holdfast", "service.version": ownVersion(), "service.instance.id": workerId, "host.name": hostname() };
+}
+
+/** Undefined where nothing says that the log is exported; nothing is loaded for it then. */
+export async function composeLogExport(environment: NodeJS.ProcessEnv, workerId: string, lost: LogExportOptions["lost"]): Promise<LogExport | undefined> {
+  if (!exportsLogs(environment)) return undefined;
+  const queue = exportQueueOf(environment, "LOGS");
+  const [{ LogExport, openLogExporter }, { resourceOf }] = await Promise.all([
+    import("../adapters/telemetry/logs/exporter.ts"),
+    import("../adapters/telemetry/traces/exporter.ts"),
+  ]);
+  const exporter = await openLogExporter(protocolOf(environment, "LOGS"));
+  return new LogExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(describeWorker(workerId)), version: ownVersion(), lost });
 }
 
 /** What takes the lines of skills, and the number of the least level that they have, as it is from now on, for their threads to read. */
@@ -100,9 +118,16 @@ export function skillLines(logger: Logger): Required<Pick<ThreadsExecutorOptions
 }
 
 export function composeTelemetry(config: Config, directory: string, parts: ReportingParts): ComposedTelemetry {
-  const { workerId, publisher, queue, board, heard, metrics, telemetry, log } = parts;
+  const { workerId, publisher, queue, board, heard, metrics, telemetry, log, exported } = parts;
   const format = config.logFormat ?? (log === undefined && process.stderr.isTTY ? "pretty" : "json");
-  const logger = createLogger({ level: config.logLevel, format, worker: workerId, host: hostname(), write: log });
+  const logger = createLogger({
+    level: config.logLevel,
+    format,
+    worker: workerId,
+    host: hostname(),
+    write: log,
+    also: exported && ((line) => exported.take([line])),
+  });
   if (parts.isEmbedded !== true) beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
   const statistics = new Statistics();
   const summaries = new Summaries();

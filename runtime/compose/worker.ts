@@ -34,7 +34,7 @@ import { composeRecoveryQueue, composeSideJobs, type RecoveryParts } from "./rec
 import { composeSecretKeeper, openSecrets } from "./secrets.ts";
 import { composeSkills } from "./skills.ts";
 import { composeSources } from "./sources.ts";
-import { type ComposedTelemetry, composeMetrics, composeTelemetry, composeTraces, skillLines } from "./telemetry.ts";
+import { type ComposedTelemetry, composeLogExport, composeMetrics, composeTelemetry, composeTraces, skillLines } from "./telemetry.ts";
 
 /** Circuit states as the threads read them. */
 const circuitNumbers: Readonly<Record<CircuitState, number>> = { closed: 0, open: 1, "half-open": 2, isolated: 1 };
@@ -91,7 +91,8 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const queue = composeRecoveryQueue(config, directory, stores[0], heard);
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
-  const reporting = { workerId, publisher, queue, board, heard, metrics, ...hosting };
+  const tracing = traces?.start(workerId, tell);
+  const reporting = { exported: await composeLogExport(process.env, workerId, tell), workerId, publisher, queue, board, heard, metrics, ...hosting };
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
@@ -101,7 +102,6 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
     traces: traces?.policy,
   });
-  const tracing = traces?.start(workerId, tell);
   const credentials = new CredentialWatch({ clock: systemClock, tell });
   const fleet = composeFleet({ ...reporting, threads, statistics: reports.statistics, view: () => worker.view() });
   const worker: Worker = new Worker({
@@ -119,7 +119,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     reporters: [
       composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
-      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet]),
+      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet, reporting.exported]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,

@@ -287,7 +287,9 @@ export type RuntimeEvent =
   /** Events for the platform that were not sent: there were too many (`rate`, `buffer`), the broker refused them, or the worker ended first. */
   | { readonly type: "platform-events.lost"; readonly events: number; readonly why: "rate" | "buffer" | "refused" | "stop"; readonly error: string }
   /** Spans that were not exported: too many waited, nobody took them, or the worker ended first. */
-  | { readonly type: "traces.lost"; readonly spans: number; readonly why: "buffer" | "refused" | "stop"; readonly error: string };
+  | { readonly type: "traces.lost"; readonly spans: number; readonly why: "buffer" | "refused" | "stop"; readonly error: string }
+  /** The same of lines of the log. */
+  | { readonly type: "logs.lost"; readonly lines: number; readonly why: "buffer" | "refused" | "stop"; readonly error: string };
 
 /** A sweep over records and messages has ended; `isWhole`: all messages were looked at. What it only `found` is left as it is. */
 export interface SweptEvent {

@@ -57,6 +57,7 @@ const shown: Readonly<Record<FieldOf<RuntimeEvent>, true>> = {
   limitBytes: true,
   login: true,
   loopUse: true,
+  lines: true,
   lostAgoMs: true,
   mended: true,
   messageId: true,

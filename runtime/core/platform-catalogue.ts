@@ -346,6 +346,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "run.postponed": undefined,
   "platform-events.lost": undefined,
   "traces.lost": undefined,
+  "logs.lost": undefined,
 };
 
 /** In every payload, besides the fields of its row. */

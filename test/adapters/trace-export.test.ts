@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { exportQueueOf, exportsTraces, protocolOf, samplerOf } from "#runtime/adapters/telemetry/traces/environment.ts";
+import { exportQueueOf, exportsLogs, exportsTraces, protocolOf, samplerOf } from "#runtime/adapters/telemetry/otlp/environment.ts";
 import { resourceOf, TraceExport, type TraceExportOptions } from "#runtime/adapters/telemetry/traces/exporter.ts";
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { Span } from "#runtime/core/spans.ts";
@@ -19,12 +19,20 @@ test("traces are exported where the standard variables say so, and nowhere by de
   assert.throws(() => exportsTraces({ OTEL_TRACES_EXPORTER: "zipkin" }), /OTEL_TRACES_EXPORTER: expected otlp or none, got 'zipkin'/);
 });
 
+test("the log is exported where it is named, not where a place for traces is", () => {
+  assert.deepEqual([exportsLogs({}), exportsLogs(endpoint), exportsLogs({ ...endpoint, OTEL_LOGS_EXPORTER: "otlp" })], [false, false, true]);
+  assert.equal(exportsLogs({ OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "http://c/v1/logs" }), true);
+  assert.equal(exportsLogs({ OTEL_LOGS_EXPORTER: "otlp", OTEL_SDK_DISABLED: "true" }), false);
+  assert.equal(protocolOf({ OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: "http/json" }, "LOGS"), "http/json");
+  assert.throws(() => exportsLogs({ OTEL_LOGS_EXPORTER: "console" }), /OTEL_LOGS_EXPORTER: expected otlp or none, got 'console'/);
+});
+
 test("protocol, queue and sampler are those of the standard variables", () => {
-  assert.equal(protocolOf({}), "http/protobuf");
-  assert.equal(protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" }), "http/json");
-  assert.throws(() => protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }), /expected http\/protobuf or http\/json, got 'grpc'/);
-  assert.deepEqual(exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "100", OTEL_BSP_SCHEDULE_DELAY: "10" }), { queueMax: 100, batchMax: 100, delayMs: 10 });
-  assert.throws(() => exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "-1" }), /OTEL_BSP_MAX_QUEUE_SIZE: expected a whole number above 0, got '-1'/);
+  assert.equal(protocolOf({}, "TRACES"), "http/protobuf");
+  assert.equal(protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" }, "TRACES"), "http/json");
+  assert.throws(() => protocolOf({ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }, "TRACES"), /expected http\/protobuf or http\/json, got 'grpc'/);
+  assert.deepEqual(exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "100", OTEL_BSP_SCHEDULE_DELAY: "10" }, "TRACES"), { queueMax: 100, batchMax: 100, delayMs: 10 });
+  assert.throws(() => exportQueueOf({ OTEL_BSP_MAX_QUEUE_SIZE: "-1" }, "TRACES"), /OTEL_BSP_MAX_QUEUE_SIZE: expected a whole number above 0, got '-1'/);
   assert.deepEqual(samplerOf({}), {});
   assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" }), { ratio: 0.25, followParent: true });
   assert.deepEqual(samplerOf({ OTEL_TRACES_SAMPLER: "traceidratio" }), { ratio: 1, followParent: false });

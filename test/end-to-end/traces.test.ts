@@ -47,7 +47,7 @@ test("one event's trace goes through queue, worker, thread and service, into the
   const bench = await startWorkerBench(t, { entities: { queues: ["input", "next"] }, skills: ["opener", "closer"], dependencies: ["shop"], module });
   const dependencies = { shop: { baseUrl: `http://127.0.0.1:${(shop.address() as AddressInfo).port}` } };
   const [first, second] = await Promise.all([
-    bench.startWorker({ dependencies, publish: { entity: "next" } }, receiver.env),
+    bench.startWorker({ dependencies, publish: { entity: "next" } }, { ...receiver.env, OTEL_LOGS_EXPORTER: "otlp", OTEL_BLRP_SCHEDULE_DELAY: "20" }),
     bench.startWorker({ dependencies, sources: [{ queue: "next" }] }, receiver.env),
   ]);
   const client = new ServiceBusClient(bench.broker.connectionString);
@@ -123,6 +123,9 @@ test("one event's trace goes through queue, worker, thread and service, into the
   };
   const run = ofTrace().find(({ name }) => name === "run opener");
   assert.deepEqual(idsOf(line), [traceId, traceId, run?.spanId, "01"]);
+  const asked = await eventually("the line at the collector", () => receiver.logs.find(({ body }) => body === "asked"), 5_000);
+  assert.deepEqual([asked.traceId, asked.spanId, asked.severityNumber, asked.attributes["skill"]], [traceId, run?.spanId, 9, "opener"]);
+  assert.ok(receiver.logs.some(({ eventName }) => eventName === "worker.started"));
   const retrying = second.events("run.retrying").map(({ trace_id: trace, span_id: span, trace_flags: flags }) => [trace, span, flags]);
   assert.deepEqual(retrying, [[traceId, failed?.spanId, "01"]]);
 });

@@ -44,6 +44,7 @@ interface OtlpRequest {
 export interface OtlpReceiver {
   readonly url: string;
   readonly spans: ReceivedSpan[];
+  readonly logs: ReceivedLog[];
   /** All that came, as it came. */
   readonly bodies: string[];
   /** What it answers from now on; 200 at first. */
@@ -61,6 +62,29 @@ function record(attributes: readonly OtlpAttribute[]): Readonly<Record<string, u
   return Object.fromEntries(attributes.map(({ key, value }) => [key, plain(value)]));
 }
 
+export interface ReceivedLog {
+  readonly traceId?: string;
+  readonly spanId?: string;
+  readonly severityNumber: number;
+  readonly eventName?: string;
+  readonly body: unknown;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
+interface OtlpLogs {
+  readonly resourceLogs: readonly {
+    readonly scopeLogs: readonly {
+      readonly logRecords: readonly (Omit<ReceivedLog, "attributes" | "body"> & { readonly body: OtlpValue; readonly attributes: readonly OtlpAttribute[] })[];
+    }[];
+  }[];
+}
+
+function logsIn(body: string): readonly ReceivedLog[] {
+  return (JSON.parse(body) as OtlpLogs).resourceLogs
+    .flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords))
+    .map((log) => ({ ...log, body: plain(log.body), attributes: record(log.attributes) }));
+}
+
 /** It ends with the test. */
 export async function startOtlpReceiver(t: TestContext): Promise<OtlpReceiver> {
   const server = createServer((request, response) => {
@@ -68,6 +92,7 @@ export async function startOtlpReceiver(t: TestContext): Promise<OtlpReceiver> {
       response.writeHead(receiver.status, { "content-type": "application/json" }).end("{}");
       if (receiver.status !== 200) return;
       receiver.bodies.push(body);
+      if (request.url === "/v1/logs") return void receiver.logs.push(...logsIn(body));
       for (const { resource, scopeSpans } of (JSON.parse(body) as OtlpRequest).resourceSpans)
         for (const span of scopeSpans.flatMap(({ spans }) => spans))
           receiver.spans.push({ ...span, links: span.links ?? [], attributes: record(span.attributes), resource: record(resource.attributes) });
@@ -80,7 +105,7 @@ export async function startOtlpReceiver(t: TestContext): Promise<OtlpReceiver> {
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json", OTEL_BSP_SCHEDULE_DELAY: "20" };
-  const receiver: OtlpReceiver = { url, spans: [], bodies: [], status: 200, env };
+  const receiver: OtlpReceiver = { url, spans: [], logs: [], bodies: [], status: 200, env };
   return receiver;
 }
 

@@ -70,6 +70,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "escalation.held-back": "warn",
   "platform-events.lost": "warn",
   "traces.lost": "warn",
+  "logs.lost": "warn",
 };
 
 export interface LoggerOptions {
@@ -81,6 +82,8 @@ export interface LoggerOptions {
   readonly host: string;
   /** Gets each line; default: it is written to standard error. */
   readonly write?: ((line: string) => void) | undefined;
+  /** Gets each line of JSON, too. */
+  readonly also?: ((line: string) => void) | undefined;
 }
 
 /** Of a destination that keeps nothing back. */
@@ -89,7 +92,7 @@ function flushed(done?: (error?: Error) => void): void {
 }
 
 /** Makes the worker's logger; lines go to standard error, so that standard output stays for results. */
-export function createLogger({ level, format, worker, host, write }: LoggerOptions): Logger {
+export function createLogger({ level, format, worker, host, write, also }: LoggerOptions): Logger {
   // A flush waits for what is being written only where there is a length to wait for.
   const destination = write === undefined ? pino.destination({ dest: 2, sync: false, minLength: 1 }) : { write, flush: flushed };
   const isColoured = process.stderr.isTTY && process.env["NO_COLOR"] === undefined;
@@ -97,9 +100,10 @@ export function createLogger({ level, format, worker, host, write }: LoggerOptio
     write: (line: string): void => void destination.write(prettyLine(line, isColoured)),
     flush: (done?: (error?: Error) => void): void => destination.flush(done),
   };
+  const place = format === "json" ? destination : eyes;
   return pino(
     { level, base: { worker, host, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    format === "json" ? destination : eyes,
+    also === undefined ? place : { write: (line: string) => (also(line), place.write(line)), flush: (done?: (error?: Error) => void) => place.flush(done) },
   );
 }
 

@@ -1,20 +1,17 @@
 /**
- * Exports spans by OTLP, with OpenTelemetry's own exporters: where to, with which headers, certificates and time-outs, these take from the environment. Spans
- * wait in a queue that is bounded; what is over, or cannot be delivered after the exporter's own retries, is dropped, counted and reported.
+ * Exports spans by OTLP, with OpenTelemetry's own exporters: where to, with which headers, certificates and time-outs, these take from the environment. How
+ * spans wait for that, batches.ts says.
  */
 import { SpanKind as OtelKind, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
 import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes, detectResources, envDetector } from "@opentelemetry/resources";
 import type { RuntimeEvent } from "../../../core/catalogue.ts";
-import type { Clock, Timer } from "../../../core/clock.ts";
-import { messageOf } from "../../../core/errors.ts";
+import type { Clock } from "../../../core/clock.ts";
 import { allowedAttributes, type Span, type SpanKind } from "../../../core/spans.ts";
 import type { SpanContext } from "../../../core/trace-context.ts";
-import type { Reporter } from "../../../ports/telemetry.ts";
 import type { Tracing } from "../../../ports/tracing.ts";
-import { settledWithin } from "../../support/waiting.ts";
-import { Losses } from "../losses.ts";
-import type { ExportQueue, OtlpProtocol } from "./environment.ts";
+import { Batches } from "../otlp/batches.ts";
+import type { ExportQueue, OtlpProtocol } from "../otlp/environment.ts";
 
 /** As much as both have in common: each has private parts. */
 type OtlpExporter = Pick<OTLPTraceExporter, "export" | "shutdown">;
@@ -45,9 +42,6 @@ export function resourceOf(worker: Readonly<Record<string, string>>): ReadableSp
   return resourceFromAttributes(worker).merge(detectResources({ detectors: [envDetector] }));
 }
 
-/** How long a stop waits for the collector. */
-const stopMaxMs = 2_000;
-
 const kinds: Readonly<Record<SpanKind, OtelKind>> = {
   internal: OtelKind.INTERNAL,
   client: OtelKind.CLIENT,
@@ -64,113 +58,46 @@ function contextOf({ traceId, spanId }: SpanContext): ReturnType<ReadableSpan["s
   return { traceId, spanId, traceFlags: TraceFlags.SAMPLED };
 }
 
-export class TraceExport implements Tracing, Reporter {
-  readonly #options: TraceExportOptions;
-  readonly #losses: Losses<LostEvent["why"]>;
-  /** One for all: spans are grouped by it. */
-  readonly #scope: ReadableSpan["instrumentationScope"];
-  #waiting: Span[] = [];
-  #timer: Timer | undefined;
-  #exporting: Promise<void> | undefined;
-  #isStopped = false;
-
+export class TraceExport extends Batches<Span> implements Tracing {
   constructor(options: TraceExportOptions) {
-    this.#options = options;
-    this.#scope = { name: "holdfast", version: options.version };
-    this.#losses = new Losses(options.clock, (why, spans, error) => options.lost({ type: "traces.lost", why, spans, error }));
-  }
-
-  start(): void {
-    // It takes spans from the beginning.
-  }
-
-  take(spans: readonly Span[]): void {
-    const { queueMax, batchMax, delayMs, clock } = this.#options;
-    const room = this.#isStopped ? 0 : Math.max(0, queueMax - this.#waiting.length);
-    if (room < spans.length) this.#losses.add(this.#isStopped ? "stop" : "buffer", spans.length - room, "");
-    this.#waiting.push(...spans.slice(0, room));
-    if (this.#waiting.length === 0 || this.#exporting !== undefined) return;
-    if (this.#waiting.length >= batchMax) this.#begin();
-    else
-      this.#timer ??= clock.after(delayMs, () => {
-        this.#timer = undefined;
-        if (this.#exporting === undefined) this.#begin();
-      });
-  }
-
-  /** Exports what waits, each once. */
-  async stop(): Promise<void> {
-    this.#timer?.cancel();
-    // A collector that does not answer must not take the time of what is stopped after it.
-    await settledWithin(this.#options.clock, stopMaxMs, this.#exportRest());
-    this.giveUp();
-    await this.#options.exporter.shutdown();
-  }
-
-  async #exportRest(): Promise<void> {
-    await this.#exporting;
-    if (this.#waiting.length > 0) await this.#exportAll();
-  }
-
-  giveUp(): void {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    if (this.#waiting.length > 0) this.#losses.add("stop", this.#waiting.length, "");
-    this.#waiting = [];
-    this.#losses.stop();
-  }
-
-  #begin(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#exporting = this.#exportAll().finally(() => {
-      this.#exporting = undefined;
+    const { exporter, resource, version } = options;
+    // One for all: spans are grouped by it.
+    const scope = { name: "holdfast", version };
+    super({
+      ...options,
+      send: (batch, done) =>
+        exporter.export(
+          batch.map((span) => readable(span, resource, scope)),
+          done,
+        ),
+      shutdown: () => exporter.shutdown(),
+      lost: (why, spans, error) => options.lost({ type: "traces.lost", why, spans, error }),
     });
   }
+}
 
-  async #exportAll(): Promise<void> {
-    while (this.#waiting.length > 0 && !this.#isStopped) await this.#exportBatch(this.#waiting.splice(0, this.#options.batchMax));
-  }
-
-  #exportBatch(batch: readonly Span[]): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const failed = (error: unknown): void => {
-      this.#losses.add("refused", batch.length, messageOf(error, 200));
-      resolve();
-    };
-    try {
-      const spans = batch.map((span) => this.#readable(span));
-      this.#options.exporter.export(spans, ({ error }) => (error === undefined ? resolve() : failed(error)));
-    } catch (error) {
-      failed(error);
-    }
-    return promise;
-  }
-
-  #readable(span: Span): ReadableSpan {
-    const { resource } = this.#options;
-    const { traceId, parentSpanId, error } = span;
-    const context = contextOf(span);
-    const attributes = Object.fromEntries(allowedAttributes(span)) as ReadableSpan["attributes"];
-    // By number: two versions of the interface, where both are installed, have enums that are not the same type.
-    const numbered: object = { kind: kinds[span.kind], status: { code: error === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR } };
-    return {
-      ...(numbered as Pick<ReadableSpan, "kind" | "status">),
-      name: span.name,
-      spanContext: () => context,
-      ...(parentSpanId === undefined ? {} : { parentSpanContext: contextOf({ traceId, spanId: parentSpanId }) }),
-      startTime: timeOf(span.startMs),
-      endTime: timeOf(span.endMs),
-      duration: timeOf(span.endMs - span.startMs),
-      attributes,
-      links: span.links.map((link) => ({ context: contextOf(link) })),
-      events: [],
-      ended: true,
-      resource,
-      instrumentationScope: this.#scope,
-      droppedAttributesCount: 0,
-      droppedEventsCount: 0,
-      droppedLinksCount: 0,
-    };
-  }
+function readable(span: Span, resource: ReadableSpan["resource"], scope: ReadableSpan["instrumentationScope"]): ReadableSpan {
+  const { traceId, parentSpanId, error } = span;
+  const context = contextOf(span);
+  const attributes = Object.fromEntries(allowedAttributes(span)) as ReadableSpan["attributes"];
+  // By number: two versions of the interface, where both are installed, have enums that are not the same type.
+  const numbered: object = { kind: kinds[span.kind], status: { code: error === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR } };
+  return {
+    ...(numbered as Pick<ReadableSpan, "kind" | "status">),
+    name: span.name,
+    spanContext: () => context,
+    ...(parentSpanId === undefined ? {} : { parentSpanContext: contextOf({ traceId, spanId: parentSpanId }) }),
+    startTime: timeOf(span.startMs),
+    endTime: timeOf(span.endMs),
+    duration: timeOf(span.endMs - span.startMs),
+    attributes,
+    links: span.links.map((link) => ({ context: contextOf(link) })),
+    events: [],
+    ended: true,
+    resource,
+    instrumentationScope: scope,
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+  };
 }

@@ -1,4 +1,4 @@
-/** What OpenTelemetry's environment variables say of the export of traces; where it goes, the exporters read themselves. */
+/** What OpenTelemetry's environment variables say of the export of traces and of the log; where it goes, the exporters read themselves. */
 import { ConfigurationError } from "../../../core/errors.ts";
 import type { SamplingPolicy } from "../../../core/spans.ts";
 
@@ -9,7 +9,10 @@ const protocols = ["http/protobuf", "http/json"] as const;
 export type OtlpProtocol = (typeof protocols)[number];
 
 const endpointNames = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const protocolNames = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+
+/** What is exported. */
+export type Signal = "TRACES" | "LOGS";
+const queuePrefixes: Readonly<Record<Signal, string>> = { TRACES: "OTEL_BSP", LOGS: "OTEL_BLRP" };
 
 /** Set to nothing is as if it was not set. */
 function said(environment: Environment, names: readonly string[]): { readonly name: string; readonly value: string } | undefined {
@@ -24,24 +27,39 @@ function refuse(name: string, expected: string, found: string): never {
 /** Whether traces are to be exported: somebody has said where to, or that they are. */
 export function exportsTraces(environment: Environment): boolean {
   if (said(environment, ["OTEL_SDK_DISABLED"])?.value.toLowerCase() === "true") return false;
-  const exporter = said(environment, ["OTEL_TRACES_EXPORTER"])?.value;
-  if (exporter !== undefined && exporter !== "otlp" && exporter !== "none") refuse("OTEL_TRACES_EXPORTER", "otlp or none", exporter);
-  return exporter === undefined ? said(environment, endpointNames) !== undefined : exporter === "otlp";
+  return exporterOf(environment, "TRACES") ?? said(environment, endpointNames) !== undefined;
 }
 
-export function protocolOf(environment: Environment): OtlpProtocol {
-  const found = said(environment, protocolNames);
+/** Whether the log is to be exported: a place for traces alone is none for the log, which goes to standard error in any case. */
+export function exportsLogs(environment: Environment): boolean {
+  if (said(environment, ["OTEL_SDK_DISABLED"])?.value.toLowerCase() === "true") return false;
+  return exporterOf(environment, "LOGS") ?? said(environment, ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]) !== undefined;
+}
+
+/** Undefined where nobody says. */
+function exporterOf(environment: Environment, signal: Signal): boolean | undefined {
+  const exporter = said(environment, [`OTEL_${signal}_EXPORTER`]);
+  if (exporter === undefined) return undefined;
+  if (exporter.value !== "otlp" && exporter.value !== "none") refuse(exporter.name, "otlp or none", exporter.value);
+  return exporter.value === "otlp";
+}
+
+export function protocolOf(environment: Environment, signal: Signal): OtlpProtocol {
+  const found = said(environment, [`OTEL_EXPORTER_OTLP_${signal}_PROTOCOL`, "OTEL_EXPORTER_OTLP_PROTOCOL"]);
   if (found === undefined) return "http/protobuf";
   return protocols.find((protocol) => protocol === found.value) ?? refuse(found.name, protocols.join(" or "), found.value);
 }
 
-/** How spans wait for their export. */
+/** How spans, or lines, wait for their export. */
 export interface ExportQueue {
   readonly queueMax: number;
   readonly batchMax: number;
   /** From the first of a batch to its export. */
   readonly delayMs: number;
 }
+
+/** As OpenTelemetry has them. */
+const delaysMs: Readonly<Record<Signal, number>> = { TRACES: 5_000, LOGS: 1_000 };
 
 function count(environment: Environment, name: string, otherwise: number): number {
   const value = said(environment, [name])?.value;
@@ -50,10 +68,11 @@ function count(environment: Environment, name: string, otherwise: number): numbe
   return Number.isInteger(number) && number > 0 ? number : refuse(name, "a whole number above 0", value);
 }
 
-export function exportQueueOf(environment: Environment): ExportQueue {
-  const queueMax = count(environment, "OTEL_BSP_MAX_QUEUE_SIZE", 2_048);
-  const batchMax = Math.min(queueMax, count(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512));
-  return { queueMax, batchMax, delayMs: count(environment, "OTEL_BSP_SCHEDULE_DELAY", 5_000) };
+export function exportQueueOf(environment: Environment, signal: Signal): ExportQueue {
+  const prefix = queuePrefixes[signal];
+  const queueMax = count(environment, `${prefix}_MAX_QUEUE_SIZE`, 2_048);
+  const batchMax = Math.min(queueMax, count(environment, `${prefix}_MAX_EXPORT_BATCH_SIZE`, 512));
+  return { queueMax, batchMax, delayMs: count(environment, `${prefix}_SCHEDULE_DELAY`, delaysMs[signal]) };
 }
 
 const samplers: ReadonlyMap<string, Partial<SamplingPolicy>> = new Map([
