@@ -329,6 +329,12 @@ export class IntakeWindow {
     this.#probedFrom = 0;
     const { claimMs, settleMs } = this.#leastBefore;
     const leastMs = this.#leastClaimMs + this.#leastSettleMs;
+    // Of the few that were held none was measured: nothing has been learned.
+    if (leastMs === Number.POSITIVE_INFINITY) {
+      this.#leastClaimMs = claimMs;
+      this.#leastSettleMs = settleMs;
+      return this.#resize(from, nowMs);
+    }
     // Farther away than before, the window is sought again; else what made trips long was load, also of the little that was held.
     if (leastMs >= Math.max(fartherFrom * (claimMs + settleMs), fartherPart * this.#tripsBeforeMs)) {
       this.#isFound = false;

@@ -25,14 +25,10 @@ function isChosen(ratio: number, traceId: string): boolean {
 
 /** A number from 0 to 1, without 1, that is the same for the same trace everywhere. */
 function partOf(traceId: string): number {
+  // Digits at the end of another id are those of a counter or of a clock, and lie close together.
+  if (!isTraceId(traceId)) return spread(traceId);
   let number = 0;
-  const first = traceId.length - randomDigits;
-  if (first < 0) return spread(traceId);
-  for (let place = first; place < traceId.length; place += 1) {
-    const digit = hexDigitAt(traceId, place);
-    if (digit < 0) return spread(traceId);
-    number = number * 16 + digit;
-  }
+  for (let place = traceId.length - randomDigits; place < traceId.length; place += 1) number = number * 16 + hexDigitAt(traceId, place);
   return number / randomValues;
 }
 

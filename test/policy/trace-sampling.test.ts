@@ -16,6 +16,8 @@ for (const [what, make] of [
   ["W3C's", traceId],
   ["those with dashes", () => traceId().replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")],
   ["words with numbers", () => `order-${draw() % 1_000_000}`],
+  ["words with the time", () => `order-${1_764_460_800_000 + (draw() % 1_000_000_000)}`],
+  ["words with numbers that are filled up", () => `run-${String(draw() % 1_000_000).padStart(13, "0")}`],
 ] as const) {
   test(`of many traces about the ratio is chosen, none at 0 and all at 1: ${what}`, () => {
     const ids = Array.from({ length: 50_000 }, make);
