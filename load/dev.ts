@@ -1,7 +1,9 @@
 /** `holdfast dev`: a broker, dependencies, a worker and a stream of real events on one machine, and the account of it. */
 import { type Command, InvalidArgumentError } from "commander";
 import { type TransportKind, transportDefault } from "#runtime/core/config.ts";
+import { several } from "#runtime/cli/arguments.ts";
 import { checkPackagesOfTrials } from "./dev/packages.ts";
+import type { PluginDevOptions } from "./dev/plugins.ts";
 import type { DevOptions } from "./dev/run.ts";
 
 function share(text: string): number {
@@ -43,7 +45,14 @@ export function registerDevCommand(program: Command): void {
       dependency,
     )
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
-    .action(async (options: DevOptions) => {
+    .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
+    .option("--watch", "with --plugin: begin afresh when a file of it is saved")
+    .action(async (options: DevOptions & PluginDevOptions) => {
+      if (options.plugin.length > 0) {
+        const { runPlugins } = await import("./dev/plugins.ts");
+        process.exitCode = await runPlugins(options);
+        return;
+      }
       checkPackagesOfTrials();
       const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);

@@ -13,10 +13,9 @@ export interface NewSkillOptions {
 }
 
 /** What the project's tests run with, by what it has installed for them. */
-function runnerOf(root: string): TestRunner {
+export function runnerOf(root: string): TestRunner {
   const file = join(root, "package.json");
-  if (!existsSync(file))
-    throw new ConfigurationError(`new skill: expected a project here, found no package.json in ${root}; go to its root, or make one with 'holdfast init NAME'`);
+  if (!existsSync(file)) return "node";
   const { dependencies, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, Readonly<Record<string, string>> | undefined>>;
   return dependencies?.["vitest"] === undefined && devDependencies?.["vitest"] === undefined ? "node" : "vitest";
 }
@@ -24,6 +23,8 @@ function runnerOf(root: string): TestRunner {
 /** Throws `ConfigurationError` for names that will not do, and where something is in the way. */
 export function newSkill(name: string, { event, dependency }: NewSkillOptions): void {
   const root = process.cwd();
+  if (!existsSync(join(root, "package.json")))
+    throw new ConfigurationError(`new skill: expected a project here, found no package.json in ${root}; go to its root, or make one with 'holdfast init NAME'`);
   const eventType = checkEventType(event);
   const files = skillFiles({
     name: checkName("new skill", name),

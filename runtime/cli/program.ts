@@ -7,6 +7,7 @@ import { type Mendable, carryOut } from "./carry-out.ts";
 import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
 import { addContractsCommand } from "./contracts-command.ts";
+import { addDebugCommand } from "./debug-command.ts";
 import { addDlqCommand } from "./dlq-command.ts";
 import { addProbeCommand } from "./probe-command.ts";
 import { addReconcileCommand } from "./reconcile-command.ts";
@@ -79,7 +80,8 @@ program
   .option("--source <name>", "send to this source of the configuration; needed where there are several")
   .option("--connection-string <text>", "broker, instead of a configuration")
   .option("--entity <name>", "queue or topic (default: the one the configuration reads)")
-  .option("--event-type <type>", "event type (required)")
+  .option("--example <name>", "an event kept beside its skill: examples/NAME.json in the folder of a plugin; or a file like that")
+  .option("--event-type <type>", "event type (required without --example)")
   .option("--event-version <version>", "schema version, major.minor", "1.0")
   .option("--event-id <id>", "event id (default: a new one for each); the same id and payload again is a duplicate")
   .option("--payload <json>", "payload as JSON, or @FILE", "{}")
@@ -89,9 +91,10 @@ program
   .option("--session <id>", "the session that the events belong to; needed where the entity requires sessions")
   .option("--count <n>", "how many", integer, 1)
   .option("--json", "print event ids, message ids and sequence numbers as JSON")
-  .action(async (options: Partial<SendOptions>, command: Command) => {
-    const eventType = required(command, "--event-type <type>", options.eventType);
-    await (await import("./send.ts")).send({ ...(options as SendOptions), eventType });
+  .action(async (options: Partial<SendOptions> & { readonly example?: string }, command: Command) => {
+    const example = options.example === undefined ? undefined : await (await import("./send-example.ts")).readExample(options.example, options.config);
+    const eventType = required(command, "--event-type <type>", options.eventType ?? example?.eventType);
+    await (await import("./send.ts")).send({ ...(options as SendOptions), ...example, eventType });
   });
 
 program
@@ -139,6 +142,7 @@ program
 
 addContractsCommand(program);
 addDlqCommand(program);
+addDebugCommand(program);
 addRunsCommand(program);
 addReconcileCommand(program);
 addScaleCommand(program);

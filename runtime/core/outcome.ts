@@ -87,6 +87,8 @@ export interface CallReport {
   readonly usage?: Usage;
   /** Said where the dependency is a generative model whose answers tell it. */
   readonly spent?: ModelUse;
+  /** Of an execution that failed: what its calls were answered, as far as no step's record holds it; see `skills/host/call-answers.ts`. */
+  readonly answers?: Uint8Array;
 }
 
 /** What calls of a generative model took: tokens, and their price where the dependency says what they cost; in whatever currency it says that. */

@@ -22,6 +22,8 @@ export interface Setback {
   readonly renewals: number;
   /** How the calls of its last execution went, such as `mailer failed`. */
   readonly calls: readonly string[];
+  /** Of a run that is given up: what its calls were answered, by dependency, base64; see `skills/host/call-answers.ts`. */
+  readonly answers?: Readonly<Record<string, string>>;
 }
 
 /** Of these a record keeps the last ones. */

@@ -12,6 +12,8 @@ export type Failure = Exclude<Settlement, { kind: "retry-now" | "complete" }>;
 const reasonCharactersMax = 200;
 const descriptionCharactersMax = 300;
 const callsMax = 10;
+/** Of all dependencies of one execution; what does not fit is left out. */
+const answerBytesMax = 16 * 1024;
 
 type Told = Pick<Setback, "kind" | "why" | "description" | "delayMs">;
 
@@ -50,7 +52,20 @@ function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls }: Work, sett
     waitedFor: waitedMs > 0 ? waitedFor : "",
     renewals,
     calls: calls.slice(0, callsMax).map(({ dependency, result }) => `${dependency} ${result}`),
+    ...(kind === "given-up" ? answersOf(calls) : {}),
   });
+}
+
+/** Kept where nobody tries again: whoever goes through the run later asks nobody. */
+function answersOf(calls: Work["calls"]): Pick<Setback, "answers"> {
+  const answers = new Map<string, string>();
+  let left = answerBytesMax;
+  for (const { dependency, answers: bytes } of calls) {
+    if (bytes === undefined || bytes.byteLength > left) continue;
+    left -= bytes.byteLength;
+    answers.set(dependency, Buffer.from(bytes).toString("base64"));
+  }
+  return answers.size === 0 ? {} : { answers: Object.fromEntries(answers) };
 }
 
 /** `worker`: who had claimed it. */

@@ -40,9 +40,9 @@ function isHeader(value: unknown): value is HeaderValue {
   return value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
 }
 
-/** An event as JSON, or a line that `dlq export` has written. Throws `ConfigurationError`. */
-export function messageFromJson(json: unknown): Delivery {
-  if (!isObject(json)) throw new ConfigurationError("--message: expected an event as a JSON object, or a line of dlq export, found something else");
+/** An event as JSON, or a line that `dlq export` has written. Throws `ConfigurationError`, which names `where` it is from. */
+export function messageFromJson(json: unknown, where = "--message"): Delivery {
+  if (!isObject(json)) throw new ConfigurationError(`${where}: expected an event as a JSON object, or a line of dlq export, found something else`);
   const isExported = "body" in json || "bodyBase64" in json;
   if (!isExported) {
     const { eventId } = json;

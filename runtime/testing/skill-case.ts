@@ -3,13 +3,15 @@ import { LocalLimits } from "../adapters/system/local-limits.ts";
 import { createSqliteRunStore, type SqliteRunStore } from "../adapters/sqlite/run-store.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
+import { type Death, deathOfHeaders } from "../core/death.ts";
 import { eventMessage } from "../core/event-message.ts";
 import { messageOf } from "../core/errors.ts";
-import type { HeaderValue, IdValue } from "../core/delivery.ts";
-import type { RunView, StepKind, StepQuality } from "../core/run.ts";
+import type { HeaderValue, IdValue, OutgoingMessage } from "../core/delivery.ts";
+import type { RunView, StepKind, StepQuality, StepRecord } from "../core/run.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
-import { decodeStep } from "../skills/host/step-codec.ts";
+import { decodeStep, encodeIntent, encodeStep } from "../skills/host/step-codec.ts";
+import { type RecordedRun, restore } from "./recorded-run.ts";
 import { type MadeCall, type PlannedFault, StandIns } from "./stand-in.ts";
 import type { Provided } from "./provide.ts";
 import type { Stub } from "./stub.ts";
@@ -17,6 +19,7 @@ import { type CrashPoint, IoPoints, type NumberedCall } from "./world/io-points.
 import { ModelBroker, queueName } from "./world/model-broker.ts";
 import { SimClock } from "./world/sim-clock.ts";
 import { SkillProcess } from "./world/skill-process.ts";
+import { type Surroundings, usualSurroundings } from "./world/surroundings.ts";
 
 /** From a worker's end to its successor's start. */
 const restartAfterMs = 1_000;
@@ -40,6 +43,17 @@ export interface TestMessage {
   readonly correlationId?: string;
   /** Application properties beside the envelope's. */
   readonly properties?: Readonly<Record<string, HeaderValue>>;
+}
+
+/** A step that an execution before the test's has left on record. */
+export interface DoneBefore {
+  readonly name: string;
+  /** Default `keyed`. */
+  readonly kind?: StepKind;
+  /** Default `completed`; `intent`: its effect may have begun. */
+  readonly state?: DoneStep["state"];
+  /** Default: none. */
+  readonly result?: unknown;
 }
 
 /** The session of a test's message. */
@@ -110,6 +124,8 @@ export interface SkillOutcome {
 }
 
 export interface CaseReport extends SkillOutcome {
+  /** Why it was given up, as its dead letter says it; undefined where it was not. */
+  readonly death: Death | undefined;
   /** Every call that left the worker, for putting trouble there. */
   readonly points: readonly NumberedCall[];
 }
@@ -131,6 +147,17 @@ export interface CaseOptions {
   readonly session?: TestSession | undefined;
   /** Of pauses and their jitter; default 1. */
   readonly seed?: number | undefined;
+  /** What executions before have left. */
+  readonly done?: readonly DoneBefore[] | undefined;
+  /** A run that is gone through again, in the place of the event. */
+  readonly recorded?: RecordedRun | undefined;
+  readonly surroundings?: Surroundings | undefined;
+  /** How long what the skill itself waits for in real time may take; default ten seconds. */
+  readonly realWaitMaxMs?: number | undefined;
+}
+
+function stepOf({ name, kind = "keyed", state = "completed", result }: DoneBefore): StepRecord {
+  return state === "intent" ? encodeIntent(name, kind) : encodeStep(name, kind, { result, emitted: [], quality: "full" });
 }
 
 /** A version that a skill handles. */
@@ -156,7 +183,7 @@ function envelopeOf(skill: Skill, { payload = {}, ...given }: TestEvent): EventE
 }
 
 class SkillCase {
-  readonly #clock = new SimClock();
+  readonly #clock: SimClock;
   readonly #broker: ModelBroker;
   readonly #records: SqliteRunStore;
   readonly #points: IoPoints;
@@ -175,8 +202,9 @@ class SkillCase {
 
   constructor(options: CaseOptions) {
     this.#options = options;
-    const { stubs, crashes, fault, duplicatesAtMs = [], seed = 1 } = options;
-    const clock = this.#clock;
+    const { stubs, crashes, fault, duplicatesAtMs = [], seed = 1, realWaitMaxMs } = options;
+    const clock = new SimClock(undefined, realWaitMaxMs);
+    this.#clock = clock;
     this.#broker = new ModelBroker({ clock, lockMs, requiresSessions: options.session !== undefined });
     const { id = "", state } = options.session ?? {};
     if (state !== undefined) this.#broker.sessions?.states.set(id, Buffer.from(JSON.stringify(state)));
@@ -192,10 +220,11 @@ class SkillCase {
   async run(): Promise<CaseReport> {
     const clock = this.#clock;
     const broker = this.#broker;
-    const { skill, event, duplicatesAtMs = [] } = this.#options;
+    const { skill, event, duplicatesAtMs = [], surroundings = usualSurroundings } = this.#options;
     const envelope = envelopeOf(skill, event);
     await this.#records.start();
     try {
+      await restore(this.#records, this.#recordedOf(envelope), surroundings);
       this.#startWorker();
       for (const atMs of [0, ...duplicatesAtMs]) clock.after(atMs, () => this.#send(envelope));
       const isOver = (): boolean => this.#unsent === 0 && broker.open.length === 0;
@@ -222,6 +251,7 @@ class SkillCase {
       outcome,
       reason: dead?.reason ?? "",
       description: this.#description,
+      death: dead && deathOfHeaders((name) => dead.properties[name]),
       steps: (record?.steps ?? []).map((step) => {
         const stored = step.state === "completed" ? decodeStep(step) : undefined;
         return { name: step.name, kind: step.kind, state: step.state, result: stored?.result, quality: stored?.quality ?? "full" };
@@ -256,7 +286,7 @@ class SkillCase {
 
   #startWorker(): void {
     this.#processes += 1;
-    const { skill, successor = skill, stubs, provided } = this.#options;
+    const { skill, successor = skill, stubs, provided, surroundings } = this.#options;
     const isFirst = this.#current === undefined;
     const process = new SkillProcess({
       world: this.#clock,
@@ -270,6 +300,7 @@ class SkillCase {
         const within = this.#standIns.within(isFirst ? skill : successor, { caller, executor });
         return { skills: [within], dependencies: within.uses.length > 0 ? within.uses : stubs.map(({ dependency }) => dependency) };
       },
+      ...(surroundings === undefined ? {} : { surroundings }),
       telemetry: { settled: () => undefined, emit: (event) => this.#hear(event) },
       log: (line) => this.#logs.push(line),
       killed: (killed) => {
@@ -295,10 +326,18 @@ class SkillCase {
 
   #send(envelope: EventEnvelope): void {
     this.#unsent -= 1;
+    this.#broker.accept(queueName, [this.#options.recorded?.message ?? this.#messageOf(envelope)]);
+  }
+
+  #recordedOf(envelope: EventEnvelope): RecordedRun {
+    const { recorded, done = [] } = this.#options;
+    return recorded ?? { message: this.#messageOf(envelope), steps: done.map(stepOf), failuresBefore: 0 };
+  }
+
+  #messageOf(envelope: EventEnvelope): OutgoingMessage {
     const { message: { properties, ...said } = {}, session } = this.#options;
     const ids = { messageId: `${envelope.eventId}-${this.#unsent}`, ...(session === undefined ? {} : { sessionId: session.id }) };
-    const message = eventMessage(envelope, { properties, message: { ...said, ...ids } });
-    this.#broker.accept(queueName, [message]);
+    return eventMessage(envelope, { properties, message: { ...said, ...ids } });
   }
 }
 

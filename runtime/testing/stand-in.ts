@@ -7,7 +7,7 @@ import { show } from "../skills/author/check-options.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { placeOf } from "../skills/host/code-place.ts";
 import { refusal } from "../skills/host/http-refusal.ts";
-import { Fault, type HttpAnswer, InTurn, Late, type OneAnswer, type Stub } from "./stub.ts";
+import { Fault, type HttpAnswer, InTurn, Late, type Stub } from "./stub.ts";
 import type { HostExecutor } from "./world/host-executor.ts";
 import type { Caller, IoPoints } from "./world/io-points.ts";
 import type { SimClock } from "./world/sim-clock.ts";
@@ -42,6 +42,8 @@ export interface PlannedFault {
 /** A call that no stub answers. The test ends with it. */
 export class UnexpectedCall extends Error {
   override readonly name = "UnexpectedCall";
+  /** `file:line:column` of the skill's code that called; empty where it is unknown. */
+  from = "";
 }
 
 /** What was carried out under a key. */
@@ -49,6 +51,10 @@ interface Kept {
   readonly request: unknown;
   /** Undefined while nobody was told. */
   readonly answer: { readonly response: unknown } | undefined;
+}
+
+interface PlacedCall extends CallInfo {
+  readonly from: string;
 }
 
 /** One try, as it is served. */
@@ -64,7 +70,7 @@ interface Served {
 
 const requestShownMax = 300;
 
-function shortened(value: unknown): string {
+export function shortened(value: unknown): string {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? show(value));
   return text.length > requestShownMax ? `${text.slice(0, requestShownMax)}…` : text;
 }
@@ -133,7 +139,7 @@ export class StandIns {
     const served = this.#open(dependency, request, info, from);
     await this.#clock.delay(1);
     const planned = this.#planned?.number === this.calls.length + 1 ? this.#planned.fault : undefined;
-    const given = planned ?? (served.isAnswered ? served.answer : await this.#answer(executor, name, request, info));
+    const given = planned ?? (served.isAnswered ? served.answer : await this.#answer(executor, name, request, { ...info, from }));
     if (given instanceof Fault) return await this.#fail(name, given, served);
     await this.#clock.delay(1);
     return served.carryOut(
@@ -191,38 +197,54 @@ export class StandIns {
     }
   }
 
-  async #answer(executor: HostExecutor, name: string, request: unknown, info: CallInfo): Promise<unknown> {
+  async #answer(executor: HostExecutor, name: string, request: unknown, info: PlacedCall): Promise<unknown> {
     const number = (this.#numbers.get(name) ?? 0) + 1;
     this.#numbers.set(name, number);
     const answer = this.#stubs.get(name)?.answer;
     if (answer === undefined)
       return this.#unexpected(`expected no call of '${name}', the skill made one`, request, info, `give dependencies a stub(${name}, …)`);
-    let one = answer as OneAnswer<unknown, unknown>;
+    let one: unknown = answer;
     if (answer instanceof InTurn) {
       if (number > answer.answers.length)
         return this.#unexpected(`expected ${answer.answers.length} calls of '${name}', the skill made one more`, request, info, "give inTurn an answer for it");
       one = answer.answers[number - 1];
     }
-    while (one instanceof Late) {
-      await this.#clock.delay(one.afterMs);
-      one = one.answer;
-    }
+    one = await this.#inTime(one);
     if (typeof one !== "function") return one;
     const { idempotencyKey, step, attempt } = info;
     const answering = one as (call: unknown) => unknown;
-    return await executor.whileAnswering(async () => answering({ request, idempotencyKey, step, attempt, number }));
+    try {
+      return await this.#inTime(await executor.whileAnswering(async () => answering({ request, idempotencyKey, step, attempt, number })));
+    } catch (error) {
+      if (error instanceof UnexpectedCall) return this.#refuse(error, info);
+      throw error;
+    }
   }
 
-  #unexpected(what: string, request: unknown, { step }: CallInfo, remedy: string): never {
+  async #inTime(given: unknown): Promise<unknown> {
+    let one = given;
+    while (one instanceof Late) {
+      await this.#clock.delay(one.afterMs);
+      one = (one as Late<unknown, unknown>).answer;
+    }
+    return one;
+  }
+
+  #unexpected(what: string, request: unknown, info: PlacedCall, remedy: string): never {
+    const { step } = info;
     const where = step === undefined ? "outside of steps" : `in step '${step}'`;
-    const error = new UnexpectedCall(`${what}, ${where}: ${shortened(request)}; ${remedy}`);
+    return this.#refuse(new UnexpectedCall(`${what}, ${where}: ${shortened(request)}; ${remedy}`), info);
+  }
+
+  #refuse(error: UnexpectedCall, { from }: PlacedCall): never {
+    error.from = from;
     this.unexpected.push(error);
     throw new PermanentError(error.message, { code: "UNEXPECTED_CALL", cause: error });
   }
 }
 
 /** What the worker's HTTP client makes of an answer: a response, or a thrown error for a status that is none. */
-function asHttp(name: string, answer: HttpAnswer, refused: () => void, wallMs: number): unknown {
+export function asHttp(name: string, answer: HttpAnswer, refused: () => void, wallMs: number): unknown {
   const { status = 200, headers = {}, body } = answer;
   if (status >= 200 && status <= 299) return { status, headers, body };
   refused();

@@ -5,8 +5,17 @@ import { ConfigurationError } from "../core/errors.ts";
 import { show } from "../skills/author/check-options.ts";
 import { type Skill, isSkill } from "../skills/author/define-skill.ts";
 import { type Tolerance, differences } from "./compare.ts";
-import { type CaseOptions, type CaseReport, runSkillCase, type SkillOutcome, type TestEvent, type TestMessage, type TestSession } from "./skill-case.ts";
 import { type Provided, type ProvidedResource, type ProvidedSettings, providedOf } from "./provide.ts";
+import {
+  type CaseOptions,
+  type CaseReport,
+  type DoneBefore,
+  runSkillCase,
+  type SkillOutcome,
+  type TestEvent,
+  type TestMessage,
+  type TestSession,
+} from "./skill-case.ts";
 import type { Stub } from "./stub.ts";
 import { type Way, waysOf } from "./ways.ts";
 
@@ -18,6 +27,8 @@ export interface TestSkillOptions {
   readonly message?: TestMessage;
   /** The session that its message is one of, for a skill that keeps a state from one message to the next. Default: none. */
   readonly session?: TestSession;
+  /** Steps that an execution before has left on record, in their order: the run goes on behind them. Default: none. */
+  readonly done?: readonly DoneBefore[];
   /** What stands in for each dependency that the skill calls. */
   readonly dependencies?: readonly Stub[];
   /** Values of its plugin's settings: `provide(shopSettings, { currency: "EUR" })`. Default: it has none. */
@@ -79,7 +90,7 @@ function table(rows: readonly WaysRow[]): string {
 
 async function caseOf(
   skill: Skill,
-  { event = {}, message, session, dependencies = [], settings, resources = [], contracts, seed = 1 }: TestSkillOptions,
+  { event = {}, message, session, done, dependencies = [], settings, resources = [], contracts, seed = 1 }: TestSkillOptions,
 ): Promise<CaseOptions> {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
@@ -93,12 +104,16 @@ async function caseOf(
     ...(await providedOf(settings, resources)),
     contracts: contracts === undefined ? undefined : await openContracts({ folder: resolve(contracts), unknown: "allow" }),
   };
-  return { skill, event, message, session, stubs: dependencies, provided, seed };
+  return { skill, event, message, session, done, stubs: dependencies, provided, seed };
+}
+
+/** Without what the kit alone needs to know. */
+function outcomeOf({ points: _points, death: _death, ...outcome }: CaseReport): SkillOutcome {
+  return outcome;
 }
 
 async function runOnce(skill: Skill, options: TestSkillOptions = {}): Promise<SkillOutcome> {
-  const { points: _points, ...outcome } = await runSkillCase(await caseOf(skill, options));
-  return outcome;
+  return outcomeOf(await runSkillCase(await caseOf(skill, options)));
 }
 
 async function goOneWay(base: CaseOptions, usual: CaseReport, way: Way, tolerance: Tolerance): Promise<readonly string[]> {
@@ -128,8 +143,7 @@ async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<Ev
   const all = [...rows.values()];
   if (all.length === 0) throw new ConfigurationError(`everyWay: expected a way whose description holds ${show(only)}, found none`);
   if (first !== undefined) throw new EveryWayError(`skill '${skill.name}'`, all, first.way.what, first.found, seed);
-  const { points: _points, ...undisturbed } = usual;
-  return { undisturbed, rows: all, cases: all.reduce((sum, { cases }) => sum + cases, 0) };
+  return { undisturbed: outcomeOf(usual), rows: all, cases: all.reduce((sum, { cases }) => sum + cases, 0) };
 }
 
 /**

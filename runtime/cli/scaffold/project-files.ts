@@ -98,6 +98,9 @@ A pool of skills for Holdfast. \`npm test\` checks types and runs the skills' te
 
 \`\`\`sh
 npx holdfast new skill refund --event RefundRequested   # one more skill, with its test
+npx holdfast dev --plugin ./plugins/greeter --watch     # the skill on this machine, with stand-ins by its stubs.ts; begins afresh when you save
+npx holdfast send -c .holdfast/dev.config.json --example CustomerSignedUp   # an event from its examples/
+npx holdfast debug EVENT_ID --to-test                   # goes through a failed event again, and writes a test of it
 npx holdfast broker --queue customers --queue events    # a Service Bus on this machine; prints its connection string
 SERVICEBUS_CONNECTION_STRING=… npx holdfast start       # a worker on it
 npx holdfast doctor                                     # what a worker needs, checked
@@ -107,7 +110,7 @@ npx holdfast contracts check                            # whether a change of co
 | where | what |
 |---|---|
 | \`holdfast.config.ts\` | sources, store, plugins, where events go |
-| \`plugins/NAME/\` | a skill: manifest, code, test, example events |
+| \`plugins/NAME/\` | a skill: manifest, code, test, stand-ins (\`stubs.ts\`), example events |
 | \`contracts/TYPE/\` | what an event carries, by version, with examples |
 | \`Dockerfile\` | the image of the pool |
 `;

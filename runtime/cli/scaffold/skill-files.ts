@@ -135,9 +135,9 @@ function testOf({ name, eventType, dependency, runner }: NewSkill): string {
   return `${imports}
 import { ${tools} } from "holdfast/testing";
 import { ${service === undefined ? skill : `${service}, ${skill}`} } from "./index.ts";
-
+${service === undefined ? "" : 'import dependencies from "./stubs.ts";\n'}
 const event = { payload: { id: "a-1" } };
-${service === undefined ? "" : `const dependencies = [stub(${service}, { status: 200 })];\n`}
+
 test("tells of what it did", async () => {
   const { outcome, emitted } = await testSkill(${skill}, ${given});
   ${equal("outcome", '"completed"')}
@@ -159,7 +159,18 @@ test("is given up when ${dependency} refuses for good", async () => {
 }`;
 }
 
-/** A payload to try it with: `holdfast send --payload @FILE`. */
+/** What stands in for the service, in tests and where the skill is tried by hand. */
+function stubs(dependency: string, skill: string): string {
+  const service = serviceOf(dependency, constantOf(skill, "Skill"));
+  return `import { stub } from "holdfast/testing";
+import { ${service} } from "./index.ts";
+
+/** Stand-ins: for the tests here, for \`holdfast dev --plugin\` and for \`holdfast debug --stubs\`. */
+export default [stub(${service}, { status: 200 })];
+`;
+}
+
+/** A payload to try it with: `holdfast send --example NAME`. */
 function example(): string {
   return `${JSON.stringify({ id: "a-1" }, undefined, 2)}\n`;
 }
@@ -171,6 +182,7 @@ export function skillFiles(skill: NewSkill): ReadonlyMap<string, string> {
     [`${folder}/holdfast.plugin.json`, manifest(skill)],
     [`${folder}/index.ts`, entry(skill)],
     [`${folder}/${skill.name}.test.ts`, testOf(skill)],
+    ...(skill.dependency === undefined ? [] : ([[`${folder}/stubs.ts`, stubs(skill.dependency, skill.name)]] as const)),
     [`${folder}/examples/${pascalCase(skill.eventType)}.json`, example()],
     ...(skill.hasContract
       ? ([

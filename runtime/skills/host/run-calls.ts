@@ -6,6 +6,7 @@ import { checkCallOptions } from "../author/check-limits.ts";
 import type { CallOptions } from "../author/context.ts";
 import type { Dependency } from "../author/define-dependency.ts";
 import { SkillError } from "../author/errors.ts";
+import { CallAnswers } from "./call-answers.ts";
 import { type Call, type CallingRun, callDependency } from "./call-dependency.ts";
 import { CallLedger } from "./call-ledger.ts";
 import { spentBy } from "./generative-ai.ts";
@@ -33,6 +34,7 @@ export class RunCalls {
   readonly #run: RunOfCalls;
   readonly #dependencies: PreparedSkill["dependencies"];
   readonly #ledger = new CallLedger();
+  readonly #answers = new CallAnswers();
   #meter: UsageMeter | undefined;
 
   constructor(run: RunOfCalls, dependencies: PreparedSkill["dependencies"]) {
@@ -40,10 +42,16 @@ export class RunCalls {
     this.#dependencies = dependencies;
   }
 
-  /** How they went so far. */
-  reports(timedOut: boolean): readonly CallReport[] {
+  /** How they went so far; `hasFailed`: with what they were answered. */
+  reports(timedOut: boolean, hasFailed: boolean): readonly CallReport[] {
     const reports = this.#ledger.reports(timedOut);
-    return this.#meter?.addTo(reports) ?? reports;
+    const all = this.#meter?.addTo(reports) ?? reports;
+    return hasFailed ? withAnswers(all, this.#answers.pack()) : all;
+  }
+
+  /** The step that was open is on record. */
+  stepDone(): void {
+    this.#answers.stepDone();
   }
 
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
@@ -53,18 +61,23 @@ export class RunCalls {
     if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
     const metered = this.#measure(prepared, request, options);
     const heard = new HeardCall(this.#ledger, prepared);
+    const number = this.#number(name);
+    const step = this.#run.open?.name;
     try {
-      const response = await callDependency(this.#run, prepared, this.#describe(heard, prepared, request, metered));
+      const response = await callDependency(this.#run, prepared, this.#describe(heard, prepared, request, metered, number));
       metered?.answered(response);
       const spent = prepared.generativeAi && spentBy(prepared.generativeAi, response);
       if (spent !== undefined) this.#ledger.spent(name, spent);
       heard.ended(undefined);
+      this.#answers.add(name, step, number, response);
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#run.isEnded && error instanceof SkillError;
       metered?.failed(isAnswer && error.definite);
-      if (isAnswer) heard.ended(error);
-      else heard.left();
+      if (isAnswer) {
+        heard.ended(error);
+        this.#answers.add(name, step, number, undefined, error);
+      } else heard.left();
       throw error;
     }
   }
@@ -76,16 +89,30 @@ export class RunCalls {
     return this.#meter.begin(prepared, limits, request, options);
   }
 
+  /** From 1 among the calls of this dependency in the open step, or outside of steps. */
+  #number(dependency: string): number {
+    const calls = this.#run.open?.part.calls ?? this.#ledger.outside;
+    const number = (calls.get(dependency) ?? 0) + 1;
+    calls.set(dependency, number);
+    return number;
+  }
+
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describe(heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined): Call {
+  #describe(heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined, number: number): Call {
     const { open, recorder } = this.#run;
-    const calls = open?.part.calls ?? this.#ledger.outside;
-    const number = (calls.get(dependency.name) ?? 0) + 1;
-    calls.set(dependency.name, number);
     const key = open?.part.callKey ?? this.#run.idempotencyKey;
     const idempotencyKey = number === 1 ? key : `${key}-${number}`;
     const { name: step, kind: stepKind, span } = open ?? {};
     const traced = recorder?.call(dependency, request, idempotencyKey, span);
     return { request, idempotencyKey, step, stepKind, allow: metered?.allow, heard, traced };
   }
+}
+
+function withAnswers(reports: readonly CallReport[], answers: ReadonlyMap<string, Uint8Array>): readonly CallReport[] {
+  const known = new Set(reports.map(({ dependency }) => dependency));
+  const others = [...answers.keys()].filter((dependency) => !known.has(dependency)).map((dependency): CallReport => ({ dependency, result: "unused" }));
+  return [...reports, ...others].map((report) => {
+    const bytes = answers.get(report.dependency);
+    return bytes === undefined ? report : { ...report, answers: bytes };
+  });
 }

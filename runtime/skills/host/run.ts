@@ -173,9 +173,9 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
-  /** How its calls went so far. */
-  reports(timedOut: boolean): readonly CallReport[] {
-    return this.#calls?.reports(timedOut) ?? noReports;
+  /** How its calls went until it ended so. */
+  reports({ kind }: RunAnswer): readonly CallReport[] {
+    return this.#calls?.reports(kind === "timed-out", kind === "failed" || kind === "timed-out") ?? noReports;
   }
 
   nowMs(): number {
@@ -431,6 +431,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
     const record = stored ?? recordOf(open, result);
     await this.#write(record, fellBack);
+    this.#calls?.stepDone();
     this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;
   }

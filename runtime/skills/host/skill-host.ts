@@ -309,7 +309,7 @@ export class SkillHost implements RunHost<Run> {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
     const trace = run.traceOf(answer);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer.kind === "timed-out"), this.nowMs() - run.startedAtMs, trace);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, trace);
     this.#options.sink.worked(run.order.skill);
   }
 

@@ -1,7 +1,6 @@
 /** The host that threads run skills in, in this process and on its clock: a thread of it can be lost. */
 import type { Random, Timer } from "../../core/clock.ts";
 import type { RunAnswer } from "../../core/outcome.ts";
-import { defaultDecodeLimits } from "../../core/read-route.ts";
 import type { Skill } from "../../index.ts";
 import type { Executor, ExecutorListener, QuestionAnswer, RunOrder, RunResult, StepAcknowledgement, StepRequest, UsageAnswer } from "../../ports/executor.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
@@ -10,6 +9,7 @@ import { SkillHost } from "../../skills/host/skill-host.ts";
 import { ThreadSettingsTable } from "../../skills/host/settings.ts";
 import type { Provided } from "../provide.ts";
 import type { ProcessClock } from "./sim-clock.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
 
 export interface HostExecutorOptions {
@@ -21,6 +21,7 @@ export interface HostExecutorOptions {
   /** Memory of the worker's `RetryLedger`. */
   readonly retries: ArrayBuffer;
   readonly random: Random;
+  readonly surroundings: Pick<Surroundings, "dependencies" | "limits" | "folder">;
   readonly log: (line: SkillLogLine) => void;
   /** Default none. */
   readonly provided?: Provided | undefined;
@@ -72,12 +73,13 @@ export class HostExecutor implements Executor {
   }
 
   async start(listener: ExecutorListener): Promise<void> {
-    const { skills, dependencies } = this.#options;
+    const { skills, dependencies, surroundings } = this.#options;
     this.#listener = listener;
     const host = this.#open();
     this.#host = host;
+    const settings = { numbered: dependencies, config: surroundings.dependencies };
     const time = async <Result>(_skill: string, _part: string, work: () => Promise<Result> | Result): Promise<Result> => work();
-    const prepared = await prepareSkills(skills, { numbered: dependencies, config: new Map() }, time, { info: host.resources.info });
+    const prepared = await prepareSkills(skills, settings, time, { info: host.resources.info, folderOf: () => surroundings.folder });
     for (const [name, skill] of prepared) this.#prepared.set(name, skill);
   }
 
@@ -216,7 +218,7 @@ export class HostExecutor implements Executor {
   }
 
   #open(): TimedHost {
-    const { clock, consumer, random, log, provided } = this.#options;
+    const { clock, consumer, random, log, provided, surroundings } = this.#options;
     const settings = new ThreadSettingsTable();
     for (const [token, values] of provided?.settings ?? []) settings.set(token, values);
     const isCurrent = (): boolean => this.#host === host;
@@ -227,7 +229,7 @@ export class HostExecutor implements Executor {
       contracts: provided?.contracts,
       consumers: [consumer],
       agent: undefined,
-      limits: defaultDecodeLimits,
+      limits: surroundings.limits,
       skills: this.#prepared,
       circuits: new Int32Array(this.#options.dependencies.length),
       retries: this.#options.retries,

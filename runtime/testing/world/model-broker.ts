@@ -32,19 +32,25 @@ function textOf(id: IdValue | undefined): string | undefined {
 export class ModelDelivery implements Delivery {
   readonly bodySection = "data";
   readonly stored: Stored;
-  readonly lock: Lock;
+  readonly #lock: Lock | undefined;
   readonly attempt: number;
   readonly lockedUntilMs: number;
   /** That it is locked with. */
   readonly session: ModelSession | undefined;
   #verb: SettleOrder["verb"] | undefined;
 
-  constructor(stored: Stored, lock: Lock, session?: ModelSession) {
+  constructor(stored: Stored, lock: Lock | undefined, session?: ModelSession) {
     this.stored = stored;
-    this.lock = lock;
+    this.#lock = lock;
     this.attempt = stored.failedDeliveries + 1;
-    this.lockedUntilMs = lock.untilMs;
+    this.lockedUntilMs = lock?.untilMs ?? 0;
     this.session = session;
+  }
+
+  /** That it was handed out under. */
+  get lock(): Lock {
+    if (this.#lock === undefined) throw new Error(`expected ${this.messageId} to be locked, it is only looked at`);
+    return this.#lock;
   }
 
   get messageId(): string {

@@ -62,11 +62,14 @@ export class SimClock implements Clock {
   readonly #agenda = new Agenda();
   #soon: (() => void)[] = [];
   readonly #originMs: number;
-  /** Whether something is at work outside of simulated time, which waits for it, for `realWaitMaxMs` at most. */
+  readonly #realWaitMaxMs: number;
+  /** Whether something is at work outside of simulated time, which waits for it, for ten seconds at most, or as it was made. */
   isHeld: () => boolean = () => false;
 
-  constructor(originMs: number = Date.UTC(2030, 0, 1)) {
+  /** `waitMaxMs`: how long something real may hold time; infinite where a person may have stopped it to look. */
+  constructor(originMs: number = Date.UTC(2030, 0, 1), waitMaxMs: number = realWaitMaxMs) {
     this.#originMs = originMs;
+    this.#realWaitMaxMs = waitMaxMs;
   }
 
   wallMs(): number {
@@ -112,9 +115,10 @@ export class SimClock implements Clock {
 
   /** Waits, in real time, until nothing holds time any more or something is to be done now. */
   async #released(): Promise<void> {
-    const endsAtMs = performance.now() + realWaitMaxMs;
+    const endsAtMs = performance.now() + this.#realWaitMaxMs;
     for (let turn = 0; this.isHeld() && this.#soon.length === 0; turn += 1) {
-      if (performance.now() > endsAtMs) throw new Error(`expected what runs to end, or to wait for simulated time, within ${realWaitMaxMs} ms; it did not`);
+      if (performance.now() > endsAtMs)
+        throw new Error(`expected what runs to end, or to wait for simulated time, within ${this.#realWaitMaxMs} ms; it did not`);
       await (turn < eagerTurns ? afterMicrotasks() : pause(1));
     }
   }

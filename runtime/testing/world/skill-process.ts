@@ -2,7 +2,7 @@
 import type { Clock, Random } from "../../core/clock.ts";
 import type { SessionsSettings } from "../../core/config/sessions.ts";
 import { createPayloadHash } from "../../core/payload-hash.ts";
-import { defaultDecodeLimits, readRoute } from "../../core/read-route.ts";
+import { readRoute } from "../../core/read-route.ts";
 import type { StoreSuspicion } from "../../core/store-suspicion.ts";
 import { Worker } from "../../pipeline/lifecycle.ts";
 import { Caution } from "../../policy/caution.ts";
@@ -26,6 +26,7 @@ import { type BrokerConnection, type ModelBroker, queueName } from "./model-brok
 import { numberedPublisher, numberedStore, numberedTransport } from "./numbered-ports.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { ProcessClock, type SimClock } from "./sim-clock.ts";
+import { type Surroundings, usualSurroundings } from "./surroundings.ts";
 
 /** How long events of before a loss of records are in doubt; longer than any case. */
 const doubtMs = 3_600_000;
@@ -75,6 +76,8 @@ export interface SkillProcessOptions {
   /** Puts something between the worker and the store, on the worker's clock. */
   readonly distortStore?: ((store: RunStore, clock: Clock) => RunStore) | undefined;
   readonly telemetry?: Telemetry;
+  /** Default: what a worker has without a word of its configuration. */
+  readonly surroundings?: Surroundings;
   readonly log?: (line: SkillLogLine) => void;
   /** It was killed. */
   readonly killed: (process: SkillProcess) => void;
@@ -93,7 +96,8 @@ export class SkillProcess implements Caller {
   isGone = false;
 
   constructor(options: SkillProcessOptions) {
-    const { world, broker, number, points } = options;
+    const { world, broker, number, points, surroundings = usualSurroundings } = options;
+    const { limits, envelopes } = surroundings;
     const storeDoubt = new StoreDoubt({ clock: world, windowMs: doubtMs, tell: () => undefined });
     const { clock, random, connection, store } = connect(
       world,
@@ -105,13 +109,8 @@ export class SkillProcess implements Caller {
     this.#clock = clock;
     this.connection = connection;
     this.store = store;
-    const plugin = options.plugin(this, () => this.#executor);
-    const { skills, dependencies } = plugin;
-    const registry = registryOf(plugin, options.provided);
-    const retries = new ArrayBuffer(retryLedgerBytes);
-    const names = dependencies.map(({ name }) => name);
-    const { provided, log = () => undefined } = options;
-    this.#executor = new HostExecutor({ provided, clock, random, retries, consumer: queueName, skills, dependencies: names, log });
+    const { registry, executor, retries } = this.#host(random, surroundings);
+    this.#executor = executor;
     this.worker = new Worker({
       credentials: new CredentialWatch({ clock, tell: () => undefined }),
       memory: () => undefined,
@@ -137,13 +136,13 @@ export class SkillProcess implements Caller {
       publisher: numberedPublisher(connection, points, this),
       executor: this.#executor,
       telemetry: options.telemetry ?? { settled: () => undefined, emit: () => undefined },
-      skillCount: skills.length,
+      skillCount: registry.skills.length,
       threads: 1,
       dependencies: registry.dependencies,
       retryLedger: new RetryLedger(retries),
       sharedLimits: sharedLimits(options.limits ?? new LocalLimits(world)),
-      readRoute: (delivery) => readRoute(delivery, defaultDecodeLimits),
-      hashPayload: createPayloadHash(defaultDecodeLimits),
+      readRoute: (delivery) => readRoute(delivery, limits, envelopes),
+      hashPayload: createPayloadHash(limits),
       inFlightMax: 20,
       collectGarbage: () => undefined,
       heldBytesMax: 1024 ** 3,
@@ -156,6 +155,18 @@ export class SkillProcess implements Caller {
       caution: new Caution(1),
       circuitChanged: () => undefined,
     });
+  }
+
+  /** What runs its skills, and what is registered there. */
+  #host(random: Random, surroundings: Surroundings): { readonly registry: SkillRegistry; readonly executor: HostExecutor; readonly retries: ArrayBuffer } {
+    const { plugin: make, provided, log = () => undefined } = this.#options;
+    const plugin = make(this, () => this.#executor);
+    const { skills, dependencies } = plugin;
+    const registry = registryOf(plugin, surroundings, provided);
+    const retries = new ArrayBuffer(retryLedgerBytes);
+    const names = dependencies.map(({ name }) => name);
+    const executor = new HostExecutor({ provided, clock: this.#clock, random, retries, consumer: queueName, skills, dependencies: names, surroundings, log });
+    return { registry, executor, retries };
   }
 
   get isDead(): boolean {
@@ -190,7 +201,7 @@ function sharedLimits(limits: Pick<SharedLimits, "draw">): SharedLimits {
   return { start: () => Promise.resolve(), stop: () => Promise.resolve(), draw: (draws) => limits.draw(draws) };
 }
 
-function registryOf({ skills, dependencies }: SimulatedPlugin, provided: Provided | undefined): SkillRegistry {
+function registryOf({ skills, dependencies }: SimulatedPlugin, surroundings: Surroundings, provided: Provided | undefined): SkillRegistry {
   const plugin = {
     name: "simulated",
     version: "1.0.0",
@@ -203,5 +214,5 @@ function registryOf({ skills, dependencies }: SimulatedPlugin, provided: Provide
     resources: [],
     settings: undefined,
   };
-  return new SkillRegistry([plugin], { dependencies: new Map(), skills: new Map() }, provided?.contracts);
+  return new SkillRegistry([plugin], surroundings, provided?.contracts);
 }

@@ -1,0 +1,133 @@
+/** `holdfast debug --to-test`: the run as a test of the kit. */
+import { existsSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { HoldfastError } from "../core/errors.ts";
+import type { EventEnvelope } from "../core/event-envelope.ts";
+import { eventHeaders } from "../core/event-headers.ts";
+import { importModule } from "../skills/host/import-module.ts";
+import { decodeEvent } from "../skills/host/decode-event.ts";
+import { resultsOf, rerun, asSent } from "../testing/rerun.ts";
+import { routeOfMessage } from "../testing/recorded-run.ts";
+import { Redaction } from "../testing/sensitive.ts";
+import { eventMessage } from "../core/event-message.ts";
+import type { CallAnswer } from "../skills/host/call-answers.ts";
+import { encodeIntent, encodeStep } from "../skills/host/step-codec.ts";
+import type { DoneBefore, TestMessage } from "../testing/skill-case.ts";
+import type { DebugOptions } from "./debug-options.ts";
+import { type Account, accountOf } from "./debug-report.ts";
+import type { Case } from "./debug-case.ts";
+import { writeNewFile } from "./new-file.ts";
+import { runnerOf } from "./new-skill.ts";
+import { type Exported, type RecordedTest, recordedTest } from "./scaffold/recorded-test.ts";
+
+/** What the test holds, clean of what is nobody's business. */
+interface Written extends Pick<RecordedTest, "done" | "message"> {
+  readonly event: EventEnvelope;
+  readonly answers: readonly CallAnswer[];
+  readonly redacted: readonly string[];
+}
+
+/** Answers what was written where, and what to know of it. */
+export async function writeTest(one: Case, account: Account, { toTest, keepPayload = false, stubs }: DebugOptions): Promise<string> {
+  const { plugin } = one;
+  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test${extensionOf(plugin.entry)}`);
+  const written = writtenOf(one, keepPayload);
+  const told = plugin.settings === undefined ? [] : ["The plugin has settings: give the test some, settings: provide(…)."];
+  const notes = [...told, ...(await notesOf(one, account, written)), ...account.refused.map((why) => `Not on record: ${why}`)];
+  const exported = await exportsOf(one);
+  const stubsOf = one.skill.uses.flatMap((dependency) => {
+    const answers = written.answers.filter((answer) => answer.dependency === dependency.name);
+    return answers.length === 0 ? [] : [{ dependency: exported(dependency), isHttp: dependency.request === undefined, answers }];
+  });
+  const from = (target: string): string => {
+    const way = relative(dirname(file), target).replaceAll("\\", "/");
+    return way.startsWith(".") ? way : `./${way}`;
+  };
+  const text = recordedTest({
+    ...written,
+    runner: runnerOf(projectOf(dirname(file))),
+    module: from(fileURLToPath(plugin.entry)),
+    eventId: account.eventId,
+    failure: account.now === undefined ? account.outcome : `${account.now.code}: ${account.now.description}`,
+    skill: exported(one.skill),
+    session: one.session,
+    stubs: stubsOf,
+    stubsFile: stubs === undefined ? undefined : from(resolve(stubs)),
+    notes,
+  });
+  await writeNewFile("--to-test", file, async (handle) => handle.writeFile(text));
+  return [`wrote ${file}`, ...notes].join("\n");
+}
+
+function nameOf(eventId: string): string {
+  return eventId.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 100) || "event";
+}
+
+function extensionOf(entry: string): string {
+  return /\.[mc]?[jt]s$/.exec(basename(entry))?.[0] ?? ".ts";
+}
+
+/** The nearest folder upwards that is a project; the one at hand where there is none. */
+function projectOf(folder: string): string {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(join(at, "package.json"))) return at;
+    if (at === dirname(at)) return folder;
+  }
+}
+
+function writtenOf({ skill, run, surroundings, answers }: Case, keepsPayload: boolean): Written {
+  const message = asSent(run.message);
+  const routed = routeOfMessage(message, surroundings);
+  const event = routed.ok ? decodeEvent({ ...routed, body: message.body, enqueuedAtMs: Date.now() }, surroundings.limits) : routed;
+  if (!event.ok)
+    throw new HoldfastError(
+      "HOLDFAST_NO_TEST",
+      `--to-test: expected a message that a skill can be given, found ${event.invalid.reason}: ${event.invalid.description}`,
+    );
+  const redaction = new Redaction(keepsPayload ? undefined : skill.payload);
+  const clean = <Value>(value: Value): Value => (keepsPayload ? value : (redaction.elsewhere(value) as Value));
+  const payload = keepsPayload ? event.value.payload : redaction.payload(event.value.payload);
+  const results = resultsOf(run);
+  return {
+    event: { ...event.value, payload },
+    message: messageOfTest(event.value, message),
+    done: run.steps.map(({ name, kind, state }): DoneBefore => ({ name, kind, ...(state === "intent" ? { state } : { result: clean(results.get(name)) }) })),
+    answers: answers.map((answer) => ({ ...answer, came: clean(answer.came) })),
+    redacted: redaction.places,
+  };
+}
+
+/** What the message says beside its event, for a skill that asks for it. */
+function messageOfTest(event: EventEnvelope, { replyTo, replyToSessionId, headers }: Case["run"]["message"]): TestMessage | undefined {
+  const known = new Set([...Object.keys(eventHeaders(event)), "traceparent", "tracestate"]);
+  const properties = Object.fromEntries(Object.entries(headers).filter(([name]) => !known.has(name)));
+  const said = {
+    ...(replyTo === undefined ? {} : { replyTo }),
+    ...(replyToSessionId === undefined ? {} : { replyToSessionId }),
+    ...(Object.keys(properties).length === 0 ? {} : { properties }),
+  };
+  return Object.keys(said).length === 0 ? undefined : said;
+}
+
+/** Goes through what was written, and says where that comes to something else than the run itself. */
+async function notesOf(one: Case, account: Account, { event, done, answers, redacted }: Written): Promise<readonly string[]> {
+  if (redacted.length === 0) return [];
+  const steps = done.map(({ name, kind = "keyed", state, result }) =>
+    state === "intent" ? encodeIntent(name, kind) : encodeStep(name, kind, { result, emitted: [], quality: "full" }),
+  );
+  const again = { ...one, answers, run: { ...one.run, message: eventMessage(event), steps, payloadHash: undefined } };
+  const clean = accountOf(again, await rerun(again), []);
+  const what = `Redacted: ${redacted.join(", ")}.`;
+  const isSame = clean.outcome === account.outcome && clean.now?.code === account.now?.code && clean.now?.at === account.now?.at;
+  if (isSame) return [what];
+  const now = clean.now === undefined ? clean.outcome : `${clean.now.code}${clean.now.at === "" ? "" : `, ${clean.now.at}`}`;
+  return [`${what} That changes what comes of it: ${now}. Put values of your own there, or write the payload as it is with --keep-payload.`];
+}
+
+/** By which name the plugin's module exports something. */
+async function exportsOf({ plugin }: Case): Promise<(value: { readonly name: string }) => Exported> {
+  const { name, entry: url, folder } = plugin;
+  const module = Object.entries(await importModule({ name, url, folder }));
+  return (value) => ({ name: value.name, exported: module.find(([key, exported]) => key !== "default" && exported === value)?.[0] });
+}

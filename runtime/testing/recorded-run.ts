@@ -1,0 +1,57 @@
+/** A run as its record and its message hold it, put into the store of a case that goes through it again. */
+import { createPayloadHash } from "../core/payload-hash.ts";
+import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
+import { type RouteResult, readRoute } from "../core/read-route.ts";
+import type { StepRecord } from "../core/run.ts";
+import type { RunStore } from "../ports/run-store.ts";
+import { ModelDelivery } from "./world/model-broker.ts";
+import type { Stored } from "./world/model-queue.ts";
+import { type Surroundings, usualSurroundings } from "./world/surroundings.ts";
+
+/** What a case goes through again. */
+export interface RecordedRun {
+  readonly message: OutgoingMessage;
+  readonly steps: readonly StepRecord[];
+  /** Executions that had failed before the one that is gone through. */
+  readonly failuresBefore: number;
+  /** As in its record; undefined where there is none. */
+  readonly payloadHash?: string | undefined;
+  readonly pipelineHash?: string | undefined;
+}
+
+const leaseMs = 1_000;
+
+/** A message as a delivery that nobody has locked. */
+function messageOnly(message: OutgoingMessage): Delivery {
+  const stored: Stored = {
+    sequenceNumber: 1n,
+    message,
+    enqueuedAtMs: 0,
+    state: "active",
+    failedDeliveries: 0,
+    lock: undefined,
+    reason: undefined,
+    properties: {},
+  };
+  return new ModelDelivery(stored, undefined);
+}
+
+export function routeOfMessage(message: OutgoingMessage, { limits, envelopes }: Pick<Surroundings, "limits" | "envelopes"> = usualSurroundings): RouteResult {
+  return readRoute(messageOnly(message), limits, envelopes);
+}
+
+/** Leaves the store as the executions before left it. */
+export async function restore(store: RunStore, run: RecordedRun, surroundings: Surroundings): Promise<void> {
+  const { message, steps, failuresBefore, pipelineHash = "" } = run;
+  const answer = routeOfMessage(message, surroundings);
+  if (!answer.ok || (steps.length === 0 && failuresBefore === 0)) return;
+  const { eventId } = answer.route;
+  const payloadHash = run.payloadHash ?? (await createPayloadHash(surroundings.limits)(message.body, answer));
+  for (let failed = 0; failed <= failuresBefore; failed += 1) {
+    const [claim] = await store.claim([{ eventId, token: `recorded-${failed}`, payloadHash, pipelineHash }], leaseMs);
+    if (claim?.kind !== "acquired") throw new Error(`expected the recorded run to be restored, found it ${claim?.kind ?? "unanswered"}`);
+    const { epoch } = claim;
+    if (failed === 0) await store.checkpoint(steps.map((step) => ({ eventId, epoch, step })));
+    await store.fail([{ eventId, epoch, state: "waiting", reason: "recorded", failures: failed === failuresBefore ? 0 : 1, losses: 0 }]);
+  }
+}

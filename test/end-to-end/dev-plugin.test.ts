@@ -1,0 +1,89 @@
+// An author at work: `holdfast dev --plugin`, with stand-ins, examples and saved changes.
+import { strict as assert } from "node:assert";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { runCommand, startCommand } from "../support/holdfast-command.ts";
+import { longTest } from "../support/long.ts";
+
+const runtime = resolve(import.meta.dirname, "../../runtime");
+
+/** `word` is what the skill says; a run that is told to holds on for a while. */
+const source = (word: string): string => `import { setTimeout as pause } from "node:timers/promises";
+import { defineDependency, definePlugin, defineSkill } from "${runtime}/index.ts";
+export const mailer = defineDependency({ name: "mailer" });
+export const greet = defineSkill({
+  name: "greet",
+  handles: [{ eventType: "Greeted" }],
+  uses: [mailer],
+  timeoutMs: 60_000,
+  async run(context) {
+    const { waitMs } = context.event.payload as { waitMs: number };
+    const { body } = await context.step("send", (step) => step.call(mailer, { method: "POST", path: "/mails", body: {} }));
+    context.log.info("begun ${word}");
+    await pause(waitMs);
+    context.log.info("${word} " + (body as { id: string }).id);
+  },
+});
+export default definePlugin({ skills: [greet], dependencies: [mailer] });
+`;
+
+longTest("a plugin runs with its stubs and examples; what is saved is at work soon, a mistake is shown, and nothing under way is lost", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-author-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const plugin = join(folder, "plugins/greet");
+  mkdirSync(join(plugin, "examples"), { recursive: true });
+  const entry = join(plugin, "index.ts");
+  writeFileSync(
+    join(plugin, "holdfast.plugin.json"),
+    JSON.stringify({ name: "greet", version: "1.0.0", entry: "./index.ts", skills: ["greet"], dependencies: ["mailer"] }),
+  );
+  writeFileSync(entry, source("hello"));
+  writeFileSync(
+    join(plugin, "stubs.ts"),
+    `import { stub } from "${runtime}/testing/index.ts";\nimport { mailer } from "./index.ts";\nexport default [stub(mailer, ({ number }) => ({ body: { id: "mail-" + number } }))];\n`,
+  );
+  writeFileSync(join(plugin, "examples/Greeted.json"), JSON.stringify({ waitMs: 0 }));
+  writeFileSync(join(plugin, "examples/slow.json"), JSON.stringify({ eventType: "Greeted", payload: { waitMs: 4_000 } }));
+
+  const { process: dev, done } = startCommand(["dev", "--plugin", "plugins/greet", "--watch"], process.env, folder);
+  t.after(() => dev.kill("SIGKILL"));
+  let said = "";
+  dev.stderr?.on("data", (text: string) => (said += text));
+  dev.stdout?.on("data", (text: string) => (said += text));
+  const heard = (what: RegExp | string, times = 1): Promise<boolean> =>
+    eventually(`'${String(what)}' to be said: ${said.slice(-1_500)}`, () => said.split(what).length > times, 30_000);
+  const send = async (name: string): Promise<void> => {
+    const { code, stderr } = await runCommand(["send", "-c", ".holdfast/dev.config.json", "--example", name], process.env, folder);
+    assert.equal(code, 0, stderr);
+  };
+  await heard("holdfast dev: watching");
+  assert.match(said, /live page http:/);
+  await send("Greeted");
+  await heard("hello mail-1");
+
+  await send("slow");
+  await heard("begun hello", 2);
+  writeFileSync(entry, source("bonjour"));
+  await heard(/reloaded in \d+ ms/);
+  await send("Greeted");
+  await heard("bonjour mail-1");
+  await heard("hello mail-2");
+
+  writeFileSync(entry, source("bonjour").replace("handles: [", "handles: [["));
+  await heard("the code before goes on");
+  assert.match(said, /> *\d+ \| /);
+  await send("Greeted");
+  await heard("bonjour mail-2");
+  writeFileSync(entry, source("ciao"));
+  await heard(/reloaded in \d+ ms/, 2);
+  await send("Greeted");
+  await heard("ciao mail-1");
+
+  const unknown = await runCommand(["send", "-c", ".holdfast/dev.config.json", "--example", "greeted"], process.env, folder);
+  assert.match(unknown.stderr, /--example: expected one of Greeted, slow in .*, found 'greeted'; did you mean 'Greeted'/);
+  dev.kill("SIGINT");
+  const { code } = await done;
+  assert.equal(code, 0, said);
+});

@@ -1,0 +1,55 @@
+// What takes the place of values that a payload's schema marks.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { z } from "zod";
+import { Redaction } from "#runtime/testing/sensitive.ts";
+
+test("what a schema marks becomes a value of the same type, length and shape, and everything else stays", () => {
+  const redaction = new Redaction(
+    z.object({
+      id: z.string(),
+      email: z.email().meta({ sensitive: true }),
+      born: z.iso.date().meta({ "x-sensitive": true }),
+      salary: z.number().meta({ sensitive: true }),
+      members: z.array(z.object({ name: z.string().meta({ sensitive: true }), role: z.string() })),
+    }),
+  );
+  const payload = {
+    id: "c-1",
+    email: "ada@example.com",
+    born: "1815-12-10",
+    salary: 1_234.5,
+    password: "hunter2",
+    members: [{ name: "Grace", role: "admiral" }],
+  };
+  assert.deepEqual(redaction.payload(payload), {
+    id: "c-1",
+    email: "xxx@xxxxxxx.xxx",
+    born: "2000-01-01",
+    salary: 1_111.1,
+    password: "xxxxxx0",
+    members: [{ name: "Xxxxx", role: "admiral" }],
+  });
+  assert.deepEqual(redaction.places, ["email", "born", "salary", "password", "members[0].name"]);
+  assert.deepEqual(redaction.elsewhere({ greeting: "Dear Grace", to: "ada@example.com" }), { greeting: "Dear Xxxxx", to: "xxx@xxxxxxx.xxx" });
+});
+
+test("marks of a JSON Schema count through references and choices", () => {
+  const secret = { type: "string", writeOnly: true };
+  const schema = {
+    type: "object",
+    properties: { pin: { $ref: "#/$defs/pin" }, either: { anyOf: [{ type: "number" }, { type: "string", format: "password" }] } },
+    additionalProperties: { type: "object", properties: { key: { "x-sensitive": true } } },
+    $defs: { pin: secret },
+  };
+  assert.deepEqual(new Redaction(schema).payload({ pin: "1234", either: "Sesame", other: { key: { deep: [7, true] }, name: "n" } }), {
+    pin: "0000",
+    either: "Xxxxxx",
+    other: { key: { deep: [1, false] }, name: "n" },
+  });
+});
+
+test("of a validator that does not say what it marks, everything counts as marked", () => {
+  const validator = { "~standard": { version: 1 as const, vendor: "own", validate: (value: unknown) => ({ value }) } };
+  assert.deepEqual(new Redaction(validator).payload({ id: "c-1", count: 20 }), { id: "x-0", count: 11 });
+});
