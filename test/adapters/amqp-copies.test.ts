@@ -135,3 +135,15 @@ test("of a message whose bytes are broken goes on what can be read, and the next
   assert.equal(view.applicationProperties?.get(waitsForHeader), "window-full");
   assert.equal(copied(sound).applicationProperties?.get("a"), "b");
 });
+
+test("of properties that claim more fields than there are no broken copy is made", () => {
+  const sound = deliveryOf({ properties: { messageId: "m", subject: "s", groupId: "g" } });
+  const bytes = Buffer.from(sound.engine.message.bytes);
+  // The section's descriptor (0x73), its list's code, size, and then its count.
+  const at = bytes.indexOf(Buffer.from([0x00, 0x53, 0x73]));
+  assert.equal(bytes[at + 3], 0xc0);
+  bytes[at + 5] = 40;
+  const view = copied(received(bytes));
+  assert.equal(view.applicationProperties?.get(waitsForHeader), "window-full");
+  view.fields("properties")?.checkRest();
+});

@@ -65,7 +65,9 @@ function writeProperties(writer: Writer, message: MessageView, messageId: string
     if (fields.left > 0) {
       for (let time = 0; time < timeFields; time += 1) writer.null();
       count += timeFields + fields.left;
-      writer.part(fields.bytes, fields.at, fields.end);
+      const last = fields.at;
+      fields.checkRest();
+      writer.part(fields.bytes, last, fields.at);
     }
   }
   writer.closeCompound(mark, count);

@@ -2,7 +2,7 @@
  * What every run of a thread goes through is compiled by V8 only after it has been gone through some hundred times: the first seconds of a
  * worker under load would be spent with that. So a thread that has loaded its skills rehearses first: events in each form, made up here, are
  * unpacked, decoded, run by a skill of one step and one emitted event, and reported, by a host and a reporter that nobody listens to.
- * It takes at most `rehearsalMs`, of a start that takes some hundreds.
+ * It takes `rehearsalMs`, and at most as long again until the last of it is heard, of a start that takes some hundreds.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { MessageChannel } from "node:worker_threads";
@@ -18,7 +18,7 @@ import { Reporter } from "./reporter.ts";
 import { openReport } from "./reports.ts";
 import { packr } from "./wire.ts";
 
-/** The most that it takes. */
+/** No run begins later. */
 const rehearsalMs = 150;
 /** By then there is little left to compile. */
 const roundsMax = 400;
