@@ -244,7 +244,7 @@ test("the README's commands run the first skill: broker, start, send, inspect", 
   const connectionString = broker.said().split("\n")[0] ?? "";
   const config = { HOLDFAST_CONFIG: writeLocalConfig(folder, { connectionString, mailerUrl: mailer.url, store: { kind: "sqlite", path: "runs.sqlite" } }) };
   const worker = start(t, readmeCommand("holdfast start"), config);
-  const sent = run(readmeCommand("holdfast send"), folder, config);
+  const sent = run(readmeCommand("holdfast send --event-type"), folder, config);
   assert.equal(sent.status, 0, sent.output);
   const control = /control: (http:\/\/[^/]+)/.exec(broker.said())?.[1] ?? "";
   const account = async (): Promise<QueueInspection> => askControl(control, "GET", "/inspect/customers");
