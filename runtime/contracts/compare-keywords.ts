@@ -1,4 +1,5 @@
 // What differs in the keywords that bound one value.
+import type { JsonSchema } from "../skills/author/schema.ts";
 import { type Node, listOf, textOf } from "./schema-view.ts";
 
 /** `old-events`: who reads by the new version meets events of the old one; `new-events`: who reads by the old version meets events of the new one. */
@@ -18,6 +19,9 @@ export interface SchemaChange {
 }
 
 export interface Differ {
+  /** The documents that references lead into. */
+  readonly before: JsonSchema;
+  readonly after: JsonSchema;
   say(change: SchemaChange): void;
   compare(path: string, before: unknown, after: unknown): void;
 }

@@ -6,7 +6,7 @@
 import type { JsonSchema } from "../skills/author/schema.ts";
 import { compareFields } from "./compare-fields.ts";
 import { type Differ, type SchemaChange, type Spot, bothWays, compareBounds, compareValues, newEvents, oldEvents } from "./compare-keywords.ts";
-import { type Node, listOf, recordOf, textOf, viewOf } from "./schema-view.ts";
+import { type Node, listOf, recordOf, refersElsewhere, textOf, viewOf, wholeTextOf } from "./schema-view.ts";
 
 /** Of them nothing is known but whether they are the same. */
 const opaque = [
@@ -32,17 +32,23 @@ const opaque = [
 export function compareSchemas(before: JsonSchema, after: JsonSchema): readonly SchemaChange[] {
   const changes: SchemaChange[] = [];
   const open = new Set<string>();
+  // Pairs in which nothing is another: definitions that many places refer to are looked at once.
+  const alike = new Set<string>();
   const differ: Differ = {
+    before,
+    after,
     say: (change) => void changes.push(change),
     compare(path, one, other) {
       const [from, to] = [viewOf(before, one), viewOf(after, other)];
       const spot: Spot = { path, from, to, differ };
       // A schema that refers to itself is looked at once.
       const key = `${textOf(from)} ${textOf(to)}`;
-      if (open.has(key)) return;
+      if (open.has(key) || alike.has(key)) return;
+      const saidCount = changes.length;
       open.add(key);
       compareSpot(spot);
       open.delete(key);
+      if (changes.length === saidCount) alike.add(key);
     },
   };
   differ.compare("", before, after);
@@ -52,17 +58,17 @@ export function compareSchemas(before: JsonSchema, after: JsonSchema): readonly 
 function compareSpot(spot: Spot): void {
   const { from, to } = spot;
   compareAnnotations(spot);
-  const [before, after] = [alternativesIn(from), alternativesIn(to)];
-  if (before !== undefined || after !== undefined) compareAlternatives(spot);
-  // Where one has none, it is itself the alternative.
-  if ((before === undefined) !== (after === undefined)) return;
+  const [before, after] = [splitUp(from), splitUp(to)];
+  if (before.parts !== undefined || after.parts !== undefined) compareAlternatives(spot, before, after);
+  // Where one has none, it is itself the alternative, and what stands beside the other's is a part of each of them.
+  if ((before.parts === undefined) !== (after.parts === undefined)) return;
   // Where the type is another, everything else is, too.
   if (compareTypes(spot)) return;
   compareValues(spot);
   compareBounds(spot);
   compareFields(spot);
   compareItems(spot);
-  compareOpaque(spot, opaque);
+  compareOpaque(spot, [before, after].some(({ rest }) => "oneOf" in rest) ? [...opaque, "oneOf"] : opaque);
 }
 
 function compareAnnotations({ path, from, to, differ }: Spot): void {
@@ -96,52 +102,87 @@ function compareTypes({ path, from, to, differ }: Spot): boolean {
   return true;
 }
 
-function alternativesIn(node: Node): readonly unknown[] | undefined {
-  const parts = node["anyOf"] ?? node["oneOf"];
-  return Array.isArray(parts) ? parts : undefined;
+interface SplitUp {
+  /** Undefined where there are no alternatives. */
+  readonly parts: readonly unknown[] | undefined;
+  readonly rest: Node;
+}
+
+/** A node that has both `anyOf` and `oneOf` keeps the latter beside its alternatives. */
+function splitUp(node: Node): SplitUp {
+  for (const keyword of ["anyOf", "oneOf"]) {
+    const { [keyword]: parts, ...rest } = node;
+    if (Array.isArray(parts)) return { parts: parts as readonly unknown[], rest };
+  }
+  return { parts: undefined, rest: node };
+}
+
+/** Alternatives with what stands beside them. */
+function whole({ parts, rest }: SplitUp): readonly unknown[] {
+  if (parts === undefined) return [rest];
+  return textOf(rest) === "{}" ? parts : parts.map((part) => ({ allOf: [rest, part] }));
 }
 
 /** What tells alternatives apart: their values of fields that are constants. */
-function signOf(part: unknown): string {
-  const fields = Object.entries(recordOf(recordOf(part)["properties"]));
+function signOf(root: JsonSchema, part: unknown): string {
+  const fields = Object.entries(recordOf(viewOf(root, part)["properties"]));
   return fields
-    .flatMap(([name, field]) => ("const" in recordOf(field) ? [`${name} ${JSON.stringify(recordOf(field)["const"])}`] : []))
+    .flatMap(([name, field]) => {
+      const values = listOf(viewOf(root, field)["enum"]);
+      return values.length === 1 ? [`${name} ${JSON.stringify(values[0])}`] : [];
+    })
     .sort()
     .join(", ");
 }
 
-function nameOfAlternative(part: unknown): string {
-  const { title, type, $ref } = recordOf(part);
-  const sign = signOf(part);
+function nameOfAlternative(root: JsonSchema, part: unknown): string {
+  const { title, type } = viewOf(root, part);
+  const { $ref } = recordOf(part);
+  const sign = signOf(root, part);
   const named = [title, sign === "" ? undefined : sign, typeof $ref === "string" ? $ref.split("/").at(-1) : undefined, type].find(
     (name) => typeof name === "string",
   );
   return typeof named === "string" ? `'${named}'` : textOf(part).slice(0, 80);
 }
 
-function compareAlternatives({ path, from, to, differ }: Spot): void {
-  const bare = ({ anyOf: _any, oneOf: _one, ...rest }: Node): Node => rest;
-  const [before, after] = [alternativesIn(from), alternativesIn(to)];
-  const left = [...(before ?? [bare(from)])];
-  const added: unknown[] = [];
-  const changed: (readonly [unknown, unknown])[] = [];
-  const take = (matches: (part: unknown) => boolean): unknown => {
-    const index = left.findIndex(matches);
-    return index < 0 ? undefined : left.splice(index, 1)[0];
+interface Paired {
+  readonly pairs: readonly (readonly [unknown, unknown])[];
+  readonly removed: readonly unknown[];
+  readonly added: readonly unknown[];
+}
+
+/** Those that say the same are each other's, else those of the same sign, else the only two that are left. */
+function pairUp({ differ }: Spot, before: readonly unknown[], after: readonly unknown[]): Paired {
+  const removed = [...before];
+  let added = after;
+  const pairs: (readonly [unknown, unknown])[] = [];
+  const pairBy = (signs: readonly [one: (part: unknown) => string, other: (part: unknown) => string]): void => {
+    added = added.filter((part) => {
+      const sign = signs[1](part);
+      const index = sign === "" ? -1 : removed.findIndex((one) => signs[0](one) === sign);
+      if (index >= 0) pairs.push([removed.splice(index, 1)[0], part]);
+      return index < 0;
+    });
   };
-  const others = (after ?? [bare(to)]).filter((part) => take((one) => textOf(one) === textOf(part)) === undefined);
-  for (const part of others) {
-    const sign = signOf(part);
-    const same = sign === "" ? undefined : take((one) => signOf(one) === sign);
-    if (same === undefined) added.push(part);
-    else changed.push([same, part]);
-  }
-  if (left.length === 1 && added.length === 1 && left[0] !== undefined) changed.push([left.pop(), added.pop()]);
-  for (const [one, other] of changed) differ.compare(path, one, other);
-  for (const part of added) differ.say({ path, what: "changed", breaks: newEvents, message: `an alternative was added, ${nameOfAlternative(part)}` });
-  for (const part of left) differ.say({ path, what: "changed", breaks: oldEvents, message: `an alternative was removed, ${nameOfAlternative(part)}` });
+  pairBy([textOf, textOf]);
+  pairBy([(part) => textOf(viewOf(differ.before, part)), (part) => textOf(viewOf(differ.after, part))]);
+  pairBy([(part) => signOf(differ.before, part), (part) => signOf(differ.after, part)]);
+  if (removed.length === 1 && added.length === 1) pairBy([() => "last", () => "last"]);
+  return { pairs, removed, added };
+}
+
+function compareAlternatives(spot: Spot, before: SplitUp, after: SplitUp): void {
+  const { path, from, to, differ } = spot;
+  const areBoth = before.parts !== undefined && after.parts !== undefined;
+  const { pairs, removed, added } = pairUp(spot, areBoth ? listOf(before.parts) : whole(before), areBoth ? listOf(after.parts) : whole(after));
+  // The same text may refer to what is another.
+  for (const [one, other] of pairs) if (textOf(one) !== textOf(other) || refersElsewhere(textOf(one))) differ.compare(path, one, other);
+  for (const part of added)
+    differ.say({ path, what: "changed", breaks: newEvents, message: `an alternative was added, ${nameOfAlternative(differ.after, part)}` });
+  for (const part of removed)
+    differ.say({ path, what: "changed", breaks: oldEvents, message: `an alternative was removed, ${nameOfAlternative(differ.before, part)}` });
   const [wasOne, isOne] = [from["oneOf"] !== undefined, to["oneOf"] !== undefined];
-  if (before !== undefined && after !== undefined && wasOne !== isOne)
+  if (areBoth && wasOne !== isOne)
     differ.say({ path, what: "changed", breaks: isOne ? oldEvents : newEvents, message: isOne ? "anyOf became oneOf" : "oneOf became anyOf" });
 }
 
@@ -161,7 +202,8 @@ function compareItems({ path, from, to, differ }: Spot): void {
 }
 
 function compareOpaque({ path, from, to, differ }: Spot, keywords: readonly string[]): void {
+  const textAt = (root: JsonSchema, node: Node, keyword: string): string => (keyword in node ? wholeTextOf(root, { [keyword]: node[keyword] }) : "");
   for (const keyword of keywords)
-    if (textOf(from[keyword]) !== textOf(to[keyword]))
+    if (textAt(differ.before, from, keyword) !== textAt(differ.after, to, keyword))
       differ.say({ path, what: "changed", breaks: bothWays, message: `${keyword} changed, which cannot be told to be compatible` });
 }

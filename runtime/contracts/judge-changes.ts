@@ -6,7 +6,7 @@ import type { SchemaChange } from "./compare-keywords.ts";
 import { deprecatedFields } from "./compare-fields.ts";
 import { compareSchemas } from "./compare-schemas.ts";
 import { type ContractRegistry, type ContractType, type ContractVersion, newestOf } from "./registry.ts";
-import { textOf, viewOf } from "./schema-view.ts";
+import { wholeTextOf, viewOf } from "./schema-view.ts";
 
 /** `breaking` fails a check; `warning` is for somebody to look at; `compatible` says what changed and breaks nobody. */
 export type JudgementLevel = "breaking" | "warning" | "compatible";
@@ -148,12 +148,14 @@ function judgeMissingVersion(now: ContractType, missing: ContractVersion): Judge
 
 function judgeMissingType(missing: ContractType, base: ContractRegistry | undefined, now: ContractRegistry): readonly Judgement[] {
   const newest = newestOf(missing);
-  const alike = [...now.types.values()].find(
-    (type) => base?.types.has(type.eventType) === false && textOf(newestOf(type)?.jsonSchema) === textOf(newest?.jsonSchema),
-  );
+  const alike = [...now.types.values()].find((type) => base?.types.has(type.eventType) === false && wholeText(newestOf(type)) === wholeText(newest));
   const message =
     alike === undefined
       ? "the event type was deleted; restore its contracts until nobody sends or handles it, and deprecate it first"
       : `the event type was renamed to ${alike.eventType}: to skills that handle ${missing.eventType} it is deleted; restore its contracts, and send both until all handle the new one`;
   return [{ level: "breaking", eventType: missing.eventType, version: "", file: "", path: "", message }];
+}
+
+function wholeText(version: ContractVersion | undefined): string {
+  return version === undefined ? "" : wholeTextOf(version.jsonSchema, version.jsonSchema);
 }

@@ -16,12 +16,18 @@ const safeBounds = new Map<string, number>([
 ]);
 
 function follow(root: JsonSchema, pointer: string): unknown {
+  if (pointer !== "#" && !pointer.startsWith("#/")) return anchored(root, pointer.slice(1));
   let at: unknown = root;
   for (const part of pointer.split("/").slice(1)) {
     const key = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
     at = isRecord(at) || Array.isArray(at) ? (at as Node)[key] : undefined;
   }
   return at;
+}
+
+function anchored(root: JsonSchema, anchor: string): unknown {
+  const definitions = [root["$defs"], root["definitions"]].flatMap((found) => Object.values(recordOf(found)));
+  return definitions.find((one) => isRecord(one) && (one["$anchor"] === anchor || one["$dynamicAnchor"] === anchor || one["$id"] === `#${anchor}`));
 }
 
 function dereferenced(root: JsonSchema, node: Node): Node {
@@ -95,8 +101,13 @@ export function recordOf(value: unknown): Node {
   return isRecord(value) ? value : {};
 }
 
-/** What says nothing of which payloads are good. */
-const annotations = new Set(["title", "description", "$comment", "examples", "default", "deprecated", "readOnly", "writeOnly", "$schema", "$id", "id"]);
+/** What says nothing of which payloads are good. Definitions are looked at where something refers to them. */
+const annotations = new Set([
+  ...["title", "description", "$comment", "examples", "default", "deprecated", "readOnly", "writeOnly", "$schema", "$id", "id"],
+  ...["$defs", "definitions", "$anchor", "$dynamicAnchor"],
+]);
+/** Below them names are those of fields, which may be called like annotations. */
+const maps = new Set(["properties", "patternProperties", "dependentSchemas", "dependentRequired", "dependencies"]);
 
 /** The same for schemas that take the same payloads, as far as their texts go: without annotations, keys in one order. */
 export function textOf(value: unknown, isSchema = true): string {
@@ -105,12 +116,37 @@ export function textOf(value: unknown, isSchema = true): string {
   const entries = Object.entries(value)
     .filter(([key]) => !(isSchema && annotations.has(key)))
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
-    // Below `properties` names are those of fields, which may be called like annotations.
-    .map(([key, item]) => `${JSON.stringify(key)}:${key === "properties" ? fieldsText(item) : textOf(item, key !== "enum" && key !== "const")}`);
+    .map(([key, item]) => `${JSON.stringify(key)}:${isSchema && maps.has(key) ? mapText(item) : textOf(item, isSchema && key !== "enum" && key !== "const")}`);
   return `{${entries.join(",")}}`;
 }
 
-function fieldsText(properties: unknown): string {
-  const entries = Object.entries(recordOf(properties)).toSorted(([one], [other]) => (one < other ? -1 : 1));
+function mapText(map: unknown): string {
+  const entries = Object.entries(recordOf(map)).toSorted(([one], [other]) => (one < other ? -1 : 1));
   return `{${entries.map(([name, schema]) => `${JSON.stringify(name)}:${textOf(schema)}`).join(",")}}`;
+}
+
+const reference = /"\$(?:ref|dynamicRef)":("#(?:[^"\\]|\\.)*")/g;
+
+function referencesIn(text: string): readonly string[] {
+  return Array.from(text.matchAll(reference), ([, quoted = '""']) => String(JSON.parse(quoted)));
+}
+
+/** Whether what a text says lies in part elsewhere. */
+export function refersElsewhere(text: string): boolean {
+  return referencesIn(text).length > 0;
+}
+
+/** A text, and those of all that it refers to, however far: equal for two documents only where nothing of it is another. */
+export function wholeTextOf(root: JsonSchema, value: unknown): string {
+  const text = textOf(value);
+  const found = new Map<string, string>();
+  for (const left = [...referencesIn(text)]; ;) {
+    const pointer = left.pop();
+    if (pointer === undefined) break;
+    if (found.has(pointer)) continue;
+    const target = textOf(follow(root, pointer));
+    found.set(pointer, target);
+    left.push(...referencesIn(target));
+  }
+  return [text, ...Array.from(found, ([pointer, target]) => `${pointer} ${target}`).sort()].join("\n");
 }

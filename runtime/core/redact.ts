@@ -126,12 +126,15 @@ function masked({ pattern }: SecretKind, text: string): string {
  * JSON and in URLs, too. A short one would mask half a log, and hides nothing from who can count.
  */
 const known = new Set<string>();
+/** The same, the longest first: of two that begin alike, the shorter would leave the rest of the longer. Made when it is first needed. */
+let longestFirst: readonly string[] | undefined;
 const knownLengthMin = 6;
 /** Secrets are replaced: the oldest are forgotten. */
 const knownMax = 1_000;
 
 export function hideFromNowOn(secret: string): void {
   if (secret.length < knownLengthMin) return;
+  longestFirst = undefined;
   for (const form of [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())]) {
     known.delete(form);
     known.add(form);
@@ -142,10 +145,14 @@ export function hideFromNowOn(secret: string): void {
   }
 }
 
-function withoutKnown(text: string): string {
-  let masked = text;
-  for (const secret of known) if (masked.includes(secret)) masked = masked.replaceAll(secret, mask);
-  return masked;
+/** At most `charactersMax`. One may be longer than what is shown: a piece at the end that may be the beginning of one is left out. */
+function withoutKnown(text: string, charactersMax: number): string {
+  longestFirst ??= [...known].sort((one, other) => other.length - one.length);
+  const edge = longestFirst[0]?.length ?? 0;
+  let masked = text.slice(0, charactersMax + edge);
+  const isCut = masked.length < text.length;
+  for (const secret of longestFirst) if (masked.includes(secret)) masked = masked.replaceAll(secret, mask);
+  return masked.slice(0, isCut ? Math.max(0, masked.length - edge) : charactersMax);
 }
 
 /** What is looked at beyond the characters shown, so that a secret on the edge is known for what it is. */
@@ -153,10 +160,10 @@ const edgeCharacters = 512;
 
 /** A text without what looks like a secret in it, cut to `charactersMax`. */
 export function redact(text: string, charactersMax: number = Number.POSITIVE_INFINITY): string {
-  let redacted = text.length > charactersMax + edgeCharacters ? text.slice(0, charactersMax + edgeCharacters) : text;
-  if (known.size > 0) redacted = withoutKnown(redacted);
+  const looked = charactersMax + edgeCharacters;
+  let redacted = known.size === 0 ? text.slice(0, looked) : withoutKnown(text, looked);
   for (const kind of secretKinds) redacted = masked(kind, redacted);
-  return redacted.length > charactersMax || text.length > charactersMax + edgeCharacters ? `${redacted.slice(0, charactersMax)}…` : redacted;
+  return redacted.length > charactersMax || text.length > looked ? `${redacted.slice(0, charactersMax)}…` : redacted;
 }
 
 const depthMax = 5;

@@ -46,9 +46,10 @@ export class Secret {
   /** What is wrong with the value, which is not taken then; `same` where it is the one that it has. */
   replace(value: string): { readonly result: "taken" | "same" } | { readonly result: "refused"; readonly why: string } {
     if (value === this.#value) return { result: "same" };
+    // One that is refused is a secret all the same, and why it is may say it.
+    hideFromNowOn(value);
     const why = this.#check(value);
     if (why !== undefined) return { result: "refused", why };
-    hideFromNowOn(value);
     this.#value = value;
     return { result: "taken" };
   }

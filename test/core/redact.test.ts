@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { messageOf } from "../../runtime/core/errors.ts";
-import { redact, redactValue, secretKinds } from "../../runtime/core/redact.ts";
+import { hideFromNowOn, redact, redactValue, secretKinds } from "../../runtime/core/redact.ts";
 
 describe("masked inside a text", () => {
   for (const { kind, example, shown } of secretKinds) {
@@ -149,4 +149,15 @@ test("the words behind an error's name are no secret", () => {
   const text = "CredentialUnavailableError: Studio Code is not available; AuthorizationException: no right";
   assert.equal(redact(text), text);
   assert.equal(redact("credential: abc123"), "credential: [redacted]");
+});
+
+test("of known secrets that begin alike nothing is left, nor of one that is longer than what is shown", () => {
+  hideFromNowOn("zebra-crossing");
+  hideFromNowOn("zebra-crossing-at-noon");
+  assert.equal(redact("tried zebra-crossing-at-noon and zebra-crossing"), "tried [redacted] and [redacted]");
+  const long = `quagga${"0123456789".repeat(300)}`;
+  hideFromNowOn(long);
+  assert.equal(redact(`tried ${long}`, 100), "tried [redacted]…");
+  assert.doesNotMatch(redact(`${long} `.repeat(5), 100), /quagga/);
+  assert.equal(redact("a".repeat(9_000), 1_000), `${"a".repeat(1_000)}…`);
 });

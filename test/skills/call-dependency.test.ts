@@ -556,6 +556,13 @@ test("a call that cannot be sent as it is says nothing of its dependency, neithe
     context.call(dependency, { method: "GET", path: "no-slash" }).catch(() => undefined),
   );
   assert.deepEqual([calls, [...latenciesMs]], [[], []]);
+  const checked = httpOf("http://127.0.0.1:1", { schemas: { request: { type: "object" } } });
+  const refused = await runWith(t, checked, (context) =>
+    context
+      .call(checked, { method: "POST", path: "/", body: "text" })
+      .catch((error: unknown) => assert.equal((error as PermanentError).code, "REQUEST_INVALID")),
+  );
+  assert.deepEqual([refused.calls, [...refused.latenciesMs]], [[], []]);
 });
 
 test("how long a dependency takes is told by tries that were answered, that one of their own time-outs has ended, or that were slow; by no other", async (t) => {

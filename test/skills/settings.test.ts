@@ -10,7 +10,9 @@ import { parseConfig } from "#runtime/core/config.ts";
 import { readEnvironment } from "#runtime/core/config/environment.ts";
 import { jsonSchemaOf } from "#runtime/core/config/json-schema.ts";
 import { configSchema } from "#runtime/core/config.ts";
-import { compileSettings, readSettings } from "#runtime/skills/host/settings.ts";
+import { redact } from "#runtime/core/redact.ts";
+import { Secret } from "#runtime/core/secret.ts";
+import { compileSettings, isSecretAt, readSettings, whyNot } from "#runtime/skills/host/settings.ts";
 import { ConfigurationError, defineResource, defineSettings, defineSkill, type SkillContext } from "#runtime/index.ts";
 import { provide, testSkill, testWorker } from "#runtime/testing/index.ts";
 import { eventually, within } from "../support/eventually.ts";
@@ -143,6 +145,45 @@ test("a JSON Schema checks them, and fills its defaults in", async () => {
     lines: ["settings.shop.sizes: expected a value, found nothing; set it in the configuration or as HOLDFAST_SETTINGS__SHOP__SIZES"],
   });
   assert.deepEqual(await readSettings(check, { sizes: "[1, 2]" }), { ok: true, values: { colour: "red", sizes: [1, 2] } });
+});
+
+test("a secret that is refused is in no reason why, whatever its key is called", async () => {
+  const shop = defineSettings({ schema: { type: "object", properties: { dsn: { type: "string", pattern: "^pg-" } } } });
+  const dsn = new Secret({ file: "dsn" }, () => undefined);
+  const given = { dsn };
+  const check = await compileSettings("shop", shop);
+  dsn.demand((value) => whyNot(check, given, dsn, value));
+  assert.deepEqual(dsn.replace("pg-good-one"), { result: "taken" });
+  const refused = dsn.replace("hunter2-super");
+  const why = refused.result === "refused" ? refused.why : "";
+  assert.match(why, /^settings\.shop\.dsn: must match pattern .*, found text of 13 characters in file dsn; /);
+  assert.equal(redact("hunter2-super"), "[redacted]");
+});
+
+test("what the names of keys say of secrets is said by the last alone, and a declared one may stand in a list", () => {
+  const shop = defineSettings({ schema: { type: "object" }, secrets: ["accounts.pin"] });
+  const isSecret = (...path: string[]): boolean => isSecretAt(shop, path, "x");
+  assert.deepEqual([isSecret("accounts", "0", "pin"), isSecret("accounts", "0", "name"), isSecret("accounts", "pin")], [true, false, true]);
+  assert.deepEqual([isSecret("credential", "user"), isSecret("credential"), isSecret("smtp", "password")], [false, true, true]);
+});
+
+test("a mistake names the variable where one leads to the key, and the key that is too much, to be taken out", async () => {
+  const shop = defineSettings({
+    schema: { type: "object", properties: { "a/b": { type: "integer" }, aURL: { type: "integer" } }, additionalProperties: false },
+  });
+  const check = await compileSettings("shop", shop);
+  const lines = async (given: object): Promise<readonly string[]> => {
+    const read = await readSettings(check, given);
+    return read.ok ? [] : read.lines;
+  };
+  assert.deepEqual(await lines({ "a/b": "x" }), ['settings.shop.a/b: expected integer, found "x"; set it in the configuration']);
+  assert.deepEqual(await lines({ aURL: "x" }), ['settings.shop.aURL: expected integer, found "x"; set it in the configuration']);
+  assert.deepEqual(await lines({ colour: "x" }), [
+    "settings.shop: expected no key 'colour', which the schema does not know, found an object with colour; take 'colour' out",
+  ]);
+  const broken = { $id: "https://shop.example/broken", $ref: "#/$defs/none" };
+  await assert.rejects(compileSettings("shop", defineSettings({ schema: broken })), /expected a JSON Schema that compiles/);
+  await compileSettings("shop", defineSettings({ schema: { $id: broken.$id, type: "object" } }));
 });
 
 test("what is none of the plugin's fails the run, and what cannot be settings is refused", async (t) => {

@@ -7,7 +7,7 @@ export interface SettingsOptions<Values> {
   /** What they must be, as an object: any Standard Schema validator (zod, valibot, …), or a JSON Schema. Its defaults hold where the configuration says nothing. */
   readonly schema: PayloadSchema<Values>;
   /**
-   * Keys of what nobody may see, `smtp.password` for one inside. They are kept out of logs, failures and `holdfast config`, and so is whatever the
+   * Keys of what nobody may see, `smtp.password` for one inside, `accounts.pin` for that of each entry of a list. They are kept out of logs, failures and `holdfast config`, and so is whatever the
    * configuration gives by reference. Default: none.
    */
   readonly secrets?: readonly string[];

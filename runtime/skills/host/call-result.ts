@@ -12,6 +12,7 @@ const unmadeCodes: ReadonlySet<string> = new Set([
   bulkheadFullCode,
   rateLimitedCode,
   "CALL_INVALID",
+  "REQUEST_INVALID",
   "UND_ERR_INVALID_ARG",
   "UND_ERR_NOT_SUPPORTED",
   "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH",

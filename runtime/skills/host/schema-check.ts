@@ -12,6 +12,8 @@ export interface SchemaIssue {
   readonly message: string;
   /** The key that is not there, of what stands at `path`. */
   readonly missing?: string | undefined;
+  /** The key that is there and may not be, of what stands at `path`. */
+  readonly additional?: string | undefined;
 }
 
 export type Checked = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly issues: readonly SchemaIssue[] };
@@ -67,8 +69,17 @@ function draftOf(owner: string, schema: JsonSchema): string {
 }
 
 function issueOfError({ instancePath, message, keyword, params }: ErrorObject): SchemaIssue {
-  const missing = (params as { readonly missingProperty?: string }).missingProperty;
-  return { path: instancePath.split("/").slice(1), message: message ?? keyword, ...(missing === undefined ? {} : { missing }) };
+  const { missingProperty, additionalProperty, unevaluatedProperty } = params as Readonly<Record<string, string | undefined>>;
+  const additional = additionalProperty ?? unevaluatedProperty;
+  return {
+    path: instancePath
+      .split("/")
+      .slice(1)
+      .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~")),
+    message: message ?? keyword,
+    ...(missingProperty === undefined ? {} : { missing: missingProperty }),
+    ...(additional === undefined ? {} : { additional }),
+  };
 }
 
 async function checkByJsonSchema(owner: string, schema: JsonSchema, how: Compiling): Promise<CheckValue> {
@@ -79,14 +90,15 @@ async function checkByJsonSchema(owner: string, schema: JsonSchema, how: Compili
     compiler = makeCompiler(draft, how);
     compilers.set(way, compiler);
   }
+  const ajv = await compiler;
   let validate: ReturnType<Ajv["compile"]>;
   try {
-    // Only the check is kept: two skills may bring documents of the same `$id`.
-    const ajv = await compiler;
     validate = ajv.compile(schema);
-    ajv.removeSchema(schema);
   } catch (error) {
     throw new ConfigurationError(`${owner}: expected a JSON Schema that compiles, got: ${messageOf(error, 500)}`, { cause: error });
+  } finally {
+    // Only the check is kept: two skills may bring documents of the same `$id`, also where the first does not compile.
+    ajv.removeSchema(schema);
   }
   if ("$async" in validate) throw new ConfigurationError(`${owner}: expected a JSON Schema that answers at once, got one with $async`);
   return (value) => (validate(value) ? { ok: true, value } : { ok: false, issues: (validate.errors ?? []).map(issueOfError) });

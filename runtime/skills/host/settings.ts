@@ -62,7 +62,8 @@ export function whyNot({ check, settings, place }: SettingsCheck, given: unknown
     if (checked instanceof Promise || checked.ok) return undefined;
     const read = checked.issues.reduce((whole, { path }) => withJson(whole, path), input);
     if (read === input) {
-      const judged = judge(checked, { settings, place, given: plain });
+      // What is found at secrets is told by how long it is.
+      const judged = judge(checked, { settings, place, given: withTried(given, secret, value) });
       return judged.ok ? undefined : judged.lines[0];
     }
     input = read;
@@ -82,19 +83,27 @@ function isUnread({ path, missing }: SchemaIssue, given: unknown): boolean {
 }
 
 function lineOf(
-  { path, message, missing }: SchemaIssue,
+  { path, message, missing, additional }: SchemaIssue,
   { settings, place, given }: Pick<SettingsCheck, "settings" | "place"> & { readonly given: unknown },
 ): string {
   const whole = missing === undefined ? path : [...path, missing];
-  const expected = missing === undefined ? expectation(message).replace(/^must be /, "expected ") : "expected a value";
+  const expected = missing === undefined ? issueText(message, additional) : "expected a value";
   const value = valueAt(given, whole);
   const found = shownAs(value, isSecretAt(settings, whole, value));
   const key = [place, ...whole].join(".");
-  return `${key}: ${withoutTexts(expected, hiddenIn(settings, given))}, found ${found}; set it in the configuration or as ${variableOf(key)}`;
+  const said = `${key}: ${withoutTexts(expected, hiddenIn(settings, given))}, found ${found}`;
+  return additional === undefined ? `${said}; set it in the configuration${orVariable([place, ...whole])}` : `${said}; take '${additional}' out`;
 }
 
-function variableOf(key: string): string {
-  return `HOLDFAST_${key.split(".").map(capitals).join("__")}`;
+/** The variable that sets it, where one leads back to this key: names that variables cannot write have none. */
+function orVariable(parts: readonly string[]): string {
+  const keys = parts.flatMap((part, index) => (index === 0 ? part.split(".") : [part]));
+  const isWritten = keys.every((key) => /^[a-z][a-z0-9]*(?:[A-Z][a-z0-9]+)*$/.test(key));
+  return isWritten ? ` or as HOLDFAST_${keys.map(capitals).join("__")}` : "";
+}
+
+function issueText(message: string, additional: string | undefined): string {
+  return additional === undefined ? expectation(message).replace(/^must be /, "expected ") : `expected no key '${additional}', which the schema does not know`;
 }
 
 function withoutTexts(text: string, hidden: readonly string[]): string {
@@ -111,10 +120,12 @@ function shownAs(value: unknown, isSecret: boolean): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-/** Whether what stands there is shown to nobody. */
+/** Whether what stands there is shown to nobody: by its own name, or as something of what is declared to be secret. Places in lists count for nothing in keys. */
 export function isSecretAt({ secrets }: Settings<unknown>, path: readonly string[], value: unknown): boolean {
-  if (value instanceof Secret || path.some(isSecretName)) return true;
-  return secrets.some((key) => key.split(".").every((part, index) => path[index] === part));
+  const names = path.filter((part) => !/^\d+$/.test(part));
+  if (value instanceof Secret || isSecretName(names.at(-1) ?? "")) return true;
+  const begins = (key: readonly string[], whole: readonly string[]): boolean => key.every((part, index) => whole[index] === part);
+  return secrets.some((key) => begins(key.split("."), path) || begins(key.split("."), names));
 }
 
 /** A text that the schema did not take, as what it says in JSON; the same where it says nothing. */
@@ -141,6 +152,18 @@ function revealed(value: unknown, secret?: Secret, other?: string): unknown {
   if (Array.isArray(value)) return value.map((entry) => revealed(entry, secret, other));
   const entries = Object.entries(value).map(([key, entry]) => [key, revealed(entry, secret, other)] as const);
   return Object.fromEntries(entries.filter(([, entry]) => entry !== undefined));
+}
+
+/** The same, where this secret is tried with another value. */
+function withTried(value: unknown, secret: Secret, tried: string): unknown {
+  if (value === secret) {
+    const other = new Secret(secret.place, () => undefined);
+    other.replace(tried);
+    return other;
+  }
+  if (value instanceof Secret || typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((entry) => withTried(entry, secret, tried));
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, withTried(entry, secret, tried)]));
 }
 
 /** Texts that nobody may see. */
